@@ -1,0 +1,97 @@
+"""The path of one algorithm on one function, as data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.functions import Floats, TestFunction
+
+DIVERGENCE_FACTOR = 10.0
+"""A path that ends this many times higher above the minimum than it started has diverged."""
+
+
+class Status(StrEnum):
+    """How a path ended."""
+
+    CONVERGED = "converged"
+    """The gradient's norm is below the tolerance."""
+    MOVING = "moving"
+    """Neither converged nor diverged: more steps would change the answer."""
+    DIVERGED = "diverged"
+    """Not finite any more, or much higher than the start: a smaller learning rate would help."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Every point of a path, the start included. A path ends at its last finite point.
+
+    points (T+1, d), values (T+1,), gradients (T+1, d); `diverged_at` is the step whose result was not finite.
+    """
+
+    points: Floats
+    values: Floats
+    gradients: Floats
+    status: Status
+    diverged_at: int | None = None
+
+    @property
+    def gradient_norms(self) -> Floats:
+        """|grad f| at every point, (T+1,)."""
+        return np.linalg.norm(self.gradients, axis=-1)
+
+    def first_below(self, tolerance: float) -> int | None:
+        """The first epoch whose gradient norm is below the tolerance, or None."""
+        below = np.flatnonzero(self.gradient_norms < tolerance)
+        return int(below[0]) if below.size else None
+
+    def distance(self, minima: Sequence[Sequence[float]]) -> tuple[float, tuple[float, ...]] | None:
+        """From the last point to the nearest of the minima: (distance, that minimum); None without minima."""
+        if not minima:
+            return None
+        return min((float(np.linalg.norm(self.points[-1] - np.array(m))), tuple(m)) for m in minima)
+
+
+def descend(
+    algorithm: Algorithm,
+    function: TestFunction,
+    start: Sequence[float] | None = None,
+    steps: int = 30,
+    tolerance: float = 1e-3,
+) -> Trajectory:
+    """Follow `algorithm` on `function` for `steps` updates from `start` (default: the function's own).
+
+    Stops early only where a point, a value or a gradient is not finite; overflow is a result, not a warning.
+    """
+    x = np.array(function.start if start is None else start, dtype=np.float64)
+    state = algorithm.init(x)
+    points, values, gradients = [x], [function.value(x)], [function.gradient(x)]
+    diverged_at = None
+    with np.errstate(all="ignore"):
+        for epoch in range(1, steps + 1):
+            step, state = algorithm.update(gradients[-1], state)
+            x = x + step
+            value, gradient = function.value(x), function.gradient(x)
+            if not (np.isfinite(x).all() and np.isfinite(value) and np.isfinite(gradient).all()):
+                diverged_at = epoch
+                break
+            points.append(x)
+            values.append(value)
+            gradients.append(gradient)
+
+        path = Trajectory(np.stack(points), np.array(values), np.stack(gradients), Status.MOVING, diverged_at)
+        status = _status(path, function, tolerance)
+    return Trajectory(path.points, path.values, path.gradients, status, diverged_at)
+
+
+def _status(path: Trajectory, function: TestFunction, tolerance: float) -> Status:
+    if path.diverged_at is not None:
+        return Status.DIVERGED
+    if path.gradient_norms[-1] < tolerance:
+        return Status.CONVERGED
+    lowest = float(function.value(np.array(function.minima[0]))) if function.minima else min(path.values)
+    if path.values[-1] - lowest > DIVERGENCE_FACTOR * max(path.values[0] - lowest, tolerance):
+        return Status.DIVERGED
+    return Status.MOVING

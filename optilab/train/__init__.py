@@ -1,0 +1,1 @@
+"""Training dynamics of multilayer perceptrons: the only folder where torch is imported."""
