@@ -1,9 +1,9 @@
 """Optimizer trajectories in NumPy; usable as a library without the rest of optilab.
 
-    from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
 
-    path = descend(ALGORITHMS["adam"](lr=0.2), FUNCTIONS["ravine"](), steps=30)
-    path.points   # (31, 2): the start and thirty steps
+path = descend(ALGORITHMS["adam"](lr=0.2), FUNCTIONS["ravine"](), steps=30)
+path.points   # (31, 2): the start and thirty steps
 """
 
 from optilab.optimize.algorithms import ALGORITHMS, Algorithm

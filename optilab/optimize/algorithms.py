@@ -145,7 +145,7 @@ class RMSProp:
 
 
 class AdamState(NamedTuple):
-    count: int  # steps done
+    steps: int  # done so far
     mean: Array  # (..., d): V, the first moment
     mean_square: Array  # (..., d): S, the second moment
 
@@ -186,7 +186,7 @@ class Adam:
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = _xp(grad)
-        t = state.count + 1
+        t = state.steps + 1
         mean = self.beta1 * state.mean + (1 - self.beta1) * grad
         mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * grad**2
         v = mean / (1 - self.beta1**t)

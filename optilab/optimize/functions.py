@@ -5,7 +5,7 @@ A function is a small frozen class; its fields are its parameters. Points are ar
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from annotated_doc import Doc
@@ -15,25 +15,22 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+Point = tuple[float, ...]
+
+
 class TestFunction(Protocol):
     """A differentiable function of d variables with known minima."""
 
-    __test__ = False  # not a test case, in spite of its name
+    __test__: ClassVar[bool] = False  # not a test case, in spite of its name
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
-
-    @property
-    def minima(self) -> tuple[tuple[float, ...], ...]:
-        """Every global minimum; empty where the function is unbounded below."""
-
-    @property
-    def start(self) -> tuple[float, ...]:
-        """The point from which the literature starts."""
-
-    @property
-    def box(self) -> tuple[tuple[float, float], ...]:
-        """Per coordinate (low, high): the region to draw and to start from."""
+    minima: Any
+    """Tuple of points: every global minimum; empty where the function is unbounded below."""
+    start: Any
+    """The point from which the literature starts."""
+    box: Any
+    """Per coordinate (low, high): the region to draw and to start from."""
 
     def value(self, x: Floats) -> Floats:
         """f at points (..., d), as (...,)."""
@@ -49,9 +46,9 @@ class Ravine:
     name: ClassVar[str] = "ravine"
     formula: ClassVar[str] = "0.1*w1^2 + 2*w2^2"
     source: ClassVar[str] = "the exercise behind this tool; d2l.ai, 'Momentum'"
-    minima: ClassVar = ((0.0, 0.0),)
-    start: ClassVar = (-5.0, -2.0)
-    box: ClassVar = ((-6.0, 3.0), (-3.0, 3.0))
+    minima: ClassVar[tuple[Point, ...]] = ((0.0, 0.0),)
+    start: ClassVar[Point] = (-5.0, -2.0)
+    box: ClassVar[tuple[Point, ...]] = ((-6.0, 3.0), (-3.0, 3.0))
 
     def value(self, x: Floats) -> Floats:
         w1, w2 = x[..., 0], x[..., 1]
@@ -68,12 +65,12 @@ class Sphere:
     name: ClassVar[str] = "sphere"
     formula: ClassVar[str] = "w1^2 + w2^2"
     source: ClassVar[str] = "De Jong 1975, f1"
-    minima: ClassVar = ((0.0, 0.0),)
-    start: ClassVar = (-4.0, 3.0)
-    box: ClassVar = ((-5.12, 5.12), (-5.12, 5.12))
+    minima: ClassVar[tuple[Point, ...]] = ((0.0, 0.0),)
+    start: ClassVar[Point] = (-4.0, 3.0)
+    box: ClassVar[tuple[Point, ...]] = ((-5.12, 5.12), (-5.12, 5.12))
 
     def value(self, x: Floats) -> Floats:
-        return np.sum(x**2, axis=-1)
+        return np.asarray(np.sum(x**2, axis=-1))
 
     def gradient(self, x: Floats) -> Floats:
         return 2 * x
@@ -86,13 +83,13 @@ class Rosenbrock:
     name: ClassVar[str] = "rosenbrock"
     formula: ClassVar[str] = "(a - w1)^2 + b*(w2 - w1^2)^2"
     source: ClassVar[str] = "Rosenbrock 1960"
-    start: ClassVar = (-1.2, 1.0)
-    box: ClassVar = ((-2.0, 2.0), (-1.0, 3.0))
+    start: ClassVar[Point] = (-1.2, 1.0)
+    box: ClassVar[tuple[Point, ...]] = ((-2.0, 2.0), (-1.0, 3.0))
     a: Annotated[float, Doc("place of the minimum, (a, a^2)")] = 1.0
     b: Annotated[float, Gt(0), Doc("steepness of the valley's walls")] = 100.0
 
     @property
-    def minima(self) -> tuple[tuple[float, ...], ...]:
+    def minima(self) -> tuple[Point, ...]:
         return ((self.a, self.a**2),)
 
     def value(self, x: Floats) -> Floats:
@@ -105,4 +102,4 @@ class Rosenbrock:
         return np.stack([-2 * (self.a - w1) - 4 * self.b * w1 * wall, 2 * self.b * wall], axis=-1)
 
 
-FUNCTIONS: dict[str, type[TestFunction]] = {f.name: f for f in (Ravine, Sphere, Rosenbrock)}
+FUNCTIONS: dict[str, type[Any]] = {f.name: f for f in (Ravine, Sphere, Rosenbrock)}

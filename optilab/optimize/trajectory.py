@@ -40,7 +40,7 @@ class Trajectory:
     @property
     def gradient_norms(self) -> Floats:
         """|grad f| at every point, (T+1,)."""
-        return np.linalg.norm(self.gradients, axis=-1)
+        return np.asarray(np.linalg.norm(self.gradients, axis=-1))
 
     def first_below(self, tolerance: float) -> int | None:
         """The first epoch whose gradient norm is below the tolerance, or None."""

@@ -1,0 +1,198 @@
+"""YAML and overrides -> one frozen value of the schema, or every problem at once with its file and line.
+
+Precedence: schema default < YAML < flags and `--set`, in the order typed.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from optilab import presets, strict_yaml
+from optilab.errors import ConfigError, Problem, UsageError, did_you_mean
+from optilab.reference import keys_beside
+from optilab.schema import SCHEMAS, Section, decimal, run_name
+from optilab.strict_yaml import shown
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True)
+class Override:
+    """One flag or `--set`: `where` names it in messages, `key` is dotted, `value` is a tree."""
+
+    where: str
+    key: str
+    value: Any
+
+
+def override_from_text(where: str, text: str) -> Override:
+    """`KEY=VALUE` of a `--set`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError("the command line", [Problem(where, "", f"KEY=VALUE expected, got {shown(text)}")])
+    return override(f"{where} {key}", key.strip(), value)
+
+
+def override(where: str, key: str, value: str) -> Override:
+    """A flag whose value is read as it would be in YAML."""
+    try:
+        return Override(where, key, strict_yaml.value(value))
+    except ValueError as error:
+        raise ConfigError("the command line", [Problem(where, key, str(error))]) from None
+
+
+def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()) -> S:
+    """Read `config` (a path, or the name of a preset; None starts from the defaults) and apply the overrides.
+
+    Raises `ConfigError` with every problem at once, each with its file and line.
+    """
+    kind = next(name for name, known in SCHEMAS.items() if known is schema)
+    document, source = strict_yaml.Document({}, {}), "the command line"
+    if config is not None:
+        path = presets.find(kind, config)
+        source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+        document = strict_yaml.read(_bytes(path), source)
+        if kind == "train":
+            document.tree.setdefault("name", _name_of(path))
+    places = {path: f"{source}:{line}" for path, line in document.lines.items()}
+    for item in overrides:
+        _apply(document.tree, item, places)
+    try:
+        return schema.model_validate(document.tree)
+    except ValidationError as error:
+        problems = [
+            _problem(details, lambda path: keys_beside(schema, path, document.tree), places, source)
+            for details in error.errors(include_url=False)
+        ]
+        advice = f"Every key is described by: optilab config show {kind}"
+        raise ConfigError(source, problems, advice) from None
+
+
+def _name_of(path: Path) -> str:
+    """A config without a name is called as its file."""
+    try:
+        return run_name(re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+    except ValueError:
+        return "train"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(strict_yaml.MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, str]) -> None:
+    """Set a dotted key; where the way leads through a list of mappings, in each of them."""
+    *way, last = item.key.split(".")
+    nodes: list[tuple[strict_yaml.Path, dict[str, Any]]] = [((), tree)]
+    for part in way:
+        below = []
+        for path, node in nodes:
+            child = node.get(part)
+            if isinstance(child, str):  # `algo: adam` is short for `algo: {name: adam}`
+                child = {"name": child}
+            elif isinstance(child, list):
+                child[:] = [{"name": entry} if isinstance(entry, str) else entry for entry in child]
+            elif not isinstance(child, dict):
+                child = {}
+            node[part] = child
+            inner = enumerate(child) if isinstance(child, list) else [(None, child)]
+            for index, entry in inner:
+                if isinstance(entry, dict):
+                    below.append(((*path, part) if index is None else (*path, part, index), entry))
+        nodes = below
+    for path, node in nodes:
+        node[last] = item.value
+        places[*path, last] = item.where
+
+
+def dump(config: Section) -> dict[str, Any]:
+    """A config as a plain tree that `load` reads back to an equal value."""
+    return config.model_dump(mode="json")
+
+
+def _problem(
+    details: Any,
+    accepted: Callable[[strict_yaml.Path], list[str]],
+    places: Mapping[strict_yaml.Path, str],
+    source: str,
+) -> Problem:
+    context = details.get("ctx", {})
+    path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
+    # A union adds the names of its branches to the path; they are no keys.
+    path = tuple(part for part in path if isinstance(part, int) or re.fullmatch(r"[^\s\[\]()]+", part))
+    if path not in places:
+        # A single algorithm is a list of one to the schema, and no list to who wrote it.
+        plain = tuple(part for part in path if isinstance(part, str))
+        path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
+    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), None)
+    where = places[known] if known else source
+    message = _message(details, context, lambda: accepted(path))
+    return Problem(where, strict_yaml.dotted(path), message)
+
+
+def _message(details: Any, context: Mapping[str, Any], keys: Callable[[], list[str]]) -> str:
+    given = details["input"]
+    match details["type"]:
+        case "extra_forbidden":
+            accepted = keys()
+            close = did_you_mean(str(details["loc"][-1]), accepted)
+            return f"unknown key{close or '; one of ' + ', '.join(accepted)}"
+        case "missing":
+            return "missing; it has no default"
+        case "greater_than":
+            return f"must be greater than {context['gt']:g}, got {shown(given)}"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:,}, got {shown(given)}"
+        case "less_than":
+            return f"must be less than {context['lt']:g}, got {shown(given)}"
+        case "less_than_equal":
+            return f"must be at most {context['le']:,}, got {shown(given)}"
+        case "finite_number":
+            return f"a finite number expected, got {shown(given)}"
+        case "float_type" | "float_parsing":
+            return f"number expected, got {shown(given)}{_decimal_advice(given)}"
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            return f"whole number expected, got {shown(given)}{_whole_advice(given)}"
+        case "string_type":
+            quoted = "no" if given is False else "yes" if given is True else shown(given)
+            return f'text expected, got {shown(given)}; put quotes around it: "{quoted}"'
+        case "literal_error":
+            accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
+            close = did_you_mean(given, accepted) if isinstance(given, str) else ""
+            return f"one of {', '.join(accepted)} expected, got {shown(given)}{close}"
+        case "bool_type":
+            return f"true or false expected, got {shown(given)}"
+        case "tuple_type" | "list_type":
+            return f"a list expected, got {shown(given)}"
+        case "model_type" | "dict_type" | "dataclass_type":
+            return f"a mapping (key: value) expected, got {shown(given)}"
+        case "too_short":
+            return f"at least {context['min_length']} expected, got {context['actual_length']}"
+        case "too_long":
+            return f"at most {context['max_length']} expected, got {shown(given)}"
+        case "string_too_short":
+            return "must not be empty"
+        case _:
+            return str(details["msg"]).removeprefix("Value error, ")
+
+
+def _decimal_advice(given: Any) -> str:
+    if isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", given):
+        return f"; write {given.replace(',', '.')} with a decimal point"
+    return ""
+
+
+def _whole_advice(given: Any) -> str:
+    number = decimal(given)
+    if isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
+        return f"; write {int(number)}"
+    return ""

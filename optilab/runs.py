@@ -1,0 +1,497 @@
+"""A run directory: claimed by one rename, committed epoch by epoch, readable at any moment.
+
+    runs/20261124-143512-sigmoid-1c2d/
+      config.yaml      resolved; `optilab train --config .../config.yaml` repeats the run
+      manifest.json    versions, seed, digests, times, status
+      metrics.csv      one row per epoch, deterministic fields only
+      timings.csv      seconds per epoch, apart, so that metrics can be compared by bytes
+      checkpoints/     000104.<first 16 hex digits of its SHA-256>.ckpt: the last two and the best
+      run.lock         held while a process writes; its holder, not a status, says that a run is alive
+
+A directory appears complete or not at all. A checkpoint is on the disk before its row is, and the row before
+anybody is told. A status `running` with nobody holding the lock is an interrupted run.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
+from optilab.schema import run_name
+from optilab.strict_yaml import shown
+
+SCHEMA_VERSION = 1
+Row = dict[str, Any]
+
+_CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
+_LOCK_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that out
+
+
+class RunExists(RunError):
+    """The name is taken."""
+
+
+# --- names and places --------------------------------------------------------------------------------------
+
+
+def root(given: str | None) -> Path:
+    """Where runs are kept: `--runs-dir`, else OPTILAB_RUNS, else ./runs."""
+    return Path(given or os.environ.get("OPTILAB_RUNS") or "runs")
+
+
+def new_name(label: str) -> str:
+    """A name that sorts by time (UTC) and that no other process picks: 20261124-143512-LABEL-1c2d."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{label[:40]}-{secrets.token_hex(2)}"
+
+
+def locate(folder: Path, name: str) -> Path:
+    """The directory of a run, given as its name or as a path to it; RunError names the nearest where none is."""
+    path = Path(name)
+    if (path / "manifest.json").is_file() and not path.is_symlink():
+        return path
+    try:
+        run_name(name)
+    except ValueError as error:
+        raise UsageError(f"run name: {error}") from None
+    path = folder / name
+    if path.is_symlink():
+        raise RunError(f"{path} is a link; a run is a directory")
+    if path.is_dir():
+        return path
+    known = [p.name for p in _directories(folder)]
+    close = get_close_matches(name, known, n=3, cutoff=0.4)
+    advice = f"; nearest: {', '.join(close)}" if close else "; `optilab runs ls` lists them"
+    raise RunError(f"no run {shown(name)} in {folder}{advice}")
+
+
+def _directories(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+
+
+# --- durable files -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _telling(path: Path, size: int | None = None) -> Iterator[None]:
+    """Turn an OSError into a SystemFailure that names the path and the bytes it needed."""
+    try:
+        yield
+    except OSError as error:
+        needs = f" (needs {size:,} bytes)" if size is not None else ""
+        raise SystemFailure(f"cannot write {path}: {error.strerror or error}{needs}") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A new file, on the disk when this returns; never through a link, never over a file."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags, 0o666)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "posix":  # elsewhere a directory cannot be opened
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: after a crash there is the old one or the new one. SystemFailure on an error."""
+    temporary = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
+    with _telling(path, len(data)):
+        try:
+            _write(temporary, data)
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_directory(path.parent)
+
+
+# --- tables ------------------------------------------------------------------------------------------------
+
+
+def _cell(value: Any) -> Any:
+    """Numbers as `repr`; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return repr(value) if isinstance(value, float) else "" if value is None else value
+
+
+def table(rows: Sequence[Row], header: bool = True) -> bytes:
+    """Rows as CSV; the columns are the keys of the first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header and rows:
+        writer.writerow(rows[0])
+    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    return text.getvalue().encode()
+
+
+def read_table(path: Path) -> list[Row]:
+    """The complete lines of a CSV of ours; a torn last line is left out. DataError if one is damaged."""
+    if not path.exists():
+        return []
+    text = path.read_bytes().decode("utf-8", "replace")
+    lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(lines[0]):
+            raise DataError(f"{path}:{number}: {len(lines[0])} cells expected, got {len(line)}")
+        rows.append({key: _parse(cell, path, number) for key, cell in zip(lines[0], line, strict=True)})
+    return rows
+
+
+def _parse(cell: str, path: Path, number: int) -> Any:
+    if "\ufffd" in cell or "\0" in cell:
+        raise DataError(f"{path}:{number}: damaged: {shown(cell)}")
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(cell)
+    return cell or None
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """A run that this process writes; it holds the lock until `release`."""
+
+    path: Path
+    manifest: dict[str, Any]
+    lock: Any = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def commit(self, row: Row, seconds: float, checkpoint: bytes | None = None, best: int | None = None) -> None:
+        """One epoch: the checkpoint, then its row. What this returns from survives a kill at any later moment.
+
+        `best` is the epoch whose checkpoint is worth keeping beside the last two.
+        """
+        if checkpoint is not None:
+            digest = hashlib.sha256(checkpoint).hexdigest()[:16]
+            write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
+        self._append("metrics.csv", row)
+        self._append("timings.csv", {"epoch": row["epoch"], "seconds": round(seconds, 6)})
+        if checkpoint is not None:
+            self._prune(best)
+
+    def rewind(self, rows: Sequence[Row]) -> None:
+        """Make the tables end where a checkpoint does; rows that a kill tore or left ahead of it disappear."""
+        last = rows[-1]["epoch"] if rows else 0
+        try:
+            timings = [row for row in read_table(self.path / "timings.csv") if (row["epoch"] or 0) <= last]
+        except DataError:
+            timings = []
+        for name, content in (("metrics.csv", rows), ("timings.csv", timings)):
+            write_atomic(self.path / name, table(content))
+        for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
+            leftover.unlink()
+
+    def update(self, **facts: Any) -> None:
+        """Merge facts into the manifest."""
+        self.manifest |= facts
+        write_atomic(self.path / "manifest.json", _json(self.manifest))
+
+    def finish(self, status: str, **facts: Any) -> None:
+        """Record how the run ended and let go of it."""
+        self.update(status=status, finished=timestamp(), **facts)
+        self.release()
+
+    def release(self) -> None:
+        self.lock.release()
+
+    def _append(self, name: str, row: Row) -> None:
+        path = self.path / name
+        with _telling(path), path.open("ab", buffering=0) as file:
+            # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
+            data, end = table([row], header=file.tell() == 0), file.tell()
+            try:
+                if file.write(data) != len(data):
+                    raise OSError(28, os.strerror(28))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+
+    def _prune(self, best: int | None) -> None:
+        kept = checkpoints(self.path)
+        for epoch, path in kept[2:]:
+            if epoch != best:
+                with contextlib.suppress(OSError):  # it costs space, no work
+                    path.unlink()
+
+
+def timestamp() -> str:
+    """Now, in UTC, to the second: 2026-11-24T14:35:12Z."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _json(tree: Mapping[str, Any]) -> bytes:
+    return (json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def _stage(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """A directory beside the runs that is a complete run but for its name."""
+    staging = folder / f".new-{secrets.token_hex(8)}"
+    with _telling(staging, sum(map(len, files.values()))):
+        folder.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+        for name, data in files.items():
+            _write(staging / name, data)
+    return staging
+
+
+def _publish(staging: Path, path: Path) -> None:
+    """Give a staged directory its name: the rename fails where the name is taken, so exactly one process wins."""
+    with _telling(path):
+        _sync_directory(staging)
+        try:
+            if path.is_symlink() or path.exists():
+                raise FileExistsError
+            os.rename(staging, path)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RunExists(_taken(path)) from error
+        except OSError as error:
+            if path.exists():  # ENOTEMPTY: another process was faster
+                raise RunExists(_taken(path)) from error
+            raise
+        _sync_directory(path.parent)
+
+
+def _taken(path: Path) -> str:
+    with contextlib.suppress(Exception):
+        record = read(path)
+        continuing = (
+            f"; continue it with: optilab train --resume {path.name}" if record.state == "interrupted" else ""
+        )
+        started = record.manifest.get("created", "?")
+        return f"run {shown(path.name)} already exists ({record.state}, started {started}){continuing}"
+    return f"{path} already exists; choose another --name"
+
+
+def write(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Path:
+    """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken."""
+    path, staging = folder / run_name(name), None
+    try:
+        staging = _stage(folder, {**files, "manifest.json": _json(_first_manifest(name, manifest))})
+        _publish(staging, path)
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    return path
+
+
+def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
+    """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
+    path, staging, lock = folder / run_name(name), None, None
+    manifest = _first_manifest(name, {**manifest, "status": "running"})
+    try:
+        staging = _stage(folder, {**files, "manifest.json": _json(manifest), "run.lock": b""})
+        with _telling(staging):
+            (staging / "checkpoints").mkdir()
+        lock = _lock(staging)
+        _publish(staging, path)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return Run(path, manifest, lock)
+
+
+def _first_manifest(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {"schema_version": SCHEMA_VERSION, "name": name, "created": timestamp(), **manifest}
+
+
+def _lock(path: Path, seconds: float = 0.0) -> Any:
+    """The lock of a run; RunError if another process still holds it after `seconds`."""
+    from filelock import FileLock, Timeout  # imports asyncio, which only a training run can afford
+
+    lock = FileLock(path / "run.lock")
+    try:
+        lock.acquire(timeout=seconds, poll_interval=0.02)
+    except Timeout:
+        raise RunError(f"run {shown(path.name)} is running in another process") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot lock {path}: {error.strerror}") from None
+    return lock
+
+
+def reopen(path: Path) -> tuple[Run, "Record"]:
+    """Take a run that no process writes any more, to continue it. RunError if one does."""
+    record = read(path)
+    if (path / "run.lock").is_symlink():
+        raise RunError(f"{path / 'run.lock'} is a link; a run's files are its own")
+    return Run(path, record.manifest, _lock(path, _LOCK_SECONDS)), record
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as read: `state` is running, interrupted, or what the manifest says it ended as."""
+
+    path: Path
+    manifest: dict[str, Any]
+    config: bytes
+    state: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def rows(self) -> list[Row]:
+        """metrics.csv."""
+        return read_table(self.path / "metrics.csv")
+
+
+def read(path: Path) -> Record:
+    """A run's manifest, config and true state; CheckpointError names the file that is missing or damaged."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_bytes())
+        config = (path / "config.yaml").read_bytes()
+        version = manifest["schema_version"]
+        state = str(manifest["status"])
+    except OSError as error:
+        raise CheckpointError(f"{error.filename}: {error.strerror}; not a run of optilab, or damaged") from None
+    except (ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
+    if version != SCHEMA_VERSION:
+        raise CheckpointError(f"{path / 'manifest.json'}: schema {shown(version)} was written by another optilab")
+    if state == "running" and not _is_locked(path):
+        state = "interrupted"
+    return Record(path, manifest, config, state)
+
+
+def _is_locked(path: Path) -> bool:
+    if not (path / "run.lock").is_file():
+        return False
+    try:
+        _lock(path).release()
+    except RunError:
+        return True
+    return False
+
+
+def records(folder: Path) -> tuple[list[Record], list[str]]:
+    """Every readable run below `folder`, oldest first, and one line for each that is not readable."""
+    found, unreadable = [], []
+    for path in _directories(folder):
+        try:
+            found.append(read(path))
+        except CheckpointError as error:
+            unreadable.append(str(error))
+    return sorted(found, key=lambda record: (str(record.manifest.get("created")), record.name)), unreadable
+
+
+def checkpoints(path: Path) -> list[tuple[int, Path]]:
+    """(epoch, file) of every checkpoint, newest first; other files are none of our business."""
+    folder = path / "checkpoints"
+    names = [(m, p) for p in folder.iterdir() if (m := _CHECKPOINT.fullmatch(p.name))] if folder.is_dir() else []
+    return sorted(((int(m[1]), p) for m, p in names), key=lambda pair: pair[0], reverse=True)
+
+
+def read_checkpoint(path: Path, limit: int) -> bytes:
+    """The bytes of a checkpoint whose digest is the one in its name; CheckpointError says what is wrong."""
+    match = _CHECKPOINT.fullmatch(path.name)
+    if match is None or path.is_symlink() or not path.is_file():
+        raise CheckpointError(f"{path} is not a checkpoint")
+    if path.stat().st_size > limit:
+        raise CheckpointError(f"{path} is larger than {limit:,} bytes")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest()[:16] != match[2]:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in its name")
+    return data
+
+
+def remove(path: Path) -> None:
+    """Delete a run; a link below it is removed, never followed. RunError while a process writes it."""
+    lock = _lock(path, _LOCK_SECONDS) if (path / "run.lock").is_file() else None
+    try:
+        with _telling(path):
+            # First out of sight by one rename, so that a kill leaves no half run behind.
+            hidden = path.with_name(f".old-{secrets.token_hex(8)}")
+            os.rename(path, hidden)
+            shutil.rmtree(hidden)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+# --- provenance --------------------------------------------------------------------------------------------
+
+_ENVIRONMENT = (
+    "PYTHONHASHSEED",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "ATEN_CPU_CAPABILITY",
+)
+_GIT_SECONDS = 2.0
+
+
+def provenance(argv: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
+    """Where a run comes from, for its manifest. Environment by allow-list: no secret gets in."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version()}
+    for package in ("optilab", *packages):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {
+        "argv": list(argv),
+        "versions": versions,
+        "host": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+        "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        "git": git_state(),
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the working directory and whether tracked files differ from it, or why that is not known.
+
+    A repository's own config can name programs that `git status` would run; they are switched off.
+    """
+    import subprocess
+
+    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "status"]
+    command += ["--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules"]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, env=environment, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"unavailable": type(error).__name__}
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
+    if done.returncode or commit is None:
+        return {"unavailable": "not a git repository"}
+    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
