@@ -1,0 +1,708 @@
+"""The dataset on disk: what is accepted, what is refused, and that a fetch leaves whole files or none."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from optilab.errors import DataError, SystemFailure, UsageError
+from optilab.train import data
+from tests.train.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
+
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
+REAL = data.find()  # before the fixture below hides it
+
+
+def silent(label: str, done: int, total: int | None) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPTILAB_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(data, "DEBIAN", tmp_path / "debian")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return write_idx_dataset(tmp_path / "small")
+
+
+@pytest.fixture
+def pinned(small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small dataset, taken for FashionMNIST."""
+    digests = {name: hashlib.sha256((small / name).read_bytes()).hexdigest() for name in NAMES}
+    monkeypatch.setattr(data, "FASHION_MNIST", digests)
+    return small
+
+
+def compress(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes(), 1))
+        (folder / name).unlink()
+
+
+def assert_is_small(found: data.Dataset) -> None:
+    for name, array in zip(
+        NAMES, (found.train_images, found.train_labels, found.test_images, found.test_labels), strict=True
+    ):
+        np.testing.assert_array_equal(array, arrays()[name])
+        assert array.dtype == np.uint8
+
+
+# Reading
+
+
+@pytest.mark.parametrize("zipped", [(), NAMES, (TRAIN_IMAGES, TEST_LABELS)], ids=["raw", "gz", "mixed"])
+@pytest.mark.parametrize("layout", [".", "FashionMNIST/raw"])
+def test_reads_what_was_written(small: Path, tmp_path: Path, zipped: tuple[str, ...], layout: str) -> None:
+    compress(small, *zipped)
+    shutil.copytree(small, tmp_path / "there" / layout)
+    found = data.load("idx", tmp_path / "there")
+    assert_is_small(found)
+    assert (found.name, found.classes) == ("idx", 10)
+    assert list(found.digests) == list(NAMES)
+    rows = data.verify("idx", tmp_path / "there")
+    assert [(row.name, row.size, row.digest, row.ok, row.problem) for row in rows] == [
+        (name, len(idx_bytes(arrays()[name])), found.digests[name], True, "") for name in NAMES
+    ]
+
+
+def test_each_file_is_opened_once(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    original = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *a, **k: (opened.append(path.name), original(path, *a, **k))[1])
+    data.load("fashion-mnist", pinned)
+    assert opened == list(NAMES)
+
+
+def test_raw_hides_gz(pinned: Path) -> None:
+    (pinned / f"{TRAIN_LABELS}.gz").write_bytes(b"not looked at")
+    assert_is_small(data.load("fashion-mnist", pinned))
+
+
+def test_other_sizes_and_fewer_classes(tmp_path: Path) -> None:
+    for split, count in (("train", 7), ("t10k", 3)):
+        (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(idx_bytes(np.ones((count, 5, 4), np.uint8)))
+        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count, dtype=np.uint8)))
+    write_sums(tmp_path)
+    found = data.load("idx", tmp_path)
+    assert (found.train_images.shape, found.test_images.shape, found.classes) == ((7, 5, 4), (3, 5, 4), 7)
+
+
+def test_binary_mode_and_foreign_lines_of_sha256sums(small: Path) -> None:
+    sums = small / "SHA256SUMS"
+    text = sums.read_text().replace("  ", " *").replace("\n", "\r\n")
+    sums.write_bytes(f"{'0' * 64}  README\n\n{text}".encode())
+    assert_is_small(data.load("idx", small))
+
+
+def test_arrays_are_read_only(small: Path) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        data.load("idx", small).train_images[0] = 0
+
+
+# Refusing
+
+
+def edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return apply
+
+
+def swap(one: str, other: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        first, second = (folder / one).read_bytes(), (folder / other).read_bytes()
+        (folder / one).write_bytes(second)
+        (folder / other).write_bytes(first)
+
+    return change
+
+
+def replace_by(make: Callable[[Path], None]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        (folder / TEST_LABELS).unlink()
+        make(folder / TEST_LABELS)
+
+    return apply
+
+
+def bad_gz(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        compress(folder, TRAIN_IMAGES)
+        edit(f"{TRAIN_IMAGES}.gz", change)(folder)
+
+    return spoil
+
+
+def flip(position: int) -> Callable[[bytes], bytes]:
+    return lambda raw: raw[:position] + bytes([raw[position] ^ 1]) + raw[position + 1 :]
+
+
+def relabel(name: str, array: np.ndarray) -> Callable[[Path], None]:
+    return edit(name, lambda raw: idx_bytes(array.astype(np.uint8)))
+
+
+HTML = b"<!DOCTYPE html><html><body>Please log in to this network</body></html>"
+
+# What is done to the folder, the file that the message names, and what it says was expected and found.
+# MUTATIONS: where the digests are made to agree, only the structure can tell.
+MUTATIONS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "truncated": (edit(TRAIN_IMAGES, lambda raw: raw[:-1]), TRAIN_IMAGES, "156816 bytes.*found 156815 bytes"),
+    "empty": (edit(TEST_LABELS, lambda raw: b""), TEST_LABELS, "header of 8 bytes, found 0 bytes"),
+    "html page": (edit(TRAIN_LABELS, lambda raw: HTML), TRAIN_LABELS, "magic 0x00000801, found .*0x3c21444f"),
+    "swapped labels": (swap(TRAIN_LABELS, TEST_LABELS), TRAIN_LABELS, "200 labels, found 100 labels"),
+    "swapped images": (swap(TRAIN_IMAGES, TEST_IMAGES), TRAIN_LABELS, "100 labels, found 200 labels"),
+    "labels as images": (swap(TRAIN_LABELS, TRAIN_IMAGES), TRAIN_IMAGES, "0x00000803, found .*0x00000801"),
+    "wrong magic": (edit(TEST_IMAGES, flip(2)), TEST_IMAGES, "magic 0x00000803, found .*0x00000903"),
+    "wrong dims": (edit(TEST_IMAGES, flip(11)), TEST_IMAGES, r"for shape \(100, 29, 28\)"),
+    "huge dims": (edit(TEST_IMAGES, lambda raw: raw[:4] + b"\xff" * 12 + raw[16:]), TEST_IMAGES, "4294967295"),
+    "other image shape": (relabel(TEST_IMAGES, np.ones((100, 5, 4))), TEST_IMAGES, r"\(28, 28\).*\(5, 4\)"),
+    "extra bytes": (edit(TRAIN_LABELS, lambda raw: raw + b"\n"), TRAIN_LABELS, "208 bytes.*found 209 bytes"),
+    "no images": (relabel(TEST_IMAGES, np.ones((0, 28, 28))), TEST_IMAGES, "at least one item"),
+    "label count": (relabel(TEST_LABELS, np.ones(99)), TEST_LABELS, "100 labels, found 99"),
+    "unknown label": (edit(TEST_LABELS, lambda raw: raw[:-1] + b"\x0a"), TEST_LABELS, r"0\.\.9 .*found 10"),
+}
+DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "not a gz": (bad_gz(lambda raw: HTML), TRAIN_IMAGES, "whole gzip file, found: Not a gzipped file"),
+    "truncated gz": (
+        bad_gz(lambda raw: raw[:-100]),
+        TRAIN_IMAGES,
+        "whole gzip file, found: Compressed file ended",
+    ),
+    "flipped gz": (bad_gz(lambda raw: flip(len(raw) // 2)(raw)), TRAIN_IMAGES, "expected .*found"),
+    "flip in header": (edit(TRAIN_IMAGES, flip(3)), TRAIN_IMAGES, "SHA-256 .*found SHA-256"),
+    "flip in pixel": (edit(TEST_IMAGES, flip(4000)), TEST_IMAGES, "SHA-256 .*found SHA-256"),
+    "flip in label": (edit(TEST_LABELS, flip(60)), TEST_LABELS, "SHA-256 .*found SHA-256"),
+    "missing file": (replace_by(lambda path: None), TEST_LABELS, "lacks t10k-labels"),
+    "a folder": (replace_by(Path.mkdir), TEST_LABELS, "lacks t10k-labels"),
+    "a pipe": (replace_by(os.mkfifo), TEST_LABELS, "lacks t10k-labels"),
+    "broken link": (replace_by(lambda path: path.symlink_to("nowhere")), TEST_LABELS, "lacks t10k-labels"),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_wrong_structure_is_refused(small: Path, mutation: str) -> None:
+    change, name, message = MUTATIONS[mutation]
+    change(small)
+    write_sums(small)  # the digests agree, so only the structure can tell
+    with pytest.raises(DataError, match=f"{name}: expected .*{message}.*"):
+        data.load("idx", small)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_changed_bytes_are_refused(pinned: Path, mutation: str) -> None:
+    MUTATIONS[mutation][0](pinned)
+    found = {name: hashlib.sha256((pinned / name).read_bytes()).hexdigest() for name in NAMES}
+    with pytest.raises(DataError) as caught:
+        data.load("fashion-mnist", pinned)
+    assert str(caught.value).splitlines() == [
+        f"{pinned / name}: expected SHA-256 {digest}, found SHA-256 {found[name]}; "
+        f"delete this file and run: optilab data fetch --data-dir {pinned}"
+        for name, digest in data.FASHION_MNIST.items()
+        if digest != found[name]
+    ]
+
+
+@pytest.mark.parametrize("dataset", data.DATASETS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_refused(pinned: Path, damage: str, dataset: str) -> None:
+    change, name, message = DAMAGES[damage]
+    change(pinned)
+    with pytest.raises(DataError, match=message) as caught:
+        data.load(dataset, pinned)
+    assert str(pinned) in str(caught.value)
+    assert name in str(caught.value)
+    if "lacks" not in message:
+        assert [row.name for row in data.verify(dataset, pinned) if not row.ok] == [name]
+
+
+def test_random_single_byte_flips_are_refused(small: Path) -> None:
+    random = np.random.default_rng(36)
+    for _ in range(30):
+        path = small / NAMES[random.integers(4)]
+        good = path.read_bytes()
+        bad = bytearray(good)
+        bad[random.integers(len(good))] ^= 1 << int(random.integers(8))
+        path.write_bytes(bad)
+        with pytest.raises(DataError) as caught:
+            data.load("idx", small)
+        assert str(caught.value).startswith(f"{path}: expected SHA-256 {hashlib.sha256(good).hexdigest()}, ")
+        assert hashlib.sha256(bad).hexdigest() in str(caught.value)
+        path.write_bytes(good)
+    assert_is_small(data.load("idx", small))
+
+
+def test_all_bad_files_are_named_at_once(pinned: Path) -> None:
+    for name in (TRAIN_LABELS, TEST_LABELS):
+        edit(name, flip(20))(pinned)
+    with pytest.raises(DataError) as caught:
+        data.load("fashion-mnist", pinned)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        str(pinned / TRAIN_LABELS),
+        str(pinned / TEST_LABELS),
+    ]
+    assert [row.ok for row in data.verify("fashion-mnist", pinned)] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_missing_line_of_sha256sums(small: Path, line: int) -> None:
+    sums = small / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(lines[:line] + lines[line + 1 :]))
+    with pytest.raises(DataError, match=rf"SHA256SUMS: expected a line `SHA-256  {NAMES[line]}`"):
+        data.load("idx", small)
+
+
+def test_missing_sha256sums(small: Path) -> None:
+    (small / "SHA256SUMS").unlink()
+    with pytest.raises(DataError, match=r"SHA256SUMS: expected a readable file, found: No such file"):
+        data.load("idx", small)
+
+
+def test_too_big_files_are_not_read(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (pinned / TRAIN_IMAGES).open("wb") as file:
+        file.truncate(data.MAX_BYTES + 1)  # sparse
+    with pytest.raises(DataError, match=f"{TRAIN_IMAGES}: expected at most 200000000 bytes, found 200000001"):
+        data.load("fashion-mnist", pinned)
+    (pinned / TRAIN_IMAGES).unlink()
+    monkeypatch.setattr(data, "MAX_BYTES", 1_000_000)
+    (pinned / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(bytes(1_000_001)))
+    with pytest.raises(DataError, match=rf"{TRAIN_IMAGES}\.gz: expected at most 1000000 bytes uncompressed"):
+        data.load("fashion-mnist", pinned)
+
+
+def test_unknown_dataset() -> None:
+    with pytest.raises(UsageError, match='did you mean "fashion-mnist"'):
+        data.load("fashion_mnist")
+
+
+# Finding
+
+
+def test_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert data.search_path() == [
+        ("user cache", tmp_path / "cache" / "optilab" / "fashion-mnist"),
+        ("Debian package", tmp_path / "debian"),
+    ]
+    monkeypatch.setenv("OPTILAB_DATA", "~/fm")
+    assert data.search_path() == [("OPTILAB_DATA", Path.home() / "fm")]
+    assert data.search_path(tmp_path) == [("--data-dir", tmp_path)]
+    monkeypatch.setenv("OPTILAB_DATA", "")
+    assert len(data.search_path()) == 2
+
+
+@pytest.mark.parametrize("named", ["argument", "environment"])
+def test_a_named_folder_is_never_replaced(
+    pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    pinned.rename(tmp_path / "debian")
+    assert_is_small(data.load("fashion-mnist"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    if named == "environment":
+        monkeypatch.setenv("OPTILAB_DATA", str(empty))
+    folder = empty if named == "argument" else None
+    for act in (data.load, data.verify, lambda name, place: data.ensure(name, place, silent)):
+        with pytest.raises(DataError, match=f"{empty}: lacks {', '.join(NAMES)}\nrun: optilab data fetch"):
+            act("fashion-mnist", folder)
+    assert list(empty.iterdir()) == []
+
+
+def test_cache_before_debian_and_damage_is_not_passed_over(pinned: Path, tmp_path: Path) -> None:
+    cache = write_idx_dataset(data.search_path()[0][1])
+    pinned.rename(tmp_path / "debian")
+    assert data.load("fashion-mnist").folder == cache
+    (cache / TRAIN_LABELS).rename(cache / "elsewhere")  # unfinished: the other folder is used
+    assert data.load("fashion-mnist").folder == tmp_path / "debian"
+    (cache / TRAIN_LABELS).write_bytes(b"damaged")  # complete, but damaged: the user is told
+    with pytest.raises(
+        DataError, match=f"{cache / TRAIN_LABELS}: .*; delete this file and run: optilab data fetch$"
+    ):
+        data.ensure("fashion-mnist", None, silent)
+
+
+def test_idx_needs_a_folder(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="--data-dir or set OPTILAB_DATA"):
+        data.ensure("idx", None, silent)
+    monkeypatch.setenv("OPTILAB_DATA", str(small))
+    assert_is_small(data.ensure("idx", None, silent))
+
+
+def test_torchvisions_pickles_are_ignored(tmp_path: Path) -> None:
+    processed = tmp_path / "FashionMNIST" / "processed"
+    processed.mkdir(parents=True)
+    for name in ("training.pt", "test.pt"):
+        (processed / name).write_bytes(b"\x80\x04N.")
+    with pytest.raises(DataError, match="lacks"):
+        data.load("fashion-mnist", tmp_path)
+
+
+@pytest.mark.skipif(REAL is None, reason="FashionMNIST is not on this machine")
+def test_the_real_dataset() -> None:
+    found = data.load("fashion-mnist", REAL)
+    assert (found.train_images.shape, found.test_images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert found.digests == data.FASHION_MNIST
+    for labels in (found.train_labels, found.test_labels):
+        assert len(set(np.bincount(labels).tolist())) == 1
+    assert round(float(found.train_images.mean() / 255), 4) == 0.2860  # the published mean
+
+
+def test_finding_imports_no_torch() -> None:
+    code = (
+        "import sys; from optilab.train import data; data.find(); print([m for m in sys.modules if 'torch' in m])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# Fetching
+
+
+class Mirror:
+    """A web server on this machine. A file's answer: its bytes, a status, `cut` in the middle, or `stall`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.answers: dict[str, bytes | int | str] = {
+            f"{name}.gz": gzip.compress((folder / name).read_bytes(), 1) for name in NAMES
+        }
+        self.asked: list[str] = []
+        self.stalled = threading.Event()
+        self.release = threading.Event()
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.rpartition("/")[2]
+                mirror.asked.append(name)
+                answer = mirror.answers[name]
+                if isinstance(answer, int):
+                    self.send_error(answer)
+                    return
+                body = answer if isinstance(answer, bytes) else bytes(1000)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body if isinstance(answer, bytes) else body[:500])
+                if answer == "stall":
+                    mirror.stalled.set()
+                    mirror.release.wait(10)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.release.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def mirror(pinned: Path) -> Iterator[Mirror]:
+    server = Mirror(pinned)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def no_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "no-bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "no-bin"))
+
+
+def final_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name in NAMES or path.suffix == ".gz")
+
+
+def test_fetch(mirror: Mirror) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    folder = data.fetch(lambda *row: seen.append(row), mirrors=[mirror.url])
+    assert folder == data.search_path()[0][1]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+    assert_is_small(data.load("fashion-mnist"))
+    for name, body in mirror.answers.items():
+        rows = [row for row in seen if row[0] == name]
+        assert rows[0] == (name, 0, None)
+        assert isinstance(body, bytes)
+        assert rows[-1] == (name, len(body), len(body))
+
+
+def test_fetch_again_asks_only_for_what_is_not_good(mirror: Mirror) -> None:
+    folder = data.fetch(silent, mirrors=[mirror.url])
+    mirror.asked.clear()
+    data.fetch(silent, mirrors=[mirror.url])
+    assert mirror.asked == []
+    (folder / TEST_LABELS).unlink()
+    (folder / TRAIN_LABELS).write_bytes(b"damaged")
+    compress(folder, TEST_IMAGES)  # good, and stays as it is
+    data.fetch(silent, mirrors=[mirror.url])
+    assert mirror.asked == [f"{TRAIN_LABELS}.gz", f"{TEST_LABELS}.gz"]
+    assert_is_small(data.load("fashion-mnist"))
+
+
+def test_fetch_heals_the_folder_that_is_named(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_idx_dataset(tmp_path / "mine" / "FashionMNIST" / "raw")
+    (folder / f"{TRAIN_LABELS}.gz").write_bytes(b"damaged")
+    (folder / TRAIN_LABELS).unlink()
+    assert data.fetch(silent, tmp_path / "mine", [mirror.url]) == tmp_path / "mine"
+    assert_is_small(data.load("fashion-mnist", tmp_path / "mine"))
+    monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "other"))
+    assert data.fetch(silent, mirrors=[mirror.url]) == tmp_path / "other"
+
+
+@pytest.mark.usefixtures("no_apt")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (gzip.compress(b"something else"), "expected SHA-256 .* found SHA-256"),
+        (HTML, "expected a whole gzip file, found: Not a gzipped file"),
+        (b"", "expected SHA-256"),
+        (404, "HTTP Error 404: Not Found"),
+        (503, "HTTP Error 503"),
+        ("cut", "expected 1000 bytes, found 500 bytes|IncompleteRead"),
+    ],
+    ids=["other bytes", "html", "empty", "404", "503", "cut"],
+)
+def test_failing_mirror_leaves_nothing(mirror: Mirror, answer: bytes | int | str, reason: str) -> None:
+    mirror.answers[f"{TRAIN_LABELS}.gz"] = answer
+    with pytest.raises(DataError, match=f"  {mirror.url}{TRAIN_LABELS}.gz: ({reason})") as caught:
+        data.fetch(silent, mirrors=[mirror.url])
+    folder = data.search_path()[0][1]
+    assert [path.name for path in folder.iterdir()] == [TRAIN_IMAGES]  # the one that came whole
+    assert mirror.asked == [f"{TRAIN_IMAGES}.gz", f"{TRAIN_LABELS}.gz"]  # and no more was asked for
+    message = str(caught.value)
+    assert "  apt-get and dpkg-deb: not on this machine\n" in message
+    for way in (f"apt-get install {data.PACKAGE}", "--data-dir or OPTILAB_DATA", "optilab data fetch"):
+        assert way in message
+    mirror.answers[f"{TRAIN_LABELS}.gz"] = gzip.compress((folder.parents[2] / "small" / TRAIN_LABELS).read_bytes())
+    data.fetch(silent, mirrors=[mirror.url])
+    assert_is_small(data.load("fashion-mnist"))
+
+
+@pytest.mark.usefixtures("no_apt")
+def test_second_mirror_and_list_of_what_was_tried(mirror: Mirror) -> None:
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        mirror.answers[f"{TEST_IMAGES}.gz"] = 404
+        with pytest.raises(DataError) as caught:
+            data.fetch(silent, mirrors=[dead, mirror.url])
+    tried = [line for line in str(caught.value).splitlines() if line.startswith("  http")]
+    assert [line.split(": ")[0] for line in tried] == [
+        f"  {dead}{TEST_IMAGES}.gz",
+        f"  {mirror.url}{TEST_IMAGES}.gz",
+    ]
+    assert "Connection refused" in tried[0]
+
+
+@pytest.mark.usefixtures("no_apt")
+def test_silent_server_is_given_up(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        start = time.monotonic()
+        with pytest.raises(DataError, match=r"no answer within 0\.2 s"):
+            data.fetch(silent, mirrors=[f"http://127.0.0.1:{server.getsockname()[1]}"])
+        assert time.monotonic() - start < 2
+        server.accept()[0].close()  # its thread ends
+
+
+@pytest.mark.usefixtures("no_apt")
+def test_too_much_is_not_kept(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "MAX_BYTES", 1000)
+    mirror.answers[f"{TRAIN_IMAGES}.gz"] = gzip.compress(bytes(1001))
+    with pytest.raises(DataError, match="expected at most 1000 bytes uncompressed"):
+        data.fetch(silent, mirrors=[mirror.url])
+    mirror.answers[f"{TRAIN_IMAGES}.gz"] = bytes(1001)
+    with pytest.raises(DataError, match="expected at most 1000 bytes, found more"):
+        data.fetch(silent, mirrors=[mirror.url])
+
+
+def test_two_fetches_at_once(mirror: Mirror) -> None:
+    barrier = threading.Barrier(2)
+
+    def first_run() -> data.Dataset:
+        barrier.wait()
+        return data.load("fashion-mnist", data.fetch(silent, mirrors=[mirror.url]))
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(first_run) for _ in range(2)]
+    for run in runs:
+        assert_is_small(run.result())
+    assert sorted(path.name for path in data.search_path()[0][1].iterdir()) == sorted(NAMES)
+
+
+KILLED = """
+import os, sys, signal
+from pathlib import Path
+from optilab.train import data
+data.FASHION_MNIST = eval(sys.argv[1])
+if sys.argv[4] == "writing":
+    os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+data.fetch(lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
+"""
+
+
+@pytest.mark.parametrize("phase", ["writing", "downloading"])
+def test_killed_fetch(mirror: Mirror, tmp_path: Path, phase: str) -> None:
+    whole = mirror.answers[f"{TRAIN_LABELS}.gz"]
+    if phase == "downloading":
+        mirror.answers[f"{TRAIN_LABELS}.gz"] = "stall"
+    folder = tmp_path / "killed"
+    arguments = [repr(data.FASHION_MNIST), str(folder), mirror.url, phase]
+    with subprocess.Popen([sys.executable, "-c", KILLED, *arguments]) as process:
+        if phase == "downloading":
+            assert mirror.stalled.wait(10)
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert final_names(folder) == ([] if phase == "writing" else [TRAIN_IMAGES])
+    assert len(list(folder.glob(".*.part"))) == (phase == "writing")
+    mirror.answers[f"{TRAIN_LABELS}.gz"] = whole
+    data.fetch(silent, folder, [mirror.url])
+    assert_is_small(data.load("fashion-mnist", folder))
+
+
+def test_no_room(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    folder = tmp_path / "full"
+    with pytest.raises(SystemFailure, match=f"{folder}: No space left on device; give another folder"):
+        data.fetch(silent, folder, [mirror.url])
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    folder.touch()
+    with pytest.raises(SystemFailure, match=f"{folder}: File exists"):
+        data.fetch(silent, folder, [mirror.url])
+
+
+def test_mirrors_are_torchvisions(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("torchvision.datasets")
+    module.FashionMNIST = SimpleNamespace(mirrors=[mirror.url])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
+    assert_is_small(data.ensure("fashion-mnist", None, silent))
+
+
+# Debian's package
+
+APT = """#!/bin/sh
+echo "apt-get $*" >> "$STUBS/log"
+case "$*" in
+    *update*) echo known > "$STUBS/known" ;;
+    *download*)
+        [ -e "$STUBS/offline" ] && { echo "E: Failed to fetch: Could not resolve" >&2; exit 100; }
+        [ -e "$STUBS/known" ] || { echo "E: Unable to locate package dataset" >&2; exit 100; }
+        echo archive > dataset.deb ;;
+esac
+"""
+DPKG = """#!/bin/sh
+echo "dpkg-deb $1" >> "$STUBS/log"
+/bin/mkdir -p "$3$STUBS"
+/bin/cp -r "$STUBS/debian" "$3$STUBS/debian"
+"""
+
+
+@pytest.fixture
+def stubs(pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """apt-get and dpkg-deb that hand out the small dataset; their calls are written to `log`."""
+    place = tmp_path / "stubs"
+    write_idx_dataset(place / "debian")
+    compress(place / "debian", *NAMES)
+    (place / "bin").mkdir()
+    for name, text in (("apt-get", APT), ("dpkg-deb", DPKG)):
+        (place / "bin" / name).write_text(text)
+        (place / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(place / "bin"))
+    monkeypatch.setenv("STUBS", str(place))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(data, "DEBIAN", place / "debian")
+    return place
+
+
+def test_package_on_a_machine_that_knows_it(stubs: Path, tmp_path: Path) -> None:
+    (stubs / "known").touch()
+    seen: list[tuple[str, int, int | None]] = []
+    data.fetch(lambda *row: seen.append(row), mirrors=[])
+    assert_is_small(data.load("fashion-mnist"))
+    assert seen == [(f"{data.PACKAGE}.deb", 0, None), (f"{data.PACKAGE}.deb", 8, 8)]
+    assert (stubs / "log").read_text() == f"apt-get -c apt.conf download {data.PACKAGE}\ndpkg-deb -x\n"
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_package_on_a_fresh_machine(stubs: Path, tmp_path: Path) -> None:
+    data.fetch(silent, mirrors=[])
+    assert_is_small(data.load("fashion-mnist"))
+    first, update, second, unpack = (stubs / "log").read_text().splitlines()
+    assert "download" in first
+    assert unpack == "dpkg-deb -x"
+    for call in (update, second):  # the system's lists are not touched
+        assert f"-o Dir::State::lists={tmp_path}/scratch/optilab-fetch-" in call
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_package_that_cannot_be_fetched_or_trusted(
+    stubs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stubs / "offline").touch()
+    with pytest.raises(DataError, match=r"  mirrors: none is known\n  apt-get .*: E: Failed to fetch: Could not"):
+        data.fetch(silent, mirrors=[])
+    assert (stubs / "log").read_text().count("apt-get") == 1  # no second attempt at a network that is not there
+    (stubs / "offline").unlink()
+    (stubs / "debian" / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(DataError, match=rf"{data.PACKAGE}\.deb: {TRAIN_IMAGES}: expected SHA-256"):
+        data.fetch(silent, mirrors=[])
+    monkeypatch.setattr(data, "APT_SECONDS", 0.1)
+    (stubs / "bin" / "apt-get").write_text("#!/bin/sh\nexec /bin/sleep 5\n")
+    with pytest.raises(DataError, match=r"apt-get .*: not done within 0\.1 s"):
+        data.fetch(silent, mirrors=[])
+    assert final_names(data.search_path()[0][1]) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_package_completes_what_the_mirrors_began(stubs: Path, mirror: Mirror) -> None:
+    mirror.answers[f"{TRAIN_LABELS}.gz"] = 404
+    assert_is_small(data.load("fashion-mnist", data.fetch(silent, mirrors=[mirror.url])))
+
+
+@pytest.mark.usefixtures("no_apt")
+def test_ensure_says_where_it_looked_and_what_it_tried(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("torchvision.datasets")
+    module.FashionMNIST = SimpleNamespace(mirrors=["http://127.0.0.1:1/"])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
+    with pytest.raises(DataError) as caught:
+        data.ensure("fashion-mnist", None, silent)
+    message = str(caught.value)
+    for label, folder in data.search_path():
+        assert f"{label}: {folder}: " in message
+    for text in (*NAMES, "http://127.0.0.1:1/", "three ways out", "optilab data fetch"):
+        assert text in message
