@@ -21,6 +21,8 @@ import os
 import re
 import secrets
 import shutil
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,7 +38,9 @@ SCHEMA_VERSION = 1
 Row = dict[str, Any]
 
 _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
+_HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _LOCK_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that out
+_LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
 class RunExists(RunError):
@@ -101,6 +105,8 @@ def directories(folder: Path) -> list[Path]:
 
 # --- durable files -----------------------------------------------------------------------------------------
 
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
 
 @contextlib.contextmanager
 def _telling(path: Path, size: int | None = None) -> Iterator[None]:
@@ -114,8 +120,7 @@ def _telling(path: Path, size: int | None = None) -> Iterator[None]:
 
 def _write(path: Path, data: bytes) -> None:
     """A new file, on the disk when this returns; never through a link, never over a file."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         view = memoryview(data)
         while view:
@@ -249,7 +254,8 @@ class Run:
 
     def _append(self, name: str, row: Row) -> None:
         path = self.path / name
-        with _telling(path), path.open("ab", buffering=0) as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
+        with _telling(path), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
             # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
             data, end = table([row], header=file.tell() == 0), file.tell()
             try:
@@ -282,10 +288,20 @@ def _stage(folder: Path, files: Mapping[str, bytes]) -> Path:
     staging = folder / f".new-{secrets.token_hex(8)}"
     with _telling(staging, sum(map(len, files.values()))):
         folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
         staging.mkdir()
         for name, data in files.items():
             _write(staging / name, data)
     return staging
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a kill has left of directories being made or removed: hidden, old, and locked by nobody."""
+    for path in folder.iterdir():
+        if _HIDDEN.fullmatch(path.name) and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS and not _is_locked(path):
+                    shutil.rmtree(path)
 
 
 def _publish(staging: Path, path: Path) -> None:
@@ -365,8 +381,9 @@ def _lock(path: Path, seconds: float = 0.0) -> Any:
 def reopen(path: Path) -> tuple[Run, "Record"]:
     """Take a run that no process writes any more, to continue it. RunError if one does."""
     record = read(path)
-    if (path / "run.lock").is_symlink():
-        raise RunError(f"{path / 'run.lock'} is a link; a run's files are its own")
+    for own in ("run.lock", "checkpoints"):
+        if (path / own).is_symlink():
+            raise RunError(f"{path / own} is a link; a run's files are its own")
     return Run(path, record.manifest, _lock(path, _LOCK_SECONDS)), record
 
 
@@ -398,8 +415,10 @@ def read(path: Path) -> Record:
         config = (path / "config.yaml").read_bytes()
         version = manifest["schema_version"]
         state = str(manifest["status"])
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(f"{error.filename}: {error.strerror}; not a run of optilab, or damaged") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot read {error.filename}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
     if version != SCHEMA_VERSION:
@@ -410,12 +429,25 @@ def read(path: Path) -> Record:
 
 
 def _is_locked(path: Path) -> bool:
-    if not (path / "run.lock").is_file():
+    """Whether a process writes the run; asked without writing, so that a read-only disk can be read."""
+    if sys.platform == "win32":
+        try:
+            _lock(path).release()
+        except RunError:
+            return True
+        return False
+    import fcntl
+
+    try:
+        descriptor = os.open(path / "run.lock", os.O_RDONLY | _NO_LINK)
+    except OSError:
         return False
     try:
-        _lock(path).release()
-    except RunError:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         return True
+    finally:
+        os.close(descriptor)
     return False
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from optilab import runs
-from optilab.config import to_yaml
+from optilab.config import dump, to_yaml
 from optilab.errors import DivergedError, OptilabError, SystemFailure
 from optilab.schema import TrainConfig
 from optilab.train import checkpoint, engine
@@ -37,6 +37,7 @@ def start(
         "command": "train",
         **runs.provenance(argv, ["numpy", "torch", "torchvision"]),
         "seed": config.seed,
+        "config": dump(config),
         "numerics": _numerics(training),
         "data": {
             "dataset": dataset.name,
@@ -92,20 +93,23 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
         status, good = "diverged", f"epoch {kept[0][0]}" if kept else "none"
         reason = f"{error}; last good checkpoint: {good}"
         raise DivergedError(reason) from None
-    except OSError as error:
-        reason = f"{run.path}: {error.strerror or error}"
+    except OSError as error:  # what the run writes itself says so; this was the output
+        reason = f"cannot write the output: {error.strerror or error}"
         raise SystemFailure(reason) from None
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
         if not isinstance(error, OptilabError):
-            with contextlib.suppress(OSError):
-                (run.path / "optilab.log").write_text(traceback.format_exc(), encoding="utf-8")
+            with contextlib.suppress(OptilabError):
+                runs.write_atomic(run.path / "optilab.log", traceback.format_exc().encode())
         raise
     finally:
         try:
             run.finish(status, epoch=training.epoch, **({"reason": reason} if reason else {}))
-        except OptilabError:  # the disk that failed the run may fail this too; the free lock still tells
+        except OptilabError:
             run.release()
+            if status == "done":
+                raise
+            # The disk that failed the run fails this too; the free lock still tells.
     return status
 
 

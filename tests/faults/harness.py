@@ -184,16 +184,13 @@ class Warm:
         """The same under strace, which is attached before the first instruction: how it ended, and the log."""
         process = self.start(argv, cwd, hold=True)
         log = cwd / ".outputs" / f"{process.pid}.strace"
-        command = ["strace", "-f", "-q", "-o", str(log), "-p", str(process.pid), *options]
-        tracer = subprocess.Popen(command, stderr=subprocess.PIPE)
         status = Path(f"/proc/{process.pid}/status")
-        while "TracerPid:\t0" in status.read_text():
-            if tracer.poll() is not None:
-                raise RuntimeError(f"strace: {tracer.stderr and tracer.stderr.read()!r}")
-            time.sleep(0.002)
-        while "T (stopped)" in status.read_text() or "t (tracing stop)" in status.read_text():
-            process.send(signal.SIGCONT)
-            time.sleep(0.002)
+        _until(lambda: "(stopped)" in status.read_text())
+        # Not its children: git, which says where the code comes from, reads files too.
+        command = ["strace", "-q", "-o", str(log), "-p", str(process.pid), *options]
+        tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        _until(lambda: "TracerPid:\t0" not in status.read_text())
+        process.send(signal.SIGCONT)
         outcome = process.finish()
         tracer.communicate()
         return outcome, log.read_text(encoding="utf-8", errors="replace")
@@ -301,6 +298,13 @@ def _require(holds: bool, otherwise: str) -> None:
 
 def _is_whole(file: Path) -> bool:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] == file.name.split(".")[1]
+
+
+def _until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        _require(time.monotonic() < deadline, "a traced child could not be prepared")
+        time.sleep(0.001)
 
 
 def in_parallel(trials: Sequence[Callable[[], Any]], workers: int = 2) -> list[Any]:

@@ -1,6 +1,7 @@
 """SIGKILL: at random, aimed at a commit, and at every file system call."""
 
 import random
+import os
 import re
 import signal
 import time
@@ -72,12 +73,12 @@ def test_aimed_kills(lab: Lab, figure: Figure, trials: int) -> None:
 def test_negative_control_in_place(lab: Lab) -> None:
     """Written in place instead of renamed, a checkpoint is found half written by the same kills."""
     violations = 0
-    for number in range(5):
+    for number in range(10):
         try:
             _kill_in_commit(lab, f"in-place-{number}", 4, "in_place")
         except Violation:
             violations += 1
-    assert violations >= 3
+    assert violations > 0  # each one would fail the test above
 
 
 def test_twenty_kills_in_a_row(lab: Lab, figure: Figure) -> None:
@@ -106,8 +107,6 @@ def test_twenty_kills_in_a_row(lab: Lab, figure: Figure) -> None:
 
 def test_a_kill_does_not_leave_hidden_directories_for_ever(lab: Lab) -> None:
     """What a kill leaves of a directory being made or removed goes with the next run, but not while it is young."""
-    import os
-
     old, young = lab.folder / "runs" / ".new-0000000000000000", lab.folder / "runs" / ".old-1111111111111111"
     for path in (old, young):
         path.mkdir()
@@ -137,7 +136,7 @@ def _points(lab: Lab, argv: list[str], name: str) -> list[tuple[str, int]]:
     assert outcome.code == 0, outcome.err
     points, seen, begun = [], Counter[str](), False
     for line in log.splitlines():
-        if match := re.match(r"\d+\s+(\w+)\(", line):
+        if match := re.match(r"(\w+)\(", line):
             seen[match[1]] += 1
             begun = begun or '"runs' in line
             if begun:
@@ -145,7 +144,7 @@ def _points(lab: Lab, argv: list[str], name: str) -> list[tuple[str, int]]:
     return points
 
 
-def _sweep(lab: Lab, fault: str, resuming: bool, stride: int = 1) -> Counter[str]:
+def _sweep(lab: Lab, fault: str, resuming: bool) -> Counter[str]:
     """Every point gets one run of its own in which that call fails; what each ended as."""
     what = f"{fault.lower()}-{'resume' if resuming else 'train'}"
     short = Lab(lab.folder, lab.warm, epochs=3)
@@ -171,9 +170,10 @@ def _sweep(lab: Lab, fault: str, resuming: bool, stride: int = 1) -> Counter[str
         argv = prepare(name)
         outcome, _ = lab.warm.traced(argv, lab.folder, ["-e", f"trace={','.join(CALLS)}", "-e", inject])
         if fault == "SIGKILL":
-            assert outcome.code in (-signal.SIGKILL, 0), outcome
+            assert outcome.code == -signal.SIGKILL, f"{call} {count} was not reached: {outcome}"
         else:
-            assert outcome.code in (0, 7), f"{call} {count}: {outcome}"
+            unread = resuming and outcome.code == 3 and "expected a readable file" in outcome.err  # the dataset
+            assert outcome.code in (0, 7) or unread, f"{call} {count}: {outcome}"
             assert "Traceback" not in outcome.err, f"{call} {count}: {outcome.err}"
             assert outcome.code == 0 or outcome.err.startswith("optilab: "), outcome.err
         try:
@@ -187,7 +187,7 @@ def _sweep(lab: Lab, fault: str, resuming: bool, stride: int = 1) -> Counter[str
 
     points = _points(lab, prepare(f"{what}-points"), f"{what}-points")
     short.forget(f"{what}-points")
-    chosen = list(enumerate(points))[::stride]
+    chosen = list(enumerate(points))
     kinds = Counter(in_parallel([lambda i=i, p=p: trial(i, *p) for i, p in chosen]))
     kinds["points"], kinds["of"] = len(chosen), len(points)
     return kinds
@@ -208,20 +208,18 @@ def test_kill_at_every_file_call(lab: Lab, figure: Figure, needs: Callable[..., 
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
 def test_errors_at_file_calls(lab: Lab, figure: Figure, needs: Callable[..., None], fault: str) -> None:
     needs("strace")
-    kinds = _sweep(lab, fault, resuming=False, stride=4)
+    kinds = _sweep(lab, fault, resuming=False)
     assert any(kind.startswith("7/") for kind in kinds)
-    figure("G3", f"{fault} at every fourth file call", _sweep_told(kinds))
+    figure("G3", f"{fault} at every file call of 3 epochs", _sweep_told(kinds))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("resuming", [False, True])
 @pytest.mark.parametrize("fault", list(FAULTS))
-def test_every_fault_at_every_file_call(
-    lab: Lab, figure: Figure, needs: Callable[..., None], fault: str, resuming: bool
+def test_faults_at_every_file_call_of_a_resume(
+    lab: Lab, figure: Figure, needs: Callable[..., None], fault: str
 ) -> None:
     needs("strace")
-    kinds = _sweep(lab, fault, resuming)
-    figure("G3", f"{fault} at every file call of {'a resume' if resuming else '3 epochs'}", _sweep_told(kinds))
+    figure("G3", f"{fault} at every file call of a resume", _sweep_told(_sweep(lab, fault, resuming=True)))
 
 
 def test_order_of_a_commit(lab: Lab, figure: Figure, needs: Callable[..., None]) -> None:
@@ -234,7 +232,7 @@ def test_order_of_a_commit(lab: Lab, figure: Figure, needs: Callable[..., None])
     options = ["-y", "-e", "trace=openat,write,fsync,rename,renameat,renameat2,close"]
     outcome, log = lab.warm.traced(argv, lab.folder, options)
     assert outcome.code == 0
-    lines = [re.sub(r"^\d+\s+", "", line) for line in log.splitlines()]
+    lines = log.splitlines()
     commits = 0
     for index, line in enumerate(lines):
         if not (renamed := re.match(r'rename\("([^"]*)", "(runs/order/[^"]*)"\) = 0', line)):

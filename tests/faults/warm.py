@@ -18,10 +18,10 @@ from typing import Any
 
 
 def serve() -> None:
-    import asyncio  # noqa: F401  filelock imports it
-    import runpy  # noqa: F401
+    import encodings.utf_8_sig
 
-    import filelock  # noqa: F401
+    import filelock
+    import torch._dynamo  # the first optimizer imports it
 
     import optilab.__main__
     import optilab.cli
