@@ -1,9 +1,10 @@
 """The published loop, as its notebook wrote it: two DataLoaders, ToTensor's arithmetic, one `.item()` per batch.
 
-The oracle that optilab's engine is compared with, and the baseline of the benchmark. It imports nothing of optilab's.
+The oracle that optilab's engine is compared with, and the baseline of the benchmark.
 """
 
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from torchvision.transforms import ToTensor
 
 
 def pictures(images, labels):
-    """torchvision's FashionMNIST over arrays that are in memory already; its own code makes and converts the images."""
+    """torchvision's FashionMNIST over arrays that are in memory; its own code makes and converts each image."""
     dataset = FashionMNIST.__new__(FashionMNIST)  # without its search for files
     dataset.data, dataset.targets = torch.tensor(images), torch.tensor(labels, dtype=torch.int64)
     dataset.transform, dataset.target_transform = ToTensor(), None
@@ -25,7 +26,7 @@ def sigmoid_network():
     """784-128-128-128-128-128-10, a sigmoid after each hidden layer, torch's default initialisation."""
     widths = [784, 128, 128, 128, 128, 128, 10]
     layers = [nn.Flatten()]
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.Sigmoid()]
     return nn.Sequential(*layers[:-1])
 
@@ -75,7 +76,7 @@ def notebook_loop(arrays, epochs, seed=42, batch_size=512, lr=0.01):
 
 def fashion_mnist(folder: Path | None = None):
     """The four arrays of the real dataset, found or fetched as optilab does."""
-    from optilab.train import data
+    from optilab.train import fetch
 
-    dataset = data.ensure("fashion-mnist", folder, lambda *_: None)
+    dataset = fetch.ensure("fashion-mnist", folder, lambda *_: None)
     return dataset, (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
