@@ -13,9 +13,7 @@ anybody is told. A status `running` with nobody holding the lock is an interrupt
 """
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import os
 import re
@@ -23,19 +21,34 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from optilab.durable import NO_LINK, sync_directory, telling, write_atomic, write_new
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
 from optilab.schema import run_name
 from optilab.strict_yaml import shown
+from optilab.tables import Row, best, read_table, table
+
+__all__ = [
+    "Record",
+    "Row",
+    "Run",
+    "best",
+    "claim",
+    "read",
+    "read_table",
+    "reopen",
+    "table",
+    "write",
+    "write_atomic",
+]
 
 SCHEMA_VERSION = 1
-Row = dict[str, Any]
 
 _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
@@ -103,102 +116,6 @@ def directories(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
 
 
-# --- durable files -----------------------------------------------------------------------------------------
-
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-
-
-@contextlib.contextmanager
-def _telling(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turn an OSError into a SystemFailure that names the path and the bytes it needed."""
-    try:
-        yield
-    except OSError as error:
-        needs = f" (needs {size:,} bytes)" if size is not None else ""
-        raise SystemFailure(f"cannot write {path}: {error.strerror or error}{needs}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A new file, on the disk when this returns; never through a link, never over a file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "posix":  # elsewhere a directory cannot be opened
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: after a crash there is the old one or the new one. SystemFailure on an error."""
-    temporary = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
-    with _telling(path, len(data)):
-        try:
-            _write(temporary, data)
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-        _sync_directory(path.parent)
-
-
-# --- tables ------------------------------------------------------------------------------------------------
-
-
-def _cell(value: Any) -> Any:
-    """Numbers as `repr`; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return repr(value) if isinstance(value, float) else "" if value is None else value
-
-
-def table(rows: Sequence[Row], header: bool = True) -> bytes:
-    """Rows as CSV; the columns are the keys of the first."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header and rows:
-        writer.writerow(rows[0])
-    writer.writerows([_cell(value) for value in row.values()] for row in rows)
-    return text.getvalue().encode()
-
-
-def read_table(path: Path) -> list[Row]:
-    """The complete lines of a CSV of ours; a torn last line is left out. DataError if one is damaged."""
-    if not path.exists():
-        return []
-    text = path.read_bytes().decode("utf-8", "replace")
-    lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(lines[0]):
-            raise DataError(f"{path}:{number}: {len(lines[0])} cells expected, got {len(line)}")
-        rows.append({key: _parse(cell, path, number) for key, cell in zip(lines[0], line, strict=True)})
-    return rows
-
-
-def _parse(cell: str, path: Path, number: int) -> Any:
-    if "\ufffd" in cell or "\0" in cell:
-        raise DataError(f"{path}:{number}: damaged: {shown(cell)}")
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(cell)
-    return cell or None
-
-
-def best(rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The row with the highest validation accuracy, the first of equals."""
-    return dict(max(rows, key=lambda row: (row["val_acc"], -row["epoch"])))
-
-
 # --- writing -----------------------------------------------------------------------------------------------
 
 
@@ -254,8 +171,8 @@ class Run:
 
     def _append(self, name: str, row: Row) -> None:
         path = self.path / name
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
-        with _telling(path), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
+        with telling(path), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
             # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
             data, end = table([row], header=file.tell() == 0), file.tell()
             try:
@@ -286,12 +203,12 @@ def _json(tree: Mapping[str, Any]) -> bytes:
 def _stage(folder: Path, files: Mapping[str, bytes]) -> Path:
     """A directory beside the runs that is a complete run but for its name."""
     staging = folder / f".new-{secrets.token_hex(8)}"
-    with _telling(staging, sum(map(len, files.values()))):
+    with telling(staging, sum(map(len, files.values()))):
         folder.mkdir(parents=True, exist_ok=True)
         _clear(folder)
         staging.mkdir()
         for name, data in files.items():
-            _write(staging / name, data)
+            write_new(staging / name, data)
     return staging
 
 
@@ -306,8 +223,8 @@ def _clear(folder: Path) -> None:
 
 def _publish(staging: Path, path: Path) -> None:
     """Give a staged directory its name: the rename fails where the name is taken, so exactly one process wins."""
-    with _telling(path):
-        _sync_directory(staging)
+    with telling(path):
+        sync_directory(staging)
         try:
             require_free(path)
             os.rename(staging, path)
@@ -315,7 +232,7 @@ def _publish(staging: Path, path: Path) -> None:
             if path.exists():  # ENOTEMPTY: another process was faster
                 raise RunExists(_taken(path)) from error
             raise
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def _taken(path: Path) -> str:
@@ -347,7 +264,7 @@ def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
     manifest = _first_manifest(name, {**manifest, "status": "running"})
     try:
         staging = _stage(folder, {**files, "manifest.json": _json(manifest), "run.lock": b""})
-        with _telling(staging):
+        with telling(staging):
             (staging / "checkpoints").mkdir()
         lock = _lock(staging)
         _publish(staging, path)
@@ -439,7 +356,7 @@ def _is_locked(path: Path) -> bool:
     import fcntl
 
     try:
-        descriptor = os.open(path / "run.lock", os.O_RDONLY | _NO_LINK)
+        descriptor = os.open(path / "run.lock", os.O_RDONLY | NO_LINK)
     except OSError:
         return False
     try:
@@ -486,7 +403,7 @@ def remove(path: Path) -> None:
     """Delete a run; a link below it is removed, never followed. RunError while a process writes it."""
     lock = _lock(path, _LOCK_SECONDS) if (path / "run.lock").is_file() else None
     try:
-        with _telling(path):
+        with telling(path):
             # First out of sight by one rename, so that a kill leaves no half run behind.
             hidden = path.with_name(f".old-{secrets.token_hex(8)}")
             os.rename(path, hidden)
@@ -494,55 +411,3 @@ def remove(path: Path) -> None:
     finally:
         if lock is not None:
             lock.release()
-
-
-# --- provenance --------------------------------------------------------------------------------------------
-
-_ENVIRONMENT = (
-    "PYTHONHASHSEED",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "CUDA_VISIBLE_DEVICES",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "ATEN_CPU_CAPABILITY",
-)
-_GIT_SECONDS = 2.0
-
-
-def provenance(argv: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
-    """Where a run comes from, for its manifest. Environment by allow-list: no secret gets in."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {"python": platform.python_version()}
-    for package in ("optilab", *packages):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return {
-        "argv": list(argv),
-        "versions": versions,
-        "host": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
-        "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-        "git": git_state(),
-    }
-
-
-def git_state() -> dict[str, Any]:
-    """Commit of the working directory and whether tracked files differ from it, or why that is not known.
-
-    A repository's own config can name programs that `git status` would run; they are switched off.
-    """
-    import subprocess
-
-    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "status"]
-    command += ["--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules"]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, env=environment, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return {"unavailable": type(error).__name__}
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
-    if done.returncode or commit is None:
-        return {"unavailable": "not a git repository"}
-    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}

@@ -71,7 +71,7 @@ def train(
     from optilab.console import training as views
     from optilab.errors import DivergedError, UsageError
     from optilab.schema import TrainConfig
-    from optilab.train import data
+    from optilab.train import fetch
 
     only_one(json=json_, quiet=quiet)
     only_one(resume=resume, name=name)
@@ -84,6 +84,9 @@ def train(
         path = runs.locate(folder, resume)
         settings, finished = _continued(path, changes)
         if finished:
+            console.note(
+                f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
+            )
             return _report(path, settings, json_, quiet)
     else:
         settings = load(TrainConfig, config, changes)
@@ -91,7 +94,7 @@ def train(
         runs.require_free(folder / name)
     with listings.Transfer() as transfer:
         folder_given = Path(settings.data.dir) if settings.data.dir else None
-        dataset = data.ensure(settings.data.dataset, folder_given, transfer.report)
+        dataset = fetch.ensure(settings.data.dataset, folder_given, transfer.report)
 
     with stopping.on_signal() as stop:
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
@@ -142,8 +145,8 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
     after = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(found, after):
         raise RunError(f"{path.name} started with another config: {'; '.join(changed)}; only `epochs` may grow")
-    rows = record.rows()
-    done = rows[-1]["epoch"] if rows else 0
+    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them.
+    done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
     if after.epochs < done:
         raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
     return after, record.state == "done" and done == after.epochs

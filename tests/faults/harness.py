@@ -245,7 +245,7 @@ class Lab:
         shutil.rmtree(self.path(name), ignore_errors=True)
 
     def examine(self, name: str, printed: str) -> Left:
-        """What is left of a run, after checking that nothing that was claimed is lost and nothing is half there."""
+        """What is left of a run; checks that nothing that was claimed is lost and nothing is half there."""
         path = self.path(name)
         told = [int(number) for number in re.findall(r"^epoch (\d+)/.*s$", printed, re.MULTILINE)]
         if not path.exists():

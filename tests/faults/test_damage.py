@@ -24,7 +24,7 @@ from tests.faults.harness import Lab
 from tests.train.idx import NAMES, idx_bytes, write_idx_dataset, write_sums
 
 
-@pytest.fixture()
+@pytest.fixture
 def half(lab: Lab) -> "Half":
     return Half(lab)
 

@@ -9,6 +9,7 @@ traced, and dies of what kills it. What it does not show is the start of the int
 that, and for terminals and encodings, the tests start `python -m optilab`.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -16,19 +17,21 @@ import sys
 import traceback
 from typing import Any
 
+WARM = (
+    "encodings.utf_8_sig",
+    "filelock",
+    "torch._dynamo",  # torch imports it for the first optimizer
+    "optilab.__main__",
+    "optilab.cli",
+    "optilab.console.listings",
+    "optilab.console.training",
+    "optilab.train.session",
+)
+
 
 def serve() -> None:
-    import encodings.utf_8_sig
-
-    import filelock
-    import torch._dynamo  # the first optimizer imports it
-
-    import optilab.__main__
-    import optilab.cli
-    import optilab.console.listings
-    import optilab.console.training
-    import optilab.train.session  # noqa: F401
-
+    for module in WARM:
+        importlib.import_module(module)
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
