@@ -1,10 +1,12 @@
-"""Files that are on the disk, whole, when a function here returns; and errors that say what could not be written."""
+"""Files that are on the disk, whole, when a function returns; errors that say what could not be written."""
 
 import contextlib
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from optilab.errors import SystemFailure
 
@@ -52,3 +54,8 @@ def write_atomic(path: Path, data: bytes) -> None:
                 temporary.unlink()
             raise
         sync_directory(path.parent)
+
+
+def json_bytes(tree: Mapping[str, Any]) -> bytes:
+    """A JSON file for programs and for eyes; ValueError rather than NaN."""
+    return (json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()

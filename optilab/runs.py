@@ -28,25 +28,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from optilab.durable import NO_LINK, sync_directory, telling, write_atomic, write_new
+from optilab.durable import NO_LINK, json_bytes, sync_directory, telling, write_atomic, write_new
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
 from optilab.schema import run_name
 from optilab.strict_yaml import shown
 from optilab.tables import Row, best, read_table, table
 
-__all__ = [
-    "Record",
-    "Row",
-    "Run",
-    "best",
-    "claim",
-    "read",
-    "read_table",
-    "reopen",
-    "table",
-    "write",
-    "write_atomic",
-]
+__all__ = ["Record", "Row", "Run", "best", "read_table", "table", "write_atomic"]
 
 SCHEMA_VERSION = 1
 
@@ -159,7 +147,7 @@ class Run:
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
         self.manifest |= facts
-        write_atomic(self.path / "manifest.json", _json(self.manifest))
+        write_atomic(self.path / "manifest.json", json_bytes(self.manifest))
 
     def finish(self, status: str, **facts: Any) -> None:
         """Record how the run ended and let go of it."""
@@ -194,10 +182,6 @@ class Run:
 def timestamp() -> str:
     """Now, in UTC, to the second: 2026-11-24T14:35:12Z."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _json(tree: Mapping[str, Any]) -> bytes:
-    return (json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def _stage(folder: Path, files: Mapping[str, bytes]) -> Path:
@@ -250,7 +234,7 @@ def write(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
     """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken."""
     path, staging = folder / name, None
     try:
-        staging = _stage(folder, {**files, "manifest.json": _json(_first_manifest(name, manifest))})
+        staging = _stage(folder, {**files, "manifest.json": json_bytes(_first_manifest(name, manifest))})
         _publish(staging, path)
     finally:
         if staging is not None:
@@ -263,7 +247,7 @@ def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
     path, staging, lock = folder / name, None, None
     manifest = _first_manifest(name, {**manifest, "status": "running"})
     try:
-        staging = _stage(folder, {**files, "manifest.json": _json(manifest), "run.lock": b""})
+        staging = _stage(folder, {**files, "manifest.json": json_bytes(manifest), "run.lock": b""})
         with telling(staging):
             (staging / "checkpoints").mkdir()
         lock = _lock(staging)

@@ -6,6 +6,7 @@
 
 import io
 import json
+import math
 import sys
 import zipfile
 from typing import Any
@@ -102,11 +103,11 @@ def _check(training: Training, state: dict[str, Any]) -> None:
         epochs = [row["epoch"] for row in rows]
         generators = [state["generator"], torch.get_rng_state()]
         groups = state["optimizer"]["param_groups"]
-        slots = dict(state["optimizer"]["state"])
+        slots = state["optimizer"]["state"].values()
         _check_tensors("model", state["model"], training.model.state_dict())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"the checkpoint's content is not what optilab writes ({error})") from None
-    if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs or "NaN" in state["rows"]:
+    if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs:
         raise CheckpointError("the checkpoint's history does not fit the run")
     if any(not isinstance(g, Tensor) or g.dtype != torch.uint8 for g in generators) or (
         generators[0].shape != generators[1].shape
@@ -115,24 +116,14 @@ def _check(training: Training, state: dict[str, Any]) -> None:
     expected = training.optimizer.state_dict()["param_groups"]
     if _canonical(expected) != groups:
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
-    _check_slots(slots, [parameter for group in training.optimizer.param_groups for parameter in group["params"]])
-
-
-def _check_slots(slots: dict[int, dict[str, Any]], parameters: list[Tensor]) -> None:
-    """What an optimizer remembers: the same of every parameter, finite; each tensor has its shape or is one number."""
-    if len({tuple(slots.get(index, ())) for index in range(len(parameters))}) > 1 or (
-        slots and slots.keys() != set(range(len(parameters)))
-    ):
-        raise CheckpointError("the checkpoint's optimizer state is not that of the network")
-    for index, slot in slots.items():
+    for slot in slots:
         for name, value in slot.items():
-            where = f"the checkpoint's optimizer state {name}"
-            if not isinstance(value, Tensor | int | float | None):
-                raise CheckpointError(f"{where} is not a number")
-            if isinstance(value, Tensor) and value.shape not in ((), parameters[index].shape):
-                raise CheckpointError(f"{where} has another shape than its parameter")
-            if value is not None and not bool(torch.isfinite(torch.as_tensor(value)).all()):
-                raise CheckpointError(f"{where} is not finite")
+            if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
+                raise CheckpointError(f"the checkpoint's optimizer state {name} is not finite")
+            if not isinstance(value, Tensor | int | float | None) or (
+                isinstance(value, float) and not math.isfinite(value)
+            ):
+                raise CheckpointError(f"the checkpoint's optimizer state {name} is not a number")
 
 
 def _check_tensors(where: str, given: dict[str, Any], expected: dict[str, Tensor]) -> None:
@@ -158,7 +149,7 @@ def resume(training: Training, run: runs.Run, warn: Any) -> None:
         try:
             restore(training, runs.read_checkpoint(path, size_limit(training)))
             if training.epoch != epoch:
-                raise CheckpointError(f"holds epoch {training.epoch}")
+                raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
             warn(f"checkpoint {path.name}: {error}; using the one before")
         else:

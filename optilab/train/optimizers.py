@@ -31,7 +31,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                state = self.rule.init(parameter)
+                state = self.rule.init(parameter.detach())
                 if self.state[parameter]:
                     state = type(state)(**self.state[parameter])
                 step, state = self.rule.update(parameter.grad, state)
