@@ -103,7 +103,8 @@ class _Reader:
             line = event.start_mark.line + 1
             key = self.node(event, (*path, "?"))
             if not isinstance(key, str) or not key:
-                self.problems.append((line, path, f"a key must be text, got {shown(key)}; put quotes around it"))
+                advice = "templates ({{ }}) are not supported" if isinstance(key, dict) else "put quotes around it"
+                self.problems.append((line, path, f"a key must be text, got {shown(key)}; {advice}"))
                 key = f"?{line}"
             here = (*path, key)
             if key in items:
@@ -231,6 +232,8 @@ def _syntax_advice(error: yaml.MarkedYAMLError, data: bytes) -> str:
     line = lines[mark.line] if mark and mark.line < len(lines) else b""
     if b"\t" in line:
         return f"{said}; tabs are not allowed, indent with spaces"
+    if "incompatible" in said:
+        return f"{said}: its YAML version is not supported; leave the %YAML line out"
     if "mapping values" in said:
         return f'{said}; put quotes around text that holds ": "'
     if "cannot start any token" in said:

@@ -125,10 +125,11 @@ def _outputs(cwd: Path) -> tuple[Path, Path]:
 class Warm:
     """The process of `tests.faults.warm`; may be used from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, light: bool = False) -> None:
+        self._light = light
         self._turn = threading.Lock()
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.warm"],
+            [sys.executable, "-m", "tests.faults.warm", *(["light"] if light else [])],
             cwd=ROOT,
             env=environment(),
             stdin=subprocess.PIPE,
@@ -170,6 +171,7 @@ class Warm:
             "sabotage": sabotage,
             "ignore": list(ignore),
             "hold": hold,
+            "light": self._light,
         }
         out.touch()
         err.touch()

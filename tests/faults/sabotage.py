@@ -47,3 +47,17 @@ def slow_epochs() -> None:
         time.sleep(0.02)
 
     Display.batch = batch  # type: ignore[method-assign]
+
+
+def very_slow_batches() -> None:
+    """No fault: a batch takes two seconds."""
+    import time
+
+    from optilab.console.training import Display
+
+    def batch(self: Any, done: int, total: int) -> None:
+        deadline = time.monotonic() + 2.0
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(left)
+
+    Display.batch = batch  # type: ignore[method-assign]

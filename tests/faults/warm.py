@@ -1,12 +1,13 @@
 """Forks one optilab process per trial from a process that has torch imported already.
 
-    python -m tests.faults.warm      requests on stdin, answers on stdout, one JSON line each
+    python -m tests.faults.warm [light]      requests on stdin, answers on stdout, one JSON line each
 
 A start of Python and torch takes two seconds, which hundreds of kills cannot afford. This process imports what
 `optilab train` imports, starts no thread, computes nothing, and forks. The child is a real process with its own
 descriptors, signals and memory: it runs `optilab.__main__.main()` as the console script does, can be killed and
 traced, and dies of what kills it. What it does not show is the start of the interpreter and the imports; for
-that, and for terminals and encodings, the tests start `python -m optilab`.
+that, and for terminals and encodings, the tests start `python -m optilab`. With `light` torch is not imported, and
+a child that imports it says so on stderr.
 """
 
 import importlib
@@ -17,20 +18,25 @@ import sys
 import traceback
 from typing import Any
 
-WARM = (
+LIGHT = (
     "encodings.utf_8_sig",
-    "filelock",
-    "torch._dynamo",  # torch imports it for the first optimizer
+    "numpy",
     "optilab.__main__",
     "optilab.cli",
+    "optilab.config",
     "optilab.console.listings",
     "optilab.console.training",
+)
+HEAVY = (
+    "filelock",
+    "torch._dynamo",  # torch imports it for the first optimizer
     "optilab.train.session",
 )
+TORCH = "torch was imported\n"
 
 
 def serve() -> None:
-    for module in WARM:
+    for module in LIGHT if "light" in sys.argv else (*LIGHT, *HEAVY):
         importlib.import_module(module)
     for line in sys.stdin:
         request = json.loads(line)
@@ -74,6 +80,8 @@ def _become(request: dict[str, Any]) -> None:
         traceback.print_exc()
     finally:
         try:
+            if "torch" in sys.modules and request["light"]:
+                sys.stderr.write(TORCH)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
