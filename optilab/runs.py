@@ -159,10 +159,10 @@ class Run:
 
     def _append(self, name: str, row: Row) -> None:
         path = self.path / name
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
-        with telling(path), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
+        end = path.stat().st_size if path.exists() else 0
+        data, flags = table([row], header=end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
+        with telling(path, len(data)), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
             # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
-            data, end = table([row], header=file.tell() == 0), file.tell()
             try:
                 if file.write(data) != len(data):
                     raise OSError(28, os.strerror(28))

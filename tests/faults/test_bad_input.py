@@ -61,7 +61,22 @@ COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     **{
         f"C40-43 {name!r}": ([*TRAIN, "--name", name], 2, ["--name", "letters"])
         for name in (
-            *("../evil", "/abs/x", "a/b", "a\\b", ".", "..", "", LONG, "a\n", "-rf", "CON", "nul.txt", "a.", "a b"),
+            *(
+                "../evil",
+                "/abs/x",
+                "a/b",
+                "a\\b",
+                ".",
+                "..",
+                "",
+                LONG,
+                "a\n",
+                "-rf",
+                "CON",
+                "nul.txt",
+                "a.",
+                "a b",
+            ),
             *("[red]", "\x1b[31mx", "<script>", "=1+1", "\u202eabc", "é"),
         )
     },

@@ -120,7 +120,9 @@ def test_shell_loop_stops_at_the_first_interrupt(lab: Lab, tmp_path: Path) -> No
     """One Ctrl-C: the shell sees a death by signal and starts nothing more."""
     marks = tmp_path / "marks"
     config = lab.folder / "lab.yaml"
-    body = f"{sys.executable} -m optilab train --config {config} --epochs 100000 --runs-dir {tmp_path}/r >/dev/null"
+    body = (
+        f"{sys.executable} -m optilab train --config {config} --epochs 100000 --runs-dir {tmp_path}/r >/dev/null"
+    )
     script = f"for i in 1 2 3; do echo $i >> {marks}; {body}; done; echo after >> {marks}"
     shell = subprocess.Popen(
         ["bash", "-c", script], cwd=lab.folder, env=environment(), start_new_session=True, stderr=subprocess.PIPE
@@ -193,7 +195,9 @@ def test_no_control_sequences_in_a_pipe(lab: Lab) -> None:
     assert not any(letter in done.out + done.err for letter in "\x1b\r\x9b")
 
 
-@pytest.mark.parametrize("command", ["optimize --algo adam --epochs 5000 --json", "config show train", "config ls"])
+@pytest.mark.parametrize(
+    "command", ["optimize --algo adam --epochs 5000 --json", "config show train", "config ls"]
+)
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path, command: str) -> None:
     script = f"{sys.executable} -m optilab {command} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
