@@ -58,4 +58,5 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def json_bytes(tree: Mapping[str, Any]) -> bytes:
     """A JSON file for programs and for eyes; ValueError rather than NaN."""
-    return (json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # an argument that was no UTF-8 becomes \udcff

@@ -27,7 +27,7 @@ def table(rows: Sequence[Row], header: bool = True) -> bytes:
     if header and rows:
         writer.writerow(rows[0])
     writer.writerows([_cell(value) for value in row.values()] for row in rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def read_table(path: Path) -> list[Row]:

@@ -241,7 +241,7 @@ ACCEPTED: dict[str, tuple[str | bytes, list[str]]] = {
 
 
 def answered(done: Outcome, code: int, says: list[str]) -> None:
-    """One message on stderr that holds every part; nothing on stdout, no traceback, no torch, no control character."""
+    """One message on stderr that holds every part; nothing on stdout, no traceback, no torch."""
     assert done.code == code, done
     assert done.out == ""
     assert done.err.startswith("optilab: "), done.err
