@@ -43,7 +43,7 @@ def save(training: Training) -> bytes:
 
 
 def restore(training: Training, data: bytes) -> None:
-    """Bring a freshly started training to the state in `data`, or raise CheckpointError and change nothing.
+    """Bring a freshly started training to the state in `data`, or raise CheckpointError; then try another.
 
     Resume only runs you trust: the digest detects accidents, not forgery.
     """

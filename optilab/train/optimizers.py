@@ -5,6 +5,7 @@ NumPy lines on tensors, through `RuleOptimizer`.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,47 +22,51 @@ class RuleOptimizer(torch.optim.Optimizer):
     The state is kept as a plain dict per parameter, so that a checkpoint holds nothing but tensors and numbers.
     """
 
-    def __init__(self, parameters: Parameters, rule: Algorithm) -> None:
-        super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0)})
-        self.rule = rule
+    def __init__(self, parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
+        self.rule: Any = rule
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            scheduled = group["lr"] != self.defaults["lr"]
+            rule = replace(self.rule, lr=group["lr"]) if scheduled else self.rule
             for parameter in group["params"]:
-                if parameter.grad is None:
+                if (gradient := parameter.grad) is None:
                     continue
-                state = self.rule.init(parameter)
+                if group["weight_decay"]:
+                    gradient = gradient + group["weight_decay"] * parameter
+                state = rule.init(parameter)
                 if self.state[parameter]:
                     state = type(state)(**self.state[parameter])
-                step, state = self.rule.update(parameter.grad, state)
+                step, state = rule.update(gradient, state)
                 parameter.add_(step)
                 self.state[parameter].update(state._asdict())
 
 
-def _sgd(rule: SGD, parameters: Parameters) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=rule.lr, fused=True)
+def _sgd(rule: SGD, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(lr=rule.lr, fused=True, **options)
 
 
-def _momentum(rule: Momentum, parameters: Parameters) -> torch.optim.Optimizer | None:
+def _momentum(rule: Momentum, **options: Any) -> torch.optim.Optimizer | None:
     if rule.form != "classic":
         return None
-    return torch.optim.SGD(parameters, lr=rule.lr, momentum=rule.beta, fused=True)
+    return torch.optim.SGD(lr=rule.lr, momentum=rule.beta, fused=True, **options)
 
 
-def _rmsprop(rule: RMSProp, parameters: Parameters) -> torch.optim.Optimizer | None:
+def _rmsprop(rule: RMSProp, **options: Any) -> torch.optim.Optimizer | None:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.RMSprop(parameters, lr=rule.lr, alpha=rule.decay, eps=rule.eps)
+    return torch.optim.RMSprop(lr=rule.lr, alpha=rule.decay, eps=rule.eps, **options)
 
 
-def _adam(rule: Adam, parameters: Parameters) -> torch.optim.Optimizer | None:
+def _adam(rule: Adam, **options: Any) -> torch.optim.Optimizer | None:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.Adam(parameters, lr=rule.lr, betas=(rule.beta1, rule.beta2), eps=rule.eps, fused=True)
+    return torch.optim.Adam(lr=rule.lr, betas=(rule.beta1, rule.beta2), eps=rule.eps, fused=True, **options)
 
 
-_NATIVE: dict[type[Any], Callable[[Any, Parameters], torch.optim.Optimizer | None]] = {
+_NATIVE: dict[type[Any], Callable[..., torch.optim.Optimizer | None]] = {
     SGD: _sgd,
     Momentum: _momentum,
     RMSProp: _rmsprop,
@@ -69,9 +74,13 @@ _NATIVE: dict[type[Any], Callable[[Any, Parameters], torch.optim.Optimizer | Non
 }
 
 
-def build(rule: Algorithm, parameters: Parameters) -> torch.optim.Optimizer:
-    """The torch optimizer that follows `rule`: torch's own where it has this form, else the rule itself."""
+def build(rule: Algorithm, parameters: Parameters, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """The torch optimizer that follows `rule`: torch's own where it has this form, else the rule itself.
+
+    `weight_decay` times the weights is added to their gradient, whatever the rule then makes of it.
+    """
     assert rule.name in ALGORITHMS
     parameters = list(parameters)
     native = _NATIVE.get(type(rule))
-    return (native and native(rule, parameters)) or RuleOptimizer(parameters, rule)
+    torchs = native and native(rule, params=parameters, weight_decay=weight_decay)
+    return torchs or RuleOptimizer(parameters, rule, weight_decay)
