@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from optilab.optimize import ALGORITHMS, Algorithm
-from optilab.optimize.algorithms import SGD, Adam, Momentum, RMSProp
+from optilab.optimize.algorithms.adam import Adam
+from optilab.optimize.algorithms.adaptive import RMSProp
+from optilab.optimize.algorithms.momentum import SGD, Momentum
 
 Parameters = Iterable[torch.nn.Parameter]
 
@@ -52,7 +54,14 @@ def _momentum(rule: Momentum, parameters: Parameters) -> torch.optim.Optimizer |
 def _rmsprop(rule: RMSProp, parameters: Parameters) -> torch.optim.Optimizer | None:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.RMSprop(parameters, lr=rule.lr, alpha=rule.decay, eps=rule.eps)
+    return torch.optim.RMSprop(
+        parameters,
+        lr=rule.lr,
+        alpha=rule.decay,
+        eps=rule.eps,
+        centered=rule.centered,
+        momentum=rule.momentum,
+    )
 
 
 def _adam(rule: Adam, parameters: Parameters) -> torch.optim.Optimizer | None:
