@@ -3,6 +3,8 @@
 Precedence: schema default < YAML < flags and `--set`, in the order typed.
 """
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +46,11 @@ def override(where: str, key: str, value: str) -> Override:
         return Override(where, key, strict_yaml.value(value))
     except ValueError as error:
         raise ConfigError("the command line", [Problem(where, key, str(error))]) from None
+
+
+def numbers(text: str) -> list[Any]:
+    """`-5,-2` of a flag as the list [-5, -2]; what is no number stays text, for the schema to refuse."""
+    return [decimal(part.strip()) for part in text.split(",")]
 
 
 def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()) -> S:
@@ -119,6 +126,45 @@ def dump(config: Section) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
+def to_yaml(config: Section) -> bytes:
+    """A config as a file that `load` reads back to an equal value."""
+    import yaml
+
+    return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
+
+
+GROWS = frozenset({"epochs", "checkpoint_every", "data.dir"})
+"""Keys of a training that may change when it is continued: they change no number."""
+
+
+def digest(config: Section) -> str:
+    """SHA-256 of every key that a run's numbers depend on."""
+    return hashlib.sha256(json.dumps(_flat(dump(config)), sort_keys=True).encode()).hexdigest()
+
+
+def changed_keys(before: Section, after: Section) -> list[str]:
+    """`key: old -> new` of every key that differs and that a run's numbers depend on."""
+    old, new = _flat(dump(before)), _flat(dump(after))
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return [f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}" for key in keys]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return {key: value for key, value in flat.items() if key not in GROWS}
+
+
+def kind_of(config: str) -> str:
+    """`optimize` or `train`: the command whose keys a config has, or whose preset it names."""
+    for kind in SCHEMAS:
+        if any(preset.name == config.removesuffix(".yaml") for preset in presets.presets(kind)):
+            return kind
+    tree = strict_yaml.read(_bytes(presets.find("train", config)), config).tree
+    return max(SCHEMAS, key=lambda kind: len(SCHEMAS[kind].model_fields.keys() & tree.keys()))
+
+
 def _problem(
     details: Any,
     accepted: Callable[[strict_yaml.Path], list[str]],
@@ -135,8 +181,9 @@ def _problem(
         path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
     known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), None)
     where = places[known] if known else source
+    key = strict_yaml.dotted(path)
     message = _message(details, context, lambda: accepted(path))
-    return Problem(where, strict_yaml.dotted(path), message)
+    return Problem(where, "" if where in (f"--{key}", f"--set {key}") else key, message)
 
 
 def _message(details: Any, context: Mapping[str, Any], keys: Callable[[], list[str]]) -> str:

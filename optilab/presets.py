@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import strict_yaml
-from optilab.errors import UsageError
+from optilab.errors import UsageError, did_you_mean
 from optilab.strict_yaml import shown
 
 KINDS = ("optimize", "train")
@@ -67,6 +67,17 @@ def _not_found(kind: str, config: str, name: str) -> str:
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
     return f"--config: no file {shown(str(Path(config).absolute()), 300)} and no preset {shown(name)}; {advice}"
+
+
+def named(name: str) -> Preset:
+    """The preset of that name, of whichever command; UsageError names the nearest."""
+    bare = name.removesuffix(".yaml")
+    found = presets()
+    for preset in found:
+        if bare in (preset.name, f"{preset.kind}/{preset.name}"):
+            return preset
+    names = [preset.name for preset in found]
+    raise UsageError(f"no preset {shown(name)}{did_you_mean(bare, names)} (optilab config ls shows them)")
 
 
 def algorithms(text: str) -> list[Any]:

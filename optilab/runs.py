@@ -56,6 +56,22 @@ def new_name(label: str) -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{label[:40]}-{secrets.token_hex(2)}"
 
 
+def chosen_name(given: str | None, label: str) -> str:
+    """The name of a new run: the one given by `--name`, checked, or a new one. UsageError if it is not a name."""
+    if given is None:
+        return new_name(label)
+    try:
+        return run_name(given)
+    except ValueError as error:
+        raise UsageError(f"--name: {error}") from None
+
+
+def require_free(path: Path) -> None:
+    """RunError if a run of that name exists; a claim checks again, this only answers sooner."""
+    if path.exists() or path.is_symlink():
+        raise RunExists(_taken(path))
+
+
 def locate(folder: Path, name: str) -> Path:
     """The directory of a run, given as its name or as a path to it; RunError names the nearest where none is."""
     path = Path(name)
@@ -70,13 +86,14 @@ def locate(folder: Path, name: str) -> Path:
         raise RunError(f"{path} is a link; a run is a directory")
     if path.is_dir():
         return path
-    known = [p.name for p in _directories(folder)]
+    known = [p.name for p in directories(folder)]
     close = get_close_matches(name, known, n=3, cutoff=0.4)
     advice = f"; nearest: {', '.join(close)}" if close else "; `optilab runs ls` lists them"
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
 
-def _directories(folder: Path) -> list[Path]:
+def directories(folder: Path) -> list[Path]:
+    """What may be runs, by name; hidden ones are being made or removed."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
@@ -170,6 +187,11 @@ def _parse(cell: str, path: Path, number: int) -> Any:
         with contextlib.suppress(ValueError):
             return kind(cell)
     return cell or None
+
+
+def best(rows: Sequence[Mapping[str, Any]]) -> Row:
+    """The row with the highest validation accuracy, the first of equals."""
+    return dict(max(rows, key=lambda row: (row["val_acc"], -row["epoch"])))
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -271,11 +293,8 @@ def _publish(staging: Path, path: Path) -> None:
     with _telling(path):
         _sync_directory(staging)
         try:
-            if path.is_symlink() or path.exists():
-                raise FileExistsError
+            require_free(path)
             os.rename(staging, path)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise RunExists(_taken(path)) from error
         except OSError as error:
             if path.exists():  # ENOTEMPTY: another process was faster
                 raise RunExists(_taken(path)) from error
@@ -296,7 +315,7 @@ def _taken(path: Path) -> str:
 
 def write(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Path:
     """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken."""
-    path, staging = folder / run_name(name), None
+    path, staging = folder / name, None
     try:
         staging = _stage(folder, {**files, "manifest.json": _json(_first_manifest(name, manifest))})
         _publish(staging, path)
@@ -308,7 +327,7 @@ def write(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
 
 def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
     """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
-    path, staging, lock = folder / run_name(name), None, None
+    path, staging, lock = folder / name, None, None
     manifest = _first_manifest(name, {**manifest, "status": "running"})
     try:
         staging = _stage(folder, {**files, "manifest.json": _json(manifest), "run.lock": b""})
@@ -403,7 +422,7 @@ def _is_locked(path: Path) -> bool:
 def records(folder: Path) -> tuple[list[Record], list[str]]:
     """Every readable run below `folder`, oldest first, and one line for each that is not readable."""
     found, unreadable = [], []
-    for path in _directories(folder):
+    for path in directories(folder):
         try:
             found.append(read(path))
         except CheckpointError as error:

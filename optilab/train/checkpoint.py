@@ -4,7 +4,6 @@
 (`optilab.runs`), and what is loaded is compared with a freshly built training before any of it is used.
 """
 
-import hashlib
 import io
 import json
 import math
@@ -16,21 +15,18 @@ import torch
 from torch import Tensor
 
 from optilab import runs
-from optilab.config import dump
+from optilab.config import digest
 from optilab.errors import CheckpointError
-from optilab.schema import TrainConfig
 from optilab.train.engine import Training
 
 FORMAT = 1
-GROWS = frozenset({"epochs", "checkpoint_every", "data.dir"})
-"""Keys that may change between a run and its continuation: they change no number."""
 
 
 def save(training: Training) -> bytes:
     """Model, optimizer, history and every generator, as bytes that depend on these alone."""
     state = {
         "format": FORMAT,
-        "config": config_digest(training.config),
+        "config": digest(training.config),
         "rows": json.dumps(training.rows, allow_nan=False),
         "model": training.model.state_dict(),
         "optimizer": training.optimizer.state_dict(),
@@ -62,24 +58,6 @@ def size_limit(training: Training) -> int:
     """No checkpoint of this training is larger, in bytes."""
     numbers: int = sum(tensor.numel() for tensor in training.model.state_dict().values())
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20)
-
-
-def config_digest(config: TrainConfig) -> str:
-    """SHA-256 of everything in a config that its numbers depend on."""
-    return hashlib.sha256(json.dumps(_flat(dump(config)), sort_keys=True).encode()).hexdigest()
-
-
-def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
-    """Dotted keys that differ and that its numbers depend on."""
-    old, new = _flat(dump(before)), _flat(dump(after))
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return {key: value for key, value in flat.items() if key not in GROWS}
 
 
 def _device_generator(device: torch.device) -> Tensor | None:
@@ -118,7 +96,7 @@ def _load(data: bytes) -> dict[str, Any]:
 
 
 def _check(training: Training, state: dict[str, Any]) -> None:
-    if state.get("config") != config_digest(training.config):
+    if state.get("config") != digest(training.config):
         raise CheckpointError("the checkpoint belongs to a run with another config")
     try:
         rows = json.loads(state["rows"])

@@ -217,6 +217,8 @@ def _inspect(dataset: str, folder: Path | None) -> tuple[list[FileCheck], Datase
 
 def _listed(path: Path) -> dict[str, str]:
     """File name -> digest, from what `sha256sum NAME... > SHA256SUMS` writes."""
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: expected the digests of the four files, found no file; write it with sha256sum")
     text = _read(path).decode("utf-8", "replace")
     lines = re.findall(r"^([0-9a-fA-F]{64}) [ *](?:\./)?(\S+)\s*$", text, re.MULTILINE)
     listed = {name: digest.lower() for digest, name in lines}

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from optilab.optimize import ALGORITHMS, Algorithm
-from optilab.optimize.algorithms import SGD, Adam, Momentum, RMSProp
+from optilab.optimize.algorithms.adam import Adam
+from optilab.optimize.algorithms.adaptive import RMSProp
+from optilab.optimize.algorithms.momentum import SGD, Momentum
 
 Parameters = Iterable[torch.nn.Parameter]
 
@@ -57,7 +59,14 @@ def _momentum(rule: Momentum, **options: Any) -> torch.optim.Optimizer | None:
 def _rmsprop(rule: RMSProp, **options: Any) -> torch.optim.Optimizer | None:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.RMSprop(lr=rule.lr, alpha=rule.decay, eps=rule.eps, **options)
+    return torch.optim.RMSprop(
+        lr=rule.lr,
+        alpha=rule.decay,
+        eps=rule.eps,
+        centered=rule.centered,
+        momentum=rule.momentum,
+        **options,
+    )
 
 
 def _adam(rule: Adam, **options: Any) -> torch.optim.Optimizer | None:

@@ -274,7 +274,7 @@ def test_missing_line_of_sha256sums(small: Path, line: int) -> None:
 
 def test_missing_sha256sums(small: Path) -> None:
     (small / "SHA256SUMS").unlink()
-    with pytest.raises(DataError, match=r"SHA256SUMS: expected a readable file, found: No such file"):
+    with pytest.raises(DataError, match=r"SHA256SUMS: expected .* found no file; write it with sha256sum"):
         data.load("idx", small)
 
 
@@ -474,6 +474,14 @@ def test_fetch_heals_the_folder_that_is_named(
     assert_is_small(data.load("fashion-mnist", tmp_path / "mine"))
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "other"))
     assert data.fetch(silent, mirrors=[mirror.url]) == tmp_path / "other"
+
+
+def test_fetch_is_the_remedy_for_a_damaged_package(mirror: Mirror, tmp_path: Path) -> None:
+    edit(TEST_IMAGES, flip(99))(write_idx_dataset(tmp_path / "debian"))
+    with pytest.raises(DataError, match=f"{tmp_path}/debian/{TEST_IMAGES}: .*run: optilab data fetch$"):
+        data.ensure("fashion-mnist", None, silent)
+    data.fetch(silent, mirrors=[mirror.url])
+    assert_is_small(data.load("fashion-mnist"))
 
 
 @pytest.mark.usefixtures("no_apt")

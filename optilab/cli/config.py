@@ -1,0 +1,86 @@
+"""`optilab config`: the shipped presets and the reference of every key."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Presets and the keys of a config: ls, show, cp, check.", no_args_is_help=True)
+
+
+def _complete(incomplete: str) -> list[str]:
+    from optilab.presets import KINDS, presets
+
+    names = [*KINDS, *(preset.name for preset in presets())]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+_Preset = Annotated[str, typer.Argument(metavar="NAME", help="A preset.", autocompletion=_complete)]
+
+
+@app.command("ls")
+def ls() -> None:
+    """List the presets: what each one is, and the command that runs it."""
+    from optilab.console import listings
+    from optilab.presets import presets
+
+    listings.presets(presets())
+
+
+@app.command("show")
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="train, optimize, or a preset.", autocompletion=_complete)
+    ],
+) -> None:
+    """Describe every key of `train` or `optimize` configs, or print a preset."""
+    from optilab.console import listings
+    from optilab.presets import named
+    from optilab.reference import describe
+    from optilab.schema import SCHEMAS
+
+    if name in SCHEMAS:
+        listings.reference(name, list(describe(SCHEMAS[name])))
+    else:
+        typer.echo(named(name).path.read_text(encoding="utf-8"), nl=False)
+
+
+@app.command("cp")
+def cp(
+    name: _Preset,
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="File or folder to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Copy a preset to edit it."""
+    from pathlib import Path
+
+    from optilab.errors import UsageError
+    from optilab.presets import named
+    from optilab.runs import write_atomic
+
+    preset, path = named(name), Path(dest)
+    if path.is_dir():
+        path /= preset.path.name
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; --force replaces it")
+    write_atomic(path, preset.path.read_bytes())
+    typer.echo(f"{path}: run it with: optilab {preset.kind} --config {path}")
+
+
+@app.command("check")
+def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configs to check.")]) -> int:
+    """Check configs without running them; all problems of all files."""
+    from optilab.config import kind_of, load
+    from optilab.errors import ExitCode, OptilabError
+    from optilab.schema import SCHEMAS
+
+    status = ExitCode.OK
+    for file in files:
+        try:
+            kind = kind_of(file)
+            load(SCHEMAS[kind], file)
+        except OptilabError as error:
+            typer.echo(f"optilab: {error}", err=True)
+            status = ExitCode.USAGE
+        else:
+            typer.echo(f"{file}: ok ({kind})")
+    return status

@@ -1,0 +1,156 @@
+"""`optilab optimize`: the paths of algorithms on a test function."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from optilab.cli.options import Json, Name, Quiet, RunsDir, Set, complete_preset, only_one, overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optilab.optimize import Trajectory
+    from optilab.schema import OptimizeConfig
+
+EXAMPLES = """\b
+Examples:
+  optilab optimize --algo adam --epochs 30
+  optilab optimize --algo sgd,momentum,rmsprop,adam
+  optilab optimize --algo adam --function rosenbrock --epochs 200 --start -1,1
+  optilab optimize --algo momentum --set algo.lr=1.2 --set algo.beta=0.5 --json
+  optilab optimize --config adam.yaml --quiet
+"""
+
+_KEYS = {"function": "function", "epochs": "epochs", "lr": "algo.lr"}
+
+
+def _complete_algo(incomplete: str) -> list[str]:
+    from optilab.optimize import ALGORITHMS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in ALGORITHMS if name.startswith(last)]
+
+
+def _complete_function(incomplete: str) -> list[str]:
+    from optilab.optimize import FUNCTIONS
+
+    return [name for name in FUNCTIONS if name.startswith(incomplete)]
+
+
+def optimize(
+    ctx: typer.Context,
+    algo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME...]", help="Algorithm(s), as in their presets.", autocompletion=_complete_algo
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="YAML file or preset.", autocompletion=complete_preset("optimize")),
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Test function.", autocompletion=_complete_function)
+    ] = None,
+    start: Annotated[str | None, typer.Option(metavar="W1,W2", help="Start point, as -5,-2.")] = None,
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Number of steps.")] = None,
+    lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (algo.lr).")] = None,
+    set_: Set = None,
+    name: Name = None,
+    runs_dir: RunsDir = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+    fail_on_divergence: Annotated[
+        bool, typer.Option("--fail-on-divergence", help="Exit with 6 if a path diverges; else it is a result.")
+    ] = False,
+) -> int:
+    """Run optimizers on a test function, in NumPy: every point of the path, to the last digit."""
+    from optilab.config import load, numbers
+    from optilab.errors import ExitCode, UsageError
+    from optilab.optimize import Status, descend
+    from optilab.presets import algorithms
+    from optilab.schema import OptimizeConfig
+
+    only_one(json=json_, quiet=quiet)
+    if algo is None and config is None:
+        raise UsageError("optimize needs --algo NAME or --config FILE, as in: optilab optimize --algo adam")
+    readers = {"algo": algorithms, "start": numbers}
+    settings = load(OptimizeConfig, config, overrides(ctx, _KEYS, readers))
+    paths = [
+        descend(rule, settings.function, settings.start, settings.epochs, settings.tolerance)
+        for rule in settings.algo
+    ]
+    run = _write(settings, paths, name, runs_dir)
+    if quiet:
+        typer.echo(run)
+    elif json_:
+        from optilab import console
+
+        console.document(_document(settings, paths, run))
+    else:
+        from optilab.console import trajectories
+
+        trajectories.show(settings, paths, run)
+    diverged = any(path.status is Status.DIVERGED for path in paths)
+    return ExitCode.DIVERGED if fail_on_divergence and diverged else ExitCode.OK
+
+
+def _labels(settings: "OptimizeConfig") -> list[str]:
+    """Each algorithm's name; the second of a name is `adam-2`."""
+    names = [rule.name for rule in settings.algo]
+    counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
+    return [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
+
+
+def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: str) -> dict[str, Any]:
+    from optilab.config import dump
+
+    algorithms = dump(settings)["algo"]
+    results = [
+        {
+            "algo": algorithm.pop("name"),
+            "params": algorithm,
+            "function": settings.function.name,
+            "epochs": settings.epochs,
+            "points": path.points.tolist(),
+            "values": path.values.tolist(),
+            "status": path.status.value,
+            "diverged_at": path.diverged_at,
+        }
+        for algorithm, path in zip(algorithms, paths, strict=True)
+    ]
+    return {"schema_version": 1, "run": run, "results": results}
+
+
+def _write(
+    settings: "OptimizeConfig", paths: "Sequence[Trajectory]", name: str | None, runs_dir: str | None
+) -> str:
+    """The run directory: one metrics row per algorithm and epoch."""
+    import sys
+
+    from optilab import runs
+    from optilab.config import to_yaml
+
+    named = dict(zip(_labels(settings), paths, strict=True))
+    rows = [
+        {
+            "algo": label,
+            "epoch": epoch,
+            **{f"w{i + 1}": float(value) for i, value in enumerate(path.points[epoch])},
+            "f": float(path.values[epoch]),
+            "gradient_norm": float(norm),
+        }
+        for label, path in named.items()
+        for epoch, norm in enumerate(path.gradient_norms)
+    ]
+    manifest = {
+        "command": "optimize",
+        "formulas": {label: rule.formula for label, rule in zip(named, settings.algo, strict=True)},
+        "results": {label: path.status.value for label, path in named.items()},
+        **runs.provenance(sys.argv, ["numpy"]),
+        "status": "done",
+        "finished": runs.timestamp(),
+    }
+    files = {"config.yaml": to_yaml(settings), "metrics.csv": runs.table(rows)}
+    folder = runs.root(runs_dir)
+    return str(runs.write(folder, runs.chosen_name(name, "-".join(named)), files, manifest))

@@ -1,0 +1,74 @@
+"""`optilab runs`: what ran, in which state, and with which numbers."""
+
+from typing import Annotated
+
+import typer
+
+from optilab.cli.options import Json, RunsDir, complete_run
+
+app = typer.Typer(help="Run directories: ls, show, path, rm.", no_args_is_help=True)
+
+_Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="Name of a run, or a path to one.", autocompletion=complete_run)
+]
+
+
+@app.command("ls")
+def ls(runs_dir: RunsDir = None, json_: Json = False) -> None:
+    """List the runs, oldest first, each with its true state."""
+    from optilab import console, runs
+    from optilab.console import listings
+
+    records, unreadable = runs.records(runs.root(runs_dir))
+    for line in unreadable:
+        console.note(f"skipped: {line}")
+    if json_:
+        console.document({"schema_version": 1, "runs": [listings.run_facts(record) for record in records]})
+    else:
+        listings.runs(records, runs.root(runs_dir))
+
+
+@app.command("show")
+def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False) -> None:
+    """Show one run: its state, config, and last and best rows."""
+    from optilab import console, runs
+    from optilab.console import listings
+
+    record = runs.read(runs.locate(runs.root(runs_dir), run))
+    if json_:
+        console.document({"schema_version": 1, **listings.run_facts(record), "rows": record.rows()})
+    else:
+        listings.run(record)
+
+
+@app.command("path")
+def path(run: _Run, runs_dir: RunsDir = None) -> None:
+    """Print the directory of a run."""
+    from optilab import runs
+
+    typer.echo(runs.locate(runs.root(runs_dir), run))
+
+
+@app.command("rm")
+def rm(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Names of runs.", autocompletion=complete_run)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Delete runs; asks first. Links inside a run are removed, never followed."""
+    import sys
+
+    from optilab import runs
+    from optilab.errors import UsageError
+
+    folder = runs.root(runs_dir)
+    paths = [runs.locate(folder, name) for name in dict.fromkeys(names)]
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("runs rm asks before it deletes; without a terminal, say --yes")
+        typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True)
+    for run in paths:
+        runs.remove(run)
+        typer.echo(f"removed {run}")

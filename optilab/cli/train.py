@@ -1,0 +1,158 @@
+"""`optilab train`: one network, trained on FashionMNIST, epoch by epoch."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from optilab.cli.options import (
+    Json,
+    Name,
+    Quiet,
+    RunsDir,
+    Set,
+    complete_preset,
+    complete_run,
+    only_one,
+    overrides,
+)
+
+if TYPE_CHECKING:
+    from optilab.config import Override
+    from optilab.schema import TrainConfig
+
+EXAMPLES = """\b
+Examples:
+  optilab train --config sigmoid.yaml
+  optilab train --config sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json
+  optilab train --config sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1
+  optilab train --resume 20261124-143512-sigmoid-1c2d
+"""
+
+_KEYS = {
+    "epochs": "epochs",
+    "seed": "seed",
+    "device": "device",
+    "threads": "threads",
+    "lr": "optimizer.lr",
+    "data_dir": "data.dir",
+}
+
+
+def train(
+    ctx: typer.Context,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="YAML file or preset.", autocompletion=complete_preset("train")),
+    ] = None,
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over the training data.")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random number.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.")] = None,
+    lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (optimizer.lr).")] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder of the dataset [OPTILAB_DATA].")
+    ] = None,
+    set_: Set = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Continue an interrupted run.", autocompletion=complete_run),
+    ] = None,
+    name: Name = None,
+    runs_dir: RunsDir = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a network and measure it after each epoch; a run can be stopped and resumed."""
+    from optilab import console, runs, stopping
+    from optilab.config import load
+    from optilab.console import listings
+    from optilab.console import training as views
+    from optilab.errors import DivergedError, UsageError
+    from optilab.schema import TrainConfig
+    from optilab.train import data
+
+    only_one(json=json_, quiet=quiet)
+    only_one(resume=resume, name=name)
+    only_one(resume=resume, config=config)
+    if config is None and resume is None:
+        example = "optilab train --config sigmoid.yaml"
+        raise UsageError(f"train needs --config FILE, as in: {example} (optilab config ls shows more)")
+    folder, changes = runs.root(runs_dir), overrides(ctx, _KEYS)
+    if resume is not None:
+        path = runs.locate(folder, resume)
+        settings, finished = _continued(path, changes)
+        if finished:
+            return _report(path, settings, json_, quiet)
+    else:
+        settings = load(TrainConfig, config, changes)
+        name = runs.chosen_name(name, settings.name)
+        runs.require_free(folder / name)
+    with listings.Transfer() as transfer:
+        folder_given = Path(settings.data.dir) if settings.data.dir else None
+        dataset = data.ensure(settings.data.dataset, folder_given, transfer.report)
+
+    with stopping.on_signal() as stop:
+        from optilab.train import session  # torch comes in here, after everything that can be refused without it
+
+        if resume is not None:
+            training, run = session.resume(path, settings, dataset, console.note)
+        else:
+            training, run = session.start(settings, dataset, folder, str(name), sys.argv)
+        silent = json_ or quiet
+        if not silent:
+            sizes = (len(training.train), len(training.validation))
+            views.header(settings, training.inputs, dataset.classes, *sizes, str(training.device))
+        try:
+            with views.Display(settings.epochs, training.rows, quiet=silent) as display:
+                status = session.proceed(training, run, display, stop)
+        except DivergedError:
+            _report(run.path, settings, json_, quiet)
+            raise
+    if stop.signal is not None and status == "interrupted":
+        again = f"optilab train --resume {run.name}" + (f" --runs-dir {runs_dir}" if runs_dir else "")
+        console.note(f"stopped after epoch {training.epoch}; continue with: {again}")
+        if json_:
+            _report(run.path, settings, json_, quiet)
+        stopping.die_of(stop.signal)
+    return _report(run.path, settings, json_, quiet)
+
+
+def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, bool]":
+    """The config of a run with its changes, and whether nothing is left to do; RunError if a number changes."""
+    from optilab import runs
+    from optilab.config import changed_keys, load
+    from optilab.errors import RunError, UsageError
+    from optilab.schema import TrainConfig
+
+    record = runs.read(path)
+    if (command := record.manifest.get("command")) != "train":
+        raise RunError(f"{path.name} is a run of `optilab {command}`; only a training can be resumed")
+    before = load(TrainConfig, str(path / "config.yaml"))
+    after = load(TrainConfig, str(path / "config.yaml"), changes)
+    if changed := changed_keys(before, after):
+        raise RunError(f"{path.name} started with another config: {'; '.join(changed)}; only `epochs` may grow")
+    rows = record.rows()
+    done = rows[-1]["epoch"] if rows else 0
+    if after.epochs < done:
+        raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
+    return after, record.state == "done" and done == after.epochs
+
+
+def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> int:
+    """What a finished run prints: its directory, one JSON document, or the summary."""
+    from optilab import console, runs
+    from optilab.console import training as views
+
+    record = runs.read(path)
+    rows = record.rows()
+    if quiet:
+        typer.echo(path)
+    elif json_:
+        console.document({"schema_version": 1, "run": str(path), "status": record.state, "rows": rows})
+    else:
+        if rows:
+            views.summary(rows, runs.read_table(path / "timings.csv"), record)
+        console.say(str(path))
+    return 0

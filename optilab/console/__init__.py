@@ -1,0 +1,70 @@
+"""What a person sees. Only this package imports rich.
+
+Results go to stdout, progress, warnings and errors to stderr. Colour carries no meaning that the text does not
+carry too. Text from configs, names and files is never markup and never a control sequence.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from optilab.strict_yaml import printable
+
+MIN_WIDTH = 40
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more: where that does not end the process (`train`), go on in silence."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _console(**options: Any) -> Console:
+    console = _Console(markup=False, highlight=False, emoji=False, soft_wrap=False, **options)
+    if console.width < MIN_WIDTH:
+        console.width = MIN_WIDTH
+    return console
+
+
+out = _console()
+err = _console(stderr=True)
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """One line of a result."""
+    out.print(Text(printable(text), style=style or ""), soft_wrap=True)
+
+
+def show(*renderables: Any) -> None:
+    """Tables and texts of a result."""
+    out.print(*renderables)
+
+
+def note(text: str) -> None:
+    """A warning or a hint: not part of the result."""
+    err.print(Text(f"optilab: {printable(text)}"), soft_wrap=True)
+
+
+def document(tree: Mapping[str, Any]) -> None:
+    """The one JSON document of `--json`: full precision, no NaN."""
+    sys.stdout.write(json.dumps(tree, allow_nan=False, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def grid(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), **options: Any
+) -> Table:
+    """A plain table without lines: headings, then cells; the columns in `left` are text, the others numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", **options)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index in left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table

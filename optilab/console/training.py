@@ -1,0 +1,136 @@
+"""`optilab train`: the line that ran, the live display or one plain line per epoch, and the summary."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from optilab import console
+from optilab.console.trajectories import settings
+from optilab.runs import Record, best
+from optilab.schema import TrainConfig
+
+Row = Mapping[str, Any]
+
+
+def header(config: TrainConfig, inputs: int, classes: int, train: int, validation: int, device: str) -> None:
+    """What runs, in two lines."""
+    optimizer = settings(config.optimizer).replace("   ", " ")
+    threads = f", {config.threads} thread{'s' * (config.threads > 1)}" if device == "cpu" else ""
+    facts = [
+        config.name,
+        _widths((inputs, *config.model.hidden, classes)),
+        f"{config.optimizer.name} {optimizer}",
+        f"batch {config.data.batch_size}",
+        f"seed {config.seed}",
+        f"{device}{threads}",
+    ]
+    console.say("   ".join(facts), style="bold")
+    name = {"fashion-mnist": "FashionMNIST"}.get(config.data.dataset, config.data.dataset)
+    console.say(f"{name}, {train:,} train, {validation:,} validation (checksums ok)")
+
+
+def _widths(widths: Sequence[int]) -> str:
+    """784-128-128-10, or 784-100x(128)-10 where that would not fit a line."""
+    if len(widths) > 12 and len(set(widths[1:-1])) == 1:
+        return f"{widths[0]}-{len(widths) - 2}x({widths[1]})-{widths[-1]}"
+    return "-".join(map(str, widths))
+
+
+def plain(row: Row, epochs: int, seconds: float) -> str:
+    """One line per epoch for a pipe or a log."""
+    numbers = " ".join(f"{key} {value:.4f}" for key, value in row.items() if isinstance(value, float))
+    return f"epoch {row['epoch']}/{epochs} {numbers} {seconds:.2f}s"
+
+
+class Display:
+    """Progress of a training run: live where stderr and stdout are a terminal, else a plain line per epoch.
+
+    `quiet` shows nothing. The live display draws itself from a thread, so a batch costs two assignments.
+    """
+
+    def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
+        self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
+        self._batch = (0, 1)
+        self._started = time.perf_counter()
+        live = not quiet and console.err.is_terminal and sys.stdout.isatty()
+        self._live = Live(get_renderable=self._render, console=console.err, transient=True) if live else None
+        self._plain = not quiet and not live
+
+    def __enter__(self) -> "Display":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def batch(self, done: int, total: int) -> None:
+        self._batch = (done, total)
+
+    def epoch(self, row: Row, seconds: float) -> None:
+        self._rows.append(row)
+        self._batch = (0, self._batch[1])
+        if self._plain:
+            console.say(plain(row, self._epochs, seconds))
+
+    def _render(self) -> Any:
+        done, (batch, batches) = len(self._rows), self._batch
+        share = (done + batch / batches) / self._epochs
+        elapsed = time.perf_counter() - self._started
+        fresh = done - self._first + batch / batches
+        speed = fresh / elapsed if elapsed else 0.0
+        left = (self._epochs - done - batch / batches) / speed if speed else 0.0
+        line = Table.grid(padding=(0, 2))
+        line.add_row(
+            f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
+            ProgressBar(total=1.0, completed=share, width=max(10, min(40, console.err.width - 60))),
+            f"{share:.0%}",
+            f"batch {batch}/{batches}",
+            f"{speed:.1f} epochs/s",
+            f"{duration(left)} left",
+        )
+        return Group(line, Text(self._latest()))
+
+    def _latest(self) -> str:
+        if not self._rows:
+            return ""
+        row, top = self._rows[-1], best(self._rows)
+        train = f"train {row['train_loss']:.4f}  {row['train_acc']:.1%}"
+        validation = f"validation {row['val_loss']:.4f}  {row['val_acc']:.1%}"
+        return f"{train}     {validation}     best {top['val_acc']:.1%} at epoch {top['epoch']}"
+
+
+def duration(seconds: float) -> str:
+    """1:03, or 2:01:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None:
+    """Last and best epoch, time and speed, and whether the network has learned anything at all."""
+    last, top = rows[-1], best(rows)
+    keys = [key for key in last if key != "epoch"]
+    shown = (("last", last), ("best", top))
+    table = [(what, str(row["epoch"]), *(f"{row[key]:.4f}" for key in keys)) for what, row in shown]
+    console.say()
+    console.show(console.grid(["", "epoch", *keys], table))
+    seconds = sum(row["seconds"] for row in timings)
+    console.say(f"{len(rows)} epochs in {duration(seconds)}, {len(timings) / seconds:.1f} epochs/s")
+    facts = record.manifest.get("data", {})
+    chance = 1 / facts["classes"]
+    # Four standard deviations of guessing: a network that has learned nothing stays below.
+    bar = chance + 4 * (chance * (1 - chance) / facts["validation"]) ** 0.5
+    if top["val_acc"] > bar:
+        console.say(f"beats chance: {top['val_acc']:.1%} against {chance:.1%}", style="green")
+    else:
+        text = f"does not beat chance: {top['val_acc']:.1%} against {chance:.1%}; the network has learned nothing"
+        console.say(text, style="yellow")

@@ -1,0 +1,124 @@
+"""`optilab optimize`: the table of a path, the comparison of several, and the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from optilab import console
+from optilab.optimize import Status, Trajectory
+from optilab.schema import OptimizeConfig
+
+HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
+
+
+def show(config: OptimizeConfig, paths: Sequence[Trajectory], run: str) -> None:
+    """One path in full, or a line for each of several."""
+    if len(paths) == 1:
+        _one(config, paths[0])
+    else:
+        _several(config, paths)
+    console.say(run)
+
+
+def settings(rule: Any) -> str:
+    """`lr 0.2   beta1 0.9   ...`: every hyper-parameter of a rule."""
+    return "   ".join(f"{f.name} {_value(getattr(rule, f.name))}" for f in fields(rule))
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _where(config: OptimizeConfig) -> str:
+    start = config.start or config.function.start
+    return f"{config.function.name}   f(w) = {config.function.formula}   start {_point(start)}"
+
+
+def _point(point: Sequence[float]) -> str:
+    shown = [f"{value:g}" for value in point[:4]] + ["..."] * (len(point) > 4)
+    return f"({', '.join(shown)})"
+
+
+def _one(config: OptimizeConfig, path: Trajectory) -> None:
+    rule = config.algo[0]
+    console.say(f"{rule.name} on {_where(config)}", style="bold")
+    console.say(settings(rule))
+    console.say(rule.formula)
+    console.say()
+    console.show(_table(path))
+    console.say()
+    console.say(verdict(config, path), style=_STYLES[path.status])
+
+
+def _table(path: Trajectory) -> Any:
+    dimension = min(path.points.shape[-1], 4)
+    names = [f"w{i + 1}" for i in range(dimension)]
+    epochs = list(range(len(path.values)))
+    if len(epochs) > HEAD + TAIL + 1:
+        epochs = [*epochs[:HEAD], -1, *epochs[-TAIL:]]
+    rows = []
+    for epoch in epochs:
+        if epoch < 0:
+            rows.append(["..."] * (dimension + 3))
+            continue
+        point = [_number(value) for value in path.points[epoch][:dimension]]
+        rows.append([str(epoch), *point, _number(path.values[epoch]), f"{path.gradient_norms[epoch]:.5g}"])
+    return console.grid(["epoch", *names, "f(w)", "|grad|"], rows, left=())
+
+
+def _number(value: float) -> str:
+    """Six decimals where they tell something, else the exponent form."""
+    return f"{value:.6f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.5e}"
+
+
+def verdict(config: OptimizeConfig, path: Trajectory) -> str:
+    """One line: how the path ended, where, how far from the minimum, what to do."""
+    end, start = float(path.values[-1]), float(path.values[0])
+    at = f"f = {end:.3g} at {_point(path.points[-1])}"
+    nearest = path.distance(config.function.minima)
+    away = f"; {nearest[0]:.3g} from the minimum {_point(nearest[1])}" if nearest else ""
+    if path.status is Status.CONVERGED:
+        first = path.first_below(config.tolerance)
+        return f"converged: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
+    if path.status is Status.MOVING:
+        falling = "falling" if len(path.values) < 2 or path.values[-1] < path.values[-2] else "rising"
+        return f"still moving: {at} and {falling}{away}"
+    if path.diverged_at is not None:
+        return f"diverged: not finite after step {path.diverged_at}; last finite {at}; try a smaller lr"
+    return f"diverged: f rose from {start:.3g} to {end:.3g} in {len(path.values) - 1} steps; try a smaller lr"
+
+
+_STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
+
+
+def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> None:
+    console.say(f"{len(paths)} algorithms on {_where(config)}   {config.epochs} epochs", style="bold")
+    console.say()
+    order = {Status.CONVERGED: 0, Status.MOVING: 1, Status.DIVERGED: 2}
+    ranked = sorted(
+        zip(config.algo, paths, strict=True), key=lambda pair: (order[pair[1].status], float(pair[1].values[-1]))
+    )
+    rows = []
+    for rule, path in ranked:
+        nearest = path.distance(config.function.minima)
+        first = path.first_below(config.tolerance)
+        end = [f"{value:.3g}" for value in path.points[-1][:4]]
+        rows.append(
+            [
+                rule.name,
+                *end,
+                f"{path.values[-1]:.3g}",
+                f"{nearest[0]:.3g}" if nearest else "-",
+                "-" if first is None else str(first),
+                path.status.value,
+            ]
+        )
+    names = [f"w{i + 1}" for i in range(len(end))]
+    headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "verdict"]
+    console.show(console.grid(headings, rows, left=(0, len(headings) - 1)))
+    console.say()
+    console.show(
+        console.grid(["", ""], [[r.name, settings(r)] for r, _ in ranked], left=(0, 1), show_header=False)
+    )
+    console.say()
+    console.say(f"one in full: optilab optimize --algo {ranked[0][0].name} --epochs {config.epochs}")

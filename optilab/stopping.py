@@ -1,0 +1,59 @@
+"""Stopping on request: a signal sets a flag, the epoch loop looks at it after every batch."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+@dataclass
+class Stop:
+    """Called, it says whether to stop; `signal` is the first signal that asked."""
+
+    signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+
+@contextlib.contextmanager
+def on_signal() -> Iterator[Stop]:
+    """While this lasts, SIGINT, SIGTERM and SIGHUP ask to stop; a second SIGINT ends the process at once.
+
+    A signal that was ignored at the start (`nohup`, `cmd &` in a script) stays ignored. A reader of stdout that
+    leaves (`| head`) stops nothing: the run is worth more than its log.
+    """
+    stop = Stop()
+
+    def asked(number: int, frame: Any) -> None:
+        if stop.signal is None:
+            stop.signal = number
+        elif number == signal.SIGINT:
+            die_of(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {n: signal.getsignal(n) for n in numbers}
+    for number in numbers:
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, asked)
+    if hasattr(signal, "SIGPIPE"):
+        before[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def die_of(number: int) -> None:
+    """End this process by a real signal, so that a shell loop around it stops too."""
+    with contextlib.suppress(OSError):
+        if sys.stderr.isatty():
+            os.write(2, _SHOW_CURSOR)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

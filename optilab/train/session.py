@@ -1,0 +1,127 @@
+"""One training run from claim to end: the engine's epochs, committed to a run directory."""
+
+import contextlib
+import platform
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from optilab import runs
+from optilab.config import to_yaml
+from optilab.errors import DivergedError, OptilabError, SystemFailure
+from optilab.schema import TrainConfig
+from optilab.train import checkpoint, engine
+from optilab.train.data import Dataset
+from optilab.train.engine import Stopped, Training
+
+
+class Listener(Protocol):
+    """Who watches a run."""
+
+    def batch(self, done: int, total: int) -> None:
+        """A training batch is done; called in the inner loop, so it must cost nothing."""
+
+    def epoch(self, row: engine.Row, seconds: float) -> None:
+        """An epoch is committed: it is on the disk."""
+
+
+def start(
+    config: TrainConfig, dataset: Dataset, folder: Path, name: str, argv: Sequence[str]
+) -> tuple[Training, runs.Run]:
+    """Build the network, claim the run directory. UsageError without the device, RunError if the name is taken."""
+    training = _build(config, dataset)
+    manifest = {
+        "command": "train",
+        **runs.provenance(argv, ["numpy", "torch", "torchvision"]),
+        "seed": config.seed,
+        "numerics": _numerics(training),
+        "data": {
+            "dataset": dataset.name,
+            "folder": str(dataset.folder),
+            "train": len(training.train),
+            "validation": len(training.validation),
+            "classes": dataset.classes,
+            "sha256": dataset.digests,
+        },
+    }
+    return training, runs.claim(folder, name, {"config.yaml": to_yaml(config)}, manifest)
+
+
+def resume(
+    path: Path, config: TrainConfig, dataset: Dataset, warn: Callable[[str], None]
+) -> tuple[Training, runs.Run]:
+    """Take up an interrupted run where its newest whole checkpoint ends."""
+    run, record = runs.reopen(path)
+    try:
+        training = _build(config, dataset)
+        checkpoint.resume(training, run, warn)
+        before, now = record.manifest.get("numerics", {}), _numerics(training)
+        changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
+        if changed:
+            warn(f"resume will not be bit-exact: {', '.join(changed)}")
+        entry = {"resumed": runs.timestamp(), "epoch": training.epoch, "changed": changed}
+        resumes = [*record.manifest.get("resumes", []), entry]
+        if record.config != to_yaml(config):  # `epochs` has grown
+            runs.write_atomic(path / "config.yaml", to_yaml(config))
+        run.update(status="running", resumes=resumes)
+    except BaseException:
+        run.release()
+        raise
+    return training, run
+
+
+def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callable[[], bool]) -> str:
+    """Train to the last epoch, committing each; the status the run ended with: `done` or `interrupted`.
+
+    Raises DivergedError, or what else went wrong, after the run's directory says so too.
+    """
+    config, status, reason = training.config, "failed", ""
+    try:
+        for row, seconds in training.run(listener.batch, stop):
+            due = row["epoch"] % config.checkpoint_every == 0 or row["epoch"] == config.epochs
+            run.commit(row, seconds, checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"])
+            listener.epoch(row, seconds)
+        status = "done"
+    except Stopped:
+        status = "interrupted"
+    except DivergedError as error:
+        kept = runs.checkpoints(run.path)
+        status, good = "diverged", f"epoch {kept[0][0]}" if kept else "none"
+        reason = f"{error}; last good checkpoint: {good}"
+        raise DivergedError(reason) from None
+    except OSError as error:
+        reason = f"{run.path}: {error.strerror or error}"
+        raise SystemFailure(reason) from None
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        if not isinstance(error, OptilabError):
+            with contextlib.suppress(OSError):
+                (run.path / "optilab.log").write_text(traceback.format_exc(), encoding="utf-8")
+        raise
+    finally:
+        try:
+            run.finish(status, epoch=training.epoch, **({"reason": reason} if reason else {}))
+        except OptilabError:  # the disk that failed the run may fail this too; the free lock still tells
+            run.release()
+    return status
+
+
+def _build(config: TrainConfig, dataset: Dataset) -> Training:
+    device = engine.resolve_device(config.device)
+    engine.configure(device, config.threads)
+    return Training.start(config, dataset, device)
+
+
+def _numerics(training: Training) -> dict[str, Any]:
+    """What the last bits depend on beside config and seed."""
+    device = training.device
+    return {
+        "torch": torch.__version__,
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": training.config.threads,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
