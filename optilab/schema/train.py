@@ -102,6 +102,18 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _optimizer_trains(self) -> "TrainConfig":
+        rule = self.optimizer
+        if rule.needs:
+            needs = " and ".join(rule.needs)
+            raise _problem(
+                "optimizer", f"{rule.name} needs the {needs} of the function; training has gradients only"
+            )
+        if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
+            raise _problem("schedule", f"{rule.name} has no learning rate that a schedule could change")
+        return self
+
+    @model_validator(mode="after")
     def _stages_grow(self) -> "TrainConfig":
         if not self.stages:
             return self

@@ -163,11 +163,6 @@ class Training:
         return self.train.pixels.shape[1]
 
     @property
-    def inputs(self) -> int:
-        """Numbers per image."""
-        return self.train.pixels.shape[1]
-
-    @property
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.rows)

@@ -142,7 +142,7 @@ def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -
 
 
 class Standardized(nn.Module):
-    """(x - mean)/(std + eps), x (n, width), over the whole tensor or per feature; gradients pass the statistics too."""
+    """(x - mean)/(std + eps), x (n, width), over the whole tensor or per feature; gradients flow through both."""
 
     def __init__(self, norm: Standardize) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
-from annotated_types import Ge, Gt
+from annotated_types import Gt
 
 from optilab.optimize.algorithms.rule import (
     Algorithm,
