@@ -5,14 +5,18 @@ A function is a small frozen class; its fields are its parameters. Points are ar
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from annotated_doc import Doc
 from annotated_types import Gt
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:  # numpy.typing costs 6 ms of every start
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+else:
+    Floats = np.ndarray
 
 
 Point = tuple[float, ...]
