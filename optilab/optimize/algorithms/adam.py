@@ -287,7 +287,7 @@ class AdanState(NamedTuple):
 
 @dataclass(frozen=True)
 class Adan(Algorithm):
-    """Adan (Xie et al. 2022): Adam with the average change of the gradient, Nesterov's idea without a second point.
+    """Adan (Xie et al. 2022): Adam with the average change of the gradient: Nesterov without a second point.
 
     c = g - p, the change of the gradient, zero at first
     V <- beta1*V + (1 - beta1)*g;  D <- beta2*D + (1 - beta2)*c;  S <- beta3*S + (1 - beta3)*(g + k*c)^2

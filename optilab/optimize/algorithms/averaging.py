@@ -95,6 +95,9 @@ def _average(
     return step, ScheduleFreeState(state.x + step, fast, state.steps + 1, mean_square, largest_lr, weight_sum)
 
 
+_ADAM = Adam()
+
+
 class LookaheadState(NamedTuple):
     steps: int  # done so far
     x: Array  # (..., d): the fast point
@@ -112,7 +115,7 @@ class Lookahead(Algorithm):
     """
 
     name: ClassVar[str] = "lookahead"
-    base: Annotated[Algorithm, Doc("the rule that is wrapped")] = Adam()
+    base: Annotated[Algorithm, Doc("the rule that is wrapped")] = _ADAM
     sync_period: Annotated[int, Ge(1), Doc("steps between two returns")] = 5
     slow_step_size: Annotated[float, Gt(0), Le(1), Doc("part of the way that is kept")] = 0.5
 

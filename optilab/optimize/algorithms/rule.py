@@ -6,8 +6,8 @@
     x = x + step
 
 Rules are pure. Arrays have shape (..., d); a hyper-parameter may be an array of shape (..., 1), so a map over a
-million settings is one call. The same lines run on torch tensors, which is how a rule that torch.optim lacks trains
-a network: a rule uses the functions that numpy and torch share by name.
+million settings is one call. The same lines run on torch tensors, which is how a rule that torch.optim lacks
+trains a network: a rule uses the functions that numpy and torch share by name.
 
 A rule that depends on where it is (weight decay, averages of points) keeps x in its state: it was given the start
 by `init`, and whoever calls it adds exactly the step that was returned.

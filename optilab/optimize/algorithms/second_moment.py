@@ -19,7 +19,7 @@ class AMSGradState(NamedTuple):
 
 @dataclass(frozen=True)
 class AMSGrad(Algorithm):
-    """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far, never by a smaller one.
+    """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far, never by less.
 
     raw:       L <- max(L, S);  w <- w - lr*v/(sqrt(L/(1 - beta2^t)) + eps)  (torch.optim.Adam(amsgrad=True))
     corrected: L <- max(L, s);  w <- w - lr*v/(sqrt(L) + eps)                (optax.amsgrad)
@@ -170,7 +170,7 @@ class Yogi(Algorithm):
 
 @dataclass(frozen=True)
 class Adopt(Algorithm):
-    """ADOPT (Taniguchi et al. 2024): the gradient is divided by the second moment of the steps before, then averaged.
+    """ADOPT (Taniguchi et al. 2024): the gradient over the root of the second moment before it, averaged.
 
     The first step only measures: S <- g^2. From then on, with n = t - 1,
     V <- beta1*V + (1 - beta1)*clip(g/max(sqrt(S), eps), -n^(1/4), n^(1/4));  w <- w - lr*V

@@ -31,7 +31,7 @@ class Newton(Algorithm):
     def init(self, x: Array) -> NoState:
         return NoState()
 
-    def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:
+    def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:  # type: ignore[override]
         return -(self.lr * _solve(hessian, grad)), state
 
 
@@ -57,7 +57,7 @@ class DampedNewton(Algorithm):
     def init(self, x: Array) -> NoState:
         return NoState()
 
-    def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:
+    def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:  # type: ignore[override]
         smallest = np.linalg.eigvalsh(_finite(hessian))[..., :1]
         shift = self.damping + np.maximum(0, -smallest)
         return -(self.lr * _solve(hessian + shift[..., None] * np.eye(grad.shape[-1]), grad)), state
@@ -99,7 +99,7 @@ class LBFGS(Algorithm):
     def init(self, x: Array) -> IteratesState:
         return IteratesState(x, (), 0)
 
-    def update(self, grad: Array, state: IteratesState, *, function: Any) -> tuple[Array, IteratesState]:
+    def update(self, grad: Array, state: IteratesState, *, function: Any) -> tuple[Array, IteratesState]:  # type: ignore[override]
         return _next_iterate(state, function, "L-BFGS-B", {"maxcor": self.memory, "ftol": 0.0})
 
 
@@ -121,7 +121,7 @@ class ConjugateGradient(Algorithm):
     def init(self, x: Array) -> IteratesState:
         return IteratesState(x, (), 0)
 
-    def update(self, grad: Array, state: IteratesState, *, function: Any) -> tuple[Array, IteratesState]:
+    def update(self, grad: Array, state: IteratesState, *, function: Any) -> tuple[Array, IteratesState]:  # type: ignore[override]
         return _next_iterate(state, function, "CG", {})
 
 

@@ -37,8 +37,8 @@ class Prodigy(Algorithm):
     r <- b*r + D/d0*k*sum(g*(x0 - w));  G <- b*G + D/d0*k*g, with b = sqrt(beta2)
     D <- max(D, d_coef*r/sum|G|);  w <- w - k*(V/(sqrt(S) + D*eps) + weight_decay*w)
 
-    bias_correction multiplies k by sqrt(1 - beta2^t)/(1 - beta1^t): off in the paper's algorithm and its code, always
-    on in optax.contrib.prodigy.
+    bias_correction multiplies k by sqrt(1 - beta2^t)/(1 - beta1^t): off in the paper's algorithm and its code,
+    always on in optax.contrib.prodigy.
     """
 
     name: ClassVar[str] = "prodigy"
@@ -159,7 +159,7 @@ class Polyak(Algorithm):
     def init(self, x: Array) -> NoState:
         return NoState()
 
-    def update(self, grad: Array, state: NoState, *, value: Any) -> tuple[Array, NoState]:
+    def update(self, grad: Array, state: NoState, *, value: Any) -> tuple[Array, NoState]:  # type: ignore[override]
         xp = xp_of(grad)
         square = _sum(grad**2) + self.eps
         size = (xp.asarray(value)[..., None] - self.f_min) / xp.where(square > 0, square, 1.0)
