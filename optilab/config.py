@@ -133,7 +133,7 @@ def to_yaml(config: Section) -> bytes:
     return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
 
 
-GROWS = frozenset({"epochs", "checkpoint_every", "data.dir"})
+GROWS = frozenset({"epochs", "checkpoint_every", "data.dir", "probes"})
 """Keys of a training that may change when it is continued: they change no number (`epochs` unless a schedule of
 the learning rate ends with them)."""
 

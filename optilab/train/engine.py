@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from optilab.errors import DivergedError, UsageError
 from optilab.schema import EarlyStopping, TrainConfig
 from optilab.schema.model import BatchNorm, Standardize
-from optilab.train import optimizers
+from optilab.train import diagnostics, optimizers
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
 
@@ -133,6 +133,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
+    record: diagnostics.Record = field(default_factory=dict)  # of the last epoch
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
@@ -216,28 +217,40 @@ class Training:
         loss_of = nn.CrossEntropyLoss()
         parameters = self.model.trained
         losses = []
+        probed = diagnostics.probed(batches, config.probes)
+        evidence = diagnostics.Evidence()
         self.model.train()
         for batch in range(batches):
             here = slice(batch * size, min((batch + 1) * size, count))
             # Gathered as bytes, converted after: a tenth of the memory traffic.
             images = self.train.pixels.index_select(0, order[here]).float().div_(255)
+            probe = diagnostics.Probe(self.model, config.model.activation) if batch in probed else None
             logits = self.model(images)
             loss = loss_of(logits, labels[here])
+            if not math.isfinite(value := loss.item()):
+                origin = diagnostics.origin_of_overflow(self.model, images)
+                where = f"epoch {self.epoch + 1}, batch {batch + 1}"
+                raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
             self.optimizer.zero_grad()
             loss.backward()
+            if probe:
+                probe.after_backward()
             if config.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             if config.clip_value is not None:
                 nn.utils.clip_grad_value_(parameters, config.clip_value)
             self._set_rate(_factor(config, self.epoch, batch, batches))
             self.optimizer.step()
-            losses.append(loss.detach())
+            if probe:
+                evidence.add(probe)
+            losses.append(value)
             torch.argmax(logits.detach(), dim=1, out=answers[here])
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self._set_rate(1.0)
+        self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
         return losses, int((answers == labels).sum())
 
     def _set_rate(self, factor: float) -> None:
