@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from optilab import presets, strict_yaml
-from optilab.errors import ConfigError, Problem, UsageError, did_you_mean
+from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean
 from optilab.reference import keys_beside
 from optilab.schema import SCHEMAS, Section, decimal, run_name
 from optilab.strict_yaml import shown
@@ -92,8 +92,10 @@ def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(strict_yaml.MAX_BYTES + 1)
-    except OSError as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
 
 
 def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, str]) -> None:

@@ -22,7 +22,8 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -38,7 +39,9 @@ SCHEMA_VERSION = 1
 Row = dict[str, Any]
 
 _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
+_HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _LOCK_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that out
+_LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
 class RunExists(RunError):
@@ -103,6 +106,8 @@ def directories(folder: Path) -> list[Path]:
 
 # --- durable files -----------------------------------------------------------------------------------------
 
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
 
 @contextlib.contextmanager
 def _telling(path: Path, size: int | None = None) -> Iterator[None]:
@@ -116,8 +121,7 @@ def _telling(path: Path, size: int | None = None) -> Iterator[None]:
 
 def _write(path: Path, data: bytes) -> None:
     """A new file, on the disk when this returns; never through a link, never over a file."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         view = memoryview(data)
         while view:
@@ -191,6 +195,18 @@ def _parse(cell: str, path: Path, number: int) -> Any:
     return cell or None
 
 
+def read_records(path: Path) -> list[Row]:
+    """The whole lines of a run's diagnostics.jsonl; what a kill tore is left out."""
+    file = path / "diagnostics.jsonl"
+    records = []
+    for line in file.read_bytes().splitlines() if file.is_file() else []:
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("epoch"), int):
+                records.append(record)
+    return records
+
+
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:
     """The row with the highest validation accuracy, the first of equals."""
     return dict(max(rows, key=lambda row: (row["val_acc"], -row["epoch"])))
@@ -211,18 +227,31 @@ class Run:
     def name(self) -> str:
         return self.path.name
 
-    def commit(self, row: Row, seconds: float, checkpoint: bytes | None = None, best: int | None = None) -> None:
+    def commit(
+        self,
+        row: Row,
+        seconds: float,
+        checkpoint: bytes | None = None,
+        best: int | None = None,
+        record: Row | None = None,
+    ) -> None:
         """One epoch: the checkpoint, then its row. What this returns from survives a kill at any later moment.
 
-        `best` is the epoch whose checkpoint is worth keeping beside the last two.
+        `best` is the epoch whose checkpoint is worth keeping beside the last two, `record` what diagnostics saw.
         """
         if checkpoint is not None:
             digest = hashlib.sha256(checkpoint).hexdigest()[:16]
             write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
+        if record:
+            self.observe(record)
         self._append("metrics.csv", row)
         self._append("timings.csv", {"epoch": row["epoch"], "seconds": round(seconds, 6)})
         if checkpoint is not None:
             self._prune(best)
+
+    def observe(self, record: Row) -> None:
+        """Add a record to diagnostics.jsonl."""
+        self._append_line("diagnostics.jsonl", lambda first: _json_line(record))
 
     def rewind(self, rows: Sequence[Row]) -> None:
         """Make the tables end where a checkpoint does; rows that a kill tore or left ahead of it disappear."""
@@ -233,6 +262,9 @@ class Run:
             timings = []
         for name, content in (("metrics.csv", rows), ("timings.csv", timings)):
             write_atomic(self.path / name, table(content))
+        records = [record for record in read_records(self.path) if record["epoch"] <= last]
+        if records:
+            write_atomic(self.path / "diagnostics.jsonl", b"".join(map(_json_line, records)))
         for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
             leftover.unlink()
 
@@ -250,10 +282,14 @@ class Run:
         self.lock.release()
 
     def _append(self, name: str, row: Row) -> None:
+        self._append_line(name, lambda first: table([row], header=first))
+
+    def _append_line(self, name: str, line: Callable[[bool], bytes]) -> None:
         path = self.path / name
-        with _telling(path), path.open("ab", buffering=0) as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
+        with _telling(path), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
             # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
-            data, end = table([row], header=file.tell() == 0), file.tell()
+            data, end = line(file.tell() == 0), file.tell()
             try:
                 if file.write(data) != len(data):
                     raise OSError(28, os.strerror(28))
@@ -270,6 +306,10 @@ class Run:
                     path.unlink()
 
 
+def _json_line(record: Row) -> bytes:
+    return (json.dumps(record, allow_nan=False) + "\n").encode()
+
+
 def timestamp() -> str:
     """Now, in UTC, to the second: 2026-11-24T14:35:12Z."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -284,10 +324,20 @@ def _stage(folder: Path, files: Mapping[str, bytes]) -> Path:
     staging = folder / f".new-{secrets.token_hex(8)}"
     with _telling(staging, sum(map(len, files.values()))):
         folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
         staging.mkdir()
         for name, data in files.items():
             _write(staging / name, data)
     return staging
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a kill has left of directories being made or removed: hidden, old, and locked by nobody."""
+    for path in folder.iterdir():
+        if _HIDDEN.fullmatch(path.name) and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS and not _is_locked(path):
+                    shutil.rmtree(path)
 
 
 def _publish(staging: Path, path: Path) -> None:
@@ -367,8 +417,9 @@ def _lock(path: Path, seconds: float = 0.0) -> Any:
 def reopen(path: Path) -> tuple[Run, "Record"]:
     """Take a run that no process writes any more, to continue it. RunError if one does."""
     record = read(path)
-    if (path / "run.lock").is_symlink():
-        raise RunError(f"{path / 'run.lock'} is a link; a run's files are its own")
+    for own in ("run.lock", "checkpoints"):
+        if (path / own).is_symlink():
+            raise RunError(f"{path / own} is a link; a run's files are its own")
     return Run(path, record.manifest, _lock(path, _LOCK_SECONDS)), record
 
 
@@ -400,8 +451,10 @@ def read(path: Path) -> Record:
         config = (path / "config.yaml").read_bytes()
         version = manifest["schema_version"]
         state = str(manifest["status"])
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(f"{error.filename}: {error.strerror}; not a run of optilab, or damaged") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot read {error.filename}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
     if version != SCHEMA_VERSION:
@@ -412,12 +465,25 @@ def read(path: Path) -> Record:
 
 
 def _is_locked(path: Path) -> bool:
-    if not (path / "run.lock").is_file():
+    """Whether a process writes the run; asked without writing, so that a read-only disk can be read."""
+    if sys.platform == "win32":
+        try:
+            _lock(path).release()
+        except RunError:
+            return True
+        return False
+    import fcntl
+
+    try:
+        descriptor = os.open(path / "run.lock", os.O_RDONLY | _NO_LINK)
+    except OSError:
         return False
     try:
-        _lock(path).release()
-    except RunError:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         return True
+    finally:
+        os.close(descriptor)
     return False
 
 

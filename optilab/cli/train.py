@@ -110,28 +110,37 @@ def train(
         except DivergedError:
             _report(run.path, settings, json_, quiet)
             raise
-    if stop.signal is not None and status == "interrupted":
+    if status == "interrupted":
         again = f"optilab train --resume {run.name}" + (f" --runs-dir {runs_dir}" if runs_dir else "")
         console.note(f"stopped after epoch {training.epoch}; continue with: {again}")
-        if json_:
-            _report(run.path, settings, json_, quiet)
+    if status == "done" or json_:
+        _report(run.path, settings, json_, quiet)
+    if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         stopping.die_of(stop.signal)
-    return _report(run.path, settings, json_, quiet)
+    return 0
 
 
 def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, bool]":
     """The config of a run with its changes, and whether nothing is left to do; RunError if a number changes."""
     from optilab import runs
     from optilab.config import changed_keys, load
-    from optilab.errors import RunError, UsageError
+    from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
     from optilab.schema import TrainConfig
 
     record = runs.read(path)
     if (command := record.manifest.get("command")) != "train":
         raise RunError(f"{path.name} is a run of `optilab {command}`; only a training can be resumed")
-    before = load(TrainConfig, str(path / "config.yaml"))
+    try:
+        started = TrainConfig.model_validate(record.manifest["config"])
+        found = load(TrainConfig, str(path / "config.yaml"))
+    except ConfigError as error:
+        raise RunError(f"the config of {path.name} was edited since it started: {error}") from None
+    except (KeyError, ValueError):
+        raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
+    if changed := changed_keys(started, found):
+        raise RunError(f"{path / 'config.yaml'} was edited since the run started: {'; '.join(changed)}")
     after = load(TrainConfig, str(path / "config.yaml"), changes)
-    if changed := changed_keys(before, after):
+    if changed := changed_keys(found, after):
         raise RunError(f"{path.name} started with another config: {'; '.join(changed)}; only `epochs` may grow")
     rows = record.rows()
     done = rows[-1]["epoch"] if rows else 0

@@ -75,7 +75,7 @@ class Display:
     def batch(self, done: int, total: int) -> None:
         self._batch = (done, total)
 
-    def epoch(self, row: Row, seconds: float) -> None:
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
         self._rows.append(row)
         self._batch = (0, self._batch[1])
         if self._plain:

@@ -84,9 +84,7 @@ class TrainConfig(Section):
     seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("of every random number of the run")] = 42
     device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
     threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
-    probes: Annotated[
-        Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")
-    ] = 3
+    probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3
     checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
 
     def stage_at(self, epoch: int) -> int:

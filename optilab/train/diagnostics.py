@@ -6,7 +6,7 @@ update. All numbers stay on the device until the epoch ends.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ _SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square")
 
 
 class Probe:
-    """One batch that is looked into: made before its forward pass, told after its backward pass and after its step."""
+    """One batch that is looked into: made before its forward pass, told after backward pass and step."""
 
     def __init__(self, model: MLP, activation: str) -> None:
         self._model, self._bounds = model, SATURATED.get(activation)
@@ -182,8 +182,8 @@ def prior_entropy(labels: Tensor) -> float:
 def origin_of_overflow(model: MLP, images: Tensor) -> str:
     """Which layer makes the first number that is not finite, in words, for a batch whose loss is not."""
     culprits: list[str] = []
-    names = [f"layer {n}" for n in range(1, len(model.active) + 1)]
-    modules: Iterable[tuple[str, nn.Module]] = zip([*names, "the output layer"], [*model.active, model.output], strict=True)
+    names = [*(f"layer {n}" for n in range(1, len(model.active) + 1)), "the output layer"]
+    modules = zip(names, [*model.active, model.output], strict=True)
 
     def hook_for(name: str) -> Any:
         def seen(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

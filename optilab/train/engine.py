@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from optilab.errors import DivergedError, UsageError
 from optilab.schema import EarlyStopping, TrainConfig
 from optilab.schema.model import BatchNorm, Standardize
-from optilab.train import diagnostics, optimizers
+from optilab.train import diagnostics, meanfield, optimizers
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
 
@@ -72,6 +72,18 @@ def configure(device: torch.device, threads: int) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def before_training(training: "Training") -> diagnostics.Record:
+    """The record of epoch 0: what the labels' prior is worth, and what mean-field theory expects."""
+    images = training.train.pixels[: training.config.data.batch_size].float().div_(255)
+    prediction = meanfield.predict(training.model, training.config.model, images)
+    return {
+        "epoch": 0,
+        "prior_entropy": diagnostics.prior_entropy(training.train.labels),
+        "predicted_gains": prediction and prediction.gains,
+        "predicted_ratio": prediction and prediction.ratio,
+    }
 
 
 def _loader_seed() -> int:
@@ -207,7 +219,7 @@ class Training:
 
     def _train_epoch(
         self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]
-    ) -> tuple[list[Tensor], int]:
+    ) -> tuple[list[float], int]:
         """One pass over the training data: the loss of every batch, and how many images were classified right."""
         config, size, count = self.config, self.config.data.batch_size, len(self.train)
         batches = math.ceil(count / size)
@@ -216,7 +228,7 @@ class Training:
         answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
         parameters = self.model.trained
-        losses = []
+        losses: list[float] = []
         probed = diagnostics.probed(batches, config.probes)
         evidence = diagnostics.Evidence()
         self.model.train()
@@ -257,12 +269,12 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.optimizer.defaults["lr"] * factor
 
-    def _validate(self) -> tuple[list[Tensor], int]:
+    def _validate(self) -> tuple[list[float], int]:
         _loader_seed()  # a DataLoader that does not shuffle draws its base seed too
         return self._evaluated(self.validation)
 
     @torch.inference_mode()
-    def _evaluated(self, data: Images) -> tuple[list[Tensor], int]:
+    def _evaluated(self, data: Images) -> tuple[list[float], int]:
         """The images in their own order, in batches of the training's size."""
         size = self.config.data.batch_size
         loss_of = nn.CrossEntropyLoss()
@@ -272,12 +284,11 @@ class Training:
             logits = self.model(pixels.float().div_(255))
             losses.append(loss_of(logits, labels))
             correct.append((logits.argmax(dim=1) == labels).sum())
-        return losses, int(torch.stack(correct).sum())
+        return torch.stack(losses).tolist(), int(torch.stack(correct).sum())
 
-    def _measured(self, split: str, measured: tuple[list[Tensor], int], images: Images) -> Row:
+    def _measured(self, split: str, measured: tuple[list[float], int], images: Images) -> Row:
         """Loss: the mean of the batches, each with the same weight. Accuracy: right answers per image."""
-        losses, correct = measured
-        values = torch.stack(losses).tolist()
+        values, correct = measured
         if (bad := next((n for n, value in enumerate(values) if not math.isfinite(value)), None)) is not None:
             raise DivergedError(
                 f"diverged at epoch {self.epoch + 1}, {split} batch {bad + 1}: loss is {values[bad]}"

@@ -3,7 +3,7 @@
 Signals: q <- s_w^2 E[phi(sqrt(q) z)^2] + s_b^2 (Poole et al. 2016). Gradients: each layer that one passes on its
 way back multiplies its mean square by chi = s_w^2 E[phi'(sqrt(q) z)^2] (Schoenholz et al. 2017; Glorot & Bengio
 2010 for the linear regime). z is standard normal, s_w^2 is fan_in times the mean square of the weights. Exact for
-wide layers with independent weights; batch and layer normalisation are taken as division by the standard deviation.
+wide layers with independent weights; batch and layer norm are taken as division by the standard deviation.
 """
 
 import math
@@ -21,7 +21,7 @@ _POINTS, _REACH = 20_001, 8.0
 
 @dataclass(frozen=True)
 class Prediction:
-    """Before training: `gains[l]` is |gradient at layer l+1's input| / |at its output|, from the first hidden layer."""
+    """Before training; `gains[l]`: a gradient's norm at layer l+1 over that at layer l+2, preactivations."""
 
     gains: list[float]
     ratio: float  # |g1|/|gL|: gradient of the first hidden layer's weights over that of the last one's

@@ -1,0 +1,1 @@
+"""Many runs: checks, diagnoses, comparisons that read run directories. Nothing imports torch at its top."""
