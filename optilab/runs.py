@@ -36,6 +36,8 @@ from optilab.schema import run_name
 from optilab.strict_yaml import shown
 
 SCHEMA_VERSION = 1
+STUDY = "study.json"
+"""Marks a folder of runs among the runs."""
 Row = dict[str, Any]
 
 _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
@@ -98,10 +100,11 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def directories(folder: Path) -> list[Path]:
-    """What may be runs, by name; hidden ones are being made or removed."""
+    """What may be runs, by name; hidden ones are being made or removed, a study's folder holds runs itself."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    found = (p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    return sorted(p for p in found if not (p / STUDY).exists())
 
 
 # --- durable files -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli import config, data, optimize, runs, train
+from optilab.cli import config, data, diagnose, optimize, remedy, runs, train
 from optilab.cli.options import TypedOrder
 
 EXAMPLES = """\b
@@ -58,6 +58,8 @@ def usage_error(error: Exception) -> str | None:
 
 app.command("optimize", cls=TypedOrder, epilog=optimize.EXAMPLES)(optimize.optimize)
 app.command("train", cls=TypedOrder, epilog=train.EXAMPLES)(train.train)
+app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
+app.command("remedy", cls=TypedOrder, epilog=remedy.EXAMPLES)(remedy.remedy)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")

@@ -152,7 +152,9 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
 def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> int:
     """What a finished run prints: its directory, one JSON document, or the summary."""
     from optilab import console, runs
+    from optilab.console import diagnosis
     from optilab.console import training as views
+    from optilab.studies.diagnose import diagnose, of_run
 
     record = runs.read(path)
     rows = record.rows()
@@ -163,5 +165,7 @@ def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> in
     else:
         if rows:
             views.summary(rows, runs.read_table(path / "timings.csv"), record)
+            evidence = of_run(record)
+            diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
         console.say(str(path))
     return 0

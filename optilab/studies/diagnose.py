@@ -1,12 +1,13 @@
 """Why a network does not learn, and what to change: rules over what a run has recorded.
 
 A rule looks at evidence and returns a finding, with the numbers that show it and the remedies that fit, best
-first, each as the `--set` of a command. Rules know the same few quantities: how far the loss is below the prior's
+first, each as the `--set`s of a command. Rules know the same few quantities: how far the loss is below the prior's
 entropy, norms and ratios per layer, shares of saturated and dead units. Thresholds are named below, each with its
 reason.
 """
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -14,14 +15,17 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from optilab import runs
+from optilab.config import load
 from optilab.schema import TrainConfig
+from optilab.studies.remedies import remedies
 
 Row = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 PLATEAU = 0.02
 """A loss within 2 % of the prior's entropy knows nothing but the classes' shares (chance alone leaves 0.1 %)."""
-VANISHING, EXPLODING = 1e-2, 1e2
+VANISHING, EXPLODING = 0.05, 1e2
 """Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
 STILL, WILD = 1e-5, 3e-2
 """|dw|/|w| of one step: about 1e-3 is the usual advice; below the first a layer stands still for thousands of
@@ -44,13 +48,13 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a rule saw: `evidence` are its numbers, `remedies` are overrides (`key=value ...`), best first."""
+    """One thing a rule saw: `evidence` are its numbers, `remedies` are `key=value` overrides, best first."""
 
     rule: str
     severity: Severity
     text: str
     evidence: dict[str, Any] = field(default_factory=dict)
-    remedies: tuple[str, ...] = ()
+    remedies: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,19 +124,22 @@ def _ratio(record: Record) -> float | None:
 
 SIGMOIDAL = frozenset({"sigmoid", "hard-sigmoid", "tanh", "softsign"})
 
-BATCHNORM = "model.norm=batch"
-ADAM = "optimizer={name: adam, lr: 0.001}"
-RELU = "model.activation=relu model.init=kaiming"
-UNIT_GAIN = "model.init=unit-gain"
+CLIP = ("clip_norm=1",)
+
+
+def _study(*names: str) -> tuple[tuple[str, ...], ...]:
+    """Remedies of the study, by name."""
+    return tuple(remedies()[name].sets for name in names)
 
 
 def _diverged(e: Evidence) -> Finding | None:
     if not e.divergence:
         return None
     rate = getattr(e.config.optimizer, "lr", None)
-    smaller = (f"optimizer.lr={rate / 10:g}",) if rate else ()
     text = f"numbers are not finite any more: {e.divergence}"
-    return Finding("not-finite", Severity.CRITICAL, text, {"lr": rate}, (*smaller, "clip_norm=1", BATCHNORM))
+    return Finding(
+        "not-finite", Severity.CRITICAL, text, {"lr": rate}, (*_rate(e, 0.1), CLIP, *_study("batchnorm"))
+    )
 
 
 def _identical(e: Evidence) -> Finding | None:
@@ -145,7 +152,7 @@ def _identical(e: Evidence) -> Finding | None:
         Severity.CRITICAL,
         text,
         {"layer": number, "identical": share},
-        ("model.init=default", "model.init=xavier"),
+        (("model.init=default",), *_study("xavier")),
     )
 
 
@@ -161,8 +168,8 @@ def _vanishing(e: Evidence) -> Finding | None:
         return Finding("vanishing-gradient", Severity.INFO, text, numbers)
     severity = Severity.WARNING if e.learns else Severity.CRITICAL
     moves = f"; one step moves it by {step:.1e} of its weights" if step is not None else ""
-    remedies = [UNIT_GAIN, BATCHNORM, RELU, ADAM] if e.config.model.activation in SIGMOIDAL else [BATCHNORM, ADAM]
-    return Finding("vanishing-gradient", severity, f"{said}{moves}", numbers, tuple(remedies))
+    flat = ("unit-gain", "tanh") if e.config.model.activation in ("sigmoid", "hard-sigmoid") else ()
+    return Finding("vanishing-gradient", severity, f"{said}{moves}", numbers, _study(*flat, "batchnorm", "adam"))
 
 
 def _predicted(e: Evidence) -> float | None:
@@ -184,7 +191,7 @@ def _exploding(e: Evidence) -> Finding | None:
         severity,
         said,
         {"gradient_ratio": ratio},
-        ("clip_norm=1", "model.init=xavier", BATCHNORM),
+        (CLIP, *_study("xavier", "batchnorm")),
     )
 
 
@@ -195,7 +202,7 @@ def _saturated(e: Evidence) -> Finding | None:
     severity = Severity.INFO if e.learns else Severity.WARNING
     text = f"{share:.0%} of layer {number}'s outputs lie where {e.config.model.activation} is flat"
     return Finding(
-        "saturated", severity, text, {"layer": number, "share": share}, (UNIT_GAIN, "model.init=xavier", BATCHNORM)
+        "saturated", severity, text, {"layer": number, "share": share}, _study("unit-gain", "batchnorm", "xavier")
     )
 
 
@@ -210,12 +217,14 @@ def _dead(e: Evidence) -> Finding | None:
         severity,
         text,
         {"layer": number, "share": share},
-        ("model.activation=leaky-relu", "model.init=kaiming", _lower(e)),
+        (("model.activation=leaky-relu",), ("model.init=kaiming",), *_rate(e, 0.1)),
     )
 
 
-def _lower(e: Evidence) -> str:
-    return f"optimizer.lr={getattr(e.config.optimizer, 'lr', 0.01) / 10:g}"
+def _rate(e: Evidence, factor: float) -> tuple[tuple[str, ...], ...]:
+    """The optimizer's learning rate times a factor, where it has one."""
+    rate = getattr(e.config.optimizer, "lr", None)
+    return ((f"optimizer.lr={rate * factor:g}",),) if rate else ()
 
 
 def _rate_too_high(e: Evidence) -> Finding | None:
@@ -236,7 +245,7 @@ def _rate_too_high(e: Evidence) -> Finding | None:
         Severity.WARNING,
         text,
         {"update_to_weight": largest, "rising_epochs": rises},
-        (_lower(e), "clip_norm=1"),
+        (*_rate(e, 0.1), CLIP),
     )
 
 
@@ -245,10 +254,13 @@ def _rate_too_low(e: Evidence) -> Finding | None:
     known = [step for step in steps if step]
     if not known or max(known) > STILL * 10 or e.divergence:
         return None
-    higher = f"optimizer.lr={getattr(e.config.optimizer, 'lr', 0.01) * 10:g}"
     text = f"no layer moves by more than {max(known):.1e} of its weights in a step"
     return Finding(
-        "learning-rate-too-low", Severity.WARNING, text, {"update_to_weight": max(known)}, (higher, ADAM)
+        "learning-rate-too-low",
+        Severity.WARNING,
+        text,
+        {"update_to_weight": max(known)},
+        (*_rate(e, 10), *_study("adam")),
     )
 
 
@@ -257,15 +269,15 @@ def _predicts_the_prior(e: Evidence) -> Finding | None:
         return None
     last = e.rows[-1]
     text = (
-        f"after {last['epoch']} epochs the loss is {last['train_loss']:.4f}, the classes' entropy {e.entropy:.4f}. "
-        "The network knows how often each class occurs, and nothing of the images"
+        f"after {last['epoch']} epochs the loss is {last['train_loss']:.4f}, the prior's entropy {e.entropy:.4f}: "
+        "the network knows how often each class occurs, nothing of the images"
     )
     return Finding(
         "predicts-the-prior",
         Severity.CRITICAL,
         text,
         {"train_loss": last["train_loss"], "entropy": e.entropy},
-        (ADAM, BATCHNORM),
+        _study("adam", "batchnorm"),
     )
 
 
@@ -278,14 +290,15 @@ def _overfitting(e: Evidence) -> Finding | None:
     rise, gap = last / best["val_loss"] - 1, e.rows[-1]["train_acc"] - e.rows[-1]["val_acc"]
     if rise < OVERFIT or gap < 0.05:
         return None
-    text = f"the validation loss has risen by {rise:.0%} since epoch {best['epoch']}; training is {gap:.1%} more accurate"
+    since = f"the validation loss has risen by {rise:.0%} since epoch {best['epoch']}"
+    text = f"{since}; training is {gap:.1%} more accurate"
     numbers = {"rise": rise, "gap": gap, "best_epoch": best["epoch"]}
     return Finding(
         "overfitting",
         Severity.INFO,
         text,
         numbers,
-        ("early_stopping.patience=10", "model.dropout=0.2", "weight_decay=0.0001"),
+        (("early_stopping.patience=10",), ("model.dropout=0.2",), ("weight_decay=0.0001",)),
     )
 
 
@@ -298,7 +311,11 @@ def _small_batch(e: Evidence) -> Finding | None:
         "every feature becomes zero" if size == 1 else "mean and variance are mostly noise"
     )
     return Finding(
-        "batch-norm-small-batch", severity, text, {"batch_size": size}, ("data.batch_size=128", "model.norm=layer")
+        "batch-norm-small-batch",
+        severity,
+        text,
+        {"batch_size": size},
+        (("data.batch_size=128",), *_study("layernorm")),
     )
 
 
@@ -308,8 +325,9 @@ def _eps(e: Evidence) -> Finding | None:
         return None
     eps = getattr(e.config.optimizer, "eps", None)
     severity = Severity.INFO if e.learns else Severity.WARNING
-    text = f"for {shares[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g}): there {e.config.optimizer.name} does not adapt"
-    return Finding("eps-dominates", severity, text, {"share": shares[-1], "eps": eps}, ("optimizer.eps=1e-08",))
+    where = f"for {shares[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
+    text = f"{where}: there {e.config.optimizer.name} does not adapt"
+    return Finding("eps-dominates", severity, text, {"share": shares[-1], "eps": eps}, (("optimizer.eps=1e-08",),))
 
 
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
@@ -333,3 +351,16 @@ def diagnose(evidence: Evidence) -> list[Finding]:
     """What the rules find, the most severe first; none above INFO means healthy."""
     found = [finding for rule in RULES if (finding := rule(evidence)) is not None]
     return sorted(found, key=lambda finding: -finding.severity)
+
+
+def of_run(record: runs.Record) -> Evidence:
+    """What a run directory tells."""
+    config = load(TrainConfig, str(record.path / "config.yaml"))
+    divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
+    return Evidence(config, record.rows(), runs.read_records(record.path), divergence)
+
+
+def commands(finding: Finding, config: str) -> list[str]:
+    """The remedies as commands to type; `config` is what their --config says."""
+    start = f"optilab train --config {shlex.quote(config)}"
+    return [" ".join([start, *(f"--set {shlex.quote(text)}" for text in sets)]) for sets in finding.remedies]

@@ -117,6 +117,20 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     return status
 
 
+def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> list[engine.Row]:
+    """The records of a short trial: before training, and of an epoch of so many batches. Writes nothing.
+
+    Raises what building the network raises, and DivergedError.
+    """
+    trial = config.model_copy(update={"probes": max(config.probes, 10), "epochs": max(2, config.epochs)})
+    training = _build(trial, dataset)
+    before = engine.before_training(training)
+    some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
+    training.train = training.train.take(some)
+    next(training.run(lambda done, total: None, lambda: False))
+    return [before, training.record]
+
+
 def _build(config: TrainConfig, dataset: Dataset) -> Training:
     device = engine.resolve_device(config.device)
     engine.configure(device, config.threads)

@@ -40,7 +40,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Lab:
     return made
 
 
-@pytest.fixture()
+@pytest.fixture
 def figure() -> Figure:
     """`figure(goal, what, measured)`: one line of the table."""
     started = time.perf_counter()

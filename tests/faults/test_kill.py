@@ -1,7 +1,7 @@
 """SIGKILL: at random, aimed at a commit, and at every file system call."""
 
-import random
 import os
+import random
 import re
 import signal
 import time

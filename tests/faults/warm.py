@@ -18,10 +18,6 @@ from typing import Any
 
 
 def serve() -> None:
-    import encodings.utf_8_sig
-
-    import filelock
-    import torch._dynamo  # the first optimizer imports it
 
     import optilab.__main__
     import optilab.cli
