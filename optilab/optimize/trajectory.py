@@ -68,8 +68,8 @@ def descend(
 ) -> Trajectory:
     """Follow `algorithm` on `function` for `steps` updates from `start` (default: the function's own).
 
-    `regime` is what happens around the rule: schedule, weight decay, clipping, noise; the gradients of the path are
-    the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
+    `regime` is what happens around the rule: schedule, weight decay, clipping, noise; the gradients of the path
+    are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
     overflow is a result, not a warning.
     """
     x = np.array(function.start if start is None else start, dtype=np.float64)
