@@ -5,14 +5,19 @@ A function is a small frozen class; its fields are its parameters. Points are ar
 complex points: that is how their derivative, the Hessian, is found.
 """
 
-from typing import Annotated, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:  # numpy.typing costs 6 ms of every start
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+else:
+    Floats = np.ndarray
+
 Point = tuple[float, ...]
 Dimension = Annotated[int, Ge(1), Le(1000), Doc("number of coordinates")]
 
