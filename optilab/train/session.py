@@ -78,13 +78,13 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
 
     Raises DivergedError, or what else went wrong, after the run's directory says so too.
     """
-    config, status, reason = training.config, "failed", ""
+    config, status, reason, tested = training.config, "failed", "", {}
     try:
         for row, seconds in training.run(listener.batch, stop):
-            due = row["epoch"] % config.checkpoint_every == 0 or row["epoch"] == config.epochs
+            due = row["epoch"] % config.checkpoint_every == 0 or training.finished
             run.commit(row, seconds, checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"])
             listener.epoch(row, seconds)
-        status = "done"
+        status, tested = "done", training.tested()
     except Stopped:
         status = "interrupted"
     except DivergedError as error:
@@ -103,7 +103,7 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
         raise
     finally:
         try:
-            run.finish(status, epoch=training.epoch, **({"reason": reason} if reason else {}))
+            run.finish(status, epoch=training.epoch, **tested, **({"reason": reason} if reason else {}))
         except OptilabError:  # the disk that failed the run may fail this too; the free lock still tells
             run.release()
     return status
