@@ -131,6 +131,9 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     console.show(console.grid(["", "epoch", *keys], table))
     seconds = sum(row["seconds"] for row in timings)
     console.say(f"{len(rows)} epochs in {duration(seconds)}, {len(timings) / seconds:.1f} epochs/s")
+    if "test_acc" in record.manifest:
+        loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
+        console.say(f"test set, looked at once: loss {loss:.4f}, accuracy {accuracy:.4f}")
     facts = record.manifest.get("data", {})
     chance = 1 / facts["classes"]
     # Four standard deviations of guessing: a network that has learned nothing stays below.
@@ -140,3 +143,12 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     else:
         text = f"does not beat chance: {top['val_acc']:.1%} against {chance:.1%}; the network has learned nothing"
         console.say(text, style="yellow")
+
+
+def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], spread: Mapping[str, Any]) -> None:
+    """The last epoch of every seed, their mean and their standard deviation."""
+    table = [(str(n), *(f"{value:.4f}" for value in o.values())) for n, o in zip(numbers, outcomes, strict=True)]
+    table.append(("mean", *(f"{value.mean:.4f}" for value in spread.values())))
+    table.append(("std", *(f"{value.std:.4f}" for value in spread.values())))
+    console.say()
+    console.show(console.grid(["seed", *spread], table))

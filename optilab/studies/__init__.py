@@ -1,1 +1,1 @@
-"""Many runs: checks, diagnoses, comparisons that read run directories. Nothing imports torch at its top."""
+"""Many runs and many rules side by side; nothing here imports torch at its top."""

@@ -82,14 +82,14 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
 
     Raises DivergedError, or what else went wrong, after the run's directory says so too.
     """
-    config, status, reason = training.config, "failed", ""
+    config, status, reason, tested = training.config, "failed", "", {}
     try:
         for row, seconds in training.run(listener.batch, stop):
-            due = row["epoch"] % config.checkpoint_every == 0 or row["epoch"] == config.epochs
+            due = row["epoch"] % config.checkpoint_every == 0 or training.finished
             state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
             run.commit(row, seconds, state, best, training.record)
             listener.epoch(row, seconds, training.record)
-        status = "done"
+        status, tested = "done", training.tested()
     except Stopped:
         status = "interrupted"
     except DivergedError as error:
@@ -108,7 +108,7 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
         raise
     finally:
         try:
-            run.finish(status, epoch=training.epoch, **({"reason": reason} if reason else {}))
+            run.finish(status, epoch=training.epoch, **tested, **({"reason": reason} if reason else {}))
         except OptilabError:
             run.release()
             if status == "done":

@@ -49,11 +49,7 @@ DEEP_SIGMOID = ["model.hidden=[32, 32, 32, 32, 32, 32]", "model.activation=sigmo
 SHOWN = {
     "not-finite": ["optimizer.lr=1e30", "model.activation=relu"],
     "symmetric-init": ["model.init={name: constant, value: 0.1}"],
-    "vanishing-gradient": [
-        "model.hidden=[32, 32, 32, 32, 32, 32]",
-        "model.activation=sigmoid",
-        "model.init=default",
-    ],
+    "vanishing-gradient": DEEP_SIGMOID,
     "exploding-gradient": [
         "model.hidden=[64, 64, 64, 64, 64, 64]",
         "model.activation=identity",
@@ -64,11 +60,7 @@ SHOWN = {
     "dead-units": ["model.activation=relu", "model.bias_init={name: constant, value: -100}"],
     "learning-rate-too-high": ["optimizer.lr=30"],
     "learning-rate-too-low": ["optimizer.lr=1e-7"],
-    "predicts-the-prior": [
-        "model.hidden=[32, 32, 32, 32, 32, 32]",
-        "model.activation=sigmoid",
-        "model.init=default",
-    ],
+    "predicts-the-prior": DEEP_SIGMOID,
     "overfitting": ["optimizer={name: adam, lr: 0.01}"],
     "batch-norm-small-batch": ["model.norm=batch", "data.batch_size=4"],
     "eps-dominates": ["optimizer={name: adam, lr: 0.01, eps: 10}"],

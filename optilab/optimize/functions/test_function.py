@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # numpy.typing costs 6 ms of every start
     Floats = NDArray[np.float64]
 else:
     Floats = np.ndarray
+
 Point = tuple[float, ...]
 Dimension = Annotated[int, Ge(1), Le(1000), Doc("number of coordinates")]
 
