@@ -33,10 +33,17 @@ def describe(schema: type[Section], prefix: str = "", of: str = "") -> Iterator[
             yield Key(f"{key}.name", " | ".join(choice.registry), default, meaning, of)
             for entry in choice.registry.values():
                 yield from describe(schema_of(entry), f"{key}.", entry.name)
-        elif isinstance(annotation, type) and issubclass(annotation, Section):
-            yield from describe(annotation, f"{key}.", of)
+        elif (section := _section(annotation)) is not None:
+            yield from describe(section, f"{key}.", of)
         else:
             yield Key(key, _type(annotation, marks), default, meaning, of)
+
+
+def _section(annotation: Any) -> type[Section] | None:
+    """The part of the config that a key holds, alone, in a list or where it is not null."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for argument in get_args(annotation) if (found := _section(argument))), None)
 
 
 def _marks(annotation: Any) -> list[Any]:
