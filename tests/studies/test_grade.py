@@ -161,7 +161,7 @@ def test_coupled_decay_for_decoupled(tmp_path):
     """
     verdict = judge(candidate(tmp_path, source, "Mine"), "adamw", weight_decay=0.1)
     assert verdict.explanation == ("weight decay added to the gradient (coupled)",)
-    regime = Regime(weight_decay=0.1, decay="coupled")
+    regime = Regime(weight_decay=0.1, weight_decay_form="coupled")
     assert judge(candidate(tmp_path, source, "Mine"), "adam", regime).equal
 
 
