@@ -186,7 +186,9 @@ class TestRegime:
 
     def test_decoupled_decay_around_adam_is_adamw(self):
         function = FUNCTIONS["booth"]()
-        around = descend(ALGORITHMS["adam"](), function, regime=Regime(weight_decay=0.2, weight_decay_form="decoupled"))
+        around = descend(
+            ALGORITHMS["adam"](), function, regime=Regime(weight_decay=0.2, weight_decay_form="decoupled")
+        )
         adamw = descend(ALGORITHMS["adamw"](weight_decay=0.2), function)
         assert_allclose(around.points, adamw.points, rtol=1e-14)
 
