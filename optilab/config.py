@@ -53,6 +53,12 @@ def numbers(text: str) -> list[Any]:
     return [decimal(part.strip()) for part in text.split(",")]
 
 
+def function(text: str) -> Any:
+    """`--function` as the name of a test function, or the user's own as its `function` section."""
+    named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
+    return text if named else {"name": "expression", "formula": text}
+
+
 def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()) -> S:
     """Read `config` (a path, or the name of a preset; None starts from the defaults) and apply the overrides.
 

@@ -41,7 +41,8 @@ class Trajectory:
     @property
     def gradient_norms(self) -> Floats:
         """|grad f| at every point, (T+1,)."""
-        return np.asarray(np.linalg.norm(self.gradients, axis=-1))
+        with np.errstate(over="ignore"):  # a finite gradient may have a square that is not
+            return np.asarray(np.linalg.norm(self.gradients, axis=-1))
 
     def first_below(self, tolerance: float) -> int | None:
         """The first epoch whose gradient norm is below the tolerance, or None."""

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, create_model
 from pydantic_core import PydanticCustomError, core_schema
 
-from optilab.errors import did_you_mean
+from optilab.errors import UsageError, did_you_mean
+from optilab.optimize import ALGORITHMS, Algorithm
 from optilab.strict_yaml import shown
 
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z", re.ASCII)
@@ -56,10 +57,17 @@ class OneOf:
         entry = self.registry[name]
         # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
         value = schema_of(entry).model_validate({key: item for key, item in given.items() if key != "name"})
-        return entry(**{key: getattr(value, key) for key in type(value).model_fields})
+        try:
+            return entry(**{key: getattr(value, key) for key in type(value).model_fields})
+        except UsageError as error:  # of a formula that cannot be read
+            raise PydanticCustomError("entry", "{said}", {"said": str(error)}) from None
 
     def dump(self, value: Any) -> dict[str, Any] | None:
-        return value and {"name": value.name, **{f.name: getattr(value, f.name) for f in fields(value)}}
+        if value is None:
+            return None
+        inner = {f.name: getattr(value, f.name) for f in fields(value)}
+        wrapped = {key: self.dump(item) for key, item in inner.items() if is_dataclass(item)}
+        return {"name": value.name, **inner, **wrapped}
 
     def _unknown(self, name: Any) -> str:
         names = ", ".join(self.registry)
@@ -95,4 +103,6 @@ def schema_of(entry: type[Any]) -> type[Section]:
 
 def _readable(hint: Any) -> Any:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if kind is Algorithm:  # a rule around another one
+        return Annotated[hint, OneOf(ALGORITHMS, "algorithm")]
     return Annotated[hint, BeforeValidator(decimal)] if kind is float else hint

@@ -1,5 +1,6 @@
 """The keys of `optilab optimize`."""
 
+from dataclasses import fields
 from typing import Annotated, Any
 
 from annotated_doc import Doc
@@ -7,8 +8,12 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import BeforeValidator, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, Algorithm, TestFunction
-from optilab.schema.fields import Number, OneOf, Section, Whole
+from optilab.optimize import ALGORITHMS, FUNCTIONS, SCHEDULES, Algorithm, Regime, TestFunction
+from optilab.optimize import regime as around
+from optilab.optimize.schedules import Constant
+from optilab.schema.fields import Number, OneOf, Section, Whole, decimal
+
+Decimal = BeforeValidator(decimal)
 
 
 def _as_list(given: Any) -> Any:
@@ -33,6 +38,19 @@ class OptimizeConfig(Section):
     ] = None
     epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("number of steps")] = 30
     tolerance: Annotated[Number, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
+
+    schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
+    weight_decay: Annotated[around.Decay, Decimal] = 0.0
+    weight_decay_form: around.DecayForm = "coupled"
+    clip_norm: Annotated[around.Clip, Decimal] = None
+    clip_value: Annotated[around.ClipValue, Decimal] = None
+    noise: Annotated[around.Noise, Decimal] = 0.0
+    seed: around.Seed = 0
+
+    @property
+    def regime(self) -> Regime:
+        """What happens around the rules."""
+        return Regime(**{f.name: getattr(self, f.name) for f in fields(Regime)})
 
     @model_validator(mode="after")
     def _start_fits(self) -> "OptimizeConfig":

@@ -81,7 +81,7 @@ def cases() -> tuple[Case, ...]:
         Case(
             "momentum",
             {"lr": small, "form": "ema"},
-            in_torch("SGD", lr=small * 0.1, momentum=0.9),
+            in_torch("SGD", note="lr=(1-beta)*lr", lr=small * 0.1, momentum=0.9),
             in_optax(
                 "chain(ema(debias=False), scale)", lambda o, c: o.chain(o.ema(0.9, debias=False), o.scale(-small))
             ),
@@ -95,8 +95,8 @@ def cases() -> tuple[Case, ...]:
         Case(
             "nesterov",
             {"lr": small, "form": "ema"},
-            in_torch("SGD", lr=small * 0.1, momentum=0.9, nesterov=True),
-            in_optax("sgd(nesterov)", lambda o, c: o.sgd(small * 0.1, 0.9, nesterov=True)),
+            in_torch("SGD", note="lr=(1-beta)*lr", lr=small * 0.1, momentum=0.9, nesterov=True),
+            in_optax("sgd((1-beta)*lr, nesterov)", lambda o, c: o.sgd(small * 0.1, 0.9, nesterov=True)),
         ),
         Case(
             "qhm",
@@ -175,7 +175,7 @@ def cases() -> tuple[Case, ...]:
         Case(
             "adam",
             {**adam, "eps_placement": "uncorrected"},
-            in_torch("Adam", _uncorrected_eps, lr=lr, eps=eps),
+            in_torch("Adam", _uncorrected_eps, "eps=eps/sqrt(1-beta2^t)", lr=lr, eps=eps),
             in_optax("adam", lambda o, c: o.adam(lr, eps=eps)),
             other_optax=form({"eps_placement": "outside"}),
         ),

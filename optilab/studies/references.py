@@ -24,7 +24,9 @@ class Reference:
     path: Path
 
 
-def in_torch(text: str, each_step: Callable[[dict[str, Any], int], None] | None = None, **options: Any) -> Any:
+def in_torch(
+    text: str, each_step: Callable[[dict[str, Any], int], None] | None = None, note: str = "", **options: Any
+) -> Any:
     """Reference to torch.optim.`text`; `each_step` may change the options before step t."""
 
     def build() -> Reference:
@@ -47,8 +49,8 @@ def in_torch(text: str, each_step: Callable[[dict[str, Any], int], None] | None 
                 torch.set_default_dtype(usual)
             return np.stack(points)
 
-        shown = ", ".join(f"{key}={value}" for key, value in options.items() if isinstance(value, bool))
-        return Reference(f"torch.optim.{text}({shown})", path)
+        shown = [f"{key}={value}" for key, value in options.items() if key not in ("lr", "eps")]
+        return Reference(f"torch.optim.{text}({', '.join([note] * bool(note) + shown)})", path)
 
     return build
 
