@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize import TestFunction
-from optilab.optimize.functions import Expression, Floats
+from optilab.optimize.functions import Floats
+from optilab.optimize.functions.expression import Expression
 
 STEPS = 100
 
