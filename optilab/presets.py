@@ -46,8 +46,11 @@ def presets(kind: str | None = None) -> list[Preset]:
 def find(kind: str, config: str) -> Path:
     """The file that `--config` means: that path if it exists, else the shipped preset of that name."""
     path = Path(config)
-    if config and path.is_file():
-        return path.absolute()
+    try:
+        if config and path.is_file():
+            return path.absolute()
+    except OSError as error:  # a name that no file can have
+        raise UsageError(f"--config: {shown(config)}: {error.strerror}") from None
     if config and path.is_dir():
         raise UsageError(f"--config: {path.absolute()} is a directory; a YAML file is expected")
     name = config.removesuffix(".yaml").removesuffix(".yml")

@@ -15,6 +15,20 @@ PARENT = "OPTILAB_PARENT"
 """Environment of a training that a study has started: the study's process, without which it stops."""
 
 
+class Interrupted(BaseException):
+    """Ctrl-C. No KeyboardInterrupt, because typer makes of that an exit status, which stops no shell loop."""
+
+
+def interruptible() -> None:
+    """From here on SIGINT raises Interrupted, unless it is ignored."""
+
+    def interrupted(number: int, frame: Any) -> None:
+        raise Interrupted
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
+
+
 @dataclass
 class Stop:
     """Called, it says whether to stop; `signal` is the first signal that asked."""

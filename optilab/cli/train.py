@@ -90,6 +90,9 @@ def train(
         path = runs.locate(folder, resume)
         settings, finished = _continued(path, changes)
         if finished:
+            console.note(
+                f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
+            )
             return _report(path, settings, json_, quiet)
         plan = {path.name: settings}
     else:
@@ -175,8 +178,8 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
     after = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(found, after):
         raise RunError(f"{path.name} started with another config: {'; '.join(changed)}; only `epochs` may grow")
-    rows = record.rows()
-    done = rows[-1]["epoch"] if rows else 0
+    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them.
+    done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
     if after.epochs < done:
         raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
     ended_early = done < found.epochs

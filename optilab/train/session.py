@@ -12,6 +12,7 @@ import torch
 from optilab import runs
 from optilab.config import dump, to_yaml
 from optilab.errors import DivergedError, OptilabError, SystemFailure
+from optilab.provenance import provenance
 from optilab.schema import TrainConfig
 from optilab.train import checkpoint, engine
 from optilab.train.data import Dataset
@@ -35,7 +36,7 @@ def start(
     training = _build(config, dataset)
     manifest = {
         "command": "train",
-        **runs.provenance(argv, ["numpy", "torch"]),
+        **provenance(argv, ["numpy", "torch"]),
         "seed": config.seed,
         "config": dump(config),
         "numerics": _numerics(training),

@@ -125,10 +125,11 @@ def _outputs(cwd: Path) -> tuple[Path, Path]:
 class Warm:
     """The process of `tests.faults.warm`; may be used from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, light: bool = False) -> None:
+        self._light = light
         self._turn = threading.Lock()
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.warm"],
+            [sys.executable, "-m", "tests.faults.warm", *(["light"] if light else [])],
             cwd=ROOT,
             env=environment(),
             stdin=subprocess.PIPE,
@@ -170,6 +171,7 @@ class Warm:
             "sabotage": sabotage,
             "ignore": list(ignore),
             "hold": hold,
+            "light": self._light,
         }
         out.touch()
         err.touch()
@@ -245,7 +247,7 @@ class Lab:
         shutil.rmtree(self.path(name), ignore_errors=True)
 
     def examine(self, name: str, printed: str) -> Left:
-        """What is left of a run, after checking that nothing that was claimed is lost and nothing is half there."""
+        """What is left of a run; checks that nothing that was claimed is lost and nothing is half there."""
         path = self.path(name)
         told = [int(number) for number in re.findall(r"^epoch (\d+)/.*s$", printed, re.MULTILINE)]
         if not path.exists():

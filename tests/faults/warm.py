@@ -1,14 +1,16 @@
 """Forks one optilab process per trial from a process that has torch imported already.
 
-    python -m tests.faults.warm      requests on stdin, answers on stdout, one JSON line each
+    python -m tests.faults.warm [light]      requests on stdin, answers on stdout, one JSON line each
 
 A start of Python and torch takes two seconds, which hundreds of kills cannot afford. This process imports what
 `optilab train` imports, starts no thread, computes nothing, and forks. The child is a real process with its own
 descriptors, signals and memory: it runs `optilab.__main__.main()` as the console script does, can be killed and
 traced, and dies of what kills it. What it does not show is the start of the interpreter and the imports; for
-that, and for terminals and encodings, the tests start `python -m optilab`.
+that, and for terminals and encodings, the tests start `python -m optilab`. With `light` torch is not imported, and
+a child that imports it says so on stderr.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -16,15 +18,26 @@ import sys
 import traceback
 from typing import Any
 
+LIGHT = (
+    "encodings.utf_8_sig",
+    "numpy",
+    "optilab.__main__",
+    "optilab.cli",
+    "optilab.config",
+    "optilab.console.listings",
+    "optilab.console.training",
+)
+HEAVY = (
+    "filelock",
+    "torch._dynamo",  # torch imports it for the first optimizer
+    "optilab.train.session",
+)
+TORCH = "torch was imported\n"
+
 
 def serve() -> None:
-
-    import optilab.__main__
-    import optilab.cli
-    import optilab.console.listings
-    import optilab.console.training
-    import optilab.train.session  # noqa: F401
-
+    for module in LIGHT if "light" in sys.argv else (*LIGHT, *HEAVY):
+        importlib.import_module(module)
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -67,6 +80,8 @@ def _become(request: dict[str, Any]) -> None:
         traceback.print_exc()
     finally:
         try:
+            if "torch" in sys.modules and request["light"]:
+                sys.stderr.write(TORCH)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
