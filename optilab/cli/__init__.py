@@ -31,9 +31,9 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from optilab import __version__
 
-        typer.echo(f"optilab {version('optilab')}")
+        typer.echo(f"optilab {__version__}")
         raise typer.Exit
 
 

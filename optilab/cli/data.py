@@ -38,8 +38,8 @@ def verify(data_dir: DataDir = None) -> None:
 def fetch(data_dir: DataDir = None) -> None:
     """Fetch the dataset now: torchvision's mirrors, then Debian's package."""
     from optilab.console import listings
-    from optilab.train import data
+    from optilab.train import fetch
 
     with listings.Transfer() as transfer:
-        folder = data.fetch(transfer.report, data_dir)
+        folder = fetch.fetch(transfer.report, data_dir)
     typer.echo(folder)

@@ -71,7 +71,7 @@ def train(
     from optilab.console import training as views
     from optilab.errors import DivergedError, UsageError
     from optilab.schema import TrainConfig
-    from optilab.train import data
+    from optilab.train import fetch
 
     only_one(json=json_, quiet=quiet)
     only_one(resume=resume, name=name)
@@ -91,7 +91,7 @@ def train(
         runs.require_free(folder / name)
     with listings.Transfer() as transfer:
         folder_given = Path(settings.data.dir) if settings.data.dir else None
-        dataset = data.ensure(settings.data.dataset, folder_given, transfer.report)
+        dataset = fetch.ensure(settings.data.dataset, folder_given, transfer.report)
 
     with stopping.on_signal() as stop:
         from optilab.train import session  # torch comes in here, after everything that can be refused without it

@@ -8,6 +8,7 @@ import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.regime import Regime, stepper
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""
@@ -54,24 +55,31 @@ class Trajectory:
         return min((float(np.linalg.norm(self.points[-1] - np.array(m))), tuple(m)) for m in minima)
 
 
+_PLAIN = Regime()
+
+
 def descend(
     algorithm: Algorithm,
     function: TestFunction,
     start: Sequence[float] | None = None,
     steps: int = 30,
     tolerance: float = 1e-3,
+    regime: Regime = _PLAIN,
 ) -> Trajectory:
     """Follow `algorithm` on `function` for `steps` updates from `start` (default: the function's own).
 
-    Stops early only where a point, a value or a gradient is not finite; overflow is a result, not a warning.
+    `regime` is what happens around the rule: schedule, weight decay, clipping, noise; the gradients of the path
+    are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
+    overflow is a result, not a warning.
     """
     x = np.array(function.start if start is None else start, dtype=np.float64)
+    update = stepper(algorithm, function, regime, steps)
     state = algorithm.init(x)
     points, values, gradients = [x], [function.value(x)], [function.gradient(x)]
     diverged_at = None
     with np.errstate(all="ignore"):
         for epoch in range(1, steps + 1):
-            step, state = algorithm.update(gradients[-1], state)
+            step, state = update(epoch - 1, x, gradients[-1], state)
             x = x + step
             value, gradient = function.value(x), function.gradient(x)
             if not (np.isfinite(x).all() and np.isfinite(value) and np.isfinite(gradient).all()):

@@ -35,7 +35,7 @@ def start(
     training = _build(config, dataset)
     manifest = {
         "command": "train",
-        **runs.provenance(argv, ["numpy", "torch", "torchvision"]),
+        **runs.provenance(argv, ["numpy", "torch"]),
         "seed": config.seed,
         "numerics": _numerics(training),
         "data": {

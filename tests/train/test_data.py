@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from optilab.errors import DataError, SystemFailure, UsageError
-from optilab.train import data
+from optilab.train import data, fetch
 from tests.train.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
@@ -321,7 +321,7 @@ def test_a_named_folder_is_never_replaced(
     if named == "environment":
         monkeypatch.setenv("OPTILAB_DATA", str(empty))
     folder = empty if named == "argument" else None
-    for act in (data.load, data.verify, lambda name, place: data.ensure(name, place, silent)):
+    for act in (data.load, data.verify, lambda name, place: fetch.ensure(name, place, silent)):
         with pytest.raises(DataError, match=f"{empty}: lacks {', '.join(NAMES)}\nrun: optilab data fetch"):
             act("fashion-mnist", folder)
     assert list(empty.iterdir()) == []
@@ -337,14 +337,14 @@ def test_cache_before_debian_and_damage_is_not_passed_over(pinned: Path, tmp_pat
     with pytest.raises(
         DataError, match=f"{cache / TRAIN_LABELS}: .*; delete this file and run: optilab data fetch$"
     ):
-        data.ensure("fashion-mnist", None, silent)
+        fetch.ensure("fashion-mnist", None, silent)
 
 
 def test_idx_needs_a_folder(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="--data-dir or set OPTILAB_DATA"):
-        data.ensure("idx", None, silent)
+        fetch.ensure("idx", None, silent)
     monkeypatch.setenv("OPTILAB_DATA", str(small))
-    assert_is_small(data.ensure("idx", None, silent))
+    assert_is_small(fetch.ensure("idx", None, silent))
 
 
 def test_torchvisions_pickles_are_ignored(tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def final_names(folder: Path) -> list[str]:
 
 def test_fetch(mirror: Mirror) -> None:
     seen: list[tuple[str, int, int | None]] = []
-    folder = data.fetch(lambda *row: seen.append(row), mirrors=[mirror.url])
+    folder = fetch.fetch(lambda *row: seen.append(row), mirrors=[mirror.url])
     assert folder == data.search_path()[0][1]
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
     assert_is_small(data.load("fashion-mnist"))
@@ -452,14 +452,14 @@ def test_fetch(mirror: Mirror) -> None:
 
 
 def test_fetch_again_asks_only_for_what_is_not_good(mirror: Mirror) -> None:
-    folder = data.fetch(silent, mirrors=[mirror.url])
+    folder = fetch.fetch(silent, mirrors=[mirror.url])
     mirror.asked.clear()
-    data.fetch(silent, mirrors=[mirror.url])
+    fetch.fetch(silent, mirrors=[mirror.url])
     assert mirror.asked == []
     (folder / TEST_LABELS).unlink()
     (folder / TRAIN_LABELS).write_bytes(b"damaged")
     compress(folder, TEST_IMAGES)  # good, and stays as it is
-    data.fetch(silent, mirrors=[mirror.url])
+    fetch.fetch(silent, mirrors=[mirror.url])
     assert mirror.asked == [f"{TRAIN_LABELS}.gz", f"{TEST_LABELS}.gz"]
     assert_is_small(data.load("fashion-mnist"))
 
@@ -470,17 +470,17 @@ def test_fetch_heals_the_folder_that_is_named(
     folder = write_idx_dataset(tmp_path / "mine" / "FashionMNIST" / "raw")
     (folder / f"{TRAIN_LABELS}.gz").write_bytes(b"damaged")
     (folder / TRAIN_LABELS).unlink()
-    assert data.fetch(silent, tmp_path / "mine", [mirror.url]) == tmp_path / "mine"
+    assert fetch.fetch(silent, tmp_path / "mine", [mirror.url]) == tmp_path / "mine"
     assert_is_small(data.load("fashion-mnist", tmp_path / "mine"))
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "other"))
-    assert data.fetch(silent, mirrors=[mirror.url]) == tmp_path / "other"
+    assert fetch.fetch(silent, mirrors=[mirror.url]) == tmp_path / "other"
 
 
 def test_fetch_is_the_remedy_for_a_damaged_package(mirror: Mirror, tmp_path: Path) -> None:
     edit(TEST_IMAGES, flip(99))(write_idx_dataset(tmp_path / "debian"))
     with pytest.raises(DataError, match=f"{tmp_path}/debian/{TEST_IMAGES}: .*run: optilab data fetch$"):
-        data.ensure("fashion-mnist", None, silent)
-    data.fetch(silent, mirrors=[mirror.url])
+        fetch.ensure("fashion-mnist", None, silent)
+    fetch.fetch(silent, mirrors=[mirror.url])
     assert_is_small(data.load("fashion-mnist"))
 
 
@@ -500,16 +500,16 @@ def test_fetch_is_the_remedy_for_a_damaged_package(mirror: Mirror, tmp_path: Pat
 def test_failing_mirror_leaves_nothing(mirror: Mirror, answer: bytes | int | str, reason: str) -> None:
     mirror.answers[f"{TRAIN_LABELS}.gz"] = answer
     with pytest.raises(DataError, match=f"  {mirror.url}{TRAIN_LABELS}.gz: ({reason})") as caught:
-        data.fetch(silent, mirrors=[mirror.url])
+        fetch.fetch(silent, mirrors=[mirror.url])
     folder = data.search_path()[0][1]
     assert [path.name for path in folder.iterdir()] == [TRAIN_IMAGES]  # the one that came whole
     assert mirror.asked == [f"{TRAIN_IMAGES}.gz", f"{TRAIN_LABELS}.gz"]  # and no more was asked for
     message = str(caught.value)
     assert "  apt-get and dpkg-deb: not on this machine\n" in message
-    for way in (f"apt-get install {data.PACKAGE}", "--data-dir or OPTILAB_DATA", "optilab data fetch"):
+    for way in (f"apt-get install {fetch.PACKAGE}", "--data-dir or OPTILAB_DATA", "optilab data fetch"):
         assert way in message
     mirror.answers[f"{TRAIN_LABELS}.gz"] = gzip.compress((folder.parents[2] / "small" / TRAIN_LABELS).read_bytes())
-    data.fetch(silent, mirrors=[mirror.url])
+    fetch.fetch(silent, mirrors=[mirror.url])
     assert_is_small(data.load("fashion-mnist"))
 
 
@@ -520,7 +520,7 @@ def test_second_mirror_and_list_of_what_was_tried(mirror: Mirror) -> None:
         dead = f"http://127.0.0.1:{taken.getsockname()[1]}/"
         mirror.answers[f"{TEST_IMAGES}.gz"] = 404
         with pytest.raises(DataError) as caught:
-            data.fetch(silent, mirrors=[dead, mirror.url])
+            fetch.fetch(silent, mirrors=[dead, mirror.url])
     tried = [line for line in str(caught.value).splitlines() if line.startswith("  http")]
     assert [line.split(": ")[0] for line in tried] == [
         f"  {dead}{TEST_IMAGES}.gz",
@@ -531,11 +531,11 @@ def test_second_mirror_and_list_of_what_was_tried(mirror: Mirror) -> None:
 
 @pytest.mark.usefixtures("no_apt")
 def test_silent_server_is_given_up(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(fetch, "CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         start = time.monotonic()
         with pytest.raises(DataError, match=r"no answer within 0\.2 s"):
-            data.fetch(silent, mirrors=[f"http://127.0.0.1:{server.getsockname()[1]}"])
+            fetch.fetch(silent, mirrors=[f"http://127.0.0.1:{server.getsockname()[1]}"])
         assert time.monotonic() - start < 2
         server.accept()[0].close()  # its thread ends
 
@@ -545,10 +545,10 @@ def test_too_much_is_not_kept(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(data, "MAX_BYTES", 1000)
     mirror.answers[f"{TRAIN_IMAGES}.gz"] = gzip.compress(bytes(1001))
     with pytest.raises(DataError, match="expected at most 1000 bytes uncompressed"):
-        data.fetch(silent, mirrors=[mirror.url])
+        fetch.fetch(silent, mirrors=[mirror.url])
     mirror.answers[f"{TRAIN_IMAGES}.gz"] = bytes(1001)
     with pytest.raises(DataError, match="expected at most 1000 bytes, found more"):
-        data.fetch(silent, mirrors=[mirror.url])
+        fetch.fetch(silent, mirrors=[mirror.url])
 
 
 def test_two_fetches_at_once(mirror: Mirror) -> None:
@@ -556,7 +556,7 @@ def test_two_fetches_at_once(mirror: Mirror) -> None:
 
     def first_run() -> data.Dataset:
         barrier.wait()
-        return data.load("fashion-mnist", data.fetch(silent, mirrors=[mirror.url]))
+        return data.load("fashion-mnist", fetch.fetch(silent, mirrors=[mirror.url]))
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(first_run) for _ in range(2)]
@@ -568,11 +568,11 @@ def test_two_fetches_at_once(mirror: Mirror) -> None:
 KILLED = """
 import os, sys, signal
 from pathlib import Path
-from optilab.train import data
+from optilab.train import data, fetch
 data.FASHION_MNIST = eval(sys.argv[1])
 if sys.argv[4] == "writing":
     os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-data.fetch(lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
+fetch.fetch(lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
 """
 
 
@@ -591,7 +591,7 @@ def test_killed_fetch(mirror: Mirror, tmp_path: Path, phase: str) -> None:
     assert final_names(folder) == ([] if phase == "writing" else [TRAIN_IMAGES])
     assert len(list(folder.glob(".*.part"))) == (phase == "writing")
     mirror.answers[f"{TRAIN_LABELS}.gz"] = whole
-    data.fetch(silent, folder, [mirror.url])
+    fetch.fetch(silent, folder, [mirror.url])
     assert_is_small(data.load("fashion-mnist", folder))
 
 
@@ -602,12 +602,12 @@ def test_no_room(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "fsync", full)
     folder = tmp_path / "full"
     with pytest.raises(SystemFailure, match=f"{folder}: No space left on device; give another folder"):
-        data.fetch(silent, folder, [mirror.url])
+        fetch.fetch(silent, folder, [mirror.url])
     assert list(folder.iterdir()) == []
     folder.rmdir()
     folder.touch()
     with pytest.raises(SystemFailure, match=f"{folder}: File exists"):
-        data.fetch(silent, folder, [mirror.url])
+        fetch.fetch(silent, folder, [mirror.url])
 
 
 def test_mirrors_are_torchvisions(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -615,7 +615,7 @@ def test_mirrors_are_torchvisions(mirror: Mirror, monkeypatch: pytest.MonkeyPatc
     module.FashionMNIST = SimpleNamespace(mirrors=[mirror.url])  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
-    assert_is_small(data.ensure("fashion-mnist", None, silent))
+    assert_is_small(fetch.ensure("fashion-mnist", None, silent))
 
 
 # Debian's package
@@ -659,15 +659,15 @@ def stubs(pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_package_on_a_machine_that_knows_it(stubs: Path, tmp_path: Path) -> None:
     (stubs / "known").touch()
     seen: list[tuple[str, int, int | None]] = []
-    data.fetch(lambda *row: seen.append(row), mirrors=[])
+    fetch.fetch(lambda *row: seen.append(row), mirrors=[])
     assert_is_small(data.load("fashion-mnist"))
-    assert seen == [(f"{data.PACKAGE}.deb", 0, None), (f"{data.PACKAGE}.deb", 8, 8)]
-    assert (stubs / "log").read_text() == f"apt-get -c apt.conf download {data.PACKAGE}\ndpkg-deb -x\n"
+    assert seen == [(f"{fetch.PACKAGE}.deb", 0, None), (f"{fetch.PACKAGE}.deb", 8, 8)]
+    assert (stubs / "log").read_text() == f"apt-get -c apt.conf download {fetch.PACKAGE}\ndpkg-deb -x\n"
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_package_on_a_fresh_machine(stubs: Path, tmp_path: Path) -> None:
-    data.fetch(silent, mirrors=[])
+    fetch.fetch(silent, mirrors=[])
     assert_is_small(data.load("fashion-mnist"))
     first, update, second, unpack = (stubs / "log").read_text().splitlines()
     assert "download" in first
@@ -682,23 +682,23 @@ def test_package_that_cannot_be_fetched_or_trusted(
 ) -> None:
     (stubs / "offline").touch()
     with pytest.raises(DataError, match=r"  mirrors: none is known\n  apt-get .*: E: Failed to fetch: Could not"):
-        data.fetch(silent, mirrors=[])
+        fetch.fetch(silent, mirrors=[])
     assert (stubs / "log").read_text().count("apt-get") == 1  # no second attempt at a network that is not there
     (stubs / "offline").unlink()
     (stubs / "debian" / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DataError, match=rf"{data.PACKAGE}\.deb: {TRAIN_IMAGES}: expected SHA-256"):
-        data.fetch(silent, mirrors=[])
-    monkeypatch.setattr(data, "APT_SECONDS", 0.1)
+    with pytest.raises(DataError, match=rf"{fetch.PACKAGE}\.deb: {TRAIN_IMAGES}: expected SHA-256"):
+        fetch.fetch(silent, mirrors=[])
+    monkeypatch.setattr(fetch, "APT_SECONDS", 0.1)
     (stubs / "bin" / "apt-get").write_text("#!/bin/sh\nexec /bin/sleep 5\n")
     with pytest.raises(DataError, match=r"apt-get .*: not done within 0\.1 s"):
-        data.fetch(silent, mirrors=[])
+        fetch.fetch(silent, mirrors=[])
     assert final_names(data.search_path()[0][1]) == []
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_package_completes_what_the_mirrors_began(stubs: Path, mirror: Mirror) -> None:
     mirror.answers[f"{TRAIN_LABELS}.gz"] = 404
-    assert_is_small(data.load("fashion-mnist", data.fetch(silent, mirrors=[mirror.url])))
+    assert_is_small(data.load("fashion-mnist", fetch.fetch(silent, mirrors=[mirror.url])))
 
 
 @pytest.mark.usefixtures("no_apt")
@@ -708,7 +708,7 @@ def test_ensure_says_where_it_looked_and_what_it_tried(pinned: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
     monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
     with pytest.raises(DataError) as caught:
-        data.ensure("fashion-mnist", None, silent)
+        fetch.ensure("fashion-mnist", None, silent)
     message = str(caught.value)
     for label, folder in data.search_path():
         assert f"{label}: {folder}: " in message

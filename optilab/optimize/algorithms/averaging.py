@@ -120,10 +120,6 @@ class Lookahead(Algorithm):
     slow_step_size: Annotated[float, Gt(0), Le(1), Doc("part of the way that is kept")] = 0.5
 
     @property
-    def elementwise(self) -> bool:  # type: ignore[override]
-        return self.base.elementwise
-
-    @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.base.needs
 

@@ -38,8 +38,6 @@ class Algorithm(Protocol):
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
-    elementwise: ClassVar[bool] = True
-    """No coordinate looks at another: the rule may run on one parameter tensor of a network at a time."""
 
     @property
     def formula(self) -> str:

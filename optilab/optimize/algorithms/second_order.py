@@ -21,7 +21,6 @@ class Newton(Algorithm):
 
     name: ClassVar[str] = "newton"
     needs: ClassVar[tuple[str, ...]] = ("hessian",)
-    elementwise: ClassVar[bool] = False
     lr: LearningRate = 1.0
 
     @property
@@ -46,7 +45,6 @@ class DampedNewton(Algorithm):
 
     name: ClassVar[str] = "damped-newton"
     needs: ClassVar[tuple[str, ...]] = ("hessian",)
-    elementwise: ClassVar[bool] = False
     lr: LearningRate = 1.0
     damping: Annotated[float, Ge(0), Doc("added to every eigenvalue of the Hessian")] = 1.0
 
@@ -89,7 +87,6 @@ class LBFGS(Algorithm):
 
     name: ClassVar[str] = "l-bfgs"
     needs: ClassVar[tuple[str, ...]] = ("function",)
-    elementwise: ClassVar[bool] = False
     memory: Annotated[int, Ge(1), Doc("steps from which the curvature is estimated")] = 10
 
     @property
@@ -112,7 +109,6 @@ class ConjugateGradient(Algorithm):
 
     name: ClassVar[str] = "conjugate-gradient"
     needs: ClassVar[tuple[str, ...]] = ("function",)
-    elementwise: ClassVar[bool] = False
 
     @property
     def formula(self) -> str:

@@ -42,7 +42,6 @@ class Prodigy(Algorithm):
     """
 
     name: ClassVar[str] = "prodigy"
-    elementwise: ClassVar[bool] = False
     lr: LearningRate = 1.0
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -108,7 +107,6 @@ class BarzilaiBorwein(Algorithm):
     """
 
     name: ClassVar[str] = "barzilai-borwein"
-    elementwise: ClassVar[bool] = False
     lr: Annotated[float, Gt(0), Doc("size of the first step")] = 0.01
     form: Annotated[Literal["long", "short"], Doc("which of the paper's two step sizes")] = "long"
 
@@ -147,7 +145,6 @@ class Polyak(Algorithm):
 
     name: ClassVar[str] = "polyak"
     needs: ClassVar[tuple[str, ...]] = ("value",)
-    elementwise: ClassVar[bool] = False
     lr: Annotated[float, Gt(0), Doc("largest factor of the gradient")] = 1.0
     f_min: Annotated[float, Doc("the function's value at its minimum")] = 0.0
     eps: Eps = 0.0

@@ -1,0 +1,29 @@
+"""What the tests share: the command as a user types it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def optilab(tmp_path):
+    """Run `optilab ARGUMENTS` as a process in an empty directory; stdout and stderr as text."""
+
+    def run(*arguments, cwd=tmp_path, code=0, **environment):
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_RUNS")}
+        done = subprocess.run(
+            [sys.executable, "-m", "optilab", *map(str, arguments)],
+            cwd=cwd,
+            env={**clean, **environment},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run

@@ -1,0 +1,42 @@
+"""The notebook's loop, to the bit, and its ten printed lines."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from optilab.config import Override, load
+from optilab.schema import TrainConfig
+from optilab.train import engine
+from tests.reference_loops import fashion_mnist, notebook_loop
+
+PRINTED = json.loads((Path(__file__).parents[1] / "reference" / "notebook.json").read_text())["train"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_losses_and_weights_are_those_of_the_plain_loop_bit_for_bit(threads):
+    config = load(TrainConfig, "sigmoid.yaml", [Override("", "threads", threads), Override("", "epochs", 2)])
+    device = torch.device("cpu")
+    engine.configure(device, threads)
+    dataset, arrays = fashion_mnist()
+    expected, _, model = notebook_loop(arrays, epochs=2)
+    training = engine.Training.start(config, dataset, device)
+    rows = [row for row, _ in training.run(lambda done, total: None, lambda: False)]
+    assert [list(map(float.hex, map(float, row.values()))) for row in rows] == [
+        list(map(float.hex, map(float, row.values()))) for row in expected
+    ]
+    weights = [p.detach() for p in training.model.parameters()]
+    plain = [p.detach() for p in model.parameters()]
+    assert len(weights) == len(plain) == 12
+    assert all(torch.equal(a, b) for a, b in zip(weights, plain, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_ten_printed_lines(threads, optilab):
+    done = optilab(
+        "train", "--config", "sigmoid.yaml", "--epochs", 10, "--threads", threads, "--device", "cpu", "--json"
+    )
+    rows = json.loads(done.stdout)["rows"]
+    shown = [[row["epoch"], *(round(row[key], 4) for key in PRINTED["columns"][1:])] for row in rows]
+    assert shown == PRINTED["printed"]
