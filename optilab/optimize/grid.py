@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
-from optilab.optimize.recorded import NotRecordable
-from optilab.optimize.recorded.block import Kernel, block
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.recorded import NotRecordable
+from optilab.optimize.recorded.block import Kernel, block
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
@@ -62,8 +62,8 @@ def explore(
 ) -> Ends:
     """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
 
-    `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule, are
-    broadcast against each other. With `watch` it is also found when |gradient| or the value first was below
+    `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule,
+    are broadcast against each other. With `watch` it is also found when |gradient| or the value first was below
     `limits`. `compiled` chooses Numba (None: where it is installed and worth its compilation).
     """
     settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
@@ -109,7 +109,7 @@ def explore(
 
 
 def _along(array: Floats) -> str:
-    return "y" * (array.shape[0] > 1) + "x" * (array.shape[1] > 1)
+    return ("y" if array.shape[0] > 1 else "") + ("x" if array.shape[1] > 1 else "")
 
 
 def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
@@ -151,7 +151,7 @@ def _plain(rule: Algorithm, function: TestFunction, names: list[str], watch: Wat
                     count += pending
                 known = {"value": value, "function": function}
                 needs = getattr(rule, "needs", ())
-                extra = {need: known[need] if need in known else function.hessian(x) for need in needs}  # type: ignore[attr-defined]
+                extra = {need: known[need] if need in known else function.hessian(x) for need in needs}
                 step, state = chosen.update(gradient, state, **extra)
                 x = x + step
         except (TypeError, ValueError) as error:

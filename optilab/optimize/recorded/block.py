@@ -1,11 +1,10 @@
 """A block of a map in NumPy, in place."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import TestFunction
 from optilab.optimize.recorded.program import Node, Operation, Program, axes_of, operations, record
 from optilab.optimize.recorded.text import BOOLEAN, OPERATORS, SCALARS, array_power, compiled, line, listed, text
 
@@ -18,7 +17,6 @@ Kernel = Callable[..., Any]
 quantity was not below `limits`. Points are arrays (rows, columns) that the kernel may overwrite."""
 
 
-@lru_cache(maxsize=256)
 def block_source(
     rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None
 ) -> str:
@@ -57,10 +55,10 @@ def block_source(
             pools[place[arg] in created[True]].append(place.pop(arg))
         if operation.name in full and operation.op not in ("watch", "where"):
             target = take(boolean)
-            if operation.op == "copy":
+            if operation.op in ("copy", "about"):
                 body.append(f"np.copyto({target}, {args[0]})")
             else:
-                body.append(f"np.{operation.op}({', '.join(args)}, {target})")
+                body.append(f"np.{operation.op}({', '.join(args)}, out={target})")
         if operation.name in full and operation.op != "watch":
             place[operation.name] = target
     after = []

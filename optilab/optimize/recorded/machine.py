@@ -12,8 +12,9 @@ from optilab.optimize.recorded.block import FLUSH_EVERY, TINY, Kernel, Plan
 from optilab.optimize.recorded.program import Operation, record
 from optilab.optimize.recorded.text import SCALARS, compiled, line, listed, text
 
+LANES = 256  # cells whose numbers stay in the first cache
 
-@lru_cache(maxsize=256)
+
 def compiled_source(
     rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None
 ) -> str:
@@ -39,50 +40,58 @@ def compiled_source(
     watched = [operation.args[0] for operation in plan.body if operation.op == "watch"]
     cell = [f"{name} = {name}_[i]" for name in (*arrays, *(name for name in names if name in inner))]
     begin = [f"{name} = {name}_[i]" for name in (*program.points, *(name for name in names if name in inner))]
-    begin += [*lines(plan.start, True), *(f"{name}_[i] = {text(starts[name])}" for name in arrays if name in starts)]
+    begin += [
+        *lines(plan.start, True),
+        *(f"{name}_[i] = {text(starts[name])}" for name in arrays if name in starts),
+    ]
     cell += [*lines(plan.fixed, True), *lines(plan.body, True)]
-    cell += [f"pending_[i] &= not {place} < limits_[i]" for place in watched] + ["count_[i] += pending_[i]"] * len(watched)
+    cell += [f"pending_[i] &= not {place} < limits_[i]" for place in watched] + ["count_[i] += pending_[i]"] * len(
+        watched
+    )
     cell += [f"{name}_[i] = {text(after[name])}" for name in arrays]
     row = [f"{name} = all_{name}[row if all_{name}.shape[0] > 1 else 0, 0]" for name in names if name not in inner]
     row += lines(plan.start, False)
     part = [f"{name}_ = all_{name}[row, left:right]" for name in program.points]
-    part += [f"{name}_ = all_{name}[0 if all_{name}.shape[0] == 1 else row, left:right]" for name in names if name in inner]
+    part += [
+        f"{name}_ = all_{name}[0 if all_{name}.shape[0] == 1 else row, left:right]"
+        for name in names
+        if name in inner
+    ]
     part += [f"{name}_ = all_{name}[row, left:right]" for name in ("limits", "pending", "count")] if watch else []
-    part += [f"{name} = {text(starts[name])} * 1.0" for name in scalars]  # Numba raises to a whole power by multiplying
+    part += [
+        f"{name} = {text(starts[name])} * 1.0" for name in scalars
+    ]  # Numba raises to a whole power by multiplying
     everything = [f"all_{name}" for name in (*names, *program.points)]
-    text = [f"def cells(steps, all_limits, all_pending, all_count, {', '.join(everything)}):"]
-    text += [f"    {name}_ = np.empty({LANES})" for name in arrays if name in starts]
-    text += [f"    for row in range(all_{program.points[0]}.shape[0]):"]
-    text += [f"        {line}" for line in (*row, *lines(plan.fixed, False))]
-    text += [f"        for left in range(0, all_{program.points[0]}.shape[1], {LANES}):"]
-    text += [f"            right = min(left + {LANES}, all_{program.points[0]}.shape[1])"]
-    text += [f"            {line}" for line in part]
-    text += ["            for i in range(right - left):"]
-    text += [f"                {line}" for line in begin]
-    text += ["            for step in range(steps):"]
-    text += [f"                if step % {FLUSH_EVERY} == {FLUSH_EVERY - 1}:"]
-    text += ["                    for i in range(right - left):"]
-    text += [f"                        {name}_[i] = 0.0 if abs({name}_[i]) < {TINY!r} else {name}_[i]" for name in arrays]
-    text += [f"                {line}" for line in lines(plan.body, False)]
-    text += ["                for i in range(right - left):"]
-    text += [f"                    {line}" for line in cell]
-    text += [f"                {listed(scalars)} = {listed([after[name] for name in scalars])}"] if scalars else []
-    return "\n".join([*text, ""])
+    source = [f"def cells(steps, all_limits, all_pending, all_count, {', '.join(everything)}):"]
+    source += [f"    {name}_ = np.empty({LANES})" for name in arrays if name in starts]
+    source += [f"    for row in range(all_{program.points[0]}.shape[0]):"]
+    source += [f"        {line}" for line in (*row, *lines(plan.fixed, False))]
+    source += [f"        for left in range(0, all_{program.points[0]}.shape[1], {LANES}):"]
+    source += [f"            right = min(left + {LANES}, all_{program.points[0]}.shape[1])"]
+    source += [f"            {line}" for line in part]
+    source += ["            for i in range(right - left):"]
+    source += [f"                {line}" for line in begin]
+    source += ["            for step in range(steps):"]
+    source += [f"                if step % {FLUSH_EVERY} == {FLUSH_EVERY - 1}:"]
+    source += ["                    for i in range(right - left):"]
+    source += [
+        f"                        {name}_[i] = 0.0 if abs({name}_[i]) < {TINY!r} else {name}_[i]"
+        for name in arrays
+    ]
+    source += [f"                {line}" for line in lines(plan.body, False)]
+    source += ["                for i in range(right - left):"]
+    source += [f"                    {line}" for line in cell]
+    source += (
+        [f"                {listed(scalars)} = {listed([after[name] for name in scalars])}"] if scalars else []
+    )
+    return "\n".join([*source, ""])
 
 
-LANES = 256
-
-
-@lru_cache(maxsize=64)
 def compiled_block(
     rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None
 ) -> Kernel:
     """The kernel of `compiled_source`; ImportError without Numba."""
-    from numba import njit
-
-    cells = njit(nogil=True, error_model="numpy", fastmath={"arcp"})(
-        compiled(compiled_source(rule, function, axes, watch))["cells"]
-    )
+    cells = _machine_code(compiled_source(rule, function, axes, watch))
 
     def run(steps: int, limits: Floats, settings: Sequence[Floats], *points: Floats) -> Any:
         shape = points[0].shape
@@ -92,3 +101,11 @@ def compiled_block(
         return points, pending, count
 
     return run
+
+
+@lru_cache(maxsize=64)
+def _machine_code(source: str) -> Any:
+    """Seconds the first time. `arcp`: a division by what all cells share becomes a product, once rounded more."""
+    from numba import njit
+
+    return njit(nogil=True, error_model="numpy", fastmath={"arcp"})(compiled(source)["cells"])

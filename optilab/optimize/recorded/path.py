@@ -1,17 +1,15 @@
 """One path in plain Python floats: no array, no call, a third of a microsecond a step."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
-from optilab.optimize.recorded.program import axes_of, operations, record
+from optilab.optimize.recorded.program import NotRecordable, axes_of, operations, record
 from optilab.optimize.recorded.text import SCALARS, array_power, compiled, line, listed, text
 
 
-@lru_cache(maxsize=256)
 def path_source(rule: Algorithm, function: TestFunction) -> str:
     """Plain Python that follows `rule` on `function`: `run(steps, w1, ..., wd)` gives rows of w, f, gradient."""
     program = record(rule, function)
@@ -19,6 +17,8 @@ def path_source(rule: Algorithm, function: TestFunction) -> str:
     body, ends = operations(
         [program.value, *program.gradient, *program.point_after, *program.state_after],
     )
+    if any(operation.op == "about" for operation in body):
+        raise NotRecordable("a product of matrices")
     dimension = len(program.points)
     after = ends[1 + dimension :]
     axes = axes_of(program, body, after[dimension:], dict.fromkeys(program.points, frozenset("x")))
@@ -45,7 +45,8 @@ def follow(
     """
     run = compiled(path_source(rule, function))["run"]
     try:
-        rows = np.array(run(steps, *map(float, start))).reshape(steps + 1, -1)
+        with np.errstate(all="ignore"):
+            rows = np.array(run(steps, *map(float, start))).reshape(steps + 1, -1)
     except (ArithmeticError, ValueError):  # x/0, sqrt(-1): NumPy has an answer, floats have not
         return None
     d = len(start)

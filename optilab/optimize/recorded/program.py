@@ -1,14 +1,15 @@
 """What one step computes, written down as a list of scalar operations by running it once on symbols.
 
 A rule and a function are written once, for NumPy arrays. Here they meet an array of symbols instead, which NumPy's
-own protocols let pass through the same lines; what comes out is a straight-line program. `kernels` turns it into
-plain Python for one path, into in-place NumPy for a block of a map, and into machine code where Numba is installed.
+own protocols let pass through the same lines; what comes out is a straight-line program. The modules
+beside this one make code of it.
 
 Not every rule can be written down: one that asks a value in an `if`, or calls into SciPy, raises NotRecordable.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,23 +55,46 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> "Symbols":
         return Symbols(self.nodes[key])
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.nodes[key] = _nodes(value)
+
     def __bool__(self) -> bool:
         raise NotRecordable("a value decides an if")
+
+    @property
+    def real(self) -> "Symbols":
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        ufunc = getattr(np, name, None)
+        if isinstance(ufunc, np.ufunc):  # NumPy asks what it finds in an array of objects for its `sqrt()`
+            return partial(ufunc, self)
+        raise AttributeError(name)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Symbols":
         return Symbols(np.sum(self.nodes, axis=axis, keepdims=keepdims))
 
+    def prod(self, axis: Any = None, keepdims: bool = False) -> "Symbols":
+        return Symbols(np.prod(self.nodes, axis=axis, keepdims=keepdims))
+
+    def mean(self, axis: int = -1, keepdims: bool = False) -> "Symbols":
+        mean: Symbols = self.sum(axis, keepdims) / self.shape[axis]
+        return mean
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> "Symbols":
-        if method != "__call__" or options:
+        if method != "__call__" or options.keys() - {"out"}:  # `x += y` makes new symbols
             raise NotRecordable(f"{ufunc.__name__}.{method}")
+        if ufunc is np.matmul:
+            return _product(*inputs)
         arrays = np.broadcast_arrays(*map(_nodes, inputs))
         nodes = np.empty(arrays[0].shape, dtype=object)
         for index in np.ndindex(nodes.shape):
-            nodes[index] = _operation(ufunc.__name__, *(array[index] for array in arrays))
+            nodes[index] = _operation(ufunc.__name__, *[array[index] for array in arrays])
         return Symbols(nodes)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> "Symbols":
         if function in (np.stack, np.concatenate, np.expand_dims, np.squeeze, np.sum, np.prod):
+            # what works on objects needs no words of its own
             return Symbols(function(*(_plain(arg) for arg in args), **options))
         if function in _CONSTANTS:
             return Symbols(np.full(self.shape, _CONSTANTS[function], dtype=object))
@@ -81,6 +105,9 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
             return np.minimum(np.maximum(args[0], args[1]), args[2])  # type: ignore[no-any-return]
         if function is np.linalg.norm and set(options) <= {"axis", "keepdims"}:
             return np.sqrt(np.sum(args[0] * args[0], **options))  # type: ignore[no-any-return]
+        if function is np.sinc:
+            y = np.pi * np.where(args[0] == 0, 1e-20, args[0])
+            return np.sin(y) / y  # type: ignore[return-value]
         raise NotRecordable(function.__name__)
 
 
@@ -92,9 +119,11 @@ def _nodes(given: Any) -> Any:
     if isinstance(given, Symbols):
         return given.nodes
     array = np.asarray(given).astype(object)
+    if array.ndim == 0 and isinstance(array.item(), Symbols):  # np.asarray(symbols) holds the symbols
+        return array.item().nodes
     nodes = np.empty(array.shape, dtype=object)
     for index in np.ndindex(array.shape):
-        item = array[index]  # np.asarray(symbols) is an array that holds the symbols
+        item = array[index]
         nodes[index] = item.nodes.item() if isinstance(item, Symbols) else Node("number", item)
     return nodes
 
@@ -105,7 +134,15 @@ def _plain(argument: Any) -> Any:
     return argument.nodes if isinstance(argument, Symbols) else argument
 
 
-def _operation(op: str, *args: Node) -> Node:
+def _product(vector: Any, matrix: Any) -> Symbols:
+    """vector @ matrix. The library behind NumPy may add up with fewer roundings, hence the `about`."""
+    if hasattr(matrix, "nodes") or max(matrix.shape) > MAX_DIMENSION:
+        raise NotRecordable("a product of matrices")
+    total = np.sum(vector[..., :, None] * matrix, axis=-2)
+    return Symbols(np.vectorize(lambda node: Node("about", node), otypes=[object])(total.nodes))
+
+
+def _operation(op: str, *args: Any) -> Node:
     """Exactly what NumPy does, in fewer ways to write it."""
     if op == "square":
         return Node("multiply", args[0], args[0])
@@ -161,7 +198,7 @@ def record(rule: Algorithm, function: TestFunction, settings: Iterable[str] = ()
         state = _symbols_for(start, states)
         value, gradient = function.value(x), function.gradient(x)  # type: ignore[arg-type]
         known = {"value": value, "function": function}
-        extra = {need: known[need] if need in known else function.hessian(x) for need in _needs(rule)}
+        extra = {need: known[need] if need in known else function.hessian(x) for need in _needs(rule)}  # type: ignore[arg-type]
         step, after = rule.update(gradient, state, **extra)
         moved = x + step
     except (TypeError, ValueError, AttributeError) as error:  # a rule that wants a real array says so in its way

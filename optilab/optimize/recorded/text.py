@@ -16,6 +16,7 @@ OPERATORS = {
     "power": "{} ** {}",
     "negative": "-{}",
     "copy": "{}",
+    "about": "{}",
     "reciprocal": "1.0 / {}",
     "greater": "{} > {}",
     "greater_equal": "{} >= {}",
@@ -73,4 +74,3 @@ def compiled(source: str) -> dict[str, Any]:
 
 def listed(items: Sequence[Any]) -> str:
     return "".join(f"{text(item)}, " for item in items)
-
