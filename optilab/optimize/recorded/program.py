@@ -118,7 +118,7 @@ def _nodes(given: Any) -> Any:
     """Nodes as an object array: those of Symbols, or one `number` for each number."""
     if isinstance(given, Symbols):
         return given.nodes
-    array = np.asarray(given).astype(object)
+    array: Any = np.asarray(given).astype(object)
     if array.ndim == 0 and isinstance(array.item(), Symbols):  # np.asarray(symbols) holds the symbols
         return array.item().nodes
     nodes = np.empty(array.shape, dtype=object)
