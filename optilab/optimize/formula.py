@@ -248,6 +248,8 @@ def _times(a: Node, b: Node) -> Node:
         return number(a.value * b.value)
     if ZERO in (a, b):
         return ZERO
+    if a.op == "number" and b.op == "*" and b.args[0].op == "number":  # 0.1*(2*w) reads 0.2*w
+        return _times(_times(a, b.args[0]), b.args[1])
     return b if a == ONE else a if b == ONE else Node("*", (a, b))
 
 

@@ -124,7 +124,9 @@ class Rprop(Algorithm):
     def update(self, grad: Array, state: RpropState) -> tuple[Array, RpropState]:
         xp = xp_of(grad)
         agreement = grad * state.previous
-        factor = (agreement > 0) * self.eta_plus + (agreement < 0) * self.eta_minus + (agreement == 0) * 1.0
+        same = xp.ones_like(grad)
+        factor = xp.where(agreement < 0, same * self.eta_minus, same)
+        factor = xp.where(agreement > 0, same * self.eta_plus, factor)
         size = xp.clip(state.size * factor, self.step_min, self.step_max)
         seen = xp.where(agreement < 0, xp.zeros_like(grad), grad)
         return -(size * xp.sign(seen)), RpropState(size, seen)

@@ -57,7 +57,7 @@ class Prodigy(Algorithm):
         return (
             f"x0 = w;  x <- x;  D0 = d0;  b = sqrt(beta2);  k = lr*D{correction};  "
             "V <- beta1*V + (1-beta1)*D*g;  S <- beta2*S + (1-beta2)*(D*g)^2;  "
-            "r <- b*r + D/d0*k*sum(g*(x - w));  G <- b*G + D/d0*k*D*g;  D <- max(D, d_coef*r/sum(abs(G)));  "
+            "r <- b*r + D/d0*k*sum(g*(x - w));  G <- b*G + D/d0*k*g;  D <- max(D, d_coef*r/sum(abs(G)));  "
             "w <- w - k*(V/(sqrt(S) + D*eps) + weight_decay*w)"
         )
 
@@ -77,7 +77,7 @@ class Prodigy(Algorithm):
         mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * scaled**2
         weight = distance / self.d0 * length
         progress = keep * state.progress + weight * _sum(grad * (state.start - state.x))
-        gradient_sum = keep * state.gradient_sum + weight * scaled
+        gradient_sum = keep * state.gradient_sum + weight * grad
         size = _sum(xp.abs(gradient_sum))
         estimate = xp.where(size > 0, self.d_coef * progress / xp.where(size > 0, size, 1.0), 0.0)
         distance = xp.maximum(distance, estimate)

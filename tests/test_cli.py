@@ -1,0 +1,306 @@
+"""The command as a user, a script and a pipe meet it."""
+
+import csv
+import json
+import math
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.train.idx import write_idx_dataset
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A small dataset in the real format, and a config that trains on it in no time."""
+    folder = write_idx_dataset(tmp_path_factory.mktemp("data"))
+    config = folder / "small.yaml"
+    config.write_text(
+        f"model: {{hidden: [16, 16]}}\ndata: {{dataset: idx, dir: {folder}, batch_size: 32}}\n"
+        "optimizer: {name: sgd, lr: 0.1}\nepochs: 3\nthreads: 1\ndevice: cpu\n"
+    )
+    return config
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+# --- optimize ----------------------------------------------------------------------------------------------
+
+
+def test_the_json_document_of_optimize(optilab):
+    done = optilab("optimize", "--algo", "momentum", "--set", "algo.lr=0.6", "--epochs", 2, "--json")
+    document = json.loads(done.stdout)
+    assert document["schema_version"] == 1
+    (result,) = document["results"]
+    assert result["algo"] == "momentum"
+    assert {"lr": 0.6, "beta": 0.5, "form": "ema"}.items() <= result["params"].items()
+    assert (result["function"], result["epochs"], result["status"]) == ("ravine", 2, "moving")
+    assert result["points"][0] == [-5.0, -2.0]
+    assert len(result["points"]) == len(result["values"]) == 3
+    assert result["values"][0] == 0.1 * 25 + 2 * 4
+
+
+def test_the_run_directory_of_optimize(optilab, tmp_path):
+    run = tmp_path / optilab("optimize", "--algo", "adam,sgd", "--epochs", 5, "--quiet").stdout.strip()
+    rows = table(run / "metrics.csv")
+    assert [(row["algo"], int(row["epoch"])) for row in rows] == [
+        (a, e) for a in ("adam", "sgd") for e in range(6)
+    ]
+    assert float(rows[5]["w1"]) != float(rows[11]["w1"])
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["status"] == "done"
+    assert "eps" in manifest["formulas"]["adam"]  # the form that ran is stored
+    assert {"python", "numpy", "optilab"} <= manifest["versions"].keys()
+    again = optilab("optimize", "--config", run / "config.yaml", "--quiet").stdout.strip()
+    assert (tmp_path / again / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+def test_flags_and_sets_count_in_the_order_typed(optilab):
+    def epochs(*arguments):
+        done = optilab("optimize", "--algo", "sgd", "--json", *arguments)
+        return json.loads(done.stdout)["results"][0]["epochs"]
+
+    assert epochs("--epochs", 3, "--set", "epochs=4") == 4
+    assert epochs("--set", "epochs=4", "--epochs", 3) == 3
+    assert epochs("--set", "epochs=4", "--epochs", 3, "--set", "epochs=5") == 5
+    assert epochs("--epochs", 3, "--epochs", 6) == 6
+
+
+def test_precedence_schema_yaml_flags(optilab, tmp_path):
+    (tmp_path / "mine.yaml").write_text("algo: {name: sgd, lr: 1e-3}\nepochs: 7\n")
+
+    def result(*arguments):
+        return json.loads(optilab("optimize", *arguments, "--json").stdout)["results"][0]
+
+    assert result("--config", "mine.yaml")["epochs"] == 7
+    assert result("--config", "mine.yaml")["params"]["lr"] == 1e-3
+    assert result("--config", "mine.yaml", "--epochs", 9)["epochs"] == 9
+    assert result("--algo", "sgd")["epochs"] == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "word"),
+    [
+        (["--algo", "rmsprop"], "converged", "converged"),
+        (["--algo", "adam"], "moving", "still moving"),
+        (["--algo", "sgd", "--lr", "0.6", "--epochs", "40"], "diverged", "diverged"),
+        (["--algo", "sgd", "--lr", "1e300", "--epochs", "9"], "diverged", "not finite after step"),
+    ],
+)
+def test_verdicts(arguments, status, word, optilab):
+    result = json.loads(optilab("optimize", *arguments, "--json").stdout)["results"][0]
+    assert result["status"] == status
+    assert all(math.isfinite(value) for value in result["values"])
+    assert word in optilab("optimize", *arguments).stdout
+    code = 6 if status == "diverged" else 0
+    optilab("optimize", *arguments, "--fail-on-divergence", code=code)
+
+
+def test_a_comparison_ranks_the_algorithms(optilab):
+    lines = optilab("optimize", "--algo", "sgd,momentum,rmsprop,adam", "--epochs", 30).stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("algo"))
+    assert [line.split()[0] for line in lines[start + 1 : start + 5]] == ["rmsprop", "momentum", "adam", "sgd"]
+
+
+def test_long_tables_are_elided_in_the_middle(optilab):
+    lines = optilab("optimize", "--algo", "sgd", "--epochs", 1000).stdout.splitlines()
+    assert len(lines) < 40
+    assert any(line.split()[:1] == ["..."] for line in lines)
+    assert any(line.split()[:1] == ["1000"] for line in lines)
+
+
+# --- train -------------------------------------------------------------------------------------------------
+
+
+def test_the_json_document_of_train(optilab, small):
+    done = optilab("train", "--config", small, "--json")
+    document = json.loads(done.stdout)
+    assert (document["schema_version"], document["status"]) == (1, "done")
+    assert [row["epoch"] for row in document["rows"]] == [1, 2, 3]
+    assert {"train_loss", "train_acc", "val_loss", "val_acc"} <= document["rows"][0].keys()
+    assert done.stderr == ""
+
+
+def test_a_pipe_gets_one_plain_line_per_epoch(optilab, small):
+    done = optilab("train", "--config", small)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert lines[0].split()[2::2][:4] == ["train_loss", "train_acc", "val_loss", "val_acc"]
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "\r" not in done.stdout + done.stderr
+
+
+def test_the_run_directory_of_train(optilab, small, tmp_path):
+    run = tmp_path / optilab("train", "--config", small, "--quiet").stdout.strip()
+    rows = table(run / "metrics.csv")
+    assert list(rows[0])[:5] == ["epoch", "train_loss", "train_acc", "val_loss", "val_acc"]
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["status"] == "done"
+    assert manifest["seed"] == 42
+    assert len(manifest["data"]["sha256"]) == 4
+    assert {"torch", "threads", "device"} <= manifest["numerics"].keys()
+    assert len(table(run / "timings.csv")) == 3
+    again = optilab("train", "--config", run / "config.yaml", "--quiet").stdout.strip()
+    assert (tmp_path / again / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+def test_an_absent_device_is_an_error_before_any_work(optilab, small, tmp_path):
+    done = optilab("train", "--config", small, "--device", "cuda:7", code=2)
+    assert "cuda:7" in done.stderr
+    assert "found: cpu" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_is_taken_once(optilab, small):
+    optilab("train", "--config", small, "--name", "mine", "--quiet")
+    assert "already exists" in optilab("train", "--config", small, "--name", "mine", code=4).stderr
+
+
+# --- config, data, runs ------------------------------------------------------------------------------------
+
+
+def test_config_ls_show_cp_check(optilab, tmp_path):
+    assert "sigmoid.yaml" in optilab("config", "ls").stdout
+    assert optilab("config", "show", "sigmoid").stdout.startswith("# ")
+    assert "model.hidden" in optilab("config", "show", "train").stdout
+    optilab("config", "cp", "sigmoid.yaml", "my.yaml")
+    assert yaml.safe_load((tmp_path / "my.yaml").read_text())["epochs"] == 300
+    assert "exists" in optilab("config", "cp", "sigmoid.yaml", "my.yaml", code=2).stderr
+    (tmp_path / "bad.yaml").write_text("optimizer: {name: sgd, lr: -1}\nepocs: 3\n")
+    done = optilab("config", "check", "my.yaml", "bad.yaml", code=2)
+    assert "my.yaml: ok" in done.stdout
+    assert "bad.yaml:1: optimizer.lr: must be greater than 0, got -1" in done.stderr
+    assert 'bad.yaml:2: epocs: unknown key; did you mean "epochs"?' in done.stderr
+
+
+def test_runs_ls_show_path_rm(optilab, tmp_path):
+    optilab("optimize", "--algo", "adam", "--name", "one", "--quiet")
+    assert "one" in optilab("runs", "ls").stdout
+    assert "eps_placement: added" in optilab("runs", "show", "one").stdout
+    assert optilab("runs", "path", "one").stdout.strip() == "runs/one"
+    assert "nearest: one" in optilab("runs", "show", "onne", code=4).stderr
+    assert "--yes" in optilab("runs", "rm", "one", code=2).stderr
+    optilab("runs", "rm", "one", "--yes")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_runs_go_where_they_are_sent(optilab, tmp_path):
+    optilab("optimize", "--algo", "sgd", "--runs-dir", "there", "--name", "x")
+    optilab("optimize", "--algo", "sgd", "--name", "y", OPTILAB_RUNS=str(tmp_path / "elsewhere"))
+    assert (tmp_path / "there" / "x" / "metrics.csv").exists()
+    assert (tmp_path / "elsewhere" / "y" / "metrics.csv").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_where_and_verify(optilab, tmp_path):
+    assert "user cache" in optilab("data", "where", OPTILAB_DATA="").stdout
+    done = optilab("data", "verify", "--data-dir", tmp_path, code=3)
+    assert str(tmp_path) in done.stderr
+
+
+# --- surroundings ------------------------------------------------------------------------------------------
+
+
+def test_version_and_help(optilab):
+    assert optilab("--version").stdout.startswith("optilab 0.")
+    for command in ([], ["optimize"], ["train"], ["config"], ["data"], ["runs"]):
+        assert "Usage: " in optilab(*command, "--help").stdout
+    assert "Examples:" in optilab("train", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "environment", [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1"}]
+)
+def test_odd_terminals(environment, optilab):
+    done = optilab("optimize", "--algo", "sgd,adam", **environment)
+    assert "adam" in done.stdout
+    assert done.stdout.isascii()
+
+
+def colours(arguments, tmp_path, **environment):
+    """What a command writes to a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "optilab", *arguments],
+        cwd=tmp_path,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **environment},
+    )
+    os.close(slave)
+    written = b""
+    while True:
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:  # Linux ends a terminal with EIO
+            break
+        if not chunk:
+            break
+        written += chunk
+    os.close(master)
+    assert process.wait() == 0
+    return written.decode()
+
+
+def test_colour_only_on_a_terminal_that_wants_it(tmp_path):
+    arguments = ["optimize", "--algo", "sgd"]
+    assert "\x1b[33m" in colours(arguments, tmp_path)  # still moving: yellow
+    assert "\x1b[3" not in colours(arguments, tmp_path, NO_COLOR="1")
+    assert "\x1b[3" not in colours(arguments, tmp_path, TERM="dumb")
+
+
+def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
+    written = colours(["train", "--config", str(small), "--epochs", "40"], tmp_path)
+    assert "epochs/s" in written
+    assert written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l") >= 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("optilab tra", "train"),
+        ("optilab optimize --algo ada", "adam"),
+        ("optilab optimize --function ros", "rosenbrock"),
+        ("optilab train --config sig", "sigmoid.yaml"),
+        ("optilab runs show mi", "mine"),
+    ],
+)
+def test_shell_completion(typed, offered, optilab, tmp_path):
+    optilab("optimize", "--algo", "sgd", "--name", "mine", "--quiet")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "optilab"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "_OPTILAB_COMPLETE": "complete_bash",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(len(typed.split()) - 1),
+        },
+    )
+    assert offered in done.stdout.split()
+
+
+def test_a_full_disk_behind_stdout(optilab, tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.fail("this test needs /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "optilab", "optimize", "--algo", "sgd"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 7
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,116 @@
+"""YAML, overrides and presets to one value; every key documented, every shipped config good."""
+
+import pytest
+
+from optilab import presets, strict_yaml
+from optilab.config import ConfigError, changed_keys, digest, load, override_from_text, to_yaml
+from optilab.reference import describe
+from optilab.schema import SCHEMAS, OptimizeConfig, TrainConfig
+
+ALL = presets.presets()
+
+
+@pytest.mark.parametrize("preset", ALL, ids=lambda preset: f"{preset.kind}/{preset.name}")
+def test_every_preset_is_good_and_tells_its_story(preset):
+    config = load(SCHEMAS[preset.kind], preset.name)
+    lines = preset.path.read_text().splitlines()
+    assert len(preset.title) > 20
+    assert f"optilab {preset.kind} --config {preset.name}.yaml" in lines[1]
+    assert config == load(SCHEMAS[preset.kind], str(preset.path))
+
+
+@pytest.mark.parametrize("preset", ALL, ids=lambda preset: f"{preset.kind}/{preset.name}")
+def test_a_resolved_config_reads_back_as_itself(preset, tmp_path):
+    schema = SCHEMAS[preset.kind]
+    config = load(schema, preset.name)
+    (tmp_path / "config.yaml").write_bytes(to_yaml(config))
+    again = load(schema, str(tmp_path / "config.yaml"))
+    assert again == config
+    assert digest(again) == digest(config)
+    assert changed_keys(config, again) == []
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_every_key_is_documented(kind):
+    for key in describe(SCHEMAS[kind]):
+        assert key.meaning, f"{key.key} has no meaning"
+        assert key.type
+        assert key.default
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("1e-3", 1e-3), ("1E5", 1e5), ("1e+3", 1e3), ("1.0e3", 1e3), ("3", 3.0), ('"0.1"', 0.1), (".5", 0.5)],
+)
+def test_numbers_that_yaml_1_1_reads_as_text(written, read, tmp_path):
+    (tmp_path / "c.yaml").write_text(f"algo: {{name: sgd, lr: {written}}}\n")
+    assert load(OptimizeConfig, str(tmp_path / "c.yaml")).algo[0].lr == read
+
+
+def test_all_problems_at_once_each_with_its_line(tmp_path):
+    path = tmp_path / "my.yaml"
+    path.write_text(
+        "name: no\nmodel:\n  activaton: relu\n  hidden: [128, 0]\n"
+        "optimizer:\n  name: sgd\n  lr: -0.01\nepochs: 3O\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(TrainConfig, str(path), [override_from_text("--set", "seed=1.5")])
+    said = {(p.where.rpartition("/")[2], p.key): p.message for p in caught.value.problems}
+    assert said["my.yaml:1", "name"] == 'text expected, got false; put quotes around it: "no"'
+    assert said["my.yaml:3", "model.activaton"] == 'unknown key; did you mean "activation"?'
+    assert said["my.yaml:4", "model.hidden[1]"] == "must be at least 1, got 0"
+    assert said["my.yaml:7", "optimizer.lr"] == "must be greater than 0, got -0.01"
+    assert said["my.yaml:8", "epochs"] == "whole number expected, got '3O'"
+    assert said["--set seed", ""] == "whole number expected, got 1.5"
+    assert len(said) == 6
+
+
+def test_a_key_of_another_algorithm_is_refused_with_those_of_this_one():
+    with pytest.raises(ConfigError, match=r"algo\.beta1: unknown key"):
+        load(OptimizeConfig, "sgd", [override_from_text("--set", "algo.beta1=0.5")])
+
+
+def test_an_override_reaches_every_algorithm_of_a_list(tmp_path):
+    (tmp_path / "c.yaml").write_text("algo: [sgd, {name: momentum, form: ema}]\n")
+    config = load(OptimizeConfig, str(tmp_path / "c.yaml"), [override_from_text("--set", "algo.lr=0.25")])
+    assert [rule.lr for rule in config.algo] == [0.25, 0.25]
+    assert config.algo[1].form == "ema"
+
+
+def test_a_path_wins_over_a_preset_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load(OptimizeConfig, "adam.yaml").algo[0].lr == 0.2
+    (tmp_path / "adam.yaml").write_text("algo: {name: adam, lr: 7}\n")
+    assert load(OptimizeConfig, "adam.yaml").algo[0].lr == 7
+
+
+def test_changed_keys_name_old_and_new():
+    before = load(TrainConfig, "sigmoid")
+    after = load(
+        TrainConfig, "sigmoid", [override_from_text("--set", "seed=7"), override_from_text("--set", "epochs=9")]
+    )
+    assert changed_keys(before, after) == ["seed: 42 -> 7"]  # `epochs` may grow
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("a: 1\na: 2\n", 2, "given twice; first on line 1"),
+        ("a: {b: 1, b: 2}\n", 1, "given twice"),
+        ("on: 1\n", 1, "a key must be text, got true"),
+        ("seed: 010\n", 1, "write 10"),
+        ("seed: 0x1F\n", 1, "not a plain decimal number"),
+        ("name: 2024-01-01\n", 1, "put quotes around it"),
+        ("a: &x 1\nb: *x\n", 1, "anchors and aliases"),
+        ("a: !!python/name:os.system x\n", 1, "tags"),
+        ("a: 1\n---\nb: 2\n", 2, "a second document"),
+        ("a:\n\t- 1\n", 2, "indent with spaces"),
+        ("- 1\n", 1, "the top level must be a mapping"),
+        ("", 1, "the config is empty"),
+    ],
+)
+def test_traps_of_yaml(text, line, said):
+    with pytest.raises(ConfigError) as caught:
+        strict_yaml.read(text.encode(), "c.yaml")
+    assert caught.value.problems[0].where.split(":")[1] == str(line)
+    assert said in caught.value.problems[0].message
