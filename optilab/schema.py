@@ -142,6 +142,13 @@ class OptimizeConfig(Section):
     epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("number of steps")] = 30
     tolerance: Annotated[Number, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
 
+    @property
+    def labels(self) -> list[str]:
+        """Each algorithm's name; the second of a name is `adam-2`."""
+        names = [rule.name for rule in self.algo]
+        counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
+        return [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
+
     @model_validator(mode="after")
     def _start_fits(self) -> "OptimizeConfig":
         dimension = len(self.function.start)

@@ -15,6 +15,7 @@ import numpy as np
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.algorithms.momentum import QHM, SGD, Momentum, Nesterov
 from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.trajectory import Trajectory
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
 
 
 def _linear(rule: Any) -> tuple[Any, Any, Any, Any] | None:
-    """(keep, enter, of_gradient, of_velocity) of V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)."""
+    """(keep, enter, of_gradient, of_velocity): V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)."""
     if type(rule) is SGD:
         return 0.0, 0.0, 1.0, 0.0
     if type(rule) is QHM:
@@ -103,7 +104,7 @@ def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
     """The learning rate at which the steepest direction stops converging; the settings may be arrays (..., 1).
 
     sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta. In general the matrix leaves the unit
-    circle at -1: with p = keep and the gradient's total weights, lr*L = 2(1 + p)/(of_gradient*(1 + p) + enter*of_velocity).
+    circle at -1: with p = keep, lr*L = 2(1 + p)/(of_gradient*(1 + p) + enter*of_velocity).
     """
     parts = _linear(rule)
     if parts is None:
@@ -116,8 +117,8 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
     """The best constant settings for curvatures between smallest and largest, and the rate they reach.
 
     sgd: lr = 2/(l + L), rate (k - 1)/(k + 1). momentum: Polyak's lr = (2/(sqrt l + sqrt L))^2 and
-    beta = ((sqrt k - 1)/(sqrt k + 1))^2, rate sqrt(beta). nesterov: lr = 4/(3L + l), beta from it, for its own form
-    (Lessard et al. 2016, table 1). qhm: none in closed form.
+    beta = ((sqrt k - 1)/(sqrt k + 1))^2, rate sqrt(beta). nesterov: lr = 4/(3L + l), with the
+    beta of its own form (Lessard et al. 2016, table 1). qhm: none in closed form.
     """
     condition = largest / smallest
     if type(rule) is SGD:
@@ -131,3 +132,19 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
     else:
         return {}, float("nan")
     return {"lr": lr if rule.form == "classic" else lr / (1 - beta), "beta": beta}, root
+
+
+def measured_rate(path: Trajectory, function: TestFunction) -> float | None:
+    """The mean factor per step of the distance to the minimum, over the later half of a path that moved enough.
+
+    Steps within rounding of the minimum do not count; None where fewer than ten are left.
+    """
+    distances = np.min([np.linalg.norm(path.points - np.array(m), axis=-1) for m in function.minima], axis=0)
+    moving = np.flatnonzero(distances > 1e-12 * max(distances[0], 1e-300))
+    end = int(moving[-1]) if moving.size else 0
+    if end < 10:
+        return None
+    # The largest distance of a few steps: complex eigenvalues make the distance swing.
+    window = max(1, end // 8)
+    early, late = distances[end // 2 - window : end // 2 + 1], distances[end - window : end + 1]
+    return float((late.max() / early.max()) ** (1 / (end - end // 2)))
