@@ -53,6 +53,12 @@ def numbers(text: str) -> list[Any]:
     return [decimal(part.strip()) for part in text.split(",")]
 
 
+def function(text: str) -> Any:
+    """`--function` as the name of a test function, or the user's own as its `function` section."""
+    named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
+    return text if named else {"name": "expression", "formula": text}
+
+
 def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()) -> S:
     """Read `config` (a path, or the name of a preset; None starts from the defaults) and apply the overrides.
 
@@ -134,26 +140,33 @@ def to_yaml(config: Section) -> bytes:
 
 
 GROWS = frozenset({"epochs", "checkpoint_every", "data.dir"})
-"""Keys of a training that may change when it is continued: they change no number."""
+"""Keys of a training that may change when it is continued: they change no number (`epochs` unless a schedule of
+the learning rate ends with them)."""
 
 
 def digest(config: Section) -> str:
     """SHA-256 of every key that a run's numbers depend on."""
-    return hashlib.sha256(json.dumps(_flat(dump(config)), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_numbers(config), sort_keys=True).encode()).hexdigest()
 
 
 def changed_keys(before: Section, after: Section) -> list[str]:
     """`key: old -> new` of every key that differs and that a run's numbers depend on."""
-    old, new = _flat(dump(before)), _flat(dump(after))
+    old, new = _numbers(before), _numbers(after)
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return [f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}" for key in keys]
+
+
+def _numbers(config: Section) -> dict[str, Any]:
+    flat = _flat(dump(config))
+    grows = GROWS if flat.get("schedule.name", "constant") == "constant" else GROWS - {"epochs"}
+    return {key: value for key, value in flat.items() if key not in grows}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return {key: value for key, value in flat.items() if key not in GROWS}
+    return flat
 
 
 def kind_of(config: str) -> str:

@@ -28,12 +28,14 @@ Examples:
   optilab optimize --algo adam --epochs 30
   optilab optimize --algo sgd,momentum,rmsprop,adam
   optilab optimize --algo adam --function rosenbrock --epochs 200 --start -1,1
+  optilab optimize --algo nesterov --function "0.1*w1^2 + 2*w2^2" --start -5,-2
+  optilab optimize --algo sgd --set schedule=cosine --set clip_norm=1
   optilab optimize --algo momentum --set algo.lr=1.2 --set algo.beta=0.5 --json
   optilab optimize --config adam.yaml --quiet
   optilab optimize --algo sgd,momentum,adam --plot paths.png --animate paths.gif
 """
 
-_KEYS = {"function": "function", "epochs": "epochs", "lr": "algo.lr"}
+_KEYS = {"epochs": "epochs", "lr": "algo.lr"}
 
 
 def _complete_algo(incomplete: str) -> list[str]:
@@ -62,7 +64,10 @@ def optimize(
         typer.Option(metavar="FILE", help="YAML file or preset.", autocompletion=complete_preset("optimize")),
     ] = None,
     function: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Test function.", autocompletion=_complete_function)
+        str | None,
+        typer.Option(
+            metavar="NAME|FORMULA", help="Test function, or your own.", autocompletion=_complete_function
+        ),
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="W1,W2", help="Start point, as -5,-2.")] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Number of steps.")] = None,
@@ -86,6 +91,7 @@ def optimize(
     ] = False,
 ) -> int:
     """Run optimizers on a test function, in NumPy: every point of the path, to the last digit."""
+    from optilab.config import function as read_function
     from optilab.config import load, numbers
     from optilab.errors import ExitCode, UsageError
     from optilab.optimize import Status, descend
@@ -95,10 +101,10 @@ def optimize(
     only_one(json=json_, quiet=quiet)
     if algo is None and config is None:
         raise UsageError("optimize needs --algo NAME or --config FILE, as in: optilab optimize --algo adam")
-    readers = {"algo": algorithms, "start": numbers}
+    readers = {"algo": algorithms, "function": read_function, "start": numbers}
     settings = load(OptimizeConfig, config, overrides(ctx, _KEYS, readers))
     paths = [
-        descend(rule, settings.function, settings.start, settings.epochs, settings.tolerance)
+        descend(rule, settings.function, settings.start, settings.epochs, settings.tolerance, settings.regime)
         for rule in settings.algo
     ]
     if plot or animate:
@@ -155,9 +161,10 @@ def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: st
 def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
     from dataclasses import asdict
 
+    from optilab.optimize.regime import Regime
     from optilab.optimize.theory import measured_rate, predict
 
-    prediction = predict(rule, settings.function)
+    prediction = predict(rule, settings.function) if settings.regime == Regime() else None
     if prediction is None:
         return None
     known = {key: None if value != value else value for key, value in asdict(prediction).items()}  # NaN is unknown

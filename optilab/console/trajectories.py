@@ -7,6 +7,7 @@ from typing import Any
 from optilab import console
 from optilab.console import pictures
 from optilab.optimize import Status, Trajectory
+from optilab.optimize.regime import Regime
 from optilab.optimize.theory import measured_rate, predict
 from optilab.schema import OptimizeConfig
 
@@ -98,7 +99,7 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
 
 def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
     """What theory says of a rule on a quadratic, beside what was measured; None where it says nothing."""
-    prediction = predict(rule, config.function)
+    prediction = predict(rule, config.function) if config.regime == Regime() else None
     if prediction is None:
         return None
     if not prediction.stable:

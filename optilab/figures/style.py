@@ -23,7 +23,7 @@ def look(dark: bool) -> Iterator[Any]:
     import matplotlib as mpl
 
     ink, ground = ("#e8e8e8", "#15181c") if dark else ("#202020", "#ffffff")
-    settings = {
+    settings: Any = {
         "figure.facecolor": ground,
         "axes.facecolor": ground,
         "savefig.facecolor": ground,

@@ -41,7 +41,7 @@ def bands(function: TestFunction, x: Floats) -> Floats:
     scale = float(np.nanmedian(np.where(np.isfinite(above), above, np.nan)))
     lift = 1e-3 * scale if scale > 0 else 1e-9
     with np.errstate(all="ignore"):
-        return np.floor(np.log10(np.maximum(above, 0) + lift) * BANDS_PER_DECADE)
+        return np.asarray(np.floor(np.log10(np.maximum(above, 0) + lift) * BANDS_PER_DECADE))
 
 
 def gaps(function: TestFunction, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:

@@ -44,7 +44,7 @@ class Regime:
 
     schedule: Schedule = _CONSTANT
     weight_decay: Decay = 0.0
-    decay: DecayForm = "coupled"
+    weight_decay_form: DecayForm = "coupled"
     clip_norm: Clip = None
     clip_value: ClipValue = None
     noise: Noise = 0.0
@@ -72,7 +72,7 @@ def stepper(rule: Algorithm, function: TestFunction, regime: Regime, steps: int)
     has no weight_decay of its own; clipping and noise, if it asks the function for gradients by itself.
     """
     coupled = beside = 0.0
-    if regime.weight_decay and regime.decay == "coupled":
+    if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay
         function = _Penalised(function, coupled)  # type: ignore[assignment]  # all that a rule asks for
     elif regime.weight_decay and hasattr(rule, "weight_decay"):

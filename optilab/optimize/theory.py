@@ -80,7 +80,10 @@ def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
 
 
 def _linear(rule: Any) -> tuple[Any, Any, Any, Any] | None:
-    """(keep, enter, of_gradient, of_velocity): V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)."""
+    """(keep, enter, of_gradient, of_velocity) of the form
+
+    V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)
+    """
     if type(rule) is SGD:
         return 0.0, 0.0, 1.0, 0.0
     if type(rule) is QHM:
@@ -103,8 +106,8 @@ def spectral_radius(matrices: Floats) -> Floats:
 def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
     """The learning rate at which the steepest direction stops converging; the settings may be arrays (..., 1).
 
-    sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta. In general the matrix leaves the unit
-    circle at -1: with p = keep, lr*L = 2(1 + p)/(of_gradient*(1 + p) + enter*of_velocity).
+    sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta. In general the matrix leaves the
+    unit circle at -1: with p = keep, lr*L = 2(1 + p)/(of_gradient*(1 + p) + enter*of_velocity).
     """
     parts = _linear(rule)
     if parts is None:

@@ -45,7 +45,8 @@ class Trajectory:
     @property
     def gradient_norms(self) -> Floats:
         """|grad f| at every point, (T+1,)."""
-        return np.asarray(np.linalg.norm(self.gradients, axis=-1))
+        with np.errstate(over="ignore"):  # a finite gradient may have a square that is not
+            return np.asarray(np.linalg.norm(self.gradients, axis=-1))
 
     def first_below(self, tolerance: float) -> int | None:
         """The first epoch whose gradient norm is below the tolerance, or None."""
@@ -81,7 +82,8 @@ def descend(
     points, values, gradients = rows or _stepwise(algorithm, function, start, steps, regime)
     with np.errstate(all="ignore"):
         finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
-        end = int(np.argmin(finite)) if not finite[1:].all() else len(finite)
+        finite[0] = True  # a path has at least its start
+        end = len(finite) if finite.all() else int(np.argmin(finite))
         diverged_at = None if end == len(finite) else end
         path = Trajectory(points[:end], values[:end], gradients[:end], Status.MOVING, diverged_at)
         return replace(path, status=_status(path, function, tolerance))

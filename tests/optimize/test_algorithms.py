@@ -181,12 +181,14 @@ class TestRegime:
     @pytest.mark.parametrize("name", ["lion", "adan", "ademamix", "prodigy", "schedule-free-adamw", "adamw"])
     def test_decoupled_decay_is_the_rules_own_where_it_has_one(self, name):
         function, kind = FUNCTIONS["booth"](), ALGORITHMS[name]
-        around = descend(kind(lr=0.01), function, regime=Regime(weight_decay=0.2, decay="decoupled"))
+        around = descend(kind(lr=0.01), function, regime=Regime(weight_decay=0.2, weight_decay_form="decoupled"))
         assert_allclose(around.points, descend(kind(lr=0.01, weight_decay=0.2), function).points)
 
     def test_decoupled_decay_around_adam_is_adamw(self):
         function = FUNCTIONS["booth"]()
-        around = descend(ALGORITHMS["adam"](), function, regime=Regime(weight_decay=0.2, decay="decoupled"))
+        around = descend(
+            ALGORITHMS["adam"](), function, regime=Regime(weight_decay=0.2, weight_decay_form="decoupled")
+        )
         adamw = descend(ALGORITHMS["adamw"](weight_decay=0.2), function)
         assert_allclose(around.points, adamw.points, rtol=1e-14)
 
@@ -212,8 +214,8 @@ class TestRegime:
             ("l-bfgs", Regime(clip_norm=1.0)),
             ("l-bfgs", Regime(schedule=SCHEDULES["cosine"]())),
             ("conjugate-gradient", Regime(noise=1.0)),
-            ("lookahead", Regime(weight_decay=0.1, decay="decoupled")),
-            ("l-bfgs", Regime(weight_decay=0.1, decay="decoupled")),
+            ("lookahead", Regime(weight_decay=0.1, weight_decay_form="decoupled")),
+            ("l-bfgs", Regime(weight_decay=0.1, weight_decay_form="decoupled")),
         ],
     )
     def test_what_cannot_be_put_around_a_rule_is_said(self, name, regime):
