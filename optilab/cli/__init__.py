@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli import config, data, optimize, runs, train
+from optilab.cli import config, data, map, optimize, race, runs, train
 from optilab.cli.options import TypedOrder
 
 EXAMPLES = """\b
@@ -57,6 +57,8 @@ def usage_error(error: Exception) -> str | None:
 
 
 app.command("optimize", cls=TypedOrder, epilog=optimize.EXAMPLES)(optimize.optimize)
+app.command("map", cls=TypedOrder, epilog=map.EXAMPLES)(map.map_)
+app.command("race", epilog=race.EXAMPLES)(race.race)
 app.command("train", cls=TypedOrder, epilog=train.EXAMPLES)(train.train)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")

@@ -225,39 +225,52 @@ def _framed(
     return text
 
 
-def heat(
-    values: Floats, mask: Any, line: Floats | None, x: tuple[str, float, float], y: tuple[str, float, float]
-) -> None:
+Span = tuple[str, float, float]
+
+
+def heat(values: Floats, mask: Any, line: Floats | None, title: str, x: Span, y: Span) -> None:
     """A map: `values` (rows upwards, columns), dark is low; `mask` is what diverged; `line` a column per row.
 
     Several cells of the map share a character; the one in the middle speaks for them.
     """
-    height, width = values.shape
-    columns = min(console.out.width if console.out.is_terminal else 80, 100) - _GUTTER - 1
-    rows = 20
-    pick_x = (np.arange(columns) + 0.5) / columns * width
-    pick_y = (np.arange(rows) + 0.5) / rows * height
-    at = np.ix_(pick_y.astype(int), pick_x.astype(int))
+    canvas, at = _sampled(*values.shape)
     shown, gone = values[at], np.asarray(mask)[at]
     finite = shown[~gone & np.isfinite(shown)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     level = np.clip((np.where(np.isfinite(shown), shown, high) - low) / max(high - low, 1e-300), 0, 1)
-    canvas = Canvas(columns, rows)
-    for i in range(rows):
-        for j in range(columns):
-            v = i / (rows - 1), j / (columns - 1)
-            if gone[i, j]:
-                canvas.mark(v[1], v[0], "x", "red")
-            elif canvas.unicode:
-                canvas.mark(v[1], v[0], "█", HEAT[int(level[i, j] * (len(HEAT) - 1))])
-            else:
-                canvas.mark(v[1], v[0], RAMP[int(level[i, j] * (len(RAMP) - 1))], "")
-        if line is not None and 0 <= line[int(pick_y[i])] < width:
-            canvas.mark(line[int(pick_y[i])] / width, i / (rows - 1), _sign("edge"), "bold white on red")
-    scale = (
-        f"dark {low:.3g}, bright {high:.3g}"
-        if canvas.unicode
-        else f"'{RAMP[0]}' {low:.3g}, '{RAMP[-1]}' {high:.3g}"
-    )
-    edge = f"   {_sign('edge')} limit of stability, by theory" if line is not None else ""
-    console.show(_framed(canvas, [], [], f"log10 of f - f_min: {scale}   x diverged{edge}", x, y))
+    for i, j in np.ndindex(shown.shape):
+        if gone[i, j]:
+            sign, style = "x", "red"
+        elif canvas.unicode:
+            sign, style = "█", HEAT[int(level[i, j] * (len(HEAT) - 1))]
+        else:
+            sign, style = RAMP[int(level[i, j] * (len(RAMP) - 1))], ""
+        canvas.marks[canvas.rows - 1 - i, j] = sign, style
+    if line is not None:
+        for i, row in enumerate(at[0].ravel()):
+            column = int(line[row] / values.shape[1] * canvas.columns)
+            if 0 <= column < canvas.columns:
+                canvas.marks[canvas.rows - 1 - i, column] = _sign("edge"), "bold white"
+    console.show(_framed(canvas, [], [], title, x, y))
+    dark, bright = ("dark", "bright") if canvas.unicode else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
+    edge = f"   {_sign('edge')} limit of stability by theory" if line is not None else ""
+    console.say(f"{' ' * _GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{edge}")
+
+
+def basins(numbers: Any, count: int, x: Span, y: Span) -> None:
+    """Which minimum each start reaches: a letter per minimum, `.` for none."""
+    canvas, at = _sampled(*numbers.shape)
+    shown = numbers[at]
+    for i, j in np.ndindex(shown.shape):
+        n = shown[i, j]
+        sign, style = (".", "bright_black") if n < 0 else (_letters(count)[n], _colours(count)[n])
+        canvas.marks[canvas.rows - 1 - i, j] = sign, style
+    console.show(_framed(canvas, [], [], "the minimum that each start reaches; . is none", x, y))
+
+
+def _sampled(height: int, width: int) -> tuple[Canvas, Any]:
+    """A canvas for a map, and the cells in the middle of its characters (rows upwards, columns)."""
+    canvas = Canvas(min(console.out.width if console.out.is_terminal else 80, 100) - _GUTTER - 1, 20)
+    rows = (np.arange(canvas.rows) + 0.5) / canvas.rows * height
+    columns = (np.arange(canvas.columns) + 0.5) / canvas.columns * width
+    return canvas, np.ix_(rows.astype(int), columns.astype(int))

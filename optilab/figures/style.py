@@ -1,4 +1,4 @@
-"""How every picture looks: colours that colour-blind readers can tell apart, light and dark, and how it is written."""
+"""How every picture looks, light and dark, in colours that the colour-blind can tell apart, and how it is written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
-"""What theory says before the first step: on a quadratic, whether a rule converges, how fast, and what would be best.
+"""What theory says before the first step: on a quadratic, whether a rule converges, how fast, and what is best.
 
-On f(w) = (w - m)'A(w - m)/2 a rule that is linear in the gradients splits into one recurrence per eigenvalue a of A:
-(w, velocity) is multiplied by a 2 x 2 matrix at each step. Its largest eigenvalue in absolute value, the spectral
+On f(w) = (w - m)'A(w - m)/2 a rule that is linear in the gradients splits into one recurrence per eigenvalue a
+of A: (w, velocity) is multiplied by a 2 x 2 matrix at each step. Its largest eigenvalue in absolute value, the spectral
 radius r, decides: r < 1 converges, by a factor r per step in the long run (Polyak 1964; Lessard, Recht & Packard
 2016). Adaptive rules are not linear and have no such rate.
 """
