@@ -51,9 +51,7 @@ def train(
     seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random number.")] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, max=1000, help="Train with N seeds, one after another; show the spread."
-        ),
+        typer.Option(metavar="N", min=1, max=1000, help="Train with N seeds, one after another; show the spread."),
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.")] = None,
