@@ -98,7 +98,7 @@ def _shuffled(n: int) -> Tensor:
 
 
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
-    return optimizers.build(config.optimizer, model.trained, config.weight_decay)
+    return optimizers.build(model.trained, config.optimizer, config.weight_decay)
 
 
 def _factor(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
