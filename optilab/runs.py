@@ -30,7 +30,7 @@ from typing import Any
 
 from optilab.durable import NO_LINK, json_bytes, sync_directory, telling, write_atomic, write_new
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
-from optilab.schema import run_name
+from optilab.schema.fields import run_name
 from optilab.strict_yaml import shown
 from optilab.tables import Row, best, read_records, read_table, record_line, table
 
