@@ -1,13 +1,12 @@
 """`optilab optimize`: the table of a path, the comparison of several, and the verdict."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from optilab import console
 from optilab.console import pictures
-from optilab.optimize import Status, Trajectory
-from optilab.optimize.regime import Regime
+from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.theory import measured_rate, predict
 from optilab.schema import OptimizeConfig
 
@@ -33,7 +32,19 @@ def settings(rule: Any) -> str:
 
 
 def _value(value: Any) -> str:
+    if is_dataclass(value):  # a rule inside a rule, a schedule
+        inside = ", ".join(f"{f.name} {_value(getattr(value, f.name))}" for f in fields(value))
+        return f"{getattr(value, 'name', '')} ({inside})" if inside else str(getattr(value, "name", ""))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _around(config: OptimizeConfig) -> str:
+    """The schedule, decay, clipping and noise that are asked for; empty if there are none."""
+    plain, regime = Regime(), config.regime
+    changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(plain, f.name)]
+    form = ["weight_decay_form"] if "weight_decay" in changed else []
+    names = dict.fromkeys(changed + form)
+    return "   ".join(f"{name} {_value(getattr(regime, name))}" for name in names)
 
 
 def _where(config: OptimizeConfig) -> str:
@@ -51,6 +62,8 @@ def _one(config: OptimizeConfig, path: Trajectory) -> None:
     console.say(f"{rule.name} on {_where(config)}", style="bold")
     console.say(settings(rule))
     console.say(rule.formula)
+    if around := _around(config):
+        console.say(around)
     console.say()
     console.show(_table(path))
     console.say()
@@ -119,6 +132,8 @@ _STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: 
 
 def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> None:
     console.say(f"{len(paths)} algorithms on {_where(config)}   {config.epochs} epochs", style="bold")
+    if around := _around(config):
+        console.say(around)
     console.say()
     order = {Status.CONVERGED: 0, Status.MOVING: 1, Status.DIVERGED: 2}
     ranked = sorted(

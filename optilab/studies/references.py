@@ -4,12 +4,15 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from optilab.optimize import TestFunction
-from optilab.optimize.functions import Expression, Floats
+from optilab.optimize.functions import Floats
+from optilab.optimize.functions.expression import Expression
+from optilab.optimize.hand import every_step
 
 STEPS = 100
 
@@ -24,7 +27,9 @@ class Reference:
     path: Path
 
 
-def in_torch(text: str, each_step: Callable[[dict[str, Any], int], None] | None = None, **options: Any) -> Any:
+def in_torch(
+    text: str, each_step: Callable[[dict[str, Any], int], None] | None = None, note: str = "", **options: Any
+) -> Any:
     """Reference to torch.optim.`text`; `each_step` may change the options before step t."""
 
     def build() -> Reference:
@@ -47,8 +52,8 @@ def in_torch(text: str, each_step: Callable[[dict[str, Any], int], None] | None 
                 torch.set_default_dtype(usual)
             return np.stack(points)
 
-        shown = ", ".join(f"{key}={value}" for key, value in options.items() if isinstance(value, bool))
-        return Reference(f"torch.optim.{text}({shown})", path)
+        shown = [f"{key}={value}" for key, value in options.items() if key not in ("lr", "eps")]
+        return Reference(f"torch.optim.{text}({', '.join([note] * bool(note) + shown)})", path)
 
     return build
 
@@ -136,6 +141,16 @@ class OneLate:
         state, waiting = state
         step, state = self.rule.update(grad, state)
         return np.where(step == 0, 0.0, waiting), (state, step)
+
+
+def printed_formula(rule: Any) -> Any:
+    """The text of the rule's formula, executed statement by statement."""
+
+    def path(function: TestFunction) -> Floats:
+        steps = islice(every_step(rule, function), STEPS)
+        return np.stack([np.array(function.start), *(step.lines[-1].value for step in steps)])
+
+    return lambda: Reference("its printed formula, executed", path)
 
 
 def barzilai_borwein(size: str) -> Any:

@@ -144,4 +144,4 @@ def _next_iterate(
     return step, IteratesState(state.x + step, iterates, t)
 
 
-RULES = (Newton, DampedNewton, LBFGS, ConjugateGradient)
+ENTRIES = (Newton, DampedNewton, LBFGS, ConjugateGradient)
