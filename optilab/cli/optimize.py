@@ -179,6 +179,7 @@ def _write(
 
     from optilab import runs
     from optilab.config import to_yaml
+    from optilab.provenance import provenance
 
     named = dict(zip(settings.labels, paths, strict=True))
     rows = [
@@ -196,7 +197,7 @@ def _write(
         "command": "optimize",
         "formulas": {label: rule.formula for label, rule in zip(named, settings.algo, strict=True)},
         "results": {label: path.status.value for label, path in named.items()},
-        **runs.provenance(sys.argv, ["numpy"]),
+        **provenance(sys.argv, ["numpy"]),
         "status": "done",
         "finished": runs.timestamp(),
     }

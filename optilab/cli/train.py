@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ Examples:
   optilab train --config sigmoid.yaml
   optilab train --config sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json
   optilab train --config sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1
+  optilab train --config relu.yaml --seeds 5
   optilab train --resume 20261124-143512-sigmoid-1c2d
 """
 
@@ -48,6 +49,10 @@ def train(
     ] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over the training data.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random number.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=1000, help="Train with N seeds, one after another; show the spread."),
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (optimizer.lr).")] = None,
@@ -76,6 +81,7 @@ def train(
     only_one(json=json_, quiet=quiet)
     only_one(resume=resume, name=name)
     only_one(resume=resume, config=config)
+    only_one(resume=resume, seeds=seeds)
     if config is None and resume is None:
         example = "optilab train --config sigmoid.yaml"
         raise UsageError(f"train needs --config FILE, as in: {example} (optilab config ls shows more)")
@@ -84,75 +90,147 @@ def train(
         path = runs.locate(folder, resume)
         settings, finished = _continued(path, changes)
         if finished:
+            console.note(
+                f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
+            )
             return _report(path, settings, json_, quiet)
+        plan = {path.name: settings}
     else:
         settings = load(TrainConfig, config, changes)
-        name = runs.chosen_name(name, settings.name)
-        runs.require_free(folder / name)
+        plan = _plan(settings, runs.chosen_name(name, settings.name), seeds, config, changes)
+        for name in plan:
+            runs.require_free(folder / name)
     with listings.Transfer() as transfer:
         folder_given = Path(settings.data.dir) if settings.data.dir else None
         dataset = fetch.ensure(settings.data.dataset, folder_given, transfer.report)
 
+    done: list[Path] = []
     with stopping.on_signal() as stop:
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
 
-        if resume is not None:
-            training, run = session.resume(path, settings, dataset, console.note)
-        else:
-            training, run = session.start(settings, dataset, folder, str(name), sys.argv)
-        silent = json_ or quiet
-        if not silent:
-            sizes = (len(training.train), len(training.validation))
-            views.header(settings, training.inputs, dataset.classes, *sizes, str(training.device))
-        try:
-            with views.Display(settings.epochs, training.rows, quiet=silent) as display:
-                status = session.proceed(training, run, display, stop)
-        except DivergedError:
-            _report(run.path, settings, json_, quiet)
-            raise
-    if stop.signal is not None and status == "interrupted":
+        for name, settings in plan.items():
+            if resume is not None:
+                training, run = session.resume(path, settings, dataset, console.note)
+            else:
+                training, run = session.start(settings, dataset, folder, name, sys.argv)
+            silent = json_ or quiet
+            if not silent:
+                sizes = (len(training.train), len(training.validation))
+                views.header(settings, training.inputs, dataset.classes, *sizes, str(training.device))
+            try:
+                with views.Display(settings.epochs, training.rows, quiet=silent) as display:
+                    status = session.proceed(training, run, display, stop)
+            except DivergedError:
+                _report(run.path, settings, json_, quiet)
+                raise
+            if status == "interrupted":
+                break
+            done.append(run.path)
+    code = 0
+    if status == "interrupted":
         again = f"optilab train --resume {run.name}" + (f" --runs-dir {runs_dir}" if runs_dir else "")
         console.note(f"stopped after epoch {training.epoch}; continue with: {again}")
-        if json_:
-            _report(run.path, settings, json_, quiet)
+    if seeds is not None:
+        code = _report_seeds(done, json_, quiet) if done else 0
+    elif status == "done" or json_:
+        code = _report(run.path, settings, json_, quiet)
+    if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         stopping.die_of(stop.signal)
-    return _report(run.path, settings, json_, quiet)
+    return code
+
+
+def _plan(
+    settings: "TrainConfig", name: str, seeds: int | None, config: str | None, changes: "list[Override]"
+) -> "dict[str, TrainConfig]":
+    """Name of each run -> its config; several seeds share the name, each with its seed at the end."""
+    from optilab.config import Override, load
+    from optilab.runs import chosen_name
+    from optilab.schema import TrainConfig
+
+    if seeds is None:
+        return {name: settings}
+    numbers = range(settings.seed, settings.seed + seeds)
+    return {
+        chosen_name(f"{name}-seed{n}", name): load(TrainConfig, config, [*changes, Override("--seeds", "seed", n)])
+        for n in numbers
+    }
 
 
 def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, bool]":
     """The config of a run with its changes, and whether nothing is left to do; RunError if a number changes."""
     from optilab import runs
     from optilab.config import changed_keys, load
-    from optilab.errors import RunError, UsageError
+    from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
     from optilab.schema import TrainConfig
 
     record = runs.read(path)
     if (command := record.manifest.get("command")) != "train":
         raise RunError(f"{path.name} is a run of `optilab {command}`; only a training can be resumed")
-    before = load(TrainConfig, str(path / "config.yaml"))
+    try:
+        started = TrainConfig.model_validate(record.manifest["config"])
+        found = load(TrainConfig, str(path / "config.yaml"))
+    except ConfigError as error:
+        raise RunError(f"the config of {path.name} was edited since it started: {error}") from None
+    except (KeyError, ValueError):
+        raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
+    if changed := changed_keys(started, found):
+        raise RunError(f"{path / 'config.yaml'} was edited since the run started: {'; '.join(changed)}")
     after = load(TrainConfig, str(path / "config.yaml"), changes)
-    if changed := changed_keys(before, after):
+    if changed := changed_keys(found, after):
         raise RunError(f"{path.name} started with another config: {'; '.join(changed)}; only `epochs` may grow")
-    rows = record.rows()
-    done = rows[-1]["epoch"] if rows else 0
+    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them.
+    done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
     if after.epochs < done:
         raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
-    return after, record.state == "done" and done == after.epochs
+    ended_early = done < found.epochs
+    return after, record.state == "done" and (done == after.epochs or ended_early)
 
 
 def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> int:
     """What a finished run prints: its directory, one JSON document, or the summary."""
     from optilab import console, runs
+    from optilab.console import diagnosis
     from optilab.console import training as views
+    from optilab.studies.diagnose import diagnose, of_run
 
     record = runs.read(path)
     rows = record.rows()
     if quiet:
         typer.echo(path)
     elif json_:
-        console.document({"schema_version": 1, "run": str(path), "status": record.state, "rows": rows})
+        kept = ("test_loss", "test_acc")
+        test: dict[str, Any] = {key: record.manifest[key] for key in kept if key in record.manifest}
+        console.document({"schema_version": 1, "run": str(path), "status": record.state, "rows": rows, **test})
     else:
         if rows:
             views.summary(rows, runs.read_table(path / "timings.csv"), record)
+            evidence = of_run(record)
+            diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
         console.say(str(path))
+    return 0
+
+
+def _report_seeds(paths: "list[Path]", json_: bool, quiet: bool) -> int:
+    """What several seeds print: their directories, one JSON document, or a table with mean and spread."""
+    from optilab import console, runs
+    from optilab.console import training as views
+    from optilab.studies import seeds
+
+    records = [runs.read(path) for path in paths]
+    outcomes = [seeds.outcome(record.rows()) for record in records]
+    spread = seeds.spread(outcomes)
+    if quiet:
+        for path in paths:
+            typer.echo(path)
+    elif json_:
+        facts = [
+            {"run": str(path), "status": record.state, "seed": record.manifest["seed"], "rows": record.rows()}
+            for path, record in zip(paths, records, strict=True)
+        ]
+        summary = {key: value._asdict() for key, value in spread.items()}
+        console.document({"schema_version": 1, "runs": facts, "summary": summary})
+    else:
+        views.seeds([record.manifest["seed"] for record in records], outcomes, spread)
+        for path in paths:
+            console.say(str(path))
     return 0

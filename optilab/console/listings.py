@@ -70,12 +70,12 @@ def _result(record: Record) -> str:
         return f"{list(results.values()).count('converged')} of {len(results)} converged"
     try:
         rows = record.rows()
+        if not rows:
+            return "no epoch yet"
+        top = best(rows)
+        return f"epoch {rows[-1]['epoch']}, best {top['val_acc']:.1%} at {top['epoch']}"
     except Exception as error:  # a damaged table must not hide the other runs
-        return str(error)
-    if not rows:
-        return "no epoch yet"
-    top = best(rows)
-    return f"epoch {rows[-1]['epoch']}, best {top['val_acc']:.1%} at {top['epoch']}"
+        return f"metrics.csv is damaged ({error})"
 
 
 def run(record: Record) -> None:

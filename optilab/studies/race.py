@@ -7,8 +7,8 @@ f is within `accuracy` of the way from the start down to the minimum (More & Wil
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,7 @@ def standings(race: Race) -> list[Standing]:
     first = order[0]
     found = []
     for i in order:
-        low, high = _interval(rank_draws[i] - rank_draws[first])
+        low, _ = _interval(rank_draws[i] - rank_draws[first])
         against = "first" if i == first else "slower" if low > 0 else "cannot tell"
         found.append(
             Standing(

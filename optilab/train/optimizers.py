@@ -147,7 +147,7 @@ _NATIVE: dict[type[Any], Callable[..., torch.optim.Optimizer | None]] = {
 }
 
 
-def build(rule: Algorithm, parameters: Parameters, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+def build(parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> torch.optim.Optimizer:
     """The torch optimizer that follows `rule`: torch's own where it has this form, else the rule itself.
 
     `weight_decay` times the weights is added to their gradient, whatever the rule then makes of it.
