@@ -115,6 +115,6 @@ def _document(found: Any) -> dict[str, Any]:
         **summary(found),
         "limit": None if found.limit is None else found.limit.tolist(),
         "f": [[None if value != value else value for value in row] for row in values.tolist()],
-        "first_below": found.ends.first_below.tolist(),
+        "first_below": found.first_below.tolist(),
         "basin": found.basin.tolist(),
     }

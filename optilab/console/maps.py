@@ -5,6 +5,7 @@ import numpy as np
 from optilab import console
 from optilab.console import pictures
 from optilab.console.trajectories import settings
+from optilab.optimize.functions import Floats
 from optilab.studies.map import Axis, Map, summary
 
 
@@ -19,7 +20,7 @@ def show(found: Map, what: str) -> None:
     if "basins" in said:
         pictures.basins(found.basin, len(found.function.minima), x, y)
     else:
-        line = None if found.limit is None else _columns(found)
+        line = None if found.limit is None else _columns(found.limit, found.x)
         values, title = _shown(found, what)
         pictures.heat(values, found.diverged, line, title, x, y)
     console.say()
@@ -37,19 +38,15 @@ def _span(axis: Axis) -> str:
     return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
 
 
-def _shown(found: Map, what: str) -> tuple[np.ndarray, str]:
-    if what == "value" or found.ends.first_below is None:
+def _shown(found: Map, what: str) -> tuple[Floats, str]:
+    if what == "value":
         return found.height, "log10 of f - f_min"
-    first = found.ends.first_below
+    first = found.first_below
     return np.where(first < 0, found.steps, first).astype(float), f"epochs to |grad| < {found.tolerance:g}"
 
 
-def _columns(found: Map) -> np.ndarray:
+def _columns(limit: Floats, axis: Axis) -> Floats:
     """The limit of stability as a column of the map, per row."""
-    limit, axis = found.limit, found.x
-    position = (
-        np.log(limit / axis.low) / np.log(axis.high / axis.low)
-        if axis.log
-        else (limit - axis.low) / (axis.high - axis.low)
-    )
-    return np.asarray(position * axis.count)
+    scale = np.log if axis.log else np.asarray
+    low, high = scale(axis.low), scale(axis.high)
+    return np.asarray((scale(limit) - low) / (high - low) * axis.count)

@@ -6,8 +6,7 @@ from typing import Any
 
 from optilab import console
 from optilab.console import pictures
-from optilab.optimize import Status, Trajectory
-from optilab.optimize.regime import Regime
+from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.theory import measured_rate, predict
 from optilab.schema import OptimizeConfig
 

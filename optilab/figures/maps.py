@@ -35,7 +35,7 @@ def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str
     if show == "value":
         shown, label = found.height, "$\\log_{10}(f - f_{min})$ after the last epoch"
     else:
-        first = np.where(found.diverged | (found.ends.first_below < 0), np.nan, found.ends.first_below)  # type: ignore[operator]
+        first = np.where(found.diverged | (found.first_below < 0), np.nan, found.first_below)
         shown, label = first, f"epochs to |gradient| < {found.tolerance:g}"
     axes.set_facecolor("#3a3a3a" if dark else "#d9d9d9")
     mesh = axes.pcolormesh(

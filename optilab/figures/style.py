@@ -39,8 +39,6 @@ def look(dark: bool) -> Iterator[Any]:
         "font.size": 11,
         "legend.frameon": False,
         "figure.dpi": 120,
-        "svg.hashsalt": "optilab",  # the same picture is the same file
-        "svg.fonttype": "none",
     }
     with mpl.rc_context(settings):
         yield ink, ground
@@ -70,8 +68,11 @@ def save(figure: Any, file: str) -> None:
     path = check(file)
     kind = path.suffix.lower().lstrip(".")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    import matplotlib as mpl
+
     try:
-        figure.savefig(path, metadata=undated, bbox_inches="tight", dpi=150)
+        with mpl.rc_context({"svg.hashsalt": "optilab", "svg.fonttype": "none"}):  # no random names; text as text
+            figure.savefig(path, metadata=undated, bbox_inches="tight", dpi=150)
     except OSError as error:
         raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
 

@@ -123,6 +123,8 @@ def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
 def _kernel(
     rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None, updates: int, compiled: bool | None
 ) -> Kernel:
+    if "function" in rule.needs:  # a line search of its own; SciPy takes an array of starts for one long point
+        raise UsageError(f"{rule.name} follows one path at a time: it cannot fill a map or run in a race")
     try:
         if compiled or (compiled is None and updates > COMPILE_FROM and find_spec("numba")):
             from optilab.optimize.recorded.machine import compiled_block
@@ -155,7 +157,7 @@ def _plain(rule: Algorithm, function: TestFunction, names: list[str], watch: Wat
                 step, state = chosen.update(gradient, state, **extra)
                 x = x + step
         except (TypeError, ValueError) as error:
-            raise UsageError(f"{rule.name} follows one path at a time, it cannot fill a map ({error})") from error
+            raise UsageError(f"{rule.name} cannot fill this map: {error}") from error
         return [x[..., i] for i in range(x.shape[-1])], pending, count
 
     return run

@@ -72,6 +72,11 @@ class Map:
     starts: Floats
     ends: Ends
 
+    @property
+    def first_below(self) -> Any:
+        """The epoch at which |gradient| first was below the tolerance, -1 for never."""
+        return self.ends.first_below
+
     @cached_property
     def diverged(self) -> Any:
         return self.ends.diverged(self.function, self.starts, self.tolerance)
@@ -152,7 +157,7 @@ def summary(found: Map) -> Mapping[str, Any]:
     row = {
         "cells": int(found.diverged.size),
         "diverged": int(found.diverged.sum()),
-        "converged": int(np.sum((found.ends.first_below >= 0) & ~found.diverged)),  # type: ignore[operator]
+        "converged": int(np.sum((found.first_below >= 0) & ~found.diverged)),
         "best": None
         if best is None
         else {

@@ -225,7 +225,7 @@ def standings(race: Race) -> list[Standing]:
     first = order[0]
     found = []
     for i in order:
-        low, high = _interval(rank_draws[i] - rank_draws[first])
+        low, _ = _interval(rank_draws[i] - rank_draws[first])
         against = "first" if i == first else "slower" if low > 0 else "cannot tell"
         found.append(
             Standing(
