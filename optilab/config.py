@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from optilab import presets, strict_yaml
 from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean
 from optilab.reference import keys_beside
-from optilab.schema import SCHEMAS, Section, decimal, run_name
+from optilab.schema import KINDS, schema_for
+from optilab.schema.fields import Section, decimal, run_name
 from optilab.strict_yaml import shown
 
 S = TypeVar("S", bound=Section)
@@ -53,12 +54,18 @@ def numbers(text: str) -> list[Any]:
     return [decimal(part.strip()) for part in text.split(",")]
 
 
+def function(text: str) -> Any:
+    """`--function` as the name of a test function, or the user's own as its `function` section."""
+    named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
+    return text if named else {"name": "expression", "formula": text}
+
+
 def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()) -> S:
     """Read `config` (a path, or the name of a preset; None starts from the defaults) and apply the overrides.
 
     Raises `ConfigError` with every problem at once, each with its file and line.
     """
-    kind = next(name for name, known in SCHEMAS.items() if known is schema)
+    kind = next(kind for kind, name in KINDS.items() if name == schema.__name__)
     document, source = strict_yaml.Document({}, {}), "the command line"
     if config is not None:
         path = presets.find(kind, config)
@@ -135,36 +142,43 @@ def to_yaml(config: Section) -> bytes:
     return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
 
 
-GROWS = frozenset({"epochs", "checkpoint_every", "data.dir"})
-"""Keys of a training that may change when it is continued: they change no number."""
+GROWS = frozenset({"epochs", "checkpoint_every", "data.dir", "probes"})
+"""Keys of a training that may change when it is continued: they change no number (`epochs` unless a schedule of
+the learning rate ends with them)."""
 
 
 def digest(config: Section) -> str:
     """SHA-256 of every key that a run's numbers depend on."""
-    return hashlib.sha256(json.dumps(_flat(dump(config)), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_numbers(config), sort_keys=True).encode()).hexdigest()
 
 
 def changed_keys(before: Section, after: Section) -> list[str]:
     """`key: old -> new` of every key that differs and that a run's numbers depend on."""
-    old, new = _flat(dump(before)), _flat(dump(after))
+    old, new = _numbers(before), _numbers(after)
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return [f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}" for key in keys]
+
+
+def _numbers(config: Section) -> dict[str, Any]:
+    flat = _flat(dump(config))
+    grows = GROWS if flat.get("schedule.name", "constant") == "constant" else GROWS - {"epochs"}
+    return {key: value for key, value in flat.items() if key not in grows}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return {key: value for key, value in flat.items() if key not in GROWS}
+    return flat
 
 
 def kind_of(config: str) -> str:
     """`optimize` or `train`: the command whose keys a config has, or whose preset it names."""
-    for kind in SCHEMAS:
+    for kind in KINDS:
         if any(preset.name == config.removesuffix(".yaml") for preset in presets.presets(kind)):
             return kind
     tree = strict_yaml.read(_bytes(presets.find("train", config)), config).tree
-    return max(SCHEMAS, key=lambda kind: len(SCHEMAS[kind].model_fields.keys() & tree.keys()))
+    return max(KINDS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
 
 
 def _problem(

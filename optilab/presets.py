@@ -7,9 +7,8 @@ from typing import Any
 
 from optilab import strict_yaml
 from optilab.errors import UsageError, did_you_mean
+from optilab.schema import KINDS
 from optilab.strict_yaml import shown
-
-KINDS = ("optimize", "train")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab.schema import OneOf, Section, schema_of
+from optilab.schema.fields import OneOf, Section, schema_of
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,10 @@ class Key:
     of: str = ""
 
 
-def describe(schema: type[Section], prefix: str = "", of: str = "") -> Iterator[Key]:
-    """Every key that a schema accepts, in order."""
+def describe(
+    schema: type[Section], prefix: str = "", of: str = "", within: Mapping[str, Any] | None = None
+) -> Iterator[Key]:
+    """Every key that a schema accepts, in order; of an entry `within` an entry of the same registry the name."""
     for name, info in schema.model_fields.items():
         key, annotation = f"{prefix}{name}", info.annotation
         marks = [*info.metadata, *_marks(annotation)]
@@ -31,12 +33,19 @@ def describe(schema: type[Section], prefix: str = "", of: str = "") -> Iterator[
         choice = next((mark for mark in marks if isinstance(mark, OneOf)), None)
         if choice is not None:
             yield Key(f"{key}.name", " | ".join(choice.registry), default, meaning, of)
-            for entry in choice.registry.values():
-                yield from describe(schema_of(entry), f"{key}.", entry.name)
-        elif isinstance(annotation, type) and issubclass(annotation, Section):
-            yield from describe(annotation, f"{key}.", of)
+            for entry in choice.registry.values() if choice.registry is not within else ():
+                yield from describe(schema_of(entry), f"{key}.", entry.name, choice.registry)
+        elif (section := _section(annotation)) is not None:
+            yield from describe(section, f"{key}.", of, within)
         else:
             yield Key(key, _type(annotation, marks), default, meaning, of)
+
+
+def _section(annotation: Any) -> type[Section] | None:
+    """The part of the config that a key holds, alone, in a list or where it is not null."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for argument in get_args(annotation) if (found := _section(argument))), None)
 
 
 def _marks(annotation: Any) -> list[Any]:
@@ -83,7 +92,8 @@ def keys_beside(schema: type[Any], path: Sequence[str | int], tree: Mapping[str,
         except (KeyError, IndexError, TypeError):
             parent = None
     entry = parent.get("name") if isinstance(parent, dict) else None
-    prefix = "".join(f"{part}." for part in path[:-1] if isinstance(part, str))
+    # The rule inside another (`base`) has the keys that it has outside.
+    prefix = "".join(f"{part}." for part in path[:-1] if isinstance(part, str) and part != "base")
     keys = [
         row.key.removeprefix(prefix)
         for row in describe(schema)

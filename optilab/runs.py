@@ -21,7 +21,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -30,13 +30,15 @@ from typing import Any
 
 from optilab.durable import NO_LINK, json_bytes, sync_directory, telling, write_atomic, write_new
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
-from optilab.schema import run_name
+from optilab.schema.fields import run_name
 from optilab.strict_yaml import shown
-from optilab.tables import Row, best, read_table, table
+from optilab.tables import Row, best, read_records, read_table, record_line, table
 
-__all__ = ["Record", "Row", "Run", "best", "read_table", "table", "write_atomic"]
+__all__ = ["Record", "Row", "Run", "best", "read_records", "read_table", "table", "write_atomic"]
 
 SCHEMA_VERSION = 1
+STUDY = "study.json"
+"""Marks a folder of runs among the runs."""
 
 _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
@@ -98,10 +100,11 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def directories(folder: Path) -> list[Path]:
-    """What may be runs, by name; hidden ones are being made or removed."""
+    """What may be runs, by name; hidden ones are being made or removed, a study's folder holds runs itself."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    found = (p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    return sorted(p for p in found if not (p / STUDY).exists())
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -119,18 +122,31 @@ class Run:
     def name(self) -> str:
         return self.path.name
 
-    def commit(self, row: Row, seconds: float, checkpoint: bytes | None = None, best: int | None = None) -> None:
+    def commit(
+        self,
+        row: Row,
+        seconds: float,
+        checkpoint: bytes | None = None,
+        best: int | None = None,
+        record: Row | None = None,
+    ) -> None:
         """One epoch: the checkpoint, then its row. What this returns from survives a kill at any later moment.
 
-        `best` is the epoch whose checkpoint is worth keeping beside the last two.
+        `best` is the epoch whose checkpoint is worth keeping beside the last two, `record` what diagnostics saw.
         """
         if checkpoint is not None:
             digest = hashlib.sha256(checkpoint).hexdigest()[:16]
             write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
+        if record:
+            self.observe(record)
         self._append("metrics.csv", row)
         self._append("timings.csv", {"epoch": row["epoch"], "seconds": round(seconds, 6)})
         if checkpoint is not None:
             self._prune(best)
+
+    def observe(self, record: Row) -> None:
+        """Add a record to diagnostics.jsonl."""
+        self._append_line("diagnostics.jsonl", lambda first: record_line(record))
 
     def rewind(self, rows: Sequence[Row]) -> None:
         """Make the tables end where a checkpoint does; rows that a kill tore or left ahead of it disappear."""
@@ -141,6 +157,9 @@ class Run:
             timings = []
         for name, content in (("metrics.csv", rows), ("timings.csv", timings)):
             write_atomic(self.path / name, table(content))
+        records = [record for record in read_records(self.path) if record["epoch"] <= last]
+        if records:
+            write_atomic(self.path / "diagnostics.jsonl", b"".join(map(record_line, records)))
         for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
             leftover.unlink()
 
@@ -158,9 +177,12 @@ class Run:
         self.lock.release()
 
     def _append(self, name: str, row: Row) -> None:
+        self._append_line(name, lambda first: table([row], header=first))
+
+    def _append_line(self, name: str, line: Callable[[bool], bytes]) -> None:
         path = self.path / name
         end = path.stat().st_size if path.exists() else 0
-        data, flags = table([row], header=end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
+        data, flags = line(end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
         with telling(path, len(data)), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
             # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
             try:

@@ -11,6 +11,10 @@ from typing import Any
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
+PARENT = "OPTILAB_PARENT"
+"""Environment of a training that a study has started: the study's process, without which it stops."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C. No KeyboardInterrupt, because typer makes of that an exit status, which stops no shell loop."""
 
@@ -30,9 +34,10 @@ class Stop:
     """Called, it says whether to stop; `signal` is the first signal that asked."""
 
     signal: int | None = None
+    parent: int | None = None
 
     def __call__(self) -> bool:
-        return self.signal is not None
+        return self.signal is not None or (self.parent is not None and os.getppid() != self.parent)
 
 
 @contextlib.contextmanager
@@ -42,7 +47,8 @@ def on_signal() -> Iterator[Stop]:
     A signal that was ignored at the start (`nohup`, `cmd &` in a script) stays ignored. A reader of stdout that
     leaves (`| head`) stops nothing: the run is worth more than its log.
     """
-    stop = Stop()
+    parent = os.environ.get(PARENT, "")
+    stop = Stop(parent=int(parent) if parent.isdecimal() else None)
 
     def asked(number: int, frame: Any) -> None:
         if stop.signal is None:

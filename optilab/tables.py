@@ -1,8 +1,9 @@
-"""Rows as CSV and back: metrics.csv, timings.csv."""
+"""Rows as CSV and back (metrics.csv, timings.csv), records as lines of JSON and back (diagnostics.jsonl)."""
 
 import contextlib
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,20 @@ def _parse(cell: str, path: Path, number: int) -> Any:
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:
     """The row with the highest validation accuracy, the first of equals."""
     return dict(max(rows, key=lambda row: (row["val_acc"], -row["epoch"])))
+
+
+def record_line(record: Row) -> bytes:
+    """One line of diagnostics.jsonl."""
+    return (json.dumps(record, allow_nan=False) + "\n").encode()
+
+
+def read_records(path: Path) -> list[Row]:
+    """The whole lines of a run's diagnostics.jsonl; what a kill tore is left out."""
+    file = path / "diagnostics.jsonl"
+    records = []
+    for line in file.read_bytes().splitlines() if file.is_file() else []:
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("epoch"), int):
+                records.append(record)
+    return records

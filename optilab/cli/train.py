@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ Examples:
   optilab train --config sigmoid.yaml
   optilab train --config sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json
   optilab train --config sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1
+  optilab train --config relu.yaml --seeds 5
   optilab train --resume 20261124-143512-sigmoid-1c2d
 """
 
@@ -48,6 +49,10 @@ def train(
     ] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over the training data.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random number.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=1000, help="Train with N seeds, one after another; show the spread."),
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (optimizer.lr).")] = None,
@@ -76,6 +81,7 @@ def train(
     only_one(json=json_, quiet=quiet)
     only_one(resume=resume, name=name)
     only_one(resume=resume, config=config)
+    only_one(resume=resume, seeds=seeds)
     if config is None and resume is None:
         example = "optilab train --config sigmoid.yaml"
         raise UsageError(f"train needs --config FILE, as in: {example} (optilab config ls shows more)")
@@ -88,39 +94,66 @@ def train(
                 f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
             )
             return _report(path, settings, json_, quiet)
+        plan = {path.name: settings}
     else:
         settings = load(TrainConfig, config, changes)
-        name = runs.chosen_name(name, settings.name)
-        runs.require_free(folder / name)
+        plan = _plan(settings, runs.chosen_name(name, settings.name), seeds, config, changes)
+        for name in plan:
+            runs.require_free(folder / name)
     with listings.Transfer() as transfer:
         folder_given = Path(settings.data.dir) if settings.data.dir else None
         dataset = fetch.ensure(settings.data.dataset, folder_given, transfer.report)
 
+    done: list[Path] = []
     with stopping.on_signal() as stop:
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
 
-        if resume is not None:
-            training, run = session.resume(path, settings, dataset, console.note)
-        else:
-            training, run = session.start(settings, dataset, folder, str(name), sys.argv)
-        silent = json_ or quiet
-        if not silent:
-            sizes = (len(training.train), len(training.validation))
-            views.header(settings, training.inputs, dataset.classes, *sizes, str(training.device))
-        try:
-            with views.Display(settings.epochs, training.rows, quiet=silent) as display:
-                status = session.proceed(training, run, display, stop)
-        except DivergedError:
-            _report(run.path, settings, json_, quiet)
-            raise
+        for name, settings in plan.items():
+            if resume is not None:
+                training, run = session.resume(path, settings, dataset, console.note)
+            else:
+                training, run = session.start(settings, dataset, folder, name, sys.argv)
+            silent = json_ or quiet
+            if not silent:
+                sizes = (len(training.train), len(training.validation))
+                views.header(settings, training.inputs, dataset.classes, *sizes, str(training.device))
+            try:
+                with views.Display(settings.epochs, training.rows, quiet=silent) as display:
+                    status = session.proceed(training, run, display, stop)
+            except DivergedError:
+                _report(run.path, settings, json_, quiet)
+                raise
+            if status == "interrupted":
+                break
+            done.append(run.path)
+    code = 0
     if status == "interrupted":
         again = f"optilab train --resume {run.name}" + (f" --runs-dir {runs_dir}" if runs_dir else "")
         console.note(f"stopped after epoch {training.epoch}; continue with: {again}")
-    if status == "done" or json_:
-        _report(run.path, settings, json_, quiet)
+    if seeds is not None:
+        code = _report_seeds(done, json_, quiet) if done else 0
+    elif status == "done" or json_:
+        code = _report(run.path, settings, json_, quiet)
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         stopping.die_of(stop.signal)
-    return 0
+    return code
+
+
+def _plan(
+    settings: "TrainConfig", name: str, seeds: int | None, config: str | None, changes: "list[Override]"
+) -> "dict[str, TrainConfig]":
+    """Name of each run -> its config; several seeds share the name, each with its seed at the end."""
+    from optilab.config import Override, load
+    from optilab.runs import chosen_name
+    from optilab.schema import TrainConfig
+
+    if seeds is None:
+        return {name: settings}
+    numbers = range(settings.seed, settings.seed + seeds)
+    return {
+        chosen_name(f"{name}-seed{n}", name): load(TrainConfig, config, [*changes, Override("--seeds", "seed", n)])
+        for n in numbers
+    }
 
 
 def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, bool]":
@@ -149,22 +182,54 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
     done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
     if after.epochs < done:
         raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
-    return after, record.state == "done" and done == after.epochs
+    ended_early = done < found.epochs
+    return after, record.state == "done" and (done == after.epochs or ended_early)
 
 
 def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> int:
     """What a finished run prints: its directory, one JSON document, or the summary."""
     from optilab import console, runs
+    from optilab.console import diagnosis
     from optilab.console import training as views
+    from optilab.studies.diagnose import diagnose, of_run
 
     record = runs.read(path)
     rows = record.rows()
     if quiet:
         typer.echo(path)
     elif json_:
-        console.document({"schema_version": 1, "run": str(path), "status": record.state, "rows": rows})
+        test = {key: value for key, value in record.manifest.items() if key in ("test_loss", "test_acc")}
+        console.document({"schema_version": 1, "run": str(path), "status": record.state, "rows": rows, **test})
     else:
         if rows:
             views.summary(rows, runs.read_table(path / "timings.csv"), record)
+            evidence = of_run(record)
+            diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
         console.say(str(path))
+    return 0
+
+
+def _report_seeds(paths: "list[Path]", json_: bool, quiet: bool) -> int:
+    """What several seeds print: their directories, one JSON document, or a table with mean and spread."""
+    from optilab import console, runs
+    from optilab.console import training as views
+    from optilab.studies import seeds
+
+    records = [runs.read(path) for path in paths]
+    outcomes = [seeds.outcome(record.rows()) for record in records]
+    spread = seeds.spread(outcomes)
+    if quiet:
+        for path in paths:
+            typer.echo(path)
+    elif json_:
+        facts = [
+            {"run": str(path), "status": record.state, "seed": record.manifest["seed"], "rows": record.rows()}
+            for path, record in zip(paths, records, strict=True)
+        ]
+        summary = {key: value._asdict() for key, value in spread.items()}
+        console.document({"schema_version": 1, "runs": facts, "summary": summary})
+    else:
+        views.seeds([record.manifest["seed"] for record in records], outcomes, spread)
+        for path in paths:
+            console.say(str(path))
     return 0

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optilab import console
+from optilab.console.diagnosis import thermometer
 from optilab.console.trajectories import settings
 from optilab.runs import Record, best
 from optilab.schema import TrainConfig
@@ -58,6 +59,7 @@ class Display:
     def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
         self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
         self._batch = (0, 1)
+        self._layers: Sequence[dict[str, Any]] = []
         self._started = time.perf_counter()
         live = not quiet and console.err.is_terminal and sys.stdout.isatty()
         self._live = Live(get_renderable=self._render, console=console.err, transient=True) if live else None
@@ -75,8 +77,9 @@ class Display:
     def batch(self, done: int, total: int) -> None:
         self._batch = (done, total)
 
-    def epoch(self, row: Row, seconds: float) -> None:
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
         self._rows.append(row)
+        self._layers = record.get("layers", [])
         self._batch = (0, self._batch[1])
         if self._plain:
             console.say(plain(row, self._epochs, seconds))
@@ -97,7 +100,10 @@ class Display:
             f"{speed:.1f} epochs/s",
             f"{duration(left)} left",
         )
-        return Group(line, Text(self._latest()))
+        lines: list[Any] = [line, Text(self._latest())]
+        if self._layers:
+            lines.append(Text(thermometer(self._layers, console.err.width)))
+        return Group(*lines)
 
     def _latest(self) -> str:
         if not self._rows:
@@ -125,6 +131,9 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     console.show(console.grid(["", "epoch", *keys], table))
     seconds = sum(row["seconds"] for row in timings)
     console.say(f"{len(rows)} epochs in {duration(seconds)}, {len(timings) / seconds:.1f} epochs/s")
+    if "test_acc" in record.manifest:
+        loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
+        console.say(f"test set, looked at once: loss {loss:.4f}, accuracy {accuracy:.4f}")
     facts = record.manifest.get("data", {})
     chance = 1 / facts["classes"]
     # Four standard deviations of guessing: a network that has learned nothing stays below.
@@ -134,3 +143,12 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     else:
         text = f"does not beat chance: {top['val_acc']:.1%} against {chance:.1%}; the network has learned nothing"
         console.say(text, style="yellow")
+
+
+def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], spread: Mapping[str, Any]) -> None:
+    """The last epoch of every seed, their mean and their standard deviation."""
+    table = [(str(n), *(f"{value:.4f}" for value in o.values())) for n, o in zip(numbers, outcomes, strict=True)]
+    table.append(("mean", *(f"{value.mean:.4f}" for value in spread.values())))
+    table.append(("std", *(f"{value.std:.4f}" for value in spread.values())))
+    console.say()
+    console.show(console.grid(["seed", *spread], table))

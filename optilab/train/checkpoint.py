@@ -17,7 +17,7 @@ from torch import Tensor
 from optilab import runs
 from optilab.config import digest
 from optilab.errors import CheckpointError
-from optilab.train.engine import Training
+from optilab.train.engine import Row, Training
 
 FORMAT = 1
 
@@ -39,13 +39,16 @@ def save(training: Training) -> bytes:
 
 
 def restore(training: Training, data: bytes) -> None:
-    """Bring a freshly started training to the state in `data`, or raise CheckpointError and change nothing.
+    """Bring a freshly started training to the state in `data`, or raise CheckpointError; then try another.
 
     Resume only runs you trust: the digest detects accidents, not forgery.
     """
     state = _load(data)
+    rows = _rows(training, state)
+    if (stage := training.config.stage_at(len(rows))) != training.stage:
+        training.enter(stage)
     _check(training, state)
-    training.rows[:] = json.loads(state["rows"])
+    training.rows[:] = rows
     training.model.load_state_dict(state["model"])
     training.optimizer.load_state_dict(state["optimizer"])
     # Last, because building and loading may draw.
@@ -65,7 +68,7 @@ def _device_generator(device: torch.device) -> Tensor | None:
 
 
 def _canonical(tree: Any) -> Any:
-    """A copy in which equal texts are one object and no container is shared.
+    """A copy in which equal texts are one object and nothing else is shared, no tensor's memory either.
 
     Pickle writes an object that it meets again as a reference; without this, a state that was loaded and one that
     was computed would be equal and yet give different bytes.
@@ -75,7 +78,7 @@ def _canonical(tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return [_canonical(value) for value in tree]
     if isinstance(tree, Tensor):
-        return tree.detach().cpu()
+        return tree.detach().cpu().clone()
     return sys.intern(tree) if type(tree) is str else tree
 
 
@@ -95,20 +98,27 @@ def _load(data: bytes) -> dict[str, Any]:
     return state
 
 
-def _check(training: Training, state: dict[str, Any]) -> None:
+def _rows(training: Training, state: dict[str, Any]) -> list[Row]:
     if state.get("config") != digest(training.config):
         raise CheckpointError("the checkpoint belongs to a run with another config")
     try:
-        rows = json.loads(state["rows"])
+        rows: list[Row] = json.loads(state["rows"])
         epochs = [row["epoch"] for row in rows]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _foreign(error) from None
+    if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs:
+        raise CheckpointError("the checkpoint's history does not fit the run")
+    return rows
+
+
+def _check(training: Training, state: dict[str, Any]) -> None:
+    try:
         generators = [state["generator"], torch.get_rng_state()]
         groups = state["optimizer"]["param_groups"]
         slots = state["optimizer"]["state"].values()
         _check_tensors("model", state["model"], training.model.state_dict())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"the checkpoint's content is not what optilab writes ({error})") from None
-    if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs:
-        raise CheckpointError("the checkpoint's history does not fit the run")
+        raise _foreign(error) from None
     if any(not isinstance(g, Tensor) or g.dtype != torch.uint8 for g in generators) or (
         generators[0].shape != generators[1].shape
     ):
@@ -118,12 +128,21 @@ def _check(training: Training, state: dict[str, Any]) -> None:
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
     for slot in slots:
         for name, value in slot.items():
-            if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
-                raise CheckpointError(f"the checkpoint's optimizer state {name} is not finite")
-            if not isinstance(value, Tensor | int | float | None) or (
-                isinstance(value, float) and not math.isfinite(value)
-            ):
-                raise CheckpointError(f"the checkpoint's optimizer state {name} is not a number")
+            for part in value if isinstance(value, tuple | list) else (value,):
+                _check_number(f"optimizer state {name}", part)
+
+
+def _foreign(error: Exception) -> CheckpointError:
+    return CheckpointError(f"the checkpoint's content is not what optilab writes ({error})")
+
+
+def _check_number(where: str, value: Any) -> None:
+    if not isinstance(value, Tensor | int | float | None):
+        raise CheckpointError(f"the checkpoint's {where} is not a number")
+    if (isinstance(value, float) and not math.isfinite(value)) or (
+        isinstance(value, Tensor) and not bool(torch.isfinite(value).all())
+    ):
+        raise CheckpointError(f"the checkpoint's {where} is not finite")
 
 
 def _check_tensors(where: str, given: dict[str, Any], expected: dict[str, Tensor]) -> None:

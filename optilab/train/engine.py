@@ -7,7 +7,7 @@ gathered, then converted.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DivergedError, UsageError
-from optilab.schema import TrainConfig
-from optilab.train import optimizers
+from optilab.schema import EarlyStopping, TrainConfig
+from optilab.schema.model import BatchNorm, Standardize
+from optilab.train import diagnostics, meanfield, optimizers
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
 
@@ -41,6 +42,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, order: Tensor) -> "Images":
+        """The images that `order` (n,) int64 names, in that order."""
+        order = order.to(self.labels.device)
+        return Images(self.pixels.index_select(0, order), self.labels.index_select(0, order))
 
 
 def resolve_device(name: str) -> torch.device:
@@ -68,6 +74,18 @@ def configure(device: torch.device, threads: int) -> None:
         torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def before_training(training: "Training") -> diagnostics.Record:
+    """The record of epoch 0: what the labels' prior is worth, and what mean-field theory expects."""
+    images = training.train.pixels[: training.config.data.batch_size].float().div_(255)
+    prediction = meanfield.predict(training.model, training.config.model, images)
+    return {
+        "epoch": 0,
+        "prior_entropy": diagnostics.prior_entropy(training.train.labels),
+        "predicted_gains": prediction and prediction.gains,
+        "predicted_ratio": prediction and prediction.ratio,
+    }
+
+
 def _loader_seed() -> int:
     """The number that a DataLoader draws from the global generator each time it is iterated."""
     return int(torch.empty((), dtype=torch.int64).random_().item())
@@ -79,6 +97,41 @@ def _shuffled(n: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(_loader_seed()))
 
 
+def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
+    return optimizers.build(model.trained, config.optimizer, config.weight_decay)
+
+
+def _factor(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
+    """What the learning rate is multiplied by in a batch; epoch and batch count from 0."""
+    if config.schedule_by == "epoch":
+        return float(config.schedule.factor(epoch, config.epochs))
+    return float(config.schedule.factor(epoch * batches + batch, config.epochs * batches))
+
+
+def _stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
+    """The last `patience` epochs brought nothing better than what was there before them."""
+    if stopping is None or len(rows) <= stopping.patience:
+        return False
+    sign = -1 if stopping.monitor == "val_loss" else 1
+    best, since = -math.inf, 0
+    for row in rows:
+        value = sign * row[stopping.monitor]
+        best, since = (value, 0) if value > best + stopping.min_delta else (best, since + 1)
+    return since >= stopping.patience
+
+
+def _refuse_batch_of_one(config: TrainConfig, splits: Sequence[Images]) -> None:
+    """Statistics over a batch need two images; the last batch of an epoch may have one."""
+    norm, size = config.model.norm, config.data.batch_size
+    over_batch = isinstance(norm, BatchNorm) or (isinstance(norm, Standardize) and norm.over == "feature")
+    lonely = next((len(images) for images in splits if len(images) % size == 1 or size == 1), None)
+    if over_batch and config.model.hidden and lonely is not None:
+        raise UsageError(
+            f"data.batch_size: {size} leaves a batch of one of {lonely} images, and {norm.name} normalisation "
+            "needs two; choose another batch size"
+        )
+
+
 @dataclass
 class Training:
     """A network in training: everything that changes from epoch to epoch, and nothing else."""
@@ -87,20 +140,35 @@ class Training:
     device: torch.device
     train: Images
     validation: Images
+    test: Images | None  # what is kept for the end; None where the test set is the validation
     model: MLP
     optimizer: torch.optim.Optimizer
+    stage: int = 0
     rows: list[Row] = field(default_factory=list)
+    record: diagnostics.Record = field(default_factory=dict)  # of the last epoch
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
-        """Seed, then build; the order of the random draws is PyTorch's own."""
+        """Seed, split, then build; the order of the random draws is PyTorch's own.
+
+        Raises UsageError where the config does not fit the dataset.
+        """
         torch.manual_seed(config.seed)
         train = Images.of(dataset.train_images, dataset.train_labels, device)
-        validation = Images.of(dataset.test_images, dataset.test_labels, device)
-        model = MLP(config.model, train.pixels.shape[1], dataset.classes).to(device)
-        return cls(
-            config, device, train, validation, model, optimizers.build(config.optimizer, model.parameters())
-        )
+        validation, test = Images.of(dataset.test_images, dataset.test_labels, device), None
+        if config.data.validation == "holdout":
+            kept = len(train) - config.data.holdout
+            if kept < 1:
+                raise UsageError(f"data.holdout: {config.data.holdout} of {len(train)} images leave none to train")
+            order = torch.randperm(len(train))  # as torch.utils.data.random_split draws it
+            train, validation, test = train.take(order[:kept]), train.take(order[kept:]), validation
+        _refuse_batch_of_one(config, [train, validation] + ([test] if test else []))
+        depths = [stage.layers for stage in config.stages]
+        model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths)
+        if depths:
+            model.enter(depths[0], frozen=0)
+        model.to(device)
+        return cls(config, device, train, validation, test, model, _optimizer(config, model))
 
     @property
     def inputs(self) -> int:
@@ -112,14 +180,29 @@ class Training:
         """Epochs done."""
         return len(self.rows)
 
-    def run(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Iterator[tuple[Row, float]]:
-        """Train to the config's last epoch; yield each epoch's row and its seconds.
+    @property
+    def finished(self) -> bool:
+        """The last epoch is done, or early stopping has ended the run; the rows alone tell."""
+        return self.epoch >= self.config.epochs or _stalled(self.rows, self.config.early_stopping)
 
-        `on_batch(done, total)` hears of every training batch. Raises Stopped soon after `stop()` is true, and
+    def enter(self, stage: int) -> None:
+        """Go on with the layers of that stage: a new output layer, a new optimizer."""
+        now = self.config.stages[stage]
+        frozen = self.config.stages[stage - 1].layers if stage and now.train == "new" else 0
+        self.model.enter(now.layers, frozen)
+        self.model.to(self.device)
+        self.optimizer, self.stage = _optimizer(self.config, self.model), stage
+
+    def run(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Iterator[tuple[Row, float]]:
+        """Train to the last epoch; after each one, yield its row and its duration in seconds.
+
+        `on_batch(done, total)` follows each batch. Raises Stopped soon after `stop()` is true, and
         DivergedError, which names the epoch and batch, in place of a row that would not be finite.
         """
-        while self.epoch < self.config.epochs:
+        while not self.finished:
             started = time.perf_counter()
+            if (stage := self.config.stage_at(self.epoch + 1)) != self.stage:
+                self.enter(stage)
             row = {
                 "epoch": self.epoch + 1,
                 **self._measured("train", self._train_epoch(on_batch, stop), self.train),
@@ -130,54 +213,82 @@ class Training:
             self.rows.append(row)
             yield row, time.perf_counter() - started
 
+    def tested(self) -> Row:
+        """Loss and accuracy on the test set that was kept for the end; empty where the validation has it."""
+        return self._measured("test", self._evaluated(self.test), self.test) if self.test else {}
+
     def _train_epoch(
         self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]
-    ) -> tuple[list[Tensor], int]:
+    ) -> tuple[list[float], int]:
         """One pass over the training data: the loss of every batch, and how many images were classified right."""
-        size, count = self.config.data.batch_size, len(self.train)
+        config, size, count = self.config, self.config.data.batch_size, len(self.train)
         batches = math.ceil(count / size)
         order = _shuffled(count).to(self.device)
         labels = self.train.labels.index_select(0, order)
         answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
-        losses = []
+        parameters = self.model.trained
+        losses: list[float] = []
+        probed = diagnostics.probed(batches, config.probes)
+        evidence = diagnostics.Evidence()
         self.model.train()
         for batch in range(batches):
             here = slice(batch * size, min((batch + 1) * size, count))
             # Gathered as bytes, converted after: a tenth of the memory traffic.
             images = self.train.pixels.index_select(0, order[here]).float().div_(255)
+            probe = diagnostics.Probe(self.model, config.model.activation) if batch in probed else None
             logits = self.model(images)
             loss = loss_of(logits, labels[here])
+            if not math.isfinite(value := loss.item()):
+                origin = diagnostics.origin_of_overflow(self.model, images)
+                where = f"epoch {self.epoch + 1}, batch {batch + 1}"
+                raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
             self.optimizer.zero_grad()
             loss.backward()
+            if probe:
+                probe.after_backward()
+            if config.clip_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+            if config.clip_value is not None:
+                nn.utils.clip_grad_value_(parameters, config.clip_value)
+            self._set_rate(_factor(config, self.epoch, batch, batches))
             self.optimizer.step()
-            losses.append(loss.detach())
+            if probe:
+                evidence.add(probe)
+            losses.append(value)
             torch.argmax(logits.detach(), dim=1, out=answers[here])
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
+        # Between epochs the rate is the config's: the schedule is no state to be saved.
+        self._set_rate(1.0)
+        self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
         return losses, int((answers == labels).sum())
 
-    @torch.inference_mode()
-    def _validate(self) -> tuple[list[Tensor], int]:
-        """The validation images in their own order, in batches of the training's size."""
-        size = self.config.data.batch_size
+    def _set_rate(self, factor: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.optimizer.defaults["lr"] * factor
+
+    def _validate(self) -> tuple[list[float], int]:
         _loader_seed()  # a DataLoader that does not shuffle draws its base seed too
+        return self._evaluated(self.validation)
+
+    @torch.inference_mode()
+    def _evaluated(self, data: Images) -> tuple[list[float], int]:
+        """The images in their own order, in batches of the training's size."""
+        size = self.config.data.batch_size
         loss_of = nn.CrossEntropyLoss()
         losses, correct = [], []
         self.model.eval()
-        for pixels, labels in zip(
-            torch.split(self.validation.pixels, size), torch.split(self.validation.labels, size), strict=True
-        ):
+        for pixels, labels in zip(torch.split(data.pixels, size), torch.split(data.labels, size), strict=True):
             logits = self.model(pixels.float().div_(255))
             losses.append(loss_of(logits, labels))
             correct.append((logits.argmax(dim=1) == labels).sum())
-        return losses, int(torch.stack(correct).sum())
+        return torch.stack(losses).tolist(), int(torch.stack(correct).sum())
 
-    def _measured(self, split: str, measured: tuple[list[Tensor], int], images: Images) -> Row:
+    def _measured(self, split: str, measured: tuple[list[float], int], images: Images) -> Row:
         """Loss: the mean of the batches, each with the same weight. Accuracy: right answers per image."""
-        losses, correct = measured
-        values = torch.stack(losses).tolist()
+        values, correct = measured
         if (bad := next((n for n, value in enumerate(values) if not math.isfinite(value)), None)) is not None:
             raise DivergedError(
                 f"diverged at epoch {self.epoch + 1}, {split} batch {bad + 1}: loss is {values[bad]}"

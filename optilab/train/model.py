@@ -1,54 +1,254 @@
 """The multilayer perceptron that a `ModelConfig` describes."""
 
-from collections.abc import Callable
-from itertools import pairwise
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from optilab.schema import DefaultInit, ModelConfig, NormalInit
+from optilab.schema import ModelConfig
+from optilab.schema.model import (
+    BatchNorm,
+    ConstantInit,
+    DefaultInit,
+    KaimingInit,
+    LayerNorm,
+    LecunInit,
+    NoNorm,
+    NormalInit,
+    OrthogonalInit,
+    Standardize,
+    TruncatedNormalInit,
+    UniformInit,
+    UnitGainInit,
+    XavierInit,
+)
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "sigmoid": nn.Sigmoid,
+    "hard-sigmoid": nn.Hardsigmoid,
     "tanh": nn.Tanh,
+    "softsign": nn.Softsign,
     "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "prelu": nn.PReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "softplus": nn.Softplus,
 }
 
 
-class MLP(nn.Sequential):
-    """Linear layers, an activation after each but the last: images (n, inputs) float -> logits (n, classes)."""
+class MLP(nn.Module):
+    """Hidden layers and an output layer: images (n, inputs) float -> logits (n, classes).
 
-    def __init__(self, config: ModelConfig, inputs: int, classes: int) -> None:
-        widths = (inputs, *config.hidden, classes)
-        layers: list[nn.Module] = []
+    `stages`: the number of hidden layers in each stage of a training that grows the network. All hidden layers are
+    there from the start, each stage's built and then initialised before the next; `enter` a stage to use them.
+    """
+
+    def __init__(self, config: ModelConfig, inputs: int, classes: int, stages: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes
+        self.widths = (inputs, *config.hidden)
+        self.sources = {end: [a for a, b in config.skip if b == end] for _, end in config.skip}
+        self.hidden = nn.ModuleList()
         # The order of construction is the order of random draws, and so part of the results.
-        for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[config.activation]()]
-        super().__init__(*layers[:-1])
-        INITIALISERS[type(config.init)](config.init, [layer for layer in self if isinstance(layer, nn.Linear)])
+        if not stages:
+            self._use(len(config.hidden))
+            self._initialise(self.linears)
+        for depth in stages:
+            self._initialise(self._built(depth))
+        for number in config.freeze:
+            [*self.active, self.output][number - 1].requires_grad_(False)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        logits: Tensor = super().__call__(images)
+    def enter(self, depth: int, frozen: int) -> None:
+        """Use the first `depth` hidden layers under a new output layer; the first `frozen` keep their weights.
+
+        The output layer is drawn on the CPU, as the others were.
+        """
+        self._use(depth)
+        self._initialise([self.output])
+        for number, layer in enumerate(self.active):
+            layer.requires_grad_(number >= frozen)
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs = [images]
+        for number, layer in enumerate(self.active, 1):
+            output = layer(outputs[-1])
+            for source in self.sources.get(number, ()):
+                output = output + outputs[source]
+            outputs.append(output)
+        logits: Tensor = self.output(outputs[-1])
         return logits
 
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """The linear layers in use, the output layer last."""
+        return [*_linears(self.active), self.output]
 
-def _normal(init: NormalInit, layers: list[nn.Linear]) -> None:
-    for layer in layers:
-        nn.init.normal_(layer.weight, 0.0, init.std)
-        nn.init.zeros_(layer.bias)
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that are in use and not frozen."""
+        parameters = [p for layer in (*self.active, self.output) for p in layer.parameters()]
+        return [parameter for parameter in parameters if parameter.requires_grad]
+
+    def _use(self, depth: int) -> None:
+        self._built(depth)
+        # A plain list: slicing a ModuleList at every batch would cost more than a layer.
+        self.active = [*self.hidden][:depth]
+        self.output = nn.Linear(self.widths[depth], self.classes)
+
+    def _built(self, depth: int) -> list[nn.Linear]:
+        new = range(len(self.hidden) + 1, depth + 1)
+        self.hidden.extend(_hidden_layer(self.config, n, *self.widths[n - 1 : n + 1]) for n in new)
+        return _linears([*self.hidden][new.start - 1 :])
+
+    @torch.no_grad()
+    def _initialise(self, layers: Iterable[nn.Linear]) -> None:
+        config = self.config
+        for layer in layers:
+            output = layer is getattr(self, "output", None)
+            init = (output and config.output_init) or config.init
+            bias = DefaultInit() if isinstance(init, DefaultInit) else ConstantInit(0.0)
+            INITIALISERS[type(init)](init, layer.weight, config.activation)
+            INITIALISERS[type(config.bias_init or bias)](config.bias_init or bias, layer.bias, config.activation)
 
 
-INITIALISERS: dict[type[Any], Callable[[Any, list[nn.Linear]], None]] = {
-    DefaultInit: lambda init, layers: None,  # nn.Linear has drawn already
-    NormalInit: _normal,
+def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:
+    return [linear for layer in layers if isinstance(linear := layer.linear, nn.Linear)]
+
+
+def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> nn.Sequential:
+    parts: OrderedDict[str, nn.Module] = OrderedDict(linear=nn.Linear(fan_in, fan_out))
+    norm = NORMALISATIONS[type(config.norm)](config.norm, fan_out)
+    activation = ACTIVATIONS[config.activation]()
+    if norm is not None and config.norm.position == "before":
+        parts["norm"] = norm
+    if number in config.gradient_norm and config.gradient_norm_at == "preactivation":
+        parts["gradient_norm"] = GradientNorm()
+    parts["activation"] = activation
+    if norm is not None and config.norm.position == "after":
+        parts["norm"] = norm
+    if config.dropout:
+        parts["dropout"] = nn.Dropout(config.dropout)
+    if number in config.gradient_norm and config.gradient_norm_at == "output":
+        parts["gradient_norm"] = GradientNorm()
+    return nn.Sequential(parts)
+
+
+class Standardized(nn.Module):
+    """(x - mean)/(std + eps), x (n, width), over the whole tensor or per feature; gradients flow through both."""
+
+    def __init__(self, norm: Standardize) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        dim = None if self.norm.over == "tensor" else 0
+        std, mean = torch.std_mean(x, dim=dim, correction=self.norm.correction)
+        return (x - mean) / (std + self.norm.eps)
+
+
+class _NormalizedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        std, mean = torch.std_mean(grads[0])
+        return (grads[0] - mean) / (std + 1e-6)
+
+
+class GradientNorm(nn.Module):
+    """The identity; backward g becomes (g - mean)/(std + 1e-6) over the whole tensor, std with n - 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        normalized: Tensor = _NormalizedGradient.apply(x)  # type: ignore[no-untyped-call]
+        return normalized
+
+
+def _batch_norm(norm: BatchNorm, width: int) -> nn.Module:
+    running = norm.statistics == "running"
+    return nn.BatchNorm1d(width, norm.eps, norm.momentum, norm.affine, track_running_stats=running)
+
+
+NORMALISATIONS: dict[type[Any], Callable[[Any, int], nn.Module | None]] = {
+    NoNorm: lambda norm, width: None,
+    BatchNorm: _batch_norm,
+    LayerNorm: lambda norm, width: nn.LayerNorm(width, norm.eps, elementwise_affine=norm.affine),
+    Standardize: lambda norm, width: Standardized(norm),
 }
 
 
-def parameter_count(model: nn.Module) -> int:
+def unit_gain(activation: str) -> float:
+    """1/sqrt(E[phi'(z)^2]), z ~ N(0, 1): a gradient that passes phi and a weight matrix of n outputs, whose
+    entries have the standard deviation unit_gain/sqrt(n), has the variance that it had before.
+
+    The expectation is a sum over a fine grid. Gauss-Hermite quadrature would need fewer points, but most of these
+    activations have a kink; here each kink lies between two points, and relu gives sqrt(2) to 12 digits.
+    """
+    z = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 10_000 - 10).requires_grad_()
+    with torch.enable_grad():
+        phi = ACTIVATIONS[activation]().double()(z)
+        (slope,) = torch.autograd.grad(phi.sum(), z)
+    density = torch.exp(-(z.detach() ** 2) / 2) / (math.sqrt(2 * math.pi) * 10_000)
+    return float(1 / torch.sqrt((slope**2 * density).sum()))
+
+
+def _scaled(tensor: Tensor, std: float, distribution: str) -> None:
+    if distribution == "normal":
+        tensor.normal_(0.0, std)
+    else:
+        bound = math.sqrt(3.0) * std
+        tensor.uniform_(-bound, bound)
+
+
+def _xavier(init: XavierInit, weight: Tensor, activation: str) -> None:
+    _scaled(weight, init.gain * math.sqrt(2.0 / sum(weight.shape)), init.distribution)
+
+
+def _kaiming(init: KaimingInit, weight: Tensor, activation: str) -> None:
+    fan_out, fan_in = weight.shape
+    _scaled(weight, init.gain / math.sqrt(fan_in if init.fan == "in" else fan_out), init.distribution)
+
+
+def _lecun(init: LecunInit, weight: Tensor, activation: str) -> None:
+    _scaled(weight, 1 / math.sqrt(weight.shape[1]), init.distribution)
+
+
+def _truncated_normal(init: TruncatedNormalInit, weight: Tensor, activation: str) -> None:
+    cut = init.cut * init.std
+    nn.init.trunc_normal_(weight, 0.0, init.std, -cut, cut)
+
+
+def _unit_gain(init: UnitGainInit, weight: Tensor, activation: str) -> None:
+    _scaled(weight, unit_gain(activation) / math.sqrt(weight.shape[0]), "normal")
+
+
+INITIALISERS: dict[type[Any], Callable[[Any, Tensor, str], object]] = {
+    DefaultInit: lambda init, tensor, activation: None,  # nn.Linear has drawn already
+    NormalInit: lambda init, tensor, activation: tensor.normal_(init.mean, init.std),
+    UniformInit: lambda init, tensor, activation: tensor.uniform_(init.low, init.high),
+    ConstantInit: lambda init, tensor, activation: tensor.fill_(init.value),
+    TruncatedNormalInit: _truncated_normal,
+    XavierInit: _xavier,
+    KaimingInit: _kaiming,
+    LecunInit: _lecun,
+    OrthogonalInit: lambda init, tensor, activation: nn.init.orthogonal_(tensor, init.gain),
+    UnitGainInit: _unit_gain,
+}
+"""How each initialisation fills a weight (fan_out, fan_in) or a bias (fan_out,)."""
+
+
+def parameter_count(model: MLP) -> int:
     """Number of trained numbers."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return sum(parameter.numel() for parameter in model.trained)
 
 
 def all_finite(model: nn.Module) -> bool:

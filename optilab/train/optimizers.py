@@ -5,73 +5,155 @@ NumPy lines on tensors, through `RuleOptimizer`.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from optilab.optimize import ALGORITHMS, Algorithm
-from optilab.optimize.algorithms import SGD, Adam, Momentum, RMSProp
+from optilab.optimize.algorithms.adam import Adam, AdamW, NAdam, RAdam
+from optilab.optimize.algorithms.adaptive import Adadelta, Adagrad, RMSProp
+from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov
+from optilab.optimize.algorithms.second_moment import Adamax, AMSGrad
 
 Parameters = Iterable[torch.nn.Parameter]
 
 
 class RuleOptimizer(torch.optim.Optimizer):
-    """Runs an update rule of `optilab.optimize` on the parameters of a network.
+    """Runs an update rule of `optilab.optimize` on the parameters of a network, all of them as one vector.
 
-    The state is kept as a plain dict per parameter, so that a checkpoint holds nothing but tensors and numbers.
+    So a rule that looks at all coordinates at once sees them all, and any other is a few operations instead of a
+    few per parameter. The state is a plain dict under the first parameter: a checkpoint holds tensors and numbers.
     """
 
-    def __init__(self, parameters: Parameters, rule: Algorithm) -> None:
-        super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0)})
-        self.rule = rule
+    def __init__(self, parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
+        self.rule: Any = rule
+        self._state_of = type(rule.init(torch.zeros(1)))
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.rule.init(parameter.detach())
-                if self.state[parameter]:
-                    state = type(state)(**self.state[parameter])
-                step, state = self.rule.update(parameter.grad, state)
-                parameter.add_(step)
-                self.state[parameter].update(state._asdict())
+        (group,) = self.param_groups
+        parameters = group["params"]
+        gradient = torch.cat([parameter.grad.flatten() for parameter in parameters])
+        if group["weight_decay"]:
+            gradient += group["weight_decay"] * self._point(parameters)
+        scheduled = group["lr"] != self.defaults["lr"]
+        rule = replace(self.rule, lr=group["lr"]) if scheduled else self.rule
+        kept = self.state[parameters[0]]
+        state = self._state_of(**kept) if kept else rule.init(self._point(parameters))
+        step, state = rule.update(gradient, state)
+        kept.update(state._asdict())
+        parts = step.split([parameter.numel() for parameter in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.add_(part.view_as(parameter))
+
+    def _point(self, parameters: list[torch.nn.Parameter]) -> torch.Tensor:
+        return torch.cat([parameter.flatten() for parameter in parameters])
 
 
-def _sgd(rule: SGD, parameters: Parameters) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=rule.lr, fused=True)
+def _sgd(rule: SGD, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(lr=rule.lr, fused=True, **options)
 
 
-def _momentum(rule: Momentum, parameters: Parameters) -> torch.optim.Optimizer | None:
+def _momentum(rule: Momentum, **options: Any) -> torch.optim.Optimizer | None:
     if rule.form != "classic":
         return None
-    return torch.optim.SGD(parameters, lr=rule.lr, momentum=rule.beta, fused=True)
+    return torch.optim.SGD(lr=rule.lr, momentum=rule.beta, fused=True, **options)
 
 
-def _rmsprop(rule: RMSProp, parameters: Parameters) -> torch.optim.Optimizer | None:
+def _nesterov(rule: Nesterov, **options: Any) -> torch.optim.Optimizer | None:
+    if rule.form != "classic":
+        return None
+    return torch.optim.SGD(lr=rule.lr, momentum=rule.beta, nesterov=True, fused=True, **options)
+
+
+def _rmsprop(rule: RMSProp, **options: Any) -> torch.optim.Optimizer | None:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.RMSprop(parameters, lr=rule.lr, alpha=rule.decay, eps=rule.eps)
+    return torch.optim.RMSprop(
+        lr=rule.lr,
+        alpha=rule.decay,
+        eps=rule.eps,
+        centered=rule.centered,
+        momentum=rule.momentum,
+        **options,
+    )
 
 
-def _adam(rule: Adam, parameters: Parameters) -> torch.optim.Optimizer | None:
+def _adagrad(rule: Adagrad, **options: Any) -> torch.optim.Optimizer | None:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.Adam(parameters, lr=rule.lr, betas=(rule.beta1, rule.beta2), eps=rule.eps, fused=True)
+    start = rule.initial_accumulator
+    return torch.optim.Adagrad(lr=rule.lr, initial_accumulator_value=start, eps=rule.eps, **options)
 
 
-_NATIVE: dict[type[Any], Callable[[Any, Parameters], torch.optim.Optimizer | None]] = {
+def _adadelta(rule: Adadelta, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adadelta(lr=rule.lr, rho=rule.rho, eps=rule.eps, **options)
+
+
+def _adam(rule: Adam, **options: Any) -> torch.optim.Optimizer | None:
+    if rule.eps_placement != "outside":
+        return None
+    return torch.optim.Adam(**_adams(rule), fused=True, **options)
+
+
+def _amsgrad(rule: AMSGrad, **options: Any) -> torch.optim.Optimizer | None:
+    if rule.largest != "raw":
+        return None
+    return torch.optim.Adam(**_adams(rule), amsgrad=True, fused=True, **options)
+
+
+def _adamw(rule: AdamW, params: Parameters, weight_decay: float) -> torch.optim.Optimizer | None:
+    # torch's has one decay, the rule's own; the other one goes through the gradient.
+    if rule.eps_placement != "outside" or weight_decay:
+        return None
+    return torch.optim.AdamW(params, **_adams(rule), weight_decay=rule.weight_decay, fused=True)
+
+
+def _adamax(rule: Adamax, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adamax(**_adams(rule), **options)
+
+
+def _nadam(rule: NAdam, **options: Any) -> torch.optim.Optimizer | None:
+    if rule.form != "schedule":
+        return None
+    return torch.optim.NAdam(**_adams(rule), momentum_decay=rule.momentum_decay, **options)
+
+
+def _radam(rule: RAdam, **options: Any) -> torch.optim.Optimizer | None:
+    if rule.eps_placement != "uncorrected":
+        return None
+    return torch.optim.RAdam(**_adams(rule), **options)
+
+
+def _adams(rule: Adam | AMSGrad | Adamax | NAdam | RAdam) -> dict[str, Any]:
+    return {"lr": rule.lr, "betas": (rule.beta1, rule.beta2), "eps": rule.eps}
+
+
+_NATIVE: dict[type[Any], Callable[..., torch.optim.Optimizer | None]] = {
     SGD: _sgd,
     Momentum: _momentum,
+    Nesterov: _nesterov,
     RMSProp: _rmsprop,
+    Adagrad: _adagrad,
+    Adadelta: _adadelta,
     Adam: _adam,
+    AdamW: _adamw,
+    AMSGrad: _amsgrad,
+    Adamax: _adamax,
+    NAdam: _nadam,
+    RAdam: _radam,
 }
 
 
-def build(rule: Algorithm, parameters: Parameters) -> torch.optim.Optimizer:
-    """The torch optimizer that follows `rule`: torch's own where it has this form, else the rule itself."""
+def build(parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """The torch optimizer that follows `rule`: torch's own where it has this form, else the rule itself.
+
+    `weight_decay` times the weights is added to their gradient, whatever the rule then makes of it.
+    """
     assert rule.name in ALGORITHMS
     parameters = list(parameters)
     native = _NATIVE.get(type(rule))
-    return (native and native(rule, parameters)) or RuleOptimizer(parameters, rule)
+    torchs = native and native(rule, params=parameters, weight_decay=weight_decay)
+    return torchs or RuleOptimizer(parameters, rule, weight_decay)

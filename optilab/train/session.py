@@ -25,8 +25,8 @@ class Listener(Protocol):
     def batch(self, done: int, total: int) -> None:
         """A training batch is done; called in the inner loop, so it must cost nothing."""
 
-    def epoch(self, row: engine.Row, seconds: float) -> None:
-        """An epoch is committed: it is on the disk."""
+    def epoch(self, row: engine.Row, seconds: float, record: engine.Row) -> None:
+        """An epoch is committed: it is on the disk. `record` is what diagnostics saw, empty where they are off."""
 
 
 def start(
@@ -49,7 +49,10 @@ def start(
             "sha256": dataset.digests,
         },
     }
-    return training, runs.claim(folder, name, {"config.yaml": to_yaml(config)}, manifest)
+    run = runs.claim(folder, name, {"config.yaml": to_yaml(config)}, manifest)
+    if config.probes:
+        run.observe(engine.before_training(training))
+    return training, run
 
 
 def resume(
@@ -80,13 +83,14 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
 
     Raises DivergedError, or what else went wrong, after the run's directory says so too.
     """
-    config, status, reason = training.config, "failed", ""
+    config, status, reason, tested = training.config, "failed", "", {}
     try:
         for row, seconds in training.run(listener.batch, stop):
-            due = row["epoch"] % config.checkpoint_every == 0 or row["epoch"] == config.epochs
-            run.commit(row, seconds, checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"])
-            listener.epoch(row, seconds)
-        status = "done"
+            due = row["epoch"] % config.checkpoint_every == 0 or training.finished
+            state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
+            run.commit(row, seconds, state, best, training.record)
+            listener.epoch(row, seconds, training.record)
+        status, tested = "done", training.tested()
     except Stopped:
         status = "interrupted"
     except DivergedError as error:
@@ -105,13 +109,27 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
         raise
     finally:
         try:
-            run.finish(status, epoch=training.epoch, **({"reason": reason} if reason else {}))
+            run.finish(status, epoch=training.epoch, **tested, **({"reason": reason} if reason else {}))
         except OptilabError:
             run.release()
             if status == "done":
                 raise
             # The disk that failed the run fails this too; the free lock still tells.
     return status
+
+
+def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> list[engine.Row]:
+    """The records of a short trial: before training, and of an epoch of so many batches. Writes nothing.
+
+    Raises what building the network raises, and DivergedError.
+    """
+    trial = config.model_copy(update={"probes": max(config.probes, 10), "epochs": max(2, config.epochs)})
+    training = _build(trial, dataset)
+    before = engine.before_training(training)
+    some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
+    training.train = training.train.take(some)
+    next(training.run(lambda done, total: None, lambda: False))
+    return [before, training.record]
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> Training:

@@ -17,7 +17,7 @@ import pytest
 from optilab.config import load
 from optilab.errors import ConfigError, UsageError
 from optilab.presets import presets
-from optilab.schema import SCHEMAS
+from optilab.schema import schema_for
 from tests.faults.conftest import Figure
 from tests.faults.harness import Warm, environment, in_parallel, run
 
@@ -108,7 +108,7 @@ def test_mutated_configs(tmp_path: Path, figure: Figure, count: int) -> None:
         file.write_bytes(text)
         started = time.perf_counter()
         try:
-            load(SCHEMAS[preset.kind], str(file))
+            load(schema_for(preset.kind), str(file))
             kinds["accepted"] += 1
         except (ConfigError, UsageError) as error:  # anything else is a bug
             kinds["refused"] += 1

@@ -1,0 +1,21 @@
+"""The update rules, by name: one small frozen class each, its fields are the hyper-parameters.
+
+Where the literature has several forms of a rule, the form is a field. Defaults are the literature's.
+"""
+
+from optilab.optimize.algorithms.rule import Algorithm
+from optilab.optimize.registry import Registry
+
+__all__ = ["ALGORITHMS", "Algorithm"]
+
+ALGORITHMS = Registry(
+    "optilab.optimize.algorithms",
+    "momentum",
+    "adaptive",
+    "adam",
+    "second_moment",
+    "sign",
+    "averaging",
+    "step_size",
+    "second_order",
+)

@@ -1,0 +1,146 @@
+"""A learning rate per coordinate from the size of its past gradients: Adagrad, RMSProp, Adadelta."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from annotated_doc import Doc
+from annotated_types import Ge
+
+from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, xp_of
+
+EpsPlacement = Annotated[Literal["inside", "outside"], Doc("eps inside or outside the root")]
+_ROOT = {"inside": "sqrt({} + eps)", "outside": "(sqrt({}) + eps)"}
+
+
+class AdagradState(NamedTuple):
+    sum_of_squares: Array  # (..., d)
+
+
+@dataclass(frozen=True)
+class Adagrad(Algorithm):
+    """Adagrad (Duchi, Hazan & Singer 2011): the gradient divided by the root of its summed squares.
+
+    S <- S + g^2, from S = initial_accumulator
+    outside: w <- w - lr*g/(sqrt(S) + eps)  (torch.optim.Adagrad)
+    inside:  w <- w - lr*g/sqrt(S + eps)    (optax.adagrad, with initial_accumulator 0.1 and eps 1e-7)
+    """
+
+    name: ClassVar[str] = "adagrad"
+    lr: LearningRate = 0.01
+    eps: Eps = 1e-10
+    initial_accumulator: Annotated[float, Ge(0), Doc("where the sum of squares starts")] = 0.0
+    eps_placement: EpsPlacement = "outside"
+
+    @property
+    def formula(self) -> str:
+        return f"S0 = initial_accumulator;  S <- S + g^2;  w <- w - lr*g/{_ROOT[self.eps_placement].format('S')}"
+
+    def init(self, x: Array) -> AdagradState:
+        return AdagradState(xp_of(x).zeros_like(x) + self.initial_accumulator)
+
+    def update(self, grad: Array, state: AdagradState) -> tuple[Array, AdagradState]:
+        total = state.sum_of_squares + grad**2
+        return -(self.lr * grad / _root(total, self.eps, self.eps_placement)), AdagradState(total)
+
+
+class RMSPropState(NamedTuple):
+    mean_square: Array  # (..., d): S
+    mean: Array  # (..., d): M, stays zero unless centered
+    velocity: Array  # (..., d): V, of the scaled gradients
+
+
+@dataclass(frozen=True)
+class RMSProp(Algorithm):
+    """RMSProp (Tieleman & Hinton 2012, lecture 6e): the gradient divided by its recent root mean square.
+
+    S <- decay*S + (1 - decay)*g^2
+    inside:  w <- w - lr*g/sqrt(S + eps)    (Keras, optax)
+    outside: w <- w - lr*g/(sqrt(S) + eps)  (torch.optim.RMSprop)
+    centered: the variance S - M^2 instead of S, with M <- decay*M + (1 - decay)*g  (Graves 2013)
+    momentum: V <- momentum*V + g/root;  w <- w - lr*V
+
+    The lecture has no eps; its place is a choice of later code.
+    """
+
+    name: ClassVar[str] = "rmsprop"
+    lr: LearningRate = 0.001
+    decay: Decay = 0.9
+    eps: Eps = 1e-8
+    eps_placement: EpsPlacement = "inside"
+    centered: Annotated[bool, Doc("divide by the standard deviation instead of the root mean square")] = False
+    momentum: Annotated[Decay, Doc("share of the velocity that is kept at each step; 0 is none")] = 0.0
+
+    @property
+    def formula(self) -> str:
+        square = "(S - M^2)" if self.centered else "S"
+        mean = "M <- decay*M + (1-decay)*g;  " if self.centered else ""
+        root = _ROOT[self.eps_placement].format(square)
+        end = f"V <- momentum*V + g/{root};  w <- w - lr*V" if self._moves else f"w <- w - lr*g/{root}"
+        return f"S <- decay*S + (1-decay)*g^2;  {mean}{end}"
+
+    @property
+    def _moves(self) -> bool:
+        return not (isinstance(self.momentum, float | int) and self.momentum == 0)
+
+    def init(self, x: Array) -> RMSPropState:
+        zeros = xp_of(x).zeros_like(x)
+        return RMSPropState(zeros, zeros, zeros)
+
+    def update(self, grad: Array, state: RMSPropState) -> tuple[Array, RMSPropState]:
+        square = mean_square = self.decay * state.mean_square + (1 - self.decay) * grad**2
+        mean, velocity = state.mean, state.velocity
+        if self.centered:
+            mean = self.decay * state.mean + (1 - self.decay) * grad
+            square = mean_square - mean**2
+        root = _root(square, self.eps, self.eps_placement)
+        if self._moves:
+            velocity = self.momentum * velocity + grad / root
+            return -(self.lr * velocity), RMSPropState(mean_square, mean, velocity)
+        return -(self.lr * grad / root), RMSPropState(mean_square, mean, velocity)
+
+
+class AdadeltaState(NamedTuple):
+    mean_square: Array  # (..., d): S, of the gradients
+    mean_square_step: Array  # (..., d): D, of the steps before lr
+
+
+@dataclass(frozen=True)
+class Adadelta(Algorithm):
+    """Adadelta (Zeiler 2012): RMSProp whose numerator gives the step the units of w.
+
+    S <- rho*S + (1 - rho)*g^2;  d = sqrt(D + eps)/sqrt(S + eps)*g
+    D <- rho*D + (1 - rho)*d^2;  w <- w - lr*d
+
+    The paper has no lr: it is 1. torch.optim.Adadelta and optax.adadelta are this form.
+    """
+
+    name: ClassVar[str] = "adadelta"
+    lr: LearningRate = 1.0
+    rho: Decay = 0.9
+    eps: Eps = 1e-6
+
+    @property
+    def formula(self) -> str:
+        return (
+            "S <- rho*S + (1-rho)*g^2;  d = sqrt(D + eps)/sqrt(S + eps)*g;  "
+            "D <- rho*D + (1-rho)*d^2;  w <- w - lr*d"
+        )
+
+    def init(self, x: Array) -> AdadeltaState:
+        zeros = xp_of(x).zeros_like(x)
+        return AdadeltaState(zeros, zeros)
+
+    def update(self, grad: Array, state: AdadeltaState) -> tuple[Array, AdadeltaState]:
+        sqrt = xp_of(grad).sqrt
+        mean_square = self.rho * state.mean_square + (1 - self.rho) * grad**2
+        delta = sqrt(state.mean_square_step + self.eps) / sqrt(mean_square + self.eps) * grad
+        mean_square_step = self.rho * state.mean_square_step + (1 - self.rho) * delta**2
+        return -(self.lr * delta), AdadeltaState(mean_square, mean_square_step)
+
+
+def _root(square: Array, eps: float, placement: str) -> Array:
+    sqrt = xp_of(square).sqrt
+    return sqrt(square + eps) if placement == "inside" else sqrt(square) + eps
+
+
+ENTRIES = (Adagrad, RMSProp, Adadelta)

@@ -1,0 +1,67 @@
+"""What an update rule is; every rule of this package has this form and no other.
+
+    rule = ALGORITHMS["adam"](lr=0.1)
+    state = rule.init(x)
+    step, state = rule.update(gradient, state)
+    x = x + step
+
+Rules are pure. Arrays have shape (..., d); a hyper-parameter may be an array of shape (..., 1), so a map over a
+million settings is one call. The same lines run on torch tensors, which is how a rule that torch.optim lacks
+trains a network: a rule uses the functions that numpy and torch share by name.
+
+A rule that depends on where it is (weight decay, averages of points) keeps x in its state: it was given the start
+by `init`, and whoever calls it adds exactly the step that was returned.
+"""
+
+import sys
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
+
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Lt
+
+Array = Any  # numpy.ndarray or torch.Tensor of shape (..., d)
+
+LearningRate = Annotated[float, Gt(0), Doc("learning rate: the factor of every step")]
+Decay = Annotated[float, Ge(0), Lt(1), Doc("share of a moving average that is kept at each step")]
+Eps = Annotated[float, Ge(0), Doc("small number that keeps a division finite")]
+WeightDecay = Annotated[float, Ge(0), Doc("share of the weights, times lr, that each step takes away")]
+
+
+class Algorithm(Protocol):
+    """An update rule: a frozen dataclass whose fields are hyper-parameters; its state is a NamedTuple.
+
+    A rule that needs more of the function than its gradient says so in `needs`, and gets it by that name:
+    `value` (...,) and `hessian` (..., d, d) at x, or the `function` itself:
+
+        step, state = rule.update(gradient, state, hessian=function.hessian(x))
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def formula(self) -> str:
+        """The rule in the form that runs, as a text that `optilab.optimize.formula` can execute.
+
+        Statements are separated by `;`. `w` is the point, `g` the gradient there, `t` counts steps from 1; `<-`
+        renews what is remembered between steps, `=` names an intermediate result, `S0 = ...` is a start that is
+        not zero. All products are element by element; `sum` and `norm` run over the coordinates.
+        """
+        raise NotImplementedError
+
+    def init(self, x: Array) -> Any:
+        """The state before the first step from x."""
+        raise NotImplementedError
+
+    def update(self, grad: Array, state: Any) -> tuple[Array, Any]:
+        """The step to add to x, given the gradient at x, and the next state."""
+        raise NotImplementedError
+
+
+class NoState(NamedTuple):
+    """Nothing is remembered between steps."""
+
+
+def xp_of(array: Array) -> Any:
+    """The module whose functions fit the array: numpy, or torch (which is then loaded already)."""
+    return sys.modules[type(array).__module__.partition(".")[0]]

@@ -1,0 +1,250 @@
+"""Relatives of Adam that measure the size of the gradient differently, or divide by it at another moment."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from annotated_doc import Doc
+from annotated_types import Ge
+
+from optilab.optimize.algorithms.adam import AdamState
+from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, xp_of
+
+
+class AMSGradState(NamedTuple):
+    steps: int  # done so far
+    mean: Array  # (..., d): V
+    mean_square: Array  # (..., d): S
+    largest: Array  # (..., d): L, the largest second moment so far
+
+
+@dataclass(frozen=True)
+class AMSGrad(Algorithm):
+    """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far, never by less.
+
+    raw:       L <- max(L, S);  w <- w - lr*v/(sqrt(L/(1 - beta2^t)) + eps)  (torch.optim.Adam(amsgrad=True))
+    corrected: L <- max(L, s);  w <- w - lr*v/(sqrt(L) + eps)                (optax.amsgrad)
+    with v, S and s as in Adam. The paper corrects nothing.
+    """
+
+    name: ClassVar[str] = "amsgrad"
+    lr: LearningRate = 0.001
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: Eps = 1e-8
+    largest: Annotated[
+        Literal["raw", "corrected"], Doc("largest second moment before or after the correction")
+    ] = "raw"
+
+    @property
+    def formula(self) -> str:
+        largest = {
+            "raw": "L <- max(L, S);  s = L/(1-beta2^t)",
+            "corrected": "L <- max(L, S/(1-beta2^t));  s = L",
+        }[self.largest]
+        return (
+            "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*g^2;  v = V/(1-beta1^t);  "
+            f"{largest};  w <- w - lr*v/(sqrt(s) + eps)"
+        )
+
+    def init(self, x: Array) -> AMSGradState:
+        zeros = xp_of(x).zeros_like(x)
+        return AMSGradState(0, zeros, zeros, zeros)
+
+    def update(self, grad: Array, state: AMSGradState) -> tuple[Array, AMSGradState]:
+        xp = xp_of(grad)
+        t = state.steps + 1
+        mean = self.beta1 * state.mean + (1 - self.beta1) * grad
+        mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * grad**2
+        correction = 1 - self.beta2**t
+        if self.largest == "raw":
+            largest = xp.maximum(state.largest, mean_square)
+            s = largest / correction
+        else:
+            s = largest = xp.maximum(state.largest, mean_square / correction)
+        step = -(self.lr * (mean / (1 - self.beta1**t)) / (xp.sqrt(s) + self.eps))
+        return step, AMSGradState(t, mean, mean_square, largest)
+
+
+@dataclass(frozen=True)
+class Adamax(Algorithm):
+    """Adamax (Kingma & Ba 2015, algorithm 2): Adam with the infinity norm instead of the root mean square.
+
+    V <- beta1*V + (1 - beta1)*g;  S <- max(beta2*S, |g| + eps);  w <- w - lr*v/S
+
+    eps inside the maximum is torch.optim.Adamax and optax.adamax; the paper has none.
+    """
+
+    name: ClassVar[str] = "adamax"
+    lr: LearningRate = 0.002
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: Eps = 1e-8
+
+    @property
+    def formula(self) -> str:
+        return "V <- beta1*V + (1-beta1)*g;  S <- max(beta2*S, abs(g) + eps);  v = V/(1-beta1^t);  w <- w - lr*v/S"
+
+    def init(self, x: Array) -> AdamState:
+        zeros = xp_of(x).zeros_like(x)
+        return AdamState(0, zeros, zeros)
+
+    def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
+        xp = xp_of(grad)
+        t = state.steps + 1
+        mean = self.beta1 * state.mean + (1 - self.beta1) * grad
+        largest = xp.maximum(self.beta2 * state.mean_square, xp.abs(grad) + self.eps)
+        return -(self.lr * (mean / (1 - self.beta1**t)) / largest), AdamState(t, mean, largest)
+
+
+@dataclass(frozen=True)
+class AdaBelief(Algorithm):
+    """AdaBelief (Zhuang et al. 2020): large steps where the gradient is as the velocity predicts.
+
+    S <- beta2*S + (1 - beta2)*(g - V)^2 + eps;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
+
+    eps enters twice, as in the paper and in optax.adabelief.
+    """
+
+    name: ClassVar[str] = "adabelief"
+    lr: LearningRate = 0.001
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: Eps = 1e-16
+
+    @property
+    def formula(self) -> str:
+        return (
+            "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*(g - V)^2 + eps;  "
+            "v = V/(1-beta1^t);  s = S/(1-beta2^t);  w <- w - lr*v/(sqrt(s) + eps)"
+        )
+
+    def init(self, x: Array) -> AdamState:
+        zeros = xp_of(x).zeros_like(x)
+        return AdamState(0, zeros, zeros)
+
+    def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
+        t = state.steps + 1
+        mean = self.beta1 * state.mean + (1 - self.beta1) * grad
+        surprise = self.beta2 * state.mean_square + (1 - self.beta2) * (grad - mean) ** 2 + self.eps
+        root = xp_of(grad).sqrt(surprise / (1 - self.beta2**t)) + self.eps
+        return -(self.lr * (mean / (1 - self.beta1**t)) / root), AdamState(t, mean, surprise)
+
+
+@dataclass(frozen=True)
+class Yogi(Algorithm):
+    """Yogi (Zaheer et al. 2018): the second moment moves by the square of the gradient, never by its own size.
+
+    S <- S - (1 - beta2)*sign(S - g^2)*g^2;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
+
+    Both moments start at initial_accumulator and are corrected, as in optax.yogi.
+    """
+
+    name: ClassVar[str] = "yogi"
+    lr: LearningRate = 0.01
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: Eps = 1e-3
+    initial_accumulator: Annotated[float, Ge(0), Doc("where both moments start")] = 1e-6
+
+    @property
+    def formula(self) -> str:
+        return (
+            "V0 = initial_accumulator;  S0 = initial_accumulator;  V <- beta1*V + (1-beta1)*g;  "
+            "S <- S - (1-beta2)*sign(S - g^2)*g^2;  v = V/(1-beta1^t);  s = S/(1-beta2^t);  "
+            "w <- w - lr*v/(sqrt(s) + eps)"
+        )
+
+    def init(self, x: Array) -> AdamState:
+        start = xp_of(x).zeros_like(x) + self.initial_accumulator
+        return AdamState(0, start, start)
+
+    def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
+        xp = xp_of(grad)
+        t = state.steps + 1
+        square = grad**2
+        mean = self.beta1 * state.mean + (1 - self.beta1) * grad
+        mean_square = state.mean_square - (1 - self.beta2) * xp.sign(state.mean_square - square) * square
+        root = xp.sqrt(mean_square / (1 - self.beta2**t)) + self.eps
+        return -(self.lr * (mean / (1 - self.beta1**t)) / root), AdamState(t, mean, mean_square)
+
+
+@dataclass(frozen=True)
+class Adopt(Algorithm):
+    """ADOPT (Taniguchi et al. 2024): the gradient over the root of the second moment before it, averaged.
+
+    The first step only measures: S <- g^2. From then on, with n = t - 1,
+    V <- beta1*V + (1 - beta1)*clip(g/max(sqrt(S), eps), -n^(1/4), n^(1/4));  w <- w - lr*V
+    S <- beta2*S + (1 - beta2)*g^2
+
+    Converges with any beta2, which Adam does not. As optax.contrib.adopt.
+    """
+
+    name: ClassVar[str] = "adopt"
+    lr: LearningRate = 0.001
+    beta1: Decay = 0.9
+    beta2: Decay = 0.9999
+    eps: Eps = 1e-6
+    clip: Annotated[bool, Doc("limit the scaled gradient to (t-1)^(1/4), as the paper's code does")] = True
+
+    @property
+    def formula(self) -> str:
+        ratio = "g/max(sqrt(S), eps)"
+        clipped = f"clip({ratio}, -(t-1)^0.25, (t-1)^0.25)" if self.clip else ratio
+        return (
+            f"d = where(t > 1, {clipped}, 0);  V <- beta1*V + (1-beta1)*d;  "
+            "S <- where(t > 1, beta2*S + (1-beta2)*g^2, g^2);  w <- w - lr*V"
+        )
+
+    def init(self, x: Array) -> AdamState:
+        zeros = xp_of(x).zeros_like(x)
+        return AdamState(0, zeros, zeros)
+
+    def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
+        xp = xp_of(grad)
+        if state.steps == 0:
+            return xp.zeros_like(grad), AdamState(1, state.mean, grad**2)
+        root = xp.sqrt(state.mean_square)
+        ratio = grad / xp.where(root > self.eps, root, xp.zeros_like(root) + self.eps)
+        if self.clip:
+            limit = state.steps**0.25
+            ratio = xp.clip(ratio, -limit, limit)
+        mean = self.beta1 * state.mean + (1 - self.beta1) * ratio
+        mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * grad**2
+        return -(self.lr * mean), AdamState(state.steps + 1, mean, mean_square)
+
+
+@dataclass(frozen=True)
+class LaProp(Algorithm):
+    """LaProp (Ziyin, Wang & Ueda 2020): Adam with the division first and the averaging after it.
+
+    V <- beta1*V + (1 - beta1)*g/(sqrt(s) + eps);  w <- w - lr*V/(1 - beta1^t), with s as in Adam
+
+    An old gradient keeps the scale of its own time, so any beta1 is stable with any beta2.
+    """
+
+    name: ClassVar[str] = "laprop"
+    lr: LearningRate = 4e-4
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: Eps = 1e-15
+
+    @property
+    def formula(self) -> str:
+        return (
+            "S <- beta2*S + (1-beta2)*g^2;  s = S/(1-beta2^t);  "
+            "V <- beta1*V + (1-beta1)*g/(sqrt(s) + eps);  w <- w - lr*V/(1-beta1^t)"
+        )
+
+    def init(self, x: Array) -> AdamState:
+        zeros = xp_of(x).zeros_like(x)
+        return AdamState(0, zeros, zeros)
+
+    def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
+        t = state.steps + 1
+        mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * grad**2
+        ratio = grad / (xp_of(grad).sqrt(mean_square / (1 - self.beta2**t)) + self.eps)
+        mean = self.beta1 * state.mean + (1 - self.beta1) * ratio
+        return -(self.lr * mean / (1 - self.beta1**t)), AdamState(t, mean, mean_square)
+
+
+ENTRIES = (AMSGrad, Adamax, AdaBelief, Yogi, Adopt, LaProp)

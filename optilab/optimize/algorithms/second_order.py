@@ -1,0 +1,147 @@
+"""Rules that use the curvature: Newton's method, and two classics that SciPy runs."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from annotated_doc import Doc
+from annotated_types import Ge
+
+from optilab.optimize.algorithms.rule import Algorithm, Array, LearningRate, NoState
+
+
+@dataclass(frozen=True)
+class Newton(Algorithm):
+    """Newton's method: the step to the stationary point of the local quadratic model.
+
+    w <- w - lr*solve(H, g), with the Hessian H at w
+
+    It goes to saddles and maxima as readily as to minima. Where H is singular the shortest solution is taken.
+    """
+
+    name: ClassVar[str] = "newton"
+    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+    lr: LearningRate = 1.0
+
+    @property
+    def formula(self) -> str:
+        return "w <- w - lr*solve(H, g)"
+
+    def init(self, x: Array) -> NoState:
+        return NoState()
+
+    def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:  # type: ignore[override]
+        return -(self.lr * _solve(hessian, grad)), state
+
+
+@dataclass(frozen=True)
+class DampedNewton(Algorithm):
+    """Newton's method with damping (Levenberg 1944; Nocedal & Wright 2006, section 3.4): always downhill.
+
+    w <- w - lr*solve(H + m*I, g), m = damping + max(0, -smallest eigenvalue of H)
+
+    A large damping turns the step towards the gradient and shortens it to g/damping.
+    """
+
+    name: ClassVar[str] = "damped-newton"
+    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+    lr: LearningRate = 1.0
+    damping: Annotated[float, Ge(0), Doc("added to every eigenvalue of the Hessian")] = 1.0
+
+    @property
+    def formula(self) -> str:
+        return "m = damping + max(0, -smallest(H));  w <- w - lr*solve(H + m*I, g)"
+
+    def init(self, x: Array) -> NoState:
+        return NoState()
+
+    def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:  # type: ignore[override]
+        smallest = np.linalg.eigvalsh(_finite(hessian))[..., :1]
+        shift = self.damping + np.maximum(0, -smallest)
+        return -(self.lr * _solve(hessian + shift[..., None] * np.eye(grad.shape[-1]), grad)), state
+
+
+def _finite(matrices: Array) -> Array:
+    """LAPACK refuses NaN and infinity; a path that has left the numbers is noticed by its caller."""
+    return np.where(np.isfinite(matrices), matrices, 0.0)
+
+
+def _solve(matrices: Array, vectors: Array) -> Array:
+    inverse = np.linalg.pinv(_finite(matrices), hermitian=True)
+    return (inverse @ vectors[..., None])[..., 0]
+
+
+class IteratesState(NamedTuple):
+    x: Array  # (d,) or (1, d)
+    iterates: tuple[Array, ...]  # of SciPy, all of them after the first step
+    steps: int  # done so far
+
+
+@dataclass(frozen=True)
+class LBFGS(Algorithm):
+    """L-BFGS (Liu & Nocedal 1989), as SciPy runs it: a line search along an approximate Newton direction.
+
+    One step is one iteration of scipy.optimize.minimize(method="L-BFGS-B"), which may ask for several gradients.
+    There is one start at a time.
+    """
+
+    name: ClassVar[str] = "l-bfgs"
+    needs: ClassVar[tuple[str, ...]] = ("function",)
+    memory: Annotated[int, Ge(1), Doc("steps from which the curvature is estimated")] = 10
+
+    @property
+    def formula(self) -> str:
+        return "w <- w + a*d, d from the last gradients, a from a line search"
+
+    def init(self, x: Array) -> IteratesState:
+        return IteratesState(x, (), 0)
+
+    def update(self, grad: Array, state: IteratesState, *, function: Any) -> tuple[Array, IteratesState]:  # type: ignore[override]
+        return _next_iterate(state, function, "L-BFGS-B", {"maxcor": self.memory, "ftol": 0.0})
+
+
+@dataclass(frozen=True)
+class ConjugateGradient(Algorithm):
+    """Nonlinear conjugate gradients (Polak & Ribiere 1969), as SciPy runs it, with a line search.
+
+    One step is one iteration of scipy.optimize.minimize(method="CG"). There is one start at a time.
+    """
+
+    name: ClassVar[str] = "conjugate-gradient"
+    needs: ClassVar[tuple[str, ...]] = ("function",)
+
+    @property
+    def formula(self) -> str:
+        return "w <- w + a*d, d conjugate to the last direction, a from a line search"
+
+    def init(self, x: Array) -> IteratesState:
+        return IteratesState(x, (), 0)
+
+    def update(self, grad: Array, state: IteratesState, *, function: Any) -> tuple[Array, IteratesState]:  # type: ignore[override]
+        return _next_iterate(state, function, "CG", {})
+
+
+def _next_iterate(
+    state: IteratesState, function: Any, method: str, options: dict[str, Any]
+) -> tuple[Array, IteratesState]:
+    """SciPy cannot be stopped and continued, so the first step runs it to the end and the others read along."""
+    iterates = state.iterates
+    if not iterates:
+        from scipy.optimize import minimize
+
+        seen = [state.x]
+        minimize(
+            lambda x: float(function.value(x)),
+            np.ravel(state.x),
+            jac=function.gradient,
+            method=method,
+            callback=lambda x: seen.append(np.array(x)),
+            options={"gtol": 1e-12, **options},
+        )
+        iterates = tuple(seen)
+    t = min(state.steps + 1, len(iterates) - 1)
+    step = iterates[t] - state.x
+    return step, IteratesState(state.x + step, iterates, t)
+
+
+ENTRIES = (Newton, DampedNewton, LBFGS, ConjugateGradient)

@@ -1,0 +1,10 @@
+"""The test functions, by name: one small frozen class each, its fields are its parameters."""
+
+from optilab.optimize.functions.test_function import Floats, TestFunction
+from optilab.optimize.registry import Registry
+
+__all__ = ["FUNCTIONS", "Floats", "TestFunction"]
+
+FUNCTIONS = Registry(
+    "optilab.optimize.functions", "quadratics", "valleys", "basins", "ripples", "learned", "expression"
+)

@@ -1,0 +1,200 @@
+"""A few basins: which one a path ends in depends on its start and on its steps."""
+
+from dataclasses import dataclass
+from math import pi
+from typing import ClassVar
+
+import numpy as np
+
+from optilab.optimize.functions.test_function import (
+    Dimension,
+    Floats,
+    Point,
+    TestFunction,
+    coordinates,
+    pair,
+    total,
+)
+
+
+@dataclass(frozen=True)
+class Himmelblau(TestFunction):
+    """Four minima, all equally good."""
+
+    name: ClassVar[str] = "himmelblau"
+    formula: ClassVar[str] = "(w1^2 + w2 - 11)^2 + (w1 + w2^2 - 7)^2"
+    source: ClassVar[str] = "Himmelblau 1972"
+    minima: ClassVar[tuple[Point, ...]] = (
+        (3.0, 2.0),
+        (-2.805118086952745, 3.131312518250573),
+        (-3.779310253377747, -3.283185991286170),
+        (3.584428340330492, -1.848126526964404),
+    )
+    start: ClassVar[Point] = (0.0, 0.0)
+    box: ClassVar[tuple[Point, ...]] = ((-5.0, 5.0), (-5.0, 5.0))
+
+    def value(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        return (w1**2 + w2 - 11) ** 2 + (w1 + w2**2 - 7) ** 2
+
+    def gradient(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        a, b = w1**2 + w2 - 11, w1 + w2**2 - 7
+        return pair(4 * w1 * a + 2 * b, 2 * a + 4 * w2 * b)
+
+
+@dataclass(frozen=True)
+class ThreeHumpCamel(TestFunction):
+    """One global minimum between two local ones."""
+
+    name: ClassVar[str] = "three-hump-camel"
+    formula: ClassVar[str] = "2*w1^2 - 1.05*w1^4 + w1^6/6 + w1*w2 + w2^2"
+    source: ClassVar[str] = "Branin 1972; Jamil & Yang 2013, no. 29"
+    minima: ClassVar[tuple[Point, ...]] = ((0.0, 0.0),)
+    start: ClassVar[Point] = (-2.0, 2.0)
+    box: ClassVar[tuple[Point, ...]] = ((-5.0, 5.0), (-5.0, 5.0))
+
+    def value(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        return 2 * w1**2 - 1.05 * w1**4 + w1**6 / 6 + w1 * w2 + w2**2
+
+    def gradient(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        return pair(4 * w1 - 4.2 * w1**3 + w1**5 + w2, w1 + 2 * w2)
+
+
+@dataclass(frozen=True)
+class SixHumpCamel(TestFunction):
+    """Six minima, two of them global."""
+
+    name: ClassVar[str] = "six-hump-camel"
+    formula: ClassVar[str] = "(4 - 2.1*w1^2 + w1^4/3)*w1^2 + w1*w2 + (4*w2^2 - 4)*w2^2"
+    source: ClassVar[str] = "Dixon & Szegö 1978"
+    minima: ClassVar[tuple[Point, ...]] = (
+        (0.08984201368301331, -0.7126564032704135),
+        (-0.08984201368301331, 0.7126564032704135),
+    )
+    start: ClassVar[Point] = (-2.0, -0.5)
+    box: ClassVar[tuple[Point, ...]] = ((-3.0, 3.0), (-2.0, 2.0))
+
+    def value(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        return (4 - 2.1 * w1**2 + w1**4 / 3) * w1**2 + w1 * w2 + (4 * w2**2 - 4) * w2**2
+
+    def gradient(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        return pair(8 * w1 - 8.4 * w1**3 + 2 * w1**5 + w2, w1 - 8 * w2 + 16 * w2**3)
+
+
+@dataclass(frozen=True)
+class GoldsteinPrice(TestFunction):
+    """Values from 3 to a million: a learning rate that fits one place fits no other."""
+
+    name: ClassVar[str] = "goldstein-price"
+    formula: ClassVar[str] = (
+        "(1 + (w1 + w2 + 1)^2*(19 - 14*w1 + 3*w1^2 - 14*w2 + 6*w1*w2 + 3*w2^2))"
+        "*(30 + (2*w1 - 3*w2)^2*(18 - 32*w1 + 12*w1^2 + 48*w2 - 36*w1*w2 + 27*w2^2))"
+    )
+    source: ClassVar[str] = "Goldstein & Price 1971"
+    minima: ClassVar[tuple[Point, ...]] = ((0.0, -1.0),)
+    start: ClassVar[Point] = (0.5, -0.5)
+    box: ClassVar[tuple[Point, ...]] = ((-2.0, 2.0), (-2.0, 2.0))
+
+    def value(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        first = 1 + (w1 + w2 + 1) ** 2 * (19 - 14 * w1 + 3 * w1**2 - 14 * w2 + 6 * w1 * w2 + 3 * w2**2)
+        second = 30 + (2 * w1 - 3 * w2) ** 2 * (18 - 32 * w1 + 12 * w1**2 + 48 * w2 - 36 * w1 * w2 + 27 * w2**2)
+        return np.asarray(first * second)
+
+    def gradient(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        a, b = w1 + w2 + 1, 2 * w1 - 3 * w2
+        p = 19 - 14 * w1 + 3 * w1**2 - 14 * w2 + 6 * w1 * w2 + 3 * w2**2
+        q = 18 - 32 * w1 + 12 * w1**2 + 48 * w2 - 36 * w1 * w2 + 27 * w2**2
+        # The first factor changes alike along both axes, the second only with b: 2 along w1, -3 along w2.
+        along_a = (2 * a * p + a**2 * (6 * (w1 + w2) - 14)) * (30 + b**2 * q)
+        along_b = (2 * b * q + b**2 * (6 * b - 16)) * (1 + a**2 * p)
+        return pair(along_a + 2 * along_b, along_a - 3 * along_b)
+
+
+@dataclass(frozen=True)
+class Branin(TestFunction):
+    """Three minima, all equally good."""
+
+    name: ClassVar[str] = "branin"
+    formula: ClassVar[str] = "(w2 - 5.1/(4*pi^2)*w1^2 + 5/pi*w1 - 6)^2 + 10*(1 - 1/(8*pi))*cos(w1) + 10"
+    source: ClassVar[str] = "Branin 1972; Dixon & Szegö 1978"
+    minima: ClassVar[tuple[Point, ...]] = ((-pi, 12.275), (pi, 2.275), (3 * pi, 2.475))
+    start: ClassVar[Point] = (2.5, 7.5)
+    box: ClassVar[tuple[Point, ...]] = ((-5.0, 10.0), (0.0, 15.0))
+
+    def value(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        bend = w2 - 5.1 / (4 * pi**2) * w1**2 + 5 / pi * w1 - 6
+        return bend**2 + 10 * (1 - 1 / (8 * pi)) * np.cos(w1) + 10
+
+    def gradient(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        bend = w2 - 5.1 / (4 * pi**2) * w1**2 + 5 / pi * w1 - 6
+        slope = 5 / pi - 5.1 / (2 * pi**2) * w1
+        return pair(2 * bend * slope - 10 * (1 - 1 / (8 * pi)) * np.sin(w1), 2 * bend)
+
+
+@dataclass(frozen=True)
+class McCormick(TestFunction):
+    """A valley that is lowest inside the box; the same valley, shifted, is lower still outside of it."""
+
+    name: ClassVar[str] = "mccormick"
+    formula: ClassVar[str] = "sin(w1 + w2) + (w1 - w2)^2 - 1.5*w1 + 2.5*w2 + 1"
+    source: ClassVar[str] = "McCormick 1976; Jamil & Yang 2013, no. 72"
+    minima: ClassVar[tuple[Point, ...]] = ((0.5 - pi / 3, -0.5 - pi / 3),)
+    start: ClassVar[Point] = (3.0, 2.0)
+    box: ClassVar[tuple[Point, ...]] = ((-1.5, 4.0), (-3.0, 4.0))
+
+    def value(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        return np.sin(w1 + w2) + (w1 - w2) ** 2 - 1.5 * w1 + 2.5 * w2 + 1
+
+    def gradient(self, x: Floats) -> Floats:
+        w1, w2 = coordinates(x)
+        wave = np.cos(w1 + w2)
+        return pair(wave + 2 * (w1 - w2) - 1.5, wave - 2 * (w1 - w2) + 2.5)
+
+
+@dataclass(frozen=True)
+class StyblinskiTang(TestFunction):
+    """Two basins along every axis, 2^d in all; one is the best."""
+
+    name: ClassVar[str] = "styblinski-tang"
+    formula: ClassVar[str] = "sum of (w_i^4 - 16*w_i^2 + 5*w_i)/2"
+    source: ClassVar[str] = "Styblinski & Tang 1990"
+    dimension: Dimension = 2
+
+    @property
+    def minima(self) -> tuple[Point, ...]:
+        return ((-2.903534027771177,) * self.dimension,)
+
+    @property
+    def start(self) -> Point:
+        return (-1.0, 0.5, *(0.5,) * self.dimension)[: self.dimension]
+
+    @property
+    def box(self) -> tuple[Point, ...]:
+        return ((-5.0, 5.0),) * self.dimension
+
+    def value(self, x: Floats) -> Floats:
+        return total(x**4 - 16 * x**2 + 5 * x) / 2
+
+    def gradient(self, x: Floats) -> Floats:
+        return 2 * x**3 - 16 * x + 2.5
+
+
+ENTRIES = (
+    Himmelblau,
+    ThreeHumpCamel,
+    SixHumpCamel,
+    GoldsteinPrice,
+    Branin,
+    McCormick,
+    StyblinskiTang,
+)

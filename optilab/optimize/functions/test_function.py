@@ -1,0 +1,85 @@
+"""What a test function is: analytic value and gradient, known minima, the usual start and box, its source.
+
+A function is a small frozen class; its fields are its parameters. Points are arrays of shape (..., d), values
+(...,), gradients (..., d), all float64. Gradients are written with analytic operations, so that they also take
+complex points: that is how their derivative, the Hessian, is found.
+"""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
+
+import numpy as np
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+if TYPE_CHECKING:  # numpy.typing costs 6 ms of every start
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+else:
+    Floats = np.ndarray
+
+Point = tuple[float, ...]
+Dimension = Annotated[int, Ge(1), Le(1000), Doc("number of coordinates")]
+
+_TINY = 1e-30
+
+
+class TestFunction(Protocol):
+    """A differentiable function of d variables with known minima."""
+
+    __test__: ClassVar[bool] = False  # not a test case, in spite of its name
+    name: ClassVar[str]
+    source: ClassVar[str]
+
+    @property
+    def formula(self) -> str:
+        """f as text, in w1, w2, ...; with w_i where d is free."""
+        raise NotImplementedError
+
+    @property
+    def minima(self) -> tuple[Point, ...]:
+        """Every global minimum; empty where none is known or the function is unbounded below."""
+        raise NotImplementedError
+
+    @property
+    def start(self) -> Point:
+        """The point from which the literature starts, or a telling one."""
+        raise NotImplementedError
+
+    @property
+    def box(self) -> tuple[Point, ...]:
+        """Per coordinate (low, high): the region to draw and to start from."""
+        raise NotImplementedError
+
+    def value(self, x: Floats) -> Floats:
+        """f at points (..., d), as (...,)."""
+        raise NotImplementedError
+
+    def gradient(self, x: Floats) -> Floats:
+        """The gradient at points (..., d), as (..., d)."""
+        raise NotImplementedError
+
+    def hessian(self, x: Floats) -> Floats:
+        """The matrix of second derivatives at points (..., d), as (..., d, d), exact to rounding.
+
+        Column j is Im gradient(x + i*h*e_j)/h with a tiny h (complex step, Squire & Trapp 1998): there is no
+        difference in it that could cancel. At a kink it is the Hessian of one side.
+        """
+        shifted = x[..., None, :] + 1j * _TINY * np.eye(x.shape[-1])
+        columns = self.gradient(shifted).imag / _TINY
+        return np.asarray((columns + np.swapaxes(columns, -1, -2)) / 2)
+
+
+def coordinates(x: Floats) -> tuple[Floats, Floats]:
+    """(w1, w2) of points (..., 2)."""
+    return x[..., 0], x[..., 1]
+
+
+def pair(d1: Floats, d2: Floats) -> Floats:
+    """A gradient (..., 2) from its two coordinates."""
+    return np.stack([d1, d2], axis=-1)
+
+
+def total(terms: Floats) -> Floats:
+    """The sum over the coordinates, (...,)."""
+    return np.asarray(terms.sum(axis=-1))

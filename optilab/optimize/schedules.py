@@ -1,0 +1,106 @@
+"""Learning-rate schedules: a pure factor of the step's number, for trajectories and for training alike.
+
+The learning rate of step t (0-based) of `total` is lr * schedule.factor(t, total). Past the end a schedule keeps
+its last value.
+"""
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Le, Lt
+
+
+class Schedule(Protocol):
+    """What the learning rate is multiplied by, step after step."""
+
+    name: ClassVar[str]
+
+    def factor(self, t: int, total: int) -> float:
+        """The factor of step t, 0 <= t < total."""
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    """From start (share 0) to end (share 1) along half a cosine."""
+    return end + (start - end) * (1 + cos(pi * share)) / 2
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate as given."""
+
+    name: ClassVar[str] = "constant"
+
+    def factor(self, t: int, total: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """gamma^floor(t/every): a drop at every `every`-th step (torch StepLR)."""
+
+    name: ClassVar[str] = "step"
+    every: Annotated[int, Ge(1), Doc("steps between two drops")] = 30
+    gamma: Annotated[float, Gt(0), Le(1), Doc("factor of one drop")] = 0.1
+
+    def factor(self, t: int, total: int) -> float:
+        return float(self.gamma ** (min(t, total) // self.every))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """final + (1 - final)*(1 + cos(pi*t/total))/2: half a cosine (Loshchilov & Hutter 2017, without restarts).
+
+    torch CosineAnnealingLR with T_max = total and eta_min = final*lr.
+    """
+
+    name: ClassVar[str] = "cosine"
+    final: Annotated[float, Ge(0), Le(1), Doc("factor after the last step")] = 0.0
+
+    def factor(self, t: int, total: int) -> float:
+        return _cosine(1.0, self.final, min(t, total) / max(total, 1))
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Up from 1/start_div to 1 and down to 1/(start_div*final_div), along cosines (Smith & Topin 2018).
+
+    torch OneCycleLR with max_lr = lr and total_steps = total, without its cycle of the momentum.
+    """
+
+    name: ClassVar[str] = "one-cycle"
+    warm_up: Annotated[float, Gt(0), Lt(1), Doc("share of the steps on the way up")] = 0.3
+    start_div: Annotated[float, Ge(1), Doc("peak divided by the first factor")] = 25.0
+    final_div: Annotated[float, Ge(1), Doc("first factor divided by the last")] = 1e4
+
+    def factor(self, t: int, total: int) -> float:
+        first, last = 1 / self.start_div, 1 / (self.start_div * self.final_div)
+        # As in torch the peak is a real number of steps: it may lie between two of them, or before the first.
+        peak, end = self.warm_up * total - 1, total - 1
+        if t <= peak:
+            return _cosine(first, 1.0, t / peak) if peak > 0 else 1.0
+        return _cosine(1.0, last, min((t - peak) / (end - peak), 1.0))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """start + (1 - start)*t/steps for the first `steps`, then constant or half a cosine (Goyal et al. 2017).
+
+    torch LinearLR(start, total_iters=steps), followed by CosineAnnealingLR over the rest with `then: cosine`.
+    """
+
+    name: ClassVar[str] = "warm-up"
+    steps: Annotated[int, Ge(1), Doc("steps until the learning rate is reached")] = 5
+    start: Annotated[float, Ge(0), Le(1), Doc("factor of the first step")] = 1 / 3
+    then: Annotated[Literal["constant", "cosine"], Doc("what follows the warm-up")] = "constant"
+
+    def factor(self, t: int, total: int) -> float:
+        if t < self.steps:
+            return self.start + (1 - self.start) * t / self.steps
+        return Cosine().factor(t - self.steps, total - self.steps) if self.then == "cosine" else 1.0
+
+
+SCHEDULES: dict[str, type[Any]] = {
+    schedule.name: schedule for schedule in (Constant, Step, Cosine, OneCycle, WarmUp)
+}

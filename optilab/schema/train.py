@@ -1,0 +1,142 @@
+"""The keys of `optilab train`."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from math import prod
+from typing import Annotated, Any, Literal
+
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Le, Len, MinLen
+from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from optilab.optimize import ALGORITHMS, Algorithm
+from optilab.optimize.schedules import SCHEDULES, Constant
+from optilab.schema.fields import Name, Number, OneOf, Section, Whole
+from optilab.schema.model import ModelConfig
+from optilab.strict_yaml import shown
+
+MAX_PARAMETERS = 100_000_000
+MAX_SEED = 2**63 - 1
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
+
+
+def _device(given: str) -> str:
+    if _DEVICE.fullmatch(given):
+        return given
+    raise ValueError(f"auto, cpu, cuda, cuda:N or mps expected, got {shown(given)}")
+
+
+class DataConfig(Section):
+    """What is learned from, and in which portions."""
+
+    dataset: Annotated[
+        Literal["fashion-mnist", "idx"], Doc("fashion-mnist, or any four IDX files with a SHA256SUMS file")
+    ] = "fashion-mnist"
+    dir: Annotated[str | None, MinLen(1), Doc("folder of the dataset; by default it is found or fetched")] = None
+    batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
+    validation: Annotated[
+        Literal["test", "holdout"],
+        Doc("measured after each epoch: the test set, or training images held out (then the test set at the end)"),
+    ] = "test"
+    holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes, at random")] = 10_000
+
+
+class StageConfig(Section):
+    """A part of the training with a part of the network: its first hidden layers under a new output layer."""
+
+    layers: Annotated[Whole, Ge(1), Doc("hidden layers in this stage")]
+    epochs: Annotated[Whole | None, Ge(1), Doc("epochs of this stage; the last goes on to the end")] = None
+    train: Annotated[Literal["all", "new"], Doc("all layers, or those that earlier stages lack")] = "all"
+
+
+class EarlyStopping(Section):
+    """When to end before the last epoch."""
+
+    patience: Annotated[Whole, Ge(1), Doc("epochs without a better value after which the run ends")]
+    monitor: Annotated[Literal["val_loss", "val_acc"], Doc("the value: lower loss, higher accuracy")] = "val_loss"
+    min_delta: Annotated[Number, Ge(0), Doc("how much better is better")] = 0.0
+
+
+class TrainConfig(Section):
+    """`optilab train`: one network, trained and measured epoch by epoch."""
+
+    name: Annotated[Name, Doc("name of the study, part of the run's name")] = "train"
+    model: Annotated[ModelConfig, Doc("the network")] = Field(default_factory=ModelConfig)
+    data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
+    optimizer: Annotated[Algorithm, OneOf(ALGORITHMS, "optimizer"), Doc("the update rule")]
+    weight_decay: Annotated[Number, Ge(0), Doc("this times the weights is added to their gradient")] = 0.0
+    clip_norm: Annotated[
+        Number | None, Gt(0), Doc("the gradient is shortened to this Euclidean norm; null: never")
+    ] = None
+    clip_value: Annotated[Number | None, Gt(0), Doc("each number of the gradient is cut to this; null: never")] = (
+        None
+    )
+    schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
+    schedule_by: Annotated[Literal["epoch", "batch"], Doc("what the schedule counts as a step")] = "epoch"
+    stages: Annotated[
+        tuple[StageConfig, ...], Strict(False), Len(0, 1000), Doc("how the network grows; [] trains it at once")
+    ] = ()
+    early_stopping: Annotated[EarlyStopping | None, Doc("when to end early; null: never")] = None
+    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
+    seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("of every random number of the run")] = 42
+    device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
+    threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
+    probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3
+    checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
+
+    def stage_at(self, epoch: int) -> int:
+        """Index of the stage that an epoch (from 1) belongs to; 0 where there are no stages."""
+        lengths = [stage.epochs or self.epochs for stage in self.stages[:-1]]
+        return bisect_left(list(accumulate(lengths)), epoch)
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> "TrainConfig":
+        widths = (784, *self.model.hidden, 10)
+        count = sum(prod(pair) + pair[1] for pair in pairwise(widths))
+        if count > MAX_PARAMETERS:
+            needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
+            message = f"{needs}; the limit is {MAX_PARAMETERS:,} parameters"
+            raise _problem("model.hidden", message)
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_trains(self) -> "TrainConfig":
+        rule = self.optimizer
+        if rule.needs:
+            needs = " and ".join(rule.needs)
+            raise _problem(
+                "optimizer", f"{rule.name} needs the {needs} of the function; training has gradients only"
+            )
+        if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
+            raise _problem("schedule", f"{rule.name} has no learning rate that a schedule could change")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_grow(self) -> "TrainConfig":
+        if not self.stages:
+            return self
+        depths, frozen = [stage.layers for stage in self.stages], self.model.freeze
+        if depths != sorted(set(depths)) or depths[-1] != len(self.model.hidden):
+            expected = f"each stage needs more layers than the one before, the last all {len(self.model.hidden)}"
+            raise _problem("stages", f"{expected}; got {_listed(depths)}")
+        if any(stage.epochs is None for stage in self.stages[:-1]):
+            raise _problem("stages", "every stage but the last needs its number of epochs")
+        if self.stages[-1].epochs is not None:
+            advice = f"leave its epochs out (epochs: {self.epochs} is that of the run)"
+            raise _problem("stages", f"the last stage goes on to the end of the run; {advice}")
+        if frozen:
+            raise _problem("model.freeze", "not with stages; `train: new` freezes the layers of earlier stages")
+        if self.early_stopping is not None:
+            raise _problem("early_stopping", "not with stages, whose epochs are given")
+        return self
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _problem(key: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("train", message, {"key": key})

@@ -1,0 +1,62 @@
+"""Schedules against torch.optim.lr_scheduler, step by step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import lr_scheduler
+
+from optilab.optimize.schedules import SCHEDULES, Constant, Cosine, OneCycle, Step, WarmUp
+
+LR = 0.3
+
+
+def _warm_up_then_cosine(optimizer: torch.optim.Optimizer, total: int) -> Any:
+    warm_up = lr_scheduler.LinearLR(optimizer, 0.25, total_iters=8)
+    cosine = lr_scheduler.CosineAnnealingLR(optimizer, total - 8)
+    return lr_scheduler.SequentialLR(optimizer, [warm_up, cosine], milestones=[8])
+
+
+CASES: list[tuple[Any, Callable[[torch.optim.Optimizer, int], Any]]] = [
+    (Constant(), lambda o, total: lr_scheduler.ConstantLR(o, factor=1.0)),
+    (Step(every=7, gamma=0.5), lambda o, total: lr_scheduler.StepLR(o, 7, 0.5)),
+    (Step(), lambda o, total: lr_scheduler.StepLR(o, 30)),
+    (Cosine(), lambda o, total: lr_scheduler.CosineAnnealingLR(o, total)),
+    (Cosine(final=0.1), lambda o, total: lr_scheduler.CosineAnnealingLR(o, total, eta_min=0.1 * LR)),
+    (OneCycle(), lambda o, total: lr_scheduler.OneCycleLR(o, LR, total)),
+    (
+        OneCycle(warm_up=0.45, start_div=10.0, final_div=100.0),
+        lambda o, total: lr_scheduler.OneCycleLR(
+            o, LR, total, pct_start=0.45, div_factor=10.0, final_div_factor=100.0
+        ),
+    ),
+    (WarmUp(), lambda o, total: lr_scheduler.LinearLR(o)),
+    (WarmUp(steps=8, start=0.25, then="cosine"), _warm_up_then_cosine),
+]
+
+
+@pytest.mark.parametrize("total", [13, 100])
+@pytest.mark.parametrize(("schedule", "reference"), CASES, ids=[str(schedule) for schedule, _ in CASES])
+# SequentialLR of torch 2.x calls its own deprecated form of step(epoch).
+@pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
+def test_torch_parity(schedule: Any, reference: Callable[..., Any], total: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=LR)
+    scheduler = reference(optimizer, total)
+    for t in range(total):
+        assert LR * schedule.factor(t, total) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-12, abs=1e-15)
+        optimizer.step()
+        if t + 1 < total:
+            scheduler.step()
+
+
+@pytest.mark.parametrize("schedule", [kind() for kind in SCHEDULES.values()], ids=list(SCHEDULES))
+@pytest.mark.parametrize("total", [1, 2, 3, 30])
+def test_factors_are_shares_and_stay_at_the_end(schedule: Any, total: int) -> None:
+    factors = [schedule.factor(t, total) for t in range(total + 5)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert schedule.factor(10 * total + 40, total) == schedule.factor(10 * total + 41, total)
+
+
+def test_every_schedule_is_compared_with_torch() -> None:
+    assert {schedule.name for schedule, _ in CASES} == set(SCHEDULES)

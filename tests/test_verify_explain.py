@@ -1,0 +1,144 @@
+"""`optilab verify` and `optilab explain` as typed."""
+
+import json
+
+import pytest
+
+ADAM = """
+import numpy as np
+
+class Adam:
+    def __init__(self, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+        self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+        self.V, self.S, self.t = 0, 0, 0
+
+    def update(self, w, g):
+        self.t += 1
+        self.V = self.beta1 * self.V + (1 - self.beta1) * g
+        self.S = self.beta2 * self.S + (1 - self.beta2) * g**2
+        v, s = self.V / (1 - self.beta1**self.t), self.S / (1 - self.beta2**self.t)
+        return w - self.lr * v / ROOT
+"""
+
+
+@pytest.fixture
+def adam(tmp_path):
+    def write(root):
+        (tmp_path / "my_adam.py").write_text(ADAM.replace("ROOT", root))
+        return "my_adam.py:Adam"
+
+    return write
+
+
+class TestVerify:
+    def test_a_right_implementation(self, optilab, adam):
+        done = optilab("verify", adam("(np.sqrt(s) + self.eps)"), "--against", "adam")
+        assert "equal to 1e-11 at every step" in done.stdout
+
+    def test_a_wrong_one_is_explained_and_exits_with_9(self, optilab, adam):
+        done = optilab("verify", adam("np.sqrt(s + self.eps)"), "--against", "adam", code=9)
+        assert "differs from step 1 on" in done.stdout
+        assert "  eps inside the root" in done.stdout
+
+    def test_json(self, optilab, adam):
+        spec = adam("np.sqrt(s + self.eps)")
+        said = json.loads(optilab("verify", spec, "--against", "adam", "--json", code=9).stdout)
+        assert said["explanation"] == ["eps inside the root"]
+        assert (said["equal"], said["first_step"], said["settings"]["eps"]) == (False, 1, 1e-3)
+        form = ("--set", "algo.eps_placement=inside", "--set", "algo.eps=1e-2", "--epochs", 7)
+        said = json.loads(optilab("verify", spec, "--against", "adam", *form, "--json").stdout)
+        assert (said["equal"], said["steps"], said["settings"]["eps"]) == (True, 7, 1e-2)
+
+    def test_rows_of_the_table(self, optilab):
+        pytest.importorskip("optax")
+        rows = json.loads(optilab("verify", "--algo", "sgd,newton", "--json").stdout)["rows"]
+        assert [(row["rule"], row["library"]) for row in rows] == [
+            ("sgd", "torch"),
+            ("sgd", "optax"),
+            ("newton", "torch"),
+            ("newton", "optax"),
+            ("newton", "plain"),
+        ]
+        assert all(row["holds"] for row in rows)
+        assert "all 3 comparisons hold" in optilab("verify", "--algo", "sgd,newton").stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["my_adam.py:Adam"], "needs --against NAME"),
+            (["my_adam.py:Adam", "--against", "adan", "--set", "algo.lrr=1"], 'did you mean "lr"'),
+            (["my_adam.py:Adma", "--against", "adam"], 'did you mean "Adam"'),
+            (["nowhere.py:Adam", "--against", "adam"], "no file nowhere.py"),
+            (["--against", "adam"], "need a FILE:NAME"),
+            (["--algo", "adamm"], 'did you mean "adam"'),
+        ],
+    )
+    def test_mistakes(self, optilab, adam, arguments, said):
+        adam("np.sqrt(s)")
+        assert said in optilab("verify", *arguments, code=2).stderr
+
+
+class TestExplain:
+    def test_the_notebooks_second_step_of_adam(self, optilab):
+        said = optilab("explain", "--algo", "adam", "--step", 2).stdout
+        for line in (
+            "g1 = 0.2*w1",
+            "V <- beta1*V + (1 - beta1)*g",
+            "    w1  0.9*(-0.1) + (1 - 0.9)*(-0.96000004) = -0.186000004",
+            "w after step 2: (-4.60025478, -1.60082485)",
+            "checked against the run, step by step: no difference",
+        ):
+            assert line in said
+
+    def test_markdown_and_latex(self, optilab):
+        markdown = optilab("explain", "--algo", "momentum", "--format", "markdown").stdout
+        assert r"$$V \leftarrow \beta \cdot V + \left(1 - \beta\right) \cdot g$$" in markdown
+        latex = optilab("explain", "--algo", "rmsprop", "--format", "latex").stdout
+        assert r"\sqrt{6.4 + 1 \cdot 10^{-6}} = " not in latex.split(r"\begin{align*}")[0]
+        assert r"\frac{0.3 \cdot (-8)}{\sqrt{6.4 + 1 \cdot 10^{-6}}} = -1.05131678 \\" in latex
+        inside = latex.split(r"\begin{align*}")[1].split(r"\end{align*}")[0]
+        assert all(line.endswith(r"\\") for line in inside.strip().splitlines())
+
+    def test_json_is_the_run(self, optilab):
+        said = json.loads(optilab("explain", "--algo", "nadam", "--lr", 0.1, "--step", 9, "--json").stdout)
+        path = json.loads(optilab("optimize", "--algo", "nadam", "--lr", 0.1, "--epochs", 9, "--json").stdout)
+        assert said["result"] == path["results"][0]["points"][9]
+        assert said["lines"][-1]["target"] == "w"
+
+    def test_a_rule_without_a_formula_shows_its_state(self, optilab):
+        said = optilab("explain", "--algo", "l-bfgs", "--step", 2).stdout
+        assert "steps before: 1" in said
+        assert "steps after: 2" in said
+
+    def test_your_own_function(self, optilab):
+        said = optilab("explain", "--algo", "sgd", "--function", "w1^2 + w1*w2", "--start", "1,-2").stdout
+        assert "g1 = 2*w1 + w2" in said
+        assert "2*1 + (-2) = 0" in said
+
+    def test_mistakes(self, optilab):
+        assert "one algorithm" in optilab("explain", "--algo", "sgd,adam", code=2).stderr
+        assert "column 4" in optilab("explain", "--algo", "sgd", "--function", "w1 $ 2", code=2).stderr
+        assert "rule alone" in optilab("explain", "--algo", "sgd", "--set", "schedule=cosine", code=2).stderr
+        wild = ("--function", "w1^4", "--lr", 9, "--step", 50)
+        assert "leaves the numbers" in optilab("explain", "--algo", "sgd", *wild, code=2).stderr
+
+
+def test_optimize_takes_a_formula_and_the_regime(optilab):
+    own = json.loads(
+        optilab(
+            "optimize", "--algo", "adam", "--function", "0.1*w1**2 + 2*w2**2", "--start", "-5,-2", "--json"
+        ).stdout
+    )
+    ravine = json.loads(optilab("optimize", "--algo", "adam", "--json").stdout)
+    for mine, theirs in zip(own["results"][0]["points"], ravine["results"][0]["points"], strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-12, abs=1e-15)
+    around = ("--set", "schedule=cosine", "--set", "clip_norm=1e0", "--set", "noise=0.1", "--set", "seed=3")
+    said = optilab("optimize", "--algo", "sgd", *around).stdout
+    assert "schedule cosine (final 0)   clip_norm 1   noise 0.1   seed 3" in said
+    wrapped = optilab(
+        "optimize", "--algo", "lookahead", "--set", "algo.base.name=sgd", "--set", "algo.base.lr=0.3"
+    )
+    assert "base sgd (lr 0.3)" in wrapped.stdout
+    run = wrapped.stdout.splitlines()[-1]
+    again = optilab("optimize", "--config", f"{run}/config.yaml")
+    assert again.stdout.splitlines()[:-1] == wrapped.stdout.splitlines()[:-1]

@@ -1,0 +1,311 @@
+"""The epoch loop with everything the schema offers, against plain PyTorch; resume at its boundaries."""
+
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset, random_split
+
+from optilab.config import Override, changed_keys, load
+from optilab.errors import ConfigError, UsageError
+from optilab.optimize import ALGORITHMS
+from optilab.optimize.schedules import SCHEDULES
+from optilab.schema import TrainConfig
+from optilab.train import checkpoint, data, engine, optimizers
+from tests.train.idx import write_idx_dataset
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", train=150, test=60))
+
+
+def configured(**keys):
+    """A config for `small`; in a key, `__` stands for a dot."""
+    chosen = {
+        "optimizer": {"name": "sgd", "lr": 0.1},
+        "data__batch_size": 32,
+        "data__dataset": "idx",
+        "model__hidden": [16, 16],
+        "model__activation": "tanh",
+        "epochs": 4,
+    }
+    items = (chosen | keys).items()
+    return load(TrainConfig, None, [Override("", key.replace("__", "."), value) for key, value in items])
+
+
+def trained(config, dataset, start=None, epochs=None):
+    training = start or engine.Training.start(config, dataset, CPU)
+    steps = training.run(lambda done, total: None, lambda: False)
+    for _ in range(epochs if epochs is not None else config.epochs - training.epoch):
+        next(steps, None)
+    return training
+
+
+def tensors(images, labels):
+    pixels = torch.from_numpy(images.reshape(len(images), -1).astype("float32") / np.float32(255))
+    return TensorDataset(pixels, torch.from_numpy(labels.astype("int64")))
+
+
+def plain(dataset, epochs, optimizer_of, holdout=0, parts=(), on_gradient=lambda model: None, rate=None):
+    """The loop as a user of PyTorch writes it; `parts(width)` makes what follows a hidden linear layer."""
+    torch.manual_seed(42)
+    train = tensors(dataset.train_images, dataset.train_labels)
+    validation = tensors(dataset.test_images, dataset.test_labels)
+    if holdout:
+        train, validation = random_split(train, [len(train) - holdout, holdout])
+    model = nn.Sequential(nn.Linear(784, 16), *parts, nn.Linear(16, 16), *parts, nn.Linear(16, 10))
+    train, validation = DataLoader(train, 32, shuffle=True), DataLoader(validation, 32)
+    optimizer, step, rows = optimizer_of(model), 0, []
+    for epoch in range(epochs):
+        losses, right = [], 0
+        model.train()
+        for x, y in train:
+            if rate is not None:
+                optimizer.param_groups[0]["lr"] = rate(epoch, step)
+            logits = model(x)
+            loss = nn.functional.cross_entropy(logits, y)
+            optimizer.zero_grad()
+            loss.backward()
+            on_gradient(model)
+            optimizer.step()
+            step += 1
+            losses.append(loss.item())
+            right += int((logits.argmax(1) == y).sum())
+        trained = {"train_loss": sum(losses) / len(losses), "train_acc": right / len(train.dataset)}
+        model.eval()
+        with torch.no_grad():
+            checked = [(model(x), y) for x, y in validation]
+        losses = [nn.functional.cross_entropy(logits, y).item() for logits, y in checked]
+        right = sum(int((logits.argmax(1) == y).sum()) for logits, y in checked)
+        validated = {"val_loss": sum(losses) / len(losses), "val_acc": right / len(validation.dataset)}
+        rows.append({"epoch": epoch + 1, **trained, **validated})
+    return rows, model
+
+
+def sgd(model, **options):
+    return torch.optim.SGD(model.parameters(), lr=0.1, **options)
+
+
+def clip_norm(model):
+    nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+
+
+def clip_value(model):
+    nn.utils.clip_grad_value_(model.parameters(), 0.002)
+
+
+PLAIN = {
+    "nothing": ({}, {}),
+    "hold-out": ({"data__validation": "holdout", "data__holdout": 40}, {"holdout": 40}),
+    "dropout": ({"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}),
+    "weight decay": ({"weight_decay": 0.05}, {"optimizer_of": lambda model: sgd(model, weight_decay=0.05)}),
+    "clipped norm": ({"clip_norm": 0.05}, {"on_gradient": clip_norm}),
+    "clipped value": ({"clip_value": 0.002}, {"on_gradient": clip_value}),
+    "step schedule by epoch": (
+        {"schedule": {"name": "step", "every": 2, "gamma": 0.5}},
+        {"rate": lambda epoch, step: 0.1 * 0.5 ** (epoch // 2)},
+    ),
+    "warm-up by batch": (
+        {"schedule": {"name": "warm-up", "steps": 8, "start": 0.0}, "schedule_by": "batch"},
+        {"rate": lambda epoch, step: 0.1 * min(step / 8, 1.0)},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_every_option_is_what_plain_pytorch_does_to_the_bit(case, small):
+    keys, options = PLAIN[case]
+    training = trained(configured(**keys), small)
+    rows, model = plain(small, 4, **({"optimizer_of": sgd, "parts": (nn.Tanh(),)} | options))
+    assert training.rows == rows
+    weights = zip(training.model.parameters(), model.parameters(), strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in weights)
+    assert case == "nothing" or rows != plain(small, 4, sgd, parts=(nn.Tanh(),))[0], "the option changed nothing"
+
+
+def test_a_frozen_layer_keeps_its_weights_and_the_others_move(small):
+    config = configured(model__freeze=[1])
+    before = [layer.weight.clone() for layer in engine.Training.start(config, small, CPU).model.linears]
+    after = [layer.weight for layer in trained(config, small).model.linears]
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, False, False]
+
+
+def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
+    config = configured(data__validation="holdout", data__holdout=40)
+    training = trained(config, small)
+    state = torch.get_rng_state()
+    tested = training.tested()
+    assert torch.equal(state, torch.get_rng_state())
+    _, model = plain(small, 4, sgd, holdout=40, parts=(nn.Tanh(),))
+    model.eval()
+    pixels, labels = tensors(small.test_images, small.test_labels).tensors
+    assert tested["test_acc"] == int((model(pixels).argmax(1) == labels).sum()) / 60
+    assert trained(configured(), small).tested() == {}
+
+
+def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
+    with pytest.raises(UsageError, match=r"data.holdout: 150 of 150"):
+        engine.Training.start(configured(data__validation="holdout", data__holdout=150), small, CPU)
+    with pytest.raises(UsageError, match=r"data.batch_size: 149 leaves a batch of one"):
+        engine.Training.start(configured(model__norm="batch", data__batch_size=149), small, CPU)
+
+
+# --- optimizers ------------------------------------------------------------------------------------------
+
+TRAINABLE = [name for name, rule in ALGORITHMS.items() if name == "lookahead" or not rule.needs]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_torchs_own_optimizer_and_the_rule_take_the_same_path(name, weight_decay):
+    """In float64; where torch has no such rule, both are the rule, and the test says that it trains at all."""
+    rule = ALGORITHMS[name]()
+    if name == "rmsprop":
+        rule = ALGORITHMS[name](eps_placement="outside")
+    torch.manual_seed(0)
+    paths = []
+    for build in (optimizers.build, optimizers.RuleOptimizer):
+        model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+        model.load_state_dict(paths[0][0] if paths else model.state_dict())
+        start = copy.deepcopy(model.state_dict())
+        optimizer = build(model.parameters(), rule, weight_decay)
+        x, y = torch.linspace(-1, 1, 40).double().view(10, 4), torch.arange(10) % 3
+        for _ in range(30):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        paths.append((start, torch.cat([p.detach().flatten() for p in model.parameters()])))
+    rtol, atol = (
+        (1e-6, 1e-9) if name == "nadam" else (1e-9, 1e-12)
+    )  # torch keeps one of nadam's numbers as float32
+    torch.testing.assert_close(paths[0][1], paths[1][1], rtol=rtol, atol=atol)
+    moved = paths[0][1] - torch.cat([value.flatten() for value in paths[0][0].values()])
+    assert float(moved.abs().max()) > 0
+
+
+def test_torchs_own_optimizers_are_used_where_they_are_equal():
+    native = {
+        name
+        for name in TRAINABLE
+        if not isinstance(
+            optimizers.build([nn.Parameter(torch.zeros(2))], ALGORITHMS[name]()), optimizers.RuleOptimizer
+        )
+    }
+    expected = "sgd momentum nesterov adagrad adadelta adam adamw amsgrad adamax nadam radam"
+    assert native == set(expected.split())
+
+
+@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - set(TRAINABLE)))
+def test_a_rule_that_needs_more_than_gradients_is_refused(name):
+    with pytest.raises(ConfigError, match=f"{name} needs"):
+        configured(optimizer=name)
+
+
+# --- stages, early stopping, resume ----------------------------------------------------------------------
+
+STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2, "epochs": 1, "train": "new"}, {"layers": 3}]
+STAGED = {"model__hidden": [16, 16, 16], "stages": STAGES, "epochs": 5}
+
+
+def test_stages_train_or_freeze_what_is_there(small):
+    training = engine.Training.start(configured(**STAGED), small, CPU)
+    steps, seen = training.run(lambda done, total: None, lambda: False), []
+    for _ in range(5):
+        next(steps)
+        seen.append([layer.linear.weight.clone() for layer in training.model.hidden])
+    moved = [
+        [not torch.equal(a, b) for a, b in zip(before, after, strict=True)] for before, after in pairwise(seen)
+    ]
+    assert moved == [[True, False, False], [False, True, False], [True, True, True], [True, True, True]]
+    assert training.stage == 2
+
+
+RESUMED = {
+    "stages": STAGED,
+    "stages with Adam": {**STAGED, "optimizer": "adam"},
+    "schedule": {"schedule": "cosine", "schedule_by": "batch"},
+    "early stopping": {"early_stopping": {"patience": 2}, "optimizer": {"name": "sgd", "lr": 3.0}, "epochs": 12},
+    "hold-out, dropout, batch norm": {
+        "data__validation": "holdout",
+        "data__holdout": 40,
+        "model__dropout": 0.2,
+        "model__norm": "batch",
+    },
+} | {
+    f"optimizer {name}": {"optimizer": name, "epochs": 2}
+    for name in ("rmsprop", "lookahead", "prodigy", "schedule-free-adamw", "nadam", "adopt")
+}
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_run_resumed_at_any_epoch_ends_byte_identical(case, small):
+    config = configured(**RESUMED[case])
+    training = engine.Training.start(config, small, CPU)
+    saved = [checkpoint.save(training) for _ in training.run(lambda done, total: None, lambda: False)]
+    for state in saved:
+        resumed = engine.Training.start(config, small, CPU)
+        checkpoint.restore(resumed, state)
+        assert checkpoint.save(resumed) == state
+        trained(config, small, resumed)
+        assert checkpoint.save(resumed) == saved[-1]
+
+
+def test_early_stopping_counts_epochs_without_a_better_value():
+    config = configured(early_stopping={"patience": 2, "min_delta": 0.01})
+    losses = [1.0, 0.9, 0.895, 0.5, 0.6, 0.495, 0.4]
+    rows = [{"val_loss": loss} for loss in losses]
+    stopped = [engine._stalled(rows[:n], config.early_stopping) for n in range(len(rows))]
+    assert stopped == [False] * 6 + [True]
+    training = engine.Training(config, CPU, None, None, None, None, None, rows=rows[:5])
+    assert training.finished  # its 4 epochs are done
+    accuracy = configured(early_stopping={"patience": 1, "monitor": "val_acc"}).early_stopping
+    assert engine._stalled([{"val_acc": 0.5}, {"val_acc": 0.5}], accuracy)
+    assert not engine._stalled([{"val_acc": 0.5}, {"val_acc": 0.6}], accuracy)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
+    changed = changed_keys(configured(schedule=schedule), configured(schedule=schedule, epochs=9))
+    assert changed == ([] if schedule == "constant" else ["epochs: 4 -> 9"])
+
+
+# --- what the schema refuses -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"model__skip": [[2, 1]]}, "the first below the second (1 to 2), got [2, 1]"),
+        ({"model__skip": [[1, 2]], "model__hidden": [16, 8]}, "layers 1 and 2 have 16 and 8 units"),
+        ({"model__skip": [[1, 2, 3]]}, "at most 2 expected"),
+        ({"model__freeze": [4]}, "there is no layer 4; they are 1 to 3, the last one is the output layer"),
+        ({"model__freeze": [1, 2, 3]}, "every layer is frozen"),
+        ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
+        ({"model__activation": "sigmoyd"}, 'did you mean "sigmoid"?'),
+        ({"model__init": {"name": "uniform", "low": 1, "high": 0}}, "low must not be above high"),
+        ({"model__init": "xavir"}, 'did you mean "xavier"?'),
+        ({"model__norm": {"name": "batch", "afine": True}}, 'did you mean "affine"?'),
+        ({"model__dropout": 1.0}, "must be less than 1"),
+        ({"clip_norm": 0}, "must be greater than 0"),
+        ({"stages": [{"layers": 2, "epochs": 1}, {"layers": 1}]}, "got 2, 1"),
+        ({"stages": [{"layers": 1}, {"layers": 2}]}, "every stage but the last needs its number of epochs"),
+        ({"stages": [{"layers": 2, "epochs": 3}]}, "the last stage goes on to the end of the run"),
+        ({"stages": [{"layers": 2, "epoch": 3}]}, 'did you mean "epochs"?'),
+        ({"stages": [{"layers": 2}], "model__freeze": [1]}, "not with stages"),
+        ({"stages": [{"layers": 2}], "early_stopping": {"patience": 1}}, "not with stages"),
+        ({"early_stopping": {"patience": 0}}, "must be at least 1"),
+        ({"early_stopping": {"patiense": 1}}, 'did you mean "patience"?'),
+        ({"schedule": "cosin"}, 'did you mean "cosine"?'),
+        ({"optimizer": "lookahead", "schedule": "cosine"}, "no learning rate that a schedule could change"),
+    ],
+)
+def test_the_schema_says_what_is_wrong(keys, message):
+    with pytest.raises(ConfigError) as caught:
+        configured(**keys)
+    assert message in str(caught.value)
