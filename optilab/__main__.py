@@ -6,7 +6,7 @@ import sys
 import traceback
 
 from optilab.errors import ExitCode, OptilabError
-from optilab.stopping import die_of
+from optilab.stopping import Interrupted, die_of, interruptible
 
 
 def main() -> None:
@@ -27,13 +27,14 @@ def main() -> None:
 
 
 def _run() -> int:
-    from optilab.cli import app, usage_error
-
+    interruptible()
     try:
+        from optilab.cli import app
+
         return int(app(standalone_mode=False) or 0)
     except OptilabError as error:
         return _say(str(error), error.code)
-    except KeyboardInterrupt:
+    except Interrupted:
         die_of(signal.SIGINT)
         return 128 + signal.SIGINT
     except OSError as error:
@@ -41,6 +42,8 @@ def _run() -> int:
     except MemoryError:
         return _say("not enough memory; a smaller model or batch would need less", ExitCode.SYSTEM)
     except Exception as error:
+        from optilab.cli import usage_error
+
         if (text := usage_error(error)) is not None:
             return _say(text, ExitCode.USAGE)
         if os.environ.get("OPTILAB_DEBUG"):

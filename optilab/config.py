@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from optilab import presets, strict_yaml
-from optilab.errors import ConfigError, Problem, UsageError, did_you_mean
+from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean
 from optilab.reference import keys_beside
-from optilab.schema import SCHEMAS, Section, decimal, run_name
+from optilab.schema import KINDS, schema_for
+from optilab.schema.fields import Section, decimal, run_name
 from optilab.strict_yaml import shown
 
 S = TypeVar("S", bound=Section)
@@ -64,7 +65,7 @@ def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()
 
     Raises `ConfigError` with every problem at once, each with its file and line.
     """
-    kind = next(name for name, known in SCHEMAS.items() if known is schema)
+    kind = next(kind for kind, name in KINDS.items() if name == schema.__name__)
     document, source = strict_yaml.Document({}, {}), "the command line"
     if config is not None:
         path = presets.find(kind, config)
@@ -98,8 +99,10 @@ def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(strict_yaml.MAX_BYTES + 1)
-    except OSError as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
 
 
 def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, str]) -> None:
@@ -139,7 +142,7 @@ def to_yaml(config: Section) -> bytes:
     return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
 
 
-GROWS = frozenset({"epochs", "checkpoint_every", "data.dir"})
+GROWS = frozenset({"epochs", "checkpoint_every", "data.dir", "probes"})
 """Keys of a training that may change when it is continued: they change no number (`epochs` unless a schedule of
 the learning rate ends with them)."""
 
@@ -171,11 +174,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def kind_of(config: str) -> str:
     """`optimize` or `train`: the command whose keys a config has, or whose preset it names."""
-    for kind in SCHEMAS:
+    for kind in KINDS:
         if any(preset.name == config.removesuffix(".yaml") for preset in presets.presets(kind)):
             return kind
     tree = strict_yaml.read(_bytes(presets.find("train", config)), config).tree
-    return max(SCHEMAS, key=lambda kind: len(SCHEMAS[kind].model_fields.keys() & tree.keys()))
+    return max(KINDS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
 
 
 def _problem(

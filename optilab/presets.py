@@ -7,9 +7,8 @@ from typing import Any
 
 from optilab import strict_yaml
 from optilab.errors import UsageError, did_you_mean
+from optilab.schema import KINDS
 from optilab.strict_yaml import shown
-
-KINDS = ("optimize", "train")
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,11 @@ def presets(kind: str | None = None) -> list[Preset]:
 def find(kind: str, config: str) -> Path:
     """The file that `--config` means: that path if it exists, else the shipped preset of that name."""
     path = Path(config)
-    if config and path.is_file():
-        return path.absolute()
+    try:
+        if config and path.is_file():
+            return path.absolute()
+    except OSError as error:  # a name that no file can have
+        raise UsageError(f"--config: {shown(config)}: {error.strerror}") from None
     if config and path.is_dir():
         raise UsageError(f"--config: {path.absolute()} is a directory; a YAML file is expected")
     name = config.removesuffix(".yaml").removesuffix(".yml")

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab.schema import OneOf, Section, schema_of
+from optilab.schema.fields import OneOf, Section, schema_of
 
 
 @dataclass(frozen=True)

@@ -13,32 +13,37 @@ anybody is told. A status `running` with nobody holding the lock is an interrupt
 """
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import os
 import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from optilab import __version__
+from optilab.durable import NO_LINK, json_bytes, sync_directory, telling, write_atomic, write_new
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
-from optilab.schema import run_name
+from optilab.schema.fields import run_name
 from optilab.strict_yaml import shown
+from optilab.tables import Row, best, read_records, read_table, record_line, table
+
+__all__ = ["Record", "Row", "Run", "best", "read_records", "read_table", "table", "write_atomic"]
 
 SCHEMA_VERSION = 1
-Row = dict[str, Any]
+STUDY = "study.json"
+"""Marks a folder of runs among the runs."""
 
 _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
+_HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _LOCK_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that out
+_LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
 class RunExists(RunError):
@@ -95,105 +100,11 @@ def locate(folder: Path, name: str) -> Path:
 
 
 def directories(folder: Path) -> list[Path]:
-    """What may be runs, by name; hidden ones are being made or removed."""
+    """What may be runs, by name; hidden ones are being made or removed, a study's folder holds runs itself."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
-
-
-# --- durable files -----------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _telling(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turn an OSError into a SystemFailure that names the path and the bytes it needed."""
-    try:
-        yield
-    except OSError as error:
-        needs = f" (needs {size:,} bytes)" if size is not None else ""
-        raise SystemFailure(f"cannot write {path}: {error.strerror or error}{needs}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A new file, on the disk when this returns; never through a link, never over a file."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags, 0o666)
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "posix":  # elsewhere a directory cannot be opened
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: after a crash there is the old one or the new one. SystemFailure on an error."""
-    temporary = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
-    with _telling(path, len(data)):
-        try:
-            _write(temporary, data)
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-        _sync_directory(path.parent)
-
-
-# --- tables ------------------------------------------------------------------------------------------------
-
-
-def _cell(value: Any) -> Any:
-    """Numbers as `repr`; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return repr(value) if isinstance(value, float) else "" if value is None else value
-
-
-def table(rows: Sequence[Row], header: bool = True) -> bytes:
-    """Rows as CSV; the columns are the keys of the first."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header and rows:
-        writer.writerow(rows[0])
-    writer.writerows([_cell(value) for value in row.values()] for row in rows)
-    return text.getvalue().encode()
-
-
-def read_table(path: Path) -> list[Row]:
-    """The complete lines of a CSV of ours; a torn last line is left out. DataError if one is damaged."""
-    if not path.exists():
-        return []
-    text = path.read_bytes().decode("utf-8", "replace")
-    lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(lines[0]):
-            raise DataError(f"{path}:{number}: {len(lines[0])} cells expected, got {len(line)}")
-        rows.append({key: _parse(cell, path, number) for key, cell in zip(lines[0], line, strict=True)})
-    return rows
-
-
-def _parse(cell: str, path: Path, number: int) -> Any:
-    if "\ufffd" in cell or "\0" in cell:
-        raise DataError(f"{path}:{number}: damaged: {shown(cell)}")
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(cell)
-    return cell or None
-
-
-def best(rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The row with the highest validation accuracy, the first of equals."""
-    return dict(max(rows, key=lambda row: (row["val_acc"], -row["epoch"])))
+    found = (p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    return sorted(p for p in found if not (p / STUDY).exists())
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -211,18 +122,31 @@ class Run:
     def name(self) -> str:
         return self.path.name
 
-    def commit(self, row: Row, seconds: float, checkpoint: bytes | None = None, best: int | None = None) -> None:
+    def commit(
+        self,
+        row: Row,
+        seconds: float,
+        checkpoint: bytes | None = None,
+        best: int | None = None,
+        record: Row | None = None,
+    ) -> None:
         """One epoch: the checkpoint, then its row. What this returns from survives a kill at any later moment.
 
-        `best` is the epoch whose checkpoint is worth keeping beside the last two.
+        `best` is the epoch whose checkpoint is worth keeping beside the last two, `record` what diagnostics saw.
         """
         if checkpoint is not None:
             digest = hashlib.sha256(checkpoint).hexdigest()[:16]
             write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
+        if record:
+            self.observe(record)
         self._append("metrics.csv", row)
         self._append("timings.csv", {"epoch": row["epoch"], "seconds": round(seconds, 6)})
         if checkpoint is not None:
             self._prune(best)
+
+    def observe(self, record: Row) -> None:
+        """Add a record to diagnostics.jsonl."""
+        self._append_line("diagnostics.jsonl", lambda first: record_line(record))
 
     def rewind(self, rows: Sequence[Row]) -> None:
         """Make the tables end where a checkpoint does; rows that a kill tore or left ahead of it disappear."""
@@ -233,13 +157,16 @@ class Run:
             timings = []
         for name, content in (("metrics.csv", rows), ("timings.csv", timings)):
             write_atomic(self.path / name, table(content))
+        records = [record for record in read_records(self.path) if record["epoch"] <= last]
+        if records:
+            write_atomic(self.path / "diagnostics.jsonl", b"".join(map(record_line, records)))
         for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
             leftover.unlink()
 
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
         self.manifest |= facts
-        write_atomic(self.path / "manifest.json", _json(self.manifest))
+        write_atomic(self.path / "manifest.json", json_bytes(self.manifest))
 
     def finish(self, status: str, **facts: Any) -> None:
         """Record how the run ended and let go of it."""
@@ -250,10 +177,14 @@ class Run:
         self.lock.release()
 
     def _append(self, name: str, row: Row) -> None:
+        self._append_line(name, lambda first: table([row], header=first))
+
+    def _append_line(self, name: str, line: Callable[[bool], bytes]) -> None:
         path = self.path / name
-        with _telling(path), path.open("ab", buffering=0) as file:
+        end = path.stat().st_size if path.exists() else 0
+        data, flags = line(end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
+        with telling(path, len(data)), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
             # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
-            data, end = table([row], header=file.tell() == 0), file.tell()
             try:
                 if file.write(data) != len(data):
                     raise OSError(28, os.strerror(28))
@@ -275,25 +206,31 @@ def timestamp() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _json(tree: Mapping[str, Any]) -> bytes:
-    return (json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
-
-
 def _stage(folder: Path, files: Mapping[str, bytes]) -> Path:
     """A directory beside the runs that is a complete run but for its name."""
     staging = folder / f".new-{secrets.token_hex(8)}"
-    with _telling(staging, sum(map(len, files.values()))):
+    with telling(staging, sum(map(len, files.values()))):
         folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
         staging.mkdir()
         for name, data in files.items():
-            _write(staging / name, data)
+            write_new(staging / name, data)
     return staging
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a kill has left of directories being made or removed: hidden, old, and locked by nobody."""
+    for path in folder.iterdir():
+        if _HIDDEN.fullmatch(path.name) and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS and not _is_locked(path):
+                    shutil.rmtree(path)
 
 
 def _publish(staging: Path, path: Path) -> None:
     """Give a staged directory its name: the rename fails where the name is taken, so exactly one process wins."""
-    with _telling(path):
-        _sync_directory(staging)
+    with telling(path):
+        sync_directory(staging)
         try:
             require_free(path)
             os.rename(staging, path)
@@ -301,7 +238,7 @@ def _publish(staging: Path, path: Path) -> None:
             if path.exists():  # ENOTEMPTY: another process was faster
                 raise RunExists(_taken(path)) from error
             raise
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def _taken(path: Path) -> str:
@@ -319,7 +256,7 @@ def write(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
     """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken."""
     path, staging = folder / name, None
     try:
-        staging = _stage(folder, {**files, "manifest.json": _json(_first_manifest(name, manifest))})
+        staging = _stage(folder, {**files, "manifest.json": json_bytes(_first_manifest(name, manifest))})
         _publish(staging, path)
     finally:
         if staging is not None:
@@ -332,8 +269,8 @@ def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
     path, staging, lock = folder / name, None, None
     manifest = _first_manifest(name, {**manifest, "status": "running"})
     try:
-        staging = _stage(folder, {**files, "manifest.json": _json(manifest), "run.lock": b""})
-        with _telling(staging):
+        staging = _stage(folder, {**files, "manifest.json": json_bytes(manifest), "run.lock": b""})
+        with telling(staging):
             (staging / "checkpoints").mkdir()
         lock = _lock(staging)
         _publish(staging, path)
@@ -367,8 +304,9 @@ def _lock(path: Path, seconds: float = 0.0) -> Any:
 def reopen(path: Path) -> tuple[Run, "Record"]:
     """Take a run that no process writes any more, to continue it. RunError if one does."""
     record = read(path)
-    if (path / "run.lock").is_symlink():
-        raise RunError(f"{path / 'run.lock'} is a link; a run's files are its own")
+    for own in ("run.lock", "checkpoints"):
+        if (path / own).is_symlink():
+            raise RunError(f"{path / own} is a link; a run's files are its own")
     return Run(path, record.manifest, _lock(path, _LOCK_SECONDS)), record
 
 
@@ -400,8 +338,10 @@ def read(path: Path) -> Record:
         config = (path / "config.yaml").read_bytes()
         version = manifest["schema_version"]
         state = str(manifest["status"])
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(f"{error.filename}: {error.strerror}; not a run of optilab, or damaged") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot read {error.filename}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
     if version != SCHEMA_VERSION:
@@ -412,12 +352,25 @@ def read(path: Path) -> Record:
 
 
 def _is_locked(path: Path) -> bool:
-    if not (path / "run.lock").is_file():
+    """Whether a process writes the run; asked without writing, so that a read-only disk can be read."""
+    if sys.platform == "win32":
+        try:
+            _lock(path).release()
+        except RunError:
+            return True
+        return False
+    import fcntl
+
+    try:
+        descriptor = os.open(path / "run.lock", os.O_RDONLY | NO_LINK)
+    except OSError:
         return False
     try:
-        _lock(path).release()
-    except RunError:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         return True
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -456,7 +409,7 @@ def remove(path: Path) -> None:
     """Delete a run; a link below it is removed, never followed. RunError while a process writes it."""
     lock = _lock(path, _LOCK_SECONDS) if (path / "run.lock").is_file() else None
     try:
-        with _telling(path):
+        with telling(path):
             # First out of sight by one rename, so that a kill leaves no half run behind.
             hidden = path.with_name(f".old-{secrets.token_hex(8)}")
             os.rename(path, hidden)
@@ -464,54 +417,3 @@ def remove(path: Path) -> None:
     finally:
         if lock is not None:
             lock.release()
-
-
-# --- provenance --------------------------------------------------------------------------------------------
-
-_ENVIRONMENT = (
-    "PYTHONHASHSEED",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "CUDA_VISIBLE_DEVICES",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "ATEN_CPU_CAPABILITY",
-)
-_GIT_SECONDS = 2.0
-
-
-def provenance(argv: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
-    """Where a run comes from, for its manifest. Environment by allow-list: no secret gets in."""
-    import platform
-
-    versions = {"python": platform.python_version(), "optilab": __version__}
-    for package in packages:
-        # Asked of the module, which is loaded: importlib.metadata costs a tenth of a start.
-        versions[package] = str(getattr(sys.modules.get(package), "__version__", "not loaded"))
-    return {
-        "argv": list(argv),
-        "versions": versions,
-        "host": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
-        "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-        "git": git_state(),
-    }
-
-
-def git_state() -> dict[str, Any]:
-    """Commit of the working directory and whether tracked files differ from it, or why that is not known.
-
-    A repository's own config can name programs that `git status` would run; they are switched off.
-    """
-    import subprocess
-
-    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "status"]
-    command += ["--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules"]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, env=environment, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return {"unavailable": type(error).__name__}
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
-    if done.returncode or commit is None:
-        return {"unavailable": "not a git repository"}
-    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}

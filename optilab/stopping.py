@@ -11,14 +11,33 @@ from typing import Any
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
+PARENT = "OPTILAB_PARENT"
+"""Environment of a training that a study has started: the study's process, without which it stops."""
+
+
+class Interrupted(BaseException):
+    """Ctrl-C. No KeyboardInterrupt, because typer makes of that an exit status, which stops no shell loop."""
+
+
+def interruptible() -> None:
+    """From here on SIGINT raises Interrupted, unless it is ignored."""
+
+    def interrupted(number: int, frame: Any) -> None:
+        raise Interrupted
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
+
+
 @dataclass
 class Stop:
     """Called, it says whether to stop; `signal` is the first signal that asked."""
 
     signal: int | None = None
+    parent: int | None = None
 
     def __call__(self) -> bool:
-        return self.signal is not None
+        return self.signal is not None or (self.parent is not None and os.getppid() != self.parent)
 
 
 @contextlib.contextmanager
@@ -28,7 +47,8 @@ def on_signal() -> Iterator[Stop]:
     A signal that was ignored at the start (`nohup`, `cmd &` in a script) stays ignored. A reader of stdout that
     leaves (`| head`) stops nothing: the run is worth more than its log.
     """
-    stop = Stop()
+    parent = os.environ.get(PARENT, "")
+    stop = Stop(parent=int(parent) if parent.isdecimal() else None)
 
     def asked(number: int, frame: Any) -> None:
         if stop.signal is None:

@@ -29,7 +29,10 @@ _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _ODD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|0x[0-9a-fA-F_]+|0b[01_]+|[1-9][0-9]*_[0-9_]*|[0-9]+(:[0-5]?[0-9])+)\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Characters that control a terminal, or that are not seen: C0 and C1, direction, zero width, surrogates, tags."""
 # The C parser is ten times faster; both give the same events and marks.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -103,7 +106,8 @@ class _Reader:
             line = event.start_mark.line + 1
             key = self.node(event, (*path, "?"))
             if not isinstance(key, str) or not key:
-                self.problems.append((line, path, f"a key must be text, got {shown(key)}; put quotes around it"))
+                advice = "templates ({{ }}) are not supported" if isinstance(key, dict) else "put quotes around it"
+                self.problems.append((line, path, f"a key must be text, got {shown(key)}; {advice}"))
                 key = f"?{line}"
             here = (*path, key)
             if key in items:
@@ -167,7 +171,7 @@ def shown(value: Any, limit: int = 60) -> str:
 
 def printable(text: str) -> str:
     """Text that is safe for a terminal: characters that control it become visible escapes."""
-    return CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}", text)
+    return CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}" if c[0] < "\U00010000" else f"\\U{ord(c[0]):08x}", text)
 
 
 def read(data: bytes, source: str) -> Document:
@@ -231,6 +235,8 @@ def _syntax_advice(error: yaml.MarkedYAMLError, data: bytes) -> str:
     line = lines[mark.line] if mark and mark.line < len(lines) else b""
     if b"\t" in line:
         return f"{said}; tabs are not allowed, indent with spaces"
+    if "incompatible" in said:
+        return f"{said}: its YAML version is not supported; leave the %YAML line out"
     if "mapping values" in said:
         return f'{said}; put quotes around text that holds ": "'
     if "cannot start any token" in said:

@@ -5,23 +5,23 @@ import pytest
 from optilab import presets, strict_yaml
 from optilab.config import ConfigError, changed_keys, digest, load, override_from_text, to_yaml
 from optilab.reference import describe
-from optilab.schema import SCHEMAS, OptimizeConfig, TrainConfig
+from optilab.schema import KINDS, OptimizeConfig, TrainConfig, schema_for
 
 ALL = presets.presets()
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: f"{preset.kind}/{preset.name}")
 def test_every_preset_is_good_and_tells_its_story(preset):
-    config = load(SCHEMAS[preset.kind], preset.name)
+    config = load(schema_for(preset.kind), preset.name)
     lines = preset.path.read_text().splitlines()
     assert len(preset.title) > 20
     assert f"optilab {preset.kind} --config {preset.name}.yaml" in lines[1]
-    assert config == load(SCHEMAS[preset.kind], str(preset.path))
+    assert config == load(schema_for(preset.kind), str(preset.path))
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: f"{preset.kind}/{preset.name}")
 def test_a_resolved_config_reads_back_as_itself(preset, tmp_path):
-    schema = SCHEMAS[preset.kind]
+    schema = schema_for(preset.kind)
     config = load(schema, preset.name)
     (tmp_path / "config.yaml").write_bytes(to_yaml(config))
     again = load(schema, str(tmp_path / "config.yaml"))
@@ -30,9 +30,9 @@ def test_a_resolved_config_reads_back_as_itself(preset, tmp_path):
     assert changed_keys(config, again) == []
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_key_is_documented(kind):
-    for key in describe(SCHEMAS[kind]):
+    for key in describe(schema_for(kind)):
         assert key.meaning, f"{key.key} has no meaning"
         assert key.type
         assert key.default

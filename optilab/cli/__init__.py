@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli import config, data, explain, optimize, runs, train, verify
+from optilab.cli import config, data, diagnose, explain, map, optimize, race, remedy, runs, train, verify
 from optilab.cli.options import TypedOrder
 
 EXAMPLES = """\b
@@ -59,7 +59,11 @@ def usage_error(error: Exception) -> str | None:
 app.command("optimize", cls=TypedOrder, epilog=optimize.EXAMPLES)(optimize.optimize)
 app.command("explain", cls=TypedOrder, epilog=explain.EXAMPLES)(explain.explain)
 app.command("verify", cls=TypedOrder, epilog=verify.EXAMPLES)(verify.verify)
+app.command("map", cls=TypedOrder, epilog=map.EXAMPLES)(map.map_)
+app.command("race", epilog=race.EXAMPLES)(race.race)
 app.command("train", cls=TypedOrder, epilog=train.EXAMPLES)(train.train)
+app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
+app.command("remedy", cls=TypedOrder, epilog=remedy.EXAMPLES)(remedy.remedy)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")

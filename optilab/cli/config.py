@@ -8,7 +8,8 @@ app = typer.Typer(help="Presets and the keys of a config: ls, show, cp, check.",
 
 
 def _complete(incomplete: str) -> list[str]:
-    from optilab.presets import KINDS, presets
+    from optilab.presets import presets
+    from optilab.schema import KINDS
 
     names = [*KINDS, *(preset.name for preset in presets())]
     return [name for name in names if name.startswith(incomplete)]
@@ -36,10 +37,10 @@ def show(
     from optilab.console import listings
     from optilab.presets import named
     from optilab.reference import describe
-    from optilab.schema import SCHEMAS
+    from optilab.schema import KINDS, schema_for
 
-    if name in SCHEMAS:
-        listings.reference(name, list(describe(SCHEMAS[name])))
+    if name in KINDS:
+        listings.reference(name, list(describe(schema_for(name))))
     else:
         typer.echo(named(name).path.read_text(encoding="utf-8"), nl=False)
 
@@ -71,13 +72,13 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Co
     """Check configs without running them; all problems of all files."""
     from optilab.config import kind_of, load
     from optilab.errors import ExitCode, OptilabError
-    from optilab.schema import SCHEMAS
+    from optilab.schema import schema_for
 
     status = ExitCode.OK
     for file in files:
         try:
             kind = kind_of(file)
-            load(SCHEMAS[kind], file)
+            load(schema_for(kind), file)
         except OptilabError as error:
             typer.echo(f"optilab: {error}", err=True)
             status = ExitCode.USAGE

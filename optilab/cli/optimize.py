@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optilab.cli.options import Json, Name, Quiet, RunsDir, Set, complete_preset, only_one, overrides
+from optilab.cli.options import (
+    Dark,
+    Json,
+    Name,
+    Plot,
+    Quiet,
+    RunsDir,
+    Set,
+    complete_preset,
+    only_one,
+    overrides,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +32,7 @@ Examples:
   optilab optimize --algo sgd --set schedule=cosine --set clip_norm=1
   optilab optimize --algo momentum --set algo.lr=1.2 --set algo.beta=0.5 --json
   optilab optimize --config adam.yaml --quiet
+  optilab optimize --algo sgd,momentum,adam --plot paths.png --animate paths.gif
 """
 
 _KEYS = {"epochs": "epochs", "lr": "algo.lr"}
@@ -65,6 +77,15 @@ def optimize(
     runs_dir: RunsDir = None,
     json_: Json = False,
     quiet: Quiet = False,
+    picture: Annotated[
+        bool | None,
+        typer.Option("--picture/--no-picture", help="Contour and curves [shown on a terminal 100 wide]."),
+    ] = None,
+    plot: Plot = None,
+    animate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the paths as a moving picture: .gif, .mp4, .html.")
+    ] = None,
+    dark: Dark = False,
     fail_on_divergence: Annotated[
         bool, typer.Option("--fail-on-divergence", help="Exit with 6 if a path diverges; else it is a result.")
     ] = False,
@@ -86,6 +107,8 @@ def optimize(
         descend(rule, settings.function, settings.start, settings.epochs, settings.tolerance, settings.regime)
         for rule in settings.algo
     ]
+    if plot or animate:
+        _draw(settings, paths, plot, animate, dark)
     run = _write(settings, paths, name, runs_dir)
     if quiet:
         typer.echo(run)
@@ -96,16 +119,22 @@ def optimize(
     else:
         from optilab.console import trajectories
 
-        trajectories.show(settings, paths, run)
+        trajectories.show(settings, paths, run, picture)
     diverged = any(path.status is Status.DIVERGED for path in paths)
     return ExitCode.DIVERGED if fail_on_divergence and diverged else ExitCode.OK
 
 
-def _labels(settings: "OptimizeConfig") -> list[str]:
-    """Each algorithm's name; the second of a name is `adam-2`."""
-    names = [rule.name for rule in settings.algo]
-    counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
-    return [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
+def _draw(
+    settings: "OptimizeConfig", paths: "Sequence[Trajectory]", plot: str | None, animate: str | None, dark: bool
+) -> None:
+    """The picture files; matplotlib is loaded here and nowhere sooner."""
+    from optilab import figures
+
+    named = dict(zip(settings.labels, paths, strict=True))
+    if plot:
+        figures.save(figures.paths(settings.function, named, dark), plot)
+    if animate:
+        figures.animate(settings.function, named, animate, dark)
 
 
 def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: str) -> dict[str, Any]:
@@ -122,10 +151,24 @@ def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: st
             "values": path.values.tolist(),
             "status": path.status.value,
             "diverged_at": path.diverged_at,
+            "theory": _theory(settings, rule, path),
         }
-        for algorithm, path in zip(algorithms, paths, strict=True)
+        for algorithm, rule, path in zip(algorithms, settings.algo, paths, strict=True)
     ]
     return {"schema_version": 1, "run": run, "results": results}
+
+
+def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
+    from dataclasses import asdict
+
+    from optilab.optimize.regime import Regime
+    from optilab.optimize.theory import measured_rate, predict
+
+    prediction = predict(rule, settings.function) if settings.regime == Regime() else None
+    if prediction is None:
+        return None
+    known = {key: None if value != value else value for key, value in asdict(prediction).items()}  # NaN is unknown
+    return {**known, "stable": prediction.stable, "measured_rate": measured_rate(path, settings.function)}
 
 
 def _write(
@@ -136,8 +179,9 @@ def _write(
 
     from optilab import runs
     from optilab.config import to_yaml
+    from optilab.provenance import provenance
 
-    named = dict(zip(_labels(settings), paths, strict=True))
+    named = dict(zip(settings.labels, paths, strict=True))
     rows = [
         {
             "algo": label,
@@ -153,7 +197,7 @@ def _write(
         "command": "optimize",
         "formulas": {label: rule.formula for label, rule in zip(named, settings.algo, strict=True)},
         "results": {label: path.status.value for label, path in named.items()},
-        **runs.provenance(sys.argv, ["numpy"]),
+        **provenance(sys.argv, ["numpy"]),
         "status": "done",
         "finished": runs.timestamp(),
     }

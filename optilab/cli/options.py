@@ -20,6 +20,10 @@ RunsDir = Annotated[
     str | None,
     typer.Option("--runs-dir", metavar="DIR", help="Where runs are kept [OPTILAB_RUNS, else ./runs]."),
 ]
+Plot = Annotated[
+    str | None, typer.Option("--plot", metavar="FILE", help="Write the picture to a .png, .svg or .pdf file.")
+]
+Dark = Annotated[bool, typer.Option("--dark", help="Picture files on a dark ground.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and nothing else.")]
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -90,6 +90,9 @@ def train(
         path = runs.locate(folder, resume)
         settings, finished = _continued(path, changes)
         if finished:
+            console.note(
+                f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
+            )
             return _report(path, settings, json_, quiet)
         plan = {path.name: settings}
     else:
@@ -123,13 +126,17 @@ def train(
             if status == "interrupted":
                 break
             done.append(run.path)
-    if stop.signal is not None and status == "interrupted":
+    code = 0
+    if status == "interrupted":
         again = f"optilab train --resume {run.name}" + (f" --runs-dir {runs_dir}" if runs_dir else "")
         console.note(f"stopped after epoch {training.epoch}; continue with: {again}")
-        if json_:
-            _report(run.path, settings, json_, quiet)
+    if seeds is not None:
+        code = _report_seeds(done, json_, quiet) if done else 0
+    elif status == "done" or json_:
+        code = _report(run.path, settings, json_, quiet)
+    if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         stopping.die_of(stop.signal)
-    return _report(run.path, settings, json_, quiet) if seeds is None else _report_seeds(done, json_, quiet)
+    return code
 
 
 def _plan(
@@ -153,28 +160,38 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
     """The config of a run with its changes, and whether nothing is left to do; RunError if a number changes."""
     from optilab import runs
     from optilab.config import changed_keys, load
-    from optilab.errors import RunError, UsageError
+    from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
     from optilab.schema import TrainConfig
 
     record = runs.read(path)
     if (command := record.manifest.get("command")) != "train":
         raise RunError(f"{path.name} is a run of `optilab {command}`; only a training can be resumed")
-    before = load(TrainConfig, str(path / "config.yaml"))
+    try:
+        started = TrainConfig.model_validate(record.manifest["config"])
+        found = load(TrainConfig, str(path / "config.yaml"))
+    except ConfigError as error:
+        raise RunError(f"the config of {path.name} was edited since it started: {error}") from None
+    except (KeyError, ValueError):
+        raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
+    if changed := changed_keys(started, found):
+        raise RunError(f"{path / 'config.yaml'} was edited since the run started: {'; '.join(changed)}")
     after = load(TrainConfig, str(path / "config.yaml"), changes)
-    if changed := changed_keys(before, after):
+    if changed := changed_keys(found, after):
         raise RunError(f"{path.name} started with another config: {'; '.join(changed)}; only `epochs` may grow")
-    rows = record.rows()
-    done = rows[-1]["epoch"] if rows else 0
+    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them.
+    done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
     if after.epochs < done:
         raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
-    ended_early = done < before.epochs
+    ended_early = done < found.epochs
     return after, record.state == "done" and (done == after.epochs or ended_early)
 
 
 def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> int:
     """What a finished run prints: its directory, one JSON document, or the summary."""
     from optilab import console, runs
+    from optilab.console import diagnosis
     from optilab.console import training as views
+    from optilab.studies.diagnose import diagnose, of_run
 
     record = runs.read(path)
     rows = record.rows()
@@ -186,6 +203,8 @@ def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> in
     else:
         if rows:
             views.summary(rows, runs.read_table(path / "timings.csv"), record)
+            evidence = of_run(record)
+            diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
         console.say(str(path))
     return 0
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optilab import console
+from optilab.console.diagnosis import thermometer
 from optilab.console.trajectories import settings
 from optilab.runs import Record, best
 from optilab.schema import TrainConfig
@@ -58,6 +59,7 @@ class Display:
     def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
         self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
         self._batch = (0, 1)
+        self._layers: Sequence[dict[str, Any]] = []
         self._started = time.perf_counter()
         live = not quiet and console.err.is_terminal and sys.stdout.isatty()
         self._live = Live(get_renderable=self._render, console=console.err, transient=True) if live else None
@@ -75,8 +77,9 @@ class Display:
     def batch(self, done: int, total: int) -> None:
         self._batch = (done, total)
 
-    def epoch(self, row: Row, seconds: float) -> None:
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
         self._rows.append(row)
+        self._layers = record.get("layers", [])
         self._batch = (0, self._batch[1])
         if self._plain:
             console.say(plain(row, self._epochs, seconds))
@@ -97,7 +100,10 @@ class Display:
             f"{speed:.1f} epochs/s",
             f"{duration(left)} left",
         )
-        return Group(line, Text(self._latest()))
+        lines: list[Any] = [line, Text(self._latest())]
+        if self._layers:
+            lines.append(Text(thermometer(self._layers, console.err.width)))
+        return Group(*lines)
 
     def _latest(self) -> str:
         if not self._rows:

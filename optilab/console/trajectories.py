@@ -5,18 +5,24 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from optilab import console
+from optilab.console import pictures
 from optilab.optimize import Regime, Status, Trajectory
+from optilab.optimize.theory import measured_rate, predict
 from optilab.schema import OptimizeConfig
 
 HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
 
 
-def show(config: OptimizeConfig, paths: Sequence[Trajectory], run: str) -> None:
-    """One path in full, or a line for each of several."""
+def show(config: OptimizeConfig, paths: Sequence[Trajectory], run: str, picture: bool | None = None) -> None:
+    """One path in full, or a line for each of several, and the picture (None: where there is room for it)."""
     if len(paths) == 1:
         _one(config, paths[0])
     else:
         _several(config, paths)
+    if pictures.wide() if picture is None else picture:
+        console.say()
+        pictures.paths(config.function, dict(zip(config.labels, paths, strict=True)))
+        console.say()
     console.say(run)
 
 
@@ -62,6 +68,8 @@ def _one(config: OptimizeConfig, path: Trajectory) -> None:
     console.show(_table(path))
     console.say()
     console.say(verdict(config, path), style=_STYLES[path.status])
+    if said := theory(config, rule, path):
+        console.say(said)
 
 
 def _table(path: Trajectory) -> Any:
@@ -102,6 +110,23 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
     return f"diverged: f rose from {start:.3g} to {end:.3g} in {len(path.values) - 1} steps; try a smaller lr"
 
 
+def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
+    """What theory says of a rule on a quadratic, beside what was measured; None where it says nothing."""
+    prediction = predict(rule, config.function) if config.regime == Regime() else None
+    if prediction is None:
+        return None
+    if not prediction.stable:
+        said = f"unstable, stable below lr {prediction.largest_lr:.4g}"
+    else:
+        said = f"stable up to lr {prediction.largest_lr:.4g}"
+    measured = measured_rate(path, config.function)
+    rate = f"distance x{prediction.rate:.4g} per step in the long run"
+    found = f" (measured x{measured:.4g})" if measured is not None else ""
+    best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
+    advice = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""
+    return f"theory: {said}; {rate}{found}{advice}"
+
+
 _STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
 
 
@@ -137,4 +162,9 @@ def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> None:
         console.grid(["", ""], [[r.name, settings(r)] for r, _ in ranked], left=(0, 1), show_header=False)
     )
     console.say()
+    said = [f"{rule.name}: {words}" for rule, path in ranked if (words := theory(config, rule, path))]
+    for line in said:
+        console.say(line)
+    if said:
+        console.say()
     console.say(f"one in full: optilab optimize --algo {ranked[0][0].name} --epochs {config.epochs}")

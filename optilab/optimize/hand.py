@@ -4,8 +4,9 @@ The formula of a rule is executed here, statement by statement, beside the rule 
 step up to the one that is asked for: what is shown as the calculation is the calculation that ran.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,19 @@ def by_hand(
 
     Raises UsageError where the path leaves the numbers before that step.
     """
+    return next(islice(every_step(rule, function, start), step - 1, None))
+
+
+def every_step(
+    rule: Algorithm, function: TestFunction, start: Sequence[float] | None = None
+) -> Iterator[HandCalculation]:
+    """Calculate one step after another, without end; as `by_hand`."""
     x = np.array(function.start if start is None else start, dtype=np.float64)
     state, difference = rule.init(x), 0.0
     remembered: dict[str, Any] = {}
     program = _program(rule)
-    with np.errstate(all="ignore"):
-        for t in range(1, step + 1):
+    for t in count(1):
+        with np.errstate(all="ignore"):
             point, before, gradient = x, state, function.gradient(x)
             needed = {name: function if name == "function" else getattr(function, name)(x) for name in rule.needs}
             taken, state = rule.update(gradient, before, **needed)
@@ -81,7 +89,7 @@ def by_hand(
                 # 0/0 on paper is a place where the rule, by its docstring, does not move.
                 difference = max(difference, float(np.nanmax(gap, initial=0.0) / max(1.0, np.abs(x).max())))
                 assert difference <= AGREEMENT, f"{rule.name}: the formula is not the rule, at step {t}"
-    return HandCalculation(rule, function, step, point, gradient, lines, x, before, state, difference)
+        yield HandCalculation(rule, function, t, point, gradient, lines, x, before, state, difference)
 
 
 def _program(rule: Algorithm) -> list[formulas.Statement]:

@@ -1,7 +1,7 @@
 """The path of one algorithm on one function, as data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -12,6 +12,10 @@ from optilab.optimize.regime import Regime, stepper
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""
+
+
+WORTH_RECORDING = 200
+"""Steps from which on recording the rule (a millisecond) is sooner done than running it on arrays."""
 
 
 class Status(StrEnum):
@@ -73,26 +77,50 @@ def descend(
     are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
     overflow is a result, not a warning.
     """
-    x = np.array(function.start if start is None else start, dtype=np.float64)
+    start = function.start if start is None else start
+    rows = _recorded(algorithm, function, start, steps) if regime == _PLAIN and steps >= WORTH_RECORDING else None
+    points, values, gradients = rows or _stepwise(algorithm, function, start, steps, regime)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
+        finite[0] = True  # a path has at least its start
+        end = len(finite) if finite.all() else int(np.argmin(finite))
+        diverged_at = None if end == len(finite) else end
+        path = Trajectory(points[:end], values[:end], gradients[:end], Status.MOVING, diverged_at)
+        return replace(path, status=_status(path, function, tolerance))
+
+
+Rows = tuple[Floats, Floats, Floats]
+
+
+def _recorded(algorithm: Algorithm, function: TestFunction, start: Sequence[float], steps: int) -> Rows | None:
+    """The same rows, twenty times faster, where the rule and the function can be recorded."""
+    from optilab.optimize.recorded import NotRecordable
+    from optilab.optimize.recorded.path import follow
+
+    try:
+        return follow(algorithm, function, start, steps)
+    except NotRecordable:
+        return None
+
+
+def _stepwise(
+    algorithm: Algorithm, function: TestFunction, start: Sequence[float], steps: int, regime: Regime
+) -> Rows:
+    """One step after the other on arrays (1, d), up to the first that is not finite."""
+    x = np.array([start], dtype=np.float64)  # NumPy rounds powers of arrays and of single numbers differently
     update = stepper(algorithm, function, regime, steps)
     state = algorithm.init(x)
     points, values, gradients = [x], [function.value(x)], [function.gradient(x)]
-    diverged_at = None
     with np.errstate(all="ignore"):
-        for epoch in range(1, steps + 1):
-            step, state = update(epoch - 1, x, gradients[-1], state)
+        for epoch in range(steps):
+            step, state = update(epoch, x, gradients[-1], state)
             x = x + step
-            value, gradient = function.value(x), function.gradient(x)
-            if not (np.isfinite(x).all() and np.isfinite(value) and np.isfinite(gradient).all()):
-                diverged_at = epoch
-                break
             points.append(x)
-            values.append(value)
-            gradients.append(gradient)
-
-        path = Trajectory(np.stack(points), np.array(values), np.stack(gradients), Status.MOVING, diverged_at)
-        status = _status(path, function, tolerance)
-    return Trajectory(path.points, path.values, path.gradients, status, diverged_at)
+            values.append(function.value(x))
+            gradients.append(function.gradient(x))
+            if not (np.isfinite(x).all() and np.isfinite(values[-1]) and np.isfinite(gradients[-1]).all()):
+                break
+    return np.concatenate(points), np.concatenate(values), np.concatenate(gradients)
 
 
 def _status(path: Trajectory, function: TestFunction, tolerance: float) -> Status:

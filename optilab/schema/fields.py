@@ -1,10 +1,14 @@
 """The parts that every command's schema is made of: strict sections, numbers, names, entries of a registry."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+# Plugins of pydantic would be searched for in every installed package, at every start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, create_model
 from pydantic_core import PydanticCustomError, core_schema

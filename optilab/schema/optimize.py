@@ -52,6 +52,13 @@ class OptimizeConfig(Section):
         """What happens around the rules."""
         return Regime(**{f.name: getattr(self, f.name) for f in fields(Regime)})
 
+    @property
+    def labels(self) -> list[str]:
+        """Each algorithm's name; the second of a name is `adam-2`."""
+        names = [rule.name for rule in self.algo]
+        counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
+        return [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
+
     @model_validator(mode="after")
     def _start_fits(self) -> "OptimizeConfig":
         dimension = len(self.function.start)

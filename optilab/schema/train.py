@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, MinLen
-from pydantic import AfterValidator, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from optilab.optimize import ALGORITHMS, Algorithm
@@ -64,8 +64,8 @@ class TrainConfig(Section):
     """`optilab train`: one network, trained and measured epoch by epoch."""
 
     name: Annotated[Name, Doc("name of the study, part of the run's name")] = "train"
-    model: Annotated[ModelConfig, Doc("the network")] = ModelConfig()
-    data: Annotated[DataConfig, Doc("the dataset")] = DataConfig()
+    model: Annotated[ModelConfig, Doc("the network")] = Field(default_factory=ModelConfig)
+    data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
     optimizer: Annotated[Algorithm, OneOf(ALGORITHMS, "optimizer"), Doc("the update rule")]
     weight_decay: Annotated[Number, Ge(0), Doc("this times the weights is added to their gradient")] = 0.0
     clip_norm: Annotated[
@@ -84,6 +84,7 @@ class TrainConfig(Section):
     seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("of every random number of the run")] = 42
     device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
     threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
+    probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3
     checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
 
     def stage_at(self, epoch: int) -> int:

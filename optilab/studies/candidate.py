@@ -19,6 +19,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,20 +65,21 @@ class Candidate:
         points = [w]
         t = 0
         try:
-            step = self._stepper(settings, w)
+            with redirect_stdout(sys.stderr):
+                step = self._stepper(settings, w)
             for t in range(1, steps + 1):
-                with np.errstate(all="ignore"):
+                with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
                     w = np.array(step(w.copy(), function.gradient(w), t), dtype=np.float64)
                 if w.shape != points[0].shape:
-                    raise UsageError(f"{self.label} returned an array of shape {w.shape}, not {points[0].shape}")
+                    raise UsageError(f"returned an array of shape {w.shape}, not {points[0].shape}")
                 points.append(w)
-        except UsageError:
-            raise
-        except Exception as error:
+        except UsageError as error:
+            raise UsageError(f"{self.label}: {error}") from None
+        except (Exception, SystemExit) as error:
             raise UsageError(f"{self.label} failed at step {t}: {self._own_line(error)}") from None
         return np.stack(points)
 
-    def _own_line(self, error: Exception) -> str:
+    def _own_line(self, error: BaseException) -> str:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.file]
         where = f"line {frames[-1].lineno}: " if frames else ""
         return f"{where}{type(error).__name__}: {error}"
@@ -97,7 +99,7 @@ class Candidate:
             return _of_rule(instance, start)
         method = getattr(instance, "update", None) or getattr(instance, "step", None)
         if method is None:
-            raise UsageError(f"{self.label} has no method update(w, g)")
+            raise UsageError("has no method update(w, g)")
         return lambda w, g, t: method(w, g)
 
 
@@ -116,14 +118,19 @@ def load(spec: str) -> Candidate:
     if loader is None or loader.loader is None:
         raise UsageError(f"{file} is no Python file")
     module = importlib.util.module_from_spec(loader)
+    sys.modules[module.__name__] = module  # a dataclass looks itself up there
+    sys.path.insert(0, str(path.parent))  # as Python does for a file that it runs
     try:
-        loader.loader.exec_module(module)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):
+            loader.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         line = next(
             (f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path), None
         )
         line = error.lineno if isinstance(error, SyntaxError) else line
         raise UsageError(f"{file}:{line}: {type(error).__name__}: {error}") from None
+    finally:
+        sys.path.remove(str(path.parent))
     found = getattr(module, name, None)
     if not callable(found):
         own = [
@@ -153,6 +160,8 @@ def _arguments(found: Any, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_function(function: Any, arguments: Mapping[str, Any], start: Floats) -> Callable[..., Any]:
+    if len(_parameters(function)) < 2:
+        raise UsageError(f"takes {len(_parameters(function))} argument(s); w and g are needed")
     first, second, *others = _parameters(function).values()
     counts = [p.name for p in others if p.name in _STEP_NUMBER and p.name not in arguments]
     states = [
@@ -167,6 +176,10 @@ def _of_function(function: Any, arguments: Mapping[str, Any], start: Floats) -> 
         result = function(**given)
         if isinstance(result, tuple):
             result, *after = result
+            if len(after) != len(states):
+                raise UsageError(
+                    f"returned w and {len(after)} more; it takes the states {', '.join(states) or '-'}"
+                )
             remembered.update(zip(states, after, strict=True))
         return result
 

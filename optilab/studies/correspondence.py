@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from optilab.optimize import ALGORITHMS
-from optilab.optimize.algorithms.adam import Adam
+from optilab.optimize.algorithms.adam import Adam, Adan
+from optilab.optimize.algorithms.step_size import Prodigy
 from optilab.studies.references import (
     OneLate,
     Reference,
@@ -15,6 +16,7 @@ from optilab.studies.references import (
     lookahead_path,
     mixture,
     newton,
+    printed_formula,
     scipy_minimize,
 )
 
@@ -44,7 +46,7 @@ def shown(settings: dict[str, Any]) -> str:
 class Case:
     """A rule as it is compared: its settings, and for each library the reference or why there is none.
 
-    `other_torch` and `other_optax`: the form that the library has instead. `plain` is for rules that neither has.
+    `other_torch` and `other_optax`: the form that the library has instead. `plain` is for forms that neither has.
     """
 
     name: str
@@ -225,6 +227,7 @@ def cases() -> tuple[Case, ...]:
             NO_SUCH_RULE,
             in_optax("adan", lambda o, c: o.adan(lr, eps=eps, eps_root=0.0, weight_decay=0.1)),
             other_optax=form({"form": "optax"}),
+            plain=printed_formula(Adan(**adam, weight_decay=0.1, form="paper")),
         ),
         Case(
             "adan",
@@ -335,6 +338,7 @@ def cases() -> tuple[Case, ...]:
             NO_SUCH_RULE,
             in_optax("contrib.prodigy", lambda o, c: c.prodigy(0.5, weight_decay=0.1)),
             other_optax=form({"bias_correction": True}),
+            plain=printed_formula(Prodigy(lr=0.5, weight_decay=0.1)),
         ),
         Case(
             "prodigy",

@@ -4,12 +4,15 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from optilab.optimize import TestFunction
-from optilab.optimize.functions import Expression, Floats
+from optilab.optimize.functions import Floats
+from optilab.optimize.functions.expression import Expression
+from optilab.optimize.hand import every_step
 
 STEPS = 100
 
@@ -138,6 +141,16 @@ class OneLate:
         state, waiting = state
         step, state = self.rule.update(grad, state)
         return np.where(step == 0, 0.0, waiting), (state, step)
+
+
+def printed_formula(rule: Any) -> Any:
+    """The text of the rule's formula, executed statement by statement."""
+
+    def path(function: TestFunction) -> Floats:
+        steps = islice(every_step(rule, function), STEPS)
+        return np.stack([np.array(function.start), *(step.lines[-1].value for step in steps)])
+
+    return lambda: Reference("its printed formula, executed", path)
 
 
 def barzilai_borwein(size: str) -> Any:

@@ -164,9 +164,11 @@ def resume(training: Training, run: runs.Run, warn: Any) -> None:
     but no checkpoint is usable.
     """
     candidates = runs.checkpoints(run.path)
-    for _, path in candidates:
+    for epoch, path in candidates:
         try:
             restore(training, runs.read_checkpoint(path, size_limit(training)))
+            if training.epoch != epoch:
+                raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
             warn(f"checkpoint {path.name}: {error}; using the one before")
         else:

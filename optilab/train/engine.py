@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from optilab.errors import DivergedError, UsageError
 from optilab.schema import EarlyStopping, TrainConfig
 from optilab.schema.model import BatchNorm, Standardize
-from optilab.train import optimizers
+from optilab.train import diagnostics, meanfield, optimizers
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
 
@@ -72,6 +72,18 @@ def configure(device: torch.device, threads: int) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def before_training(training: "Training") -> diagnostics.Record:
+    """The record of epoch 0: what the labels' prior is worth, and what mean-field theory expects."""
+    images = training.train.pixels[: training.config.data.batch_size].float().div_(255)
+    prediction = meanfield.predict(training.model, training.config.model, images)
+    return {
+        "epoch": 0,
+        "prior_entropy": diagnostics.prior_entropy(training.train.labels),
+        "predicted_gains": prediction and prediction.gains,
+        "predicted_ratio": prediction and prediction.ratio,
+    }
 
 
 def _loader_seed() -> int:
@@ -133,6 +145,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
+    record: diagnostics.Record = field(default_factory=dict)  # of the last epoch
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
@@ -206,7 +219,7 @@ class Training:
 
     def _train_epoch(
         self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]
-    ) -> tuple[list[Tensor], int]:
+    ) -> tuple[list[float], int]:
         """One pass over the training data: the loss of every batch, and how many images were classified right."""
         config, size, count = self.config, self.config.data.batch_size, len(self.train)
         batches = math.ceil(count / size)
@@ -215,41 +228,53 @@ class Training:
         answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
         parameters = self.model.trained
-        losses = []
+        losses: list[float] = []
+        probed = diagnostics.probed(batches, config.probes)
+        evidence = diagnostics.Evidence()
         self.model.train()
         for batch in range(batches):
             here = slice(batch * size, min((batch + 1) * size, count))
             # Gathered as bytes, converted after: a tenth of the memory traffic.
             images = self.train.pixels.index_select(0, order[here]).float().div_(255)
+            probe = diagnostics.Probe(self.model, config.model.activation) if batch in probed else None
             logits = self.model(images)
             loss = loss_of(logits, labels[here])
+            if not math.isfinite(value := loss.item()):
+                origin = diagnostics.origin_of_overflow(self.model, images)
+                where = f"epoch {self.epoch + 1}, batch {batch + 1}"
+                raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
             self.optimizer.zero_grad()
             loss.backward()
+            if probe:
+                probe.after_backward()
             if config.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             if config.clip_value is not None:
                 nn.utils.clip_grad_value_(parameters, config.clip_value)
             self._set_rate(_factor(config, self.epoch, batch, batches))
             self.optimizer.step()
-            losses.append(loss.detach())
+            if probe:
+                evidence.add(probe)
+            losses.append(value)
             torch.argmax(logits.detach(), dim=1, out=answers[here])
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self._set_rate(1.0)
+        self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
         return losses, int((answers == labels).sum())
 
     def _set_rate(self, factor: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.optimizer.defaults["lr"] * factor
 
-    def _validate(self) -> tuple[list[Tensor], int]:
+    def _validate(self) -> tuple[list[float], int]:
         _loader_seed()  # a DataLoader that does not shuffle draws its base seed too
         return self._evaluated(self.validation)
 
     @torch.inference_mode()
-    def _evaluated(self, data: Images) -> tuple[list[Tensor], int]:
+    def _evaluated(self, data: Images) -> tuple[list[float], int]:
         """The images in their own order, in batches of the training's size."""
         size = self.config.data.batch_size
         loss_of = nn.CrossEntropyLoss()
@@ -259,12 +284,11 @@ class Training:
             logits = self.model(pixels.float().div_(255))
             losses.append(loss_of(logits, labels))
             correct.append((logits.argmax(dim=1) == labels).sum())
-        return losses, int(torch.stack(correct).sum())
+        return torch.stack(losses).tolist(), int(torch.stack(correct).sum())
 
-    def _measured(self, split: str, measured: tuple[list[Tensor], int], images: Images) -> Row:
+    def _measured(self, split: str, measured: tuple[list[float], int], images: Images) -> Row:
         """Loss: the mean of the batches, each with the same weight. Accuracy: right answers per image."""
-        losses, correct = measured
-        values = torch.stack(losses).tolist()
+        values, correct = measured
         if (bad := next((n for n, value in enumerate(values) if not math.isfinite(value)), None)) is not None:
             raise DivergedError(
                 f"diverged at epoch {self.epoch + 1}, {split} batch {bad + 1}: loss is {values[bad]}"

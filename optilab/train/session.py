@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import torch
 
 from optilab import runs
-from optilab.config import to_yaml
+from optilab.config import dump, to_yaml
 from optilab.errors import DivergedError, OptilabError, SystemFailure
+from optilab.provenance import provenance
 from optilab.schema import TrainConfig
 from optilab.train import checkpoint, engine
 from optilab.train.data import Dataset
@@ -24,8 +25,8 @@ class Listener(Protocol):
     def batch(self, done: int, total: int) -> None:
         """A training batch is done; called in the inner loop, so it must cost nothing."""
 
-    def epoch(self, row: engine.Row, seconds: float) -> None:
-        """An epoch is committed: it is on the disk."""
+    def epoch(self, row: engine.Row, seconds: float, record: engine.Row) -> None:
+        """An epoch is committed: it is on the disk. `record` is what diagnostics saw, empty where they are off."""
 
 
 def start(
@@ -35,8 +36,9 @@ def start(
     training = _build(config, dataset)
     manifest = {
         "command": "train",
-        **runs.provenance(argv, ["numpy", "torch"]),
+        **provenance(argv, ["numpy", "torch"]),
         "seed": config.seed,
+        "config": dump(config),
         "numerics": _numerics(training),
         "data": {
             "dataset": dataset.name,
@@ -47,7 +49,10 @@ def start(
             "sha256": dataset.digests,
         },
     }
-    return training, runs.claim(folder, name, {"config.yaml": to_yaml(config)}, manifest)
+    run = runs.claim(folder, name, {"config.yaml": to_yaml(config)}, manifest)
+    if config.probes:
+        run.observe(engine.before_training(training))
+    return training, run
 
 
 def resume(
@@ -82,8 +87,9 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     try:
         for row, seconds in training.run(listener.batch, stop):
             due = row["epoch"] % config.checkpoint_every == 0 or training.finished
-            run.commit(row, seconds, checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"])
-            listener.epoch(row, seconds)
+            state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
+            run.commit(row, seconds, state, best, training.record)
+            listener.epoch(row, seconds, training.record)
         status, tested = "done", training.tested()
     except Stopped:
         status = "interrupted"
@@ -92,21 +98,38 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
         status, good = "diverged", f"epoch {kept[0][0]}" if kept else "none"
         reason = f"{error}; last good checkpoint: {good}"
         raise DivergedError(reason) from None
-    except OSError as error:
-        reason = f"{run.path}: {error.strerror or error}"
+    except OSError as error:  # what the run writes itself says so; this was the output
+        reason = f"cannot write the output: {error.strerror or error}"
         raise SystemFailure(reason) from None
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
         if not isinstance(error, OptilabError):
-            with contextlib.suppress(OSError):
-                (run.path / "optilab.log").write_text(traceback.format_exc(), encoding="utf-8")
+            with contextlib.suppress(OptilabError):
+                runs.write_atomic(run.path / "optilab.log", traceback.format_exc().encode())
         raise
     finally:
         try:
             run.finish(status, epoch=training.epoch, **tested, **({"reason": reason} if reason else {}))
-        except OptilabError:  # the disk that failed the run may fail this too; the free lock still tells
+        except OptilabError:
             run.release()
+            if status == "done":
+                raise
+            # The disk that failed the run fails this too; the free lock still tells.
     return status
+
+
+def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> list[engine.Row]:
+    """The records of a short trial: before training, and of an epoch of so many batches. Writes nothing.
+
+    Raises what building the network raises, and DivergedError.
+    """
+    trial = config.model_copy(update={"probes": max(config.probes, 10), "epochs": max(2, config.epochs)})
+    training = _build(trial, dataset)
+    before = engine.before_training(training)
+    some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
+    training.train = training.train.take(some)
+    next(training.run(lambda done, total: None, lambda: False))
+    return [before, training.record]
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> Training:

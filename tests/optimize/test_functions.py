@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import FUNCTIONS, formula
-from optilab.optimize.functions import Expression
+from optilab.optimize.functions.expression import Expression
 from optilab.optimize.functions.learned import LogisticRegression
 from optilab.optimize.functions.quadratics import Quadratic
 

@@ -113,6 +113,21 @@ def test_missing_bias_correction_is_named_and_the_step(tmp_path):
         ),
         (
             """
+            from dataclasses import dataclass
+            print("loaded")
+
+            @dataclass
+            class Mine:
+                lr: float
+                def update(self, w, g):
+                    print("stepping")
+                    return w - self.lr * g
+            """,
+            "Mine",
+            "sgd",
+        ),
+        (
+            """
             from optilab.optimize.algorithms.adam import Adam as Mine
             """,
             "Mine",
@@ -137,12 +152,13 @@ def test_missing_bias_correction_is_named_and_the_step(tmp_path):
             "rmsprop",
         ),
     ],
-    ids=["function", "state dict", "states by name", "step API", "torch", "torch rmsprop"],
+    ids=["function", "state dict", "states by name", "dataclass", "step API", "torch", "torch rmsprop"],
 )
-def test_accepted_interfaces(tmp_path, source, name, against):
+def test_accepted_interfaces(tmp_path, capsys, source, name, against):
     settings = {"eps_placement": "outside"} if "torch.optim.RMS" in source else {}
     verdict = judge(candidate(tmp_path, source, name), against, **settings)
     assert verdict.equal, verdict
+    assert capsys.readouterr().out == ""  # what a candidate prints is no part of a JSON document
 
 
 def test_forms_of_other_rules_are_named(tmp_path):
@@ -182,6 +198,9 @@ def test_an_unknown_difference_has_no_explanation(tmp_path):
         ("def f(w, g):\n    return w / nothing", "mine.py:f", "step 1: line 2: NameError"),
         ("def f(w, g): return w[0]", "mine.py:f", "shape ()"),
         ("class f: pass", "mine.py:f", "no method update"),
+        ("def f(w): return w", "mine.py:f", "takes 1 argument(s)"),
+        ("def f(w, g, V, S): return w, V", "mine.py:f", "it takes the states V, S"),
+        ("import sys\nsys.exit(3)", "mine.py:f", "mine.py:2: SystemExit"),
     ],
 )
 def test_what_is_wrong_with_the_file_is_said(tmp_path, source, spec, said):

@@ -338,4 +338,4 @@ class Adan(Algorithm):
         return step, AdanState(t, mean, mean_change, mean_square, grad, state.x + step)
 
 
-RULES = (Adam, AdamW, NAdam, RAdam, AdEMAMix, Adan)
+ENTRIES = (Adam, AdamW, NAdam, RAdam, AdEMAMix, Adan)

@@ -143,4 +143,4 @@ def _root(square: Array, eps: float, placement: str) -> Array:
     return sqrt(square + eps) if placement == "inside" else sqrt(square) + eps
 
 
-RULES = (Adagrad, RMSProp, Adadelta)
+ENTRIES = (Adagrad, RMSProp, Adadelta)

@@ -147,4 +147,4 @@ class Lookahead(Algorithm):
         return step, LookaheadState(t, state.x + step, slow, tuple(base))
 
 
-RULES = (ScheduleFreeSGD, ScheduleFreeAdamW, Lookahead)
+ENTRIES = (ScheduleFreeSGD, ScheduleFreeAdamW, Lookahead)

@@ -119,4 +119,4 @@ class QHM(Algorithm):
         return -(self.lr * ((1 - self.nu) * grad + self.nu * velocity)), MomentumState(velocity)
 
 
-RULES = (SGD, Momentum, Nesterov, QHM)
+ENTRIES = (SGD, Momentum, Nesterov, QHM)

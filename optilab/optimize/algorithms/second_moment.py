@@ -247,4 +247,4 @@ class LaProp(Algorithm):
         return -(self.lr * mean / (1 - self.beta1**t)), AdamState(t, mean, mean_square)
 
 
-RULES = (AMSGrad, Adamax, AdaBelief, Yogi, Adopt, LaProp)
+ENTRIES = (AMSGrad, Adamax, AdaBelief, Yogi, Adopt, LaProp)

@@ -72,7 +72,7 @@ def _solve(matrices: Array, vectors: Array) -> Array:
 
 
 class IteratesState(NamedTuple):
-    x: Array  # (d,)
+    x: Array  # (d,) or (1, d)
     iterates: tuple[Array, ...]  # of SciPy, all of them after the first step
     steps: int  # done so far
 
@@ -132,7 +132,7 @@ def _next_iterate(
         seen = [state.x]
         minimize(
             lambda x: float(function.value(x)),
-            state.x,
+            np.ravel(state.x),
             jac=function.gradient,
             method=method,
             callback=lambda x: seen.append(np.array(x)),
@@ -144,4 +144,4 @@ def _next_iterate(
     return step, IteratesState(state.x + step, iterates, t)
 
 
-RULES = (Newton, DampedNewton, LBFGS, ConjugateGradient)
+ENTRIES = (Newton, DampedNewton, LBFGS, ConjugateGradient)

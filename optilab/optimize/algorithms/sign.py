@@ -132,4 +132,4 @@ class Rprop(Algorithm):
         return -(size * xp.sign(seen)), RpropState(size, seen)
 
 
-RULES = (SignSGD, Signum, Lion, Rprop)
+ENTRIES = (SignSGD, Signum, Lion, Rprop)

@@ -169,4 +169,4 @@ def _sum(array: Array) -> Array:
     return array.sum(-1)[..., None]
 
 
-RULES = (Prodigy, BarzilaiBorwein, Polyak)
+ENTRIES = (Prodigy, BarzilaiBorwein, Polyak)

@@ -189,7 +189,7 @@ class StyblinskiTang(TestFunction):
         return 2 * x**3 - 16 * x + 2.5
 
 
-FUNCTIONS = (
+ENTRIES = (
     Himmelblau,
     ThreeHumpCamel,
     SixHumpCamel,

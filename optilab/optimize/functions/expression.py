@@ -78,4 +78,4 @@ class Expression(TestFunction):
         return np.stack(rows, axis=-2)
 
 
-FUNCTIONS = (Expression,)
+ENTRIES = (Expression,)

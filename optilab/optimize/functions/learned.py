@@ -63,4 +63,4 @@ class LogisticRegression(TestFunction):
         return np.asarray(-(wrong @ self.signed_inputs) / 100 + penalty)
 
 
-FUNCTIONS = (LogisticRegression,)
+ENTRIES = (LogisticRegression,)

@@ -186,4 +186,4 @@ class Saddle(TestFunction):
         return pair(2 * w1, -2 * w2)
 
 
-FUNCTIONS = (Ravine, Sphere, Quadratic, Booth, Matyas, AbsRavine, Saddle)
+ENTRIES = (Ravine, Sphere, Quadratic, Booth, Matyas, AbsRavine, Saddle)

@@ -251,7 +251,7 @@ class Michalewicz(TestFunction):
         return -(np.cos(x) * ditch * np.sin(phase) + np.sin(x) * 40 * i * x / pi * ditch * np.cos(phase))
 
 
-FUNCTIONS = (
+ENTRIES = (
     Bohachevsky,
     Rastrigin,
     Ackley,

@@ -224,4 +224,4 @@ class MonkeySaddle(TestFunction):
         return pair(3 * w1**2 - 3 * w2**2, -6 * w1 * w2)
 
 
-FUNCTIONS = (Rosenbrock, Beale, DixonPrice, Zakharov, Plateau, Cliff, MonkeySaddle)
+ENTRIES = (Rosenbrock, Beale, DixonPrice, Zakharov, Plateau, Cliff, MonkeySaddle)

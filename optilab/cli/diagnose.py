@@ -1,0 +1,98 @@
+"""`optilab diagnose`: why a network does not learn, and the command that changes it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from optilab.cli.options import Json, RunsDir, complete_run
+
+if TYPE_CHECKING:
+    from optilab.studies.diagnose import Evidence
+
+EXAMPLES = """\\b
+Examples:
+  optilab diagnose sigmoid.yaml
+  optilab diagnose 20261124-143512-sigmoid-1c2d
+  optilab diagnose sigmoid.yaml --json --fail-on critical
+"""
+
+LEVELS = ("info", "warning", "critical")
+
+
+def diagnose(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN|CONFIG", help="A run, a YAML file or a preset.", autocompletion=complete_run),
+    ],
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="Exit with 9 if a finding is at least this severe.")
+    ] = None,
+    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the dataset.")] = None,
+    runs_dir: RunsDir = None,
+    json_: Json = False,
+) -> int:
+    """Say what keeps a network from learning, with the numbers that show it and what to change.
+
+    Of a run, what it has recorded is read; a config is tried for a few batches first.
+    """
+    from optilab import console
+    from optilab.console import diagnosis
+    from optilab.errors import ExitCode, UsageError, did_you_mean
+    from optilab.studies import diagnose as rules
+
+    if fail_on is not None and fail_on not in LEVELS:
+        raise UsageError(
+            f"--fail-on: one of {', '.join(LEVELS)} expected, got {fail_on!r}{did_you_mean(fail_on, LEVELS)}"
+        )
+    evidence, config = _evidence(target, runs_dir, data_dir)
+    findings = rules.diagnose(evidence)
+    if json_:
+        console.document(diagnosis.document(target, findings, config))
+    else:
+        diagnosis.show(target, evidence, findings, config)
+    bad = fail_on is not None and any(finding.severity >= LEVELS.index(fail_on) for finding in findings)
+    return ExitCode.EXPECTATION if bad else ExitCode.OK
+
+
+def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple[Evidence, str]":
+    """What is known of a run or a config, and what `--config` would say for it."""
+    from optilab import presets, runs
+    from optilab.config import load, override
+    from optilab.errors import DivergedError, RunError, UsageError
+    from optilab.schema import TrainConfig
+    from optilab.studies import diagnose as rules
+
+    folder = runs.root(runs_dir)
+    try:
+        presets.find("train", target)
+    except UsageError:
+        try:
+            path = runs.locate(folder, target)
+        except (RunError, UsageError):
+            raise UsageError(f"{target!r} is no run in {folder}, no file and no preset") from None
+        record = runs.read(path)
+        if record.manifest.get("command") != "train":
+            raise UsageError(f"{path} is no training; only trainings are diagnosed") from None
+        return rules.of_run(record), str(path / "config.yaml")
+
+    config = load(TrainConfig, target, [override("--data-dir", "data.dir", data_dir)] if data_dir else [])
+    from optilab.console import listings
+    from optilab.train import fetch
+
+    with listings.Transfer() as transfer:
+        dataset = fetch.ensure(
+            config.data.dataset, Path(config.data.dir) if config.data.dir else None, transfer.report
+        )
+    from optilab.train import session
+
+    try:
+        return rules.Evidence(config, [], session.look_into(config, dataset)), target
+    except DivergedError as error:
+        return rules.Evidence(config, [], [], str(error)), target
+    except UsageError:
+        # What the engine refuses (batch norm over one image) may be the diagnosis.
+        evidence = rules.Evidence(config, [], [])
+        if not rules.diagnose(evidence):
+            raise
+        return evidence, target

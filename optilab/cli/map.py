@@ -1,0 +1,120 @@
+"""`optilab map`: one algorithm over a grid of settings or of starts."""
+
+from typing import Annotated, Any
+
+import typer
+
+from optilab.cli.optimize import _complete_algo, _complete_function
+from optilab.cli.options import Dark, Json, Plot, Set, complete_preset, only_one, overrides
+
+EXAMPLES = """\b
+Examples:
+  optilab map --algo momentum --x algo.lr=0.01:2:400 --y algo.beta=0:0.99:200 --epochs 100
+  optilab map --algo adam --x algo.lr=1e-3:1:200:log --y algo.beta1=0:0.99:200 --function beale --plot adam.png
+  optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --plot basins.png
+"""
+
+
+def map_(
+    ctx: typer.Context,
+    algo: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Algorithm.", autocompletion=_complete_algo)
+    ] = None,
+    x: Annotated[
+        str | None, typer.Option(metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Across: algo.KEY, or w1.")
+    ] = None,
+    y: Annotated[
+        str | None, typer.Option(metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Upwards: algo.KEY, or w2.")
+    ] = None,
+    basins: Annotated[
+        bool, typer.Option("--basins", help="Starts all over the box: which minimum does each reach?")
+    ] = False,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="YAML file or preset.", autocompletion=complete_preset("optimize")),
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Test function.", autocompletion=_complete_function)
+    ] = None,
+    start: Annotated[str | None, typer.Option(metavar="W1,W2", help="Start point.")] = None,
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Steps of every cell [100].")] = None,
+    lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (algo.lr).")] = None,
+    set_: Set = None,
+    show: Annotated[
+        str, typer.Option(metavar="WHAT", help="value (f above its minimum) or steps (until it converged).")
+    ] = "value",
+    plot: Plot = None,
+    dark: Dark = False,
+    json_: Json = False,
+) -> int:
+    """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
+    from optilab.config import Override, load, numbers
+    from optilab.config import function as read_function
+    from optilab.errors import UsageError
+    from optilab.presets import algorithms
+    from optilab.schema import OptimizeConfig
+    from optilab.studies import map as study
+
+    only_one(basins=basins, x=x)
+    only_one(basins=basins, y=y)
+    if (algo is None and config is None) or not (basins or (x and y)):
+        raise UsageError("map needs --algo NAME, and --x KEY=LOW:HIGH with --y KEY=LOW:HIGH, or --basins")
+    if show not in ("value", "steps"):
+        raise UsageError(f"--show {show}: value or steps expected")
+    readers = {"algo": algorithms, "function": read_function, "start": numbers}
+    given = overrides(ctx, {"epochs": "epochs", "lr": "algo.lr"}, readers)
+    steps = [] if epochs or config else [Override("epochs", "epochs", 100)]
+    settings = load(OptimizeConfig, config, [*given, *steps])
+    if len(settings.algo) != 1:
+        raise UsageError(f"a map is of one algorithm, got {len(settings.algo)}")
+    if basins:
+        if len(settings.function.start) != 2:
+            raise UsageError(f"--basins needs a function of two variables; {settings.function.name} has more")
+        axes = [study.Axis(f"w{i + 1}", low, high, 300) for i, (low, high) in enumerate(settings.function.box)]
+    else:
+        axes = [study.Axis.read("--x", str(x)), study.Axis.read("--y", str(y))]
+    for axis in axes:  # both ends are checked as any setting is
+        if axis.field:
+            for value in (axis.low, axis.high):
+                ends = load(OptimizeConfig, config, [*given, Override(f"{axis.key}={value:g}", axis.key, value)])
+                if not isinstance(getattr(ends.algo[0], axis.field), float):
+                    raise UsageError(f"{axis.key} is no number of {ends.algo[0].name}")
+    if any(getattr(settings, key) for key in ("weight_decay", "clip_norm", "clip_value", "noise")):
+        raise UsageError("a map is of the bare rule: weight_decay, clipping and noise are not applied in it")
+    found = study.chart(
+        settings.algo[0], settings.function, axes[0], axes[1], settings.start, settings.epochs, settings.tolerance
+    )
+    if plot:
+        from optilab import figures
+
+        figures.save(figures.heat_map(found, show, dark), plot)
+    from optilab import console
+
+    if json_:
+        console.document(_document(found))
+    else:
+        from optilab.console import maps
+
+        maps.show(found, show)
+    return 0
+
+
+def _document(found: Any) -> dict[str, Any]:
+    import numpy as np
+
+    from optilab.studies.map import summary
+
+    values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
+    return {
+        "schema_version": 1,
+        "algo": found.rule.name,
+        "function": found.function.name,
+        "epochs": found.steps,
+        "x": {"key": found.x.key, "values": found.x.values.tolist()},
+        "y": {"key": found.y.key, "values": found.y.values.tolist()},
+        **summary(found),
+        "limit": None if found.limit is None else found.limit.tolist(),
+        "f": [[None if value != value else value for value in row] for row in values.tolist()],
+        "first_below": found.first_below.tolist(),
+        "basin": found.basin.tolist(),
+    }

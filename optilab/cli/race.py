@@ -1,0 +1,77 @@
+"""`optilab race`: which rule solves more problems sooner, after the same tuning."""
+
+from typing import Annotated, Any
+
+import typer
+
+from optilab.cli.optimize import _complete_algo
+from optilab.cli.options import Dark, Json, Plot, only_one
+
+EXAMPLES = """\b
+Examples:
+  optilab race --algos sgd,momentum,adam --functions rosenbrock,beale,himmelblau --budget 20 --starts 10
+  optilab race --budget 50 --starts 20 --plot race.png
+"""
+
+ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
+FUNCTIONS = "ravine,rosenbrock,beale,himmelblau,booth,matyas,three-hump-camel,goldstein-price,dixon-price,zakharov"
+
+
+def race(
+    algos: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Who takes part.", autocompletion=_complete_algo)
+    ] = ALGOS,
+    functions: Annotated[str, typer.Option(metavar="NAME,...", help="Where they race.")] = FUNCTIONS,
+    budget: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Random settings each may try per function.")
+    ] = 50,
+    starts: Annotated[int, typer.Option(min=1, max=10_000, help="Starts to tune on, and as many to race.")] = 20,
+    epochs: Annotated[int, typer.Option(min=1, max=1_000_000, help="Steps until a path is given up.")] = 200,
+    accuracy: Annotated[
+        float, typer.Option(min=1e-15, max=0.5, help="Solved when f - f_min is this share of what it was.")
+    ] = 1e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the settings and the starts.")] = 0,
+    plot: Plot = None,
+    dark: Dark = False,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep heats, and use those kept.")] = True,
+    json_: Json = False,
+) -> int:
+    """Race optimizers that were tuned with the same budget, on starts that none of them was tuned on."""
+    from dataclasses import asdict
+
+    from platformdirs import user_cache_path
+
+    from optilab import console
+    from optilab.console import races
+    from optilab.optimize import ALGORITHMS as RULES
+    from optilab.optimize import FUNCTIONS as TESTS
+    from optilab.studies import race as study
+
+    only_one(json=json_)
+    rules = study.Rules(budget, starts, epochs, accuracy, seed)
+    chosen = {name: RULES[name]() for name in _named("--algos", algos, RULES)}
+    where = {name: TESTS[name]() for name in _named("--functions", functions, TESTS)}
+    folder = user_cache_path("optilab") / "races" if cache else None
+    found = study.run(chosen, where, rules, folder, races.progress)
+    if plot:
+        from optilab import figures
+
+        figures.save(figures.race(found, dark), plot)
+    if json_:
+        standings = [asdict(standing) for standing in study.standings(found)]
+        heats = [asdict(heat) for heat in found.heats]
+        console.document({"schema_version": 1, "rules": asdict(rules), "standings": standings, "heats": heats})
+    else:
+        races.show(found)
+    return 0
+
+
+def _named(flag: str, text: str, known: Any) -> list[str]:
+    """The names of a list, each once and known; UsageError with the nearest otherwise."""
+    from optilab.errors import UsageError, did_you_mean
+
+    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{flag}: unknown name '{name}'{did_you_mean(name, list(known))}")
+    return names

@@ -1,0 +1,68 @@
+"""`optilab remedy`: every remedy of the study on one network, side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from optilab.cli.options import Json, Name, RunsDir, Set, complete_preset, overrides
+
+EXAMPLES = """\\b
+Examples:
+  optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam
+  optilab remedy sigmoid.yaml --seeds 3 --epochs 30
+"""
+
+_KEYS = {"epochs": "epochs", "data_dir": "data.dir"}
+
+
+def remedy(
+    ctx: typer.Context,
+    config: Annotated[
+        str,
+        typer.Argument(metavar="CONFIG", help="A YAML file or a preset.", autocompletion=complete_preset("train")),
+    ],
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100, help="Seeds per remedy, from the config's on.")
+    ] = 1,
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="Epochs of each run.")] = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME[,NAME...]", help="These remedies only.")] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Runs at once, each on one thread.")] = 2,
+    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the dataset.")] = None,
+    set_: Set = None,
+    name: Name = None,
+    runs_dir: RunsDir = None,
+    json_: Json = False,
+) -> int:
+    """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config.
+
+    All start from the same random numbers, several run at once; the table says what each changes and gives.
+    """
+    from optilab import console, runs, stopping
+    from optilab.config import load
+    from optilab.console import listings
+    from optilab.console import remedies as views
+    from optilab.errors import ExitCode
+    from optilab.schema import TrainConfig
+    from optilab.studies import comparison, remedies, trials
+    from optilab.train import fetch
+
+    changes = overrides(ctx, _KEYS)
+    base = load(TrainConfig, config, changes)
+    plans = comparison.plan(config, changes, remedies.chosen(only), seeds)
+    folder = runs.root(runs_dir) / runs.chosen_name(name, f"{base.name}-remedies")
+    with listings.Transfer() as transfer:  # once, before many want it
+        fetch.ensure(base.data.dataset, Path(base.data.dir) if base.data.dir else None, transfer.report)
+    planned = [trial for plan in plans for trial in plan.trials]
+    with stopping.on_signal() as stop, views.Progress(len(planned)) as progress:
+        outcomes = trials.run(planned, folder, jobs, progress.done, stop)
+    if stop.signal is not None:
+        console.note(f"stopped; the same command with --name {folder.name} goes on with what is missing")
+        stopping.die_of(stop.signal)
+    results = comparison.results(plans, outcomes)
+    if json_:
+        console.document({"schema_version": 1, "run": str(folder), **views.document(results)})
+    else:
+        views.show(base, seeds, results)
+        console.say(str(folder))
+    return ExitCode.SWEEP if any(outcome.failed for outcome in outcomes) else ExitCode.OK

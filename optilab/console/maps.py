@@ -1,0 +1,52 @@
+"""`optilab map`: the map as text, what it found, and what theory says about it."""
+
+import numpy as np
+
+from optilab import console
+from optilab.console import pictures
+from optilab.console.trajectories import settings
+from optilab.optimize.functions import Floats
+from optilab.studies.map import Axis, Map, summary
+
+
+def show(found: Map, what: str) -> None:
+    """The picture, then the numbers."""
+    said = summary(found)
+    over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
+    console.say(f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs", style="bold")
+    console.say(settings(found.rule))
+    console.say()
+    x, y = ((axis.key, axis.low, axis.high) for axis in (found.x, found.y))
+    if "basins" in said:
+        pictures.basins(found.basin, len(found.function.minima), x, y)
+    else:
+        line = None if found.limit is None else _columns(found.limit, found.x)
+        values, title = _shown(found, what)
+        pictures.heat(values, found.diverged, line, title, x, y)
+    console.say()
+    share = f"{said['diverged'] / said['cells']:.1%} diverged, {said['converged'] / said['cells']:.1%} converged"
+    console.say(f"{said['cells']:,} cells: {share} (|grad| < {found.tolerance:g} at some epoch)")
+    for minimum, count in said.get("basins", {}).items():
+        console.say(f"  {minimum}: {count / said['cells']:.1%}")
+    if said["best"] and "basins" not in said:
+        console.say("lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in said["best"].items()))
+    if said["theory"]:
+        console.say("theory, in the long run: " + "   ".join(f"{k} {v:.4g}" for k, v in said["theory"].items()))
+
+
+def _span(axis: Axis) -> str:
+    return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
+
+
+def _shown(found: Map, what: str) -> tuple[Floats, str]:
+    if what == "value":
+        return found.height, "log10 of f - f_min"
+    first = found.first_below
+    return np.where(first < 0, found.steps, first).astype(float), f"epochs to |grad| < {found.tolerance:g}"
+
+
+def _columns(limit: Floats, axis: Axis) -> Floats:
+    """The limit of stability as a column of the map, per row."""
+    scale = np.log if axis.log else np.asarray
+    low, high = scale(axis.low), scale(axis.high)
+    return np.asarray((scale(limit) - low) / (high - low) * axis.count)

@@ -1,0 +1,276 @@
+"""Pictures of text: contours with paths, loss curves, maps. Braille dots in colour, or plain ASCII letters.
+
+ASCII is for pipes, for LANG=C and for terminals without UTF-8. A series is a letter everywhere, its colour repeats it.
+"""
+
+import re
+from collections.abc import Sequence
+from string import ascii_lowercase
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from optilab import console
+from optilab.optimize import Trajectory
+from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.landscape import bands, gaps, view
+
+SIDE_BY_SIDE = 100
+"""Columns from which on two pictures stand beside each other, and from which on `optimize` shows them unasked."""
+COLOURS = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#cc79a7",
+    "#d55e00",
+    "#f0e442",
+    "#0072b2",
+    "#999999",
+)  # Okabe & Ito 2008
+RAMP = " .:-=+*#%@"
+HEAT = (
+    "#440154",
+    "#472d7b",
+    "#3b528b",
+    "#2c728e",
+    "#21918c",
+    "#28ae80",
+    "#5ec962",
+    "#addc30",
+    "#fde725",
+)  # viridis
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
+_GUTTER = 9
+
+
+def unicode() -> bool:
+    """Whether the output is a terminal that shows Unicode."""
+    return console.out.is_terminal and bool(re.fullmatch("utf-?8", console.out.encoding, re.IGNORECASE))
+
+
+def wide() -> bool:
+    """Whether pictures are shown unasked: on a terminal with room for two."""
+    return console.out.is_terminal and console.out.width >= SIDE_BY_SIDE
+
+
+class Canvas:
+    """Dots on a grid of character cells; of a cell only the dots of its topmost layer are shown."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self.unicode = unicode()
+        across, down = (2, 4) if self.unicode else (1, 1)
+        self.layers = np.full((rows * down, columns * across), -1)
+        self.marks: dict[tuple[int, int], tuple[str, str]] = {}
+        self.columns, self.rows = columns, rows
+
+    def dots(self, x: Floats, y: Floats, layer: int) -> None:
+        """Points in [0, 1] x [0, 1], y upwards; others are not drawn."""
+        inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
+        down, across = self.layers.shape
+        row = np.rint((1 - y[inside]) * (down - 1)).astype(int)
+        self.layers[row, np.rint(x[inside] * (across - 1)).astype(int)] = layer
+
+    def curve(self, x: Floats, y: Floats, layer: int) -> None:
+        """Straight lines from point to point."""
+        for i in range(len(x) - 1):
+            lengths = np.abs([(x[i + 1] - x[i]) * self.layers.shape[1], (y[i + 1] - y[i]) * self.layers.shape[0]])
+            if np.isfinite(lengths).all():
+                share = np.linspace(0, 1, int(min(lengths.max(), 4000)) + 2)
+                self.dots(x[i] + share * (x[i + 1] - x[i]), y[i] + share * (y[i + 1] - y[i]), layer)
+
+    def mark(self, x: float, y: float, sign: str, style: str) -> None:
+        """One character on top of everything."""
+        if 0 <= x <= 1 and 0 <= y <= 1:
+            row, column = round((1 - y) * (self.rows - 1)), round(x * (self.columns - 1))
+            self.marks[row, column] = sign, style
+
+    def lines(self, signs: Sequence[str], styles: Sequence[str]) -> list[Text]:
+        """The rows as text; `signs` and `styles` belong to the layers (signs where there are no dots)."""
+        down, across = self.layers.shape[0] // self.rows, self.layers.shape[1] // self.columns
+        cells = self.layers.reshape(self.rows, down, self.columns, across).swapaxes(1, 2)
+        top = cells.max(axis=(2, 3))
+        codes = (_DOTS[:down, :across] * (cells == top[..., None, None])).sum(axis=(2, 3))
+        found = []
+        for row in range(self.rows):
+            line = Text()
+            for column in range(self.columns):
+                layer = top[row, column]
+                if (row, column) in self.marks:
+                    line.append(*self.marks[row, column])
+                elif layer < 0:
+                    line.append(" ")
+                else:
+                    sign = chr(0x2800 + codes[row, column]) if self.unicode else signs[layer]
+                    line.append(sign, styles[layer])
+            found.append(line)
+        return found
+
+
+def paths(function: TestFunction, named: dict[str, Trajectory]) -> None:
+    """The contour with every path (of a function of two variables), and the loss curves."""
+    width = console.out.width
+    beside = width >= SIDE_BY_SIDE and len(function.start) == 2
+    columns = (width - 4) // 2 if beside else min(width, 100)
+    pictures = [_losses(function, named, columns - _GUTTER - 1)]
+    if len(function.start) == 2:
+        pictures.insert(0, _contour(function, named, columns - _GUTTER - 1))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    if beside:
+        table.add_row(*pictures)
+    else:
+        for picture in pictures:
+            table.add_row(picture)
+    console.show(table)
+    console.show(_legend(list(named)))
+
+
+def _legend(names: Sequence[str]) -> Text:
+    line = Text(" " * _GUTTER)
+    for letter, name, colour in zip(_letters(len(names)), names, _colours(len(names)), strict=True):
+        line.append(f"{letter} {name}   ", colour)
+    return line
+
+
+def _letters(count: int) -> list[str]:
+    return [ascii_lowercase[i % 26] for i in range(count)]
+
+
+def _colours(count: int) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+
+
+def _contour(function: TestFunction, named: dict[str, Trajectory], columns: int, rows: int = 17) -> Text:
+    """Lines of equal height, log-spaced above the minimum, under the paths."""
+    canvas = Canvas(columns, rows)
+    (left, right), (bottom, top) = view(function, list(named.values()))
+    down, across = canvas.layers.shape
+    x, y = np.linspace(0, 1, across), np.linspace(1, 0, down)
+    grid = np.stack(np.meshgrid(left + x * (right - left), bottom + y * (top - bottom)), axis=-1)
+    band = bands(function, grid)
+    edge = np.zeros_like(band, dtype=bool)
+    edge[:, :-1] |= band[:, :-1] != band[:, 1:]
+    edge[:-1, :] |= band[:-1, :] != band[1:, :]
+    canvas.layers[edge] = 0
+    for i, path in enumerate(named.values()):
+        u = (path.points[:, 0] - left) / (right - left)
+        v = (path.points[:, 1] - bottom) / (top - bottom)
+        canvas.curve(u, v, i + 1)
+    for i, path in enumerate(named.values()):
+        at = _along(path.points, (i + 1) / (len(named) + 1))
+        sign, style = _letters(len(named))[i], f"bold {_colours(len(named))[i]}"
+        canvas.mark((at[0] - left) / (right - left), (at[1] - bottom) / (top - bottom), sign, style)
+    start = next(iter(named.values())).points[0]
+    canvas.mark((start[0] - left) / (right - left), (start[1] - bottom) / (top - bottom), _sign("start"), "bold")
+    for w in function.minima:
+        canvas.mark((w[0] - left) / (right - left), (w[1] - bottom) / (top - bottom), _sign("minimum"), "bold")
+    signs, styles = [".", *_letters(len(named))], ["bright_black", *_colours(len(named))]
+    title = (
+        f"{_sign('start')} start   {_sign('minimum')} minimum" if function.minima else f"{_sign('start')} start"
+    )
+    return _framed(canvas, signs, styles, title, ("w1", left, right), ("w2", bottom, top))
+
+
+def _sign(what: str) -> str:
+    return {"start": ("●", "S"), "minimum": ("✚", "M"), "edge": ("┃", "|"), "best": ("✚", "+")}[what][
+        not unicode()
+    ]
+
+
+def _along(points: Floats, share: float) -> Floats:
+    """The point after that share of the way."""
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=-1))])
+    return np.asarray(points[int(np.searchsorted(way, share * way[-1]))])
+
+
+def _losses(function: TestFunction, named: dict[str, Trajectory], columns: int, rows: int = 17) -> Text:
+    """log10 of f above its minimum against the epoch."""
+    curves, what = gaps(function, list(named.values()))
+    epochs = max(len(curve) for curve in curves) - 1
+    seen = np.concatenate(curves)
+    low, high = np.log10(seen.min()), np.log10(seen.max())
+    high = max(high, low + 1e-9)
+    canvas = Canvas(columns, rows)
+    for i, curve in enumerate(curves):
+        u, v = np.arange(len(curve)) / max(epochs, 1), (np.log10(curve) - low) / (high - low)
+        canvas.curve(u, v, i)
+        at = min(len(curve) - 1, int(epochs * (i + 1) / (len(curves) + 1)))
+        canvas.mark(u[at], v[at], _letters(len(named))[i], f"bold {_colours(len(named))[i]}")
+    axes = ("epoch", 0.0, float(epochs)), ("log", 10**low, 10**high)
+    return _framed(canvas, _letters(len(named)), _colours(len(named)), f"{what}, log scale", *axes)
+
+
+def _framed(
+    canvas: Canvas,
+    signs: Sequence[str],
+    styles: Sequence[str],
+    title: str,
+    x: tuple[str, float, float],
+    y: tuple[str, float, float],
+) -> Text:
+    """The canvas with a title, a frame on two sides, and what its edges mean."""
+    side, corner, floor = ("│", "└", "─") if canvas.unicode else ("|", "+", "-")
+    lines = canvas.lines(signs, styles)
+    name = y[0] if y[0] != "log" else ""
+    labels = {0: f"{y[2]:.3g}", len(lines) // 2: name, len(lines) - 1: f"{y[1]:.3g}"}
+    text = Text(" " * _GUTTER + " " + title + "\n", style="")
+    for i, line in enumerate(lines):
+        text.append(f"{labels.get(i, ''):>{_GUTTER - 1}} ", "bright_black").append(side, "bright_black")
+        text.append_text(line).append("\n")
+    ends = f"{x[1]:.3g}", f"{x[2]:.3g}"
+    between = x[0].center(max(canvas.columns - len(ends[0]) - len(ends[1]), 1))
+    text.append(" " * _GUTTER + corner + floor * canvas.columns + "\n", "bright_black")
+    text.append(" " * (_GUTTER + 1) + ends[0] + between + ends[1], "bright_black")
+    return text
+
+
+Span = tuple[str, float, float]
+
+
+def heat(values: Floats, mask: Any, line: Floats | None, title: str, x: Span, y: Span) -> None:
+    """A map: `values` (rows upwards, columns), dark is low; `mask` is what diverged; `line` a column per row.
+
+    Several cells of the map share a character; the one in the middle speaks for them.
+    """
+    canvas, at = _sampled(*values.shape)
+    shown, gone = values[at], np.asarray(mask)[at]
+    finite = shown[~gone & np.isfinite(shown)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    level = np.clip((np.where(np.isfinite(shown), shown, high) - low) / max(high - low, 1e-300), 0, 1)
+    for i, j in np.ndindex(shown.shape):
+        if gone[i, j]:
+            sign, style = "x", "red"
+        elif canvas.unicode:
+            sign, style = "█", HEAT[int(level[i, j] * (len(HEAT) - 1))]
+        else:
+            sign, style = RAMP[int(level[i, j] * (len(RAMP) - 1))], ""
+        canvas.marks[canvas.rows - 1 - i, j] = sign, style
+    if line is not None:
+        for i, row in enumerate(at[0].ravel()):
+            column = int(line[row] / values.shape[1] * canvas.columns)
+            if 0 <= column < canvas.columns:
+                canvas.marks[canvas.rows - 1 - i, column] = _sign("edge"), "bold white"
+    console.show(_framed(canvas, [], [], title, x, y))
+    dark, bright = ("dark", "bright") if canvas.unicode else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
+    edge = f"   {_sign('edge')} limit of stability by theory" if line is not None else ""
+    console.say(f"{' ' * _GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{edge}")
+
+
+def basins(numbers: Any, count: int, x: Span, y: Span) -> None:
+    """Which minimum each start reaches: a letter per minimum, `.` for none."""
+    canvas, at = _sampled(*numbers.shape)
+    shown = numbers[at]
+    for i, j in np.ndindex(shown.shape):
+        n = shown[i, j]
+        sign, style = (".", "bright_black") if n < 0 else (_letters(count)[n], _colours(count)[n])
+        canvas.marks[canvas.rows - 1 - i, j] = sign, style
+    console.show(_framed(canvas, [], [], "the minimum that each start reaches; . is none", x, y))
+
+
+def _sampled(height: int, width: int) -> tuple[Canvas, Any]:
+    """A canvas for a map, and the cells in the middle of its characters (rows upwards, columns)."""
+    canvas = Canvas(min(console.out.width if console.out.is_terminal else 80, 100) - _GUTTER - 1, 20)
+    rows = (np.arange(canvas.rows) + 0.5) / canvas.rows * height
+    columns = (np.arange(canvas.columns) + 0.5) / canvas.columns * width
+    return canvas, np.ix_(rows.astype(int), columns.astype(int))

@@ -1,0 +1,12 @@
+"""Pictures as files, by matplotlib. Only this package imports it, and only inside its functions.
+
+Every picture is a matplotlib Figure until `save` writes it; the extension of the file chooses the format.
+"""
+
+from optilab.figures.animation import animate
+from optilab.figures.maps import heat_map
+from optilab.figures.paths import paths
+from optilab.figures.races import race
+from optilab.figures.style import save
+
+__all__ = ["animate", "heat_map", "paths", "race", "save"]

@@ -1,0 +1,71 @@
+"""Maps as heat maps, with what theory says drawn on top."""
+
+from typing import Any
+
+import numpy as np
+
+from optilab.figures.style import look, new, series
+from optilab.studies.map import Map
+
+
+def heat_map(found: Map, show: str = "value", dark: bool = False) -> Any:
+    """Final value or steps over the grid, or the basins where both axes are coordinates of the start."""
+    with look(dark) as (ink, ground):
+        figure, axes = new(7.4, 5.2)
+        if found.x.field is None and found.y.field is None:
+            _basins(axes, found, ink, ground, dark)
+        else:
+            _values(figure, axes, found, show, ink, ground, dark)
+        axes.set_xscale("log" if found.x.log else "linear")
+        axes.set_yscale("log" if found.y.log else "linear")
+        axes.set(xlabel=_name(found.x.key), ylabel=_name(found.y.key))
+        axes.set(xlim=(found.x.low, found.x.high), ylim=(found.y.low, found.y.high))
+        axes.set_title(f"{found.rule.name} on {found.function.name}, {found.steps} epochs")
+        handles, labels = axes.get_legend_handles_labels()
+        if labels:
+            figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _name(key: str) -> str:
+    return f"$w_{{{key[1:]}}}$" if key.startswith("w") else key.removeprefix("algo.")
+
+
+def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str, dark: bool) -> None:
+    if show == "value":
+        shown, label = found.height, "$\\log_{10}(f - f_{min})$ after the last epoch"
+    else:
+        first = np.where(found.diverged | (found.first_below < 0), np.nan, found.first_below)
+        shown, label = first, f"epochs to |gradient| < {found.tolerance:g}"
+    axes.set_facecolor("#3a3a3a" if dark else "#d9d9d9")
+    mesh = axes.pcolormesh(
+        found.x.values, found.y.values, shown, cmap="viridis", rasterized=True, shading="nearest"
+    )
+    figure.colorbar(mesh, ax=axes, label=label, pad=0.02)
+    nothing = "diverged" if show == "value" else "diverged or not converged"
+    axes.plot([], [], "s", color=axes.get_facecolor(), markeredgecolor=ink, label=nothing)
+    edge = series(2, dark)[1]["color"]
+    if found.limit is not None:
+        axes.plot(found.limit, found.y.values, color="white", linewidth=3.6)
+        axes.plot(found.limit, found.y.values, "--", color=edge, linewidth=2, label="limit of stability (theory)")
+    if found.optimum is not None:
+        style = {"color": "white", "markeredgecolor": "black", "markersize": 15, "linestyle": ""}
+        axes.plot(*found.optimum, marker="*", **style, label="best in the long run (theory)")
+
+
+def _basins(axes: Any, found: Map, ink: str, ground: str, dark: bool) -> None:
+    from matplotlib.colors import ListedColormap
+
+    minima = found.function.minima
+    colours = [style["color"] for style in series(len(minima), dark)]
+    nothing = "#3a3a3a" if dark else "#d9d9d9"
+    numbers = np.where(found.basin < 0, 0, found.basin + 1)
+    axes.pcolormesh(
+        found.x.values, found.y.values, numbers, cmap=ListedColormap([nothing, *colours]), vmin=-0.5,
+        vmax=len(minima) + 0.5, rasterized=True, shading="nearest", alpha=0.85,
+    )  # fmt: skip
+    for minimum, colour in zip(minima, colours, strict=True):
+        style = {"color": colour, "markeredgecolor": ink, "markersize": 13, "linestyle": ""}
+        axes.plot(*minimum, marker="*", **style, label=f"({minimum[0]:.3g}, {minimum[1]:.3g})")
+    if (found.basin < 0).any():
+        axes.plot([], [], "s", color=nothing, markeredgecolor=ink, label="no minimum reached")

@@ -1,0 +1,101 @@
+"""Paths on the contours of a function, and their loss curves."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from optilab.figures.style import look, new, series
+from optilab.optimize import Trajectory
+from optilab.optimize.functions import TestFunction
+from optilab.optimize.landscape import gaps, heights, view
+
+MARKED = 60  # a path of at most so many steps shows each of them
+
+
+def paths(function: TestFunction, named: Mapping[str, Trajectory], dark: bool = False) -> Any:
+    """Contours with all paths (of a function of two variables) beside the loss curves; one legend below both."""
+    flat = len(function.start) == 2
+    with look(dark) as (ink, ground):
+        figure, axes = new(11 if flat else 6.5, 4.8, 2 if flat else 1, squeeze=False)
+        *contour, losses = axes[0]
+        if flat:
+            draw_contour(contour[0], function, list(named.values()), ink, dark)
+            draw_paths(contour[0], named, dark)
+            draw_ends(contour[0], function, next(iter(named.values())), ink, ground)
+        draw_losses(losses, function, named, dark)
+        handles, labels = losses.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+        figure.suptitle(title(function), x=0.01, ha="left")
+    return figure
+
+
+def title(function: TestFunction) -> str:
+    """The name and the formula, set as mathematics where it is made of powers and products only."""
+    formula = function.formula
+    if re.fullmatch(r"[w0-9 .+*^()-]+", formula):
+        powers = re.sub(r"\^(\d+)", r"^{\1}", re.sub(r"w(\d)", r"w_{\1}", formula))
+        return f"{function.name}    $f(w) = {powers.replace('*', chr(92) + ',')}$"
+    return f"{function.name}    f(w) = {formula}" if len(formula) < 80 else function.name
+
+
+def draw_contour(axes: Any, function: TestFunction, found: list[Trajectory], ink: str, dark: bool) -> None:
+    """Filled contours, evenly spaced in log10 of the height above the minimum."""
+    (left, right), (bottom, top) = view(function, found)
+    x, y = np.linspace(left, right, 241), np.linspace(bottom, top, 241)
+    above = heights(function, np.stack(np.meshgrid(x, y), axis=-1))
+    lift = 1e-3 * float(np.nanmedian(above)) or 1e-9
+    level = np.log10(np.maximum(above, 0) + lift)
+    steps = np.linspace(np.nanmin(level), np.nanmax(level), 15)
+    span = steps[-1] - steps[0]  # a pale part of the colour scale, so that the paths stand out
+    axes.contourf(
+        x,
+        y,
+        level,
+        steps,
+        cmap="bone" if dark else "bone_r",
+        alpha=0.55,
+        vmin=steps[0],
+        vmax=steps[0] + 2.5 * span,
+    )
+    axes.contour(x, y, level, steps, colors=ink, linewidths=0.4, alpha=0.35, linestyles="solid")
+    axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="$w_1$", ylabel="$w_2$")
+
+
+def draw_paths(axes: Any, named: Mapping[str, Trajectory], dark: bool) -> list[Any]:
+    """Every path as a line, its steps as dots while they are few."""
+    lines = []
+    for (name, path), style in zip(named.items(), series(len(named), dark), strict=True):
+        few = len(path.points) <= MARKED
+        look_of = {**style, "marker": style["marker"] if few else ""}
+        lines += axes.plot(*path.points.T, **look_of, markersize=3, linewidth=1.6, label=name, alpha=0.95)
+    return lines
+
+
+def draw_ends(axes: Any, function: TestFunction, path: Trajectory, ink: str, ground: str) -> None:
+    """The start and the minima, named in the picture where there is room."""
+    text = {
+        "textcoords": "offset points",
+        "fontsize": 10,
+        "bbox": {"facecolor": ground, "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
+    }
+    axes.plot(*path.points[0], "o", color=ground, markeredgecolor=ink, markersize=8, zorder=5)
+    axes.annotate("start", path.points[0], xytext=(8, -14), zorder=6, **text)
+    for i, minimum in enumerate(function.minima):
+        axes.plot(*minimum, "*", color=ground, markeredgecolor=ink, markersize=13, zorder=5)
+        if i == 0:
+            axes.annotate("minimum", minimum, xytext=(8, 9), zorder=6, **text)
+
+
+def draw_losses(axes: Any, function: TestFunction, named: Mapping[str, Trajectory], dark: bool) -> list[Any]:
+    """f above its minimum, on a log scale, against the epoch."""
+    curves, what = gaps(function, list(named.values()))
+    lines = []
+    for (name, curve), style in zip(zip(named, curves, strict=True), series(len(named), dark), strict=True):
+        look_of = {**style, "marker": ""}
+        lines += axes.semilogy(np.arange(len(curve)), curve, **look_of, linewidth=1.8, label=name)
+    axes.set(xlabel="epoch", ylabel=what.replace("f_min", "$f_{min}$"))
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.margins(x=0.01)
+    return lines

@@ -1,0 +1,163 @@
+"""Many paths at once: every cell of a grid has its own start or its own hyper-parameters.
+
+Only the ends are kept. The grid is cut into blocks that fit the cache, and the blocks are shared between threads:
+NumPy and Numba let go of the interpreter while they calculate.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optilab.errors import UsageError
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.recorded import NotRecordable
+from optilab.optimize.recorded.block import Kernel, block
+from optilab.optimize.trajectory import DIVERGENCE_FACTOR
+
+BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
+COMPILE_FROM = 400_000_000
+"""Updates from which on machine code saves more time than its compilation takes."""
+
+Watch = Literal["gradient", "value"]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where the paths of a grid ended; `first_below` is -1 where the watched quantity never was below its limit.
+
+    points (rows, columns, d), values, gradient_norms and first_below (rows, columns).
+    """
+
+    points: Floats
+    values: Floats
+    gradient_norms: Floats
+    first_below: NDArray[np.int32] | None
+
+    def diverged(self, function: TestFunction, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
+        """Where a path is not finite any more, or much higher above the minimum than it started."""
+        before = function.value(starts)
+        lowest = float(function.value(np.array(function.minima[0]))) if function.minima else -np.inf
+        with np.errstate(all="ignore"):
+            risen = self.values - lowest > DIVERGENCE_FACTOR * np.maximum(before - lowest, tolerance)
+        return np.asarray(risen | ~np.isfinite(self.values) | ~np.isfinite(self.points).all(axis=-1))
+
+
+def explore(
+    rule: Algorithm,
+    function: TestFunction,
+    starts: Floats,
+    steps: int,
+    settings: Mapping[str, Floats] | None = None,
+    watch: Watch | None = None,
+    limits: Floats | float = 0.0,
+    compiled: bool | None = None,
+    threads: int | None = None,
+) -> Ends:
+    """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
+
+    `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule,
+    are broadcast against each other. With `watch` it is also found when |gradient| or the value first was below
+    `limits`. `compiled` chooses Numba (None: where it is installed and worth its compilation).
+    """
+    settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
+    starts = np.asarray(starts, float)
+    shape = np.broadcast_shapes(starts.shape[:-1], *(array.shape for array in settings.values()))
+    limits = np.square(limits) if watch == "gradient" else np.asarray(limits, float)
+    axes = tuple((name, _along(array)) for name, array in settings.items())
+    run = _kernel(rule, function, axes, watch, steps * shape[0] * shape[1], compiled)
+
+    def one(rows: slice, columns: slice) -> tuple[slice, slice, Any]:
+        def cut(array: Floats) -> Floats:
+            return array[
+                rows if array.shape[0] > 1 else slice(None), columns if array.shape[1] > 1 else slice(None)
+            ]
+
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        points = [np.array(np.broadcast_to(cut(starts[..., i]), size)) for i in range(starts.shape[-1])]
+        limit = cut(np.broadcast_to(limits, (1, 1)) if limits.ndim == 0 else np.atleast_2d(limits))
+        chosen = [cut(array) for array in settings.values()]
+        with np.errstate(all="ignore"):
+            ends, pending, count = run(steps, limit, chosen, *points)
+            x = np.stack(ends, axis=-1)
+            values, gradients = function.value(x), function.gradient(x)
+            squares = np.sum(gradients * gradients, axis=-1)
+            first = None
+            if watch:
+                reached = (squares if watch == "gradient" else values) < limit
+                first = np.where(pending & ~reached, -1, count)
+        return rows, columns, (x, values, np.sqrt(squares), first)
+
+    ends = Ends(
+        np.empty((*shape, starts.shape[-1])),
+        np.empty(shape),
+        np.empty(shape),
+        np.empty(shape, np.int32) if watch else None,
+    )
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for rows, columns, found in pool.map(lambda part: one(*part), _blocks(*shape)):
+            for whole, part in zip(vars(ends).values(), found, strict=True):
+                if whole is not None:
+                    whole[rows, columns] = part
+    return ends
+
+
+def _along(array: Floats) -> str:
+    return ("y" if array.shape[0] > 1 else "") + ("x" if array.shape[1] > 1 else "")
+
+
+def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    width = min(columns, BLOCK)
+    height = max(1, BLOCK // width)
+    for top in range(0, rows, height):
+        for left in range(0, columns, width):
+            yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
+
+
+def _kernel(
+    rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None, updates: int, compiled: bool | None
+) -> Kernel:
+    if "function" in rule.needs:  # a line search of its own; SciPy takes an array of starts for one long point
+        raise UsageError(f"{rule.name} follows one path at a time: it cannot fill a map or run in a race")
+    try:
+        if compiled or (compiled is None and updates > COMPILE_FROM and find_spec("numba")):
+            from optilab.optimize.recorded.machine import compiled_block
+
+            return compiled_block(rule, function, axes, watch)
+        return block(rule, function, axes, watch)
+    except NotRecordable:
+        return _plain(rule, function, [name for name, _ in axes], watch)
+
+
+def _plain(rule: Algorithm, function: TestFunction, names: list[str], watch: Watch | None) -> Kernel:
+    """The same for a rule that cannot be recorded: its own lines on whole arrays (rows, columns, d)."""
+
+    def run(steps: int, limits: Floats, settings: list[Floats], *points: Floats) -> Any:
+        chosen = replace(rule, **{n: a[..., None] for n, a in zip(names, settings, strict=True)})  # type: ignore[type-var]
+        x = np.stack(points, axis=-1)
+        pending, count = np.ones(x.shape[:-1], bool), np.zeros(x.shape[:-1], np.int32)
+        try:
+            state = chosen.init(x)
+            for _ in range(steps):
+                gradient = function.gradient(x)
+                value = function.value(x)
+                if watch:
+                    watched = np.sum(gradient * gradient, axis=-1) if watch == "gradient" else value
+                    pending &= ~(watched < limits)
+                    count += pending
+                known = {"value": value, "function": function}
+                needs = getattr(rule, "needs", ())
+                extra = {need: known[need] if need in known else function.hessian(x) for need in needs}
+                step, state = chosen.update(gradient, state, **extra)
+                x = x + step
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{rule.name} cannot fill this map: {error}") from error
+        return [x[..., i] for i in range(x.shape[-1])], pending, count
+
+    return run

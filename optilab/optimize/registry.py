@@ -1,0 +1,34 @@
+"""Many small classes by name, of which a command needs two: modules are imported when a name is looked up."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+
+class Registry(Mapping[str, Any]):
+    """The classes of a package by their `name`; each module ends with a tuple `ENTRIES` of its own.
+
+    A name is looked for in one module after another, in the order given, so what is used most comes first; all of
+    them are imported only to list every name. (A class costs 0.4 ms: sixty would be a tenth of a start.)
+    """
+
+    def __init__(self, package: str, *modules: str) -> None:
+        self._waiting = [f"{package}.{module}" for module in modules]
+        self._found: dict[str, Any] = {}
+
+    def _import_one(self) -> None:
+        self._found |= {entry.name: entry for entry in import_module(self._waiting[0]).ENTRIES}
+        del self._waiting[0]
+
+    def __getitem__(self, name: str) -> Any:
+        while name not in self._found and self._waiting:
+            self._import_one()
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        while self._waiting:
+            self._import_one()
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

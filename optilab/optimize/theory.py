@@ -1,0 +1,153 @@
+"""What theory says before the first step: on a quadratic, whether a rule converges, how fast, and what is best.
+
+On f(w) = (w - m)'A(w - m)/2 a rule that is linear in the gradients splits into one recurrence per eigenvalue a
+of A: (w, velocity) is multiplied by a 2 x 2 matrix at each step. Its largest eigenvalue in absolute value, the spectral
+radius r, decides: r < 1 converges, by a factor r per step in the long run (Polyak 1964; Lessard, Recht & Packard
+2016). Adaptive rules are not linear and have no such rate.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms.momentum import QHM, SGD, Momentum, Nesterov
+from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The long-run factor of the distance per step, and the setting of lr (and beta) that makes it smallest."""
+
+    rate: float
+    largest_lr: float
+    """The limit of stability with the rule's other settings; beyond it every start but a few diverges."""
+    best: dict[str, float]
+    """For sgd the best lr; for momentum the best lr and beta together."""
+    best_rate: float
+
+    @property
+    def stable(self) -> bool:
+        return self.rate < 1
+
+
+def curvatures(function: TestFunction) -> Floats | None:
+    """The eigenvalues of the Hessian, ascending, if it is the same everywhere and positive definite; else None."""
+    if not len(function.minima) or len(function.start) > 50:
+        return None
+    low, high = np.array(function.box, dtype=float).T
+    places = low + (high - low) * np.array([[0.11], [0.37], [0.73], [0.92]])
+    with np.errstate(all="ignore"):
+        hessians = function.hessian(np.concatenate([places, [function.start]]))
+    if not np.isfinite(hessians).all() or not np.allclose(hessians, hessians[0], rtol=1e-9, atol=1e-12):
+        return None
+    eigenvalues = np.linalg.eigvalsh(hessians[0])
+    return eigenvalues if eigenvalues[0] > 1e-12 * eigenvalues[-1] else None
+
+
+def predict(rule: Algorithm, function: TestFunction) -> Prediction | None:
+    """What theory says of the rule on the function; None where it says nothing (no quadratic, not linear)."""
+    eigenvalues = curvatures(function)
+    matrices = None if eigenvalues is None else update_matrices(rule, eigenvalues)
+    if eigenvalues is None or matrices is None:
+        return None
+    rate = float(spectral_radius(matrices).max())
+    best, best_rate = _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))
+    return Prediction(rate, float(largest_lr(rule, eigenvalues)), best, best_rate)
+
+
+def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
+    """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2); None where the rule is not linear.
+
+    The rule's settings may be arrays (..., 1).
+    """
+    parts = _linear(rule)
+    if parts is None:
+        return None
+    keep, enter, of_gradient, of_velocity = parts
+    # V <- keep*V + enter*a*w;  w <- w - lr*(of_gradient*a*w + of_velocity*V)
+    a = np.asarray(eigenvalues)
+    into = enter * a
+    rows = [
+        [1 - rule.lr * (of_gradient * a + of_velocity * into), -rule.lr * of_velocity * keep],
+        [into, keep],
+    ]
+    shape = np.broadcast_shapes(*(np.shape(entry) for row in rows for entry in row))
+    return np.stack([np.stack([np.broadcast_to(e, shape) for e in row], axis=-1) for row in rows], axis=-2)
+
+
+def _linear(rule: Any) -> tuple[Any, Any, Any, Any] | None:
+    """(keep, enter, of_gradient, of_velocity) of the form
+
+    V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)
+    """
+    if type(rule) is SGD:
+        return 0.0, 0.0, 1.0, 0.0
+    if type(rule) is QHM:
+        return rule.beta, 1 - rule.beta, 1 - rule.nu, rule.nu
+    if type(rule) in (Momentum, Nesterov):
+        enter = 1.0 if rule.form == "classic" else 1 - rule.beta
+        return (rule.beta, enter, 0.0, 1.0) if type(rule) is Momentum else (rule.beta, enter, enter, rule.beta)
+    return None
+
+
+def spectral_radius(matrices: Floats) -> Floats:
+    """The largest |eigenvalue| of 2 x 2 matrices (..., 2, 2), in closed form."""
+    half = (matrices[..., 0, 0] + matrices[..., 1, 1]) / 2
+    determinant = matrices[..., 0, 0] * matrices[..., 1, 1] - matrices[..., 0, 1] * matrices[..., 1, 0]
+    spread = half * half - determinant
+    real = np.abs(half) + np.sqrt(np.maximum(spread, 0))
+    return np.asarray(np.where(spread >= 0, real, np.sqrt(np.maximum(determinant, 0))))
+
+
+def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
+    """The learning rate at which the steepest direction stops converging; the settings may be arrays (..., 1).
+
+    sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta. In general the matrix leaves the
+    unit circle at -1: with p = keep, lr*L = 2(1 + p)/(of_gradient*(1 + p) + enter*of_velocity).
+    """
+    parts = _linear(rule)
+    if parts is None:
+        raise TypeError(f"{rule.name} is not linear in the gradients")
+    keep, enter, of_gradient, of_velocity = parts
+    return 2 * (1 + keep) / ((of_gradient * (1 + keep) + enter * of_velocity) * eigenvalues[-1])
+
+
+def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float], float]:
+    """The best constant settings for curvatures between smallest and largest, and the rate they reach.
+
+    sgd: lr = 2/(l + L), rate (k - 1)/(k + 1). momentum: Polyak's lr = (2/(sqrt l + sqrt L))^2 and
+    beta = ((sqrt k - 1)/(sqrt k + 1))^2, rate sqrt(beta). nesterov: lr = 4/(3L + l), with the
+    beta of its own form (Lessard et al. 2016, table 1). qhm: none in closed form.
+    """
+    condition = largest / smallest
+    if type(rule) is SGD:
+        return {"lr": 2 / (smallest + largest)}, (condition - 1) / (condition + 1)
+    if type(rule) is Momentum:
+        root = (sqrt(condition) - 1) / (sqrt(condition) + 1)
+        beta, lr = root**2, (2 / (sqrt(smallest) + sqrt(largest))) ** 2
+    elif type(rule) is Nesterov:
+        root = sqrt(3 * condition + 1)
+        beta, lr, root = (root - 2) / (root + 2), 4 / (3 * largest + smallest), 1 - 2 / root
+    else:
+        return {}, float("nan")
+    return {"lr": lr if rule.form == "classic" else lr / (1 - beta), "beta": beta}, root
+
+
+def measured_rate(path: Trajectory, function: TestFunction) -> float | None:
+    """The mean factor per step of the distance to the minimum, over the later half of a path that moved enough.
+
+    Steps within rounding of the minimum do not count; None where fewer than ten are left.
+    """
+    distances = np.min([np.linalg.norm(path.points - np.array(m), axis=-1) for m in function.minima], axis=0)
+    moving = np.flatnonzero(distances > 1e-12 * max(distances[0], 1e-300))
+    end = int(moving[-1]) if moving.size else 0
+    if end < 10:
+        return None
+    # The largest distance of a few steps: complex eigenvalues make the distance swing.
+    window = max(1, end // 8)
+    early, late = distances[end // 2 - window : end // 2 + 1], distances[end - window : end + 1]
+    return float((late.max() / early.max()) ** (1 / (end - end // 2)))

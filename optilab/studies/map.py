@@ -1,0 +1,175 @@
+"""A map: one rule on one function over two axes, which are settings of the rule or coordinates of the start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize import theory
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.grid import Ends, explore
+from optilab.optimize.landscape import lowest
+
+MAX_CELLS = 25_000_000
+NEAR = 0.05
+"""A start belongs to the basin of a minimum from which its path ends nearer than this share of the box."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """`key` is `algo.` and a field of the rule, or a coordinate of the start: w1, w2, ..."""
+
+    key: str
+    low: float
+    high: float
+    count: int = 200
+    log: bool = False
+
+    @classmethod
+    def read(cls, flag: str, text: str) -> "Axis":
+        """`algo.lr=0.01:2:1000`, with `:log` at the end for even spacing of the logarithm; UsageError otherwise."""
+        key, _, span = text.partition("=")
+        parts = span.split(":")
+        log = parts[-1] == "log"
+        try:
+            low, high, count = float(parts[0]), float(parts[1]), int(parts[2]) if len(parts) - log > 2 else 200
+            if not (
+                key and low < high and 1 < count <= 100_000 and len(parts) - log <= 3 and (low > 0 or not log)
+            ):
+                raise ValueError
+        except (ValueError, IndexError):
+            raise UsageError(
+                f"{flag} {text}: KEY=LOW:HIGH[:COUNT][:log] expected, LOW < HIGH, as algo.lr=0.01:2:1000 or w1=-5:5"
+            ) from None
+        return cls(key, low, high, count, log)
+
+    @property
+    def values(self) -> Floats:
+        """The coordinates of the cells, (count,)."""
+        space = np.geomspace if self.log else np.linspace
+        return np.asarray(space(self.low, self.high, self.count))
+
+    @property
+    def field(self) -> str | None:
+        """The field of the rule, None for a coordinate."""
+        return self.key.removeprefix("algo.") if self.key.startswith("algo.") else None
+
+
+@dataclass(frozen=True)
+class Map:
+    """What every cell found; rows along y, columns along x."""
+
+    rule: Algorithm
+    function: TestFunction
+    x: Axis
+    y: Axis
+    steps: int
+    tolerance: float
+    starts: Floats
+    ends: Ends
+
+    @property
+    def first_below(self) -> Any:
+        """The epoch at which |gradient| first was below the tolerance, -1 for never."""
+        return self.ends.first_below
+
+    @cached_property
+    def diverged(self) -> Any:
+        return self.ends.diverged(self.function, self.starts, self.tolerance)
+
+    @cached_property
+    def height(self) -> Floats:
+        """log10 of the final f above the minimum, not below 1e-16; where it diverged, NaN."""
+        floor = lowest(self.function)
+        base = np.nanmin(self.ends.values) if floor is None else floor
+        with np.errstate(all="ignore"):
+            height = np.log10(np.maximum(self.ends.values - base, 1e-16))
+        return np.where(self.diverged, np.nan, height)
+
+    @cached_property
+    def basin(self) -> Any:
+        """The number of the minimum that was reached, -1 for none."""
+        minima = np.array(self.function.minima)
+        if not minima.size:
+            return np.full(self.diverged.shape, -1)
+        low, high = np.array(self.function.box, dtype=float).T
+        with np.errstate(all="ignore"):
+            away = np.stack([np.linalg.norm(self.ends.points - m, axis=-1) for m in minima])
+        nearest = np.argmin(np.where(np.isfinite(away), away, np.inf), axis=0)
+        reached = away.min(axis=0) < NEAR * np.linalg.norm(high - low) / np.sqrt(len(low))
+        return np.where(reached & ~self.diverged, nearest, -1)
+
+    @cached_property
+    def best(self) -> tuple[int, int] | None:
+        """(row, column) of the lowest end that did not diverge."""
+        return None if self.diverged.all() else divmod(int(np.nanargmin(self.height)), self.x.count)
+
+    @cached_property
+    def limit(self) -> Floats | None:
+        """Per row, the lr at which theory says that stability ends; None where it says nothing."""
+        if self.x.field != "lr":
+            return None
+        eigenvalues = theory.curvatures(self.function)
+        changed = {self.y.field: self.y.values} if self.y.field else {}
+        rule = replace(self.rule, **changed)  # type: ignore[type-var]
+        if eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None:
+            return None
+        return np.broadcast_to(theory.largest_lr(rule, eigenvalues), self.y.count)
+
+    @cached_property
+    def optimum(self) -> tuple[float, float] | None:
+        """(x, y) that theory calls best in the long run, where both axes are what it speaks of."""
+        prediction = theory.predict(self.rule, self.function)
+        if prediction is None or (self.x.field, self.y.field) != ("lr", "beta"):
+            return None
+        return (prediction.best["lr"], prediction.best["beta"]) if "beta" in prediction.best else None
+
+
+def chart(
+    rule: Algorithm, function: TestFunction, x: Axis, y: Axis, start: Any, steps: int, tolerance: float
+) -> Map:
+    """Fill the map. UsageError for a key that the rule or the function does not have, or too many cells."""
+    if x.count * y.count > MAX_CELLS:
+        raise UsageError(f"{x.count:,} x {y.count:,} cells; at most {MAX_CELLS:,} fit")
+    if x.key == y.key:
+        raise UsageError(f"--x and --y are both {x.key}")
+    shaped = {x.key: x.values[None, :], y.key: y.values[:, None]}
+    settings = {axis.field: shaped[axis.key] for axis in (x, y) if axis.field}
+    point = function.start if start is None else start
+    coordinates = [shaped.get(f"w{i + 1}", np.full((1, 1), value)) for i, value in enumerate(point)]
+    known = {f"w{i + 1}" for i in range(len(point))}
+    for axis in (x, y):
+        if not axis.field and axis.key not in known:
+            names = ", ".join(["algo.KEY", *sorted(known)[:4]])
+            raise UsageError(f"{axis.key}: unknown axis; one of {names}")
+    starts = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
+    ends = explore(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
+    return Map(rule, function, x, y, steps, tolerance, starts, ends)
+
+
+def summary(found: Map) -> Mapping[str, Any]:
+    """The numbers of a map in a few words."""
+    best = found.best
+    row = {
+        "cells": int(found.diverged.size),
+        "diverged": int(found.diverged.sum()),
+        "converged": int(np.sum((found.first_below >= 0) & ~found.diverged)),
+        "best": None
+        if best is None
+        else {
+            found.x.key: float(found.x.values[best[1]]),
+            found.y.key: float(found.y.values[best[0]]),
+            "f": float(found.ends.values[best]),
+        },
+        "theory": None
+        if found.optimum is None
+        else dict(zip((found.x.key, found.y.key), found.optimum, strict=True)),
+    }
+    if found.x.field is None and found.y.field is None:
+        counts = {str(list(m)): int(np.sum(found.basin == i)) for i, m in enumerate(found.function.minima)}
+        row["basins"] = {**counts, "none": int(np.sum(found.basin == -1))}
+    return row

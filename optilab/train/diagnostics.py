@@ -1,0 +1,204 @@
+"""What happens inside a network while it trains: gradients, updates and activations, layer by layer.
+
+A few batches of each epoch are looked into. Looking draws no random number and changes no bit of the run: hooks
+read the activations, norms are taken of gradients that are there anyway, and a copy of the weights gives the true
+update. All numbers stay on the device until the epoch ends.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optilab.train.model import MLP
+
+Record = dict[str, Any]
+
+SATURATED: dict[str, tuple[float, float]] = {
+    "sigmoid": (0.05, 0.95),
+    "hard-sigmoid": (0.0, 1.0),
+    "tanh": (-0.9, 0.9),
+    "softsign": (-0.56, 0.56),
+    "relu": (0.0, math.inf),
+    "elu": (-0.81, math.inf),
+    "selu": (-1.42, math.inf),
+    "softplus": (0.21, math.inf),
+}
+"""Outputs at or beyond these bounds lie where the activation's slope is below a fifth of its maximum."""
+
+_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square")
+"""Where the optimizers keep the moving average of squared gradients."""
+
+
+class Probe:
+    """One batch that is looked into: made before its forward pass, told after backward pass and step."""
+
+    def __init__(self, model: MLP, activation: str) -> None:
+        self._model, self._bounds = model, SATURATED.get(activation)
+        self._outputs: list[Tensor] = []
+        self._hooks = [layer.activation.register_forward_hook(self._seen) for layer in model.active]
+
+    def _seen(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        self._outputs.append(output.detach())
+
+    def after_backward(self) -> None:
+        """Gradients are there, weights are still those that made them."""
+        for hook in self._hooks:
+            hook.remove()
+        self._before = [linear.weight.detach().clone() for linear in self._model.linears]
+        self.gradient = torch.cat([_gradient(linear).flatten() for linear in self._model.linears])
+
+    @torch.no_grad()
+    def after_step(self) -> Tensor:
+        """The measurements (layers, MEASURED) of this batch; the output layer comes last, without activations."""
+        rows = []
+        for number, (linear, before) in enumerate(zip(self._model.linears, self._before, strict=True)):
+            weight = before.norm()
+            update = (linear.weight - before).norm()
+            same = (before == before[:1]).all(dim=1).float().mean() if len(before) > 1 else before.new_zeros(())
+            output = self._outputs[number] if number < len(self._outputs) else None
+            values = [_gradient(linear).norm(), weight, update, same, *self._activity(output, weight)]
+            rows.append(torch.stack(values))
+        return torch.stack(rows)
+
+    def _activity(self, output: Tensor | None, like: Tensor) -> list[Tensor]:
+        if output is None:
+            return [like.new_full((), math.nan)] * 4
+        std, mean = torch.std_mean(output, correction=0)
+        if self._bounds is None:
+            return [mean, std, like.new_zeros(()), like.new_zeros(())]
+        low, high = self._bounds
+        flat = (output <= low) | (output >= high)
+        return [mean, std, flat.float().mean(), flat.all(dim=0).float().mean()]
+
+
+MEASURED = (
+    "gradient_norm",
+    "weight_norm",
+    "update_norm",
+    "identical_units",
+    "activation_mean",
+    "activation_std",
+    "saturated",
+    "dead",
+)
+"""Columns of a probe, in order; shares are between 0 and 1."""
+
+
+def _gradient(linear: nn.Linear) -> Tensor:
+    """The weight's gradient; a frozen layer has none."""
+    gradient = linear.weight.grad
+    return gradient.detach() if gradient is not None else torch.zeros_like(linear.weight)
+
+
+def probed(batches: int, probes: int) -> frozenset[int]:
+    """Which batches of an epoch are looked into: the first and the last, the others evenly between."""
+    if probes <= 1:
+        return frozenset(range(min(probes, batches)))
+    return frozenset(round(n * (batches - 1) / (probes - 1)) for n in range(min(probes, batches)))
+
+
+class Evidence:
+    """The probes of one epoch, summed up."""
+
+    def __init__(self) -> None:
+        self._measured: list[Tensor] = []
+        self._gradients: list[Tensor] = []
+
+    def add(self, probe: Probe) -> None:
+        self._measured.append(probe.after_step())
+        self._gradients.append(probe.gradient)
+
+    def record(self, epoch: int, optimizer: torch.optim.Optimizer) -> Record:
+        """One line of diagnostics.jsonl: means over the epoch's probes, per layer and for the whole network.
+
+        Per layer: norms of gradient, weight and update and their ratios; mean and spread of the activations, the
+        share of them that is saturated, of units that are dead (saturated for every image of the batch), of units
+        with the same weights as the first. What is not finite, or not there, is null.
+        `gradient_noise` is tr(cov)/|mean|^2 of a batch's gradient (McCandlish et al. 2018), between probes; much
+        above 1, single steps hardly agree on a direction. `eps_share`: parameters whose sqrt(v) is below eps.
+        """
+        table = torch.stack(self._measured).mean(dim=0).tolist()
+        first = self._measured[0][:, 0].tolist()
+        layers = [_layer(dict(zip(MEASURED, row, strict=True))) for row in table]
+        return {
+            "epoch": epoch,
+            "layers": layers,
+            "first_batch_gradients": [_finite(value) for value in first],
+            "gradient_noise": _finite(_noise(self._gradients)),
+            "eps_share": _eps_share(optimizer),
+        }
+
+
+def _layer(row: dict[str, float]) -> dict[str, float | None]:
+    weight = row["weight_norm"]
+    row["gradient_to_weight"] = row["gradient_norm"] / weight if weight else math.nan
+    row["update_to_weight"] = row["update_norm"] / weight if weight else math.nan
+    return {name: _finite(value) for name, value in row.items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _noise(gradients: Sequence[Tensor]) -> float:
+    """tr(cov)/|mean|^2 from k batches: the spread over k - 1, the squared mean freed of its own noise."""
+    if len(gradients) < 2:
+        return math.nan
+    stacked = torch.stack(list(gradients))
+    mean = stacked.mean(dim=0)
+    spread = float((stacked - mean).square().sum()) / (len(gradients) - 1)
+    signal = float(mean.square().sum()) - spread / len(gradients)
+    return spread / signal if signal > 0 else math.inf
+
+
+def _eps_share(optimizer: torch.optim.Optimizer) -> float | None:
+    """Share of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
+    below, total = 0.0, 0
+    for group in optimizer.param_groups:
+        eps = group.get("eps", getattr(getattr(optimizer, "rule", None), "eps", None))
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            squares = next((state[name] for name in _SECOND_MOMENTS if name in state), None)
+            if eps is None or squares is None:
+                continue
+            # The first steps' averages are small for want of steps, not of gradient.
+            steps, beta2 = state.get("step", state.get("steps")), group.get("betas", (0, 0))[1]
+            correction = 1 - beta2 ** float(steps) if steps is not None and beta2 else 1.0
+            below += float((squares < (eps**2) * correction).sum())
+            total += squares.numel()
+    return below / total if total else None
+
+
+def prior_entropy(labels: Tensor) -> float:
+    """The loss of a network that knows only how often each class occurs, in nats; ln 10 for ten equal classes."""
+    shares = torch.bincount(labels).double() / len(labels)
+    return float(-(shares * torch.log(shares.clamp_min(1e-300))).sum())
+
+
+@torch.no_grad()
+def origin_of_overflow(model: MLP, images: Tensor) -> str:
+    """Which layer makes the first number that is not finite, in words, for a batch whose loss is not."""
+    culprits: list[str] = []
+    names = [*(f"layer {n}" for n in range(1, len(model.active) + 1)), "the output layer"]
+    modules = zip(names, [*model.active, model.output], strict=True)
+
+    def hook_for(name: str) -> Any:
+        def seen(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not culprits and not bool(torch.isfinite(output).all()):
+                largest = max(float(p.abs().max()) for p in module.parameters())
+                culprits.append(f"{name} is the first whose output is not finite (largest weight {largest:.3g})")
+
+        return seen
+
+    hooks = [module.register_forward_hook(hook_for(name)) for name, module in modules]
+    try:
+        logits = model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if culprits:
+        return culprits[0]
+    return f"every layer's output is finite, the logits reach {float(logits.abs().max()):.3g}: the loss overflows"

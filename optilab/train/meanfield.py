@@ -1,0 +1,77 @@
+"""What theory expects of a network before it trains: how a gradient grows or shrinks from layer to layer.
+
+Signals: q <- s_w^2 E[phi(sqrt(q) z)^2] + s_b^2 (Poole et al. 2016). Gradients: each layer that one passes on its
+way back multiplies its mean square by chi = s_w^2 E[phi'(sqrt(q) z)^2] (Schoenholz et al. 2017; Glorot & Bengio
+2010 for the linear regime). z is standard normal, s_w^2 is fan_in times the mean square of the weights. Exact for
+wide layers with independent weights; batch and layer norm are taken as division by the standard deviation.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from optilab.schema import ModelConfig
+from optilab.schema.model import BatchNorm, LayerNorm, NoNorm
+from optilab.train.model import ACTIVATIONS, MLP
+
+_POINTS, _REACH = 20_001, 8.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Before training; `gains[l]`: a gradient's norm at layer l+1 over that at layer l+2, preactivations."""
+
+    gains: list[float]
+    ratio: float  # |g1|/|gL|: gradient of the first hidden layer's weights over that of the last one's
+
+
+def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | None:
+    """The expected gains of a network with its first weights; None where the theory does not reach (skips,
+    normalised gradients, other norms, fewer than two hidden layers)."""
+    norm = config.norm
+    plain = isinstance(norm, NoNorm) or (isinstance(norm, BatchNorm | LayerNorm) and norm.position == "before")
+    layers = [layer.linear for layer in model.active]
+    if config.skip or config.gradient_norm or not plain or len(layers) < 2:
+        return None
+    z, weight = _normal()
+    second = float(images.double().square().mean())  # mean square of the layer's inputs
+    centered = float(images.double().var(dim=0, correction=0).mean()) if isinstance(norm, BatchNorm) else 0.0
+    gains, inputs, slopes = [], [], []
+    for linear in layers:
+        w, b = linear.weight.detach().double(), linear.bias.detach().double()
+        s_w, s_b = linear.in_features * float(w.square().mean()), float(b.square().mean())
+        inputs.append(second * linear.in_features)
+        q = s_w * second + s_b
+        scale = 1.0
+        if isinstance(norm, BatchNorm):
+            scale, q = s_w * centered, 1.0
+        elif isinstance(norm, LayerNorm):
+            scale, q = q, 1.0
+        phi, slope = _activation(config.activation, math.sqrt(q) * z)
+        slopes.append(float((slope.square() * weight).sum()) / max(scale, 1e-300))
+        second = float((phi.square() * weight).sum())
+        centered = second - float((phi * weight).sum()) ** 2
+        backward = linear.out_features * float(w.square().mean())
+        gains.append(backward)
+    # A gradient at layer l's preactivation comes from l+1's: through W(l+1) and layer l's slope.
+    steps = [math.sqrt(gains[n + 1] * slopes[n]) for n in range(len(layers) - 1)]
+    ratio = math.prod(steps) * math.sqrt(inputs[0] / inputs[-1])
+    return Prediction(steps, ratio)
+
+
+def _normal() -> tuple[Tensor, Tensor]:
+    """A grid of z and the probabilities that stand for a standard normal; kinks at 0 lie on a point."""
+    z = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
+    weight = torch.exp(-(z**2) / 2)
+    return z, weight / weight.sum()
+
+
+def _activation(name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+    """phi(x) and phi'(x)."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        phi = ACTIVATIONS[name]().double()(x)
+        (slope,) = torch.autograd.grad(phi.sum(), x)
+    return phi.detach(), slope

@@ -1,0 +1,94 @@
+"""Pictures of text: ASCII in a pipe, braille on a terminal, and in both what was computed."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+ARGUMENTS = ["optimize", "--algo", "sgd,momentum,adam", "--epochs", "40"]
+
+
+def on_a_terminal(arguments, folder, columns=120, **environment):
+    """What the command writes to a terminal of that width."""
+    main, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "optilab", *arguments],
+        cwd=folder,
+        stdout=child,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **environment},
+    )
+    os.close(child)
+    found = b""
+    while True:
+        try:
+            part = os.read(main, 65536)
+        except OSError:  # the other side has closed
+            break
+        if not part:
+            break
+        found += part
+    os.close(main)
+    assert process.wait() == 0
+    return found.decode()
+
+
+def test_in_a_pipe_there_is_no_picture_unasked(optilab):
+    assert "start" not in optilab(*ARGUMENTS).stdout.split("\n", 1)[1]
+
+
+def test_in_a_pipe_a_picture_is_ascii(optilab):
+    shown = optilab(*ARGUMENTS, "--picture", PYTHONUTF8="1").stdout
+    assert shown.isascii()
+    lines = shown.splitlines()
+    assert any("S start   M minimum" in line for line in lines)
+    assert any(line.strip().startswith("a sgd   b momentum   c adam") for line in lines)
+    for letter in "abc":
+        assert sum(line.count(letter) for line in lines if "|" in line) > 10
+
+
+def test_the_start_and_the_minimum_are_where_they_are(optilab):
+    """The ravine's start (-5, -2) is left and low, its minimum (0, 0) in the middle row, right of it."""
+    lines = [line[10:] for line in optilab(*ARGUMENTS, "--picture").stdout.splitlines() if line[9:10] == "|"][:17]
+    places = {s: [(r, line.index(s)) for r, line in enumerate(lines) if s in line] for s in "SM"}
+    (start_row, start), (minimum_row, minimum) = places["S"][0], places["M"][0]
+    assert minimum_row == 8
+    assert start_row == round((3.24 + 2) / 6.48 * 16)
+    width = 70
+    assert start == round((-5 + 6.36) / 9.72 * (width - 1))
+    assert minimum == round(6.36 / 9.72 * (width - 1))
+
+
+def test_a_wide_terminal_shows_braille_in_colour(tmp_path):
+    shown = on_a_terminal(ARGUMENTS, tmp_path, LANG="C.UTF-8", PYTHONUTF8="1")
+    assert any(0x2800 < ord(sign) < 0x2900 for sign in shown)
+    assert "\x1b[" in shown
+    assert "● start" in shown
+
+
+def test_a_narrow_terminal_shows_none_unasked(tmp_path):
+    shown = on_a_terminal(ARGUMENTS, tmp_path, columns=80, LANG="C.UTF-8", PYTHONUTF8="1")
+    assert "● start" not in shown
+
+
+def test_a_terminal_without_utf8_shows_ascii(tmp_path):
+    shown = on_a_terminal(ARGUMENTS, tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert "S start" in shown
+    assert shown.isascii()
+
+
+@pytest.mark.parametrize("function", ["saddle", "rosenbrock"])
+def test_a_diverging_path_and_a_function_without_minimum_are_drawn(optilab, function):
+    shown = optilab("optimize", "--algo", "sgd", "--lr", "0.9", "--function", function, "--picture").stdout
+    assert "log scale" in shown
+
+
+def test_theory_stands_beside_the_measurement(optilab):
+    shown = optilab("optimize", "--algo", "momentum", "--epochs", "100").stdout
+    assert "theory: stable up to lr 1.5; distance x0.8556 per step" in shown
+    assert "(measured x0.8556)" in shown
+    assert "theory: unstable" in optilab("optimize", "--algo", "sgd", "--lr", "0.6").stdout
+    assert "theory" not in optilab("optimize", "--algo", "adam").stdout
+    assert "theory" not in optilab("optimize", "--algo", "sgd", "--set", "clip_norm=1").stdout

@@ -1,0 +1,82 @@
+"""The lab that all fault tests share, and the table of figures at the end of a run."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.harness import Lab, Warm, missing
+from tests.train.idx import write_idx_dataset
+
+CONFIG = """\
+model: {hidden: [64], activation: relu}
+data: {dataset: idx, dir: data, batch_size: 64}
+optimizer: {name: adam, lr: 0.003}
+threads: 1
+"""
+
+_figures: list[tuple[str, str, str, float]] = []
+
+Figure = Callable[[str, str, str], None]
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    server = Warm()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def light() -> Iterator[Warm]:
+    """Without torch, and with a word on stderr from a child that imports it."""
+    server = Warm(light=True)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Lab:
+    """A dataset of 640 images, a small network with Adam, and its undisturbed run of 12 epochs."""
+    folder = tmp_path_factory.mktemp("lab")
+    write_idx_dataset(folder / "data", 640, 200)
+    (folder / "lab.yaml").write_text(CONFIG, encoding="utf-8")
+    made = Lab(folder, warm)
+    made.learn()
+    return made
+
+
+@pytest.fixture
+def figure() -> Figure:
+    """`figure(goal, what, measured)`: one line of the table."""
+    started = time.perf_counter()
+
+    def report(goal: str, what: str, measured: str) -> None:
+        _figures.append((goal, what, measured, time.perf_counter() - started))
+
+    return report
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[..., None]:
+    """`needs("strace")` skips, with the reason, where a tool is absent; where CI is set it fails."""
+
+    def check(*tools: str) -> None:
+        if absent := missing(*tools):
+            pytest.skip(f"not installed: {', '.join(absent)}")
+
+    return check
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _figures:
+        return
+    terminalreporter.section("fault figures")
+    lines = ["| goal | fault | measured | seconds |", "|---|---|---|---:|"]
+    order = sorted(_figures, key=lambda row: int(row[0].lstrip("G")))
+    lines += [f"| {goal} | {what} | {measured} | {seconds:.1f} |" for goal, what, measured, seconds in order]
+    terminalreporter.write_line("\n".join(lines))
+    if path := os.environ.get("OPTILAB_FIGURES"):
+        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,108 @@
+"""Faults put into optilab itself, one at a time, in the child process that runs a trial.
+
+They are the negative controls: with each of them the harness must find a violation, or it finds nothing at all.
+Nothing here is in the wheel.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from optilab import runs
+
+
+def no_generator() -> None:
+    """A resumed run goes on with the generator of a fresh one."""
+    import torch
+
+    torch.set_rng_state = lambda state: None  # type: ignore[assignment]
+
+
+def in_place() -> None:
+    """Files are written under their final names, piece by piece, as `torch.save(path)` would."""
+
+    def write(path: Path, data: bytes) -> None:
+        with path.open("wb", buffering=0) as file:
+            for start in range(0, len(data), 1 << 9):
+                file.write(data[start : start + (1 << 9)])
+
+    runs.write_atomic = write
+
+
+def no_digest() -> None:
+    """A checkpoint is read whatever its bytes are."""
+
+    def read(path: Path, limit: int) -> bytes:
+        return path.read_bytes()
+
+    runs.read_checkpoint = read
+
+
+def slow_epochs() -> None:
+    """No fault: every batch takes 20 ms longer, so that a signal meets a running epoch."""
+    import time
+
+    from optilab.console.training import Display
+
+    def batch(self: Any, done: int, total: int) -> None:
+        time.sleep(0.02)
+
+    Display.batch = batch  # type: ignore[method-assign]
+
+
+def very_slow_batches() -> None:
+    """No fault: a batch takes two seconds."""
+    import time
+
+    from optilab.console.training import Display
+
+    def batch(self: Any, done: int, total: int) -> None:
+        deadline = time.monotonic() + 2.0
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(left)
+
+    Display.batch = batch  # type: ignore[method-assign]
+
+
+def bug() -> None:
+    """An error of ours after the first epoch, with something secret in the frame."""
+    import os
+
+    from optilab.console.training import Display
+
+    def epoch(self: Any, row: Any, seconds: float) -> None:
+        secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
+        raise ZeroDivisionError(f"row {row['epoch']}" if secret else "row")
+
+    Display.epoch = epoch  # type: ignore[method-assign]
+
+
+def nan_weights() -> None:
+    """A weight becomes NaN after the third epoch's last step, while the losses are still finite."""
+    import torch
+
+    from optilab.train.engine import Training
+
+    validate = Training._validate
+
+    def poisoned(self: Any) -> Any:
+        measured = validate(self)
+        if self.epoch == 2:
+            with torch.no_grad():
+                next(iter(self.model.parameters())).view(-1)[0] = float("nan")
+        return measured
+
+    Training._validate = poisoned  # type: ignore[method-assign]
+
+
+def nan_images() -> None:
+    """The images of the third epoch are NaN."""
+    from optilab.train.engine import Training
+
+    train = Training._train_epoch
+
+    def poisoned(self: Any, *watching: Any) -> Any:
+        if self.epoch == 2:
+            self.model.register_forward_pre_hook(lambda module, images: (images[0] * float("nan"),))
+        return train(self, *watching)
+
+    Training._train_epoch = poisoned  # type: ignore[method-assign]

@@ -1,0 +1,409 @@
+"""Damaged and hostile files: checkpoints, datasets, and everything else in a run directory."""
+
+import hashlib
+import io
+import json
+import random
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from optilab import runs
+from optilab.config import Override, load
+from optilab.errors import CheckpointError, DataError
+from optilab.schema import TrainConfig
+from optilab.train import checkpoint, data
+from optilab.train.engine import Training
+from tests.faults.conftest import Figure
+from tests.faults.harness import Lab
+from tests.train.idx import NAMES, idx_bytes, write_idx_dataset, write_sums
+
+
+@pytest.fixture
+def half(lab: Lab) -> "Half":
+    return Half(lab)
+
+
+class Half:
+    """A run that has done 5 of 12 epochs, taken up in this process as often as one likes."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.name = lab, "half"
+        self.path = lab.path(self.name)
+        if not self.path.exists():
+            assert lab.start(self.name, "--epochs", "5").finish().code == 0
+        self.original = {path: path.read_bytes() for path in self.path.rglob("*") if path.is_file()}
+        text = str(lab.folder / "data")
+        self.config = load(
+            TrainConfig,
+            str(lab.folder / "lab.yaml"),
+            [Override("", "epochs", 12), Override("", "data.dir", text)],
+        )
+        self.dataset = data.load("idx", Path(text))
+        (self.newest, self.file), (self.previous, self.older), *_ = runs.checkpoints(self.path)
+
+    def mend(self) -> None:
+        for path in [*self.path.rglob("*")]:
+            if path.is_file() and path not in self.original:
+                path.unlink()
+        for path, content in self.original.items():
+            path.write_bytes(content)
+
+    def training(self) -> Training:
+        return Training.start(self.config, self.dataset, torch.device("cpu"))
+
+    def resumed(self, content: bytes | None = None) -> tuple[Training, list[str]]:
+        """Resume with `content` in place of the newest checkpoint."""
+        self.mend()
+        if content is not None:
+            self.file.write_bytes(content)
+        training, warnings = self.training(), list[str]()
+        checkpoint.resume(training, runs.Run(self.path, {}, None), warnings.append)
+        return training, warnings
+
+    def put(self, state: Any) -> bytes:
+        """A state under a name that has its digest, as the only checkpoint of epoch 5."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        return buffer.getvalue()
+
+
+def _damages(whole: bytes, truncations: int, flips: int) -> list[bytes]:
+    chance = random.Random(4)
+    made = [whole[: chance.randrange(len(whole))] for _ in range(truncations - 2)] + [b"", b"not a checkpoint\n"]
+    for _ in range(flips):
+        position, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
+        made.append(whole[:position] + bytes([whole[position] ^ bit]) + whole[position + 1 :])
+    return made
+
+
+@pytest.mark.parametrize(("truncations", "flips"), [(20, 80), pytest.param(200, 1000, marks=pytest.mark.slow)])
+def test_damaged_checkpoint_falls_back(half: Half, figure: Figure, truncations: int, flips: int) -> None:
+    """Every one is noticed, and the run goes on from the bytes of the one before."""
+    whole, older = half.original[half.file], half.original[half.older]
+    silent = 0
+    for content in _damages(whole, truncations, flips):
+        training, warnings = half.resumed(content)
+        silent += not (len(warnings) == 1 and half.file.name in warnings[0] and training.epoch == half.previous)
+        assert checkpoint.save(training) == older
+    half.mend()
+    figure(
+        "G4",
+        f"{truncations} truncated, {flips} bit-flipped checkpoints",
+        f"{silent} silent, {truncations + flips} recovered from the one before",
+    )
+    assert silent == 0
+
+
+def test_negative_control_no_digest(half: Half, monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+    """Without the digest, torch loads most flipped checkpoints without a word."""
+    monkeypatch.setattr(runs, "read_checkpoint", lambda path, limit: path.read_bytes())
+    noticed = sum(bool(half.resumed(content)[1]) for content in _damages(half.original[half.file], 2, 48)[2:])
+    half.mend()
+    figure("G4", "control: digest not checked, 48 flips", f"{48 - noticed} silent")
+    assert noticed < 24
+
+
+def test_damaged_newest_checkpoint_still_ends_identical(lab: Lab) -> None:
+    for number, cut in enumerate((0, 1000, -1)):
+        name = f"damaged-{number}"
+        lab.start(name, "--epochs", "6").finish()
+        (_, newest), *_ = runs.checkpoints(lab.path(name))
+        newest.write_bytes(newest.read_bytes()[:cut])
+        done = lab.warm.run(["train", "--resume", name, "--epochs", "12"], lab.folder)
+        assert done.code == 0, done.err
+        assert newest.name in done.err
+        assert "using the one before" in done.err
+        lab.compare(name)
+
+
+def test_all_checkpoints_damaged(lab: Lab) -> None:
+    lab.start("hopeless", "--epochs", "3").finish()
+    files = [file for _, file in runs.checkpoints(lab.path("hopeless"))]
+    for file in files:
+        file.write_bytes(b"")
+    done = lab.warm.run(["train", "--resume", "hopeless", "--epochs", "12"], lab.folder)
+    assert done.code == 5
+    assert "no usable checkpoint" in done.err
+    assert "start again" in done.err
+    assert all(file.exists() for file in files)
+    assert "Traceback" not in done.err
+
+
+# --- whole by its digest, and wrong ------------------------------------------------------------------------
+
+
+def _state(content: bytes) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+    return state
+
+
+def _rows(state: dict[str, Any], change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    rows = json.loads(state["rows"])
+    change(rows)
+    state["rows"] = json.dumps(rows)
+
+
+WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "NaN weight": lambda s: s["model"]["0.weight"].view(-1)[:1].fill_(float("nan")),
+    "infinite bias": lambda s: s["model"]["0.bias"].view(-1)[:1].fill_(float("inf")),
+    "int32 weights": lambda s: s["model"].update({"0.weight": s["model"]["0.weight"].int()}),
+    "float64 weights": lambda s: s["model"].update({"0.weight": s["model"]["0.weight"].double()}),
+    "another shape": lambda s: s["model"].update({"0.weight": s["model"]["0.weight"].T.contiguous()}),
+    "a missing layer": lambda s: s["model"].pop("0.bias"),
+    "one layer more": lambda s: s["model"].update({"9.weight": torch.zeros(3)}),
+    "a weight that is a list": lambda s: s["model"].update({"0.bias": [0.0]}),
+    "learning rate as text": lambda s: s["optimizer"]["param_groups"][0].update({"lr": "x"}),
+    "another learning rate": lambda s: s["optimizer"]["param_groups"][0].update({"lr": 1e9}),
+    "NaN in the optimizer": lambda s: s["optimizer"]["state"][0]["exp_avg"].view(-1)[:1].fill_(float("nan")),
+    "optimizer state that is text": lambda s: s["optimizer"]["state"][0].update({"exp_avg": "x"}),
+    "no optimizer": lambda s: s.pop("optimizer"),
+    "generator too short": lambda s: s.update({"generator": s["generator"][:100]}),
+    "generator as numbers": lambda s: s.update({"generator": s["generator"].float()}),
+    "no generator": lambda s: s.pop("generator"),
+    "another run's config": lambda s: s.update({"config": "0" * 64}),
+    "a later format": lambda s: s.update({"format": 99}),
+    "history with a gap": lambda s: _rows(s, lambda rows: rows.pop(1)),
+    "history longer than the run": lambda s: _rows(
+        s, lambda rows: rows.extend({**rows[0], "epoch": n} for n in range(6, 20))
+    ),
+    "history that is no list": lambda s: s.update({"rows": "7"}),
+}
+
+
+@pytest.mark.parametrize("what", list(WRONG))
+def test_wrong_content_under_a_right_digest_is_refused(half: Half, what: str) -> None:
+    state = _state(half.original[half.file])
+    WRONG[what](state)
+    with pytest.raises(CheckpointError):
+        checkpoint.restore(half.training(), half.put(state))
+
+
+def test_a_checkpoint_of_another_epoch_is_refused(lab: Lab, half: Half) -> None:
+    """Epoch 4's bytes under the name of epoch 9, digest and all."""
+    half.mend()
+    content = half.original[half.older]
+    name = f"000009.{hashlib.sha256(content).hexdigest()[:16]}.ckpt"
+    (half.path / "checkpoints" / name).write_bytes(content)
+    training, warnings = half.training(), list[str]()
+    checkpoint.resume(training, runs.Run(half.path, {}, None), warnings.append)
+    half.mend()
+    assert len(warnings) == 1
+    assert training.epoch == half.newest
+
+
+class _Payload:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.canary,)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+def test_a_pickle_payload_is_not_executed(lab: Lab, tmp_path: Path, form: str) -> None:
+    """Also where the environment tells torch to load everything."""
+    import pickle
+
+    lab.start("payload", "--epochs", "2").finish()
+    canary, buffer = tmp_path / "canary", io.BytesIO()
+    if form == "pickle":
+        pickle.dump(_Payload(canary), buffer)
+    else:
+        torch.save(_Payload(canary), buffer, _use_new_zipfile_serialization=form == "zip")
+    folder = lab.path("payload") / "checkpoints"
+    for file in folder.iterdir():
+        file.unlink()
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
+    (folder / f"000002.{digest}.ckpt").write_bytes(buffer.getvalue())
+    for env in ({}, {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}):
+        done = lab.warm.run(["train", "--resume", "payload", "--epochs", "4"], lab.folder, env=env)
+        assert done.code == 5, done
+        assert not canary.exists()
+        assert "weights_only" not in done.err
+    lab.forget("payload")
+
+
+def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(half: Half) -> None:
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(half.original[half.file])) as source,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for entry in source.namelist():
+            target.writestr(entry, source.read(entry))
+    with pytest.raises(CheckpointError, match="compressed"):
+        checkpoint.restore(half.training(), packed.getvalue())
+
+
+def test_a_checkpoint_larger_than_any_of_this_run_is_not_read(half: Half) -> None:
+    big = half.path / "checkpoints" / f"000005.{'0' * 16}.ckpt"
+    with big.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match="larger"):
+        runs.read_checkpoint(big, checkpoint.size_limit(half.training()))
+    big.unlink()
+
+
+# --- the dataset -------------------------------------------------------------------------------------------
+
+
+def _write(name: str, content: bytes) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def _swap(first: str, second: str) -> Callable[[Path], Any]:
+    def swap(folder: Path) -> None:
+        one, two = (folder / first).read_bytes(), (folder / second).read_bytes()
+        (folder / first).write_bytes(two)
+        (folder / second).write_bytes(one)
+
+    return swap
+
+
+def _cut(name: str, length: int) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:length])
+
+
+def _labels(value: int, count: int = 100) -> bytes:
+    import numpy as np
+
+    return idx_bytes(np.full(count, value, np.uint8))
+
+
+# The digests are those of the damaged files: what is wrong is the structure.
+STRUCTURES: dict[str, Callable[[Path], Any]] = {
+    "empty images": _write(NAMES[0], b""),
+    "truncated images": _cut(NAMES[0], 5000),
+    "header only": _cut(NAMES[2], 16),
+    "an HTML error page": _write(NAMES[1], b"<html><body>404 Not Found</body></html>"),
+    "labels of training and test swapped": _swap(NAMES[1], NAMES[3]),
+    "images and labels swapped": _swap(NAMES[2], NAMES[3]),
+    "images of the wrong size": _write(NAMES[2], b"\0\0\x08\x03\0\0\0\x64\0\0\0\x0e\0\0\0\x0e" + bytes(19600)),
+    "a size of four thousand million": _write(NAMES[1], b"\0\0\x08\x01\xff\xff\xff\xff" + bytes(200)),
+    "labels that no output stands for": _write(NAMES[3], _labels(241)),
+    "a missing file": lambda folder: (folder / NAMES[3]).unlink(),
+}
+
+
+@pytest.mark.parametrize("flips", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_damaged_dataset_is_refused(tmp_path: Path, figure: Figure, flips: int) -> None:
+    """A flipped byte anywhere in the four files, by its digest; wrong structure, by itself."""
+    whole, chance, refused = write_idx_dataset(tmp_path / "whole"), random.Random(5), 0
+    for _ in range(flips):
+        name = chance.choice(NAMES)
+        content = bytearray((whole / name).read_bytes())
+        position = chance.randrange(len(content))
+        content[position] ^= chance.randrange(1, 256)
+        before = (whole / name).read_bytes()
+        (whole / name).write_bytes(content)
+        with pytest.raises(DataError, match=name):
+            data.load("idx", whole)
+        (whole / name).write_bytes(before)
+        refused += 1
+    data.load("idx", whole)
+    for what, damage in STRUCTURES.items():
+        folder = tmp_path / what.replace(" ", "-")
+        shutil.copytree(whole, folder)
+        damage(folder)
+        write_sums(folder)
+        with pytest.raises(DataError, match=r"ubyte|SHA256SUMS"):
+            data.load("idx", folder)
+        refused += 1
+    total = flips + len(STRUCTURES)
+    figure("G5", f"{flips} flipped bytes and 10 wrong structures", f"{refused} of {total} refused")
+    assert refused == total
+
+
+# --- everything else in a run directory --------------------------------------------------------------------
+
+
+def _edit(name: str, old: str, new: str) -> Callable[[Path], Any]:
+    def edit(path: Path) -> None:
+        text = (path / name).read_text(encoding="utf-8")
+        assert old in text
+        (path / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    return edit
+
+
+STATES: dict[str, tuple[Callable[[Path], Any], int, str]] = {
+    "F2 manifest empty": (_write("manifest.json", b""), 5, "manifest.json is damaged"),
+    "F2 manifest a list": (_write("manifest.json", b"[]"), 5, "manifest.json is damaged"),
+    "F2 manifest torn": (_write("manifest.json", b"{"), 5, "manifest.json is damaged"),
+    "F2 manifest not UTF-8": (_write("manifest.json", b'{"a": "\xff"}'), 5, "manifest.json is damaged"),
+    "F2 manifest missing": (lambda path: (path / "manifest.json").unlink(), 5, "manifest.json"),
+    "F2 config missing": (lambda path: (path / "config.yaml").unlink(), 5, "config.yaml"),
+    "F3 newer schema": (_edit("manifest.json", '"schema_version": 1', '"schema_version": 99'), 5, "99"),
+    "F4 config edited": (_edit("config.yaml", "lr: 0.003", "lr: 0.004"), 4, "optimizer.lr: 0.003 -> 0.004"),
+    "F4 config broken": (_edit("config.yaml", "threads: 1", "threads: many"), 4, "threads"),
+}
+
+
+@pytest.mark.parametrize("what", list(STATES))
+def test_damaged_run_directory(lab: Lab, half: Half, what: str) -> None:
+    damage, code, says = STATES[what]
+    half.mend()
+    damage(half.path)
+    done = lab.warm.run(["train", "--resume", "half", "--epochs", "12"], lab.folder)
+    listed = lab.warm.run(["runs", "ls"], lab.folder)
+    half.mend()
+    assert done.code == code, done
+    assert says in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert listed.code == 0
+    assert "reference" in listed.out  # the other runs are not hidden by it
+
+
+def test_an_empty_directory_below_runs_is_skipped(lab: Lab) -> None:
+    (lab.folder / "runs" / "nothing").mkdir()
+    listed = lab.warm.run(["runs", "ls"], lab.folder)
+    resumed = lab.warm.run(["train", "--resume", "nothing"], lab.folder)
+    (lab.folder / "runs" / "nothing").rmdir()
+    assert listed.code == 0
+    assert "nothing" in listed.err
+    assert resumed.code == 5
+
+
+TABLES = {
+    "torn": b"epoch,train_loss,train_acc,val_loss,val_acc\n1,0.5,0.",
+    "garbage": b"epoch,train_loss,train_acc,val_loss,val_acc\n\xff\xfe\n\0\0,1\n",
+    "NaN": b"epoch,train_loss,train_acc,val_loss,val_acc\n1,nan,0.1,nan,0.1\n",
+    "a gap": b"epoch,train_loss,train_acc,val_loss,val_acc\n7,1.0,0.1,1.0,0.1\n",
+    "epoch 10^9": b"epoch,train_loss,train_acc,val_loss,val_acc\n1000000000,1.0,0.1,1.0,0.1\n",
+    "empty": b"",
+    "no epoch": b"a,b\n1,2\n",
+}
+
+
+@pytest.mark.parametrize("what", list(TABLES))
+def test_metrics_are_rebuilt_from_the_checkpoint(lab: Lab, what: str) -> None:
+    """metrics.csv is derived: whatever became of it, a resume writes it anew, and the reader does not crash."""
+    name = f"table-{what.replace(' ', '-').replace('^', '')}"
+    lab.start(name, "--epochs", "4").finish()
+    (lab.path(name) / "metrics.csv").write_bytes(TABLES[what])
+    shown = lab.warm.run(["runs", "show", name], lab.folder)
+    assert shown.code in (0, 3), shown.err
+    assert "Traceback" not in shown.err
+    assert "a bug in optilab" not in shown.err
+    assert lab.warm.run(["runs", "ls"], lab.folder).code == 0
+    done = lab.warm.run(["train", "--resume", name, "--epochs", "12"], lab.folder)
+    assert done.code == 0, done.err
+    lab.compare(name)
+
+
+def test_foreign_files_stay(lab: Lab) -> None:
+    lab.start("foreign", "--epochs", "4").finish()
+    folder = lab.path("foreign") / "checkpoints"
+    for name in ("notes.txt", "model.pt"):
+        (folder / name).write_text("mine", encoding="utf-8")
+    done = lab.warm.run(["train", "--resume", "foreign", "--epochs", "12"], lab.folder)
+    assert done.code == 0, done.err
+    assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine"
+    assert (folder / "model.pt").exists()

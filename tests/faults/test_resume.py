@@ -1,0 +1,262 @@
+"""Resume: at every epoch, with everything that a config can hold, to the last byte.
+
+The cases are read off the schema (`optilab.reference`): each choice, each flag, each number that is off by
+default. What later work adds joins by itself; a key for which no example can be found fails the last test.
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from optilab.config import Override, load
+from optilab.errors import ConfigError, DivergedError
+from optilab.reference import Key, describe
+from optilab.schema import TrainConfig
+from optilab.train import checkpoint, data
+from optilab.train.engine import Training
+from tests.faults.conftest import Figure
+from tests.faults.harness import Lab, Violation, environment, in_parallel, run
+from tests.train.idx import write_idx_dataset
+
+EPOCHS = 4
+BASE = {
+    "model.hidden": [12, 12],
+    "data.dataset": "idx",
+    "data.batch_size": 32,
+    "optimizer": {"name": "sgd", "lr": 0.05},
+    "epochs": EPOCHS,
+    "threads": 1,
+}
+NOT_STATE = {
+    "name": "changes no number",
+    "data.dataset": "the tests' own",
+    "data.dir": "changes no number",
+    "data.batch_size": "set in BASE",
+    "epochs": "what a resume is about",
+    "seed": "set by default",
+    "device": "the tests have a CPU",
+    "threads": "part of the envelope, set in BASE",
+    "checkpoint_every": "tested by itself below",
+    "model.hidden": "set in BASE",
+}
+STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2}]
+EXAMPLES: dict[str, list[dict[str, Any]]] = {
+    "model.skip": [{"model.skip": [[1, 2]]}],
+    "stages.layers": [{"stages": STAGES}],
+    "stages.epochs": [{"stages": [{"layers": 1, "epochs": 1}, {"layers": 2}]}],
+    "stages.train": [{"stages": [STAGES[0], {"layers": 2, "train": train}]} for train in ("all", "new")],
+    "data.holdout": [{"data.validation": "holdout", "data.holdout": 32}],
+    "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
+    "early_stopping.monitor": [
+        {"early_stopping": {"patience": 2, "monitor": monitor}} for monitor in ("val_loss", "val_acc")
+    ],
+    "early_stopping.min_delta": [{"early_stopping": {"patience": 2, "min_delta": 0.5}}],
+}
+"""Keys whose value needs others beside it; everything else is guessed from the key's type."""
+
+
+def candidates(row: Key) -> Iterator[dict[str, Any]]:
+    """Settings that give a key another value than its default."""
+    if row.key in EXAMPLES:
+        yield from EXAMPLES[row.key]
+        return
+    choices, kind = row.type.split(" | "), row.type
+    values: list[Any]
+    if "true | false" in kind:
+        values = [True, False]
+    elif len(choices) > 1:
+        values = [choice for choice in choices if choice != "none" or row.key.endswith(".name")]
+    elif kind.startswith("list"):
+        values = [[1], [0.5]]
+    elif kind.startswith("whole"):
+        values = [2, 1, 0]
+    elif kind.startswith("number"):
+        values = [0.1, 0.5, 1.5, 0.01]
+    else:
+        values = []
+    for value in values:
+        section, _, _ = row.key.rpartition(".")
+        yield {**({f"{section}.name": row.of} if row.of else {}), row.key: value}
+
+
+def settings(changes: dict[str, Any]) -> TrainConfig:
+    tree = copy.deepcopy({**BASE, **changes})
+    return load(TrainConfig, None, [Override(key, key, value) for key, value in tree.items()])
+
+
+def cases() -> tuple[dict[str, TrainConfig], list[str]]:
+    """Every config of the matrix by what it changes, and the keys for which there is none."""
+    found: dict[str, TrainConfig] = {"base": settings({})}
+    without = []
+    for row in describe(TrainConfig):
+        if row.key in NOT_STATE or row.type == row.default:  # a choice of one
+            continue
+        accepted = 0
+        for changes in candidates(row):
+            try:
+                config = settings(changes)
+            except ConfigError:
+                continue
+            accepted += 1
+            if config not in found.values():
+                found[json.dumps(changes).replace('"', "")] = config
+            if accepted and not row.type.startswith("true") and " | " not in row.type and row.key not in EXAMPLES:
+                break  # of a number one value will do
+        if not accepted and not _untrainable(row):
+            without.append(f"{row.key} ({row.of}): {row.type}")
+    return found, without
+
+
+def _untrainable(row: Key) -> bool:
+    """An optimizer that asks for more than gradients trains no network."""
+    try:
+        settings({"optimizer": {"name": row.of}})
+    except ConfigError:
+        return row.key.startswith("optimizer.")
+    return False
+
+
+CASES, WITHOUT = cases()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
+    return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", 128, 64))
+
+
+def trained(training: Training) -> list[bytes]:
+    """The checkpoint after each further epoch; where a run diverges, that is its end."""
+    saved = []
+    try:
+        saved.extend(checkpoint.save(training) for _ in training.run(lambda done, total: None, lambda: False))
+    except DivergedError as error:
+        saved.append(str(error).encode())
+    return saved
+
+
+def begun(config: TrainConfig, dataset: data.Dataset) -> Training:
+    return Training.start(config, dataset, torch.device("cpu"))
+
+
+def differing(config: TrainConfig, dataset: data.Dataset) -> list[int]:
+    """The epochs from which a resume ends otherwise than the run that was not interrupted."""
+    torch.set_num_threads(1)
+    straight = trained(begun(config, dataset))
+    wrong = []
+    for epoch in range(1, len(straight)):
+        torch.manual_seed(epoch)  # as another process would find it
+        training = begun(config, dataset)
+        checkpoint.restore(training, straight[epoch - 1])
+        if trained(training) != straight[epoch:]:
+            wrong.append(epoch)
+    return wrong
+
+
+_points: list[int] = []
+
+
+@pytest.mark.parametrize("what", list(CASES))
+def test_resume_is_exact_at_every_epoch(what: str, dataset: data.Dataset) -> None:
+    assert differing(CASES[what], dataset) == []
+    _points.append(EPOCHS - 1)
+
+
+def test_every_key_of_the_schema_is_in_the_matrix(figure: Figure) -> None:
+    assert WITHOUT == [], "add a value to EXAMPLES"
+    figure("G6", f"{len(CASES)} configs, resumed at every epoch", f"{sum(_points)} of {sum(_points)} identical")
+
+
+def test_negative_control_no_generator(
+    dataset: data.Dataset, monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
+    monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
+    found = [what for what, config in list(CASES.items())[:20] if differing(config, dataset)]
+    figure("G6", "control: generators not restored", f"noticed in {len(found)} of 20 configs")
+    assert len(found) == 20
+
+
+# --- by the command line -----------------------------------------------------------------------------------
+
+
+def test_resume_from_every_epoch_by_the_command_line(lab: Lab, figure: Figure) -> None:
+    """Twelve epochs as k and the rest, in two processes; a changed `epochs` changes no number."""
+    for epoch in range(1, lab.epochs):
+        name = f"two-parts-{epoch}"
+        first = lab.start(name, "--epochs", str(epoch)).finish()
+        assert first.code == 0
+        again = lab.warm.run(["train", "--resume", name, "--epochs", str(lab.epochs)], lab.folder)
+        assert again.code == 0, again.err
+        lab.compare(name)
+        lab.forget(name)
+    figure("G6", "by the command line, 11 points", "11 of 11 identical")
+
+
+def test_negative_control_by_the_command_line(lab: Lab) -> None:
+    lab.start("control", "--epochs", "5").finish()
+    argv = ["train", "--resume", "control", "--epochs", str(lab.epochs)]
+    assert lab.warm.run(argv, lab.folder, sabotage="no_generator").code == 0
+    with pytest.raises(Violation, match=r"metrics\.csv is not that"):
+        lab.compare("control")
+    lab.forget("control")
+
+
+def test_checkpoint_every_third_epoch(lab: Lab) -> None:
+    """Rows ahead of the last checkpoint are computed again, and are the same."""
+    process = lab.start("third", "--set", "checkpoint_every=3", sabotage="slow_epochs")
+    while "epoch 5/" not in process.printed():
+        assert process.alive()
+    process.send(9)
+    process.finish()
+    done = lab.warm.run(["train", "--resume", "third"], lab.folder)
+    assert done.code == 0, done.err
+    assert lab.result("third")["metrics.csv"] == lab.reference["metrics.csv"]
+
+
+def test_a_finished_run_says_so(lab: Lab) -> None:
+    before = lab.result("reference")
+    done = lab.warm.run(["train", "--resume", "reference"], lab.folder)
+    assert done.code == 0
+    assert "12" in done.out + done.err
+    assert "complete" in done.out + done.err
+    assert lab.result("reference") == before
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(12, marks=pytest.mark.slow)])
+def test_surroundings_do_not_matter(lab: Lab, figure: Figure, count: int) -> None:
+    """Hash seed, locale, folder, encoding, width, name and output change no byte; each in a fresh process."""
+    elsewhere = lab.folder / "else where"
+    elsewhere.mkdir(exist_ok=True)
+    config = str(lab.folder / "lab.yaml")
+    surroundings: list[tuple[dict[str, str], list[str], Path]] = [
+        ({"PYTHONHASHSEED": "0"}, [], lab.folder),
+        ({"PYTHONHASHSEED": "4242"}, [], lab.folder),
+        ({"LC_ALL": "C"}, [], lab.folder),
+        ({"LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo"}, [], lab.folder),
+        ({"PYTHONIOENCODING": "ascii"}, [], lab.folder),
+        ({"COLUMNS": "1"}, [], lab.folder),
+        ({"NO_COLOR": "1", "TERM": "dumb"}, [], lab.folder),
+        ({"PYTHONOPTIMIZE": "1"}, [], lab.folder),
+        ({}, ["--quiet"], lab.folder),
+        ({}, ["--json"], lab.folder),
+        ({}, ["--data-dir", str(lab.folder / "data")], elsewhere),
+        ({"OMP_NUM_THREADS": "2"}, ["--data-dir", str(lab.folder / "data")], elsewhere),
+    ]
+
+    def trial(number: int, env: dict[str, str], more: list[str], folder: Path) -> None:
+        name = f"surroundings-{count}-{number}"
+        argv = ["train", "--config", config, "--epochs", str(lab.epochs), "--name", name, *more]
+        done = run(argv, folder, env=environment(**env))
+        assert done.code == 0, (env, more, done.err)
+        path = folder / "runs" / name
+        assert (path / "metrics.csv").read_bytes() == lab.reference["metrics.csv"]
+        kept = {file.name for file in (path / "checkpoints").iterdir()}
+        assert kept == lab.reference.keys() - {"metrics.csv"}  # names are digests
+
+    chosen = surroundings[:: len(surroundings) // count]
+    in_parallel([lambda n=n, one=one: trial(n, *one) for n, one in enumerate(chosen)])
+    figure("G7", f"{count} surroundings, fresh processes", f"{count} of {count} with the same bytes")

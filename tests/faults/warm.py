@@ -1,0 +1,92 @@
+"""Forks one optilab process per trial from a process that has torch imported already.
+
+    python -m tests.faults.warm [light]      requests on stdin, answers on stdout, one JSON line each
+
+A start of Python and torch takes two seconds, which hundreds of kills cannot afford. This process imports what
+`optilab train` imports, starts no thread, computes nothing, and forks. The child is a real process with its own
+descriptors, signals and memory: it runs `optilab.__main__.main()` as the console script does, can be killed and
+traced, and dies of what kills it. What it does not show is the start of the interpreter and the imports; for
+that, and for terminals and encodings, the tests start `python -m optilab`. With `light` torch is not imported, and
+a child that imports it says so on stderr.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+LIGHT = (
+    "encodings.utf_8_sig",
+    "numpy",
+    "optilab.__main__",
+    "optilab.cli",
+    "optilab.config",
+    "optilab.console.listings",
+    "optilab.console.training",
+)
+HEAVY = (
+    "filelock",
+    "torch._dynamo",  # torch imports it for the first optimizer
+    "optilab.train.session",
+)
+TORCH = "torch was imported\n"
+
+
+def serve() -> None:
+    for module in LIGHT if "light" in sys.argv else (*LIGHT, *HEAVY):
+        importlib.import_module(module)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "wait" in request:
+            answer = {"status": os.waitpid(request["wait"], 0)[1]}
+        else:
+            answer = {"pid": os.fork()}
+            if answer["pid"] == 0:
+                _become(request)
+        print(json.dumps(answer), flush=True)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """The child: a fresh session that runs one command line and never returns."""
+    code: Any = 1
+    try:
+        os.setsid()
+        os.chdir(request["cwd"])
+        os.environ.update(request["env"])
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        for number, path in ((1, request["stdout"]), (2, request["stderr"])):
+            os.dup2(os.open(path, flags, 0o644), number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.closerange(3, 64)
+        sys.argv = ["optilab", *request["argv"]]
+        for name in request["ignore"]:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        if request["sabotage"]:
+            from tests.faults import sabotage
+
+            getattr(sabotage, request["sabotage"])()
+        if request["hold"]:  # until a tracer is attached
+            os.kill(os.getpid(), signal.SIGSTOP)
+        from optilab.__main__ import main
+
+        main()
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            if "torch" in sys.modules and request["light"]:
+                sys.stderr.write(TORCH)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,79 @@
+"""Picture files: of the right kind, not empty, the same bytes again, and a clear word where there can be none."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from optilab import figures
+from optilab.errors import UsageError
+from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+
+SIGNS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+@pytest.fixture(scope="module")
+def paths():
+    ravine = FUNCTIONS["ravine"]()
+    return {name: descend(ALGORITHMS[name](lr=0.1), ravine, steps=25) for name in ("sgd", "momentum", "adam")}
+
+
+@pytest.mark.parametrize("kind", SIGNS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_paths_as_a_file(paths, kind, dark, tmp_path):
+    file = tmp_path / f"paths.{kind}"
+    figures.save(figures.paths(FUNCTIONS["ravine"](), paths, dark), str(file))
+    data = file.read_bytes()
+    assert data.startswith(SIGNS[kind])
+    again = tmp_path / f"again.{kind}"
+    figures.save(figures.paths(FUNCTIONS["ravine"](), paths, dark), str(again))
+    assert again.read_bytes() == data
+    if kind == "png":
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float)
+        assert (pixels[0, 0] < 60) is np.bool_(dark)  # the ground
+        assert pixels.std() > 10
+    if kind == "svg":
+        assert all(name in data.decode() for name in ("sgd", "momentum", "adam", "start", "minimum", "epoch"))
+
+
+def test_the_legend_covers_no_path(paths):
+    """It stands below the axes."""
+    figure = figures.paths(FUNCTIONS["ravine"](), paths)
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert all(legend.y1 <= axes.get_tightbbox().y0 for axes in figure.axes)
+
+
+def test_a_function_of_many_variables_has_curves_only(tmp_path):
+    function = FUNCTIONS["rosenbrock"](dimension=5)
+    path = descend(ALGORITHMS["sgd"](lr=1e-4), function, steps=30)
+    assert len(figures.paths(function, {"sgd": path}).axes) == 1
+    with pytest.raises(UsageError, match="functions of two variables"):
+        figures.animate(function, {"sgd": path}, str(tmp_path / "a.gif"))
+
+
+def test_a_moving_picture(paths, tmp_path):
+    short = {"sgd": descend(ALGORITHMS["sgd"](lr=0.1), FUNCTIONS["ravine"](), steps=6)}
+    figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.gif"))
+    image = Image.open(tmp_path / "paths.gif")
+    assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
+    figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.html"), dark=True)
+    page = (tmp_path / "paths.html").read_text()
+    assert page.count("data:image/png;base64") >= 7
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path, monkeypatch):
+    for file, said in (("a.bmp", "one of .png, .svg, .pdf"), ("nowhere/a.png", "there is no folder")):
+        with pytest.raises(UsageError, match=said):
+            figures.save(figures.paths(FUNCTIONS["ravine"](), paths), str(tmp_path / file))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="needs the program ffmpeg"):
+        figures.animate(FUNCTIONS["ravine"](), paths, str(tmp_path / "a.mp4"))
+
+
+def test_the_command_writes_pictures(optilab, tmp_path):
+    optilab("optimize", "--algo", "sgd,adam", "--epochs", "5", "--plot", "a.pdf")
+    assert (tmp_path / "a.pdf").read_bytes().startswith(SIGNS["pdf"])
+    assert "ending chooses the format" in optilab("optimize", "--algo", "sgd", "--plot", "a.jpeg", code=2).stderr
+    assert not list((tmp_path / "runs").glob("*-sgd-????"))  # nothing was run for a picture that cannot be

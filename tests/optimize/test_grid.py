@@ -1,0 +1,87 @@
+"""A cell of a grid is the path with that cell's setting; every back end gives the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optilab.optimize import ALGORITHMS, FUNCTIONS, Status, descend, grid
+from optilab.optimize.grid import explore
+
+LR = np.geomspace(1e-3, 2, 37)[None, :]
+BETA = np.linspace(0, 0.99, 23)[:, None]
+ONE_PATH = {"l-bfgs", "conjugate-gradient"}
+
+
+def at(function):
+    return np.array(function.start)[None, None]
+
+
+@pytest.mark.parametrize("rule", [name for name in ALGORITHMS if name not in ONE_PATH])
+@pytest.mark.parametrize("function", ["ravine", "rosenbrock", "himmelblau", "ackley", "booth"])
+def test_a_cell_is_what_descend_finds(rule, function):
+    rule, function = ALGORITHMS[rule](), FUNCTIONS[function]()
+    low, high = np.array(function.box).T
+    starts = np.random.default_rng(7).uniform(low, high, (3, 4, len(function.start)))
+    tunable = hasattr(rule, "lr")
+    settings = {"lr": np.array([[1e-3, 0.01, 0.05, 0.1]])} if tunable else {}
+    ends = explore(rule, function, starts, 60, settings, watch="gradient", limits=1e-3)
+    diverged = ends.diverged(function, starts)
+    for i, j in np.ndindex(3, 4):
+        cell = replace(rule, lr=float(settings["lr"][0, j])) if tunable else rule
+        path = descend(cell, function, starts[i, j], steps=60)
+        assert diverged[i, j] == (path.status is Status.DIVERGED) or path.status is Status.CONVERGED
+        if path.diverged_at is None and not diverged[i, j]:
+            np.testing.assert_allclose(ends.points[i, j], path.points[-1], rtol=1e-7, atol=1e-12)
+            first = path.first_below(1e-3)
+            assert ends.first_below[i, j] == (-1 if first is None else first)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "lion", "rprop"])
+def test_where_nothing_but_plus_times_and_roots_is_used_the_bits_are_those_of_descend(rule):
+    function, rule = FUNCTIONS["ravine"](), ALGORITHMS[rule]()
+    ends = explore(rule, function, at(function), 50, {"lr": LR})
+    for j in range(LR.size):
+        path = descend(replace(rule, lr=float(LR[0, j])), function, steps=50)
+        if path.diverged_at is None:
+            assert np.array_equal(ends.points[0, j], path.points[-1])
+
+
+def test_blocks_do_not_change_the_grid(monkeypatch):
+    function, rule = FUNCTIONS["ravine"](), ALGORITHMS["momentum"]()
+    whole = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3)
+    monkeypatch.setattr(grid, "BLOCK", 10)
+    cut = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, threads=3)
+    for one, other in zip(vars(whole).values(), vars(cut).values(), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("rule", "second"), [("momentum", "beta"), ("adam", "beta1"), ("lion", "beta2")])
+def test_machine_code_gives_the_same_grid(rule, second):
+    pytest.importorskip("numba")
+    function, rule = FUNCTIONS["rosenbrock"](), ALGORITHMS[rule]()
+    settings = {"lr": LR / 100, second: BETA}
+    numpy, numba = (
+        explore(rule, function, at(function), 40, settings, "gradient", 1.0, compiled=compiled)
+        for compiled in (False, True)
+    )
+    np.testing.assert_allclose(numba.points, numpy.points, rtol=1e-6, atol=1e-9)
+    assert np.mean(numba.first_below == numpy.first_below) > 0.99
+
+
+def test_a_value_below_its_own_limit_in_every_cell():
+    function, rule = FUNCTIONS["ravine"](), ALGORITHMS["sgd"](lr=0.4)
+    starts = np.random.default_rng(0).uniform(-3, 3, (1, 9, 2))
+    limits = function.value(starts) * 0.01
+    ends = explore(rule, function, starts, 300, watch="value", limits=limits)
+    for j in range(9):
+        path = descend(rule, function, starts[0, j], steps=300)
+        assert ends.first_below[0, j] == np.flatnonzero(path.values < limits[0, j])[0]
+
+
+def test_converged_cells_do_not_crawl():
+    """Numbers below 1e-150 become zero, so that no arithmetic meets a denormal."""
+    function, rule = FUNCTIONS["ravine"](), ALGORITHMS["sgd"]()
+    ends = explore(rule, function, at(function), 1_600, {"lr": np.full((1, 8), 0.24)})
+    assert ends.points[0, 0, 1] == 0.0  # (1 - 0.96)^1600 would be a denormal, then zero
+    assert 0 < abs(ends.points[0, 0, 0]) < 1e-30

@@ -1,0 +1,101 @@
+"""Theory against the rules themselves: the matrix is one step, the rate is measured, the edge is an edge."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optilab.optimize import ALGORITHMS, FUNCTIONS, Status, descend
+from optilab.optimize.grid import explore
+from optilab.optimize.theory import curvatures, largest_lr, predict, spectral_radius, update_matrices
+
+QUADRATICS = {"ravine", "sphere", "quadratic", "booth", "matyas"}
+LINEAR = [
+    ALGORITHMS["sgd"](lr=0.3),
+    ALGORITHMS["momentum"](lr=0.2, beta=0.7),
+    ALGORITHMS["momentum"](lr=0.9, beta=0.7, form="ema"),
+    ALGORITHMS["nesterov"](lr=0.2, beta=0.7),
+    ALGORITHMS["nesterov"](lr=0.9, beta=0.7, form="ema"),
+    ALGORITHMS["qhm"](lr=0.4, beta=0.9, nu=0.6),
+]
+NAMES = [f"{rule.name}-{getattr(rule, 'form', '')}" for rule in LINEAR]
+
+
+def test_the_quadratics_are_found_and_nothing_else_is():
+    assert {name for name, function in FUNCTIONS.items() if curvatures(function()) is not None} >= QUADRATICS
+    for name in ("rosenbrock", "himmelblau", "saddle", "abs-ravine", "ackley", "beale", "rastrigin"):
+        assert curvatures(FUNCTIONS[name]()) is None
+    np.testing.assert_allclose(curvatures(FUNCTIONS["ravine"]()), [0.2, 4])
+
+
+@pytest.mark.parametrize("rule", LINEAR, ids=NAMES)
+def test_the_matrix_is_one_step_of_the_rule(rule):
+    """Powers of the matrix, by NumPy's general eigenvalues and products, against a path on the ravine."""
+    matrices = update_matrices(rule, np.array([0.2, 4.0]))
+    path = descend(rule, FUNCTIONS["ravine"](), steps=12)
+    for axis, start in enumerate((-5.0, -2.0)):
+        power = np.linalg.matrix_power(matrices[axis], 12) @ [start, 0.0]
+        assert power[0] == pytest.approx(path.points[-1, axis], rel=1e-10)
+    np.testing.assert_allclose(
+        spectral_radius(matrices), np.abs(np.linalg.eigvals(matrices)).max(axis=-1), rtol=1e-7
+    )
+
+
+@pytest.mark.parametrize("rule", LINEAR, ids=NAMES)
+def test_the_rate_is_the_measured_one(rule):
+    prediction = predict(rule, FUNCTIONS["ravine"]())
+    path = descend(rule, FUNCTIONS["ravine"](), steps=600)
+    distances = np.linalg.norm(path.points, axis=-1)
+    measured = (distances[500:].max() / distances[100:200].max()) ** (1 / 400)
+    assert measured == pytest.approx(prediction.rate, rel=0.005)
+
+
+@pytest.mark.parametrize("rule", LINEAR, ids=NAMES)
+def test_the_limit_is_an_edge(rule):
+    function = FUNCTIONS["ravine"]()
+    limit = predict(rule, function).largest_lr
+    inside, outside = (descend(replace(rule, lr=limit * factor), function, steps=4000) for factor in (0.99, 1.01))
+    assert inside.status is Status.CONVERGED
+    assert outside.status is Status.DIVERGED
+
+
+@pytest.mark.parametrize("form", ["classic", "ema"])
+def test_the_edge_of_the_map_is_the_line_of_theory(form):
+    """Measured on a grid: in every row the largest lr that does not diverge lies one cell from the line."""
+    function = FUNCTIONS["ravine"]()
+    lr, beta = np.linspace(0.02, 3.0, 150)[None, :], np.linspace(0, 0.9, 46)[:, None]
+    rule = ALGORITHMS["momentum"](form=form)
+    starts = np.array(function.start)[None, None]
+    ends = explore(rule, function, starts, 3000, {"lr": lr, "beta": beta})
+    diverged = ends.diverged(function, starts)
+    line = largest_lr(replace(rule, beta=beta[:, 0]), np.array([0.2, 4.0]))
+    spacing = lr[0, 1] - lr[0, 0]
+    for row, limit in zip(diverged, line, strict=True):
+        edge = lr[0, ~row].max()
+        assert edge <= limit + spacing / 50 or limit > lr.max()
+        assert edge > min(limit, lr.max()) - 1.02 * spacing
+        assert not row[: int(np.searchsorted(lr[0], edge))].any()
+
+
+@pytest.mark.parametrize("rule", LINEAR[:5], ids=NAMES[:5])
+@pytest.mark.parametrize("function", ["ravine", "quadratic"])
+def test_no_setting_of_a_fine_grid_beats_the_best(rule, function):
+    function = FUNCTIONS[function]()
+    prediction = predict(rule, function)
+    best = replace(rule, **prediction.best)
+    eigenvalues = curvatures(function)
+    assert spectral_radius(update_matrices(best, eigenvalues)).max() == pytest.approx(
+        prediction.best_rate, rel=1e-6
+    )
+    lr = np.linspace(0.02, 1.5, 400)[:, None, None] * prediction.best["lr"] * 1.3
+    changed = {"lr": lr}
+    if "beta" in prediction.best:
+        changed["beta"] = np.linspace(0, 0.99, 300)[None, :, None]
+    radii = spectral_radius(update_matrices(replace(rule, **changed), eigenvalues)).max(axis=-1)
+    assert radii.min() > prediction.best_rate - 1e-9
+    assert radii.min() < prediction.best_rate + 0.02
+
+
+def test_theory_is_silent_where_it_has_nothing_to_say():
+    assert predict(ALGORITHMS["adam"](), FUNCTIONS["ravine"]()) is None
+    assert predict(ALGORITHMS["sgd"](), FUNCTIONS["rosenbrock"]()) is None

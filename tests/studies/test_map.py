@@ -1,0 +1,73 @@
+"""A map as a study and as a command."""
+
+import json
+
+import numpy as np
+import pytest
+
+from optilab.errors import UsageError
+from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.studies.map import Axis, chart, summary
+
+
+def test_an_axis_as_it_is_typed():
+    assert Axis.read("--x", "algo.lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
+    assert Axis.read("--x", "w1=-5:5") == Axis("w1", -5, 5, 200)
+    log = Axis.read("--y", "algo.lr=1e-3:1:4:log")
+    np.testing.assert_allclose(log.values, [1e-3, 1e-2, 1e-1, 1])
+
+
+@pytest.mark.parametrize("text", ["lr", "algo.lr=2:1", "algo.lr=0:1:5:log", "algo.lr=1:2:3:4", "=1:2", "w1=a:b"])
+def test_an_axis_that_is_none(text):
+    with pytest.raises(UsageError, match="KEY=LOW:HIGH"):
+        Axis.read("--x", text)
+
+
+def test_a_cell_of_the_map_is_a_run():
+    rule, function = ALGORITHMS["momentum"](), FUNCTIONS["ravine"]()
+    found = chart(rule, function, Axis("algo.lr", 0.01, 2, 30), Axis("algo.beta", 0, 0.9, 20), None, 80, 1e-3)
+    for i, j in ((0, 0), (3, 7), (12, 4), (19, 9)):
+        setting = {"lr": float(found.x.values[j]), "beta": float(found.y.values[i])}
+        path = descend(ALGORITHMS["momentum"](**setting), function, steps=80)
+        assert found.ends.values[i, j] == pytest.approx(path.values[-1], rel=1e-9)
+    assert found.optimum == pytest.approx((0.6679, 0.4026), abs=1e-4)
+    assert np.all(np.diff(found.limit) > 0)
+
+
+def test_basins_are_where_paths_end():
+    rule, function = ALGORITHMS["sgd"](lr=0.01), FUNCTIONS["himmelblau"]()
+    found = chart(rule, function, Axis("w1", -5, 5, 11), Axis("w2", -5, 5, 11), None, 500, 1e-3)
+    for i, j in ((0, 0), (10, 0), (0, 10), (10, 10), (5, 8)):
+        path = descend(rule, function, (found.x.values[j], found.y.values[i]), steps=500)
+        _, minimum = path.distance(function.minima)
+        assert function.minima[found.basin[i, j]] == minimum
+    assert sum(summary(found)["basins"].values()) == 121
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        (("algo.lr=0.1:1", "algo.lr=0.1:1"), "both algo.lr"),
+        (("algo.lr=0.1:1", "w3=0:1"), "w3: unknown axis"),
+        (("algo.lr=-1:1", "w1=0:1"), "greater than 0"),
+        (("algo.lrr=0.1:1", "w1=0:1"), "did you mean"),
+        (("algo.lr=0.1:1:9000", "w1=0:1:9000"), "9,000 x 9,000 cells"),
+    ],
+)
+def test_what_cannot_be_mapped_is_said(optilab, axes, said):
+    assert said in optilab("map", "--algo", "sgd", "--x", axes[0], "--y", axes[1], code=2).stderr
+
+
+def test_the_command(optilab, tmp_path):
+    arguments = ["--x", "algo.lr=0.01:2:20", "--y", "algo.beta=0:0.9:10", "--epochs", "50"]
+    shown = optilab("map", "--algo", "momentum", *arguments, "--plot", "map.svg").stdout
+    assert shown.isascii()
+    assert "x diverged   | limit of stability by theory" in shown
+    assert b"<svg" in (tmp_path / "map.svg").read_bytes()
+    document = json.loads(optilab("map", "--algo", "momentum", *arguments, "--json").stdout)
+    assert len(document["f"]) == 10
+    assert len(document["f"][0]) == 20
+    assert document["f"][0][-1] is None
+    basins = optilab("map", "--algo", "sgd", "--lr", "0.01", "--function", "himmelblau", "--basins").stdout
+    assert "[3.0, 2.0]: " in basins
+    assert optilab("map", "--algo", "l-bfgs", "--basins", code=2).stderr
