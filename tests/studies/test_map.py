@@ -61,8 +61,6 @@ def test_what_cannot_be_mapped_is_said(optilab, axes, said):
 def test_a_map_is_of_the_bare_rule(optilab):
     said = optilab("map", "--algo", "sgd", "--lr", "0.1", "--basins", "--set", "schedule=cosine", code=2).stderr
     assert "bare rule" in said
-    axes = ("--x", "algo.base.lr=0.1:1", "--y", "w1=0:1")
-    assert "algo.base.lr is no number of lookahead" in optilab("map", "--algo", "lookahead", *axes, code=2).stderr
 
 
 def test_the_command(optilab, tmp_path):
