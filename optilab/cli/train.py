@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -198,8 +198,7 @@ def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> in
     if quiet:
         typer.echo(path)
     elif json_:
-        kept = ("test_loss", "test_acc")
-        test: dict[str, Any] = {key: record.manifest[key] for key in kept if key in record.manifest}
+        test = {key: value for key, value in record.manifest.items() if key in ("test_loss", "test_acc")}
         console.document({"schema_version": 1, "run": str(path), "status": record.state, "rows": rows, **test})
     else:
         if rows:

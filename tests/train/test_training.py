@@ -1,6 +1,7 @@
 """The epoch loop with everything the schema offers, against plain PyTorch; resume at its boundaries."""
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,17 +77,14 @@ def plain(dataset, epochs, optimizer_of, holdout=0, parts=(), on_gradient=lambda
             step += 1
             losses.append(loss.item())
             right += int((logits.argmax(1) == y).sum())
-        row = {
-            "epoch": epoch + 1,
-            "train_loss": sum(losses) / len(losses),
-            "train_acc": right / len(train.dataset),
-        }
+        trained = {"train_loss": sum(losses) / len(losses), "train_acc": right / len(train.dataset)}
         model.eval()
         with torch.no_grad():
             checked = [(model(x), y) for x, y in validation]
         losses = [nn.functional.cross_entropy(logits, y).item() for logits, y in checked]
         right = sum(int((logits.argmax(1) == y).sum()) for logits, y in checked)
-        rows.append(row | {"val_loss": sum(losses) / len(losses), "val_acc": right / len(validation.dataset)})
+        validated = {"val_loss": sum(losses) / len(losses), "val_acc": right / len(validation.dataset)}
+        rows.append({"epoch": epoch + 1, **trained, **validated})
     return rows, model
 
 
@@ -222,8 +220,7 @@ def test_stages_train_or_freeze_what_is_there(small):
         next(steps)
         seen.append([layer.linear.weight.clone() for layer in training.model.hidden])
     moved = [
-        [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
-        for before, after in zip(seen, seen[1:], strict=False)
+        [not torch.equal(a, b) for a, b in zip(before, after, strict=True)] for before, after in pairwise(seen)
     ]
     assert moved == [[True, False, False], [False, True, False], [True, True, True], [True, True, True]]
     assert training.stage == 2
