@@ -1,10 +1,11 @@
 """Files that are on the disk, whole, when a function returns; errors that say what could not be written."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def write_atomic(path: Path, data: bytes) -> None:
                 temporary.unlink()
             raise
         sync_directory(path.parent)
+
+
+def append(path: Path, line: Callable[[bool], bytes]) -> None:
+    """Add `line(whether it is the file's first)`: it is there whole, on the disk, or not at all. SystemFailure."""
+    end = path.stat().st_size if path.exists() else 0
+    data, flags = line(end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
+    with telling(path, len(data)), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def json_bytes(tree: Mapping[str, Any]) -> bytes:

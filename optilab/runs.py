@@ -21,14 +21,15 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optilab.durable import NO_LINK, json_bytes, sync_directory, telling, write_atomic, write_new
+from optilab.durable import NO_LINK, append, json_bytes, sync_directory, telling, write_atomic, write_new
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
 from optilab.schema.fields import run_name
 from optilab.strict_yaml import shown
@@ -44,10 +45,6 @@ _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _LOCK_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that out
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
-
-
-class RunExists(RunError):
-    """The name is taken."""
 
 
 # --- names and places --------------------------------------------------------------------------------------
@@ -76,7 +73,7 @@ def chosen_name(given: str | None, label: str) -> str:
 def require_free(path: Path) -> None:
     """RunError if a run of that name exists; a claim checks again, this only answers sooner."""
     if path.exists() or path.is_symlink():
-        raise RunExists(_taken(path))
+        raise RunError(_taken(path))
 
 
 def locate(folder: Path, name: str) -> Path:
@@ -139,14 +136,15 @@ class Run:
             write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
         if record:
             self.observe(record)
-        self._append("metrics.csv", row)
-        self._append("timings.csv", {"epoch": row["epoch"], "seconds": round(seconds, 6)})
+        timing = {"epoch": row["epoch"], "seconds": round(seconds, 6)}
+        for name, cells in (("metrics.csv", row), ("timings.csv", timing)):
+            append(self.path / name, partial(table, [cells]))
         if checkpoint is not None:
             self._prune(best)
 
     def observe(self, record: Row) -> None:
         """Add a record to diagnostics.jsonl."""
-        self._append_line("diagnostics.jsonl", lambda first: record_line(record))
+        append(self.path / "diagnostics.jsonl", lambda first: record_line(record))
 
     def rewind(self, rows: Sequence[Row]) -> None:
         """Make the tables end where a checkpoint does; rows that a kill tore or left ahead of it disappear."""
@@ -157,9 +155,9 @@ class Run:
             timings = []
         for name, content in (("metrics.csv", rows), ("timings.csv", timings)):
             write_atomic(self.path / name, table(content))
-        records = [record for record in read_records(self.path) if record["epoch"] <= last]
-        if records:
-            write_atomic(self.path / "diagnostics.jsonl", b"".join(map(record_line, records)))
+        if (file := self.path / "diagnostics.jsonl").exists():
+            records = [record for record in read_records(self.path) if record["epoch"] <= last]
+            write_atomic(file, b"".join(map(record_line, records)))
         for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
             leftover.unlink()
 
@@ -175,23 +173,6 @@ class Run:
 
     def release(self) -> None:
         self.lock.release()
-
-    def _append(self, name: str, row: Row) -> None:
-        self._append_line(name, lambda first: table([row], header=first))
-
-    def _append_line(self, name: str, line: Callable[[bool], bytes]) -> None:
-        path = self.path / name
-        end = path.stat().st_size if path.exists() else 0
-        data, flags = line(end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
-        with telling(path, len(data)), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
-            # One write per row: what a full disk cuts off is removed again, so every line is whole or absent.
-            try:
-                if file.write(data) != len(data):
-                    raise OSError(28, os.strerror(28))
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)
-                raise
 
     def _prune(self, best: int | None) -> None:
         kept = checkpoints(self.path)
@@ -236,7 +217,7 @@ def _publish(staging: Path, path: Path) -> None:
             os.rename(staging, path)
         except OSError as error:
             if path.exists():  # ENOTEMPTY: another process was faster
-                raise RunExists(_taken(path)) from error
+                raise RunError(_taken(path)) from error
             raise
         sync_directory(path.parent)
 

@@ -12,20 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.train.idx import write_idx_dataset
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A small dataset in the real format, and a config that trains on it in no time."""
-    folder = write_idx_dataset(tmp_path_factory.mktemp("data"))
-    config = folder / "small.yaml"
-    config.write_text(
-        f"model: {{hidden: [16, 16]}}\ndata: {{dataset: idx, dir: {folder}, batch_size: 32}}\n"
-        "optimizer: {name: sgd, lr: 0.1}\nepochs: 3\nthreads: 1\ndevice: cpu\n"
-    )
-    return config
-
 
 def table(path):
     return list(csv.DictReader(path.read_text().splitlines()))

@@ -17,6 +17,8 @@ optimizer: {name: adam, lr: 0.003}
 threads: 1
 """
 
+EVERYTHING = "slow or not slow"
+
 _figures: list[tuple[str, str, str, float]] = []
 
 Figure = Callable[[str, str, str], None]
@@ -68,6 +70,22 @@ def needs() -> Callable[..., None]:
             pytest.skip(f"not installed: {', '.join(absent)}")
 
     return check
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where everything is asked for, the reduced form of a test that also has a full one is left out."""
+    if config.option.markexpr != EVERYTHING:
+        return
+    full = {
+        item.function for item in items if isinstance(item, pytest.Function) and item.get_closest_marker("slow")
+    }
+    reduced = [
+        item
+        for item in items
+        if isinstance(item, pytest.Function) and item.function in full and not item.get_closest_marker("slow")
+    ]
+    config.hook.pytest_deselected(items=reduced)
+    items[:] = [item for item in items if item not in reduced]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
 
 _FILE = re.compile(
-    r"config\.yaml|manifest\.json|metrics\.csv|timings\.csv|run\.lock|optilab\.log"
+    r"config\.yaml|manifest\.json|metrics\.csv|timings\.csv|diagnostics\.jsonl|run\.lock|optilab\.log"
     r"|checkpoints(/\d{6}\.[0-9a-f]{16}\.ckpt)?"
 )
 _TEMPORARY = re.compile(r"(checkpoints/)?\.[a-z0-9.]+\.tmp-[0-9a-f]{8}")
@@ -239,7 +239,7 @@ class Lab:
     def result(self, name: str) -> dict[str, bytes]:
         """The bytes that must not depend on what happened on the way."""
         path = self.path(name)
-        files = {"metrics.csv": path / "metrics.csv"}
+        files = {name: path / name for name in ("metrics.csv", "diagnostics.jsonl") if (path / name).exists()}
         files |= {file.name: file for _, file in runs.checkpoints(path)}
         return {name: file.read_bytes() for name, file in files.items()}
 

@@ -149,15 +149,24 @@ def _rows(state: dict[str, Any], change: Callable[[list[dict[str, Any]]], Any]) 
     state["rows"] = json.dumps(rows)
 
 
+def _first(state: dict[str, Any], kind: str) -> str:
+    """The name of the first layer's weight or bias."""
+    return next(name for name in state["model"] if name.endswith(kind))
+
+
 WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "NaN weight": lambda s: s["model"]["0.weight"].view(-1)[:1].fill_(float("nan")),
-    "infinite bias": lambda s: s["model"]["0.bias"].view(-1)[:1].fill_(float("inf")),
-    "int32 weights": lambda s: s["model"].update({"0.weight": s["model"]["0.weight"].int()}),
-    "float64 weights": lambda s: s["model"].update({"0.weight": s["model"]["0.weight"].double()}),
-    "another shape": lambda s: s["model"].update({"0.weight": s["model"]["0.weight"].T.contiguous()}),
-    "a missing layer": lambda s: s["model"].pop("0.bias"),
+    "NaN weight": lambda s: s["model"][_first(s, "weight")].view(-1)[:1].fill_(float("nan")),
+    "infinite bias": lambda s: s["model"][_first(s, "bias")].view(-1)[:1].fill_(float("inf")),
+    "int32 weights": lambda s: s["model"].update({_first(s, "weight"): s["model"][_first(s, "weight")].int()}),
+    "float64 weights": lambda s: s["model"].update(
+        {_first(s, "weight"): s["model"][_first(s, "weight")].double()}
+    ),
+    "another shape": lambda s: s["model"].update(
+        {_first(s, "weight"): s["model"][_first(s, "weight")].T.contiguous()}
+    ),
+    "a missing layer": lambda s: s["model"].pop(_first(s, "bias")),
     "one layer more": lambda s: s["model"].update({"9.weight": torch.zeros(3)}),
-    "a weight that is a list": lambda s: s["model"].update({"0.bias": [0.0]}),
+    "a weight that is a list": lambda s: s["model"].update({_first(s, "bias"): [0.0]}),
     "learning rate as text": lambda s: s["optimizer"]["param_groups"][0].update({"lr": "x"}),
     "another learning rate": lambda s: s["optimizer"]["param_groups"][0].update({"lr": 1e9}),
     "NaN in the optimizer": lambda s: s["optimizer"]["state"][0]["exp_avg"].view(-1)[:1].fill_(float("nan")),

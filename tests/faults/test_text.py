@@ -191,6 +191,7 @@ def canary(tmp_path: Path) -> Path:
 
 
 LINKED = [
+    "diagnostics.jsonl",
     "run",
     "checkpoints",
     "run.lock",
