@@ -51,6 +51,7 @@ def map_(
     from optilab.config import Override, load, numbers
     from optilab.config import function as read_function
     from optilab.errors import UsageError
+    from optilab.optimize import Regime
     from optilab.presets import algorithms
     from optilab.schema import OptimizeConfig
     from optilab.studies import map as study
@@ -77,10 +78,12 @@ def map_(
         if axis.field:
             for value in (axis.low, axis.high):
                 ends = load(OptimizeConfig, config, [*given, Override(f"{axis.key}={value:g}", axis.key, value)])
-                if not isinstance(getattr(ends.algo[0], axis.field), float):
+                if not isinstance(getattr(ends.algo[0], axis.field, None), float):
                     raise UsageError(f"{axis.key} is no number of {ends.algo[0].name}")
-    if any(getattr(settings, key) for key in ("weight_decay", "clip_norm", "clip_value", "noise")):
-        raise UsageError("a map is of the bare rule: weight_decay, clipping and noise are not applied in it")
+    if settings.regime != Regime():
+        raise UsageError(
+            "a map is of the bare rule: schedule, weight_decay, clipping and noise do not apply to it"
+        )
     found = study.chart(
         settings.algo[0], settings.function, axes[0], axes[1], settings.start, settings.epochs, settings.tolerance
     )

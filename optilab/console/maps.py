@@ -16,7 +16,7 @@ def show(found: Map, what: str) -> None:
     console.say(f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs", style="bold")
     console.say(settings(found.rule))
     console.say()
-    x, y = ((axis.key, axis.low, axis.high) for axis in (found.x, found.y))
+    x, y = ((axis.key.removeprefix("algo."), axis.low, axis.high) for axis in (found.x, found.y))
     if "basins" in said:
         pictures.basins(found.basin, len(found.function.minima), x, y)
     else:

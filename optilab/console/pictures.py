@@ -234,6 +234,7 @@ def heat(values: Floats, mask: Any, line: Floats | None, title: str, x: Span, y:
     Several cells of the map share a character; the one in the middle speaks for them.
     """
     canvas, at = _sampled(*values.shape)
+    coloured = canvas.unicode and bool(console.out.color_system) and not console.out.no_color
     shown, gone = values[at], np.asarray(mask)[at]
     finite = shown[~gone & np.isfinite(shown)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -241,7 +242,7 @@ def heat(values: Floats, mask: Any, line: Floats | None, title: str, x: Span, y:
     for i, j in np.ndindex(shown.shape):
         if gone[i, j]:
             sign, style = "x", "red"
-        elif canvas.unicode:
+        elif coloured:
             sign, style = "█", HEAT[int(level[i, j] * (len(HEAT) - 1))]
         else:
             sign, style = RAMP[int(level[i, j] * (len(RAMP) - 1))], ""
@@ -252,7 +253,7 @@ def heat(values: Floats, mask: Any, line: Floats | None, title: str, x: Span, y:
             if 0 <= column < canvas.columns:
                 canvas.marks[canvas.rows - 1 - i, column] = _sign("edge"), "bold white"
     console.show(_framed(canvas, [], [], title, x, y))
-    dark, bright = ("dark", "bright") if canvas.unicode else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
+    dark, bright = ("dark", "bright") if coloured else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
     edge = f"   {_sign('edge')} limit of stability by theory" if line is not None else ""
     console.say(f"{' ' * _GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{edge}")
 

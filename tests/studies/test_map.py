@@ -58,6 +58,11 @@ def test_what_cannot_be_mapped_is_said(optilab, axes, said):
     assert said in optilab("map", "--algo", "sgd", "--x", axes[0], "--y", axes[1], code=2).stderr
 
 
+def test_a_map_is_of_the_bare_rule(optilab):
+    said = optilab("map", "--algo", "sgd", "--lr", "0.1", "--basins", "--set", "schedule=cosine", code=2).stderr
+    assert "bare rule" in said
+
+
 def test_the_command(optilab, tmp_path):
     arguments = ["--x", "algo.lr=0.01:2:20", "--y", "algo.beta=0:0.9:10", "--epochs", "50"]
     shown = optilab("map", "--algo", "momentum", *arguments, "--plot", "map.svg").stdout

@@ -61,7 +61,7 @@ def test_relu_is_chaotic_and_ends_near_the_published_place():
         ("momentum", "momentum 0.8 (classic)"),
         ("rmsprop", "rmsprop alpha 0.99"),
         ("adam", "adam eps 1e-6"),
-        ("adopt", "adopt"),
+        ("published/adopt", "adopt"),
     ],
 )
 def test_the_optimizers_of_the_published_comparison(preset, published):

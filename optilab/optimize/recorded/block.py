@@ -46,7 +46,7 @@ def block_source(
             body += [f"np.less({args[0]}, limits, reached)", "np.greater(pending, reached, pending)"]
             body += ["np.add(count, pending, count)"]
         elif operation.name not in full:
-            body.append(line(operation, _ARRAYS if plan.axes[operation.name] else _UNIFORM))
+            body.append(line(operation, OPERATORS if plan.axes[operation.name] else SCALARS))
         elif operation.op == "where":  # its target is written before all arguments are read
             target = take(False)
             body += [f"np.copyto({target}, {args[2]})", f"np.copyto({target}, {args[1]}, where={args[0]})"]
@@ -73,7 +73,7 @@ def block_source(
     settings = "".join(f"{name}, " for name, _ in axes)
     lines = [f"def run(steps, limits, settings, {', '.join(program.points)}):"]
     lines += [f"    {settings}= settings"] if axes else []
-    lines += [f"    {line(operation, _ARRAYS)}" for operation in (*plan.start, *plan.fixed)]
+    lines += [f"    {line(operation, OPERATORS)}" for operation in (*plan.start, *plan.fixed)]
     lines += [
         f"    {name} = np.empty_like(w1); np.copyto({name}, {text(start)})"
         if name in full
@@ -96,15 +96,11 @@ def block_source(
     return "\n".join([*lines, f"    return ({listed(program.points)}), {counted}", ""])
 
 
-_UNIFORM = {**SCALARS, "sqrt": "sqrt({})"}
-_ARRAYS = OPERATORS
-
-
 class Plan:
     """What of a program is computed once, once a step, or once a step in every cell."""
 
     def __init__(self, program: Program, axes: Mapping[str, str], watch: str | None) -> None:
-        self.start, self.first = operations(program.first)
+        self.start, self.first = operations(program.first, "first")
         roots = [*program.point_after, *program.state_after]
         watched = {"value": program.value, "gradient": _square(program.gradient), None: None}[watch]
         body, ends = operations(roots if watched is None else [watched, *roots])

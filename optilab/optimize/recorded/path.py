@@ -13,7 +13,7 @@ from optilab.optimize.recorded.text import SCALARS, array_power, compiled, line,
 def path_source(rule: Algorithm, function: TestFunction) -> str:
     """Plain Python that follows `rule` on `function`: `run(steps, w1, ..., wd)` gives rows of w, f, gradient."""
     program = record(rule, function)
-    start, first = operations(program.first)
+    start, first = operations(program.first, "first")
     body, ends = operations(
         [program.value, *program.gradient, *program.point_after, *program.state_after],
     )

@@ -234,8 +234,11 @@ def _leaves(tree: Any) -> list[Node]:
     return list(_nodes(tree).ravel())
 
 
-def operations(roots: Sequence[Node]) -> tuple[list[Operation], list[Any]]:
-    """The operations that the roots need, in order and each once, and where to find each root."""
+def operations(roots: Sequence[Node], prefix: str = "n") -> tuple[list[Operation], list[Any]]:
+    """The operations that the roots need, in order and each once, and where to find each root.
+
+    Results are called by the prefix and a number.
+    """
     done: list[Operation] = []
     seen: dict[tuple[Any, ...], str] = {}
     places: dict[int, Any] = {}
@@ -247,7 +250,7 @@ def operations(roots: Sequence[Node]) -> tuple[list[Operation], list[Any]]:
             args = tuple(map(visit, node.args))
             key = (node.op, *map(repr, args))  # repr tells 2 from 2.0 and 0.0 from -0.0
             if key not in seen:
-                seen[key] = f"n{len(done) + 1}"
+                seen[key] = f"{prefix}{len(done) + 1}"
                 done.append(Operation(seen[key], node.op, args))
             places[id(node)] = seen[key]
         return places[id(node)]
