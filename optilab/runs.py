@@ -132,7 +132,7 @@ class Run:
         `best` is the epoch whose checkpoint is worth keeping beside the last two, `record` what diagnostics saw.
         """
         if record:  # first: a resume drops what is ahead of the checkpoint, and could not make what is missing
-            self.observe(record)
+            append(self.path / "diagnostics.jsonl", lambda first: record_line(record))
         if checkpoint is not None:
             digest = hashlib.sha256(checkpoint).hexdigest()[:16]
             write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
@@ -141,10 +141,6 @@ class Run:
             append(self.path / name, partial(table, [cells]))
         if checkpoint is not None:
             self._prune(best)
-
-    def observe(self, record: Row) -> None:
-        """Add a record to diagnostics.jsonl."""
-        append(self.path / "diagnostics.jsonl", lambda first: record_line(record))
 
     def rewind(self, rows: Sequence[Row]) -> None:
         """Make the tables end where a checkpoint does; rows that a kill tore or left ahead of it disappear."""

@@ -14,6 +14,7 @@ from optilab.config import dump, to_yaml
 from optilab.errors import DivergedError, OptilabError, SystemFailure
 from optilab.provenance import provenance
 from optilab.schema import TrainConfig
+from optilab.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.data import Dataset
 from optilab.train.engine import Stopped, Training
@@ -49,10 +50,10 @@ def start(
             "sha256": dataset.digests,
         },
     }
-    run = runs.claim(folder, name, {"config.yaml": to_yaml(config)}, manifest)
+    files = {"config.yaml": to_yaml(config)}
     if config.probes:
-        run.observe(engine.before_training(training))
-    return training, run
+        files["diagnostics.jsonl"] = record_line(engine.before_training(training))
+    return training, runs.claim(folder, name, files, manifest)
 
 
 def resume(
