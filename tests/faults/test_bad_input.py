@@ -107,7 +107,7 @@ COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     "config cp": (["config", "cp", "sigmoid", "lab.yaml"], 2, ["lab.yaml", "--force"]),
     "config check": (["config", "check", "missing.yaml"], 2, ["missing.yaml"]),
     "data verify": (["data", "verify", "--data-dir", "runs"], 3, ["runs", "ubyte"]),
-    "preset of the other command": (["train", "--config", "adam"], 2, ["optilab optimize"]),
+    "preset of the other command": (["optimize", "--config", "sigmoid"], 2, ["optilab train"]),
 }
 
 ALIAS_BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

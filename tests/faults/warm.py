@@ -10,6 +10,7 @@ that, and for terminals and encodings, the tests start `python -m optilab`. With
 a child that imports it says so on stderr.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -32,6 +33,7 @@ HEAVY = (
     "torch._dynamo",  # torch imports it for the first optimizer
     "optilab.train.session",
 )
+PR_SET_PDEATHSIG = 1
 TORCH = "torch was imported\n"
 
 
@@ -53,6 +55,7 @@ def _become(request: dict[str, Any]) -> None:
     """The child: a fresh session that runs one command line and never returns."""
     code: Any = 1
     try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # an interrupted harness leaves nobody behind
         os.setsid()
         os.chdir(request["cwd"])
         os.environ.update(request["env"])
