@@ -131,11 +131,11 @@ class Run:
 
         `best` is the epoch whose checkpoint is worth keeping beside the last two, `record` what diagnostics saw.
         """
+        if record:  # first: a resume drops what is ahead of the checkpoint, and could not make what is missing
+            self.observe(record)
         if checkpoint is not None:
             digest = hashlib.sha256(checkpoint).hexdigest()[:16]
             write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
-        if record:
-            self.observe(record)
         timing = {"epoch": row["epoch"], "seconds": round(seconds, 6)}
         for name, cells in (("metrics.csv", row), ("timings.csv", timing)):
             append(self.path / name, partial(table, [cells]))

@@ -1,6 +1,7 @@
 """The lab that all fault tests share, and the table of figures at the end of a run."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,14 @@ EVERYTHING = "slow or not slow"
 _figures: list[tuple[str, str, str, float]] = []
 
 Figure = Callable[[str, str, str], None]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_as_at_a_terminal() -> None:
+    """What `nohup` and a script's `&` have left ignored would be ignored by every child."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ def test_divergence(lab: Lab, what: str) -> None:
         assert kept[0][0] == 2  # the third epoch went wrong
         assert "last good checkpoint: epoch 2" in done.err
         if sabotage == "nan_images":
-            assert "epoch 3, train batch 1" in done.err
+            assert "diverged at epoch 3, batch 1: loss is nan" in done.err
         lab.recover(name)  # without the fault, it goes on
     json.loads((lab.path(name) / "manifest.json").read_bytes(), parse_constant=pytest.fail)
 
