@@ -1,5 +1,6 @@
 """The entry point: one place where errors become text and an exit status."""
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # A start makes many objects, and all of them stay: to look for garbage among them takes a twentieth of it.
+    gc.set_threshold(100_000)
     status = _run()
     try:
         sys.stdout.flush()
@@ -29,9 +32,9 @@ def main() -> None:
 def _run() -> int:
     interruptible()
     try:
-        from optilab.cli import app
+        from optilab.cli import build
 
-        return int(app(standalone_mode=False) or 0)
+        return int(build(sys.argv[1:])(standalone_mode=False) or 0)
     except OptilabError as error:
         return _say(str(error), error.code)
     except Interrupted:

@@ -1,14 +1,31 @@
 """The command line: each command is one thin module here: parse -> load -> call -> show.
 
-Modules here import nothing slow at their top: `optilab --help` loads typer and nothing else.
+Modules here import nothing slow at their top: `optilab --help` loads typer and nothing else. A command that is called
+by its name is the only one that is imported.
 """
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from optilab.cli import config, data, diagnose, explain, map, optimize, race, remedy, runs, train, verify
 from optilab.cli.options import TypedOrder
+
+COMMANDS = (
+    "optimize",
+    "explain",
+    "verify",
+    "map",
+    "race",
+    "train",
+    "diagnose",
+    "remedy",
+    "config",
+    "data",
+    "runs",
+)
+"""In the order of `--help`; each is a module beside this one, with a function of that name or an `app` of its own."""
 
 EXAMPLES = """\b
 Examples:
@@ -17,16 +34,6 @@ Examples:
   optilab train --config sigmoid.yaml --epochs 10
   optilab config ls
 """
-
-app = typer.Typer(
-    name="optilab",
-    help="A command-line laboratory for optimizers and training dynamics.",
-    epilog=EXAMPLES,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _version(asked: bool) -> None:
@@ -37,7 +44,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
@@ -56,14 +62,23 @@ def usage_error(error: Exception) -> str | None:
     return said() if said else None
 
 
-app.command("optimize", cls=TypedOrder, epilog=optimize.EXAMPLES)(optimize.optimize)
-app.command("explain", cls=TypedOrder, epilog=explain.EXAMPLES)(explain.explain)
-app.command("verify", cls=TypedOrder, epilog=verify.EXAMPLES)(verify.verify)
-app.command("map", cls=TypedOrder, epilog=map.EXAMPLES)(map.map_)
-app.command("race", epilog=race.EXAMPLES)(race.race)
-app.command("train", cls=TypedOrder, epilog=train.EXAMPLES)(train.train)
-app.command("diagnose", epilog=diagnose.EXAMPLES)(diagnose.diagnose)
-app.command("remedy", cls=TypedOrder, epilog=remedy.EXAMPLES)(remedy.remedy)
-app.add_typer(config.app, name="config")
-app.add_typer(data.app, name="data")
-app.add_typer(runs.app, name="runs")
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The application for a command line: its first word's command, or all of them where that is none."""
+    app = typer.Typer(
+        name="optilab",
+        help="A command-line laboratory for optimizers and training dynamics.",
+        epilog=EXAMPLES,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    named = [name for name in arguments[:1] if name in COMMANDS]
+    for name in named or COMMANDS:
+        module = import_module(f"{__name__}.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name, cls=TypedOrder, epilog=module.EXAMPLES)(getattr(module, name))
+    return app

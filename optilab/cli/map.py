@@ -15,7 +15,7 @@ Examples:
 """
 
 
-def map_(
+def map(
     ctx: typer.Context,
     algo: Annotated[
         str | None, typer.Option(metavar="NAME", help="Algorithm.", autocompletion=_complete_algo)

@@ -160,6 +160,7 @@ def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: st
 
 def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
     from dataclasses import asdict
+    from math import isfinite
 
     from optilab.optimize.regime import Regime
     from optilab.optimize.theory import measured_rate, predict
@@ -167,7 +168,8 @@ def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[s
     prediction = predict(rule, settings.function) if settings.regime == Regime() else None
     if prediction is None:
         return None
-    known = {key: None if value != value else value for key, value in asdict(prediction).items()}  # NaN is unknown
+    said = asdict(prediction).items()
+    known = {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in said}
     return {**known, "stable": prediction.stable, "measured_rate": measured_rate(path, settings.function)}
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from optilab.strict_yaml import printable
 
 MIN_WIDTH = 40
+SIDE_BY_SIDE = 100  # columns that two pictures take
 
 
 class _Console(Console):
@@ -35,6 +36,11 @@ def _console(**options: Any) -> Console:
 
 out = _console()
 err = _console(stderr=True)
+
+
+def is_wide() -> bool:
+    """Whether pictures are shown unasked: on a terminal with room for two."""
+    return out.is_terminal and out.width >= SIDE_BY_SIDE
 
 
 def say(text: str = "", style: str | None = None) -> None:

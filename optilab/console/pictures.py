@@ -17,7 +17,6 @@ from optilab.optimize import Trajectory
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.landscape import bands, gaps, view
 
-SIDE_BY_SIDE = 100
 """Columns from which on two pictures stand beside each other, and from which on `optimize` shows them unasked."""
 COLOURS = (
     "#e69f00",
@@ -48,11 +47,6 @@ _GUTTER = 9
 def unicode() -> bool:
     """Whether the output is a terminal that shows Unicode."""
     return console.out.is_terminal and bool(re.fullmatch("utf-?8", console.out.encoding, re.IGNORECASE))
-
-
-def wide() -> bool:
-    """Whether pictures are shown unasked: on a terminal with room for two."""
-    return console.out.is_terminal and console.out.width >= SIDE_BY_SIDE
 
 
 class Canvas:
@@ -111,7 +105,7 @@ class Canvas:
 def paths(function: TestFunction, named: dict[str, Trajectory]) -> None:
     """The contour with every path (of a function of two variables), and the loss curves."""
     width = console.out.width
-    beside = width >= SIDE_BY_SIDE and len(function.start) == 2
+    beside = width >= console.SIDE_BY_SIDE and len(function.start) == 2
     columns = (width - 4) // 2 if beside else min(width, 100)
     pictures = [_losses(function, named, columns - _GUTTER - 1)]
     if len(function.start) == 2:

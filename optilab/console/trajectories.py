@@ -5,7 +5,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from optilab import console
-from optilab.console import pictures
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.theory import measured_rate, predict
 from optilab.schema import OptimizeConfig
@@ -19,7 +18,9 @@ def show(config: OptimizeConfig, paths: Sequence[Trajectory], run: str, picture:
         _one(config, paths[0])
     else:
         _several(config, paths)
-    if pictures.wide() if picture is None else picture:
+    if console.is_wide() if picture is None else picture:
+        from optilab.console import pictures  # not part of a start that shows none
+
         console.say()
         pictures.paths(config.function, dict(zip(config.labels, paths, strict=True)))
         console.say()

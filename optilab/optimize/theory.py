@@ -51,10 +51,11 @@ def curvatures(function: TestFunction) -> Floats | None:
 def predict(rule: Algorithm, function: TestFunction) -> Prediction | None:
     """What theory says of the rule on the function; None where it says nothing (no quadratic, not linear)."""
     eigenvalues = curvatures(function)
-    matrices = None if eigenvalues is None else update_matrices(rule, eigenvalues)
-    if eigenvalues is None or matrices is None:
-        return None
-    rate = float(spectral_radius(matrices).max())
+    with np.errstate(all="ignore"):  # an absurd lr is an infinite rate, not a warning
+        matrices = None if eigenvalues is None else update_matrices(rule, eigenvalues)
+        if eigenvalues is None or matrices is None:
+            return None
+        rate = float(np.nan_to_num(spectral_radius(matrices), nan=np.inf).max())
     best, best_rate = _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))
     return Prediction(rate, float(largest_lr(rule, eigenvalues)), best, best_rate)
 
@@ -96,11 +97,13 @@ def _linear(rule: Any) -> tuple[Any, Any, Any, Any] | None:
 
 def spectral_radius(matrices: Floats) -> Floats:
     """The largest |eigenvalue| of 2 x 2 matrices (..., 2, 2), in closed form."""
-    half = (matrices[..., 0, 0] + matrices[..., 1, 1]) / 2
-    determinant = matrices[..., 0, 0] * matrices[..., 1, 1] - matrices[..., 0, 1] * matrices[..., 1, 0]
+    size = np.abs(matrices).max(axis=(-1, -2))  # scaled, so that no square overflows
+    scaled = matrices / np.where(size > 0, size, 1.0)[..., None, None]
+    half = (scaled[..., 0, 0] + scaled[..., 1, 1]) / 2
+    determinant = scaled[..., 0, 0] * scaled[..., 1, 1] - scaled[..., 0, 1] * scaled[..., 1, 0]
     spread = half * half - determinant
     real = np.abs(half) + np.sqrt(np.maximum(spread, 0))
-    return np.asarray(np.where(spread >= 0, real, np.sqrt(np.maximum(determinant, 0))))
+    return np.asarray(size * np.where(spread >= 0, real, np.sqrt(np.maximum(determinant, 0))))
 
 
 def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
@@ -142,10 +145,11 @@ def measured_rate(path: Trajectory, function: TestFunction) -> float | None:
 
     Steps within rounding of the minimum do not count; None where fewer than ten are left.
     """
-    distances = np.min([np.linalg.norm(path.points - np.array(m), axis=-1) for m in function.minima], axis=0)
+    with np.errstate(over="ignore"):
+        distances = np.min([np.linalg.norm(path.points - np.array(m), axis=-1) for m in function.minima], axis=0)
     moving = np.flatnonzero(distances > 1e-12 * max(distances[0], 1e-300))
     end = int(moving[-1]) if moving.size else 0
-    if end < 10:
+    if end < 10 or not np.isfinite(distances).all():
         return None
     # The largest distance of a few steps: complex eigenvalues make the distance swing.
     window = max(1, end // 8)

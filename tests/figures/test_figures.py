@@ -56,8 +56,8 @@ def test_a_function_of_many_variables_has_curves_only(tmp_path):
 def test_a_moving_picture(paths, tmp_path):
     short = {"sgd": descend(ALGORITHMS["sgd"](lr=0.1), FUNCTIONS["ravine"](), steps=6)}
     figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.gif"))
-    image = Image.open(tmp_path / "paths.gif")
-    assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
+    with Image.open(tmp_path / "paths.gif") as image:
+        assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
     figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.html"), dark=True)
     page = (tmp_path / "paths.html").read_text()
     assert page.count("data:image/png;base64") >= 7

@@ -7,7 +7,14 @@ import pytest
 
 from optilab.optimize import ALGORITHMS, FUNCTIONS, Status, descend
 from optilab.optimize.grid import explore
-from optilab.optimize.theory import curvatures, largest_lr, predict, spectral_radius, update_matrices
+from optilab.optimize.theory import (
+    curvatures,
+    largest_lr,
+    measured_rate,
+    predict,
+    spectral_radius,
+    update_matrices,
+)
 
 QUADRATICS = {"ravine", "sphere", "quadratic", "booth", "matyas"}
 LINEAR = [
@@ -99,3 +106,12 @@ def test_no_setting_of_a_fine_grid_beats_the_best(rule, function):
 def test_theory_is_silent_where_it_has_nothing_to_say():
     assert predict(ALGORITHMS["adam"](), FUNCTIONS["ravine"]()) is None
     assert predict(ALGORITHMS["sgd"](), FUNCTIONS["rosenbrock"]()) is None
+
+
+@pytest.mark.parametrize("lr", [1e-300, 1e150, 1e300])
+def test_no_learning_rate_is_too_large_to_speak_of(lr):
+    rule, ravine = ALGORITHMS["momentum"](lr=lr), FUNCTIONS["ravine"]()
+    prediction = predict(rule, ravine)
+    assert np.isfinite(prediction.rate)
+    assert prediction.stable is (lr < 1)
+    assert measured_rate(descend(rule, ravine, steps=40), ravine) in (None, pytest.approx(1.0))

@@ -11,8 +11,8 @@ __all__ = ["ALGORITHMS", "Algorithm"]
 ALGORITHMS = Registry(
     "optilab.optimize.algorithms",
     "momentum",
-    "adaptive",
     "adam",
+    "adaptive",
     "second_moment",
     "sign",
     "averaging",
