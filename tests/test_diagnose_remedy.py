@@ -1,8 +1,13 @@
 """`optilab diagnose`, `optilab remedy` and the end of `optilab train`, as a user meets them."""
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
+
+from optilab.runs import read
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
 
@@ -72,3 +77,34 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert "smallest change that fixes it" in optilab(*arguments).stdout or document["smallest_fix"] is None
     assert "unknown" not in optilab("runs", "ls").stderr
     assert "did you mean" in optilab("remedy", small, "--only", "batchnrm", code=2).stderr
+
+
+def test_a_trial_that_fails_takes_no_other_with_it(optilab, small, tmp_path):
+    damaged = tmp_path / "runs" / "broken" / "tanh-42"
+    damaged.mkdir(parents=True)
+    (damaged / "manifest.json").write_text("{")
+    arguments = ["remedy", small, "--only", "tanh,batchnorm", "--epochs", 1, "--name", "broken", "--json"]
+    done = optilab(*arguments, code=8)
+    found = {result["remedy"]: result for result in json.loads(done.stdout)["results"]}
+    assert found["tanh"]["state"] == "failed"
+    assert found["batchnorm"]["state"] == found["as it is"]["state"] == "done"
+    assert "tanh-42 failed: optilab: " in done.stderr
+
+
+def test_trainings_end_with_the_study_that_started_them(small, tmp_path):
+    command = ["remedy", small, "--only", "tanh", "--epochs", "100000", "--name", "orphans"]
+    study = subprocess.Popen(
+        [sys.executable, "-m", "optilab", *map(str, command)], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    rows = tmp_path / "runs" / "orphans" / "tanh-42" / "metrics.csv"
+    while not rows.exists():
+        assert study.poll() is None
+        time.sleep(0.1)
+    study.kill()
+    study.wait()
+    deadline = time.monotonic() + 20
+    state = "running"
+    while state == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)
+        state = read(rows.parent).state
+    assert state == "interrupted"

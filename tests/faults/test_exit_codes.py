@@ -114,7 +114,7 @@ def test_every_exit_code(lab: Lab, figure: Figure, light: Warm, tmp_path: Path) 
     log = (lab.path("codes-3") / "optilab.log").read_text(encoding="utf-8")
     assert "Traceback" in log
     lab.recover("codes-3")
-    figure("G18", "exit codes 0 to 7, by processes", "8 of 8 (8 and 9 belong to commands to come)")
+    figure("G18", "exit codes 0 to 7, by processes", "8 of 8 (8 and 9 are tested with the commands that use them)")
 
 
 def test_a_debug_run_shows_the_traceback(lab: Lab) -> None:
