@@ -22,8 +22,8 @@ def in_place() -> None:
 
     def write(path: Path, data: bytes) -> None:
         with path.open("wb", buffering=0) as file:
-            for start in range(0, len(data), 1 << 9):
-                file.write(data[start : start + (1 << 9)])
+            for start in range(0, len(data), 1 << 6):
+                file.write(data[start : start + (1 << 6)])
 
     runs.write_atomic = write
 
