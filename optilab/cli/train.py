@@ -93,7 +93,7 @@ def train(
             console.note(
                 f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
             )
-            return _report(path, settings, json_, quiet)
+            return _report(path, json_, quiet)
         plan = {path.name: settings}
     else:
         settings = load(TrainConfig, config, changes)
@@ -121,7 +121,7 @@ def train(
                 with views.Display(settings.epochs, training.rows, quiet=silent) as display:
                     status = session.proceed(training, run, display, stop)
             except DivergedError:
-                _report(run.path, settings, json_, quiet)
+                _report(run.path, json_, quiet)
                 raise
             if status == "interrupted":
                 break
@@ -133,7 +133,7 @@ def train(
     if seeds is not None:
         code = _report_seeds(done, json_, quiet) if done else 0
     elif status == "done" or json_:
-        code = _report(run.path, settings, json_, quiet)
+        code = _report(run.path, json_, quiet)
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         stopping.die_of(stop.signal)
     return code
@@ -186,7 +186,7 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
     return after, record.state == "done" and (done == after.epochs or ended_early)
 
 
-def _report(path: Path, settings: "TrainConfig", json_: bool, quiet: bool) -> int:
+def _report(path: Path, json_: bool, quiet: bool) -> int:
     """What a finished run prints: its directory, one JSON document, or the summary."""
     from optilab import console, runs
     from optilab.console import diagnosis

@@ -69,6 +69,8 @@ def test_divergence(lab: Lab, what: str) -> None:
 
 
 def test_divergence_figure(figure: Figure) -> None:
+    """Of the tests above, which assert each case; all of them must have come this far."""
+    assert len(_diverged) == len(DIVERGING)
     told = "exit code 6, 0 non-finite numbers on disk, last good checkpoint kept"
     figure("G14", f"{len(DIVERGING)} ways to diverge", f"{len(_diverged)} {told}", sum(_diverged))
 
