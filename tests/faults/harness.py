@@ -187,11 +187,11 @@ class Warm:
         process = self.start(argv, cwd, hold=True)
         log = cwd / ".outputs" / f"{process.pid}.strace"
         status = Path(f"/proc/{process.pid}/status")
-        _until(lambda: "(stopped)" in status.read_text())
+        until(lambda: "(stopped)" in status.read_text())
         # Not its children: git, which says where the code comes from, reads files too.
         command = ["strace", "-q", "-o", str(log), "-p", str(process.pid), *options]
         tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        _until(lambda: "TracerPid:\t0" not in status.read_text())
+        until(lambda: "TracerPid:\t0" not in status.read_text())
         process.send(signal.SIGCONT)
         outcome = process.finish()
         tracer.communicate()
@@ -302,10 +302,11 @@ def _is_whole(file: Path) -> bool:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] == file.name.split(".")[1]
 
 
-def _until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Wait until it holds, which must be within `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():
-        _require(time.monotonic() < deadline, "a traced child could not be prepared")
+        _require(time.monotonic() < deadline, f"waited {seconds} s in vain")
         time.sleep(0.001)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from optilab import runs
 from tests.faults.conftest import Figure
-from tests.faults.harness import Lab, environment, fresh, in_parallel
+from tests.faults.harness import Lab, environment, fresh, in_parallel, until
 
 SIZES = (4, 8, 12, 16, 64, 256, 500, 620, 640, 700, 1000, 1240, 1300, 1800, 1900, 2000)  # KiB
 PYTHON = f"{sys.executable} -m optilab"
@@ -149,20 +149,23 @@ def test_names_that_nobody_gave(lab: Lab, figure: Figure, count: int, tmp_path: 
 
 
 def test_many_resume_one_run(lab: Lab) -> None:
+    """One trains; it is held until the others have been refused, however late they come."""
     lab.start("shared", "--epochs", "5").finish()
     argv = ["train", "--resume", "shared", "--epochs", "12"]
-    processes = [lab.warm.start(argv, lab.folder, sabotage="slow_epochs") for _ in range(6)]
+    processes = [lab.warm.start(argv, lab.folder, sabotage="held_epochs") for _ in range(6)]
+    until(lambda: sum(process.alive() for process in processes) <= 1)
+    (lab.folder / "go").touch()
     ended = [process.finish() for process in processes]
     assert sorted(done.code for done in ended) == [0] + [4] * 5, ended
     assert all("running in another process" in done.err for done in ended if done.code == 4)
     lab.compare("shared")
+    (lab.folder / "go").unlink()
 
 
 def test_a_running_run_is_left_alone_and_can_be_read(lab: Lab) -> None:
     """Its true state is listed, readers always see whole rows, and neither resume nor rm touch it."""
-    process = lab.start("alive", sabotage="slow_epochs")
-    while not lab.path("alive").exists():
-        time.sleep(0.005)
+    process = lab.start("alive", sabotage="held_epochs")
+    until(lambda: lab.path("alive").exists())
     readings = 0
     while process.alive():
         record = runs.read(lab.path("alive"))
@@ -176,16 +179,17 @@ def test_a_running_run_is_left_alone_and_can_be_read(lab: Lab) -> None:
             listed = lab.warm.run(["runs", "ls"], lab.folder)
             line = next(line for line in listed.out.splitlines() if line.startswith("alive"))
             assert "running" in line
+            (lab.folder / "go").touch()
         readings += 1
     assert process.finish().code == 0
     assert readings > 20
     lab.compare("alive")
+    (lab.folder / "go").unlink()
 
 
 def test_the_state_of_a_killed_run_is_interrupted(lab: Lab) -> None:
     process = lab.start("killed", sabotage="slow_epochs")
-    while "epoch 2/" not in process.printed():
-        time.sleep(0.005)
+    until(lambda: "epoch 2/" in process.printed())
     process.send(signal.SIGKILL)
     process.finish()
     assert '"status": "running"' in (lab.path("killed") / "manifest.json").read_text(encoding="utf-8")

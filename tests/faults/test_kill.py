@@ -59,15 +59,17 @@ def _kill_in_commit(lab: Lab, name: str, epoch: int, sabotage: str = "") -> Left
 
 @pytest.mark.parametrize("trials", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_aimed_kills(lab: Lab, figure: Figure, trials: int) -> None:
+    """As many as it takes to hit `trials` commits; a busy machine lets some end before the kill comes."""
     chance = random.Random(2)
     kinds: Counter[str] = Counter()
-    for number in range(trials):
-        name = f"aimed-{trials}-{number}"
+    while kinds["commit"] < trials:
+        name = f"aimed-{trials}-{kinds.total()}"
         kinds[_kill_in_commit(lab, name, chance.randint(1, lab.epochs)).where] += 1
         lab.recover(name)
         lab.forget(name)
-    figure("G2", f"{trials} aimed SIGKILLs", f"0 epochs lost, {trials} identical; died in {_told(kinds)}")
-    assert kinds["commit"] >= 0.9 * trials
+        assert kinds.total() < 5 * trials, f"only {kinds} of the kills hit a commit"
+    total = kinds.total()
+    figure("G2", f"{total} aimed SIGKILLs", f"0 epochs lost, {total} identical; died in {_told(kinds)}")
 
 
 def test_negative_control_in_place(lab: Lab, figure: Figure) -> None:

@@ -61,7 +61,7 @@ def test_stop_at_a_random_time(lab: Lab, figure: Figure, name: str, trials: int)
 def test_stop_in_a_commit(lab: Lab) -> None:
     """The commit is completed: the handler only sets a flag."""
     folder = lab.path("in-commit") / "checkpoints"
-    process = lab.start("in-commit")
+    process = lab.start("in-commit", sabotage="slow_epochs")
     while not (folder.is_dir() and any(".tmp-" in file.name for file in folder.iterdir())):
         assert process.alive()
     _stopped(lab, process, "in-commit", signal.SIGTERM)
