@@ -58,8 +58,8 @@ def held_epochs() -> None:
     slow_epochs()
     epoch = Display.epoch
 
-    def held(self: Any, row: Any, seconds: float) -> None:
-        epoch(self, row, seconds)
+    def held(self: Any, row: Any, *more: Any) -> None:
+        epoch(self, row, *more)
         while row["epoch"] == 8 and not Path("go").exists():
             time.sleep(0.005)
 
@@ -86,7 +86,7 @@ def bug() -> None:
 
     from optilab.console.training import Display
 
-    def epoch(self: Any, row: Any, seconds: float) -> None:
+    def epoch(self: Any, row: Any, *more: Any) -> None:
         secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
         raise ZeroDivisionError(f"row {row['epoch']}" if secret else "row")
 

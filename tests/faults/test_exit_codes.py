@@ -115,6 +115,7 @@ def test_every_exit_code(lab: Lab, figure: Figure, light: Warm, tmp_path: Path) 
     assert "Traceback" not in bug.err
     log = (lab.path("codes-3") / "optilab.log").read_text(encoding="utf-8")
     assert "Traceback" in log
+    assert "ZeroDivisionError" in log  # the bug that was put in, not one of ours
     lab.recover("codes-3")
     figure("G18", "exit codes 0 to 7, by processes", "8 of 8 (8 and 9 are tested with the commands that use them)")
 
