@@ -1,11 +1,16 @@
 """Many paths at once: every cell of a grid has its own start or its own hyper-parameters.
 
-Only the ends are kept. The grid is cut into blocks that fit the cache, and the blocks are shared between threads:
-NumPy and Numba let go of the interpreter while they calculate.
+Only the ends are kept. The grid is cut into blocks that fit the cache, and the blocks are shared between workers:
+threads for machine code, which needs no interpreter; processes for NumPy, which asks for it again after every few
+microseconds of arithmetic, so that threads mostly wait for each other.
 """
 
+import mmap
+import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -26,6 +31,7 @@ COMPILE_FROM = 400_000_000
 """Updates from which on machine code saves more time than its compilation takes."""
 
 Watch = Literal["gradient", "value"]
+Part = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -58,22 +64,32 @@ def explore(
     watch: Watch | None = None,
     limits: Floats | float = 0.0,
     compiled: bool | None = None,
-    threads: int | None = None,
+    workers: int | None = None,
 ) -> Ends:
     """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
 
     `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule,
     are broadcast against each other. With `watch` it is also found when |gradient| or the value first was below
-    `limits`. `compiled` chooses Numba (None: where it is installed and worth its compilation).
+    `limits`. `compiled` chooses Numba (None: where it is installed and worth its compilation); `workers` is at most
+    the number of cores.
     """
     settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     starts = np.asarray(starts, float)
     shape = np.broadcast_shapes(starts.shape[:-1], *(array.shape for array in settings.values()))
     limits = np.square(limits) if watch == "gradient" else np.asarray(limits, float)
     axes = tuple((name, _along(array)) for name, array in settings.items())
-    run = _kernel(rule, function, axes, watch, steps * shape[0] * shape[1], compiled)
+    run, free = _kernel(rule, function, axes, watch, steps * shape[0] * shape[1], compiled)
 
-    def one(rows: slice, columns: slice) -> tuple[slice, slice, Any]:
+    ends = Ends(
+        _shared((*shape, starts.shape[-1]), float),
+        _shared(shape, float),
+        _shared(shape, float),
+        _shared(shape, np.int32) if watch else None,
+    )
+
+    def fill(part: Part) -> None:
+        rows, columns = part
+
         def cut(array: Floats) -> Floats:
             return array[
                 rows if array.shape[0] > 1 else slice(None), columns if array.shape[1] > 1 else slice(None)
@@ -84,35 +100,66 @@ def explore(
         limit = cut(np.broadcast_to(limits, (1, 1)) if limits.ndim == 0 else np.atleast_2d(limits))
         chosen = [cut(array) for array in settings.values()]
         with np.errstate(all="ignore"):
-            ends, pending, count = run(steps, limit, chosen, *points)
-            x = np.stack(ends, axis=-1)
+            moved, pending, count = run(steps, limit, chosen, *points)
+            x = np.stack(moved, axis=-1)
             values, gradients = function.value(x), function.gradient(x)
             squares = np.sum(gradients * gradients, axis=-1)
-            first = None
-            if watch:
+            if ends.first_below is not None:
                 reached = (squares if watch == "gradient" else values) < limit
-                first = np.where(pending & ~reached, -1, count)
-        return rows, columns, (x, values, np.sqrt(squares), first)
+                ends.first_below[part] = np.where(pending & ~reached, -1, count)
+        ends.points[part], ends.values[part], ends.gradient_norms[part] = x, values, np.sqrt(squares)
 
-    ends = Ends(
-        np.empty((*shape, starts.shape[-1])),
-        np.empty(shape),
-        np.empty(shape),
-        np.empty(shape, np.int32) if watch else None,
-    )
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for rows, columns, found in pool.map(lambda part: one(*part), _blocks(*shape)):
-            for whole, part in zip(vars(ends).values(), found, strict=True):
-                if whole is not None:
-                    whole[rows, columns] = part
+    parts = list(_blocks(*shape))
+    workers = min(workers or os.cpu_count() or 1, len(parts))
+    if free or not _CAN_FORK:
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(fill, parts):
+                pass  # an error of a thread is raised here
+    else:
+        _in_processes(fill, parts, workers)
     return ends
+
+
+_CAN_FORK = sys.platform == "linux"  # elsewhere it is not there, or not safe
+
+
+def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: int) -> None:
+    """This process and forked ones fill the parts, which are all of one size, in turn."""
+    fill(parts[0])  # here, so that a rule that cannot fill maps is refused as everywhere
+
+    def work(first: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
+        for part in parts[first::workers]:
+            fill(part)
+
+    fork = multiprocessing.get_context("fork")
+    children = [fork.Process(target=work, args=(number,), daemon=True) for number in range(1, workers)]
+    try:
+        for child in children:
+            child.start()
+        for part in parts[workers::workers]:
+            fill(part)
+        for child in children:
+            child.join()
+    finally:
+        for child in children:
+            child.kill()
+    if any(child.exitcode for child in children):
+        raise RuntimeError(f"a process of the map ended with {[child.exitcode for child in children]}")
+
+
+def _shared(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros that a forked process writes into the same memory."""
+    count = int(np.prod(shape))
+    memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
+    return np.frombuffer(memory, dtype, count).reshape(shape)
 
 
 def _along(array: Floats) -> str:
     return ("y" if array.shape[0] > 1 else "") + ("x" if array.shape[1] > 1 else "")
 
 
-def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(rows: int, columns: int) -> Iterator[Part]:
     width = min(columns, BLOCK)
     height = max(1, BLOCK // width)
     for top in range(0, rows, height):
@@ -122,17 +169,18 @@ def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
 
 def _kernel(
     rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None, updates: int, compiled: bool | None
-) -> Kernel:
+) -> tuple[Kernel, bool]:
+    """The kernel, and whether it runs without the interpreter."""
     if "function" in rule.needs:  # a line search of its own; SciPy takes an array of starts for one long point
         raise UsageError(f"{rule.name} follows one path at a time: it cannot fill a map or run in a race")
     try:
         if compiled or (compiled is None and updates > COMPILE_FROM and find_spec("numba")):
             from optilab.optimize.recorded.machine import compiled_block
 
-            return compiled_block(rule, function, axes, watch)
-        return block(rule, function, axes, watch)
+            return compiled_block(rule, function, axes, watch), True
+        return block(rule, function, axes, watch), False
     except NotRecordable:
-        return _plain(rule, function, [name for name, _ in axes], watch)
+        return _plain(rule, function, [name for name, _ in axes], watch), False
 
 
 def _plain(rule: Algorithm, function: TestFunction, names: list[str], watch: Watch | None) -> Kernel:

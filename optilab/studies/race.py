@@ -158,7 +158,7 @@ def _solve(
     before = function.value(starts)
     limits = floor + rules.accuracy * (before - floor)
     shaped = {name: values[None, :] for name, values in settings.items()}
-    ends = explore(rule, function, starts, rules.steps, shaped, watch="value", limits=limits, threads=1)
+    ends = explore(rule, function, starts, rules.steps, shaped, watch="value", limits=limits, workers=1)
     with np.errstate(all="ignore"):
         left = np.log10(np.clip((ends.values - floor) / (before - floor), 1e-16, 1e16))
     return ends.first_below, np.where(np.isfinite(left), left, 16.0)

@@ -2,7 +2,7 @@
 
 A step-update is one step of one cell of a map on the ravine, so two coordinates. Everything runs in this process and
 alternates, so that a noisy machine slows all alike; the best of the rounds is printed, per second of wall time with
-all threads and per second of processor time with one, and as a ratio to the naive form: the rule's own lines on
+all cores and per second of processor time with one, and as a ratio to the naive form: the rule's own lines on
 arrays (cells, 2).
 """
 
@@ -37,16 +37,16 @@ def naive(rule: str, beta: str) -> float:
     return (time.process_time() - started) / (steps * SIDE * SIDE)
 
 
-def grid(rule: str, beta: str, compiled: bool, threads: int | None, clock: Callable[[], float]) -> float:
+def grid(rule: str, beta: str, compiled: bool, workers: int | None, clock: Callable[[], float]) -> float:
     settings = {"lr": LR[None, :], beta: BETA[:, None]}
     start = np.array(RAVINE.start)[None, None]
     started = clock()
-    explore(ALGORITHMS[rule](), RAVINE, start, STEPS, settings, compiled=compiled, threads=threads)
+    explore(ALGORITHMS[rule](), RAVINE, start, STEPS, settings, compiled=compiled, workers=workers)
     return (clock() - started) / (STEPS * SIDE * SIDE)
 
 
 def main() -> None:
-    print(f"{'million step-updates/s':26}{'one thread, CPU time':>22}{'to naive':>10}{'all threads, wall':>20}")
+    print(f"{'million step-updates/s':26}{'one core, CPU time':>22}{'to naive':>10}{'all cores, wall':>20}")
     for rule, beta in (("momentum", "beta"), ("adam", "beta1")):
         kinds = {"numpy": False} | ({"numba": True} if find_spec("numba") else {})
         for compiled in kinds.values():

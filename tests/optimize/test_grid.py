@@ -51,7 +51,7 @@ def test_blocks_do_not_change_the_grid(monkeypatch):
     function, rule = FUNCTIONS["ravine"](), ALGORITHMS["momentum"]()
     whole = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3)
     monkeypatch.setattr(grid, "BLOCK", 10)
-    cut = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, threads=3)
+    cut = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, workers=3)
     for one, other in zip(vars(whole).values(), vars(cut).values(), strict=True):
         assert np.array_equal(one, other)
 
