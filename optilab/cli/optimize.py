@@ -163,14 +163,15 @@ def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[s
     from math import isfinite
 
     from optilab.optimize.regime import Regime
-    from optilab.optimize.theory import measured_rate, predict
+    from optilab.optimize.theory import best_rates, measured_rate, predict
 
-    prediction = predict(rule, settings.function) if settings.regime == Regime() else None
-    if prediction is None:
+    bounds = best_rates(settings.function) if settings.regime == Regime() else None
+    if bounds is None:
         return None
-    said = asdict(prediction).items()
-    known = {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in said}
-    return {**known, "stable": prediction.stable, "measured_rate": measured_rate(path, settings.function)}
+    prediction = predict(rule, settings.function)
+    said = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
+    known = {k: None if isinstance(value, float) and not isfinite(value) else value for k, value in said.items()}
+    return {**known, "measured_rate": measured_rate(path, settings.function), "best_rates": bounds}
 
 
 def _write(

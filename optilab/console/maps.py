@@ -1,5 +1,8 @@
 """`optilab map`: the map as text, what it found, and what theory says about it."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 
 from optilab import console
@@ -20,9 +23,8 @@ def show(found: Map, what: str) -> None:
     if "basins" in said:
         pictures.basins(found.basin, len(found.function.minima), x, y)
     else:
-        line = None if found.limit is None else _columns(found.limit, found.x)
         values, title = _shown(found, what)
-        pictures.heat(values, found.diverged, line, title, x, y)
+        pictures.heat(values, found.diverged, partial(_stable, found), title, x, y)
     console.say()
     share = f"{said['diverged'] / said['cells']:.1%} diverged, {said['converged'] / said['cells']:.1%} converged"
     console.say(f"{said['cells']:,} cells: {share} (|grad| < {found.tolerance:g} at some epoch)")
@@ -45,8 +47,7 @@ def _shown(found: Map, what: str) -> tuple[Floats, str]:
     return np.where(first < 0, found.steps, first).astype(float), f"epochs to |grad| < {found.tolerance:g}"
 
 
-def _columns(limit: Floats, axis: Axis) -> Floats:
-    """The limit of stability as a column of the map, per row."""
-    scale = np.log if axis.log else np.asarray
-    low, high = scale(axis.low), scale(axis.high)
-    return np.asarray((scale(limit) - low) / (high - low) * axis.count)
+def _stable(found: Map, rows: Any, columns: Any) -> Any:
+    """Where theory says that these cells are stable; None where it is silent."""
+    radius = found.radius(found.x.values[columns], found.y.values[rows])
+    return None if radius is None else radius < 1

@@ -4,7 +4,7 @@ ASCII is for pipes, for LANG=C and for terminals without UTF-8. A series is a le
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from string import ascii_lowercase
 from typing import Any
 
@@ -167,9 +167,13 @@ def _contour(function: TestFunction, named: dict[str, Trajectory], columns: int,
 
 
 def _sign(what: str) -> str:
-    return {"start": ("●", "S"), "minimum": ("✚", "M"), "edge": ("┃", "|"), "best": ("✚", "+")}[what][
-        not unicode()
-    ]
+    return {
+        "start": ("●", "S"),
+        "minimum": ("✚", "M"),
+        "edge": ("┃", "|"),
+        "ledge": ("━", "-"),
+        "best": ("✚", "+"),
+    }[what][not unicode()]
 
 
 def _along(points: Floats, share: float) -> Floats:
@@ -222,8 +226,10 @@ def _framed(
 Span = tuple[str, float, float]
 
 
-def heat(values: Floats, mask: Any, line: Floats | None, title: str, x: Span, y: Span) -> None:
-    """A map: `values` (rows upwards, columns), dark is low; `mask` is what diverged; `line` a column per row.
+def heat(values: Floats, mask: Any, stable: Callable[[Any, Any], Any], title: str, x: Span, y: Span) -> None:
+    """A map: `values` (rows upwards, columns), dark is low; `mask` is what diverged.
+
+    `stable` tells of rows and columns whether theory calls their cells stable, or None.
 
     Several cells of the map share a character; the one in the middle speaks for them.
     """
@@ -241,14 +247,15 @@ def heat(values: Floats, mask: Any, line: Floats | None, title: str, x: Span, y:
         else:
             sign, style = RAMP[int(level[i, j] * (len(RAMP) - 1))], ""
         canvas.marks[canvas.rows - 1 - i, j] = sign, style
-    if line is not None:
-        for i, row in enumerate(at[0].ravel()):
-            column = int(line[row] / values.shape[1] * canvas.columns)
-            if 0 <= column < canvas.columns:
-                canvas.marks[canvas.rows - 1 - i, column] = _sign("edge"), "bold white"
+    calm = stable(at[0].ravel(), at[1].ravel())
+    across, up = np.zeros(shown.shape, bool), np.zeros(shown.shape, bool)
+    if calm is not None:
+        across[:, 1:], up[1:] = calm[:, 1:] != calm[:, :-1], calm[1:] != calm[:-1]
+    for i, j in np.argwhere(across | up):
+        canvas.marks[canvas.rows - 1 - i, j] = _sign("edge" if across[i, j] else "ledge"), "bold white"
     console.show(_framed(canvas, [], [], title, x, y))
     dark, bright = ("dark", "bright") if coloured else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
-    edge = f"   {_sign('edge')} limit of stability by theory" if line is not None else ""
+    edge = f"   {_sign('edge')} limit of stability by theory" if across.any() or up.any() else ""
     console.say(f"{' ' * _GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{edge}")
 
 

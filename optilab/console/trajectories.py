@@ -6,7 +6,7 @@ from typing import Any
 
 from optilab import console
 from optilab.optimize import Regime, Status, Trajectory
-from optilab.optimize.theory import measured_rate, predict
+from optilab.optimize.theory import best_rates, measured_rate, predict
 from optilab.schema import OptimizeConfig
 
 HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
@@ -112,20 +112,21 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
 
 
 def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
-    """What theory says of a rule on a quadratic, beside what was measured; None where it says nothing."""
-    prediction = predict(rule, config.function) if config.regime == Regime() else None
-    if prediction is None:
+    """What theory says of a rule on a quadratic, beside what was measured; None on other functions."""
+    bounds = best_rates(config.function) if config.regime == Regime() else None
+    if bounds is None:
         return None
-    if not prediction.stable:
-        said = f"unstable, stable below lr {prediction.largest_lr:.4g}"
-    else:
-        said = f"stable up to lr {prediction.largest_lr:.4g}"
     measured = measured_rate(path, config.function)
-    rate = f"distance x{prediction.rate:.4g} per step in the long run"
     found = f" (measured x{measured:.4g})" if measured is not None else ""
+    prediction = predict(rule, config.function)
+    if prediction is None:
+        known = f"the best that gradient descent can is x{bounds['sgd']:.4g}, momentum x{bounds['momentum']:.4g}"
+        return f"theory: no rate per step, because {rule.name} is not linear in the gradients{found}; {known}"
+    said = "stable up to" if prediction.stable else "unstable, stable below"
+    rate = f"distance x{prediction.rate:.4g} per step in the long run"
     best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
     advice = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""
-    return f"theory: {said}; {rate}{found}{advice}"
+    return f"theory: {said} lr {prediction.largest_lr:.4g}; {rate}{found}{advice}"
 
 
 _STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}

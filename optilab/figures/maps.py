@@ -7,6 +7,8 @@ import numpy as np
 from optilab.figures.style import look, new, series
 from optilab.studies.map import Map
 
+FINE = 500  # points of an axis: more than the figure shows
+
 
 def heat_map(found: Map, show: str = "value", dark: bool = False) -> Any:
     """Final value or steps over the grid, or the basins where both axes are coordinates of the start."""
@@ -45,12 +47,25 @@ def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str
     nothing = "diverged" if show == "value" else "diverged or not converged"
     axes.plot([], [], "s", color=axes.get_facecolor(), markeredgecolor=ink, label=nothing)
     edge = series(2, dark)[1]["color"]
-    if found.limit is not None:
-        axes.plot(found.limit, found.y.values, color="white", linewidth=3.6)
-        axes.plot(found.limit, found.y.values, "--", color=edge, linewidth=2, label="limit of stability (theory)")
+    _edge(axes, found, edge)
     if found.optimum is not None:
         style = {"color": "white", "markeredgecolor": "black", "markersize": 15, "linestyle": ""}
         axes.plot(*found.optimum, marker="*", **style, label="best in the long run (theory)")
+
+
+def _edge(axes: Any, found: Map, colour: str) -> None:
+    """The limit of stability: in closed form where lr is an axis, else where the spectral radius is 1."""
+    x, y = (axis.values[:: max(1, axis.count // FINE)] for axis in (found.x, found.y))
+    if found.limit is not None:
+        curve = (found.limit, found.y.values) if found.x.field == "lr" else (found.x.values, found.limit)
+        axes.plot(*curve, color="white", linewidth=3.6)
+        axes.plot(*curve, "--", color=colour, linewidth=2)
+    elif (radius := found.radius(x, y)) is not None and radius.min() < 1 < radius.max():
+        axes.contour(x, y, radius, levels=[1.0], colors="white", linewidths=3.6)
+        axes.contour(x, y, radius, levels=[1.0], colors=colour, linewidths=2, linestyles="--")
+    else:
+        return
+    axes.plot([], [], "--", color=colour, linewidth=2, label="limit of stability (theory)")
 
 
 def _basins(axes: Any, found: Map, ink: str, ground: str, dark: bool) -> None:

@@ -60,6 +60,19 @@ def predict(rule: Algorithm, function: TestFunction) -> Prediction | None:
     return Prediction(rate, float(largest_lr(rule, eigenvalues)), best, best_rate)
 
 
+def best_rates(function: TestFunction) -> dict[str, float] | None:
+    """The smallest factors per step that gradient descent and momentum can have; None unless it is a quadratic.
+
+    For rules that are not linear, which have no rate of their own: what theirs can be compared with.
+    """
+    eigenvalues = curvatures(function)
+    if eigenvalues is None:
+        return None
+    return {
+        rule.name: _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))[1] for rule in (SGD(), Momentum())
+    }
+
+
 def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
     """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2); None where the rule is not linear.
 

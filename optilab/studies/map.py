@@ -110,23 +110,42 @@ class Map:
 
     @cached_property
     def limit(self) -> Floats | None:
-        """Per row, the lr at which theory says that stability ends; None where it says nothing."""
-        if self.x.field != "lr":
+        """Where lr is an axis: the lr at which theory says that stability ends, per cell of the other axis."""
+        eigenvalues = self._eigenvalues
+        if eigenvalues is None or "lr" not in (self.x.field, self.y.field):
             return None
+        other = self.y if self.x.field == "lr" else self.x
+        rule = replace(self.rule, **{other.field: other.values[:, None]}) if other.field else self.rule  # type: ignore[type-var]
+        return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), other.count)
+
+    def radius(self, x: Floats, y: Floats) -> Floats | None:
+        """Over x (columns) and y (rows): the spectral radius of the update matrix, which is below 1 where it is stable.
+
+        None where theory is silent, and where no axis is a setting.
+        """
+        eigenvalues = self._eigenvalues
+        axes = ((self.x.field, x[:, None]), (self.y.field, y[:, None, None]))
+        settings = {field: values for field, values in axes if field}
+        if eigenvalues is None or not settings:
+            return None
+        matrices = theory.update_matrices(replace(self.rule, **settings), eigenvalues)  # type: ignore[type-var]
+        assert matrices is not None
+        return np.broadcast_to(theory.spectral_radius(matrices).max(axis=-1), (len(y), len(x)))
+
+    @property
+    def _eigenvalues(self) -> Floats | None:
+        """Of the Hessian, where theory speaks of the rule and the function."""
         eigenvalues = theory.curvatures(self.function)
-        changed = {self.y.field: self.y.values} if self.y.field else {}
-        rule = replace(self.rule, **changed)  # type: ignore[type-var]
-        if eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None:
-            return None
-        return np.broadcast_to(theory.largest_lr(rule, eigenvalues), self.y.count)
+        silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
+        return None if silent else eigenvalues
 
     @cached_property
     def optimum(self) -> tuple[float, float] | None:
         """(x, y) that theory calls best in the long run, where both axes are what it speaks of."""
         prediction = theory.predict(self.rule, self.function)
-        if prediction is None or (self.x.field, self.y.field) != ("lr", "beta"):
+        if prediction is None or {self.x.field, self.y.field} != prediction.best.keys():
             return None
-        return (prediction.best["lr"], prediction.best["beta"]) if "beta" in prediction.best else None
+        return prediction.best[self.x.field or ""], prediction.best[self.y.field or ""]
 
 
 def chart(

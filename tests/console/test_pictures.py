@@ -90,5 +90,8 @@ def test_theory_stands_beside_the_measurement(optilab):
     assert "theory: stable up to lr 1.5; distance x0.8556 per step" in shown
     assert "(measured x0.8556)" in shown
     assert "theory: unstable" in optilab("optimize", "--algo", "sgd", "--lr", "0.6").stdout
-    assert "theory" not in optilab("optimize", "--algo", "adam").stdout
+    shown = optilab("optimize", "--algo", "adam", "--epochs", "50").stdout
+    assert "theory: no rate per step, because adam is not linear in the gradients (measured x0.95" in shown
+    assert "the best that gradient descent can is x0.9048, momentum x0.6345" in shown
+    assert "theory" not in optilab("optimize", "--algo", "adam", "--function", "rosenbrock").stdout
     assert "theory" not in optilab("optimize", "--algo", "sgd", "--set", "clip_norm=1").stdout

@@ -1,10 +1,13 @@
 """A cell of a grid is the path with that cell's setting; every back end gives the same."""
 
+import multiprocessing
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS, FUNCTIONS, Status, descend, grid
 from optilab.optimize.grid import explore
 
@@ -54,6 +57,24 @@ def test_blocks_do_not_change_the_grid(monkeypatch):
     cut = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, workers=3)
     for one, other in zip(vars(whole).values(), vars(cut).values(), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_a_process_that_ends_early_is_no_empty_corner_of_the_map(monkeypatch):
+    """Without a word: killed, or out of memory."""
+    monkeypatch.setattr(grid, "BLOCK", 10)
+    parent = os.getpid()
+    monkeypatch.setattr(grid.np, "sqrt", lambda x: np.power(x, 0.5) if os.getpid() == parent else os._exit(9))
+    function = FUNCTIONS["ravine"]()
+    with pytest.raises(RuntimeError, match=r"ended with \[9\]"):
+        explore(ALGORITHMS["sgd"](), function, at(function), 3, {"lr": LR}, workers=2)
+
+
+def test_a_rule_that_cannot_fill_a_map_is_refused_before_any_process(monkeypatch):
+    monkeypatch.setattr(grid, "BLOCK", 10)
+    monkeypatch.setattr(multiprocessing, "get_context", None)
+    function = FUNCTIONS["ravine"]()
+    with pytest.raises(UsageError, match="cannot fill this map"):
+        explore(ALGORITHMS["lookahead"](), function, at(function), 3, {"sync_period": LR}, workers=2)
 
 
 @pytest.mark.parametrize(("rule", "second"), [("momentum", "beta"), ("adam", "beta1"), ("lion", "beta2")])

@@ -8,6 +8,7 @@ import pytest
 from optilab.optimize import ALGORITHMS, FUNCTIONS, Status, descend
 from optilab.optimize.grid import explore
 from optilab.optimize.theory import (
+    best_rates,
     curvatures,
     largest_lr,
     measured_rate,
@@ -106,6 +107,12 @@ def test_no_setting_of_a_fine_grid_beats_the_best(rule, function):
 def test_theory_is_silent_where_it_has_nothing_to_say():
     assert predict(ALGORITHMS["adam"](), FUNCTIONS["ravine"]()) is None
     assert predict(ALGORITHMS["sgd"](), FUNCTIONS["rosenbrock"]()) is None
+    assert best_rates(FUNCTIONS["rosenbrock"]()) is None
+
+
+def test_the_rates_that_others_are_compared_with():
+    """Curvatures 0.2 and 4: (20 - 1)/(20 + 1), (sqrt 20 - 1)/(sqrt 20 + 1)."""
+    assert best_rates(FUNCTIONS["ravine"]()) == pytest.approx({"sgd": 19 / 21, "momentum": 0.634512}, rel=1e-5)
 
 
 @pytest.mark.parametrize("lr", [1e-300, 1e150, 1e300])

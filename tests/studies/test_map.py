@@ -9,6 +9,8 @@ from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
 from optilab.studies.map import Axis, chart, summary
 
+AXES = Axis("algo.lr", 0.01, 2, 30), Axis("algo.beta", 0, 0.9, 20)
+
 
 def test_an_axis_as_it_is_typed():
     assert Axis.read("--x", "algo.lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
@@ -25,13 +27,50 @@ def test_an_axis_that_is_none(text):
 
 def test_a_cell_of_the_map_is_a_run():
     rule, function = ALGORITHMS["momentum"](), FUNCTIONS["ravine"]()
-    found = chart(rule, function, Axis("algo.lr", 0.01, 2, 30), Axis("algo.beta", 0, 0.9, 20), None, 80, 1e-3)
+    found = chart(rule, function, *AXES, None, 80, 1e-3)
     for i, j in ((0, 0), (3, 7), (12, 4), (19, 9)):
         setting = {"lr": float(found.x.values[j]), "beta": float(found.y.values[i])}
         path = descend(ALGORITHMS["momentum"](**setting), function, steps=80)
         assert found.ends.values[i, j] == pytest.approx(path.values[-1], rel=1e-9)
     assert found.optimum == pytest.approx((0.6679, 0.4026), abs=1e-4)
     assert np.all(np.diff(found.limit) > 0)
+
+
+def test_the_limit_of_a_turned_map_is_the_same():
+    rule, function, (lr, beta) = ALGORITHMS["momentum"](), FUNCTIONS["ravine"](), AXES
+    upright, turned = (chart(rule, function, x, y, None, 10, 1e-3) for x, y in ((lr, beta), (beta, lr)))
+    assert np.array_equal(upright.limit, turned.limit)
+    assert turned.optimum == upright.optimum[::-1]
+    assert np.array_equal(turned.radius(beta.values, lr.values), upright.radius(lr.values, beta.values).T)
+    assert np.array_equal(
+        upright.radius(lr.values, beta.values) < 1, lr.values[None, :] < upright.limit[:, None] * (1 - 1e-9)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "x", "y"),
+    [
+        (ALGORITHMS["qhm"](lr=1.2), Axis("algo.beta", 0, 0.95, 60), Axis("algo.nu", 0.5, 1, 50)),
+        (ALGORITHMS["momentum"](lr=1.2, form="ema"), Axis("algo.beta", 0, 0.9, 91), Axis("w1", -5, 5, 3)),
+    ],
+)
+def test_where_lr_is_no_axis_the_spectral_radius_tells_the_edge(rule, x, y):
+    """What diverges in 4000 steps is what theory calls unstable, but for cells that are nearly on the edge."""
+    found = chart(rule, FUNCTIONS["ravine"](), x, y, None, 4000, 1e-3)
+    radius = found.radius(x.values, y.values)
+    clear = np.abs(radius - 1) > 0.005
+    assert found.limit is None
+    assert clear.mean() > 0.9
+    assert np.array_equal((radius > 1)[clear], found.diverged[clear])
+    assert 0 < np.mean(radius > 1) < 1
+
+
+def test_theory_is_silent_about_maps_of_what_is_not_linear_or_no_quadratic():
+    lr = AXES[0]
+    for rule, function, y in (("adam", "ravine", "algo.beta1"), ("momentum", "rosenbrock", "algo.beta")):
+        axis = Axis(y, 0, 0.9, 20)
+        found = chart(ALGORITHMS[rule](), FUNCTIONS[function](), lr, axis, None, 5, 1e-3)
+        assert found.limit is found.optimum is found.radius(lr.values, axis.values) is None
 
 
 def test_basins_are_where_paths_end():
