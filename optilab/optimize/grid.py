@@ -126,17 +126,21 @@ _CAN_FORK = sys.platform == "linux"  # elsewhere it is not there, or not safe
 def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: int) -> None:
     """This process and forked ones fill the parts, which are all of one size, in turn."""
     fill(parts[0])  # here, so that a rule that cannot fill maps is refused as everywhere
+    parent = os.getpid()
 
     def work(first: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
         for part in parts[first::workers]:
-            fill(part)
+            if os.getppid() == parent:  # else it was killed
+                fill(part)
 
     fork = multiprocessing.get_context("fork")
-    children = [fork.Process(target=work, args=(number,), daemon=True) for number in range(1, workers)]
+    children: list[Any] = []
     try:
-        for child in children:
+        for number in range(1, workers):
+            child = fork.Process(target=work, args=(number,), daemon=True)
             child.start()
+            children.append(child)
         for part in parts[workers::workers]:
             fill(part)
         for child in children:
@@ -144,6 +148,7 @@ def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: 
     finally:
         for child in children:
             child.kill()
+            child.join()
     if any(child.exitcode for child in children):
         raise RuntimeError(f"a process of the map ended with {[child.exitcode for child in children]}")
 
