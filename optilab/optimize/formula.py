@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError, did_you_mean
+from optilab.optimize.functions.test_function import power
 
 MAX_LENGTH, MAX_DEPTH = 2000, 100
 
@@ -80,6 +81,7 @@ RULE_ONLY: dict[str, Callable[..., Any]] = {
     "solve": lambda matrix, x: np.linalg.pinv(matrix, hermitian=True) @ x,
     "smallest": lambda matrix: np.linalg.eigvalsh(matrix)[:1],
 }
+_WHOLE = range(1, 65)  # exponents that are multiplied out
 _ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
 
 
@@ -163,6 +165,8 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
         return node.value
     if node.op == "symbol":
         return values[node.name]
+    if node.op == "^" and node.args[1].value in _WHOLE:
+        return power(evaluate(node.args[0], values), int(node.args[1].value))
     call = _OPERATORS.get(node.op) or SMOOTH.get(node.op) or RULE_ONLY[node.op]
     return call(*(evaluate(child, values) for child in node.args))
 

@@ -115,7 +115,7 @@ def _check(training: Training, state: dict[str, Any]) -> None:
     try:
         generators = [state["generator"], torch.get_rng_state()]
         groups = state["optimizer"]["param_groups"]
-        slots = state["optimizer"]["state"].values()
+        slots = state["optimizer"]["state"].items()
         _check_tensors("model", state["model"], training.model.state_dict())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(error) from None
@@ -126,10 +126,22 @@ def _check(training: Training, state: dict[str, Any]) -> None:
     expected = training.optimizer.state_dict()["param_groups"]
     if _canonical(expected) != groups:
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
-    for slot in slots:
+    parameters = [parameter for group in training.optimizer.param_groups for parameter in group["params"]]
+    every = torch.Size(
+        [sum(parameter.numel() for parameter in parameters)]
+    )  # one vector, as `RuleOptimizer` has it
+    for index, slot in slots:
+        if index not in range(len(parameters)):
+            raise CheckpointError(f"the checkpoint's optimizer has state for a parameter {index!r}")
         for name, value in slot.items():
             for part in value if isinstance(value, tuple | list) else (value,):
                 _check_number(f"optimizer state {name}", part)
+                if (
+                    isinstance(part, Tensor)
+                    and part.numel() > 1
+                    and part.shape not in (parameters[index].shape, every)
+                ):
+                    raise CheckpointError(f"the checkpoint's optimizer state {name} has shape {tuple(part.shape)}")
 
 
 def _foreign(error: Exception) -> CheckpointError:

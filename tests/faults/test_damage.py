@@ -171,6 +171,13 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another learning rate": lambda s: s["optimizer"]["param_groups"][0].update({"lr": 1e9}),
     "NaN in the optimizer": lambda s: s["optimizer"]["state"][0]["exp_avg"].view(-1)[:1].fill_(float("nan")),
     "optimizer state that is text": lambda s: s["optimizer"]["state"][0].update({"exp_avg": "x"}),
+    "optimizer state of another shape": lambda s: s["optimizer"]["state"][0].update(
+        {"exp_avg": torch.zeros(2, 3)}
+    ),
+    "optimizer state of another parameter": lambda s: s["optimizer"]["state"].update(
+        {0: s["optimizer"]["state"][1], 1: s["optimizer"]["state"][0]}
+    ),
+    "optimizer state of no parameter": lambda s: s["optimizer"]["state"].update({99: {}}),
     "no optimizer": lambda s: s.pop("optimizer"),
     "generator too short": lambda s: s.update({"generator": s["generator"][:100]}),
     "generator as numbers": lambda s: s.update({"generator": s["generator"].float()}),

@@ -12,6 +12,7 @@ from optilab.optimize import FUNCTIONS, formula
 from optilab.optimize.functions.expression import Expression
 from optilab.optimize.functions.learned import LogisticRegression
 from optilab.optimize.functions.quadratics import Quadratic
+from optilab.optimize.functions.test_function import power
 
 MINIMUM = {  # as the sources print it
     "styblinski-tang": -78.33233,
@@ -40,6 +41,13 @@ every_function = pytest.mark.parametrize("function", CASES.values(), ids=list(CA
 def points(function: Any, *shape: int, seed: int = 0) -> Any:
     low, high = np.array(function.box).T
     return np.random.default_rng(seed).uniform(low, high, (*shape, len(function.start)))
+
+
+@pytest.mark.parametrize("n", range(1, 24))
+def test_a_whole_power_is_a_product(n: int) -> None:
+    x = np.linspace(-2, 2, 41)
+    assert_allclose(power(x, n), x**n, rtol=1e-14)
+    assert_allclose(formula.evaluate(formula.parse(f"w1^{n}"), {"w1": x}), power(x, n), rtol=0)
 
 
 @every_function

@@ -13,6 +13,7 @@ from optilab.optimize.functions.test_function import (
     TestFunction,
     coordinates,
     pair,
+    power,
     total,
 )
 
@@ -56,11 +57,11 @@ class ThreeHumpCamel(TestFunction):
 
     def value(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)
-        return 2 * w1**2 - 1.05 * w1**4 + w1**6 / 6 + w1 * w2 + w2**2
+        return 2 * w1**2 - 1.05 * power(w1, 4) + power(w1, 6) / 6 + w1 * w2 + w2**2
 
     def gradient(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)
-        return pair(4 * w1 - 4.2 * w1**3 + w1**5 + w2, w1 + 2 * w2)
+        return pair(4 * w1 - 4.2 * power(w1, 3) + power(w1, 5) + w2, w1 + 2 * w2)
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ class SixHumpCamel(TestFunction):
 
     def value(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)
-        return (4 - 2.1 * w1**2 + w1**4 / 3) * w1**2 + w1 * w2 + (4 * w2**2 - 4) * w2**2
+        return (4 - 2.1 * w1**2 + power(w1, 4) / 3) * w1**2 + w1 * w2 + (4 * w2**2 - 4) * w2**2
 
     def gradient(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)
-        return pair(8 * w1 - 8.4 * w1**3 + 2 * w1**5 + w2, w1 - 8 * w2 + 16 * w2**3)
+        return pair(8 * w1 - 8.4 * power(w1, 3) + 2 * power(w1, 5) + w2, w1 - 8 * w2 + 16 * power(w2, 3))
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,10 @@ class StyblinskiTang(TestFunction):
         return ((-5.0, 5.0),) * self.dimension
 
     def value(self, x: Floats) -> Floats:
-        return total(x**4 - 16 * x**2 + 5 * x) / 2
+        return total(power(x, 4) - 16 * x**2 + 5 * x) / 2
 
     def gradient(self, x: Floats) -> Floats:
-        return 2 * x**3 - 16 * x + 2.5
+        return 2 * power(x, 3) - 16 * x + 2.5
 
 
 ENTRIES = (

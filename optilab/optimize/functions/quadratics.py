@@ -96,10 +96,16 @@ class Quadratic(TestFunction):
         return np.asarray(turn.T * eigenvalues @ turn)
 
     def value(self, x: Floats) -> Floats:
-        return total(x * (x @ self.matrix)) / 2
+        return total(x * self.gradient(x)) / 2
 
     def gradient(self, x: Floats) -> Floats:
-        return np.asarray(x @ self.matrix)
+        if self.dimension > 4:
+            return np.asarray(x @ self.matrix)
+        # Added up in order, which no library for matrices promises: every way of computing it gives the same bits.
+        gradient = x[..., :1] * self.matrix[0]
+        for i in range(1, self.dimension):
+            gradient = gradient + x[..., i : i + 1] * self.matrix[i]
+        return gradient
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from optilab.optimize.functions.test_function import (
     TestFunction,
     coordinates,
     pair,
+    power,
     total,
 )
 
@@ -225,7 +226,7 @@ class Schaffer2(TestFunction):
         w1, w2 = coordinates(x)
         wave, damping = w1**2 - w2**2, 1 + 0.001 * (w1**2 + w2**2)
         rise = 2 * np.sin(2 * wave) / damping**2
-        fade = -0.004 * (np.sin(wave) ** 2 - 0.5) / damping**3
+        fade = -0.004 * (np.sin(wave) ** 2 - 0.5) / power(damping, 3)
         return pair(w1 * (rise + fade), w2 * (fade - rise))
 
 
@@ -242,12 +243,12 @@ class Michalewicz(TestFunction):
 
     def value(self, x: Floats) -> Floats:
         i = np.array([1, 2])
-        return -total(np.sin(x) * np.sin(i * x**2 / pi) ** 20)
+        return -total(np.sin(x) * power(np.sin(i * x**2 / pi), 20))
 
     def gradient(self, x: Floats) -> Floats:
         i = np.array([1, 2])
         phase = i * x**2 / pi
-        ditch = np.sin(phase) ** 19
+        ditch = power(np.sin(phase), 19)
         return -(np.cos(x) * ditch * np.sin(phase) + np.sin(x) * 40 * i * x / pi * ditch * np.cos(phase))
 
 

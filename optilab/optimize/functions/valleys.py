@@ -15,6 +15,7 @@ from optilab.optimize.functions.test_function import (
     TestFunction,
     coordinates,
     pair,
+    power,
     total,
 )
 
@@ -79,13 +80,13 @@ class Beale(TestFunction):
 
     def value(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)
-        return (1.5 - w1 + w1 * w2) ** 2 + (2.25 - w1 + w1 * w2**2) ** 2 + (2.625 - w1 + w1 * w2**3) ** 2
+        return (1.5 - w1 + w1 * w2) ** 2 + (2.25 - w1 + w1 * w2**2) ** 2 + (2.625 - w1 + w1 * power(w2, 3)) ** 2
 
     def gradient(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)
-        a, b, c = 1.5 - w1 + w1 * w2, 2.25 - w1 + w1 * w2**2, 2.625 - w1 + w1 * w2**3
+        a, b, c = 1.5 - w1 + w1 * w2, 2.25 - w1 + w1 * w2**2, 2.625 - w1 + w1 * power(w2, 3)
         return pair(
-            2 * (a * (w2 - 1) + b * (w2**2 - 1) + c * (w2**3 - 1)),
+            2 * (a * (w2 - 1) + b * (w2**2 - 1) + c * (power(w2, 3) - 1)),
             2 * w1 * (a + 2 * b * w2 + 3 * c * w2**2),
         )
 
@@ -157,12 +158,12 @@ class Zakharov(TestFunction):
 
     def value(self, x: Floats) -> Floats:
         s = total(np.arange(1, self.dimension + 1) / 2 * x)
-        return total(x**2) + s**2 + s**4
+        return total(x**2) + s**2 + power(s, 4)
 
     def gradient(self, x: Floats) -> Floats:
         weights = np.arange(1, self.dimension + 1) / 2
         s = (weights * x).sum(axis=-1, keepdims=True)
-        return 2 * x + (2 * s + 4 * s**3) * weights
+        return 2 * x + (2 * s + 4 * power(s, 3)) * weights
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class MonkeySaddle(TestFunction):
 
     def value(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)
-        return w1**3 - 3 * w1 * w2**2
+        return power(w1, 3) - 3 * w1 * w2**2
 
     def gradient(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)

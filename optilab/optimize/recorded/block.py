@@ -55,7 +55,7 @@ def block_source(
             pools[place[arg] in created[True]].append(place.pop(arg))
         if operation.name in full and operation.op not in ("watch", "where"):
             target = take(boolean)
-            if operation.op in ("copy", "about"):
+            if operation.op == "copy":
                 body.append(f"np.copyto({target}, {args[0]})")
             else:
                 body.append(f"np.{operation.op}({', '.join(args)}, out={target})")

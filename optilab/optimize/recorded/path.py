@@ -6,7 +6,7 @@ import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
-from optilab.optimize.recorded.program import NotRecordable, axes_of, operations, record
+from optilab.optimize.recorded.program import axes_of, operations, record
 from optilab.optimize.recorded.text import SCALARS, array_power, compiled, line, listed, text
 
 
@@ -17,8 +17,6 @@ def path_source(rule: Algorithm, function: TestFunction) -> str:
     body, ends = operations(
         [program.value, *program.gradient, *program.point_after, *program.state_after],
     )
-    if any(operation.op == "about" for operation in body):
-        raise NotRecordable("a product of matrices")
     dimension = len(program.points)
     after = ends[1 + dimension :]
     axes = axes_of(program, body, after[dimension:], dict.fromkeys(program.points, frozenset("x")))

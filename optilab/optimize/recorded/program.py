@@ -82,10 +82,9 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
         return mean
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> "Symbols":
-        if method != "__call__" or options.keys() - {"out"}:  # `x += y` makes new symbols
+        # `x += y` makes new symbols; the library behind a product of matrices rounds as it likes.
+        if method != "__call__" or options.keys() - {"out"} or ufunc is np.matmul:
             raise NotRecordable(f"{ufunc.__name__}.{method}")
-        if ufunc is np.matmul:
-            return _product(*inputs)
         arrays = np.broadcast_arrays(*map(_nodes, inputs))
         nodes = np.empty(arrays[0].shape, dtype=object)
         for index in np.ndindex(nodes.shape):
@@ -132,14 +131,6 @@ def _plain(argument: Any) -> Any:
     if isinstance(argument, list | tuple):
         return [_nodes(item) for item in argument]
     return argument.nodes if isinstance(argument, Symbols) else argument
-
-
-def _product(vector: Any, matrix: Any) -> Symbols:
-    """vector @ matrix. The library behind NumPy may add up with fewer roundings, hence the `about`."""
-    if hasattr(matrix, "nodes") or max(matrix.shape) > MAX_DIMENSION:
-        raise NotRecordable("a product of matrices")
-    total = np.sum(vector[..., :, None] * matrix, axis=-2)
-    return Symbols(np.vectorize(lambda node: Node("about", node), otypes=[object])(total.nodes))
 
 
 def _operation(op: str, *args: Any) -> Node:

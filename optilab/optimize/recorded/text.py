@@ -16,7 +16,6 @@ OPERATORS = {
     "power": "{} ** {}",
     "negative": "-{}",
     "copy": "{}",
-    "about": "{}",
     "reciprocal": "1.0 / {}",
     "greater": "{} > {}",
     "greater_equal": "{} >= {}",
