@@ -120,7 +120,8 @@ class AdaBelief(Algorithm):
 
     S <- beta2*S + (1 - beta2)*(g - V)^2 + eps;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
 
-    eps enters twice, as in the paper and in optax.adabelief.
+    eps enters twice, as in the paper and in optax.adabelief. The V is the one that has seen g: optax had the one
+    before it until version 0.2.4, where that was corrected.
     """
 
     name: ClassVar[str] = "adabelief"
