@@ -428,6 +428,36 @@ GOLDEN["swift AdaGrad"] = Golden(
     3e-7,
 )
 
+# --- Burn: crates/burn-optim/src/optim/{adan,adagrad,lion}.rs (tracel-ai/burn 0.21); the first two are one column of a
+# linear layer and one bias, whose gradients are the sums of the inputs and their number ------------------------------
+
+COLUMN = [-0.3206, 0.0777, -0.0190, -0.2980, 0.3300, -0.0159, -0.3905]
+INPUTS = [
+    np.array([1.3446, 1.0499, 1.6069, 1.4508, 1.1167, 1.3193, 2.0]),
+    np.array([1.1761, 0.2520, 1.4477, 1.4038, 0.8722, 1.1613, 2.0]),
+]
+
+GOLDEN |= {
+    "burn Adan": Golden(
+        rule("adan", lr=0.01, weight_decay=0.02),
+        *(COLUMN, INPUTS),
+        {2: [-0.34034607, 0.0644293, -0.038910445, -0.3178632, 0.31026322, -0.03577819, -0.4103378]},
+        1e-7,
+    ),
+    "burn AdaGrad, decay of lr": Golden(
+        rule("adagrad", lr=0.01, eps=1e-8, lr_decay=0.5),
+        *(COLUMN, INPUTS),
+        {2: [-0.334989, 0.066144, -0.033462, -0.312636, 0.315896, -0.030305, -0.405214]},
+        1e-6,
+    ),
+    "burn Lion": Golden(
+        rule("lion", lr=0.1, weight_decay=0.1),
+        *([1.0, -2.0, 3.0], [np.array([0.5, -0.25, 0.0]), np.array([-0.1, 0.5, -2.0])]),
+        {1: [0.89, -1.88, 2.97], 2: [0.9811, -1.9612, 3.0403]},
+        1e-6,
+    ),
+}
+
 # --- Optax: optax/_src/lookahead_test.py (0.2), and its numbers in test/polaris/updates_test.exs (elixir-nx/polaris
 # 0.1): one step of every scaling, on an array of shape (1, 3) --------------------------------------------------------
 
