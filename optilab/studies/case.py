@@ -22,9 +22,13 @@ def form(settings: dict[str, Any]) -> Other:
 
 
 def shown(settings: dict[str, Any]) -> str:
-    """The settings that choose a form: texts and switches."""
-    chosen = {key: value for key, value in settings.items() if isinstance(value, str | bool)}
-    return ", ".join(f"{key} {str(value).lower()}" for key, value in chosen.items())
+    """The settings that choose a form: texts, switches, and numbers that are 0 where a library has no such option."""
+    chosen = {
+        key: value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else f"{value:g}"
+        for key, value in settings.items()
+        if isinstance(value, str | bool) or key in ("initial_accumulator", "lr_decay")
+    }
+    return ", ".join(f"{key} {value}" for key, value in chosen.items())
 
 
 @dataclass(frozen=True)

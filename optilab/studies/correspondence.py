@@ -1,6 +1,5 @@
 """What torch.optim and optax call each update rule, and which form of it they have."""
 
-from dataclasses import replace
 from typing import Any
 
 from optilab.optimize.algorithms.adam import Adam, Adan
@@ -113,10 +112,7 @@ def cases() -> tuple[Case, ...]:
             {**rmsprop, "eps_placement": "inside", "initial_accumulator": 1.0},
             in_torch("RMSprop", lr=0.01, alpha=0.95, eps=eps),
             in_optax("rmsprop(initial_scale=1)", lambda o, c: o.rmsprop(0.01, 0.95, eps, initial_scale=1.0)),
-            other_torch=Other(
-                "eps_placement outside, initial_accumulator 0",
-                lambda rule: replace(rule, eps_placement="outside", initial_accumulator=0.0),
-            ),
+            other_torch=form({"eps_placement": "outside", "initial_accumulator": 0.0}),
         ),
         Case(
             "rmsprop",
