@@ -8,7 +8,8 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from optilab.optimize import ALGORITHMS, FUNCTIONS
-from optilab.studies.correspondence import cases, shown
+from optilab.studies.case import shown
+from optilab.studies.correspondence import cases
 
 PAGE = Path(__file__).parents[1] / "docs" / "optimizers.md"
 START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"

@@ -87,18 +87,20 @@ class OneCycle:
 class WarmUp:
     """start + (1 - start)*t/steps for the first `steps`, then constant or half a cosine (Goyal et al. 2017).
 
-    torch LinearLR(start, total_iters=steps), followed by CosineAnnealingLR over the rest with `then: cosine`.
+    torch LinearLR(start, total_iters=steps), followed by CosineAnnealingLR over the rest with `then: cosine`, which
+    ends at `final`. optax.warmup_cosine_decay_schedule is the latter.
     """
 
     name: ClassVar[str] = "warm-up"
     steps: Annotated[int, Ge(1), Doc("steps until the learning rate is reached")] = 5
     start: Annotated[float, Ge(0), Le(1), Doc("factor of the first step")] = 1 / 3
     then: Annotated[Literal["constant", "cosine"], Doc("what follows the warm-up")] = "constant"
+    final: Annotated[float, Ge(0), Le(1), Doc("factor after the last step of the cosine")] = 0.0
 
     def factor(self, t: int, total: int) -> float:
         if t < self.steps:
             return self.start + (1 - self.start) * t / self.steps
-        return Cosine().factor(t - self.steps, total - self.steps) if self.then == "cosine" else 1.0
+        return Cosine(self.final).factor(t - self.steps, total - self.steps) if self.then == "cosine" else 1.0
 
 
 SCHEDULES: dict[str, type[Any]] = {

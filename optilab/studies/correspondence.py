@@ -1,15 +1,13 @@
 """What torch.optim and optax call each update rule, and which form of it they have."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-from optilab.optimize import ALGORITHMS
 from optilab.optimize.algorithms.adam import Adam, Adan
+from optilab.optimize.algorithms.second_moment import Adamax, Yogi
 from optilab.optimize.algorithms.step_size import Prodigy
+from optilab.studies.case import Case, Other, form
 from optilab.studies.references import (
     OneLate,
-    Reference,
     barzilai_borwein,
     in_optax,
     in_torch,
@@ -23,48 +21,14 @@ from optilab.studies.references import (
 NO_SUCH_RULE = "it has no such rule"
 
 
-@dataclass(frozen=True)
-class Other:
-    """The form of a rule that a library has in its place: in words, and how to make it from the rule."""
-
-    text: str
-    make: Callable[[Any], Any]
-
-
-def form(settings: dict[str, Any]) -> Other:
-    """Another setting of the rule's own fields."""
-    return Other(shown(settings), lambda rule: replace(rule, **settings))
-
-
-def shown(settings: dict[str, Any]) -> str:
-    """The settings that choose a form: texts and switches."""
-    chosen = {key: value for key, value in settings.items() if isinstance(value, str | bool)}
-    return ", ".join(f"{key} {str(value).lower()}" for key, value in chosen.items())
-
-
-@dataclass(frozen=True)
-class Case:
-    """A rule as it is compared: its settings, and for each library the reference or why there is none.
-
-    `other_torch` and `other_optax`: the form that the library has instead. `plain` is for forms that neither has.
-    """
-
-    name: str
-    settings: dict[str, Any]
-    torch: Callable[[], Reference] | str
-    optax: Callable[[], Reference] | str
-    other_torch: Other | None = None
-    other_optax: Other | None = None
-    plain: Callable[[], Reference] | None = None
-
-    @property
-    def rule(self) -> Any:
-        kind: Any = ALGORITHMS[self.name]
-        return kind(**self.settings)
-
-
 def _uncorrected_eps(group: dict[str, Any], t: int) -> None:
     group["eps"] = 1e-3 / (1 - 0.999**t) ** 0.5
+
+
+def _uncorrected(group: dict[str, Any], t: int) -> None:
+    """What torch corrects is undone: by eps for the second moment's root, by lr for both moments."""
+    _uncorrected_eps(group, t)
+    group["lr"] = 0.02 * (1 - 0.9**t) / (1 - 0.999**t) ** 0.5
 
 
 def cases() -> tuple[Case, ...]:
@@ -124,6 +88,13 @@ def cases() -> tuple[Case, ...]:
             other_torch=form({"eps_placement": "outside"}),
         ),
         Case(
+            "adagrad",
+            {"lr": 1.0, "eps": eps, "eps_placement": "outside", "lr_decay": 0.1},
+            in_torch("Adagrad", lr=1.0, eps=eps, lr_decay=0.1),
+            in_optax("adagrad(lr/(1 + 0.1*t))", lambda o, c: o.adagrad(lambda t: 1 / (1 + 0.1 * t), 0.0, eps)),
+            other_optax=form({"eps_placement": "inside"}),
+        ),
+        Case(
             "rmsprop",
             {**rmsprop, "eps_placement": "inside"},
             in_torch("RMSprop", lr=0.01, alpha=0.95, eps=eps),
@@ -135,6 +106,13 @@ def cases() -> tuple[Case, ...]:
             {**rmsprop, "eps_placement": "outside"},
             in_torch("RMSprop", lr=0.01, alpha=0.95, eps=eps),
             in_optax("rmsprop(eps_in_sqrt=False)", lambda o, c: o.rmsprop(0.01, 0.95, eps, eps_in_sqrt=False)),
+        ),
+        Case(
+            "rmsprop",
+            {**rmsprop, "eps_placement": "inside", "initial_accumulator": 1.0},
+            in_torch("RMSprop", lr=0.01, alpha=0.95, eps=eps),
+            in_optax("rmsprop(initial_scale=1)", lambda o, c: o.rmsprop(0.01, 0.95, eps, initial_scale=1.0)),
+            other_torch=form({"eps_placement": "outside", "initial_accumulator": 0.0}),
         ),
         Case(
             "rmsprop",
@@ -231,6 +209,14 @@ def cases() -> tuple[Case, ...]:
         ),
         Case(
             "adan",
+            {**adam, "weight_decay": 0.1, "form": "no-prox"},
+            NO_SUCH_RULE,
+            in_optax("adan", lambda o, c: o.adan(lr, eps=eps, eps_root=0.0, weight_decay=0.1)),
+            other_optax=form({"form": "optax"}),
+            plain=printed_formula(Adan(**adam, weight_decay=0.1, form="no-prox")),
+        ),
+        Case(
+            "adan",
             {**adam, "weight_decay": 0.1, "form": "optax"},
             NO_SUCH_RULE,
             in_optax("adan", lambda o, c: o.adan(lr, eps=eps, eps_root=0.0, weight_decay=0.1)),
@@ -250,10 +236,33 @@ def cases() -> tuple[Case, ...]:
             other_torch=form({"largest": "raw"}),
         ),
         Case(
+            "amsgrad",
+            {**adam, "largest": "raw", "eps_placement": "uncorrected"},
+            in_torch("Adam", _uncorrected_eps, "eps=eps/sqrt(1-beta2^t)", lr=lr, eps=eps, amsgrad=True),
+            in_optax("amsgrad", lambda o, c: o.amsgrad(lr, eps=eps)),
+            other_optax=form({"largest": "corrected", "eps_placement": "outside"}),
+        ),
+        Case(
+            "amsgrad",
+            {**adam, "largest": "paper"},
+            in_torch("Adam", _uncorrected, "lr and eps without corrections", lr=lr, eps=eps, amsgrad=True),
+            in_optax("amsgrad", lambda o, c: o.amsgrad(lr, eps=eps)),
+            other_optax=form({"largest": "corrected"}),
+        ),
+        Case(
             "adamax",
-            adam,
+            {**adam, "eps_placement": "inside"},
             in_torch("Adamax", lr=lr, eps=eps),
             in_optax("adamax", lambda o, c: o.adamax(lr, eps=eps)),
+        ),
+        Case(
+            "adamax",
+            {**adam, "eps_placement": "outside"},
+            in_torch("Adamax", lr=lr, eps=eps),
+            in_optax("adamax", lambda o, c: o.adamax(lr, eps=eps)),
+            other_torch=form({"eps_placement": "inside"}),
+            other_optax=form({"eps_placement": "inside"}),
+            plain=printed_formula(Adamax(**adam, eps_placement="outside")),
         ),
         Case(
             "adabelief",
@@ -262,6 +271,14 @@ def cases() -> tuple[Case, ...]:
             in_optax("adabelief", lambda o, c: o.adabelief(lr, eps=eps, eps_root=eps)),
         ),
         Case("yogi", adam, NO_SUCH_RULE, in_optax("yogi", lambda o, c: o.yogi(lr, eps=eps))),
+        Case(
+            "yogi",
+            {**adam, "accumulators": "second", "eps_placement": "uncorrected"},
+            NO_SUCH_RULE,
+            in_optax("yogi", lambda o, c: o.yogi(lr, eps=eps)),
+            other_optax=form({"accumulators": "both", "eps_placement": "outside"}),
+            plain=printed_formula(Yogi(**adam, accumulators="second", eps_placement="uncorrected")),
+        ),
         Case(
             "adopt",
             {**adam, "clip": True},

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize import FUNCTIONS, descend
-from optilab.studies.correspondence import Case, cases, shown
+from optilab.studies.case import Case, shown
+from optilab.studies.correspondence import cases
 from optilab.studies.references import STEPS, Path, Reference
 
 TOLERANCE = 1e-12

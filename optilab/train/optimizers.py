@@ -69,7 +69,7 @@ def _nesterov(rule: Nesterov, **options: Any) -> torch.optim.Optimizer | None:
 
 
 def _rmsprop(rule: RMSProp, **options: Any) -> torch.optim.Optimizer | None:
-    if rule.eps_placement != "outside":
+    if rule.eps_placement != "outside" or rule.initial_accumulator:
         return None
     return torch.optim.RMSprop(
         lr=rule.lr,
@@ -84,8 +84,13 @@ def _rmsprop(rule: RMSProp, **options: Any) -> torch.optim.Optimizer | None:
 def _adagrad(rule: Adagrad, **options: Any) -> torch.optim.Optimizer | None:
     if rule.eps_placement != "outside":
         return None
-    start = rule.initial_accumulator
-    return torch.optim.Adagrad(lr=rule.lr, initial_accumulator_value=start, eps=rule.eps, **options)
+    return torch.optim.Adagrad(
+        lr=rule.lr,
+        lr_decay=rule.lr_decay,
+        initial_accumulator_value=rule.initial_accumulator,
+        eps=rule.eps,
+        **options,
+    )
 
 
 def _adadelta(rule: Adadelta, **options: Any) -> torch.optim.Optimizer:
@@ -99,7 +104,7 @@ def _adam(rule: Adam, **options: Any) -> torch.optim.Optimizer | None:
 
 
 def _amsgrad(rule: AMSGrad, **options: Any) -> torch.optim.Optimizer | None:
-    if rule.largest != "raw":
+    if rule.largest != "raw" or rule.eps_placement != "outside":
         return None
     return torch.optim.Adam(**_adams(rule), amsgrad=True, fused=True, **options)
 
@@ -111,7 +116,9 @@ def _adamw(rule: AdamW, params: Parameters, weight_decay: float) -> torch.optim.
     return torch.optim.AdamW(params, **_adams(rule), weight_decay=rule.weight_decay, fused=True)
 
 
-def _adamax(rule: Adamax, **options: Any) -> torch.optim.Optimizer:
+def _adamax(rule: Adamax, **options: Any) -> torch.optim.Optimizer | None:
+    if rule.eps_placement != "inside":
+        return None
     return torch.optim.Adamax(**_adams(rule), **options)
 
 

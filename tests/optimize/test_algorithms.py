@@ -2,6 +2,7 @@
 
 from dataclasses import fields, is_dataclass, replace
 from itertools import product
+from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -92,6 +93,36 @@ def test_the_same_lines_run_on_tensors(rule, dtype):
         assert_allclose(x.numpy(), point, rtol=0, atol=5e-12 if dtype == torch.float64 else 1e-5)
     for value in state._asdict().values():  # what a checkpoint may hold
         assert isinstance(value, torch.Tensor | int | float | tuple)
+
+
+@pytest.mark.parametrize("rule", GRADIENT_ONLY, ids=str)
+def test_a_single_number_is_a_vector_of_one(rule):
+    bowl = SimpleNamespace(gradient=lambda x: 4 * x)
+    expected = run(rule, bowl, np.array([2.0]))[:, 0]
+    for number in (2.0, np.float64(2.0), np.array(2.0)):
+        points = run(rule, bowl, number)
+        assert points.shape == (13,)
+        assert_allclose(points, expected, rtol=1e-14)
+
+
+def test_polyak_takes_a_single_number():
+    step, _ = ALGORITHMS["polyak"]().update(4.0, ALGORITHMS["polyak"]().init(2.0), value=4.0)
+    assert step == -1.0
+
+
+@pytest.mark.parametrize("rule", GRADIENT_ONLY, ids=str)
+@pytest.mark.parametrize("shape", [(2,), (3, 4)], ids=str)
+def test_single_precision_stays_single_precision(rule, shape):
+    x = np.linspace(0.5, 2, np.prod(shape), dtype=np.float32).reshape(shape)
+    points = run(rule, SimpleNamespace(gradient=lambda x: 4 * x), x)
+    assert points.dtype == np.float32
+    assert points.shape == (13, *shape)
+    assert np.isfinite(points).all()
+
+
+def test_a_list_is_no_array():
+    with pytest.raises(TypeError, match="an array of NumPy or torch is needed, not a list"):
+        ALGORITHMS["adam"]().init([1.0, 2.0])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)

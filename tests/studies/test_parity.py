@@ -3,6 +3,7 @@
 import pytest
 
 from optilab.optimize import ALGORITHMS
+from optilab.studies.case import shown
 from optilab.studies.correspondence import NO_SUCH_RULE, cases
 from optilab.studies.parity import TOLERANCE, _rows
 
@@ -29,3 +30,8 @@ def test_every_form_equals_the_library_or_the_library_has_the_form_that_is_named
 
 def test_every_rule_is_in_the_table():
     assert {case.name for case in CASES} == set(ALGORITHMS)
+
+
+def test_no_two_rows_have_the_same_name():
+    names = [(case.name, shown(case.settings)) for case in CASES]
+    assert len(names) == len(set(names))

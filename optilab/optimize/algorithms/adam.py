@@ -292,8 +292,9 @@ class Adan(Algorithm):
     c = g - p, the change of the gradient, zero at first
     V <- beta1*V + (1 - beta1)*g;  D <- beta2*D + (1 - beta2)*c;  S <- beta3*S + (1 - beta3)*(g + k*c)^2
     u = (v + k*d)/(sqrt(s) + eps), all three corrected for their start
-    paper: k = beta2;      w <- (w - lr*u)/(1 + lr*weight_decay)  (the paper and its code)
-    optax: k = 1 - beta2;  w <- w - lr*(u + weight_decay*w)       (optax.adan)
+    paper:   k = beta2;      w <- (w - lr*u)/(1 + lr*weight_decay)  (the paper and its code)
+    no-prox: k = beta2;      w <- w - lr*(u + weight_decay*w)       (its code with no_prox=True)
+    optax:   k = 1 - beta2;  w <- w - lr*(u + weight_decay*w)       (optax.adan)
 
     Betas are the shares that are kept, as in all code; the paper's are their complements.
     """
@@ -305,12 +306,15 @@ class Adan(Algorithm):
     beta3: Decay = 0.99
     eps: Eps = 1e-8
     weight_decay: WeightDecay = 0.0
-    form: Annotated[Literal["paper", "optax"], Doc("weight of the change, and kind of the decay")] = "paper"
+    form: Annotated[Literal["paper", "no-prox", "optax"], Doc("weight of the change, and kind of the decay")] = (
+        "paper"
+    )
 
     @property
     def formula(self) -> str:
         k, step = {
             "paper": ("beta2", "(w - lr*u)/(1 + lr*weight_decay)"),
+            "no-prox": ("beta2", "w - lr*(u + weight_decay*w)"),
             "optax": ("1-beta2", "w - lr*(u + weight_decay*w)"),
         }[self.form]
         return (
@@ -326,7 +330,7 @@ class Adan(Algorithm):
     def update(self, grad: Array, state: AdanState) -> tuple[Array, AdanState]:
         t = state.steps + 1
         change = grad - state.previous if state.steps else xp_of(grad).zeros_like(grad)
-        k = self.beta2 if self.form == "paper" else 1 - self.beta2
+        k = 1 - self.beta2 if self.form == "optax" else self.beta2
         mean = self.beta1 * state.mean + (1 - self.beta1) * grad
         mean_change = self.beta2 * state.mean_change + (1 - self.beta2) * change
         mean_square = self.beta3 * state.mean_square + (1 - self.beta3) * (grad + k * change) ** 2

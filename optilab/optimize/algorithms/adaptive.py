@@ -13,6 +13,7 @@ _ROOT = {"inside": "sqrt({} + eps)", "outside": "(sqrt({}) + eps)"}
 
 
 class AdagradState(NamedTuple):
+    steps: int  # done so far
     sum_of_squares: Array  # (..., d)
 
 
@@ -22,7 +23,8 @@ class Adagrad(Algorithm):
 
     S <- S + g^2, from S = initial_accumulator
     outside: w <- w - lr*g/(sqrt(S) + eps)  (torch.optim.Adagrad)
-    inside:  w <- w - lr*g/sqrt(S + eps)    (optax.adagrad, with initial_accumulator 0.1 and eps 1e-7)
+    inside:  w <- w - lr*g/sqrt(S + eps)    (optax.adagrad and Keras, with initial_accumulator 0.1 and eps 1e-7)
+    lr_decay: lr/(1 + (t - 1)*lr_decay) for lr  (torch.optim.Adagrad)
     """
 
     name: ClassVar[str] = "adagrad"
@@ -30,17 +32,20 @@ class Adagrad(Algorithm):
     eps: Eps = 1e-10
     initial_accumulator: Annotated[float, Ge(0), Doc("where the sum of squares starts")] = 0.0
     eps_placement: EpsPlacement = "outside"
+    lr_decay: Annotated[float, Ge(0), Doc("how fast lr itself decreases")] = 0.0
 
     @property
     def formula(self) -> str:
-        return f"S0 = initial_accumulator;  S <- S + g^2;  w <- w - lr*g/{_ROOT[self.eps_placement].format('S')}"
+        lr = "lr/(1 + (t-1)*lr_decay)" if _given(self.lr_decay) else "lr"
+        return f"S0 = initial_accumulator;  S <- S + g^2;  w <- w - {lr}*g/{_ROOT[self.eps_placement].format('S')}"
 
     def init(self, x: Array) -> AdagradState:
-        return AdagradState(xp_of(x).zeros_like(x) + self.initial_accumulator)
+        return AdagradState(0, xp_of(x).zeros_like(x) + self.initial_accumulator)
 
     def update(self, grad: Array, state: AdagradState) -> tuple[Array, AdagradState]:
         total = state.sum_of_squares + grad**2
-        return -(self.lr * grad / _root(total, self.eps, self.eps_placement)), AdagradState(total)
+        lr = self.lr / (1 + state.steps * self.lr_decay) if _given(self.lr_decay) else self.lr
+        return -(lr * grad / _root(total, self.eps, self.eps_placement)), AdagradState(state.steps + 1, total)
 
 
 class RMSPropState(NamedTuple):
@@ -58,6 +63,7 @@ class RMSProp(Algorithm):
     outside: w <- w - lr*g/(sqrt(S) + eps)  (torch.optim.RMSprop)
     centered: the variance S - M^2 instead of S, with M <- decay*M + (1 - decay)*g  (Graves 2013)
     momentum: V <- momentum*V + g/root;  w <- w - lr*V
+    initial_accumulator: the start of S  (1 in TensorFlow 1, `initial_scale` in optax)
 
     The lecture has no eps; its place is a choice of later code.
     """
@@ -69,22 +75,21 @@ class RMSProp(Algorithm):
     eps_placement: EpsPlacement = "inside"
     centered: Annotated[bool, Doc("divide by the standard deviation instead of the root mean square")] = False
     momentum: Annotated[Decay, Doc("share of the velocity that is kept at each step; 0 is none")] = 0.0
+    initial_accumulator: Annotated[float, Ge(0), Doc("where the mean of squares starts")] = 0.0
 
     @property
     def formula(self) -> str:
         square = "(S - M^2)" if self.centered else "S"
         mean = "M <- decay*M + (1-decay)*g;  " if self.centered else ""
         root = _ROOT[self.eps_placement].format(square)
-        end = f"V <- momentum*V + g/{root};  w <- w - lr*V" if self._moves else f"w <- w - lr*g/{root}"
-        return f"S <- decay*S + (1-decay)*g^2;  {mean}{end}"
-
-    @property
-    def _moves(self) -> bool:
-        return not (isinstance(self.momentum, float | int) and self.momentum == 0)
+        moves = _given(self.momentum)
+        end = f"V <- momentum*V + g/{root};  w <- w - lr*V" if moves else f"w <- w - lr*g/{root}"
+        start = "S0 = initial_accumulator;  " if _given(self.initial_accumulator) else ""
+        return f"{start}S <- decay*S + (1-decay)*g^2;  {mean}{end}"
 
     def init(self, x: Array) -> RMSPropState:
         zeros = xp_of(x).zeros_like(x)
-        return RMSPropState(zeros, zeros, zeros)
+        return RMSPropState(zeros + self.initial_accumulator, zeros, zeros)
 
     def update(self, grad: Array, state: RMSPropState) -> tuple[Array, RMSPropState]:
         square = mean_square = self.decay * state.mean_square + (1 - self.decay) * grad**2
@@ -93,7 +98,7 @@ class RMSProp(Algorithm):
             mean = self.decay * state.mean + (1 - self.decay) * grad
             square = mean_square - mean**2
         root = _root(square, self.eps, self.eps_placement)
-        if self._moves:
+        if _given(self.momentum):
             velocity = self.momentum * velocity + grad / root
             return -(self.lr * velocity), RMSPropState(mean_square, mean, velocity)
         return -(self.lr * grad / root), RMSPropState(mean_square, mean, velocity)
@@ -136,6 +141,11 @@ class Adadelta(Algorithm):
         delta = sqrt(state.mean_square_step + self.eps) / sqrt(mean_square + self.eps) * grad
         mean_square_step = self.rho * state.mean_square_step + (1 - self.rho) * delta**2
         return -(self.lr * delta), AdadeltaState(mean_square, mean_square_step)
+
+
+def _given(setting: float) -> bool:
+    """A setting that is 0 unless it is used; an array of settings is used."""
+    return not (isinstance(setting, float | int) and setting == 0)
 
 
 def _root(square: Array, eps: float, placement: str) -> Array:

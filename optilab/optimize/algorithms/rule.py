@@ -63,5 +63,11 @@ class NoState(NamedTuple):
 
 
 def xp_of(array: Array) -> Any:
-    """The module whose functions fit the array: numpy, or torch (which is then loaded already)."""
-    return sys.modules[type(array).__module__.partition(".")[0]]
+    """The module whose functions fit the array: numpy, for a plain number, too; or torch (then loaded already).
+
+    Raises TypeError for anything else, a list for instance.
+    """
+    module = "numpy" if isinstance(array, float | int) else type(array).__module__.partition(".")[0]
+    if module not in ("numpy", "torch"):
+        raise TypeError(f"an array of NumPy or torch is needed, not a {type(array).__name__}")
+    return sys.modules[module]

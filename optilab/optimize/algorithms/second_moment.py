@@ -9,6 +9,11 @@ from annotated_types import Ge
 from optilab.optimize.algorithms.adam import AdamState
 from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, xp_of
 
+CorrectedEps = Annotated[
+    Literal["outside", "uncorrected"], Doc("eps added to the root after or before its correction")
+]
+_ROOT = {"outside": "sqrt(s) + eps", "uncorrected": "sqrt(s) + eps/sqrt(1-beta2^t)"}
+
 
 class AMSGradState(NamedTuple):
     steps: int  # done so far
@@ -21,9 +26,11 @@ class AMSGradState(NamedTuple):
 class AMSGrad(Algorithm):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far, never by less.
 
-    raw:       L <- max(L, S);  w <- w - lr*v/(sqrt(L/(1 - beta2^t)) + eps)  (torch.optim.Adam(amsgrad=True))
-    corrected: L <- max(L, s);  w <- w - lr*v/(sqrt(L) + eps)                (optax.amsgrad)
-    with v, S and s as in Adam. The paper corrects nothing.
+    w <- w - lr*v/(sqrt(l) + eps), with V, v, S and s as in Adam, and
+    raw:       L <- max(L, S);  l = L/(1 - beta2^t)  (torch.optim.Adam(amsgrad=True), Keras)
+    corrected: L <- max(L, s);  l = L                (optax.amsgrad)
+    paper:     L <- max(L, S);  l = L,  v = V        (nothing is corrected)
+    uncorrected: eps/sqrt(1 - beta2^t) for eps, as in Adam (Keras)
     """
 
     name: ClassVar[str] = "amsgrad"
@@ -32,18 +39,22 @@ class AMSGrad(Algorithm):
     beta2: Decay = 0.999
     eps: Eps = 1e-8
     largest: Annotated[
-        Literal["raw", "corrected"], Doc("largest second moment before or after the correction")
+        Literal["raw", "corrected", "paper"],
+        Doc("largest second moment before or after the correction, or without any"),
     ] = "raw"
+    eps_placement: CorrectedEps = "outside"
 
     @property
     def formula(self) -> str:
         largest = {
-            "raw": "L <- max(L, S);  s = L/(1-beta2^t)",
-            "corrected": "L <- max(L, S/(1-beta2^t));  s = L",
+            "raw": "v = V/(1-beta1^t);  L <- max(L, S);  s = L/(1-beta2^t)",
+            "corrected": "v = V/(1-beta1^t);  L <- max(L, S/(1-beta2^t));  s = L",
+            "paper": "v = V;  L <- max(L, S);  s = L",
         }[self.largest]
+        placement = "outside" if self.largest == "paper" else self.eps_placement
         return (
-            "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*g^2;  v = V/(1-beta1^t);  "
-            f"{largest};  w <- w - lr*v/(sqrt(s) + eps)"
+            "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*g^2;  "
+            f"{largest};  w <- w - lr*v/({_ROOT[placement]})"
         )
 
     def init(self, x: Array) -> AMSGradState:
@@ -55,23 +66,25 @@ class AMSGrad(Algorithm):
         t = state.steps + 1
         mean = self.beta1 * state.mean + (1 - self.beta1) * grad
         mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * grad**2
-        correction = 1 - self.beta2**t
-        if self.largest == "raw":
-            largest = xp.maximum(state.largest, mean_square)
-            s = largest / correction
+        first, second = (1, 1) if self.largest == "paper" else (1 - self.beta1**t, 1 - self.beta2**t)
+        if self.largest == "corrected":
+            s = largest = xp.maximum(state.largest, mean_square / second)
         else:
-            s = largest = xp.maximum(state.largest, mean_square / correction)
-        step = -(self.lr * (mean / (1 - self.beta1**t)) / (xp.sqrt(s) + self.eps))
-        return step, AMSGradState(t, mean, mean_square, largest)
+            largest = xp.maximum(state.largest, mean_square)
+            s = largest / second
+        eps = self.eps if self.eps_placement == "outside" else self.eps / second**0.5
+        return -(self.lr * (mean / first) / (xp.sqrt(s) + eps)), AMSGradState(t, mean, mean_square, largest)
 
 
 @dataclass(frozen=True)
 class Adamax(Algorithm):
     """Adamax (Kingma & Ba 2015, algorithm 2): Adam with the infinity norm instead of the root mean square.
 
-    V <- beta1*V + (1 - beta1)*g;  S <- max(beta2*S, |g| + eps);  w <- w - lr*v/S
+    V <- beta1*V + (1 - beta1)*g
+    inside:  S <- max(beta2*S, |g| + eps);  w <- w - lr*v/S      (torch.optim.Adamax, optax.adamax)
+    outside: S <- max(beta2*S, |g|);  w <- w - lr*v/(S + eps)    (Keras, TensorFlow)
 
-    eps inside the maximum is torch.optim.Adamax and optax.adamax; the paper has none.
+    The paper has no eps.
     """
 
     name: ClassVar[str] = "adamax"
@@ -79,10 +92,14 @@ class Adamax(Algorithm):
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: Eps = 1e-8
+    eps_placement: Annotated[Literal["inside", "outside"], Doc("eps inside the maximum or added to it")] = "inside"
 
     @property
     def formula(self) -> str:
-        return "V <- beta1*V + (1-beta1)*g;  S <- max(beta2*S, abs(g) + eps);  v = V/(1-beta1^t);  w <- w - lr*v/S"
+        size, divisor = {"inside": ("abs(g) + eps", "S"), "outside": ("abs(g)", "(S + eps)")}[self.eps_placement]
+        return (
+            f"V <- beta1*V + (1-beta1)*g;  S <- max(beta2*S, {size});  v = V/(1-beta1^t);  w <- w - lr*v/{divisor}"
+        )
 
     def init(self, x: Array) -> AdamState:
         zeros = xp_of(x).zeros_like(x)
@@ -92,8 +109,9 @@ class Adamax(Algorithm):
         xp = xp_of(grad)
         t = state.steps + 1
         mean = self.beta1 * state.mean + (1 - self.beta1) * grad
-        largest = xp.maximum(self.beta2 * state.mean_square, xp.abs(grad) + self.eps)
-        return -(self.lr * (mean / (1 - self.beta1**t)) / largest), AdamState(t, mean, largest)
+        inside, outside = (self.eps, 0) if self.eps_placement == "inside" else (0, self.eps)
+        largest = xp.maximum(self.beta2 * state.mean_square, xp.abs(grad) + inside)
+        return -(self.lr * (mean / (1 - self.beta1**t)) / (largest + outside)), AdamState(t, mean, largest)
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,8 @@ class AdaBelief(Algorithm):
 
     S <- beta2*S + (1 - beta2)*(g - V)^2 + eps;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
 
-    eps enters twice, as in the paper and in optax.adabelief.
+    eps enters twice, as in the paper and in optax.adabelief. The V is the one that has seen g: optax had the one
+    before it until version 0.2.4, where that was corrected.
     """
 
     name: ClassVar[str] = "adabelief"
@@ -135,8 +154,10 @@ class Yogi(Algorithm):
     """Yogi (Zaheer et al. 2018): the second moment moves by the square of the gradient, never by its own size.
 
     S <- S - (1 - beta2)*sign(S - g^2)*g^2;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
+    uncorrected: eps/sqrt(1 - beta2^t) for eps, as in Adam
 
-    Both moments start at initial_accumulator and are corrected, as in optax.yogi.
+    initial_accumulator is the start of both moments in optax.yogi, and of the second alone in TensorFlow Addons,
+    which has eps_placement uncorrected.
     """
 
     name: ClassVar[str] = "yogi"
@@ -144,19 +165,23 @@ class Yogi(Algorithm):
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: Eps = 1e-3
-    initial_accumulator: Annotated[float, Ge(0), Doc("where both moments start")] = 1e-6
+    initial_accumulator: Annotated[float, Ge(0), Doc("where the moments start")] = 1e-6
+    accumulators: Annotated[Literal["both", "second"], Doc("moments that start there; others start at 0")] = "both"
+    eps_placement: CorrectedEps = "outside"
 
     @property
     def formula(self) -> str:
+        both = "V0 = initial_accumulator;  " if self.accumulators == "both" else ""
         return (
-            "V0 = initial_accumulator;  S0 = initial_accumulator;  V <- beta1*V + (1-beta1)*g;  "
+            f"{both}S0 = initial_accumulator;  V <- beta1*V + (1-beta1)*g;  "
             "S <- S - (1-beta2)*sign(S - g^2)*g^2;  v = V/(1-beta1^t);  s = S/(1-beta2^t);  "
-            "w <- w - lr*v/(sqrt(s) + eps)"
+            f"w <- w - lr*v/({_ROOT[self.eps_placement]})"
         )
 
     def init(self, x: Array) -> AdamState:
-        start = xp_of(x).zeros_like(x) + self.initial_accumulator
-        return AdamState(0, start, start)
+        zeros = xp_of(x).zeros_like(x)
+        start = zeros + self.initial_accumulator
+        return AdamState(0, start if self.accumulators == "both" else zeros, start)
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = xp_of(grad)
@@ -164,7 +189,9 @@ class Yogi(Algorithm):
         square = grad**2
         mean = self.beta1 * state.mean + (1 - self.beta1) * grad
         mean_square = state.mean_square - (1 - self.beta2) * xp.sign(state.mean_square - square) * square
-        root = xp.sqrt(mean_square / (1 - self.beta2**t)) + self.eps
+        correction = 1 - self.beta2**t
+        eps = self.eps if self.eps_placement == "outside" else self.eps / correction**0.5
+        root = xp.sqrt(mean_square / correction) + eps
         return -(self.lr * (mean / (1 - self.beta1**t)) / root), AdamState(t, mean, mean_square)
 
 

@@ -63,7 +63,7 @@ class Prodigy(Algorithm):
 
     def init(self, x: Array) -> ProdigyState:
         zeros = xp_of(x).zeros_like(x)
-        scalar = zeros[..., :1]
+        scalar = _sum(zeros)
         return ProdigyState(0, x, x, zeros, zeros, zeros, scalar, scalar + self.d0)
 
     def update(self, grad: Array, state: ProdigyState) -> tuple[Array, ProdigyState]:
@@ -117,7 +117,7 @@ class BarzilaiBorwein(Algorithm):
 
     def init(self, x: Array) -> BarzilaiBorweinState:
         zeros = xp_of(x).zeros_like(x)
-        return BarzilaiBorweinState(zeros[..., :1] + self.lr, zeros, zeros)
+        return BarzilaiBorweinState(_sum(zeros) + self.lr, zeros, zeros)
 
     def update(self, grad: Array, state: BarzilaiBorweinState) -> tuple[Array, BarzilaiBorweinState]:
         xp = xp_of(grad)
@@ -159,14 +159,15 @@ class Polyak(Algorithm):
     def update(self, grad: Array, state: NoState, *, value: Any) -> tuple[Array, NoState]:  # type: ignore[override]
         xp = xp_of(grad)
         square = _sum(grad**2) + self.eps
-        size = (xp.asarray(value)[..., None] - self.f_min) / xp.where(square > 0, square, 1.0)
+        value = xp.asarray(value)[..., None] if getattr(grad, "ndim", 0) else value
+        size = (value - self.f_min) / xp.where(square > 0, square, 1.0)
         size = xp.where(size < self.lr, size, size * 0 + self.lr)
         return -(size * grad), state
 
 
 def _sum(array: Array) -> Array:
-    """Over the coordinates, (..., 1)."""
-    return array.sum(-1)[..., None]
+    """Over the coordinates, (..., 1); a single number is its own sum."""
+    return array.sum(-1)[..., None] if getattr(array, "ndim", 0) else array
 
 
 ENTRIES = (Prodigy, BarzilaiBorwein, Polyak)
