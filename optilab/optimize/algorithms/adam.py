@@ -329,7 +329,7 @@ class Adan(Algorithm):
 
     def update(self, grad: Array, state: AdanState) -> tuple[Array, AdanState]:
         t = state.steps + 1
-        change = grad - state.previous if state.steps else xp_of(grad).zeros_like(grad)
+        change = (state.steps > 0) * (grad - state.previous)
         k = 1 - self.beta2 if self.form == "optax" else self.beta2
         mean = self.beta1 * state.mean + (1 - self.beta1) * grad
         mean_change = self.beta2 * state.mean_change + (1 - self.beta2) * change

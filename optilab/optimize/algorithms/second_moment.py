@@ -228,15 +228,15 @@ class Adopt(Algorithm):
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = xp_of(grad)
-        if state.steps == 0:
-            return xp.zeros_like(grad), AdamState(1, state.mean, grad**2)
+        first, later = state.steps == 0, state.steps > 0
         root = xp.sqrt(state.mean_square)
-        ratio = grad / xp.where(root > self.eps, root, xp.zeros_like(root) + self.eps)
+        ratio = later * (grad / (xp.where(root > self.eps, root, xp.zeros_like(root) + self.eps) + first))
         if self.clip:
             limit = state.steps**0.25
             ratio = xp.clip(ratio, -limit, limit)
         mean = self.beta1 * state.mean + (1 - self.beta1) * ratio
-        mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * grad**2
+        keep = later * self.beta2
+        mean_square = keep * state.mean_square + (1 - keep) * grad**2
         return -(self.lr * mean), AdamState(state.steps + 1, mean, mean_square)
 
 
