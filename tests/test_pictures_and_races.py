@@ -29,16 +29,19 @@ def run(line, folder):
     return done.stdout
 
 
+def standings(text):
+    """Mean rank of each rule."""
+    return {name: float(rank) for name, rank in re.findall(r"^(\S+) +(\d\.\d\d) .* to ", text, flags=re.MULTILINE)}
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_of_the_page(line, tmp_path):
     shown = run(line, tmp_path)
     for file in re.findall(r"--(?:plot|animate) (\S+)", line):
         assert (tmp_path / file).stat().st_size > 10_000
     if line == "optilab race --plot race.png":
-        printed = [" ".join(row.split()) for row in shown.strip().splitlines()]
-        assert [row for row in printed if " to " in row] == [
-            " ".join(row.split()) for row in PAGE.splitlines() if re.match(r"\S+ +\d\.\d\d ", row)
-        ]
+        # Another processor's exp and sin differ in the last bit, and a tuned setting may follow.
+        assert standings(shown) == pytest.approx(standings(PAGE), abs=0.15)
     if line == "optilab optimize --algo momentum --epochs 100":
         assert re.search(r"^theory: .*$", shown, flags=re.MULTILINE)[0] in PAGE
 
