@@ -150,7 +150,8 @@ class Standardized(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         dim = None if self.norm.over == "tensor" else 0
-        std, mean = torch.std_mean(x, dim=dim, correction=self.norm.correction)
+        # In this order, and not by torch.std_mean: the sums, forward and backward, are those of the written formula.
+        mean, std = x.mean(dim), x.std(dim, correction=self.norm.correction)
         return (x - mean) / (std + self.norm.eps)
 
 
@@ -161,8 +162,7 @@ class _NormalizedGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        std, mean = torch.std_mean(grads[0])
-        return (grads[0] - mean) / (std + 1e-6)
+        return (grads[0] - grads[0].mean()) / (grads[0].std() + 1e-6)
 
 
 class GradientNorm(nn.Module):
