@@ -36,12 +36,45 @@ class DataConfig(Section):
         Literal["fashion-mnist", "idx"], Doc("fashion-mnist, or any four IDX files with a SHA256SUMS file")
     ] = "fashion-mnist"
     dir: Annotated[str | None, MinLen(1), Doc("folder of the dataset; by default it is found or fetched")] = None
+    scale: Annotated[Number, Gt(0), Doc("the pixels, 0 to 255, are divided by this")] = 255.0
+    mean: Annotated[Number, Doc("then this is subtracted, as torchvision's Normalize does")] = 0.0
+    std: Annotated[Number, Gt(0), Doc("and that is divided by this")] = 1.0
     batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
+    drop_last: Annotated[bool, Doc("leave out a last batch that is smaller, in training")] = False
+    validation_batch_size: Annotated[
+        Whole | None, Ge(1), Le(60_000), Doc("images at once in validation; null: batch_size")
+    ] = None
     validation: Annotated[
         Literal["test", "holdout"],
         Doc("measured after each epoch: the test set, or training images held out (then the test set at the end)"),
     ] = "test"
     holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes, at random")] = 10_000
+    split_seed: Annotated[
+        Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for the hold-out alone; null: the run's seed")
+    ] = None
+    shuffle_seed: Annotated[
+        Whole | None,
+        Ge(0),
+        Le(MAX_SEED),
+        Doc("of a generator for the training's DataLoader; null: the run's seed"),
+    ] = None
+    validation_draws: Annotated[
+        Whole,
+        Ge(0),
+        Le(1000),
+        Doc("random numbers drawn after each epoch: 1 per DataLoader that is gone through, 2 where it shuffles"),
+    ] = 1
+    peeks: Annotated[
+        Whole,
+        Ge(0),
+        Le(1000),
+        Doc("next(iter(DataLoader)) before the network is built; each draws as an epoch does"),
+    ] = 0
+
+    @property
+    def evaluated_at_once(self) -> int:
+        """Images per batch in validation and test."""
+        return self.validation_batch_size or self.batch_size
 
 
 class StageConfig(Section):
@@ -79,9 +112,19 @@ class TrainConfig(Section):
     stages: Annotated[
         tuple[StageConfig, ...], Strict(False), Len(0, 1000), Doc("how the network grows; [] trains it at once")
     ] = ()
+    stages_drawn: Annotated[
+        Literal["at-once", "in-turn"],
+        Doc("when hidden layers draw their first weights: all before the training, or as their stage begins"),
+    ] = "at-once"
     early_stopping: Annotated[EarlyStopping | None, Doc("when to end early; null: never")] = None
     epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
+    loss_mean: Annotated[
+        Literal["batches", "images"], Doc("what a loss is the mean of; they differ by a smaller last batch")
+    ] = "batches"
     seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("of every random number of the run")] = 42
+    train_seed: Annotated[
+        Whole | None, Ge(0), Le(MAX_SEED), Doc("seeds once more when the network is built; null: no")
+    ] = None
     device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
     threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
     probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3

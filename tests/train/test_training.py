@@ -3,11 +3,11 @@
 import copy
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset, random_split
+from torch.utils.data import DataLoader
+from torchvision.transforms import Normalize
 
 from optilab.config import Override, changed_keys, load
 from optilab.errors import ConfigError, UsageError
@@ -16,6 +16,7 @@ from optilab.optimize.schedules import SCHEDULES
 from optilab.schema import TrainConfig
 from optilab.train import checkpoint, data, engine, optimizers
 from tests.train.idx import write_idx_dataset
+from tests.train.plain_loop import GradientNorm, Residual, Standardized, generator, one_by_one, plain, sgd, tensors
 
 CPU = torch.device("cpu")
 
@@ -47,51 +48,6 @@ def trained(config, dataset, start=None, epochs=None):
     return training
 
 
-def tensors(images, labels):
-    pixels = torch.from_numpy(images.reshape(len(images), -1).astype("float32") / np.float32(255))
-    return TensorDataset(pixels, torch.from_numpy(labels.astype("int64")))
-
-
-def plain(dataset, epochs, optimizer_of, holdout=0, parts=(), on_gradient=lambda model: None, rate=None):
-    """The loop as a user of PyTorch writes it; `parts(width)` makes what follows a hidden linear layer."""
-    torch.manual_seed(42)
-    train = tensors(dataset.train_images, dataset.train_labels)
-    validation = tensors(dataset.test_images, dataset.test_labels)
-    if holdout:
-        train, validation = random_split(train, [len(train) - holdout, holdout])
-    model = nn.Sequential(nn.Linear(784, 16), *parts, nn.Linear(16, 16), *parts, nn.Linear(16, 10))
-    train, validation = DataLoader(train, 32, shuffle=True), DataLoader(validation, 32)
-    optimizer, step, rows = optimizer_of(model), 0, []
-    for epoch in range(epochs):
-        losses, right = [], 0
-        model.train()
-        for x, y in train:
-            if rate is not None:
-                optimizer.param_groups[0]["lr"] = rate(epoch, step)
-            logits = model(x)
-            loss = nn.functional.cross_entropy(logits, y)
-            optimizer.zero_grad()
-            loss.backward()
-            on_gradient(model)
-            optimizer.step()
-            step += 1
-            losses.append(loss.item())
-            right += int((logits.argmax(1) == y).sum())
-        trained = {"train_loss": sum(losses) / len(losses), "train_acc": right / len(train.dataset)}
-        model.eval()
-        with torch.no_grad():
-            checked = [(model(x), y) for x, y in validation]
-        losses = [nn.functional.cross_entropy(logits, y).item() for logits, y in checked]
-        right = sum(int((logits.argmax(1) == y).sum()) for logits, y in checked)
-        validated = {"val_loss": sum(losses) / len(losses), "val_acc": right / len(validation.dataset)}
-        rows.append({"epoch": epoch + 1, **trained, **validated})
-    return rows, model
-
-
-def sgd(model, **options):
-    return torch.optim.SGD(model.parameters(), lr=0.1, **options)
-
-
 def clip_norm(model):
     nn.utils.clip_grad_norm_(model.parameters(), 0.05)
 
@@ -100,31 +56,35 @@ def clip_value(model):
     nn.utils.clip_grad_value_(model.parameters(), 0.002)
 
 
-class Standardized(nn.Module):
-    def forward(self, x):
-        mean = torch.mean(x)
-        std = torch.std(x)
-        return (x - mean) / std
-
-
-class NormalizedGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, g):
-        return (g - torch.mean(g)) / (torch.std(g) + 1e-6)
-
-
-class GradientNorm(nn.Module):
-    def forward(self, x):
-        return NormalizedGradient.apply(x)
-
-
+HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
 PLAIN = {
     "nothing": ({}, {}),
-    "hold-out": ({"data__validation": "holdout", "data__holdout": 40}, {"holdout": 40}),
+    "hold-out": (HOLDOUT, {"holdout": 40}),
+    "hold-out of a generator": ({**HOLDOUT, "data__split_seed": 7}, {"holdout": 40, "split": generator(7)}),
+    "shuffle of a generator": ({"data__shuffle_seed": 7}, {"loading": {"generator": generator(7)}}),
+    "shuffle of a generator, peeked at": (
+        {"data__shuffle_seed": 7, "data__peeks": 2},
+        {"loading": {"generator": generator(7)}, "peeks": 2},
+    ),
+    "peek": ({"data__peeks": 1}, {"peeks": 1}),
+    "seeded again": ({"train_seed": 3}, {"train_seed": 3}),
+    "normalised pixels": (
+        {"data__mean": 0.2860, "data__std": 0.3530},
+        {"pixels": {"transform": Normalize([0.2860], [0.3530])}},
+    ),
+    "pixels as they are": ({"data__scale": 1}, {"pixels": {"scale": 1}}),
+    "last batch dropped": ({"data__drop_last": True}, {"loading": {"drop_last": True}}),
+    "validation in other batches": ({"data__validation_batch_size": 50}, {"checking": 50}),
+    "no validation": ({"data__validation_draws": 0}, {"checking_draws": False}),
+    "loss per image": ({"loss_mean": "images"}, {"by_image": True}),
+    "initialised one by one": (
+        {"model__init": {"name": "normal", "std": 0.3}, "model__init_order": "layer-by-layer"},
+        {"network": one_by_one},
+    ),
+    "skip before the activation": (
+        {"model__skip": [[1, 2]], "model__skip_at": "preactivation"},
+        {"network": Residual},
+    ),
     "dropout": ({"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}),
     "weight decay": ({"weight_decay": 0.05}, {"optimizer_of": lambda model: sgd(model, weight_decay=0.05)}),
     "clipped norm": ({"clip_norm": 0.05}, {"on_gradient": clip_norm}),
@@ -205,6 +165,11 @@ def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
         engine.Training.start(configured(data__validation="holdout", data__holdout=150), small, CPU)
     with pytest.raises(UsageError, match=r"data.batch_size: 149 leaves a batch of one"):
         engine.Training.start(configured(model__norm="batch", data__batch_size=149), small, CPU)
+    with pytest.raises(UsageError, match=r"data.validation_batch_size: 59 leaves a batch of one"):
+        engine.Training.start(configured(model__norm="batch", data__validation_batch_size=59), small, CPU)
+    engine.Training.start(configured(model__norm="batch", data__batch_size=149, data__drop_last=True), small, CPU)
+    with pytest.raises(UsageError, match=r"data.drop_last: 150 images make no whole batch of 151"):
+        engine.Training.start(configured(data__batch_size=151, data__drop_last=True), small, CPU)
 
 
 # --- optimizers ------------------------------------------------------------------------------------------
@@ -277,8 +242,39 @@ def test_stages_train_or_freeze_what_is_there(small):
     assert training.stage == 2
 
 
+def test_stages_drawn_in_turn_are_built_as_they_come(small):
+    """Linear layers that are made when their stage begins, as in a loop that appends them."""
+    config = configured(**STAGED, stages_drawn="in-turn")
+    training, layers, rows = trained(config, small), [], []
+    torch.manual_seed(42)
+    images, checked = (
+        tensors(small.train_images, small.train_labels),
+        tensors(small.test_images, small.test_labels),
+    )
+    images, checked = DataLoader(images, 32, shuffle=True), DataLoader(checked, 32)
+    for epochs, frozen in ((2, 0), (1, 1), (2, 0)):
+        for number, layer in enumerate(layers):
+            layer.requires_grad_(number >= frozen)
+        layers.append(nn.Linear(16 if layers else 784, 16))
+        model = nn.Sequential(*(part for layer in layers for part in (layer, nn.Tanh())), nn.Linear(16, 10))
+        optimizer = sgd(model)
+        for _ in range(epochs):
+            losses = []
+            for x, y in images:
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+            rows.append(sum(losses) / len(losses))
+            list(checked)
+    assert [row["train_loss"] for row in training.rows] == rows
+
+
 RESUMED = {
     "stages": STAGED,
+    "stages drawn in turn": {**STAGED, "stages_drawn": "in-turn"},
+    "shuffle of a generator": {"data__shuffle_seed": 7},
     "stages with Adam": {**STAGED, "optimizer": "adam"},
     "schedule": {"schedule": "cosine", "schedule_by": "batch"},
     "early stopping": {"early_stopping": {"patience": 2}, "optimizer": {"name": "sgd", "lr": 3.0}, "epochs": 12},
