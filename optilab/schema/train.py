@@ -83,6 +83,9 @@ class StageConfig(Section):
     layers: Annotated[Whole, Ge(1), Doc("hidden layers in this stage")]
     epochs: Annotated[Whole | None, Ge(1), Doc("epochs of this stage; the last goes on to the end")] = None
     train: Annotated[Literal["all", "new"], Doc("all layers, or those that earlier stages lack")] = "all"
+    validation_draws: Annotated[
+        Whole | None, Ge(0), Le(1000), Doc("as data.validation_draws, for this stage; null: that one")
+    ] = None
 
 
 class EarlyStopping(Section):
@@ -161,9 +164,9 @@ class TrainConfig(Section):
     def _stages_grow(self) -> "TrainConfig":
         if not self.stages:
             return self
-        depths, frozen = [stage.layers for stage in self.stages], self.model.freeze
-        if depths != sorted(set(depths)) or depths[-1] != len(self.model.hidden):
-            expected = f"each stage needs more layers than the one before, the last all {len(self.model.hidden)}"
+        depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
+        if depths != sorted(depths) or depths[-1] != depth:
+            expected = f"no stage may have fewer layers than the one before, the last needs all {depth}"
             raise _problem("stages", f"{expected}; got {_listed(depths)}")
         if any(stage.epochs is None for stage in self.stages[:-1]):
             raise _problem("stages", "every stage but the last needs its number of epochs")

@@ -298,7 +298,8 @@ class Training:
             group["lr"] = self.optimizer.defaults["lr"] * factor
 
     def _validate(self) -> tuple[list[float], list[int], int]:
-        for _ in range(self.config.data.validation_draws):
+        draws = self.config.stages[self.stage].validation_draws if self.config.stages else None
+        for _ in range(self.config.data.validation_draws if draws is None else draws):
             _loader_seed()  # a DataLoader that does not shuffle draws its base seed too
         return self._evaluated(self.validation)
 

@@ -54,6 +54,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "stages_drawn": [{"stages": STAGES, "stages_drawn": "in-turn"}],
     "stages.layers": [{"stages": STAGES}],
     "stages.epochs": [{"stages": [{"layers": 1, "epochs": 1}, {"layers": 2}]}],
+    "stages.validation_draws": [{"stages": [{**STAGES[0], "validation_draws": 0}, {"layers": 2}]}],
     "stages.train": [{"stages": [STAGES[0], {"layers": 2, "train": train}]} for train in ("all", "new")],
     "data.holdout": [{"data.validation": "holdout", "data.holdout": 32}],
     "data.split_seed": [{"data.validation": "holdout", "data.holdout": 32, "data.split_seed": 7}],

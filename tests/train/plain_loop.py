@@ -82,6 +82,35 @@ def plain(
     return rows, model
 
 
+def plain_stages(dataset, stages, in_turn):
+    """Training losses of a network that grows: (layers, epochs, frozen layers, whether validated) per stage."""
+    torch.manual_seed(42)
+    train = DataLoader(tensors(dataset.train_images, dataset.train_labels), 32, shuffle=True)
+    validation = DataLoader(tensors(dataset.test_images, dataset.test_labels), 32)
+    layers, losses = [], []
+    for depth, epochs, frozen, validated in stages:
+        while len(layers) < (depth if in_turn else stages[-1][0]):
+            layers.append(nn.Linear(16 if layers else 784, 16))
+        for number, layer in enumerate(layers):
+            layer.requires_grad_(number >= frozen)
+        model = nn.Sequential(
+            *(part for layer in layers[:depth] for part in (layer, nn.Tanh())), nn.Linear(16, 10)
+        )
+        optimizer = sgd(model)
+        for _ in range(epochs):
+            seen = []
+            for x, y in train:
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+                seen.append(loss.item())
+            losses.append(sum(seen) / len(seen))
+            if validated:
+                list(validation)
+    return losses, model
+
+
 def mean(losses, sizes, by_image):
     if by_image:
         return sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)

@@ -6,7 +6,6 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 from torchvision.transforms import Normalize
 
 from optilab.config import Override, changed_keys, load
@@ -16,7 +15,17 @@ from optilab.optimize.schedules import SCHEDULES
 from optilab.schema import TrainConfig
 from optilab.train import checkpoint, data, engine, optimizers
 from tests.train.idx import write_idx_dataset
-from tests.train.plain_loop import GradientNorm, Residual, Standardized, generator, one_by_one, plain, sgd, tensors
+from tests.train.plain_loop import (
+    GradientNorm,
+    Residual,
+    Standardized,
+    generator,
+    one_by_one,
+    plain,
+    plain_stages,
+    sgd,
+    tensors,
+)
 
 CPU = torch.device("cpu")
 
@@ -242,33 +251,27 @@ def test_stages_train_or_freeze_what_is_there(small):
     assert training.stage == 2
 
 
-def test_stages_drawn_in_turn_are_built_as_they_come(small):
-    """Linear layers that are made when their stage begins, as in a loop that appends them."""
-    config = configured(**STAGED, stages_drawn="in-turn")
-    training, layers, rows = trained(config, small), [], []
-    torch.manual_seed(42)
-    images, checked = (
-        tensors(small.train_images, small.train_labels),
-        tensors(small.test_images, small.test_labels),
-    )
-    images, checked = DataLoader(images, 32, shuffle=True), DataLoader(checked, 32)
-    for epochs, frozen in ((2, 0), (1, 1), (2, 0)):
-        for number, layer in enumerate(layers):
-            layer.requires_grad_(number >= frozen)
-        layers.append(nn.Linear(16 if layers else 784, 16))
-        model = nn.Sequential(*(part for layer in layers for part in (layer, nn.Tanh())), nn.Linear(16, 10))
-        optimizer = sgd(model)
-        for _ in range(epochs):
-            losses = []
-            for x, y in images:
-                optimizer.zero_grad()
-                loss = nn.functional.cross_entropy(model(x), y)
-                loss.backward()
-                optimizer.step()
-                losses.append(loss.item())
-            rows.append(sum(losses) / len(losses))
-            list(checked)
-    assert [row["train_loss"] for row in training.rows] == rows
+ONE_DEPTH = [
+    {"layers": 1, "epochs": 2, "validation_draws": 0},
+    {"layers": 2, "epochs": 1, "validation_draws": 0, "train": "new"},
+    {"layers": 2},
+]
+
+
+@pytest.mark.parametrize(
+    ("keys", "stages", "in_turn"),
+    [
+        ({**STAGED, "stages_drawn": "in-turn"}, [(1, 2, 0, True), (2, 1, 1, True), (3, 2, 0, True)], True),
+        ({"stages": ONE_DEPTH, "epochs": 5}, [(1, 2, 0, False), (2, 1, 1, False), (2, 2, 0, True)], False),
+    ],
+    ids=["layers made in turn", "the published way: each block alone, then all, validation at the end"],
+)
+def test_stages_are_those_of_plain_pytorch_to_the_bit(keys, stages, in_turn, small):
+    training = trained(configured(**keys), small)
+    losses, model = plain_stages(small, stages, in_turn)
+    assert [row["train_loss"] for row in training.rows] == losses
+    weights = zip(training.model.parameters(), model.parameters(), strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in weights)
 
 
 RESUMED = {
