@@ -15,7 +15,7 @@ from optilab.optimize import ALGORITHMS, Algorithm
 from optilab.optimize.algorithms.adam import Adam, AdamW, NAdam, RAdam
 from optilab.optimize.algorithms.adaptive import Adadelta, Adagrad, RMSProp
 from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov
-from optilab.optimize.algorithms.second_moment import Adamax, AMSGrad
+from optilab.optimize.algorithms.second_moment import Adamax, Adopt, AMSGrad
 
 Parameters = Iterable[torch.nn.Parameter]
 
@@ -51,6 +51,41 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _point(self, parameters: list[torch.nn.Parameter]) -> torch.Tensor:
         return torch.cat([parameter.flatten() for parameter in parameters])
+
+
+class AdoptOptimizer(torch.optim.Optimizer):
+    """ADOPT in the operations of its authors' optimizer (github.com/iShohei220/adopt), which users of torch run.
+
+    The rule's own lines round otherwise, and ADOPT divides tiny gradients by tinier ones: where all layers are
+    sigmoids, percents of accuracy after one epoch come from the last bit.
+    """
+
+    def __init__(self, parameters: Parameters, rule: Adopt, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, {"lr": rule.lr, "weight_decay": weight_decay})
+        self.rule = rule
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        (group,) = self.param_groups
+        for parameter in group["params"]:
+            gradient, kept = parameter.grad, self.state[parameter]
+            if group["weight_decay"]:
+                gradient = gradient.add(parameter, alpha=group["weight_decay"])
+            if not kept:
+                kept.update(steps=1, mean=torch.zeros_like(parameter), mean_square=gradient * gradient)
+                continue
+            ratio = gradient / kept["mean_square"].sqrt().clamp(self.rule.eps)
+            if self.rule.clip:
+                limit = kept["steps"] ** 0.25
+                ratio.clamp_(-limit, limit)
+            kept["mean"].lerp_(ratio, 1 - self.rule.beta1)
+            parameter.add_(kept["mean"], alpha=-group["lr"])
+            kept["mean_square"].mul_(self.rule.beta2).addcmul_(gradient, gradient, value=1 - self.rule.beta2)
+            kept["steps"] += 1
+
+
+def _adopt(rule: Adopt, params: Parameters, weight_decay: float) -> torch.optim.Optimizer:
+    return AdoptOptimizer(params, rule, weight_decay)
 
 
 def _sgd(rule: SGD, **options: Any) -> torch.optim.Optimizer:
@@ -145,6 +180,7 @@ _NATIVE: dict[type[Any], Callable[..., torch.optim.Optimizer | None]] = {
     Adamax: _adamax,
     NAdam: _nadam,
     RAdam: _radam,
+    Adopt: _adopt,
 }
 
 

@@ -121,6 +121,29 @@ def sgd(model, **options):
     return torch.optim.SGD(model.parameters(), lr=0.1, **options)
 
 
+class Adopt(torch.optim.Optimizer):
+    """Its authors' operations, one parameter after the other, with their defaults."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+        self.seen = 0
+
+    @torch.no_grad()
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            grad, state = parameter.grad, self.state[parameter]
+            if not self.seen:
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter).addcmul_(grad, grad.conj())
+                continue
+            denom = torch.clamp(state["exp_avg_sq"].sqrt(), 1e-6)
+            normed = grad.div(denom).clamp_(-(self.seen**0.25), self.seen**0.25)
+            state["exp_avg"].lerp_(normed, 1 - 0.9)
+            parameter.add_(state["exp_avg"], alpha=-self.param_groups[0]["lr"])
+            state["exp_avg_sq"].mul_(0.9999).addcmul_(grad, grad.conj(), value=1 - 0.9999)
+        self.seen += 1
+
+
 class Standardized(nn.Module):
     def forward(self, x):
         mean = torch.mean(x)

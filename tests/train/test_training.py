@@ -16,6 +16,7 @@ from optilab.schema import TrainConfig
 from optilab.train import checkpoint, data, engine, optimizers
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (
+    Adopt,
     GradientNorm,
     Residual,
     Standardized,
@@ -135,6 +136,7 @@ OPTIMIZERS = {
     "adamax": ({"name": "adamax", "lr": 0.002}, torchs.Adamax, {}),
     "nadam": ("nadam", torchs.NAdam, {}),
     "radam": ("radam", torchs.RAdam, {}),
+    "adopt": ({"name": "adopt", "lr": 0.001}, Adopt, {"lr": 0.001}),
 }
 
 
@@ -222,7 +224,7 @@ def test_torchs_own_optimizers_are_used_where_they_are_equal():
             optimizers.build([nn.Parameter(torch.zeros(2))], ALGORITHMS[name]()), optimizers.RuleOptimizer
         )
     }
-    expected = "sgd momentum nesterov adagrad adadelta adam adamw amsgrad adamax nadam radam"
+    expected = "sgd momentum nesterov adagrad adadelta adam adamw amsgrad adamax nadam radam adopt"
     assert native == set(expected.split())
 
 
