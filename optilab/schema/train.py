@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from optilab.optimize import ALGORITHMS, Algorithm
-from optilab.optimize.schedules import SCHEDULES, Constant
+from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 from optilab.schema.fields import Name, Number, OneOf, Section, Whole
 from optilab.schema.model import ModelConfig
 from optilab.strict_yaml import shown
@@ -112,6 +112,10 @@ class TrainConfig(Section):
     )
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
     schedule_by: Annotated[Literal["epoch", "batch"], Doc("what the schedule counts as a step")] = "epoch"
+    cycle_momentum: Annotated[
+        bool,
+        Doc("one-cycle moves the momentum (beta1) too, 0.95 to 0.85 and back, as torch does unless told not to"),
+    ] = False
     stages: Annotated[
         tuple[StageConfig, ...], Strict(False), Len(0, 1000), Doc("how the network grows; [] trains it at once")
     ] = ()
@@ -158,6 +162,14 @@ class TrainConfig(Section):
             )
         if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
             raise _problem("schedule", f"{rule.name} has no learning rate that a schedule could change")
+        if self.cycle_momentum and not isinstance(self.schedule, OneCycle):
+            raise _problem(
+                "cycle_momentum", f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
+            )
+        if self.cycle_momentum and rule.name == "sgd":
+            raise _problem(
+                "cycle_momentum", "sgd has no momentum; torch gives it one: write `optimizer: momentum`"
+            )
         return self
 
     @model_validator(mode="after")

@@ -112,11 +112,11 @@ def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
     return optimizers.build(model.trained, config.optimizer, config.weight_decay)
 
 
-def _factor(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
-    """What the learning rate is multiplied by in a batch; epoch and batch count from 0."""
-    if config.schedule_by == "epoch":
-        return float(config.schedule.factor(epoch, config.epochs))
-    return float(config.schedule.factor(epoch * batches + batch, config.epochs * batches))
+def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
+    """What the learning rate is multiplied by in a batch, and the momentum where it is cycled; both count from 0."""
+    by_batch = config.schedule_by == "batch"
+    at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
+    return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if config.cycle_momentum else None
 
 
 def _stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
@@ -192,7 +192,10 @@ class Training:
         model.to(device)
         if config.train_seed is not None:
             torch.manual_seed(config.train_seed)
-        return cls(config, device, train, validation, test, model, _optimizer(config, model), shuffler)
+        optimizer = _optimizer(config, model)
+        if config.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+            raise UsageError(f"cycle_momentum: {config.optimizer.name} is not torch's own in this form")
+        return cls(config, device, train, validation, test, model, optimizer, shuffler)
 
     @property
     def inputs(self) -> int:
@@ -277,7 +280,7 @@ class Training:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             if config.clip_value is not None:
                 nn.utils.clip_grad_value_(parameters, config.clip_value)
-            self._set_rate(_factor(config, self.epoch, batch, batches))
+            self._set_rate(*_scheduled(config, self.epoch, batch, batches))
             self.optimizer.step()
             if probe:
                 evidence.add(probe)
@@ -293,9 +296,15 @@ class Training:
         self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
         return losses, sizes, int((answers == labels).sum())
 
-    def _set_rate(self, factor: float) -> None:
+    def _set_rate(self, factor: float, momentum: float | None = None) -> None:
+        """Learning rate and momentum (beta1) of the next step; None: the config's own."""
+        defaults = self.optimizer.defaults
         for group in self.optimizer.param_groups:
-            group["lr"] = self.optimizer.defaults["lr"] * factor
+            group["lr"] = defaults["lr"] * factor
+            if "betas" in group:
+                group["betas"] = (defaults["betas"][0] if momentum is None else momentum, group["betas"][1])
+            elif "momentum" in group:
+                group["momentum"] = defaults["momentum"] if momentum is None else momentum
 
     def _validate(self) -> tuple[list[float], list[int], int]:
         draws = self.config.stages[self.stage].validation_draws if self.config.stages else None

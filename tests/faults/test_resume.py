@@ -57,6 +57,10 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "stages.validation_draws": [{"stages": [{**STAGES[0], "validation_draws": 0}, {"layers": 2}]}],
     "stages.train": [{"stages": [STAGES[0], {"layers": 2, "train": train}]} for train in ("all", "new")],
     "data.holdout": [{"data.validation": "holdout", "data.holdout": 32}],
+    "cycle_momentum": [
+        {"schedule": "one-cycle", "cycle_momentum": True, "optimizer": {"name": rule}}
+        for rule in ("adam", "nesterov")
+    ],
     "data.split_seed": [{"data.validation": "holdout", "data.holdout": 32, "data.split_seed": 7}],
     "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
     "early_stopping.monitor": [

@@ -151,6 +151,26 @@ def test_an_optimizer_is_torchs_with_torchs_defaults_to_the_bit(name, small):
     assert all(torch.equal(ours, theirs) for ours, theirs in weights)
 
 
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_one_cycle_with_its_momentum_is_torchs_to_the_bit(name, small):
+    rule, optimizer, options = OPTIMIZERS[name]
+    config = configured(optimizer=rule, schedule="one-cycle", schedule_by="batch", cycle_momentum=True)
+    training, made = trained(config, small), []
+
+    def scheduled(model):
+        made.append(optimizer(model.parameters(), **options))
+        made.append(torchs.lr_scheduler.OneCycleLR(made[0], made[0].defaults["lr"], total_steps=20))
+        made[0].register_step_post_hook(lambda *_: made[1].last_epoch < 19 and made[1].step())
+        return made[0]
+
+    rows, _ = plain(small, 4, scheduled, parts=(nn.Tanh(),))
+    assert training.rows == rows
+    form = {"name": "momentum", "form": "ema"}
+    refused = configured(optimizer=form, schedule="one-cycle", cycle_momentum=True)
+    with pytest.raises(UsageError, match="momentum is not torch's own in this form"):
+        engine.Training.start(refused, small, CPU)
+
+
 def test_a_frozen_layer_keeps_its_weights_and_the_others_move(small):
     config = configured(model__freeze=[1])
     before = [layer.weight.clone() for layer in engine.Training.start(config, small, CPU).model.linears]
@@ -354,6 +374,8 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"early_stopping": {"patience": 0}}, "must be at least 1"),
         ({"early_stopping": {"patiense": 1}}, 'did you mean "patience"?'),
         ({"schedule": "cosin"}, 'did you mean "cosine"?'),
+        ({"cycle_momentum": True}, "only the schedule one-cycle has such a cycle, not constant"),
+        ({"cycle_momentum": True, "schedule": "one-cycle"}, "write `optimizer: momentum`"),
         ({"optimizer": "lookahead", "schedule": "cosine"}, "no learning rate that a schedule could change"),
     ],
 )
