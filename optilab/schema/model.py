@@ -213,6 +213,10 @@ class ModelConfig(Section):
     output_init: Annotated[
         Any, OneOf(INITS, "initialisation", optional=True), Doc("of the output layer; by default as the others")
     ] = None
+    init_order: Annotated[
+        Literal["built-first", "layer-by-layer"],
+        Doc("random draws: all layers are built, then initialised, or each before the next is built"),
+    ] = "built-first"
     bias_init: Annotated[
         Any,
         OneOf(BIAS_INITS, "initialisation", optional=True),
@@ -225,6 +229,9 @@ class ModelConfig(Section):
         Len(0, 1000),
         Doc("pairs [from, to]: the output of layer `from` is added to that of layer `to`"),
     ] = ()
+    skip_at: Annotated[
+        Literal["output", "preactivation"], Doc("added to what layer `to` gives, or before its activation")
+    ] = "output"
     dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each hidden layer's outputs set to zero")] = 0.0
     gradient_norm: Annotated[
         LayerNumbers,

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from optilab.optimize import ALGORITHMS, Algorithm
-from optilab.optimize.schedules import SCHEDULES, Constant
+from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 from optilab.schema.fields import Name, Number, OneOf, Section, Whole
 from optilab.schema.model import ModelConfig
 from optilab.strict_yaml import shown
@@ -36,12 +36,45 @@ class DataConfig(Section):
         Literal["fashion-mnist", "idx"], Doc("fashion-mnist, or any four IDX files with a SHA256SUMS file")
     ] = "fashion-mnist"
     dir: Annotated[str | None, MinLen(1), Doc("folder of the dataset; by default it is found or fetched")] = None
+    scale: Annotated[Number, Gt(0), Doc("the pixels, 0 to 255, are divided by this")] = 255.0
+    mean: Annotated[Number, Doc("then this is subtracted, as torchvision's Normalize does")] = 0.0
+    std: Annotated[Number, Gt(0), Doc("and that is divided by this")] = 1.0
     batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
+    drop_last: Annotated[bool, Doc("leave out a last batch that is smaller, in training")] = False
+    validation_batch_size: Annotated[
+        Whole | None, Ge(1), Le(60_000), Doc("images at once in validation; null: batch_size")
+    ] = None
     validation: Annotated[
         Literal["test", "holdout"],
         Doc("measured after each epoch: the test set, or training images held out (then the test set at the end)"),
     ] = "test"
     holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes, at random")] = 10_000
+    split_seed: Annotated[
+        Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for the hold-out alone; null: the run's seed")
+    ] = None
+    shuffle_seed: Annotated[
+        Whole | None,
+        Ge(0),
+        Le(MAX_SEED),
+        Doc("of a generator for the training's DataLoader; null: the run's seed"),
+    ] = None
+    validation_draws: Annotated[
+        Whole,
+        Ge(0),
+        Le(1000),
+        Doc("random numbers drawn after each epoch: 1 per DataLoader that is gone through, 2 where it shuffles"),
+    ] = 1
+    peeks: Annotated[
+        Whole,
+        Ge(0),
+        Le(1000),
+        Doc("next(iter(DataLoader)) before the network is built; each draws as an epoch does"),
+    ] = 0
+
+    @property
+    def evaluated_at_once(self) -> int:
+        """Images per batch in validation and test."""
+        return self.validation_batch_size or self.batch_size
 
 
 class StageConfig(Section):
@@ -50,6 +83,9 @@ class StageConfig(Section):
     layers: Annotated[Whole, Ge(1), Doc("hidden layers in this stage")]
     epochs: Annotated[Whole | None, Ge(1), Doc("epochs of this stage; the last goes on to the end")] = None
     train: Annotated[Literal["all", "new"], Doc("all layers, or those that earlier stages lack")] = "all"
+    validation_draws: Annotated[
+        Whole | None, Ge(0), Le(1000), Doc("as data.validation_draws, for this stage; null: that one")
+    ] = None
 
 
 class EarlyStopping(Section):
@@ -76,12 +112,26 @@ class TrainConfig(Section):
     )
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
     schedule_by: Annotated[Literal["epoch", "batch"], Doc("what the schedule counts as a step")] = "epoch"
+    cycle_momentum: Annotated[
+        bool,
+        Doc("one-cycle moves the momentum (beta1) too, 0.95 to 0.85 and back, as torch does unless told not to"),
+    ] = False
     stages: Annotated[
         tuple[StageConfig, ...], Strict(False), Len(0, 1000), Doc("how the network grows; [] trains it at once")
     ] = ()
+    stages_drawn: Annotated[
+        Literal["at-once", "in-turn"],
+        Doc("when hidden layers draw their first weights: all before the training, or as their stage begins"),
+    ] = "at-once"
     early_stopping: Annotated[EarlyStopping | None, Doc("when to end early; null: never")] = None
     epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
+    loss_mean: Annotated[
+        Literal["batches", "images"], Doc("what a loss is the mean of; they differ by a smaller last batch")
+    ] = "batches"
     seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("of every random number of the run")] = 42
+    train_seed: Annotated[
+        Whole | None, Ge(0), Le(MAX_SEED), Doc("seeds once more when the network is built; null: no")
+    ] = None
     device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
     threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
     probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3
@@ -112,15 +162,23 @@ class TrainConfig(Section):
             )
         if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
             raise _problem("schedule", f"{rule.name} has no learning rate that a schedule could change")
+        if self.cycle_momentum and not isinstance(self.schedule, OneCycle):
+            raise _problem(
+                "cycle_momentum", f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
+            )
+        if self.cycle_momentum and rule.name == "sgd":
+            raise _problem(
+                "cycle_momentum", "sgd has no momentum; torch gives it one: write `optimizer: momentum`"
+            )
         return self
 
     @model_validator(mode="after")
     def _stages_grow(self) -> "TrainConfig":
         if not self.stages:
             return self
-        depths, frozen = [stage.layers for stage in self.stages], self.model.freeze
-        if depths != sorted(set(depths)) or depths[-1] != len(self.model.hidden):
-            expected = f"each stage needs more layers than the one before, the last all {len(self.model.hidden)}"
+        depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
+        if depths != sorted(depths) or depths[-1] != depth:
+            expected = f"no stage may have fewer layers than the one before, the last needs all {depth}"
             raise _problem("stages", f"{expected}; got {_listed(depths)}")
         if any(stage.epochs is None for stage in self.stages[:-1]):
             raise _problem("stages", "every stage but the last needs its number of epochs")

@@ -9,6 +9,7 @@ import json
 import math
 import sys
 import zipfile
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ def save(training: Training) -> bytes:
         "optimizer": training.optimizer.state_dict(),
         "generator": torch.get_rng_state(),
         "device_generator": _device_generator(training.device),
+        "shuffler": training.shuffler and training.shuffler.get_state(),
     }
     buffer = io.BytesIO()
     torch.save(_canonical(state), buffer)
@@ -53,13 +55,16 @@ def restore(training: Training, data: bytes) -> None:
     training.optimizer.load_state_dict(state["optimizer"])
     # Last, because building and loading may draw.
     torch.set_rng_state(state["generator"])
+    if training.shuffler:
+        training.shuffler.set_state(state["shuffler"])
     if state["device_generator"] is not None and training.device.type == "cuda":
         torch.cuda.set_rng_state(state["device_generator"], training.device)
 
 
 def size_limit(training: Training) -> int:
     """No checkpoint of this training is larger, in bytes."""
-    numbers: int = sum(tensor.numel() for tensor in training.model.state_dict().values())
+    widths = (*training.model.widths, training.model.classes)  # of all stages, whatever is built by now
+    numbers = sum((fan_in + 8) * fan_out for fan_in, fan_out in pairwise(widths))
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20)
 
 
@@ -113,14 +118,16 @@ def _rows(training: Training, state: dict[str, Any]) -> list[Row]:
 
 def _check(training: Training, state: dict[str, Any]) -> None:
     try:
-        generators = [state["generator"], torch.get_rng_state()]
+        generators = [torch.get_rng_state(), state["generator"]]
+        if training.shuffler:
+            generators.append(state["shuffler"])
         groups = state["optimizer"]["param_groups"]
         slots = state["optimizer"]["state"].items()
         _check_tensors("model", state["model"], training.model.state_dict())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(error) from None
-    if any(not isinstance(g, Tensor) or g.dtype != torch.uint8 for g in generators) or (
-        generators[0].shape != generators[1].shape
+    if any(
+        not isinstance(g, Tensor) or g.dtype != torch.uint8 or g.shape != generators[0].shape for g in generators
     ):
         raise CheckpointError("the checkpoint's generator state is not one")
     expected = training.optimizer.state_dict()["param_groups"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DivergedError, UsageError
-from optilab.schema import EarlyStopping, TrainConfig
+from optilab.schema import DataConfig, EarlyStopping, TrainConfig
 from optilab.schema.model import BatchNorm, Standardize
 from optilab.train import diagnostics, meanfield, optimizers
 from optilab.train.data import Dataset
@@ -74,9 +74,16 @@ def configure(device: torch.device, threads: int) -> None:
         torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
+    """Pixels (n, inputs) uint8 as what the network sees: (x/scale - mean)/std, as torchvision computes it."""
+    x = pixels.float().div_(data.scale)
+    return x if (data.mean, data.std) == (0.0, 1.0) else x.sub_(data.mean).div_(data.std)
+
+
 def before_training(training: "Training") -> diagnostics.Record:
     """The record of epoch 0: what the labels' prior is worth, and what mean-field theory expects."""
-    images = training.train.pixels[: training.config.data.batch_size].float().div_(255)
+    data = training.config.data
+    images = as_input(training.train.pixels[: data.batch_size], data)
     prediction = meanfield.predict(training.model, training.config.model, images)
     return {
         "epoch": 0,
@@ -86,26 +93,30 @@ def before_training(training: "Training") -> diagnostics.Record:
     }
 
 
-def _loader_seed() -> int:
-    """The number that a DataLoader draws from the global generator each time it is iterated."""
-    return int(torch.empty((), dtype=torch.int64).random_().item())
+def _loader_seed(generator: torch.Generator | None = None) -> int:
+    """The number that a DataLoader draws from its generator, or else the global one, each time it is iterated."""
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
 
 
-def _shuffled(n: int) -> Tensor:
-    """The order in which a shuffling DataLoader would go through n samples, drawn as it draws it."""
-    _loader_seed()  # the iterator's base seed, for workers that are not there
-    return torch.randperm(n, generator=torch.Generator().manual_seed(_loader_seed()))
+def _shuffled(n: int, own: torch.Generator | None) -> Tensor:
+    """The order in which a shuffling DataLoader, `own` its generator, goes through n samples, drawn as it does."""
+    _loader_seed(own)  # the iterator's base seed, for workers that are not there
+    return torch.randperm(n, generator=own or torch.Generator().manual_seed(_loader_seed()))
+
+
+def _seeded(seed: int | None) -> torch.Generator | None:
+    return None if seed is None else torch.Generator().manual_seed(seed)
 
 
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
     return optimizers.build(model.trained, config.optimizer, config.weight_decay)
 
 
-def _factor(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
-    """What the learning rate is multiplied by in a batch; epoch and batch count from 0."""
-    if config.schedule_by == "epoch":
-        return float(config.schedule.factor(epoch, config.epochs))
-    return float(config.schedule.factor(epoch * batches + batch, config.epochs * batches))
+def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
+    """What the learning rate is multiplied by in a batch, and the momentum where it is cycled; both count from 0."""
+    by_batch = config.schedule_by == "batch"
+    at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
+    return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if config.cycle_momentum else None
 
 
 def _stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
@@ -120,16 +131,21 @@ def _stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
     return since >= stopping.patience
 
 
-def _refuse_batch_of_one(config: TrainConfig, splits: Sequence[Images]) -> None:
-    """Statistics over a batch need two images; the last batch of an epoch may have one."""
-    norm, size = config.model.norm, config.data.batch_size
+def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
+    """Statistics over a batch need two images, and the last batch of an epoch may have one; an epoch needs one."""
+    data, norm = config.data, config.model.norm
+    if data.drop_last and train < data.batch_size:
+        raise UsageError(f"data.drop_last: {train} images make no whole batch of {data.batch_size}")
     over_batch = isinstance(norm, BatchNorm) or (isinstance(norm, Standardize) and norm.over == "feature")
-    lonely = next((len(images) for images in splits if len(images) % size == 1 or size == 1), None)
-    if over_batch and config.model.hidden and lonely is not None:
-        raise UsageError(
-            f"data.batch_size: {size} leaves a batch of one of {lonely} images, and {norm.name} normalisation "
-            "needs two; choose another batch size"
-        )
+    key = "batch_size" if data.validation_batch_size is None else "validation_batch_size"
+    passes = [(key, data.evaluated_at_once, images) for images in evaluated]
+    passes.append(("batch_size", data.batch_size, train - train % data.batch_size * data.drop_last))
+    for key, size, images in passes:
+        if over_batch and config.model.hidden and (images % size == 1 or size == 1):
+            raise UsageError(
+                f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalisation "
+                "needs two; choose another batch size"
+            )
 
 
 @dataclass
@@ -143,13 +159,14 @@ class Training:
     test: Images | None  # what is kept for the end; None where the test set is the validation
     model: MLP
     optimizer: torch.optim.Optimizer
+    shuffler: torch.Generator | None = None  # of the training images; None: the global one
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
     record: diagnostics.Record = field(default_factory=dict)  # of the last epoch
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
-        """Seed, split, then build; the order of the random draws is PyTorch's own.
+        """Seed, split, peek, build, seed again; the order of the random draws is PyTorch's own.
 
         Raises UsageError where the config does not fit the dataset.
         """
@@ -160,15 +177,25 @@ class Training:
             kept = len(train) - config.data.holdout
             if kept < 1:
                 raise UsageError(f"data.holdout: {config.data.holdout} of {len(train)} images leave none to train")
-            order = torch.randperm(len(train))  # as torch.utils.data.random_split draws it
+            # As torch.utils.data.random_split draws it.
+            order = torch.randperm(len(train), generator=_seeded(config.data.split_seed))
             train, validation, test = train.take(order[:kept]), train.take(order[kept:]), validation
-        _refuse_batch_of_one(config, [train, validation] + ([test] if test else []))
+        _refuse_bad_batches(config, len(train), [len(images) for images in (validation, test) if images])
+        shuffler = _seeded(config.data.shuffle_seed)
+        for _ in range(config.data.peeks):
+            _shuffled(len(train), shuffler)
         depths = [stage.layers for stage in config.stages]
-        model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths)
+        in_turn = config.stages_drawn == "in-turn"
+        model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn)
         if depths:
             model.enter(depths[0], frozen=0)
         model.to(device)
-        return cls(config, device, train, validation, test, model, _optimizer(config, model))
+        if config.train_seed is not None:
+            torch.manual_seed(config.train_seed)
+        optimizer = _optimizer(config, model)
+        if config.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+            raise UsageError(f"cycle_momentum: {config.optimizer.name} is not torch's own in this form")
+        return cls(config, device, train, validation, test, model, optimizer, shuffler)
 
     @property
     def inputs(self) -> int:
@@ -205,8 +232,8 @@ class Training:
                 self.enter(stage)
             row = {
                 "epoch": self.epoch + 1,
-                **self._measured("train", self._train_epoch(on_batch, stop), self.train),
-                **self._measured("val", self._validate(), self.validation),
+                **self._measured("train", *self._train_epoch(on_batch, stop)),
+                **self._measured("val", *self._validate()),
             }
             if not all_finite(self.model):
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a weight is not finite")
@@ -215,15 +242,17 @@ class Training:
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set that was kept for the end; empty where the validation has it."""
-        return self._measured("test", self._evaluated(self.test), self.test) if self.test else {}
+        return self._measured("test", *self._evaluated(self.test)) if self.test else {}
 
     def _train_epoch(
         self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]
-    ) -> tuple[list[float], int]:
-        """One pass over the training data: the loss of every batch, and how many images were classified right."""
-        config, size, count = self.config, self.config.data.batch_size, len(self.train)
-        batches = math.ceil(count / size)
-        order = _shuffled(count).to(self.device)
+    ) -> tuple[list[float], list[int], int]:
+        """One pass over the training data: loss and size of every batch, and how many images were classified right."""
+        config, data, size = self.config, self.config.data, self.config.data.batch_size
+        count = len(self.train) - (len(self.train) % size if data.drop_last else 0)
+        sizes = _sizes(count, size)
+        batches = len(sizes)
+        order = _shuffled(len(self.train), self.shuffler)[:count].to(self.device)
         labels = self.train.labels.index_select(0, order)
         answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
@@ -235,7 +264,7 @@ class Training:
         for batch in range(batches):
             here = slice(batch * size, min((batch + 1) * size, count))
             # Gathered as bytes, converted after: a tenth of the memory traffic.
-            images = self.train.pixels.index_select(0, order[here]).float().div_(255)
+            images = as_input(self.train.pixels.index_select(0, order[here]), data)
             probe = diagnostics.Probe(self.model, config.model.activation) if batch in probed else None
             logits = self.model(images)
             loss = loss_of(logits, labels[here])
@@ -251,7 +280,7 @@ class Training:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             if config.clip_value is not None:
                 nn.utils.clip_grad_value_(parameters, config.clip_value)
-            self._set_rate(_factor(config, self.epoch, batch, batches))
+            self._set_rate(*_scheduled(config, self.epoch, batch, batches))
             self.optimizer.step()
             if probe:
                 evidence.add(probe)
@@ -260,37 +289,53 @@ class Training:
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
+        if self.shuffler:
+            torch.randperm(len(self.train), generator=self.shuffler)  # RandomSampler's remainder of no images
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self._set_rate(1.0)
         self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
-        return losses, int((answers == labels).sum())
+        return losses, sizes, int((answers == labels).sum())
 
-    def _set_rate(self, factor: float) -> None:
+    def _set_rate(self, factor: float, momentum: float | None = None) -> None:
+        """Learning rate and momentum (beta1) of the next step; None: the config's own."""
+        defaults = self.optimizer.defaults
         for group in self.optimizer.param_groups:
-            group["lr"] = self.optimizer.defaults["lr"] * factor
+            group["lr"] = defaults["lr"] * factor
+            if "betas" in group:
+                group["betas"] = (defaults["betas"][0] if momentum is None else momentum, group["betas"][1])
+            elif "momentum" in group:
+                group["momentum"] = defaults["momentum"] if momentum is None else momentum
 
-    def _validate(self) -> tuple[list[float], int]:
-        _loader_seed()  # a DataLoader that does not shuffle draws its base seed too
+    def _validate(self) -> tuple[list[float], list[int], int]:
+        draws = self.config.stages[self.stage].validation_draws if self.config.stages else None
+        for _ in range(self.config.data.validation_draws if draws is None else draws):
+            _loader_seed()  # a DataLoader that does not shuffle draws its base seed too
         return self._evaluated(self.validation)
 
     @torch.inference_mode()
-    def _evaluated(self, data: Images) -> tuple[list[float], int]:
-        """The images in their own order, in batches of the training's size."""
-        size = self.config.data.batch_size
+    def _evaluated(self, data: Images) -> tuple[list[float], list[int], int]:
+        """The images in their own order: as a training epoch."""
+        size = self.config.data.evaluated_at_once
         loss_of = nn.CrossEntropyLoss()
         losses, correct = [], []
         self.model.eval()
         for pixels, labels in zip(torch.split(data.pixels, size), torch.split(data.labels, size), strict=True):
-            logits = self.model(pixels.float().div_(255))
+            logits = self.model(as_input(pixels, self.config.data))
             losses.append(loss_of(logits, labels))
             correct.append((logits.argmax(dim=1) == labels).sum())
-        return torch.stack(losses).tolist(), int(torch.stack(correct).sum())
+        return torch.stack(losses).tolist(), _sizes(len(data), size), int(torch.stack(correct).sum())
 
-    def _measured(self, split: str, measured: tuple[list[float], int], images: Images) -> Row:
-        """Loss: the mean of the batches, each with the same weight. Accuracy: right answers per image."""
-        values, correct = measured
+    def _measured(self, split: str, values: list[float], sizes: list[int], correct: int) -> Row:
+        """Loss: the mean of the batches, with the same weight or that of their sizes. Accuracy: right per image."""
         if (bad := next((n for n, value in enumerate(values) if not math.isfinite(value)), None)) is not None:
             raise DivergedError(
                 f"diverged at epoch {self.epoch + 1}, {split} batch {bad + 1}: loss is {values[bad]}"
             )
-        return {f"{split}_loss": sum(values) / len(values), f"{split}_acc": correct / len(images)}
+        weights = sizes if self.config.loss_mean == "images" else [1] * len(sizes)
+        loss = sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+        return {f"{split}_loss": loss, f"{split}_acc": correct / sum(sizes)}
+
+
+def _sizes(count: int, size: int) -> list[int]:
+    """How many images each batch has."""
+    return [min(size, count - start) for start in range(0, count, size)]

@@ -49,20 +49,27 @@ class MLP(nn.Module):
 
     `stages`: the number of hidden layers in each stage of a training that grows the network. All hidden layers are
     there from the start, each stage's built and then initialised before the next; `enter` a stage to use them.
+    `in_turn`: the layers of a later stage are built, and draw their weights, when it is entered.
     """
 
-    def __init__(self, config: ModelConfig, inputs: int, classes: int, stages: Sequence[int] = ()) -> None:
+    def __init__(
+        self, config: ModelConfig, inputs: int, classes: int, stages: Sequence[int] = (), in_turn: bool = False
+    ) -> None:
         super().__init__()
         self.config, self.classes = config, classes
         self.widths = (inputs, *config.hidden)
         self.sources = {end: [a for a, b in config.skip if b == end] for _, end in config.skip}
         self.hidden = nn.ModuleList()
         # The order of construction is the order of random draws, and so part of the results.
+        for depth in stages[:1] if in_turn else stages:
+            self._grow(depth)
         if not stages:
-            self._use(len(config.hidden))
-            self._initialise(self.linears)
-        for depth in stages:
-            self._initialise(self._built(depth))
+            depth = len(config.hidden)
+            if config.init_order == "layer-by-layer":
+                self._grow(depth)
+            new = self._built(depth)
+            self._use(depth)
+            self._initialise([*new, self.output])
         for number in config.freeze:
             [*self.active, self.output][number - 1].requires_grad_(False)
 
@@ -71,6 +78,7 @@ class MLP(nn.Module):
 
         The output layer is drawn on the CPU, as the others were.
         """
+        self._grow(depth)
         self._use(depth)
         self._initialise([self.output])
         for number, layer in enumerate(self.active):
@@ -79,10 +87,11 @@ class MLP(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         outputs = [images]
         for number, layer in enumerate(self.active, 1):
-            output = layer(outputs[-1])
-            for source in self.sources.get(number, ()):
-                output = output + outputs[source]
-            outputs.append(output)
+            added = [outputs[source] for source in self.sources.get(number, ())]
+            if self.config.skip_at == "preactivation":
+                outputs.append(layer(outputs[-1], added))
+            else:
+                outputs.append(sum(added, layer(outputs[-1])))
         logits: Tensor = self.output(outputs[-1])
         return logits
 
@@ -97,13 +106,19 @@ class MLP(nn.Module):
         parameters = [p for layer in (*self.active, self.output) for p in layer.parameters()]
         return [parameter for parameter in parameters if parameter.requires_grad]
 
+    def _grow(self, depth: int) -> None:
+        """Build hidden layers up to that depth, with their first weights."""
+        one_by_one = self.config.init_order == "layer-by-layer"
+        for end in range(len(self.hidden) + 1, depth + 1) if one_by_one else (depth,):
+            self._initialise(self._built(end))
+
     def _use(self, depth: int) -> None:
-        self._built(depth)
         # A plain list: slicing a ModuleList at every batch would cost more than a layer.
         self.active = [*self.hidden][:depth]
         self.output = nn.Linear(self.widths[depth], self.classes)
 
     def _built(self, depth: int) -> list[nn.Linear]:
+        """Build what hidden layers there are not up to that depth; the new linear layers."""
         new = range(len(self.hidden) + 1, depth + 1)
         self.hidden.extend(_hidden_layer(self.config, n, *self.widths[n - 1 : n + 1]) for n in new)
         return _linears([*self.hidden][new.start - 1 :])
@@ -123,7 +138,16 @@ def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:
     return [linear for layer in layers if isinstance(linear := layer.linear, nn.Linear)]
 
 
-def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> nn.Sequential:
+class HiddenLayer(nn.Sequential):
+    """A linear layer and what follows it; `added` (n, width) each are summed up before the activation."""
+
+    def forward(self, x: Tensor, added: Sequence[Tensor] = ()) -> Tensor:
+        for name, part in self._modules.items():
+            x = part(sum(added, x) if name == "activation" else x)
+        return x
+
+
+def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> HiddenLayer:
     parts: OrderedDict[str, nn.Module] = OrderedDict(linear=nn.Linear(fan_in, fan_out))
     norm = NORMALISATIONS[type(config.norm)](config.norm, fan_out)
     activation = ACTIVATIONS[config.activation]()
@@ -138,7 +162,7 @@ def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -
         parts["dropout"] = nn.Dropout(config.dropout)
     if number in config.gradient_norm and config.gradient_norm_at == "output":
         parts["gradient_norm"] = GradientNorm()
-    return nn.Sequential(parts)
+    return HiddenLayer(parts)
 
 
 class Standardized(nn.Module):
@@ -150,7 +174,8 @@ class Standardized(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         dim = None if self.norm.over == "tensor" else 0
-        std, mean = torch.std_mean(x, dim=dim, correction=self.norm.correction)
+        # In this order, and not by torch.std_mean: the sums, forward and backward, are those of the written formula.
+        mean, std = x.mean(dim), x.std(dim, correction=self.norm.correction)
         return (x - mean) / (std + self.norm.eps)
 
 
@@ -161,8 +186,7 @@ class _NormalizedGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        std, mean = torch.std_mean(grads[0])
-        return (grads[0] - mean) / (std + 1e-6)
+        return (grads[0] - grads[0].mean()) / (grads[0].std() + 1e-6)
 
 
 class GradientNorm(nn.Module):

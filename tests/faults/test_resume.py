@@ -49,10 +49,19 @@ STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2}]
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "optimizer.base.name": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
     "model.skip": [{"model.skip": [[1, 2]]}],
+    "model.skip_at": [{"model.skip": [[1, 2]], "model.skip_at": "preactivation"}],
+    "model.init_order": [{"model.init": "xavier", "model.init_order": "layer-by-layer"}],
+    "stages_drawn": [{"stages": STAGES, "stages_drawn": "in-turn"}],
     "stages.layers": [{"stages": STAGES}],
     "stages.epochs": [{"stages": [{"layers": 1, "epochs": 1}, {"layers": 2}]}],
+    "stages.validation_draws": [{"stages": [{**STAGES[0], "validation_draws": 0}, {"layers": 2}]}],
     "stages.train": [{"stages": [STAGES[0], {"layers": 2, "train": train}]} for train in ("all", "new")],
     "data.holdout": [{"data.validation": "holdout", "data.holdout": 32}],
+    "cycle_momentum": [
+        {"schedule": "one-cycle", "cycle_momentum": True, "optimizer": {"name": rule}}
+        for rule in ("adam", "nesterov")
+    ],
+    "data.split_seed": [{"data.validation": "holdout", "data.holdout": 32, "data.split_seed": 7}],
     "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
     "early_stopping.monitor": [
         {"early_stopping": {"patience": 2, "monitor": monitor}} for monitor in ("val_loss", "val_acc")
