@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from optilab.cli import COMMANDS
+
 
 def table(path):
     return list(csv.DictReader(path.read_text().splitlines()))
@@ -198,7 +200,23 @@ def test_version_and_help(optilab):
     assert optilab("--version").stdout.startswith("optilab 0.")
     for command in ([], ["optimize"], ["train"], ["config"], ["data"], ["runs"]):
         assert "Usage: " in optilab(*command, "--help").stdout
-    assert "Examples:" in optilab("train", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in COMMANDS), ["config", "cp"], ["data", "fetch"], ["runs", "rm"]],
+    ids=" ".join,
+)
+def test_every_help_ends_with_examples_one_a_line(command, optilab):
+    said = optilab(*command, "--help").stdout
+    examples = said.partition("Examples:\n")[2].splitlines()
+    assert examples[0].startswith(" ".join(["    optilab", *command]))
+    assert "\\b" not in said
+
+
+def test_the_commands_are_shown_one_a_line(optilab):
+    said = optilab("--help").stdout
+    assert "..." not in said.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize(

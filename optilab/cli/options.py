@@ -28,6 +28,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and nothing else.")]
 
 
+def examples(*lines: str) -> str:
+    """The end of a help text: commands that run as they are."""
+    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in lines)
+
+
 def complete_preset(kind: str) -> Any:
     """Shell completion of `--config`: preset names, beside the shell's own file names."""
 

@@ -17,11 +17,25 @@ ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-bo
 FUNCTIONS = "ravine,rosenbrock,beale,himmelblau,booth,matyas,three-hump-camel,goldstein-price,dixon-price,zakharov"
 
 
+def _listed(names: str) -> str:
+    """With spaces, so that a help text does not break inside a name."""
+    return names.replace(",", ", ")
+
+
 def race(
     algos: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Who takes part.", autocompletion=_complete_algo)
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Who takes part [{_listed(ALGOS)}].",
+            show_default=False,
+            autocompletion=_complete_algo,
+        ),
     ] = ALGOS,
-    functions: Annotated[str, typer.Option(metavar="NAME,...", help="Where they race.")] = FUNCTIONS,
+    functions: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help=f"Where they race [{_listed(FUNCTIONS)}].", show_default=False),
+    ] = FUNCTIONS,
     budget: Annotated[
         int, typer.Option(min=1, max=10_000, help="Random settings each may try per function.")
     ] = 50,
