@@ -5,6 +5,8 @@ import json
 import math
 import os
 import pty
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +97,15 @@ def test_a_comparison_ranks_the_algorithms(optilab):
     lines = optilab("optimize", "--algo", "sgd,momentum,rmsprop,adam", "--epochs", 30).stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("algo"))
     assert [line.split()[0] for line in lines[start + 1 : start + 5]] == ["rmsprop", "momentum", "adam", "sgd"]
+
+
+def test_one_of_several_is_shown_in_full_by_the_command_that_is_told(optilab):
+    options = ["--function", "w1^2 + 3*w2^4", "--start", "-1,2", "--set", "noise=0.1", "--epochs", 4]
+    said = optilab("optimize", "--algo", "sgd,adam", *options).stdout
+    line = re.search(r"^one in full: optilab (.*)$", said, flags=re.MULTILINE)[1]
+    alone = optilab(*shlex.split(line), "--json").stdout
+    both = json.loads(optilab("optimize", "--algo", "sgd,adam", *options, "--json").stdout)["results"]
+    assert json.loads(alone)["results"][0] in both
 
 
 def test_long_tables_are_elided_in_the_middle(optilab):

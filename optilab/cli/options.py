@@ -1,6 +1,7 @@
 """Options that several commands share, and the order in which they were typed."""
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,6 +86,15 @@ def overrides(
         elif readers and name in readers:
             found.append(Override(f"--{name}", name, readers[name](value)))
     return found
+
+
+def retyped(ctx: typer.Context, parameters: Sequence[str]) -> str:
+    """The options of `parameters` as they were typed, to be typed again."""
+    words = []
+    for name, value in ctx.meta[_TYPED]:
+        if name in parameters:
+            words += [f"--{name.rstrip('_')}", shlex.quote(str(value))]
+    return " ".join(words)
 
 
 def only_one(**flags: Any) -> None:
