@@ -60,8 +60,10 @@ def _around(config: OptimizeConfig) -> str:
 
 
 def _where(config: OptimizeConfig) -> str:
-    start = config.start or config.function.start
-    return f"{config.function.name}   f(w) = {config.function.formula}   start {_point(start)}"
+    function, start = config.function, config.start or config.function.start
+    named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
+    own = "".join(f"   {name} {_value(getattr(function, name))}" for name in named)
+    return f"{function.name}   f(w) = {function.formula}{own}   start {_point(start)}"
 
 
 def _point(point: Sequence[float]) -> str:
