@@ -60,7 +60,8 @@ def _around(config: OptimizeConfig) -> str:
 
 
 def _where(config: OptimizeConfig) -> str:
-    function, start = config.function, config.start or config.function.start
+    function: Any = config.function
+    start = config.start or function.start
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
     own = "".join(f"   {name} {_value(getattr(function, name))}" for name in named)
     return f"{function.name}   f(w) = {function.formula}{own}   start {_point(start)}"
