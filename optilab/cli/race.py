@@ -59,6 +59,7 @@ def race(
     from optilab.console import races
     from optilab.optimize import ALGORITHMS as RULES
     from optilab.optimize import FUNCTIONS as TESTS
+    from optilab.stopping import Interrupted
     from optilab.studies import race as study
 
     only_one(json=json_)
@@ -66,7 +67,11 @@ def race(
     chosen = {name: RULES[name]() for name in _named("--algos", algos, RULES)}
     where = {name: TESTS[name]() for name in _named("--functions", functions, TESTS)}
     folder = user_cache_path("optilab") / "races" if cache else None
-    found = study.run(chosen, where, rules, folder, races.progress)
+    try:
+        found = study.run(chosen, where, rules, folder, races.progress)
+    except Interrupted:
+        console.note("stopped; the same command goes on where it was" if cache else "stopped")
+        raise
     if plot:
         from optilab import figures
 
@@ -76,7 +81,7 @@ def race(
         heats = [asdict(heat) for heat in found.heats]
         console.document({"schema_version": 1, "rules": asdict(rules), "standings": standings, "heats": heats})
     else:
-        races.show(found)
+        races.show(found, bool(plot))
     return 0
 
 
