@@ -239,6 +239,14 @@ def test_odd_terminals(environment, optilab):
     assert done.stdout.isascii()
 
 
+def test_in_a_pipe_a_row_is_a_line(optilab):
+    optilab("optimize", "--algo", "sgd,momentum,nesterov,adam,nadam,rmsprop", "--name", "six-rules-in-one-run")
+    row = next(line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("six-rules"))
+    assert row.split() == ["six-rules-in-one-run", "optimize", "done", *["1", "of", "6", "converged"]]
+    titles = optilab("config", "ls").stdout
+    assert any(line.startswith("adam.yaml") and line.rstrip().endswith(")") for line in titles.splitlines())
+
+
 def colours(arguments, tmp_path, **environment):
     """What a command writes to a terminal."""
     master, slave = pty.openpty()
