@@ -84,7 +84,8 @@ def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()
             for details in error.errors(include_url=False)
         ]
         advice = f"Every key is described by: optilab config show {kind}"
-        raise ConfigError(source, problems, advice) from None
+        typed = all(problem.where.startswith("--") for problem in problems)
+        raise ConfigError("the command line" if typed else source, problems, advice) from None
 
 
 def _name_of(path: Path) -> str:
@@ -127,7 +128,12 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, 
         nodes = below
     for path, node in nodes:
         node[last] = item.value
-        places[*path, last] = item.where
+        here = (*path, last)
+        for inside in [place for place in places if place[: len(here)] == here]:
+            del places[inside]  # what the file said there is gone
+        places[here] = item.where
+        if last == "name":  # and so is what made the section what it was
+            places[path] = item.where
 
 
 def dump(config: Section) -> dict[str, Any]:

@@ -5,12 +5,16 @@ import json
 import math
 import os
 import pty
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from optilab.cli import COMMANDS
 
 
 def table(path):
@@ -93,6 +97,15 @@ def test_a_comparison_ranks_the_algorithms(optilab):
     lines = optilab("optimize", "--algo", "sgd,momentum,rmsprop,adam", "--epochs", 30).stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("algo"))
     assert [line.split()[0] for line in lines[start + 1 : start + 5]] == ["rmsprop", "momentum", "adam", "sgd"]
+
+
+def test_one_of_several_is_shown_in_full_by_the_command_that_is_told(optilab):
+    options = ["--function", "w1^2 + 3*w2^4", "--start", "-1,2", "--set", "noise=0.1", "--epochs", 4]
+    said = optilab("optimize", "--algo", "sgd,adam", *options).stdout
+    line = re.search(r"^one in full: optilab (.*)$", said, flags=re.MULTILINE)[1]
+    alone = optilab(*shlex.split(line), "--json").stdout
+    both = json.loads(optilab("optimize", "--algo", "sgd,adam", *options, "--json").stdout)["results"]
+    assert json.loads(alone)["results"][0] in both
 
 
 def test_long_tables_are_elided_in_the_middle(optilab):
@@ -198,7 +211,23 @@ def test_version_and_help(optilab):
     assert optilab("--version").stdout.startswith("optilab 0.")
     for command in ([], ["optimize"], ["train"], ["config"], ["data"], ["runs"]):
         assert "Usage: " in optilab(*command, "--help").stdout
-    assert "Examples:" in optilab("train", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in COMMANDS), ["config", "cp"], ["data", "fetch"], ["runs", "rm"]],
+    ids=" ".join,
+)
+def test_every_help_ends_with_examples_one_a_line(command, optilab):
+    said = optilab(*command, "--help").stdout
+    examples = said.partition("Examples:\n")[2].splitlines()
+    assert examples[0].startswith(" ".join(["    optilab", *command]))
+    assert "\\b" not in said
+
+
+def test_the_commands_are_shown_one_a_line(optilab):
+    said = optilab("--help").stdout
+    assert "..." not in said.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +237,14 @@ def test_odd_terminals(environment, optilab):
     done = optilab("optimize", "--algo", "sgd,adam", **environment)
     assert "adam" in done.stdout
     assert done.stdout.isascii()
+
+
+def test_in_a_pipe_a_row_is_a_line(optilab):
+    optilab("optimize", "--algo", "sgd,momentum,nesterov,adam,nadam,rmsprop", "--name", "six-rules-in-one-run")
+    row = next(line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("six-rules"))
+    assert row.split() == ["six-rules-in-one-run", "optimize", "done", *["1", "of", "6", "converged"]]
+    titles = optilab("config", "ls").stdout
+    assert any(line.startswith("adam.yaml") and line.rstrip().endswith(")") for line in titles.splitlines())
 
 
 def colours(arguments, tmp_path, **environment):

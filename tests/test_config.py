@@ -65,6 +65,19 @@ def test_all_problems_at_once_each_with_its_line(tmp_path):
     assert len(said) == 6
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model.hidden=[128, 0]", "--set model.hidden: must be at least 1, got 0"),
+        ("optimizer.name=newton", "--set optimizer.name: optimizer: newton needs the hessian"),
+    ],
+)
+def test_what_was_typed_is_not_blamed_on_the_file(text, said):
+    with pytest.raises(ConfigError) as caught:
+        load(TrainConfig, "sigmoid.yaml", [override_from_text("--set", text)])
+    assert str(caught.value).startswith(f"1 problem in the command line\n  {said}")
+
+
 def test_a_key_of_another_algorithm_is_refused_with_those_of_this_one():
     with pytest.raises(ConfigError, match=r"algo\.beta1: unknown key"):
         load(OptimizeConfig, "sgd", [override_from_text("--set", "algo.beta1=0.5")])

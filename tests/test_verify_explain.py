@@ -1,6 +1,9 @@
 """`optilab verify` and `optilab explain` as typed."""
 
 import json
+import os
+import re
+import shlex
 
 import pytest
 
@@ -48,6 +51,33 @@ class TestVerify:
         form = ("--set", "algo.eps_placement=inside", "--set", "algo.eps=1e-2", "--epochs", 7)
         said = json.loads(optilab("verify", spec, "--against", "adam", *form, "--json").stdout)
         assert (said["equal"], said["steps"], said["settings"]["eps"]) == (True, 7, 1e-2)
+
+    def test_what_no_convention_explains_is_calculated_with_the_same_numbers(self, optilab, adam):
+        """The preset of adam has another lr, eps and place of eps than the comparison."""
+        said = optilab("verify", adam("(s + self.eps)"), "--against", "adam", "--function", "booth", code=9).stdout
+        line = re.search(r"optilab (explain .*)$", said, flags=re.MULTILINE)[1]
+        expected = re.search(r"^adam +(\S+) +(\S+)$", said, flags=re.MULTILINE)
+        calculated = json.loads(optilab(*shlex.split(line), "--json").stdout)["result"]
+        assert [f"{value:.12g}" for value in calculated] == list(expected.groups())
+
+    def test_a_forgotten_return_and_a_division_by_zero(self, optilab, tmp_path):
+        (tmp_path / "mine.py").write_text(
+            "def forgot(w, g, lr):\n    w -= lr * g\n"
+            "def zero(w, g, lr, V, beta, t):\n    V = beta*V + g\n    return w - lr*V/(1 - beta**(t - 1)), V\n"
+        )
+        assert "returned nothing" in optilab("verify", "mine.py:forgot", "--against", "sgd", code=2).stderr
+        said = optilab("verify", "mine.py:zero", "--against", "momentum", code=9).stdout
+        assert "differs from step 1 on, where it is no number" in said
+
+    def test_without_optax_its_column_is_empty_and_that_is_said(self, optilab, tmp_path):
+        (tmp_path / "sitecustomize.py").write_text(
+            "import importlib.util as u\nfind = u.find_spec\n"
+            "u.find_spec = lambda name, *rest: None if name == 'optax' else find(name, *rest)\n"
+        )
+        path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+        said = optilab("verify", "--algo", "sgd,newton", PYTHONPATH=path).stdout
+        assert "optax is not installed: nothing was compared with it; it comes with: pip install optax" in said
+        assert said.count("not installed") == 1
 
     def test_rows_of_the_table(self, optilab):
         pytest.importorskip("optax")

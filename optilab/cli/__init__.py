@@ -12,20 +12,21 @@ import typer
 
 from optilab.cli.options import TypedOrder
 
-COMMANDS = (
-    "optimize",
-    "explain",
-    "verify",
-    "map",
-    "race",
-    "train",
-    "diagnose",
-    "remedy",
-    "config",
-    "data",
-    "runs",
-)
-"""In the order of `--help`; each is a module beside this one, with a function of that name or an `app` of its own."""
+COMMANDS = {
+    "optimize": "Follow optimizers on a test function, step by step.",
+    "explain": "Calculate one step by hand, with the numbers put in.",
+    "verify": "Check the rules, or your own implementation of one.",
+    "map": "One rule over a grid of settings or of starts.",
+    "race": "Race optimizers that were tuned with the same budget.",
+    "train": "Train a network; a run can be stopped and resumed.",
+    "diagnose": "Say why a network does not learn, and what to change.",
+    "remedy": "Try every remedy of the study on one network.",
+    "config": "Presets and the keys of a config: ls, show, cp, check.",
+    "data": "The FashionMNIST files: fetch, verify, where.",
+    "runs": "Run directories: ls, show, path, rm.",
+}
+"""In the order of `--help`, each with its line there; each is a module beside this one, with a function of that name
+or an `app` of its own."""
 
 EXAMPLES = """\b
 Examples:
@@ -78,7 +79,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     for name in named or COMMANDS:
         module = import_module(f"{__name__}.{name}")
         if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
+            app.add_typer(module.app, name=name, short_help=COMMANDS[name])
         else:
-            app.command(name, cls=TypedOrder, epilog=module.EXAMPLES)(getattr(module, name))
+            add = app.command(name, cls=TypedOrder, epilog=module.EXAMPLES, short_help=COMMANDS[name])
+            add(getattr(module, name))
     return app

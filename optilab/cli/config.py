@@ -4,7 +4,13 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Presets and the keys of a config: ls, show, cp, check.", no_args_is_help=True)
+from optilab.cli.options import examples
+
+app = typer.Typer(
+    help="Presets and the keys of a config: ls, show, cp, check.",
+    no_args_is_help=True,
+    epilog=examples("optilab config ls", "optilab config cp sigmoid.yaml my.yaml", "optilab config check my.yaml"),
+)
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -18,7 +24,7 @@ def _complete(incomplete: str) -> list[str]:
 _Preset = Annotated[str, typer.Argument(metavar="NAME", help="A preset.", autocompletion=_complete)]
 
 
-@app.command("ls")
+@app.command("ls", epilog=examples("optilab config ls"))
 def ls() -> None:
     """List the presets: what each one is, and the command that runs it."""
     from optilab.console import listings
@@ -27,13 +33,13 @@ def ls() -> None:
     listings.presets(presets())
 
 
-@app.command("show")
+@app.command("show", epilog=examples("optilab config show train", "optilab config show adam.yaml"))
 def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="train, optimize, or a preset.", autocompletion=_complete)
     ],
 ) -> None:
-    """Describe every key of `train` or `optimize` configs, or print a preset."""
+    """Describe every key of `train` or `optimize`, or print a preset."""
     from optilab.console import listings
     from optilab.presets import named
     from optilab.reference import describe
@@ -45,7 +51,7 @@ def show(
         typer.echo(named(name).path.read_text(encoding="utf-8"), nl=False)
 
 
-@app.command("cp")
+@app.command("cp", epilog=examples("optilab config cp sigmoid.yaml my.yaml"))
 def cp(
     name: _Preset,
     dest: Annotated[str, typer.Argument(metavar="DEST", help="File or folder to write.")],
@@ -67,7 +73,7 @@ def cp(
     typer.echo(f"{path}: run it with: optilab {preset.kind} --config {path}")
 
 
-@app.command("check")
+@app.command("check", epilog=examples("optilab config check my.yaml"))
 def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configs to check.")]) -> int:
     """Check configs without running them; all problems of all files."""
     from optilab.config import kind_of, load

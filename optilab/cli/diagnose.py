@@ -10,7 +10,7 @@ from optilab.cli.options import Json, RunsDir, complete_run
 if TYPE_CHECKING:
     from optilab.studies.diagnose import Evidence
 
-EXAMPLES = """\\b
+EXAMPLES = """\b
 Examples:
   optilab diagnose sigmoid.yaml
   optilab diagnose 20261124-143512-sigmoid-1c2d

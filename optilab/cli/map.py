@@ -71,6 +71,8 @@ def map(
     if basins:
         if len(settings.function.start) != 2:
             raise UsageError(f"--basins needs a function of two variables; {settings.function.name} has more")
+        if not settings.function.minima:
+            raise UsageError(f"no minimum of {settings.function.name} is known: there are no basins to tell apart")
         axes = [study.Axis(f"w{i + 1}", low, high, 300) for i, (low, high) in enumerate(settings.function.box)]
     else:
         axes = [study.Axis.read("--x", str(x)), study.Axis.read("--y", str(y))]

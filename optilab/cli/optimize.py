@@ -15,6 +15,7 @@ from optilab.cli.options import (
     complete_preset,
     only_one,
     overrides,
+    retyped,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def optimize(
     else:
         from optilab.console import trajectories
 
-        trajectories.show(settings, paths, run, picture)
+        same = retyped(ctx, ("function", "start", "epochs", "lr", "set_"))
+        trajectories.show(settings, paths, run, picture, None if config else same)
     diverged = any(path.status is Status.DIVERGED for path in paths)
     return ExitCode.DIVERGED if fail_on_divergence and diverged else ExitCode.OK
 

@@ -1,6 +1,7 @@
 """Options that several commands share, and the order in which they were typed."""
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,11 @@ Plot = Annotated[
 Dark = Annotated[bool, typer.Option("--dark", help="Picture files on a dark ground.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and nothing else.")]
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text: commands that run as they are."""
+    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in lines)
 
 
 def complete_preset(kind: str) -> Any:
@@ -80,6 +86,15 @@ def overrides(
         elif readers and name in readers:
             found.append(Override(f"--{name}", name, readers[name](value)))
     return found
+
+
+def retyped(ctx: typer.Context, parameters: Sequence[str]) -> str:
+    """The options of `parameters` as they were typed, to be typed again."""
+    words = []
+    for name, value in ctx.meta[_TYPED]:
+        if name in parameters:
+            words += [f"--{name.rstrip('_')}", shlex.quote(str(value))]
+    return " ".join(words)
 
 
 def only_one(**flags: Any) -> None:

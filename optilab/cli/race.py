@@ -17,11 +17,25 @@ ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-bo
 FUNCTIONS = "ravine,rosenbrock,beale,himmelblau,booth,matyas,three-hump-camel,goldstein-price,dixon-price,zakharov"
 
 
+def _listed(names: str) -> str:
+    """With spaces, so that a help text does not break inside a name."""
+    return names.replace(",", ", ")
+
+
 def race(
     algos: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Who takes part.", autocompletion=_complete_algo)
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Who takes part [{_listed(ALGOS)}].",
+            show_default=False,
+            autocompletion=_complete_algo,
+        ),
     ] = ALGOS,
-    functions: Annotated[str, typer.Option(metavar="NAME,...", help="Where they race.")] = FUNCTIONS,
+    functions: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help=f"Where they race [{_listed(FUNCTIONS)}].", show_default=False),
+    ] = FUNCTIONS,
     budget: Annotated[
         int, typer.Option(min=1, max=10_000, help="Random settings each may try per function.")
     ] = 50,
@@ -45,6 +59,7 @@ def race(
     from optilab.console import races
     from optilab.optimize import ALGORITHMS as RULES
     from optilab.optimize import FUNCTIONS as TESTS
+    from optilab.stopping import Interrupted
     from optilab.studies import race as study
 
     only_one(json=json_)
@@ -52,7 +67,11 @@ def race(
     chosen = {name: RULES[name]() for name in _named("--algos", algos, RULES)}
     where = {name: TESTS[name]() for name in _named("--functions", functions, TESTS)}
     folder = user_cache_path("optilab") / "races" if cache else None
-    found = study.run(chosen, where, rules, folder, races.progress)
+    try:
+        found = study.run(chosen, where, rules, folder, races.progress)
+    except Interrupted:
+        console.note("stopped; the same command goes on where it was" if cache else "stopped")
+        raise
     if plot:
         from optilab import figures
 
@@ -62,7 +81,7 @@ def race(
         heats = [asdict(heat) for heat in found.heats]
         console.document({"schema_version": 1, "rules": asdict(rules), "standings": standings, "heats": heats})
     else:
-        races.show(found)
+        races.show(found, bool(plot))
     return 0
 
 

@@ -7,7 +7,7 @@ import typer
 
 from optilab.cli.options import Json, Name, RunsDir, Set, complete_preset, overrides
 
-EXAMPLES = """\\b
+EXAMPLES = """\b
 Examples:
   optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam
   optilab remedy sigmoid.yaml --seeds 3 --epochs 30

@@ -4,16 +4,22 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli.options import Json, RunsDir, complete_run
+from optilab.cli.options import Json, RunsDir, complete_run, examples
 
-app = typer.Typer(help="Run directories: ls, show, path, rm.", no_args_is_help=True)
+_RUN = "20261124-143512-sigmoid-1c2d"  # a name as `train` gives them
+
+app = typer.Typer(
+    help="Run directories: ls, show, path, rm.",
+    no_args_is_help=True,
+    epilog=examples("optilab runs ls", f"optilab runs show {_RUN}"),
+)
 
 _Run = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run, or a path to one.", autocompletion=complete_run)
 ]
 
 
-@app.command("ls")
+@app.command("ls", epilog=examples("optilab runs ls"))
 def ls(runs_dir: RunsDir = None, json_: Json = False) -> None:
     """List the runs, oldest first, each with its true state."""
     from optilab import console, runs
@@ -28,7 +34,7 @@ def ls(runs_dir: RunsDir = None, json_: Json = False) -> None:
         listings.runs(records, runs.root(runs_dir))
 
 
-@app.command("show")
+@app.command("show", epilog=examples(f"optilab runs show {_RUN}"))
 def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False) -> None:
     """Show one run: its state, config, and last and best rows."""
     from optilab import console, runs
@@ -41,7 +47,7 @@ def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False) -> None:
         listings.run(record)
 
 
-@app.command("path")
+@app.command("path", epilog=examples(f"optilab runs path {_RUN}"))
 def path(run: _Run, runs_dir: RunsDir = None) -> None:
     """Print the directory of a run."""
     from optilab import runs
@@ -49,7 +55,7 @@ def path(run: _Run, runs_dir: RunsDir = None) -> None:
     typer.echo(runs.locate(runs.root(runs_dir), run))
 
 
-@app.command("rm")
+@app.command("rm", epilog=examples(f"optilab runs rm {_RUN}"))
 def rm(
     names: Annotated[
         list[str], typer.Argument(metavar="RUN...", help="Names of runs.", autocompletion=complete_run)

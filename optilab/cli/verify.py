@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optilab.cli.options import Json, Set, overrides
+from optilab.cli.options import Json, Set, overrides, retyped
 
 if TYPE_CHECKING:
     from optilab.studies.grade import Verdict
@@ -103,8 +103,23 @@ def _grade(ctx: typer.Context, spec: str, against: str, json_: bool) -> int:
     if json_:
         console.document(_document(found.label, settings, verdict))
     else:
-        verification.verdict(found.label, settings.algo[0], settings.function, verdict)
+        by_hand = _by_hand(settings.algo[0], verdict, retyped(ctx, ("function",)))
+        verification.verdict(found.label, settings.algo[0], settings.function, verdict, by_hand)
     return ExitCode.OK if verdict.equal else ExitCode.EXPECTATION
+
+
+def _by_hand(rule: Any, verdict: "Verdict", options: str) -> str:
+    """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
+    from dataclasses import fields
+
+    from optilab.config import Override, load
+    from optilab.presets import algorithms
+    from optilab.schema import OptimizeConfig
+
+    usual = load(OptimizeConfig, None, [Override("--algo", "algo", algorithms(rule.name))]).algo[0]
+    compared = {f.name: verdict.settings.get(f.name, getattr(rule, f.name)) for f in fields(rule)}
+    changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != getattr(usual, key)]
+    return " ".join(filter(None, [f"optilab explain --algo {rule.name}", options, *changed]))
 
 
 def _document(label: str, settings: Any, verdict: "Verdict") -> dict[str, Any]:

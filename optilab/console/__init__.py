@@ -17,6 +17,7 @@ from rich.text import Text
 from optilab.strict_yaml import printable
 
 MIN_WIDTH = 40
+UNFOLDED = 10_000  # columns that no table needs
 SIDE_BY_SIDE = 100  # columns that two pictures take
 
 
@@ -49,8 +50,13 @@ def say(text: str = "", style: str | None = None) -> None:
 
 
 def show(*renderables: Any) -> None:
-    """Tables and texts of a result."""
-    out.print(*renderables)
+    """Tables and texts of a result; in a pipe every row of a table is one line, for grep and awk."""
+    for item in renderables:
+        width = out.width
+        if isinstance(item, Table) and not out.is_terminal:
+            out.width = UNFOLDED
+        out.print(item)
+        out.width = width
 
 
 def note(text: str) -> None:
@@ -70,7 +76,8 @@ def grid(
     """A plain table without lines: headings, then cells; the columns in `left` are text, the others numbers."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", **options)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index in left else "right", overflow="fold")
+        # What stands first is a name, to be typed again: it is never folded.
+        table.add_column(column, justify="left" if index in left else "right", overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table

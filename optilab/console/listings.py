@@ -74,9 +74,7 @@ def runs(records: Sequence[Record], folder: Path) -> None:
         console.say(f"no runs in {folder}")
         return
     rows = [[r.name, str(r.manifest.get("command", "?")), r.state, _result(r)] for r in records]
-    table = console.grid(["run", "command", "state", "result"], rows, left=(0, 1, 2, 3))
-    table.columns[0].no_wrap = True  # a name that is typed again must be copyable
-    console.show(table)
+    console.show(console.grid(["run", "command", "state", "result"], rows, left=(0, 1, 2, 3)))
 
 
 def _result(record: Record) -> str:

@@ -1,6 +1,7 @@
 """`optilab map`: the map as text, what it found, and what theory says about it."""
 
 from functools import partial
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def show(found: Map, what: str) -> None:
     console.say(settings(found.rule))
     console.say()
     x, y = ((axis.key.removeprefix("algo."), axis.low, axis.high) for axis in (found.x, found.y))
-    if "basins" in said:
+    if found.of_starts:
         pictures.basins(found.basin, len(found.function.minima), x, y)
     else:
         values, title = _shown(found, what)
@@ -28,9 +29,14 @@ def show(found: Map, what: str) -> None:
     console.say()
     share = f"{said['diverged'] / said['cells']:.1%} diverged, {said['converged'] / said['cells']:.1%} converged"
     console.say(f"{said['cells']:,} cells: {share} (|grad| < {found.tolerance:g} at some epoch)")
-    for minimum, count in said.get("basins", {}).items():
-        console.say(f"  {minimum}: {count / said['cells']:.1%}")
-    if said["best"] and "basins" not in said:
+    if found.of_starts:
+        names = [
+            f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
+            for letter, minimum in zip(ascii_lowercase, found.function.minima, strict=False)
+        ]
+        for name, count in zip([*names, ". none"], said["basins"].values(), strict=True):
+            console.say(f"  {name}: {count / said['cells']:.1%}")
+    if said["best"] and not found.of_starts:
         console.say("lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in said["best"].items()))
     if said["theory"]:
         console.say("theory, in the long run: " + "   ".join(f"{k} {v:.4g}" for k, v in said["theory"].items()))
@@ -42,7 +48,7 @@ def _span(axis: Axis) -> str:
 
 def _shown(found: Map, what: str) -> tuple[Floats, str]:
     if what == "value":
-        return found.height, "log10 of f - f_min"
+        return found.height, f"log10 of {found.above}"
     first = found.first_below
     return np.where(first < 0, found.steps, first).astype(float), f"epochs to |grad| < {found.tolerance:g}"
 

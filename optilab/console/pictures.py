@@ -15,7 +15,7 @@ from rich.text import Text
 from optilab import console
 from optilab.optimize import Trajectory
 from optilab.optimize.functions import Floats, TestFunction
-from optilab.optimize.landscape import bands, gaps, view
+from optilab.optimize.landscape import bands, gaps, span, view
 
 """Columns from which on two pictures stand beside each other, and from which on `optimize` shows them unasked."""
 COLOURS = (
@@ -186,8 +186,7 @@ def _losses(function: TestFunction, named: dict[str, Trajectory], columns: int, 
     """log10 of f above its minimum against the epoch."""
     curves, what = gaps(function, list(named.values()))
     epochs = max(len(curve) for curve in curves) - 1
-    seen = np.concatenate(curves)
-    low, high = np.log10(seen.min()), np.log10(seen.max())
+    low, high = np.log10(span(curves, list(named.values())))
     high = max(high, low + 1e-9)
     canvas = Canvas(columns, rows)
     for i, curve in enumerate(curves):

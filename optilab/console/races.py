@@ -10,11 +10,11 @@ def progress(done: int, total: int) -> None:
         console.err.print(f"heat {done} of {total}", end="\r" if done < total else "\n")
 
 
-def show(race: Race) -> None:
-    """Rules by mean rank, with intervals."""
+def show(race: Race, drawn: bool) -> None:
+    """Rules by mean rank, with intervals; `drawn` if the picture is written already."""
     rules = race.rules
     console.say(
-        f"{len(race.algos)} algorithms on {len(race.functions)} functions   {rules.budget} settings tried on "
+        f"{_count(race.algos, 'algorithm')} on {_count(race.functions, 'function')}   {rules.budget} settings tried on "
         f"{rules.starts} starts, raced on {rules.starts} others   {rules.steps} steps",
         style="bold",
     )
@@ -38,4 +38,9 @@ def show(race: Race) -> None:
         console.say(f"cannot tell {found[0].algo} from {', '.join(unsure)}: more functions would help")
     elif len(found) > 1:
         console.say(f"{found[0].algo} is ahead of all others")
-    console.say("settings used, and every cost: --json; profile and tuning curves: --plot race.png")
+    picture = "" if drawn else "; profile and tuning curves: --plot race.png"
+    console.say(f"settings used, and every cost: --json{picture}")
+
+
+def _count(names: list[str], what: str) -> str:
+    return f"{len(names)} {what}{'s' * (len(names) > 1)}"

@@ -40,10 +40,9 @@ class Progress:
 
 def show(base: TrainConfig, seeds: int, results: Sequence[Result]) -> None:
     """Every remedy, the best first, and the smallest change that fixes the network."""
-    plural = "s" * (seeds > 1)
-    console.say(
-        f"{base.name}: {len(results) - 1} remedies, {seeds} seed{plural}, {base.epochs} epochs", style="bold"
-    )
+    tried = "1 remedy" if len(results) == 2 else f"{len(results) - 1} remedies"
+    counts = f"{seeds} seed{'s' * (seeds > 1)}, {base.epochs} epoch{'s' * (base.epochs > 1)}"
+    console.say(f"{base.name}: {tried}, {counts}", style="bold")
     console.say()
     ranked = sorted(results, key=lambda result: -(result.accuracy or 0.0))
     rows = []

@@ -46,7 +46,7 @@ def _widths(widths: Sequence[int]) -> str:
 
 def plain(row: Row, epochs: int, seconds: float) -> str:
     """One line per epoch for a pipe or a log."""
-    numbers = " ".join(f"{key} {value:.4f}" for key, value in row.items() if isinstance(value, float))
+    numbers = " ".join(f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float))
     return f"epoch {row['epoch']}/{epochs} {numbers} {seconds:.2f}s"
 
 
@@ -97,7 +97,7 @@ class Display:
             ProgressBar(total=1.0, completed=share, width=max(10, min(40, console.err.width - 60))),
             f"{share:.0%}",
             f"batch {batch}/{batches}",
-            f"{speed:.1f} epochs/s",
+            pace(fresh, elapsed),
             f"{duration(left)} left",
         )
         lines: list[Any] = [line, Text(self._latest())]
@@ -109,8 +109,8 @@ class Display:
         if not self._rows:
             return ""
         row, top = self._rows[-1], best(self._rows)
-        train = f"train {row['train_loss']:.4f}  {row['train_acc']:.1%}"
-        validation = f"validation {row['val_loss']:.4f}  {row['val_acc']:.1%}"
+        train = f"train {_number(row['train_loss'])}  {row['train_acc']:.1%}"
+        validation = f"validation {_number(row['val_loss'])}  {row['val_acc']:.1%}"
         return f"{train}     {validation}     best {top['val_acc']:.1%} at epoch {top['epoch']}"
 
 
@@ -121,16 +121,27 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def pace(epochs: float, seconds: float) -> str:
+    """3.1 epochs/s, or 38.8 s/epoch where that says more."""
+    speed = epochs / seconds if seconds else 0.0
+    return f"{1 / speed:.1f} s/epoch" if 0 < speed < 1 else f"{speed:.1f} epochs/s"
+
+
+def _number(value: float) -> str:
+    """Four decimals, as the study was published; a loss of millions has none to tell."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
 def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None:
     """Last and best epoch, time and speed, and whether the network has learned anything at all."""
     last, top = rows[-1], best(rows)
     keys = [key for key in last if key != "epoch"]
     shown = (("last", last), ("best", top))
-    table = [(what, str(row["epoch"]), *(f"{row[key]:.4f}" for key in keys)) for what, row in shown]
+    table = [(what, str(row["epoch"]), *(_number(row[key]) for key in keys)) for what, row in shown]
     console.say()
     console.show(console.grid(["", "epoch", *keys], table))
     seconds = sum(row["seconds"] for row in timings)
-    console.say(f"{len(rows)} epochs in {duration(seconds)}, {len(timings) / seconds:.1f} epochs/s")
+    console.say(f"{len(rows)} epoch{'s' * (len(rows) > 1)} in {duration(seconds)}, {pace(len(timings), seconds)}")
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
         console.say(f"test set, looked at once: loss {loss:.4f}, accuracy {accuracy:.4f}")
@@ -147,8 +158,8 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
 
 def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], spread: Mapping[str, Any]) -> None:
     """The last epoch of every seed, their mean and their standard deviation."""
-    table = [(str(n), *(f"{value:.4f}" for value in o.values())) for n, o in zip(numbers, outcomes, strict=True)]
-    table.append(("mean", *(f"{value.mean:.4f}" for value in spread.values())))
-    table.append(("std", *(f"{value.std:.4f}" for value in spread.values())))
+    table = [(str(n), *(_number(value) for value in o.values())) for n, o in zip(numbers, outcomes, strict=True)]
+    table.append(("mean", *(_number(value.mean) for value in spread.values())))
+    table.append(("std", *(_number(value.std) for value in spread.values())))
     console.say()
     console.show(console.grid(["seed", *spread], table))

@@ -12,12 +12,23 @@ from optilab.schema import OptimizeConfig
 HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
 
 
-def show(config: OptimizeConfig, paths: Sequence[Trajectory], run: str, picture: bool | None = None) -> None:
-    """One path in full, or a line for each of several, and the picture (None: where there is room for it)."""
+def show(
+    config: OptimizeConfig,
+    paths: Sequence[Trajectory],
+    run: str,
+    picture: bool | None = None,
+    options: str | None = None,
+) -> None:
+    """One path in full, or a line for each of several, and the picture (None: where there is room for it).
+
+    `options` are those that run one of several alone, beside --algo; None where --algo alone would be another rule.
+    """
     if len(paths) == 1:
         _one(config, paths[0])
     else:
-        _several(config, paths)
+        best = _several(config, paths)
+        if options is not None:
+            console.say(f"one in full: {f'optilab optimize --algo {best} {options}'.rstrip()}")
     if console.is_wide() if picture is None else picture:
         from optilab.console import pictures  # not part of a start that shows none
 
@@ -49,8 +60,11 @@ def _around(config: OptimizeConfig) -> str:
 
 
 def _where(config: OptimizeConfig) -> str:
-    start = config.start or config.function.start
-    return f"{config.function.name}   f(w) = {config.function.formula}   start {_point(start)}"
+    function: Any = config.function
+    start = config.start or function.start
+    named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
+    own = "".join(f"   {name} {_value(getattr(function, name))}" for name in named)
+    return f"{function.name}   f(w) = {function.formula}{own}   start {_point(start)}"
 
 
 def _point(point: Sequence[float]) -> str:
@@ -132,7 +146,8 @@ def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
 _STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
 
 
-def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> None:
+def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> str:
+    """The comparison; gives the name of the best."""
     console.say(f"{len(paths)} algorithms on {_where(config)}   {config.epochs} epochs", style="bold")
     if around := _around(config):
         console.say(around)
@@ -169,4 +184,4 @@ def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> None:
         console.say(line)
     if said:
         console.say()
-    console.say(f"one in full: optilab optimize --algo {ranked[0][0].name} --epochs {config.epochs}")
+    return str(ranked[0][0].name)

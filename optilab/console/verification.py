@@ -1,13 +1,14 @@
 """`optilab verify`: the parity table, and the verdict on a user's own implementation."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 from optilab import console
 from optilab.optimize import TestFunction
 from optilab.studies.grade import TOLERANCE as AGREEMENT
 from optilab.studies.grade import Verdict
-from optilab.studies.parity import GROUNDS, TOLERANCE, Row
+from optilab.studies.parity import GROUNDS, NOT_INSTALLED, TOLERANCE, Row
 from optilab.studies.references import STEPS
 
 
@@ -35,6 +36,11 @@ def table(rows: Sequence[Row]) -> None:
     ]
     console.show(console.grid(["rule", "form", "torch.optim", "optax", "equations"], cells, left=(0, 1, 2, 3, 4)))
     console.say()
+    absent = {row.library for row in rows if row.difference is None and row.reason == NOT_INSTALLED}
+    for library in sorted(absent):
+        console.say(
+            f"{library} is {NOT_INSTALLED}: nothing was compared with it; it comes with: pip install {library}"
+        )
     wrong = sum(not row.holds for row in rows)
     compared = sum(row.difference is not None for row in rows)
     console.say(
@@ -47,7 +53,7 @@ def _cell(row: Row | None) -> str:
     if row is None:
         return ""
     if row.difference is None:
-        return "-" if row.reason.startswith("it has") else row.reason
+        return "-"
     if not row.holds:
         return f"DIFFERS by {row.difference:.1g}"
     if not row.reason:
@@ -55,8 +61,8 @@ def _cell(row: Row | None) -> str:
     return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
 
 
-def verdict(label: str, rule: Any, function: TestFunction, found: Verdict) -> None:
-    """Whether it is the rule; else where they part, by how much, and why."""
+def verdict(label: str, rule: Any, function: TestFunction, found: Verdict, by_hand: str) -> None:
+    """Whether it is the rule; else where they part, by how much, and why; `by_hand` is the command that explains."""
     settings = "   ".join(f"{key} {value:g}" for key, value in found.settings.items())
     console.say(f"{label} against {rule.name} on {function.name}, {found.steps} steps", style="bold")
     console.say(settings)
@@ -67,9 +73,11 @@ def verdict(label: str, rule: Any, function: TestFunction, found: Verdict) -> No
         return
     assert found.point is not None
     assert found.expected is not None
-    console.say(
-        f"differs from step {found.first_step} on, by {found.difference:.3g} of the path's size", style="red"
+    assert found.difference is not None
+    far = (
+        f"by {found.difference:.3g} of the path's size" if isfinite(found.difference) else "where it is no number"
     )
+    console.say(f"differs from step {found.first_step} on, {far}", style="red")
     rows = [
         [who, *(f"{value:.12g}" for value in point[:6])]
         for who, point in (("yours", found.point), (rule.name, found.expected))
@@ -83,4 +91,4 @@ def verdict(label: str, rule: Any, function: TestFunction, found: Verdict) -> No
             console.say(f"  {reason}")
     else:
         console.say("no known convention explains it: check the formula above, term by term")
-        console.say(f"the numbers of a step: optilab explain --algo {rule.name} --step {found.first_step}")
+        console.say(f"the numbers of the step: {by_hand} --step {found.first_step}")

@@ -1,6 +1,8 @@
 """Paths that grow step by step: GIF, MP4, or one HTML file with a slider."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,18 @@ from optilab.optimize.functions import TestFunction
 
 FRAMES = 120
 SECONDS = 8
+
+_BUTTONS = {
+    "minus": "&#8722;",
+    "fast-backward": "|&#9664;",
+    "step-backward": "&#8249;",
+    "play fa-flip-horizontal": "&#9664;",
+    "pause": "&#8214;",
+    "play": "&#9654;",
+    "step-forward": "&#8250;",
+    "fast-forward": "&#9654;|",
+    "plus": "+",
+}
 
 
 def animate(function: TestFunction, named: Mapping[str, Trajectory], file: str, dark: bool = False) -> None:
@@ -56,5 +70,13 @@ def animate(function: TestFunction, named: Mapping[str, Trajectory], file: str, 
         options = {"embed_frames": True, "default_mode": "once"} if writer is HTMLWriter else {}
         try:
             moving.save(path, writer=writer(fps=rate, **options), dpi=90)
+            if writer is HTMLWriter:
+                _stand_alone(path)
         except OSError as error:
             raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _stand_alone(path: Path) -> None:
+    """Signs for matplotlib's buttons, which are letters of a font on the network: blank in a room without it."""
+    page = re.sub(r'<link rel="stylesheet"\s+href="https:[^>]*>', "", path.read_text())
+    path.write_text(re.sub(r'<i class="fa fa-([^"]*)"></i>', lambda icon: _BUTTONS[icon[1]], page))

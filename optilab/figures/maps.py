@@ -14,7 +14,7 @@ def heat_map(found: Map, show: str = "value", dark: bool = False) -> Any:
     """Final value or steps over the grid, or the basins where both axes are coordinates of the start."""
     with look(dark) as (ink, ground):
         figure, axes = new(7.4, 5.2)
-        if found.x.field is None and found.y.field is None:
+        if found.of_starts:
             _basins(axes, found, ink, ground, dark)
         else:
             _values(figure, axes, found, show, ink, ground, dark)
@@ -35,7 +35,8 @@ def _name(key: str) -> str:
 
 def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str, dark: bool) -> None:
     if show == "value":
-        shown, label = found.height, "$\\log_{10}(f - f_{min})$ after the last epoch"
+        above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
+        shown, label = found.height, rf"$\log_{{10}}({above})$ after the last epoch"
     else:
         first = np.where(found.diverged | (found.first_below < 0), np.nan, found.first_below)
         shown, label = first, f"epochs to |gradient| < {found.tolerance:g}"

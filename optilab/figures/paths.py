@@ -9,7 +9,7 @@ import numpy as np
 from optilab.figures.style import look, new, series
 from optilab.optimize import Trajectory
 from optilab.optimize.functions import TestFunction
-from optilab.optimize.landscape import gaps, heights, view
+from optilab.optimize.landscape import gaps, heights, span, view
 
 MARKED = 60  # a path of at most so many steps shows each of them
 
@@ -27,17 +27,20 @@ def paths(function: TestFunction, named: Mapping[str, Trajectory], dark: bool = 
         draw_losses(losses, function, named, dark)
         handles, labels = losses.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
-        figure.suptitle(title(function), x=0.01, ha="left")
+        figure.suptitle(title(function, 80 if flat else 40), x=0.01, ha="left")
     return figure
 
 
-def title(function: TestFunction) -> str:
-    """The name and the formula, set as mathematics where it is made of powers and products only."""
+def title(function: TestFunction, room: int) -> str:
+    """The name, and the formula where it is not much longer than `room`; as mathematics where it is no prose."""
     formula = function.formula
-    if re.fullmatch(r"[w0-9 .+*^()-]+", formula):
-        powers = re.sub(r"\^(\d+)", r"^{\1}", re.sub(r"w(\d)", r"w_{\1}", formula))
+    if len(formula) > 1.25 * room:
+        return function.name
+    if re.fullmatch(r"(w\d|\b([ab]|pi|exp|sin|cos|abs)\b|[0-9 .+*/^()-])+", formula):
+        signs = re.sub(r"\b(pi|exp|sin|cos)\b", r"\\\1 ", formula.replace("abs", r"\mathrm{abs}"))
+        powers = re.sub(r"\^(\d+)", r"^{\1}", re.sub(r"w(\d)", r"w_{\1}", signs))
         return f"{function.name}    $f(w) = {powers.replace('*', chr(92) + ',')}$"
-    return f"{function.name}    f(w) = {formula}" if len(formula) < 80 else function.name
+    return f"{function.name}    f(w) = {formula}"
 
 
 def draw_contour(axes: Any, function: TestFunction, found: list[Trajectory], ink: str, dark: bool) -> None:
@@ -81,7 +84,9 @@ def draw_ends(axes: Any, function: TestFunction, path: Trajectory, ink: str, gro
         "bbox": {"facecolor": ground, "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
     }
     axes.plot(*path.points[0], "o", color=ground, markeredgecolor=ink, markersize=8, zorder=5)
-    axes.annotate("start", path.points[0], xytext=(8, -14), zorder=6, **text)
+    bottom, top = axes.get_ylim()
+    low = path.points[0][1] < bottom + 0.1 * (top - bottom)  # a label below would lie on the axis
+    axes.annotate("start", path.points[0], xytext=(8, 9 if low else -14), zorder=6, **text)
     for i, minimum in enumerate(function.minima):
         axes.plot(*minimum, "*", color=ground, markeredgecolor=ink, markersize=13, zorder=5)
         if i == 0:
@@ -91,11 +96,17 @@ def draw_ends(axes: Any, function: TestFunction, path: Trajectory, ink: str, gro
 def draw_losses(axes: Any, function: TestFunction, named: Mapping[str, Trajectory], dark: bool) -> list[Any]:
     """f above its minimum, on a log scale, against the epoch."""
     curves, what = gaps(function, list(named.values()))
+    low, high = span(curves, list(named.values()))
+    every = max(1, max(map(len, curves)) // 12)  # markers tell the lines apart without colour
     lines = []
     for (name, curve), style in zip(zip(named, curves, strict=True), series(len(named), dark), strict=True):
-        look_of = {**style, "marker": ""}
-        lines += axes.semilogy(np.arange(len(curve)), curve, **look_of, linewidth=1.8, label=name)
-    axes.set(xlabel="epoch", ylabel=what.replace("f_min", "$f_{min}$"))
+        look_of = {**style, "markevery": every, "markersize": 5, "linewidth": 1.8}
+        lines += axes.semilogy(np.arange(len(curve)), np.minimum(curve, 1e280), **look_of, label=name)
+    if high < 2 * low:  # a log scale would write its ticks as 3.15 x 10^0
+        axes.set_yscale("linear")
+    margin = max(high / low, 1.1) ** 0.05
+    axes.set(ylim=(low / margin, high * margin))
+    axes.set(xlabel="epoch", ylabel="$f - f_{min}$" if what == "f - f_min" else what)
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.margins(x=0.01)
     return lines

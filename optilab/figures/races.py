@@ -12,13 +12,14 @@ def race(found: Race, dark: bool = False) -> Any:
     """Left the performance profile, right the expected best score after k settings; the legend is by rank."""
     order = [found.algos.index(standing.algo) for standing in standings(found)]
     factors = np.geomspace(1, max(2, found.rules.steps), 400)
+    marked = np.unique(np.geomspace(1, found.rules.budget, 8).astype(int) - 1).tolist()
     shares, tuning = profile(found.costs, factors), found.best_of
     with look(dark):
         figure, (left, right) = new(11, 5, 2)
         for i, style in zip(order, series(len(order), dark), strict=True):
-            line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.9}
-            left.step(factors, shares[i], where="post", label=found.algos[i], **line)
-            right.plot(np.arange(1, found.rules.budget + 1), tuning[i], **line)
+            line = {**style, "linewidth": 1.9, "markersize": 5}
+            left.step(factors, shares[i], where="post", label=found.algos[i], markevery=40, **line)
+            right.plot(np.arange(1, found.rules.budget + 1), tuning[i], markevery=marked, **line)
         left.set(xscale="log", xlim=(1, factors[-1]), ylim=(0, 1.02))
         left.set(xlabel="steps, as a multiple of the fastest algorithm's", ylabel="share of the problems solved")
         left.set_title("performance profile")

@@ -14,7 +14,20 @@ FORMATS = ("png", "svg", "pdf")
 _LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _DARK = ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+_MARKERS = (
+    "o",
+    "s",
+    "^",
+    "D",
+    "v",
+    "P",
+    "X",
+    "*",
+    "<",
+    "p",
+    ">",
+    "h",
+)  # more than colours: dashes hide in a legend
 
 
 @contextmanager
@@ -38,6 +51,7 @@ def look(dark: bool) -> Iterator[Any]:
         "axes.titlelocation": "left",
         "font.size": 11,
         "legend.frameon": False,
+        "legend.handlelength": 2.6,
         "figure.dpi": 120,
     }
     with mpl.rc_context(settings):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from optilab.optimize.functions import Floats, TestFunction
-from optilab.optimize.trajectory import Trajectory
+from optilab.optimize.trajectory import Status, Trajectory
 
 BANDS_PER_DECADE = 2
 
@@ -45,10 +45,26 @@ def bands(function: TestFunction, x: Floats) -> Floats:
 
 
 def gaps(function: TestFunction, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
-    """f above its minimum along each path, positive so that a log scale shows it, and what that is called."""
+    """f above its minimum along each path, positive so that a log scale shows it, and what that is called.
+
+    Where no minimum is known, the lowest f reached takes its place: there the gap is zero, and NaN stands for it, since
+    a log scale would show a plunge that is none.
+    """
     floor = lowest(function)
-    reached = min(float(path.values.min()) for path in paths)
-    base = reached if floor is None else floor
-    scale = max(abs(float(paths[0].values[0]) - base), 1e-300)
-    curves = [np.maximum(path.values - base, 1e-16 * scale) for path in paths]
-    return curves, "f - f_min" if floor is not None else "f - lowest f reached"
+    if floor is None:
+        reached = min(float(path.values.min()) for path in paths)
+        above = [path.values - reached for path in paths]
+        if any((gap > 0).any() for gap in above):
+            return [np.where(gap > 0, gap, np.nan) for gap in above], "f - lowest f reached"
+        floor = reached  # no path has moved
+    scale = max(abs(float(paths[0].values[0]) - floor), 1e-300)
+    return [np.maximum(path.values - floor, 1e-16 * scale) for path in paths], "f - f_min"
+
+
+def span(curves: Sequence[Floats], paths: Sequence[Trajectory]) -> tuple[float, float]:
+    """The lowest and highest gap that a picture shows: a path that diverged leaves it, unless there is no other."""
+    seen = np.concatenate(curves)
+    tame = [curve for curve, path in zip(curves, paths, strict=True) if path.status is not Status.DIVERGED]
+    shown = np.concatenate(tame) if tame and np.isfinite(np.concatenate(tame)).any() else seen
+    low, high = float(np.nanmin(seen)), float(np.nanmax(shown))
+    return min(low, high), min(high, 1e250)  # a margin fits above

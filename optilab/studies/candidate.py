@@ -69,7 +69,10 @@ class Candidate:
                 step = self._stepper(settings, w)
             for t in range(1, steps + 1):
                 with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
-                    w = np.array(step(w.copy(), function.gradient(w), t), dtype=np.float64)
+                    result = step(w.copy(), function.gradient(w), t)
+                if result is None:
+                    raise UsageError("returned nothing; the new w is expected")
+                w = np.array(result, dtype=np.float64)
                 if w.shape != points[0].shape:
                     raise UsageError(f"returned an array of shape {w.shape}, not {points[0].shape}")
                 points.append(w)

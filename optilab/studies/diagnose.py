@@ -30,6 +30,8 @@ VANISHING, EXPLODING = 0.05, 1e2
 STILL, WILD = 1e-5, 3e-2
 """|dw|/|w| of one step: about 1e-3 is the usual advice; below the first a layer stands still for thousands of
 steps, above the second its weights are new after thirty."""
+WRECKED = 100
+"""Times the prior's entropy: a loss that no initialisation in use begins with."""
 SATURATED, DEAD = 0.9, 0.4
 """Share of outputs on a flat part of the activation; share of units that are flat for every image."""
 OVERFIT = 0.25
@@ -232,18 +234,23 @@ def _rate_too_high(e: Evidence) -> Finding | None:
     largest = max(steps, default=0.0)
     losses = [row["train_loss"] for row in e.rows]
     rises = sum(b > a for a, b in pairwise(losses)) / max(1, len(losses) - 1)
-    above = bool(losses) and min(losses[len(losses) // 2 :]) > 1.2 * e.entropy
+    floor = min(losses[len(losses) // 2 :], default=0.0)
+    # A loss above that of guessing may be that of the first weights, on its way down: then the steps are not to blame.
+    thrown = rises > 0 or (e.layer("update_to_weight", -1) or 0.0) > WILD or floor > WRECKED * e.entropy
+    above = floor > 1.2 * e.entropy and thrown
     restless = len(losses) > 3 and rises > 0.4 and not e.plateau
     if e.divergence or not (above or (largest > WILD and (restless or not e.learns))):
         return None
     said = (
-        f"one step changes weights by {largest:.1%}" if largest > WILD else "the loss stays above that of guessing"
+        f"one step changes weights by {largest:.1%}"
+        if largest > WILD
+        else f"the loss, {losses[-1]:.3g}, stays above that of guessing, {e.entropy:.3g}"
     )
-    text = f"{said}; the training loss rose in {rises:.0%} of the epochs"
+    rose = f"; the training loss rose in {rises:.0%} of the epochs" if len(losses) > 2 else ""
     return Finding(
         "learning-rate-too-high",
-        Severity.WARNING,
-        text,
+        Severity.CRITICAL if above else Severity.WARNING,
+        said + rose,
         {"update_to_weight": largest, "rising_epochs": rises},
         (*_rate(e, 0.1), CLIP),
     )
@@ -269,7 +276,7 @@ def _predicts_the_prior(e: Evidence) -> Finding | None:
         return None
     last = e.rows[-1]
     text = (
-        f"after {last['epoch']} epochs the loss is {last['train_loss']:.4f}, the prior's entropy {e.entropy:.4f}: "
+        f"after epoch {last['epoch']} the loss is {last['train_loss']:.4f}, the prior's entropy {e.entropy:.4f}: "
         "the network knows how often each class occurs, nothing of the images"
     )
     return Finding(
@@ -333,11 +340,11 @@ def _eps(e: Evidence) -> Finding | None:
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _diverged,
     _identical,
+    _rate_too_high,
     _vanishing,
     _exploding,
     _saturated,
     _dead,
-    _rate_too_high,
     _rate_too_low,
     _predicts_the_prior,
     _overfitting,

@@ -135,7 +135,7 @@ class Convention:
     second: bool
     velocity: str
     eps: str
-    corrected: bool
+    corrected: str
     counted_from: int
     decay: str
 
@@ -156,7 +156,12 @@ _WORDS: dict[str, dict[Any, str]] = {
         "outside": "eps outside the root",
         "added": "eps added to the ratio",
     },
-    "corrected": {True: "bias correction", False: "no bias correction"},
+    "corrected": {
+        "both": "bias correction",
+        "first": "bias correction of the first moment only",
+        "second": "bias correction of the second moment only",
+        "none": "no bias correction",
+    },
     "counted_from": {
         0: "t counted from 0, so the first correction divides by 1 - beta^0 = 0",
         1: "t counted from 1",
@@ -168,8 +173,9 @@ _WORDS: dict[str, dict[Any, str]] = {
 def _lattice(first: bool, second: bool) -> Iterator[Convention]:
     velocities = ("ema", "classic") if first else ("ema",)
     places = ("outside", "inside", "added") if second else ("outside",)
+    corrections = [("both", 1), ("both", 0), ("none", 1)] + [("first", 1), ("second", 1)] * (first and second)
     for velocity, eps, (corrected, counted), decay in product(
-        velocities, places, ((True, 1), (True, 0), (False, 1)), ("decoupled", "coupled")
+        velocities, places, corrections, ("decoupled", "coupled")
     ):
         yield Convention(first, second, velocity, eps, corrected, counted, decay)
 
@@ -196,8 +202,10 @@ def _follow(
             V = beta1 * V + (g if convention.velocity == "classic" else (1 - beta1) * g)
             S = beta2 * S + (1 - beta2) * g**2
             v, s = (V if convention.first else g), S
-            if convention.corrected:
-                v, s = v / (1 - beta1**t) if convention.first else v, s / (1 - beta2**t)
+            if convention.first and convention.corrected in ("both", "first"):
+                v = v / (1 - beta1**t)
+            if convention.corrected in ("both", "second"):
+                s = s / (1 - beta2**t)
             if not convention.second:
                 ratio = v
             elif convention.eps == "outside":

@@ -43,7 +43,8 @@ class Axis:
                 raise ValueError
         except (ValueError, IndexError):
             raise UsageError(
-                f"{flag} {text}: KEY=LOW:HIGH[:COUNT][:log] expected, LOW < HIGH, as algo.lr=0.01:2:1000 or w1=-5:5"
+                f"{flag} {text}: KEY=LOW:HIGH[:COUNT][:log] expected, as algo.lr=0.01:2:1000 or w1=-5:5; "
+                "LOW < HIGH, COUNT from 2 to 100,000, LOW above 0 for log"
             ) from None
         return cls(key, low, high, count, log)
 
@@ -81,14 +82,25 @@ class Map:
     def diverged(self) -> Any:
         return self.ends.diverged(self.function, self.starts, self.tolerance)
 
+    @property
+    def above(self) -> str:
+        """What `height` is the logarithm of."""
+        return "f - f_min" if self.function.minima else "f - lowest f"
+
     @cached_property
     def height(self) -> Floats:
-        """log10 of the final f above the minimum, not below 1e-16; where it diverged, NaN."""
+        """log10 of the final f above the minimum (above the lowest end where none is known), not below 1e-16; NaN where
+        it diverged."""
         floor = lowest(self.function)
         base = np.nanmin(self.ends.values) if floor is None else floor
         with np.errstate(all="ignore"):
             height = np.log10(np.maximum(self.ends.values - base, 1e-16))
         return np.where(self.diverged, np.nan, height)
+
+    @property
+    def of_starts(self) -> bool:
+        """Whether both axes are coordinates of the start and there are minima to reach: a map of basins."""
+        return self.x.field is None and self.y.field is None and bool(self.function.minima)
 
     @cached_property
     def basin(self) -> Any:
@@ -188,7 +200,7 @@ def summary(found: Map) -> Mapping[str, Any]:
         if found.optimum is None
         else dict(zip((found.x.key, found.y.key), found.optimum, strict=True)),
     }
-    if found.x.field is None and found.y.field is None:
+    if found.of_starts:
         counts = {str(list(m)): int(np.sum(found.basin == i)) for i, m in enumerate(found.function.minima)}
         row["basins"] = {**counts, "none": int(np.sum(found.basin == -1))}
     return row

@@ -20,6 +20,7 @@ from optilab.studies.references import STEPS, Path, Reference
 TOLERANCE = 1e-12
 GROUNDS = ("ravine", "rosenbrock", "himmelblau")
 LIBRARIES = ("torch", "optax")
+NOT_INSTALLED = "not installed"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def _rows(case: Case) -> Iterator[Row]:
         if isinstance(reference, str):
             yield Row(case.name, form, library, "", None, None, reference)
         elif find_spec(library) is None:
-            yield Row(case.name, form, library, "", None, None, f"{library} is not installed")
+            yield Row(case.name, form, library, "", None, None, NOT_INSTALLED)
         else:
             known = reference()
             as_is = _difference(case.rule, known.path)

@@ -45,6 +45,47 @@ def test_the_legend_covers_no_path(paths):
     assert all(legend.y1 <= axes.get_tightbbox().y0 for axes in figure.axes)
 
 
+def losses(figure):
+    """The axes of the curves, and their lines by name."""
+    axes = figure.axes[-1]
+    return axes, {line.get_label(): line.get_ydata() for line in axes.lines}
+
+
+def test_a_path_that_diverges_leaves_the_picture_and_does_not_flatten_the_others():
+    rosenbrock = FUNCTIONS["rosenbrock"]()
+    both = {n: descend(ALGORITHMS[n](lr=0.2), rosenbrock, steps=50) for n in ("momentum", "adam")}
+    assert both["momentum"].status == "diverged"
+    figure = figures.paths(rosenbrock, both)
+    axes, curves = losses(figure)
+    assert curves["momentum"].max() > 1e100
+    assert axes.get_ylim()[1] < 2 * curves["adam"].max()
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_window_extent().y1 <= axes.get_tightbbox().y0
+
+
+def test_the_lowest_f_reached_is_no_plunge():
+    """Where the minimum is not known, the gap to the lowest value is zero there, and a log scale has no zero."""
+    formula = FUNCTIONS["expression"](formula="w1^2 + 3*w2^4")
+    figure = figures.paths(formula, {"adam": descend(ALGORITHMS["adam"](lr=0.2), formula, steps=30)})
+    _, curves = losses(figure)
+    assert np.isnan(curves["adam"]).sum() == 1
+    assert np.nanmin(curves["adam"]) > 1e-6
+
+
+def test_lines_are_told_apart_without_colour(paths):
+    figure = figures.paths(FUNCTIONS["ravine"](), paths)
+    assert len({line.get_marker() for line in figure.axes[-1].lines}) == len(paths)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_title_fits(name):
+    function = FUNCTIONS[name]()
+    path = descend(ALGORITHMS["sgd"](lr=1e-4), function, steps=2)
+    figure = figures.paths(function, {"sgd": path})
+    figure.draw_without_rendering()
+    assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_a_function_of_many_variables_has_curves_only(tmp_path):
     function = FUNCTIONS["rosenbrock"](dimension=5)
     path = descend(ALGORITHMS["sgd"](lr=1e-4), function, steps=30)
@@ -61,6 +102,9 @@ def test_a_moving_picture(paths, tmp_path):
     figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.html"), dark=True)
     page = (tmp_path / "paths.html").read_text()
     assert page.count("data:image/png;base64") >= 7
+    assert "https:" not in page  # nothing is fetched to show it
+    assert 'class="fa' not in page
+    assert "&#9654;" in page
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path, monkeypatch):

@@ -105,6 +105,20 @@ def test_a_run_that_shows_none_of_them(healthy):
     assert diagnose(healthy) == []
 
 
+def test_too_large_steps_are_the_cause_of_the_gradients_that_vanish():
+    """A loss far above that of guessing was thrown there; sigmoids in saturation let no gradient through."""
+    findings = diagnose(evidence(*DEEP_SIGMOID, "optimizer.lr=50"))
+    assert [finding.rule for finding in findings][:2] == ["learning-rate-too-high", "vanishing-gradient"]
+    assert findings[0].severity is Severity.CRITICAL
+
+
+def test_a_high_loss_on_its_way_down_is_not_blamed_on_the_steps():
+    findings = diagnose(
+        evidence("model.init={name: normal, std: 10}", "model.activation=sigmoid", "optimizer.lr=0.01")
+    )
+    assert "learning-rate-too-high" not in {finding.rule for finding in findings}
+
+
 def test_a_batch_norm_over_one_image_is_refused_and_diagnosed():
     (finding,) = diagnose(evidence("model.norm=batch", "data.batch_size=1"))
     assert (finding.rule, finding.severity) == ("batch-norm-small-batch", Severity.CRITICAL)

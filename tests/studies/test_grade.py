@@ -89,6 +89,21 @@ def test_missing_bias_correction_is_named_and_the_step(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("v", "s", "moment"), [("V / (1 - beta1**t)", "S", "first"), ("V", "S / (1 - beta2**t)", "second")]
+)
+def test_one_corrected_moment_of_two_is_named(tmp_path, v, s, moment):
+    source = f"""
+    import numpy as np
+    def adam(w, g, lr, V, S, beta1, beta2, eps, t):
+        V = beta1 * V + (1 - beta1) * g
+        S = beta2 * S + (1 - beta2) * g**2
+        return w - lr * ({v}) / (np.sqrt({s}) + eps), V, S
+    """
+    verdict = judge(candidate(tmp_path, source, "adam"), "adam")
+    assert verdict.explanation == (f"bias correction of the {moment} moment only",)
+
+
+@pytest.mark.parametrize(
     ("source", "name", "against"),
     [
         ("def sgd(W, dW, lr): return W - lr * dW", "sgd", "sgd"),

@@ -2,6 +2,11 @@
 
 import itertools
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -149,3 +154,18 @@ def test_the_command(optilab, tmp_path):
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
     wrong = optilab("race", "--algos", "sgd,adamm", code=2)
     assert 'did you mean "adam"?' in wrong.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    arguments = ["--algos", "adam,sgd", "--functions", "rosenbrock,beale", "--epochs", "20000"]
+    race = subprocess.Popen(
+        [sys.executable, "-m", "optilab", "race", *arguments], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    heats, limit = tmp_path / "optilab" / "races", time.monotonic() + 60
+    while not heats.is_dir() and time.monotonic() < limit:  # the first heat is kept: the race is on
+        time.sleep(0.05)
+    race.send_signal(signal.SIGINT)
+    _, said = race.communicate(timeout=30)
+    assert race.returncode == -signal.SIGINT
+    assert "optilab: stopped; the same command goes on where it was" in said
