@@ -72,7 +72,7 @@ def _type(annotation: Any, marks: Sequence[Any]) -> str:
                 bounds.append(f"< {high}")
             case Le(le=high):
                 bounds.append(f"<= {high:,}")
-    return f"{kind} {', '.join(bounds)}" if bounds else kind
+    return f"{kind} {', '.join(dict.fromkeys(bounds))}" if bounds else kind
 
 
 def _default(value: Any) -> str:

@@ -225,6 +225,10 @@ def test_every_help_ends_with_examples_one_a_line(command, optilab):
     assert "\\b" not in said
 
 
+def test_a_check_of_no_file_speaks_of_no_flag(optilab):
+    assert optilab("config", "check", "nosuch.yaml", code=2).stderr.startswith("optilab: no file ")
+
+
 def test_the_commands_are_shown_one_a_line(optilab):
     said = optilab("--help").stdout
     assert "..." not in said.partition("Commands:")[2]

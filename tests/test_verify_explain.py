@@ -121,6 +121,8 @@ class TestExplain:
             assert line in said
 
     def test_markdown_and_latex(self, optilab):
+        assert "sign(-0.9998)" in optilab("explain", "--algo", "signsgd", "--step", 2).stdout
+        assert r"\frac{-0.1}{1 - 0.9^{1}}" in optilab("explain", "--algo", "adam", "--format", "latex").stdout
         markdown = optilab("explain", "--algo", "momentum", "--format", "markdown").stdout
         assert r"$$V \leftarrow \beta \cdot V + \left(1 - \beta\right) \cdot g$$" in markdown
         latex = optilab("explain", "--algo", "rmsprop", "--format", "latex").stdout

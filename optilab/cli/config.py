@@ -86,7 +86,7 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Co
             kind = kind_of(file)
             load(schema_for(kind), file)
         except OptilabError as error:
-            typer.echo(f"optilab: {error}", err=True)
+            typer.echo(f"optilab: {str(error).removeprefix('--config: ')}", err=True)
             status = ExitCode.USAGE
         else:
             typer.echo(f"{file}: ok ({kind})")

@@ -275,11 +275,17 @@ def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
     if node.op == "symbol":
         return shown(node.name)
     if node.op not in _BINDING:
-        return f"{node.op if node.op != 'bracket' else ''}({', '.join(text(child, shown) for child in node.args)})"
+        parts = [_bare(child, text(child, shown)) for child in node.args]
+        return f"{node.op if node.op != 'bracket' else ''}({', '.join(parts)})"
     parts = [text(child, shown) for child in _bracketed(node)]
     if node.op == "neg":
         return f"-{parts[0]}"
     return (f" {node.op} " if node.op in "+-<>%" else node.op).join(parts)
+
+
+def _bare(node: Node, written: str) -> str:
+    """A number that stands alone needs no parentheses."""
+    return written.strip("()") if node.op == "symbol" else written
 
 
 def latex(node: Node, shown: Callable[[str], str]) -> str:
@@ -289,9 +295,9 @@ def latex(node: Node, shown: Callable[[str], str]) -> str:
     if node.op == "symbol":
         return shown(node.name)
     if node.op == "bracket":
-        return rf"\left({latex(node.args[0], shown)}\right)"
+        return rf"\left({_bare(node.args[0], latex(node.args[0], shown))}\right)"
     if node.op in ("/", "sqrt", "abs"):  # these bracket by their own shape
-        parts = [latex(child, shown) for child in node.args]
+        parts = [_bare(child, latex(child, shown)) for child in node.args]
         return {"/": r"\frac{%s}{%s}", "sqrt": r"\sqrt{%s}", "abs": r"\left|%s\right|"}[node.op] % tuple(parts)
     parts = [latex(child, shown) for child in _bracketed(node)]
     if node.op == "where":
