@@ -87,7 +87,8 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
     from optilab.train import session
 
     try:
-        return rules.Evidence(config, [], session.look_into(config, dataset)), target
+        row, records = session.look_into(config, dataset)
+        return rules.Evidence(config, [row], records, trial=True), target
     except DivergedError as error:
         return rules.Evidence(config, [], [], str(error)), target
     except UsageError:

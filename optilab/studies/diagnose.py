@@ -32,8 +32,9 @@ STILL, WILD = 1e-5, 3e-2
 steps, above the second its weights are new after thirty."""
 WRECKED = 100
 """Times the prior's entropy: a loss that no initialisation in use begins with."""
-SATURATED, DEAD = 0.9, 0.4
-"""Share of outputs on a flat part of the activation; share of units that are flat for every image."""
+SATURATED, DEAD, HOPELESS = 0.9, 0.4, 0.9
+"""Share of outputs on a flat part of the activation; share of units that are flat for every image, and how many
+of them no network survives."""
 OVERFIT = 0.25
 """The validation loss has risen by this share of its best value while the training loss went on falling."""
 EPS = 0.5
@@ -61,12 +62,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a run: its config, its rows (none before training), its records, and how it ended."""
+    """What is known of a run: its config, its rows (none before training), its records, and how it ended.
+
+    Of a `trial` the one row is about a few batches: that it does not learn in these says nothing.
+    """
 
     config: TrainConfig
     rows: Sequence[Row]
     records: Sequence[Record]
     divergence: str = ""
+    trial: bool = False
 
     @property
     def entropy(self) -> float:
@@ -81,7 +86,8 @@ class Evidence:
     @property
     def plateau(self) -> bool:
         """The loss has never left the prior's entropy."""
-        return bool(self.rows) and all(abs(row["train_loss"] / self.entropy - 1) < PLATEAU for row in self._tail())
+        known = bool(self.rows) and not self.trial
+        return known and all(abs(row["train_loss"] / self.entropy - 1) < PLATEAU for row in self._tail())
 
     @property
     def learns(self) -> bool:
@@ -212,7 +218,8 @@ def _dead(e: Evidence) -> Finding | None:
     number, share = e.worst("dead")
     if share < DEAD or e.config.model.activation in SIGMOIDAL:
         return None
-    severity = Severity.INFO if e.learns else Severity.WARNING
+    survivable = e.learns or (e.trial and share < HOPELESS)
+    severity = Severity.INFO if survivable else Severity.WARNING
     text = f"{share:.0%} of layer {number}'s units are zero for every image: nothing reaches their weights"
     return Finding(
         "dead-units",
@@ -249,7 +256,7 @@ def _rate_too_high(e: Evidence) -> Finding | None:
     rose = f"; the training loss rose in {rises:.0%} of the epochs" if len(losses) > 2 else ""
     return Finding(
         "learning-rate-too-high",
-        Severity.CRITICAL if above else Severity.WARNING,
+        Severity.CRITICAL if above else Severity.INFO if e.trial else Severity.WARNING,
         said + rose,
         {"update_to_weight": largest, "rising_epochs": rises},
         (*_rate(e, 0.1), CLIP),
@@ -262,9 +269,10 @@ def _rate_too_low(e: Evidence) -> Finding | None:
     if not known or max(known) > STILL * 10 or e.divergence:
         return None
     text = f"no layer moves by more than {max(known):.1e} of its weights in a step"
+    slow = e.learns or (e.trial and max(known) > STILL / 10)
     return Finding(
         "learning-rate-too-low",
-        Severity.WARNING,
+        Severity.INFO if slow else Severity.WARNING,
         text,
         {"update_to_weight": max(known)},
         (*_rate(e, 10), *_study("adam")),

@@ -119,18 +119,20 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     return status
 
 
-def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> list[engine.Row]:
-    """The records of a short trial: before training, and of an epoch of so many batches. Writes nothing.
+def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> tuple[engine.Row, list[engine.Row]]:
+    """A short trial: the row of an epoch of so many batches, and its records and those before it. Writes nothing.
 
     Raises what building the network raises, and DivergedError.
     """
-    trial = config.model_copy(update={"probes": max(config.probes, 10), "epochs": max(2, config.epochs)})
+    # One thread: two wait for each other on a busy machine, and a trial's last bits are nobody's.
+    changed = {"probes": max(config.probes, 10), "epochs": max(2, config.epochs), "threads": 1}
+    trial = config.model_copy(update=changed)
     training = _build(trial, dataset)
     before = engine.before_training(training)
     some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
     training.train = training.train.take(some)
-    next(training.run(lambda done, total: None, lambda: False))
-    return [before, training.record]
+    row, _ = next(training.run(lambda done, total: None, lambda: False))
+    return row, [before, training.record]
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> Training:
