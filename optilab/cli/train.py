@@ -120,6 +120,8 @@ def train(
             try:
                 with views.Display(settings.epochs, training.rows, quiet=silent) as display:
                     status = session.proceed(training, run, display, stop)
+                if training.device.type == "cpu" and (hint := display.crowded(settings.threads)):
+                    console.note(hint)
             except DivergedError:
                 _report(run.path, json_, quiet)
                 raise

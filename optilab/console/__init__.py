@@ -45,8 +45,9 @@ def is_wide() -> bool:
 
 
 def say(text: str = "", style: str | None = None) -> None:
-    """One line of a result."""
-    out.print(Text(printable(text), style=style or ""), soft_wrap=True)
+    """One line of a result; a terminal folds it between words, unless it has a command, which is to be copied."""
+    whole = not out.is_terminal or "optilab " in text
+    out.print(Text(printable(text), style=style or ""), soft_wrap=whole)
 
 
 def show(*renderables: Any) -> None:

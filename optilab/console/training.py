@@ -19,6 +19,9 @@ from optilab.schema import TrainConfig
 
 Row = Mapping[str, Any]
 
+CROWDED = 0.7
+"""Cores per thread below which threads wait for each other; two alone on two cores get 0.95."""
+
 
 def header(config: TrainConfig, inputs: int, classes: int, train: int, validation: int, device: str) -> None:
     """What runs, in two lines."""
@@ -60,7 +63,7 @@ class Display:
         self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
         self._batch = (0, 1)
         self._layers: Sequence[dict[str, Any]] = []
-        self._started = time.perf_counter()
+        self._started, self._worked = time.perf_counter(), time.process_time()
         live = not quiet and console.err.is_terminal and sys.stdout.isatty()
         self._live = Live(get_renderable=self._render, console=console.err, transient=True) if live else None
         self._plain = not quiet and not live
@@ -83,6 +86,14 @@ class Display:
         self._batch = (0, self._batch[1])
         if self._plain:
             console.say(plain(row, self._epochs, seconds))
+
+    def crowded(self, threads: int) -> str:
+        """What to do where the threads got much less than a core each: each waits for the slowest; else empty."""
+        elapsed = time.perf_counter() - self._started
+        cores = (time.process_time() - self._worked) / elapsed
+        if threads == 1 or elapsed < 5 or cores > CROWDED * threads:
+            return ""
+        return f"the machine is busy: {threads} threads got {cores:.1f} cores; --threads 1 is faster there"
 
     def _render(self) -> Any:
         done, (batch, batches) = len(self._rows), self._batch
