@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from optilab.presets import presets
 from optilab.runs import read
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -45,6 +46,23 @@ def test_a_config_is_tried_for_a_few_batches(optilab, small, tmp_path):
     assert "critical: vanishing-gradient" in said
     assert "  try: optilab train --config sigmoid.yaml --set model.init=unit-gain" in said
     assert not (tmp_path / "runs").exists()
+
+
+FAILING = {  # what fails in the study -> the rule that says why
+    "sigmoid": ["vanishing-gradient"],
+    "momentum": ["vanishing-gradient"],
+    "xavier": ["vanishing-gradient"],
+    "weight-std10": ["saturated"],
+    "published/sigmoid": ["vanishing-gradient"],
+    "published/adopt": ["eps-dominates"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [preset.name for preset in presets("train")])
+def test_of_every_preset_a_trial_tells_whether_it_works(name, optilab):
+    found = json.loads(optilab("diagnose", name, "--json").stdout)["findings"]
+    assert [finding["rule"] for finding in found if finding["severity"] != "info"] == FAILING.get(name, [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""What `optilab train` says beside its numbers."""
+
+import time
+
+import pytest
+from rich.console import Console
+
+from optilab import console
+from optilab.console.training import Display
+
+
+@pytest.mark.parametrize(
+    ("threads", "seconds", "cores", "told"),
+    [(2, 100, 0.55, True), (2, 100, 1.95, False), (4, 100, 2.0, True), (1, 100, 0.5, False), (2, 3, 0.5, False)],
+)
+def test_threads_that_wait_for_each_other_are_told(monkeypatch, threads, seconds, cores, told):
+    display = Display(10, [], quiet=True)
+    monkeypatch.setattr(time, "perf_counter", lambda: display._started + seconds)
+    monkeypatch.setattr(time, "process_time", lambda: display._worked + seconds * cores)
+    said = display.crowded(threads)
+    assert bool(said) is told
+    if told:
+        assert said == f"the machine is busy: {threads} threads got {cores:.1f} cores; --threads 1 is faster there"
+
+
+def test_a_terminal_folds_prose_between_words_and_commands_not_at_all(monkeypatch, capsys):
+    monkeypatch.setattr(console, "out", Console(force_terminal=True, width=20, color_system=None))
+    console.say("theory: stable up to the limit of stability")
+    console.say("try: optilab train --config sigmoid.yaml")
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "theory: stable up to",
+        "the limit of",
+        "stability",
+        "try: optilab train --config sigmoid.yaml",
+    ]
