@@ -71,12 +71,13 @@ def animate(function: TestFunction, named: Mapping[str, Trajectory], file: str, 
         try:
             moving.save(path, writer=writer(fps=rate, **options), dpi=90)
             if writer is HTMLWriter:
-                _stand_alone(path)
+                _stand_alone(path, ink, ground)
         except OSError as error:
             raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _stand_alone(path: Path) -> None:
-    """Signs for matplotlib's buttons, which are letters of a font on the network: blank in a room without it."""
+def _stand_alone(path: Path, ink: str, ground: str) -> None:
+    """The picture's colours around it, and signs for matplotlib's buttons: letters of a font that is on the network."""
     page = re.sub(r'<link rel="stylesheet"\s+href="https:[^>]*>', "", path.read_text())
+    page = f"<style>body {{ background: {ground}; color: {ink}; font-family: sans-serif }}</style>\n{page}"
     path.write_text(re.sub(r'<i class="fa fa-([^"]*)"></i>', lambda icon: _BUTTONS[icon[1]], page))

@@ -101,6 +101,7 @@ def test_a_moving_picture(paths, tmp_path):
         assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
     figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.html"), dark=True)
     page = (tmp_path / "paths.html").read_text()
+    assert "body { background: #15181c" in page
     assert page.count("data:image/png;base64") >= 7
     assert "https:" not in page  # nothing is fetched to show it
     assert 'class="fa' not in page
