@@ -99,6 +99,18 @@ def test_a_comparison_ranks_the_algorithms(optilab):
     assert [line.split()[0] for line in lines[start + 1 : start + 5]] == ["rmsprop", "momentum", "adam", "sgd"]
 
 
+def test_one_rule_twice_and_each_with_its_own_settings(optilab):
+    rules = "algo=[{name: adam, beta1: 0.5}, {name: adam, lr: 0.1}, sgd]"
+    done = optilab("optimize", "--set", rules, "--epochs", 3)
+    assert re.findall(r"^(\S+) +lr ", done.stdout, flags=re.MULTILINE) == ["adam-2", "sgd", "adam"]
+
+
+def test_a_start_where_the_function_has_no_value_is_refused(optilab):
+    said = optilab("optimize", "--algo", "adam", "--function", "log(w1)", "--start", "-1,2", code=2).stderr
+    assert "--start: f is nan at the start -1, 2; choose another with --start" in said
+    optilab("optimize", "--algo", "adam", "--function", "log(w1) + w2^2", "--start", "2,1")
+
+
 def test_one_of_several_is_shown_in_full_by_the_command_that_is_told(optilab):
     options = ["--function", "w1^2 + 3*w2^4", "--start", "-1,2", "--set", "noise=0.1", "--epochs", 4]
     said = optilab("optimize", "--algo", "sgd,adam", *options).stdout

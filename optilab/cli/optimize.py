@@ -100,10 +100,10 @@ def optimize(
     from optilab.schema import OptimizeConfig
 
     only_one(json=json_, quiet=quiet)
-    if algo is None and config is None:
+    changes = overrides(ctx, _KEYS, {"algo": algorithms, "function": read_function, "start": numbers})
+    if config is None and not any(change.key == "algo" for change in changes):
         raise UsageError("optimize needs --algo NAME or --config FILE, as in: optilab optimize --algo adam")
-    readers = {"algo": algorithms, "function": read_function, "start": numbers}
-    settings = load(OptimizeConfig, config, overrides(ctx, _KEYS, readers))
+    settings = load(OptimizeConfig, config, changes)
     paths = [
         descend(rule, settings.function, settings.start, settings.epochs, settings.tolerance, settings.regime)
         for rule in settings.algo
@@ -121,7 +121,7 @@ def optimize(
         from optilab.console import trajectories
 
         same = retyped(ctx, ("function", "start", "epochs", "lr", "set_"))
-        trajectories.show(settings, paths, run, picture, None if config else same)
+        trajectories.show(settings, paths, run, picture, None if config or not algo else same)
     diverged = any(path.status is Status.DIVERGED for path in paths)
     return ExitCode.DIVERGED if fail_on_divergence and diverged else ExitCode.OK
 

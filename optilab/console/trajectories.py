@@ -154,16 +154,17 @@ def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> str:
     console.say()
     order = {Status.CONVERGED: 0, Status.MOVING: 1, Status.DIVERGED: 2}
     ranked = sorted(
-        zip(config.algo, paths, strict=True), key=lambda pair: (order[pair[1].status], float(pair[1].values[-1]))
+        zip(config.labels, config.algo, paths, strict=True),
+        key=lambda one: (order[one[2].status], float(one[2].values[-1])),
     )
     rows = []
-    for rule, path in ranked:
+    for label, _, path in ranked:
         nearest = path.distance(config.function.minima)
         first = path.first_below(config.tolerance)
         end = [f"{value:.3g}" for value in path.points[-1][:4]]
         rows.append(
             [
-                rule.name,
+                label,
                 *end,
                 f"{path.values[-1]:.3g}",
                 f"{nearest[0]:.3g}" if nearest else "-",
@@ -176,12 +177,14 @@ def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> str:
     console.show(console.grid(headings, rows, left=(0, len(headings) - 1)))
     console.say()
     console.show(
-        console.grid(["", ""], [[r.name, settings(r)] for r, _ in ranked], left=(0, 1), show_header=False)
+        console.grid(
+            ["", ""], [[label, settings(rule)] for label, rule, _ in ranked], left=(0, 1), show_header=False
+        )
     )
     console.say()
-    said = [f"{rule.name}: {words}" for rule, path in ranked if (words := theory(config, rule, path))]
+    said = [f"{label}: {words}" for label, rule, path in ranked if (words := theory(config, rule, path))]
     for line in said:
         console.say(line)
     if said:
         console.say()
-    return str(ranked[0][0].name)
+    return str(ranked[0][1].name)

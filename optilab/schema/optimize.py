@@ -3,6 +3,7 @@
 from dataclasses import fields
 from typing import Annotated, Any
 
+import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import BeforeValidator, Strict, model_validator
@@ -64,5 +65,13 @@ class OptimizeConfig(Section):
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
             message = f"{self.function.name} needs {dimension} numbers, got {len(self.start)}"
+            raise PydanticCustomError("start", message, {"key": "start"})
+        start = self.function.start if self.start is None else self.start
+        with np.errstate(all="ignore"):
+            value = float(self.function.value(np.array(start, dtype=float)))
+        if not np.isfinite(value):
+            message = (
+                f"f is {value} at the start {', '.join(f'{w:g}' for w in start)}; choose another with --start"
+            )
             raise PydanticCustomError("start", message, {"key": "start"})
         return self
