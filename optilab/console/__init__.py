@@ -53,11 +53,15 @@ def say(text: str = "", style: str | None = None) -> None:
 def show(*renderables: Any) -> None:
     """Tables and texts of a result; in a pipe every row of a table is one line, for grep and awk."""
     for item in renderables:
-        width = out.width
-        if isinstance(item, Table) and not out.is_terminal:
-            out.width = UNFOLDED
-        out.print(item)
+        if not isinstance(item, Table) or out.is_terminal:
+            out.print(item)
+            continue
+        width, out.width = out.width, UNFOLDED
+        with out.capture() as captured:
+            out.print(item)
         out.width = width
+        for line in captured.get().splitlines():
+            say(line.rstrip())
 
 
 def note(text: str) -> None:
