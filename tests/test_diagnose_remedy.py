@@ -37,6 +37,12 @@ def test_diagnosing_a_run_and_trying_its_remedy(optilab, small):
     optilab(*words[1:], "--quiet")  # a remedy runs as it is printed
 
 
+def test_a_run_with_the_name_of_a_preset_is_the_run(optilab, small):
+    optilab("train", "--config", small, *SIGMOIDS, "--name", "sigmoid", "--quiet")
+    (first, *_) = json.loads(optilab("diagnose", "sigmoid", "--json").stdout)["findings"]
+    assert first["remedies"][0].startswith("optilab train --config runs/sigmoid/config.yaml")
+
+
 def test_a_config_is_tried_for_a_few_batches(optilab, small, tmp_path):
     tanh = small.parent / "tanh.yaml"
     text = small.read_text().replace("[16, 16]", "[16, 16], activation: tanh, init: xavier")

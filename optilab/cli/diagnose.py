@@ -64,16 +64,17 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
     from optilab.studies import diagnose as rules
 
     folder = runs.root(runs_dir)
-    try:
-        presets.find("train", target)
-    except UsageError:
+    try:  # a run may have the name of a preset, which can also be said with .yaml
+        path = runs.locate(folder, target)
+    except (RunError, UsageError):
         try:
-            path = runs.locate(folder, target)
-        except (RunError, UsageError):
+            presets.find("train", target)
+        except UsageError:
             raise UsageError(f"{target!r} is no run in {folder}, no file and no preset") from None
+    else:
         record = runs.read(path)
         if record.manifest.get("command") != "train":
-            raise UsageError(f"{path} is no training; only trainings are diagnosed") from None
+            raise UsageError(f"{path} is no training; only trainings are diagnosed")
         return rules.of_run(record), str(path / "config.yaml")
 
     config = load(TrainConfig, target, [override("--data-dir", "data.dir", data_dir)] if data_dir else [])
