@@ -53,10 +53,10 @@ def say(text: str = "", style: str | None = None) -> None:
 def show(*renderables: Any) -> None:
     """Tables and texts of a result; in a pipe every row of a table is one line, for grep and awk."""
     for item in renderables:
-        if not isinstance(item, Table) or out.is_terminal:
+        if out.is_terminal:
             out.print(item)
             continue
-        width, out.width = out.width, UNFOLDED
+        width, out.width = out.width, UNFOLDED if isinstance(item, Table) else out.width
         with out.capture() as captured:
             out.print(item)
         out.width = width
