@@ -209,6 +209,7 @@ class ModelConfig(Section):
         Doc("widths of the hidden layers; [] is a linear model"),
     ] = (128, 128, 128, 128, 128)
     activation: Annotated[ActivationName, Doc("after each hidden layer")] = "sigmoid"
+    bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
     init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("how the weights start")] = DefaultInit()
     output_init: Annotated[
         Any, OneOf(INITS, "initialisation", optional=True), Doc("of the output layer; by default as the others")
@@ -253,6 +254,10 @@ class ModelConfig(Section):
                 raise _problem(key, f"there is no layer {missing[0]}; they are 1 to {last}{output}")
         if set(self.freeze) == set(range(1, layers + 2)):
             raise _problem("freeze", "every layer is frozen; nothing is left to train")
+        if self.bias_init is not None and self.bias == "none":
+            raise _problem("bias_init", "no layer has a bias (model.bias: none)")
+        if not layers and self.bias == "hidden":
+            raise _problem("bias", "there is no hidden layer")
         return self
 
     @model_validator(mode="after")

@@ -40,8 +40,9 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | Non
     centered = float(images.double().var(dim=0, correction=0).mean()) if isinstance(norm, BatchNorm) else 0.0
     gains, inputs, slopes = [], [], []
     for linear in layers:
-        w, b = linear.weight.detach().double(), linear.bias.detach().double()
-        s_w, s_b = linear.in_features * float(w.square().mean()), float(b.square().mean())
+        w, b = linear.weight.detach().double(), linear.bias
+        s_w = linear.in_features * float(w.square().mean())
+        s_b = 0.0 if b is None else float(b.detach().double().square().mean())
         inputs.append(second * linear.in_features)
         q = s_w * second + s_b
         scale = 1.0

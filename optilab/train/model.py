@@ -115,7 +115,7 @@ class MLP(nn.Module):
     def _use(self, depth: int) -> None:
         # A plain list: slicing a ModuleList at every batch would cost more than a layer.
         self.active = [*self.hidden][:depth]
-        self.output = nn.Linear(self.widths[depth], self.classes)
+        self.output = nn.Linear(self.widths[depth], self.classes, bias=self.config.bias in ("all", "output"))
 
     def _built(self, depth: int) -> list[nn.Linear]:
         """Build what hidden layers there are not up to that depth; the new linear layers."""
@@ -131,7 +131,9 @@ class MLP(nn.Module):
             init = (output and config.output_init) or config.init
             bias = DefaultInit() if isinstance(init, DefaultInit) else ConstantInit(0.0)
             INITIALISERS[type(init)](init, layer.weight, config.activation)
-            INITIALISERS[type(config.bias_init or bias)](config.bias_init or bias, layer.bias, config.activation)
+            if layer.bias is not None:
+                bias = config.bias_init or bias
+                INITIALISERS[type(bias)](bias, layer.bias, config.activation)
 
 
 def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:
@@ -148,7 +150,8 @@ class HiddenLayer(nn.Sequential):
 
 
 def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> HiddenLayer:
-    parts: OrderedDict[str, nn.Module] = OrderedDict(linear=nn.Linear(fan_in, fan_out))
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    parts["linear"] = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
     norm = NORMALISATIONS[type(config.norm)](config.norm, fan_out)
     activation = ACTIVATIONS[config.activation]()
     if norm is not None and config.norm.position == "before":

@@ -16,8 +16,10 @@ def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def ready(parts):
-    return nn.Sequential(nn.Linear(784, 16), *parts, nn.Linear(16, 16), *parts, nn.Linear(16, 10))
+def ready(parts, hidden=True, output=True):
+    """`hidden`, `output`: whether those layers have a bias."""
+    one, two = nn.Linear(784, 16, hidden), nn.Linear(16, 16, hidden)
+    return nn.Sequential(one, *parts, two, *parts, nn.Linear(16, 10, output))
 
 
 def plain(

@@ -24,6 +24,7 @@ from tests.train.plain_loop import (
     one_by_one,
     plain,
     plain_stages,
+    ready,
     sgd,
     tensors,
 )
@@ -66,6 +67,16 @@ def clip_value(model):
     nn.utils.clip_grad_value_(model.parameters(), 0.002)
 
 
+def hidden_with_norm(fan_in):
+    return nn.Linear(fan_in, 16, bias=False), nn.BatchNorm1d(16), nn.Tanh()
+
+
+def normal_weights(model):
+    for layer in model[::2]:
+        nn.init.normal_(layer.weight, 0, 0.3)
+    return model
+
+
 HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
 PLAIN = {
     "nothing": ({}, {}),
@@ -94,6 +105,15 @@ PLAIN = {
     "skip before the activation": (
         {"model__skip": [[1, 2]], "model__skip_at": "preactivation"},
         {"network": Residual},
+    ),
+    "no bias": ({"model__bias": "none"}, {"network": lambda parts: ready(parts, False, False)}),
+    "hidden layers without bias": (
+        {"model__bias": "output", "model__norm": "batch"},
+        {"network": lambda parts: nn.Sequential(*hidden_with_norm(784), *hidden_with_norm(16), nn.Linear(16, 10))},
+    ),
+    "no bias in the output layer": (
+        {"model__bias": "hidden", "model__init": {"name": "normal", "std": 0.3}, "model__bias_init": "default"},
+        {"network": lambda parts: normal_weights(ready(parts, output=False))},
     ),
     "dropout": ({"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}),
     "weight decay": ({"weight_decay": 0.05}, {"optimizer_of": lambda model: sgd(model, weight_decay=0.05)}),
@@ -359,6 +379,8 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"model__freeze": [4]}, "there is no layer 4; they are 1 to 3, the last one is the output layer"),
         ({"model__freeze": [1, 2, 3]}, "every layer is frozen"),
         ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
+        ({"model__bias": "none", "model__bias_init": "default"}, "no layer has a bias"),
+        ({"model__bias": "hidden", "model__hidden": []}, "there is no hidden layer"),
         ({"model__activation": "sigmoyd"}, 'did you mean "sigmoid"?'),
         ({"model__init": {"name": "uniform", "low": 1, "high": 0}}, "low must not be above high"),
         ({"model__init": "xavir"}, 'did you mean "xavier"?'),
