@@ -52,6 +52,7 @@ class DataConfig(Section):
     split_seed: Annotated[
         Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for the hold-out alone; null: the run's seed")
     ] = None
+    shuffle: Annotated[bool, Doc("the training images come in a new order in each epoch")] = True
     shuffle_seed: Annotated[
         Whole | None,
         Ge(0),

@@ -98,9 +98,11 @@ def _loader_seed(generator: torch.Generator | None = None) -> int:
     return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
 
 
-def _shuffled(n: int, own: torch.Generator | None) -> Tensor:
-    """The order in which a shuffling DataLoader, `own` its generator, goes through n samples, drawn as it does."""
+def _order(n: int, shuffle: bool, own: torch.Generator | None) -> Tensor:
+    """The order in which a DataLoader, `own` its generator, goes through n samples, drawn as it does."""
     _loader_seed(own)  # the iterator's base seed, for workers that are not there
+    if not shuffle:
+        return torch.arange(n)
     return torch.randperm(n, generator=own or torch.Generator().manual_seed(_loader_seed()))
 
 
@@ -183,7 +185,7 @@ class Training:
         _refuse_bad_batches(config, len(train), [len(images) for images in (validation, test) if images])
         shuffler = _seeded(config.data.shuffle_seed)
         for _ in range(config.data.peeks):
-            _shuffled(len(train), shuffler)
+            _order(len(train), config.data.shuffle, shuffler)
         depths = [stage.layers for stage in config.stages]
         in_turn = config.stages_drawn == "in-turn"
         model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn)
@@ -252,7 +254,7 @@ class Training:
         count = len(self.train) - (len(self.train) % size if data.drop_last else 0)
         sizes = _sizes(count, size)
         batches = len(sizes)
-        order = _shuffled(len(self.train), self.shuffler)[:count].to(self.device)
+        order = _order(len(self.train), data.shuffle, self.shuffler)[:count].to(self.device)
         labels = self.train.labels.index_select(0, order)
         answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
@@ -289,7 +291,7 @@ class Training:
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        if self.shuffler:
+        if self.shuffler and data.shuffle:
             torch.randperm(len(self.train), generator=self.shuffler)  # RandomSampler's remainder of no images
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self._set_rate(1.0)

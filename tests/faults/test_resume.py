@@ -61,6 +61,9 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"schedule": "one-cycle", "cycle_momentum": True, "optimizer": {"name": rule}}
         for rule in ("adam", "nesterov")
     ],
+    "data.shuffle": [
+        {"data.shuffle": False, "model.dropout": 0.2, **seed} for seed in ({}, {"data.shuffle_seed": 7})
+    ],
     "data.split_seed": [{"data.validation": "holdout", "data.holdout": 32, "data.split_seed": 7}],
     "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
     "early_stopping.monitor": [

@@ -46,7 +46,10 @@ def plain(
     validation = tensors(dataset.test_images, dataset.test_labels, **pixels or {})
     if holdout:
         train, validation = random_split(train, [len(train) - holdout, holdout], split)
-    train, validation = DataLoader(train, 32, shuffle=True, **loading or {}), DataLoader(validation, checking)
+    train, validation = (
+        DataLoader(train, 32, **{"shuffle": True, **(loading or {})}),
+        DataLoader(validation, checking),
+    )
     for _ in range(peeks):
         next(iter(train))
     model = network(parts)

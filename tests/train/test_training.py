@@ -78,6 +78,7 @@ def normal_weights(model):
 
 
 HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
+DROPOUT = {"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}
 PLAIN = {
     "nothing": ({}, {}),
     "hold-out": (HOLDOUT, {"holdout": 40}),
@@ -88,6 +89,11 @@ PLAIN = {
         {"loading": {"generator": generator(7)}, "peeks": 2},
     ),
     "peek": ({"data__peeks": 1}, {"peeks": 1}),
+    "not shuffled": ({"data__shuffle": False, **DROPOUT[0]}, {"loading": {"shuffle": False}, **DROPOUT[1]}),
+    "not shuffled, of a generator, peeked at": (
+        {"data__shuffle": False, "data__shuffle_seed": 7, "data__peeks": 2, **DROPOUT[0]},
+        {"loading": {"shuffle": False, "generator": generator(7)}, "peeks": 2, **DROPOUT[1]},
+    ),
     "seeded again": ({"train_seed": 3}, {"train_seed": 3}),
     "normalised pixels": (
         {"data__mean": 0.2860, "data__std": 0.3530},
@@ -115,7 +121,7 @@ PLAIN = {
         {"model__bias": "hidden", "model__init": {"name": "normal", "std": 0.3}, "model__bias_init": "default"},
         {"network": lambda parts: normal_weights(ready(parts, output=False))},
     ),
-    "dropout": ({"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}),
+    "dropout": DROPOUT,
     "weight decay": ({"weight_decay": 0.05}, {"optimizer_of": lambda model: sgd(model, weight_decay=0.05)}),
     "clipped norm": ({"clip_norm": 0.05}, {"on_gradient": clip_norm}),
     "clipped value": ({"clip_value": 0.002}, {"on_gradient": clip_value}),
