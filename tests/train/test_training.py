@@ -1,11 +1,13 @@
 """The epoch loop with everything the schema offers, against plain PyTorch; resume at its boundaries."""
 
 import copy
+import itertools
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
 from torchvision.transforms import Normalize
 
 from optilab.config import Override, changed_keys, load
@@ -65,6 +67,13 @@ def clip_norm(model):
 
 def clip_value(model):
     nn.utils.clip_grad_value_(model.parameters(), 0.002)
+
+
+def by_epoch(optimizer, kind, **options):
+    """An optimizer whose scheduler is stepped after each epoch of 5 batches."""
+    scheduler, steps = kind(optimizer, **options), itertools.count(1)
+    optimizer.register_step_post_hook(lambda *_: next(steps) % 5 or scheduler.step())
+    return optimizer
 
 
 def hidden_with_norm(fan_in):
@@ -130,6 +139,30 @@ PLAIN = {
     "step schedule by epoch": (
         {"schedule": {"name": "step", "every": 2, "gamma": 0.5}},
         {"rate": lambda epoch, step: 0.1 * 0.5 ** (epoch // 2)},
+    ),
+    "milestones by epoch": (
+        {"schedule": {"name": "multi-step", "milestones": [1, 3], "gamma": 0.5}},
+        {
+            "optimizer_of": lambda model: by_epoch(
+                sgd(model), lr_scheduler.MultiStepLR, milestones=[1, 3], gamma=0.5
+            )
+        },
+    ),
+    "a straight line down by epoch": (
+        {"schedule": {"name": "polynomial", "final": 0.2, "steps": 3}},
+        {
+            "optimizer_of": lambda model: by_epoch(
+                sgd(model), lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.2, total_iters=3
+            )
+        },
+    ),
+    "a cosine shorter than the training": (
+        {"schedule": {"name": "cosine", "final": 0.01, "steps": 2}},
+        {
+            "optimizer_of": lambda model: by_epoch(
+                sgd(model), lr_scheduler.CosineAnnealingLR, T_max=2, eta_min=0.001
+            )
+        },
     ),
     "warm-up by batch": (
         {"schedule": {"name": "warm-up", "steps": 8, "start": 0.0}, "schedule_by": "batch"},
