@@ -8,24 +8,8 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Strict, model_validator
 from pydantic_core import PydanticCustomError
 
+from optilab.schema.activation import ACTIVATIONS, Sigmoid
 from optilab.schema.fields import Number, OneOf, Section, Whole
-
-ActivationName = Literal[
-    "identity",
-    "sigmoid",
-    "hard-sigmoid",
-    "tanh",
-    "softsign",
-    "relu",
-    "leaky-relu",
-    "prelu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-]
 
 Distribution = Annotated[Literal["normal", "uniform"], Doc("distribution that is drawn from")]
 Gain = Annotated[float, Gt(0), Doc("factor of the standard deviation")]
@@ -208,7 +192,7 @@ class ModelConfig(Section):
         Len(0, 1000),
         Doc("widths of the hidden layers; [] is a linear model"),
     ] = (128, 128, 128, 128, 128)
-    activation: Annotated[ActivationName, Doc("after each hidden layer")] = "sigmoid"
+    activation: Annotated[Any, OneOf(ACTIVATIONS, "activation"), Doc("after each hidden layer")] = Sigmoid()
     bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
     init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("how the weights start")] = DefaultInit()
     output_init: Annotated[

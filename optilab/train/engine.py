@@ -267,7 +267,7 @@ class Training:
             here = slice(batch * size, min((batch + 1) * size, count))
             # Gathered as bytes, converted after: a tenth of the memory traffic.
             images = as_input(self.train.pixels.index_select(0, order[here]), data)
-            probe = diagnostics.Probe(self.model, config.model.activation) if batch in probed else None
+            probe = diagnostics.Probe(self.model) if batch in probed else None
             logits = self.model(images)
             loss = loss_of(logits, labels[here])
             if not math.isfinite(value := loss.item()):

@@ -8,13 +8,14 @@ wide layers with independent weights; batch and layer norm are taken as division
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from optilab.schema import ModelConfig
 from optilab.schema.model import BatchNorm, LayerNorm, NoNorm
-from optilab.train.model import ACTIVATIONS, MLP
+from optilab.train.model import MLP, activation_of
 
 _POINTS, _REACH = 20_001, 8.0
 
@@ -69,10 +70,10 @@ def _normal() -> tuple[Tensor, Tensor]:
     return z, weight / weight.sum()
 
 
-def _activation(name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+def _activation(activation: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """phi(x) and phi'(x)."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        phi = ACTIVATIONS[name]().double()(x)
+        phi = activation_of(activation).double()(x)
         (slope,) = torch.autograd.grad(phi.sum(), x)
     return phi.detach(), slope

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.schema import ModelConfig
+from optilab.schema import ModelConfig, activation
 from optilab.schema.model import (
     BatchNorm,
     ConstantInit,
@@ -26,22 +26,27 @@ from optilab.schema.model import (
     XavierInit,
 )
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "identity": nn.Identity,
-    "sigmoid": nn.Sigmoid,
-    "hard-sigmoid": nn.Hardsigmoid,
-    "tanh": nn.Tanh,
-    "softsign": nn.Softsign,
-    "relu": nn.ReLU,
-    "leaky-relu": nn.LeakyReLU,
-    "prelu": nn.PReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "softplus": nn.Softplus,
+MODULES: dict[type[Any], Callable[[Any], nn.Module]] = {
+    activation.Identity: lambda phi: nn.Identity(),
+    activation.Sigmoid: lambda phi: nn.Sigmoid(),
+    activation.HardSigmoid: lambda phi: nn.Hardsigmoid(),
+    activation.Tanh: lambda phi: nn.Tanh(),
+    activation.Softsign: lambda phi: nn.Softsign(),
+    activation.ReLU: lambda phi: nn.ReLU(),
+    activation.LeakyReLU: lambda phi: nn.LeakyReLU(phi.slope),
+    activation.PReLU: lambda phi: nn.PReLU(init=phi.slope),
+    activation.ELU: lambda phi: nn.ELU(phi.alpha),
+    activation.SELU: lambda phi: nn.SELU(),
+    activation.GELU: lambda phi: nn.GELU(phi.approximate),
+    activation.SiLU: lambda phi: nn.SiLU(),
+    activation.Mish: lambda phi: nn.Mish(),
+    activation.Softplus: lambda phi: nn.Softplus(phi.beta),
 }
+
+
+def activation_of(phi: Any) -> nn.Module:
+    """The module that computes an activation of the schema."""
+    return MODULES[type(phi)](phi)
 
 
 class MLP(nn.Module):
@@ -153,12 +158,11 @@ def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     parts["linear"] = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
     norm = NORMALISATIONS[type(config.norm)](config.norm, fan_out)
-    activation = ACTIVATIONS[config.activation]()
     if norm is not None and config.norm.position == "before":
         parts["norm"] = norm
     if number in config.gradient_norm and config.gradient_norm_at == "preactivation":
         parts["gradient_norm"] = GradientNorm()
-    parts["activation"] = activation
+    parts["activation"] = activation_of(config.activation)
     if norm is not None and config.norm.position == "after":
         parts["norm"] = norm
     if config.dropout:
@@ -213,7 +217,7 @@ NORMALISATIONS: dict[type[Any], Callable[[Any, int], nn.Module | None]] = {
 }
 
 
-def unit_gain(activation: str) -> float:
+def unit_gain(phi: Any) -> float:
     """1/sqrt(E[phi'(z)^2]), z ~ N(0, 1): a gradient that passes phi and a weight matrix of n outputs, whose
     entries have the standard deviation unit_gain/sqrt(n), has the variance that it had before.
 
@@ -222,8 +226,7 @@ def unit_gain(activation: str) -> float:
     """
     z = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 10_000 - 10).requires_grad_()
     with torch.enable_grad():
-        phi = ACTIVATIONS[activation]().double()(z)
-        (slope,) = torch.autograd.grad(phi.sum(), z)
+        (slope,) = torch.autograd.grad(activation_of(phi).double()(z).sum(), z)
     density = torch.exp(-(z.detach() ** 2) / 2) / (math.sqrt(2 * math.pi) * 10_000)
     return float(1 / torch.sqrt((slope**2 * density).sum()))
 
@@ -236,38 +239,38 @@ def _scaled(tensor: Tensor, std: float, distribution: str) -> None:
         tensor.uniform_(-bound, bound)
 
 
-def _xavier(init: XavierInit, weight: Tensor, activation: str) -> None:
+def _xavier(init: XavierInit, weight: Tensor, phi: Any) -> None:
     _scaled(weight, init.gain * math.sqrt(2.0 / sum(weight.shape)), init.distribution)
 
 
-def _kaiming(init: KaimingInit, weight: Tensor, activation: str) -> None:
+def _kaiming(init: KaimingInit, weight: Tensor, phi: Any) -> None:
     fan_out, fan_in = weight.shape
     _scaled(weight, init.gain / math.sqrt(fan_in if init.fan == "in" else fan_out), init.distribution)
 
 
-def _lecun(init: LecunInit, weight: Tensor, activation: str) -> None:
+def _lecun(init: LecunInit, weight: Tensor, phi: Any) -> None:
     _scaled(weight, 1 / math.sqrt(weight.shape[1]), init.distribution)
 
 
-def _truncated_normal(init: TruncatedNormalInit, weight: Tensor, activation: str) -> None:
+def _truncated_normal(init: TruncatedNormalInit, weight: Tensor, phi: Any) -> None:
     cut = init.cut * init.std
     nn.init.trunc_normal_(weight, 0.0, init.std, -cut, cut)
 
 
-def _unit_gain(init: UnitGainInit, weight: Tensor, activation: str) -> None:
-    _scaled(weight, unit_gain(activation) / math.sqrt(weight.shape[0]), "normal")
+def _unit_gain(init: UnitGainInit, weight: Tensor, phi: Any) -> None:
+    _scaled(weight, unit_gain(phi) / math.sqrt(weight.shape[0]), "normal")
 
 
-INITIALISERS: dict[type[Any], Callable[[Any, Tensor, str], object]] = {
-    DefaultInit: lambda init, tensor, activation: None,  # nn.Linear has drawn already
-    NormalInit: lambda init, tensor, activation: tensor.normal_(init.mean, init.std),
-    UniformInit: lambda init, tensor, activation: tensor.uniform_(init.low, init.high),
-    ConstantInit: lambda init, tensor, activation: tensor.fill_(init.value),
+INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
+    DefaultInit: lambda init, tensor, phi: None,  # nn.Linear has drawn already
+    NormalInit: lambda init, tensor, phi: tensor.normal_(init.mean, init.std),
+    UniformInit: lambda init, tensor, phi: tensor.uniform_(init.low, init.high),
+    ConstantInit: lambda init, tensor, phi: tensor.fill_(init.value),
     TruncatedNormalInit: _truncated_normal,
     XavierInit: _xavier,
     KaimingInit: _kaiming,
     LecunInit: _lecun,
-    OrthogonalInit: lambda init, tensor, activation: nn.init.orthogonal_(tensor, init.gain),
+    OrthogonalInit: lambda init, tensor, phi: nn.init.orthogonal_(tensor, init.gain),
     UnitGainInit: _unit_gain,
 }
 """How each initialisation fills a weight (fan_out, fan_in) or a bias (fan_out,)."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.optim import lr_scheduler
 from torchvision.transforms import Normalize
@@ -86,6 +87,10 @@ def normal_weights(model):
     return model
 
 
+def ready_with(part):
+    return nn.Sequential(nn.Linear(784, 16), part(), nn.Linear(16, 16), part(), nn.Linear(16, 10))
+
+
 HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
 DROPOUT = {"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}
 PLAIN = {
@@ -120,6 +125,19 @@ PLAIN = {
     "skip before the activation": (
         {"model__skip": [[1, 2]], "model__skip_at": "preactivation"},
         {"network": Residual},
+    ),
+    **{
+        f"activation {text}": ({"model__activation": yaml.safe_load(text)}, {"parts": (part,)})
+        for text, part in {
+            "{name: leaky-relu, slope: 0.2}": nn.LeakyReLU(0.2),
+            "{name: elu, alpha: 0.5}": nn.ELU(0.5),
+            "{name: softplus, beta: 2}": nn.Softplus(2),
+            "{name: gelu, approximate: tanh}": nn.GELU("tanh"),
+        }.items()
+    },
+    "a trained slope": (
+        {"model__activation": {"name": "prelu", "slope": 0.1}},
+        {"network": lambda parts: ready_with(lambda: nn.PReLU(init=0.1))},
     ),
     "no bias": ({"model__bias": "none"}, {"network": lambda parts: ready(parts, False, False)}),
     "hidden layers without bias": (
@@ -420,6 +438,8 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
         ({"model__bias": "none", "model__bias_init": "default"}, "no layer has a bias"),
         ({"model__bias": "hidden", "model__hidden": []}, "there is no hidden layer"),
+        ({"model__activation": {"name": "leaky-relu", "slop": 0.2}}, 'did you mean "slope"?'),
+        ({"model__activation": {"name": "relu", "slope": 0.2}}, "model.activation.slope: unknown key"),
         ({"model__activation": "sigmoyd"}, 'did you mean "sigmoid"?'),
         ({"model__init": {"name": "uniform", "low": 1, "high": 0}}, "low must not be above high"),
         ({"model__init": "xavir"}, 'did you mean "xavier"?'),
