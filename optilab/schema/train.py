@@ -39,6 +39,10 @@ class DataConfig(Section):
     scale: Annotated[Number, Gt(0), Doc("the pixels, 0 to 255, are divided by this")] = 255.0
     mean: Annotated[Number, Doc("then this is subtracted, as torchvision's Normalize does")] = 0.0
     std: Annotated[Number, Gt(0), Doc("and that is divided by this")] = 1.0
+    train_images: Annotated[
+        Whole | None, Ge(1), Doc("how many of the training images are used, the hold-out among them; null: all")
+    ] = None
+    train_images_drawn: Annotated[Literal["first", "random"], Doc("the first ones, or at random")] = "first"
     batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
     drop_last: Annotated[bool, Doc("leave out a last batch that is smaller, in training")] = False
     validation_batch_size: Annotated[
@@ -48,9 +52,12 @@ class DataConfig(Section):
         Literal["test", "holdout"],
         Doc("measured after each epoch: the test set, or training images held out (then the test set at the end)"),
     ] = "test"
-    holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes, at random")] = 10_000
+    holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes")] = 10_000
+    holdout_drawn: Annotated[
+        Literal["random", "first", "last"], Doc("at random, or the first or last of the training images")
+    ] = "random"
     split_seed: Annotated[
-        Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for the hold-out alone; null: the run's seed")
+        Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for images drawn at random; null: the run's seed")
     ] = None
     shuffle: Annotated[bool, Doc("the training images come in a new order in each epoch")] = True
     shuffle_seed: Annotated[
@@ -71,6 +78,12 @@ class DataConfig(Section):
         Le(1000),
         Doc("next(iter(DataLoader)) before the network is built; each draws as an epoch does"),
     ] = 0
+
+    @model_validator(mode="after")
+    def _draws_a_part(self) -> "DataConfig":
+        if self.train_images_drawn == "random" and self.train_images is None:
+            raise _problem("data.train_images_drawn", "data.train_images says how many; without it all are used")
+        return self
 
     @property
     def evaluated_at_once(self) -> int:

@@ -110,6 +110,31 @@ def _seeded(seed: int | None) -> torch.Generator | None:
     return None if seed is None else torch.Generator().manual_seed(seed)
 
 
+def _split(n: int, data: DataConfig) -> tuple[Tensor | None, Tensor | None]:
+    """Which of n training images are trained on, and which are held out; None: all, and none.
+
+    At random as torch.utils.data.random_split draws, first what is used at all, then the hold-out of it. Raises
+    UsageError where there are not enough images.
+    """
+    generator, used, held_out = _seeded(data.split_seed), None, None
+    if data.train_images is not None:
+        if data.train_images > n:
+            raise UsageError(f"data.train_images: {data.train_images} of {n} images cannot be used")
+        order = torch.randperm(n, generator=generator) if data.train_images_drawn == "random" else torch.arange(n)
+        used = order[: data.train_images]
+    if data.validation == "holdout":
+        used = torch.arange(n) if used is None else used
+        kept = len(used) - data.holdout
+        if kept < 1:
+            raise UsageError(f"data.holdout: {data.holdout} of {len(used)} images leave none to train")
+        if data.holdout_drawn == "random":
+            used = used[torch.randperm(len(used), generator=generator)]
+        elif data.holdout_drawn == "first":
+            used = used.roll(-data.holdout)
+        used, held_out = used[:kept], used[kept:]
+    return used, held_out
+
+
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
     return optimizers.build(model.trained, config.optimizer, config.weight_decay)
 
@@ -175,13 +200,11 @@ class Training:
         torch.manual_seed(config.seed)
         train = Images.of(dataset.train_images, dataset.train_labels, device)
         validation, test = Images.of(dataset.test_images, dataset.test_labels, device), None
-        if config.data.validation == "holdout":
-            kept = len(train) - config.data.holdout
-            if kept < 1:
-                raise UsageError(f"data.holdout: {config.data.holdout} of {len(train)} images leave none to train")
-            # As torch.utils.data.random_split draws it.
-            order = torch.randperm(len(train), generator=_seeded(config.data.split_seed))
-            train, validation, test = train.take(order[:kept]), train.take(order[kept:]), validation
+        used, held_out = _split(len(train), config.data)
+        if held_out is not None:
+            validation, test = train.take(held_out), validation
+        if used is not None:
+            train = train.take(used)
         _refuse_bad_batches(config, len(train), [len(images) for images in (validation, test) if images])
         shuffler = _seeded(config.data.shuffle_seed)
         for _ in range(config.data.peeks):

@@ -65,6 +65,12 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"data.shuffle": False, "model.dropout": 0.2, **seed} for seed in ({}, {"data.shuffle_seed": 7})
     ],
     "data.split_seed": [{"data.validation": "holdout", "data.holdout": 32, "data.split_seed": 7}],
+    "data.train_images": [{"data.train_images": 90}],
+    "data.train_images_drawn": [{"data.train_images": 90, "data.train_images_drawn": "random"}],
+    "data.holdout_drawn": [
+        {"data.validation": "holdout", "data.holdout": 32, "data.holdout_drawn": drawn}
+        for drawn in ("first", "last")
+    ],
     "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
     "early_stopping.monitor": [
         {"early_stopping": {"patience": 2, "monitor": monitor}} for monitor in ("val_loss", "val_acc")

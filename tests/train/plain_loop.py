@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset, random_split
+from torch.utils.data import DataLoader, Subset, TensorDataset, random_split
 
 
 def tensors(images, labels, scale=255, transform=lambda x: x):
@@ -26,8 +26,10 @@ def plain(
     dataset,
     epochs,
     optimizer_of,
+    used=lambda train: train,  # of the training images
     holdout=0,
     split=None,  # the hold-out's generator
+    separate=random_split,  # the training images from those held out
     pixels=None,  # what `tensors` makes of them
     loading=None,  # options of the training's DataLoader
     checking=32,  # images at once in validation
@@ -44,8 +46,9 @@ def plain(
     torch.manual_seed(42)
     train = tensors(dataset.train_images, dataset.train_labels, **pixels or {})
     validation = tensors(dataset.test_images, dataset.test_labels, **pixels or {})
+    train = used(train)
     if holdout:
-        train, validation = random_split(train, [len(train) - holdout, holdout], split)
+        train, validation = separate(train, [len(train) - holdout, holdout], split)
     train, validation = (
         DataLoader(train, 32, **{"shuffle": True, **(loading or {})}),
         DataLoader(validation, checking),
@@ -85,6 +88,11 @@ def plain(
         validated = {"val_loss": mean(losses, sizes, by_image), "val_acc": right / sum(sizes)}
         rows.append({"epoch": epoch + 1, **trained, **validated})
     return rows, model
+
+
+def in_order(images, sizes, _):
+    """As random_split, without drawing."""
+    return Subset(images, range(sizes[0])), Subset(images, range(sizes[0], len(images)))
 
 
 def plain_stages(dataset, stages, in_turn):

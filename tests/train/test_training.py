@@ -9,6 +9,7 @@ import torch
 import yaml
 from torch import nn
 from torch.optim import lr_scheduler
+from torch.utils.data import Subset, random_split
 from torchvision.transforms import Normalize
 
 from optilab.config import Override, changed_keys, load
@@ -24,6 +25,7 @@ from tests.train.plain_loop import (
     Residual,
     Standardized,
     generator,
+    in_order,
     one_by_one,
     plain,
     plain_stages,
@@ -93,10 +95,37 @@ def ready_with(part):
 
 HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
 DROPOUT = {"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}
+SPLIT = generator(7)
 PLAIN = {
     "nothing": ({}, {}),
     "hold-out": (HOLDOUT, {"holdout": 40}),
     "hold-out of a generator": ({**HOLDOUT, "data__split_seed": 7}, {"holdout": 40, "split": generator(7)}),
+    "hold-out of the last images": (
+        {**HOLDOUT, "data__holdout_drawn": "last"},
+        {"holdout": 40, "separate": in_order},
+    ),
+    "hold-out of the first images": (
+        {**HOLDOUT, "data__holdout_drawn": "first"},
+        {"holdout": 40, "separate": lambda images, sizes, _: in_order(images, sizes[::-1], _)[::-1]},
+    ),
+    "the first images": ({"data__train_images": 100}, {"used": lambda images: Subset(images, range(100))}),
+    "some images, at random": (
+        {"data__train_images": 100, "data__train_images_drawn": "random"},
+        {"used": lambda images: random_split(images, [100, 50])[0]},
+    ),
+    "some images of a generator, some of them held out": (
+        {"data__train_images": 100, "data__train_images_drawn": "random", "data__split_seed": 7, **HOLDOUT},
+        {"used": lambda images: random_split(images, [100, 50], SPLIT)[0], "holdout": 40, "split": SPLIT},
+    ),
+    "split in three": (
+        {
+            "data__train_images": 110,
+            "data__train_images_drawn": "random",
+            **HOLDOUT,
+            "data__holdout_drawn": "last",
+        },
+        {"holdout": 40, "separate": lambda images, *_: random_split(images, [70, 40, 40])[:2]},
+    ),
     "shuffle of a generator": ({"data__shuffle_seed": 7}, {"loading": {"generator": generator(7)}}),
     "shuffle of a generator, peeked at": (
         {"data__shuffle_seed": 7, "data__peeks": 2},
@@ -271,6 +300,10 @@ def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
 def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
     with pytest.raises(UsageError, match=r"data.holdout: 150 of 150"):
         engine.Training.start(configured(data__validation="holdout", data__holdout=150), small, CPU)
+    with pytest.raises(UsageError, match=r"data.train_images: 151 of 150 images cannot be used"):
+        engine.Training.start(configured(data__train_images=151), small, CPU)
+    with pytest.raises(UsageError, match=r"data.holdout: 40 of 40 images leave none"):
+        engine.Training.start(configured(**HOLDOUT, data__train_images=40), small, CPU)
     with pytest.raises(UsageError, match=r"data.batch_size: 149 leaves a batch of one"):
         engine.Training.start(configured(model__norm="batch", data__batch_size=149), small, CPU)
     with pytest.raises(UsageError, match=r"data.validation_batch_size: 59 leaves a batch of one"):
@@ -436,6 +469,7 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"model__freeze": [4]}, "there is no layer 4; they are 1 to 3, the last one is the output layer"),
         ({"model__freeze": [1, 2, 3]}, "every layer is frozen"),
         ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
+        ({"data__train_images_drawn": "random"}, "data.train_images_drawn: data.train_images says how many"),
         ({"model__bias": "none", "model__bias_init": "default"}, "no layer has a bias"),
         ({"model__bias": "hidden", "model__hidden": []}, "there is no hidden layer"),
         ({"model__activation": {"name": "leaky-relu", "slop": 0.2}}, 'did you mean "slope"?'),
