@@ -147,6 +147,9 @@ class TrainConfig(Section):
         Whole | None, Ge(0), Le(MAX_SEED), Doc("seeds once more when the network is built; null: no")
     ] = None
     device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
+    dtype: Annotated[
+        Literal["float32", "float64"], Doc("what is drawn and computed in: torch.set_default_dtype")
+    ] = "float32"
     threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
     probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3
     checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1

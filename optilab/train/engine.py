@@ -75,8 +75,11 @@ def configure(device: torch.device, threads: int) -> None:
 
 
 def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
-    """Pixels (n, inputs) uint8 as what the network sees: (x/scale - mean)/std, as torchvision computes it."""
-    x = pixels.float().div_(data.scale)
+    """Pixels (n, inputs) uint8 as what the network sees: (x/scale - mean)/std, as torchvision computes it.
+
+    In torch's default type, which a training sets.
+    """
+    x = pixels.to(torch.get_default_dtype()).div_(data.scale)
     return x if (data.mean, data.std) == (0.0, 1.0) else x.sub_(data.mean).div_(data.std)
 
 
@@ -104,6 +107,13 @@ def _order(n: int, shuffle: bool, own: torch.Generator | None) -> Tensor:
     if not shuffle:
         return torch.arange(n)
     return torch.randperm(n, generator=own or torch.Generator().manual_seed(_loader_seed()))
+
+
+def _compute_in(dtype: str, device: torch.device) -> None:
+    """Make it torch's default, as in a script: optimizers too keep numbers of that type. UsageError if impossible."""
+    if dtype == "float64" and device.type == "mps":
+        raise UsageError("dtype: mps has no float64; choose `device: cpu`")
+    torch.set_default_dtype(getattr(torch, dtype))
 
 
 def _seeded(seed: int | None) -> torch.Generator | None:
@@ -197,6 +207,7 @@ class Training:
 
         Raises UsageError where the config does not fit the dataset.
         """
+        _compute_in(config.dtype, device)
         torch.manual_seed(config.seed)
         train = Images.of(dataset.train_images, dataset.train_labels, device)
         validation, test = Images.of(dataset.test_images, dataset.test_labels, device), None
@@ -251,6 +262,7 @@ class Training:
         `on_batch(done, total)` follows each batch. Raises Stopped soon after `stop()` is true, and
         DivergedError, which names the epoch and batch, in place of a row that would not be finite.
         """
+        _compute_in(self.config.dtype, self.device)
         while not self.finished:
             started = time.perf_counter()
             if (stage := self.config.stage_at(self.epoch + 1)) != self.stage:

@@ -61,6 +61,15 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"schedule": "one-cycle", "cycle_momentum": True, "optimizer": {"name": rule}}
         for rule in ("adam", "nesterov")
     ],
+    "dtype": [
+        {"dtype": "float64", "optimizer": {"name": rule}, **more}
+        for rule, more in (
+            ("sgd", {}),
+            ("nadam", {"model.norm": "batch"}),
+            ("adopt", {"stages": STAGES}),
+            ("lion", {}),
+        )
+    ],
     "data.shuffle": [
         {"data.shuffle": False, "model.dropout": 0.2, **seed} for seed in ({}, {"data.shuffle_seed": 7})
     ],

@@ -7,7 +7,8 @@ from torch.utils.data import DataLoader, Subset, TensorDataset, random_split
 
 
 def tensors(images, labels, scale=255, transform=lambda x: x):
-    pixels = torch.from_numpy(images.reshape(len(images), 1, 1, -1).astype("float32") / np.float32(scale))
+    dtype = str(torch.get_default_dtype()).removeprefix("torch.")
+    pixels = torch.from_numpy(images.reshape(len(images), 1, 1, -1).astype(dtype) / np.dtype(dtype).type(scale))
     pixels = torch.stack([transform(image) for image in pixels]).flatten(1)
     return TensorDataset(pixels, torch.from_numpy(labels.astype("int64")))
 
@@ -40,9 +41,11 @@ def plain(
     on_gradient=lambda model: None,
     rate=None,
     by_image=False,
+    dtype=torch.float32,
     checking_draws=True,  # or as if there had been no validation
 ):
     """The loop as a user of PyTorch writes it."""
+    torch.set_default_dtype(dtype)
     torch.manual_seed(42)
     train = tensors(dataset.train_images, dataset.train_labels, **pixels or {})
     validation = tensors(dataset.test_images, dataset.test_labels, **pixels or {})

@@ -138,6 +138,29 @@ PLAIN = {
         {"loading": {"shuffle": False, "generator": generator(7)}, "peeks": 2, **DROPOUT[1]},
     ),
     "seeded again": ({"train_seed": 3}, {"train_seed": 3}),
+    "float64": ({"dtype": "float64"}, {"dtype": torch.float64}),
+    "float64, with whatever draws or keeps numbers": (
+        {
+            "dtype": "float64",
+            "data__mean": 0.5,
+            "data__std": 0.3,
+            "optimizer": "nadam",
+            "model__activation": "prelu",
+            "model__bias": "output",
+            "model__norm": "batch",
+            "model__dropout": 0.3,
+        },
+        {
+            "dtype": torch.float64,
+            "pixels": {"transform": Normalize([0.5], [0.3])},
+            "optimizer_of": lambda model: torch.optim.NAdam(model.parameters()),
+            "network": lambda parts: nn.Sequential(
+                *(nn.Linear(784, 16, False), nn.BatchNorm1d(16), nn.PReLU(), nn.Dropout(0.3)),
+                *(nn.Linear(16, 16, False), nn.BatchNorm1d(16), nn.PReLU(), nn.Dropout(0.3)),
+                nn.Linear(16, 10),
+            ),
+        },
+    ),
     "normalised pixels": (
         {"data__mean": 0.2860, "data__std": 0.3530},
         {"pixels": {"transform": Normalize([0.2860], [0.3530])}},
