@@ -8,7 +8,7 @@ from math import prod
 from typing import Annotated, Any, Literal
 
 from annotated_doc import Doc
-from annotated_types import Ge, Gt, Le, Len, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -110,6 +110,20 @@ class EarlyStopping(Section):
     min_delta: Annotated[Number, Ge(0), Doc("how much better is better")] = 0.0
 
 
+class Plateau(Section):
+    """When to lower the learning rate because nothing gets better (torch ReduceLROnPlateau)."""
+
+    factor: Annotated[Number, Gt(0), Lt(1), Doc("the learning rate is multiplied by this")] = 0.1
+    patience: Annotated[Whole, Ge(0), Doc("epochs without a better value that are waited for")] = 10
+    monitor: Annotated[
+        Literal["val_loss", "val_acc", "train_loss"], Doc("the value: lower loss, higher accuracy")
+    ] = "val_loss"
+    threshold: Annotated[Number, Ge(0), Doc("how much better is better")] = 1e-4
+    relative: Annotated[bool, Doc("the threshold is a share of the best value (torch: threshold_mode)")] = True
+    cooldown: Annotated[Whole, Ge(0), Doc("epochs after a drop that are not counted")] = 0
+    lowest: Annotated[Number, Ge(0), Le(1), Doc("the factors together are never below (torch: min_lr/lr)")] = 0.0
+
+
 class TrainConfig(Section):
     """`optilab train`: one network, trained and measured epoch by epoch."""
 
@@ -125,6 +139,7 @@ class TrainConfig(Section):
         None
     )
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
+    plateau: Annotated[Plateau | None, Doc("lower the learning rate when nothing gets better; null: never")] = None
     schedule_by: Annotated[Literal["epoch", "batch"], Doc("what the schedule counts as a step")] = "epoch"
     cycle_momentum: Annotated[
         bool,
@@ -179,6 +194,8 @@ class TrainConfig(Section):
             )
         if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
             raise _problem("schedule", f"{rule.name} has no learning rate that a schedule could change")
+        if self.plateau is not None and not hasattr(rule, "lr"):
+            raise _problem("plateau", f"{rule.name} has no learning rate that could be lowered")
         if self.cycle_momentum and not isinstance(self.schedule, OneCycle):
             raise _problem(
                 "cycle_momentum", f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
@@ -206,6 +223,8 @@ class TrainConfig(Section):
             raise _problem("model.freeze", "not with stages; `train: new` freezes the layers of earlier stages")
         if self.early_stopping is not None:
             raise _problem("early_stopping", "not with stages, whose epochs are given")
+        if self.plateau is not None:
+            raise _problem("plateau", "not with stages, each of which has its own course")
         return self
 
 

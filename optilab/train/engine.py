@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DivergedError, UsageError
-from optilab.schema import DataConfig, EarlyStopping, TrainConfig
+from optilab.schema import DataConfig, TrainConfig
 from optilab.schema.model import BatchNorm, Standardize
-from optilab.train import diagnostics, meanfield, optimizers
+from optilab.train import diagnostics, meanfield, optimizers, patience
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
 
@@ -156,18 +156,6 @@ def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tup
     return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if config.cycle_momentum else None
 
 
-def _stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
-    """The last `patience` epochs brought nothing better than what was there before them."""
-    if stopping is None or len(rows) <= stopping.patience:
-        return False
-    sign = -1 if stopping.monitor == "val_loss" else 1
-    best, since = -math.inf, 0
-    for row in rows:
-        value = sign * row[stopping.monitor]
-        best, since = (value, 0) if value > best + stopping.min_delta else (best, since + 1)
-    return since >= stopping.patience
-
-
 def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
     """Statistics over a batch need two images, and the last batch of an epoch may have one; an epoch needs one."""
     data, norm = config.data, config.model.norm
@@ -246,7 +234,7 @@ class Training:
     @property
     def finished(self) -> bool:
         """The last epoch is done, or early stopping has ended the run; the rows alone tell."""
-        return self.epoch >= self.config.epochs or _stalled(self.rows, self.config.early_stopping)
+        return self.epoch >= self.config.epochs or patience.stalled(self.rows, self.config.early_stopping)
 
     def enter(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
@@ -294,6 +282,7 @@ class Training:
         answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
         parameters = self.model.trained
+        lowered = patience.lowered(self.rows, config.plateau)
         losses: list[float] = []
         probed = diagnostics.probed(batches, config.probes)
         evidence = diagnostics.Evidence()
@@ -317,7 +306,8 @@ class Training:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             if config.clip_value is not None:
                 nn.utils.clip_grad_value_(parameters, config.clip_value)
-            self._set_rate(*_scheduled(config, self.epoch, batch, batches))
+            factor, momentum = _scheduled(config, self.epoch, batch, batches)
+            self._set_rate(factor * lowered, momentum)
             self.optimizer.step()
             if probe:
                 evidence.add(probe)

@@ -45,6 +45,15 @@ NOT_STATE = {
     "checkpoint_every": "tested by itself below",
     "model.hidden": "set in BASE",
 }
+PLATEAUS = {
+    "factor": 0.3,
+    "patience": 1,
+    "monitor": "val_acc",
+    "threshold": 0.0,
+    "relative": False,
+    "cooldown": 1,
+    "lowest": 0.4,
+}
 STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2}]
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "optimizer.base.name": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
@@ -81,6 +90,10 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         for drawn in ("first", "last")
     ],
     "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
+    **{
+        f"plateau.{key}": [{"plateau": {"patience": 0, "factor": 0.5, "threshold": 0.2, key: value}}]
+        for key, value in PLATEAUS.items()
+    },
     "early_stopping.monitor": [
         {"early_stopping": {"patience": 2, "monitor": monitor}} for monitor in ("val_loss", "val_acc")
     ],

@@ -42,6 +42,7 @@ def plain(
     rate=None,
     by_image=False,
     dtype=torch.float32,
+    after_epoch=lambda optimizer, row: None,
     checking_draws=True,  # or as if there had been no validation
 ):
     """The loop as a user of PyTorch writes it."""
@@ -90,6 +91,7 @@ def plain(
         sizes = [len(y) for _, y in checked]
         validated = {"val_loss": mean(losses, sizes, by_image), "val_acc": right / sum(sizes)}
         rows.append({"epoch": epoch + 1, **trained, **validated})
+        after_epoch(optimizer, rows[-1])
     return rows, model
 
 

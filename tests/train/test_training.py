@@ -17,7 +17,7 @@ from optilab.errors import ConfigError, UsageError
 from optilab.optimize import ALGORITHMS
 from optilab.optimize.schedules import SCHEDULES
 from optilab.schema import TrainConfig
-from optilab.train import checkpoint, data, engine, optimizers
+from optilab.train import checkpoint, data, engine, optimizers, patience
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (
     Adopt,
@@ -76,6 +76,12 @@ def by_epoch(optimizer, kind, **options):
     """An optimizer whose scheduler is stepped after each epoch of 5 batches."""
     scheduler, steps = kind(optimizer, **options), itertools.count(1)
     optimizer.register_step_post_hook(lambda *_: next(steps) % 5 or scheduler.step())
+    return optimizer
+
+
+def on_plateau(model):
+    optimizer = sgd(model)
+    optimizer.plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5, threshold=0.05)
     return optimizer
 
 
@@ -232,6 +238,13 @@ PLAIN = {
             "optimizer_of": lambda model: by_epoch(
                 sgd(model), lr_scheduler.CosineAnnealingLR, T_max=2, eta_min=0.001
             )
+        },
+    ),
+    "lowered on a plateau": (
+        {"plateau": {"patience": 0, "factor": 0.5, "threshold": 0.05}},
+        {
+            "optimizer_of": on_plateau,
+            "after_epoch": lambda optimizer, row: optimizer.plateau.step(row["val_loss"]),
         },
     ),
     "warm-up by batch": (
@@ -465,13 +478,33 @@ def test_early_stopping_counts_epochs_without_a_better_value():
     config = configured(early_stopping={"patience": 2, "min_delta": 0.01})
     losses = [1.0, 0.9, 0.895, 0.5, 0.6, 0.495, 0.4]
     rows = [{"val_loss": loss} for loss in losses]
-    stopped = [engine._stalled(rows[:n], config.early_stopping) for n in range(len(rows))]
+    stopped = [patience.stalled(rows[:n], config.early_stopping) for n in range(len(rows))]
     assert stopped == [False] * 6 + [True]
     training = engine.Training(config, CPU, None, None, None, None, None, rows=rows[:5])
     assert training.finished  # its 4 epochs are done
     accuracy = configured(early_stopping={"patience": 1, "monitor": "val_acc"}).early_stopping
-    assert engine._stalled([{"val_acc": 0.5}, {"val_acc": 0.5}], accuracy)
-    assert not engine._stalled([{"val_acc": 0.5}, {"val_acc": 0.6}], accuracy)
+    assert patience.stalled([{"val_acc": 0.5}, {"val_acc": 0.5}], accuracy)
+    assert not patience.stalled([{"val_acc": 0.5}, {"val_acc": 0.6}], accuracy)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("monitor", ["val_loss", "val_acc"])
+@pytest.mark.parametrize("cooldown", [0, 3])
+def test_a_plateau_lowers_the_rate_when_torch_does(monitor, relative, cooldown):
+    keys = {"patience": 2, "factor": 0.5, "threshold": 0.02, "cooldown": cooldown}
+    plateau = configured(plateau={**keys, "monitor": monitor, "relative": relative, "lowest": 0.05}).plateau
+    optimizer = sgd(nn.Linear(1, 1))
+    mode, by = ("max" if monitor == "val_acc" else "min"), ("rel" if relative else "abs")
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, mode, threshold_mode=by, min_lr=0.005, **keys)
+    values = torch.rand(60, generator=generator(1)).add(0.5).tolist()
+    seen = []
+    for value in values:
+        scheduler.step(value)
+        seen.append(optimizer.param_groups[0]["lr"])
+    rows = [{monitor: value} for value in values]
+    ours = [0.1 * patience.lowered(rows[: n + 1], plateau) for n in range(len(rows))]
+    assert ours == pytest.approx(seen, rel=1e-12)
+    assert len(set(seen)) > 3
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -509,6 +542,8 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"stages": [{"layers": 2, "epoch": 3}]}, 'did you mean "epochs"?'),
         ({"stages": [{"layers": 2}], "model__freeze": [1]}, "not with stages"),
         ({"stages": [{"layers": 2}], "early_stopping": {"patience": 1}}, "not with stages"),
+        ({"stages": [{"layers": 2}], "plateau": {}}, "plateau: not with stages"),
+        ({"optimizer": "lookahead", "plateau": {}}, "no learning rate that could be lowered"),
         ({"early_stopping": {"patience": 0}}, "must be at least 1"),
         ({"early_stopping": {"patiense": 1}}, 'did you mean "patience"?'),
         ({"schedule": "cosin"}, 'did you mean "cosine"?'),
