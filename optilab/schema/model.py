@@ -218,6 +218,11 @@ class ModelConfig(Section):
         Literal["output", "preactivation"], Doc("added to what layer `to` gives, or before its activation")
     ] = "output"
     dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each hidden layer's outputs set to zero")] = 0.0
+    dropout_at: Annotated[
+        Literal["output", "preactivation", "before-norm"],
+        Doc("behind the whole layer, before its activation, or before its normalisation"),
+    ] = "output"
+    input_dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each image's pixels set to zero")] = 0.0
     gradient_norm: Annotated[
         LayerNumbers,
         Strict(False),
@@ -240,6 +245,8 @@ class ModelConfig(Section):
             raise _problem("freeze", "every layer is frozen; nothing is left to train")
         if self.bias_init is not None and self.bias == "none":
             raise _problem("bias_init", "no layer has a bias (model.bias: none)")
+        if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
+            raise _problem("dropout_at", "there is no normalisation (model.norm: none)")
         if not layers and self.bias == "hidden":
             raise _problem("bias", "there is no hidden layer")
         return self

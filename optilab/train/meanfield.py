@@ -30,11 +30,12 @@ class Prediction:
 
 def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | None:
     """The expected gains of a network with its first weights; None where the theory does not reach (skips,
-    normalised gradients, other norms, fewer than two hidden layers)."""
+    normalised gradients, other norms, dropout elsewhere than at the output, fewer than two hidden layers)."""
     norm = config.norm
     plain = isinstance(norm, NoNorm) or (isinstance(norm, BatchNorm | LayerNorm) and norm.position == "before")
     layers = [layer.linear for layer in model.active]
-    if config.skip or config.gradient_norm or not plain or len(layers) < 2:
+    masked = config.input_dropout or (config.dropout and config.dropout_at != "output")
+    if config.skip or config.gradient_norm or masked or not plain or len(layers) < 2:
         return None
     z, weight = _normal()
     second = float(images.double().square().mean())  # mean square of the layer's inputs

@@ -64,6 +64,7 @@ class MLP(nn.Module):
         self.config, self.classes = config, classes
         self.widths = (inputs, *config.hidden)
         self.sources = {end: [a for a, b in config.skip if b == end] for _, end in config.skip}
+        self.input_dropout = nn.Dropout(config.input_dropout)
         self.hidden = nn.ModuleList()
         # The order of construction is the order of random draws, and so part of the results.
         for depth in stages[:1] if in_turn else stages:
@@ -90,7 +91,7 @@ class MLP(nn.Module):
             layer.requires_grad_(number >= frozen)
 
     def forward(self, images: Tensor) -> Tensor:
-        outputs = [images]
+        outputs = [self.input_dropout(images) if self.config.input_dropout else images]
         for number, layer in enumerate(self.active, 1):
             added = [outputs[source] for source in self.sources.get(number, ())]
             if self.config.skip_at == "preactivation":
@@ -155,21 +156,25 @@ class HiddenLayer(nn.Sequential):
 
 
 def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> HiddenLayer:
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
-    parts["linear"] = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
+    linear = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
     norm = NORMALISATIONS[type(config.norm)](config.norm, fan_out)
-    if norm is not None and config.norm.position == "before":
-        parts["norm"] = norm
-    if number in config.gradient_norm and config.gradient_norm_at == "preactivation":
-        parts["gradient_norm"] = GradientNorm()
-    parts["activation"] = activation_of(config.activation)
-    if norm is not None and config.norm.position == "after":
-        parts["norm"] = norm
-    if config.dropout:
-        parts["dropout"] = nn.Dropout(config.dropout)
-    if number in config.gradient_norm and config.gradient_norm_at == "output":
-        parts["gradient_norm"] = GradientNorm()
-    return HiddenLayer(parts)
+    dropout = nn.Dropout(config.dropout)
+    normed_at = None if norm is None else config.norm.position
+    dropout_at = config.dropout_at if config.dropout else None
+    gradient_norm_at = config.gradient_norm_at if number in config.gradient_norm else None
+    order = [
+        ("linear", linear, True),
+        ("dropout", dropout, dropout_at == "before-norm" and normed_at == "before"),
+        ("norm", norm, normed_at == "before"),
+        ("gradient_norm", GradientNorm(), gradient_norm_at == "preactivation"),
+        ("dropout", dropout, dropout_at == "preactivation"),
+        ("activation", activation_of(config.activation), True),
+        ("dropout", dropout, dropout_at == "before-norm" and normed_at == "after"),
+        ("norm", norm, normed_at == "after"),
+        ("dropout", dropout, dropout_at == "output"),
+        ("gradient_norm", GradientNorm(), gradient_norm_at == "output"),
+    ]
+    return HiddenLayer(OrderedDict((name, part) for name, part, here in order if here and part is not None))
 
 
 class Standardized(nn.Module):

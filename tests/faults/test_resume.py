@@ -58,6 +58,10 @@ STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2}]
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "optimizer.base.name": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
     "model.skip": [{"model.skip": [[1, 2]]}],
+    "model.dropout_at": [
+        {"model.dropout": 0.2, "model.norm": "batch", "model.dropout_at": at}
+        for at in ("preactivation", "before-norm")
+    ],
     "model.skip_at": [{"model.skip": [[1, 2]], "model.skip_at": "preactivation"}],
     "model.init_order": [{"model.init": "xavier", "model.init_order": "layer-by-layer"}],
     "stages_drawn": [{"stages": STAGES, "stages_drawn": "in-turn"}],

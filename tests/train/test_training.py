@@ -101,6 +101,11 @@ def ready_with(part):
 
 HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
 DROPOUT = {"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}
+NORMED = {
+    "model__dropout": 0.3,
+    "model__dropout_at": "before-norm",
+    "model__norm": {"name": "layer", "position": "after", "affine": False},
+}
 SPLIT = generator(7)
 PLAIN = {
     "nothing": ({}, {}),
@@ -207,6 +212,22 @@ PLAIN = {
         {"network": lambda parts: normal_weights(ready(parts, output=False))},
     ),
     "dropout": DROPOUT,
+    "dropout before the activation": (
+        {"model__dropout": 0.3, "model__dropout_at": "preactivation"},
+        {"parts": (nn.Dropout(0.3), nn.Tanh())},
+    ),
+    "dropout before the normalisation": (
+        {**NORMED, "model__norm": {**NORMED["model__norm"], "position": "before"}},
+        {"parts": (nn.Dropout(0.3), nn.LayerNorm(16, elementwise_affine=False), nn.Tanh())},
+    ),
+    "dropout before a normalisation behind the activation": (
+        NORMED,
+        {"parts": (nn.Tanh(), nn.Dropout(0.3), nn.LayerNorm(16, elementwise_affine=False))},
+    ),
+    "dropout of pixels": (
+        {"model__input_dropout": 0.2, **DROPOUT[0]},
+        {"network": lambda parts: nn.Sequential(nn.Dropout(0.2), *ready(parts)), **DROPOUT[1]},
+    ),
     "weight decay": ({"weight_decay": 0.05}, {"optimizer_of": lambda model: sgd(model, weight_decay=0.05)}),
     "clipped norm": ({"clip_norm": 0.05}, {"on_gradient": clip_norm}),
     "clipped value": ({"clip_value": 0.002}, {"on_gradient": clip_value}),
@@ -526,6 +547,7 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"model__freeze": [1, 2, 3]}, "every layer is frozen"),
         ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
         ({"data__train_images_drawn": "random"}, "data.train_images_drawn: data.train_images says how many"),
+        ({"model__dropout_at": "before-norm"}, "model.dropout_at: there is no normalisation"),
         ({"model__bias": "none", "model__bias_init": "default"}, "no layer has a bias"),
         ({"model__bias": "hidden", "model__hidden": []}, "there is no hidden layer"),
         ({"model__activation": {"name": "leaky-relu", "slop": 0.2}}, 'did you mean "slope"?'),
