@@ -9,6 +9,14 @@ import pytest
 from tests.train.idx import write_idx_dataset
 
 
+@pytest.fixture(autouse=True)
+def float32_afterwards():
+    """A training in float64 makes that torch's default."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture
 def optilab(tmp_path):
     """Run `optilab ARGUMENTS` as a process in an empty directory; stdout and stderr as text."""

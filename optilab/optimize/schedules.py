@@ -49,17 +49,50 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Cosine:
-    """final + (1 - final)*(1 + cos(pi*t/total))/2: half a cosine (Loshchilov & Hutter 2017, without restarts).
+class MultiStep:
+    """gamma^(milestones <= t): a drop at each milestone, in whatever order they are listed (torch MultiStepLR)."""
 
-    torch CosineAnnealingLR with T_max = total and eta_min = final*lr.
+    name: ClassVar[str] = "multi-step"
+    milestones: Annotated[tuple[Annotated[int, Ge(1)], ...], Doc("steps with a drop")] = (30, 80)
+    gamma: Annotated[float, Gt(0), Le(1), Doc("factor of one drop")] = 0.1
+
+    def factor(self, t: int, total: int) -> float:
+        return float(self.gamma ** sum(milestone <= min(t, total) for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """final + (1 - final)*(1 - t/steps)^power, then final; a straight line for power 1.
+
+    torch PolynomialLR(total_iters=steps, power=power); LinearLR(1.0, final, total_iters=steps) for power 1.
+    """
+
+    name: ClassVar[str] = "polynomial"
+    power: Annotated[float, Gt(0), Doc("1 is a straight line")] = 1.0
+    final: Annotated[float, Ge(0), Le(1), Doc("factor after the last step")] = 0.0
+    steps: Annotated[int | None, Ge(1), Doc("steps until the last factor; null: all")] = None
+
+    def factor(self, t: int, total: int) -> float:
+        steps = self.steps or max(total, 1)
+        return float(self.final + (1 - self.final) * (1 - min(t, total, steps) / steps) ** self.power)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """final + (1 - final)*(1 + cos(pi*t/steps))/2: half a cosine (Loshchilov & Hutter 2017).
+
+    torch CosineAnnealingLR with T_max = steps and eta_min = final*lr, which goes up again after `steps`;
+    CosineAnnealingWarmRestarts with T_0 = steps for `then: restart`.
     """
 
     name: ClassVar[str] = "cosine"
     final: Annotated[float, Ge(0), Le(1), Doc("factor after the last step")] = 0.0
+    steps: Annotated[int | None, Ge(1), Doc("steps of the half cosine; null: all")] = None
+    then: Annotated[Literal["return", "restart"], Doc("after `steps`: back up, or from the top")] = "return"
 
     def factor(self, t: int, total: int) -> float:
-        return _cosine(1.0, self.final, min(t, total) / max(total, 1))
+        t, steps = min(t, total), self.steps or max(total, 1)
+        return _cosine(1.0, self.final, (t % steps if self.steps and self.then == "restart" else t) / steps)
 
 
 @dataclass(frozen=True)
@@ -91,24 +124,27 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """start + (1 - start)*t/steps for the first `steps`, then constant or half a cosine (Goyal et al. 2017).
+    """start + (1 - start)*t/steps for the first `steps`, then constant or down (Goyal et al. 2017).
 
-    torch LinearLR(start, total_iters=steps), followed by CosineAnnealingLR over the rest with `then: cosine`, which
-    ends at `final`. optax.warmup_cosine_decay_schedule is the latter.
+    torch LinearLR(start, total_iters=steps), followed by CosineAnnealingLR or PolynomialLR over the rest with
+    `then: cosine` or `linear`, which end at `final`. optax.warmup_cosine_decay_schedule is the former.
     """
 
     name: ClassVar[str] = "warm-up"
     steps: Annotated[int, Ge(1), Doc("steps until the learning rate is reached")] = 5
     start: Annotated[float, Ge(0), Le(1), Doc("factor of the first step")] = 1 / 3
-    then: Annotated[Literal["constant", "cosine"], Doc("what follows the warm-up")] = "constant"
-    final: Annotated[float, Ge(0), Le(1), Doc("factor after the last step of the cosine")] = 0.0
+    then: Annotated[Literal["constant", "cosine", "linear"], Doc("what follows the warm-up")] = "constant"
+    final: Annotated[float, Ge(0), Le(1), Doc("factor after the last step on the way down")] = 0.0
 
     def factor(self, t: int, total: int) -> float:
         if t < self.steps:
             return self.start + (1 - self.start) * t / self.steps
-        return Cosine(self.final).factor(t - self.steps, total - self.steps) if self.then == "cosine" else 1.0
+        if self.then == "constant":
+            return 1.0
+        down = Cosine(self.final) if self.then == "cosine" else Polynomial(final=self.final)
+        return down.factor(t - self.steps, total - self.steps)
 
 
 SCHEDULES: dict[str, type[Any]] = {
-    schedule.name: schedule for schedule in (Constant, Step, Cosine, OneCycle, WarmUp)
+    schedule.name: schedule for schedule in (Constant, Step, MultiStep, Polynomial, Cosine, OneCycle, WarmUp)
 }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from optilab.schema.fields import Section
     from optilab.schema.model import ModelConfig
     from optilab.schema.optimize import OptimizeConfig
-    from optilab.schema.train import DataConfig, EarlyStopping, StageConfig, TrainConfig
+    from optilab.schema.train import DataConfig, EarlyStopping, Plateau, StageConfig, TrainConfig
 
 KINDS = {"optimize": "OptimizeConfig", "train": "TrainConfig"}
 """Command -> the schema of its configs."""
@@ -21,6 +21,7 @@ _HOME = {
     "OptimizeConfig": "optimize",
     "DataConfig": "train",
     "EarlyStopping": "train",
+    "Plateau": "train",
     "StageConfig": "train",
     "TrainConfig": "train",
 }
@@ -31,6 +32,7 @@ __all__ = [
     "EarlyStopping",
     "ModelConfig",
     "OptimizeConfig",
+    "Plateau",
     "StageConfig",
     "TrainConfig",
     "schema_for",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 # Plugins of pydantic would be searched for in every installed package, at every start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, create_model
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.errors import UsageError, did_you_mean
@@ -109,4 +109,6 @@ def _readable(hint: Any) -> Any:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if kind is Algorithm:  # a rule around another one
         return Annotated[hint, OneOf(ALGORITHMS, "algorithm")]
+    if get_origin(kind) is tuple:  # which YAML writes as a list
+        return Annotated[hint, Strict(False)]
     return Annotated[hint, BeforeValidator(decimal)] if kind is float else hint

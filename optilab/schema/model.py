@@ -8,24 +8,8 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Strict, model_validator
 from pydantic_core import PydanticCustomError
 
+from optilab.schema.activation import ACTIVATIONS, Sigmoid
 from optilab.schema.fields import Number, OneOf, Section, Whole
-
-ActivationName = Literal[
-    "identity",
-    "sigmoid",
-    "hard-sigmoid",
-    "tanh",
-    "softsign",
-    "relu",
-    "leaky-relu",
-    "prelu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-]
 
 Distribution = Annotated[Literal["normal", "uniform"], Doc("distribution that is drawn from")]
 Gain = Annotated[float, Gt(0), Doc("factor of the standard deviation")]
@@ -208,7 +192,8 @@ class ModelConfig(Section):
         Len(0, 1000),
         Doc("widths of the hidden layers; [] is a linear model"),
     ] = (128, 128, 128, 128, 128)
-    activation: Annotated[ActivationName, Doc("after each hidden layer")] = "sigmoid"
+    activation: Annotated[Any, OneOf(ACTIVATIONS, "activation"), Doc("after each hidden layer")] = Sigmoid()
+    bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
     init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("how the weights start")] = DefaultInit()
     output_init: Annotated[
         Any, OneOf(INITS, "initialisation", optional=True), Doc("of the output layer; by default as the others")
@@ -233,6 +218,11 @@ class ModelConfig(Section):
         Literal["output", "preactivation"], Doc("added to what layer `to` gives, or before its activation")
     ] = "output"
     dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each hidden layer's outputs set to zero")] = 0.0
+    dropout_at: Annotated[
+        Literal["output", "preactivation", "before-norm"],
+        Doc("behind the whole layer, before its activation, or before its normalisation"),
+    ] = "output"
+    input_dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each image's pixels set to zero")] = 0.0
     gradient_norm: Annotated[
         LayerNumbers,
         Strict(False),
@@ -253,6 +243,12 @@ class ModelConfig(Section):
                 raise _problem(key, f"there is no layer {missing[0]}; they are 1 to {last}{output}")
         if set(self.freeze) == set(range(1, layers + 2)):
             raise _problem("freeze", "every layer is frozen; nothing is left to train")
+        if self.bias_init is not None and self.bias == "none":
+            raise _problem("bias_init", "no layer has a bias (model.bias: none)")
+        if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
+            raise _problem("dropout_at", "there is no normalisation (model.norm: none)")
+        if not layers and self.bias == "hidden":
+            raise _problem("bias", "there is no hidden layer")
         return self
 
     @model_validator(mode="after")

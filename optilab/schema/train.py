@@ -8,7 +8,7 @@ from math import prod
 from typing import Annotated, Any, Literal
 
 from annotated_doc import Doc
-from annotated_types import Ge, Gt, Le, Len, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -39,6 +39,10 @@ class DataConfig(Section):
     scale: Annotated[Number, Gt(0), Doc("the pixels, 0 to 255, are divided by this")] = 255.0
     mean: Annotated[Number, Doc("then this is subtracted, as torchvision's Normalize does")] = 0.0
     std: Annotated[Number, Gt(0), Doc("and that is divided by this")] = 1.0
+    train_images: Annotated[
+        Whole | None, Ge(1), Doc("how many of the training images are used, the hold-out among them; null: all")
+    ] = None
+    train_images_drawn: Annotated[Literal["first", "random"], Doc("the first ones, or at random")] = "first"
     batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
     drop_last: Annotated[bool, Doc("leave out a last batch that is smaller, in training")] = False
     validation_batch_size: Annotated[
@@ -48,10 +52,14 @@ class DataConfig(Section):
         Literal["test", "holdout"],
         Doc("measured after each epoch: the test set, or training images held out (then the test set at the end)"),
     ] = "test"
-    holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes, at random")] = 10_000
+    holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes")] = 10_000
+    holdout_drawn: Annotated[
+        Literal["random", "first", "last"], Doc("at random, or the first or last of the training images")
+    ] = "random"
     split_seed: Annotated[
-        Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for the hold-out alone; null: the run's seed")
+        Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for images drawn at random; null: the run's seed")
     ] = None
+    shuffle: Annotated[bool, Doc("the training images come in a new order in each epoch")] = True
     shuffle_seed: Annotated[
         Whole | None,
         Ge(0),
@@ -70,6 +78,12 @@ class DataConfig(Section):
         Le(1000),
         Doc("next(iter(DataLoader)) before the network is built; each draws as an epoch does"),
     ] = 0
+
+    @model_validator(mode="after")
+    def _draws_a_part(self) -> "DataConfig":
+        if self.train_images_drawn == "random" and self.train_images is None:
+            raise _problem("data.train_images_drawn", "data.train_images says how many; without it all are used")
+        return self
 
     @property
     def evaluated_at_once(self) -> int:
@@ -96,6 +110,20 @@ class EarlyStopping(Section):
     min_delta: Annotated[Number, Ge(0), Doc("how much better is better")] = 0.0
 
 
+class Plateau(Section):
+    """When to lower the learning rate because nothing gets better (torch ReduceLROnPlateau)."""
+
+    factor: Annotated[Number, Gt(0), Lt(1), Doc("the learning rate is multiplied by this")] = 0.1
+    patience: Annotated[Whole, Ge(0), Doc("epochs without a better value that are waited for")] = 10
+    monitor: Annotated[
+        Literal["val_loss", "val_acc", "train_loss"], Doc("the value: lower loss, higher accuracy")
+    ] = "val_loss"
+    threshold: Annotated[Number, Ge(0), Doc("how much better is better")] = 1e-4
+    relative: Annotated[bool, Doc("the threshold is a share of the best value (torch: threshold_mode)")] = True
+    cooldown: Annotated[Whole, Ge(0), Doc("epochs after a drop that are not counted")] = 0
+    lowest: Annotated[Number, Ge(0), Le(1), Doc("the factors together are never below (torch: min_lr/lr)")] = 0.0
+
+
 class TrainConfig(Section):
     """`optilab train`: one network, trained and measured epoch by epoch."""
 
@@ -111,6 +139,7 @@ class TrainConfig(Section):
         None
     )
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
+    plateau: Annotated[Plateau | None, Doc("lower the learning rate when nothing gets better; null: never")] = None
     schedule_by: Annotated[Literal["epoch", "batch"], Doc("what the schedule counts as a step")] = "epoch"
     cycle_momentum: Annotated[
         bool,
@@ -133,6 +162,9 @@ class TrainConfig(Section):
         Whole | None, Ge(0), Le(MAX_SEED), Doc("seeds once more when the network is built; null: no")
     ] = None
     device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
+    dtype: Annotated[
+        Literal["float32", "float64"], Doc("what is drawn and computed in: torch.set_default_dtype")
+    ] = "float32"
     threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
     probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3
     checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
@@ -162,6 +194,8 @@ class TrainConfig(Section):
             )
         if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
             raise _problem("schedule", f"{rule.name} has no learning rate that a schedule could change")
+        if self.plateau is not None and not hasattr(rule, "lr"):
+            raise _problem("plateau", f"{rule.name} has no learning rate that could be lowered")
         if self.cycle_momentum and not isinstance(self.schedule, OneCycle):
             raise _problem(
                 "cycle_momentum", f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
@@ -189,6 +223,8 @@ class TrainConfig(Section):
             raise _problem("model.freeze", "not with stages; `train: new` freezes the layers of earlier stages")
         if self.early_stopping is not None:
             raise _problem("early_stopping", "not with stages, whose epochs are given")
+        if self.plateau is not None:
+            raise _problem("plateau", "not with stages, each of which has its own course")
         return self
 
 

@@ -176,7 +176,7 @@ def _vanishing(e: Evidence) -> Finding | None:
         return Finding("vanishing-gradient", Severity.INFO, text, numbers)
     severity = Severity.WARNING if e.learns else Severity.CRITICAL
     moves = f"; one step moves it by {step:.1e} of its weights" if step is not None else ""
-    flat = ("unit-gain", "tanh") if e.config.model.activation in ("sigmoid", "hard-sigmoid") else ()
+    flat = ("unit-gain", "tanh") if e.config.model.activation.name in ("sigmoid", "hard-sigmoid") else ()
     return Finding("vanishing-gradient", severity, f"{said}{moves}", numbers, _study(*flat, "batchnorm", "adam"))
 
 
@@ -205,10 +205,10 @@ def _exploding(e: Evidence) -> Finding | None:
 
 def _saturated(e: Evidence) -> Finding | None:
     number, share = e.worst("saturated")
-    if share < SATURATED or e.config.model.activation not in SIGMOIDAL:
+    if share < SATURATED or e.config.model.activation.name not in SIGMOIDAL:
         return None
     severity = Severity.INFO if e.learns else Severity.WARNING
-    text = f"{share:.0%} of layer {number}'s outputs lie where {e.config.model.activation} is flat"
+    text = f"{share:.0%} of layer {number}'s outputs lie where {e.config.model.activation.name} is flat"
     return Finding(
         "saturated", severity, text, {"layer": number, "share": share}, _study("unit-gain", "batchnorm", "xavier")
     )
@@ -216,7 +216,7 @@ def _saturated(e: Evidence) -> Finding | None:
 
 def _dead(e: Evidence) -> Finding | None:
     number, share = e.worst("dead")
-    if share < DEAD or e.config.model.activation in SIGMOIDAL:
+    if share < DEAD or e.config.model.activation.name in SIGMOIDAL:
         return None
     survivable = e.learns or (e.trial and share < HOPELESS)
     severity = Severity.INFO if survivable else Severity.WARNING

@@ -26,7 +26,8 @@ SATURATED: dict[str, tuple[float, float]] = {
     "selu": (-1.42, math.inf),
     "softplus": (0.21, math.inf),
 }
-"""Outputs at or beyond these bounds lie where the activation's slope is below a fifth of its maximum."""
+"""Outputs at or beyond these bounds lie where the activation's slope is below a fifth of its maximum. Of the
+activation's default parameters; with others nothing is called saturated."""
 
 _SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square")
 """Where the optimizers keep the moving average of squared gradients."""
@@ -35,8 +36,9 @@ _SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square")
 class Probe:
     """One batch that is looked into: made before its forward pass, told after backward pass and step."""
 
-    def __init__(self, model: MLP, activation: str) -> None:
-        self._model, self._bounds = model, SATURATED.get(activation)
+    def __init__(self, model: MLP) -> None:
+        phi = model.config.activation
+        self._model, self._bounds = model, SATURATED.get(phi.name) if phi == type(phi)() else None
         self._outputs: list[Tensor] = []
         self._hooks = [layer.activation.register_forward_hook(self._seen) for layer in model.active]
 

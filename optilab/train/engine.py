@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DivergedError, UsageError
-from optilab.schema import DataConfig, EarlyStopping, TrainConfig
+from optilab.schema import DataConfig, TrainConfig
 from optilab.schema.model import BatchNorm, Standardize
-from optilab.train import diagnostics, meanfield, optimizers
+from optilab.train import diagnostics, meanfield, optimizers, patience
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
 
@@ -75,8 +75,11 @@ def configure(device: torch.device, threads: int) -> None:
 
 
 def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
-    """Pixels (n, inputs) uint8 as what the network sees: (x/scale - mean)/std, as torchvision computes it."""
-    x = pixels.float().div_(data.scale)
+    """Pixels (n, inputs) uint8 as what the network sees: (x/scale - mean)/std, as torchvision computes it.
+
+    In torch's default type, which a training sets.
+    """
+    x = pixels.to(torch.get_default_dtype()).div_(data.scale)
     return x if (data.mean, data.std) == (0.0, 1.0) else x.sub_(data.mean).div_(data.std)
 
 
@@ -98,14 +101,48 @@ def _loader_seed(generator: torch.Generator | None = None) -> int:
     return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
 
 
-def _shuffled(n: int, own: torch.Generator | None) -> Tensor:
-    """The order in which a shuffling DataLoader, `own` its generator, goes through n samples, drawn as it does."""
+def _order(n: int, shuffle: bool, own: torch.Generator | None) -> Tensor:
+    """The order in which a DataLoader, `own` its generator, goes through n samples, drawn as it does."""
     _loader_seed(own)  # the iterator's base seed, for workers that are not there
+    if not shuffle:
+        return torch.arange(n)
     return torch.randperm(n, generator=own or torch.Generator().manual_seed(_loader_seed()))
+
+
+def _compute_in(dtype: str, device: torch.device) -> None:
+    """Make it torch's default, as in a script: optimizers too keep numbers of that type. UsageError if impossible."""
+    if dtype == "float64" and device.type == "mps":
+        raise UsageError("dtype: mps has no float64; choose `device: cpu`")
+    torch.set_default_dtype(getattr(torch, dtype))
 
 
 def _seeded(seed: int | None) -> torch.Generator | None:
     return None if seed is None else torch.Generator().manual_seed(seed)
+
+
+def _split(n: int, data: DataConfig) -> tuple[Tensor | None, Tensor | None]:
+    """Which of n training images are trained on, and which are held out; None: all, and none.
+
+    At random as torch.utils.data.random_split draws, first what is used at all, then the hold-out of it. Raises
+    UsageError where there are not enough images.
+    """
+    generator, used, held_out = _seeded(data.split_seed), None, None
+    if data.train_images is not None:
+        if data.train_images > n:
+            raise UsageError(f"data.train_images: {data.train_images} of {n} images cannot be used")
+        order = torch.randperm(n, generator=generator) if data.train_images_drawn == "random" else torch.arange(n)
+        used = order[: data.train_images]
+    if data.validation == "holdout":
+        used = torch.arange(n) if used is None else used
+        kept = len(used) - data.holdout
+        if kept < 1:
+            raise UsageError(f"data.holdout: {data.holdout} of {len(used)} images leave none to train")
+        if data.holdout_drawn == "random":
+            used = used[torch.randperm(len(used), generator=generator)]
+        elif data.holdout_drawn == "first":
+            used = used.roll(-data.holdout)
+        used, held_out = used[:kept], used[kept:]
+    return used, held_out
 
 
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
@@ -117,18 +154,6 @@ def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tup
     by_batch = config.schedule_by == "batch"
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
     return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if config.cycle_momentum else None
-
-
-def _stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
-    """The last `patience` epochs brought nothing better than what was there before them."""
-    if stopping is None or len(rows) <= stopping.patience:
-        return False
-    sign = -1 if stopping.monitor == "val_loss" else 1
-    best, since = -math.inf, 0
-    for row in rows:
-        value = sign * row[stopping.monitor]
-        best, since = (value, 0) if value > best + stopping.min_delta else (best, since + 1)
-    return since >= stopping.patience
 
 
 def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
@@ -170,20 +195,19 @@ class Training:
 
         Raises UsageError where the config does not fit the dataset.
         """
+        _compute_in(config.dtype, device)
         torch.manual_seed(config.seed)
         train = Images.of(dataset.train_images, dataset.train_labels, device)
         validation, test = Images.of(dataset.test_images, dataset.test_labels, device), None
-        if config.data.validation == "holdout":
-            kept = len(train) - config.data.holdout
-            if kept < 1:
-                raise UsageError(f"data.holdout: {config.data.holdout} of {len(train)} images leave none to train")
-            # As torch.utils.data.random_split draws it.
-            order = torch.randperm(len(train), generator=_seeded(config.data.split_seed))
-            train, validation, test = train.take(order[:kept]), train.take(order[kept:]), validation
+        used, held_out = _split(len(train), config.data)
+        if held_out is not None:
+            validation, test = train.take(held_out), validation
+        if used is not None:
+            train = train.take(used)
         _refuse_bad_batches(config, len(train), [len(images) for images in (validation, test) if images])
         shuffler = _seeded(config.data.shuffle_seed)
         for _ in range(config.data.peeks):
-            _shuffled(len(train), shuffler)
+            _order(len(train), config.data.shuffle, shuffler)
         depths = [stage.layers for stage in config.stages]
         in_turn = config.stages_drawn == "in-turn"
         model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn)
@@ -210,7 +234,7 @@ class Training:
     @property
     def finished(self) -> bool:
         """The last epoch is done, or early stopping has ended the run; the rows alone tell."""
-        return self.epoch >= self.config.epochs or _stalled(self.rows, self.config.early_stopping)
+        return self.epoch >= self.config.epochs or patience.stalled(self.rows, self.config.early_stopping)
 
     def enter(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
@@ -226,6 +250,7 @@ class Training:
         `on_batch(done, total)` follows each batch. Raises Stopped soon after `stop()` is true, and
         DivergedError, which names the epoch and batch, in place of a row that would not be finite.
         """
+        _compute_in(self.config.dtype, self.device)
         while not self.finished:
             started = time.perf_counter()
             if (stage := self.config.stage_at(self.epoch + 1)) != self.stage:
@@ -252,11 +277,12 @@ class Training:
         count = len(self.train) - (len(self.train) % size if data.drop_last else 0)
         sizes = _sizes(count, size)
         batches = len(sizes)
-        order = _shuffled(len(self.train), self.shuffler)[:count].to(self.device)
+        order = _order(len(self.train), data.shuffle, self.shuffler)[:count].to(self.device)
         labels = self.train.labels.index_select(0, order)
         answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
         parameters = self.model.trained
+        lowered = patience.lowered(self.rows, config.plateau)
         losses: list[float] = []
         probed = diagnostics.probed(batches, config.probes)
         evidence = diagnostics.Evidence()
@@ -265,7 +291,7 @@ class Training:
             here = slice(batch * size, min((batch + 1) * size, count))
             # Gathered as bytes, converted after: a tenth of the memory traffic.
             images = as_input(self.train.pixels.index_select(0, order[here]), data)
-            probe = diagnostics.Probe(self.model, config.model.activation) if batch in probed else None
+            probe = diagnostics.Probe(self.model) if batch in probed else None
             logits = self.model(images)
             loss = loss_of(logits, labels[here])
             if not math.isfinite(value := loss.item()):
@@ -280,7 +306,8 @@ class Training:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             if config.clip_value is not None:
                 nn.utils.clip_grad_value_(parameters, config.clip_value)
-            self._set_rate(*_scheduled(config, self.epoch, batch, batches))
+            factor, momentum = _scheduled(config, self.epoch, batch, batches)
+            self._set_rate(factor * lowered, momentum)
             self.optimizer.step()
             if probe:
                 evidence.add(probe)
@@ -289,7 +316,7 @@ class Training:
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        if self.shuffler:
+        if self.shuffler and data.shuffle:
             torch.randperm(len(self.train), generator=self.shuffler)  # RandomSampler's remainder of no images
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self._set_rate(1.0)

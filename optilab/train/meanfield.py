@@ -8,13 +8,14 @@ wide layers with independent weights; batch and layer norm are taken as division
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from optilab.schema import ModelConfig
 from optilab.schema.model import BatchNorm, LayerNorm, NoNorm
-from optilab.train.model import ACTIVATIONS, MLP
+from optilab.train.model import MLP, activation_of
 
 _POINTS, _REACH = 20_001, 8.0
 
@@ -29,19 +30,21 @@ class Prediction:
 
 def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | None:
     """The expected gains of a network with its first weights; None where the theory does not reach (skips,
-    normalised gradients, other norms, fewer than two hidden layers)."""
+    normalised gradients, other norms, dropout elsewhere than at the output, fewer than two hidden layers)."""
     norm = config.norm
     plain = isinstance(norm, NoNorm) or (isinstance(norm, BatchNorm | LayerNorm) and norm.position == "before")
     layers = [layer.linear for layer in model.active]
-    if config.skip or config.gradient_norm or not plain or len(layers) < 2:
+    masked = config.input_dropout or (config.dropout and config.dropout_at != "output")
+    if config.skip or config.gradient_norm or masked or not plain or len(layers) < 2:
         return None
     z, weight = _normal()
     second = float(images.double().square().mean())  # mean square of the layer's inputs
     centered = float(images.double().var(dim=0, correction=0).mean()) if isinstance(norm, BatchNorm) else 0.0
     gains, inputs, slopes = [], [], []
     for linear in layers:
-        w, b = linear.weight.detach().double(), linear.bias.detach().double()
-        s_w, s_b = linear.in_features * float(w.square().mean()), float(b.square().mean())
+        w, b = linear.weight.detach().double(), linear.bias
+        s_w = linear.in_features * float(w.square().mean())
+        s_b = 0.0 if b is None else float(b.detach().double().square().mean())
         inputs.append(second * linear.in_features)
         q = s_w * second + s_b
         scale = 1.0
@@ -68,10 +71,10 @@ def _normal() -> tuple[Tensor, Tensor]:
     return z, weight / weight.sum()
 
 
-def _activation(name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+def _activation(activation: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """phi(x) and phi'(x)."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        phi = ACTIVATIONS[name]().double()(x)
+        phi = activation_of(activation).double()(x)
         (slope,) = torch.autograd.grad(phi.sum(), x)
     return phi.detach(), slope

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.schema import ModelConfig
+from optilab.schema import ModelConfig, activation
 from optilab.schema.model import (
     BatchNorm,
     ConstantInit,
@@ -26,22 +26,27 @@ from optilab.schema.model import (
     XavierInit,
 )
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "identity": nn.Identity,
-    "sigmoid": nn.Sigmoid,
-    "hard-sigmoid": nn.Hardsigmoid,
-    "tanh": nn.Tanh,
-    "softsign": nn.Softsign,
-    "relu": nn.ReLU,
-    "leaky-relu": nn.LeakyReLU,
-    "prelu": nn.PReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "softplus": nn.Softplus,
+MODULES: dict[type[Any], Callable[[Any], nn.Module]] = {
+    activation.Identity: lambda phi: nn.Identity(),
+    activation.Sigmoid: lambda phi: nn.Sigmoid(),
+    activation.HardSigmoid: lambda phi: nn.Hardsigmoid(),
+    activation.Tanh: lambda phi: nn.Tanh(),
+    activation.Softsign: lambda phi: nn.Softsign(),
+    activation.ReLU: lambda phi: nn.ReLU(),
+    activation.LeakyReLU: lambda phi: nn.LeakyReLU(phi.slope),
+    activation.PReLU: lambda phi: nn.PReLU(init=phi.slope),
+    activation.ELU: lambda phi: nn.ELU(phi.alpha),
+    activation.SELU: lambda phi: nn.SELU(),
+    activation.GELU: lambda phi: nn.GELU(phi.approximate),
+    activation.SiLU: lambda phi: nn.SiLU(),
+    activation.Mish: lambda phi: nn.Mish(),
+    activation.Softplus: lambda phi: nn.Softplus(phi.beta),
 }
+
+
+def activation_of(phi: Any) -> nn.Module:
+    """The module that computes an activation of the schema."""
+    return MODULES[type(phi)](phi)
 
 
 class MLP(nn.Module):
@@ -59,6 +64,7 @@ class MLP(nn.Module):
         self.config, self.classes = config, classes
         self.widths = (inputs, *config.hidden)
         self.sources = {end: [a for a, b in config.skip if b == end] for _, end in config.skip}
+        self.input_dropout = nn.Dropout(config.input_dropout)
         self.hidden = nn.ModuleList()
         # The order of construction is the order of random draws, and so part of the results.
         for depth in stages[:1] if in_turn else stages:
@@ -85,7 +91,7 @@ class MLP(nn.Module):
             layer.requires_grad_(number >= frozen)
 
     def forward(self, images: Tensor) -> Tensor:
-        outputs = [images]
+        outputs = [self.input_dropout(images) if self.config.input_dropout else images]
         for number, layer in enumerate(self.active, 1):
             added = [outputs[source] for source in self.sources.get(number, ())]
             if self.config.skip_at == "preactivation":
@@ -115,7 +121,7 @@ class MLP(nn.Module):
     def _use(self, depth: int) -> None:
         # A plain list: slicing a ModuleList at every batch would cost more than a layer.
         self.active = [*self.hidden][:depth]
-        self.output = nn.Linear(self.widths[depth], self.classes)
+        self.output = nn.Linear(self.widths[depth], self.classes, bias=self.config.bias in ("all", "output"))
 
     def _built(self, depth: int) -> list[nn.Linear]:
         """Build what hidden layers there are not up to that depth; the new linear layers."""
@@ -131,7 +137,9 @@ class MLP(nn.Module):
             init = (output and config.output_init) or config.init
             bias = DefaultInit() if isinstance(init, DefaultInit) else ConstantInit(0.0)
             INITIALISERS[type(init)](init, layer.weight, config.activation)
-            INITIALISERS[type(config.bias_init or bias)](config.bias_init or bias, layer.bias, config.activation)
+            if layer.bias is not None:
+                bias = config.bias_init or bias
+                INITIALISERS[type(bias)](bias, layer.bias, config.activation)
 
 
 def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:
@@ -148,21 +156,25 @@ class HiddenLayer(nn.Sequential):
 
 
 def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> HiddenLayer:
-    parts: OrderedDict[str, nn.Module] = OrderedDict(linear=nn.Linear(fan_in, fan_out))
+    linear = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
     norm = NORMALISATIONS[type(config.norm)](config.norm, fan_out)
-    activation = ACTIVATIONS[config.activation]()
-    if norm is not None and config.norm.position == "before":
-        parts["norm"] = norm
-    if number in config.gradient_norm and config.gradient_norm_at == "preactivation":
-        parts["gradient_norm"] = GradientNorm()
-    parts["activation"] = activation
-    if norm is not None and config.norm.position == "after":
-        parts["norm"] = norm
-    if config.dropout:
-        parts["dropout"] = nn.Dropout(config.dropout)
-    if number in config.gradient_norm and config.gradient_norm_at == "output":
-        parts["gradient_norm"] = GradientNorm()
-    return HiddenLayer(parts)
+    dropout = nn.Dropout(config.dropout)
+    normed_at = None if norm is None else config.norm.position
+    dropout_at = config.dropout_at if config.dropout else None
+    gradient_norm_at = config.gradient_norm_at if number in config.gradient_norm else None
+    order = [
+        ("linear", linear, True),
+        ("dropout", dropout, dropout_at == "before-norm" and normed_at == "before"),
+        ("norm", norm, normed_at == "before"),
+        ("gradient_norm", GradientNorm(), gradient_norm_at == "preactivation"),
+        ("dropout", dropout, dropout_at == "preactivation"),
+        ("activation", activation_of(config.activation), True),
+        ("dropout", dropout, dropout_at == "before-norm" and normed_at == "after"),
+        ("norm", norm, normed_at == "after"),
+        ("dropout", dropout, dropout_at == "output"),
+        ("gradient_norm", GradientNorm(), gradient_norm_at == "output"),
+    ]
+    return HiddenLayer(OrderedDict((name, part) for name, part, here in order if here and part is not None))
 
 
 class Standardized(nn.Module):
@@ -210,7 +222,7 @@ NORMALISATIONS: dict[type[Any], Callable[[Any, int], nn.Module | None]] = {
 }
 
 
-def unit_gain(activation: str) -> float:
+def unit_gain(phi: Any) -> float:
     """1/sqrt(E[phi'(z)^2]), z ~ N(0, 1): a gradient that passes phi and a weight matrix of n outputs, whose
     entries have the standard deviation unit_gain/sqrt(n), has the variance that it had before.
 
@@ -219,8 +231,7 @@ def unit_gain(activation: str) -> float:
     """
     z = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 10_000 - 10).requires_grad_()
     with torch.enable_grad():
-        phi = ACTIVATIONS[activation]().double()(z)
-        (slope,) = torch.autograd.grad(phi.sum(), z)
+        (slope,) = torch.autograd.grad(activation_of(phi).double()(z).sum(), z)
     density = torch.exp(-(z.detach() ** 2) / 2) / (math.sqrt(2 * math.pi) * 10_000)
     return float(1 / torch.sqrt((slope**2 * density).sum()))
 
@@ -233,38 +244,38 @@ def _scaled(tensor: Tensor, std: float, distribution: str) -> None:
         tensor.uniform_(-bound, bound)
 
 
-def _xavier(init: XavierInit, weight: Tensor, activation: str) -> None:
+def _xavier(init: XavierInit, weight: Tensor, phi: Any) -> None:
     _scaled(weight, init.gain * math.sqrt(2.0 / sum(weight.shape)), init.distribution)
 
 
-def _kaiming(init: KaimingInit, weight: Tensor, activation: str) -> None:
+def _kaiming(init: KaimingInit, weight: Tensor, phi: Any) -> None:
     fan_out, fan_in = weight.shape
     _scaled(weight, init.gain / math.sqrt(fan_in if init.fan == "in" else fan_out), init.distribution)
 
 
-def _lecun(init: LecunInit, weight: Tensor, activation: str) -> None:
+def _lecun(init: LecunInit, weight: Tensor, phi: Any) -> None:
     _scaled(weight, 1 / math.sqrt(weight.shape[1]), init.distribution)
 
 
-def _truncated_normal(init: TruncatedNormalInit, weight: Tensor, activation: str) -> None:
+def _truncated_normal(init: TruncatedNormalInit, weight: Tensor, phi: Any) -> None:
     cut = init.cut * init.std
     nn.init.trunc_normal_(weight, 0.0, init.std, -cut, cut)
 
 
-def _unit_gain(init: UnitGainInit, weight: Tensor, activation: str) -> None:
-    _scaled(weight, unit_gain(activation) / math.sqrt(weight.shape[0]), "normal")
+def _unit_gain(init: UnitGainInit, weight: Tensor, phi: Any) -> None:
+    _scaled(weight, unit_gain(phi) / math.sqrt(weight.shape[0]), "normal")
 
 
-INITIALISERS: dict[type[Any], Callable[[Any, Tensor, str], object]] = {
-    DefaultInit: lambda init, tensor, activation: None,  # nn.Linear has drawn already
-    NormalInit: lambda init, tensor, activation: tensor.normal_(init.mean, init.std),
-    UniformInit: lambda init, tensor, activation: tensor.uniform_(init.low, init.high),
-    ConstantInit: lambda init, tensor, activation: tensor.fill_(init.value),
+INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
+    DefaultInit: lambda init, tensor, phi: None,  # nn.Linear has drawn already
+    NormalInit: lambda init, tensor, phi: tensor.normal_(init.mean, init.std),
+    UniformInit: lambda init, tensor, phi: tensor.uniform_(init.low, init.high),
+    ConstantInit: lambda init, tensor, phi: tensor.fill_(init.value),
     TruncatedNormalInit: _truncated_normal,
     XavierInit: _xavier,
     KaimingInit: _kaiming,
     LecunInit: _lecun,
-    OrthogonalInit: lambda init, tensor, activation: nn.init.orthogonal_(tensor, init.gain),
+    OrthogonalInit: lambda init, tensor, phi: nn.init.orthogonal_(tensor, init.gain),
     UnitGainInit: _unit_gain,
 }
 """How each initialisation fills a weight (fan_out, fan_in) or a bias (fan_out,)."""

@@ -45,10 +45,23 @@ NOT_STATE = {
     "checkpoint_every": "tested by itself below",
     "model.hidden": "set in BASE",
 }
+PLATEAUS = {
+    "factor": 0.3,
+    "patience": 1,
+    "monitor": "val_acc",
+    "threshold": 0.0,
+    "relative": False,
+    "cooldown": 1,
+    "lowest": 0.4,
+}
 STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2}]
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "optimizer.base.name": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
     "model.skip": [{"model.skip": [[1, 2]]}],
+    "model.dropout_at": [
+        {"model.dropout": 0.2, "model.norm": "batch", "model.dropout_at": at}
+        for at in ("preactivation", "before-norm")
+    ],
     "model.skip_at": [{"model.skip": [[1, 2]], "model.skip_at": "preactivation"}],
     "model.init_order": [{"model.init": "xavier", "model.init_order": "layer-by-layer"}],
     "stages_drawn": [{"stages": STAGES, "stages_drawn": "in-turn"}],
@@ -61,8 +74,30 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"schedule": "one-cycle", "cycle_momentum": True, "optimizer": {"name": rule}}
         for rule in ("adam", "nesterov")
     ],
+    "dtype": [
+        {"dtype": "float64", "optimizer": {"name": rule}, **more}
+        for rule, more in (
+            ("sgd", {}),
+            ("nadam", {"model.norm": "batch"}),
+            ("adopt", {"stages": STAGES}),
+            ("lion", {}),
+        )
+    ],
+    "data.shuffle": [
+        {"data.shuffle": False, "model.dropout": 0.2, **seed} for seed in ({}, {"data.shuffle_seed": 7})
+    ],
     "data.split_seed": [{"data.validation": "holdout", "data.holdout": 32, "data.split_seed": 7}],
+    "data.train_images": [{"data.train_images": 90}],
+    "data.train_images_drawn": [{"data.train_images": 90, "data.train_images_drawn": "random"}],
+    "data.holdout_drawn": [
+        {"data.validation": "holdout", "data.holdout": 32, "data.holdout_drawn": drawn}
+        for drawn in ("first", "last")
+    ],
     "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
+    **{
+        f"plateau.{key}": [{"plateau": {"patience": 0, "factor": 0.5, "threshold": 0.2, key: value}}]
+        for key, value in PLATEAUS.items()
+    },
     "early_stopping.monitor": [
         {"early_stopping": {"patience": 2, "monitor": monitor}} for monitor in ("val_loss", "val_acc")
     ],

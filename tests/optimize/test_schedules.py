@@ -7,21 +7,31 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from optilab.optimize.schedules import SCHEDULES, Constant, Cosine, OneCycle, Step, WarmUp
+from optilab.optimize.schedules import SCHEDULES, Constant, Cosine, MultiStep, OneCycle, Polynomial, Step, WarmUp
 
 LR = 0.3
 
 
-def _warm_up_then_cosine(optimizer: torch.optim.Optimizer, total: int) -> Any:
-    warm_up = lr_scheduler.LinearLR(optimizer, 0.25, total_iters=8)
-    cosine = lr_scheduler.CosineAnnealingLR(optimizer, total - 8)
-    return lr_scheduler.SequentialLR(optimizer, [warm_up, cosine], milestones=[8])
+def _warm_up_then(down: Any) -> Callable[[torch.optim.Optimizer, int], Any]:
+    def made(optimizer: torch.optim.Optimizer, total: int) -> Any:
+        warm_up = lr_scheduler.LinearLR(optimizer, 0.25, total_iters=8)
+        return lr_scheduler.SequentialLR(optimizer, [warm_up, down(optimizer, total - 8)], milestones=[8])
+
+    return made
 
 
 CASES: list[tuple[Any, Callable[[torch.optim.Optimizer, int], Any]]] = [
     (Constant(), lambda o, total: lr_scheduler.ConstantLR(o, factor=1.0)),
     (Step(every=7, gamma=0.5), lambda o, total: lr_scheduler.StepLR(o, 7, 0.5)),
     (Step(), lambda o, total: lr_scheduler.StepLR(o, 30)),
+    (Step(every=1, gamma=0.9), lambda o, total: lr_scheduler.ExponentialLR(o, 0.9)),
+    (MultiStep(), lambda o, total: lr_scheduler.MultiStepLR(o, [30, 80])),
+    (MultiStep((9, 4, 9), 0.5), lambda o, total: lr_scheduler.MultiStepLR(o, [9, 4, 9], 0.5)),
+    (Polynomial(), lambda o, total: lr_scheduler.PolynomialLR(o, total)),
+    (Polynomial(power=2.0, steps=10), lambda o, total: lr_scheduler.PolynomialLR(o, 10, 2.0)),
+    (Polynomial(final=0.1, steps=9), lambda o, total: lr_scheduler.LinearLR(o, 1.0, 0.1, 9)),
+    (Cosine(steps=5, final=0.1), lambda o, total: lr_scheduler.CosineAnnealingLR(o, 5, eta_min=0.1 * LR)),
+    (Cosine(steps=5, then="restart"), lambda o, total: lr_scheduler.CosineAnnealingWarmRestarts(o, 5)),
     (Cosine(), lambda o, total: lr_scheduler.CosineAnnealingLR(o, total)),
     (Cosine(final=0.1), lambda o, total: lr_scheduler.CosineAnnealingLR(o, total, eta_min=0.1 * LR)),
     (OneCycle(), lambda o, total: lr_scheduler.OneCycleLR(o, LR, total)),
@@ -32,7 +42,8 @@ CASES: list[tuple[Any, Callable[[torch.optim.Optimizer, int], Any]]] = [
         ),
     ),
     (WarmUp(), lambda o, total: lr_scheduler.LinearLR(o)),
-    (WarmUp(steps=8, start=0.25, then="cosine"), _warm_up_then_cosine),
+    (WarmUp(steps=8, start=0.25, then="cosine"), _warm_up_then(lr_scheduler.CosineAnnealingLR)),
+    (WarmUp(steps=8, start=0.25, then="linear"), _warm_up_then(lr_scheduler.PolynomialLR)),
 ]
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset, random_split
+from torch.utils.data import DataLoader, Subset, TensorDataset, random_split
 
 
 def tensors(images, labels, scale=255, transform=lambda x: x):
-    pixels = torch.from_numpy(images.reshape(len(images), 1, 1, -1).astype("float32") / np.float32(scale))
+    dtype = str(torch.get_default_dtype()).removeprefix("torch.")
+    pixels = torch.from_numpy(images.reshape(len(images), 1, 1, -1).astype(dtype) / np.dtype(dtype).type(scale))
     pixels = torch.stack([transform(image) for image in pixels]).flatten(1)
     return TensorDataset(pixels, torch.from_numpy(labels.astype("int64")))
 
@@ -16,16 +17,20 @@ def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def ready(parts):
-    return nn.Sequential(nn.Linear(784, 16), *parts, nn.Linear(16, 16), *parts, nn.Linear(16, 10))
+def ready(parts, hidden=True, output=True):
+    """`hidden`, `output`: whether those layers have a bias."""
+    one, two = nn.Linear(784, 16, hidden), nn.Linear(16, 16, hidden)
+    return nn.Sequential(one, *parts, two, *parts, nn.Linear(16, 10, output))
 
 
 def plain(
     dataset,
     epochs,
     optimizer_of,
+    used=lambda train: train,  # of the training images
     holdout=0,
     split=None,  # the hold-out's generator
+    separate=random_split,  # the training images from those held out
     pixels=None,  # what `tensors` makes of them
     loading=None,  # options of the training's DataLoader
     checking=32,  # images at once in validation
@@ -36,15 +41,22 @@ def plain(
     on_gradient=lambda model: None,
     rate=None,
     by_image=False,
+    dtype=torch.float32,
+    after_epoch=lambda optimizer, row: None,
     checking_draws=True,  # or as if there had been no validation
 ):
     """The loop as a user of PyTorch writes it."""
+    torch.set_default_dtype(dtype)
     torch.manual_seed(42)
     train = tensors(dataset.train_images, dataset.train_labels, **pixels or {})
     validation = tensors(dataset.test_images, dataset.test_labels, **pixels or {})
+    train = used(train)
     if holdout:
-        train, validation = random_split(train, [len(train) - holdout, holdout], split)
-    train, validation = DataLoader(train, 32, shuffle=True, **loading or {}), DataLoader(validation, checking)
+        train, validation = separate(train, [len(train) - holdout, holdout], split)
+    train, validation = (
+        DataLoader(train, 32, **{"shuffle": True, **(loading or {})}),
+        DataLoader(validation, checking),
+    )
     for _ in range(peeks):
         next(iter(train))
     model = network(parts)
@@ -79,7 +91,13 @@ def plain(
         sizes = [len(y) for _, y in checked]
         validated = {"val_loss": mean(losses, sizes, by_image), "val_acc": right / sum(sizes)}
         rows.append({"epoch": epoch + 1, **trained, **validated})
+        after_epoch(optimizer, rows[-1])
     return rows, model
+
+
+def in_order(images, sizes, _):
+    """As random_split, without drawing."""
+    return Subset(images, range(sizes[0])), Subset(images, range(sizes[0], len(images)))
 
 
 def plain_stages(dataset, stages, in_turn):

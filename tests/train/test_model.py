@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from optilab.config import Override, load
-from optilab.schema import ModelConfig, TrainConfig
+from optilab.schema import TrainConfig
+from optilab.schema.activation import ACTIVATIONS, Tanh
 from optilab.schema.model import BIAS_INITS, INITS, NORMS
-from optilab.train.model import ACTIVATIONS, INITIALISERS, MLP, NORMALISATIONS, GradientNorm, unit_gain
+from optilab.train.model import INITIALISERS, MLP, MODULES, NORMALISATIONS, GradientNorm, activation_of, unit_gain
 
 
 def configured(**keys):
@@ -53,13 +54,12 @@ FORMULAS = {
 def test_an_activation_is_its_formula(name):
     z = np.linspace(-8, 8, 1601)
     with torch.no_grad():
-        values = ACTIVATIONS[name]().double()(torch.from_numpy(z)).numpy()
+        values = activation_of(ACTIVATIONS[name]()).double()(torch.from_numpy(z)).numpy()
     np.testing.assert_allclose(values, FORMULAS[name](z), rtol=1e-7, atol=1e-12)
 
 
 def test_the_schema_and_the_network_know_the_same_names():
-    names = ModelConfig.model_fields["activation"].annotation.__args__
-    assert set(names) == set(ACTIVATIONS)
+    assert set(ACTIVATIONS.values()) == set(MODULES)
     assert {*INITS.values(), *BIAS_INITS.values()} == set(INITIALISERS)
     assert set(NORMS.values()) == set(NORMALISATIONS)
 
@@ -91,7 +91,7 @@ TORCH_INITS = {
         lambda w: nn.init.kaiming_uniform_(w, nonlinearity="linear"),
     ),
     "orthogonal": ({"name": "orthogonal", "gain": 1.5}, lambda w: nn.init.orthogonal_(w, 1.5)),
-    "unit-gain": ("unit-gain", lambda w: w.data.normal_(0, unit_gain("tanh") / math.sqrt(w.shape[0]))),
+    "unit-gain": ("unit-gain", lambda w: w.data.normal_(0, unit_gain(Tanh()) / math.sqrt(w.shape[0]))),
 }
 
 
@@ -138,7 +138,7 @@ def test_a_bias_is_drawn_after_its_layers_weights(case):
 
 @pytest.mark.parametrize(("activation", "gain"), [("identity", 1.0), ("relu", math.sqrt(2))])
 def test_unit_gain_where_it_is_known(activation, gain):
-    assert unit_gain(activation) == pytest.approx(gain, rel=1e-12)
+    assert unit_gain(ACTIVATIONS[activation]()) == pytest.approx(gain, rel=1e-12)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -147,8 +147,8 @@ def test_unit_gain_keeps_the_variance_of_a_gradient(activation):
     torch.manual_seed(1)
     z = torch.randn(2000, 400, requires_grad=True)
     above = torch.randn(2000, 400)
-    weight = torch.randn(400, 400) * unit_gain(activation) / math.sqrt(400)
-    (ACTIVATIONS[activation]()(z) @ weight.T).backward(above)
+    weight = torch.randn(400, 400) * unit_gain(ACTIVATIONS[activation]()) / math.sqrt(400)
+    (activation_of(ACTIVATIONS[activation]())(z) @ weight.T).backward(above)
     assert float(z.grad.var()) == pytest.approx(1.0, rel=0.03)
 
 

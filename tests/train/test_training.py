@@ -1,11 +1,15 @@
 """The epoch loop with everything the schema offers, against plain PyTorch; resume at its boundaries."""
 
 import copy
+import itertools
 from itertools import pairwise
 
 import pytest
 import torch
+import yaml
 from torch import nn
+from torch.optim import lr_scheduler
+from torch.utils.data import Subset, random_split
 from torchvision.transforms import Normalize
 
 from optilab.config import Override, changed_keys, load
@@ -13,7 +17,7 @@ from optilab.errors import ConfigError, UsageError
 from optilab.optimize import ALGORITHMS
 from optilab.optimize.schedules import SCHEDULES
 from optilab.schema import TrainConfig
-from optilab.train import checkpoint, data, engine, optimizers
+from optilab.train import checkpoint, data, engine, optimizers, patience
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (
     Adopt,
@@ -21,9 +25,11 @@ from tests.train.plain_loop import (
     Residual,
     Standardized,
     generator,
+    in_order,
     one_by_one,
     plain,
     plain_stages,
+    ready,
     sgd,
     tensors,
 )
@@ -66,18 +72,106 @@ def clip_value(model):
     nn.utils.clip_grad_value_(model.parameters(), 0.002)
 
 
+def by_epoch(optimizer, kind, **options):
+    """An optimizer whose scheduler is stepped after each epoch of 5 batches."""
+    scheduler, steps = kind(optimizer, **options), itertools.count(1)
+    optimizer.register_step_post_hook(lambda *_: next(steps) % 5 or scheduler.step())
+    return optimizer
+
+
+def on_plateau(model):
+    optimizer = sgd(model)
+    optimizer.plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5, threshold=0.05)
+    return optimizer
+
+
+def hidden_with_norm(fan_in):
+    return nn.Linear(fan_in, 16, bias=False), nn.BatchNorm1d(16), nn.Tanh()
+
+
+def normal_weights(model):
+    for layer in model[::2]:
+        nn.init.normal_(layer.weight, 0, 0.3)
+    return model
+
+
+def ready_with(part):
+    return nn.Sequential(nn.Linear(784, 16), part(), nn.Linear(16, 16), part(), nn.Linear(16, 10))
+
+
 HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
+DROPOUT = {"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}
+NORMED = {
+    "model__dropout": 0.3,
+    "model__dropout_at": "before-norm",
+    "model__norm": {"name": "layer", "position": "after", "affine": False},
+}
+SPLIT = generator(7)
 PLAIN = {
     "nothing": ({}, {}),
     "hold-out": (HOLDOUT, {"holdout": 40}),
     "hold-out of a generator": ({**HOLDOUT, "data__split_seed": 7}, {"holdout": 40, "split": generator(7)}),
+    "hold-out of the last images": (
+        {**HOLDOUT, "data__holdout_drawn": "last"},
+        {"holdout": 40, "separate": in_order},
+    ),
+    "hold-out of the first images": (
+        {**HOLDOUT, "data__holdout_drawn": "first"},
+        {"holdout": 40, "separate": lambda images, sizes, _: in_order(images, sizes[::-1], _)[::-1]},
+    ),
+    "the first images": ({"data__train_images": 100}, {"used": lambda images: Subset(images, range(100))}),
+    "some images, at random": (
+        {"data__train_images": 100, "data__train_images_drawn": "random"},
+        {"used": lambda images: random_split(images, [100, 50])[0]},
+    ),
+    "some images of a generator, some of them held out": (
+        {"data__train_images": 100, "data__train_images_drawn": "random", "data__split_seed": 7, **HOLDOUT},
+        {"used": lambda images: random_split(images, [100, 50], SPLIT)[0], "holdout": 40, "split": SPLIT},
+    ),
+    "split in three": (
+        {
+            "data__train_images": 110,
+            "data__train_images_drawn": "random",
+            **HOLDOUT,
+            "data__holdout_drawn": "last",
+        },
+        {"holdout": 40, "separate": lambda images, *_: random_split(images, [70, 40, 40])[:2]},
+    ),
     "shuffle of a generator": ({"data__shuffle_seed": 7}, {"loading": {"generator": generator(7)}}),
     "shuffle of a generator, peeked at": (
         {"data__shuffle_seed": 7, "data__peeks": 2},
         {"loading": {"generator": generator(7)}, "peeks": 2},
     ),
     "peek": ({"data__peeks": 1}, {"peeks": 1}),
+    "not shuffled": ({"data__shuffle": False, **DROPOUT[0]}, {"loading": {"shuffle": False}, **DROPOUT[1]}),
+    "not shuffled, of a generator, peeked at": (
+        {"data__shuffle": False, "data__shuffle_seed": 7, "data__peeks": 2, **DROPOUT[0]},
+        {"loading": {"shuffle": False, "generator": generator(7)}, "peeks": 2, **DROPOUT[1]},
+    ),
     "seeded again": ({"train_seed": 3}, {"train_seed": 3}),
+    "float64": ({"dtype": "float64"}, {"dtype": torch.float64}),
+    "float64, with whatever draws or keeps numbers": (
+        {
+            "dtype": "float64",
+            "data__mean": 0.5,
+            "data__std": 0.3,
+            "optimizer": "nadam",
+            "model__activation": "prelu",
+            "model__bias": "output",
+            "model__norm": "batch",
+            "model__dropout": 0.3,
+        },
+        {
+            "dtype": torch.float64,
+            "pixels": {"transform": Normalize([0.5], [0.3])},
+            "optimizer_of": lambda model: torch.optim.NAdam(model.parameters()),
+            "network": lambda parts: nn.Sequential(
+                *(nn.Linear(784, 16, False), nn.BatchNorm1d(16), nn.PReLU(), nn.Dropout(0.3)),
+                *(nn.Linear(16, 16, False), nn.BatchNorm1d(16), nn.PReLU(), nn.Dropout(0.3)),
+                nn.Linear(16, 10),
+            ),
+        },
+    ),
     "normalised pixels": (
         {"data__mean": 0.2860, "data__std": 0.3530},
         {"pixels": {"transform": Normalize([0.2860], [0.3530])}},
@@ -95,7 +189,45 @@ PLAIN = {
         {"model__skip": [[1, 2]], "model__skip_at": "preactivation"},
         {"network": Residual},
     ),
-    "dropout": ({"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}),
+    **{
+        f"activation {text}": ({"model__activation": yaml.safe_load(text)}, {"parts": (part,)})
+        for text, part in {
+            "{name: leaky-relu, slope: 0.2}": nn.LeakyReLU(0.2),
+            "{name: elu, alpha: 0.5}": nn.ELU(0.5),
+            "{name: softplus, beta: 2}": nn.Softplus(2),
+            "{name: gelu, approximate: tanh}": nn.GELU("tanh"),
+        }.items()
+    },
+    "a trained slope": (
+        {"model__activation": {"name": "prelu", "slope": 0.1}},
+        {"network": lambda parts: ready_with(lambda: nn.PReLU(init=0.1))},
+    ),
+    "no bias": ({"model__bias": "none"}, {"network": lambda parts: ready(parts, False, False)}),
+    "hidden layers without bias": (
+        {"model__bias": "output", "model__norm": "batch"},
+        {"network": lambda parts: nn.Sequential(*hidden_with_norm(784), *hidden_with_norm(16), nn.Linear(16, 10))},
+    ),
+    "no bias in the output layer": (
+        {"model__bias": "hidden", "model__init": {"name": "normal", "std": 0.3}, "model__bias_init": "default"},
+        {"network": lambda parts: normal_weights(ready(parts, output=False))},
+    ),
+    "dropout": DROPOUT,
+    "dropout before the activation": (
+        {"model__dropout": 0.3, "model__dropout_at": "preactivation"},
+        {"parts": (nn.Dropout(0.3), nn.Tanh())},
+    ),
+    "dropout before the normalisation": (
+        {**NORMED, "model__norm": {**NORMED["model__norm"], "position": "before"}},
+        {"parts": (nn.Dropout(0.3), nn.LayerNorm(16, elementwise_affine=False), nn.Tanh())},
+    ),
+    "dropout before a normalisation behind the activation": (
+        NORMED,
+        {"parts": (nn.Tanh(), nn.Dropout(0.3), nn.LayerNorm(16, elementwise_affine=False))},
+    ),
+    "dropout of pixels": (
+        {"model__input_dropout": 0.2, **DROPOUT[0]},
+        {"network": lambda parts: nn.Sequential(nn.Dropout(0.2), *ready(parts)), **DROPOUT[1]},
+    ),
     "weight decay": ({"weight_decay": 0.05}, {"optimizer_of": lambda model: sgd(model, weight_decay=0.05)}),
     "clipped norm": ({"clip_norm": 0.05}, {"on_gradient": clip_norm}),
     "clipped value": ({"clip_value": 0.002}, {"on_gradient": clip_value}),
@@ -104,6 +236,37 @@ PLAIN = {
     "step schedule by epoch": (
         {"schedule": {"name": "step", "every": 2, "gamma": 0.5}},
         {"rate": lambda epoch, step: 0.1 * 0.5 ** (epoch // 2)},
+    ),
+    "milestones by epoch": (
+        {"schedule": {"name": "multi-step", "milestones": [1, 3], "gamma": 0.5}},
+        {
+            "optimizer_of": lambda model: by_epoch(
+                sgd(model), lr_scheduler.MultiStepLR, milestones=[1, 3], gamma=0.5
+            )
+        },
+    ),
+    "a straight line down by epoch": (
+        {"schedule": {"name": "polynomial", "final": 0.2, "steps": 3}},
+        {
+            "optimizer_of": lambda model: by_epoch(
+                sgd(model), lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.2, total_iters=3
+            )
+        },
+    ),
+    "a cosine shorter than the training": (
+        {"schedule": {"name": "cosine", "final": 0.01, "steps": 2}},
+        {
+            "optimizer_of": lambda model: by_epoch(
+                sgd(model), lr_scheduler.CosineAnnealingLR, T_max=2, eta_min=0.001
+            )
+        },
+    ),
+    "lowered on a plateau": (
+        {"plateau": {"patience": 0, "factor": 0.5, "threshold": 0.05}},
+        {
+            "optimizer_of": on_plateau,
+            "after_epoch": lambda optimizer, row: optimizer.plateau.step(row["val_loss"]),
+        },
     ),
     "warm-up by batch": (
         {"schedule": {"name": "warm-up", "steps": 8, "start": 0.0}, "schedule_by": "batch"},
@@ -194,6 +357,10 @@ def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
 def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
     with pytest.raises(UsageError, match=r"data.holdout: 150 of 150"):
         engine.Training.start(configured(data__validation="holdout", data__holdout=150), small, CPU)
+    with pytest.raises(UsageError, match=r"data.train_images: 151 of 150 images cannot be used"):
+        engine.Training.start(configured(data__train_images=151), small, CPU)
+    with pytest.raises(UsageError, match=r"data.holdout: 40 of 40 images leave none"):
+        engine.Training.start(configured(**HOLDOUT, data__train_images=40), small, CPU)
     with pytest.raises(UsageError, match=r"data.batch_size: 149 leaves a batch of one"):
         engine.Training.start(configured(model__norm="batch", data__batch_size=149), small, CPU)
     with pytest.raises(UsageError, match=r"data.validation_batch_size: 59 leaves a batch of one"):
@@ -332,13 +499,33 @@ def test_early_stopping_counts_epochs_without_a_better_value():
     config = configured(early_stopping={"patience": 2, "min_delta": 0.01})
     losses = [1.0, 0.9, 0.895, 0.5, 0.6, 0.495, 0.4]
     rows = [{"val_loss": loss} for loss in losses]
-    stopped = [engine._stalled(rows[:n], config.early_stopping) for n in range(len(rows))]
+    stopped = [patience.stalled(rows[:n], config.early_stopping) for n in range(len(rows))]
     assert stopped == [False] * 6 + [True]
     training = engine.Training(config, CPU, None, None, None, None, None, rows=rows[:5])
     assert training.finished  # its 4 epochs are done
     accuracy = configured(early_stopping={"patience": 1, "monitor": "val_acc"}).early_stopping
-    assert engine._stalled([{"val_acc": 0.5}, {"val_acc": 0.5}], accuracy)
-    assert not engine._stalled([{"val_acc": 0.5}, {"val_acc": 0.6}], accuracy)
+    assert patience.stalled([{"val_acc": 0.5}, {"val_acc": 0.5}], accuracy)
+    assert not patience.stalled([{"val_acc": 0.5}, {"val_acc": 0.6}], accuracy)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("monitor", ["val_loss", "val_acc"])
+@pytest.mark.parametrize("cooldown", [0, 3])
+def test_a_plateau_lowers_the_rate_when_torch_does(monitor, relative, cooldown):
+    keys = {"patience": 2, "factor": 0.5, "threshold": 0.02, "cooldown": cooldown}
+    plateau = configured(plateau={**keys, "monitor": monitor, "relative": relative, "lowest": 0.05}).plateau
+    optimizer = sgd(nn.Linear(1, 1))
+    mode, by = ("max" if monitor == "val_acc" else "min"), ("rel" if relative else "abs")
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, mode, threshold_mode=by, min_lr=0.005, **keys)
+    values = torch.rand(60, generator=generator(1)).add(0.5).tolist()
+    seen = []
+    for value in values:
+        scheduler.step(value)
+        seen.append(optimizer.param_groups[0]["lr"])
+    rows = [{monitor: value} for value in values]
+    ours = [0.1 * patience.lowered(rows[: n + 1], plateau) for n in range(len(rows))]
+    assert ours == pytest.approx(seen, rel=1e-12)
+    assert len(set(seen)) > 3
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -359,6 +546,12 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"model__freeze": [4]}, "there is no layer 4; they are 1 to 3, the last one is the output layer"),
         ({"model__freeze": [1, 2, 3]}, "every layer is frozen"),
         ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
+        ({"data__train_images_drawn": "random"}, "data.train_images_drawn: data.train_images says how many"),
+        ({"model__dropout_at": "before-norm"}, "model.dropout_at: there is no normalisation"),
+        ({"model__bias": "none", "model__bias_init": "default"}, "no layer has a bias"),
+        ({"model__bias": "hidden", "model__hidden": []}, "there is no hidden layer"),
+        ({"model__activation": {"name": "leaky-relu", "slop": 0.2}}, 'did you mean "slope"?'),
+        ({"model__activation": {"name": "relu", "slope": 0.2}}, "model.activation.slope: unknown key"),
         ({"model__activation": "sigmoyd"}, 'did you mean "sigmoid"?'),
         ({"model__init": {"name": "uniform", "low": 1, "high": 0}}, "low must not be above high"),
         ({"model__init": "xavir"}, 'did you mean "xavier"?'),
@@ -371,6 +564,8 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"stages": [{"layers": 2, "epoch": 3}]}, 'did you mean "epochs"?'),
         ({"stages": [{"layers": 2}], "model__freeze": [1]}, "not with stages"),
         ({"stages": [{"layers": 2}], "early_stopping": {"patience": 1}}, "not with stages"),
+        ({"stages": [{"layers": 2}], "plateau": {}}, "plateau: not with stages"),
+        ({"optimizer": "lookahead", "plateau": {}}, "no learning rate that could be lowered"),
         ({"early_stopping": {"patience": 0}}, "must be at least 1"),
         ({"early_stopping": {"patiense": 1}}, 'did you mean "patience"?'),
         ({"schedule": "cosin"}, 'did you mean "cosine"?'),
