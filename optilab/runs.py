@@ -280,11 +280,16 @@ def _lock(path: Path, seconds: float = 0.0) -> Any:
 
 def reopen(path: Path) -> tuple[Run, "Record"]:
     """Take a run that no process writes any more, to continue it. RunError if one does."""
-    record = read(path)
     for own in ("run.lock", "checkpoints"):
         if (path / own).is_symlink():
             raise RunError(f"{path / own} is a link; a run's files are its own")
-    return Run(path, record.manifest, _lock(path, _LOCK_SECONDS)), record
+    lock = _lock(path, _LOCK_SECONDS)
+    try:
+        record = read(path)  # not before: the process that had the lock may have written to its end
+    except BaseException:
+        lock.release()
+        raise
+    return Run(path, record.manifest, lock), record
 
 
 # --- reading -----------------------------------------------------------------------------------------------

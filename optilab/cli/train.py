@@ -185,7 +185,9 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
     if after.epochs < done:
         raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
     ended_early = done < found.epochs
-    return after, record.state == "done" and (done == after.epochs or ended_early)
+    # Read last: a process that resumes the run says that it runs before it says how far.
+    state = runs.read(path).state
+    return after, state == "done" and (done == after.epochs or ended_early)
 
 
 def _report(path: Path, json_: bool, quiet: bool) -> int:

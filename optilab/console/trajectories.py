@@ -45,7 +45,9 @@ def settings(rule: Any) -> str:
 
 def _value(value: Any) -> str:
     if is_dataclass(value):  # a rule inside a rule, a schedule
-        inside = ", ".join(f"{f.name} {_value(getattr(value, f.name))}" for f in fields(value))
+        parts = [(f.name, getattr(value, f.name), f.default) for f in fields(value)]
+        told = [(name, own) for name, own, usual in parts if isinstance(own, int | float) or own != usual]
+        inside = ", ".join(f"{name} {_value(own)}" for name, own in told)
         return f"{getattr(value, 'name', '')} ({inside})" if inside else str(getattr(value, "name", ""))
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -70,9 +70,10 @@ def resume(
             warn(f"resume will not be bit-exact: {', '.join(changed)}")
         entry = {"resumed": runs.timestamp(), "epoch": training.epoch, "changed": changed}
         resumes = [*record.manifest.get("resumes", []), entry]
-        if record.config != to_yaml(config):  # `epochs` has grown
-            runs.write_atomic(path / "config.yaml", to_yaml(config))
+        # Before the config: whoever reads that `epochs` has grown must not read that the run is done.
         run.update(status="running", resumes=resumes)
+        if record.config != to_yaml(config):
+            runs.write_atomic(path / "config.yaml", to_yaml(config))
     except BaseException:
         run.release()
         raise

@@ -66,6 +66,21 @@ def held_epochs() -> None:
     Display.epoch = held  # type: ignore[method-assign]
 
 
+def pause_after_config() -> None:
+    """No fault: who writes config.yaml goes on a second later, with slow epochs."""
+    import time
+
+    slow_epochs()
+    write = runs.write_atomic
+
+    def paused(path: Path, data: bytes) -> None:
+        write(path, data)
+        if path.name == "config.yaml":
+            time.sleep(1)
+
+    runs.write_atomic = paused
+
+
 def very_slow_batches() -> None:
     """No fault: a batch takes two seconds."""
     import time

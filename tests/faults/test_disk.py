@@ -162,6 +162,19 @@ def test_many_resume_one_run(lab: Lab) -> None:
     (lab.folder / "go").unlink()
 
 
+def test_a_run_that_grows_is_not_taken_for_done(lab: Lab) -> None:
+    """Between its writes, too: a grown `epochs` is seen only in a run that says it is running."""
+    lab.start("grows", "--epochs", "5").finish()
+    argv = ["train", "--resume", "grows", "--epochs", "12"]
+    winner = lab.warm.start(argv, lab.folder, sabotage="pause_after_config")
+    until(lambda: "epochs: 12" in (lab.path("grows") / "config.yaml").read_text(encoding="utf-8"))
+    late = lab.warm.run(argv, lab.folder)
+    assert late.code == 4, late
+    assert "running in another process" in late.err
+    assert winner.finish().code == 0
+    lab.compare("grows")
+
+
 def test_a_running_run_is_left_alone_and_can_be_read(lab: Lab) -> None:
     """Its true state is listed, readers always see whole rows, and neither resume nor rm touch it."""
     process = lab.start("alive", sabotage="held_epochs")
