@@ -286,10 +286,10 @@ def reopen(path: Path) -> tuple[Run, "Record"]:
     lock = _lock(path, _LOCK_SECONDS)
     try:
         record = read(path)  # not before: the process that had the lock may have written to its end
+        return Run(path, record.manifest, lock), record
     except BaseException:
         lock.release()
         raise
-    return Run(path, record.manifest, lock), record
 
 
 # --- reading -----------------------------------------------------------------------------------------------
