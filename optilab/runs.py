@@ -381,8 +381,7 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
         raise CheckpointError(f"{path} is not a checkpoint")
     if path.stat().st_size > limit:
         raise CheckpointError(f"{path} is larger than {limit:,} bytes")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest()[:16] != match[2]:
+    if hashlib.sha256(data := path.read_bytes()).hexdigest()[:16] != match[2]:
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in its name")
     return data
 
