@@ -35,6 +35,7 @@ def cases() -> tuple[Case, ...]:
     """Every rule in every form. An eps of 1e-3 is large enough for its place to be seen."""
     lr, small, eps = 0.02, 3e-4, 1e-3
     adam = {"lr": lr, "eps": eps}
+    adan = {**adam, "weight_decay": 0.1}
     rmsprop = {"lr": 0.01, "eps": eps, "decay": 0.95}
     return (
         Case("sgd", {"lr": small}, in_torch("SGD", lr=small), in_optax("sgd", lambda o, c: o.sgd(small))),
@@ -199,27 +200,16 @@ def cases() -> tuple[Case, ...]:
             NO_SUCH_RULE,
             in_optax("contrib.ademamix", lambda o, c: c.ademamix(lr, b3=0.99, eps=eps, weight_decay=0.1)),
         ),
-        Case(
-            "adan",
-            {**adam, "weight_decay": 0.1, "form": "paper"},
-            NO_SUCH_RULE,
-            in_optax("adan", lambda o, c: o.adan(lr, eps=eps, eps_root=0.0, weight_decay=0.1)),
-            other_optax=form({"form": "optax"}),
-            plain=printed_formula(Adan(**adam, weight_decay=0.1, form="paper")),
-        ),
-        Case(
-            "adan",
-            {**adam, "weight_decay": 0.1, "form": "no-prox"},
-            NO_SUCH_RULE,
-            in_optax("adan", lambda o, c: o.adan(lr, eps=eps, eps_root=0.0, weight_decay=0.1)),
-            other_optax=form({"form": "optax"}),
-            plain=printed_formula(Adan(**adam, weight_decay=0.1, form="no-prox")),
-        ),
-        Case(
-            "adan",
-            {**adam, "weight_decay": 0.1, "form": "optax"},
-            NO_SUCH_RULE,
-            in_optax("adan", lambda o, c: o.adan(lr, eps=eps, eps_root=0.0, weight_decay=0.1)),
+        *(
+            Case(
+                "adan",
+                {**adan, "form": own},
+                NO_SUCH_RULE,
+                in_optax("adan", lambda o, c: o.adan(lr, eps=eps, eps_root=0.0, weight_decay=0.1)),
+                other_optax=None if own == "optax" else form({"form": "optax"}),
+                plain=None if own == "optax" else printed_formula(Adan(**adan, form=own)),
+            )
+            for own in ("paper", "no-prox", "optax")
         ),
         Case(
             "amsgrad",

@@ -24,7 +24,6 @@ from optilab.train import data, fetch
 from tests.train.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
-REAL = data.find()  # before the fixture below hides it
 
 
 def silent(label: str, done: int, total: int | None) -> None:
@@ -354,16 +353,6 @@ def test_torchvisions_pickles_are_ignored(tmp_path: Path) -> None:
         (processed / name).write_bytes(b"\x80\x04N.")
     with pytest.raises(DataError, match="lacks"):
         data.load("fashion-mnist", tmp_path)
-
-
-@pytest.mark.skipif(REAL is None, reason="FashionMNIST is not on this machine")
-def test_the_real_dataset() -> None:
-    found = data.load("fashion-mnist", REAL)
-    assert (found.train_images.shape, found.test_images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
-    assert found.digests == data.FASHION_MNIST
-    for labels in (found.train_labels, found.test_labels):
-        assert len(set(np.bincount(labels).tolist())) == 1
-    assert round(float(found.train_images.mean() / 255), 4) == 0.2860  # the published mean
 
 
 def test_finding_imports_no_torch() -> None:
