@@ -5,6 +5,7 @@
       manifest.json    versions, seed, digests, times, status
       metrics.csv      one row per epoch, deterministic fields only
       timings.csv      seconds per epoch, apart, so that metrics can be compared by bytes
+      diagnostics.jsonl  what every layer did, one line per epoch
       checkpoints/     000104.<first 16 hex digits of its SHA-256>.ckpt: the last two and the best
       run.lock         held while a process writes; its holder, not a status, says that a run is alive
 
@@ -19,7 +20,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,8 +29,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optilab.durable import NO_LINK, append, json_bytes, sync_directory, telling, write_atomic, write_new
+from optilab.durable import append, json_bytes, sync_directory, telling, write_atomic, write_new
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
+from optilab.lock import WAIT_SECONDS, hold, is_held
 from optilab.schema.fields import run_name
 from optilab.strict_yaml import shown
 from optilab.tables import Row, best, read_records, read_table, record_line, table
@@ -43,7 +44,6 @@ STUDY = "study.json"
 
 _CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
-_LOCK_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that out
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
@@ -200,7 +200,7 @@ def _clear(folder: Path) -> None:
     for path in folder.iterdir():
         if _HIDDEN.fullmatch(path.name) and not path.is_symlink():
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS and not _is_locked(path):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS and not is_held(path):
                     shutil.rmtree(path)
 
 
@@ -249,7 +249,7 @@ def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
         staging = _stage(folder, {**files, "manifest.json": json_bytes(manifest), "run.lock": b""})
         with telling(staging):
             (staging / "checkpoints").mkdir()
-        lock = _lock(staging)
+        lock = hold(staging)
         _publish(staging, path)
     except BaseException:
         if lock is not None:
@@ -264,26 +264,12 @@ def _first_manifest(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "name": name, "created": timestamp(), **manifest}
 
 
-def _lock(path: Path, seconds: float = 0.0) -> Any:
-    """The lock of a run; RunError if another process still holds it after `seconds`."""
-    from filelock import FileLock, Timeout  # imports asyncio, which only a training run can afford
-
-    lock = FileLock(path / "run.lock")
-    try:
-        lock.acquire(timeout=seconds, poll_interval=0.02)
-    except Timeout:
-        raise RunError(f"run {shown(path.name)} is running in another process") from None
-    except OSError as error:
-        raise SystemFailure(f"cannot lock {path}: {error.strerror}") from None
-    return lock
-
-
 def reopen(path: Path) -> tuple[Run, "Record"]:
     """Take a run that no process writes any more, to continue it. RunError if one does."""
     for own in ("run.lock", "checkpoints"):
         if (path / own).is_symlink():
             raise RunError(f"{path / own} is a link; a run's files are its own")
-    lock = _lock(path, _LOCK_SECONDS)
+    lock = hold(path, WAIT_SECONDS)
     try:
         record = read(path)  # not before: the process that had the lock may have written to its end
         return Run(path, record.manifest, lock), record
@@ -328,32 +314,9 @@ def read(path: Path) -> Record:
         raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
     if version != SCHEMA_VERSION:
         raise CheckpointError(f"{path / 'manifest.json'}: schema {shown(version)} was written by another optilab")
-    if state == "running" and not _is_locked(path):
+    if state == "running" and not is_held(path):
         state = "interrupted"
     return Record(path, manifest, config, state)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a process writes the run; asked without writing, so that a read-only disk can be read."""
-    if sys.platform == "win32":
-        try:
-            _lock(path).release()
-        except RunError:
-            return True
-        return False
-    import fcntl
-
-    try:
-        descriptor = os.open(path / "run.lock", os.O_RDONLY | NO_LINK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def records(folder: Path) -> tuple[list[Record], list[str]]:
@@ -388,7 +351,7 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
 
 def remove(path: Path) -> None:
     """Delete a run; a link below it is removed, never followed. RunError while a process writes it."""
-    lock = _lock(path, _LOCK_SECONDS) if (path / "run.lock").is_file() else None
+    lock = hold(path, WAIT_SECONDS) if (path / "run.lock").is_file() else None
     try:
         with telling(path):
             # First out of sight by one rename, so that a kill leaves no half run behind.
