@@ -7,7 +7,7 @@ import sys
 import traceback
 
 from optilab.errors import ExitCode, OptilabError
-from optilab.stopping import Interrupted, die_of, interruptible
+from optilab.signals import Interrupted, die_of, interruptible
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def _run() -> int:
 
 
 def _say(text: str, code: int) -> int:
-    from optilab.strict_yaml import printable
+    from optilab.errors import printable
 
     print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
     return int(code)

@@ -4,10 +4,12 @@ Every message names where the problem is, what was given, what is accepted and w
 prints it as text and exits with `code`; a traceback is shown only for a bug of optilab's own.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -95,3 +97,28 @@ def did_you_mean(given: str, accepted: Sequence[str]) -> str:
     lower = {name.lower(): name for name in accepted}
     close = get_close_matches(given.lower(), lower, n=1)
     return f'; did you mean "{lower[close[0]]}"?' if close else ""
+
+
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Characters that control a terminal, or that are not seen: C0 and C1, direction, zero width, surrogates, tags."""
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """A value as an error message shows it: YAML's words, control characters escaped, cut to `limit`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "a mapping"
+    text = printable(repr(value) if isinstance(value, str) else str(value))
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Text that is safe for a terminal: characters that control it become visible escapes."""
+    return CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}" if c[0] < "\U00010000" else f"\\U{ord(c[0]):08x}", text)

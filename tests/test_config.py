@@ -2,10 +2,12 @@
 
 import pytest
 
-from optilab import presets, strict_yaml
-from optilab.config import ConfigError, changed_keys, digest, load, override_from_text, to_yaml
-from optilab.reference import describe
-from optilab.schema import KINDS, OptimizeConfig, TrainConfig, schema_for
+from optilab.config import presets, strict_yaml
+from optilab.config.keys import describe
+from optilab.config.load import ConfigError, changed_keys, digest, load, override_from_text, schema_for, to_yaml
+from optilab.config.presets import KINDS
+from optilab.config.schema.optimize import OptimizeConfig
+from optilab.config.schema.train import TrainConfig
 
 ALL = presets.presets()
 

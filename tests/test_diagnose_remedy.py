@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from optilab.presets import presets
+from optilab.config.presets import presets
 from optilab.runs import read
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")

@@ -8,8 +8,8 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from optilab.optimize import ALGORITHMS, FUNCTIONS
-from optilab.studies.case import shown
-from optilab.studies.correspondence import cases
+from optilab.verify.case import shown
+from optilab.verify.correspondence import cases
 
 PAGE = Path(__file__).parents[1] / "docs" / "optimizers.md"
 START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"

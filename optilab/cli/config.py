@@ -14,8 +14,7 @@ app = typer.Typer(
 
 
 def _complete(incomplete: str) -> list[str]:
-    from optilab.presets import presets
-    from optilab.schema import KINDS
+    from optilab.config.presets import KINDS, presets
 
     names = [*KINDS, *(preset.name for preset in presets())]
     return [name for name in names if name.startswith(incomplete)]
@@ -27,10 +26,10 @@ _Preset = Annotated[str, typer.Argument(metavar="NAME", help="A preset.", autoco
 @app.command("ls", epilog=examples("optilab config ls"))
 def ls() -> None:
     """List the presets: what each one is, and the command that runs it."""
-    from optilab.console import listings
-    from optilab.presets import presets
+    from optilab.config.presets import presets
+    from optilab.console import config as views
 
-    listings.presets(presets())
+    views.presets(presets())
 
 
 @app.command("show", epilog=examples("optilab config show train", "optilab config show adam.yaml"))
@@ -40,13 +39,13 @@ def show(
     ],
 ) -> None:
     """Describe every key of `train` or `optimize`, or print a preset."""
-    from optilab.console import listings
-    from optilab.presets import named
-    from optilab.reference import describe
-    from optilab.schema import KINDS, schema_for
+    from optilab.config.keys import describe
+    from optilab.config.load import schema_for
+    from optilab.config.presets import KINDS, named
+    from optilab.console import config as views
 
     if name in KINDS:
-        listings.reference(name, list(describe(schema_for(name))))
+        views.reference(name, list(describe(schema_for(name))))
     else:
         typer.echo(named(name).path.read_text(encoding="utf-8"), nl=False)
 
@@ -60,8 +59,8 @@ def cp(
     """Copy a preset to edit it."""
     from pathlib import Path
 
+    from optilab.config.presets import named
     from optilab.errors import UsageError
-    from optilab.presets import named
     from optilab.runs import write_atomic
 
     preset, path = named(name), Path(dest)
@@ -76,9 +75,8 @@ def cp(
 @app.command("check", epilog=examples("optilab config check my.yaml"))
 def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configs to check.")]) -> int:
     """Check configs without running them; all problems of all files."""
-    from optilab.config import kind_of, load
+    from optilab.config.load import kind_of, load, schema_for
     from optilab.errors import ExitCode, OptilabError
-    from optilab.schema import schema_for
 
     status = ExitCode.OK
     for file in files:

@@ -21,21 +21,21 @@ DataDir = Annotated[
 @app.command("where", epilog=examples("optilab data where"))
 def where(data_dir: DataDir = None) -> None:
     """Show where the dataset is searched, and where it is found."""
-    from optilab.console import listings
+    from optilab.console import data as views
     from optilab.train import data
 
-    listings.search_path(data.search_path(data_dir), data.find(data_dir))
+    views.search_path(data.search_path(data_dir), data.find(data_dir))
 
 
 @app.command("verify", epilog=examples("optilab data verify"))
 def verify(data_dir: DataDir = None) -> None:
     """Check the four files against their SHA-256."""
-    from optilab.console import listings
+    from optilab.console import data as views
     from optilab.errors import DataError
     from optilab.train import data
 
     rows = data.verify("fashion-mnist", data_dir)
-    listings.checks(rows)
+    views.checks(rows)
     if not all(row.ok for row in rows):
         raise DataError("\n".join(row.problem for row in rows if not row.ok))
 
@@ -43,9 +43,9 @@ def verify(data_dir: DataDir = None) -> None:
 @app.command("fetch", epilog=examples("optilab data fetch", "optilab data fetch --data-dir data"))
 def fetch(data_dir: DataDir = None) -> None:
     """Fetch the dataset: torchvision's mirrors, then Debian's package."""
-    from optilab.console import listings
+    from optilab.console import data as views
     from optilab.train import fetch
 
-    with listings.Transfer() as transfer:
+    with views.Transfer() as transfer:
         folder = fetch.fetch(transfer.report, data_dir)
     typer.echo(folder)

@@ -37,7 +37,7 @@ def diagnose(
     Of a run, what it has recorded is read; a config is tried for a few batches first.
     """
     from optilab import console
-    from optilab.console import diagnosis
+    from optilab.console import diagnose as views
     from optilab.errors import ExitCode, UsageError, did_you_mean
     from optilab.studies import diagnose as rules
 
@@ -48,19 +48,20 @@ def diagnose(
     evidence, config = _evidence(target, runs_dir, data_dir)
     findings = rules.diagnose(evidence)
     if json_:
-        console.document(diagnosis.document(target, findings, config))
+        console.document(views.document(target, findings, config))
     else:
-        diagnosis.show(target, evidence, findings, config)
+        views.show(target, evidence, findings, config)
     bad = fail_on is not None and any(finding.severity >= LEVELS.index(fail_on) for finding in findings)
     return ExitCode.EXPECTATION if bad else ExitCode.OK
 
 
 def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple[Evidence, str]":
     """What is known of a run or a config, and what `--config` would say for it."""
-    from optilab import presets, runs
-    from optilab.config import load, override
+    from optilab import runs
+    from optilab.config import presets
+    from optilab.config.load import load, override
+    from optilab.config.schema.train import TrainConfig
     from optilab.errors import DivergedError, RunError, UsageError
-    from optilab.schema import TrainConfig
     from optilab.studies import diagnose as rules
 
     folder = runs.root(runs_dir)
@@ -78,10 +79,10 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
         return rules.of_run(record), str(path / "config.yaml")
 
     config = load(TrainConfig, target, [override("--data-dir", "data.dir", data_dir)] if data_dir else [])
-    from optilab.console import listings
+    from optilab.console.data import Transfer
     from optilab.train import fetch
 
-    with listings.Transfer() as transfer:
+    with Transfer() as transfer:
         dataset = fetch.ensure(
             config.data.dataset, Path(config.data.dir) if config.data.dir else None, transfer.report
         )
@@ -93,7 +94,7 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
     except DivergedError as error:
         return rules.Evidence(config, [], [], str(error)), target
     except UsageError:
-        # What the engine refuses (batch norm over one image) may be the diagnosis.
+        # What the engine refuses (batch norm over one image) may be the views.
         evidence = rules.Evidence(config, [], [])
         if not rules.diagnose(evidence):
             raise

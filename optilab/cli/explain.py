@@ -1,4 +1,4 @@
-"""`optilab explain`: one step of an algorithm as a hand calculation."""
+"""`optilab explain`: one step of an algorithm as a hand views."""
 
 from typing import Annotated, Any, Literal
 
@@ -31,14 +31,14 @@ def explain(
 ) -> None:
     """Calculate one step by hand: every intermediate result with the numbers put in, checked against the run."""
     from optilab import console
-    from optilab.config import function as read_function
-    from optilab.config import load, numbers
-    from optilab.console import calculation
+    from optilab.config.load import function as read_function
+    from optilab.config.load import load, numbers
+    from optilab.config.presets import algorithms
+    from optilab.config.schema.optimize import OptimizeConfig
+    from optilab.console import explain as views
     from optilab.errors import UsageError
     from optilab.optimize import Regime
-    from optilab.optimize.hand import by_hand
-    from optilab.presets import algorithms
-    from optilab.schema import OptimizeConfig
+    from optilab.optimize.worked_step import by_hand
 
     readers = {"algo": algorithms, "function": read_function, "start": numbers}
     settings = load(OptimizeConfig, None, overrides(ctx, {"lr": "algo.lr"}, readers))
@@ -50,7 +50,7 @@ def explain(
     if json_:
         console.document(_document(found))
     else:
-        calculation.show(found, format_)
+        views.show(found, format_)
 
 
 def _document(found: Any) -> dict[str, Any]:

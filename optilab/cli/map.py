@@ -48,12 +48,12 @@ def map(
     json_: Json = False,
 ) -> int:
     """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
-    from optilab.config import Override, load, numbers
-    from optilab.config import function as read_function
+    from optilab.config.load import Override, load, numbers
+    from optilab.config.load import function as read_function
+    from optilab.config.presets import algorithms
+    from optilab.config.schema.optimize import OptimizeConfig
     from optilab.errors import UsageError
     from optilab.optimize import Regime
-    from optilab.presets import algorithms
-    from optilab.schema import OptimizeConfig
     from optilab.studies import map as study
 
     only_one(basins=basins, x=x)
@@ -98,9 +98,9 @@ def map(
     if json_:
         console.document(_document(found))
     else:
-        from optilab.console import maps
+        from optilab.console import map as views
 
-        maps.show(found, show)
+        views.show(found, show)
     return 0
 
 

@@ -21,8 +21,8 @@ from optilab.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from optilab.config.schema.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
-    from optilab.schema import OptimizeConfig
 
 EXAMPLES = """\b
 Examples:
@@ -92,12 +92,12 @@ def optimize(
     ] = False,
 ) -> int:
     """Run optimizers on a test function, in NumPy: every point of the path, to the last digit."""
-    from optilab.config import function as read_function
-    from optilab.config import load, numbers
+    from optilab.config.load import function as read_function
+    from optilab.config.load import load, numbers
+    from optilab.config.presets import algorithms
+    from optilab.config.schema.optimize import OptimizeConfig
     from optilab.errors import ExitCode, UsageError
     from optilab.optimize import Status, descend
-    from optilab.presets import algorithms
-    from optilab.schema import OptimizeConfig
 
     only_one(json=json_, quiet=quiet)
     changes = overrides(ctx, _KEYS, {"algo": algorithms, "function": read_function, "start": numbers})
@@ -118,10 +118,10 @@ def optimize(
 
         console.document(_document(settings, paths, run))
     else:
-        from optilab.console import trajectories
+        from optilab.console import optimize as views
 
         same = retyped(ctx, ("function", "start", "epochs", "lr", "set_"))
-        trajectories.show(settings, paths, run, picture, None if config or not algo else same)
+        views.show(settings, paths, run, picture, None if config or not algo else same)
     diverged = any(path.status is Status.DIVERGED for path in paths)
     return ExitCode.DIVERGED if fail_on_divergence and diverged else ExitCode.OK
 
@@ -140,7 +140,7 @@ def _draw(
 
 
 def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: str) -> dict[str, Any]:
-    from optilab.config import dump
+    from optilab.config.load import dump
 
     algorithms = dump(settings)["algo"]
     results = [
@@ -183,8 +183,8 @@ def _write(
     import sys
 
     from optilab import runs
-    from optilab.config import to_yaml
-    from optilab.provenance import provenance
+    from optilab.config.load import to_yaml
+    from optilab.runs.provenance import provenance
 
     named = dict(zip(settings.labels, paths, strict=True))
     rows = [

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
-    from optilab.config import Override
+    from optilab.config.load import Override
 
 _TYPED = "optilab.typed"
 
@@ -38,7 +38,7 @@ def complete_preset(kind: str) -> Any:
     """Shell completion of `--config`: preset names, beside the shell's own file names."""
 
     def names(incomplete: str) -> list[str]:
-        from optilab.presets import presets
+        from optilab.config.presets import presets
 
         return [f"{preset.name}.yaml" for preset in presets(kind) if preset.name.startswith(incomplete)]
 
@@ -74,7 +74,7 @@ def overrides(
     `keys` maps a flag's parameter to its config key; a flag in `readers` sets the key of its own name to what its
     reader makes of the text.
     """
-    from optilab.config import Override, override, override_from_text
+    from optilab.config.load import Override, override, override_from_text
 
     found = []
     for name, value in ctx.meta[_TYPED]:

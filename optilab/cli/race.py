@@ -56,10 +56,10 @@ def race(
     from platformdirs import user_cache_path
 
     from optilab import console
-    from optilab.console import races
+    from optilab.console import race as views
     from optilab.optimize import ALGORITHMS as RULES
     from optilab.optimize import FUNCTIONS as TESTS
-    from optilab.stopping import Interrupted
+    from optilab.signals import Interrupted
     from optilab.studies import race as study
 
     only_one(json=json_)
@@ -68,7 +68,7 @@ def race(
     where = {name: TESTS[name]() for name in _named("--functions", functions, TESTS)}
     folder = user_cache_path("optilab") / "races" if cache else None
     try:
-        found = study.run(chosen, where, rules, folder, races.progress)
+        found = study.run(chosen, where, rules, folder, views.progress)
     except Interrupted:
         console.note("stopped; the same command goes on where it was" if cache else "stopped")
         raise
@@ -81,7 +81,7 @@ def race(
         heats = [asdict(heat) for heat in found.heats]
         console.document({"schema_version": 1, "rules": asdict(rules), "standings": standings, "heats": heats})
     else:
-        races.show(found, bool(plot))
+        views.show(found, bool(plot))
     return 0
 
 

@@ -38,28 +38,29 @@ def remedy(
 
     All start from the same random numbers, several run at once; the table says what each changes and gives.
     """
-    from optilab import console, runs, stopping
-    from optilab.config import load
-    from optilab.console import listings
-    from optilab.console import remedies as views
+    from optilab import console, runs, signals
+    from optilab.config.load import load
+    from optilab.config.schema.train import TrainConfig
+    from optilab.console import remedy as views
+    from optilab.console.data import Transfer
     from optilab.errors import ExitCode
-    from optilab.schema import TrainConfig
-    from optilab.studies import comparison, remedies, trials
+    from optilab.studies import remedies, trials
+    from optilab.studies import remedy as study
     from optilab.train import fetch
 
     changes = overrides(ctx, _KEYS)
     base = load(TrainConfig, config, changes)
-    plans = comparison.plan(config, changes, remedies.chosen(only), seeds)
+    plans = study.plan(config, changes, remedies.chosen(only), seeds)
     folder = runs.root(runs_dir) / runs.chosen_name(name, f"{base.name}-remedies")
-    with listings.Transfer() as transfer:  # once, before many want it
+    with Transfer() as transfer:  # once, before many want it
         fetch.ensure(base.data.dataset, Path(base.data.dir) if base.data.dir else None, transfer.report)
     planned = [trial for plan in plans for trial in plan.trials]
-    with stopping.on_signal() as stop, views.Progress(len(planned)) as progress:
+    with signals.on_signal() as stop, views.Progress(len(planned)) as progress:
         outcomes = trials.run(planned, folder, jobs, progress.done, stop)
     if stop.signal is not None:
         console.note(f"stopped; the same command with --name {folder.name} goes on with what is missing")
-        stopping.die_of(stop.signal)
-    results = comparison.results(plans, outcomes)
+        signals.die_of(stop.signal)
+    results = study.results(plans, outcomes)
     if json_:
         console.document({"schema_version": 1, "run": str(folder), **views.document(results)})
     else:

@@ -23,28 +23,28 @@ _Run = Annotated[
 def ls(runs_dir: RunsDir = None, json_: Json = False) -> None:
     """List the runs, oldest first, each with its true state."""
     from optilab import console, runs
-    from optilab.console import listings
+    from optilab.console import runs as views
 
     records, unreadable = runs.records(runs.root(runs_dir))
     for line in unreadable:
         console.note(f"skipped: {line}")
     if json_:
-        console.document({"schema_version": 1, "runs": [listings.run_facts(record) for record in records]})
+        console.document({"schema_version": 1, "runs": [views.run_facts(record) for record in records]})
     else:
-        listings.runs(records, runs.root(runs_dir))
+        views.runs(records, runs.root(runs_dir))
 
 
 @app.command("show", epilog=examples(f"optilab runs show {_RUN}"))
 def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False) -> None:
     """Show one run: its state, config, and last and best rows."""
     from optilab import console, runs
-    from optilab.console import listings
+    from optilab.console import runs as views
 
     record = runs.read(runs.locate(runs.root(runs_dir), run))
     if json_:
-        console.document({"schema_version": 1, **listings.run_facts(record), "rows": record.rows()})
+        console.document({"schema_version": 1, **views.run_facts(record), "rows": record.rows()})
     else:
-        listings.run(record)
+        views.run(record)
 
 
 @app.command("path", epilog=examples(f"optilab runs path {_RUN}"))

@@ -19,8 +19,8 @@ from optilab.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from optilab.config import Override
-    from optilab.schema import TrainConfig
+    from optilab.config.load import Override
+    from optilab.config.schema.train import TrainConfig
 
 EXAMPLES = """\b
 Examples:
@@ -70,12 +70,12 @@ def train(
     quiet: Quiet = False,
 ) -> int:
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
-    from optilab import console, runs, stopping
-    from optilab.config import load
-    from optilab.console import listings
-    from optilab.console import training as views
+    from optilab import console, runs, signals
+    from optilab.config.load import load
+    from optilab.config.schema.train import TrainConfig
+    from optilab.console import train as views
+    from optilab.console.data import Transfer
     from optilab.errors import DivergedError, UsageError
-    from optilab.schema import TrainConfig
     from optilab.train import fetch
 
     only_one(json=json_, quiet=quiet)
@@ -100,12 +100,12 @@ def train(
         plan = _plan(settings, runs.chosen_name(name, settings.name), seeds, config, changes)
         for name in plan:
             runs.require_free(folder / name)
-    with listings.Transfer() as transfer:
+    with Transfer() as transfer:
         folder_given = Path(settings.data.dir) if settings.data.dir else None
         dataset = fetch.ensure(settings.data.dataset, folder_given, transfer.report)
 
     done: list[Path] = []
-    with stopping.on_signal() as stop:
+    with signals.on_signal() as stop:
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
 
         for name, settings in plan.items():
@@ -137,7 +137,7 @@ def train(
     elif status == "done" or json_:
         code = _report(run.path, json_, quiet)
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
-        stopping.die_of(stop.signal)
+        signals.die_of(stop.signal)
     return code
 
 
@@ -145,9 +145,9 @@ def _plan(
     settings: "TrainConfig", name: str, seeds: int | None, config: str | None, changes: "list[Override]"
 ) -> "dict[str, TrainConfig]":
     """Name of each run -> its config; several seeds share the name, each with its seed at the end."""
-    from optilab.config import Override, load
+    from optilab.config.load import Override, load
+    from optilab.config.schema.train import TrainConfig
     from optilab.runs import chosen_name
-    from optilab.schema import TrainConfig
 
     if seeds is None:
         return {name: settings}
@@ -161,9 +161,9 @@ def _plan(
 def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, bool]":
     """The config of a run with its changes, and whether nothing is left to do; RunError if a number changes."""
     from optilab import runs
-    from optilab.config import changed_keys, load
+    from optilab.config.load import changed_keys, load
+    from optilab.config.schema.train import TrainConfig
     from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
-    from optilab.schema import TrainConfig
 
     record = runs.read(path)
     if (command := record.manifest.get("command")) != "train":
@@ -193,8 +193,8 @@ def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, boo
 def _report(path: Path, json_: bool, quiet: bool) -> int:
     """What a finished run prints: its directory, one JSON document, or the summary."""
     from optilab import console, runs
-    from optilab.console import diagnosis
-    from optilab.console import training as views
+    from optilab.console import diagnose as diagnosis
+    from optilab.console import train as views
     from optilab.studies.diagnose import diagnose, of_run
 
     record = runs.read(path)
@@ -216,7 +216,7 @@ def _report(path: Path, json_: bool, quiet: bool) -> int:
 def _report_seeds(paths: "list[Path]", json_: bool, quiet: bool) -> int:
     """What several seeds print: their directories, one JSON document, or a table with mean and spread."""
     from optilab import console, runs
-    from optilab.console import training as views
+    from optilab.console import train as views
     from optilab.studies import seeds
 
     records = [runs.read(path) for path in paths]

@@ -7,7 +7,7 @@ import typer
 from optilab.cli.options import Json, Set, overrides, retyped
 
 if TYPE_CHECKING:
-    from optilab.studies.grade import Verdict
+    from optilab.verify.grade import Verdict
 
 EXAMPLES = """\b
 Examples:
@@ -62,33 +62,33 @@ def _table(algo: str | None, json_: bool) -> int:
     from dataclasses import asdict
 
     from optilab import console
-    from optilab.console import verification
+    from optilab.console import verify as views
     from optilab.errors import ExitCode, UsageError, did_you_mean
     from optilab.optimize import ALGORITHMS
-    from optilab.studies.parity import TOLERANCE, rows
+    from optilab.verify.parity import TOLERANCE, rows
 
     names = [name.strip().lower() for name in algo.split(",")] if algo else []
     for name in names:
         if name not in ALGORITHMS:
             raise UsageError(f"--algo: unknown algorithm {name}{did_you_mean(name, list(ALGORITHMS))}")
-    found = list(verification.followed(rows(names)))
+    found = list(views.followed(rows(names)))
     if json_:
         entries = [{**asdict(row), "holds": row.holds} for row in found]
         console.document({"schema_version": 1, "tolerance": TOLERANCE, "rows": entries})
     else:
-        verification.table(found)
+        views.table(found)
     return ExitCode.OK if all(row.holds for row in found) else ExitCode.EXPECTATION
 
 
 def _grade(ctx: typer.Context, spec: str, against: str, json_: bool) -> int:
     from optilab import console
-    from optilab.config import Override, load
-    from optilab.config import function as read_function
-    from optilab.console import verification
+    from optilab.config.load import Override, load
+    from optilab.config.load import function as read_function
+    from optilab.config.schema.optimize import OptimizeConfig
+    from optilab.console import verify as views
     from optilab.errors import ExitCode
-    from optilab.schema import OptimizeConfig
-    from optilab.studies import candidate
-    from optilab.studies.grade import grade
+    from optilab.verify import candidate
+    from optilab.verify.grade import grade
 
     asked = [
         Override("--against", "algo", against.strip().lower()),
@@ -104,7 +104,7 @@ def _grade(ctx: typer.Context, spec: str, against: str, json_: bool) -> int:
         console.document(_document(found.label, settings, verdict))
     else:
         by_hand = _by_hand(settings.algo[0], verdict, retyped(ctx, ("function",)))
-        verification.verdict(found.label, settings.algo[0], settings.function, verdict, by_hand)
+        views.verdict(found.label, settings.algo[0], settings.function, verdict, by_hand)
     return ExitCode.OK if verdict.equal else ExitCode.EXPECTATION
 
 
@@ -112,9 +112,9 @@ def _by_hand(rule: Any, verdict: "Verdict", options: str) -> str:
     """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
     from dataclasses import fields
 
-    from optilab.config import Override, load
-    from optilab.presets import algorithms
-    from optilab.schema import OptimizeConfig
+    from optilab.config.load import Override, load
+    from optilab.config.presets import algorithms
+    from optilab.config.schema.optimize import OptimizeConfig
 
     usual = load(OptimizeConfig, None, [Override("--algo", "algo", algorithms(rule.name))]).algo[0]
     compared = {f.name: verdict.settings.get(f.name, getattr(rule, f.name)) for f in fields(rule)}

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optilab.strict_yaml import printable
+from optilab.errors import printable
 
 MIN_WIDTH = 40
 UNFOLDED = 10_000  # columns that no table needs
@@ -86,3 +86,16 @@ def grid(
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table
+
+
+def duration(seconds: float) -> str:
+    """1:03, or 2:01:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def pace(epochs: float, seconds: float) -> str:
+    """3.1 epochs/s, or 38.8 s/epoch where that says more."""
+    speed = epochs / seconds if seconds else 0.0
+    return f"{1 / speed:.1f} s/epoch" if 0 < speed < 1 else f"{speed:.1f} epochs/s"

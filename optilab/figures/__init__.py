@@ -4,9 +4,9 @@ Every picture is a matplotlib Figure until `save` writes it; the extension of th
 """
 
 from optilab.figures.animation import animate
-from optilab.figures.maps import heat_map
+from optilab.figures.map import heat_map
 from optilab.figures.paths import paths
-from optilab.figures.races import race
+from optilab.figures.race import race
 from optilab.figures.style import save
 
 __all__ = ["animate", "heat_map", "paths", "race", "save"]

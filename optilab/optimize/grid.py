@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from optilab.errors import UsageError
 from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.codegen import NotRecordable
+from optilab.optimize.codegen.blocks import Kernel, block
 from optilab.optimize.functions import Floats, TestFunction
-from optilab.optimize.recorded import NotRecordable
-from optilab.optimize.recorded.block import Kernel, block
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
@@ -180,7 +180,7 @@ def _kernel(
         raise UsageError(f"{rule.name} follows one path at a time: it cannot fill a map or run in a race")
     try:
         if compiled or (compiled is None and updates > COMPILE_FROM and find_spec("numba")):
-            from optilab.optimize.recorded.machine import compiled_block
+            from optilab.optimize.codegen.native import compiled_block
 
             return compiled_block(rule, function, axes, watch), True
         return block(rule, function, axes, watch), False

@@ -94,8 +94,8 @@ Rows = tuple[Floats, Floats, Floats]
 
 def _recorded(algorithm: Algorithm, function: TestFunction, start: Sequence[float], steps: int) -> Rows | None:
     """The same rows, twenty times faster, where the rule and the function can be recorded."""
-    from optilab.optimize.recorded import NotRecordable
-    from optilab.optimize.recorded.path import follow
+    from optilab.optimize.codegen import NotRecordable
+    from optilab.optimize.codegen.scalar import follow
 
     try:
         return follow(algorithm, function, start, steps)

@@ -16,8 +16,8 @@ from statistics import median
 from typing import Any
 
 from optilab import runs
-from optilab.config import load
-from optilab.schema import TrainConfig
+from optilab.config.load import load
+from optilab.config.schema.train import TrainConfig
 from optilab.studies.remedies import remedies
 
 Row = Mapping[str, Any]

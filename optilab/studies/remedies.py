@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from optilab import presets, strict_yaml
-from optilab.config import Override
-from optilab.errors import UsageError, did_you_mean
-from optilab.strict_yaml import shown
+from optilab.config import presets, strict_yaml
+from optilab.config.load import Override
+from optilab.errors import UsageError, did_you_mean, shown
 
 BASE = "sigmoid"
 _NO_REMEDY = frozenset({BASE, "deep"})  # `deep` is another network

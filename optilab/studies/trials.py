@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optilab import runs, stopping
-from optilab.config import to_yaml
+from optilab import runs, signals
+from optilab.config.load import to_yaml
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import CheckpointError, SystemFailure
-from optilab.schema import TrainConfig
 
 _GRACE_SECONDS = 5.0  # for a stopped training to write that it was
 
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def run(
-    trials: Sequence[Trial], folder: Path, jobs: int, done: Callable[[Outcome], None], stop: stopping.Stop
+    trials: Sequence[Trial], folder: Path, jobs: int, done: Callable[[Outcome], None], stop: signals.Stop
 ) -> list[Outcome]:
     """Train all, at most `jobs` at once; outcomes in the order of `trials`. Ends soon after `stop()` is true."""
     try:
@@ -83,7 +83,7 @@ def _start(trial: Trial, folder: Path) -> "subprocess.Popen[str]":
         runs.write_atomic(config, to_yaml(trial.config))
         command += ["--config", str(config), "--name", trial.name]
     # A parent that is killed cannot stop its children; they notice by themselves.
-    environment = {**os.environ, stopping.PARENT: str(os.getpid())}
+    environment = {**os.environ, signals.PARENT: str(os.getpid())}
     return subprocess.Popen(
         command,
         env=environment,

@@ -1,7 +1,7 @@
 """A training's state as bytes, and back: equal states give equal bytes, and nothing but data is read.
 
 `torch.load` checks no checksum and accepts any content of the right names. So the digest is in the file's name
-(`optilab.runs`), and what is loaded is compared with a freshly built training before any of it is used.
+(`optilab.runs.directory`), and what is loaded is compared with a freshly built training before any of it is used.
 """
 
 import io
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from optilab import runs
-from optilab.config import digest
+from optilab.config.load import digest
 from optilab.errors import CheckpointError
 from optilab.train.engine import Row, Training
 

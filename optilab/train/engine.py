@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from optilab.config.schema.model import BatchNorm, Standardize
+from optilab.config.schema.train import DataConfig, TrainConfig
 from optilab.errors import DivergedError, UsageError
-from optilab.schema import DataConfig, TrainConfig
-from optilab.schema.model import BatchNorm, Standardize
 from optilab.train import diagnostics, meanfield, optimizers, patience
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite

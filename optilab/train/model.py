@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.schema import ModelConfig, activation
-from optilab.schema.model import (
+from optilab.config.schema import activation
+from optilab.config.schema.model import (
     BatchNorm,
     ConstantInit,
     DefaultInit,
     KaimingInit,
     LayerNorm,
     LecunInit,
+    ModelConfig,
     NoNorm,
     NormalInit,
     OrthogonalInit,

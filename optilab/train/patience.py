@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optilab.schema import EarlyStopping, Plateau
+from optilab.config.schema.train import EarlyStopping, Plateau
 
 
 def stalled(rows: Sequence[Mapping[str, Any]], stopping: EarlyStopping | None) -> bool:

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import torch
 
 from optilab import runs
-from optilab.config import dump, to_yaml
+from optilab.config.load import dump, to_yaml
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import DivergedError, OptilabError, SystemFailure
-from optilab.provenance import provenance
-from optilab.schema import TrainConfig
-from optilab.tables import record_line
+from optilab.runs.provenance import provenance
+from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.data import Dataset
 from optilab.train.engine import Stopped, Training

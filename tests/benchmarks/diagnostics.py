@@ -8,8 +8,8 @@ import statistics
 
 import torch
 
-from optilab.config import Override, load
-from optilab.schema import TrainConfig
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
 from optilab.train import engine
 from tests.reference_loops import fashion_mnist
 

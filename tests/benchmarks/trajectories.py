@@ -14,8 +14,8 @@ from importlib.util import find_spec
 import numpy as np
 
 from optilab.optimize import ALGORITHMS, FUNCTIONS, trajectory
+from optilab.optimize.codegen.scalar import follow
 from optilab.optimize.grid import explore
-from optilab.optimize.recorded.path import follow
 
 SIDE, STEPS, ROUNDS = 1000, 100, 3
 LR = np.linspace(0.01, 2, SIDE)

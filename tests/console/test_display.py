@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from optilab import console
-from optilab.console.training import Display
+from optilab.console.train import Display
 
 
 @pytest.mark.parametrize(

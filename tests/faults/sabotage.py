@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
+from optilab.runs import directory
 
 
 def no_generator() -> None:
@@ -25,7 +26,7 @@ def in_place() -> None:
             for start in range(0, len(data), 1 << 6):
                 file.write(data[start : start + (1 << 6)])
 
-    runs.write_atomic = write
+    directory.write_atomic = write
 
 
 def no_digest() -> None:
@@ -41,7 +42,7 @@ def slow_epochs() -> None:
     """No fault: every batch takes 20 ms longer, so that a signal meets a running epoch."""
     import time
 
-    from optilab.console.training import Display
+    from optilab.console.train import Display
 
     def batch(self: Any, done: int, total: int) -> None:
         time.sleep(0.02)
@@ -53,7 +54,7 @@ def held_epochs() -> None:
     """No fault: slow epochs, and the eighth does not end before there is a file `go` where the process was started."""
     import time
 
-    from optilab.console.training import Display
+    from optilab.console.train import Display
 
     slow_epochs()
     epoch = Display.epoch
@@ -85,7 +86,7 @@ def very_slow_batches() -> None:
     """No fault: a batch takes two seconds."""
     import time
 
-    from optilab.console.training import Display
+    from optilab.console.train import Display
 
     def batch(self: Any, done: int, total: int) -> None:
         deadline = time.monotonic() + 2.0
@@ -99,7 +100,7 @@ def bug() -> None:
     """An error of ours after the first epoch, with something secret in the frame."""
     import os
 
-    from optilab.console.training import Display
+    from optilab.console.train import Display
 
     def epoch(self: Any, row: Any, *more: Any) -> None:
         secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")

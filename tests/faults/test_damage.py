@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from optilab import runs
-from optilab.config import Override, load
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import CheckpointError, DataError
-from optilab.schema import TrainConfig
 from optilab.train import checkpoint, data
 from optilab.train.engine import Training
 from tests.faults.conftest import Figure

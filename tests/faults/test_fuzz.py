@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from optilab.config import load
+from optilab.config.load import load, schema_for
+from optilab.config.presets import presets
 from optilab.errors import ConfigError, UsageError
-from optilab.presets import presets
-from optilab.schema import schema_for
 from tests.faults.conftest import Figure
 from tests.faults.harness import Warm, environment, in_parallel, run
 

@@ -1,6 +1,6 @@
 """Resume: at every epoch, with everything that a config can hold, to the last byte.
 
-The cases are read off the schema (`optilab.reference`): each choice, each flag, each number that is off by
+The cases are read off the schema (`optilab.config.keys`): each choice, each flag, each number that is off by
 default. What later work adds joins by itself; a key for which no example can be found fails the last test.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from optilab.config import Override, load
+from optilab.config.keys import Key, describe
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError, DivergedError
-from optilab.reference import Key, describe
-from optilab.schema import TrainConfig
 from optilab.train import checkpoint, data
 from optilab.train.engine import Training
 from tests.faults.conftest import Figure

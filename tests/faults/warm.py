@@ -24,9 +24,9 @@ LIGHT = (
     "numpy",
     "optilab.__main__",
     "optilab.cli",
-    "optilab.config",
-    "optilab.console.listings",
-    "optilab.console.training",
+    "optilab.config.load",
+    "optilab.console.data",
+    "optilab.console.train",
 )
 HEAVY = (
     "filelock",

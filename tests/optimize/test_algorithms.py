@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS, FUNCTIONS, SCHEDULES, Regime, descend
-from optilab.optimize.hand import by_hand
+from optilab.optimize.worked_step import by_hand
 
 
 def forms(kind: Any) -> list[Any]:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config import load, override_from_text
+from optilab.config.load import load, override_from_text
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import DivergedError, UsageError
-from optilab.schema import TrainConfig
 from optilab.studies.diagnose import RULES, Evidence, Severity, commands, diagnose
 from optilab.studies.remedies import remedies
 from optilab.train import engine

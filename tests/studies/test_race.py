@@ -83,7 +83,7 @@ def test_a_function_without_a_minimum_cannot_be_raced_on():
 
 def test_every_rule_can_be_tuned_within_its_own_limits():
     """The space stays inside what the schema of a rule accepts."""
-    from optilab.schema.fields import schema_of
+    from optilab.config.schema.fields import schema_of
 
     for name, kind in ALGORITHMS.items():
         drawn = search_space.draw(kind(), 200, np.random.default_rng(0))

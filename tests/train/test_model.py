@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from optilab.config import Override, load
-from optilab.schema import TrainConfig
-from optilab.schema.activation import ACTIVATIONS, Tanh
-from optilab.schema.model import BIAS_INITS, INITS, NORMS
+from optilab.config.load import Override, load
+from optilab.config.schema.activation import ACTIVATIONS, Tanh
+from optilab.config.schema.model import BIAS_INITS, INITS, NORMS
+from optilab.config.schema.train import TrainConfig
 from optilab.train.model import INITIALISERS, MLP, MODULES, NORMALISATIONS, GradientNorm, activation_of, unit_gain
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from optilab.config import dump, load
-from optilab.presets import presets
-from optilab.schema import TrainConfig
+from optilab.config.load import dump, load
+from optilab.config.presets import presets
+from optilab.config.schema.train import TrainConfig
 
 PRESETS = {preset.name: preset for preset in presets("train")}
 BASE = dump(load(TrainConfig, "sigmoid"))

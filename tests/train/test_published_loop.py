@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config import Override, load
-from optilab.schema import TrainConfig
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
 from optilab.train import data, engine
 from tests.reference_loops import fashion_mnist, notebook_loop
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from optilab.config import Override, load
-from optilab.schema import TrainConfig
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
 from optilab.train import engine
 from tests.reference_loops import fashion_mnist
 

@@ -12,11 +12,11 @@ from torch.optim import lr_scheduler
 from torch.utils.data import Subset, random_split
 from torchvision.transforms import Normalize
 
-from optilab.config import Override, changed_keys, load
+from optilab.config.load import Override, changed_keys, load
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import ALGORITHMS
 from optilab.optimize.schedules import SCHEDULES
-from optilab.schema import TrainConfig
 from optilab.train import checkpoint, data, engine, optimizers, patience
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (

@@ -1,0 +1,1 @@
+"""YAML and command-line overrides -> one frozen, typed value."""

@@ -1,0 +1,278 @@
+"""YAML and overrides -> one frozen value of the schema, or every problem at once with its file and line.
+
+Precedence: schema default < YAML < flags and `--set`, in the order typed.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from optilab.config import presets, strict_yaml
+from optilab.config.keys import keys_beside
+from optilab.config.presets import KINDS
+from optilab.config.schema.fields import Section, decimal
+from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean, shown
+from optilab.runs import run_name
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True)
+class Override:
+    """One flag or `--set`: `where` names it in messages, `key` is dotted, `value` is a tree."""
+
+    where: str
+    key: str
+    value: Any
+
+
+def override_from_text(where: str, text: str) -> Override:
+    """`KEY=VALUE` of a `--set`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError("the command line", [Problem(where, "", f"KEY=VALUE expected, got {shown(text)}")])
+    return override(f"{where} {key}", key.strip(), value)
+
+
+def override(where: str, key: str, value: str) -> Override:
+    """A flag whose value is read as it would be in YAML."""
+    try:
+        return Override(where, key, strict_yaml.value(value))
+    except ValueError as error:
+        raise ConfigError("the command line", [Problem(where, key, str(error))]) from None
+
+
+def numbers(text: str) -> list[Any]:
+    """`-5,-2` of a flag as the list [-5, -2]; what is no number stays text, for the schema to refuse."""
+    return [decimal(part.strip()) for part in text.split(",")]
+
+
+def function(text: str) -> Any:
+    """`--function` as the name of a test function, or the user's own as its `function` section."""
+    named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
+    return text if named else {"name": "expression", "formula": text}
+
+
+def schema_for(kind: str) -> type[Section]:
+    """The schema of a command's configs; `optimize` does not pay for the keys of `train`."""
+    if kind == "train":
+        from optilab.config.schema.train import TrainConfig
+
+        return TrainConfig
+    from optilab.config.schema.optimize import OptimizeConfig
+
+    return OptimizeConfig
+
+
+def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()) -> S:
+    """Read `config` (a path, or the name of a preset; None starts from the defaults) and apply the overrides.
+
+    Raises `ConfigError` with every problem at once, each with its file and line.
+    """
+    kind = schema.kind
+    document, source = strict_yaml.Document({}, {}), "the command line"
+    if config is not None:
+        path = presets.find(kind, config)
+        source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+        document = strict_yaml.read(_bytes(path), source)
+        if kind == "train":
+            document.tree.setdefault("name", _name_of(path))
+    places = {path: f"{source}:{line}" for path, line in document.lines.items()}
+    for item in overrides:
+        _apply(document.tree, item, places)
+    try:
+        return schema.model_validate(document.tree)
+    except ValidationError as error:
+        problems = [
+            _problem(details, lambda path: keys_beside(schema, path, document.tree), places, source)
+            for details in error.errors(include_url=False)
+        ]
+        advice = f"Every key is described by: optilab config show {kind}"
+        typed = all(problem.where.startswith("--") for problem in problems)
+        raise ConfigError("the command line" if typed else source, problems, advice) from None
+
+
+def _name_of(path: Path) -> str:
+    """A config without a name is called as its file."""
+    try:
+        return run_name(re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+    except ValueError:
+        return "train"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(strict_yaml.MAX_BYTES + 1)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
+
+
+def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, str]) -> None:
+    """Set a dotted key; where the way leads through a list of mappings, in each of them."""
+    *way, last = item.key.split(".")
+    nodes: list[tuple[strict_yaml.Path, dict[str, Any]]] = [((), tree)]
+    for part in way:
+        below = []
+        for path, node in nodes:
+            child = node.get(part)
+            if isinstance(child, str):  # `algo: adam` is short for `algo: {name: adam}`
+                child = {"name": child}
+            elif isinstance(child, list):
+                child[:] = [{"name": entry} if isinstance(entry, str) else entry for entry in child]
+            elif not isinstance(child, dict):
+                child = {}
+            node[part] = child
+            inner = enumerate(child) if isinstance(child, list) else [(None, child)]
+            for index, entry in inner:
+                if isinstance(entry, dict):
+                    below.append(((*path, part) if index is None else (*path, part, index), entry))
+        nodes = below
+    for path, node in nodes:
+        node[last] = item.value
+        here = (*path, last)
+        for inside in [place for place in places if place[: len(here)] == here]:
+            del places[inside]  # what the file said there is gone
+        places[here] = item.where
+        if last == "name":  # and so is what made the section what it was
+            places[path] = item.where
+
+
+def dump(config: Section) -> dict[str, Any]:
+    """A config as a plain tree that `load` reads back to an equal value."""
+    return config.model_dump(mode="json")
+
+
+def to_yaml(config: Section) -> bytes:
+    """A config as a file that `load` reads back to an equal value."""
+    import yaml
+
+    return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
+
+
+GROWS = frozenset({"epochs", "checkpoint_every", "data.dir", "probes"})
+"""Keys of a training that may change when it is continued: they change no number (`epochs` unless a schedule of
+the learning rate ends with them)."""
+
+
+def digest(config: Section) -> str:
+    """SHA-256 of every key that a run's numbers depend on."""
+    return hashlib.sha256(json.dumps(_numbers(config), sort_keys=True).encode()).hexdigest()
+
+
+def changed_keys(before: Section, after: Section) -> list[str]:
+    """`key: old -> new` of every key that differs and that a run's numbers depend on."""
+    old, new = _numbers(before), _numbers(after)
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return [f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}" for key in keys]
+
+
+def _numbers(config: Section) -> dict[str, Any]:
+    flat = _flat(dump(config))
+    grows = GROWS if flat.get("schedule.name", "constant") == "constant" else GROWS - {"epochs"}
+    return {key: value for key, value in flat.items() if key not in grows}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def kind_of(config: str) -> str:
+    """`optimize` or `train`: the command whose keys a config has, or whose preset it names."""
+    for kind in KINDS:
+        if any(preset.name == config.removesuffix(".yaml") for preset in presets.presets(kind)):
+            return kind
+    tree = strict_yaml.read(_bytes(presets.find("train", config)), config).tree
+    return max(KINDS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
+
+
+def _problem(
+    details: Any,
+    accepted: Callable[[strict_yaml.Path], list[str]],
+    places: Mapping[strict_yaml.Path, str],
+    source: str,
+) -> Problem:
+    context = details.get("ctx", {})
+    path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
+    # A union adds the names of its branches to the path; they are no keys.
+    path = tuple(part for part in path if isinstance(part, int) or re.fullmatch(r"[^\s\[\]()]+", part))
+    if path not in places:
+        # A single algorithm is a list of one to the schema, and no list to who wrote it.
+        plain = tuple(part for part in path if isinstance(part, str))
+        path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
+    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), None)
+    where = places[known] if known else source
+    key = strict_yaml.dotted(path)
+    message = _message(details, context, lambda: accepted(path))
+    return Problem(where, "" if where in (f"--{key}", f"--set {key}") else key, message)
+
+
+def _message(details: Any, context: Mapping[str, Any], keys: Callable[[], list[str]]) -> str:
+    given = details["input"]
+    match details["type"]:
+        case "extra_forbidden":
+            accepted = keys()
+            close = did_you_mean(str(details["loc"][-1]), accepted)
+            return f"unknown key{close or '; one of ' + ', '.join(accepted)}"
+        case "missing":
+            return "missing; it has no default"
+        case "greater_than":
+            return f"must be greater than {context['gt']:g}, got {shown(given)}"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:,}, got {shown(given)}"
+        case "less_than":
+            return f"must be less than {context['lt']:g}, got {shown(given)}"
+        case "less_than_equal":
+            return f"must be at most {context['le']:,}, got {shown(given)}"
+        case "finite_number":
+            return f"a finite number expected, got {shown(given)}"
+        case "float_type" | "float_parsing":
+            return f"number expected, got {shown(given)}{_decimal_advice(given)}"
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            return f"whole number expected, got {shown(given)}{_whole_advice(given)}"
+        case "string_type":
+            quoted = "no" if given is False else "yes" if given is True else shown(given)
+            return f'text expected, got {shown(given)}; put quotes around it: "{quoted}"'
+        case "literal_error":
+            accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
+            close = did_you_mean(given, accepted) if isinstance(given, str) else ""
+            return f"one of {', '.join(accepted)} expected, got {shown(given)}{close}"
+        case "bool_type":
+            return f"true or false expected, got {shown(given)}"
+        case "tuple_type" | "list_type":
+            return f"a list expected, got {shown(given)}"
+        case "model_type" | "dict_type" | "dataclass_type":
+            return f"a mapping (key: value) expected, got {shown(given)}"
+        case "too_short":
+            return f"at least {context['min_length']} expected, got {context['actual_length']}"
+        case "too_long":
+            return f"at most {context['max_length']} expected, got {shown(given)}"
+        case "string_too_short":
+            return "must not be empty"
+        case _:
+            return str(details["msg"]).removeprefix("Value error, ")
+
+
+def _decimal_advice(given: Any) -> str:
+    if isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", given):
+        return f"; write {given.replace(',', '.')} with a decimal point"
+    return ""
+
+
+def _whole_advice(given: Any) -> str:
+    number = decimal(given)
+    if isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
+        return f"; write {int(number)}"
+    return ""

@@ -1,0 +1,94 @@
+"""The shipped configs, and the file that `--config` means."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from optilab.config import strict_yaml
+from optilab.errors import UsageError, did_you_mean, shown
+
+KINDS = ("optimize", "train")
+"""The commands that read a config; the folders of configs/."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A shipped config: `name` is its path below configs/KIND without the ending."""
+
+    kind: str
+    name: str
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """What it is: the file's first comment line."""
+        first = self.path.read_text(encoding="utf-8").partition("\n")[0]
+        return first.lstrip("# ").rstrip()
+
+
+def presets_folder() -> Path:
+    """configs/ beside the package: inside it in an installed wheel, above it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def presets(kind: str | None = None) -> list[Preset]:
+    """The shipped configs, sorted by kind and name."""
+    root = presets_folder()
+    return [
+        Preset(folder, path.relative_to(root / folder).with_suffix("").as_posix(), path)
+        for folder in ([kind] if kind else KINDS)
+        for path in sorted((root / folder).rglob("*.yaml"))
+    ]
+
+
+def find(kind: str, config: str) -> Path:
+    """The file that `--config` means: that path if it exists, else the shipped preset of that name."""
+    path = Path(config)
+    try:
+        if config and path.is_file():
+            return path.absolute()
+    except OSError as error:  # a name that no file can have
+        raise UsageError(f"--config: {shown(config)}: {error.strerror}") from None
+    if config and path.is_dir():
+        raise UsageError(f"--config: {path.absolute()} is a directory; a YAML file is expected")
+    name = config.removesuffix(".yaml").removesuffix(".yml")
+    for preset in presets(kind):
+        if preset.name == name:
+            return preset.path
+    raise UsageError(_not_found(kind, config, name))
+
+
+def _not_found(kind: str, config: str, name: str) -> str:
+    if not config:
+        return "--config: empty path; give a YAML file or the name of a preset (optilab config ls)"
+    for other in presets():
+        if other.name == name:
+            return f"--config: {name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`"
+    names = [preset.name for preset in presets(kind)]
+    close = get_close_matches(name, names, n=1)
+    advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
+    return f"--config: no file {shown(str(Path(config).absolute()), 300)} and no preset {shown(name)}; {advice}"
+
+
+def named(name: str) -> Preset:
+    """The preset of that name, of whichever command; UsageError names the nearest."""
+    bare = name.removesuffix(".yaml")
+    found = presets()
+    for preset in found:
+        if bare in (preset.name, f"{preset.kind}/{preset.name}"):
+            return preset
+    names = [preset.name for preset in found]
+    raise UsageError(f"no preset {shown(name)}{did_you_mean(bare, names)} (optilab config ls shows them)")
+
+
+def algorithms(text: str) -> list[Any]:
+    """`--algo adam,sgd`: for each name the `algo` section of its preset, else the name (class defaults)."""
+    sections = {preset.name: preset.path for preset in presets("optimize")}
+    names = [name.strip().lower() for name in text.split(",")]
+    return [
+        strict_yaml.read(sections[name].read_bytes(), name).tree["algo"] if name in sections else name
+        for name in names
+    ]

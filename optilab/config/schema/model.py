@@ -1,0 +1,268 @@
+"""The keys under `model`: what the network is made of. Layers are numbered from 1, the output layer comes last."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Le, Len, Lt
+from pydantic import Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from optilab.config.schema.activation import ACTIVATIONS, Sigmoid
+from optilab.config.schema.fields import Number, OneOf, Section, Whole
+
+Distribution = Annotated[Literal["normal", "uniform"], Doc("distribution that is drawn from")]
+Gain = Annotated[float, Gt(0), Doc("factor of the standard deviation")]
+
+
+@dataclass(frozen=True)
+class DefaultInit:
+    """PyTorch's own: uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases."""
+
+    name: ClassVar[str] = "default"
+
+
+@dataclass(frozen=True)
+class NormalInit:
+    """normal(mean, std^2)"""
+
+    name: ClassVar[str] = "normal"
+    std: Annotated[float, Gt(0), Doc("standard deviation")] = 0.01
+    mean: Annotated[float, Doc("mean")] = 0.0
+
+
+@dataclass(frozen=True)
+class UniformInit:
+    """uniform(low, high)"""
+
+    name: ClassVar[str] = "uniform"
+    low: Annotated[float, Doc("lower end")] = -0.05
+    high: Annotated[float, Doc("upper end")] = 0.05
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low must not be above high, got {self.low:g} and {self.high:g}")
+
+
+@dataclass(frozen=True)
+class TruncatedNormalInit:
+    """normal(0, std^2), drawn again where it is more than `cut` standard deviations from 0."""
+
+    name: ClassVar[str] = "truncated-normal"
+    std: Annotated[float, Gt(0), Doc("standard deviation before the cut")] = 0.02
+    cut: Annotated[float, Gt(0), Doc("standard deviations that are kept")] = 2.0
+
+
+@dataclass(frozen=True)
+class ConstantInit:
+    """Every number the same; as weights they leave all units of a layer equal for ever."""
+
+    name: ClassVar[str] = "constant"
+    value: Annotated[float, Doc("the number")] = 0.0
+
+
+@dataclass(frozen=True)
+class XavierInit:
+    """Variance gain^2 * 2/(fan_in + fan_out) (Glorot & Bengio 2010)."""
+
+    name: ClassVar[str] = "xavier"
+    distribution: Distribution = "uniform"
+    gain: Gain = 1.0
+
+
+@dataclass(frozen=True)
+class KaimingInit:
+    """Variance gain^2 / fan (He et al. 2015); the gain sqrt(2) is that of relu."""
+
+    name: ClassVar[str] = "kaiming"
+    distribution: Distribution = "normal"
+    fan: Annotated[Literal["in", "out"], Doc("inputs or outputs of the layer")] = "in"
+    gain: Gain = 2**0.5
+
+
+@dataclass(frozen=True)
+class LecunInit:
+    """Variance 1/fan_in (LeCun et al. 1998); with selu, Klambauer et al. 2017."""
+
+    name: ClassVar[str] = "lecun"
+    distribution: Distribution = "normal"
+
+
+@dataclass(frozen=True)
+class OrthogonalInit:
+    """gain times a random matrix with orthonormal rows or columns (Saxe et al. 2014)."""
+
+    name: ClassVar[str] = "orthogonal"
+    gain: Gain = 1.0
+
+
+@dataclass(frozen=True)
+class UnitGainInit:
+    """normal with variance 1/(fan_out * E[phi'(z)^2]), z ~ N(0, 1): a gradient keeps its variance through a layer.
+
+    The expectation is computed for the model's activation phi, whatever it is.
+    """
+
+    name: ClassVar[str] = "unit-gain"
+
+
+INITS: dict[str, type[Any]] = {
+    init.name: init
+    for init in (
+        DefaultInit,
+        NormalInit,
+        UniformInit,
+        TruncatedNormalInit,
+        ConstantInit,
+        XavierInit,
+        KaimingInit,
+        LecunInit,
+        OrthogonalInit,
+        UnitGainInit,
+    )
+}
+BIAS_INITS: dict[str, type[Any]] = {
+    init.name: init for init in (DefaultInit, NormalInit, UniformInit, ConstantInit)
+}
+
+Position = Annotated[Literal["before", "after"], Doc("before or after the activation")]
+Affine = Annotated[bool, Doc("followed by a trained scale and shift per feature")]
+NormEps = Annotated[float, Ge(0), Doc("small number that keeps the division finite")]
+
+
+@dataclass(frozen=True)
+class NoNorm:
+    """Nothing is normalised."""
+
+    name: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Each feature to mean 0 and variance 1 over the batch (Ioffe & Szegedy 2015).
+
+    running: after an epoch, running averages take the place of the batch's statistics, as in torch's default.
+    batch: validation too is normalised by each batch's own statistics.
+    """
+
+    name: ClassVar[str] = "batch"
+    position: Position = "before"
+    affine: Affine = True
+    statistics: Annotated[Literal["running", "batch"], Doc("what validation is normalised by")] = "running"
+    momentum: Annotated[float, Gt(0), Le(1), Doc("weight of a new batch in the running averages")] = 0.1
+    eps: NormEps = 1e-5
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Each image to mean 0 and variance 1 over the features (Ba, Kiros & Hinton 2016)."""
+
+    name: ClassVar[str] = "layer"
+    position: Position = "before"
+    affine: Affine = True
+    eps: NormEps = 1e-5
+
+
+@dataclass(frozen=True)
+class Standardize:
+    """(x - mean)/(std + eps), in training and validation alike; nothing is trained or remembered."""
+
+    name: ClassVar[str] = "standardize"
+    position: Position = "before"
+    over: Annotated[Literal["tensor", "feature"], Doc("one mean for the whole batch, or one per feature")] = (
+        "tensor"
+    )
+    correction: Annotated[int, Ge(0), Le(1), Doc("std divides by n - correction; 1 is torch.std's own")] = 1
+    eps: NormEps = 0.0
+
+
+NORMS: dict[str, type[Any]] = {norm.name: norm for norm in (NoNorm, BatchNorm, LayerNorm, Standardize)}
+
+Width = Annotated[Whole, Ge(1), Le(65_536)]
+LayerNumbers = tuple[Annotated[Whole, Ge(1)], ...]
+Skip = Annotated[tuple[Annotated[Whole, Ge(1)], Annotated[Whole, Ge(1)]], Strict(False)]
+
+
+class ModelConfig(Section):
+    """A multilayer perceptron."""
+
+    hidden: Annotated[
+        tuple[Width, ...],
+        Strict(False),
+        Len(0, 1000),
+        Doc("widths of the hidden layers; [] is a linear model"),
+    ] = (128, 128, 128, 128, 128)
+    activation: Annotated[Any, OneOf(ACTIVATIONS, "activation"), Doc("after each hidden layer")] = Sigmoid()
+    bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
+    init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("how the weights start")] = DefaultInit()
+    output_init: Annotated[
+        Any, OneOf(INITS, "initialisation", optional=True), Doc("of the output layer; by default as the others")
+    ] = None
+    init_order: Annotated[
+        Literal["built-first", "layer-by-layer"],
+        Doc("random draws: all layers are built, then initialised, or each before the next is built"),
+    ] = "built-first"
+    bias_init: Annotated[
+        Any,
+        OneOf(BIAS_INITS, "initialisation", optional=True),
+        Doc("how the biases start; by default zero, but PyTorch's own where the weights have theirs"),
+    ] = None
+    norm: Annotated[Any, OneOf(NORMS, "normalisation"), Doc("in each hidden layer")] = NoNorm()
+    skip: Annotated[
+        tuple[Skip, ...],
+        Strict(False),
+        Len(0, 1000),
+        Doc("pairs [from, to]: the output of layer `from` is added to that of layer `to`"),
+    ] = ()
+    skip_at: Annotated[
+        Literal["output", "preactivation"], Doc("added to what layer `to` gives, or before its activation")
+    ] = "output"
+    dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each hidden layer's outputs set to zero")] = 0.0
+    dropout_at: Annotated[
+        Literal["output", "preactivation", "before-norm"],
+        Doc("behind the whole layer, before its activation, or before its normalisation"),
+    ] = "output"
+    input_dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each image's pixels set to zero")] = 0.0
+    gradient_norm: Annotated[
+        LayerNumbers,
+        Strict(False),
+        Len(0, 1000),
+        Doc("hidden layers behind which the gradient becomes (g - mean)/(std + 1e-6)"),
+    ] = ()
+    gradient_norm_at: Annotated[
+        Literal["output", "preactivation"], Doc("behind the whole layer, or before its activation")
+    ] = "output"
+    freeze: Annotated[LayerNumbers, Strict(False), Len(0, 1001), Doc("layers that keep their first weights")] = ()
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> "ModelConfig":
+        layers = len(self.hidden)
+        for key, last in (("gradient_norm", layers), ("freeze", layers + 1)):
+            if missing := [number for number in getattr(self, key) if number > last]:
+                output = ", the last one is the output layer" if key == "freeze" else ""
+                raise _problem(key, f"there is no layer {missing[0]}; they are 1 to {last}{output}")
+        if set(self.freeze) == set(range(1, layers + 2)):
+            raise _problem("freeze", "every layer is frozen; nothing is left to train")
+        if self.bias_init is not None and self.bias == "none":
+            raise _problem("bias_init", "no layer has a bias (model.bias: none)")
+        if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
+            raise _problem("dropout_at", "there is no normalisation (model.norm: none)")
+        if not layers and self.bias == "hidden":
+            raise _problem("bias", "there is no hidden layer")
+        return self
+
+    @model_validator(mode="after")
+    def _skips_fit(self) -> "ModelConfig":
+        for start, end in self.skip:
+            if not start < end <= len(self.hidden):
+                expected = f"two hidden layers expected, the first below the second (1 to {len(self.hidden)})"
+                raise _problem("skip", f"{expected}, got [{start}, {end}]")
+            widths = self.hidden[start - 1], self.hidden[end - 1]
+            if widths[0] != widths[1]:
+                have = f"layers {start} and {end} have {widths[0]} and {widths[1]} units"
+                raise _problem("skip", f"{have}; a sum needs equal widths")
+        return self
+
+
+def _problem(key: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("model", message.replace("{", "{{"), {"key": f"model.{key}"})

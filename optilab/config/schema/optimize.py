@@ -1,0 +1,79 @@
+"""The keys of `optilab optimize`."""
+
+from dataclasses import fields
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import BeforeValidator, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from optilab.config.schema.fields import Number, OneOf, Section, Whole, decimal
+from optilab.optimize import ALGORITHMS, FUNCTIONS, SCHEDULES, Algorithm, Regime, TestFunction
+from optilab.optimize import regime as around
+from optilab.optimize.schedules import Constant
+
+Decimal = BeforeValidator(decimal)
+
+
+def _as_list(given: Any) -> Any:
+    return given if isinstance(given, list | tuple) else [given]
+
+
+class OptimizeConfig(Section):
+    """`optilab optimize`: the paths of one or several algorithms on one function."""
+
+    kind: ClassVar[str] = "optimize"
+
+    algo: Annotated[
+        tuple[Annotated[Algorithm, OneOf(ALGORITHMS, "algorithm")], ...],
+        Strict(False),
+        BeforeValidator(_as_list),
+        Len(1, 100),
+        Doc("the algorithm, or a list of several to compare"),
+    ]
+    function: Annotated[TestFunction, OneOf(FUNCTIONS, "function"), Doc("the test function")] = FUNCTIONS[
+        "ravine"
+    ]()
+    start: Annotated[
+        tuple[Number, ...] | None, Strict(False), Doc("start point; by default the function's own")
+    ] = None
+    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("number of steps")] = 30
+    tolerance: Annotated[Number, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
+
+    schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
+    weight_decay: Annotated[around.Decay, Decimal] = 0.0
+    weight_decay_form: around.DecayForm = "coupled"
+    clip_norm: Annotated[around.Clip, Decimal] = None
+    clip_value: Annotated[around.ClipValue, Decimal] = None
+    noise: Annotated[around.Noise, Decimal] = 0.0
+    seed: around.Seed = 0
+
+    @property
+    def regime(self) -> Regime:
+        """What happens around the rules."""
+        return Regime(**{f.name: getattr(self, f.name) for f in fields(Regime)})
+
+    @property
+    def labels(self) -> list[str]:
+        """Each algorithm's name; the second of a name is `adam-2`."""
+        names = [rule.name for rule in self.algo]
+        counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
+        return [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
+
+    @model_validator(mode="after")
+    def _start_fits(self) -> "OptimizeConfig":
+        dimension = len(self.function.start)
+        if self.start is not None and len(self.start) != dimension:
+            message = f"{self.function.name} needs {dimension} numbers, got {len(self.start)}"
+            raise PydanticCustomError("start", message, {"key": "start"})
+        start = self.function.start if self.start is None else self.start
+        with np.errstate(all="ignore"):
+            value = float(self.function.value(np.array(start, dtype=float)))
+        if not np.isfinite(value):
+            message = (
+                f"f is {value} at the start {', '.join(f'{w:g}' for w in start)}; choose another with --start"
+            )
+            raise PydanticCustomError("start", message, {"key": "start"})
+        return self

@@ -1,0 +1,164 @@
+"""`optilab train`: the line that ran, the live display or one plain line per epoch, and the summary."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from optilab import console
+from optilab.config.schema.train import TrainConfig
+from optilab.console.diagnose import thermometer
+from optilab.console.optimize import settings
+from optilab.runs import Record, best
+
+Row = Mapping[str, Any]
+
+CROWDED = 0.7
+"""Cores per thread below which threads wait for each other; two alone on two cores get 0.95."""
+
+
+def header(config: TrainConfig, inputs: int, classes: int, train: int, validation: int, device: str) -> None:
+    """What runs, in two lines."""
+    optimizer = settings(config.optimizer).replace("   ", " ")
+    threads = f", {config.threads} thread{'s' * (config.threads > 1)}" if device == "cpu" else ""
+    facts = [
+        config.name,
+        _widths((inputs, *config.model.hidden, classes)),
+        f"{config.optimizer.name} {optimizer}",
+        f"batch {config.data.batch_size}",
+        f"seed {config.seed}",
+        f"{device}{threads}",
+    ]
+    console.say("   ".join(facts), style="bold")
+    name = {"fashion-mnist": "FashionMNIST"}.get(config.data.dataset, config.data.dataset)
+    console.say(f"{name}, {train:,} train, {validation:,} validation (checksums ok)")
+
+
+def _widths(widths: Sequence[int]) -> str:
+    """784-128-128-10, or 784-100x(128)-10 where that would not fit a line."""
+    if len(widths) > 12 and len(set(widths[1:-1])) == 1:
+        return f"{widths[0]}-{len(widths) - 2}x({widths[1]})-{widths[-1]}"
+    return "-".join(map(str, widths))
+
+
+def plain(row: Row, epochs: int, seconds: float) -> str:
+    """One line per epoch for a pipe or a log."""
+    numbers = " ".join(f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float))
+    return f"epoch {row['epoch']}/{epochs} {numbers} {seconds:.2f}s"
+
+
+class Display:
+    """Progress of a training run: live where stderr and stdout are a terminal, else a plain line per epoch.
+
+    `quiet` shows nothing. The live display draws itself from a thread, so a batch costs two assignments.
+    """
+
+    def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
+        self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
+        self._batch = (0, 1)
+        self._layers: Sequence[dict[str, Any]] = []
+        self._started, self._worked = time.perf_counter(), time.process_time()
+        live = not quiet and console.err.is_terminal and sys.stdout.isatty()
+        self._live = Live(get_renderable=self._render, console=console.err, transient=True) if live else None
+        self._plain = not quiet and not live
+
+    def __enter__(self) -> "Display":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def batch(self, done: int, total: int) -> None:
+        self._batch = (done, total)
+
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
+        self._rows.append(row)
+        self._layers = record.get("layers", [])
+        self._batch = (0, self._batch[1])
+        if self._plain:
+            console.say(plain(row, self._epochs, seconds))
+
+    def crowded(self, threads: int) -> str:
+        """What to do where the threads got much less than a core each: each waits for the slowest; else empty."""
+        elapsed = time.perf_counter() - self._started
+        cores = (time.process_time() - self._worked) / elapsed
+        if threads == 1 or elapsed < 5 or cores > CROWDED * threads:
+            return ""
+        return f"the machine is busy: {threads} threads got {cores:.1f} cores; --threads 1 is faster there"
+
+    def _render(self) -> Any:
+        done, (batch, batches) = len(self._rows), self._batch
+        share = (done + batch / batches) / self._epochs
+        elapsed = time.perf_counter() - self._started
+        fresh = done - self._first + batch / batches
+        speed = fresh / elapsed if elapsed else 0.0
+        left = (self._epochs - done - batch / batches) / speed if speed else 0.0
+        line = Table.grid(padding=(0, 2))
+        line.add_row(
+            f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
+            ProgressBar(total=1.0, completed=share, width=max(10, min(40, console.err.width - 60))),
+            f"{share:.0%}",
+            f"batch {batch}/{batches}",
+            console.pace(fresh, elapsed),
+            f"{console.duration(left)} left",
+        )
+        lines: list[Any] = [line, Text(self._latest())]
+        if self._layers:
+            lines.append(Text(thermometer(self._layers, console.err.width)))
+        return Group(*lines)
+
+    def _latest(self) -> str:
+        if not self._rows:
+            return ""
+        row, top = self._rows[-1], best(self._rows)
+        train = f"train {_number(row['train_loss'])}  {row['train_acc']:.1%}"
+        validation = f"validation {_number(row['val_loss'])}  {row['val_acc']:.1%}"
+        return f"{train}     {validation}     best {top['val_acc']:.1%} at epoch {top['epoch']}"
+
+
+def _number(value: float) -> str:
+    """Four decimals, as the study was published; a loss of millions has none to tell."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None:
+    """Last and best epoch, time and speed, and whether the network has learned anything at all."""
+    last, top = rows[-1], best(rows)
+    keys = [key for key in last if key != "epoch"]
+    shown = (("last", last), ("best", top))
+    table = [(what, str(row["epoch"]), *(_number(row[key]) for key in keys)) for what, row in shown]
+    console.say()
+    console.show(console.grid(["", "epoch", *keys], table))
+    seconds = sum(row["seconds"] for row in timings)
+    pace = console.pace(len(timings), seconds)
+    console.say(f"{len(rows)} epoch{'s' * (len(rows) > 1)} in {console.duration(seconds)}, {pace}")
+    if "test_acc" in record.manifest:
+        loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
+        console.say(f"test set, looked at once: loss {loss:.4f}, accuracy {accuracy:.4f}")
+    facts = record.manifest.get("data", {})
+    chance = 1 / facts["classes"]
+    # Four standard deviations of guessing: a network that has learned nothing stays below.
+    bar = chance + 4 * (chance * (1 - chance) / facts["validation"]) ** 0.5
+    if top["val_acc"] > bar:
+        console.say(f"beats chance: {top['val_acc']:.1%} against {chance:.1%}", style="green")
+    else:
+        text = f"does not beat chance: {top['val_acc']:.1%} against {chance:.1%}; the network has learned nothing"
+        console.say(text, style="yellow")
+
+
+def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], spread: Mapping[str, Any]) -> None:
+    """The last epoch of every seed, their mean and their standard deviation."""
+    table = [(str(n), *(_number(value) for value in o.values())) for n, o in zip(numbers, outcomes, strict=True)]
+    table.append(("mean", *(_number(value.mean) for value in spread.values())))
+    table.append(("std", *(_number(value.std) for value in spread.values())))
+    console.say()
+    console.show(console.grid(["seed", *spread], table))

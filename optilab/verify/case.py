@@ -1,0 +1,52 @@
+"""One rule in one form, and what other libraries have for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optilab.optimize import ALGORITHMS
+from optilab.verify.references import Reference
+
+
+@dataclass(frozen=True)
+class Other:
+    """The form of a rule that a library has in its place: in words, and how to make it from the rule."""
+
+    text: str
+    make: Callable[[Any], Any]
+
+
+def form(settings: dict[str, Any]) -> Other:
+    """Another setting of the rule's own fields."""
+    return Other(shown(settings), lambda rule: replace(rule, **settings))
+
+
+def shown(settings: dict[str, Any]) -> str:
+    """The settings that choose a form: texts, switches, and numbers that are 0 where a library has no such option."""
+    chosen = {
+        key: value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else f"{value:g}"
+        for key, value in settings.items()
+        if isinstance(value, str | bool) or key in ("initial_accumulator", "lr_decay")
+    }
+    return ", ".join(f"{key} {value}" for key, value in chosen.items())
+
+
+@dataclass(frozen=True)
+class Case:
+    """A rule as it is compared: its settings, and for each library the reference or why there is none.
+
+    `other_torch` and `other_optax`: the form that the library has instead. `plain` is for forms that neither has.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    torch: Callable[[], Reference] | str
+    optax: Callable[[], Reference] | str
+    other_torch: Other | None = None
+    other_optax: Other | None = None
+    plain: Callable[[], Reference] | None = None
+
+    @property
+    def rule(self) -> Any:
+        kind: Any = ALGORITHMS[self.name]
+        return kind(**self.settings)

@@ -1,0 +1,210 @@
+"""How another program takes the path of an update rule: torch.optim, optax, SciPy, or the equations once more."""
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from optilab.optimize import TestFunction
+from optilab.optimize.functions import Floats
+from optilab.optimize.functions.expression import Expression
+from optilab.optimize.worked_step import every_step
+
+STEPS = 100
+
+Path = Callable[[TestFunction], Floats]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another program's way to say a rule: what to write there, and the path that it takes, (T+1, d)."""
+
+    text: str
+    path: Path
+
+
+def in_torch(
+    text: str, each_step: Callable[[dict[str, Any], int], None] | None = None, note: str = "", **options: Any
+) -> Any:
+    """Reference to torch.optim.`text`; `each_step` may change the options before step t."""
+
+    def build() -> Reference:
+        import torch
+
+        def path(function: TestFunction) -> Floats:
+            usual = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in the default type
+            try:
+                w = torch.tensor(function.start, requires_grad=True)
+                optimizer = getattr(torch.optim, text)([w], **options)
+                points = [w.detach().numpy().copy()]
+                for t in range(1, STEPS + 1):
+                    w.grad = torch.from_numpy(function.gradient(points[-1]))
+                    if each_step:
+                        each_step(optimizer.param_groups[0], t)
+                    optimizer.step()
+                    points.append(w.detach().numpy().copy())
+            finally:
+                torch.set_default_dtype(usual)
+            return np.stack(points)
+
+        shown = [f"{key}={value}" for key, value in options.items() if key not in ("lr", "eps")]
+        return Reference(f"torch.optim.{text}({', '.join([note] * bool(note) + shown)})", path)
+
+    return build
+
+
+def in_optax(text: str, make: Callable[[Any, Any], Any], needs_value: bool = False) -> Any:
+    """Reference to the optax transformation that `make(optax, optax.contrib)` builds."""
+
+    def build() -> Reference:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of jax about its own parts
+            import jax
+            import optax
+            from optax import contrib
+
+        with jax.enable_x64(True):
+            transformation = make(optax, contrib)
+            update = jax.jit(transformation.update)
+
+        def path(function: TestFunction) -> Floats:
+            with jax.enable_x64(True):
+                w = jax.numpy.asarray(function.start, dtype=np.float64)
+                state = transformation.init(w)
+                points = [np.array(w)]
+                for _ in range(STEPS):
+                    gradient = jax.numpy.asarray(function.gradient(points[-1]))
+                    value = {"value": function.value(points[-1])} if needs_value else {}
+                    step, state = update(gradient, state, w, **value)
+                    w = w + step
+                    points.append(np.array(w))
+                return np.stack(points)
+
+        return Reference(f"optax.{text}", path)
+
+    return build
+
+
+def lookahead_path() -> Any:
+    """optax.lookahead holds a pair of points, so it cannot be built as the others are."""
+
+    def build() -> Reference:
+        import jax
+        import optax
+
+        def path(function: TestFunction) -> Floats:
+            with jax.enable_x64(True):
+                transformation = optax.lookahead(optax.adam(0.02), sync_period=5, slow_step_size=0.5)
+                pair = optax.LookaheadParams.init_synced(jax.numpy.asarray(function.start, dtype=np.float64))
+                state = transformation.init(pair)
+                update = jax.jit(transformation.update)
+                points = [np.array(pair.fast)]
+                for _ in range(STEPS):
+                    step, state = update(jax.numpy.asarray(function.gradient(points[-1])), state, pair)
+                    pair = optax.apply_updates(pair, step)
+                    points.append(np.array(pair.fast))
+                return np.stack(points)
+
+        return Reference("optax.lookahead", path)
+
+    return build
+
+
+def mixture(optax: Any, nu: float, beta: float) -> Any:
+    """(1 - nu) of the gradient and nu of its moving average."""
+    average = optax.ema(beta, debias=False)
+
+    def update(gradient: Any, state: Any, params: Any = None) -> Any:
+        mean, state = average.update(gradient, state)
+        return (1 - nu) * gradient + nu * mean, state
+
+    return optax.GradientTransformation(average.init, update)
+
+
+class OneLate:
+    """A rule whose every step is taken one gradient later, unless the sign changes then: optax's Rprop."""
+
+    needs = ()
+
+    def __init__(self, rule: Any) -> None:
+        self.rule, self.name = rule, f"{rule.name} one late"
+
+    def init(self, x: Floats) -> Any:
+        return self.rule.init(x), np.zeros_like(x)
+
+    def update(self, grad: Floats, state: Any) -> Any:
+        state, waiting = state
+        step, state = self.rule.update(grad, state)
+        return np.where(step == 0, 0.0, waiting), (state, step)
+
+
+def printed_formula(rule: Any) -> Any:
+    """The text of the rule's formula, executed statement by statement."""
+
+    def path(function: TestFunction) -> Floats:
+        steps = islice(every_step(rule, function), STEPS)
+        return np.stack([np.array(function.start), *(step.lines[-1].value for step in steps)])
+
+    return lambda: Reference("its printed formula, executed", path)
+
+
+def barzilai_borwein(size: str) -> Any:
+    """The paper's two equations once more; summed as NumPy sums, for the method multiplies every rounding."""
+
+    def path(function: TestFunction) -> Floats:
+        w = np.array(function.start)
+        before = function.gradient(w)
+        step: Floats = -0.01 * before
+        points, length = [w, w + step], 0.01
+        while len(points) <= STEPS:
+            gradient = function.gradient(points[-1])
+            change = gradient - before
+            if (step * change).sum() > 0:
+                above, below = (step, step * change) if size == "long" else (change, change * change)
+                length = float((step * above).sum() / below.sum())
+            step, before = -length * gradient, gradient
+            points.append(points[-1] + step)
+        return np.stack(points)
+
+    return lambda: Reference("the paper's equations", path)
+
+
+def newton(damping: float | None) -> Any:
+    """numpy.linalg.solve with the Hessian of the printed formula, differentiated symbol by symbol."""
+
+    def path(function: TestFunction) -> Floats:
+        fixed = re.sub(r"\b[ab]\b", lambda name: f"{getattr(function, name[0]):g}", function.formula)
+        hessian, w = Expression(fixed).hessian, np.array(function.start)
+        points = [w]
+        for _ in range(STEPS):
+            matrix = hessian(w)
+            if damping is not None:
+                matrix = matrix + (damping + max(0.0, -np.linalg.eigvalsh(matrix)[0])) * np.eye(len(w))
+            w = w - np.linalg.solve(matrix, function.gradient(w))
+            points.append(w)
+        return np.stack(points)
+
+    return lambda: Reference("numpy.linalg.solve, Hessian of the formula", path)
+
+
+def scipy_minimize(method: str, options: dict[str, Any]) -> Any:
+    """SciPy asked for its result after 0, 1, 2, ... iterations."""
+
+    def path(function: TestFunction) -> Floats:
+        from scipy.optimize import minimize
+
+        points = [np.array(function.start)]
+        for t in range(1, STEPS + 1):
+            options_now = {"gtol": 1e-12, "maxiter": t, **options}
+            end = minimize(function.value, points[0], jac=function.gradient, method=method, options=options_now)
+            points.append(end.x)
+            if end.nit < t:
+                break
+        return np.stack([*points, *[points[-1]] * (STEPS + 1 - len(points))])
+
+    return lambda: Reference(f'scipy.optimize.minimize(method="{method}", maxiter=t)', path)
