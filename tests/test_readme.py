@@ -1,31 +1,16 @@
 """Every command that the README shows is run."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+from tests.pages import ROOT, scripts, shell
+
+README = ROOT / "README.md"
+BLOCKS = scripts(README)
 SETUP = [block.strip() for block in BLOCKS if "venv" in block]
 BENCHMARKS = [block for block in BLOCKS if "tests.benchmarks" in block]
 TOUR = [block for block in BLOCKS if block.strip() not in SETUP and block not in BENCHMARKS]
-
-
-def shell(script: str, folder: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("block", TOUR, ids=lambda block: block.splitlines()[0][:40])
@@ -49,5 +34,5 @@ def test_the_two_setup_commands_are_what_ci_runs():
 def test_the_exit_codes_are_those_of_the_code():
     from optilab.errors import ExitCode
 
-    documented = {int(code) for code in re.findall(r"^\| (\d) \|", README, flags=re.MULTILINE)}
+    documented = {int(code) for code in re.findall(r"^\| (\d) \|", README.read_text(), flags=re.MULTILINE)}
     assert documented == set(ExitCode)
