@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.run import run
 from tests.train.idx import write_idx_dataset
 
 
@@ -17,26 +18,45 @@ def float32_afterwards():
         torch.set_default_dtype(torch.float32)
 
 
+def _environment(changes):
+    """The environment of a command: this one without the user's runs folder, and with `changes`."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_RUNS")}
+    return {**clean, **changes}
+
+
 @pytest.fixture
 def optilab(tmp_path):
-    """Run `optilab ARGUMENTS` as a process in an empty directory; stdout and stderr as text."""
+    """Run `optilab ARGUMENTS` in this process, in an empty directory; stdout, stderr and exit status back."""
 
-    def run(*arguments, cwd=tmp_path, code=0, **environment):
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_RUNS")}
+    def call(*arguments, cwd=tmp_path, code=0, **environment):
+        return _checked(run([*map(str, arguments)], cwd, _environment(environment)), code)
+
+    return call
+
+
+@pytest.fixture
+def optilab_process(tmp_path):
+    """The same as a process of its own, for what a process decides: encodings, the terminal, the start."""
+
+    def call(*arguments, cwd=tmp_path, code=0, **environment):
         done = subprocess.run(
             [sys.executable, "-m", "optilab", *map(str, arguments)],
             cwd=cwd,
-            env={**clean, **environment},
+            env=_environment(environment),
             capture_output=True,
             text=True,
             encoding="utf-8",
             errors="surrogateescape",
         )
-        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
+        return _checked(done, code)
 
-    return run
+    return call
+
+
+def _checked(done, code):
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
 
 
 @pytest.fixture(scope="session")

@@ -249,8 +249,8 @@ def test_the_commands_are_shown_one_a_line(optilab):
 @pytest.mark.parametrize(
     "environment", [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1"}]
 )
-def test_odd_terminals(environment, optilab):
-    done = optilab("optimize", "--algo", "sgd,adam", **environment)
+def test_odd_terminals(environment, optilab_process):
+    done = optilab_process("optimize", "--algo", "sgd,adam", **environment)
     assert "adam" in done.stdout
     assert done.stdout.isascii()
 

@@ -102,7 +102,8 @@ def test_a_map_is_of_the_bare_rule(optilab):
     assert "bare rule" in said
 
 
-def test_the_command(optilab, tmp_path):
+def test_the_command(optilab_process, tmp_path):
+    optilab = optilab_process  # a map forks, which a process with the threads of JAX must not do
     arguments = ["--x", "algo.lr=0.01:2:20", "--y", "algo.beta=0:0.9:10", "--epochs", "50"]
     shown = optilab("map", "--algo", "momentum", *arguments, "--plot", "map.svg").stdout
     assert shown.isascii()

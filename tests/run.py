@@ -1,0 +1,77 @@
+"""The command line in this process: the real `main`, its output as text, everything that it changes restored.
+
+A process of its own takes a second for Python and torch; a test needs one only where signals, encodings, terminals
+or the start itself are the subject (`optilab_process` in conftest.py).
+"""
+
+import contextlib
+import gc
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from optilab.__main__ import main
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its output and its exit status."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+def run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> Done:
+    """`optilab ARGUMENTS` in `folder`, with exactly this environment and an empty stdin."""
+    stdin, stdout, stderr = (_stream() for _ in range(3))
+    with (
+        _restored(),
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch.multiple(sys, argv=["optilab", *arguments], stdin=stdin, stdout=stdout, stderr=stderr),
+    ):
+        try:
+            main()
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code if isinstance(leaving.code, int) else 1
+    return Done(_text(stdout), _text(stderr), code)
+
+
+def _stream() -> io.TextIOWrapper:
+    """A pipe's end as Python opens it in a UTF-8 locale."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape", write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode("utf-8", "surrogateescape")  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """What `main` and a training set for a whole process is as it was afterwards."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    threshold, path = gc.get_threshold(), list(sys.path)
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        gc.set_threshold(*threshold)
+        sys.path[:] = path
+        if torch := sys.modules.get("torch"):
+            torch.set_default_dtype(torch.float32)
+            torch.set_flush_denormal(False)
+            if threads is not None:
+                torch.set_num_threads(threads)
