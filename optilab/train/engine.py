@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from optilab.config.schema.model import BatchNorm, Standardize
 from optilab.config.schema.train import DataConfig, TrainConfig
 from optilab.errors import DivergedError, UsageError
-from optilab.train import diagnostics, meanfield, optimizers, patience
+from optilab.train import diagnostics, draws, meanfield, optimizers, patience
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
+from optilab.train.tally import Tally
 
 Row = dict[str, Any]
 
@@ -49,31 +50,6 @@ class Images:
         return Images(self.pixels.index_select(0, order), self.labels.index_select(0, order))
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device that a config's `device` means on this machine; UsageError if it is not there."""
-    found = ["cpu"]
-    if torch.cuda.is_available():
-        found += [f"cuda:{n}" for n in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    if name == "auto":
-        return torch.device(next((d for d in ("cuda:0", "mps") if d in found), "cpu"))
-    if name in found or (name == "cuda" and "cuda:0" in found):
-        return torch.device("cuda:0" if name == "cuda" else name)
-    raise UsageError(f"device {name!r} is not available on this machine (found: {', '.join(found)})")
-
-
-def configure(device: torch.device, threads: int) -> None:
-    """Process-wide settings that the numbers depend on. Call before the first tensor operation."""
-    torch.set_num_threads(threads)
-    # Saturated units make denormal numbers, which slow a matrix product up to 200 times. Must come before the
-    # first parallel operation to reach every thread.
-    torch.set_flush_denormal(True)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-
-
 def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
     """Pixels (n, inputs) uint8 as what the network sees: (x/scale - mean)/std, as torchvision computes it.
 
@@ -94,55 +70,6 @@ def before_training(training: "Training") -> diagnostics.Record:
         "predicted_gains": prediction and prediction.gains,
         "predicted_ratio": prediction and prediction.ratio,
     }
-
-
-def _loader_seed(generator: torch.Generator | None = None) -> int:
-    """The number that a DataLoader draws from its generator, or else the global one, each time it is iterated."""
-    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
-
-
-def _order(n: int, shuffle: bool, own: torch.Generator | None) -> Tensor:
-    """The order in which a DataLoader, `own` its generator, goes through n samples, drawn as it does."""
-    _loader_seed(own)  # the iterator's base seed, for workers that are not there
-    if not shuffle:
-        return torch.arange(n)
-    return torch.randperm(n, generator=own or torch.Generator().manual_seed(_loader_seed()))
-
-
-def _compute_in(dtype: str, device: torch.device) -> None:
-    """Make it torch's default, as in a script: optimizers too keep numbers of that type. UsageError if impossible."""
-    if dtype == "float64" and device.type == "mps":
-        raise UsageError("dtype: mps has no float64; choose `device: cpu`")
-    torch.set_default_dtype(getattr(torch, dtype))
-
-
-def _seeded(seed: int | None) -> torch.Generator | None:
-    return None if seed is None else torch.Generator().manual_seed(seed)
-
-
-def _split(n: int, data: DataConfig) -> tuple[Tensor | None, Tensor | None]:
-    """Which of n training images are trained on, and which are held out; None: all, and none.
-
-    At random as torch.utils.data.random_split draws, first what is used at all, then the hold-out of it. Raises
-    UsageError where there are not enough images.
-    """
-    generator, used, held_out = _seeded(data.split_seed), None, None
-    if data.train_images is not None:
-        if data.train_images > n:
-            raise UsageError(f"data.train_images: {data.train_images} of {n} images cannot be used")
-        order = torch.randperm(n, generator=generator) if data.train_images_drawn == "random" else torch.arange(n)
-        used = order[: data.train_images]
-    if data.validation == "holdout":
-        used = torch.arange(n) if used is None else used
-        kept = len(used) - data.holdout
-        if kept < 1:
-            raise UsageError(f"data.holdout: {data.holdout} of {len(used)} images leave none to train")
-        if data.holdout_drawn == "random":
-            used = used[torch.randperm(len(used), generator=generator)]
-        elif data.holdout_drawn == "first":
-            used = used.roll(-data.holdout)
-        used, held_out = used[:kept], used[kept:]
-    return used, held_out
 
 
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
@@ -195,19 +122,18 @@ class Training:
 
         Raises UsageError where the config does not fit the dataset.
         """
-        _compute_in(config.dtype, device)
         torch.manual_seed(config.seed)
         train = Images.of(dataset.train_images, dataset.train_labels, device)
         validation, test = Images.of(dataset.test_images, dataset.test_labels, device), None
-        used, held_out = _split(len(train), config.data)
+        used, held_out = draws.split(len(train), config.data)
         if held_out is not None:
             validation, test = train.take(held_out), validation
         if used is not None:
             train = train.take(used)
         _refuse_bad_batches(config, len(train), [len(images) for images in (validation, test) if images])
-        shuffler = _seeded(config.data.shuffle_seed)
+        shuffler = draws.generator(config.data.shuffle_seed)
         for _ in range(config.data.peeks):
-            _order(len(train), config.data.shuffle, shuffler)
+            draws.order(len(train), config.data.shuffle, shuffler)
         depths = [stage.layers for stage in config.stages]
         in_turn = config.stages_drawn == "in-turn"
         model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn)
@@ -250,15 +176,14 @@ class Training:
         `on_batch(done, total)` follows each batch. Raises Stopped soon after `stop()` is true, and
         DivergedError, which names the epoch and batch, in place of a row that would not be finite.
         """
-        _compute_in(self.config.dtype, self.device)
         while not self.finished:
             started = time.perf_counter()
             if (stage := self.config.stage_at(self.epoch + 1)) != self.stage:
                 self.enter(stage)
             row = {
                 "epoch": self.epoch + 1,
-                **self._measured("train", *self._train_epoch(on_batch, stop)),
-                **self._measured("val", *self._validate()),
+                **self._row("train", self._train_epoch(on_batch, stop)),
+                **self._row("val", self._validate()),
             }
             if not all_finite(self.model):
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a weight is not finite")
@@ -267,23 +192,19 @@ class Training:
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set that was kept for the end; empty where the validation has it."""
-        return self._measured("test", *self._evaluated(self.test)) if self.test else {}
+        return self._row("test", self._evaluated(self.test)) if self.test else {}
 
-    def _train_epoch(
-        self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]
-    ) -> tuple[list[float], list[int], int]:
-        """One pass over the training data: loss and size of every batch, and how many images were classified right."""
+    def _train_epoch(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Tally:
+        """One pass over the training data."""
         config, data, size = self.config, self.config.data, self.config.data.batch_size
         count = len(self.train) - (len(self.train) % size if data.drop_last else 0)
-        sizes = _sizes(count, size)
-        batches = len(sizes)
-        order = _order(len(self.train), data.shuffle, self.shuffler)[:count].to(self.device)
+        batches = math.ceil(count / size)
+        order = draws.order(len(self.train), data.shuffle, self.shuffler)[:count].to(self.device)
         labels = self.train.labels.index_select(0, order)
-        answers = torch.empty_like(labels)
         loss_of = nn.CrossEntropyLoss()
         parameters = self.model.trained
         lowered = patience.lowered(self.rows, config.plateau)
-        losses: list[float] = []
+        tally = Tally()
         probed = diagnostics.probed(batches, config.probes)
         evidence = diagnostics.Evidence()
         self.model.train()
@@ -311,17 +232,15 @@ class Training:
             self.optimizer.step()
             if probe:
                 evidence.add(probe)
-            losses.append(value)
-            torch.argmax(logits.detach(), dim=1, out=answers[here])
+            tally.add(loss, logits, labels[here])
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        if self.shuffler and data.shuffle:
-            torch.randperm(len(self.train), generator=self.shuffler)  # RandomSampler's remainder of no images
+        draws.order_ends(len(self.train), data.shuffle, self.shuffler)
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self._set_rate(1.0)
         self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
-        return losses, sizes, int((answers == labels).sum())
+        return tally
 
     def _set_rate(self, factor: float, momentum: float | None = None) -> None:
         """Learning rate and momentum (beta1) of the next step; None: the config's own."""
@@ -333,36 +252,27 @@ class Training:
             elif "momentum" in group:
                 group["momentum"] = defaults["momentum"] if momentum is None else momentum
 
-    def _validate(self) -> tuple[list[float], list[int], int]:
-        draws = self.config.stages[self.stage].validation_draws if self.config.stages else None
-        for _ in range(self.config.data.validation_draws if draws is None else draws):
-            _loader_seed()  # a DataLoader that does not shuffle draws its base seed too
+    def _validate(self) -> Tally:
+        own = self.config.stages[self.stage].validation_draws if self.config.stages else None
+        for _ in range(self.config.data.validation_draws if own is None else own):
+            draws.loader_seed()  # a DataLoader that does not shuffle draws its base seed too
         return self._evaluated(self.validation)
 
     @torch.inference_mode()
-    def _evaluated(self, data: Images) -> tuple[list[float], list[int], int]:
-        """The images in their own order: as a training epoch."""
+    def _evaluated(self, images: Images) -> Tally:
+        """One pass over images in their own order, without training."""
         size = self.config.data.evaluated_at_once
         loss_of = nn.CrossEntropyLoss()
-        losses, correct = [], []
+        tally = Tally()
         self.model.eval()
-        for pixels, labels in zip(torch.split(data.pixels, size), torch.split(data.labels, size), strict=True):
+        for pixels, labels in zip(torch.split(images.pixels, size), torch.split(images.labels, size), strict=True):
             logits = self.model(as_input(pixels, self.config.data))
-            losses.append(loss_of(logits, labels))
-            correct.append((logits.argmax(dim=1) == labels).sum())
-        return torch.stack(losses).tolist(), _sizes(len(data), size), int(torch.stack(correct).sum())
+            tally.add(loss_of(logits, labels), logits, labels)
+        return tally
 
-    def _measured(self, split: str, values: list[float], sizes: list[int], correct: int) -> Row:
-        """Loss: the mean of the batches, with the same weight or that of their sizes. Accuracy: right per image."""
-        if (bad := next((n for n, value in enumerate(values) if not math.isfinite(value)), None)) is not None:
-            raise DivergedError(
-                f"diverged at epoch {self.epoch + 1}, {split} batch {bad + 1}: loss is {values[bad]}"
-            )
-        weights = sizes if self.config.loss_mean == "images" else [1] * len(sizes)
-        loss = sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
-        return {f"{split}_loss": loss, f"{split}_acc": correct / sum(sizes)}
-
-
-def _sizes(count: int, size: int) -> list[int]:
-    """How many images each batch has."""
-    return [min(size, count - start) for start in range(0, count, size)]
+    def _row(self, split: str, tally: Tally) -> Row:
+        """The part of a row that a pass gives; DivergedError where a loss is not finite."""
+        if (overflow := tally.overflow()) is not None:
+            batch, loss = overflow
+            raise DivergedError(f"diverged at epoch {self.epoch + 1}, {split} batch {batch + 1}: loss is {loss}")
+        return tally.row(split, self.config.loss_mean)

@@ -17,6 +17,7 @@ from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.data import Dataset
+from optilab.train.device import configure, resolve_device
 from optilab.train.engine import Stopped, Training
 
 
@@ -137,8 +138,8 @@ def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> tuple
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> Training:
-    device = engine.resolve_device(config.device)
-    engine.configure(device, config.threads)
+    device = resolve_device(config.device)
+    configure(device, config.threads, config.dtype)
     return Training.start(config, dataset, device)
 
 

@@ -11,6 +11,7 @@ import torch
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.train import engine
+from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     device = torch.device("cpu")
-    engine.configure(device, arguments.threads)
+    configure(device, arguments.threads)
     dataset, _ = fashion_mnist()
     runs = {}
     for probes in (0, 3):

@@ -12,6 +12,7 @@ import torch
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.train import engine
+from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist, notebook_loop
 
 
@@ -24,7 +25,7 @@ def main() -> None:
     overrides = [Override("", "threads", arguments.threads), Override("", "epochs", arguments.epochs + 1)]
     config = load(TrainConfig, "sigmoid.yaml", overrides)
     device = torch.device("cpu")
-    engine.configure(device, config.threads)
+    configure(device, config.threads)
     dataset, arrays = fashion_mnist()
     training = engine.Training.start(config, dataset, device)
     ours = training.run(lambda done, total: None, lambda: False)

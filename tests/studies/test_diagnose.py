@@ -13,6 +13,7 @@ from optilab.studies.diagnose import RULES, Evidence, Severity, commands, diagno
 from optilab.studies.remedies import remedies
 from optilab.train import engine
 from optilab.train.data import Dataset
+from optilab.train.device import configure
 from tests.train.idx import arrays
 
 HEALTHY = ("model.hidden=[32, 32, 32]", "model.activation=tanh", "model.init=xavier", "optimizer.lr=0.1")
@@ -29,7 +30,7 @@ def evidence(*sets, epochs=4, data=None):
     """What a run of a small network records."""
     texts = ["threads=1", "device=cpu", "data.batch_size=40", f"epochs={epochs}", *HEALTHY, *sets]
     config = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in texts])
-    engine.configure(torch.device("cpu"), 1)
+    configure(torch.device("cpu"), 1)
     rows, divergence = [], ""
     try:
         training = engine.Training.start(config, data or dataset(), torch.device("cpu"))

@@ -10,6 +10,7 @@ import torch
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.train import data, engine
+from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist, notebook_loop
 
 PRINTED = json.loads((Path(__file__).parents[1] / "reference" / "notebook.json").read_text())["train"]
@@ -28,7 +29,7 @@ def test_the_dataset_is_the_real_one():
 def test_losses_and_weights_are_those_of_the_plain_loop_bit_for_bit(threads):
     config = load(TrainConfig, "sigmoid.yaml", [Override("", "threads", threads), Override("", "epochs", 2)])
     device = torch.device("cpu")
-    engine.configure(device, threads)
+    configure(device, threads)
     dataset, arrays = fashion_mnist()
     expected, _, model = notebook_loop(arrays, epochs=2)
     training = engine.Training.start(config, dataset, device)

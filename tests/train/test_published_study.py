@@ -9,6 +9,7 @@ import torch
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.train import engine
+from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "reference" / "published.json").read_text())["train"]
@@ -20,7 +21,7 @@ STATISTICAL = PUBLISHED["statistical"]
 def rows_of(preset, epochs):
     config = load(TrainConfig, preset, [Override("", "epochs", epochs)])
     device = torch.device("cpu")
-    engine.configure(device, config.threads)
+    configure(device, config.threads)
     training = engine.Training.start(config, fashion_mnist()[0], device)
     return [row for row, _ in training.run(lambda done, total: None, lambda: False)]
 

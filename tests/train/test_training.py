@@ -18,6 +18,7 @@ from optilab.errors import ConfigError, UsageError
 from optilab.optimize import ALGORITHMS
 from optilab.optimize.schedules import SCHEDULES
 from optilab.train import checkpoint, data, engine, optimizers, patience
+from optilab.train.device import configure
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (
     Adopt,
@@ -57,6 +58,7 @@ def configured(**keys):
 
 
 def trained(config, dataset, start=None, epochs=None):
+    configure(CPU, config.threads, config.dtype)
     training = start or engine.Training.start(config, dataset, CPU)
     steps = training.run(lambda done, total: None, lambda: False)
     for _ in range(epochs if epochs is not None else config.epochs - training.epoch):
