@@ -9,6 +9,7 @@ import pytest
 
 from optilab.config.presets import presets
 from optilab.runs import read
+from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
 
@@ -126,9 +127,4 @@ def test_trainings_end_with_the_study_that_started_them(small, tmp_path):
         time.sleep(0.1)
     study.kill()
     study.wait()
-    deadline = time.monotonic() + 20
-    state = "running"
-    while state == "running" and time.monotonic() < deadline:
-        time.sleep(0.2)
-        state = read(rows.parent).state
-    assert state == "interrupted"
+    until(lambda: read(rows.parent).state == "interrupted")

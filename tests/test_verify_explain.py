@@ -75,7 +75,6 @@ class TestVerify:
         assert said.count("not installed") == 1
 
     def test_rows_of_the_table(self, optilab):
-        pytest.importorskip("optax")
         rows = json.loads(optilab("verify", "--algo", "sgd,newton", "--json").stdout)["rows"]
         assert [(row["rule"], row["library"]) for row in rows] == [
             ("sgd", "torch"),

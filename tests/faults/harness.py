@@ -39,18 +39,22 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a process ended: `code` as in subprocess (negative: the signal it died of)."""
+    """How a process ended: `code` as in subprocess (negative: the signal it died of).
+
+    `seconds` passed, which says something about the machine; `cpu` of them were spent by the process.
+    """
 
     code: int
     out: str
     err: str
     seconds: float
+    cpu: float
 
 
 class Process:
     """A process that runs one optilab command line, fresh (`python -m optilab`) or forked from a warm one."""
 
-    def __init__(self, pid: int, out: Path, err: Path, reap: Callable[[], int]) -> None:
+    def __init__(self, pid: int, out: Path, err: Path, reap: Callable[[], tuple[int, float]]) -> None:
         self.pid, self._out, self._err, self._reap = pid, out, err, reap
         self._started = time.perf_counter()
         self._gone = os.pidfd_open(pid)
@@ -61,6 +65,12 @@ class Process:
     def alive(self) -> bool:
         return not select.select([self._gone], [], [], 0)[0]
 
+    def stop(self) -> None:
+        """Halt it where it is; SIGCONT lets it go on."""
+        self.send(signal.SIGSTOP)
+        status = Path(f"/proc/{self.pid}/status")
+        until(lambda: "(stopped)" in status.read_text() or not self.alive())
+
     def printed(self) -> str:
         return self._out.read_text(encoding="utf-8", errors="replace")
 
@@ -70,12 +80,12 @@ class Process:
         took = time.perf_counter() - self._started
         if late:
             self.send(signal.SIGKILL)
-        code = self._reap()
+        code, cpu = self._reap()
         os.close(self._gone)
         error = self._err.read_text(encoding="utf-8", errors="replace")
         if late:
             raise Violation(f"still running after {seconds} s; stderr: {error}")
-        return Outcome(code, self.printed(), error, took)
+        return Outcome(code, self.printed(), error, took, cpu)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -104,7 +114,13 @@ def fresh(
             start_new_session=True,
             **options,
         )
-    return Process(process.pid, out, err, process.wait)
+
+    def reap() -> tuple[int, float]:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # else Popen would wait for it again
+        return process.returncode, usage.ru_utime + usage.ru_stime
+
+    return Process(process.pid, out, err, reap)
 
 
 def run(argv: Sequence[str], cwd: Path, **options: Any) -> Outcome:
@@ -176,8 +192,12 @@ class Warm:
         out.touch()
         err.touch()
         pid = self._ask(request)["pid"]
-        # Asked for its status only once it is gone, so that the server is never blocked for long.
-        return Process(pid, out, err, lambda: os.waitstatus_to_exitcode(self._ask({"wait": pid})["status"]))
+
+        def reap() -> tuple[int, float]:  # once it is gone, so that the server is never blocked for long
+            answer = self._ask({"wait": pid})
+            return os.waitstatus_to_exitcode(answer["status"]), answer["cpu"]
+
+        return Process(pid, out, err, reap)
 
     def run(self, argv: Sequence[str], cwd: Path, **options: Any) -> Outcome:
         return self.start(argv, cwd, **options).finish()

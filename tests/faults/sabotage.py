@@ -82,16 +82,17 @@ def pause_after_config() -> None:
     runs.write_atomic = paused
 
 
-def very_slow_batches() -> None:
-    """No fault: a batch takes two seconds."""
-    import time
+def endless_batch() -> None:
+    """No fault: the first batch never ends. It reports that it has begun, and each signal that it outlived."""
+    import signal
 
     from optilab.console.train import Display
 
     def batch(self: Any, done: int, total: int) -> None:
-        deadline = time.monotonic() + 2.0
-        while (left := deadline - time.monotonic()) > 0:
-            time.sleep(left)
+        print("in a batch", flush=True)
+        while True:
+            signal.pause()  # until a handler has returned
+            print("still in the batch", flush=True)
 
     Display.batch = batch  # type: ignore[method-assign]
 

@@ -275,7 +275,7 @@ def test_config_file(ready: Path, light: Warm, tmp_path: Path, what: str) -> Non
     done = light.run(["train", "--config", "y.yaml"], tmp_path)
     answered(done, 2, ["y.yaml", *says])
     assert len(done.err) < 2000
-    assert done.seconds < 2
+    assert done.cpu < 2
     assert not (tmp_path / "canary").exists()
 
 
@@ -311,7 +311,7 @@ def test_a_dataset_that_is_not_there(lab: Lab, light: Warm) -> None:
 
 
 def test_refusals_are_quick_in_a_fresh_process(ready: Path, figure: Figure) -> None:
-    """The median of several whole processes, start of Python included."""
+    """The CPU time of several whole processes, start of Python included; their median."""
     rows = [COMMANDS[what] for what in ("C2", "C9", "C15", "C32", "C37", "C40-43 '../evil'", "C44")]
     taken = []
     for argv, code, says in rows:
@@ -319,8 +319,8 @@ def test_refusals_are_quick_in_a_fresh_process(ready: Path, figure: Figure) -> N
         assert TORCH not in done.err
         assert done.code == code
         assert all(part.lower() in done.err.lower() for part in says), done.err
-        taken.append(done.seconds)
+        taken.append(done.cpu)
     median = sorted(taken)[len(taken) // 2]
     count = len(COMMANDS) + len(YAML)
-    figure("G17", f"{count} refusals without torch; 7 fresh processes", f"median {median:.2f} s")
-    assert median < 2  # the goal is 0.5 s on an idle machine; the figure says what it was
+    figure("G17", f"{count} refusals without torch; 7 fresh processes", f"median {median:.2f} s of CPU")
+    assert median < 1  # the goal is 0.5 s

@@ -43,7 +43,8 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
-            answer = {"status": os.waitpid(request["wait"], 0)[1]}
+            _, status, usage = os.wait4(request["wait"], 0)
+            answer = {"status": status, "cpu": usage.ru_utime + usage.ru_stime}
         else:
             answer = {"pid": os.fork()}
             if answer["pid"] == 0:

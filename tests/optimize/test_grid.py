@@ -79,7 +79,6 @@ def test_a_rule_that_cannot_fill_a_map_is_refused_before_any_process(monkeypatch
 
 @pytest.mark.parametrize(("rule", "second"), [("momentum", "beta"), ("adam", "beta1"), ("lion", "beta2")])
 def test_machine_code_gives_the_same_grid(rule, second):
-    pytest.importorskip("numba")
     function, rule = FUNCTIONS["rosenbrock"](), ALGORITHMS[rule]()
     settings = {"lr": LR / 100, second: BETA}
     numpy, numba = (

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -522,10 +521,8 @@ def test_second_mirror_and_list_of_what_was_tried(mirror: Mirror) -> None:
 def test_silent_server_is_given_up(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        start = time.monotonic()
-        with pytest.raises(DataError, match=r"no answer within 0\.2 s"):
+        with pytest.raises(DataError, match=r"no answer within 0\.2 s"):  # without a limit it would wait for ever
             fetch.fetch(silent, mirrors=[f"http://127.0.0.1:{server.getsockname()[1]}"])
-        assert time.monotonic() - start < 2
         server.accept()[0].close()  # its thread ends
 
 

@@ -7,8 +7,6 @@ from optilab.verify.case import shown
 from optilab.verify.correspondence import NO_SUCH_RULE, cases
 from optilab.verify.parity import TOLERANCE, _rows
 
-pytest.importorskip("optax")
-
 CASES = cases()
 
 
