@@ -38,9 +38,12 @@ def verify(
         str | None, typer.Option(metavar="NAME[,NAME...]", help="Without a file: only these rules.")
     ] = None,
     function: Annotated[
-        str | None, typer.Option(metavar="NAME|FORMULA", help="With a file: where to compare.")
+        str | None, typer.Option(metavar="NAME|FORMULA", help="With a file: compare on this function only.")
     ] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="With a file: steps to compare.")] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="With a file: time limit of one step.")
+    ] = 10.0,
     set_: Set = None,
     json_: Json = False,
 ) -> int:
@@ -55,17 +58,15 @@ def verify(
         raise UsageError("verify FILE:NAME needs --against NAME, as in: --against adam")
     if algo is not None:
         raise UsageError("--algo chooses rows of the table; the rule for a file is --against NAME")
-    return _grade(ctx, candidate, against, json_)
+    return _grade(ctx, candidate, against, timeout, json_)
 
 
 def _table(algo: str | None, json_: bool) -> int:
-    from dataclasses import asdict
-
     from optilab import console
     from optilab.console import verify as views
     from optilab.errors import ExitCode, UsageError, did_you_mean
     from optilab.optimize import ALGORITHMS
-    from optilab.verify.parity import TOLERANCE, rows
+    from optilab.verify.parity import rows
 
     names = [name.strip().lower() for name in algo.split(",")] if algo else []
     for name in names:
@@ -73,38 +74,50 @@ def _table(algo: str | None, json_: bool) -> int:
             raise UsageError(f"--algo: unknown algorithm {name}{did_you_mean(name, list(ALGORITHMS))}")
     found = list(views.followed(rows(names)))
     if json_:
-        entries = [{**asdict(row), "holds": row.holds} for row in found]
-        console.document({"schema_version": 1, "tolerance": TOLERANCE, "rows": entries})
+        console.document(views.rows_document(found))
     else:
         views.table(found)
     return ExitCode.OK if all(row.holds for row in found) else ExitCode.EXPECTATION
 
 
-def _grade(ctx: typer.Context, spec: str, against: str, json_: bool) -> int:
+def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: bool) -> int:
     from optilab import console
     from optilab.config.load import Override, load
     from optilab.config.load import function as read_function
+    from optilab.config.presets import algorithms
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.console import verify as views
     from optilab.errors import ExitCode
-    from optilab.verify import candidate
-    from optilab.verify.grade import grade
+    from optilab.verify import candidate, time_limit
+    from optilab.verify.grade import STEPS, Ground, grade
 
-    asked = [
-        Override("--against", "algo", against.strip().lower()),
-        *overrides(ctx, {"epochs": "epochs"}, {"function": read_function}),
-    ]
-    settings = load(OptimizeConfig, None, asked)
-    given = [item.key.removeprefix("algo.") for item in asked if item.key.startswith("algo.")]
-    found = candidate.load(spec)
-    verdict = grade(
-        found, settings.algo[0], settings.function, settings.start, settings.epochs, settings.regime, given
+    name = against.strip().lower()
+    changes = overrides(ctx, {"epochs": "epochs"}, {"function": read_function})
+    steps = [Override("--epochs", "epochs", STEPS)]
+    settings = load(OptimizeConfig, None, [Override("--against", "algo", name), *steps, *changes])
+    exercise = load(OptimizeConfig, None, [Override("--against", "algo", algorithms(name)), *changes]).algo[0]
+    rule = settings.algo[0]
+    keys = {item.key for item in changes}
+    chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
+    place = Ground(settings.function, tuple(settings.start or settings.function.start))
+    verdict = time_limit.run(
+        lambda: grade(
+            candidate.load(spec),
+            rule,
+            [place] if chosen else (),
+            settings.epochs,
+            settings.regime,
+            [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
+            exercise if exercise != rule else None,
+        ),
+        spec,
+        timeout,
     )
+    label = spec.replace("\\", "/").rpartition("/")[2]
     if json_:
-        console.document(_document(found.label, settings, verdict))
+        console.document(views.document(label, rule, verdict))
     else:
-        by_hand = _by_hand(settings.algo[0], verdict, retyped(ctx, ("function",)))
-        views.verdict(found.label, settings.algo[0], settings.function, verdict, by_hand)
+        views.verdict(label, rule, verdict, _by_hand(rule, verdict, retyped(ctx, ("function",))))
     return ExitCode.OK if verdict.equal else ExitCode.EXPECTATION
 
 
@@ -119,24 +132,6 @@ def _by_hand(rule: Any, verdict: "Verdict", options: str) -> str:
     usual = load(OptimizeConfig, None, [Override("--algo", "algo", algorithms(rule.name))]).algo[0]
     compared = {f.name: verdict.settings.get(f.name, getattr(rule, f.name)) for f in fields(rule)}
     changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != getattr(usual, key)]
-    return " ".join(filter(None, [f"optilab explain --algo {rule.name}", options, *changed]))
-
-
-def _document(label: str, settings: Any, verdict: "Verdict") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    def number(value: float) -> float | None:
-        return value if abs(value) < float("inf") else None
-
-    facts = asdict(verdict)
-    for key in ("point", "expected"):
-        facts[key] = facts[key] and [number(value) for value in facts[key]]
-    facts["difference"] = None if verdict.difference is None else number(verdict.difference)
-    return {
-        "schema_version": 1,
-        "candidate": label,
-        "against": settings.algo[0].name,
-        "function": settings.function.name,
-        "equal": verdict.equal,
-        **facts,
-    }
+    where = options or f"--function {verdict.function}"
+    start = ",".join(f"{value:g}" for value in verdict.start or ())
+    return " ".join([f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed])

@@ -1,11 +1,11 @@
 """`optilab verify`: the parity table, and the verdict on a user's own implementation."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
 from optilab import console
-from optilab.optimize import TestFunction
 from optilab.verify.grade import TOLERANCE as AGREEMENT
 from optilab.verify.grade import Verdict
 from optilab.verify.parity import GROUNDS, NOT_INSTALLED, TOLERANCE, Row
@@ -61,34 +61,53 @@ def _cell(row: Row | None) -> str:
     return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
 
 
-def verdict(label: str, rule: Any, function: TestFunction, found: Verdict, by_hand: str) -> None:
-    """Whether it is the rule; else where they part, by how much, and why; `by_hand` is the command that explains."""
-    settings = "   ".join(f"{key} {value:g}" for key, value in found.settings.items())
-    console.say(f"{label} against {rule.name} on {function.name}, {found.steps} steps", style="bold")
-    console.say(settings)
+def rows_document(rows: Sequence[Row]) -> dict[str, Any]:
+    """The JSON document of the parity table."""
+    entries = [{**asdict(row), "holds": row.holds} for row in rows]
+    return {"tolerance": TOLERANCE, "rows": entries}
+
+
+def verdict(label: str, rule: Any, result: Verdict, by_hand: str) -> None:
+    """Whether the candidate is the rule; else where they part, by how much, and why.
+
+    `by_hand` is the command that writes the step out.
+    """
+    places = ", ".join(result.functions)
+    console.say(f"{label} against {rule.name}, {result.steps} steps on {places}", style="bold")
+    console.say("   ".join(f"{key} {value:g}" for key, value in result.settings.items()))
     console.say(rule.formula)
+    if result.fixed:
+        console.say(f"your code takes no {', '.join(result.fixed)}: written in, and compared as above")
     console.say()
-    if found.equal:
-        console.say(f"equal to {AGREEMENT:g} at every step", style="green")
+    if result.equal:
+        reading = f", with {result.reading}" if result.reading else ""
+        console.say(f"equal to {AGREEMENT:g} at every step{reading}", style="green")
         return
-    assert found.point is not None
-    assert found.expected is not None
-    assert found.difference is not None
-    far = (
-        f"by {found.difference:.3g} of the path's size" if isfinite(found.difference) else "where it is no number"
-    )
-    console.say(f"differs from step {found.first_step} on, {far}", style="red")
+    assert result.point is not None
+    assert result.expected is not None
+    assert result.start is not None
+    assert result.difference is not None
+    far = f"by {result.difference:.3g} of the path's size" if isfinite(result.difference) else "where it is not finite"
+    start = ", ".join(f"{value:g}" for value in result.start)
+    console.say(f"differs from step {result.first_step} on, {far} ({result.function} from ({start}))", style="red")
     rows = [
         [who, *(f"{value:.12g}" for value in point[:6])]
-        for who, point in (("yours", found.point), (rule.name, found.expected))
+        for who, point in (("yours", result.point), (rule.name, result.expected))
     ]
-    names = [f"w{i + 1}" for i in range(min(len(found.point), 6))]
+    names = [f"w{i + 1}" for i in range(min(len(result.point), 6))]
     console.show(console.grid(["", *names], rows))
     console.say()
-    if found.explanation:
+    if result.explanation:
         console.say("explained by:", style="bold")
-        for reason in found.explanation:
+        for reason in result.explanation:
             console.say(f"  {reason}")
+        if result.equal_with:
+            console.say("equal with " + " ".join(f"--set {setting}" for setting in result.equal_with))
     else:
-        console.say("no known convention explains it: check the formula above, term by term")
-        console.say(f"the numbers of the step: {by_hand} --step {found.first_step}")
+        console.say("no known convention or slip explains it: check the formula above, term by term")
+        console.say(f"the numbers of the step: {by_hand} --step {result.first_step}")
+
+
+def document(label: str, rule: Any, result: Verdict) -> dict[str, Any]:
+    """The JSON document of a verdict."""
+    return {"candidate": label, "against": rule.name, "equal": result.equal, **asdict(result)}

@@ -29,6 +29,7 @@ import numpy as np
 from optilab.errors import UsageError, did_you_mean
 from optilab.optimize import TestFunction
 from optilab.optimize.functions import Floats
+from optilab.verify.time_limit import counted
 
 _ALIASES = {
     "lr": ("learning_rate", "alpha", "eta", "step_size"),
@@ -65,11 +66,12 @@ class Candidate:
         points = [w]
         t = 0
         try:
-            with redirect_stdout(sys.stderr):
+            with counted(1), redirect_stdout(sys.stderr):
                 step = self._stepper(settings, w)
             for t in range(1, steps + 1):
-                with np.errstate(all="ignore"), redirect_stdout(sys.stderr):
-                    result = step(w.copy(), function.gradient(w), t)
+                gradient = function.gradient(w)
+                with np.errstate(all="ignore"), counted(t), redirect_stdout(sys.stderr):
+                    result = step(w.copy(), gradient, t)
                 if result is None:
                     raise UsageError("returned nothing; the new w is expected")
                 w = np.array(result, dtype=np.float64)
@@ -124,7 +126,7 @@ def load(spec: str) -> Candidate:
     sys.modules[module.__name__] = module  # a dataclass looks itself up there
     sys.path.insert(0, str(path.parent))  # as Python does for a file that it runs
     try:
-        with redirect_stdout(sys.stderr):
+        with counted(0), redirect_stdout(sys.stderr):
             loader.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         line = next(

@@ -1,36 +1,106 @@
-"""Is an implementation the rule it is meant to be, and if not, which convention explains the difference?"""
+"""Whether an implementation is the rule it is meant to be, and if not, which convention explains the difference.
 
-from collections.abc import Iterator, Mapping, Sequence
+Both are followed in float64 for 100 steps from several starts on several functions, chosen so that every form of a
+rule differs from every other form on at least one of them. Where a path is so sensitive that rounding alone
+would separate two correct implementations, the comparison ends at that step.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import product
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from optilab.optimize import Regime, TestFunction, descend
+from optilab.optimize import FUNCTIONS, Regime, TestFunction, descend
 from optilab.optimize.functions import Floats
 from optilab.verify.candidate import Candidate
 
+STEPS = 100
 TOLERANCE = 1e-11
-TELLING = {"lr": 0.1, "eps": 1e-3}
+ROUNDING = 30.0
+"""How many times farther apart two correct implementations may be than two paths that start one ulp apart."""
+EPSILON = 2.0**-52
+FAR = 1e30
+"""A path is over where a coordinate is larger: its values and gradients overflow soon."""
+TELLING = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1}
 """Settings in which conventions differ visibly; a candidate that takes them gets them, unless others are given."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a comparison found; `first_step` and the rest are None where the two agree.
+class Ground:
+    """Where two implementations are compared."""
 
-    `point` and `expected` are where the candidate and the rule are after the first step on which they differ, and
-    `explanation` the conventions that turn the rule into the candidate: () where none of the known ones do.
+    function: TestFunction
+    start: tuple[float, ...]
+
+    @property
+    def nudged(self) -> tuple[float, ...]:
+        """The start one rounding error away."""
+        return tuple(x + EPSILON * max(abs(x), 1.0) for x in self.start)
+
+
+def grounds() -> tuple[Ground, ...]:
+    """The functions and starts of a comparison.
+
+    Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
+    """
+    named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
+    own = [Ground(function := FUNCTIONS[name](), tuple(function.start)) for name in named]
+    return (*own, Ground(own[0].function, (3.0, 1.0)))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A rule on one ground: its path (steps + 1, d), NaN after it left the numbers, and how far it can be compared."""
+
+    rule: Any
+    ground: Ground
+    steps: int
+    regime: Regime
+
+    @cached_property
+    def path(self) -> Floats:
+        return self._descend(self.ground.start)
+
+    @cached_property
+    def horizon(self) -> int:
+        """The first step at which paths that start one ulp apart differ by more than the tolerance allows."""
+        return sensitive_from(self.path, self._descend(self.ground.nudged))
+
+    def differs(self, other: Floats) -> int | None:
+        """The first step at which another path, (steps + 1, d), differs; None if none does."""
+        return first_difference(other[: self.horizon], self.path[: self.horizon])
+
+    def _descend(self, start: Sequence[float]) -> Floats:
+        points = descend(self.rule, self.ground.function, start, self.steps, regime=self.regime).points
+        return padded(points, self.steps)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of a comparison; `first_step` and what follows are None where the two agree.
+
+    `settings` are the rule's numbers in the comparison, `fixed` the names of those that the candidate does not take
+    (it has them written in), `reading` names the settings when they are not the textbook's. `point` and `expected` are
+    where the candidate and the rule are after the first step at which they differ, on `function` from `start`.
+    `explanation` lists what turns the rule into the candidate, () where nothing known does; `equal_with` the
+    settings, as `algo.eps=1e-06`, with which the two are equal, () where settings cannot say it.
     """
 
     settings: Mapping[str, Any]
     steps: int
+    functions: tuple[str, ...]
+    reading: str = ""
+    fixed: tuple[str, ...] = ()
+    function: str | None = None
+    start: tuple[float, ...] | None = None
     first_step: int | None = None
     point: tuple[float, ...] | None = None
     expected: tuple[float, ...] | None = None
     difference: float | None = None
     explanation: tuple[str, ...] = ()
+    equal_with: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -40,181 +110,99 @@ class Verdict:
 def grade(
     candidate: Candidate,
     rule: Any,
-    function: TestFunction,
-    start: Sequence[float] | None = None,
-    steps: int = 30,
+    places: Sequence[Ground] = (),
+    steps: int = STEPS,
     regime: Regime | None = None,
     given: Sequence[str] = (),
+    exercise: Any = None,
 ) -> Verdict:
-    """Compare a candidate with `rule`, both in float64 from the same start.
+    """Compare a candidate with `rule`, both in float64, on `places` (default: `grounds()`).
 
-    Differences are relative to the largest coordinate of the rule's path. Settings named in `given` are kept, the
-    others are moved to where conventions show (`TELLING`) if the candidate takes them.
+    Differences are relative to the largest coordinate of the rule's path so far. Settings named in `given` are kept, the
+    others are moved to where conventions show (`TELLING`) if the candidate takes them. A candidate that equals
+    the rule with the published exercise's settings, `exercise`, is equal too, and the verdict says so.
     """
     regime = regime or Regime()
-    decay = {} if hasattr(rule, "weight_decay") else {"weight_decay": regime.weight_decay}
-    start = tuple(function.start if start is None else start)
-    telling = {
-        key: value
-        for key, value in TELLING.items()
-        if hasattr(rule, key) and key not in given and candidate.accepts(key, _settings(rule) | decay)
-    }
-    rule = replace(rule, **telling)
-    settings = _settings(rule) | decay
-    theirs = _padded(candidate.path(settings, function, start, steps), steps)
-    ours = _padded(descend(rule, function, start, steps, regime=regime).points, steps)
-    step = _first_difference(theirs, ours)
-    if step is None:
-        return Verdict(settings, steps)
-    changes = [
-        changed
-        for changed, path in _variants(rule, function, start, steps, regime, ours)
-        if _first_difference(theirs, path) is None
+    readings = [("", rule)] + ([("the published exercise's settings", exercise)] if exercise is not None else [])
+    verdicts = []
+    for reading, variant in readings:
+        verdicts.append(_compare(candidate, variant, places or grounds(), steps, regime, given, reading))
+        if verdicts[-1].equal:
+            return verdicts[-1]
+    return verdicts[0]
+
+
+def _compare(
+    candidate: Candidate,
+    rule: Any,
+    places: Sequence[Ground],
+    steps: int,
+    regime: Regime,
+    given: Sequence[str],
+    reading: str,
+) -> Verdict:
+    takes = {f.name for f in fields(rule) if candidate.accepts(f.name, settings_of(rule))}
+    rule = replace(rule, **{key: value for key, value in TELLING.items() if key in takes and key not in given})
+    settings = settings_of(rule)
+    # A decay around the rule is passed on only where it is asked for: the candidate's own default is part of it.
+    passed = settings | ({"weight_decay": regime.weight_decay} if regime.weight_decay else {})
+    fixed = tuple(key for key in settings if key not in takes and not isinstance(settings[key], bool))
+    trials = [Trial(rule, place, steps, regime) for place in places]
+    paths = [padded(candidate.path(passed, t.ground.function, t.ground.start, steps), steps) for t in trials]
+    names = tuple(dict.fromkeys(place.function.name for place in places))
+    verdict = Verdict(settings, steps, names, reading, fixed)
+    parted = [
+        (trial, path, step) for trial, path in zip(trials, paths, strict=True) if (step := trial.differs(path))
     ]
-    scale = np.nanmax(np.abs(ours))
-    return Verdict(
-        settings,
-        steps,
-        step,
-        tuple(theirs[step].tolist()),
-        tuple(ours[step].tolist()),
-        float(np.abs(theirs[step] - ours[step]).max() / scale),
-        min(changes, key=len, default=()),
+    if not parted:
+        return verdict
+    from optilab.verify.explanation import explain
+
+    trial, path, step = min(parted, key=lambda item: item[2])
+    explanation = explain(candidate, takes, trials, paths, passed)
+    return replace(
+        verdict,
+        function=trial.ground.function.name,
+        start=trial.ground.start,
+        first_step=step,
+        point=tuple(path[step].tolist()),
+        expected=tuple(trial.path[step].tolist()),
+        difference=float(np.abs(path[step] - trial.path[step]).max() / sizes(trial.path)[step]),
+        explanation=explanation.words,
+        equal_with=explanation.settings,
     )
 
 
-def _settings(rule: Any) -> dict[str, Any]:
+def settings_of(rule: Any) -> dict[str, Any]:
+    """The numbers and switches of a rule."""
     return {f.name: v for f in fields(rule) if isinstance(v := getattr(rule, f.name), float | int)}
 
 
-def _padded(points: Floats, steps: int) -> Floats:
-    """The path, (steps + 1, d), with NaN from where it left the numbers."""
-    left = ~np.isfinite(points).all(axis=1)
-    end = int(np.argmax(left)) if left.any() else len(points)
+def padded(points: Floats, steps: int) -> Floats:
+    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `FAR`."""
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(points) < FAR).all(axis=1)
+    end = int(np.argmax(bad)) if bad.any() else len(points)
     return np.concatenate([points[:end], np.full((steps + 1 - end, points.shape[1]), np.nan)])
 
 
-def _first_difference(a: Floats, b: Floats) -> int | None:
-    close = np.isclose(a, b, rtol=0.0, atol=TOLERANCE * np.nanmax(np.abs(b)), equal_nan=True).all(axis=1)
-    return None if close.all() else int(np.argmin(close))
+def sizes(path: Floats) -> Floats:
+    """The largest coordinate so far, (steps + 1,); 1 while all are zero."""
+    largest = np.maximum.accumulate(np.nan_to_num(np.abs(path)).max(axis=1))
+    return np.where(largest > 0, largest, 1.0)
 
 
-def _variants(
-    rule: Any, function: TestFunction, start: Sequence[float], steps: int, regime: Regime, ours: Floats
-) -> Iterator[tuple[tuple[str, ...], Floats]]:
-    """Every known variant of a rule: what is changed, in words, and its path."""
-    if rule.name in _MOMENTS:
-        conventions = _lattice(*_MOMENTS[rule.name])
-        lattice = [(c, _follow(c, rule, function, start, steps, regime)) for c in conventions]
-        own = next((c for c, path in lattice if _first_difference(path, ours) is None), None)
-        for convention, path in lattice:
-            if own is not None:
-                yield convention.differs_from(own), path
-    hints = get_type_hints(type(rule))
-    choices = {
-        key: get_args(hint) if get_origin(hint) is Literal else (False, True)
-        for key, hint in hints.items()
-        if (get_origin(hint) is Literal or hint is bool) and hasattr(rule, key)
-    }
-    for values in product(*choices.values()):
-        form = dict(zip(choices, values, strict=True))
-        changed = tuple(f"{k} {v}".lower() for k, v in form.items() if v != getattr(rule, k))
-        path = descend(replace(rule, **form), function, start, steps, regime=regime).points
-        yield changed, _padded(path, steps)
+def first_difference(a: Floats, b: Floats) -> int | None:
+    """The first row in which two paths differ, relative to the size of `b` so far; None if none does."""
+    with np.errstate(invalid="ignore"):
+        close = np.abs(a - b) <= TOLERANCE * sizes(b)[:, None]
+    same = (close | (np.isnan(a) & np.isnan(b))).all(axis=1)
+    return None if same.all() else int(np.argmin(same))
 
 
-_MOMENTS = {"momentum": (True, False), "rmsprop": (False, True), "adam": (True, True), "adamw": (True, True)}
-"""Which moments a rule has: the first, the second."""
-
-
-@dataclass(frozen=True)
-class Convention:
-    """One point of the lattice of conventions in which implementations of the same rule differ."""
-
-    first: bool
-    second: bool
-    velocity: str
-    eps: str
-    corrected: str
-    counted_from: int
-    decay: str
-
-    def differs_from(self, other: "Convention") -> tuple[str, ...]:
-        """In words, what this one does that the other does not."""
-        return tuple(
-            words[getattr(self, key)] for key, words in _WORDS.items() if getattr(self, key) != getattr(other, key)
-        )
-
-
-_WORDS: dict[str, dict[Any, str]] = {
-    "velocity": {
-        "ema": "the gradient enters the velocity as (1 - beta)*g (ema)",
-        "classic": "the gradient enters the velocity as g, not as (1 - beta)*g (classic)",
-    },
-    "eps": {
-        "inside": "eps inside the root",
-        "outside": "eps outside the root",
-        "added": "eps added to the ratio",
-    },
-    "corrected": {
-        "both": "bias correction",
-        "first": "bias correction of the first moment only",
-        "second": "bias correction of the second moment only",
-        "none": "no bias correction",
-    },
-    "counted_from": {
-        0: "t counted from 0, so the first correction divides by 1 - beta^0 = 0",
-        1: "t counted from 1",
-    },
-    "decay": {"coupled": "weight decay added to the gradient (coupled)", "decoupled": "decoupled weight decay"},
-}
-
-
-def _lattice(first: bool, second: bool) -> Iterator[Convention]:
-    velocities = ("ema", "classic") if first else ("ema",)
-    places = ("outside", "inside", "added") if second else ("outside",)
-    corrections = [("both", 1), ("both", 0), ("none", 1)] + [("first", 1), ("second", 1)] * (first and second)
-    for velocity, eps, (corrected, counted), decay in product(
-        velocities, places, corrections, ("decoupled", "coupled")
-    ):
-        yield Convention(first, second, velocity, eps, corrected, counted, decay)
-
-
-def _follow(
-    convention: Convention,
-    rule: Any,
-    function: TestFunction,
-    start: Sequence[float],
-    steps: int,
-    regime: Regime,
-) -> Floats:
-    """The path of a convention with the rule's numbers: Adam and its parts once more, with every choice open."""
-    beta1 = getattr(rule, "beta1", getattr(rule, "beta", 0.0))
-    beta2 = getattr(rule, "beta2", getattr(rule, "decay", 0.0))
-    eps, strength = getattr(rule, "eps", 0.0), getattr(rule, "weight_decay", regime.weight_decay)
-    w = np.array(start, dtype=np.float64)
-    points, V, S = [w], np.zeros_like(w), np.zeros_like(w)
-    with np.errstate(all="ignore"):
-        for t in range(convention.counted_from, convention.counted_from + steps):
-            g = function.gradient(w)
-            if convention.decay == "coupled":
-                g = g + strength * w
-            V = beta1 * V + (g if convention.velocity == "classic" else (1 - beta1) * g)
-            S = beta2 * S + (1 - beta2) * g**2
-            v, s = (V if convention.first else g), S
-            if convention.first and convention.corrected in ("both", "first"):
-                v = v / (1 - beta1**t)
-            if convention.corrected in ("both", "second"):
-                s = s / (1 - beta2**t)
-            if not convention.second:
-                ratio = v
-            elif convention.eps == "outside":
-                ratio = v / (np.sqrt(s) + eps)
-            elif convention.eps == "inside":
-                ratio = v / np.sqrt(s + eps)
-            else:
-                ratio = v / np.sqrt(s) + eps
-            decay = strength * w if convention.decay == "decoupled" else 0.0
-            w = w - rule.lr * (ratio + decay)
-            points.append(w)
-    return _padded(np.stack(points), steps)
+def sensitive_from(path: Floats, twin: Floats) -> int:
+    """The first step at which rounding may separate two correct implementations; `twin` started one ulp away."""
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(path - twin).max(axis=1) * ROUNDING
+    bad = ~(apart <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
+    return int(np.argmax(bad)) if bad.any() else len(path)

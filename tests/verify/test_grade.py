@@ -47,7 +47,7 @@ def adam(tmp_path, **changes):
 
 
 def judge(found, name, regime=None, given=(), **settings):
-    return grade(found, ALGORITHMS[name](**settings), FUNCTIONS["ravine"](), regime=regime, given=given)
+    return grade(found, ALGORITHMS[name](**settings), regime=regime, given=given)
 
 
 def test_a_correct_class_passes(tmp_path):
