@@ -87,7 +87,11 @@ def verdict(label: str, rule: Any, result: Verdict, by_hand: str) -> None:
     assert result.expected is not None
     assert result.start is not None
     assert result.difference is not None
-    far = f"by {result.difference:.3g} of the path's size" if isfinite(result.difference) else "where it is not finite"
+    far = (
+        f"by {result.difference:.3g} of the path's size"
+        if isfinite(result.difference)
+        else "where it is not finite"
+    )
     start = ", ".join(f"{value:g}" for value in result.start)
     console.say(f"differs from step {result.first_step} on, {far} ({result.function} from ({start}))", style="red")
     rows = [

@@ -10,8 +10,8 @@ Accepted are, by what their parameters are called:
     class Mine(torch.optim.Optimizer)                      an optimizer of torch
 
 Hyper-parameters are passed by name where they are asked for (`beta1` also as `b1`, or both as `betas`). A function
-gets the number of the step, from 1, as `t`; other names without a default are state, which starts at zero, or as
-an empty dict if it is called `state`.
+gets the number of the step, from 1, as `t` (or `step`, `epoch`, `k`, `iteration`); other names without a default
+are state, which starts at zero, or as an empty dict if it is called `state`.
 """
 
 import importlib.util
@@ -69,7 +69,8 @@ class Candidate:
             with counted(1), redirect_stdout(sys.stderr):
                 step = self._stepper(settings, w)
             for t in range(1, steps + 1):
-                gradient = function.gradient(w)
+                with np.errstate(all="ignore"):
+                    gradient = function.gradient(w)
                 with np.errstate(all="ignore"), counted(t), redirect_stdout(sys.stderr):
                     result = step(w.copy(), gradient, t)
                 if result is None:

@@ -118,12 +118,16 @@ def grade(
 ) -> Verdict:
     """Compare a candidate with `rule`, both in float64, on `places` (default: `grounds()`).
 
-    Differences are relative to the largest coordinate of the rule's path so far. Settings named in `given` are kept, the
-    others are moved to where conventions show (`TELLING`) if the candidate takes them. A candidate that equals
-    the rule with the published exercise's settings, `exercise`, is equal too, and the verdict says so.
+    Differences are relative to the largest coordinate of the rule's path so far. Settings named in `given` are
+    kept, the others are moved to where conventions show (`TELLING`) if the candidate takes them. A candidate that
+    equals the rule with the published exercise's settings, `exercise`, is equal too, and the verdict says so.
     """
     regime = regime or Regime()
-    readings = [("", rule)] + ([("the published exercise's settings", exercise)] if exercise is not None else [])
+    readings = [("", rule)]
+    if exercise is not None:
+        own = {f.name: getattr(exercise, f.name) for f in fields(exercise)}
+        changed = ", ".join(f"{key} {value}" for key, value in own.items() if value != getattr(rule, key))
+        readings.append((f"the published exercise's settings ({changed})", exercise))
     verdicts = []
     for reading, variant in readings:
         verdicts.append(_compare(candidate, variant, places or grounds(), steps, regime, given, reading))
@@ -146,7 +150,7 @@ def _compare(
     settings = settings_of(rule)
     # A decay around the rule is passed on only where it is asked for: the candidate's own default is part of it.
     passed = settings | ({"weight_decay": regime.weight_decay} if regime.weight_decay else {})
-    fixed = tuple(key for key in settings if key not in takes and not isinstance(settings[key], bool))
+    fixed = tuple(key for key in settings if key not in takes and settings[key])
     trials = [Trial(rule, place, steps, regime) for place in places]
     paths = [padded(candidate.path(passed, t.ground.function, t.ground.start, steps), steps) for t in trials]
     names = tuple(dict.fromkeys(place.function.name for place in places))

@@ -11,13 +11,16 @@ import pickle
 import signal
 import struct
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from optilab.errors import OptilabError, UsageError
 
 POLL_SECONDS = 0.02
-_STATE = struct.Struct("dq")  # when the user's code was entered (0: it is not running), and the step, 0 while loading
+_STATE = struct.Struct(
+    "dq"
+)  # when the user's code was entered (0: it is not running), and the step, 0 while loading
 _shared: mmap.mmap | None = None
 
 
@@ -44,7 +47,11 @@ def run(work: Callable[[], Any], label: str, seconds: float) -> Any:
     global _shared
     _shared = mmap.mmap(-1, _STATE.size)
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # of threads that a fork does not copy; those of the libraries here are idle
+        child = os.fork()
     if child == 0:
         os.close(reader)
         _answer(work, writer)

@@ -1,13 +1,16 @@
 """A teacher's grader: correct implementations pass, each wrong convention is named, other mistakes are errors."""
 
 import textwrap
+from dataclasses import replace
 
 import pytest
 
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, Regime
+from optilab.optimize import ALGORITHMS, Regime
+from optilab.verify import time_limit
 from optilab.verify.candidate import load
-from optilab.verify.grade import grade
+from optilab.verify.explanation import forms_of
+from optilab.verify.grade import STEPS, TELLING, Trial, grade, grounds
 
 ADAM_CLASS = """
 import numpy as np
@@ -223,3 +226,163 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path, source, spec, said):
     with pytest.raises(UsageError) as error:
         judge(load(str(tmp_path / spec)), "sgd")
     assert said in str(error.value)
+
+
+MOMENTS = """
+import numpy as np
+
+class Mine:
+    def __init__(self, lr, beta1, beta2, eps):
+        self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+        self.V = self.S = self.last = 0.0
+        self.t = 0
+
+    def update(self, w, g):
+        {start}
+        self.t += 1
+        beta1, beta2, V, S = self.beta1, self.beta2, self.V, self.S
+        self.V = beta1 * self.V + (1 - beta1) * g
+        self.S = beta2 * self.S + (1 - beta2) * {square}
+        {moments}
+        v, s = V / (1 - beta1**self.t), S / (1 - beta2**self.t)
+        return w {sign} self.lr * v / ({root}(s) + self.eps)
+"""
+NO_SLIP = {"start": "", "square": "g**2", "moments": "V, S = self.V, self.S", "sign": "-", "root": "np.sqrt"}
+SLIPS = {
+    "uphill": ({"sign": "+"}, "uphill"),
+    "no square": ({"square": "np.abs(g)"}, "the square is missing"),
+    "no root": ({"root": ""}, "root of the second moment is missing"),
+    "swapped": ({"start": "self.beta1, self.beta2 = 0.999, 0.9"}, "swapped"),
+    "late velocity": ({"moments": "S = self.S"}, "velocity is used before"),
+    "late second": ({"moments": "V = self.V"}, "second moment is used before"),
+    "stale gradient": ({"start": "g, self.last = (self.last if self.t else g), g"}, "previous point"),
+    "t from 2": ({"start": "self.t += not self.t"}, "t counted from 2"),
+}
+
+
+def test_the_class_of_slips_is_right_without_one(tmp_path):
+    assert judge(candidate(tmp_path, MOMENTS.format(**NO_SLIP), "Mine"), "adam").equal
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_each_slip_is_named(tmp_path, slip):
+    changes, words = SLIPS[slip]
+    verdict = judge(candidate(tmp_path, MOMENTS.format(**{**NO_SLIP, **changes}), "Mine"), "adam")
+    (reason,) = verdict.explanation
+    assert words in reason
+
+
+RMSPROP = """
+import numpy as np
+constant = {constant}
+def rmsprop(w, g, S, lr, decay=0.9):
+    S = decay * S + (1 - decay) * g**2
+    return w - lr * g / np.sqrt(S + constant), S
+"""
+
+
+@pytest.mark.parametrize(
+    ("constant", "setting"), [("1e-6", "1e-06"), ("3.7e-5", "3.7e-05"), ("2.0**-20", "9.53674e-07")]
+)
+def test_a_constant_that_is_written_in_is_found(tmp_path, constant, setting):
+    """From the file's numbers, or by a fit where the file has an expression."""
+    verdict = judge(candidate(tmp_path, RMSPROP.format(constant=constant), "rmsprop"), "rmsprop")
+    assert verdict.equal_with == (f"algo.eps={setting}",)
+    assert "eps" in verdict.fixed
+
+
+def test_the_published_exercise_is_right_too(tmp_path):
+    found = candidate(tmp_path, RMSPROP.format(constant="1e-6"), "rmsprop")
+    exercise = ALGORITHMS["rmsprop"](lr=0.3, eps=1e-6)
+    verdict = grade(found, ALGORITHMS["rmsprop"](), exercise=exercise)
+    assert verdict.equal
+    assert "eps 1e-06" in verdict.reading
+
+
+def test_its_own_weight_decay_is_not_replaced(tmp_path):
+    source = "def mine(w, g, lr, weight_decay=0.05): return w - lr * (g + weight_decay * w)"
+    verdict = judge(candidate(tmp_path, source, "mine"), "sgd")
+    assert any("weight_decay 0.05 of its own" in reason for reason in verdict.explanation), verdict
+    assert judge(candidate(tmp_path, source, "mine"), "sgd", Regime(weight_decay=0.1)).equal
+
+
+def test_another_rule_is_recognised(tmp_path):
+    source = "def mine(w, g, V, lr, beta):\n    V = beta*V + g\n    return w - lr*(g + beta*V), V"
+    assert judge(candidate(tmp_path, source, "mine"), "momentum").explanation == ("it is nesterov, form classic",)
+
+
+def test_a_function_of_its_own_is_recognised(tmp_path):
+    source = "import numpy as np\ndef mine(w, g, lr): return w - lr * np.array([0.2 * w[0], 4 * w[1]])"
+    (reason,) = judge(candidate(tmp_path, source, "mine"), "sgd").explanation
+    assert "does not use the gradient" in reason
+
+
+SAME = {("amsgrad", "paper")}
+"""Forms that are one rule: without bias correction, the place of eps after it has no meaning."""
+
+
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if len(list(forms_of(ALGORITHMS[name]()))) > 1])
+def test_no_form_passes_as_another(name):
+    """On the functions and starts that a candidate is compared on, with the settings it is compared with."""
+    usual = ALGORITHMS[name]()
+    usual = replace(usual, **{key: value for key, value in TELLING.items() if hasattr(usual, key)})
+    forms = list(forms_of(usual))
+    trials = [[Trial(replace(usual, **form), place, STEPS, Regime()) for place in grounds()] for form in forms]
+    alike = {
+        (name, next(iter(form.values())))
+        for form, own in zip(forms, trials, strict=True)
+        for other in trials
+        if other is not own and all(t.differs(o.path) is None for t, o in zip(own, other, strict=True))
+    }
+    assert alike == {pair for pair in SAME if pair[0] == name}
+
+
+def test_adopt_without_its_clip_is_not_adopt(tmp_path):
+    """One function and 30 steps once took them for equal."""
+    source = """
+    import numpy as np
+    class Adopt:
+        def __init__(self, lr, beta1, beta2, eps):
+            self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+            self.V, self.S = 0.0, None
+        def update(self, w, g):
+            if self.S is None:
+                self.S = g**2
+                return w
+            self.V = self.beta1 * self.V + (1 - self.beta1) * g / np.maximum(np.sqrt(self.S), self.eps)
+            self.S = self.beta2 * self.S + (1 - self.beta2) * g**2
+            return w - self.lr * self.V
+    """
+    assert judge(candidate(tmp_path, source, "Adopt"), "adopt", clip=False).equal
+    assert judge(candidate(tmp_path, source, "Adopt"), "adopt").explanation == ("clip false",)
+
+
+class TestTimeLimit:
+    @pytest.mark.parametrize(
+        ("source", "words"),
+        [
+            ("def f(w, g, lr):\n    while True: pass", "step 1 took more than 0.3 s"),
+            (
+                "def f(w, g, lr, t):\n while t == 3:\n  try: sum(range(10**9))\n  except: pass\n return w",
+                "step 3",
+            ),
+            ("while True: pass", "loading the file took more than"),
+            ("import os\ndef f(w, g, lr): os._exit(3)", "ended the process (exit status 3)"),
+            ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", "ended the process (signal 9)"),
+        ],
+        ids=["endless", "stubborn", "import", "exit", "killed"],
+    )
+    def test_it_costs_a_sentence(self, tmp_path, source, words):
+        path = tmp_path / "mine.py"
+        path.write_text(source)
+        with pytest.raises(UsageError) as error:
+            time_limit.run(lambda: judge(load(f"{path}:f"), "sgd"), "mine.py:f", 0.3)
+        assert words in str(error.value)
+
+    def test_a_verdict_comes_back_whole(self, tmp_path):
+        found = adam(tmp_path)
+        assert time_limit.run(lambda: judge(found, "adam"), "mine.py:Adam", 10) == judge(found, "adam")
+
+    def test_the_childs_errors_are_its_parents(self, tmp_path):
+        with pytest.raises(UsageError, match="no file"):
+            time_limit.run(lambda: load(str(tmp_path / "other.py:f")), "other.py:f", 10)
