@@ -13,7 +13,7 @@ from optilab.verify.references import STEPS
 
 
 def followed(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows as they come; on a terminal, which rule is being compared."""
+    """Pass rows through; on a terminal, show which rule is being compared."""
     with console.err.status("comparing") as status:
         for row in rows:
             status.update(f"comparing {row.rule} with {row.library}")
@@ -21,7 +21,7 @@ def followed(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def table(rows: Sequence[Row]) -> None:
-    """A line per rule and form; per library how far it is, or what it has instead."""
+    """One line per rule and form; per library the difference, or the form it implements instead."""
     console.say(
         f"{STEPS} steps in float64 on {', '.join(GROUNDS)}; equal is at most {TOLERANCE:g} of the path's size",
         style="bold",

@@ -1,9 +1,9 @@
-"""A user's own optimizer, from a file: found, understood, and followed step by step.
+"""A user's own optimizer: loaded from a file, called by its parameters' names, followed step by step.
 
-Accepted are, by what their parameters are called:
+Accepted interfaces, recognised by the names of their parameters:
 
-    def momentum(w, g, lr, V, beta): ... return w, V      a function: the state it takes, it returns after w
-    class Adam:                                            a class that remembers: a new w for every gradient
+    def momentum(w, g, lr, V, beta): ... return w, V      a function; it returns the state it takes, after w
+    class Adam:                                            a class with state: a new w for every gradient
         def __init__(self, lr, beta1, beta2, eps): ...
         def update(self, w, g): ... return w
     class Rule: init(x) -> state, update(g, state) -> step, state     the step API of optilab.optimize
@@ -45,22 +45,22 @@ _STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """What FILE:NAME names: `found` is the class or function."""
+    """The class or function `code` that FILE:NAME names."""
 
     label: str
     file: Path
-    found: Any
+    code: Any
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
-        """Whether the hyper-parameter can be passed to it."""
-        return setting in _arguments(self.found, settings).values() or (
-            setting in ("beta1", "beta2") and "betas" in _parameters(self.found)
+        """Whether the code takes this hyper-parameter."""
+        return setting in _arguments(self.code, settings).values() or (
+            setting in ("beta1", "beta2") and "betas" in _parameters(self.code)
         )
 
     def path(self, settings: Mapping[str, Any], function: TestFunction, start: Any, steps: int) -> Floats:
         """The points it visits, (steps + 1, d).
 
-        Raises UsageError with its own line where it fails, or returns something that is no point.
+        Raises UsageError, with the line in the user's file, if the code fails or does not return a point.
         """
         w = np.array(start, dtype=np.float64)
         points = [w]
@@ -92,15 +92,15 @@ class Candidate:
 
     def _stepper(self, settings: Mapping[str, Any], start: Floats) -> Callable[[Floats, Floats, int], Any]:
         """The next w from (w, gradient, t)."""
-        arguments: dict[str, Any] = {name: settings[key] for name, key in _arguments(self.found, settings).items()}
-        if "betas" in _parameters(self.found):
+        arguments: dict[str, Any] = {name: settings[key] for name, key in _arguments(self.code, settings).items()}
+        if "betas" in _parameters(self.code):
             arguments["betas"] = (settings["beta1"], settings["beta2"])
-        if not isinstance(self.found, type):
-            return _of_function(self.found, arguments, start)
+        if not isinstance(self.code, type):
+            return _of_function(self.code, arguments, start)
         torch = sys.modules.get("torch")
-        if torch is not None and issubclass(self.found, torch.optim.Optimizer):
-            return _of_torch(self.found, arguments, start)
-        instance = self.found(**arguments)
+        if torch is not None and issubclass(self.code, torch.optim.Optimizer):
+            return _of_torch(self.code, arguments, start)
+        instance = self.code(**arguments)
         if hasattr(instance, "init") and hasattr(instance, "update"):
             return _of_rule(instance, start)
         method = getattr(instance, "update", None) or getattr(instance, "step", None)
@@ -122,7 +122,7 @@ def load(spec: str) -> Candidate:
         raise UsageError(f"there is no file {file}")
     loader = importlib.util.spec_from_file_location(f"optilab_candidate_{path.stem}", path)
     if loader is None or loader.loader is None:
-        raise UsageError(f"{file} is no Python file")
+        raise UsageError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(loader)
     sys.modules[module.__name__] = module  # a dataclass looks itself up there
     sys.path.insert(0, str(path.parent))  # as Python does for a file that it runs
@@ -137,26 +137,26 @@ def load(spec: str) -> Candidate:
         raise UsageError(f"{file}:{line}: {type(error).__name__}: {error}") from None
     finally:
         sys.path.remove(str(path.parent))
-    found = getattr(module, name, None)
-    if not callable(found):
+    code = getattr(module, name, None)
+    if not callable(code):
         own = [
             n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
         ]
         raise UsageError(f"{file} has no {name}{did_you_mean(name, own) or '; it has ' + ', '.join(own)}")
-    return Candidate(f"{Path(file).name}:{name}", path, found)
+    return Candidate(f"{Path(file).name}:{name}", path, code)
 
 
-def _parameters(found: Any) -> Mapping[str, inspect.Parameter]:
+def _parameters(code: Any) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(found).parameters
+        return inspect.signature(code).parameters
     except (TypeError, ValueError):
         return {}
 
 
-def _arguments(found: Any, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Which parameter gets which setting; a setting's own name goes before other names for it."""
+def _arguments(code: Any, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Parameter -> setting; a setting's own name takes precedence over its aliases."""
     taken: dict[str, str] = {}
-    names = list(_parameters(found))
+    names = list(_parameters(code))
     for key in settings:
         for name in (key, *_ALIASES.get(key, ())):
             if name in names and name not in taken and (name == key or name not in settings):
@@ -178,8 +178,7 @@ def _of_function(function: Any, arguments: Mapping[str, Any], start: Floats) -> 
     remembered: dict[str, Any] = {name: {} if name == "state" else np.zeros_like(start) for name in states}
 
     def step(w: Floats, g: Floats, t: int) -> Any:
-        given = {first.name: w, second.name: g, **arguments, **dict.fromkeys(counts, t), **remembered}
-        result = function(**given)
+        result = function(**{first.name: w, second.name: g}, **arguments, **dict.fromkeys(counts, t), **remembered)
         if isinstance(result, tuple):
             result, *after = result
             if len(after) != len(states):

@@ -1,4 +1,4 @@
-"""One rule in one form, and what other libraries have for it."""
+"""One rule in one form, and its counterparts in other libraries."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ from optilab.verify.references import Reference
 
 @dataclass(frozen=True)
 class Other:
-    """The form of a rule that a library has in its place: in words, and how to make it from the rule."""
+    """The form that a library implements instead: in words, and how to make it from the rule."""
 
     text: str
     make: Callable[[Any], Any]
 
 
 def form(settings: dict[str, Any]) -> Other:
-    """Another setting of the rule's own fields."""
+    """The same rule with other settings."""
     return Other(shown(settings), lambda rule: replace(rule, **settings))
 
 
@@ -33,9 +33,10 @@ def shown(settings: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A rule as it is compared: its settings, and for each library the reference or why there is none.
+    """A rule with the settings of the comparison, and for each library the reference or the reason for its absence.
 
-    `other_torch` and `other_optax`: the form that the library has instead. `plain` is for forms that neither has.
+    `other_torch` and `other_optax`: the form that the library implements instead. `plain`: the reference for forms
+    that neither library has.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What torch.optim and optax call each update rule, and which form of it they have."""
+"""Each update rule's counterpart in torch.optim and optax, and the form that each library implements."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from optilab.verify.references import (
     scipy_minimize,
 )
 
-NO_SUCH_RULE = "it has no such rule"
+NO_SUCH_RULE = "not in this library"
 
 
 def _uncorrected_eps(group: dict[str, Any], t: int) -> None:
@@ -26,7 +26,7 @@ def _uncorrected_eps(group: dict[str, Any], t: int) -> None:
 
 
 def _uncorrected(group: dict[str, Any], t: int) -> None:
-    """What torch corrects is undone: by eps for the second moment's root, by lr for both moments."""
+    """Undo torch's bias correction: by eps for the second moment's root, by lr for both moments."""
     _uncorrected_eps(group, t)
     group["lr"] = 0.02 * (1 - 0.9**t) / (1 - 0.999**t) ** 0.5
 

@@ -1,8 +1,8 @@
 """Every update rule beside torch.optim and optax: 100 steps in float64 on three functions.
 
-A rule, in each of its forms, either equals the library to 1e-12, or the library has another form of it, which is
-compared in its place, or none, and then the rule is compared with its equations written a second time. Differences
-are relative to the largest coordinate of the path.
+Each form of a rule equals the library's to 1e-12. Where a library implements another form, that form is compared
+instead; where neither has the rule, it is compared with its equations written a second time. Differences are
+relative to the largest coordinate of the path.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +27,8 @@ NOT_INSTALLED = "not installed"
 class Row:
     """One form of a rule beside one library.
 
-    `difference` is that of what was compared; None where there was nothing. Where the library has another form,
-    `reason` names it, that form was compared, and `as_is` is how far the rule itself is from the library.
+    `difference` is None where nothing was compared. Where the library implements another form, `reason` names it,
+    `difference` is that form's, and `as_is` the difference of the rule itself.
     """
 
     rule: str
@@ -46,13 +46,14 @@ class Row:
 
 
 def rows(names: Sequence[str] = ()) -> Iterator[Row]:
-    """The table, a row per form and library, as they are computed; of the rules in `names`, or of all."""
+    """The rows of the table, one per form and library, for the rules in `names` or for all, as they are computed."""
     for case in cases():
         if not names or case.name in names:
-            yield from _rows(case)
+            yield from rows_of(case)
 
 
-def _rows(case: Case) -> Iterator[Row]:
+def rows_of(case: Case) -> Iterator[Row]:
+    """The rows of one case."""
     form = shown(case.settings)
     for library in LIBRARIES:
         reference: Callable[[], Reference] | str = getattr(case, library)

@@ -1,4 +1,4 @@
-"""How another program takes the path of an update rule: torch.optim, optax, SciPy, or the equations once more."""
+"""The path of an update rule in another program: torch.optim, optax, SciPy, or its equations written again."""
 
 import re
 import warnings
@@ -21,7 +21,7 @@ Path = Callable[[TestFunction], Floats]
 
 @dataclass(frozen=True)
 class Reference:
-    """Another program's way to say a rule: what to write there, and the path that it takes, (T+1, d)."""
+    """A rule in another program: what to write there, and its path, (T+1, d)."""
 
     text: str
     path: Path
@@ -63,7 +63,7 @@ def in_optax(text: str, make: Callable[[Any, Any], Any], needs_value: bool = Fal
 
     def build() -> Reference:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of jax about its own parts
+            warnings.simplefilter("ignore")  # jax warns about its own parts
             import jax
             import optax
             from optax import contrib
@@ -91,7 +91,7 @@ def in_optax(text: str, make: Callable[[Any, Any], Any], needs_value: bool = Fal
 
 
 def lookahead_path() -> Any:
-    """optax.lookahead holds a pair of points, so it cannot be built as the others are."""
+    """optax.lookahead, which holds a pair of points and so cannot be built by `in_optax`."""
 
     def build() -> Reference:
         import jax
@@ -154,7 +154,7 @@ def printed_formula(rule: Any) -> Any:
 
 
 def barzilai_borwein(size: str) -> Any:
-    """The paper's two equations once more; summed as NumPy sums, for the method multiplies every rounding."""
+    """The paper's two equations, summed in NumPy's order, because the method amplifies every rounding error."""
 
     def path(function: TestFunction) -> Floats:
         w = np.array(function.start)
@@ -193,7 +193,7 @@ def newton(damping: float | None) -> Any:
 
 
 def scipy_minimize(method: str, options: dict[str, Any]) -> Any:
-    """SciPy asked for its result after 0, 1, 2, ... iterations."""
+    """The path of SciPy's minimizer: its result after 0, 1, 2, ... iterations."""
 
     def path(function: TestFunction) -> Floats:
         from scipy.optimize import minimize

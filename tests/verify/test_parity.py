@@ -5,7 +5,7 @@ import pytest
 from optilab.optimize import ALGORITHMS
 from optilab.verify.case import shown
 from optilab.verify.correspondence import NO_SUCH_RULE, cases
-from optilab.verify.parity import TOLERANCE, _rows
+from optilab.verify.parity import TOLERANCE, rows_of
 
 CASES = cases()
 
@@ -13,7 +13,7 @@ CASES = cases()
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.settings}")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jax about its own parts
 def test_every_form_equals_the_library_or_the_library_has_the_form_that_is_named(case):
-    rows = list(_rows(case))
+    rows = list(rows_of(case))
     compared = [row for row in rows if row.difference is not None]
     assert compared, f"{case.name} is compared with nothing"
     for row in rows:
