@@ -1,7 +1,7 @@
-"""A training's state as bytes, and back: equal states give equal bytes, and nothing but data is read.
+"""The state of a training as bytes, and back: equal states give equal bytes, and only data is read.
 
-`torch.load` checks no checksum and accepts any content of the right names. So the digest is in the file's name
-(`optilab.runs.directory`), and what is loaded is compared with a freshly built training before any of it is used.
+`torch.load` verifies no checksum and accepts any content under the expected names. Therefore the file name contains the
+SHA-256 (`optilab.runs.directory`), and a loaded state is compared with a newly built training before any of it is used.
 """
 
 import io
@@ -9,6 +9,7 @@ import json
 import math
 import sys
 import zipfile
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,12 +20,16 @@ from optilab import runs
 from optilab.config.load import digest
 from optilab.errors import CheckpointError
 from optilab.train.engine import Row, Training
+from optilab.train.optimizers import RuleOptimizer
 
 FORMAT = 1
 
 
 def save(training: Training) -> bytes:
-    """Model, optimizer, history and every generator, as bytes that depend on these alone."""
+    """Model, optimizer, history and all generators as bytes, which depend on nothing else.
+
+    A device is synchronised once, however many tensors there are.
+    """
     state = {
         "format": FORMAT,
         "config": digest(training.config),
@@ -41,9 +46,10 @@ def save(training: Training) -> bytes:
 
 
 def restore(training: Training, data: bytes) -> None:
-    """Bring a freshly started training to the state in `data`, or raise CheckpointError; then try another.
+    """Set a newly started training to the state in `data`.
 
-    Resume only runs you trust: the digest detects accidents, not forgery.
+    CheckpointError where the state does not fit; the training can then be restored from other data. Resume only runs
+    that you trust: the digest detects accidents, not forgery.
     """
     state = _load(data)
     rows = _rows(training, state)
@@ -57,46 +63,80 @@ def restore(training: Training, data: bytes) -> None:
     torch.set_rng_state(state["generator"])
     if training.shuffler:
         training.shuffler.set_state(state["shuffler"])
-    if state["device_generator"] is not None and training.device.type == "cuda":
-        torch.cuda.set_rng_state(state["device_generator"], training.device)
+    _set_device_generator(training.device, state["device_generator"])
 
 
 def size_limit(training: Training) -> int:
-    """No checkpoint of this training is larger, in bytes."""
-    widths = (*training.model.widths, training.model.classes)  # of all stages, whatever is built by now
+    """An upper bound on the size of this training's checkpoints, in bytes."""
+    widths = (*training.model.widths, training.model.classes)  # of all stages, whether built yet or not
     numbers = sum((fan_in + 8) * fan_out for fan_in, fan_out in pairwise(widths))
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20)
 
 
 def _device_generator(device: torch.device) -> Tensor | None:
+    if device.type == "mps":
+        return torch.mps.get_rng_state()
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
-def _canonical(tree: Any) -> Any:
-    """A copy in which equal texts are one object and nothing else is shared, no tensor's memory either.
+def _set_device_generator(device: torch.device, state: Tensor | None) -> None:
+    """A state of another kind of device is left out: a resume there has another order of draws anyway."""
+    current = _device_generator(device)
+    if current is None or state is None or state.shape != current.shape:
+        return
+    if device.type == "mps":
+        torch.mps.set_rng_state(state)
+    else:
+        torch.cuda.set_rng_state(state, device)
 
-    Pickle writes an object that it meets again as a reference; without this, a state that was loaded and one that
-    was computed would be equal and yet give different bytes.
+
+def _canonical(tree: Any) -> Any:
+    """A copy on the CPU in which equal texts are one object and nothing else is shared, tensor memory included.
+
+    Pickle writes an object that it meets again as a reference; without this, a loaded state and an equal computed one
+    would give different bytes.
     """
+    return _copy(tree, _fetched([tensor for tensor in _tensors(tree) if tensor.device.type != "cpu"]))
+
+
+def _copy(tree: Any, fetched: dict[int, Tensor]) -> Any:
     if isinstance(tree, dict):
-        return {_canonical(key): _canonical(value) for key, value in tree.items()}
+        return {_copy(key, fetched): _copy(value, fetched) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_canonical(value) for value in tree]
+        return [_copy(value, fetched) for value in tree]
     if isinstance(tree, Tensor):
-        return tree.detach().cpu().clone()
+        return fetched[id(tree)] if id(tree) in fetched else tree.detach().clone()
     return sys.intern(tree) if type(tree) is str else tree
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, dict | list | tuple):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _tensors(value)
+
+
+def _fetched(tensors: Sequence[Tensor]) -> dict[int, Tensor]:
+    """The id of each tensor -> its copy on the CPU; one transfer for all, because each waits for the device."""
+    if not tensors:
+        return {}
+    data = torch.cat([tensor.detach().flatten().view(torch.uint8) for tensor in tensors]).cpu()
+    parts = torch.split(data, [tensor.numel() * tensor.element_size() for tensor in tensors])
+    pairs = zip(tensors, parts, strict=True)
+    return {id(tensor): part.clone().view(tensor.dtype).view(tensor.shape) for tensor, part in pairs}
 
 
 def _load(data: bytes) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise CheckpointError("the checkpoint is compressed; optilab writes none that is")
-        # weights_only spelled out: an environment variable may have changed the default.
+                raise CheckpointError("the checkpoint is compressed; optilab writes uncompressed ones")
+        # weights_only is explicit: an environment variable can change its default.
         state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     except CheckpointError:
         raise
-    except Exception as error:  # damage surfaces as half a dozen kinds
+    except Exception as error:  # torch.load raises half a dozen types for damaged data
         raise CheckpointError(f"not a readable checkpoint ({type(error).__name__})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError("not a checkpoint of this version of optilab")
@@ -119,6 +159,7 @@ def _rows(training: Training, state: dict[str, Any]) -> list[Row]:
 def _check(training: Training, state: dict[str, Any]) -> None:
     try:
         generators = [torch.get_rng_state(), state["generator"]]
+        device_generator = state["device_generator"]
         if training.shuffler:
             generators.append(state["shuffler"])
         groups = state["optimizer"]["param_groups"]
@@ -126,29 +167,34 @@ def _check(training: Training, state: dict[str, Any]) -> None:
         _check_tensors("model", state["model"], training.model.state_dict())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(error) from None
-    if any(
-        not isinstance(g, Tensor) or g.dtype != torch.uint8 or g.shape != generators[0].shape for g in generators
-    ):
-        raise CheckpointError("the checkpoint's generator state is not one")
+    if any(not _is_bytes(generator) or generator.shape != generators[0].shape for generator in generators):
+        raise CheckpointError("the checkpoint's generator state is not valid")
+    if device_generator is not None and not _is_bytes(device_generator):
+        raise CheckpointError("the checkpoint's device generator state is not valid")
     expected = training.optimizer.state_dict()["param_groups"]
     if _canonical(expected) != groups:
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
     parameters = [parameter for group in training.optimizer.param_groups for parameter in group["params"]]
-    every = torch.Size(
-        [sum(parameter.numel() for parameter in parameters)]
-    )  # one vector, as `RuleOptimizer` has it
+    joined = torch.Size([sum(parameter.numel() for parameter in parameters)])  # the vector of a RuleOptimizer
+    names = training.optimizer.state_names if isinstance(training.optimizer, RuleOptimizer) else None
     for index, slot in slots:
         if index not in range(len(parameters)):
             raise CheckpointError(f"the checkpoint's optimizer has state for a parameter {index!r}")
+        if names is not None and tuple(slot) != names:
+            raise CheckpointError("the checkpoint's optimizer state has other parts than the rule's")
         for name, value in slot.items():
             for part in value if isinstance(value, tuple | list) else (value,):
                 _check_number(f"optimizer state {name}", part)
                 if (
                     isinstance(part, Tensor)
                     and part.numel() > 1
-                    and part.shape not in (parameters[index].shape, every)
+                    and part.shape not in (parameters[index].shape, joined)
                 ):
                     raise CheckpointError(f"the checkpoint's optimizer state {name} has shape {tuple(part.shape)}")
+
+
+def _is_bytes(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.uint8
 
 
 def _foreign(error: Exception) -> CheckpointError:
@@ -164,11 +210,11 @@ def _check_number(where: str, value: Any) -> None:
         raise CheckpointError(f"the checkpoint's {where} is not finite")
 
 
-def _check_tensors(where: str, given: dict[str, Any], expected: dict[str, Tensor]) -> None:
-    if list(given) != list(expected):
+def _check_tensors(where: str, tensors: dict[str, Any], expected: dict[str, Tensor]) -> None:
+    if list(tensors) != list(expected):
         raise CheckpointError(f"the checkpoint's {where} has other parts than the config's")
     for name, tensor in expected.items():
-        value = given[name]
+        value = tensors[name]
         if not isinstance(value, Tensor) or value.shape != tensor.shape or value.dtype != tensor.dtype:
             shape = f"{tuple(tensor.shape)} {tensor.dtype}"
             raise CheckpointError(f"the checkpoint's {where}.{name} is not a tensor of shape {shape}")

@@ -151,14 +151,15 @@ def _noise(gradients: Sequence[Tensor]) -> float:
         return math.nan
     stacked = torch.stack(list(gradients))
     mean = stacked.mean(dim=0)
-    spread = float((stacked - mean).square().sum()) / (len(gradients) - 1)
-    signal = float(mean.square().sum()) - spread / len(gradients)
+    sums = torch.stack([(stacked - mean).square().sum(), mean.square().sum()]).tolist()
+    spread = sums[0] / (len(gradients) - 1)
+    signal = sums[1] - spread / len(gradients)
     return spread / signal if signal > 0 else math.inf
 
 
 def _eps_share(optimizer: torch.optim.Optimizer) -> float | None:
     """Share of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
-    below, total = 0.0, 0
+    below, total = [], 0
     for group in optimizer.param_groups:
         eps = group.get("eps", getattr(getattr(optimizer, "rule", None), "eps", None))
         for parameter in group["params"]:
@@ -169,14 +170,15 @@ def _eps_share(optimizer: torch.optim.Optimizer) -> float | None:
             # The first steps' averages are small for want of steps, not of gradient.
             steps, beta2 = state.get("step", state.get("steps")), group.get("betas", (0, 0))[1]
             correction = 1 - beta2 ** float(steps) if steps is not None and beta2 else 1.0
-            below += float((squares < (eps**2) * correction).sum())
+            below.append((squares < (eps**2) * correction).sum())
             total += squares.numel()
-    return below / total if total else None
+    return int(torch.stack(below).sum()) / total if total else None
 
 
 def prior_entropy(labels: Tensor) -> float:
-    """The loss of a network that knows only how often each class occurs, in nats; ln 10 for ten equal classes."""
-    shares = torch.bincount(labels).double() / len(labels)
+    """The loss of a network that predicts each class with its share of the labels, in nats (ln 10 for ten equal
+    classes)."""
+    shares = torch.bincount(labels.cpu()).double() / len(labels)  # on the CPU: mps has no float64
     return float(-(shares * torch.log(shares.clamp_min(1e-300))).sum())
 
 

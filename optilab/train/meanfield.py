@@ -37,13 +37,14 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | Non
     if config.skip or config.gradient_norm or masked or not plain or len(layers) < 2:
         return None
     z, weight = _normal()
-    second = float(images.double().square().mean())  # mean square of the layer's inputs
-    centered = float(images.double().var(dim=0, correction=0).mean()) if isinstance(norm, BatchNorm) else 0.0
+    images = images.cpu().double()  # on the CPU: mps has no float64
+    second = float(images.square().mean())  # mean square of the layer's inputs
+    centered = float(images.var(dim=0, correction=0).mean()) if isinstance(norm, BatchNorm) else 0.0
     gains, inputs, slopes = [], [], []
     for linear in layers:
-        w, b = linear.weight.detach().double(), linear.bias
+        w, b = linear.weight.detach().cpu().double(), linear.bias
         s_w = linear.in_features * float(w.square().mean())
-        s_b = 0.0 if b is None else float(b.detach().double().square().mean())
+        s_b = 0.0 if b is None else float(b.detach().cpu().double().square().mean())
         inputs.append(second * linear.in_features)
         q = s_w * second + s_b
         scale = 1.0

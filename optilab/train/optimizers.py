@@ -1,8 +1,8 @@
-"""The algorithms of `optilab.optimize`, mapped to torch.optim.
+"""The rules of `optilab.optimize` as torch optimizers.
 
-Where torch.optim has the rule in the asked form, it runs as torch itself would run it: a fused kernel rounds
-otherwise, and two epochs of Adam make a percent of accuracy of that (plain SGD's alone is equal to the bit). Every
-other rule or form runs its own NumPy lines on tensors, through `RuleOptimizer`.
+Where torch.optim implements a rule in the requested form, torch's own optimizer is used with its default kernels. Only
+plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel rounds differently, and after two epochs
+that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`).
 """
 
 from collections.abc import Callable, Iterable
@@ -21,16 +21,23 @@ Parameters = Iterable[torch.nn.Parameter]
 
 
 class RuleOptimizer(torch.optim.Optimizer):
-    """Runs an update rule of `optilab.optimize` on the parameters of a network, all of them as one vector.
+    """An update rule of `optilab.optimize` on all parameters of a network, joined to one vector.
 
-    So a rule that looks at all coordinates at once sees them all, and any other is a few operations instead of a
-    few per parameter. The state is a plain dict under the first parameter: a checkpoint holds tensors and numbers.
+    Rules that combine all coordinates need the whole vector, and for the others a step is a few tensor operations
+    instead of a few per parameter. The state is stored under the first parameter, one entry per field of the rule's
+    state, so a checkpoint contains only tensors and numbers.
     """
 
     def __init__(self, parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule: Any = rule
         self._state_of = type(rule.init(torch.zeros(1)))
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The entries of the state after a step."""
+        names: tuple[str, ...] = self._state_of._fields
+        return names
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -41,10 +48,10 @@ class RuleOptimizer(torch.optim.Optimizer):
             gradient += group["weight_decay"] * self._point(parameters)
         scheduled = group["lr"] != self.defaults["lr"]
         rule = replace(self.rule, lr=group["lr"]) if scheduled else self.rule
-        kept = self.state[parameters[0]]
-        state = self._state_of(**kept) if kept else rule.init(self._point(parameters))
+        entries = self.state[parameters[0]]
+        state = self._state_of(**entries) if entries else rule.init(self._point(parameters))
         step, state = rule.update(gradient, state)
-        kept.update(state._asdict())
+        entries.update(state._asdict())
         parts = step.split([parameter.numel() for parameter in parameters])
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.add_(part.view_as(parameter))
@@ -54,10 +61,10 @@ class RuleOptimizer(torch.optim.Optimizer):
 
 
 class AdoptOptimizer(torch.optim.Optimizer):
-    """ADOPT in the operations of its authors' optimizer (github.com/iShohei220/adopt), which users of torch run.
+    """ADOPT with the tensor operations of its authors' implementation (github.com/iShohei220/adopt).
 
-    The rule's own lines round otherwise, and ADOPT divides tiny gradients by tinier ones: where all layers are
-    sigmoids, percents of accuracy after one epoch come from the last bit.
+    The rule's own code rounds differently, and ADOPT divides tiny gradients by even smaller ones: in a network of
+    sigmoid layers a difference in the last bit becomes percents of accuracy within one epoch.
     """
 
     def __init__(self, parameters: Parameters, rule: Adopt, weight_decay: float = 0.0) -> None:
@@ -68,20 +75,20 @@ class AdoptOptimizer(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         (group,) = self.param_groups
         for parameter in group["params"]:
-            gradient, kept = parameter.grad, self.state[parameter]
+            gradient, state = parameter.grad, self.state[parameter]
             if group["weight_decay"]:
                 gradient = gradient.add(parameter, alpha=group["weight_decay"])
-            if not kept:
-                kept.update(steps=1, mean=torch.zeros_like(parameter), mean_square=gradient * gradient)
+            if not state:
+                state.update(steps=1, mean=torch.zeros_like(parameter), mean_square=gradient * gradient)
                 continue
-            ratio = gradient / kept["mean_square"].sqrt().clamp(self.rule.eps)
+            ratio = gradient / state["mean_square"].sqrt().clamp(self.rule.eps)
             if self.rule.clip:
-                limit = kept["steps"] ** 0.25
+                limit = state["steps"] ** 0.25
                 ratio.clamp_(-limit, limit)
-            kept["mean"].lerp_(ratio, 1 - self.rule.beta1)
-            parameter.add_(kept["mean"], alpha=-group["lr"])
-            kept["mean_square"].mul_(self.rule.beta2).addcmul_(gradient, gradient, value=1 - self.rule.beta2)
-            kept["steps"] += 1
+            state["mean"].lerp_(ratio, 1 - self.rule.beta1)
+            parameter.add_(state["mean"], alpha=-group["lr"])
+            state["mean_square"].mul_(self.rule.beta2).addcmul_(gradient, gradient, value=1 - self.rule.beta2)
+            state["steps"] += 1
 
 
 def _adopt(rule: Adopt, params: Parameters, weight_decay: float) -> torch.optim.Optimizer:
@@ -146,7 +153,7 @@ def _amsgrad(rule: AMSGrad, **options: Any) -> torch.optim.Optimizer | None:
 
 
 def _adamw(rule: AdamW, params: Parameters, weight_decay: float) -> torch.optim.Optimizer | None:
-    # torch's has one decay, the rule's own; the other one goes through the gradient.
+    # torch.optim.AdamW has the rule's own decay only; `weight_decay` is added to the gradient.
     if rule.eps_placement != "outside" or weight_decay:
         return None
     return torch.optim.AdamW(params, **_adams(rule), weight_decay=rule.weight_decay)
@@ -161,7 +168,16 @@ def _adamax(rule: Adamax, **options: Any) -> torch.optim.Optimizer | None:
 def _nadam(rule: NAdam, **options: Any) -> torch.optim.Optimizer | None:
     if rule.form != "schedule":
         return None
-    return torch.optim.NAdam(**_adams(rule), momentum_decay=rule.momentum_decay, **options)
+    optimizer = torch.optim.NAdam(**_adams(rule), momentum_decay=rule.momentum_decay, **options)
+    optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
+    return optimizer
+
+
+def _momentum_products_to_cpu(optimizer: torch.optim.Optimizer) -> None:
+    """Undo what `load_state_dict` does on a GPU: NAdam reads these numbers in every step, each with a synchronisation,
+    and so creates them on the CPU."""
+    for state in optimizer.state.values():
+        state["mu_product"] = state["mu_product"].cpu()
 
 
 def _radam(rule: RAdam, **options: Any) -> torch.optim.Optimizer | None:
@@ -192,12 +208,12 @@ _NATIVE: dict[type[Any], Callable[..., torch.optim.Optimizer | None]] = {
 
 
 def build(parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> torch.optim.Optimizer:
-    """The torch optimizer that follows `rule`: torch's own where it has this form, else the rule itself.
+    """The torch optimizer for `rule`: torch's own where it implements this form, else the rule's own code.
 
-    `weight_decay` times the weights is added to their gradient, whatever the rule then makes of it.
+    `weight_decay`: an L2 penalty; weight_decay * w is added to the gradient before the rule sees it.
     """
     assert rule.name in ALGORITHMS
     parameters = list(parameters)
     native = _NATIVE.get(type(rule))
-    torchs = native and native(rule, params=parameters, weight_decay=weight_decay)
-    return torchs or RuleOptimizer(parameters, rule, weight_decay)
+    optimizer = native and native(rule, params=parameters, weight_decay=weight_decay)
+    return optimizer or RuleOptimizer(parameters, rule, weight_decay)

@@ -90,7 +90,7 @@ class Prodigy(Algorithm):
 
 class BarzilaiBorweinState(NamedTuple):
     size: Any  # (..., 1): a, the last step size
-    step: Array  # (..., d): s
+    last_step: Array  # (..., d): s
     previous: Array  # (..., d): p, the last gradient
 
 
@@ -122,10 +122,10 @@ class BarzilaiBorwein(Algorithm):
     def update(self, grad: Array, state: BarzilaiBorweinState) -> tuple[Array, BarzilaiBorweinState]:
         xp = xp_of(grad)
         change = grad - state.previous
-        curvature = _sum(state.step * change)
+        curvature = _sum(state.last_step * change)
         curved = curvature > 0
         if self.form == "long":
-            size = _sum(state.step**2) / xp.where(curved, curvature, 1.0)
+            size = _sum(state.last_step**2) / xp.where(curved, curvature, 1.0)
         else:
             size = curvature / xp.where(curved, _sum(change**2), 1.0)
         size = xp.where(curved, size, state.size)
