@@ -1,12 +1,13 @@
 """The entry point: one place where errors become text and an exit status."""
 
+import contextlib
 import gc
 import os
 import signal
 import sys
 import traceback
 
-from optilab.errors import ExitCode, OptilabError
+from optilab.errors import ExitCode, OptilabError, printable
 from optilab.signals import Interrupted, die_of, interruptible
 
 
@@ -36,7 +37,7 @@ def _run() -> int:
 
         return int(build(sys.argv[1:])(standalone_mode=False) or 0)
     except OptilabError as error:
-        return _say(str(error), error.code)
+        return _say(str(error), error.code, error)
     except Interrupted:
         die_of(signal.SIGINT)
         return 128 + signal.SIGINT
@@ -55,10 +56,15 @@ def _run() -> int:
         return _say(f"a bug in optilab: {what} (OPTILAB_DEBUG=1 shows where)", ExitCode.BUG)
 
 
-def _say(text: str, code: int) -> int:
-    from optilab.errors import printable
-
+def _say(text: str, code: int, error: OptilabError | None = None) -> int:
+    """Report an error: as text on stderr, and with `--json` as a document on stdout too."""
     print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+    if "--json" in sys.argv[1:]:
+        from optilab.console import document
+
+        facts = {"code": int(code), "message": text, "where": None} if error is None else error.document()
+        with contextlib.suppress(OSError):  # the text has been printed; `main` reports a stdout that is full
+            document({**(error.facts if error else {}), "error": facts})
     return int(code)
 
 

@@ -5,8 +5,8 @@ prints it as text and exits with `code`; a traceback is shown only for a bug of 
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
@@ -37,9 +37,22 @@ class ExitCode(IntEnum):
 
 
 class OptilabError(Exception):
-    """Base of everything that is reported to the user without a traceback."""
+    """Base of everything that is reported to the user without a traceback.
+
+    `where` is the flag, file or file and line at fault; the message begins with it. `facts` is what a command has to
+    report beside the error; `--json` prints it in the same document.
+    """
 
     code: ExitCode = ExitCode.USAGE
+    facts: Mapping[str, Any] = {}
+
+    def __init__(self, message: str = "", where: str = "") -> None:
+        super().__init__(f"{where}: {message}" if where else message)
+        self.where = where
+
+    def document(self) -> dict[str, Any]:
+        """The error as `--json` prints it."""
+        return {"code": int(self.code), "message": str(self), "where": self.where or None}
 
 
 class UsageError(OptilabError):
@@ -90,6 +103,10 @@ class ConfigError(OptilabError):
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"{count} in {source}", *(f"  {problem}" for problem in self.problems)]
         super().__init__("\n".join([*lines, advice] if advice else lines))
+        self.where = self.problems[0].where if self.problems else source
+
+    def document(self) -> dict[str, Any]:
+        return {**super().document(), "problems": [asdict(problem) for problem in self.problems]}
 
 
 def did_you_mean(given: str, accepted: Sequence[str]) -> str:
@@ -97,6 +114,22 @@ def did_you_mean(given: str, accepted: Sequence[str]) -> str:
     lower = {name.lower(): name for name in accepted}
     close = get_close_matches(given.lower(), lower, n=1)
     return f'; did you mean "{lower[close[0]]}"?' if close else ""
+
+
+def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
+    """`unknown algorithm 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
+    names = list(accepted)
+    close = did_you_mean(name, names) if isinstance(name, str) else ""
+    return f"unknown {what} {shown(name)}{close or '; one of ' + ', '.join(names)}"
+
+
+def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
+    """The names of a comma-separated list of `accepted` names, in any case; UsageError names the unknown ones."""
+    known = {name.lower(): name for name in accepted}
+    names = [name.strip() for name in text.split(",")]
+    if wrong := [name for name in names if name.lower() not in known]:
+        raise UsageError("\n".join(unknown(what, name, known.values()) for name in wrong), where)
+    return list(dict.fromkeys(known[name.lower()] for name in names))
 
 
 CONTROL = re.compile(

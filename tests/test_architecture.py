@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
         "figures",
         "console",
     },
-    "__main__": {"errors", "signals", "cli"},
+    "__main__": {"errors", "signals", "cli", "console"},
 }
 SLOW = {"torch", "torchvision", "matplotlib", "scipy", "jax", "optax", "numba", "pandas"}
 

@@ -343,3 +343,24 @@ def test_a_full_disk_behind_stdout(optilab, tmp_path):
     assert done.returncode == 7
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "where", "message"),
+    [
+        (["optimize", "--algo", "adm"], 2, "--algo", 'did you mean "adam"'),
+        (["optimize", "--algo", "sgd", "--set", "algo.lrr=1"], 2, "--set algo.lrr", 'did you mean "lr"'),
+        (["verify", "--algo", "sdg"], 2, "--algo", 'did you mean "sgd"'),
+        (["race", "--functions", "rosenbrok"], 2, "--functions", 'did you mean "rosenbrock"'),
+        (["remedy", "sigmoid", "--only", "batchnrm"], 2, "--only", 'did you mean "batchnorm"'),
+        (["diagnose", "sigmoid", "--fail-on", "warnin"], 2, "--fail-on", 'did you mean "warning"'),
+        (["optimize", "--epoch", "3"], 2, None, "No such option"),
+        (["runs", "show", "nosuch"], 4, None, "nosuch"),
+    ],
+)
+def test_an_error_with_json_is_a_document(arguments, code, where, message, optilab):
+    done = optilab(*arguments, "--json", code=code)
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["where"]) == (code, where)
+    assert message in error["message"]
+    assert message in done.stderr  # a person reads it there, as without --json

@@ -38,20 +38,17 @@ def diagnose(
     """
     from optilab import console
     from optilab.console import diagnose as views
-    from optilab.errors import ExitCode, UsageError, did_you_mean
+    from optilab.errors import ExitCode, chosen_names
     from optilab.studies import diagnose as rules
 
-    if fail_on is not None and fail_on not in LEVELS:
-        raise UsageError(
-            f"--fail-on: one of {', '.join(LEVELS)} expected, got {fail_on!r}{did_you_mean(fail_on, LEVELS)}"
-        )
+    levels = chosen_names("--fail-on", fail_on, "level", LEVELS) if fail_on is not None else []
     evidence, config = _evidence(target, runs_dir, data_dir)
     findings = rules.diagnose(evidence)
     if json_:
         console.document(views.document(target, findings, config))
     else:
         views.show(target, evidence, findings, config)
-    bad = fail_on is not None and any(finding.severity >= LEVELS.index(fail_on) for finding in findings)
+    bad = any(finding.severity >= LEVELS.index(level) for finding in findings for level in levels)
     return ExitCode.EXPECTATION if bad else ExitCode.OK
 
 

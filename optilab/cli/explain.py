@@ -59,10 +59,9 @@ def _document(found: Any) -> dict[str, Any]:
     from optilab.optimize import formula
 
     def plain(value: Any) -> Any:
-        return [None if v != v else v for v in np.atleast_1d(value).ravel().tolist()]
+        return np.atleast_1d(value).ravel()
 
     return {
-        "schema_version": 1,
         "algo": found.rule.name,
         "function": found.function.name,
         "step": found.step,

@@ -4,8 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
-from optilab.cli.optimize import _complete_algo, _complete_function
-from optilab.cli.options import Dark, Json, Plot, Set, complete_preset, only_one, overrides
+from optilab.cli.options import (
+    Dark,
+    Json,
+    Plot,
+    Set,
+    complete_algo,
+    complete_function,
+    complete_preset,
+    only_one,
+    overrides,
+)
 
 EXAMPLES = """\b
 Examples:
@@ -18,7 +27,7 @@ Examples:
 def map(
     ctx: typer.Context,
     algo: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Algorithm.", autocompletion=_complete_algo)
+        str | None, typer.Option(metavar="NAME", help="Algorithm.", autocompletion=complete_algo)
     ] = None,
     x: Annotated[
         str | None, typer.Option(metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Across: algo.KEY, or w1.")
@@ -34,7 +43,7 @@ def map(
         typer.Option(metavar="FILE", help="YAML file or preset.", autocompletion=complete_preset("optimize")),
     ] = None,
     function: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Test function.", autocompletion=_complete_function)
+        str | None, typer.Option(metavar="NAME", help="Test function.", autocompletion=complete_function)
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="W1,W2", help="Start point.")] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Steps of every cell [100].")] = None,
@@ -111,7 +120,6 @@ def _document(found: Any) -> dict[str, Any]:
 
     values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
     return {
-        "schema_version": 1,
         "algo": found.rule.name,
         "function": found.function.name,
         "epochs": found.steps,
@@ -119,7 +127,7 @@ def _document(found: Any) -> dict[str, Any]:
         "y": {"key": found.y.key, "values": found.y.values.tolist()},
         **summary(found),
         "limit": None if found.limit is None else found.limit.tolist(),
-        "f": [[None if value != value else value for value in row] for row in values.tolist()],
+        "f": values.tolist(),
         "first_below": found.first_below.tolist(),
         "basin": found.basin.tolist(),
     }

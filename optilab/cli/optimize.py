@@ -12,6 +12,8 @@ from optilab.cli.options import (
     Quiet,
     RunsDir,
     Set,
+    complete_algo,
+    complete_function,
     complete_preset,
     only_one,
     overrides,
@@ -39,25 +41,12 @@ Examples:
 _KEYS = {"epochs": "epochs", "lr": "algo.lr"}
 
 
-def _complete_algo(incomplete: str) -> list[str]:
-    from optilab.optimize import ALGORITHMS
-
-    before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in ALGORITHMS if name.startswith(last)]
-
-
-def _complete_function(incomplete: str) -> list[str]:
-    from optilab.optimize import FUNCTIONS
-
-    return [name for name in FUNCTIONS if name.startswith(incomplete)]
-
-
 def optimize(
     ctx: typer.Context,
     algo: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME[,NAME...]", help="Algorithm(s), as in their presets.", autocompletion=_complete_algo
+            metavar="NAME[,NAME...]", help="Algorithm(s), as in their presets.", autocompletion=complete_algo
         ),
     ] = None,
     config: Annotated[
@@ -66,9 +55,7 @@ def optimize(
     ] = None,
     function: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME|FORMULA", help="Test function, or your own.", autocompletion=_complete_function
-        ),
+        typer.Option(metavar="NAME|FORMULA", help="Test function, or your own.", autocompletion=complete_function),
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="W1,W2", help="Start point, as -5,-2.")] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Number of steps.")] = None,
@@ -157,12 +144,11 @@ def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: st
         }
         for algorithm, rule, path in zip(algorithms, settings.algo, paths, strict=True)
     ]
-    return {"schema_version": 1, "run": run, "results": results}
+    return {"run": run, "results": results}
 
 
 def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
     from dataclasses import asdict
-    from math import isfinite
 
     from optilab.optimize.regime import Regime
     from optilab.optimize.theory import best_rates, measured_rate, predict
@@ -171,8 +157,7 @@ def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[s
     if bounds is None:
         return None
     prediction = predict(rule, settings.function)
-    said = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
-    known = {k: None if isinstance(value, float) and not isfinite(value) else value for k, value in said.items()}
+    known = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
     return {**known, "measured_rate": measured_rate(path, settings.function), "best_rates": bounds}
 
 

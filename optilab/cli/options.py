@@ -1,7 +1,7 @@
 """Options that several commands share, and the order in which they were typed."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,6 +43,26 @@ def complete_preset(kind: str) -> Any:
         return [f"{preset.name}.yaml" for preset in presets(kind) if preset.name.startswith(incomplete)]
 
     return names
+
+
+def complete_algo(incomplete: str) -> list[str]:
+    """Shell completion of the last name of a list of algorithms."""
+    from optilab.optimize import ALGORITHMS
+
+    return complete_list(ALGORITHMS, incomplete)
+
+
+def complete_function(incomplete: str) -> list[str]:
+    """Shell completion of the last name of a list of test functions."""
+    from optilab.optimize import FUNCTIONS
+
+    return complete_list(FUNCTIONS, incomplete)
+
+
+def complete_list(names: Iterable[str], incomplete: str) -> list[str]:
+    """The comma-separated list that has been typed, its last name completed."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:

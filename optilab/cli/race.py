@@ -1,11 +1,11 @@
 """`optilab race`: which rule solves more problems sooner, after the same tuning."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from optilab.cli.optimize import _complete_algo
-from optilab.cli.options import Dark, Json, Plot, only_one
+from optilab.cli.options import Dark, Json, Plot, complete_algo, complete_function, only_one
+from optilab.errors import chosen_names
 
 EXAMPLES = """\b
 Examples:
@@ -29,12 +29,17 @@ def race(
             metavar="NAME,...",
             help=f"Who takes part [{_listed(ALGOS)}].",
             show_default=False,
-            autocompletion=_complete_algo,
+            autocompletion=complete_algo,
         ),
     ] = ALGOS,
     functions: Annotated[
         str,
-        typer.Option(metavar="NAME,...", help=f"Where they race [{_listed(FUNCTIONS)}].", show_default=False),
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Where they race [{_listed(FUNCTIONS)}].",
+            show_default=False,
+            autocompletion=complete_function,
+        ),
     ] = FUNCTIONS,
     budget: Annotated[
         int, typer.Option(min=1, max=10_000, help="Random settings each may try per function.")
@@ -64,8 +69,8 @@ def race(
 
     only_one(json=json_)
     rules = study.Rules(budget, starts, epochs, accuracy, seed)
-    chosen = {name: RULES[name]() for name in _named("--algos", algos, RULES)}
-    where = {name: TESTS[name]() for name in _named("--functions", functions, TESTS)}
+    chosen = {name: RULES[name]() for name in chosen_names("--algos", algos, "algorithm", RULES)}
+    where = {name: TESTS[name]() for name in chosen_names("--functions", functions, "function", TESTS)}
     folder = user_cache_path("optilab") / "races" if cache else None
     try:
         found = study.run(chosen, where, rules, folder, views.progress)
@@ -79,18 +84,7 @@ def race(
     if json_:
         standings = [asdict(standing) for standing in study.standings(found)]
         heats = [asdict(heat) for heat in found.heats]
-        console.document({"schema_version": 1, "rules": asdict(rules), "standings": standings, "heats": heats})
+        console.document({"rules": asdict(rules), "standings": standings, "heats": heats})
     else:
         views.show(found, bool(plot))
     return 0
-
-
-def _named(flag: str, text: str, known: Any) -> list[str]:
-    """The names of a list, each once and known; UsageError with the nearest otherwise."""
-    from optilab.errors import UsageError, did_you_mean
-
-    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
-    for name in names:
-        if name not in known:
-            raise UsageError(f"{flag}: unknown name '{name}'{did_you_mean(name, list(known))}")
-    return names

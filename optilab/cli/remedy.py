@@ -62,7 +62,7 @@ def remedy(
         signals.die_of(stop.signal)
     results = study.results(plans, outcomes)
     if json_:
-        console.document({"schema_version": 1, "run": str(folder), **views.document(results)})
+        console.document({"run": str(folder), **views.document(results)})
     else:
         views.show(base, seeds, results)
         console.say(str(folder))

@@ -29,7 +29,7 @@ def ls(runs_dir: RunsDir = None, json_: Json = False) -> None:
     for line in unreadable:
         console.note(f"skipped: {line}")
     if json_:
-        console.document({"schema_version": 1, "runs": [views.run_facts(record) for record in records]})
+        console.document({"runs": [views.run_facts(record) for record in records]})
     else:
         views.runs(records, runs.root(runs_dir))
 
@@ -42,7 +42,7 @@ def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False) -> None:
 
     record = runs.read(runs.locate(runs.root(runs_dir), run))
     if json_:
-        console.document({"schema_version": 1, **views.run_facts(record), "rows": record.rows()})
+        console.document({**views.run_facts(record), "rows": record.rows()})
     else:
         views.run(record)
 

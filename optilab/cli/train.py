@@ -203,7 +203,7 @@ def _report(path: Path, json_: bool, quiet: bool) -> int:
         typer.echo(path)
     elif json_:
         test = {key: value for key, value in record.manifest.items() if key in ("test_loss", "test_acc")}
-        console.document({"schema_version": 1, "run": str(path), "status": record.state, "rows": rows, **test})
+        console.document({"run": str(path), "status": record.state, "rows": rows, **test})
     else:
         if rows:
             views.summary(rows, runs.read_table(path / "timings.csv"), record)
@@ -231,7 +231,7 @@ def _report_seeds(paths: "list[Path]", json_: bool, quiet: bool) -> int:
             for path, record in zip(paths, records, strict=True)
         ]
         summary = {key: value._asdict() for key, value in spread.items()}
-        console.document({"schema_version": 1, "runs": facts, "summary": summary})
+        console.document({"runs": facts, "summary": summary})
     else:
         views.seeds([record.manifest["seed"] for record in records], outcomes, spread)
         for path in paths:

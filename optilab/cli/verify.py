@@ -64,14 +64,11 @@ def verify(
 def _table(algo: str | None, json_: bool) -> int:
     from optilab import console
     from optilab.console import verify as views
-    from optilab.errors import ExitCode, UsageError, did_you_mean
+    from optilab.errors import ExitCode, chosen_names
     from optilab.optimize import ALGORITHMS
     from optilab.verify.parity import rows
 
-    names = [name.strip().lower() for name in algo.split(",")] if algo else []
-    for name in names:
-        if name not in ALGORITHMS:
-            raise UsageError(f"--algo: unknown algorithm {name}{did_you_mean(name, list(ALGORITHMS))}")
+    names = chosen_names("--algo", algo, "algorithm", ALGORITHMS) if algo is not None else []
     found = list(views.followed(rows(names)))
     if json_:
         console.document(views.rows_document(found))

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from rich.console import Console
@@ -69,10 +70,26 @@ def note(text: str) -> None:
     err.print(Text(f"optilab: {printable(text)}"), soft_wrap=True)
 
 
-def document(tree: Mapping[str, Any]) -> None:
-    """The one JSON document of `--json`: full precision, no NaN."""
-    sys.stdout.write(json.dumps(tree, allow_nan=False, ensure_ascii=True) + "\n")
+SCHEMA_VERSION = 1
+"""Of every document of `--json`; it grows when a key changes its meaning."""
+
+
+def document(facts: Mapping[str, Any]) -> None:
+    """Print the one JSON document of `--json`: full precision, null for a number that is not finite."""
+    text = json.dumps(_plain({"schema_version": SCHEMA_VERSION, **facts}), allow_nan=False)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it; arrays become lists, numbers that are not finite null."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def grid(

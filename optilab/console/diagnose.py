@@ -104,7 +104,6 @@ def top(evidence: Evidence, findings: Sequence[Finding], config: str) -> None:
 def document(target: str, findings: Sequence[Finding], config: str) -> dict[str, Any]:
     """The JSON document: what was found, most severe first."""
     return {
-        "schema_version": 1,
         "target": target,
         "healthy": not any(finding.severity > Severity.INFO for finding in findings),
         "findings": [

@@ -12,7 +12,7 @@ from typing import Any
 
 from optilab.config import presets, strict_yaml
 from optilab.config.load import Override
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import chosen_names
 
 BASE = "sigmoid"
 _NO_REMEDY = frozenset({BASE, "deep"})  # `deep` is another network
@@ -80,9 +80,5 @@ def _flow(value: Any) -> str:
 def chosen(only: str | None) -> list[Remedy]:
     """The remedies that `--only` names, or all; UsageError names the nearest to an unknown one."""
     known = remedies()
-    names = [name.strip() for name in only.split(",")] if only is not None else list(known)
-    for name in names:
-        if name not in known:
-            accepted = f"; one of {', '.join(known)}"
-            raise UsageError(f"--only: no remedy {shown(name)}{did_you_mean(name, list(known)) or accepted}")
+    names = list(known) if only is None else chosen_names("--only", only, "remedy", known)
     return [known[name] for name in names]

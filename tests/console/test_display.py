@@ -1,7 +1,10 @@
 """What `optilab train` says beside its numbers."""
 
+import json
+import math
 import time
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -33,3 +36,16 @@ def test_a_terminal_folds_prose_between_words_and_commands_not_at_all(monkeypatc
         "stability",
         "try: optilab train --config sigmoid.yaml",
     ]
+
+
+def test_a_document_has_its_version_first_and_null_for_what_is_not_finite(capsys):
+    console.document({"f": [1.5, math.inf], "point": np.array([[0.1, np.nan]]), "deep": {"x": -math.inf}, "n": 3})
+    text = capsys.readouterr().out
+    assert text.startswith('{"schema_version": 1, ')
+    assert json.loads(text) == {
+        "schema_version": 1,
+        "f": [1.5, None],
+        "point": [[0.1, None]],
+        "deep": {"x": None},
+        "n": 3,
+    }

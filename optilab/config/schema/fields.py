@@ -13,7 +13,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, create_model
 from pydantic_core import PydanticCustomError, core_schema
 
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import UsageError, shown, unknown
 from optilab.optimize import ALGORITHMS, Algorithm
 from optilab.runs import run_name
 
@@ -64,11 +64,9 @@ class OneOf:
         return {"name": value.name, **inner, **wrapped}
 
     def _unknown(self, name: Any) -> str:
-        names = ", ".join(self.registry)
         if name is None or name == "":
-            return f"needs the name of one {self.what}: {names}"
-        close = did_you_mean(name, list(self.registry)) if isinstance(name, str) else ""
-        return f"unknown {self.what} {shown(name)}{close or f'; one of {names}'}"
+            return f"needs the name of one {self.what}: {', '.join(self.registry)}"
+        return unknown(self.what, name, self.registry)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
