@@ -165,7 +165,7 @@ def test_the_run_directory_of_train(optilab, small, tmp_path):
 def test_an_absent_device_is_an_error_before_any_work(optilab, small, tmp_path):
     done = optilab("train", "--config", small, "--device", "cuda:7", code=2)
     assert "cuda:7" in done.stderr
-    assert "found: cpu" in done.stderr
+    assert "(available: cpu)" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
