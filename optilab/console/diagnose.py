@@ -77,22 +77,24 @@ def _layers(evidence: Evidence) -> Any:
 
 
 def predicted(evidence: Evidence) -> str:
-    """What theory said before training beside what the first batch showed; empty where theory says nothing."""
-    said = next((r["predicted_ratio"] for r in evidence.records if r.get("predicted_ratio")), None)
-    first = evidence.epochs[0]["first_batch_gradients"] if evidence.epochs else []
-    if said is None or len(first) < 3 or not first[0] or not first[-2]:
+    """The gradient ratio that theory predicts for the first weights, beside the measured one; empty without theory."""
+    record = next((r for r in evidence.records if r.get("predicted_ratio") is not None), None)
+    gradients = record.get("sample_gradients", []) if record else []
+    if record is None or len(gradients) < 3 or not gradients[0] or not gradients[-2]:
         return ""
-    measured = f"measured {first[0] / first[-2]:.1e} in the first batch"
-    return f"|g1|/|g{len(first) - 1}|: predicted {said:.1e} before training, {measured}"
+    ratio = f"|g1|/|g{len(gradients) - 1}| of single images before training"
+    return (
+        f"{ratio}: mean-field theory {record['predicted_ratio']:.2g}, measured {gradients[0] / gradients[-2]:.2g}"
+    )
 
 
 def top(evidence: Evidence, findings: Sequence[Finding], config: str) -> None:
     """The end of a training: the gravest finding and what to try, or that all is well."""
-    if text := predicted(evidence):
-        console.say(text)
     if not findings or findings[0].severity is Severity.INFO:
         console.say("diagnosis: healthy", style="green")
         return
+    if text := predicted(evidence):
+        console.say(text)
     first = findings[0]
     console.say(f"diagnosis: {first.severity.name.lower()}: {first.rule}: {first.text}", STYLES[first.severity])
     for command in commands(first, config)[:1]:

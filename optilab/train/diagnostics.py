@@ -14,20 +14,8 @@ from torch import Tensor, nn
 
 from optilab.train.model import MLP
 
-Record = dict[str, Any]
-
-SATURATED: dict[str, tuple[float, float]] = {
-    "sigmoid": (0.05, 0.95),
-    "hard-sigmoid": (0.0, 1.0),
-    "tanh": (-0.9, 0.9),
-    "softsign": (-0.56, 0.56),
-    "relu": (0.0, math.inf),
-    "elu": (-0.81, math.inf),
-    "selu": (-1.42, math.inf),
-    "softplus": (0.21, math.inf),
-}
-"""Outputs at or beyond these bounds lie where the activation's slope is below a fifth of its maximum. Of the
-activation's default parameters; with others nothing is called saturated."""
+EpochRecord = dict[str, Any]
+"""One line of diagnostics.jsonl."""
 
 _SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square")
 """Where the optimizers keep the moving average of squared gradients."""
@@ -37,8 +25,7 @@ class Probe:
     """One batch that is looked into: made before its forward pass, told after backward pass and step."""
 
     def __init__(self, model: MLP) -> None:
-        phi = model.config.activation
-        self._model, self._bounds = model, SATURATED.get(phi.name) if phi == type(phi)() else None
+        self._model, self._bounds = model, model.config.activation.flat
         self._outputs: list[Tensor] = []
         self._hooks = [layer.activation.register_forward_hook(self._seen) for layer in model.active]
 
@@ -61,7 +48,14 @@ class Probe:
             update = (linear.weight - before).norm()
             same = (before == before[:1]).all(dim=1).float().mean() if len(before) > 1 else before.new_zeros(())
             output = self._outputs[number] if number < len(self._outputs) else None
-            values = [_gradient(linear).norm(), weight, update, same, *self._activity(output, weight)]
+            values = [
+                _gradient(linear).norm(),
+                weight,
+                update,
+                same,
+                *self._activity(output, weight),
+                _common(before),
+            ]
             rows.append(torch.stack(values))
         return torch.stack(rows)
 
@@ -85,8 +79,14 @@ MEASURED = (
     "activation_std",
     "saturated",
     "dead",
+    "common",
 )
 """Columns of a probe, in order; shares are between 0 and 1."""
+
+
+def _common(weight: Tensor) -> Tensor:
+    """Share of a weight matrix's squares that is the same in every unit: 1 where all units are equal."""
+    return weight.mean(dim=0).square().sum() * len(weight) / weight.square().sum()
 
 
 def _gradient(linear: nn.Linear) -> Tensor:
@@ -102,23 +102,26 @@ def probed(batches: int, probes: int) -> frozenset[int]:
     return frozenset(round(n * (batches - 1) / (probes - 1)) for n in range(min(probes, batches)))
 
 
-class Evidence:
+class EpochProbes:
     """The probes of one epoch, summed up."""
 
     def __init__(self) -> None:
         self._measured: list[Tensor] = []
         self._gradients: list[Tensor] = []
+        self._rate: float | None = None
 
-    def add(self, probe: Probe) -> None:
+    def add(self, probe: Probe, optimizer: torch.optim.Optimizer) -> None:
         self._measured.append(probe.after_step())
         self._gradients.append(probe.gradient)
+        self._rate = optimizer.param_groups[0].get("lr")
 
-    def record(self, epoch: int, optimizer: torch.optim.Optimizer) -> Record:
+    def record(self, epoch: int, optimizer: torch.optim.Optimizer) -> EpochRecord:
         """One line of diagnostics.jsonl: means over the epoch's probes, per layer and for the whole network.
 
         Per layer: norms of gradient, weight and update and their ratios; mean and spread of the activations, the
         share of them that is saturated, of units that are dead (saturated for every image of the batch), of units
-        with the same weights as the first. What is not finite, or not there, is null.
+        with the same weights as the first; `common`, the share of the weights' squares that all units of the layer
+        have in common. What is not finite, or not there, is null. `lr` is the learning rate of the last probe.
         `gradient_noise` is tr(cov)/|mean|^2 of a batch's gradient (McCandlish et al. 2018), between probes; much
         above 1, single steps hardly agree on a direction. `eps_share`: parameters whose sqrt(v) is below eps.
         """
@@ -128,9 +131,10 @@ class Evidence:
         return {
             "epoch": epoch,
             "layers": layers,
-            "first_batch_gradients": [_finite(value) for value in first],
-            "gradient_noise": _finite(_noise(self._gradients)),
+            "first_batch_gradients": [finite(value) for value in first],
+            "gradient_noise": finite(_noise(self._gradients)),
             "eps_share": _eps_share(optimizer),
+            "lr": self._rate,
         }
 
 
@@ -138,10 +142,11 @@ def _layer(row: dict[str, float]) -> dict[str, float | None]:
     weight = row["weight_norm"]
     row["gradient_to_weight"] = row["gradient_norm"] / weight if weight else math.nan
     row["update_to_weight"] = row["update_norm"] / weight if weight else math.nan
-    return {name: _finite(value) for name, value in row.items()}
+    return {name: finite(value) for name, value in row.items()}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The number, or None where it is infinite or not a number."""
     return value if math.isfinite(value) else None
 
 
@@ -173,6 +178,23 @@ def _eps_share(optimizer: torch.optim.Optimizer) -> float | None:
             below.append((squares < (eps**2) * correction).sum())
             total += squares.numel()
     return int(torch.stack(below).sum()) / total if total else None
+
+
+def labels(train: Tensor, validation: Tensor) -> EpochRecord:
+    """What a network could know without looking at an image, from the labels of both halves of the data.
+
+    `prior_entropy` and `validation_entropy`: the loss, in nats, of a network that gives each class its share; ln 10
+    for ten equal classes. `chance`: the accuracy of always naming the training images' most frequent class.
+    """
+    counts = torch.bincount(train)
+    return {
+        "train_images": len(train),
+        "validation_images": len(validation),
+        "classes": int((counts > 0).sum()),
+        "prior_entropy": prior_entropy(train),
+        "validation_entropy": prior_entropy(validation),
+        "chance": float((validation == counts.argmax()).float().mean()),
+    }
 
 
 def prior_entropy(labels: Tensor) -> float:

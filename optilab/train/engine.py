@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from optilab.config.schema.model import BatchNorm, Standardize
 from optilab.config.schema.train import DataConfig, TrainConfig
 from optilab.errors import DivergedError, UsageError
-from optilab.train import diagnostics, draws, meanfield, optimizers, patience
+from optilab.train import diagnostics, draws, first_batch, meanfield, optimizers, patience
 from optilab.train.data import Dataset
 from optilab.train.model import MLP, all_finite
 from optilab.train.tally import Tally
@@ -59,14 +59,24 @@ def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
     return x if (data.mean, data.std) == (0.0, 1.0) else x.sub_(data.mean).div_(data.std)
 
 
-def before_training(training: "Training") -> diagnostics.Record:
-    """The record of epoch 0: what the labels' prior is worth, and what mean-field theory expects."""
-    data = training.config.data
-    images = as_input(training.train.pixels[: data.batch_size], data)
+def before_training(training: "Training") -> diagnostics.EpochRecord:
+    """The record of epoch 0: dataset and labels in numbers, the network's first loss and gradients, and the theory's.
+
+    `first_loss` and `sample_gradients` are those of the first batch, `input_rms` the root mean square of its inputs.
+    """
+    data, train, validation = training.config.data, training.train, training.validation
+    images = as_input(train.pixels[: data.batch_size], data)
     prediction = meanfield.predict(training.model, training.config.model, images)
+    loss, gradients = first_batch.measure(training.model, images, train.labels[: data.batch_size])
     return {
         "epoch": 0,
-        "prior_entropy": diagnostics.prior_entropy(training.train.labels),
+        **diagnostics.labels(train.labels, validation.labels),
+        "input_rms": float(images.square().mean().sqrt()),
+        "first_loss": diagnostics.finite(loss),
+        "sample_gradients": [diagnostics.finite(value) for value in gradients],
+        "first_weights": [
+            diagnostics.finite(float(linear.weight.detach().norm())) for linear in training.model.linears
+        ],
         "predicted_gains": prediction and prediction.gains,
         "predicted_ratio": prediction and prediction.ratio,
     }
@@ -114,7 +124,7 @@ class Training:
     shuffler: torch.Generator | None = None  # of the training images; None: the global one
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
-    record: diagnostics.Record = field(default_factory=dict)  # of the last epoch
+    record: diagnostics.EpochRecord = field(default_factory=dict)  # of the last epoch
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
@@ -206,7 +216,7 @@ class Training:
         lowered = patience.lowered(self.rows, config.plateau)
         tally = Tally()
         probed = diagnostics.probed(batches, config.probes)
-        evidence = diagnostics.Evidence()
+        evidence = diagnostics.EpochProbes()
         self.model.train()
         for batch in range(batches):
             here = slice(batch * size, min((batch + 1) * size, count))
@@ -231,7 +241,7 @@ class Training:
             self._set_rate(factor * lowered, momentum)
             self.optimizer.step()
             if probe:
-                evidence.add(probe)
+                evidence.add(probe, self.optimizer)
             tally.add(loss, logits, labels[here])
             on_batch(batch + 1, batches)
             if stop():

@@ -2,8 +2,15 @@
 
 Signals: q <- s_w^2 E[phi(sqrt(q) z)^2] + s_b^2 (Poole et al. 2016). Gradients: each layer that one passes on its
 way back multiplies its mean square by chi = s_w^2 E[phi'(sqrt(q) z)^2] (Schoenholz et al. 2017; Glorot & Bengio
-2010 for the linear regime). z is standard normal, s_w^2 is fan_in times the mean square of the weights. Exact for
-wide layers with independent weights; batch and layer norm are taken as division by the standard deviation.
+2010 for the linear regime). z is standard normal; for the signals s_w^2 is fan_in times the mean square of the
+weights, and for the norm of a gradient, which is the sum over a layer's inputs, it is fan_in as well.
+
+The gradient is that of a single image, the root mean square over the images (`first_batch.measure`). The gradient
+of a batch's mean is another quantity: the images' gradients partly cancel, more in one layer than in another.
+Valid for independent weights of mean zero. In 504 networks of three and five hidden layers, 16 to 1024 units wide
+(seven activations, six initialisations, no norm, batch and layer norm), the measured ratio of layer 1 to the last
+hidden layer was 0.78 to 1.31 times the predicted one. Batch and layer norm are taken as division by the standard
+deviation.
 """
 
 import math
@@ -24,17 +31,22 @@ class Prediction:
     """Before training; `gains[l]`: a gradient's norm at layer l+1 over that at layer l+2, preactivations."""
 
     gains: list[float]
-    ratio: float  # |g1|/|gL|: gradient of the first hidden layer's weights over that of the last one's
+    ratio: float  # |g1|/|gL|: an image's gradient by the first hidden layer's weights over that by the last one's
 
 
 def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | None:
-    """The expected gains of a network with its first weights; None where the theory does not reach (skips,
-    normalised gradients, other norms, dropout elsewhere than at the output, fewer than two hidden layers)."""
+    """The expected gains of a network with its first weights; None where the theory does not apply.
+
+    That is with skips, normalised gradients, norms other than batch and layer norm before the activation, dropout,
+    fewer than two hidden layers, weights whose mean is not zero, and a layer without weights or without signal.
+    """
     norm = config.norm
     plain = isinstance(norm, NoNorm) or (isinstance(norm, BatchNorm | LayerNorm) and norm.position == "before")
     layers = [layer.linear for layer in model.active]
-    masked = config.input_dropout or (config.dropout and config.dropout_at != "output")
+    masked = config.input_dropout or config.dropout
     if config.skip or config.gradient_norm or masked or not plain or len(layers) < 2:
+        return None
+    if not all(_centered(linear.weight) for linear in layers):
         return None
     z, weight = _normal()
     images = images.cpu().double()  # on the CPU: mps has no float64
@@ -56,12 +68,19 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | Non
         slopes.append(float((slope.square() * weight).sum()) / max(scale, 1e-300))
         second = float((phi.square() * weight).sum())
         centered = second - float((phi * weight).sum()) ** 2
-        backward = linear.out_features * float(w.square().mean())
+        backward = linear.in_features * float(w.square().mean())
         gains.append(backward)
     # A gradient at layer l's preactivation comes from l+1's: through W(l+1) and layer l's slope.
     steps = [math.sqrt(gains[n + 1] * slopes[n]) for n in range(len(layers) - 1)]
-    ratio = math.prod(steps) * math.sqrt(inputs[0] / inputs[-1])
-    return Prediction(steps, ratio)
+    if not all(math.isfinite(value) and value > 0 for value in (*steps, *inputs)):
+        return None
+    return Prediction(steps, math.prod(steps) * math.sqrt(inputs[0] / inputs[-1]))
+
+
+def _centered(weight: Tensor) -> bool:
+    """Weights that may have been drawn with mean zero: their mean is within six of its standard errors of it."""
+    std, mean = torch.std_mean(weight.detach().double())
+    return float(std) > 0 and abs(float(mean)) <= 6 * float(std) / math.sqrt(weight.numel())
 
 
 def _normal() -> tuple[Tensor, Tensor]:

@@ -1,5 +1,10 @@
-"""The activations phi of a network, each with what it may be asked for; the defaults are torch's."""
+"""The activations phi of a network and their parameters; the defaults are torch's.
 
+`flat` are the bounds of the output at or beyond which the slope is below a fifth of its maximum; None where there
+are none. An activation that is flat on both sides saturates, one that is flat on one side has units that die.
+"""
+
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,6 +17,7 @@ class Identity:
     """x"""
 
     name: ClassVar[str] = "identity"
+    flat: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,7 @@ class Sigmoid:
     """1/(1 + exp(-x))"""
 
     name: ClassVar[str] = "sigmoid"
+    flat: ClassVar[tuple[float, float]] = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class HardSigmoid:
     """x/6 + 1/2, cut to 0 and 1"""
 
     name: ClassVar[str] = "hard-sigmoid"
+    flat: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Tanh:
     """tanh(x)"""
 
     name: ClassVar[str] = "tanh"
+    flat: ClassVar[tuple[float, float]] = (-0.9, 0.9)
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,7 @@ class Softsign:
     """x/(1 + |x|)"""
 
     name: ClassVar[str] = "softsign"
+    flat: ClassVar[tuple[float, float]] = (-0.56, 0.56)
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class ReLU:
     """max(x, 0)"""
 
     name: ClassVar[str] = "relu"
+    flat: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class LeakyReLU:
     """x, below 0 slope*x (Maas et al. 2013)"""
 
     name: ClassVar[str] = "leaky-relu"
+    flat: ClassVar[None] = None
     slope: Annotated[float, Ge(0), Doc("slope below 0")] = 0.01
 
 
@@ -62,6 +74,7 @@ class PReLU:
     """x, below 0 a*x with one trained a per layer (He et al. 2015)"""
 
     name: ClassVar[str] = "prelu"
+    flat: ClassVar[None] = None
     slope: Annotated[float, Ge(0), Doc("slope below 0 at the start")] = 0.25
 
 
@@ -72,12 +85,17 @@ class ELU:
     name: ClassVar[str] = "elu"
     alpha: Annotated[float, Gt(0), Doc("minus the lowest output")] = 1.0
 
+    @property
+    def flat(self) -> tuple[float, float]:
+        return -0.81 * self.alpha, math.inf
+
 
 @dataclass(frozen=True)
 class SELU:
     """1.0507*elu(x) with alpha 1.6733 (Klambauer et al. 2017)"""
 
     name: ClassVar[str] = "selu"
+    flat: ClassVar[tuple[float, float]] = (-1.42, math.inf)
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,7 @@ class GELU:
     """x*Phi(x), Phi the normal distribution (Hendrycks & Gimpel 2016)"""
 
     name: ClassVar[str] = "gelu"
+    flat: ClassVar[None] = None
     approximate: Annotated[Literal["none", "tanh"], Doc("Phi itself, or by a tanh")] = "none"
 
 
@@ -93,6 +112,7 @@ class SiLU:
     """x*sigmoid(x), also called swish"""
 
     name: ClassVar[str] = "silu"
+    flat: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +120,7 @@ class Mish:
     """x*tanh(softplus(x)) (Misra 2019)"""
 
     name: ClassVar[str] = "mish"
+    flat: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +129,10 @@ class Softplus:
 
     name: ClassVar[str] = "softplus"
     beta: Annotated[float, Gt(0), Doc("the larger, the closer to relu")] = 1.0
+
+    @property
+    def flat(self) -> tuple[float, float]:
+        return 0.21 / self.beta, math.inf
 
 
 ACTIVATIONS: dict[str, type[Any]] = {
