@@ -6,7 +6,7 @@ import torch
 
 from optilab.config.load import load, override_from_text
 from optilab.config.schema.train import TrainConfig
-from optilab.train import engine, first_batch
+from optilab.train import device, engine, first_batch
 from optilab.train.data import Dataset
 from tests.train.idx import arrays
 
@@ -16,7 +16,7 @@ WIDTHS = ("[128, 128, 128, 128, 128]", "[1024, 256, 64, 16]", "[512, 64, 16]", "
 def training(*sets):
     texts = ["threads=1", "device=cpu", "data.batch_size=256", *sets]
     config = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in texts])
-    engine.configure(torch.device("cpu"), 1)
+    device.configure(torch.device("cpu"), 1)
     train_x, train_y, test_x, test_y = arrays(256, 50, 0).values()
     return engine.Training.start(
         config, Dataset("idx", None, train_x, train_y, test_x, test_y, {}), torch.device("cpu")
