@@ -1,8 +1,12 @@
-"""The rules of the house: which folder imports what, and what a start may load."""
+"""The structure of the package: which part imports which, what a start may load, what is declared, what is unique."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections import Counter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -66,6 +70,13 @@ def test_every_part_has_its_row():
 
 
 def test_imports_go_down_only():
+    """`ALLOWED` has no cycle and holds for every import, also those inside functions."""
+    below: set[str] = set()
+    while rest := set(ALLOWED) - below:
+        level = {name for name in rest if ALLOWED[name] <= below}
+        assert level, f"a cycle among {sorted(rest)}"
+        below |= level
+
     wrong = {
         str(path.relative_to(PACKAGE)): up
         for path in FILES
@@ -84,6 +95,39 @@ def test_slow_libraries_are_imported_where_they_are_needed():
     assert not wrong
 
 
+def test_every_package_that_is_imported_is_declared_and_the_other_way_round():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    required, optional = (
+        {re.split(r"[^\w-]", text)[0].lower().replace("_", "-") for text in texts}
+        for texts in (project["dependencies"], extras)
+    )
+    distributions = packages_distributions()
+    roots = {name.split(".")[0] for path in FILES for name in imports(path)}
+    used = {
+        distributions[name][0].lower().replace("_", "-")
+        for name in roots - sys.stdlib_module_names - {"optilab", "__future__"}
+    }
+    assert used - required - optional == set()
+    assert required - used == set()
+
+
+def test_no_two_classes_have_the_same_name():
+    classes = Counter(
+        node.name
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in classes.items() if count > 1} <= {
+        "Plateau",
+        "Plan",
+        "Node",
+        "Prediction",
+        "Trial",
+    }
+
+
 def test_only_the_console_imports_rich():
     users = {part(path) for path in FILES if any(name.split(".")[0] == "rich" for name in imports(path))}
     assert users == {"console"}
@@ -95,7 +139,7 @@ def test_no_module_outgrows_a_reader_or_is_named_after_a_kind_of_code():
 
 
 def test_the_rules_see_an_arrow_that_goes_up(tmp_path):
-    """A check that cannot fail is none."""
+    """The checks above can fail."""
     path = tmp_path / "wrong.py"
     path.write_text("def f():\n    from optilab.train import engine\n\nimport torch\n")
     assert parts_of(imports(path)) - ALLOWED["optimize"] == {"train"}
