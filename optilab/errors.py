@@ -5,6 +5,7 @@ prints it as text and exits with `code`; a traceback is shown only for a bug of 
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -110,10 +111,16 @@ class ConfigError(OptilabError):
 
 
 def did_you_mean(given: str, accepted: Sequence[str]) -> str:
-    """`; did you mean "activation"?`, or an empty text where nothing is close."""
+    """`; did you mean "activation"?`, or an empty text where nothing is close.
+
+    A character that looks like a letter of the accepted name and is not is named.
+    """
     lower = {name.lower(): name for name in accepted}
     close = get_close_matches(given.lower(), lower, n=1)
-    return f'; did you mean "{lower[close[0]]}"?' if close else ""
+    if not close:
+        return ""
+    foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in given if not c.isascii()]
+    return f'; did you mean "{lower[close[0]]}"?' + (f" This one has {', '.join(foreign)}" if foreign else "")
 
 
 def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:

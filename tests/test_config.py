@@ -1,5 +1,7 @@
 """YAML, overrides and presets to one value; every key documented, every shipped config good."""
 
+from dataclasses import replace
+
 import pytest
 
 from optilab.config import presets, strict_yaml
@@ -8,6 +10,7 @@ from optilab.config.load import ConfigError, changed_keys, digest, load, overrid
 from optilab.config.presets import KINDS
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.config.schema.train import TrainConfig
+from optilab.optimize import ALGORITHMS
 
 ALL = presets.presets()
 
@@ -90,6 +93,70 @@ def test_an_override_reaches_every_algorithm_of_a_list(tmp_path):
     config = load(OptimizeConfig, str(tmp_path / "c.yaml"), [override_from_text("--set", "algo.lr=0.25")])
     assert [rule.lr for rule in config.algo] == [0.25, 0.25]
     assert config.algo[1].form == "ema"
+
+
+@pytest.mark.parametrize("name", [preset.name for preset in presets.presets("optimize")])
+def test_a_rule_means_the_same_wherever_its_name_is_written(name, tmp_path):
+    preset = load(OptimizeConfig, name).algo[0]
+    (tmp_path / "c.yaml").write_text(f"algo: {name}\n")
+
+    def rule(*texts, config=None, **options):
+        return load(OptimizeConfig, config, [override_from_text("--set", text) for text in texts], **options).algo[
+            0
+        ]
+
+    assert rule(f"algo={name}") == rule(f"algo=[{name}]") == rule(f"algo={{name: {name}}}") == preset
+    assert rule(config=str(tmp_path / "c.yaml")) == preset
+    assert rule(f"algo.base={name}", "algo.name=lookahead").base == preset
+    assert rule(f"algo={{name: {name}, lr: 0.123}}") == replace(preset, lr=0.123)
+    assert rule(f"algo={name}", "algo.lr=0.123") == replace(preset, lr=0.123)
+    literature = ALGORITHMS[name]()
+    assert rule(f"algo={name}", rules="literature") == literature != preset
+    trained = load(TrainConfig, None, [override_from_text("--set", f"optimizer={name}")])
+    assert trained.optimizer == literature
+
+
+@pytest.mark.parametrize("text", ["model.hidden.0=5", "model.hidden.1.x=7"])
+def test_a_list_of_values_has_no_keys(text):
+    with pytest.raises(
+        ConfigError, match=r"a list of values has no keys; set all of it, as in --set 'model.hidden="
+    ):
+        load(TrainConfig, "sigmoid", [override_from_text("--set", text)])
+
+
+@pytest.mark.parametrize("text", ["epochs=1\nseed: 3", "epochs=1\r\nseed: 3", "name=a\rseed: 3"])
+def test_a_set_is_one_line(text):
+    with pytest.raises(ConfigError, match="one value on one line expected"):
+        override_from_text("--set", text)
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("text", ["device: cpu{}seed: 7\n", "a: 1\nthreads: 1 # a note{}seed: 9\n"])
+def test_a_line_break_that_no_editor_shows_is_refused(mark, text):
+    with pytest.raises(ConfigError) as caught:
+        strict_yaml.read(text.format(mark).encode(), "c.yaml")
+    (problem,) = caught.value.problems
+    assert problem.where == f"c.yaml:{text.count(chr(10))}"
+    assert "ends a line in YAML but in no editor" in problem.message
+    assert mark not in str(problem)
+
+
+def test_problems_come_in_the_order_of_the_lines(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "seed: x\nepocs: 3\nmodel:\n  activaton: relu\n  hidden: [0]\noptimizer: {name: sgd, lr: -1}\nnam: a\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(TrainConfig, str(path), [override_from_text("--set", "epochs=0")])
+    places = [problem.where.rpartition("c.yaml:")[2] for problem in caught.value.problems]
+    assert places == ["1", "2", "4", "5", "6", "7", "--set epochs"]
+
+
+def test_a_letter_that_only_looks_right_is_named():
+    with pytest.raises(ConfigError) as caught:
+        load(TrainConfig, "sigmoid", [override_from_text("--set", "\u0435pochs=3")])
+    message = caught.value.problems[0].message
+    assert 'did you mean "epochs"? This one has CYRILLIC SMALL LETTER IE (U+0435)' in message
 
 
 def test_a_path_wins_over_a_preset_of_that_name(tmp_path, monkeypatch):

@@ -81,7 +81,6 @@ def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: b
     from optilab import console
     from optilab.config.load import Override, load
     from optilab.config.load import function as read_function
-    from optilab.config.presets import algorithms
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.console import verify as views
     from optilab.errors import ExitCode
@@ -91,8 +90,9 @@ def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: b
     name = against.strip().lower()
     changes = overrides(ctx, {"epochs": "epochs"}, {"function": read_function})
     steps = [Override("--epochs", "epochs", STEPS)]
-    settings = load(OptimizeConfig, None, [Override("--against", "algo", name), *steps, *changes])
-    exercise = load(OptimizeConfig, None, [Override("--against", "algo", algorithms(name)), *changes]).algo[0]
+    asked = [Override("--against", "algo", name), *steps, *changes]
+    settings = load(OptimizeConfig, None, asked, rules="literature")
+    exercise = load(OptimizeConfig, None, asked).algo[0]
     rule = settings.algo[0]
     keys = {item.key for item in changes}
     chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
@@ -123,10 +123,9 @@ def _by_hand(rule: Any, verdict: "Verdict", options: str) -> str:
     from dataclasses import fields
 
     from optilab.config.load import Override, load
-    from optilab.config.presets import algorithms
     from optilab.config.schema.optimize import OptimizeConfig
 
-    usual = load(OptimizeConfig, None, [Override("--algo", "algo", algorithms(rule.name))]).algo[0]
+    usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
     compared = {f.name: verdict.settings.get(f.name, getattr(rule, f.name)) for f in fields(rule)}
     changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != getattr(usual, key)]
     where = options or f"--function {verdict.function}"

@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -46,7 +47,7 @@ def override(where: str, key: str, value: str) -> Override:
     try:
         return Override(where, key, strict_yaml.value(value))
     except ValueError as error:
-        raise ConfigError("the command line", [Problem(where, key, str(error))]) from None
+        raise ConfigError("the command line", [_typed(where, key, str(error))]) from None
 
 
 def numbers(text: str) -> list[Any]:
@@ -71,10 +72,17 @@ def schema_for(kind: str) -> type[Section]:
     return OptimizeConfig
 
 
-def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()) -> S:
+def load(
+    schema: type[S],
+    config: str | None,
+    overrides: Sequence[Override] = (),
+    rules: Literal["exercise", "literature"] = "exercise",
+) -> S:
     """Read `config` (a path, or the name of a preset; None starts from the defaults) and apply the overrides.
 
-    Raises `ConfigError` with every problem at once, each with its file and line.
+    `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
+    the defaults of the literature. `train` always has the literature's. Raises `ConfigError` with every problem at
+    once, in the order of the lines.
     """
     kind = schema.kind
     document, source = strict_yaml.Document({}, {}), "the command line"
@@ -85,18 +93,28 @@ def load(schema: type[S], config: str | None, overrides: Sequence[Override] = ()
         if kind == "train":
             document.tree.setdefault("name", _name_of(path))
     places = {path: f"{source}:{line}" for path, line in document.lines.items()}
-    for item in overrides:
-        _apply(document.tree, item, places)
+    problems = [problem for item in overrides if (problem := _apply(document.tree, item, places))]
+    if kind == "optimize" and rules == "exercise":
+        document.tree.update({key: presets.filled(rule) for key, rule in document.tree.items() if key == "algo"})
     try:
-        return schema.model_validate(document.tree)
+        config_value = schema.model_validate(document.tree)
     except ValidationError as error:
-        problems = [
+        problems += [
             _problem(details, lambda path: keys_beside(schema, path, document.tree), places, source)
             for details in error.errors(include_url=False)
         ]
+    if problems:
+        problems.sort(key=lambda problem: _line(problem, source))
         advice = f"Every key is described by: optilab config show {kind}"
         typed = all(problem.where.startswith("--") for problem in problems)
-        raise ConfigError("the command line" if typed else source, problems, advice) from None
+        raise ConfigError("the command line" if typed else source, problems, advice)
+    return config_value
+
+
+def _line(problem: Problem, source: str) -> float:
+    """The line of a problem in the file; what was typed comes after it."""
+    line = problem.where.removeprefix(f"{source}:").partition(":")[0]
+    return int(line) if line.isdecimal() else inf
 
 
 def _name_of(path: Path) -> str:
@@ -117,12 +135,15 @@ def _bytes(path: Path) -> bytes:
         raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
 
 
-def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, str]) -> None:
-    """Set a dotted key; where the way leads through a list of mappings, in each of them."""
+def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, str]) -> Problem | None:
+    """Set a dotted key; where the way leads through a list of mappings, in each of them.
+
+    Returns the problem where it leads through a list of something else.
+    """
     *way, last = item.key.split(".")
     nodes: list[tuple[strict_yaml.Path, dict[str, Any]]] = [((), tree)]
-    for part in way:
-        below = []
+    for depth, part in enumerate(way, start=1):
+        below, above = [], ".".join(way[:depth])
         for path, node in nodes:
             child = node.get(part)
             if isinstance(child, str):  # `algo: adam` is short for `algo: {name: adam}`
@@ -136,6 +157,11 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, 
             for index, entry in inner:
                 if isinstance(entry, dict):
                     below.append(((*path, part) if index is None else (*path, part, index), entry))
+        if not below:
+            advice = (
+                f"a list of values has no keys; set all of it, as in --set '{above}={strict_yaml.flow(child)}'"
+            )
+            return _typed(item.where, item.key, advice)
         nodes = below
     for path, node in nodes:
         node[last] = item.value
@@ -145,6 +171,7 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, 
         places[here] = item.where
         if last == "name":  # and so is what made the section what it was
             places[path] = item.where
+    return None
 
 
 def dump(config: Section) -> dict[str, Any]:
@@ -216,6 +243,11 @@ def _problem(
     where = places[known] if known else source
     key = strict_yaml.dotted(path)
     message = _message(details, context, lambda: accepted(path))
+    return _typed(where, key, message)
+
+
+def _typed(where: str, key: str, message: str) -> Problem:
+    """A problem whose key is left out where `where` ends with it."""
     return Problem(where, "" if where in (f"--{key}", f"--set {key}") else key, message)
 
 

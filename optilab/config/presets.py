@@ -84,11 +84,24 @@ def named(name: str) -> Preset:
     raise UsageError(f"no preset {shown(name)}{did_you_mean(bare, names)} (optilab config ls shows them)")
 
 
-def algorithms(text: str) -> list[Any]:
-    """`--algo adam,sgd`: for each name the `algo` section of its preset, else the name (class defaults)."""
-    sections = {preset.name: preset.path for preset in presets("optimize")}
-    names = [name.strip().lower() for name in text.split(",")]
-    return [
-        strict_yaml.read(sections[name].read_bytes(), name).tree["algo"] if name in sections else name
-        for name in names
-    ]
+def algorithms(text: str) -> list[str]:
+    """`--algo adam,sgd` as the value of `algo`."""
+    return [name.strip().lower() for name in text.split(",")]
+
+
+def filled(rule: Any) -> Any:
+    """A rule of an optimize config, or a list of them, with the settings of its preset where it leaves them out.
+
+    So `adam` is the same rule in `--algo adam`, `--set algo=[adam]`, `algo: adam` and `base: adam`, and
+    `{name: adam, beta1: 0.5}` is that rule with another beta1. A rule without a preset keeps its defaults.
+    """
+    if isinstance(rule, list):
+        return [filled(entry) for entry in rule]
+    if isinstance(rule, str):
+        rule = {"name": rule}
+    if not isinstance(rule, dict) or not isinstance(name := rule.get("name"), str):
+        return rule
+    preset = next((preset for preset in presets("optimize") if preset.name == name), None)
+    settings = strict_yaml.read(preset.path.read_bytes(), name).tree["algo"] if preset else {}
+    inner = {"base": filled(rule["base"])} if "base" in rule else {}
+    return {**settings, **rule, **inner}

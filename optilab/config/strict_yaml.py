@@ -6,7 +6,9 @@ advice, and so are anchors, aliases, tags and second documents: a hostile file c
 `1e-3` stays text here; the schema, which knows that a field is a number, reads it as one.
 """
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,8 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _ODD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|0x[0-9a-fA-F_]+|0b[01_]+|[1-9][0-9]*_[0-9_]*|[0-9]+(:[0-5]?[0-9])+)\Z")
+_HIDDEN_BREAK = re.compile(r"[\x85\u2028\u2029]")
+"""Line breaks of YAML 1.1 that an editor does not show: what follows one in a comment would be read as a key."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}")
 # The C parser is ten times faster; both give the same events and marks.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -179,11 +183,22 @@ def read(data: bytes, source: str) -> Document:
 
 
 def value(text: str) -> Any:
-    """The value of `--set KEY=VALUE`, read like a value in a file; ValueError says what is wrong with it."""
+    """The value of `--set KEY=VALUE`, read like a value in a file; ValueError if it is not exactly one value."""
+    if re.search(r"[\r\n]", text):
+        raise ValueError("one value on one line expected; repeat --set for another key")
     try:
         return read(b"value: " + text.encode("utf-8", "surrogatepass"), "value").tree["value"]
     except ConfigError as error:
         raise ValueError(error.problems[0].message) from None
+
+
+def flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def dotted(path: Path) -> str:
@@ -199,10 +214,14 @@ def _text(data: bytes) -> str:
     if b"\0" in data or data.startswith((b"\x1f\x8b", b"\x89PNG", b"\xff\xd8", b"PK\x03\x04")):
         raise _Refused(1, "not a text file; a config is YAML text")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise _Refused(line, f"not UTF-8 (byte {error.start}); save the file as UTF-8") from None
+    if hidden := _HIDDEN_BREAK.search(text):
+        line = text[: hidden.start()].count("\n") + 1
+        raise _Refused(line, f"{shown(hidden[0])} ends a line in YAML but in no editor; delete it")
+    return text
 
 
 def _syntax_advice(error: yaml.MarkedYAMLError, data: bytes) -> str:

@@ -4,7 +4,6 @@ A preset is the study's network with one thing changed, so the change is read of
 makes the same change to any config, and `optilab diagnose` names it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +29,7 @@ class Remedy:
     @property
     def sets(self) -> tuple[str, ...]:
         """`KEY=VALUE` of each change, as `--set` takes it."""
-        return tuple(f"{key}={_flow(value)}" for key, value in self.changes.items())
+        return tuple(f"{key}={strict_yaml.flow(value)}" for key, value in self.changes.items())
 
     @property
     def overrides(self) -> list[Override]:
@@ -66,15 +65,6 @@ def _parts(tree: Mapping[str, Any]) -> dict[str, Any]:
 def _short(value: Any) -> Any:
     """A registry entry that has nothing but its name is written as its name."""
     return value["name"] if isinstance(value, dict) and value.keys() == {"name"} else value
-
-
-def _flow(value: Any) -> str:
-    """A value as YAML on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def chosen(only: str | None) -> list[Remedy]:
