@@ -5,8 +5,10 @@ plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel 
 that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`).
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +22,28 @@ from optilab.optimize.algorithms.second_moment import Adamax, Adopt, AMSGrad
 Parameters = Iterable[torch.nn.Parameter]
 
 
-class RuleOptimizer(torch.optim.Optimizer):
+class EagerOptimizer(torch.optim.Optimizer):
+    """An optimizer that does not load PyTorch's compiler.
+
+    torch.optim wraps its methods for torch.compile, and the wrappers import the compiler when they are first called,
+    which takes as long as `import torch`. Nothing here is ever compiled: the wrapped functions run by themselves.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+@cache
+def eager(name: str) -> Any:
+    """torch.optim.`name` as an `EagerOptimizer`: the same kernels, the same bits."""
+    kind = getattr(torch.optim, name)
+    # The wrapper around `step` also turns gradients off.
+    return type(name, (EagerOptimizer, kind), {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
+class RuleOptimizer(EagerOptimizer):
     """An update rule of `optilab.optimize` on all parameters of a network, joined to one vector.
 
     Rules that combine all coordinates need the whole vector, and for the others a step is a few tensor operations
@@ -60,7 +83,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return torch.cat([parameter.flatten() for parameter in parameters])
 
 
-class AdoptOptimizer(torch.optim.Optimizer):
+class AdoptOptimizer(EagerOptimizer):
     """ADOPT with the tensor operations of its authors' implementation (github.com/iShohei220/adopt).
 
     The rule's own code rounds differently, and ADOPT divides tiny gradients by even smaller ones: in a network of
@@ -95,26 +118,26 @@ def _adopt(rule: Adopt, params: Parameters, weight_decay: float) -> torch.optim.
     return AdoptOptimizer(params, rule, weight_decay)
 
 
-def _sgd(rule: SGD, **options: Any) -> torch.optim.Optimizer:
-    return torch.optim.SGD(lr=rule.lr, fused=True, **options)
+def _sgd(rule: SGD, **options: Any) -> Any:
+    return eager("SGD")(lr=rule.lr, fused=True, **options)
 
 
-def _momentum(rule: Momentum, **options: Any) -> torch.optim.Optimizer | None:
+def _momentum(rule: Momentum, **options: Any) -> Any:
     if rule.form != "classic":
         return None
-    return torch.optim.SGD(lr=rule.lr, momentum=rule.beta, **options)
+    return eager("SGD")(lr=rule.lr, momentum=rule.beta, **options)
 
 
-def _nesterov(rule: Nesterov, **options: Any) -> torch.optim.Optimizer | None:
+def _nesterov(rule: Nesterov, **options: Any) -> Any:
     if rule.form != "classic":
         return None
-    return torch.optim.SGD(lr=rule.lr, momentum=rule.beta, nesterov=True, **options)
+    return eager("SGD")(lr=rule.lr, momentum=rule.beta, nesterov=True, **options)
 
 
-def _rmsprop(rule: RMSProp, **options: Any) -> torch.optim.Optimizer | None:
+def _rmsprop(rule: RMSProp, **options: Any) -> Any:
     if rule.eps_placement != "outside" or rule.initial_accumulator:
         return None
-    return torch.optim.RMSprop(
+    return eager("RMSprop")(
         lr=rule.lr,
         alpha=rule.decay,
         eps=rule.eps,
@@ -124,10 +147,10 @@ def _rmsprop(rule: RMSProp, **options: Any) -> torch.optim.Optimizer | None:
     )
 
 
-def _adagrad(rule: Adagrad, **options: Any) -> torch.optim.Optimizer | None:
+def _adagrad(rule: Adagrad, **options: Any) -> Any:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.Adagrad(
+    return eager("Adagrad")(
         lr=rule.lr,
         lr_decay=rule.lr_decay,
         initial_accumulator_value=rule.initial_accumulator,
@@ -136,36 +159,36 @@ def _adagrad(rule: Adagrad, **options: Any) -> torch.optim.Optimizer | None:
     )
 
 
-def _adadelta(rule: Adadelta, **options: Any) -> torch.optim.Optimizer:
-    return torch.optim.Adadelta(lr=rule.lr, rho=rule.rho, eps=rule.eps, **options)
+def _adadelta(rule: Adadelta, **options: Any) -> Any:
+    return eager("Adadelta")(lr=rule.lr, rho=rule.rho, eps=rule.eps, **options)
 
 
-def _adam(rule: Adam, **options: Any) -> torch.optim.Optimizer | None:
+def _adam(rule: Adam, **options: Any) -> Any:
     if rule.eps_placement != "outside":
         return None
-    return torch.optim.Adam(**_adams(rule), **options)
+    return eager("Adam")(**_adams(rule), **options)
 
 
-def _amsgrad(rule: AMSGrad, **options: Any) -> torch.optim.Optimizer | None:
+def _amsgrad(rule: AMSGrad, **options: Any) -> Any:
     if rule.largest != "raw" or rule.eps_placement != "outside":
         return None
-    return torch.optim.Adam(**_adams(rule), amsgrad=True, **options)
+    return eager("Adam")(**_adams(rule), amsgrad=True, **options)
 
 
-def _adamw(rule: AdamW, params: Parameters, weight_decay: float) -> torch.optim.Optimizer | None:
+def _adamw(rule: AdamW, params: Parameters, weight_decay: float) -> Any:
     # torch.optim.AdamW has the rule's own decay only; `weight_decay` is added to the gradient.
     if rule.eps_placement != "outside" or weight_decay:
         return None
-    return torch.optim.AdamW(params, **_adams(rule), weight_decay=rule.weight_decay)
+    return eager("AdamW")(params, **_adams(rule), weight_decay=rule.weight_decay)
 
 
-def _adamax(rule: Adamax, **options: Any) -> torch.optim.Optimizer | None:
+def _adamax(rule: Adamax, **options: Any) -> Any:
     if rule.eps_placement != "inside":
         return None
-    return torch.optim.Adamax(**_adams(rule), **options)
+    return eager("Adamax")(**_adams(rule), **options)
 
 
-def _nadam(rule: NAdam, **options: Any) -> torch.optim.Optimizer | None:
+def _nadam(rule: NAdam, **options: Any) -> Any:
     if rule.form != "schedule":
         return None
     optimizer = torch.optim.NAdam(**_adams(rule), momentum_decay=rule.momentum_decay, **options)
@@ -180,10 +203,10 @@ def _momentum_products_to_cpu(optimizer: torch.optim.Optimizer) -> None:
         state["mu_product"] = state["mu_product"].cpu()
 
 
-def _radam(rule: RAdam, **options: Any) -> torch.optim.Optimizer | None:
+def _radam(rule: RAdam, **options: Any) -> Any:
     if rule.eps_placement != "uncorrected":
         return None
-    return torch.optim.RAdam(**_adams(rule), **options)
+    return eager("RAdam")(**_adams(rule), **options)
 
 
 def _adams(rule: Adam | AMSGrad | Adamax | NAdam | RAdam) -> dict[str, Any]:
