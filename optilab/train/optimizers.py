@@ -191,7 +191,7 @@ def _adamax(rule: Adamax, **options: Any) -> Any:
 def _nadam(rule: NAdam, **options: Any) -> Any:
     if rule.form != "schedule":
         return None
-    optimizer = torch.optim.NAdam(**_adams(rule), momentum_decay=rule.momentum_decay, **options)
+    optimizer = eager("NAdam")(**_adams(rule), momentum_decay=rule.momentum_decay, **options)
     optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
     return optimizer
 
