@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "__main__": {"errors", "signals", "cli", "console"},
 }
-SLOW = {"torch", "torchvision", "matplotlib", "scipy", "jax", "optax", "numba", "pandas"}
+SLOW = {"torch", "torchvision", "matplotlib", "scipy", "jax", "optax", "pandas"}
 
 
 def imports(path: Path, module_level: bool = False) -> set[str]:

@@ -1,4 +1,4 @@
-"""`optilab explain`: one step of an algorithm as a hand views."""
+"""`optilab explain`: one step of a rule, worked out."""
 
 from typing import Annotated, Any, Literal
 
@@ -29,7 +29,7 @@ def explain(
     set_: Set = None,
     json_: Json = False,
 ) -> None:
-    """Calculate one step by hand: every intermediate result with the numbers put in, checked against the run."""
+    """Work out one step: every intermediate result with its numbers, checked against the run."""
     from optilab import console
     from optilab.config.load import function as read_function
     from optilab.config.load import load, numbers
@@ -38,7 +38,7 @@ def explain(
     from optilab.console import explain as views
     from optilab.errors import UsageError
     from optilab.optimize import Regime
-    from optilab.optimize.worked_step import by_hand
+    from optilab.optimize.worked_step import worked_step
 
     readers = {"algo": algorithms, "function": read_function, "start": numbers}
     settings = load(OptimizeConfig, None, overrides(ctx, {"lr": "algo.lr"}, readers))
@@ -46,14 +46,14 @@ def explain(
         raise UsageError("explain takes one algorithm at a time")
     if settings.regime != Regime():
         raise UsageError("explain calculates the rule alone, without schedule, weight decay, clipping and noise")
-    found = by_hand(settings.algo[0], settings.function, settings.start, step)
+    worked = worked_step(settings.algo[0], settings.function, settings.start, step)
     if json_:
-        console.document(_document(found))
+        console.document(_document(worked))
     else:
-        views.show(found, format_)
+        views.show(worked, format_)
 
 
-def _document(found: Any) -> dict[str, Any]:
+def _document(worked: Any) -> dict[str, Any]:
     import numpy as np
 
     from optilab.optimize import formula
@@ -62,15 +62,15 @@ def _document(found: Any) -> dict[str, Any]:
         return np.atleast_1d(value).ravel()
 
     return {
-        "algo": found.rule.name,
-        "function": found.function.name,
-        "step": found.step,
-        "point": plain(found.point),
-        "gradient": plain(found.gradient),
+        "algo": worked.rule.name,
+        "function": worked.function.name,
+        "step": worked.step,
+        "point": plain(worked.point),
+        "gradient": plain(worked.gradient),
         "lines": [
             {"target": line.target, "formula": formula.text(line.node), "value": plain(line.value)}
-            for line in found.lines
+            for line in worked.lines
         ],
-        "result": plain(found.result),
-        "difference": found.difference,
+        "result": plain(worked.result),
+        "difference": worked.difference,
     }

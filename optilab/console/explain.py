@@ -1,4 +1,4 @@
-"""`optilab explain`: a hand calculation as text, Markdown or LaTeX."""
+"""`optilab explain`: a worked step as text, Markdown or LaTeX."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from optilab.console.optimize import settings
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
-from optilab.optimize.worked_step import HandCalculation, Line
+from optilab.optimize.worked_step import Line, WorkedStep
 
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
 _GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
@@ -31,58 +31,61 @@ class _Style:
     end: str = ""
 
 
-def show(found: HandCalculation, style: str) -> None:
+def show(worked: WorkedStep, style: str) -> None:
     """The calculation, then whether it is what ran."""
     write = {"text": _TEXT, "markdown": _MARKDOWN, "latex": _LATEX}[style]
-    for line in _written(found, write, style):
+    for line in _written(worked, write, style):
         console.say(line)
 
 
-def _written(found: HandCalculation, write: _Style, style: str) -> Iterator[str]:
-    yield write.title(f"{found.rule.name} on {found.function.name}, step {found.step}")
-    yield from _quiet(settings(found.rule), style)
-    yield from _quiet(found.rule.formula, style)
+def _written(worked: WorkedStep, write: _Style, style: str) -> Iterator[str]:
+    yield write.title(f"{worked.rule.name} on {worked.function.name}, step {worked.step}")
+    yield from _quiet(settings(worked.rule), style)
+    yield from _quiet(worked.rule.formula, style)
     yield write.begin
-    for line in (_given(found, "w", found.point), *_gradient(found)):
+    for line in (_given(worked, "w", worked.point), *_gradient(worked)):
         yield from _line(line, write, style)
-    for line in found.lines:
+    for line in worked.lines:
         yield from _line(line, write, style)
-    if not found.lines:
-        yield from _states(found)
+    if not worked.lines:
+        yield from _states(worked)
     if write.end:
         yield write.end
-    end = ", ".join(map(_number, found.result))
-    yield from _quiet(f"w after step {found.step}: ({end})", style)
-    if found.lines:
-        gap = f"differs by {found.difference:.0e} at most" if found.difference else "no difference"
+    end = ", ".join(map(_number, worked.result))
+    yield from _quiet(f"w after step {worked.step}: ({end})", style)
+    if worked.lines:
+        gap = f"differs by {worked.difference:.0e} at most" if worked.difference else "no difference"
         yield from _quiet(f"checked against the run, step by step: {gap}", style)
 
 
-def _quiet(said: str, style: str) -> Iterator[str]:
+def _quiet(sentence: str, style: str) -> Iterator[str]:
     """A sentence beside the calculation; in LaTeX a comment."""
     if style == "markdown":
         yield ""
-    yield f"% {said}" if style == "latex" else f"`{said}`" if style == "markdown" and "<-" in said else said
+    if style == "latex":
+        yield f"% {sentence}"
+    else:
+        yield f"`{sentence}`" if style == "markdown" and "<-" in sentence else sentence
 
 
-def _given(found: HandCalculation, name: str, value: Any) -> Line:
+def _given(worked: WorkedStep, name: str, value: Any) -> Line:
     return Line(name, formulas.symbol(name), {name: value}, value, renews=False)
 
 
-def _gradient(found: HandCalculation) -> Iterator[Line]:
+def _gradient(worked: WorkedStep) -> Iterator[Line]:
     """The gradient: each partial derivative with the numbers put in, where the function's formula can be read."""
-    names = [f"w{i + 1}" for i in range(len(found.point))]
-    known: dict[str, Any] = {name: float(w) for name, w in zip(names, found.point, strict=True)}
-    known |= {key: value for key, value in vars(found.function).items() if isinstance(value, float | int)}
+    names = [f"w{i + 1}" for i in range(len(worked.point))]
+    known: dict[str, Any] = {name: float(w) for name, w in zip(names, worked.point, strict=True)}
+    known |= {key: value for key, value in vars(worked.function).items() if isinstance(value, float | int)}
     try:
-        tree = formulas.parse(found.function.formula)
+        tree = formulas.parse(worked.function.formula)
     except UsageError:
-        yield _given(found, "g", found.gradient)
+        yield _given(worked, "g", worked.gradient)
         return
     for i, name in enumerate(names):
         slope = formulas.derivative(tree, name)
         if formulas.symbols(slope) <= set(known):
-            yield Line(f"g{i + 1}", slope, known, float(found.gradient[i]), renews=False)
+            yield Line(f"g{i + 1}", slope, known, float(worked.gradient[i]), renews=False)
 
 
 def _line(line: Line, write: _Style, style: str) -> Iterator[str]:
@@ -136,8 +139,8 @@ def _words(name: str) -> str:
     return r"\mathrm{%s}" % name.replace("_", r"\ ")  # noqa: UP031  braces
 
 
-def _states(found: HandCalculation) -> Iterator[str]:
-    for when, state in (("before", found.state), ("after", found.next_state)):
+def _states(worked: WorkedStep) -> Iterator[str]:
+    for when, state in (("before", worked.state), ("after", worked.next_state)):
         for name, value in state._asdict().items():
             if isinstance(value, tuple):  # of all points that SciPy went through
                 continue

@@ -1,7 +1,7 @@
-"""Formulas as text: read by a whitelist, never by `eval`; evaluated, differentiated, written out.
+"""Formulas as text: parsed by a whitelist (never by `eval`), evaluated, differentiated, printed.
 
-Two texts have this form: a function that a user types ("0.1*w1^2 + 2*w2^2"), and the rule of every algorithm
-("V <- beta*V + g;  w <- w - lr*V"), which is how the rule that is printed is known to be the rule that runs.
+Two kinds of text: a function that a user types ("0.1*w1^2 + 2*w2^2"), and the formula of every rule
+("V <- beta*V + g;  w <- w - lr*V"), which is executed in the tests and in `explain` to prove that it is the rule.
 """
 
 import ast
@@ -30,7 +30,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Statement:
-    """`target <- node` renews a state, `target = node` names an intermediate result."""
+    """`target <- node` updates a state, `target = node` names an intermediate result."""
 
     target: str
     arrow: str
@@ -47,6 +47,7 @@ def symbol(name: str) -> Node:
 
 ZERO, ONE, TWO = number(0), number(1), number(2)
 CONSTANTS = {"pi": pi}
+COORDINATES = {"x": "w1", "y": "w2"}  # other names in a typed function
 
 _BINARY: dict[type[ast.AST], str] = {
     ast.Add: "+",
@@ -72,7 +73,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 SMOOTH: dict[str, Callable[..., Any]] = {
     name: getattr(np, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
 } | {"abs": np.abs, "sign": np.sign, "min": np.minimum, "max": np.maximum}
-"""The functions that a test function may use; each has a derivative, at least on both sides of a kink."""
+"""Functions in a test function; each has a derivative, at a kink on both of its sides."""
 
 RULE_ONLY: dict[str, Callable[..., Any]] = {
     "where": np.where,
@@ -81,18 +82,18 @@ RULE_ONLY: dict[str, Callable[..., Any]] = {
     "solve": lambda matrix, x: np.linalg.pinv(matrix, hermitian=True) @ x,
     "smallest": lambda matrix: np.linalg.eigvalsh(matrix)[:1],
 }
-_WHOLE = range(1, 65)  # exponents that are multiplied out
+_WHOLE = range(1, 65)  # exponents computed by multiplication
 _ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
 
 
-def parse(text: str, functions: Mapping[str, Any] = SMOOTH) -> Node:
-    """Read an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
+def parse(text: str, functions: Mapping[str, Any] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
+    """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
-    Raises UsageError with the column of what is not accepted.
+    `names` are replaced. Raises UsageError with the column of the first part that is not accepted.
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the formula has {len(text):,} characters; at most {MAX_LENGTH:,} are accepted")
-    # `^` binds like `**`, not like Python's exclusive or; `columns` leads back to what was typed.
+    # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns = "", []
     for column, character in enumerate(text, 1):
         if not character.isascii() or not (character.isprintable() or character.isspace()):
@@ -105,33 +106,35 @@ def parse(text: str, functions: Mapping[str, Any] = SMOOTH) -> Node:
     try:
         tree = ast.parse(source.strip(), mode="eval").body
     except SyntaxError as error:
-        # Python names the end of a text as its column 0 or as a place behind it.
+        # Python reports the end of a text as column 0 or as a column behind it.
         at = min(error.offset - 1 + lead, len(columns) - 1) if error.offset else len(columns) - 1
         raise _error(columns[at], f"cannot be read ({error.msg})") from None
     except (ValueError, MemoryError, RecursionError):
         raise UsageError("the formula is nested too deeply") from None
-    return _node(tree, functions, lambda node: columns[node.col_offset + lead], 0)
+    return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)
 
 
 def _error(column: int, what: str) -> UsageError:
     return UsageError(
-        f"column {column}: {what}; accepted are numbers, w1, w2, ..., + - * / ^, parentheses, pi and "
+        f"column {column}: {what}; accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and "
         f"{', '.join(SMOOTH)}"
     )
 
 
-def _node(tree: Any, functions: Mapping[str, Any], column: Callable[[Any], int], depth: int) -> Node:
+def _node(
+    tree: Any, functions: Mapping[str, Any], names: Mapping[str, str], column: Callable[[Any], int], depth: int
+) -> Node:
     if depth > MAX_DEPTH:
         raise UsageError("the formula is nested too deeply")
 
     def below(child: Any) -> Node:
-        return _node(child, functions, column, depth + 1)
+        return _node(child, functions, names, column, depth + 1)
 
     match tree:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and value < 1e300:
             return number(value)
         case ast.Name(id=name):
-            return number(CONSTANTS[name]) if name in CONSTANTS else symbol(name)
+            return number(CONSTANTS[name]) if name in CONSTANTS else symbol(names.get(name, name))
         case ast.UnaryOp(op=ast.USub()):
             return _negative(below(tree.operand))
         case ast.UnaryOp(op=ast.UAdd()):
@@ -151,12 +154,12 @@ def _node(tree: Any, functions: Mapping[str, Any], column: Callable[[Any], int],
 
 def statements(rule: str) -> list[Statement]:
     """The statements of an algorithm's formula, in order."""
-    found = []
+    result = []
     for text in rule.split(";"):
         arrow = "<-" if "<-" in text else "="
         target, _, expression = text.partition(arrow)
-        found.append(Statement(target.strip(), arrow, parse(expression, SMOOTH | RULE_ONLY)))
-    return found
+        result.append(Statement(target.strip(), arrow, parse(expression, SMOOTH | RULE_ONLY, {})))
+    return result
 
 
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
@@ -174,6 +177,11 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
     return {node.name} if node.op == "symbol" else set().union(*(symbols(child) for child in node.args))
+
+
+def is_smooth(node: Node) -> bool:
+    """Whether the expression is free of abs, sign, min and max, whose derivatives jump."""
+    return node.op not in ("abs", "sign", "min", "max") and all(map(is_smooth, node.args))
 
 
 def derivative(node: Node, name: str) -> Node:
@@ -269,7 +277,7 @@ _BINDING = {">": 1, "<": 1, "+": 2, "-": 2, "*": 3, "/": 3, "%": 3, "neg": 3, "^
 
 
 def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
-    """As typed; `shown` says what stands for a symbol: its name, or its number (negative ones in parentheses)."""
+    """Plain text; `shown` maps a symbol to its name or its number (negative numbers in parentheses)."""
     if node.op == "number":
         return f"{node.value:.15g}"
     if node.op == "symbol":
@@ -284,12 +292,12 @@ def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
 
 
 def _bare(node: Node, written: str) -> str:
-    """A number that stands alone needs no parentheses."""
+    """Without parentheses around a single number."""
     return written.strip("()") if node.op == "symbol" else written
 
 
 def latex(node: Node, shown: Callable[[str], str]) -> str:
-    """As a mathematician writes it."""
+    """LaTeX; `shown` as in `text`."""
     if node.op == "number":
         return f"{node.value:.15g}"
     if node.op == "symbol":
@@ -313,7 +321,7 @@ def latex(node: Node, shown: Callable[[str], str]) -> str:
 
 
 def _bracketed(node: Node) -> list[Node]:
-    """The operands, in brackets where the text would read differently without."""
+    """The operands, in brackets where precedence requires them."""
     here = _BINDING.get(node.op, 0)
     operands = []
     for index, child in enumerate(node.args):

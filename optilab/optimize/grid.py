@@ -1,8 +1,7 @@
 """Many paths at once: every cell of a grid has its own start or its own hyper-parameters.
 
-Only the ends are kept. The grid is cut into blocks that fit the cache, and the blocks are shared between workers:
-threads for machine code, which needs no interpreter; processes for NumPy, which asks for it again after every few
-microseconds of arithmetic, so that threads mostly wait for each other.
+Only the ends are kept. The grid is cut into blocks that fit the cache, and the blocks are shared between processes:
+NumPy takes the interpreter's lock again after every few microseconds of arithmetic, so threads would mostly wait.
 """
 
 import mmap
@@ -13,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -21,14 +19,13 @@ from numpy.typing import NDArray
 
 from optilab.errors import UsageError
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.codegen import NotRecordable
-from optilab.optimize.codegen.blocks import Kernel, block
+from optilab.optimize.algorithms.rule import needed
+from optilab.optimize.codegen import Untraceable
+from optilab.optimize.codegen.blocks import Kernel, block_kernel
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
-COMPILE_FROM = 400_000_000
-"""Updates from which on machine code saves more time than its compilation takes."""
 
 Watch = Literal["gradient", "value"]
 Part = tuple[slice, slice]
@@ -63,22 +60,20 @@ def explore(
     settings: Mapping[str, Floats] | None = None,
     watch: Watch | None = None,
     limits: Floats | float = 0.0,
-    compiled: bool | None = None,
     workers: int | None = None,
 ) -> Ends:
     """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
 
     `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule,
-    are broadcast against each other. With `watch` it is also found when |gradient| or the value first was below
-    `limits`. `compiled` chooses Numba (None: where it is installed and worth its compilation); `workers` is at most
-    the number of cores.
+    are broadcast against each other. With `watch`, the first epoch at which |gradient| or the value is below `limits`
+    is recorded, too. `workers`: processes; by default one per core.
     """
     settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     starts = np.asarray(starts, float)
     shape = np.broadcast_shapes(starts.shape[:-1], *(array.shape for array in settings.values()))
     limits = np.square(limits) if watch == "gradient" else np.asarray(limits, float)
     axes = tuple((name, _along(array)) for name, array in settings.items())
-    run, free = _kernel(rule, function, axes, watch, steps * shape[0] * shape[1], compiled)
+    run = _kernel(rule, function, axes, watch)
 
     ends = Ends(
         _shared((*shape, starts.shape[-1]), float),
@@ -111,7 +106,7 @@ def explore(
 
     parts = list(_blocks(*shape))
     workers = min(workers or os.cpu_count() or 1, len(parts))
-    if free or not _CAN_FORK:
+    if not _CAN_FORK:
         with ThreadPoolExecutor(workers) as pool:
             for _ in pool.map(fill, parts):
                 pass  # an error of a thread is raised here
@@ -120,18 +115,18 @@ def explore(
     return ends
 
 
-_CAN_FORK = sys.platform == "linux"  # elsewhere it is not there, or not safe
+_CAN_FORK = sys.platform == "linux"  # elsewhere missing, or not safe
 
 
 def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: int) -> None:
-    """This process and forked ones fill the parts, which are all of one size, in turn."""
-    fill(parts[0])  # here, so that a rule that cannot fill maps is refused as everywhere
+    """Fill the parts, all of about the same size, in this process and in forked ones."""
+    fill(parts[0])  # here first: a rule that cannot fill maps raises its UsageError in this process
     parent = os.getpid()
 
     def work(first: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
         for part in parts[first::workers]:
-            if os.getppid() == parent:  # else it was killed
+            if os.getppid() == parent:  # else the parent was killed
                 fill(part)
 
     fork = multiprocessing.get_context("fork")
@@ -154,7 +149,7 @@ def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: 
 
 
 def _shared(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Zeros that a forked process writes into the same memory."""
+    """Zeros in memory that forked processes share."""
     count = int(np.prod(shape))
     memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
     return np.frombuffer(memory, dtype, count).reshape(shape)
@@ -172,24 +167,17 @@ def _blocks(rows: int, columns: int) -> Iterator[Part]:
             yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
 
 
-def _kernel(
-    rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None, updates: int, compiled: bool | None
-) -> tuple[Kernel, bool]:
-    """The kernel, and whether it runs without the interpreter."""
-    if "function" in rule.needs:  # a line search of its own; SciPy takes an array of starts for one long point
+def _kernel(rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None) -> Kernel:
+    if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
         raise UsageError(f"{rule.name} follows one path at a time: it cannot fill a map or run in a race")
     try:
-        if compiled or (compiled is None and updates > COMPILE_FROM and find_spec("numba")):
-            from optilab.optimize.codegen.native import compiled_block
-
-            return compiled_block(rule, function, axes, watch), True
-        return block(rule, function, axes, watch), False
-    except NotRecordable:
-        return _plain(rule, function, [name for name, _ in axes], watch), False
+        return block_kernel(rule, function, axes, watch)
+    except Untraceable:
+        return _plain_kernel(rule, function, [name for name, _ in axes], watch)
 
 
-def _plain(rule: Algorithm, function: TestFunction, names: list[str], watch: Watch | None) -> Kernel:
-    """The same for a rule that cannot be recorded: its own lines on whole arrays (rows, columns, d)."""
+def _plain_kernel(rule: Algorithm, function: TestFunction, names: list[str], watch: Watch | None) -> Kernel:
+    """For a rule that cannot be traced: its own lines on whole arrays (rows, columns, d)."""
 
     def run(steps: int, limits: Floats, settings: list[Floats], *points: Floats) -> Any:
         chosen = replace(rule, **{n: a[..., None] for n, a in zip(names, settings, strict=True)})  # type: ignore[type-var]
@@ -204,10 +192,7 @@ def _plain(rule: Algorithm, function: TestFunction, names: list[str], watch: Wat
                     watched = np.sum(gradient * gradient, axis=-1) if watch == "gradient" else value
                     pending &= ~(watched < limits)
                     count += pending
-                known = {"value": value, "function": function}
-                needs = getattr(rule, "needs", ())
-                extra = {need: known[need] if need in known else function.hessian(x) for need in needs}
-                step, state = chosen.update(gradient, state, **extra)
+                step, state = chosen.update(gradient, state, **needed(rule, function, x, value=value))
                 x = x + step
         except (TypeError, ValueError) as error:
             raise UsageError(f"{rule.name} cannot fill this map: {error}") from error

@@ -1,7 +1,7 @@
-"""What happens around a rule, whichever it is: schedule, weight decay, clipping, gradient noise.
+"""The training conditions around any rule: schedule, weight decay, clipping, gradient noise.
 
-In this order: noise on the gradient, clipping, coupled decay, the rule with the scheduled learning rate, decoupled
-decay.
+The order of a step: noise on the gradient, clipping, coupled decay, the rule with the scheduled learning rate,
+decoupled decay.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
 from optilab.errors import UsageError
-from optilab.optimize.algorithms.rule import Algorithm
+from optilab.optimize.algorithms.rule import Algorithm, needed
 from optilab.optimize.functions.test_function import Floats, TestFunction
 from optilab.optimize.schedules import Constant, Schedule
 
-Decay = Annotated[float, Ge(0), Doc("weight decay around the rule: its strength")]
+DecayStrength = Annotated[float, Ge(0), Doc("strength of the weight decay around the rule")]
 DecayForm = Annotated[
     Literal["coupled", "decoupled"],
     Doc("decay added to the gradient (L2 penalty), or taken from the weights beside the rule"),
@@ -25,7 +25,7 @@ DecayForm = Annotated[
 Clip = Annotated[float | None, Gt(0), Doc("longest gradient; longer ones are scaled down to it")]
 ClipValue = Annotated[float | None, Gt(0), Doc("largest gradient of a coordinate; larger ones are cut off")]
 Noise = Annotated[float, Ge(0), Doc("standard deviation of normal noise added to every gradient")]
-Seed = Annotated[int, Ge(0), Doc("of the gradient noise")]
+Seed = Annotated[int, Ge(0), Doc("seed of the gradient noise")]
 
 
 Stepper = Callable[[int, Floats, Floats, Any], tuple[Floats, Any]]
@@ -43,7 +43,7 @@ class Regime:
     """
 
     schedule: Schedule = _CONSTANT
-    weight_decay: Decay = 0.0
+    weight_decay: DecayStrength = 0.0
     weight_decay_form: DecayForm = "coupled"
     clip_norm: Clip = None
     clip_value: ClipValue = None
@@ -61,32 +61,34 @@ def scheduled(rule: Algorithm, factor: float) -> Algorithm:
     if hasattr(rule, "base"):
         return replace(rule, base=scheduled(rule.base, factor))  # type: ignore[type-var]
     if not hasattr(rule, "lr"):
-        raise UsageError(f"{rule.name} finds its step lengths itself: there is no lr that a schedule could change")
+        raise UsageError(f"{rule.name} chooses its step lengths itself: it has no lr for a schedule to change")
     return replace(rule, lr=rule.lr * factor)  # type: ignore[type-var]
 
 
 def stepper(rule: Algorithm, function: TestFunction, regime: Regime, steps: int) -> Stepper:
     """`rule.update` under the regime, as a function of (t, x, gradient, state) that returns (step, state).
 
-    UsageError where the regime cannot be put around the rule: decoupled decay, if the rule keeps account of x and
-    has no weight_decay of its own; clipping and noise, if it asks the function for gradients by itself.
+    UsageError where the regime does not fit the rule: decoupled decay, if the rule keeps x in its state and has no
+    weight_decay of its own; clipping and noise, if the rule evaluates gradients itself.
     """
     coupled = beside = 0.0
     if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay
-        function = _Penalised(function, coupled)  # type: ignore[assignment]  # all that a rule asks for
+        function = _Penalised(function, coupled)  # type: ignore[assignment]  # has all that a rule needs
     elif regime.weight_decay and hasattr(rule, "weight_decay"):
         rule = replace(rule, weight_decay=regime.weight_decay)  # type: ignore[type-var]
     elif regime.weight_decay:
         if "x" in getattr(rule.init(np.zeros(1)), "_fields", ()) or not hasattr(rule, "lr"):
-            raise UsageError(f"decoupled weight decay cannot be put around {rule.name}; coupled decay can")
+            raise UsageError(
+                f"decoupled weight decay does not fit around {rule.name}; use weight_decay_form coupled"
+            )
         beside = regime.weight_decay
     changed = bool(regime.noise or regime.clip_norm or regime.clip_value)
     if changed and "function" in rule.needs:
         raise UsageError(
-            f"{rule.name} takes its gradients from the function: they cannot be clipped or made noisy"
+            f"{rule.name} evaluates gradients itself, so clip_norm, clip_value and noise cannot apply"
         )
-    # numpy.random is loaded when it is first touched, which costs a start 15 ms.
+    # Importing numpy.random costs 15 ms.
     generator = np.random.default_rng(regime.seed) if regime.noise else None
 
     def step(t: int, x: Floats, gradient: Floats, state: Any) -> tuple[Floats, Any]:
@@ -95,8 +97,7 @@ def stepper(rule: Algorithm, function: TestFunction, regime: Regime, steps: int)
         if coupled:
             gradient = gradient + coupled * x
         now = scheduled(rule, regime.schedule.factor(t, steps))
-        needed = {name: function if name == "function" else getattr(function, name)(x) for name in rule.needs}
-        taken, state = now.update(gradient, state, **needed)
+        taken, state = now.update(gradient, state, **needed(rule, function, x))
         if beside:
             taken = taken - now.lr * beside * x  # type: ignore[attr-defined]
         return taken, state
@@ -117,7 +118,7 @@ def _changed(gradient: Floats, regime: Regime, generator: "np.random.Generator |
 
 @dataclass(frozen=True)
 class _Penalised:
-    """f(w) + strength/2*|w|^2: what coupled decay minimises, for rules that look at more than the gradient."""
+    """f(w) + strength/2*|w|^2: what coupled decay minimises, for rules that need more than the gradient."""
 
     function: TestFunction
     strength: float

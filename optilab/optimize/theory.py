@@ -1,9 +1,9 @@
-"""What theory says before the first step: on a quadratic, whether a rule converges, how fast, and what is best.
+"""Convergence on a quadratic: stability, the rate per step, and the best settings, in closed form.
 
-On f(w) = (w - m)'A(w - m)/2 a rule that is linear in the gradients splits into one recurrence per eigenvalue a
-of A: (w, velocity) is multiplied by a 2 x 2 matrix at each step. Its largest eigenvalue in absolute value, the spectral
-radius r, decides: r < 1 converges, by a factor r per step in the long run (Polyak 1964; Lessard, Recht & Packard
-2016). Adaptive rules are not linear and have no such rate.
+On f(w) = (w - m)'A(w - m)/2 a rule with a `recurrence` (sgd, momentum, nesterov, qhm) splits into one recurrence per
+eigenvalue a of A: (w, velocity) is multiplied by a 2 x 2 matrix at each step. The matrix's spectral radius r decides:
+for r < 1 the distance shrinks by the factor r per step in the long run (Polyak 1964; Lessard, Recht & Packard 2016).
+Other rules have no formula here; their rate can be measured.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.algorithms.momentum import QHM, SGD, Momentum, Nesterov
+from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov, Recurrence
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.trajectory import Trajectory
 
@@ -24,10 +24,15 @@ class Prediction:
 
     rate: float
     largest_lr: float
-    """The limit of stability with the rule's other settings; beyond it every start but a few diverges."""
+    """The limit of stability with the rule's other settings; beyond it all starts but those of a subspace diverge."""
     best: dict[str, float]
     """For sgd the best lr; for momentum the best lr and beta together."""
     best_rate: float
+    eigenvalue_gap: float
+    """The relative distance of the two eigenvalues that decide the rate; 0 is a defective matrix, whose distance
+    falls like k*rate^k in step k, more slowly than rate^k."""
+    unstable_share: float
+    """The largest part of the start, as a share of its distance, in a direction that the rule lets grow."""
 
     @property
     def stable(self) -> bool:
@@ -48,23 +53,35 @@ def curvatures(function: TestFunction) -> Floats | None:
     return eigenvalues if eigenvalues[0] > 1e-12 * eigenvalues[-1] else None
 
 
-def predict(rule: Algorithm, function: TestFunction) -> Prediction | None:
-    """What theory says of the rule on the function; None where it says nothing (no quadratic, not linear)."""
+def predict(rule: Algorithm, function: TestFunction, start: Any = None) -> Prediction | None:
+    """The prediction for the rule on the function; None for another function or a rule without a formula here."""
     eigenvalues = curvatures(function)
     with np.errstate(all="ignore"):  # an absurd lr is an infinite rate, not a warning
         matrices = None if eigenvalues is None else update_matrices(rule, eigenvalues)
         if eigenvalues is None or matrices is None:
             return None
-        rate = float(np.nan_to_num(spectral_radius(matrices), nan=np.inf).max())
+        radii = np.nan_to_num(spectral_radius(matrices), nan=np.inf)
+        rate = float(radii.max())
+        pair = np.linalg.eigvals(
+            np.nan_to_num(matrices[int(radii.argmax())], nan=1e308, posinf=1e308, neginf=-1e308)
+        )
+        gap = float(np.abs(pair[0] - pair[1]) / rate) if 0 < rate < np.inf else 1.0
     best, best_rate = _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))
-    return Prediction(rate, float(largest_lr(rule, eigenvalues)), best, best_rate)
+    unstable = _share(function, start, radii >= 1)
+    return Prediction(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable)
+
+
+def _share(function: TestFunction, start: Any, directions: Any) -> float:
+    """The largest component of start - minimum along the chosen eigenvectors of the Hessian, over its length."""
+    start = np.array(function.start if start is None else start, dtype=float)
+    offset = start - np.array(function.minima[0])
+    axes = np.linalg.eigh(function.hessian(start))[1]
+    length = np.linalg.norm(offset)
+    return float((np.abs(offset @ axes) * directions).max() / length) if length else 0.0
 
 
 def best_rates(function: TestFunction) -> dict[str, float] | None:
-    """The smallest factors per step that gradient descent and momentum can have; None unless it is a quadratic.
-
-    For rules that are not linear, which have no rate of their own: what theirs can be compared with.
-    """
+    """The smallest factors per step that gradient descent and momentum can reach; None unless it is a quadratic."""
     eigenvalues = curvatures(function)
     if eigenvalues is None:
         return None
@@ -74,11 +91,11 @@ def best_rates(function: TestFunction) -> dict[str, float] | None:
 
 
 def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
-    """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2); None where the rule is not linear.
+    """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2); None for a rule without a recurrence.
 
     The rule's settings may be arrays (..., 1).
     """
-    parts = _linear(rule)
+    parts: Recurrence | None = getattr(rule, "recurrence", None)
     if parts is None:
         return None
     keep, enter, of_gradient, of_velocity = parts
@@ -91,21 +108,6 @@ def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
     ]
     shape = np.broadcast_shapes(*(np.shape(entry) for row in rows for entry in row))
     return np.stack([np.stack([np.broadcast_to(e, shape) for e in row], axis=-1) for row in rows], axis=-2)
-
-
-def _linear(rule: Any) -> tuple[Any, Any, Any, Any] | None:
-    """(keep, enter, of_gradient, of_velocity) of the form
-
-    V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)
-    """
-    if type(rule) is SGD:
-        return 0.0, 0.0, 1.0, 0.0
-    if type(rule) is QHM:
-        return rule.beta, 1 - rule.beta, 1 - rule.nu, rule.nu
-    if type(rule) in (Momentum, Nesterov):
-        enter = 1.0 if rule.form == "classic" else 1 - rule.beta
-        return (rule.beta, enter, 0.0, 1.0) if type(rule) is Momentum else (rule.beta, enter, enter, rule.beta)
-    return None
 
 
 def spectral_radius(matrices: Floats) -> Floats:
@@ -125,9 +127,9 @@ def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
     sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta. In general the matrix leaves the
     unit circle at -1: with p = keep, lr*L = 2(1 + p)/(of_gradient*(1 + p) + enter*of_velocity).
     """
-    parts = _linear(rule)
+    parts: Recurrence | None = getattr(rule, "recurrence", None)
     if parts is None:
-        raise TypeError(f"{rule.name} is not linear in the gradients")
+        raise TypeError(f"{rule.name} has no recurrence")
     keep, enter, of_gradient, of_velocity = parts
     return 2 * (1 + keep) / ((of_gradient * (1 + keep) + enter * of_velocity) * eigenvalues[-1])
 

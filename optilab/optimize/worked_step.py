@@ -1,7 +1,7 @@
-"""One step of a rule as one would calculate it on paper: every intermediate result, from the printed formula.
+"""One step of a rule worked out: every intermediate result of the printed formula.
 
-The formula of a rule is executed here, statement by statement, beside the rule itself. They have to agree at every
-step up to the one that is asked for: what is shown as the calculation is the calculation that ran.
+The formula is executed statement by statement beside the rule itself, and both must agree at every step up to the
+requested one. So the worked step is the step that runs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
 from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms.rule import needed
 from optilab.optimize.functions import Floats, TestFunction
 
 AGREEMENT = 1e-9
@@ -21,10 +22,10 @@ AGREEMENT = 1e-9
 
 @dataclass(frozen=True)
 class Line:
-    """One statement of the formula at this step: `target` gets `value` (d,) or a number.
+    """One statement of the formula at this step: `target` gets `value`, (d,) or a number.
 
-    `known` are the values of its symbols before it: hyper-parameters, state, w, g, t. `renews` tells what is
-    remembered (or the point itself) from what is needed only here.
+    `known` are the values of its symbols before it: hyper-parameters, state, w, g, t. `renews` is true for a state
+    (or the point itself) and false for an intermediate result.
     """
 
     target: str
@@ -35,11 +36,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class HandCalculation:
+class WorkedStep:
     """Step `step` of a rule from `point` to `result`, both (d,), with the gradient (d,) in between.
 
-    `lines` is empty for a rule that no formula says (a line search); `state` and `next_state` are the rule's
-    own, before and after. `difference` is the largest between formula and rule over all steps.
+    `lines` is empty for a rule without an executable formula (a line search). `state` and `next_state` are the
+    rule's own. `difference` is the largest one between formula and rule over all steps, relative to max(1, |w|).
     """
 
     rule: Algorithm
@@ -54,20 +55,20 @@ class HandCalculation:
     difference: float
 
 
-def by_hand(
+def worked_step(
     rule: Algorithm, function: TestFunction, start: Sequence[float] | None = None, step: int = 1
-) -> HandCalculation:
-    """Calculate step number `step` (from 1) of `rule` on `function`.
+) -> WorkedStep:
+    """Step number `step` (from 1) of `rule` on `function`.
 
-    Raises UsageError where the path leaves the numbers before that step.
+    Raises UsageError if the path overflows at or before that step.
     """
-    return next(islice(every_step(rule, function, start), step - 1, None))
+    return next(islice(worked_steps(rule, function, start), step - 1, None))
 
 
-def every_step(
+def worked_steps(
     rule: Algorithm, function: TestFunction, start: Sequence[float] | None = None
-) -> Iterator[HandCalculation]:
-    """Calculate one step after another, without end; as `by_hand`."""
+) -> Iterator[WorkedStep]:
+    """All steps in order, without end; as `worked_step`."""
     x = np.array(function.start if start is None else start, dtype=np.float64)
     state, difference = rule.init(x), 0.0
     remembered: dict[str, Any] = {}
@@ -75,27 +76,25 @@ def every_step(
     for t in count(1):
         with np.errstate(all="ignore"):
             point, before, gradient = x, state, function.gradient(x)
-            needed = {name: function if name == "function" else getattr(function, name)(x) for name in rule.needs}
-            taken, state = rule.update(gradient, before, **needed)
+            extra = needed(rule, function, x)
+            taken, state = rule.update(gradient, before, **extra)
             x = point + taken
             if not np.isfinite(x).all():
-                raise UsageError(
-                    f"{rule.name} on {function.name} leaves the numbers at step {t}; try a smaller lr"
-                )
-            known = {**_hyper_parameters(rule), **_given(point, gradient, t, needed)}
+                raise UsageError(f"{rule.name} on {function.name} overflows at step {t}; try a smaller lr")
+            known = {**_hyper_parameters(rule), **_symbols(point, gradient, t, extra)}
             lines, remembered = _execute(program, known, remembered)
             if lines:
                 gap = np.abs(lines[-1].value - x)
-                # 0/0 on paper is a place where the rule, by its docstring, does not move.
+                # The formula is 0/0 where the rule, by its docstring, does not move.
                 difference = max(difference, float(np.nanmax(gap, initial=0.0) / max(1.0, np.abs(x).max())))
                 assert difference <= AGREEMENT, f"{rule.name}: the formula is not the rule, at step {t}"
-        yield HandCalculation(rule, function, t, point, gradient, lines, x, before, state, difference)
+        yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)
 
 
 def _program(rule: Algorithm) -> list[formulas.Statement]:
     try:
         return formulas.statements(rule.formula)
-    except UsageError:  # a sentence, for what no formula says
+    except UsageError:  # a sentence instead of a formula
         return []
 
 
@@ -104,18 +103,18 @@ def _hyper_parameters(rule: Any) -> dict[str, Any]:
     return {**_hyper_parameters(values["base"]), **values} if "base" in values else values
 
 
-def _given(point: Floats, gradient: Floats, t: int, needed: Mapping[str, Any]) -> dict[str, Any]:
+def _symbols(point: Floats, gradient: Floats, t: int, quantities: Mapping[str, Any]) -> dict[str, Any]:
     letters = {"value": "f", "hessian": "H"}
-    extra = {letters[name]: value for name, value in needed.items() if name in letters}
+    extra = {letters[name]: value for name, value in quantities.items() if name in letters}
     return {"w": point, "g": gradient, "t": float(t), "I": np.eye(len(point)), **extra}
 
 
 def _execute(
-    program: Sequence[formulas.Statement], given: Mapping[str, Any], remembered: Mapping[str, Any]
+    program: Sequence[formulas.Statement], values: Mapping[str, Any], remembered: Mapping[str, Any]
 ) -> tuple[tuple[Line, ...], dict[str, Any]]:
-    """Every statement in order; what `<-` renews starts at zero, or where a statement `S0 = ...` says."""
+    """Every statement in order; a state starts at zero or, with a statement `S0 = ...`, at that value."""
     renewed = {statement.target for statement in program if statement.arrow == "<-"} - {"w"}
-    known = {**given, **{name: np.zeros_like(given["w"]) for name in renewed}, **remembered}
+    known = {**values, **{name: np.zeros_like(values["w"]) for name in renewed}, **remembered}
     starts = [s for s in program if s.arrow == "=" and s.target[:-1] in renewed and s.target.endswith("0")]
     if not remembered:
         known |= {s.target[:-1]: formulas.evaluate(s.node, known) for s in starts}

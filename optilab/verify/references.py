@@ -12,7 +12,7 @@ import numpy as np
 from optilab.optimize import TestFunction
 from optilab.optimize.functions import Floats
 from optilab.optimize.functions.expression import Expression
-from optilab.optimize.worked_step import every_step
+from optilab.optimize.worked_step import worked_steps
 
 STEPS = 100
 
@@ -147,7 +147,7 @@ def printed_formula(rule: Any) -> Any:
     """The text of the rule's formula, executed statement by statement."""
 
     def path(function: TestFunction) -> Floats:
-        steps = islice(every_step(rule, function), STEPS)
+        steps = islice(worked_steps(rule, function), STEPS)
         return np.stack([np.array(function.start), *(step.lines[-1].value for step in steps)])
 
     return lambda: Reference("its printed formula, executed", path)

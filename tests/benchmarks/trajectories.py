@@ -1,6 +1,6 @@
 """python -m tests.benchmarks.trajectories: rates of maps beside the naive form, and the price of a step of one path.
 
-A step-update is one step of one cell of a map on the ravine, so two coordinates. Everything runs in this process and
+One step-update is one step of one cell of a map on the ravine: two coordinates. Everything runs in this process and
 alternates, so that a noisy machine slows all alike; the best of the rounds is printed, per second of wall time with
 all cores and per second of processor time with one, and as a ratio to the naive form: the rule's own lines on
 arrays (cells, 2).
@@ -9,7 +9,6 @@ arrays (cells, 2).
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 
@@ -37,45 +36,39 @@ def naive(rule: str, beta: str) -> float:
     return (time.process_time() - started) / (steps * SIDE * SIDE)
 
 
-def grid(rule: str, beta: str, compiled: bool, workers: int | None, clock: Callable[[], float]) -> float:
+def grid(rule: str, beta: str, workers: int | None, clock: Callable[[], float]) -> float:
     settings = {"lr": LR[None, :], beta: BETA[:, None]}
     start = np.array(RAVINE.start)[None, None]
     started = clock()
-    explore(ALGORITHMS[rule](), RAVINE, start, STEPS, settings, compiled=compiled, workers=workers)
+    explore(ALGORITHMS[rule](), RAVINE, start, STEPS, settings, workers=workers)
     return (clock() - started) / (STEPS * SIDE * SIDE)
 
 
 def main() -> None:
     print(f"{'million step-updates/s':26}{'one core, CPU time':>22}{'to naive':>10}{'all cores, wall':>20}")
     for rule, beta in (("momentum", "beta"), ("adam", "beta1")):
-        kinds = {"numpy": False} | ({"numba": True} if find_spec("numba") else {})
-        for compiled in kinds.values():
-            grid(rule, beta, compiled, None, time.perf_counter)  # compile, and touch the memory
-        base: list[float] = []
-        alone: dict[str, list[float]] = {kind: [] for kind in kinds}
-        together: dict[str, list[float]] = {kind: [] for kind in kinds}
+        grid(rule, beta, None, time.perf_counter)  # touch the memory
+        base, alone, together = [], [], []
         for _ in range(ROUNDS):
             base.append(naive(rule, beta))
-            for kind, compiled in kinds.items():
-                alone[kind].append(grid(rule, beta, compiled, 1, time.process_time))
-                together[kind].append(grid(rule, beta, compiled, None, time.perf_counter))
+            alone.append(grid(rule, beta, 1, time.process_time))
+            together.append(grid(rule, beta, None, time.perf_counter))
+        rate, ratio = 1e-6 / min(alone), min(base) / min(alone)
         print(f"{rule + ' naive':26}{1e-6 / min(base):22.0f}{1:10.1f}")
-        for kind in kinds:
-            rate, ratio = 1e-6 / min(alone[kind]), min(base) / min(alone[kind])
-            print(f"{rule + ' ' + kind:26}{rate:22.0f}{ratio:10.1f}{1e-6 / min(together[kind]):20.0f}")
-    print(f"\n{'microseconds per step':26}{'recorded':>22}{'stepwise':>10}")
+        print(f"{rule + ' map':26}{rate:22.0f}{ratio:10.1f}{1e-6 / min(together):20.0f}")
+    print(f"\n{'microseconds per step':26}{'traced':>22}{'stepwise':>10}")
     for rule in ("sgd", "momentum", "rmsprop", "adam"):
         for function in ("ravine", "rosenbrock"):
             algorithm, where = ALGORITHMS[rule](lr=1e-3), FUNCTIONS[function]()
-            recorded, stepwise = [], []
+            traced, stepwise = [], []
             for _ in range(ROUNDS):
                 started = time.process_time()
                 follow(algorithm, where, where.start, 10_000)
-                recorded.append((time.process_time() - started) / 10_000)
+                traced.append((time.process_time() - started) / 10_000)
                 started = time.process_time()
                 trajectory._stepwise(algorithm, where, where.start, 1_000, trajectory.Regime())
                 stepwise.append((time.process_time() - started) / 1_000)
-            print(f"{rule + ' on ' + function:26}{min(recorded) * 1e6:22.2f}{min(stepwise) * 1e6:10.1f}")
+            print(f"{rule + ' on ' + function:26}{min(traced) * 1e6:22.2f}{min(stepwise) * 1e6:10.1f}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS, FUNCTIONS, SCHEDULES, Regime, descend
-from optilab.optimize.worked_step import by_hand
+from optilab.optimize.worked_step import worked_step
 
 
 def forms(kind: Any) -> list[Any]:
@@ -48,7 +48,7 @@ def run(rule: Any, function: Any, x: Any, steps: int = 12) -> Any:
 @pytest.mark.parametrize("name", ["ravine", "himmelblau"])
 def test_the_printed_formula_is_the_rule_that_runs(rule, name):
     tamed = replace(rule, lr=min(rule.lr, 0.01)) if hasattr(rule, "lr") else rule
-    calculation = by_hand(tamed, FUNCTIONS[name](), step=25)
+    calculation = worked_step(tamed, FUNCTIONS[name](), step=25)
     assert calculation.difference < 1e-11
     assert bool(calculation.lines) == (rule.name not in LINE_SEARCH)
     if calculation.lines:

@@ -77,18 +77,6 @@ def test_a_rule_that_cannot_fill_a_map_is_refused_before_any_process(monkeypatch
         explore(ALGORITHMS["lookahead"](), function, at(function), 3, {"sync_period": LR}, workers=2)
 
 
-@pytest.mark.parametrize(("rule", "second"), [("momentum", "beta"), ("adam", "beta1"), ("lion", "beta2")])
-def test_machine_code_gives_the_same_grid(rule, second):
-    function, rule = FUNCTIONS["rosenbrock"](), ALGORITHMS[rule]()
-    settings = {"lr": LR / 100, second: BETA}
-    numpy, numba = (
-        explore(rule, function, at(function), 40, settings, "gradient", 1.0, compiled=compiled)
-        for compiled in (False, True)
-    )
-    np.testing.assert_allclose(numba.points, numpy.points, rtol=1e-6, atol=1e-9)
-    assert np.mean(numba.first_below == numpy.first_below) > 0.99
-
-
 def test_a_value_below_its_own_limit_in_every_cell():
     function, rule = FUNCTIONS["ravine"](), ALGORITHMS["sgd"](lr=0.4)
     starts = np.random.default_rng(0).uniform(-3, 3, (1, 9, 2))

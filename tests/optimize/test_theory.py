@@ -36,6 +36,54 @@ def test_the_quadratics_are_found_and_nothing_else_is():
     np.testing.assert_allclose(curvatures(FUNCTIONS["ravine"]()), [0.2, 4])
 
 
+@pytest.mark.parametrize(
+    ("formula", "minimum", "eigenvalues"),
+    [
+        ("0.1*w1^2 + 2*w2^2", (0, 0), (0.2, 4)),
+        ("x^2 + y^2 - 2*x", (1, 0), (2, 2)),
+        ("(w1 - 3)^2/7", (3,), (2 / 7,)),
+        ("(w1 + 2*w2 - 7)^2 + (2*w1 + w2 - 5)^2", (1, 3), (2, 18)),
+    ],
+)
+def test_a_typed_quadratic_is_a_quadratic(formula, minimum, eigenvalues):
+    function = FUNCTIONS["expression"](formula=formula)
+    np.testing.assert_allclose(function.minima, [minimum], atol=1e-12)
+    np.testing.assert_allclose(curvatures(function), eigenvalues)
+
+
+@pytest.mark.parametrize(
+    "formula", ["w1^4", "w1^2 - w2^2", "w1^2 + 0*w2", "abs(w1 - 1) + w1^2", "max(w1, 0) + w1^2"]
+)
+def test_no_other_typed_function_is(formula):
+    function = FUNCTIONS["expression"](formula=formula)
+    assert function.minima == ()
+    assert curvatures(function) is None
+
+
+@pytest.mark.parametrize("rule", [ALGORITHMS["sgd"](lr=0.6), ALGORITHMS["momentum"](lr=0.95, beta=0.8)])
+def test_a_start_without_a_part_in_the_unstable_direction_converges(rule):
+    """The ravine's steep axis is w2; only its curvature is too large for this lr."""
+    ravine = FUNCTIONS["ravine"]()
+    for start, share in (((-5.0, 0.0), 0.0), ((-3.0, 4.0), 0.8)):
+        prediction = predict(rule, ravine, start)
+        assert not prediction.stable
+        assert prediction.unstable_share == pytest.approx(share)
+        status = descend(rule, ravine, start, steps=1000).status
+        assert status is (Status.DIVERGED if share else Status.CONVERGED)
+
+
+def test_a_double_eigenvalue_falls_like_k_times_its_power():
+    """At the best settings of momentum: distance/(k*rate^k) is constant in the end, distance/rate^k is not."""
+    ravine = FUNCTIONS["ravine"]()
+    rule = replace(ALGORITHMS["momentum"](), **predict(ALGORITHMS["momentum"](), ravine).best)
+    prediction = predict(rule, ravine)
+    assert prediction.eigenvalue_gap < 1e-6
+    assert predict(replace(rule, beta=0.6), ravine).eigenvalue_gap > 0.1
+    k = np.array([40, 60])
+    ratio = np.linalg.norm(descend(rule, ravine, steps=60).points[k], axis=-1) / prediction.rate**k
+    assert ratio[1] / ratio[0] == pytest.approx(60 / 40, rel=0.02)
+
+
 @pytest.mark.parametrize("rule", LINEAR, ids=NAMES)
 def test_the_matrix_is_one_step_of_the_rule(rule):
     """Powers of the matrix, by NumPy's general eigenvalues and products, against a path on the ravine."""

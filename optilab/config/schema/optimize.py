@@ -43,7 +43,7 @@ class OptimizeConfig(Section):
     tolerance: Annotated[Number, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
 
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
-    weight_decay: Annotated[around.Decay, Decimal] = 0.0
+    weight_decay: Annotated[around.DecayStrength, Decimal] = 0.0
     weight_decay_form: around.DecayForm = "coupled"
     clip_norm: Annotated[around.Clip, Decimal] = None
     clip_value: Annotated[around.ClipValue, Decimal] = None

@@ -17,8 +17,16 @@ class AdamState(NamedTuple):
     mean_square: Array  # (..., d): S, the second moment
 
 
+class TwoMoments(Algorithm):
+    """A rule with Adam's state: a count of steps and two moments, all zero at the start."""
+
+    def init(self, x: Array) -> AdamState:
+        zeros = xp_of(x).zeros_like(x)
+        return AdamState(0, zeros, zeros)
+
+
 @dataclass(frozen=True)
-class Adam(Algorithm):
+class Adam(TwoMoments):
     """Adam (Kingma & Ba 2015, algorithm 1): momentum and RMSProp, both corrected for their start at zero.
 
     V <- beta1*V + (1 - beta1)*g;  v = V/(1 - beta1^t)
@@ -54,10 +62,6 @@ class Adam(Algorithm):
             "added": "(v/sqrt(s) + eps)",
             "uncorrected": "v/(sqrt(s) + eps/sqrt(1-beta2^t))",
         }[self.eps_placement]
-
-    def init(self, x: Array) -> AdamState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdamState(0, zeros, zeros)
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = xp_of(grad)
@@ -174,7 +178,7 @@ class NAdam(Algorithm):
 
 
 @dataclass(frozen=True)
-class RAdam(Algorithm):
+class RAdam(TwoMoments):
     """Rectified Adam (Liu et al. 2020): no division by the second moment until its variance is under control.
 
     r_inf = 2/(1 - beta2) - 1;  r = r_inf - 2*t*beta2^t/(1 - beta2^t)
@@ -202,10 +206,6 @@ class RAdam(Algorithm):
             "k = where(r > 5, sqrt((r-4)*(r-2)*R/((R-4)*(R-2)*r)), 0);  "
             f"d = where(r > 5, k*v/({root}), v);  w <- w - lr*d"
         )
-
-    def init(self, x: Array) -> AdamState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdamState(0, zeros, zeros)
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         sqrt = xp_of(grad).sqrt

@@ -1,12 +1,25 @@
 """Gradient descent, and its velocity: every coordinate moves by the same learning rate."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, LearningRate, NoState, xp_of
+
+
+class Recurrence(NamedTuple):
+    """The shares of the linear step that the rules of this module have in common:
+
+    V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)
+    """
+
+    keep: Any
+    enter: Any
+    of_gradient: Any
+    of_velocity: Any
+
 
 MomentumForm = Annotated[Literal["classic", "ema"], Doc("how a gradient enters the velocity")]
 
@@ -24,6 +37,10 @@ class SGD(Algorithm):
     @property
     def formula(self) -> str:
         return "w <- w - lr*g"
+
+    @property
+    def recurrence(self) -> Recurrence:
+        return Recurrence(0.0, 0.0, 1.0, 0.0)
 
     def init(self, x: Array) -> NoState:
         return NoState()
@@ -57,6 +74,10 @@ class Momentum(Algorithm):
         gradient = {"classic": "g", "ema": "(1-beta)*g"}[self.form]
         return f"V <- beta*V + {gradient};  w <- w - lr*V"
 
+    @property
+    def recurrence(self) -> Recurrence:
+        return Recurrence(self.beta, 1.0 if self.form == "classic" else 1 - self.beta, 0.0, 1.0)
+
     def init(self, x: Array) -> MomentumState:
         return MomentumState(xp_of(x).zeros_like(x))
 
@@ -84,6 +105,11 @@ class Nesterov(Algorithm):
         gradient = {"classic": "g", "ema": "(1-beta)*g"}[self.form]
         return f"V <- beta*V + {gradient};  w <- w - lr*({gradient} + beta*V)"
 
+    @property
+    def recurrence(self) -> Recurrence:
+        enter = 1.0 if self.form == "classic" else 1 - self.beta
+        return Recurrence(self.beta, enter, enter, self.beta)
+
     def init(self, x: Array) -> MomentumState:
         return MomentumState(xp_of(x).zeros_like(x))
 
@@ -110,6 +136,10 @@ class QHM(Algorithm):
     @property
     def formula(self) -> str:
         return "V <- beta*V + (1-beta)*g;  w <- w - lr*((1-nu)*g + nu*V)"
+
+    @property
+    def recurrence(self) -> Recurrence:
+        return Recurrence(self.beta, 1 - self.beta, 1 - self.nu, self.nu)
 
     def init(self, x: Array) -> MomentumState:
         return MomentumState(xp_of(x).zeros_like(x))

@@ -58,6 +58,13 @@ class Algorithm(Protocol):
         raise NotImplementedError
 
 
+def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
+    """What `rule.needs` at x, as arguments of `update`; `known` are quantities that the caller has already."""
+    known["function"] = function
+    names = getattr(rule, "needs", ())
+    return {name: known[name] if name in known else getattr(function, name)(x) for name in names}
+
+
 class NoState(NamedTuple):
     """Nothing is remembered between steps."""
 

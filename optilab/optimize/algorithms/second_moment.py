@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from annotated_doc import Doc
 from annotated_types import Ge
 
-from optilab.optimize.algorithms.adam import AdamState
+from optilab.optimize.algorithms.adam import AdamState, TwoMoments
 from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, xp_of
 
 CorrectedEps = Annotated[
@@ -77,7 +77,7 @@ class AMSGrad(Algorithm):
 
 
 @dataclass(frozen=True)
-class Adamax(Algorithm):
+class Adamax(TwoMoments):
     """Adamax (Kingma & Ba 2015, algorithm 2): Adam with the infinity norm instead of the root mean square.
 
     V <- beta1*V + (1 - beta1)*g
@@ -101,10 +101,6 @@ class Adamax(Algorithm):
             f"V <- beta1*V + (1-beta1)*g;  S <- max(beta2*S, {size});  v = V/(1-beta1^t);  w <- w - lr*v/{divisor}"
         )
 
-    def init(self, x: Array) -> AdamState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdamState(0, zeros, zeros)
-
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = xp_of(grad)
         t = state.steps + 1
@@ -115,7 +111,7 @@ class Adamax(Algorithm):
 
 
 @dataclass(frozen=True)
-class AdaBelief(Algorithm):
+class AdaBelief(TwoMoments):
     """AdaBelief (Zhuang et al. 2020): large steps where the gradient is as the velocity predicts.
 
     S <- beta2*S + (1 - beta2)*(g - V)^2 + eps;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
@@ -136,10 +132,6 @@ class AdaBelief(Algorithm):
             "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*(g - V)^2 + eps;  "
             "v = V/(1-beta1^t);  s = S/(1-beta2^t);  w <- w - lr*v/(sqrt(s) + eps)"
         )
-
-    def init(self, x: Array) -> AdamState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdamState(0, zeros, zeros)
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         t = state.steps + 1
@@ -196,7 +188,7 @@ class Yogi(Algorithm):
 
 
 @dataclass(frozen=True)
-class Adopt(Algorithm):
+class Adopt(TwoMoments):
     """ADOPT (Taniguchi et al. 2024): the gradient over the root of the second moment before it, averaged.
 
     The first step only measures: S <- g^2. From then on, with n = t - 1,
@@ -222,10 +214,6 @@ class Adopt(Algorithm):
             "S <- where(t > 1, beta2*S + (1-beta2)*g^2, g^2);  w <- w - lr*V"
         )
 
-    def init(self, x: Array) -> AdamState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdamState(0, zeros, zeros)
-
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = xp_of(grad)
         first, later = state.steps == 0, state.steps > 0
@@ -241,7 +229,7 @@ class Adopt(Algorithm):
 
 
 @dataclass(frozen=True)
-class LaProp(Algorithm):
+class LaProp(TwoMoments):
     """LaProp (Ziyin, Wang & Ueda 2020): Adam with the division first and the averaging after it.
 
     V <- beta1*V + (1 - beta1)*g/(sqrt(s) + eps);  w <- w - lr*V/(1 - beta1^t), with s as in Adam
@@ -261,10 +249,6 @@ class LaProp(Algorithm):
             "S <- beta2*S + (1-beta2)*g^2;  s = S/(1-beta2^t);  "
             "V <- beta1*V + (1-beta1)*g/(sqrt(s) + eps);  w <- w - lr*V/(1-beta1^t)"
         )
-
-    def init(self, x: Array) -> AdamState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdamState(0, zeros, zeros)
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         t = state.steps + 1

@@ -1,15 +1,14 @@
-"""A rule and a function are written once; here one step of them is recorded and becomes fast code.
+"""Fast code from a rule and a function: one step is traced, and the trace is written out as Python and compiled.
 
-program.py  the step, run on symbols: a list of scalar operations
-text.py     an operation as a line of Python
-path.py     one path in plain floats
-block.py    a block of a map in NumPy, in place
-machine.py  the same as machine code, by Numba
+trace.py    one step on symbols: a list of scalar operations
+emit.py     one operation as a line of Python
+scalar.py   one path, in plain floats
+blocks.py   one block of a map, in NumPy, in place
 
-All do the same arithmetic in the same order, so they give the same bits wherever an operation is correctly rounded
-(+ - * / sqrt). Elsewhere `path` calls NumPy's own functions; `machine` differs in the last digits.
+The generated code does the arithmetic of the rule's own lines in their order, and calls NumPy's functions where an
+operation is not correctly rounded (all but + - * / sqrt). The results of `scalar` are bit-identical to the rule's.
 """
 
-from optilab.optimize.codegen.trace import NotRecordable
+from optilab.optimize.codegen.trace import Untraceable
 
-__all__ = ["NotRecordable"]
+__all__ = ["Untraceable"]

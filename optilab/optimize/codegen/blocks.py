@@ -1,31 +1,42 @@
-"""A block of a map in NumPy, in place."""
+"""Code for one block of a map in NumPy, in place."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.codegen.emit import BOOLEAN, OPERATORS, SCALARS, array_power, compiled, line, listed, text
-from optilab.optimize.codegen.trace import Node, Operation, Program, axes_of, operations, record
+from optilab.optimize.codegen.emit import (
+    BOOLEAN,
+    OPERATORS,
+    SCALARS,
+    as_array_operation,
+    compiled,
+    line,
+    listed,
+    text,
+)
+from optilab.optimize.codegen.trace import Operation, Program, Symbol, axes_of, operations, trace
 from optilab.optimize.functions import TestFunction
 
 TINY = 1e-150
 FLUSH_EVERY = 16
-"""Every 16th step a map sets numbers below TINY to zero: arithmetic on denormals would be 30 times slower."""
+"""Every 16th step, numbers below TINY become zero: arithmetic on denormals is 30 times slower."""
 
 Kernel = Callable[..., Any]
-"""run(steps, limits, settings, *points): every point after `steps` steps, and for how many epochs the watched
-quantity was not below `limits`. Points are arrays (rows, columns) that the kernel may overwrite."""
+"""run(steps, limits, settings, *points) -> points, pending, count.
+
+Points are arrays (rows, columns), which the kernel may overwrite. `pending` (bool): the watched quantity has not been
+below `limits`; `count`: the epochs before it was."""
 
 
 def block_source(
     rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None
 ) -> str:
-    """In-place NumPy for one block; `axes` tells for each setting along which of "x", "y", "xy" it varies.
+    """Source of the kernel; `axes` are (setting, the axes "x", "y" or "xy" along which it varies).
 
-    Every result has a buffer that is used again as soon as nobody reads it: the working set stays in the cache.
+    The buffer of a result is reused after its last reader, so that the working set stays in the cache.
     """
-    program = record(rule, function, [name for name, _ in axes])
-    plan = Plan(program, dict(axes), watch)
+    program = trace(rule, function, [name for name, _ in axes])
+    plan = KernelPlan(program, dict(axes), watch)
     body: list[str] = []
     full = plan.full
     last_use = {arg: i for i, operation in enumerate(plan.body) for arg in operation.args if isinstance(arg, str)}
@@ -47,7 +58,7 @@ def block_source(
             body += ["np.add(count, pending, count)"]
         elif operation.name not in full:
             body.append(line(operation, OPERATORS if plan.axes[operation.name] else SCALARS))
-        elif operation.op == "where":  # its target is written before all arguments are read
+        elif operation.op == "where":  # writes its target before it has read all arguments
             target = take(False)
             body += [f"np.copyto({target}, {args[2]})", f"np.copyto({target}, {args[1]}, where={args[0]})"]
         boolean = operation.op in BOOLEAN
@@ -96,8 +107,8 @@ def block_source(
     return "\n".join([*lines, f"    return ({listed(program.points)}), {counted}", ""])
 
 
-class Plan:
-    """What of a program is computed once, once a step, or once a step in every cell."""
+class KernelPlan:
+    """The operations of a program sorted by how often they run: once, once per step, or once per step and cell."""
 
     def __init__(self, program: Program, axes: Mapping[str, str], watch: str | None) -> None:
         self.start, self.first = operations(program.first, "first")
@@ -123,7 +134,7 @@ class Plan:
         self.fixed: list[Operation] = []
         self.body: list[Operation] = []
         for operation in body:
-            exact = array_power(operation) if self.axes[operation.name] else operation
+            exact = as_array_operation(operation) if self.axes[operation.name] else operation
             if varying.isdisjoint(exact.args):
                 self.fixed.append(exact)
             else:
@@ -138,16 +149,18 @@ class Plan:
         self.ends_of_uniform = [after[name] for name in self.uniform]
 
 
-def _square(gradient: Sequence[Node]) -> Node:
-    """|g|^2, added up as np.sum does."""
-    squares = [Node("multiply", node, node) for node in gradient]
+def _square(gradient: Sequence[Symbol]) -> Symbol:
+    """|g|^2, added in the order of np.sum."""
+    squares = [Symbol("multiply", node, node) for node in gradient]
     total = squares[0]
     for square in squares[1:]:
         total = total + square
     return total
 
 
-def block(rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None) -> Kernel:
-    """The kernel of `block_source`; NotRecordable where there is none."""
+def block_kernel(
+    rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None
+) -> Kernel:
+    """The compiled `block_source`; raises Untraceable."""
     kernel: Kernel = compiled(block_source(rule, function, axes, watch))["run"]
     return kernel

@@ -43,8 +43,8 @@ BOOLEAN = {op for op, text in SCALARS.items() if any(sign in text for sign in ("
 POWERS = {2: ("multiply", 2), 0.5: ("sqrt", 1), 1: ("copy", 1), -1: ("reciprocal", 1)}
 
 
-def array_power(operation: Operation) -> Operation:
-    """x**2 and the like as NumPy computes them for arrays."""
+def as_array_operation(operation: Operation) -> Operation:
+    """NumPy computes x**2, x**0.5, x**1 and x**-1 of arrays by other operations; the one that it takes."""
     if operation.op == "power" and isinstance(operation.args[1], int | float) and operation.args[1] in POWERS:
         op, count = POWERS[operation.args[1]]
         return Operation(operation.name, op, operation.args[:1] * count)
@@ -52,11 +52,12 @@ def array_power(operation: Operation) -> Operation:
 
 
 def text(arg: Any) -> str:
+    """A name, or a number in parentheses where it is negative."""
     return arg if isinstance(arg, str) else f"({arg!r})" if arg < 0 else repr(arg)
 
 
 def line(operation: Operation, templates: Mapping[str, str], function: str = "{}") -> str:
-    """One assignment; an operation without a template is NumPy's function of that name."""
+    """One assignment; an operation without a template is a call of NumPy's function, put into `function`."""
     args = [text(arg) for arg in operation.args]
     template = templates.get(operation.op)
     if template is None:
@@ -66,10 +67,12 @@ def line(operation: Operation, templates: Mapping[str, str], function: str = "{}
 
 
 def compiled(source: str) -> dict[str, Any]:
+    """The names that the generated source defines."""
     names: dict[str, Any] = {"np": np, "sqrt": sqrt, "inf": inf, "nan": nan}
-    exec(compile(source, "<recorded step>", "exec"), names)  # the text is made here, from names made here
+    exec(compile(source, "<traced step>", "exec"), names)  # only names and numbers of a trace are in the source
     return names
 
 
 def listed(items: Sequence[Any]) -> str:
+    """A tuple's inside: `a, b, `."""
     return "".join(f"{text(item)}, " for item in items)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from optilab.optimize.functions.test_function import (
+    AnyDimension,
     Dimension,
     Floats,
     Point,
@@ -163,25 +164,16 @@ class McCormick(TestFunction):
 
 
 @dataclass(frozen=True)
-class StyblinskiTang(TestFunction):
+class StyblinskiTang(AnyDimension):
     """Two basins along every axis, 2^d in all; one is the best."""
 
     name: ClassVar[str] = "styblinski-tang"
     formula: ClassVar[str] = "sum of (w_i^4 - 16*w_i^2 + 5*w_i)/2"
     source: ClassVar[str] = "Styblinski & Tang 1990"
+    lowest: ClassVar[float] = -2.903534027771177
+    first: ClassVar[tuple[float, float, float]] = (-1.0, 0.5, 0.5)
+    side: ClassVar[tuple[float, float]] = (-5.0, 5.0)
     dimension: Dimension = 2
-
-    @property
-    def minima(self) -> tuple[Point, ...]:
-        return ((-2.903534027771177,) * self.dimension,)
-
-    @property
-    def start(self) -> Point:
-        return (-1.0, 0.5, *(0.5,) * self.dimension)[: self.dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-5.0, 5.0),) * self.dimension
 
     def value(self, x: Floats) -> Floats:
         return total(power(x, 4) - 16 * x**2 + 5 * x) / 2

@@ -1,4 +1,4 @@
-"""The user's own function, from text."""
+"""A function that the user types."""
 
 import re
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ MAX_DIMENSION = 9
 
 @dataclass(frozen=True)
 class Expression(TestFunction):
-    """A function of w1, w2, ... as typed: read by a whitelist, differentiated by the rules of calculus.
+    """A typed function of w1, w2, ...: parsed by a whitelist, differentiated by the rules of calculus.
 
-    Accepted are numbers, w1 to w9, + - * / ^, parentheses, pi and sqrt, exp, log, sin, cos, tan, sinh, cosh, tanh,
-    abs, sign, min(a, b), max(a, b); anything else is a UsageError that names the column. There are at least two
-    coordinates.
+    Accepted are numbers, w1 to w9 (x and y stand for w1 and w2), + - * / ^, parentheses, pi and sqrt, exp, log, sin,
+    cos, tan, sinh, cosh, tanh, abs, sign, min(a, b), max(a, b); anything else is a UsageError that names the column.
+    The highest coordinate is the dimension. A quadratic (constant second derivatives) has its exact minimum; of other
+    functions none is known.
     """
 
     name: ClassVar[str] = "expression"
     source: ClassVar[str] = "typed by the user"
-    minima: ClassVar[tuple[Point, ...]] = ()
     formula: Annotated[str, Doc('the function of w1, w2, ..., as "0.1*w1^2 + 2*w2^2"')] = "0.1*w1^2 + 2*w2^2"
 
     def __post_init__(self) -> None:
@@ -35,7 +35,7 @@ class Expression(TestFunction):
                 column = re.search(rf"\b{re.escape(name)}\b", self.formula)
                 raise UsageError(
                     f'column {column.start() + 1 if column else 1}: unknown name "{name}"; '
-                    f"the variables are w1 to w{MAX_DIMENSION}"
+                    f"the variables are w1 to w{MAX_DIMENSION}, or x and y"
                 )
 
     @cached_property
@@ -45,7 +45,7 @@ class Expression(TestFunction):
     @cached_property
     def _names(self) -> list[str]:
         highest = max((int(name[1:]) for name in formulas.symbols(self._tree)), default=0)
-        return [f"w{i + 1}" for i in range(max(highest, 2))]
+        return [f"w{i + 1}" for i in range(max(highest, 1))]
 
     @cached_property
     def _gradient(self) -> list[formulas.Node]:
@@ -54,6 +54,22 @@ class Expression(TestFunction):
     @cached_property
     def _hessian(self) -> list[list[formulas.Node]]:
         return [[formulas.derivative(row, name) for name in self._names] for row in self._gradient]
+
+    @cached_property
+    def minima(self) -> tuple[Point, ...]:
+        varying = any(formulas.symbols(entry) for row in self._hessian for entry in row)
+        if varying or not formulas.is_smooth(self._tree):
+            return ()
+        centre = np.zeros(len(self._names))
+        with np.errstate(all="ignore"):
+            hessian, gradient = self.hessian(centre), self.gradient(centre)
+        if not (np.isfinite(hessian).all() and np.isfinite(gradient).all()):
+            return ()
+        eigenvalues = np.linalg.eigvalsh(hessian)
+        if not eigenvalues[0] > 1e-12 * eigenvalues[-1]:
+            return ()
+        minimum = np.linalg.solve(hessian, -gradient) + 0.0  # -0.0 would be printed
+        return (tuple(minimum.tolist()),)
 
     @property
     def start(self) -> Point:

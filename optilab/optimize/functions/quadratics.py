@@ -9,6 +9,7 @@ from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab.optimize.functions.test_function import (
+    AnyDimension,
     Dimension,
     Floats,
     Point,
@@ -57,7 +58,7 @@ class Sphere(TestFunction):
 
 
 @dataclass(frozen=True)
-class Quadratic(TestFunction):
+class Quadratic(AnyDimension):
     """A bowl of chosen condition number, turned in space: w'A w/2 with A = Q' diag(1, ..., condition) Q.
 
     The eigenvalues are spaced evenly on a log scale. Q turns every pair of neighbouring axes, (1, 2), (2, 3), ...,
@@ -67,21 +68,11 @@ class Quadratic(TestFunction):
     name: ClassVar[str] = "quadratic"
     formula: ClassVar[str] = "w'*A*w/2, eigenvalues of A from 1 to condition"
     source: ClassVar[str] = "Nocedal & Wright 2006, section 3.3"
+    first: ClassVar[tuple[float, float, float]] = (-4.0, 3.0, 2.0)
+    side: ClassVar[tuple[float, float]] = (-5.0, 5.0)
     condition: Annotated[float, Ge(1), Doc("largest eigenvalue; the smallest is 1")] = 100.0
     rotation: Annotated[float, Doc("angle of the axes, in degrees")] = 30.0
     dimension: Dimension = 2
-
-    @property
-    def minima(self) -> tuple[Point, ...]:
-        return ((0.0,) * self.dimension,)
-
-    @property
-    def start(self) -> Point:
-        return (-4.0, 3.0, *(2.0,) * self.dimension)[: self.dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-5.0, 5.0),) * self.dimension
 
     @cached_property
     def matrix(self) -> Floats:

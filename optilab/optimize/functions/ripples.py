@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from optilab.optimize.functions.test_function import (
+    AnyDimension,
     Dimension,
     Floats,
     Point,
@@ -39,25 +40,15 @@ class Bohachevsky(TestFunction):
 
 
 @dataclass(frozen=True)
-class Rastrigin(TestFunction):
+class Rastrigin(AnyDimension):
     """An egg box on a bowl: a local minimum near every whole number."""
 
     name: ClassVar[str] = "rastrigin"
     formula: ClassVar[str] = "10*d + sum of w_i^2 - 10*cos(2*pi*w_i)"
     source: ClassVar[str] = "Rastrigin 1974; Mühlenbein et al. 1991"
+    first: ClassVar[tuple[float, float, float]] = (-3.4, 2.6, 1.6)
+    side: ClassVar[tuple[float, float]] = (-5.12, 5.12)
     dimension: Dimension = 2
-
-    @property
-    def minima(self) -> tuple[Point, ...]:
-        return ((0.0,) * self.dimension,)
-
-    @property
-    def start(self) -> Point:
-        return (-3.4, 2.6, *(1.6,) * self.dimension)[: self.dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-5.12, 5.12),) * self.dimension
 
     def value(self, x: Floats) -> Floats:
         return total(10 + x**2 - 10 * np.cos(2 * pi * x))
@@ -67,25 +58,15 @@ class Rastrigin(TestFunction):
 
 
 @dataclass(frozen=True)
-class Ackley(TestFunction):
+class Ackley(AnyDimension):
     """Ripples on a funnel; its bottom is a point where there is no gradient (given as 0)."""
 
     name: ClassVar[str] = "ackley"
     formula: ClassVar[str] = "20 + e - 20*exp(-0.2*sqrt(mean of w_i^2)) - exp(mean of cos(2*pi*w_i))"
     source: ClassVar[str] = "Ackley 1987"
+    first: ClassVar[tuple[float, float, float]] = (-3.4, 2.6, 1.6)
+    side: ClassVar[tuple[float, float]] = (-5.0, 5.0)
     dimension: Dimension = 2
-
-    @property
-    def minima(self) -> tuple[Point, ...]:
-        return ((0.0,) * self.dimension,)
-
-    @property
-    def start(self) -> Point:
-        return (-3.4, 2.6, *(1.6,) * self.dimension)[: self.dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-5.0, 5.0),) * self.dimension
 
     def value(self, x: Floats) -> Floats:
         root = np.sqrt(total(x**2) / self.dimension)
@@ -100,25 +81,15 @@ class Ackley(TestFunction):
 
 
 @dataclass(frozen=True)
-class Griewank(TestFunction):
+class Griewank(AnyDimension):
     """A product of waves on a very wide bowl. The literature's box is +-600."""
 
     name: ClassVar[str] = "griewank"
     formula: ClassVar[str] = "1 + sum of w_i^2/4000 - product of cos(w_i/sqrt(i))"
     source: ClassVar[str] = "Griewank 1981"
+    first: ClassVar[tuple[float, float, float]] = (-8.0, 6.0, 4.0)
+    side: ClassVar[tuple[float, float]] = (-10.0, 10.0)
     dimension: Dimension = 2
-
-    @property
-    def minima(self) -> tuple[Point, ...]:
-        return ((0.0,) * self.dimension,)
-
-    @property
-    def start(self) -> Point:
-        return (-8.0, 6.0, *(4.0,) * self.dimension)[: self.dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-10.0, 10.0),) * self.dimension
 
     def value(self, x: Floats) -> Floats:
         scale = np.sqrt(np.arange(1, self.dimension + 1))

@@ -1,8 +1,8 @@
-"""What a test function is: analytic value and gradient, known minima, the usual start and box, its source.
+"""The interface of a test function: value, gradient, known minima, the usual start and box, the source.
 
 A function is a small frozen class; its fields are its parameters. Points are arrays of shape (..., d), values
-(...,), gradients (..., d), all float64. Gradients are written with analytic operations, so that they also take
-complex points: that is how their derivative, the Hessian, is found.
+(...,), gradients (..., d), all float64. Gradients consist of analytic operations and so accept complex points, from
+which the Hessian is computed.
 """
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
@@ -38,12 +38,12 @@ class TestFunction(Protocol):
 
     @property
     def minima(self) -> tuple[Point, ...]:
-        """Every global minimum; empty where none is known or the function is unbounded below."""
+        """Every global minimum in the box; empty where none is known or the function is unbounded below."""
         raise NotImplementedError
 
     @property
     def start(self) -> Point:
-        """The point from which the literature starts, or a telling one."""
+        """The start of the literature where it has one."""
         raise NotImplementedError
 
     @property
@@ -62,12 +62,36 @@ class TestFunction(Protocol):
     def hessian(self, x: Floats) -> Floats:
         """The matrix of second derivatives at points (..., d), as (..., d, d), exact to rounding.
 
-        Column j is Im gradient(x + i*h*e_j)/h with a tiny h (complex step, Squire & Trapp 1998): there is no
-        difference in it that could cancel. At a kink it is the Hessian of one side.
+        Column j is Im gradient(x + i*h*e_j)/h with a tiny h (complex step, Squire & Trapp 1998), without
+        a difference that could cancel. At a kink it is the Hessian of one side.
         """
         shifted = x[..., None, :] + 1j * _TINY * np.eye(x.shape[-1])
         columns = self.gradient(shifted).imag / _TINY
         return np.asarray((columns + np.swapaxes(columns, -1, -2)) / 2)
+
+
+class AnyDimension(TestFunction):
+    """A test function whose minimum, start and box follow one pattern in every `dimension`."""
+
+    dimension: Dimension
+    lowest: ClassVar[float] = 0.0
+    """Every coordinate of the minimum."""
+    first: ClassVar[tuple[float, float, float]]
+    """The start's first and second coordinates, and all further ones."""
+    side: ClassVar[tuple[float, float]]
+    """(low, high) of the box in every coordinate."""
+
+    @property
+    def minima(self) -> tuple[Point, ...]:
+        return ((self.lowest,) * self.dimension,)
+
+    @property
+    def start(self) -> Point:
+        return (*self.first[:2], *self.first[2:] * self.dimension)[: self.dimension]
+
+    @property
+    def box(self) -> tuple[Point, ...]:
+        return (self.side,) * self.dimension
 
 
 def coordinates(x: Floats) -> tuple[Floats, Floats]:

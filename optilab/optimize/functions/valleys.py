@@ -9,6 +9,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le
 
 from optilab.optimize.functions.test_function import (
+    AnyDimension,
     Dimension,
     Floats,
     Point,
@@ -92,11 +93,13 @@ class Beale(TestFunction):
 
 
 @dataclass(frozen=True)
-class DixonPrice(TestFunction):
+class DixonPrice(AnyDimension):
     """A valley along a square root: each coordinate's place depends on the one before."""
 
     name: ClassVar[str] = "dixon-price"
     source: ClassVar[str] = "Dixon & Price 1989; Jamil & Yang 2013, no. 48"
+    first: ClassVar[tuple[float, float, float]] = (-4.0, 3.0, 3.0)
+    side: ClassVar[tuple[float, float]] = (-10.0, 10.0)
     dimension: Annotated[int, Ge(2), Le(1000), Doc("number of coordinates")] = 2
 
     @property
@@ -113,14 +116,6 @@ class DixonPrice(TestFunction):
         *head, last = (2.0 ** (2.0**-i - 1) for i in range(self.dimension))
         return ((*head, last), (*head, -last))
 
-    @property
-    def start(self) -> Point:
-        return (-4.0, 3.0, *(3.0,) * self.dimension)[: self.dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-10.0, 10.0),) * self.dimension
-
     def value(self, x: Floats) -> Floats:
         i = np.arange(2, self.dimension + 1)
         return (x[..., 0] - 1) ** 2 + total(i * (2 * x[..., 1:] ** 2 - x[..., :-1]) ** 2)
@@ -136,25 +131,15 @@ class DixonPrice(TestFunction):
 
 
 @dataclass(frozen=True)
-class Zakharov(TestFunction):
+class Zakharov(AnyDimension):
     """A bowl with one direction in which it rises with the fourth power."""
 
     name: ClassVar[str] = "zakharov"
     formula: ClassVar[str] = "sum of w_i^2 + s^2 + s^4, s = sum of i*w_i/2"
     source: ClassVar[str] = "Jamil & Yang 2013, no. 173"
+    first: ClassVar[tuple[float, float, float]] = (-3.0, 4.0, 1.0)
+    side: ClassVar[tuple[float, float]] = (-5.0, 10.0)
     dimension: Dimension = 2
-
-    @property
-    def minima(self) -> tuple[Point, ...]:
-        return ((0.0,) * self.dimension,)
-
-    @property
-    def start(self) -> Point:
-        return (-3.0, 4.0, *(1.0,) * self.dimension)[: self.dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-5.0, 10.0),) * self.dimension
 
     def value(self, x: Floats) -> Floats:
         s = total(np.arange(1, self.dimension + 1) / 2 * x)
