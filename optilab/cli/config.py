@@ -66,6 +66,8 @@ def cp(
     preset, path = named(name), Path(dest)
     if path.is_dir():
         path /= preset.path.name
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file; it is not replaced")
     if path.exists() and not force:
         raise UsageError(f"{path} exists; --force replaces it")
     write_atomic(path, preset.path.read_bytes())

@@ -4,77 +4,129 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli.options import Json, RunsDir, complete_run, examples
+from optilab.cli.options import Json, Quiet, RunsDir, complete_run, examples, only_one
 
-_RUN = "20261124-143512-sigmoid-1c2d"  # a name as `train` gives them
+_RUN = "20261124-143512-sigmoid-1c2d"  # a name as `train` makes them
 
 app = typer.Typer(
     help="Run directories: ls, show, path, rm.",
     no_args_is_help=True,
-    epilog=examples("optilab runs ls", f"optilab runs show {_RUN}"),
+    epilog=examples("optilab runs ls", "optilab runs show latest", "optilab runs rm '2026*' --older-than 30d"),
 )
 
 _Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="Name of a run, or a path to one.", autocompletion=complete_run)
+    str,
+    typer.Argument(
+        metavar="RUN", help="Name of a run or study, a path to one, or `latest`.", autocompletion=complete_run
+    ),
 ]
 
 
-@app.command("ls", epilog=examples("optilab runs ls"))
-def ls(runs_dir: RunsDir = None, json_: Json = False) -> None:
-    """List the runs, oldest first, each with its true state."""
+@app.command("ls", epilog=examples("optilab runs ls", "optilab runs ls --json"))
+def ls(
+    runs_dir: RunsDir = None,
+    json_: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names and nothing else.")] = False,
+) -> None:
+    """List runs and studies, oldest first, each with its true state."""
     from optilab import console, runs
     from optilab.console import runs as views
 
-    records, unreadable = runs.records(runs.root(runs_dir))
-    for line in unreadable:
-        console.note(f"skipped: {line}")
+    only_one(json=json_, quiet=quiet)
+    folder = runs.root(runs_dir)
+    entries, unreadable = runs.entries(folder)
+    if not quiet:
+        views.skipped(unreadable, folder)
     if json_:
-        console.document({"runs": [views.run_facts(record) for record in records]})
+        console.document({"runs": [views.entry_facts(entry) for entry in entries]})
+    elif quiet:
+        for entry in entries:
+            typer.echo(entry.name)
     else:
-        views.runs(records, runs.root(runs_dir))
+        views.listing(entries, folder)
 
 
-@app.command("show", epilog=examples(f"optilab runs show {_RUN}"))
-def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False) -> None:
-    """Show one run: its state, config, and last and best rows."""
+@app.command("show", epilog=examples("optilab runs show latest", f"optilab runs show {_RUN}"))
+def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Show one run (state, config, last and best rows) or one study (its runs)."""
     from optilab import console, runs
     from optilab.console import runs as views
 
-    record = runs.read(runs.locate(runs.root(runs_dir), run))
-    if json_:
-        console.document({**views.run_facts(record), "rows": record.rows()})
+    only_one(json=json_, quiet=quiet)
+    entry = runs.read_entry(runs.locate(runs.root(runs_dir), run))
+    if quiet:
+        typer.echo(entry.path)
+    elif not json_:
+        views.show(entry)
+    elif isinstance(entry, runs.Study):
+        trials = [views.entry_facts(trial) for trial in entry.runs()]
+        console.document({**views.entry_facts(entry), "runs": trials})
     else:
-        views.run(record)
+        console.document({**views.entry_facts(entry), "rows": entry.rows()})
 
 
-@app.command("path", epilog=examples(f"optilab runs path {_RUN}"))
-def path(run: _Run, runs_dir: RunsDir = None) -> None:
-    """Print the directory of a run."""
-    from optilab import runs
+@app.command("path", epilog=examples("optilab runs path latest", f"optilab runs path {_RUN}"))
+def path(run: _Run, runs_dir: RunsDir = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Print the directory of a run or study."""
+    from optilab import console, runs
 
-    typer.echo(runs.locate(runs.root(runs_dir), run))
+    only_one(json=json_, quiet=quiet)
+    found = runs.locate(runs.root(runs_dir), run)
+    if json_:
+        console.document({"run": str(found)})
+    else:
+        typer.echo(found)
 
 
-@app.command("rm", epilog=examples(f"optilab runs rm {_RUN}"))
+@app.command("rm", epilog=examples(f"optilab runs rm {_RUN}", "optilab runs rm '2026*-sgd-*' --older-than 30d"))
 def rm(
     names: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Names of runs.", autocompletion=complete_run)
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN...",
+            help="Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Only those that started longer ago than AGE: 90m, 12h, 30d, 8w."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     runs_dir: RunsDir = None,
+    json_: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
-    """Delete runs; asks first. Links inside a run are removed, never followed."""
-    import sys
-
-    from optilab import runs
+    """Delete runs and studies; asks first. Links inside a run are removed, never followed."""
+    from optilab import console, runs
     from optilab.errors import UsageError
 
-    folder = runs.root(runs_dir)
-    paths = [runs.locate(folder, name) for name in dict.fromkeys(names)]
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("runs rm asks before it deletes; without a terminal, say --yes")
-        typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True)
-    for run in paths:
-        runs.remove(run)
-        typer.echo(f"removed {run}")
+    only_one(json=json_, quiet=quiet)
+    if not names and older_than is None:
+        raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
+    try:
+        age = None if older_than is None else runs.age(older_than)
+    except ValueError as error:
+        raise UsageError(f"--older-than: {error}") from None
+    paths = runs.select(runs.root(runs_dir), names or [], age)
+    if paths and not yes:
+        _confirm([str(path) for path in paths])
+    for path in paths:
+        runs.remove(path)
+        if not (json_ or quiet):
+            typer.echo(f"removed {path}")
+    if json_:
+        console.document({"removed": [str(path) for path in paths]})
+    elif not paths and not quiet:
+        console.note("nothing to remove: no run is that old")
+
+
+def _confirm(paths: list[str]) -> None:
+    """Ask on a terminal. UsageError without one, Abort for anything but yes."""
+    import sys
+
+    from optilab.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError("runs rm asks before it deletes; without a terminal, add --yes")
+    typer.confirm(f"delete {', '.join(paths)}?", abort=True)

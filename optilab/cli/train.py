@@ -87,7 +87,7 @@ def train(
         raise UsageError(f"train needs --config FILE, as in: {example} (optilab config ls shows more)")
     folder, changes = runs.root(runs_dir), overrides(ctx, _KEYS)
     if resume is not None:
-        path = runs.locate(folder, resume)
+        path = runs.locate(folder, resume, "train")
         settings, finished = _continued(path, changes)
         if finished:
             console.note(
@@ -130,8 +130,7 @@ def train(
             done.append(run.path)
     code = 0
     if status == "interrupted":
-        again = f"optilab train --resume {run.name}" + (f" --runs-dir {runs_dir}" if runs_dir else "")
-        console.note(f"stopped after epoch {training.epoch}; continue with: {again}")
+        console.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(run.path)}")
     if seeds is not None:
         code = _report_seeds(done, json_, quiet) if done else 0
     elif status == "done" or json_:

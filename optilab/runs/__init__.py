@@ -1,55 +1,70 @@
-"""A run directory: claimed by one rename, written durably, readable at any moment.
+"""Run directories: claimed by one rename, written durably, readable at any moment.
 
 Imports neither pydantic nor NumPy: `optilab runs ls` reads directories and nothing else.
 """
 
 from optilab.runs.directory import (
-    STUDY,
-    Record,
     Run,
     checkpoints,
-    chosen_name,
     claim,
-    directories,
-    locate,
-    new_name,
-    read,
     read_checkpoint,
-    records,
     remove,
     reopen,
     require_free,
-    root,
-    run_name,
-    timestamp,
     write,
 )
-from optilab.runs.files import write_atomic
-from optilab.runs.tables import Row, best, read_records, read_table, record_line, table
+from optilab.runs.files import make_folder, read_regular, write_atomic
+from optilab.runs.names import chosen_name, new_name, resume_command, root, run_name, timestamp
+from optilab.runs.place import age, directories, entries, locate, select
+from optilab.runs.record import STUDY, Record, Study, is_ours, read, read_entry, read_study
+from optilab.runs.study import OpenStudy, open_study
+from optilab.runs.tables import (
+    Row,
+    best,
+    read_metrics,
+    read_records,
+    read_table,
+    read_timings,
+    record_line,
+    table,
+)
 
 __all__ = [
     "STUDY",
+    "OpenStudy",
     "Record",
     "Row",
     "Run",
+    "Study",
+    "age",
     "best",
     "checkpoints",
     "chosen_name",
     "claim",
     "directories",
+    "entries",
+    "is_ours",
     "locate",
+    "make_folder",
     "new_name",
+    "open_study",
     "read",
     "read_checkpoint",
+    "read_entry",
+    "read_metrics",
     "read_records",
+    "read_regular",
+    "read_study",
     "read_table",
+    "read_timings",
     "record_line",
-    "records",
     "remove",
     "reopen",
     "require_free",
+    "resume_command",
     "root",
     "run_name",
+    "select",
     "table",
     "timestamp",
     "write",

@@ -1,22 +1,27 @@
-"""Files that are on the disk, whole, when a function returns; errors that say what could not be written."""
+"""Durable writes: a file is on disk, whole, when a function returns. Guarded reads: regular files of a limited size."""
 
 import contextlib
 import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import SystemFailure
+from optilab.errors import DataError, SystemFailure
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_READ = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+FILE_MODE, FOLDER_MODE = 0o644, 0o755
+"""The most that any umask leaves: nothing in a run is writable by others."""
 
 
 @contextlib.contextmanager
-def telling(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turn an OSError into a SystemFailure that names the path and the bytes it needed."""
+def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
+    """Turn an OSError into a SystemFailure that names the path and the bytes that were needed."""
     try:
         yield
     except OSError as error:
@@ -24,9 +29,40 @@ def telling(path: Path, size: int | None = None) -> Iterator[None]:
         raise SystemFailure(f"cannot write {path}: {error.strerror or error}{needs}") from None
 
 
+def read_regular(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    A FIFO is not waited for, a device is not read, and a link is not followed: each raises DataError, as does a
+    larger file. Raises FileNotFoundError if there is no such file, SystemFailure if it cannot be read.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise DataError(f"{path} is not a regular file")
+            if status.st_size > limit:
+                raise DataError(f"{path} has {status.st_size:,} bytes; at most {limit:,} are read")
+            return file.readall()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DataError(f"{path} is a link; a run's files are its own") from None
+        if error.errno in (errno.EISDIR, errno.ENXIO):  # a directory, a socket
+            raise DataError(f"{path} is not a regular file") from None
+        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
+
+
+def make_folder(path: Path) -> None:
+    """A directory and its missing parents; whatever the umask, only their owner can write in them."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.is_dir():
+            folder.mkdir(FOLDER_MODE, exist_ok=True)
+
+
 def write_new(path: Path, data: bytes) -> None:
-    """A new file, on the disk when this returns; never through a link, never over a file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666)
+    """Write a new file that is on disk when this returns; never through a link, never over a file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, FILE_MODE)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         view = memoryview(data)
         while view:
@@ -35,6 +71,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
+    """Flush a directory's names to disk."""
     if os.name == "posix":  # elsewhere a directory cannot be opened
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -44,9 +81,14 @@ def sync_directory(path: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: after a crash there is the old one or the new one. SystemFailure on an error."""
+    """Replace a file as a whole: after a crash there is the old one or the new one.
+
+    A link is replaced, not followed. Raises SystemFailure on an error, and where `path` is a directory, a device
+    or a FIFO.
+    """
     temporary = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
-    with telling(path, len(data)):
+    with write_errors(path, len(data)):
+        _require_replaceable(path)
         try:
             write_new(temporary, data)
             os.replace(temporary, path)
@@ -57,11 +99,18 @@ def write_atomic(path: Path, data: bytes) -> None:
         sync_directory(path.parent)
 
 
+def _require_replaceable(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise SystemFailure(f"cannot write {path}: it is not a regular file")
+
+
 def append(path: Path, line: Callable[[bool], bytes]) -> None:
-    """Add `line(whether it is the file's first)`: it is there whole, on the disk, or not at all. SystemFailure."""
+    """Add `line(whether it is the file's first)`: all of it is on disk, or none. Raises SystemFailure."""
     end = path.stat().st_size if path.exists() else 0
     data, flags = line(end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
-    with telling(path, len(data)), os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
+    with write_errors(path, len(data)), os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0) as file:
         try:
             if file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -72,6 +121,27 @@ def append(path: Path, line: Callable[[bool], bytes]) -> None:
 
 
 def json_bytes(tree: Mapping[str, Any]) -> bytes:
-    """A JSON file for programs and for eyes; ValueError rather than NaN."""
+    """A JSON file that is also pleasant to read; ValueError rather than NaN."""
     text = json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")  # an argument that was no UTF-8 becomes \udcff
+    return text.encode("utf-8", "backslashreplace")  # an argument that is not UTF-8 becomes \udcff
+
+
+def read_json(path: Path, limit: int) -> dict[str, Any]:
+    """A JSON file that holds a mapping of finite numbers.
+
+    Raises DataError if it is damaged, and what `read_regular` raises.
+    """
+    try:
+        document = json.loads(read_regular(path, limit), parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError):  # RecursionError: nested by the thousand
+        raise DataError(f"{path} is damaged") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{path} is damaged")
+    return document
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0.0:
+        raise ValueError(f"{text} is not a finite number")
+    return number

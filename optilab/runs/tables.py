@@ -4,24 +4,33 @@ import contextlib
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optilab.errors import DataError, shown
+from optilab.runs.files import read_regular
 
 Row = dict[str, Any]
 
+METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
+"""The columns that metrics.csv of every training has."""
+TIMINGS = ("epoch", "seconds")
+
+_TABLE_BYTES = 256 << 20
+_RECORDS_BYTES = 1 << 30
+
 
 def _cell(value: Any) -> Any:
-    """Numbers as `repr`; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    """Numbers as `repr`; text that a spreadsheet would evaluate as a formula gets a leading apostrophe."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return repr(value) if isinstance(value, float) else "" if value is None else value
 
 
 def table(rows: Sequence[Row], header: bool = True) -> bytes:
-    """Rows as CSV; the columns are the keys of the first."""
+    """Rows as CSV; the columns are the keys of the first row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if header and rows:
@@ -31,26 +40,71 @@ def table(rows: Sequence[Row], header: bool = True) -> bytes:
 
 
 def read_table(path: Path) -> list[Row]:
-    """The complete lines of a CSV of ours; a torn last line is left out. DataError if one is damaged."""
-    if not path.exists():
+    """The complete lines of a table that `table` wrote, without a torn last line; no rows if there is no file.
+
+    Raises DataError, with the line, if the table is damaged or holds a number that is not finite.
+    """
+    try:
+        text = read_regular(path, _TABLE_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
         return []
-    text = path.read_bytes().decode("utf-8", "replace")
-    lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(lines[0]):
-            raise DataError(f"{path}:{number}: {len(lines[0])} cells expected, got {len(line)}")
-        rows.append({key: _parse(cell, path, number) for key, cell in zip(lines[0], line, strict=True)})
+    lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))
+    header: list[str] = []
+    rows: list[Row] = []
+    try:
+        for cells in lines:
+            if not header:
+                header = cells
+            elif len(cells) != len(header):
+                raise DataError(f"{path}:{lines.line_num}: {len(header)} cells expected, got {len(cells)}")
+            else:
+                numbers = [_parse(cell, path, lines.line_num) for cell in cells]
+                rows.append(dict(zip(header, numbers, strict=True)))
+    except csv.Error as error:  # a cell of megabytes, for one
+        raise DataError(f"{path}:{lines.line_num}: damaged: {error}") from None
     return rows
 
 
-def _parse(cell: str, path: Path, number: int) -> Any:
+def read_metrics(path: Path) -> list[Row]:
+    """metrics.csv of a training: numbers, one row per epoch from 1 on. Raises DataError if it is anything else."""
+    rows = _numbers(path, METRICS)
+    for epoch, row in enumerate(rows, start=1):
+        if row["epoch"] != epoch:
+            raise DataError(f"{path}:{epoch + 1}: epoch {epoch} expected, got {row['epoch']}")
+    return rows
+
+
+def read_timings(path: Path) -> list[Row]:
+    """timings.csv of a training: the seconds that each epoch took. Raises DataError if it is anything else."""
+    return _numbers(path, TIMINGS)
+
+
+def _numbers(path: Path, columns: Sequence[str]) -> list[Row]:
+    rows = read_table(path)
+    if rows and (absent := [name for name in columns if name not in rows[0]]):
+        raise DataError(
+            f"{path}:1: no column {', '.join(absent)}; the columns are {', '.join(map(shown, rows[0]))}"
+        )
+    for line, row in enumerate(rows, start=2):
+        for name, value in row.items():
+            if not isinstance(value, int | float):
+                raise DataError(f"{path}:{line}: {shown(name)}: number expected, got {shown(value)}")
+    return rows
+
+
+def _parse(cell: str, path: Path, line: int) -> Any:
     if "\ufffd" in cell or "\0" in cell:
-        raise DataError(f"{path}:{number}: damaged: {shown(cell)}")
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(cell)
-    return cell or None
+        raise DataError(f"{path}:{line}: damaged: {shown(cell)}")
+    try:
+        number = float(cell)
+    except ValueError:
+        return cell or None
+    if not math.isfinite(number):
+        raise DataError(f"{path}:{line}: a finite number expected, got {shown(cell)}")
+    try:
+        return int(cell)
+    except ValueError:
+        return number
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:
@@ -64,11 +118,14 @@ def record_line(record: Row) -> bytes:
 
 
 def read_records(path: Path) -> list[Row]:
-    """The whole lines of a run's diagnostics.jsonl; what a kill tore is left out."""
-    file = path / "diagnostics.jsonl"
+    """The whole lines of the diagnostics.jsonl of the run at `path`; lines that a kill tore are left out."""
+    try:
+        content = read_regular(path / "diagnostics.jsonl", _RECORDS_BYTES)
+    except FileNotFoundError:
+        return []
     records = []
-    for line in file.read_bytes().splitlines() if file.is_file() else []:
-        with contextlib.suppress(ValueError):
+    for line in content.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict) and isinstance(record.get("epoch"), int):
                 records.append(record)

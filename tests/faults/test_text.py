@@ -230,6 +230,9 @@ def test_a_resume_writes_through_no_link(lab: Lab, canary: Path, what: str) -> N
     if what in ("run", "checkpoints", "run.lock"):
         assert done.code == 4, done
         assert "link" in done.err
+    elif what in ("manifest.json", "config.yaml"):
+        assert done.code == 5, done
+        assert "link" in done.err
     elif not sabotage:
         assert done.code == 0, done
         assert not (path / "metrics.csv").is_symlink()

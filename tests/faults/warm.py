@@ -29,7 +29,6 @@ LIGHT = (
     "optilab.console.train",
 )
 HEAVY = (
-    "filelock",
     "torch._dynamo",  # torch imports it for the first optimizer
     "optilab.train.session",
 )

@@ -1,0 +1,129 @@
+"""Finding runs: by name, by path, by pattern, by age, or the latest."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from optilab.errors import OptilabError, RunError, SystemFailure, UsageError, shown
+from optilab.runs.names import run_name
+from optilab.runs.record import MANIFEST, STUDY, Record, Study, read_entry
+
+LATEST = "latest"
+"""In place of a name: the run that was started last."""
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def directories(folder: Path) -> list[Path]:
+    """What may be a run or a study, by name; hidden directories are being made or removed, links are not runs."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SystemFailure(f"cannot read {folder}: {error.strerror}") from None
+    return [folder / name for name in sorted(names)]
+
+
+def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
+    """Every readable run and study in `folder`, oldest first, and for every other directory why it is not one."""
+    readable, unreadable = list[Record | Study](), dict[str, str]()
+    for path in directories(folder):
+        try:
+            readable.append(read_entry(path))
+        except OptilabError as error:
+            unreadable[path.name] = str(error)
+    return sorted(readable, key=_age), unreadable
+
+
+def locate(folder: Path, name: str, command: str | None = None) -> Path:
+    """The directory of a run or study: a name in `folder`, else a path, else `latest`.
+
+    `latest` is the newest of `folder`, or its newest run of `command`. Raises RunError, with the nearest names, if
+    there is none, and UsageError for what is neither a name nor the path of a run.
+    """
+    try:
+        run_name(name)
+    except ValueError as error:
+        not_a_name = f"run name: {error}"
+    else:
+        not_a_name = ""
+        if (path := folder / name).is_symlink():
+            raise RunError(f"{path} is a link; a run is a directory")
+        if path.is_dir():
+            return path
+        if name == LATEST:
+            return _latest(folder, command)
+    if name and any(_is_file(Path(name) / file) for file in (MANIFEST, STUDY)):
+        # `.` and `..` have no name of their own.
+        path = Path(name) if Path(name).name not in ("", "..") else Path(os.path.abspath(name))
+        if not path.is_symlink():
+            return path
+    if not_a_name:
+        raise UsageError(not_a_name)
+    close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.4)
+    advice = f"; nearest: {', '.join(close)}" if close else "; `optilab runs ls` lists them"
+    raise RunError(f"no run {shown(name)} in {folder}{advice}")
+
+
+def select(folder: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
+    """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age.
+
+    Both together mean those of the named that are old enough. A pattern or an age leaves out runs that a process
+    writes. Raises what `locate` raises, and RunError for a pattern that matches nothing.
+    """
+    paths = list(dict.fromkeys(path for name in names for path in _matching(folder, name)))
+    if older_than is None:
+        return paths
+    before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
+    chosen = [read_entry(path) for path in paths] if names else entries(folder)[0]
+    return [entry.path for entry in chosen if _age(entry)[0] < before and entry.state != "running"]
+
+
+def age(text: str) -> timedelta:
+    """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). ValueError otherwise."""
+    match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
+    if match is None:
+        raise ValueError(f"a whole number of m, h, d or w expected, as in 30d; got {shown(text)}")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _matching(folder: Path, name: str) -> Iterator[Path]:
+    if not re.search(r"[*?\[]", name) or "/" in name:
+        yield locate(folder, name)
+        return
+    matching = [entry for entry in entries(folder)[0] if fnmatchcase(entry.name, name)]
+    if not matching:
+        raise RunError(f"no run in {folder} matches {shown(name)}; `optilab runs ls` lists them")
+    yield from (entry.path for entry in matching if entry.state != "running")
+
+
+def _latest(folder: Path, command: str | None) -> Path:
+    candidates = [e for e in entries(folder)[0] if command in (None, e.manifest["command"])]
+    runs = [entry for entry in candidates if command is None or isinstance(entry, Record)]
+    if not runs:
+        raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}")
+    return runs[-1].path
+
+
+def _age(entry: Record | Study) -> tuple[str, int, str]:
+    """A key that sorts by the time of the start; what was made in one second is told apart by its files."""
+    try:
+        started = (entry.path / ("config.yaml" if isinstance(entry, Record) else STUDY)).stat().st_mtime_ns
+    except OSError:
+        started = 0
+    return str(entry.manifest.get("created", "")), started, entry.name
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a regular file; False where a directory on the way cannot be searched."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False

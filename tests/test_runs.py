@@ -1,0 +1,379 @@
+"""Run directories as users, and accidents, meet them: what is recognised, found, listed, shown and removed."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from optilab import runs
+from optilab.errors import CheckpointError, DataError, RunError, SystemFailure
+
+
+def optimize(optilab, *arguments, **options):
+    """The directory of a new run."""
+    return Path(
+        optilab("optimize", "--algo", "sgd", "--epochs", 2, "--quiet", *arguments, **options).stdout.strip()
+    )
+
+
+@pytest.fixture
+def one(optilab, tmp_path):
+    return tmp_path / optimize(optilab, "--name", "one")
+
+
+# --- what is removed ---------------------------------------------------------------------------------------
+
+
+NOT_OURS = {
+    "an empty manifest": "{}",
+    "a browser extension": '{"manifest_version": 3, "name": "x", "version": "1"}',
+    "another tool's run": '{"schema_version": 1, "command": "train", "status": "done"}',
+    "not JSON": "thesis",
+    "nested": "[" * 100_000,
+    "a number": "1",
+}
+
+
+@pytest.mark.parametrize("what", NOT_OURS)
+def test_a_folder_that_optilab_did_not_make_is_not_removed(what, tmp_path):
+    for name in ("manifest.json", "study.json"):
+        (tmp_path / name).write_text(NOT_OURS[what])
+    with pytest.raises(RunError, match="not a run of optilab"):
+        runs.remove(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "study.json"]
+
+
+def test_neither_a_path_nor_a_name_removes_a_folder_of_the_user(one, optilab, tmp_path):
+    for folder in (tmp_path / "myext", tmp_path / "runs" / "myext", tmp_path / "runs" / "notes"):
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("precious")
+    for folder in (tmp_path / "myext", tmp_path / "runs" / "myext"):
+        (folder / "manifest.json").write_text("{}")
+    for name in ("./myext", "myext", "notes"):
+        assert "not a run of optilab" in optilab("runs", "rm", name, "--yes", code=4).stderr
+    assert len(list(tmp_path.rglob("thesis.txt"))) == 3
+
+
+def test_a_bare_name_means_the_runs_folder_first(one, optilab, tmp_path):
+    web = tmp_path / "one"
+    web.mkdir()
+    (web / "manifest.json").write_text('{"name": "a web app"}')
+    assert optilab("runs", "path", "one").stdout.strip() == "runs/one"
+    assert optilab("runs", "show", "one").stdout.startswith("one   done")
+    optilab("runs", "rm", "one", "--yes")
+    assert web.is_dir()
+    assert not one.exists()
+
+
+def test_a_path_to_a_run_removes_it_and_the_folder_it_stands_in_stays(one, optilab, tmp_path):
+    assert "run name" in optilab("runs", "rm", ".", "--yes", code=2).stderr  # the folder is not a run
+    optilab("runs", "rm", ".", "--yes", cwd=one)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+# --- what is found -----------------------------------------------------------------------------------------
+
+
+def test_latest_is_the_run_that_started_last(optilab, tmp_path):
+    for name in ("b", "a", "c"):
+        optimize(optilab, "--name", name)
+    assert optilab("runs", "path", "latest").stdout.strip() == "runs/c"
+    assert optilab("runs", "show", "latest", "--quiet").stdout.strip() == "runs/c"
+    assert json.loads(optilab("runs", "path", "latest", "--json").stdout) == {"schema_version": 1, "run": "runs/c"}
+    assert "no run in nowhere" in optilab("runs", "show", "latest", "--runs-dir", "nowhere", code=4).stderr
+    assert "no run of `optilab train`" in optilab("train", "--resume", "latest", code=4).stderr
+
+
+def started(run, when):
+    """Change the time at which a run says that it started."""
+    file = run / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "created": when}))
+
+
+def test_patterns_and_ages(optilab, tmp_path):
+    for name in ("a1", "a2", "b1"):
+        optimize(optilab, "--name", name)
+    started(tmp_path / "runs" / "a1", "2020-01-01T00:00:00Z")
+    started(tmp_path / "runs" / "b1", "2020-01-01T00:00:00Z")
+
+    def left():
+        return optilab("runs", "ls", "--quiet").stdout.split()
+
+    assert left() == ["a1", "b1", "a2"]
+    assert "matches 'z*'" in optilab("runs", "rm", "z*", "--yes", code=4).stderr
+    assert "--older-than: a whole number" in optilab("runs", "rm", "--older-than", "30", "-y", code=2).stderr
+    for age in ("30", "d", "-1d", "1.5h", "30D", ""):
+        with pytest.raises(ValueError, match="a whole number"):
+            runs.age(age)
+    removed = json.loads(optilab("runs", "rm", "a*", "--older-than", "30d", "--yes", "--json").stdout)
+    assert removed == {"schema_version": 1, "removed": ["runs/a1"]}
+    assert optilab("runs", "rm", "--older-than", "30d", "--yes").stdout == "removed runs/b1\n"
+    assert "nothing to remove" in optilab("runs", "rm", "--older-than", "30d", "--yes").stderr
+    assert optilab("runs", "rm", "?2", "--yes", "--quiet").stdout == ""
+    assert left() == []
+    assert "needs the name" in optilab("runs", "rm", code=2).stderr
+
+
+def test_a_pattern_leaves_a_running_run_alone(one, tmp_path):
+    manifest = {"command": "train", "versions": {"optilab": "0"}}
+    live = runs.claim(tmp_path / "runs", "one-more", {"config.yaml": b""}, manifest)
+    assert runs.select(tmp_path / "runs", ["one*"]) == [tmp_path / "runs" / "one"]
+    with pytest.raises(RunError, match="running in another process"):
+        runs.remove(live.path)
+    live.release()
+    assert len(runs.select(tmp_path / "runs", ["one*"])) == 2
+
+
+# --- what is listed ----------------------------------------------------------------------------------------
+
+
+def fifo(path):
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def endless(path):
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+
+
+def directory(path):
+    path.unlink(missing_ok=True)
+    path.mkdir()
+
+
+def gigabytes(path):
+    with path.open("wb") as file:
+        file.truncate(20 << 30)  # sparse: it takes no space
+
+
+@pytest.mark.parametrize("obstacle", [fifo, endless, directory, gigabytes])
+@pytest.mark.parametrize("file", ["manifest.json", "config.yaml", "metrics.csv", "study.json"])
+def test_an_odd_file_neither_hangs_nor_hides_the_others(file, obstacle, tmp_path):
+    manifest = {"command": "train", "versions": {"optilab": "0"}, "status": "done"}
+    files = {"config.yaml": b"", "metrics.csv": HEADER.encode() + b"1,1.0,0.1,1.0,0.1\n"}
+    for name in ("one", "two"):
+        runs.write(tmp_path, name, files, manifest)
+    obstacle(tmp_path / "two" / file)
+    readable, unreadable = runs.entries(tmp_path)
+    assert (readable[0].name, readable[0].rows()[0]["epoch"]) == ("one", 1)
+    if file == "metrics.csv":
+        with pytest.raises(DataError, match=r"a regular file|a link|at most"):
+            readable[1].rows()
+    else:
+        assert list(unreadable) == ["two"]
+        assert file in unreadable["two"]
+
+
+def test_one_line_for_all_that_is_not_a_run(one, optilab, tmp_path):
+    for number in range(5000):
+        (tmp_path / "runs" / f"junk{number}").mkdir()
+    done = optilab("runs", "ls")
+    assert done.stdout.splitlines()[1].startswith("one")
+    assert done.stderr.count("\n") == 1
+    assert "5000 directories are not readable runs: 'junk0', 'junk1', 'junk10', 4997 more" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the test becomes another user")
+def test_a_run_of_another_user_does_not_hide_the_others(one, tmp_path):
+    closed = tmp_path / "runs" / "closed"
+    closed.mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    program = (
+        "import os; from optilab import runs; from pathlib import Path\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "print([entry.name for entry in runs.entries(Path('runs'))[0]], sorted(runs.entries(Path('runs'))[1]))\n"
+        "try: runs.locate(Path('runs'), 'nosuch')\n"
+        "except runs.record.OptilabError as error: print(type(error).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "['one'] ['closed']\nRunError\n", done.stderr
+
+
+# --- what is damaged ---------------------------------------------------------------------------------------
+
+
+MANIFESTS = {
+    "argv": "text",
+    "versions": ["a list"],
+    "numerics": 3,
+    "created": 7,
+    "data": {"classes": "ten"},
+    "seed": "one",
+    "results": [],
+    "status": None,
+    "schema_version": "1",
+}
+
+
+@pytest.mark.parametrize("key", MANIFESTS)
+def test_a_manifest_of_other_types_is_damaged(key, tmp_path):
+    manifest = {"command": "train", "versions": {"optilab": "0"}, "status": "done"}
+    path = runs.write(tmp_path, "one", {"config.yaml": b""}, manifest)
+    assert runs.read(path).state == "done"
+    file = path / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: MANIFESTS[key]}))
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+        runs.read(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a": ' * 50_000, '{"x": NaN}', '{"x": 1e999}', '{"x": Infinity}']
+)
+def test_a_manifest_that_is_not_a_finite_tree_is_damaged(text, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "manifest.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+        runs.read(tmp_path / "one")
+    readable, unreadable = runs.entries(tmp_path)
+    assert (readable, list(unreadable)) == ([], ["one"])
+
+
+HEADER = "epoch,train_loss,train_acc,val_loss,val_acc\n"
+METRICS = {  # what became of metrics.csv -> the line that the message names
+    "nan": (HEADER + "1,1.0,0.1,nan,0.1\n", ":2: a finite number expected"),
+    "infinite": (HEADER + "1,1.0,0.1,1.0,0.1\n2,1e999,0.1,1.0,0.1\n", ":3: a finite number expected"),
+    "5000 digits": (HEADER + f"1,{'9' * 5000},0.1,1.0,0.1\n", ":2: a finite number expected"),
+    "a renamed column": (HEADER.replace("val_acc", "valacc") + "1,1.0,0.1,1.0,0.1\n", ":1: no column val_acc"),
+    "an empty cell": (HEADER + "1,1.0,0.1,1.0,\n", ":2: 'val_acc': number expected"),
+    "text in place of the epoch": (HEADER + "one,1.0,0.1,1.0,0.1\n", ":2: 'epoch': number expected"),
+    "a gap": (HEADER + "7,1.0,0.1,1.0,0.1\n", ":2: epoch 1 expected, got 7"),
+    "a cell too many": (HEADER + "1,1.0,0.1,1.0,0.1,1\n", ":2: 5 cells expected, got 6"),
+    "a cell of a megabyte": (HEADER + f"{'x' * 1_000_000},1.0,0.1,1.0,0.1\n", ":2: damaged"),
+}
+
+
+@pytest.mark.parametrize("what", METRICS)
+def test_edited_metrics_are_reported_with_their_line(what, tmp_path):
+    text, message = METRICS[what]
+    (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(DataError) as raised:
+        runs.read_metrics(tmp_path / "metrics.csv")
+    assert message in str(raised.value)
+
+
+def test_timings_of_something_else_are_reported(tmp_path):
+    (tmp_path / "timings.csv").write_text("date,euro\n1,2\n")
+    with pytest.raises(DataError, match=r"timings.csv:1: no column epoch, seconds"):
+        runs.read_timings(tmp_path / "timings.csv")
+
+
+def test_damage_is_an_exit_code_of_every_reader(optilab, small, tmp_path):
+    optilab("train", "--config", small, "--name", "t", "--quiet")
+    (tmp_path / "runs" / "t" / "metrics.csv").write_text(METRICS["a gap"][0])
+    for command in (["runs", "show", "t"], ["runs", "show", "t", "--json"], ["diagnose", "t"]):
+        assert "metrics.csv:2" in optilab(*command, code=3).stderr
+    optilab("train", "--resume", "t", "--epochs", 4, "--quiet")  # derived: written anew from the checkpoint
+    (tmp_path / "runs" / "t" / "timings.csv").write_text("date,euro\n1,2\n")
+    assert "timings.csv:1" in optilab("runs", "show", "t", code=3).stderr
+    optilab("train", "--resume", "t", "--epochs", 5, "--quiet")
+
+
+# --- what is written ---------------------------------------------------------------------------------------
+
+
+def modes(folder):
+    return {path: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.rglob("*"))}
+
+
+def test_nothing_is_writable_by_others_whatever_the_umask(small, tmp_path):
+    script = (
+        f"umask 000; {sys.executable} -m optilab train --config {small} --epochs 2 --quiet --runs-dir deep/er &&"
+        f" {sys.executable} -m optilab optimize --algo sgd --quiet --runs-dir deep/er"
+    )
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, capture_output=True)
+    found = modes(tmp_path / "deep")
+    assert len(found) > 12
+    assert {oct(mode) for path, mode in found.items() if path.is_dir()} == {"0o755"}
+    assert {oct(mode) for path, mode in found.items() if path.is_file()} == {"0o644"}
+
+
+def test_only_regular_files_are_replaced(optilab, tmp_path):
+    target = tmp_path / "node"
+    os.mkfifo(target)
+    with pytest.raises(SystemFailure, match="not a regular file"):
+        runs.write_atomic(target, b"x")
+    assert stat.S_ISFIFO(target.lstat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["node"]
+    assert "not a regular file" in optilab("config", "cp", "sigmoid", "node", "--force", code=2).stderr
+    assert stat.S_ISFIFO(target.lstat().st_mode)
+
+
+def test_a_directory_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.directory, "write_new", full)
+    with pytest.raises(SystemFailure, match="No space left"):
+        runs.claim(tmp_path, "new", {"config.yaml": b""}, {"command": "train"})
+    with pytest.raises(SystemFailure, match="No space left"):
+        runs.write(tmp_path, "new", {"config.yaml": b""}, {"command": "optimize"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [38, 37, 95])  # ENOSYS, ENOLCK, EOPNOTSUPP
+def test_a_file_system_without_locks_is_named(number, tmp_path, monkeypatch):
+    def flock(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(runs.lock.fcntl, "flock", flock)
+    with pytest.raises(SystemFailure, match=r"network file systems.*--runs-dir"):
+        runs.claim(tmp_path, "new", {"config.yaml": b""}, {"command": "train"})
+    assert list(tmp_path.iterdir()) == []
+    assert not runs.lock.is_held(tmp_path)
+
+
+def test_a_deleted_lock_stops_the_writer(tmp_path):
+    manifest = {"command": "train", "versions": {"optilab": "0"}}
+    first = runs.claim(tmp_path, "run", {"config.yaml": b""}, manifest)
+    (first.path / "run.lock").unlink()
+    second, _ = runs.reopen(first.path)
+    row = {"epoch": 1, "train_loss": 1.0, "train_acc": 0.1, "val_loss": 1.0, "val_acc": 0.1}
+    with pytest.raises(RunError, match="was deleted"):
+        first.commit(row, 1.0)
+    with pytest.raises(RunError, match="was deleted"):
+        first.finish("done")
+    assert not (first.path / "metrics.csv").exists()
+    second.commit(row, 1.0)
+    second.finish("done")
+    assert runs.read(first.path).state == "done"
+
+
+def test_the_command_to_resume_is_quoted_and_names_the_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPTILAB_RUNS", raising=False)
+    assert runs.resume_command(Path("runs/r")) == "optilab train --resume r"
+    assert runs.resume_command(Path("my runs/r")) == "optilab train --resume r --runs-dir 'my runs'"
+    monkeypatch.setenv("OPTILAB_RUNS", "my runs")
+    assert runs.resume_command(Path("my runs/r")) == "optilab train --resume r"
+    manifest = {"command": "train", "versions": {"optilab": "0"}}
+    runs.claim(tmp_path / "a b", "run", {"config.yaml": b""}, manifest).release()
+    with pytest.raises(RunError, match="interrupted") as raised:
+        runs.require_free(tmp_path / "a b" / "run")
+    assert f"--runs-dir '{tmp_path}/a b'" in str(raised.value)
+
+
+def test_a_study_is_one_entry(tmp_path):
+    manifest = {"command": "remedy", "versions": {"optilab": "0"}, "runs": ["x", "y"]}
+    study = runs.open_study(tmp_path, "s", manifest)
+    with pytest.raises(RunError, match="running in another process"):
+        runs.open_study(tmp_path, "s", manifest)
+    assert runs.read_study(study.path).state == "running"
+    run = runs.claim(study.path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
+    study.finish("done")
+    (entry,) = runs.entries(tmp_path)[0]
+    assert (entry.name, entry.state, [r.name for r in entry.runs()]) == ("s", "done", ["x"])
+    with pytest.raises(RunError, match="running in another process"):
+        runs.remove(study.path)
+    run.release()
+    with pytest.raises(RunError, match="already exists"):
+        runs.open_study(tmp_path, "s", {**manifest, "command": "race"})
+    with pytest.raises(RunError, match="already exists"):
+        runs.open_study(study.path, "x", manifest)
+    with pytest.raises(CheckpointError):
+        runs.read(study.path)
+    runs.remove(study.path)
+    assert list(tmp_path.iterdir()) == []
