@@ -1,5 +1,6 @@
 """Bad input: what each mistake is answered with. One row per mistake; before torch is imported."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -240,10 +241,13 @@ ACCEPTED: dict[str, tuple[str | bytes, list[str]]] = {
 }
 
 
-def answered(done: Outcome, code: int, says: list[str]) -> None:
-    """One message on stderr that holds every part; nothing on stdout, no traceback, no torch."""
+def answered(done: Outcome, code: int, says: list[str], json_: bool = False) -> None:
+    """One message on stderr that holds every part; on stdout nothing, or the document of `--json`."""
     assert done.code == code, done
-    assert done.out == ""
+    if json_:
+        assert json.loads(done.out)["error"]["code"] == code
+    else:
+        assert done.out == ""
     assert done.err.startswith("optilab: "), done.err
     assert "Traceback" not in done.err
     assert TORCH not in done.err
@@ -264,7 +268,7 @@ def ready(lab: Lab, light: Warm) -> Path:
 def test_command_line(ready: Path, light: Warm, what: str) -> None:
     argv, code, says = COMMANDS[what]
     before = sorted(path.name for path in (ready / "runs").iterdir())
-    answered(light.run(argv, ready), code, says)
+    answered(light.run(argv, ready), code, says, "--json" in argv)
     assert sorted(path.name for path in (ready / "runs").iterdir()) == before
 
 
