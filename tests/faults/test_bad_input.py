@@ -303,7 +303,7 @@ def test_a_device_that_is_not_there(lab: Lab) -> None:
     done = lab.start("device", "--device", "cuda:99").finish()
     assert done.code == 2
     assert "cuda:99" in done.err
-    assert "found: cpu" in done.err
+    assert "available: cpu" in done.err
     assert not lab.path("device").exists()
 
 
