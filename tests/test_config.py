@@ -1,5 +1,6 @@
 """YAML, overrides and presets to one value; every key documented, every shipped config good."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from optilab.config.keys import describe
 from optilab.config.load import ConfigError, changed_keys, digest, load, override_from_text, schema_for, to_yaml
 from optilab.config.presets import KINDS
 from optilab.config.schema.optimize import OptimizeConfig
+from optilab.config.schema.replay import MOVED
 from optilab.config.schema.train import TrainConfig
 from optilab.optimize import ALGORITHMS
 
@@ -164,6 +166,31 @@ def test_a_path_wins_over_a_preset_of_that_name(tmp_path, monkeypatch):
     assert load(OptimizeConfig, "adam.yaml").algo[0].lr == 0.2
     (tmp_path / "adam.yaml").write_text("algo: {name: adam, lr: 7}\n")
     assert load(OptimizeConfig, "adam.yaml").algo[0].lr == 7
+
+
+@pytest.mark.parametrize("key", MOVED)
+def test_a_key_that_moved_is_answered_with_its_place(key, tmp_path):
+    """In a file with its line, and of `--set`."""
+    *sections, last = key.split(".")
+    text = f"{last}: null"
+    if sections == ["stages"]:
+        text = f"stages: [{{layers: 5, {text}}}]"
+    elif sections:
+        text = f"{sections[0]}: {{{text}}}"
+    (tmp_path / "old.yaml").write_text(f"optimizer: sgd\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(TrainConfig, str(tmp_path / "old.yaml"))
+    (problem,) = caught.value.problems
+    assert (problem.where.rpartition("/")[2], problem.message) == ("old.yaml:2", f"moved to {MOVED[key]}")
+    if sections != ["stages"]:
+        with pytest.raises(ConfigError, match=f"--set {key}: moved to {re.escape(MOVED[key])}"):
+            load(TrainConfig, "sigmoid", [override_from_text("--set", f"{key}=1")])
+
+
+def test_every_moved_key_has_a_place():
+    keys = {key.key for key in describe(TrainConfig)}
+    assert not keys & set(MOVED)
+    assert {place.split(",")[0] for place in MOVED.values()} <= keys
 
 
 def test_changed_keys_name_old_and_new():

@@ -77,6 +77,7 @@ def train(
     from optilab.console.data import Transfer
     from optilab.errors import DivergedError, UsageError
     from optilab.train import fetch
+    from optilab.train.resume import continuation
 
     only_one(json=json_, quiet=quiet)
     only_one(resume=resume, name=name)
@@ -88,8 +89,9 @@ def train(
     folder, changes = runs.root(runs_dir), overrides(ctx, _KEYS)
     if resume is not None:
         path = runs.locate(folder, resume, "train")
-        settings, finished = _continued(path, changes)
-        if finished:
+        continued = continuation(path, changes)
+        settings = continued.config
+        if continued.complete:
             console.note(
                 f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
             )
@@ -155,38 +157,6 @@ def _plan(
         chosen_name(f"{name}-seed{n}", name): load(TrainConfig, config, [*changes, Override("--seeds", "seed", n)])
         for n in numbers
     }
-
-
-def _continued(path: Path, changes: "list[Override]") -> "tuple[TrainConfig, bool]":
-    """The config of a run with its changes, and whether nothing is left to do; RunError if a number changes."""
-    from optilab import runs
-    from optilab.config.load import changed_keys, load
-    from optilab.config.schema.train import TrainConfig
-    from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
-
-    record = runs.read(path)
-    if (command := record.manifest.get("command")) != "train":
-        raise RunError(f"{path.name} is a run of `optilab {command}`; only a training can be resumed")
-    try:
-        started = TrainConfig.model_validate(record.manifest["config"])
-        found = load(TrainConfig, str(path / "config.yaml"))
-    except ConfigError as error:
-        raise RunError(f"the config of {path.name} was edited since it started: {error}") from None
-    except (KeyError, ValueError):
-        raise CheckpointError(f"{path / 'manifest.json'} is damaged") from None
-    if changed := changed_keys(started, found):
-        raise RunError(f"{path / 'config.yaml'} was edited since the run started: {'; '.join(changed)}")
-    after = load(TrainConfig, str(path / "config.yaml"), changes)
-    if changed := changed_keys(found, after):
-        raise RunError(f"{path.name} started with another config: {'; '.join(changed)}; only `epochs` may grow")
-    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them.
-    done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
-    if after.epochs < done:
-        raise UsageError(f"--epochs {after.epochs} is below the {done} epochs already done")
-    ended_early = done < found.epochs
-    # Read last: a process that resumes the run says that it runs before it says how far.
-    state = runs.read(path).state
-    return after, state == "done" and (done == after.epochs or ended_early)
 
 
 def _report(path: Path, json_: bool, quiet: bool) -> int:

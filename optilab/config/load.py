@@ -100,7 +100,7 @@ def load(
         config_value = schema.model_validate(document.tree)
     except ValidationError as error:
         problems += [
-            _problem(details, lambda path: keys_beside(schema, path, document.tree), places, source)
+            _problem(details, lambda path: keys_beside(schema, path, document.tree), places, source, schema.moved)
             for details in error.errors(include_url=False)
         ]
     if problems:
@@ -186,9 +186,14 @@ def to_yaml(config: Section) -> bytes:
     return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
 
 
-GROWS = frozenset({"epochs", "checkpoint_every", "data.dir", "probes"})
-"""Keys of a training that may change when it is continued: they change no number (`epochs` unless a schedule of
-the learning rate ends with them)."""
+def changeable(config: Section) -> frozenset[str]:
+    """Keys of a training that may change when it is resumed, because no number of the epochs so far depends on them.
+
+    `epochs` is one of them unless there is a schedule, which can depend on their number.
+    """
+    keys = frozenset({"checkpoint_every", "data.dir", "probes"})
+    schedule = getattr(config, "schedule", None)
+    return keys | {"epochs"} if schedule is None or schedule.name == "constant" else keys
 
 
 def digest(config: Section) -> str:
@@ -204,9 +209,8 @@ def changed_keys(before: Section, after: Section) -> list[str]:
 
 
 def _numbers(config: Section) -> dict[str, Any]:
-    flat = _flat(dump(config))
-    grows = GROWS if flat.get("schedule.name", "constant") == "constant" else GROWS - {"epochs"}
-    return {key: value for key, value in flat.items() if key not in grows}
+    free = changeable(config)
+    return {key: value for key, value in _flat(dump(config)).items() if key not in free}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -230,6 +234,7 @@ def _problem(
     accepted: Callable[[strict_yaml.Path], list[str]],
     places: Mapping[strict_yaml.Path, str],
     source: str,
+    moved: Mapping[str, str],
 ) -> Problem:
     context = details.get("ctx", {})
     path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
@@ -242,7 +247,9 @@ def _problem(
     known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), None)
     where = places[known] if known else source
     key = strict_yaml.dotted(path)
-    message = _message(details, context, lambda: accepted(path))
+    place = moved.get(".".join(part for part in path if isinstance(part, str)))
+    unknown = details["type"] == "extra_forbidden"
+    message = f"moved to {place}" if place and unknown else _message(details, context, lambda: accepted(path))
     return _typed(where, key, message)
 
 

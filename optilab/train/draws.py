@@ -9,8 +9,17 @@ PyTorch itself.
 import torch
 from torch import Tensor
 
+from optilab.config.schema.replay import Replay
 from optilab.config.schema.train import DataConfig
 from optilab.errors import UsageError
+
+
+def start(seed: int, before: int) -> None:
+    """Seed the global generator and draw `before` 32-bit numbers from it, as the earlier cells of a notebook did."""
+    torch.manual_seed(seed)
+    block = 1 << 20
+    for first in range(0, before, block):
+        torch.rand(min(block, before - first), dtype=torch.float32)
 
 
 def generator(seed: int | None) -> torch.Generator | None:
@@ -37,26 +46,36 @@ def order_ends(n: int, shuffle: bool, own: torch.Generator | None) -> None:
         torch.randperm(n, generator=own)
 
 
-def split(n: int, data: DataConfig) -> tuple[Tensor | None, Tensor | None]:
+def validation_order(n: int, replay: Replay, stage: int) -> Tensor | None:
+    """Draw for the DataLoaders iterated after an epoch; the order of the first one's n images, None: their own."""
+    loaders = replay.loaders(stage)
+    shuffled = replay.validation_shuffled and loaders > 0
+    first = order(n, shuffled, None) if loaders else None
+    for _ in range(loaders - 1):
+        loader_seed()
+    return first if shuffled else None
+
+
+def split(n: int, data: DataConfig, replay: Replay) -> tuple[Tensor | None, Tensor | None]:
     """Which of n training images are trained on, and which are held out; None: all, and none.
 
     At random as torch.utils.data.random_split draws: first the images that are used at all, then the hold-out
     among them. Raises UsageError where there are too few images.
     """
-    own, used, held_out = generator(data.split_seed), None, None
-    if data.train_images is not None:
-        if data.train_images > n:
-            raise UsageError(f"data.train_images: {data.train_images} of {n} images cannot be used")
-        everyone = torch.randperm(n, generator=own) if data.train_images_drawn == "random" else torch.arange(n)
-        used = everyone[: data.train_images]
-    if data.validation == "holdout":
+    own, used, held_out = generator(replay.split_seed), None, None
+    if data.images is not None:
+        if data.images > n:
+            raise UsageError(f"data.images: {data.images} of {n} training images cannot be used")
+        everyone = torch.randperm(n, generator=own) if replay.take == "random" else torch.arange(n)
+        used = everyone[: data.images]
+    if data.holdout is not None:
         used = torch.arange(n) if used is None else used
         remaining = len(used) - data.holdout
         if remaining < 1:
             raise UsageError(f"data.holdout: {data.holdout} of {len(used)} images leave none to train")
-        if data.holdout_drawn == "random":
+        if replay.hold_out == "random":
             used = used[torch.randperm(len(used), generator=own)]
-        elif data.holdout_drawn == "first":
+        elif replay.hold_out == "first":
             used = used.roll(-data.holdout)
         used, held_out = used[:remaining], used[remaining:]
     return used, held_out

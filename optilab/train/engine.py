@@ -55,8 +55,9 @@ def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
 
     In torch's default type, which a training sets.
     """
-    x = pixels.to(torch.get_default_dtype()).div_(data.scale)
-    return x if (data.mean, data.std) == (0.0, 1.0) else x.sub_(data.mean).div_(data.std)
+    scale, mean, std = data.normalize.scale, data.normalize.mean, data.normalize.std
+    x = pixels.to(torch.get_default_dtype()).div_(scale)
+    return x if (mean, std) == (0.0, 1.0) else x.sub_(mean).div_(std)
 
 
 def before_training(training: "Training") -> diagnostics.EpochRecord:
@@ -90,7 +91,8 @@ def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tup
     """What the learning rate is multiplied by in a batch, and the momentum where it is cycled; both count from 0."""
     by_batch = config.schedule_by == "batch"
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
-    return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if config.cycle_momentum else None
+    cycled = config.replay.cycle_momentum
+    return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if cycled else None
 
 
 def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
@@ -132,29 +134,30 @@ class Training:
 
         Raises UsageError where the config does not fit the dataset.
         """
-        torch.manual_seed(config.seed)
+        replay = config.replay
+        draws.start(config.seed, replay.draws_before)
         train = Images.of(dataset.train_images, dataset.train_labels, device)
         validation, test = Images.of(dataset.test_images, dataset.test_labels, device), None
-        used, held_out = draws.split(len(train), config.data)
+        used, held_out = draws.split(len(train), config.data, replay)
         if held_out is not None:
             validation, test = train.take(held_out), validation
         if used is not None:
             train = train.take(used)
         _refuse_bad_batches(config, len(train), [len(images) for images in (validation, test) if images])
-        shuffler = draws.generator(config.data.shuffle_seed)
-        for _ in range(config.data.peeks):
+        shuffler = draws.generator(replay.shuffle_seed)
+        for _ in range(replay.loaders_peeked):
             draws.order(len(train), config.data.shuffle, shuffler)
         depths = [stage.layers for stage in config.stages]
-        in_turn = config.stages_drawn == "in-turn"
-        model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn)
+        in_turn, one_by_one = replay.stages_drawn == "in-turn", replay.layers_drawn == "layer-by-layer"
+        model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn, one_by_one)
         if depths:
             model.enter(depths[0], frozen=0)
         model.to(device)
-        if config.train_seed is not None:
-            torch.manual_seed(config.train_seed)
+        if replay.training_seed is not None:
+            torch.manual_seed(replay.training_seed)
         optimizer = _optimizer(config, model)
-        if config.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
-            raise UsageError(f"cycle_momentum: {config.optimizer.name} is not torch's own in this form")
+        if replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+            raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
         return cls(config, device, train, validation, test, model, optimizer, shuffler)
 
     @property
@@ -263,10 +266,8 @@ class Training:
                 group["momentum"] = defaults["momentum"] if momentum is None else momentum
 
     def _validate(self) -> Tally:
-        own = self.config.stages[self.stage].validation_draws if self.config.stages else None
-        for _ in range(self.config.data.validation_draws if own is None else own):
-            draws.loader_seed()  # a DataLoader that does not shuffle draws its base seed too
-        return self._evaluated(self.validation)
+        order = draws.validation_order(len(self.validation), self.config.replay, self.stage)
+        return self._evaluated(self.validation if order is None else self.validation.take(order))
 
     @torch.inference_mode()
     def _evaluated(self, images: Images) -> Tally:
@@ -285,4 +286,4 @@ class Training:
         if (overflow := tally.overflow()) is not None:
             batch, loss = overflow
             raise DivergedError(f"diverged at epoch {self.epoch + 1}, {split} batch {batch + 1}: loss is {loss}")
-        return tally.row(split, self.config.loss_mean)
+        return tally.row(split, self.config.replay)

@@ -53,16 +53,22 @@ def activation_of(phi: Any) -> nn.Module:
 class MLP(nn.Module):
     """Hidden layers and an output layer: images (n, inputs) float -> logits (n, classes).
 
-    `stages`: the number of hidden layers in each stage of a training that grows the network. All hidden layers are
-    there from the start, each stage's built and then initialised before the next; `enter` a stage to use them.
-    `in_turn`: the layers of a later stage are built, and draw their weights, when it is entered.
+    `stages`: the number of hidden layers in each stage of a growing network. All hidden layers are built at the
+    start, a stage's layers as a block that is then initialised; `enter` a stage to use them. `in_turn`: a later
+    stage's layers are built when it is entered. `layer_by_layer`: each layer is initialised before the next is built.
     """
 
     def __init__(
-        self, config: ModelConfig, inputs: int, classes: int, stages: Sequence[int] = (), in_turn: bool = False
+        self,
+        config: ModelConfig,
+        inputs: int,
+        classes: int,
+        stages: Sequence[int] = (),
+        in_turn: bool = False,
+        layer_by_layer: bool = False,
     ) -> None:
         super().__init__()
-        self.config, self.classes = config, classes
+        self.config, self.classes, self._layer_by_layer = config, classes, layer_by_layer
         self.widths = (inputs, *config.hidden)
         self.sources = {end: [a for a, b in config.skip if b == end] for _, end in config.skip}
         self.input_dropout = nn.Dropout(config.input_dropout)
@@ -72,7 +78,7 @@ class MLP(nn.Module):
             self._grow(depth)
         if not stages:
             depth = len(config.hidden)
-            if config.init_order == "layer-by-layer":
+            if layer_by_layer:
                 self._grow(depth)
             new = self._built(depth)
             self._use(depth)
@@ -115,8 +121,7 @@ class MLP(nn.Module):
 
     def _grow(self, depth: int) -> None:
         """Build hidden layers up to that depth, with their first weights."""
-        one_by_one = self.config.init_order == "layer-by-layer"
-        for end in range(len(self.hidden) + 1, depth + 1) if one_by_one else (depth,):
+        for end in range(len(self.hidden) + 1, depth + 1) if self._layer_by_layer else (depth,):
             self._initialise(self._built(end))
 
     def _use(self, depth: int) -> None:
@@ -280,11 +285,6 @@ INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
     UnitGainInit: _unit_gain,
 }
 """How each initialisation fills a weight (fan_out, fan_in) or a bias (fan_out,)."""
-
-
-def parameter_count(model: MLP) -> int:
-    """Number of trained numbers."""
-    return sum(parameter.numel() for parameter in model.trained)
 
 
 def all_finite(model: nn.Module) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from optilab.config.schema.replay import Replay
+
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "acc": lambda logits, labels: (logits.argmax(dim=1) == labels).sum(),
 }
@@ -27,18 +29,22 @@ class Tally:
         self.losses.append(loss.detach())
         self.scores.append(torch.stack([score(logits.detach(), labels) for score in METRICS.values()]))
 
-    def row(self, split: str, loss_mean: str) -> dict[str, float]:
+    def row(self, split: str, replay: Replay) -> dict[str, float]:
         """`SPLIT_loss` and `SPLIT_METRIC` of the pass.
 
-        The loss is the mean of the batches' losses, with equal weights (`batches`) or those of their sizes
-        (`images`); a metric is the share of the images that score.
+        The loss is the mean of the batches' losses, each with the same weight or that of its size; a metric is the
+        share of the images that score, or the mean of the batches' shares (in float32, as `.float().mean()` has it).
         """
-        weights = self.sizes if loss_mean == "images" else [1] * len(self.sizes)
+        weights = self.sizes if replay.loss_mean == "images" else [1] * len(self.sizes)
         losses = zip(torch.stack(self.losses).tolist(), weights, strict=True)
-        loss = sum(value * weight for value, weight in losses) / sum(weights)
-        scores = torch.stack(self.scores).sum(dim=0).tolist()
-        shares = {f"{split}_{name}": n / sum(self.sizes) for name, n in zip(METRICS, scores, strict=True)}
-        return {f"{split}_loss": loss, **shares}
+        row = {f"{split}_loss": sum(loss * weight for loss, weight in losses) / sum(weights)}
+        scores = torch.stack(self.scores)
+        if replay.accuracy_mean == "batches":
+            shares = scores.float() / torch.tensor(self.sizes, device=scores.device).float().unsqueeze(1)
+            values = [sum(column) / len(self.sizes) for column in shares.T.tolist()]
+        else:
+            values = [score / sum(self.sizes) for score in scores.sum(dim=0).tolist()]
+        return row | {f"{split}_{name}": value for name, value in zip(METRICS, values, strict=True)}
 
     def overflow(self) -> tuple[int, float] | None:
         """Index and loss of the first batch whose loss is not finite."""

@@ -63,15 +63,15 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         for at in ("preactivation", "before-norm")
     ],
     "model.skip_at": [{"model.skip": [[1, 2]], "model.skip_at": "preactivation"}],
-    "model.init_order": [{"model.init": "xavier", "model.init_order": "layer-by-layer"}],
-    "stages_drawn": [{"stages": STAGES, "stages_drawn": "in-turn"}],
+    "replay.layers_drawn": [{"model.init": "xavier", "replay.layers_drawn": "layer-by-layer"}],
+    "replay.stages_drawn": [{"stages": STAGES, "replay.stages_drawn": "in-turn"}],
     "stages.layers": [{"stages": STAGES}],
     "stages.epochs": [{"stages": [{"layers": 1, "epochs": 1}, {"layers": 2}]}],
-    "stages.validation_draws": [{"stages": [{**STAGES[0], "validation_draws": 0}, {"layers": 2}]}],
+    "replay.loaders_per_epoch": [{"stages": STAGES, "replay.loaders_per_epoch": [0, 2]}],
     "stages.train": [{"stages": [STAGES[0], {"layers": 2, "train": train}]} for train in ("all", "new")],
-    "data.holdout": [{"data.validation": "holdout", "data.holdout": 32}],
-    "cycle_momentum": [
-        {"schedule": "one-cycle", "cycle_momentum": True, "optimizer": {"name": rule}}
+    "data.holdout": [{"data.holdout": 32}],
+    "replay.cycle_momentum": [
+        {"schedule": "one-cycle", "replay.cycle_momentum": True, "optimizer": {"name": rule}}
         for rule in ("adam", "nesterov")
     ],
     "dtype": [
@@ -84,16 +84,12 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         )
     ],
     "data.shuffle": [
-        {"data.shuffle": False, "model.dropout": 0.2, **seed} for seed in ({}, {"data.shuffle_seed": 7})
+        {"data.shuffle": False, "model.dropout": 0.2, **seed} for seed in ({}, {"replay.shuffle_seed": 7})
     ],
-    "data.split_seed": [{"data.validation": "holdout", "data.holdout": 32, "data.split_seed": 7}],
-    "data.train_images": [{"data.train_images": 90}],
-    "data.train_images_drawn": [{"data.train_images": 90, "data.train_images_drawn": "random"}],
-    "data.holdout_drawn": [
-        {"data.validation": "holdout", "data.holdout": 32, "data.holdout_drawn": drawn}
-        for drawn in ("first", "last")
-    ],
-    "data.validation": [{"data.validation": "holdout", "data.holdout": 32}],
+    "replay.split_seed": [{"data.holdout": 32, "replay.split_seed": 7}],
+    "data.images": [{"data.images": 90}],
+    "replay.take": [{"data.images": 90, "replay.take": "random"}],
+    "replay.hold_out": [{"data.holdout": 32, "replay.hold_out": which} for which in ("first", "last")],
     **{
         f"plateau.{key}": [{"plateau": {"patience": 0, "factor": 0.5, "threshold": 0.2, key: value}}]
         for key, value in PLATEAUS.items()

@@ -9,7 +9,7 @@ from tests.train.idx import write_idx_dataset
 
 def test_every_seed_is_a_run_of_its_own_and_the_summary_is_over_all(optilab, tmp_path):
     write_idx_dataset(tmp_path / "data")
-    sets = [f"--set=data.{key}" for key in ("dataset=idx", "dir=data", "validation=holdout", "holdout=50")]
+    sets = [f"--set=data.{key}" for key in ("dataset=idx", "dir=data", "holdout=50")]
     options = ["--config", "relu", *sets, "--epochs", 2, "--seed", 7, "--device", "cpu", "--threads", 1]
     together = json.loads(optilab("train", *options, "--seeds", 3, "--name", "study", "--json").stdout)
     assert [run["seed"] for run in together["runs"]] == [7, 8, 9]

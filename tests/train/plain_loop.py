@@ -44,18 +44,23 @@ def plain(
     dtype=torch.float32,
     after_epoch=lambda optimizer, row: None,
     checking_draws=True,  # or as if there had been no validation
+    checking_shuffles=False,
+    also_checked=False,  # a second validation loader, after the first
+    by_batch=False,  # accuracies are means of the batches' own
+    cells=lambda train: None,  # what a notebook has run between the seed and this
 ):
     """The loop as a user of PyTorch writes it."""
     torch.set_default_dtype(dtype)
     torch.manual_seed(42)
     train = tensors(dataset.train_images, dataset.train_labels, **pixels or {})
     validation = tensors(dataset.test_images, dataset.test_labels, **pixels or {})
+    cells(train)
     train = used(train)
     if holdout:
         train, validation = separate(train, [len(train) - holdout, holdout], split)
     train, validation = (
         DataLoader(train, 32, **{"shuffle": True, **(loading or {})}),
-        DataLoader(validation, checking),
+        DataLoader(validation, checking, shuffle=checking_shuffles),
     )
     for _ in range(peeks):
         next(iter(train))
@@ -64,7 +69,7 @@ def plain(
         torch.manual_seed(train_seed)
     optimizer, step, rows = optimizer_of(model), 0, []
     for epoch in range(epochs):
-        losses, sizes, right = [], [], 0
+        losses, sizes, right, accuracies = [], [], 0, []
         model.train()
         for x, y in train:
             if rate is not None:
@@ -79,20 +84,46 @@ def plain(
             losses.append(loss.item())
             sizes.append(len(y))
             right += int((logits.argmax(1) == y).sum())
-        trained = {"train_loss": mean(losses, sizes, by_image), "train_acc": right / sum(sizes)}
+            accuracies.append((logits.argmax(1) == y).float().mean().item())
+        accuracy = sum(accuracies) / len(train) if by_batch else right / sum(sizes)
+        trained = {"train_loss": mean(losses, sizes, by_image), "train_acc": accuracy}
         model.eval()
         before = torch.get_rng_state()
         with torch.no_grad():
             checked = [(model(x), y) for x, y in validation]
+        if also_checked:
+            list(DataLoader(used(tensors(dataset.test_images, dataset.test_labels)), 32))
         if not checking_draws:
             torch.set_rng_state(before)
         losses = [nn.functional.cross_entropy(logits, y).item() for logits, y in checked]
         right = sum(int((logits.argmax(1) == y).sum()) for logits, y in checked)
         sizes = [len(y) for _, y in checked]
-        validated = {"val_loss": mean(losses, sizes, by_image), "val_acc": right / sum(sizes)}
+        accuracies = [(logits.argmax(1) == y).float().mean().item() for logits, y in checked]
+        accuracy = sum(accuracies) / len(checked) if by_batch else right / sum(sizes)
+        validated = {"val_loss": mean(losses, sizes, by_image), "val_acc": accuracy}
         rows.append({"epoch": epoch + 1, **trained, **validated})
         after_epoch(optimizer, rows[-1])
     return rows, model
+
+
+def built_before(train):
+    """Another network, in an earlier cell: (784 + 1) * 16 + (16 + 1) * 10 numbers."""
+    nn.Sequential(nn.Linear(784, 16), nn.Tanh(), nn.Linear(16, 10))
+
+
+def trained_before(train):
+    """Another network, two epochs of a loader that shuffles, one of a loader that does not."""
+    built_before(train)
+    for _ in range(2):
+        list(DataLoader(train, 32, shuffle=True))
+    list(DataLoader(train, 32))
+
+
+class BatchNormInForward(nn.Module):
+    """A new `nn.BatchNorm1d` in each call: always in training mode, its scale and shift never trained."""
+
+    def forward(self, x):
+        return nn.BatchNorm1d(x.shape[1])(x)
 
 
 def in_order(images, sizes, _):

@@ -22,9 +22,11 @@ from optilab.train.device import configure
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (
     Adopt,
+    BatchNormInForward,
     GradientNorm,
     Residual,
     Standardized,
+    built_before,
     generator,
     in_order,
     one_by_one,
@@ -33,6 +35,7 @@ from tests.train.plain_loop import (
     ready,
     sgd,
     tensors,
+    trained_before,
 )
 
 CPU = torch.device("cpu")
@@ -101,7 +104,7 @@ def ready_with(part):
     return nn.Sequential(nn.Linear(784, 16), part(), nn.Linear(16, 16), part(), nn.Linear(16, 10))
 
 
-HOLDOUT = {"data__validation": "holdout", "data__holdout": 40}
+HOLDOUT = {"data__holdout": 40}
 DROPOUT = {"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}
 NORMED = {
     "model__dropout": 0.3,
@@ -112,51 +115,51 @@ SPLIT = generator(7)
 PLAIN = {
     "nothing": ({}, {}),
     "hold-out": (HOLDOUT, {"holdout": 40}),
-    "hold-out of a generator": ({**HOLDOUT, "data__split_seed": 7}, {"holdout": 40, "split": generator(7)}),
+    "hold-out of a generator": ({**HOLDOUT, "replay__split_seed": 7}, {"holdout": 40, "split": generator(7)}),
     "hold-out of the last images": (
-        {**HOLDOUT, "data__holdout_drawn": "last"},
+        {**HOLDOUT, "replay__hold_out": "last"},
         {"holdout": 40, "separate": in_order},
     ),
     "hold-out of the first images": (
-        {**HOLDOUT, "data__holdout_drawn": "first"},
+        {**HOLDOUT, "replay__hold_out": "first"},
         {"holdout": 40, "separate": lambda images, sizes, _: in_order(images, sizes[::-1], _)[::-1]},
     ),
-    "the first images": ({"data__train_images": 100}, {"used": lambda images: Subset(images, range(100))}),
+    "the first images": ({"data__images": 100}, {"used": lambda images: Subset(images, range(100))}),
     "some images, at random": (
-        {"data__train_images": 100, "data__train_images_drawn": "random"},
+        {"data__images": 100, "replay__take": "random"},
         {"used": lambda images: random_split(images, [100, 50])[0]},
     ),
     "some images of a generator, some of them held out": (
-        {"data__train_images": 100, "data__train_images_drawn": "random", "data__split_seed": 7, **HOLDOUT},
+        {"data__images": 100, "replay__take": "random", "replay__split_seed": 7, **HOLDOUT},
         {"used": lambda images: random_split(images, [100, 50], SPLIT)[0], "holdout": 40, "split": SPLIT},
     ),
     "split in three": (
         {
-            "data__train_images": 110,
-            "data__train_images_drawn": "random",
+            "data__images": 110,
+            "replay__take": "random",
             **HOLDOUT,
-            "data__holdout_drawn": "last",
+            "replay__hold_out": "last",
         },
         {"holdout": 40, "separate": lambda images, *_: random_split(images, [70, 40, 40])[:2]},
     ),
-    "shuffle of a generator": ({"data__shuffle_seed": 7}, {"loading": {"generator": generator(7)}}),
+    "shuffle of a generator": ({"replay__shuffle_seed": 7}, {"loading": {"generator": generator(7)}}),
     "shuffle of a generator, peeked at": (
-        {"data__shuffle_seed": 7, "data__peeks": 2},
+        {"replay__shuffle_seed": 7, "replay__loaders_peeked": 2},
         {"loading": {"generator": generator(7)}, "peeks": 2},
     ),
-    "peek": ({"data__peeks": 1}, {"peeks": 1}),
+    "peek": ({"replay__loaders_peeked": 1}, {"peeks": 1}),
     "not shuffled": ({"data__shuffle": False, **DROPOUT[0]}, {"loading": {"shuffle": False}, **DROPOUT[1]}),
     "not shuffled, of a generator, peeked at": (
-        {"data__shuffle": False, "data__shuffle_seed": 7, "data__peeks": 2, **DROPOUT[0]},
+        {"data__shuffle": False, "replay__shuffle_seed": 7, "replay__loaders_peeked": 2, **DROPOUT[0]},
         {"loading": {"shuffle": False, "generator": generator(7)}, "peeks": 2, **DROPOUT[1]},
     ),
-    "seeded again": ({"train_seed": 3}, {"train_seed": 3}),
+    "seeded again": ({"replay__training_seed": 3}, {"train_seed": 3}),
     "float64": ({"dtype": "float64"}, {"dtype": torch.float64}),
     "float64, with whatever draws or keeps numbers": (
         {
             "dtype": "float64",
-            "data__mean": 0.5,
-            "data__std": 0.3,
+            "data__normalize__mean": 0.5,
+            "data__normalize__std": 0.3,
             "optimizer": "nadam",
             "model__activation": "prelu",
             "model__bias": "output",
@@ -175,16 +178,37 @@ PLAIN = {
         },
     ),
     "normalised pixels": (
-        {"data__mean": 0.2860, "data__std": 0.3530},
+        {"data__normalize__mean": 0.2860, "data__normalize__std": 0.3530},
         {"pixels": {"transform": Normalize([0.2860], [0.3530])}},
     ),
-    "pixels as they are": ({"data__scale": 1}, {"pixels": {"scale": 1}}),
+    "pixels as they are": ({"data__normalize__scale": 1}, {"pixels": {"scale": 1}}),
     "last batch dropped": ({"data__drop_last": True}, {"loading": {"drop_last": True}}),
     "validation in other batches": ({"data__validation_batch_size": 50}, {"checking": 50}),
-    "no validation": ({"data__validation_draws": 0}, {"checking_draws": False}),
-    "loss per image": ({"loss_mean": "images"}, {"by_image": True}),
+    "no validation": ({"replay__loaders_per_epoch": 0}, {"checking_draws": False}),
+    "a validation that shuffles": (
+        {"replay__validation_shuffled": True, **DROPOUT[0]},
+        {"checking_shuffles": True, **DROPOUT[1]},
+    ),
+    "a validation that shuffles, and another that does not": (
+        {"replay__validation_shuffled": True, "replay__loaders_per_epoch": 2, **HOLDOUT},
+        {"checking_shuffles": True, "also_checked": True, "holdout": 40},
+    ),
+    "accuracy per batch": ({"replay__accuracy_mean": "batches"}, {"by_batch": True}),
+    "a network built in an earlier cell": (
+        {"replay__draws_before": 785 * 16 + 17 * 10, **HOLDOUT},
+        {"cells": built_before, "holdout": 40},
+    ),
+    "a network trained in an earlier cell": (
+        {"replay__draws_before": 785 * 16 + 17 * 10 + 2 * 4 + 2},
+        {"cells": trained_before},
+    ),
+    "batch norm built inside forward": (
+        {"model__norm": {"name": "batch", "affine": False, "statistics": "batch"}},
+        {"parts": (BatchNormInForward(), nn.Tanh())},
+    ),
+    "loss per image": ({"replay__loss_mean": "images"}, {"by_image": True}),
     "initialised one by one": (
-        {"model__init": {"name": "normal", "std": 0.3}, "model__init_order": "layer-by-layer"},
+        {"model__init": {"name": "normal", "std": 0.3}, "replay__layers_drawn": "layer-by-layer"},
         {"network": one_by_one},
     ),
     "skip before the activation": (
@@ -319,7 +343,7 @@ def test_an_optimizer_is_torchs_with_torchs_defaults_to_the_bit(name, small):
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_one_cycle_with_its_momentum_is_torchs_to_the_bit(name, small):
     rule, optimizer, options = OPTIMIZERS[name]
-    config = configured(optimizer=rule, schedule="one-cycle", schedule_by="batch", cycle_momentum=True)
+    config = configured(optimizer=rule, schedule="one-cycle", schedule_by="batch", replay__cycle_momentum=True)
     training, made = trained(config, small), []
 
     def scheduled(model):
@@ -331,7 +355,7 @@ def test_one_cycle_with_its_momentum_is_torchs_to_the_bit(name, small):
     rows, _ = plain(small, 4, scheduled, parts=(nn.Tanh(),))
     assert training.rows == rows
     form = {"name": "momentum", "form": "ema"}
-    refused = configured(optimizer=form, schedule="one-cycle", cycle_momentum=True)
+    refused = configured(optimizer=form, schedule="one-cycle", replay__cycle_momentum=True)
     with pytest.raises(UsageError, match="momentum is not torch's own in this form"):
         engine.Training.start(refused, small, CPU)
 
@@ -344,7 +368,7 @@ def test_a_frozen_layer_keeps_its_weights_and_the_others_move(small):
 
 
 def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
-    config = configured(data__validation="holdout", data__holdout=40)
+    config = configured(data__holdout=40)
     training = trained(config, small)
     state = torch.get_rng_state()
     tested = training.tested()
@@ -358,11 +382,11 @@ def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
 
 def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
     with pytest.raises(UsageError, match=r"data.holdout: 150 of 150"):
-        engine.Training.start(configured(data__validation="holdout", data__holdout=150), small, CPU)
-    with pytest.raises(UsageError, match=r"data.train_images: 151 of 150 images cannot be used"):
-        engine.Training.start(configured(data__train_images=151), small, CPU)
+        engine.Training.start(configured(data__holdout=150), small, CPU)
+    with pytest.raises(UsageError, match=r"data.images: 151 of 150 training images cannot be used"):
+        engine.Training.start(configured(data__images=151), small, CPU)
     with pytest.raises(UsageError, match=r"data.holdout: 40 of 40 images leave none"):
-        engine.Training.start(configured(**HOLDOUT, data__train_images=40), small, CPU)
+        engine.Training.start(configured(**HOLDOUT, data__images=40), small, CPU)
     with pytest.raises(UsageError, match=r"data.batch_size: 149 leaves a batch of one"):
         engine.Training.start(configured(model__norm="batch", data__batch_size=149), small, CPU)
     with pytest.raises(UsageError, match=r"data.validation_batch_size: 59 leaves a batch of one"):
@@ -442,20 +466,23 @@ def test_stages_train_or_freeze_what_is_there(small):
     assert training.stage == 2
 
 
-ONE_DEPTH = [
-    {"layers": 1, "epochs": 2, "validation_draws": 0},
-    {"layers": 2, "epochs": 1, "validation_draws": 0, "train": "new"},
-    {"layers": 2},
-]
+ONE_DEPTH = [{"layers": 1, "epochs": 2}, {"layers": 2, "epochs": 1, "train": "new"}, {"layers": 2}]
+BLOCKS = [{"layers": 1, "epochs": 2}, {"layers": 3}]
+AT_THE_END = {"stages": ONE_DEPTH, "epochs": 5, "replay__loaders_per_epoch": [0, 0, 1]}
 
 
 @pytest.mark.parametrize(
     ("keys", "stages", "in_turn"),
     [
-        ({**STAGED, "stages_drawn": "in-turn"}, [(1, 2, 0, True), (2, 1, 1, True), (3, 2, 0, True)], True),
-        ({"stages": ONE_DEPTH, "epochs": 5}, [(1, 2, 0, False), (2, 1, 1, False), (2, 2, 0, True)], False),
+        ({**STAGED, "replay__stages_drawn": "in-turn"}, [(1, 2, 0, True), (2, 1, 1, True), (3, 2, 0, True)], True),
+        ({**STAGED, "stages": BLOCKS}, [(1, 2, 0, True), (3, 3, 0, True)], False),
+        (AT_THE_END, [(1, 2, 0, False), (2, 1, 1, False), (2, 2, 0, True)], False),
     ],
-    ids=["layers made in turn", "the published way: each block alone, then all, validation at the end"],
+    ids=[
+        "layers made in turn",
+        "two layers added as a block",
+        "the published way: each block alone, then all, validation at the end",
+    ],
 )
 def test_stages_are_those_of_plain_pytorch_to_the_bit(keys, stages, in_turn, small):
     training = trained(configured(**keys), small)
@@ -467,13 +494,12 @@ def test_stages_are_those_of_plain_pytorch_to_the_bit(keys, stages, in_turn, sma
 
 RESUMED = {
     "stages": STAGED,
-    "stages drawn in turn": {**STAGED, "stages_drawn": "in-turn"},
-    "shuffle of a generator": {"data__shuffle_seed": 7},
+    "stages drawn in turn": {**STAGED, "replay__stages_drawn": "in-turn"},
+    "shuffle of a generator": {"replay__shuffle_seed": 7},
     "stages with Adam": {**STAGED, "optimizer": "adam"},
     "schedule": {"schedule": "cosine", "schedule_by": "batch"},
     "early stopping": {"early_stopping": {"patience": 2}, "optimizer": {"name": "sgd", "lr": 3.0}, "epochs": 12},
     "hold-out, dropout, batch norm": {
-        "data__validation": "holdout",
         "data__holdout": 40,
         "model__dropout": 0.2,
         "model__norm": "batch",
@@ -542,13 +568,16 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
+        ({"replay__loaders_per_epoch": [1, 2]}, "one number expected, got 2"),
+        ({"stages": [{"layers": 2}], "replay__loaders_per_epoch": [1, 2]}, "or 1, one per stage expected, got 2"),
+        ({"replay__loaders_per_epoch": 0, "replay__validation_shuffled": True}, "replay.loaders_per_epoch is 0"),
         ({"model__skip": [[2, 1]]}, "the first below the second (1 to 2), got [2, 1]"),
         ({"model__skip": [[1, 2]], "model__hidden": [16, 8]}, "layers 1 and 2 have 16 and 8 units"),
         ({"model__skip": [[1, 2, 3]]}, "at most 2 expected"),
         ({"model__freeze": [4]}, "there is no layer 4; they are 1 to 3, the last one is the output layer"),
         ({"model__freeze": [1, 2, 3]}, "every layer is frozen"),
         ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
-        ({"data__train_images_drawn": "random"}, "data.train_images_drawn: data.train_images says how many"),
+        ({"replay__take": "random"}, "replay.take: data.images is not set, so all images are used"),
         ({"model__dropout_at": "before-norm"}, "model.dropout_at: there is no normalisation"),
         ({"model__bias": "none", "model__bias_init": "default"}, "no layer has a bias"),
         ({"model__bias": "hidden", "model__hidden": []}, "there is no hidden layer"),
@@ -564,16 +593,16 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"stages": [{"layers": 1}, {"layers": 2}]}, "every stage but the last needs its number of epochs"),
         ({"stages": [{"layers": 2, "epochs": 3}]}, "the last stage goes on to the end of the run"),
         ({"stages": [{"layers": 2, "epoch": 3}]}, 'did you mean "epochs"?'),
-        ({"stages": [{"layers": 2}], "model__freeze": [1]}, "not with stages"),
-        ({"stages": [{"layers": 2}], "early_stopping": {"patience": 1}}, "not with stages"),
-        ({"stages": [{"layers": 2}], "plateau": {}}, "plateau: not with stages"),
-        ({"optimizer": "lookahead", "plateau": {}}, "no learning rate that could be lowered"),
+        ({"stages": [{"layers": 2}], "model__freeze": [1]}, "cannot be combined with stages"),
+        ({"stages": [{"layers": 2}], "early_stopping": {"patience": 1}}, "cannot be combined with stages"),
+        ({"stages": [{"layers": 2}], "plateau": {}}, "plateau: cannot be combined with stages"),
+        ({"optimizer": "lookahead", "plateau": {}}, "no learning rate to lower"),
         ({"early_stopping": {"patience": 0}}, "must be at least 1"),
         ({"early_stopping": {"patiense": 1}}, 'did you mean "patience"?'),
         ({"schedule": "cosin"}, 'did you mean "cosine"?'),
-        ({"cycle_momentum": True}, "only the schedule one-cycle has such a cycle, not constant"),
-        ({"cycle_momentum": True, "schedule": "one-cycle"}, "write `optimizer: momentum`"),
-        ({"optimizer": "lookahead", "schedule": "cosine"}, "no learning rate that a schedule could change"),
+        ({"replay__cycle_momentum": True}, "only the schedule one-cycle has such a cycle, not constant"),
+        ({"replay__cycle_momentum": True, "schedule": "one-cycle"}, "write `optimizer: momentum`"),
+        ({"optimizer": "lookahead", "schedule": "cosine"}, "no learning rate for a schedule to change"),
     ],
 )
 def test_the_schema_says_what_is_wrong(keys, message):

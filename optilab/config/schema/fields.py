@@ -79,6 +79,8 @@ class Section(BaseModel):
 
     kind: ClassVar[str]
     """Of a whole config: the command that reads it."""
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions -> where they are now."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 

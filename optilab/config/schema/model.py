@@ -200,10 +200,6 @@ class ModelConfig(Section):
     output_init: Annotated[
         Any, OneOf(INITS, "initialisation", optional=True), Doc("of the output layer; by default as the others")
     ] = None
-    init_order: Annotated[
-        Literal["built-first", "layer-by-layer"],
-        Doc("random draws: all layers are built, then initialised, or each before the next is built"),
-    ] = "built-first"
     bias_init: Annotated[
         Any,
         OneOf(BIAS_INITS, "initialisation", optional=True),

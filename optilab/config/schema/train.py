@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,12 +14,12 @@ from pydantic_core import PydanticCustomError
 
 from optilab.config.schema.fields import Name, Number, OneOf, Section, Whole
 from optilab.config.schema.model import ModelConfig
+from optilab.config.schema.replay import MAX_SEED, MOVED, Replay
 from optilab.errors import shown
 from optilab.optimize import ALGORITHMS, Algorithm
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 
 MAX_PARAMETERS = 100_000_000
-MAX_SEED = 2**63 - 1
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
@@ -29,61 +29,36 @@ def _device(given: str) -> str:
     raise ValueError(f"auto, cpu, cuda, cuda:N or mps expected, got {shown(given)}")
 
 
+class Normalize(Section):
+    """What is done to the pixels, 0 to 255, as torchvision's ToTensor and Normalize do it."""
+
+    scale: Annotated[Number, Gt(0), Doc("the pixels are divided by this")] = 255.0
+    mean: Annotated[Number, Doc("then this is subtracted")] = 0.0
+    std: Annotated[Number, Gt(0), Doc("then the result is divided by this")] = 1.0
+
+
 class DataConfig(Section):
-    """What is learned from, and in which portions."""
+    """Dataset, splits and batches."""
 
     dataset: Annotated[
         Literal["fashion-mnist", "idx"], Doc("fashion-mnist, or any four IDX files with a SHA256SUMS file")
     ] = "fashion-mnist"
-    dir: Annotated[str | None, MinLen(1), Doc("folder of the dataset; by default it is found or fetched")] = None
-    scale: Annotated[Number, Gt(0), Doc("the pixels, 0 to 255, are divided by this")] = 255.0
-    mean: Annotated[Number, Doc("then this is subtracted, as torchvision's Normalize does")] = 0.0
-    std: Annotated[Number, Gt(0), Doc("and that is divided by this")] = 1.0
-    train_images: Annotated[
-        Whole | None, Ge(1), Doc("how many of the training images are used, the hold-out among them; null: all")
+    dir: Annotated[str | None, MinLen(1), Doc("folder of the dataset; null: it is found or fetched")] = None
+    images: Annotated[
+        Whole | None, Ge(1), Doc("use so many of the training images, the hold-out included; null: all")
     ] = None
-    train_images_drawn: Annotated[Literal["first", "random"], Doc("the first ones, or at random")] = "first"
-    batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
-    drop_last: Annotated[bool, Doc("leave out a last batch that is smaller, in training")] = False
-    validation_batch_size: Annotated[
-        Whole | None, Ge(1), Le(60_000), Doc("images at once in validation; null: batch_size")
-    ] = None
-    validation: Annotated[
-        Literal["test", "holdout"],
-        Doc("measured after each epoch: the test set, or training images held out (then the test set at the end)"),
-    ] = "test"
-    holdout: Annotated[Whole, Ge(1), Doc("how many images `validation: holdout` takes")] = 10_000
-    holdout_drawn: Annotated[
-        Literal["random", "first", "last"], Doc("at random, or the first or last of the training images")
-    ] = "random"
-    split_seed: Annotated[
-        Whole | None, Ge(0), Le(MAX_SEED), Doc("of a generator for images drawn at random; null: the run's seed")
-    ] = None
-    shuffle: Annotated[bool, Doc("the training images come in a new order in each epoch")] = True
-    shuffle_seed: Annotated[
+    holdout: Annotated[
         Whole | None,
-        Ge(0),
-        Le(MAX_SEED),
-        Doc("of a generator for the training's DataLoader; null: the run's seed"),
+        Ge(1),
+        Doc("hold out so many training images for validation, the test set for the end; null: validate on it"),
     ] = None
-    validation_draws: Annotated[
-        Whole,
-        Ge(0),
-        Le(1000),
-        Doc("random numbers drawn after each epoch: 1 per DataLoader that is gone through, 2 where it shuffles"),
-    ] = 1
-    peeks: Annotated[
-        Whole,
-        Ge(0),
-        Le(1000),
-        Doc("next(iter(DataLoader)) before the network is built; each draws as an epoch does"),
-    ] = 0
-
-    @model_validator(mode="after")
-    def _draws_a_part(self) -> "DataConfig":
-        if self.train_images_drawn == "random" and self.train_images is None:
-            raise _problem("data.train_images_drawn", "data.train_images says how many; without it all are used")
-        return self
+    batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
+    validation_batch_size: Annotated[
+        Whole | None, Ge(1), Le(60_000), Doc("images per batch in validation; null: batch_size")
+    ] = None
+    drop_last: Annotated[bool, Doc("leave out a last training batch that is smaller")] = False
+    shuffle: Annotated[bool, Doc("train on the images in a new order in each epoch")] = True
+    normalize: Annotated[Normalize, Doc("what is done to the pixels")] = Field(default_factory=Normalize)
 
     @property
     def evaluated_at_once(self) -> int:
@@ -92,84 +67,80 @@ class DataConfig(Section):
 
 
 class StageConfig(Section):
-    """A part of the training with a part of the network: its first hidden layers under a new output layer."""
+    """One stage of a growing network: its first hidden layers under a new output layer."""
 
-    layers: Annotated[Whole, Ge(1), Doc("hidden layers in this stage")]
-    epochs: Annotated[Whole | None, Ge(1), Doc("epochs of this stage; the last goes on to the end")] = None
-    train: Annotated[Literal["all", "new"], Doc("all layers, or those that earlier stages lack")] = "all"
-    validation_draws: Annotated[
-        Whole | None, Ge(0), Le(1000), Doc("as data.validation_draws, for this stage; null: that one")
-    ] = None
+    layers: Annotated[Whole, Ge(1), Doc("number of hidden layers")]
+    epochs: Annotated[Whole | None, Ge(1), Doc("epochs of this stage; null for the last stage only")] = None
+    train: Annotated[Literal["all", "new"], Doc("train all layers, or only those new in this stage")] = "all"
 
 
 class EarlyStopping(Section):
-    """When to end before the last epoch."""
+    """End before the last epoch when a value stops improving."""
 
-    patience: Annotated[Whole, Ge(1), Doc("epochs without a better value after which the run ends")]
+    patience: Annotated[Whole, Ge(1), Doc("end after this many epochs without an improvement")]
     monitor: Annotated[Literal["val_loss", "val_acc"], Doc("the value: lower loss, higher accuracy")] = "val_loss"
-    min_delta: Annotated[Number, Ge(0), Doc("how much better is better")] = 0.0
+    min_delta: Annotated[Number, Ge(0), Doc("smallest change that counts as an improvement")] = 0.0
 
 
 class Plateau(Section):
-    """When to lower the learning rate because nothing gets better (torch ReduceLROnPlateau)."""
+    """Lower the learning rate when a value stops improving (torch ReduceLROnPlateau)."""
 
     factor: Annotated[Number, Gt(0), Lt(1), Doc("the learning rate is multiplied by this")] = 0.1
-    patience: Annotated[Whole, Ge(0), Doc("epochs without a better value that are waited for")] = 10
+    patience: Annotated[Whole, Ge(0), Doc("epochs without an improvement before the rate is lowered")] = 10
     monitor: Annotated[
         Literal["val_loss", "val_acc", "train_loss"], Doc("the value: lower loss, higher accuracy")
     ] = "val_loss"
-    threshold: Annotated[Number, Ge(0), Doc("how much better is better")] = 1e-4
-    relative: Annotated[bool, Doc("the threshold is a share of the best value (torch: threshold_mode)")] = True
-    cooldown: Annotated[Whole, Ge(0), Doc("epochs after a drop that are not counted")] = 0
-    lowest: Annotated[Number, Ge(0), Le(1), Doc("the factors together are never below (torch: min_lr/lr)")] = 0.0
+    threshold: Annotated[Number, Ge(0), Doc("smallest change that counts as an improvement")] = 1e-4
+    relative: Annotated[bool, Doc("the threshold is relative to the best value (torch: threshold_mode)")] = True
+    cooldown: Annotated[Whole, Ge(0), Doc("epochs after a change that are not counted")] = 0
+    lowest: Annotated[
+        Number, Ge(0), Le(1), Doc("lower bound of the product of the factors (torch: min_lr/lr)")
+    ] = 0.0
 
 
 class TrainConfig(Section):
-    """`optilab train`: one network, trained and measured epoch by epoch."""
+    """`optilab train`: one network, trained and validated epoch by epoch."""
 
     kind: ClassVar[str] = "train"
+    moved: ClassVar[Mapping[str, str]] = MOVED
 
-    name: Annotated[Name, Doc("name of the study, part of the run's name")] = "train"
+    name: Annotated[Name, Doc("label of the experiment, part of the run's name")] = "train"
     model: Annotated[ModelConfig, Doc("the network")] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
     optimizer: Annotated[Algorithm, OneOf(ALGORITHMS, "optimizer"), Doc("the update rule")]
-    weight_decay: Annotated[Number, Ge(0), Doc("this times the weights is added to their gradient")] = 0.0
-    clip_norm: Annotated[
-        Number | None, Gt(0), Doc("the gradient is shortened to this Euclidean norm; null: never")
-    ] = None
-    clip_value: Annotated[Number | None, Gt(0), Doc("each number of the gradient is cut to this; null: never")] = (
+    weight_decay: Annotated[Number, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
+    clip_norm: Annotated[Number | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = (
         None
     )
-    schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
-    plateau: Annotated[Plateau | None, Doc("lower the learning rate when nothing gets better; null: never")] = None
-    schedule_by: Annotated[Literal["epoch", "batch"], Doc("what the schedule counts as a step")] = "epoch"
-    cycle_momentum: Annotated[
-        bool,
-        Doc("one-cycle moves the momentum (beta1) too, 0.95 to 0.85 and back, as torch does unless told not to"),
-    ] = False
-    stages: Annotated[
-        tuple[StageConfig, ...], Strict(False), Len(0, 1000), Doc("how the network grows; [] trains it at once")
-    ] = ()
-    stages_drawn: Annotated[
-        Literal["at-once", "in-turn"],
-        Doc("when hidden layers draw their first weights: all before the training, or as their stage begins"),
-    ] = "at-once"
-    early_stopping: Annotated[EarlyStopping | None, Doc("when to end early; null: never")] = None
-    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
-    loss_mean: Annotated[
-        Literal["batches", "images"], Doc("what a loss is the mean of; they differ by a smaller last batch")
-    ] = "batches"
-    seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("of every random number of the run")] = 42
-    train_seed: Annotated[
-        Whole | None, Ge(0), Le(MAX_SEED), Doc("seeds once more when the network is built; null: no")
+    clip_value: Annotated[
+        Number | None, Gt(0), Doc("largest absolute value of a gradient's entry; null: no limit")
     ] = None
+    schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
+    plateau: Annotated[
+        Plateau | None, Doc("lower the learning rate when a value stops improving; null: never")
+    ] = None
+    schedule_by: Annotated[Literal["epoch", "batch"], Doc("what one step of the schedule is")] = "epoch"
+    stages: Annotated[
+        tuple[StageConfig, ...],
+        Strict(False),
+        Len(0, 1000),
+        Doc("stages of a network that grows; []: the whole network from the start"),
+    ] = ()
+    early_stopping: Annotated[EarlyStopping | None, Doc("when to stop early; null: never")] = None
+    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
+    seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("seed of every random number of the run")] = 42
     device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
     dtype: Annotated[
-        Literal["float32", "float64"], Doc("what is drawn and computed in: torch.set_default_dtype")
+        Literal["float32", "float64"], Doc("type of every number, as torch.set_default_dtype sets it")
     ] = "float32"
-    threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; part of a run's numbers")] = 2
-    probes: Annotated[Whole, Ge(0), Le(1000), Doc("batches per epoch that diagnostics look into; 0: none")] = 3
+    threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; they affect the last digits")] = 2
+    probes: Annotated[
+        Whole, Ge(0), Le(1000), Doc("batches per epoch that are measured for diagnostics; 0: none")
+    ] = 3
     checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
+    replay: Annotated[Replay, Doc("what another script drew, to reproduce its log")] = Field(
+        default_factory=Replay
+    )
 
     def stage_at(self, epoch: int) -> int:
         """Index of the stage that an epoch (from 1) belongs to; 0 where there are no stages."""
@@ -192,20 +163,32 @@ class TrainConfig(Section):
         if rule.needs:
             needs = " and ".join(rule.needs)
             raise _problem(
-                "optimizer", f"{rule.name} needs the {needs} of the function; training has gradients only"
+                "optimizer", f"{rule.name} needs the {needs} of the function; training provides gradients only"
             )
         if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
-            raise _problem("schedule", f"{rule.name} has no learning rate that a schedule could change")
+            raise _problem("schedule", f"{rule.name} has no learning rate for a schedule to change")
         if self.plateau is not None and not hasattr(rule, "lr"):
-            raise _problem("plateau", f"{rule.name} has no learning rate that could be lowered")
-        if self.cycle_momentum and not isinstance(self.schedule, OneCycle):
+            raise _problem("plateau", f"{rule.name} has no learning rate to lower")
+        return self
+
+    @model_validator(mode="after")
+    def _replay_fits(self) -> "TrainConfig":
+        replay = self.replay
+        if replay.take == "random" and self.data.images is None:
+            raise _problem("replay.take", "data.images is not set, so all images are used")
+        if (count := len(replay.loaders_per_epoch)) not in (1, len(self.stages)):
+            expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
+            raise _problem("replay.loaders_per_epoch", f"{expected} expected, got {count}")
+        if replay.validation_shuffled and not any(replay.loaders_per_epoch):
             raise _problem(
-                "cycle_momentum", f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
+                "replay.validation_shuffled", "replay.loaders_per_epoch is 0: no validation is drawn for"
             )
-        if self.cycle_momentum and rule.name == "sgd":
-            raise _problem(
-                "cycle_momentum", "sgd has no momentum; torch gives it one: write `optimizer: momentum`"
-            )
+        if replay.cycle_momentum and not isinstance(self.schedule, OneCycle):
+            message = f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
+            raise _problem("replay.cycle_momentum", message)
+        if replay.cycle_momentum and self.optimizer.name == "sgd":
+            message = "sgd has no momentum; torch gives it one: write `optimizer: momentum`"
+            raise _problem("replay.cycle_momentum", message)
         return self
 
     @model_validator(mode="after")
@@ -222,11 +205,13 @@ class TrainConfig(Section):
             advice = f"leave its epochs out (epochs: {self.epochs} is that of the run)"
             raise _problem("stages", f"the last stage goes on to the end of the run; {advice}")
         if frozen:
-            raise _problem("model.freeze", "not with stages; `train: new` freezes the layers of earlier stages")
+            raise _problem(
+                "model.freeze", "cannot be combined with stages; `train: new` freezes the layers of earlier stages"
+            )
         if self.early_stopping is not None:
-            raise _problem("early_stopping", "not with stages, whose epochs are given")
+            raise _problem("early_stopping", "cannot be combined with stages, which have fixed lengths")
         if self.plateau is not None:
-            raise _problem("plateau", "not with stages, each of which has its own course")
+            raise _problem("plateau", "cannot be combined with stages")
         return self
 
 

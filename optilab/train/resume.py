@@ -1,0 +1,83 @@
+"""Whether a run may be continued, and with which config. Every refusal here comes before torch is imported."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optilab import runs
+from optilab.config.load import Override, changeable, changed_keys, load
+from optilab.config.schema.replay import MOVED
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A run to be continued: its config with the changes, and whether nothing is left to do."""
+
+    path: Path
+    config: TrainConfig
+    complete: bool
+
+
+def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
+    """The run in `path`, to be continued with `changes` of its config.
+
+    RunError if it is not a training, comes from an earlier version, or if a change would affect its numbers;
+    UsageError if it already has more epochs; CheckpointError if it is damaged.
+    """
+    record = runs.read(path)
+    if (command := record.manifest.get("command")) != "train":
+        raise RunError(f"{path.name} is a run of `optilab {command}`; only a training can be resumed")
+    started = _started(record)
+    try:
+        current = load(TrainConfig, str(path / "config.yaml"))
+    except ConfigError as error:
+        raise RunError(f"the config of {path.name} was edited since it started: {error}") from None
+    if changed := changed_keys(started, current):
+        raise RunError(f"{path / 'config.yaml'} was edited since the run started: {'; '.join(changed)}")
+    config = load(TrainConfig, str(path / "config.yaml"), changes)
+    if changed := changed_keys(current, config):
+        raise RunError(_refusal(path.name, changed, config))
+    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them.
+    done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
+    if config.epochs < done:
+        raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
+    ended_early = done < current.epochs
+    # Read last: a process that resumes the run says that it runs before it says how far.
+    state = runs.read(path).state
+    return Continuation(path, config, state == "done" and (done == config.epochs or ended_early))
+
+
+def _started(record: runs.Record) -> TrainConfig:
+    """The config that a run started with, as its manifest has it."""
+    tree = record.manifest.get("config")
+    if moved := [f"{key} (now {place})" for key, place in MOVED.items() if _has(tree, key)]:
+        raise RunError(
+            f"{record.name} was made by an earlier version of optilab, which had other config keys: "
+            f"{', '.join(moved)}. Resume it with that version, or start a new run"
+        )
+    try:
+        return TrainConfig.model_validate(tree)
+    except ValueError:
+        raise CheckpointError(f"{record.path / 'manifest.json'} is damaged") from None
+
+
+def _has(tree: Any, key: str) -> bool:
+    first, _, rest = key.partition(".")
+    if not isinstance(tree, Mapping) or first not in tree:
+        return False
+    return not rest or _has(tree[first], rest)
+
+
+def _refusal(name: str, changed: Sequence[str], config: TrainConfig) -> str:
+    """Which changes are refused, which keys may change, and why `epochs` may not beside a schedule."""
+    allowed = sorted(changeable(config))
+    reason = ""
+    if "epochs" not in allowed:
+        reason = f"; epochs may not, because the schedule {config.schedule.name} can depend on their number"
+    accepted = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
+    return (
+        f"{name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may change{reason}"
+    )

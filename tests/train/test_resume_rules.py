@@ -1,0 +1,49 @@
+"""Which runs `train --resume` takes up, which changes it accepts, and what it says otherwise."""
+
+import json
+
+import pytest
+
+from optilab.config.schema.replay import MOVED
+
+
+@pytest.fixture
+def run(optilab, small):
+    """A finished run of 3 epochs, called `done`."""
+    optilab("train", "--config", small, "--name", "done", "--quiet")
+    return lambda *arguments, code: optilab("train", "--resume", "done", *arguments, code=code).stderr
+
+
+def test_a_changed_setting_is_refused_with_the_keys_that_may_change(run):
+    message = run("--lr", "0.2", "--epochs", "5", code=4)
+    assert "done cannot be resumed with changed settings: optimizer.lr: 0.1 -> 0.2. Only " in message
+    assert "Only checkpoint_every, data.dir, epochs and probes may change" in message
+
+
+def test_epochs_are_refused_beside_a_schedule_with_the_reason(optilab, small):
+    optilab("train", "--config", small, "--set", "schedule=cosine", "--name", "cosine", "--quiet")
+    message = optilab("train", "--resume", "cosine", "--epochs", "5", code=4).stderr
+    assert "changed settings: epochs: 3 -> 5. Only checkpoint_every, data.dir and probes may change" in message
+    assert "epochs may not, because the schedule cosine can depend on their number" in message
+
+
+@pytest.mark.parametrize("key", [key for key in MOVED if not key.startswith("stages.")])
+def test_a_run_of_an_earlier_version_is_refused_with_the_reason(key, run, tmp_path):
+    path = tmp_path / "runs" / "done" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    section = manifest["config"]
+    *way, last = key.split(".")
+    for part in way:
+        section = section.setdefault(part, {})
+    section[last] = None
+    path.write_text(json.dumps(manifest))
+    message = run("--epochs", "5", code=4)
+    assert f"done was made by an earlier version of optilab, which had other config keys: {key}" in message
+
+
+def test_every_refusal_comes_without_torch(optilab_process, small, tmp_path):
+    optilab_process("train", "--config", small, "--name", "done", "--quiet")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    for arguments, code in ((["--lr", "0.2"], 4), (["--epochs", "2"], 2), (["--seed", "x"], 2)):
+        done = optilab_process("train", "--resume", "done", *arguments, code=code, PYTHONPATH=str(tmp_path))
+        assert "optilab: " in done.stderr
