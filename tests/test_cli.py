@@ -183,7 +183,7 @@ def test_config_ls_show_cp_check(optilab, tmp_path):
     assert optilab("config", "show", "sigmoid").stdout.startswith("# ")
     assert "model.hidden" in optilab("config", "show", "train").stdout
     optilab("config", "cp", "sigmoid.yaml", "my.yaml")
-    assert yaml.safe_load((tmp_path / "my.yaml").read_text())["epochs"] == 300
+    assert yaml.safe_load((tmp_path / "my.yaml").read_text())["optimizer"] == "sgd"
     assert "exists" in optilab("config", "cp", "sigmoid.yaml", "my.yaml", code=2).stderr
     (tmp_path / "bad.yaml").write_text("optimizer: {name: sgd, lr: -1}\nepocs: 3\n")
     done = optilab("config", "check", "my.yaml", "bad.yaml", code=2)

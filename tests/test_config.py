@@ -76,6 +76,7 @@ def test_all_problems_at_once_each_with_its_line(tmp_path):
     ("text", "said"),
     [
         ("model.hidden=[128, 0]", "--set model.hidden: must be at least 1, got 0"),
+        ("model.hidden.0=5", "--set model.hidden.0: model.hidden: a list expected, got a mapping"),
         ("optimizer.name=newton", "--set optimizer.name: optimizer: newton needs the hessian"),
     ],
 )
@@ -123,7 +124,7 @@ def test_a_list_of_values_has_no_keys(text):
     with pytest.raises(
         ConfigError, match=r"a list of values has no keys; set all of it, as in --set 'model.hidden="
     ):
-        load(TrainConfig, "sigmoid", [override_from_text("--set", text)])
+        load(TrainConfig, "sigmoid", [override_from_text("--set", item) for item in ("model.hidden=[4, 4]", text)])
 
 
 @pytest.mark.parametrize("text", ["epochs=1\nseed: 3", "epochs=1\r\nseed: 3", "name=a\rseed: 3"])

@@ -244,7 +244,8 @@ def _problem(
         # A single algorithm is a list of one to the schema, and no list to who wrote it.
         plain = tuple(part for part in path if isinstance(part, str))
         path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
-    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), None)
+    inside = (place for place in places if path and place[: len(path)] == path)  # `--set model.hidden.0=5`
+    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[known] if known else source
     key = strict_yaml.dotted(path)
     place = moved.get(".".join(part for part in path if isinstance(part, str)))
