@@ -1,46 +1,123 @@
-"""`optilab race`: the standings, and what cannot be told."""
+"""`optilab race`: the plan, the standings with what they measure, and the tuned settings."""
+
+from collections.abc import Sequence
+from statistics import median
+from time import monotonic
 
 from optilab import console
-from optilab.studies.race import Race, standings
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.functions import TestFunction
+from optilab.studies.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
+from optilab.studies.tuning import UNSOLVED, Conditions, extra_knowledge, gradients_per_step
 
 
-def progress(done: int, total: int) -> None:
-    """A line that is written over on a terminal; nothing in a pipe."""
-    if console.err.is_terminal:
-        console.err.print(f"heat {done} of {total}", end="\r" if done < total else "\n")
+def announce(rules: int, functions: int, conditions: Conditions) -> None:
+    """What the race will cost, before it starts."""
+    tunings = rules * functions * conditions.repeats
+    gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
+    console.note(
+        f"{tunings} tunings ({rules} rules x {functions} functions x {conditions.repeats} repeats) of "
+        f"{conditions.budget} settings from {2 * conditions.starts} starts: at most {gradients:,} gradients"
+    )
 
 
-def show(race: Race, drawn: bool) -> None:
-    """Rules by mean rank, with intervals; `drawn` if the picture is written already."""
-    rules = race.rules
+class Progress:
+    """A line that is overwritten on a terminal, with the time left; nothing in a pipe."""
+
+    def __init__(self, silent: bool) -> None:
+        self._shown = console.err.is_terminal and not silent
+        self._start = monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._shown:
+            left = (monotonic() - self._start) / done * (total - done)
+            text = f"tuning {done} of {total}, {console.duration(left)} left "
+            console.err.print(text, end="\r" if done < total else "\n")
+
+
+def show(
+    race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction], settings: bool, drawn: bool
+) -> None:
+    """The standings; `settings` adds those of every rule on every function, `drawn` if a picture was written."""
+    conditions, rows = race.conditions, standings(race)
+    marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
     console.say(
-        f"{_count(race.algos, 'algorithm')} on {_count(race.functions, 'function')}   {rules.budget} settings tried on "
-        f"{rules.starts} starts, raced on {rules.starts} others   {rules.steps} steps",
+        f"{_count(race.rules, 'rule')} on {_count(race.functions, 'function')}   {conditions.budget} settings tuned on "
+        f"{conditions.starts} starts, judged on {conditions.starts} others; {conditions.repeats} times   "
+        f"{conditions.gradients} gradients",
         style="bold",
     )
     console.say()
-    found = standings(race)
-    rows = [
+    table = [
         [
-            standing.algo,
-            f"{standing.rank:.2f}",
-            f"{standing.rank_interval[0]:.2f} to {standing.rank_interval[1]:.2f}",
-            f"{standing.solved:.0%}",
-            f"{standing.solved_interval[0]:.0%} to {standing.solved_interval[1]:.0%}",
-            standing.against_first,
+            row.rule + marks[row.rule],
+            f"{row.cost:.1f}",
+            f"{row.ratio:.2f}",
+            f"{row.interval[0]:.2f} to {row.interval[1]:.2f}" if row.interval else "-",
+            f"{row.solved:.0%}",
+            row.verdict,
         ]
-        for standing in found
+        for row in rows
     ]
-    console.show(console.grid(["algo", "rank", "95 %", "solved", "95 %", "verdict"], rows, left=(0, 5)))
+    console.show(console.grid(["rule", "cost", "x lowest", "95 %", "solved", "verdict"], table, left=(0, 5)))
     console.say()
-    unsure = [standing.algo for standing in found if standing.against_first == "cannot tell"]
-    if unsure:
-        console.say(f"cannot tell {found[0].algo} from {', '.join(unsure)}: more functions would help")
-    elif len(found) > 1:
-        console.say(f"{found[0].algo} is ahead of all others")
-    picture = "" if drawn else "; profile and tuning curves: --plot race.png"
-    console.say(f"settings used, and every cost: --json{picture}")
+    console.say(
+        f"cost: gradients until f - f_min is {conditions.accuracy:g} of what it was, near a known minimum in the box; "
+        f"geometric mean over {race.costs.shape[1]} problems, unsolved ones count as {UNSOLVED * conditions.gradients}"
+    )
+    console.say("x lowest: intervals and verdicts hold for all rules at once, with the functions as the sample")
+    for rule in rules:
+        _say_extra(rule, functions)
+    console.say()
+    if not any(row.solved for row in rows):
+        console.say("no rule solved any problem: try more --epochs or a larger --accuracy")
+    elif len(rows) > 1:
+        possible = may_be_best(rows)
+        if len(possible) == 1:
+            console.say(f"{possible[0]} is the best on functions like these")
+        else:
+            console.say(f"may be the best: {', '.join(possible)}; more functions would tell")
+        if len(race.functions) < ENOUGH_FUNCTIONS:
+            console.say(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell rules apart")
+    console.say()
+    _show_settings(race, [row.rule for row in rows], settings)
+    hints = [] if settings else ["per function: --settings"]
+    hints += ["everything: --json", *([] if drawn else ["profile and tuning curves: --plot race.png"])]
+    console.say("; ".join(hints))
 
 
-def _count(names: list[str], what: str) -> str:
+def _say_extra(rule: Algorithm, functions: Sequence[TestFunction]) -> None:
+    """What a rule uses besides gradients, and what that is charged."""
+    extra = extra_knowledge(rule)
+    prices = sorted({gradients_per_step(rule, function) for function in functions})
+    if extra:
+        charged = "" if prices == [1] else f"; a step is charged {' or '.join(map(str, prices))} gradients"
+        console.say(f"* {rule.name} uses {' and '.join(extra)} besides gradients{charged or ', at no charge'}")
+
+
+def _show_settings(race: Race, order: Sequence[str], every: bool) -> None:
+    """Medians and ranges per rule, or the setting of each function and repeat."""
+    if every:
+        rows = [
+            [function, rule, str(tuning.repeat + 1), _text(tuning.settings)]
+            for function in race.functions
+            for rule in order
+            for tuning in race.of(rule, function)
+        ]
+        console.show(console.grid(["function", "rule", "repeat", "tuned settings"], rows, left=(0, 1, 3)))
+        return
+    rows = []
+    for rule in order:
+        found = [tuning.settings for function in race.functions for tuning in race.of(rule, function)]
+        for name in found[0]:
+            values = [settings[name] for settings in found]
+            rows.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
+    console.show(console.grid(["rule", "tuned", "median", "over functions and repeats"], rows, left=(0, 1)))
+
+
+def _text(settings: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in settings.items()) or "-"
+
+
+def _count(names: Sequence[str], what: str) -> str:
     return f"{len(names)} {what}{'s' * (len(names) > 1)}"

@@ -7,6 +7,6 @@ from optilab.figures.animation import animate
 from optilab.figures.map import heat_map
 from optilab.figures.paths import paths
 from optilab.figures.race import race
-from optilab.figures.style import save
+from optilab.figures.style import check, save
 
-__all__ = ["animate", "heat_map", "paths", "race", "save"]
+__all__ = ["animate", "check", "heat_map", "paths", "race", "save"]

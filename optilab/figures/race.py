@@ -1,4 +1,4 @@
-"""A race as two curves per rule: the performance profile, and what more tuning brings."""
+"""A race as two curves per rule: the performance profile, and the cost after more and more tuning."""
 
 from typing import Any
 
@@ -8,31 +8,55 @@ from optilab.figures.style import look, new, series
 from optilab.studies.race import Race, profile, standings
 
 
-def race(found: Race, dark: bool = False) -> Any:
-    """Left the performance profile, right the expected best score after k settings; the legend is by rank."""
-    order = [found.algos.index(standing.algo) for standing in standings(found)]
-    factors = np.geomspace(1, max(2, found.rules.steps), 400)
-    marked = np.unique(np.geomspace(1, found.rules.budget, 8).astype(int) - 1).tolist()
-    shares, tuning = profile(found.costs, factors), found.best_of
+def race(result: Race, dark: bool = False) -> Any:
+    """Left the performance profile, right the expected cost after k settings; the legend is in the table's order."""
+    order = [result.rules.index(row.rule) for row in standings(result)]
+    conditions = result.conditions
+    factors = np.geomspace(1, max(2, conditions.gradients), 400)
+    marked = np.unique(np.geomspace(1, conditions.budget, 8).astype(int) - 1).tolist()
+    shares, tuning = profile(result.costs, factors), result.best_of
     with look(dark):
-        figure, (left, right) = new(11, 5, 2)
+        figure, (left, right) = new(11, 5.6, 2)
         for i, style in zip(order, series(len(order), dark), strict=True):
             line = {**style, "linewidth": 1.9, "markersize": 5}
-            left.step(factors, shares[i], where="post", label=found.algos[i], markevery=40, **line)
-            right.plot(np.arange(1, found.rules.budget + 1), tuning[i], markevery=marked, **line)
-        left.set(xscale="log", xlim=(1, factors[-1]), ylim=(0, 1.02))
-        left.set(xlabel="steps, as a multiple of the fastest algorithm's", ylabel="share of the problems solved")
-        left.set_title("performance profile")
-        ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200) if t <= factors[-1]]
-        left.set_xticks(ticks, [str(t) for t in ticks], minor=False)
-        left.minorticks_off()
-        right.set(xlabel="settings tried", ylabel="expected best mean cost / steps allowed")
-        right.set(xscale="log", xlim=(1, max(2, found.rules.budget)))
-        ticks = [t for t in (1, 2, 5, 10, 20, 50, 100) if t <= found.rules.budget]
-        right.set_xticks(ticks, [str(t) for t in ticks])
-        right.minorticks_off()
-        right.set_title("what tuning brings")
+            left.step(factors, shares[i], where="post", label=result.rules[i], markevery=40, **line)
+            right.plot(np.arange(1, conditions.budget + 1), tuning[i], markevery=marked, **line)
+        left.set(xscale="log", xlim=(1, factors[-1]), ylim=(-0.02, 1.02))
+        left.set(xlabel="cost, as a multiple of the fastest rule's on the same problem")
+        left.set(ylabel="share of the problems solved")
+        left.set_title("performance profile: speed on each problem")
+        _ticks(left, factors[-1])
+        right.set(xlabel="settings tried", ylabel="expected cost (gradients, geometric mean)")
+        right.set(xscale="log", yscale="log", xlim=(0.95, max(2, conditions.budget)))
+        right.set_title("tuning: the right ends are the table's costs")
+        _ticks(right, max(2, conditions.budget))
+        ticks = [
+            t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tuning.min() / 1.5 < t < tuning.max() * 1.5
+        ]
+        right.set_yticks(ticks, [str(t) for t in ticks])
         for axes in (left, right):
+            axes.minorticks_off()
             axes.grid(alpha=0.25, linewidth=0.5)
+        figure.suptitle(_conditions(result), fontsize=9, x=0.01, ha="left")
         figure.legend(loc="outside lower center", ncols=min(len(order), 5))
     return figure
+
+
+def _ticks(axes: Any, highest: float) -> None:
+    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200) if t <= highest]
+    axes.set_xticks(ticks, [str(t) for t in ticks])
+
+
+def _conditions(result: Race) -> str:
+    """Functions and budget, in lines that fit the picture."""
+    conditions = result.conditions
+    lines, words = [""], [f"{name}," for name in result.functions[:-1]] + [result.functions[-1]]
+    for word in words:
+        if len(lines[-1]) + len(word) > 150:
+            lines.append("")
+        lines[-1] += f"{word} "
+    budget = (
+        f"{conditions.budget} settings tuned on {conditions.starts} starts, judged on {conditions.starts} others, "
+        f"{conditions.repeats} times; {conditions.gradients} gradients"
+    )
+    return "\n".join([*lines, budget])

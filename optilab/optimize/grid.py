@@ -23,11 +23,12 @@ from optilab.optimize.algorithms.rule import needed
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.blocks import Kernel, block_kernel
 from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions.test_function import is_near_minimum
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
 
-Watch = Literal["gradient", "value"]
+Watch = Literal["gradient", "value", "solved"]
 Part = tuple[slice, slice]
 
 
@@ -65,8 +66,9 @@ def explore(
     """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
 
     `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule,
-    are broadcast against each other. With `watch`, the first epoch at which |gradient| or the value is below `limits`
-    is recorded, too. `workers`: processes; by default one per core.
+    are broadcast against each other. With `watch`, the first epoch at which a quantity is below `limits` is recorded,
+    too: |gradient|, the value, or ("solved") the value near a known minimum in the box. `workers`: processes; by
+    default one per core.
     """
     settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     starts = np.asarray(starts, float)
@@ -100,7 +102,7 @@ def explore(
             values, gradients = function.value(x), function.gradient(x)
             squares = np.sum(gradients * gradients, axis=-1)
             if ends.first_below is not None:
-                reached = (squares if watch == "gradient" else values) < limit
+                reached = _watched(function, watch, x, values, squares) < limit
                 ends.first_below[part] = np.where(pending & ~reached, -1, count)
         ends.points[part], ends.values[part], ends.gradient_norms[part] = x, values, np.sqrt(squares)
 
@@ -113,6 +115,12 @@ def explore(
     else:
         _in_processes(fill, parts, workers)
     return ends
+
+
+def _watched(function: TestFunction, watch: Watch | None, x: Floats, values: Floats, squares: Floats) -> Floats:
+    if watch == "gradient":
+        return squares
+    return np.where(is_near_minimum(function, x), values, np.inf) if watch == "solved" else values
 
 
 _CAN_FORK = sys.platform == "linux"  # elsewhere missing, or not safe
@@ -189,8 +197,8 @@ def _plain_kernel(rule: Algorithm, function: TestFunction, names: list[str], wat
                 gradient = function.gradient(x)
                 value = function.value(x)
                 if watch:
-                    watched = np.sum(gradient * gradient, axis=-1) if watch == "gradient" else value
-                    pending &= ~(watched < limits)
+                    squares = np.sum(gradient * gradient, axis=-1)
+                    pending &= ~(_watched(function, watch, x, value, squares) < limits)
                     count += pending
                 step, state = chosen.update(gradient, state, **needed(rule, function, x, value=value))
                 x = x + step

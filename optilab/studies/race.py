@@ -1,177 +1,229 @@
-"""A fair race: every rule is tuned with the same budget, then meets starts that it was not tuned on.
+"""A fair race: every rule is tuned with the same budget, then judged on starts that it was not tuned on.
 
-Per rule and function: `budget` settings drawn from `search_space` run from `starts` points of the function's box; the
-best one then runs from as many new points. A problem is a function with a start. It is solved at the first step whose
-f is within `accuracy` of the way from the start down to the minimum (More & Wild 2009); its cost is that step.
+`tuning` does that for one rule on one function; a race is every rule on every function, several times with other
+draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`best`).
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from optilab import optimize
 from optilab.errors import UsageError
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
-from optilab.optimize.grid import explore
-from optilab.optimize.landscape import lowest
+from optilab.optimize.functions.test_function import minima_inside
 from optilab.runs import write_atomic
 from optilab.studies import search_space
+from optilab.studies.best import compare_with_best
+from optilab.studies.tuning import Conditions, Tuning, extra_knowledge, log_costs, measure
 
-UNSOLVED = 2
-"""A problem that is not solved counts as this many times the steps allowed (as PAR2 of the SAT competitions)."""
-DRAWS = 2000  # of the bootstrap
+CODE = (
+    "optimize/algorithms",
+    "optimize/codegen",
+    "optimize/functions",
+    "optimize/grid.py",
+    "optimize/landscape.py",
+    "optimize/trajectory.py",
+    "studies/search_space.py",
+    "studies/tuning.py",
+)
+"""The source that the numbers of a tuning depend on: a change to any of it invalidates what is kept."""
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What is the same for everybody."""
-
-    budget: int = 50
-    starts: int = 20
-    steps: int = 200
-    accuracy: float = 1e-3
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Heat:
-    """One rule on one function."""
-
-    algo: str
-    function: str
-    settings: dict[str, float]
-    """The tuned fields of the best setting."""
-    scores: list[float]
-    """Mean cost over the tuning starts of every setting tried, in the order drawn; unsolved counted twice `steps`."""
-    costs: list[int]
-    """Steps to solve each new start with the best setting; -1 where it did not."""
+ENOUGH_FUNCTIONS = 6
+"""With fewer functions even a rule that is twice as slow is rarely told from the best; see docs."""
 
 
 @dataclass(frozen=True)
 class Race:
-    """All heats, and what they say."""
+    """All tunings, and their costs as tables."""
 
-    rules: Rules
-    algos: list[str]
+    conditions: Conditions
+    rules: list[str]
     functions: list[str]
-    heats: list[Heat]
+    tunings: list[Tuning]
+
+    def of(self, rule: str, function: str) -> list[Tuning]:
+        """The repeats of one rule on one function."""
+        return [tuning for tuning in self.tunings if (tuning.rule, tuning.function) == (rule, function)]
 
     @property
     def costs(self) -> Floats:
-        """Steps per rule and problem, (rules, functions * starts); infinite where not solved."""
-        found = {(heat.algo, heat.function): heat.costs for heat in self.heats}
-        rows = [[cost for f in self.functions for cost in found[a, f]] for a in self.algos]
+        """Gradients per rule and problem, (rules, functions * repeats * starts); infinite where not solved."""
+        rows = [
+            [cost for f in self.functions for t in self.of(rule, f) for cost in t.costs] for rule in self.rules
+        ]
         costs = np.array(rows, dtype=float)
         return np.where(costs < 0, np.inf, costs)
 
     @property
+    def log_costs(self) -> Floats:
+        """Mean log cost per rule and function, (rules, functions): what tuning and verdicts go by."""
+        rows = [[[t.costs for t in self.of(rule, f)] for f in self.functions] for rule in self.rules]
+        return np.asarray(log_costs(rows, self.conditions).mean(axis=(2, 3)))
+
+    @property
     def best_of(self) -> Floats:
-        """Expected score of the best of k settings, (rules, budget), as a share of `steps`, mean over functions."""
-        found = {(heat.algo, heat.function): expected_best(heat.scores) for heat in self.heats}
-        rows = [np.mean([found[a, f] for f in self.functions], axis=0) for a in self.algos]
-        return np.array(rows) / self.rules.steps
+        """Expected cost after k settings were tried, (rules, budget): its last column is the standing's cost."""
+        rows = [[[t.scores for t in self.of(rule, f)] for f in self.functions] for rule in self.rules]
+        return np.asarray(np.exp(expected_best(np.array(rows)).mean(axis=(1, 2))))
 
 
 # --- running ---------------------------------------------------------------------------------------------------
 
 
+def check(rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> None:
+    """UsageError with every rule and function that cannot take part."""
+    problems = [
+        f"{rule.name} follows one path at a time, so it cannot race"
+        for rule in rules
+        if "function" in getattr(rule, "needs", ())
+    ]
+    problems += [
+        f"{function.name} has no known minimum, so it cannot be raced on"
+        for function in functions
+        if not minima_inside(function)
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
 def run(
-    algos: dict[str, Algorithm],
-    functions: dict[str, TestFunction],
-    rules: Rules,
-    cache: Path | None,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    rules: Sequence[Algorithm],
+    functions: Sequence[TestFunction],
+    conditions: Conditions,
+    folder: Path | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Race:
-    """Every heat, from the cache where it is there; an interrupted race goes on where it was.
+    """Every tuning, from `folder` where it is there; an interrupted race continues where it was.
 
-    `told(done, total)` is called after every heat. UsageError for a function without a known minimum.
+    `progress(done, total)` is called after every tuning. UsageError as `check` raises it.
     """
-    for name, function in functions.items():
-        if not function.minima:
-            raise UsageError(f"{name} has no known minimum: no race can say who reached it")
-    pairs = [(a, f) for a in algos for f in functions]
-    heats = []
-    for done, (a, f) in enumerate(pairs, 1):
-        heats.append(_cached(cache, a, algos[a], f, functions[f], rules))
-        told(done, len(pairs))
-    return Race(rules, list(algos), list(functions), heats)
+    check(rules, functions)
+    problems = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
+    tunings = []
+    for done, (rule, function, repeat) in enumerate(problems, 1):
+        tunings.append(_kept(folder, rule, function, repeat, conditions))
+        progress(done, len(problems))
+    return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
 
 
-def _cached(cache: Path | None, a: str, rule: Algorithm, f: str, function: TestFunction, rules: Rules) -> Heat:
-    if cache is None:
-        return heat(a, rule, f, function, rules)
-    path = cache / f"{_address(rule, function, rules)}.json"
+def _kept(
+    folder: Path | None, rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions
+) -> Tuning:
+    if folder is None:
+        return measure(rule, function, repeat, conditions)
+    path = folder / f"{_address(rule, function, repeat, conditions)}.json"
     try:
-        return replace(Heat(**json.loads(path.read_bytes())), algo=a, function=f)
-    except (OSError, ValueError, TypeError):  # not there, or not whole
-        found = heat(a, rule, f, function, rules)
-        cache.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(asdict(found)).encode())
-        return found
+        return Tuning(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):  # absent or damaged
+        tuning = measure(rule, function, repeat, conditions)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(asdict(tuning)).encode())
+        return tuning
 
 
-def _address(rule: Algorithm, function: TestFunction, rules: Rules) -> str:
-    """Of everything that the numbers depend on: settings, the code of `optimize` and of races, NumPy."""
-    said = [repr(rule), repr(function), repr(rules), repr(sorted(search_space.SPACE.items())), np.__version__]
-    code = sorted([*Path(optimize.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("[rs]*.py")])
-    digest = hashlib.sha256("\n".join(said).encode())
-    for path in code:
-        digest.update(path.read_bytes())
+def _address(rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions) -> str:
+    """A digest of everything that the numbers depend on; the number of repeats is not part of it."""
+    parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
+    digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
+    digest.update(Path(inspect.getfile(type(rule))).read_bytes())  # a rule may come from elsewhere
     return digest.hexdigest()[:32]
 
 
-def heat(a: str, rule: Algorithm, f: str, function: TestFunction, rules: Rules) -> Heat:
-    """Tune on one half of the starts, measure on the other."""
-    # The starts depend on the function only, and the settings on the rule only: all meet the same conditions.
-    low, high = np.array(function.box, dtype=float).T
-    starts = _generator(rules.seed, f).uniform(low, high, (2, rules.starts, 1, len(low)))
-    tried = search_space.draw(rule, rules.budget, _generator(rules.seed, a))
-    costs, ends = _solve(rule, function, starts[0], tried, rules)
-    scores = np.where(costs < 0, UNSOLVED * rules.steps, costs).mean(axis=0)
-    # Where nothing is solved, or as much, the setting that came nearer is better.
-    best = int(np.lexsort((ends.mean(axis=0), scores))[0])
-    chosen = {name: float(values[best]) for name, values in tried.items()}
-    costs, _ = _solve(
-        rule, function, starts[1], {name: np.array([value]) for name, value in chosen.items()}, rules
-    )
-    scores = np.broadcast_to(scores, rules.budget)  # a rule without anything to tune has one score
-    return Heat(a, f, chosen, scores.tolist(), costs[:, 0].tolist())
+@cache
+def _digest_of_code() -> str:
+    digest = hashlib.sha256()
+    for path in (Path(__file__).parents[1] / name for name in CODE):
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
-def _generator(seed: int, name: str) -> np.random.Generator:
-    return np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()[:8]])
+# --- results ---------------------------------------------------------------------------------------------------
 
 
-def _solve(
-    rule: Algorithm, function: TestFunction, starts: Floats, settings: dict[str, Floats], rules: Rules
-) -> tuple[Any, Floats]:
-    """Steps to solve (-1: not) and how much of the way is left at the end, log10, both (starts, settings)."""
-    floor = lowest(function)
-    assert floor is not None
-    before = function.value(starts)
-    limits = floor + rules.accuracy * (before - floor)
-    shaped = {name: values[None, :] for name, values in settings.items()}
-    ends = explore(rule, function, starts, rules.steps, shaped, watch="value", limits=limits, workers=1)
-    with np.errstate(all="ignore"):
-        left = np.log10(np.clip((ends.values - floor) / (before - floor), 1e-16, 1e16))
-    return ends.first_below, np.where(np.isfinite(left), left, 16.0)
+@dataclass(frozen=True)
+class Standing:
+    """One line of the result."""
+
+    rule: str
+    cost: float
+    """Geometric mean of the gradients until solved; a problem that is not solved counts as twice those allowed."""
+    ratio: float
+    """Of this cost to the lowest."""
+    interval: tuple[float, float] | None
+    """95 % interval of the ratio, all rules at once; None where there is none, as for the lowest itself."""
+    p: float
+    solved: float
+    """Share of the problems."""
+    verdict: str
+    """slower than the best; best, if all others are slower; else cannot tell."""
 
 
-# --- what the costs say ----------------------------------------------------------------------------------------
+def standings(race: Race) -> list[Standing]:
+    """Lowest cost first, each compared with the best over the functions."""
+    costs = race.log_costs
+    comparisons = compare_with_best(costs)
+    solved = np.isfinite(race.costs).mean(axis=1)
+    means = costs.mean(axis=1)
+    order = np.argsort(means, kind="stable")
+    clear = len(order) > 1 and all(comparisons[i].worse for i in order[1:])
+    rows = []
+    for i in order.tolist():
+        ratio, interval = comparisons[i].difference, comparisons[i].interval
+        rows.append(
+            Standing(
+                race.rules[i],
+                float(np.exp(means[i])),
+                float(np.exp(ratio)),
+                None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1]))),
+                comparisons[i].p,
+                float(solved[i]),
+                "slower" if comparisons[i].worse else "best" if clear else "cannot tell",
+            )
+        )
+    return rows
+
+
+def may_be_best(rows: Sequence[Standing]) -> list[str]:
+    """The rules that no verdict excludes, lowest cost first."""
+    return [row.rule for row in rows if row.verdict != "slower"]
+
+
+def document(race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> dict[str, Any]:
+    """Everything that was found, as the tree of `--json`."""
+    expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
+    spaces = {function.name: search_space.space(function) for function in functions}
+    return {
+        "conditions": asdict(race.conditions),
+        "functions": race.functions,
+        "rules": [
+            {"name": rule.name, "tuned": search_space.tuned(rule), "uses": ["gradient", *extra_knowledge(rule)]}
+            for rule in rules
+        ],
+        "search_space": {
+            name: {key: {"distribution": type(draw).__name__, **asdict(draw)} for key, draw in draws.items()}
+            for name, draws in spaces.items()
+        },
+        "standings": [asdict(row) | {"cost_after_k_settings": expected[row.rule]} for row in standings(race)],
+        "tunings": [asdict(tuning) for tuning in race.tunings],
+    }
 
 
 def profile(costs: Floats, factors: Floats) -> Floats:
     """Share of the problems that a rule solves within `factor` times the best rule's cost, (rules, factors).
 
-    The performance profile of Dolan & More 2002: at 1 it says how often a rule is the fastest, at the right end how
-    many problems it solves at all. A cost of 0 counts as 1.
+    The performance profile of Dolan & More 2002: its value at 1 is how often a rule is the fastest, at the right end
+    how many problems it solves at all. It depends on who else takes part (Gould & Scott 2016). A cost of 0 counts as 1.
     """
     costs = np.maximum(costs, 1.0)
     best = costs.min(axis=0)
@@ -179,67 +231,12 @@ def profile(costs: Floats, factors: Floats) -> Floats:
     return np.asarray((ratios[:, :, None] <= factors).mean(axis=1))
 
 
-def expected_best(scores: Sequence[float]) -> Floats:
-    """The mean, over all choices of k of the n scores, of the lowest of them, k = 1..n.
+def expected_best(scores: Floats) -> Floats:
+    """The mean score of the setting that tuning chooses among k of the n, over all choices of k: (..., n), k = 1..n.
 
-    sum over i of s_(i) * C(n-i, k-1)/C(n, k), s_(i) ascending (Dodge et al. 2019, drawn without replacement).
+    `scores` (..., n) stand in the order in which tuning prefers them: sum over i of s_i * C(n-i, k-1)/C(n, k) (Dodge
+    et al. 2019, drawn without replacement; there the scores that are averaged are those that decided).
     """
-    ordered, n = np.sort(scores), len(scores)
+    n = scores.shape[-1]
     weights = [[comb(n - i, k - 1) / comb(n, k) for i in range(1, n + 1)] for k in range(1, n + 1)]
-    return np.asarray(np.array(weights) @ ordered)
-
-
-def ranks(costs: Floats) -> Floats:
-    """Rank of each rule on each problem, 1 is the fastest; equals share the mean of their ranks."""
-    cheaper = (costs[None, :, :] < costs[:, None, :]).sum(axis=1)
-    equal = (costs[None, :, :] == costs[:, None, :]).sum(axis=1)
-    return np.asarray(cheaper + (equal + 1) / 2)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One line of the result; intervals hold with 95 %."""
-
-    algo: str
-    rank: float
-    rank_interval: tuple[float, float]
-    solved: float
-    """Share of the problems."""
-    solved_interval: tuple[float, float]
-    against_first: str
-    """first, slower, or cannot tell: whether the interval of the difference in rank leaves out zero."""
-
-
-def standings(race: Race) -> list[Standing]:
-    """Best mean rank first. Intervals by a bootstrap over functions, and over starts within each of them."""
-    costs = race.costs
-    shape = (len(race.algos), len(race.functions), race.rules.starts)
-    rank, solved = ranks(costs).reshape(shape), np.isfinite(costs).reshape(shape)
-    generator = np.random.default_rng(race.rules.seed)
-    functions = generator.integers(0, shape[1], (DRAWS, shape[1], 1))
-    starts = generator.integers(0, shape[2], (DRAWS, *shape[1:]))
-    rank_draws = rank[:, functions, starts].mean(axis=(2, 3))  # (rules, DRAWS)
-    solved_draws = solved[:, functions, starts].mean(axis=(2, 3))
-    means = rank.mean(axis=(1, 2))
-    order = np.argsort(means, kind="stable")
-    first = order[0]
-    found = []
-    for i in order:
-        low, _ = _interval(rank_draws[i] - rank_draws[first])
-        against = "first" if i == first else "slower" if low > 0 else "cannot tell"
-        found.append(
-            Standing(
-                race.algos[i],
-                float(means[i]),
-                _interval(rank_draws[i]),
-                float(solved[i].mean()),
-                _interval(solved_draws[i]),
-                against,
-            )
-        )
-    return found
-
-
-def _interval(draws: Floats) -> tuple[float, float]:
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return float(low), float(high)
+    return np.asarray(scores @ np.array(weights).T)

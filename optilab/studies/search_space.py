@@ -1,19 +1,18 @@
-"""What a race may tune, and from where to where: one distribution per hyper-parameter, the same for every rule.
+"""The settings that tuning may choose: one distribution per hyper-parameter, the same for every rule.
 
-A rule is tuned in those of its fields that are named here, and keeps its defaults in the others. The ranges are wide
-on purpose: what a rule needs to be told is part of its price (Choi et al. 2019; Sivaprasad et al. 2020).
+A rule is tuned in those of its fields that are named here and keeps its defaults in the others. Ranges are wide on
+purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Sivaprasad et al. 2020). The ranges of
+`lr` and `damping` follow the scale of the function, since no fixed range fits a curvature of 1 and one of a million.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from optilab.optimize.functions import Floats
-
-Draw = Callable[[Floats], Floats]
-"""From uniform numbers in [0, 1) to values."""
+from optilab.optimize.functions import Floats, TestFunction
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class LogUniform:
 
 @dataclass(frozen=True)
 class OneMinus:
-    """1 minus a log-uniform number: momenta are told apart by their distance from 1."""
+    """1 minus a log-uniform number: momenta differ by their distance from 1."""
 
     low: float
     high: float
@@ -40,6 +39,8 @@ class OneMinus:
 
 @dataclass(frozen=True)
 class Uniform:
+    """Uniform between low and high."""
+
     low: float
     high: float
 
@@ -47,11 +48,13 @@ class Uniform:
         return np.asarray(self.low + (self.high - self.low) * u)
 
 
+Draw = LogUniform | OneMinus | Uniform
+"""A distribution; called, it maps uniform numbers in [0, 1) to values."""
+
 _MOMENTUM = OneMinus(1e-3, 1)
 _LONG_MEMORY = OneMinus(1e-4, 0.5)
 
-SPACE: Mapping[str, Draw] = {
-    "lr": LogUniform(1e-4, 10),
+FIXED: Mapping[str, Draw] = {
     "beta": _MOMENTUM,
     "beta1": _MOMENTUM,
     "beta2": _LONG_MEMORY,
@@ -59,17 +62,45 @@ SPACE: Mapping[str, Draw] = {
     "decay": _LONG_MEMORY,
     "rho": _LONG_MEMORY,
     "nu": Uniform(0, 1),
-    "damping": LogUniform(1e-4, 10),
     "eta_minus": Uniform(0.2, 0.9),
     "eta_plus": Uniform(1.05, 2),
 }
+"""Hyper-parameters without a unit."""
+
+
+def space(function: TestFunction) -> dict[str, Draw]:
+    """The distribution of every hyper-parameter on one function, w the width of its box and L its largest curvature.
+
+    lr: log-uniform from the smaller of 0.1/L and w/1000 up to w. Where a step is lr times the gradient, 0.1/L is slow
+    but stable everywhere in the box; where its length is about lr, steps are from a thousandth of the box to all of it.
+    damping, which is added to curvatures: log-uniform from L/10^6 to L.
+    """
+    width = max(high - low for low, high in function.box)
+    curvature = largest_curvature(function)
+    lowest = max(min(0.1 / curvature, 1e-3 * width), 1e-9 * width)
+    return {"lr": LogUniform(lowest, width), "damping": LogUniform(1e-6 * curvature, curvature), **FIXED}
+
+
+@cache
+def largest_curvature(function: TestFunction) -> float:
+    """The largest absolute eigenvalue of the Hessian at points all over the box; 1 where none is above zero."""
+    low, high = np.array(function.box, dtype=float).T
+    count = max(16, 16_384 // len(low) ** 2)
+    points = np.random.default_rng(0).uniform(low, high, (count, len(low)))
+    with np.errstate(all="ignore"):
+        hessians = function.hessian(points)
+    hessians = hessians[np.isfinite(hessians).all(axis=(1, 2))]
+    largest = float(np.abs(np.linalg.eigvalsh(hessians)).max(initial=0.0))
+    return largest if largest > 0 else 1.0
 
 
 def tuned(rule: Any) -> list[str]:
     """The fields of the rule that are searched."""
-    return [field.name for field in fields(rule) if field.name in SPACE]
+    names = {"lr", "damping", *FIXED}
+    return [field.name for field in fields(rule) if field.name in names]
 
 
-def draw(rule: Any, budget: int, generator: np.random.Generator) -> dict[str, Floats]:
-    """`budget` random settings, one array (budget,) per tuned field."""
-    return {name: SPACE[name](generator.random(budget)) for name in tuned(rule)}
+def draw(rule: Any, function: TestFunction, budget: int, generator: np.random.Generator) -> dict[str, Floats]:
+    """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
+    draws = space(function)
+    return {name: draws[name](generator.random(budget)) for name in tuned(rule)}

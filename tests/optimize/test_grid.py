@@ -13,6 +13,7 @@ from optilab.optimize.grid import explore
 
 LR = np.geomspace(1e-3, 2, 37)[None, :]
 BETA = np.linspace(0, 0.99, 23)[:, None]
+HAVE_MINIMA = [name for name, kind in FUNCTIONS.items() if name != "expression" and kind().minima]
 ONE_PATH = {"l-bfgs", "conjugate-gradient"}
 
 
@@ -85,6 +86,40 @@ def test_a_value_below_its_own_limit_in_every_cell():
     for j in range(9):
         path = descend(rule, function, starts[0, j], steps=300)
         assert ends.first_below[0, j] == np.flatnonzero(path.values < limits[0, j])[0]
+
+
+def first_solved(path, function, limit, box):
+    """The first step whose value is below the limit within a twentieth of the box's width of a minimum in the box."""
+    low, high = box
+    inside = [m for m in np.array(function.minima) if (m >= low).all() and (m <= high).all()]
+    distances = [np.abs((path.points - m) / (high - low)).max(axis=1) for m in inside]
+    steps = np.flatnonzero((np.min(distances, axis=0) <= 0.05) & (path.values < limit))
+    return steps[0] if steps.size else -1
+
+
+@pytest.mark.parametrize("rule", ["rmsprop", "lookahead"])  # lookahead follows its own lines
+@pytest.mark.parametrize("function", HAVE_MINIMA)
+def test_a_problem_is_solved_near_a_minimum_in_the_box(function, rule):
+    rule, function = ALGORITHMS[rule](), FUNCTIONS[function]()
+    rule = replace(rule, lr=0.05) if hasattr(rule, "lr") else replace(rule, base=ALGORITHMS["adam"](lr=0.05))
+    box = np.array(function.box).T
+    starts = np.random.default_rng(1).uniform(*box, (1, 6, len(function.start)))
+    floor = float(function.value(np.array(function.minima[0])))
+    limits = floor + 0.1 * (function.value(starts) - floor)
+    ends = explore(rule, function, starts, 80, watch="solved", limits=limits)
+    for j in range(6):
+        path = descend(rule, function, starts[0, j], steps=80)
+        assert ends.first_below[0, j] == first_solved(path, function, limits[0, j], box)
+
+
+def test_an_escape_from_the_box_solves_nothing():
+    """McCormick's function is lower outside its box: a path that leaves there passes every limit on the value."""
+    function, rule = FUNCTIONS["mccormick"](), ALGORITHMS["lion"](lr=0.3)
+    start = np.array([[[3.0, -3.0]]])
+    away = explore(rule, function, start, 200, watch="value", limits=-1.9)
+    assert away.first_below[0, 0] >= 0
+    assert away.points[0, 0].min() < -3
+    assert explore(rule, function, start, 200, watch="solved", limits=-1.9).first_below[0, 0] == -1
 
 
 def test_converged_cells_do_not_crawl():

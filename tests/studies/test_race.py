@@ -1,4 +1,4 @@
-"""A race: the same conditions for all, the same bytes again, and statistics against other ways to compute them."""
+"""A race: the same conditions for all, the same bytes again, one measure in table and pictures."""
 
 import itertools
 import json
@@ -7,35 +7,37 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
+import optilab
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import ALGORITHMS, FUNCTIONS
 from optilab.studies import race as study
-from optilab.studies import search_space
-from optilab.studies.race import Heat, Race, Rules, expected_best, heat, profile, ranks, run, standings
+from optilab.studies.race import Race, expected_best, profile, run, standings
+from optilab.studies.tuning import Conditions, Tuning, measure
 
-RULES = Rules(budget=7, starts=5, steps=60)
-ALGOS = {name: ALGORITHMS[name]() for name in ("sgd", "momentum", "adam")}
-WHERE = {name: FUNCTIONS[name]() for name in ("ravine", "rosenbrock")}
+CONDITIONS = Conditions(budget=7, starts=5, repeats=2, gradients=60)
+RULES = [ALGORITHMS[name]() for name in ("sgd", "momentum", "adam")]
+WHERE = [FUNCTIONS[name]() for name in ("ravine", "rosenbrock")]
 
 
 def test_the_same_race_gives_the_same_numbers_and_another_seed_gives_others():
-    assert run(ALGOS, WHERE, RULES, None) == run(ALGOS, WHERE, RULES, None)
-    other = Rules(budget=7, starts=5, steps=60, seed=1)
-    assert run(ALGOS, WHERE, RULES, None).heats != run(ALGOS, WHERE, other, None).heats
+    assert run(RULES, WHERE, CONDITIONS, None) == run(RULES, WHERE, CONDITIONS, None)
+    other = replace(CONDITIONS, seed=1)
+    assert run(RULES, WHERE, CONDITIONS, None).tunings != run(RULES, WHERE, other, None).tunings
 
 
 def test_the_company_changes_nothing():
-    """Starts depend on the function and settings on the rule, so a heat does not know who else takes part."""
-    alone = run({"adam": ALGOS["adam"]}, {"rosenbrock": WHERE["rosenbrock"]}, RULES, None).heats[0]
-    assert alone in run(ALGOS, WHERE, RULES, None).heats
+    """Starts depend on the function and settings on the rule, so a tuning is the same whoever else takes part."""
+    alone = run(RULES[2:], WHERE[1:], CONDITIONS, None).tunings[0]
+    assert alone in run(RULES, WHERE, CONDITIONS, None).tunings
 
 
-def test_an_interrupted_race_goes_on(tmp_path, monkeypatch):
+def test_an_interrupted_race_continues_and_a_longer_one_reuses_its_repeats(tmp_path, monkeypatch):
     class Stop(Exception):
         pass
 
@@ -44,65 +46,85 @@ def test_an_interrupted_race_goes_on(tmp_path, monkeypatch):
             raise Stop
 
     with pytest.raises(Stop):
-        run(ALGOS, WHERE, RULES, tmp_path, stop)
+        run(RULES, WHERE, CONDITIONS, tmp_path, stop)
     assert len(list(tmp_path.iterdir())) == 4
     ran = []
-    monkeypatch.setattr(study, "heat", lambda *given: ran.append(given) or heat(*given))
-    assert run(ALGOS, WHERE, RULES, tmp_path) == run(ALGOS, WHERE, RULES, None)
-    assert len(ran) == 2 + 6  # the two that were missing, then the six of the race without a cache
+    monkeypatch.setattr(study, "measure", lambda *arguments: ran.append(arguments) or measure(*arguments))
+    race = run(RULES, WHERE, CONDITIONS, tmp_path)
+    assert len(ran) == 12 - 4
+    assert race == run(RULES, WHERE, CONDITIONS, None)
+    ran.clear()
+    run(RULES, WHERE, replace(CONDITIONS, repeats=3), tmp_path)
+    assert [repeat for _, _, repeat, _ in ran] == [2] * 6
 
 
-def test_a_damaged_heat_is_run_again(tmp_path):
-    found = run(ALGOS, WHERE, RULES, tmp_path)
+def test_a_damaged_result_is_computed_again(tmp_path):
+    race = run(RULES, WHERE, CONDITIONS, tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:40])
-    assert run(ALGOS, WHERE, RULES, tmp_path) == found
+    assert run(RULES, WHERE, CONDITIONS, tmp_path) == race
 
 
-def test_other_rules_have_other_addresses(tmp_path):
-    run(ALGOS, WHERE, RULES, tmp_path)
-    run(ALGOS, WHERE, Rules(budget=7, starts=5, steps=61), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 12
+def test_other_conditions_have_other_addresses(tmp_path):
+    run(RULES, WHERE, CONDITIONS, tmp_path)
+    run(RULES, WHERE, replace(CONDITIONS, gradients=61), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 24
 
 
-def test_a_cost_is_the_step_at_which_descend_gets_there():
-    found = heat("momentum", ALGOS["momentum"], "rosenbrock", WHERE["rosenbrock"], RULES)
-    function = WHERE["rosenbrock"]
-    low, high = np.array(function.box).T
-    starts = study._generator(0, "rosenbrock").uniform(low, high, (2, 5, 1, 2))[1, :, 0]
-    for start, cost in zip(starts, found.costs, strict=True):
-        path = descend(ALGORITHMS["momentum"](**found.settings), function, start, steps=60)
-        below = np.flatnonzero(path.values < 1e-3 * path.values[0])
-        assert cost == (below[0] if below.size else -1)
+def test_the_code_that_invalidates_the_cache_is_all_that_the_numbers_depend_on():
+    """Every module of optilab that a tuning imports is named in CODE, but for those without arithmetic."""
+    program = (
+        "import sys\n"
+        "from optilab.optimize import ALGORITHMS, FUNCTIONS\n"
+        "from optilab.studies.tuning import Conditions, measure\n"
+        "conditions = Conditions(2, 2, 1, 3)\n"
+        "names = [n for n in ALGORITHMS if 'function' not in getattr(ALGORITHMS[n](), 'needs', ())]\n"
+        "[measure(ALGORITHMS[n](), FUNCTIONS['booth'](), 0, conditions) for n in names]\n"
+        "print(*(m.__file__ for name, m in sys.modules.items() if name.startswith('optilab')), sep='\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    package = Path(optilab.__file__).parent
+    loaded = {str(Path(file).relative_to(package)) for file in done.stdout.split()}
+    named = {file for file in loaded if any(file == code or file.startswith(f"{code}/") for code in study.CODE)}
+    assert loaded - named == {
+        "__init__.py",
+        "errors.py",
+        "optimize/__init__.py",
+        "optimize/regime.py",
+        "optimize/registry.py",
+        "optimize/schedules.py",
+        "studies/__init__.py",
+    }
+    for code in study.CODE:
+        assert (package / code).exists()
 
 
-def test_a_function_without_a_minimum_cannot_be_raced_on():
-    with pytest.raises(UsageError, match="saddle has no known minimum"):
-        run(ALGOS, {"saddle": FUNCTIONS["saddle"]()}, RULES, None)
+def test_those_that_cannot_race_are_all_named():
+    wrong = [*WHERE, FUNCTIONS["saddle"]()]
+    message = "l-bfgs follows one path at a time.*\nsaddle has no known minimum, so it cannot be raced on"
+    with pytest.raises(UsageError, match=message):
+        run([*RULES, ALGORITHMS["l-bfgs"]()], wrong, CONDITIONS, None)
 
 
-def test_every_rule_can_be_tuned_within_its_own_limits():
-    """The space stays inside what the schema of a rule accepts."""
-    from optilab.config.schema.fields import schema_of
-
-    for name, kind in ALGORITHMS.items():
-        drawn = search_space.draw(kind(), 200, np.random.default_rng(0))
-        for field, values in drawn.items():
-            for value in (values.min(), values.max()):
-                schema_of(kind).model_validate({field: float(value)})
-        assert drawn or name in {"conjugate-gradient", "l-bfgs", "lookahead"}
-
-
-def test_the_expected_best_is_the_mean_over_all_choices():
-    scores = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
+def test_the_expected_best_is_the_mean_over_all_choices_of_the_score_that_tuning_chooses():
+    scores = np.array([[3.0, 1.0, 4.0, 1.5, 9.0, 2.6]])  # tuning prefers the first
     for k in range(1, 7):
-        choices = [min(choice) for choice in itertools.combinations(scores, k)]
-        assert expected_best(scores)[k - 1] == pytest.approx(np.mean(choices))
+        choices = [choice[0] for choice in itertools.combinations(scores[0], k)]
+        assert expected_best(scores)[0, k - 1] == pytest.approx(np.mean(choices))
 
 
-def test_ranks_are_those_of_scipy():
-    costs = np.random.default_rng(3).choice([1.0, 2.0, 5.0, 9.0, np.inf], (6, 40))
-    np.testing.assert_array_equal(ranks(costs), stats.rankdata(costs, axis=0))
+def test_the_tuning_curve_ends_at_the_cost_of_the_table():
+    race = run(RULES, WHERE, CONDITIONS, None)
+    costs = {row.rule: row.cost for row in standings(race)}
+    for rule, curve in zip(race.rules, race.best_of, strict=True):
+        assert curve[-1] == pytest.approx(costs[rule])
+
+
+def test_the_profile_ends_at_the_share_solved_of_the_table():
+    race = run(RULES, WHERE, CONDITIONS, None)
+    solved = {row.rule: row.solved for row in standings(race)}
+    shares = profile(race.costs, np.array([1e9]))[:, 0]
+    assert dict(zip(race.rules, shares, strict=True)) == pytest.approx(solved)
 
 
 def test_a_performance_profile_by_hand():
@@ -111,61 +133,107 @@ def test_a_performance_profile_by_hand():
     np.testing.assert_array_equal(shares, [[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.75, 0.75]])
 
 
-def made(costs):
-    """A race of two rules whose costs, (2, functions, starts), are given."""
-    heats = [
-        Heat(algo, f"f{i}", {}, [1.0], list(row))
-        for algo, table in zip("ab", costs, strict=True)
-        for i, row in enumerate(table)
+def made(costs, gradients=200):
+    """A race whose costs (rules, functions, starts) are given."""
+    costs = np.asarray(costs)
+    rules, functions = [f"r{i}" for i in range(len(costs))], [f"f{i}" for i in range(len(costs[0]))]
+    tunings = [
+        Tuning(rule, function, 0, {}, [1.0], row.tolist())
+        for rule, table in zip(rules, costs, strict=True)
+        for function, row in zip(functions, table, strict=True)
     ]
-    functions = [f"f{i}" for i in range(len(costs[0]))]
-    return Race(Rules(budget=1, starts=len(costs[0][0])), ["a", "b"], functions, heats)
+    return Race(Conditions(1, costs.shape[2], 1, gradients), rules, functions, tunings)
 
 
 def test_a_clear_winner_and_a_draw():
     generator = np.random.default_rng(0)
     faster, slower = generator.integers(5, 20, (2, 8, 10))
     first, second = standings(made([slower + 30, faster]))
-    assert (first.algo, first.against_first, first.rank) == ("b", "first", 1.0)
-    assert (second.algo, second.against_first) == ("a", "slower")
-    draw = standings(made([slower, faster]))
-    assert draw[1].against_first == "cannot tell"
+    assert (first.rule, first.verdict, first.ratio, first.interval) == ("r1", "best", 1.0, None)
+    assert (second.rule, second.verdict) == ("r0", "slower")
+    assert second.interval[0] > 1
+    assert [row.verdict for row in standings(made([slower, faster]))] == ["cannot tell", "cannot tell"]
 
 
-def test_the_intervals_agree_with_scipys_bootstrap():
-    """With one start per function the two-level bootstrap is the ordinary one."""
-    costs = np.random.default_rng(5).integers(5, 60, (2, 30, 1))
-    found = {standing.algo: standing for standing in standings(made(costs))}
-    rank = stats.rankdata(costs[:, :, 0], axis=0)[0]
-    oracle = stats.bootstrap((rank,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
-    np.testing.assert_allclose(found["a"].rank_interval, oracle, atol=0.04)
+def test_the_cost_is_the_geometric_mean_with_unsolved_problems_counted_twice():
+    row = standings(made([[[10, 40], [0, -1]]], gradients=50))[0]
+    assert row.cost == pytest.approx((10 * 40 * 1 * 100) ** 0.25)
+    assert row.solved == 0.75
+    assert row.verdict == "cannot tell"  # alone
+
+
+def test_a_rule_that_solved_nothing_is_never_the_best():
+    rows = standings(made(np.full((3, 8, 5), -1)))
+    assert {row.verdict for row in rows} == {"cannot tell"}
+    rows = standings(made([np.full((8, 5), -1), np.random.default_rng(0).integers(5, 50, (8, 5))]))
+    assert [(row.rule, row.verdict) for row in rows] == [("r1", "best"), ("r0", "slower")]
+
+
+def test_races_of_equal_rules_rarely_call_one_slower():
+    """Whole races with rounded, limited costs: difficulty of the start, effect of the rule on the function, noise."""
+    generator = np.random.default_rng(1)
+    wrong = 0
+    for _ in range(200):
+        logs = generator.normal(3.5, 1, (1, 10, 20)) + generator.normal(0, 0.5, (4, 10, 1))
+        costs = np.exp(logs + generator.normal(0, 0.5, (4, 10, 20))).round().astype(int)
+        rows = standings(made(np.where(costs > 200, -1, costs)))
+        wrong += any(row.verdict == "slower" for row in rows)
+    assert wrong <= 20  # 5 % and three standard errors
+
+
+ARGUMENTS = ["race", "--algos", "sgd,adam", "--functions", "ravine,booth", "--budget", "5", "--starts", "4"]
 
 
 def test_the_command(optilab, tmp_path):
-    arguments = ["race", "--algos", "sgd,adam", "--functions", "ravine,booth", "--budget", "5", "--starts", "4"]
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
-    first = optilab(*arguments, "--json", **environment)
-    assert optilab(*arguments, "--json", **environment).stdout == first.stdout
-    document = json.loads(first.stdout)
-    assert {standing["algo"] for standing in document["standings"]} == {"sgd", "adam"}
-    assert len(list((tmp_path / "optilab" / "races").iterdir())) == 4
-    table = optilab(*arguments, "--plot", "race.png", **environment)
-    assert "rank" in table.stdout
+    first = optilab(*ARGUMENTS, "--json", **environment)
+    assert first.stderr == ""
+    assert optilab(*ARGUMENTS, "--json", **environment).stdout == first.stdout
+    assert len(list((tmp_path / "optilab" / "races").iterdir())) == 12
+    table = optilab(*ARGUMENTS, "--plot", "race.png", "--settings", **environment)
+    assert "12 tunings (2 rules x 2 functions x 3 repeats) of 5 settings from 8 starts" in table.stderr
+    assert "at most 96,000 gradients" in table.stderr
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
-    wrong = optilab("race", "--algos", "sgd,adamm", code=2)
-    assert 'did you mean "adam"?' in wrong.stderr
+    document = json.loads(first.stdout)
+    for tuning in document["tunings"]:
+        assert f"lr {tuning['settings']['lr']:.4g}" in table.stdout
+    for row in document["standings"]:
+        assert f"{row['cost']:.1f}" in table.stdout
+        assert row["cost_after_k_settings"][-1] == pytest.approx(row["cost"])
+    assert document["search_space"]["booth"]["lr"]["high"] == 20.0
+    assert optilab(*ARGUMENTS, "--quiet", **environment).stdout.split() == [
+        row["rule"] for row in document["standings"] if row["verdict"] != "slower"
+    ]
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_unknown_names_are_all_listed_with_what_is_accepted(optilab):
+    wrong = optilab("race", "--algos", "sgd,adamm,frog", code=2).stderr
+    assert 'unknown rule \'adamm\'; did you mean "adam"?' in wrong
+    assert "unknown rule 'frog'; one of sgd, momentum" in wrong
+    wrong = optilab("race", "--functions", "fashion-mnist", code=2).stderr
+    assert "unknown function 'fashion-mnist'" in wrong
+    assert "rosenbrock" in wrong
+
+
+def test_a_rule_that_uses_more_than_gradients_is_marked(optilab, tmp_path):
+    rules = ["--algos", "newton,polyak,sgd", "--functions", "ravine,booth", "--budget", "5", "--starts", "4"]
+    table = optilab("race", *rules, XDG_CACHE_HOME=str(tmp_path)).stdout
+    assert "newton*" in table
+    assert "* newton uses hessian besides gradients; a step is charged 3 gradients" in table
+    assert "* polyak uses value and f_min besides gradients, at no charge" in table
+    assert "sgd*" not in table
+
+
+def test_ctrl_c_says_how_to_continue(tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     arguments = ["--algos", "adam,sgd", "--functions", "rosenbrock,beale", "--epochs", "20000"]
     race = subprocess.Popen(
         [sys.executable, "-m", "optilab", "race", *arguments], env=environment, stderr=subprocess.PIPE, text=True
     )
-    heats, limit = tmp_path / "optilab" / "races", time.monotonic() + 60
-    while not heats.is_dir() and time.monotonic() < limit:  # the first heat is kept: the race is on
+    results, limit = tmp_path / "optilab" / "races", time.monotonic() + 60
+    while not results.is_dir() and time.monotonic() < limit:  # the first result is kept: the race is running
         time.sleep(0.05)
     race.send_signal(signal.SIGINT)
-    _, said = race.communicate(timeout=30)
+    _, errors = race.communicate(timeout=30)
     assert race.returncode == -signal.SIGINT
-    assert "optilab: stopped; the same command goes on where it was" in said
+    assert "optilab: stopped; the same command continues where it was" in errors

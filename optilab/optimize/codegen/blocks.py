@@ -1,6 +1,7 @@
 """Code for one block of a map in NumPy, in place."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from optilab.optimize.algorithms import Algorithm
@@ -14,8 +15,9 @@ from optilab.optimize.codegen.emit import (
     listed,
     text,
 )
-from optilab.optimize.codegen.trace import Operation, Program, Symbol, axes_of, operations, trace
+from optilab.optimize.codegen.trace import Operation, Program, Symbol, Symbols, axes_of, operations, trace
 from optilab.optimize.functions import TestFunction
+from optilab.optimize.functions.test_function import is_near_minimum
 
 TINY = 1e-150
 FLUSH_EVERY = 16
@@ -36,7 +38,7 @@ def block_source(
     The buffer of a result is reused after its last reader, so that the working set stays in the cache.
     """
     program = trace(rule, function, [name for name, _ in axes])
-    plan = KernelPlan(program, dict(axes), watch)
+    plan = KernelPlan(program, dict(axes), watched_symbol(program, function, watch))
     body: list[str] = []
     full = plan.full
     last_use = {arg: i for i, operation in enumerate(plan.body) for arg in operation.args if isinstance(arg, str)}
@@ -110,10 +112,9 @@ def block_source(
 class KernelPlan:
     """The operations of a program sorted by how often they run: once, once per step, or once per step and cell."""
 
-    def __init__(self, program: Program, axes: Mapping[str, str], watch: str | None) -> None:
+    def __init__(self, program: Program, axes: Mapping[str, str], watched: Symbol | None) -> None:
         self.start, self.first = operations(program.first, "first")
         roots = [*program.point_after, *program.state_after]
-        watched = {"value": program.value, "gradient": _square(program.gradient), None: None}[watch]
         body, ends = operations(roots if watched is None else [watched, *roots])
         watched_name = None if watched is None else ends.pop(0)
         after = dict(zip((*program.points, *program.states), ends, strict=True))
@@ -147,6 +148,17 @@ class KernelPlan:
         self.uniform = [name for name in after if name not in self.full]
         self.ends_of_full = [after[name] for name in self.moving]
         self.ends_of_uniform = [after[name] for name in self.uniform]
+
+
+def watched_symbol(program: Program, function: TestFunction, watch: str | None) -> Symbol | None:
+    """The quantity that is compared with the limits at every step; see `explore`."""
+    if watch == "gradient":
+        return _square(program.gradient)
+    if watch == "solved":
+        x = Symbols([Symbol("input", name) for name in program.points])
+        near: Any = is_near_minimum(function, x)  # type: ignore[arg-type]
+        return Symbol("where", near.symbols.item(), program.value, Symbol("number", inf))
+    return program.value if watch else None
 
 
 def _square(gradient: Sequence[Symbol]) -> Symbol:

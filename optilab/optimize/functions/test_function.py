@@ -5,7 +5,7 @@ A function is a small frozen class; its fields are its parameters. Points are ar
 which the Hessian is computed.
 """
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from annotated_doc import Doc
@@ -22,6 +22,8 @@ Point = tuple[float, ...]
 Dimension = Annotated[int, Ge(1), Le(1000), Doc("number of coordinates")]
 
 _TINY = 1e-30
+NEAR = 0.05
+"""A point is near a minimum if no coordinate is further from it than this share of the box's width."""
 
 
 class TestFunction(Protocol):
@@ -92,6 +94,26 @@ class AnyDimension(TestFunction):
     @property
     def box(self) -> tuple[Point, ...]:
         return (self.side,) * self.dimension
+
+
+def minima_inside(function: TestFunction) -> tuple[Point, ...]:
+    """The known minima that lie in the function's box."""
+    return tuple(
+        minimum
+        for minimum in function.minima
+        if all(low <= m <= high for m, (low, high) in zip(minimum, function.box, strict=True))
+    )
+
+
+def is_near_minimum(function: TestFunction, x: Floats) -> Any:
+    """Whether points (..., d) are near a known minimum in the box, as (...,); see `NEAR`."""
+    near: Any = False
+    for minimum in minima_inside(function):
+        close: Any = True
+        for i, (m, (low, high)) in enumerate(zip(minimum, function.box, strict=True)):
+            close = np.logical_and(np.abs(x[..., i] - m) <= NEAR * (high - low), close)
+        near = np.logical_or(close, near)
+    return near
 
 
 def coordinates(x: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,159 @@
+"""The referee, tested itself: simulated families of equal candidates, and of unequal ones.
+
+The model is that of a race: log cost = difficulty of the start, which all rules share, + the effect of the rule on the
+function (standard deviation 0.5, mean 0) + noise (0.5); functions x 20 starts.
+"""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from optilab.studies import best
+from optilab.studies.best import compare_with_best
+
+STARTS = 20
+SETTINGS = [  # rules, functions, standard deviation of the effect of the rule on the function
+    (2, 10, 0.5),
+    (4, 10, 0.5),
+    (10, 10, 0.5),
+    (2, 3, 0.5),
+    (4, 3, 0.5),
+    (10, 3, 0.5),
+    (2, 10, 0.0),
+    (4, 10, 0.0),
+    (10, 10, 0.0),
+]
+
+
+def races(count, rules, functions, effect, shifts=0.0, seed=0):
+    """Log costs (count, rules, functions, starts); `shifts` are added to the rules' means."""
+    generator = np.random.default_rng([seed, rules, functions, int(effect * 10)])
+    difficulty = generator.normal(3, 1, (count, 1, functions, STARTS))
+    effects = generator.normal(0, 1, (count, rules, functions, 1)) * np.broadcast_to(effect, rules)[:, None, None]
+    noise = generator.normal(0, 0.5, (count, rules, functions, STARTS))
+    return difficulty + effects + noise + np.broadcast_to(shifts, rules)[:, None, None]
+
+
+def verdicts(logs):
+    """Which rules are called worse, (count, rules)."""
+    return np.array([[one.worse for one in compare_with_best(race.mean(axis=-1))] for race in logs])
+
+
+def at_most(share, count):
+    """The largest number of events, each with probability `share`, that is not surprising (1 in 10,000)."""
+    return stats.binom.ppf(0.9999, count, share)
+
+
+def bootstrap_verdicts(logs, generator):
+    """The former procedure: mean rank, a percentile bootstrap over functions and starts, each rule against the first."""
+    rank = stats.rankdata(logs, axis=0)
+    functions = generator.integers(0, rank.shape[1], (500, rank.shape[1], 1))
+    starts = generator.integers(0, STARTS, (500, *rank.shape[1:]))
+    draws = rank[:, functions, starts].mean(axis=(2, 3))
+    first = np.argmin(rank.mean(axis=(1, 2)))
+    return np.quantile(draws - draws[first], 0.025, axis=1) > 0
+
+
+@pytest.mark.parametrize(("rules", "functions", "effect"), SETTINGS)
+def test_equal_rules_are_rarely_called_slower(rules, functions, effect):
+    count = 400
+    wrong = verdicts(races(count, rules, functions, effect)).any(axis=1).sum()
+    assert wrong <= at_most(0.05, count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rules", "functions", "effect"), SETTINGS)
+def test_equal_rules_are_rarely_called_slower_in_ten_thousand_races(rules, functions, effect):
+    wrong = sum(verdicts(races(1000, rules, functions, effect, seed=i)).any(axis=1).sum() for i in range(1, 11))
+    print(f"{rules} rules, {functions} functions, effect {effect}: {wrong / 100:.2f} of 100")
+    assert wrong <= at_most(0.05, 10_000)
+
+
+def test_this_simulation_catches_the_former_procedure():
+    """The negative control: a percentile bootstrap against the first calls equal rules slower in most races."""
+    generator = np.random.default_rng(0)
+    wrong = sum(bootstrap_verdicts(race, generator).any() for race in races(60, 10, 10, 0.5))
+    assert wrong > at_most(0.05, 60) * 2
+
+
+@pytest.mark.parametrize("effect", [(1.5, *[0.3] * 9), (0.05, *[0.5] * 9), tuple(np.linspace(0.1, 1.5, 10))])
+def test_rules_that_vary_differently_between_functions_are_rarely_called_slower(effect):
+    logs = races_with(effect, 0.0)
+    assert verdicts(logs).any(axis=1).sum() <= at_most(0.05, len(logs))
+
+
+def races_with(effects, shifts, count=400):
+    generator = np.random.default_rng(5)
+    means = generator.normal(0, 1, (count, len(effects), 10, 1)) * np.array(effects)[:, None, None]
+    return means + np.broadcast_to(shifts, len(effects))[:, None, None]
+
+
+@pytest.mark.parametrize("slower", [0.3, 1.0, 5.0])
+def test_of_several_best_rules_none_is_called_slower_while_others_are(slower):
+    shifts = np.array([0.0] * 5 + [slower] * 5)
+    wrong = verdicts(races(400, 10, 10, 0.5, shifts))[:, :5].any(axis=1).sum()
+    assert wrong <= at_most(0.05, 400)
+
+
+def test_the_intervals_hold_for_all_rules_at_once():
+    shifts = np.linspace(0, 1.5, 6)
+    missed = 0
+    for race in races(400, 6, 10, 0.5, shifts):
+        rows = compare_with_best(race.mean(axis=-1))
+        first = next(i for i, row in enumerate(rows) if row.interval is None)
+        missed += any(
+            not row.interval[0] <= shift - shifts[first] <= row.interval[1]
+            for row, shift in zip(rows, shifts, strict=True)
+            if row.interval
+        )
+    assert missed <= at_most(0.05, 400)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rules", "functions"), [(2, 10), (4, 10), (10, 10), (10, 16), (10, 3)])
+@pytest.mark.parametrize("factor", [1.5, 2.0])
+def test_power(rules, functions, factor):
+    """How often one rule that is slower by a factor is called so; the numbers of the docs."""
+    shifts = np.array([np.log(factor)] + [0.0] * (rules - 1))
+    power = verdicts(races(2000, rules, functions, 0.5, shifts, seed=9))[:, 0].mean()
+    print(f"{rules} rules, {functions} functions, {factor} times slower: found in {power:.0%}")
+    assert power > 0.05 or functions == 3
+
+
+def test_a_clearly_slower_rule_is_found():
+    shifts = np.array([np.log(10)] + [0.0] * 3)
+    assert verdicts(races(100, 4, 10, 0.5, shifts))[:, 0].all()
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 10, 30])
+def test_two_candidates_are_compared_by_students_t(blocks):
+    measured = np.random.default_rng(blocks).normal(0, 1, (2, blocks))
+    measured[1] += 1 + max(0, measured[0].mean() - measured[1].mean())
+    reference = stats.ttest_rel(measured[1], measured[0])
+    low, high = reference.confidence_interval(0.95)
+    row = compare_with_best(measured)[1]
+    assert row.difference == pytest.approx((measured[1] - measured[0]).mean())
+    assert row.p == pytest.approx(reference.pvalue, abs=0.01)
+    half = (high - low) / 2
+    assert row.interval == pytest.approx((row.difference - half, row.difference + half), abs=0.06 * half)
+
+
+@pytest.mark.parametrize("candidates", [3, 10])
+def test_with_many_blocks_the_critical_value_is_that_of_the_studentized_range(candidates):
+    """Then all standard errors are known, and the largest difference is a range: Tukey's."""
+    critical = np.quantile(best._largest_statistics(candidates, 200), 0.95)
+    exact = stats.studentized_range.ppf(0.95, candidates, np.inf) / np.sqrt(2)
+    assert critical == pytest.approx(exact, rel=0.03)
+
+
+def test_nothing_is_concluded_from_one_block_or_without_variation():
+    one = compare_with_best(np.array([[1.0], [9.0]]))
+    assert [(row.difference, row.interval, row.p, row.worse) for row in one] == [(0, None, 1, False), (8, None, 1, False)]
+    equal = compare_with_best(np.full((3, 5), 2.0))
+    assert all(row.interval is None and not row.worse and row.difference == 0 for row in equal)
+
+
+def test_verdict_interval_and_p_agree():
+    for race in races(50, 5, 8, 0.5, np.linspace(0, 2, 5)):
+        for row in compare_with_best(race.mean(axis=-1)):
+            assert row.worse == (row.p <= 0.05) == (row.interval is not None and row.interval[0] > 0)

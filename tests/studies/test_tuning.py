@@ -1,0 +1,122 @@
+"""Tuning: the same starts for all rules, the scale of each function, and one measure for choice and judgement."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.studies import search_space, tuning
+from optilab.studies.tuning import Conditions, measure, tune
+
+CONDITIONS = Conditions(budget=7, starts=5, repeats=2, gradients=60)
+HAVE_MINIMA = [name for name, kind in FUNCTIONS.items() if name != "expression" and kind().minima]
+
+
+def cost_by_descend(rule, function, start, conditions):
+    """The first step near a minimum in the box and 1000 times lower than the start; twice the limit if there is none."""
+    path = descend(rule, function, start, steps=conditions.gradients)
+    low, high = np.array(function.box).T
+    floor = float(function.value(np.array(function.minima[0])))
+    near = np.min([np.abs((path.points - m) / (high - low)).max(axis=1) for m in np.array(function.minima)], axis=0)
+    solved = np.flatnonzero((near <= 0.05) & (path.values - floor < 1e-3 * (path.values[0] - floor)))
+    return solved[0] if solved.size else -1
+
+
+def test_the_best_setting_and_its_costs_are_those_that_descend_finds():
+    rule, function = ALGORITHMS["momentum"](), FUNCTIONS["rosenbrock"]()
+    result = measure(rule, function, 1, CONDITIONS)
+    starts = tuning._starts(function, 1, 10, CONDITIONS)
+    settings = tuning._settings(rule, function, 1, CONDITIONS)
+    tried = [replace(rule, **{name: float(values[i]) for name, values in settings.items()}) for i in range(7)]
+    costs = np.array([[cost_by_descend(one, function, start, CONDITIONS) for start in starts] for one in tried])
+    logs = np.log(np.where(costs < 0, 120, np.maximum(costs, 1)))
+    best = np.argmin(logs[:, :5].mean(axis=1))
+    assert result.settings == {name: values[best] for name, values in settings.items()}
+    assert result.costs == costs[best, 5:].tolist()
+    assert result.scores[0] == pytest.approx(logs[best, 5:].mean())
+    assert sorted(result.scores) == pytest.approx(sorted(logs[:, 5:].mean(axis=1)))
+
+
+def test_scores_come_from_starts_that_tuning_has_not_seen():
+    """The tuning half of the starts decides the order, the other half the numbers."""
+    rule, function = ALGORITHMS["adam"](), FUNCTIONS["beale"]()
+    result = measure(rule, function, 0, Conditions(budget=40, starts=4, gradients=60))
+    assert result.scores != sorted(result.scores)
+
+
+def test_every_rule_meets_the_same_starts_and_every_repeat_and_function_other_ones():
+    ravine, booth = FUNCTIONS["ravine"](), FUNCTIONS["booth"]()
+    starts = tuning._starts(ravine, 0, 5, CONDITIONS)
+    assert (starts != tuning._starts(ravine, 1, 5, CONDITIONS)).all()
+    unit = (starts + [6, 3]) / [9, 6]
+    assert (unit != (tuning._starts(booth, 0, 5, CONDITIONS) + 10) / 20).all()
+    draws = [
+        tuning._settings(ALGORITHMS["sgd"](), function, repeat, CONDITIONS)["lr"]
+        for function, repeat in ((ravine, 0), (ravine, 1))
+    ]
+    assert (draws[0] != draws[1]).all()
+
+
+def test_a_tuned_rule_is_better_than_its_default():
+    rule, function = ALGORITHMS["sgd"](), FUNCTIONS["ravine"]()
+    better = tune(rule, function, Conditions(budget=30))
+    cost = [cost_by_descend(one, function, np.array(function.start), Conditions()) for one in (rule, better)]
+    assert 0 < cost[1] < 60
+    assert cost[0] == -1
+    assert tune(rule, function, Conditions(budget=30)) == better
+
+
+def test_where_no_minimum_is_known_the_lowest_final_value_decides():
+    rule, function = ALGORITHMS["sgd"](), FUNCTIONS["expression"](formula="0.1*w1^2 + 2*w2^2 + w1")
+    conditions = Conditions(budget=20, gradients=30)
+    start = np.array([[-5.0, -2.0]])
+    chosen = tune(rule, function, conditions, start)
+    tried = tuning._settings(rule, function, 0, conditions)["lr"]
+    finals = [descend(replace(rule, lr=float(lr)), function, start[0], steps=30).values[-1] for lr in tried]
+    assert chosen.lr == tried[np.nanargmin(finals)]
+
+
+def test_a_rule_that_needs_the_hessian_pays_for_it():
+    rule, function = ALGORITHMS["newton"](), FUNCTIONS["booth"]()
+    assert tuning.gradients_per_step(rule, function) == 3
+    result = measure(rule, function, 0, Conditions(budget=20, starts=5, gradients=60))
+    assert all(cost % 3 == 0 and cost <= 60 for cost in result.costs)
+    assert tuning.extra_knowledge(rule) == ["hessian"]
+    assert tuning.extra_knowledge(ALGORITHMS["polyak"]()) == ["value", "f_min"]
+    assert tuning.extra_knowledge(ALGORITHMS["adam"]()) == []
+
+
+def test_polyaks_rule_gets_the_functions_minimum():
+    assert tune(ALGORITHMS["polyak"](), FUNCTIONS["goldstein-price"](), CONDITIONS).f_min == 3.0
+
+
+def test_rules_solve_goldstein_price_since_the_range_follows_its_scale():
+    """With a floor of 1e-4 for lr, sgd and momentum solved none of it."""
+    function = FUNCTIONS["goldstein-price"]()
+    for name in ("sgd", "momentum", "nesterov"):
+        result = measure(ALGORITHMS[name](), function, 0, Conditions())
+        assert max(result.costs) > 0
+        assert result.settings["lr"] < 1e-4
+
+
+def test_the_largest_curvature_is_that_of_a_fine_grid():
+    for name in ("ravine", "rosenbrock", "goldstein-price", "himmelblau"):
+        function = FUNCTIONS[name]()
+        axes = [np.linspace(low, high, 101) for low, high in function.box]
+        grid = np.stack(np.meshgrid(*axes), axis=-1)
+        exact = np.abs(np.linalg.eigvalsh(function.hessian(grid))).max()
+        assert 0.8 * exact < search_space.largest_curvature(function) <= exact * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("function", HAVE_MINIMA)
+def test_every_rule_is_tuned_within_its_own_limits(function):
+    """The space stays inside what the schema of a rule accepts."""
+    from optilab.config.schema.fields import schema_of
+
+    for name, kind in ALGORITHMS.items():
+        drawn = search_space.draw(kind(), FUNCTIONS[function](), 200, np.random.default_rng(0))
+        for field, values in drawn.items():
+            for value in (values.min(), values.max()):
+                schema_of(kind).model_validate({field: float(value)})
+        assert drawn or name in {"conjugate-gradient", "l-bfgs", "lookahead"}
