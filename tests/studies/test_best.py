@@ -45,7 +45,7 @@ def at_most(share, count):
 
 
 def bootstrap_verdicts(logs, generator):
-    """The former procedure: mean rank, a percentile bootstrap over functions and starts, each rule against the first."""
+    """The former procedure: mean ranks against the first, a percentile bootstrap over functions and starts."""
     rank = stats.rankdata(logs, axis=0)
     functions = generator.integers(0, rank.shape[1], (500, rank.shape[1], 1))
     starts = generator.integers(0, STARTS, (500, *rank.shape[1:]))
@@ -148,7 +148,10 @@ def test_with_many_blocks_the_critical_value_is_that_of_the_studentized_range(ca
 
 def test_nothing_is_concluded_from_one_block_or_without_variation():
     one = compare_with_best(np.array([[1.0], [9.0]]))
-    assert [(row.difference, row.interval, row.p, row.worse) for row in one] == [(0, None, 1, False), (8, None, 1, False)]
+    assert [(row.difference, row.interval, row.p, row.worse) for row in one] == [
+        (0, None, 1, False),
+        (8, None, 1, False),
+    ]
     equal = compare_with_best(np.full((3, 5), 2.0))
     assert all(row.interval is None and not row.worse and row.difference == 0 for row in equal)
 

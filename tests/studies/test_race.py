@@ -208,7 +208,7 @@ def test_the_command(optilab, tmp_path):
 
 def test_unknown_names_are_all_listed_with_what_is_accepted(optilab):
     wrong = optilab("race", "--algos", "sgd,adamm,frog", code=2).stderr
-    assert 'unknown rule \'adamm\'; did you mean "adam"?' in wrong
+    assert "unknown rule 'adamm'; did you mean \"adam\"?" in wrong
     assert "unknown rule 'frog'; one of sgd, momentum" in wrong
     wrong = optilab("race", "--functions", "fashion-mnist", code=2).stderr
     assert "unknown function 'fashion-mnist'" in wrong

@@ -14,11 +14,13 @@ HAVE_MINIMA = [name for name, kind in FUNCTIONS.items() if name != "expression" 
 
 
 def cost_by_descend(rule, function, start, conditions):
-    """The first step near a minimum in the box and 1000 times lower than the start; twice the limit if there is none."""
+    """The first step near a minimum in the box and 1000 times lower than the start, or -1."""
     path = descend(rule, function, start, steps=conditions.gradients)
     low, high = np.array(function.box).T
     floor = float(function.value(np.array(function.minima[0])))
-    near = np.min([np.abs((path.points - m) / (high - low)).max(axis=1) for m in np.array(function.minima)], axis=0)
+    near = np.min(
+        [np.abs((path.points - m) / (high - low)).max(axis=1) for m in np.array(function.minima)], axis=0
+    )
     solved = np.flatnonzero((near <= 0.05) & (path.values - floor < 1e-3 * (path.values[0] - floor)))
     return solved[0] if solved.size else -1
 
@@ -49,7 +51,7 @@ def test_every_rule_meets_the_same_starts_and_every_repeat_and_function_other_on
     ravine, booth = FUNCTIONS["ravine"](), FUNCTIONS["booth"]()
     starts = tuning._starts(ravine, 0, 5, CONDITIONS)
     assert (starts != tuning._starts(ravine, 1, 5, CONDITIONS)).all()
-    unit = (starts + [6, 3]) / [9, 6]
+    unit = (starts + np.array([6, 3])) / np.array([9, 6])
     assert (unit != (tuning._starts(booth, 0, 5, CONDITIONS) + 10) / 20).all()
     draws = [
         tuning._settings(ALGORITHMS["sgd"](), function, repeat, CONDITIONS)["lr"]
