@@ -102,7 +102,7 @@ def race(
         views.announce(len(rules), len(tests), conditions)
     folder = user_cache_path("optilab") / "races" if cache else None
     try:
-        result = study.run(rules, tests, conditions, folder, views.Progress(silent))
+        result = study.run(rules, tests, conditions, folder, views.RaceProgress(silent))
     except Interrupted:
         console.note("stopped; the same command continues where it was" if cache else "stopped")
         raise

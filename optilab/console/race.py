@@ -21,7 +21,7 @@ def announce(rules: int, functions: int, conditions: Conditions) -> None:
     )
 
 
-class Progress:
+class RaceProgress:
     """A line that is overwritten on a terminal, with the time left; nothing in a pipe."""
 
     def __init__(self, silent: bool) -> None:
