@@ -223,7 +223,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def kind_of(config: str) -> str:
     """`optimize` or `train`: the command whose keys a config has, or whose preset it names."""
     for kind in KINDS:
-        if any(preset.name == config.removesuffix(".yaml") for preset in presets.presets(kind)):
+        if presets.lookup(kind, config):
             return kind
     tree = strict_yaml.read(_bytes(presets.find("train", config)), config).tree
     return max(KINDS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))

@@ -8,17 +8,25 @@ from typing import Any
 from optilab.config import strict_yaml
 from optilab.errors import UsageError, did_you_mean, shown
 
+REMEDIES = "remedies"
+"""The folder of the remedies; their names leave it out."""
+
 KINDS = ("optimize", "train")
 """The commands that read a config; the folders of configs/."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A shipped config: `name` is its path below configs/KIND without the ending."""
+    """A shipped config: `name` is its path below configs/KIND, without the ending and without `remedies/`."""
 
     kind: str
     name: str
     path: Path
+
+    @property
+    def is_remedy(self) -> bool:
+        """Whether it is a remedy of the vanishing-gradient study: a change of `sigmoid.yaml`."""
+        return self.path.parent.name == REMEDIES
 
     @property
     def title(self) -> str:
@@ -35,13 +43,24 @@ def presets_folder() -> Path:
 
 
 def presets(kind: str | None = None) -> list[Preset]:
-    """The shipped configs, sorted by kind and name."""
-    root = presets_folder()
-    return [
-        Preset(folder, path.relative_to(root / folder).with_suffix("").as_posix(), path)
-        for folder in ([kind] if kind else KINDS)
-        for path in sorted((root / folder).rglob("*.yaml"))
-    ]
+    """The shipped configs by kind: those in no folder, the remedies, then the other folders; each sorted by name."""
+    found = []
+    for root in (presets_folder() / folder for folder in ([kind] if kind else KINDS)):
+        paths = sorted(
+            root.rglob("*.yaml"), key=lambda path: (path.parent != root, path.parent.name != REMEDIES, path)
+        )
+        found += [Preset(root.name, _bare(path.relative_to(root).as_posix()), path) for path in paths]
+    return found
+
+
+def _bare(config: str) -> str:
+    """The name of the preset that `config` names: `remedies/relu.yaml` is `relu`."""
+    return config.removesuffix(".yaml").removesuffix(".yml").removeprefix(f"{REMEDIES}/")
+
+
+def lookup(kind: str, config: str) -> Preset | None:
+    """The preset of a command that `config` names, with or without `.yaml` and `remedies/`."""
+    return next((preset for preset in presets(kind) if preset.name == _bare(config)), None)
 
 
 def find(kind: str, config: str) -> Path:
@@ -54,11 +73,9 @@ def find(kind: str, config: str) -> Path:
         raise UsageError(f"--config: {shown(config)}: {error.strerror}") from None
     if config and path.is_dir():
         raise UsageError(f"--config: {path.absolute()} is a directory; a YAML file is expected")
-    name = config.removesuffix(".yaml").removesuffix(".yml")
-    for preset in presets(kind):
-        if preset.name == name:
-            return preset.path
-    raise UsageError(_not_found(kind, config, name))
+    if preset := lookup(kind, config):
+        return preset.path
+    raise UsageError(_not_found(kind, config, _bare(config)))
 
 
 def _not_found(kind: str, config: str, name: str) -> str:
@@ -75,10 +92,10 @@ def _not_found(kind: str, config: str, name: str) -> str:
 
 def named(name: str) -> Preset:
     """The preset of that name, of whichever command; UsageError names the nearest."""
-    bare = name.removesuffix(".yaml")
+    bare = _bare(name)
     found = presets()
     for preset in found:
-        if bare in (preset.name, f"{preset.kind}/{preset.name}"):
+        if preset.name in (bare, _bare(bare.removeprefix(f"{preset.kind}/"))):
             return preset
     names = [preset.name for preset in found]
     raise UsageError(f"no preset {shown(name)}{did_you_mean(bare, names)} (optilab config ls shows them)")

@@ -1,6 +1,7 @@
 """`optilab config`: the presets, and every key of a command's configs."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.padding import Padding
 from rich.text import Text
@@ -13,9 +14,10 @@ from optilab.errors import printable
 
 def presets(found: Sequence[Preset]) -> None:
     """Each preset with its title, command by command."""
-    for kind in dict.fromkeys(preset.kind for preset in found):
-        rows = [[f"{preset.name}.yaml", preset.title] for preset in found if preset.kind == kind]
-        console.show(console.grid([f"optilab {kind} --config", ""], rows, left=(0, 1)))
+    for (kind, folder), group in groupby(found, lambda preset: (preset.kind, preset.path.parent.name)):
+        rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
+        what = {"remedies": "one change each to sigmoid.yaml", "published": "networks with a published log"}
+        console.show(console.grid([f"optilab {kind} --config", what.get(folder, "")], rows, left=(0, 1)))
         console.say()
     console.say("run one:  optilab train --config sigmoid.yaml")
     console.say("edit one: optilab config cp sigmoid.yaml my.yaml")

@@ -1,7 +1,6 @@
-"""The remedies of the vanishing-gradient study: the presets, each as the change it makes to `sigmoid.yaml`.
+"""The remedies of the vanishing-gradient study: configs/train/remedies, each as the change it makes to `sigmoid.yaml`.
 
-A preset is the study's network with one thing changed, so the change is read off the two files. `optilab remedy`
-makes the same change to any config, and `optilab diagnose` names it.
+`optilab remedy` makes the same change to any config, and `optilab diagnose` names it.
 """
 
 from collections.abc import Mapping
@@ -10,11 +9,11 @@ from functools import cache
 from typing import Any
 
 from optilab.config import presets, strict_yaml
-from optilab.config.load import Override
+from optilab.config.load import Override, dump, load
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import chosen_names
 
 BASE = "sigmoid"
-_NO_REMEDY = frozenset({BASE, "deep"})  # `deep` is another network
 _OF_THE_RUN = frozenset({"name", "epochs", "seed", "device", "threads", "checkpoint_every", "probes"})
 
 
@@ -39,20 +38,24 @@ class Remedy:
 @cache
 def remedies() -> dict[str, Remedy]:
     """Every remedy by name, in the presets' order."""
-    trees = {p.name: strict_yaml.read(p.path.read_bytes(), p.name).tree for p in presets.presets("train")}
-    base = _parts(trees[BASE])
-    found = {}
-    for preset in presets.presets("train"):
-        if preset.name in _NO_REMEDY or "/" in preset.name:
-            continue
-        parts = _parts(trees[preset.name])
-        changes = {key: _short(value) for key, value in parts.items() if value != base.get(key)}
-        found[preset.name] = Remedy(preset.name, preset.title, changes)
-    return found
+    base = _parts(dump(load(TrainConfig, BASE)))
+    return {
+        preset.name: Remedy(preset.name, preset.title, _changes(preset, base))
+        for preset in presets.presets("train")
+        if preset.is_remedy
+    }
+
+
+def _changes(preset: presets.Preset, base: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys whose values differ from those of `base`, as the preset writes them."""
+    written = _parts(strict_yaml.read(preset.path.read_bytes(), preset.name).tree)
+    resolved = _parts(dump(load(TrainConfig, str(preset.path))))
+    changed = [key for key in [*written, *resolved] if resolved.get(key) != base[key]]
+    return {key: _short(written.get(key, resolved[key])) for key in changed}
 
 
 def _parts(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A config as the pieces in which studies differ: the keys of `model` and `data`, and the top-level ones."""
+    """A config as the pieces in which remedies differ: the keys of `model` and `data`, and the top-level ones."""
     parts: dict[str, Any] = {}
     for key, value in tree.items():
         if key in ("model", "data"):

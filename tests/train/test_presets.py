@@ -1,14 +1,18 @@
 """The shipped trainings: each tells what it is, how it is run and how little it changes."""
 
+from shutil import copytree
+
 import pytest
+import yaml
 
 from optilab.config.load import dump, load
-from optilab.config.presets import presets
+from optilab.config.presets import presets, presets_folder
 from optilab.config.schema.train import TrainConfig
+from optilab.studies.remedies import remedies
 
 PRESETS = {preset.name: preset for preset in presets("train")}
 BASE = dump(load(TrainConfig, "sigmoid"))
-FREE = {"kitchen-sink", "deep"}  # everything at once; a hundred layers for thirty epochs
+REMEDIES = [preset.name for preset in PRESETS.values() if preset.is_remedy]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -19,14 +23,75 @@ def test_a_preset_names_itself_in_one_line_and_gives_its_command(name):
     assert load(TrainConfig, name).name == name.replace("/", "-")
 
 
-@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"sigmoid"} - FREE))
-def test_a_remedy_is_one_change_of_the_model_or_of_the_training(name):
+def changes(name):
     config = dump(load(TrainConfig, name))
     changed = {key for key in BASE if config[key] != BASE[key]} - {"name", "model"}
-    changed |= {f"model.{key}" for key in BASE["model"] if config["model"][key] != BASE["model"][key]}
-    study = {"model.hidden", "model.init"} if name.startswith("published/") else set()
-    assert len(changed - study) <= 1
-    assert changed
+    return changed | {f"model.{key}" for key in BASE["model"] if config["model"][key] != BASE["model"][key]}
+
+
+def test_a_remedy_is_one_change_of_the_model_or_of_the_training():
+    """`kitchen-sink` alone is everything at once."""
+    assert {name for name in REMEDIES if len(changes(name)) != 1} == {"kitchen-sink"}
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("published/")])
+def test_a_published_network_is_the_studys_and_at_most_one_change(name):
+    assert len(changes(name) - {"model.hidden", "model.init"}) <= 1
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_a_remedy_is_found_with_its_folder_and_without(name):
+    assert (
+        load(TrainConfig, f"{name}.yaml") == load(TrainConfig, f"remedies/{name}.yaml") == load(TrainConfig, name)
+    )
+
+
+def leaves(tree, path=()):
+    """The path of every value, a list being one; of a mapping with a name, that name too."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def without(tree, path):
+    copy = {**tree}
+    if len(path) > 1:
+        copy[path[0]] = without(tree[path[0]], path[1:])
+    else:
+        del copy[path[0]]
+    return copy
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_repeats_no_default(name, tmp_path):
+    tree = yaml.safe_load(PRESETS[name].path.read_text())
+    config = load(TrainConfig, name)
+    file = tmp_path / f"{PRESETS[name].path.stem}.yaml"
+    for path in leaves(tree):
+        if (path[-1] == "name" and len(path) > 1) or path == ("optimizer",):
+            continue  # the name of a rule is what makes its keys; the optimizer has no default
+        file.write_text(yaml.safe_dump(without(tree, path)))
+        assert load(TrainConfig, str(file)) != config, f"{'.'.join(path)} is the default"
+
+
+def test_a_preset_outside_the_remedies_is_not_one(tmp_path, monkeypatch):
+    """And a new remedy is one at once."""
+    copytree(presets_folder(), tmp_path / "configs")
+    monkeypatch.setattr("optilab.config.presets.presets_folder", lambda: tmp_path / "configs")
+    text = "# Leaky ReLU on two layers\nmodel: {hidden: [64, 64], activation: leaky-relu}\noptimizer: sgd\n"
+    (tmp_path / "configs" / "train" / "leaky.yaml").write_text(text)
+    (tmp_path / "configs" / "train" / "remedies" / "softsign.yaml").write_text(
+        "# Softsign\nmodel: {activation: softsign}\noptimizer: {name: sgd}\nepochs: 300\n"
+    )
+    remedies.cache_clear()
+    try:
+        found = remedies()
+    finally:
+        remedies.cache_clear()
+    assert set(found) - set(REMEDIES) == {"softsign"}
+    assert found["softsign"].changes == {"model.activation": "softsign"}
 
 
 def test_the_deep_network_is_a_hundred_layers_and_one_normalisation():
