@@ -1,4 +1,4 @@
-"""Optimizer trajectories in NumPy; usable as a library without the rest of optilab.
+"""Paths of optimizers on test functions, in NumPy; a library of its own.
 
 from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
 

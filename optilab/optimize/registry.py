@@ -1,4 +1,4 @@
-"""Many small classes by name, of which a command needs two: modules are imported when a name is looked up."""
+"""Classes by name, whose modules are imported when a name is looked up."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -8,8 +8,8 @@ from typing import Any
 class Registry(Mapping[str, Any]):
     """The classes of a package by their `name`; each module ends with a tuple `ENTRIES` of its own.
 
-    A name is looked for in one module after another, in the order given, so what is used most comes first; all of
-    them are imported only to list every name. (A class costs 0.4 ms: sixty would be a tenth of a start.)
+    Modules are searched in the given order, the most used first; listing the names imports all of them. (A class costs
+    0.4 ms of start-up: sixty would be a tenth of it.)
     """
 
     def __init__(self, package: str, *modules: str) -> None:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a pure factor of the step's number, for trajectories and for training alike.
+"""Learning-rate schedules: a factor as a function of the step number, for paths and trainings.
 
 The learning rate of step t (0-based) of `total` is lr * schedule.factor(t, total). Past the end a schedule keeps
 its last value.
@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 
 class Schedule(Protocol):
-    """What the learning rate is multiplied by, step after step."""
+    """The factor of the learning rate per step."""
 
     name: ClassVar[str]
 
@@ -28,7 +28,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 @dataclass(frozen=True)
 class Constant:
-    """The learning rate as given."""
+    """No change of the learning rate."""
 
     name: ClassVar[str] = "constant"
 

@@ -1,4 +1,4 @@
-"""Adam and the rules that change its first moment or its step: the second moment is Adam's."""
+"""Adam and its variants with another first moment or step; the second moment is Adam's."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -33,11 +33,11 @@ class Adam(TwoMoments):
     S <- beta2*S + (1 - beta2)*g^2;  s = S/(1 - beta2^t)
     outside: w <- w - lr*v/(sqrt(s) + eps)  (the paper, torch.optim.Adam, optax)
     inside:  w <- w - lr*v/sqrt(s + eps)
-    added:   w <- w - lr*(v/sqrt(s) + eps)  (the published exercise: eps shifts every step, it guards nothing)
+    added:   w <- w - lr*(v/sqrt(s) + eps)  (the published exercise; it shifts every step and guards no division)
     uncorrected: w <- w - lr*v/(sqrt(s) + eps/sqrt(1 - beta2^t))  (Keras, "epsilon hat" of the paper: eps is
         added to the root of S before its correction)
 
-    With `added`, a coordinate whose gradients were all exactly zero stays where it is but for lr*eps.
+    With `added`, a coordinate whose gradients were all exactly zero moves by lr*eps only.
     """
 
     name: ClassVar[str] = "adam"
@@ -77,7 +77,7 @@ class Adam(TwoMoments):
         elif self.eps_placement == "uncorrected":
             ratio = v / (xp.sqrt(s) + self.eps / (1 - self.beta2**t) ** 0.5)
         else:
-            # 0/0 where no gradient has been seen yet: nothing is known there, so nothing moves.
+            # 0/0 where all gradients so far were zero: the ratio is 0.
             ratio = xp.where(s > 0, v / xp.sqrt(xp.where(s > 0, s, 1.0)), 0.0) + self.eps
         return -(self.lr * ratio), AdamState(t, mean, mean_square)
 
@@ -179,14 +179,14 @@ class NAdam(Algorithm):
 
 @dataclass(frozen=True)
 class RAdam(TwoMoments):
-    """Rectified Adam (Liu et al. 2020): no division by the second moment until its variance is under control.
+    """Rectified Adam (Liu et al. 2020): division by the second moment only once its variance is bounded.
 
     r_inf = 2/(1 - beta2) - 1;  r = r_inf - 2*t*beta2^t/(1 - beta2^t)
     w <- w - lr*v*sqrt((r-4)*(r-2)*r_inf/((r_inf-4)*(r_inf-2)*r))/root while r > 5, else w <- w - lr*v
     uncorrected: root = (sqrt(S) + eps)/sqrt(1 - beta2^t)  (torch.optim.RAdam)
     outside:     root = sqrt(s) + eps                      (optax.radam)
 
-    The paper has no eps.
+    The paper rectifies from r > 4 on; torch.optim and optax from r > 5 on, as its authors' code. The paper has no eps.
     """
 
     name: ClassVar[str] = "radam"

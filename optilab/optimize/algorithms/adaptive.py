@@ -1,4 +1,4 @@
-"""A learning rate per coordinate from the size of its past gradients: Adagrad, RMSProp, Adadelta."""
+"""One learning rate per coordinate from the size of its past gradients: Adagrad, RMSProp, Adadelta."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -65,7 +65,7 @@ class RMSProp(Algorithm):
     momentum: V <- momentum*V + g/root;  w <- w - lr*V
     initial_accumulator: the start of S  (1 in TensorFlow 1, `initial_scale` in optax)
 
-    The lecture has no eps; its place is a choice of later code.
+    The lecture has no eps; later code chose its placement.
     """
 
     name: ClassVar[str] = "rmsprop"
@@ -144,7 +144,7 @@ class Adadelta(Algorithm):
 
 
 def _given(setting: float) -> bool:
-    """A setting that is 0 unless it is used; an array of settings is used."""
+    """Whether a setting is in use: not 0, or an array."""
     return not (isinstance(setting, float | int) and setting == 0)
 
 

@@ -1,4 +1,4 @@
-"""Rules that follow two points at once, one fast and one averaged: schedule-free learning and Lookahead."""
+"""Rules with two points, a fast and an averaged one: schedule-free learning and Lookahead."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -84,7 +84,7 @@ _AVERAGE = "x0 = w;  x <- x + (z - x)/t;  w <- (1-beta1)*z + beta1*x"
 def _average(
     rule: ScheduleFreeSGD, direction: Array, mean_square: Array, state: ScheduleFreeState
 ) -> tuple[Array, ScheduleFreeState]:
-    """One step of z along -direction, and what it means for w."""
+    """One step of z along -direction, and the step of w that follows from it."""
     raised = rule.lr > state.largest_lr
     largest_lr = raised * rule.lr + (1 - raised) * state.largest_lr
     weight_sum = state.weight_sum + largest_lr**2
@@ -142,7 +142,7 @@ class Lookahead(Algorithm):
         if t % self.sync_period == 0:
             slow = slow + self.slow_step_size * (state.x + step - slow)
             step = slow - state.x
-            if hasattr(base, "x"):  # the wrapped rule, too, has to know where it is
+            if hasattr(base, "x"):  # the wrapped rule's copy of the point follows
                 base = base._replace(x=slow)
         return step, LookaheadState(t, state.x + step, slow, tuple(base))
 

@@ -1,4 +1,4 @@
-"""Gradient descent, and its velocity: every coordinate moves by the same learning rate."""
+"""Gradient descent and momentum: one learning rate for all coordinates."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -89,7 +89,8 @@ class Momentum(Algorithm):
 
 @dataclass(frozen=True)
 class Nesterov(Algorithm):
-    """Nesterov's accelerated gradient (1983), as rewritten by Sutskever et al. 2013 for the gradient at w.
+    """Nesterov's accelerated gradient (1983; Sutskever et al. 2013), in the form with the gradient at w of
+    Bengio, Boulanger-Lewandowski & Pascanu 2012 (arXiv:1212.0901).
 
     classic: V <- beta*V + g;  w <- w - lr*(g + beta*V)  (torch.optim.SGD(nesterov=True), optax.sgd)
     ema: the same with (1 - beta)*g for both g

@@ -1,4 +1,4 @@
-"""What an update rule is; every rule of this package has this form and no other.
+"""The interface of an update rule.
 
     rule = ALGORITHMS["adam"](lr=0.1)
     state = rule.init(x)
@@ -6,11 +6,11 @@
     x = x + step
 
 Rules are pure. Arrays have shape (..., d); a hyper-parameter may be an array of shape (..., 1), so a map over a
-million settings is one call. The same lines run on torch tensors, which is how a rule that torch.optim lacks
-trains a network: a rule uses the functions that numpy and torch share by name.
+million settings is one call. The same lines run on torch tensors, so rules without a counterpart in
+torch.optim train networks, too: a rule uses only functions that numpy and torch share by name.
 
-A rule that depends on where it is (weight decay, averages of points) keeps x in its state: it was given the start
-by `init`, and whoever calls it adds exactly the step that was returned.
+A rule that depends on the point (weight decay, averages of points) keeps x in its state: `init` receives the start,
+and the caller adds exactly the returned step.
 """
 
 import sys
@@ -30,8 +30,8 @@ WeightDecay = Annotated[float, Ge(0), Doc("share of the weights, times lr, that 
 class Algorithm(Protocol):
     """An update rule: a frozen dataclass whose fields are hyper-parameters; its state is a NamedTuple.
 
-    A rule that needs more of the function than its gradient says so in `needs`, and gets it by that name:
-    `value` (...,) and `hessian` (..., d, d) at x, or the `function` itself:
+    A rule that needs more than the gradient lists it in `needs` and receives it by that name: `value` (...,) and
+    `hessian` (..., d, d) at x, or the `function` itself:
 
         step, state = rule.update(gradient, state, hessian=function.hessian(x))
     """
@@ -41,11 +41,11 @@ class Algorithm(Protocol):
 
     @property
     def formula(self) -> str:
-        """The rule in the form that runs, as a text that `optilab.optimize.formula` can execute.
+        """The rule as text that `optilab.optimize.formula` can execute.
 
         Statements are separated by `;`. `w` is the point, `g` the gradient there, `t` counts steps from 1; `<-`
-        renews what is remembered between steps, `=` names an intermediate result, `S0 = ...` is a start that is
-        not zero. All products are element by element; `sum` and `norm` run over the coordinates.
+        updates a state, `=` names an intermediate result, `S0 = ...` is the start of a state that is not zero.
+        All products are element by element; `sum` and `norm` run over the coordinates.
         """
         raise NotImplementedError
 
@@ -66,7 +66,7 @@ def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
 
 
 class NoState(NamedTuple):
-    """Nothing is remembered between steps."""
+    """The state of a rule without memory."""
 
 
 def xp_of(array: Array) -> Any:

@@ -1,4 +1,4 @@
-"""Relatives of Adam that measure the size of the gradient differently, or divide by it at another moment."""
+"""Variants of Adam with another second moment, or with the division in another place."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -24,7 +24,7 @@ class AMSGradState(NamedTuple):
 
 @dataclass(frozen=True)
 class AMSGrad(Algorithm):
-    """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far, never by less.
+    """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far.
 
     w <- w - lr*v/(sqrt(l) + eps), with V, v, S and s as in Adam, and
     raw:       L <- max(L, S);  l = L/(1 - beta2^t)  (torch.optim.Adam(amsgrad=True), Keras)
@@ -116,8 +116,8 @@ class AdaBelief(TwoMoments):
 
     S <- beta2*S + (1 - beta2)*(g - V)^2 + eps;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
 
-    eps enters twice, as in the paper and in optax.adabelief. The V is the one that has seen g: optax had the one
-    before it until version 0.2.4, where that was corrected.
+    eps enters twice, as in the paper and in optax.adabelief. V includes g; optax before version 0.2.4 used the V
+    before g.
     """
 
     name: ClassVar[str] = "adabelief"
@@ -143,11 +143,12 @@ class AdaBelief(TwoMoments):
 
 @dataclass(frozen=True)
 class Yogi(Algorithm):
-    """Yogi (Zaheer et al. 2018): the second moment moves by the square of the gradient, never by its own size.
+    """Yogi (Zaheer et al. 2018): the second moment changes by a share of g^2, whatever its own size.
 
     S <- S - (1 - beta2)*sign(S - g^2)*g^2;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
     uncorrected: eps/sqrt(1 - beta2^t) for eps, as in Adam
 
+    The paper corrects neither moment for its start; optax and TensorFlow Addons correct both.
     initial_accumulator is the start of both moments in optax.yogi, and of the second alone in TensorFlow Addons,
     which has eps_placement uncorrected.
     """
@@ -191,11 +192,11 @@ class Yogi(Algorithm):
 class Adopt(TwoMoments):
     """ADOPT (Taniguchi et al. 2024): the gradient over the root of the second moment before it, averaged.
 
-    The first step only measures: S <- g^2. From then on, with n = t - 1,
+    The first step moves nothing: S <- g^2. From then on, with n = t - 1,
     V <- beta1*V + (1 - beta1)*clip(g/max(sqrt(S), eps), -n^(1/4), n^(1/4));  w <- w - lr*V
     S <- beta2*S + (1 - beta2)*g^2
 
-    Converges with any beta2, which Adam does not. As optax.contrib.adopt.
+    Converges with any beta2 (the paper's theorem); Adam does not. As optax.contrib.adopt.
     """
 
     name: ClassVar[str] = "adopt"

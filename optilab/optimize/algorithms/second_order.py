@@ -1,4 +1,4 @@
-"""Rules that use the curvature: Newton's method, and two classics that SciPy runs."""
+"""Rules that use the curvature: Newton's method, and two line-search methods run by SciPy."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -16,7 +16,7 @@ class Newton(Algorithm):
 
     w <- w - lr*solve(H, g), with the Hessian H at w
 
-    It goes to saddles and maxima as readily as to minima. Where H is singular the shortest solution is taken.
+    It converges to saddles and maxima as well as to minima. Where H is singular the shortest solution is taken.
     """
 
     name: ClassVar[str] = "newton"
@@ -62,7 +62,7 @@ class DampedNewton(Algorithm):
 
 
 def _finite(matrices: Array) -> Array:
-    """LAPACK refuses NaN and infinity; a path that has left the numbers is noticed by its caller."""
+    """LAPACK rejects NaN and infinity; the caller detects a path that overflowed."""
     return np.where(np.isfinite(matrices), matrices, 0.0)
 
 
@@ -124,7 +124,7 @@ class ConjugateGradient(Algorithm):
 def _next_iterate(
     state: IteratesState, function: Any, method: str, options: dict[str, Any]
 ) -> tuple[Array, IteratesState]:
-    """SciPy cannot be stopped and continued, so the first step runs it to the end and the others read along."""
+    """SciPy cannot be paused, so the first step runs it to the end and the later steps read its iterates."""
     iterates = state.iterates
     if not iterates:
         from scipy.optimize import minimize

@@ -1,4 +1,4 @@
-"""Rules that look at the sign of the gradient and not at its size."""
+"""Rules that use the sign of the gradient and not its size."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple

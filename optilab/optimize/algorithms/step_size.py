@@ -1,4 +1,4 @@
-"""Rules that find the length of their steps by themselves, from all coordinates at once."""
+"""Rules that compute their step length, from all coordinates at once."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -96,7 +96,7 @@ class BarzilaiBorweinState(NamedTuple):
 
 @dataclass(frozen=True)
 class BarzilaiBorwein(Algorithm):
-    """The two-point step size (Barzilai & Borwein 1988): the last step tells the curvature along it.
+    """The two-point step size (Barzilai & Borwein 1988): the curvature along the last step sets the next.
 
     s = the last step, y = the gradient's change along it
     long:  a = sum(s*s)/sum(s*y)
@@ -135,12 +135,12 @@ class BarzilaiBorwein(Algorithm):
 
 @dataclass(frozen=True)
 class Polyak(Algorithm):
-    """Polyak's step size (1987): the length that would be right if f were linear between here and the minimum.
+    """Polyak's step size (1987): the exact length if f were linear between w and the minimum.
 
     w <- w - min((f - f_min)/(sum(g*g) + eps), lr)*g
 
     lr is the largest factor allowed, as max_learning_rate in optax.polyak_sgd (SPS_max, Loizou et al. 2021). f_min
-    has to be known.
+    must be known.
     """
 
     name: ClassVar[str] = "polyak"

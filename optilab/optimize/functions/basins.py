@@ -1,4 +1,4 @@
-"""A few basins: which one a path ends in depends on its start and on its steps."""
+"""Functions with a few basins, all or some of them global."""
 
 from dataclasses import dataclass
 from math import pi
@@ -90,7 +90,7 @@ class SixHumpCamel(TestFunction):
 
 @dataclass(frozen=True)
 class GoldsteinPrice(TestFunction):
-    """Values from 3 to a million: a learning rate that fits one place fits no other."""
+    """Values from 3 to a million: the curvature, and the right learning rate, vary as much."""
 
     name: ClassVar[str] = "goldstein-price"
     formula: ClassVar[str] = (
@@ -121,7 +121,7 @@ class GoldsteinPrice(TestFunction):
 
 @dataclass(frozen=True)
 class Branin(TestFunction):
-    """Three minima, all equally good."""
+    """Three minima in the box, all equally good; further ones, just as low, lie outside it."""
 
     name: ClassVar[str] = "branin"
     formula: ClassVar[str] = "(w2 - 5.1/(4*pi^2)*w1^2 + 5/pi*w1 - 6)^2 + 10*(1 - 1/(8*pi))*cos(w1) + 10"
@@ -144,7 +144,7 @@ class Branin(TestFunction):
 
 @dataclass(frozen=True)
 class McCormick(TestFunction):
-    """A valley that is lowest inside the box; the same valley, shifted, is lower still outside of it."""
+    """A valley with one minimum in the box; f is unbounded below outside it, where the valley repeats lower."""
 
     name: ClassVar[str] = "mccormick"
     formula: ClassVar[str] = "sin(w1 + w2) + (w1 - w2)^2 - 1.5*w1 + 2.5*w2 + 1"

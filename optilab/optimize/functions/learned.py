@@ -57,7 +57,7 @@ class LogisticRegression(TestFunction):
 
     def gradient(self, x: Floats) -> Floats:
         margin = x @ self.signed_inputs.T
-        # 1/(1 + exp(m)), without an overflow and analytic: complex points come through here for the Hessian.
+        # 1/(1 + exp(m)), without overflow, and analytic, since the Hessian takes complex points.
         wrong = (1 - np.tanh(margin / 2)) / 2
         penalty = self.l2 * x * np.array([0.0, 1.0, 1.0])
         return np.asarray(-(wrong @ self.signed_inputs) / 100 + penalty)

@@ -1,4 +1,4 @@
-"""Bowls, saddles and a kink: the functions whose curvature is the same everywhere."""
+"""Functions of constant curvature: bowls, a saddle, a kink."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,7 +92,7 @@ class Quadratic(AnyDimension):
     def gradient(self, x: Floats) -> Floats:
         if self.dimension > 4:
             return np.asarray(x @ self.matrix)
-        # Added up in order, which no library for matrices promises: every way of computing it gives the same bits.
+        # Summed in order: a matrix product has no fixed order, and paths must have the same bits on every back end.
         gradient = x[..., :1] * self.matrix[0]
         for i in range(1, self.dimension):
             gradient = gradient + x[..., i : i + 1] * self.matrix[i]

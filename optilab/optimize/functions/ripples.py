@@ -1,4 +1,4 @@
-"""Many local minima: ripples on a bowl, a needle on a plain. Gradients lead down, but rarely to the bottom."""
+"""Functions with many local minima, or a single hole in a plain."""
 
 from dataclasses import dataclass
 from math import e, pi
@@ -203,7 +203,7 @@ class Schaffer2(TestFunction):
 
 @dataclass(frozen=True)
 class Michalewicz(TestFunction):
-    """Narrow ditches that cross at the minimum, on a plain without a slope."""
+    """Narrow ditches that cross at the box's minimum, on a flat plain; outside the box f is lower in places."""
 
     name: ClassVar[str] = "michalewicz"
     formula: ClassVar[str] = "-sin(w1)*sin(w1^2/pi)^20 - sin(w2)*sin(2*w2^2/pi)^20"

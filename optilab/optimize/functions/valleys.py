@@ -1,4 +1,4 @@
-"""Curved valleys, plateaus and cliffs: one way down, and a long or a dangerous one."""
+"""Curved valleys, plateaus and cliffs."""
 
 from dataclasses import dataclass
 from math import log
@@ -23,7 +23,7 @@ from optilab.optimize.functions.test_function import (
 
 @dataclass(frozen=True)
 class Rosenbrock(TestFunction):
-    """A curved valley: its floor is found at once, its end only after a long walk."""
+    """A curved valley: its floor is reached quickly, its end slowly."""
 
     name: ClassVar[str] = "rosenbrock"
     source: ClassVar[str] = "Rosenbrock 1960"
@@ -153,7 +153,7 @@ class Zakharov(AnyDimension):
 
 @dataclass(frozen=True)
 class Plateau(TestFunction):
-    """A hole in a plain: far from it there is almost no gradient to follow."""
+    """A hole in a plain: far from it the gradient almost vanishes."""
 
     name: ClassVar[str] = "plateau"
     formula: ClassVar[str] = "1 - exp(-(w1^2 + w2^2)/2)"
@@ -171,11 +171,11 @@ class Plateau(TestFunction):
 
 @dataclass(frozen=True)
 class Cliff(TestFunction):
-    """A slope that ends at a wall: one step too far and the gradient is enormous. Clipping is for this."""
+    """A slope that ends at a wall, where the gradient is enormous: the case for clipping."""
 
     name: ClassVar[str] = "cliff"
     formula: ClassVar[str] = "((w1 - 3)/100)^2 - (w1 - w2) + exp(20*(w1 - w2))"
-    source: ClassVar[str] = "Hock & Schittkowski 1981; CUTEst, CLIFF"
+    source: ClassVar[str] = "Buckley 1989, no. 206; CUTEst, CLIFF"
     minima: ClassVar[tuple[Point, ...]] = ((3.0, 3 + log(20) / 20),)
     start: ClassVar[Point] = (0.0, -1.0)
     box: ClassVar[tuple[Point, ...]] = ((-1.0, 4.0), (-1.0, 4.5))
@@ -192,7 +192,7 @@ class Cliff(TestFunction):
 
 @dataclass(frozen=True)
 class MonkeySaddle(TestFunction):
-    """Three ways down, for two legs and a tail; at the saddle even the Hessian is zero."""
+    """Three ways down; at the saddle even the Hessian is zero."""
 
     name: ClassVar[str] = "monkey-saddle"
     formula: ClassVar[str] = "w1^3 - 3*w1*w2^2"
