@@ -35,7 +35,7 @@ def _run() -> int:
     try:
         from optilab.cli import build
 
-        return int(build(sys.argv[1:])(standalone_mode=False) or 0)
+        return int(build(sys.argv[1:])(prog_name="optilab", standalone_mode=False) or 0)
     except OptilabError as error:
         return _say(str(error), error.code, error)
     except Interrupted:

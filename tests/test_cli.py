@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -365,3 +366,111 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
     assert (error["code"], error["where"]) == (code, where)
     assert message in error["message"]
     assert message in done.stderr  # a person reads it there, as without --json
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("data download", "write optilab data fetch"),
+        ("data list", "one of where, verify, fetch"),
+        ("repot", "one of optimize, explain, verify, map, race, train"),
+        ("config list", "Did you mean 'ls'?"),
+        ("runs delete x", "write optilab runs rm"),
+        ("train --config sigmoid --optimizer adam", "write --set optimizer=VALUE"),
+        ("train --config sigmoid --optim adam", "write --set optimizer=VALUE"),
+        ("train --config sigmoid --hidden 64", "write --set model.hidden=VALUE"),
+        ("train --config sigmoid --set lr=0.1", 'did you mean "optimizer.lr"?'),
+        ("train --config sigmoid --set activation=relu", 'did you mean "model.activation"?'),
+        ("train --config sigmoid --set optimizer.learning_rate=0.1", 'did you mean "lr"?'),
+        ("train --config sigmoid --set batchsize=64", 'did you mean "data.batch_size"?'),
+        ("train --config sigmoid --set data.batchsize=64", 'did you mean "batch_size"?'),
+        ("train --config sigmoid --set norm=batch", 'did you mean "model.norm"?'),
+        ("train --config sigmoid --set model.hidden=128,128", "a list expected, got '128,128'; write [128, 128]"),
+        ("train --config sigmoid --set model.hidden=128", "a list expected, got 128; write [128]"),
+        ("optimize --algo adam --set lr=0.1", 'did you mean "algo.lr"?'),
+        ("optimize --algo adam --set learning_rate=0.1", 'did you mean "algo.lr"?'),
+        ("optimize adam", "write --algo adam"),
+        ("optimize rosenbrock --algo adam", "write --function rosenbrock"),
+        ("optimize adam.yaml", "write --config adam.yaml"),
+        ("optimize --algo sgd --start -5 -2", "separated by commas, as in --start -5,-2"),
+        ("optimize --algo sgd --start 5 2", "separated by commas, as in --start -5,-2"),
+        ("optimize --algo sgd --funtion beale", 'did you mean "--function"?'),
+        ("optimize --algo sgd --plot=", "--plot: empty path"),
+        ("optimize --algo sgd --animate=", "--animate: empty path"),
+        ("optimize --algo sgd --runs-dir=", "--runs-dir: empty path"),
+        ("train --config sigmoid --data-dir=", "--data-dir: empty path"),
+        ("diagnose sigmoid --data-dir=", "--data-dir: empty path"),
+        ("config show train adm", 'did you mean "adam"?'),
+        ("config show train model.activaton", 'did you mean "model.activation"?'),
+        ("config show sigmoid model", "not of the preset sigmoid"),
+        ("config cp sigmoid /dev/null --force", "only regular files are replaced"),
+    ],
+)
+def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
+    assert answer in optilab(*line.split(), code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["ds #2", "2024", "yes", "a: b", "[x]", "null"])
+def test_a_flag_that_is_a_path_is_a_path(name, optilab, small, tmp_path):
+    folder = tmp_path / name
+    for command in (["train", "--config", small], ["diagnose", small], ["remedy", small, "--only", "tanh"]):
+        assert str(name) in optilab(*command, "--data-dir", name, code=3).stderr
+    shutil.copytree(small.parent, folder)
+    run = optilab("train", "--config", small, "--epochs", 1, "--data-dir", name, "--quiet").stdout.strip()
+    assert yaml.safe_load((tmp_path / run / "config.yaml").read_text())["data"]["dir"] == name
+
+
+def test_only_regular_files_are_replaced(optilab, tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: 1\n")
+    (tmp_path / "link.yaml").symlink_to("mine.yaml")
+    (tmp_path / "dangling.yaml").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for name in ("link.yaml", "dangling.yaml", "pipe.yaml"):
+        for force in ([], ["--force"]):
+            assert "only regular files" in optilab("config", "cp", "sigmoid", name, *force, code=2).stderr
+    assert (tmp_path / "mine.yaml").read_text() == "a: 1\n"
+    assert (tmp_path / "pipe.yaml").is_fifo()
+    optilab("config", "cp", "sigmoid", "mine.yaml", "--force")
+    assert yaml.safe_load((tmp_path / "mine.yaml").read_text())["epochs"] == 300
+
+
+def test_config_check_escapes_a_file_name(optilab, tmp_path):
+    name = "\x1b]52;c;Zm9v\x07.yaml"
+    (tmp_path / name).write_text("algo: sgd\n")
+    done = optilab("config", "check", name)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert r"\u001b]52" in done.stdout
+
+
+def test_config_check_as_a_document(optilab, tmp_path):
+    (tmp_path / "good.yaml").write_text("algo: sgd\n")
+    (tmp_path / "bad.yaml").write_text("optimizer: {name: sgd, lr: -1}\nepocs: 3\n")
+    done = optilab("config", "check", "good.yaml", "bad.yaml", "--json", code=2)
+    good, bad = json.loads(done.stdout)["files"]
+    assert good == {"file": "good.yaml", "ok": True, "command": "optimize"}
+    assert [problem["where"] for problem in bad["error"]["problems"]] == ["bad.yaml:1", "bad.yaml:2"]
+    quiet = optilab("config", "check", "good.yaml", "bad.yaml", "--quiet", code=2)
+    assert quiet.stdout + quiet.stderr == ""
+
+
+@pytest.mark.parametrize("kind", ["train", "optimize"])
+def test_the_keys_of_a_config_fit_a_few_screens(kind, optilab):
+    lines = optilab("config", "show", kind).stdout.splitlines()
+    assert len(lines) < 200
+    assert lines[3] == "everyday"
+    keys = json.loads(optilab("config", "show", kind, "--json").stdout)["keys"]
+    text = "\n".join(lines)
+    for key in keys:  # each is there, with the entry that has it
+        name = key["key"].rpartition(".")[2]
+        assert re.search(rf"^{re.escape(key['of'])}\b.*\b{name} |^{re.escape(key['key'])}\b", text, re.MULTILINE)
+    assert not re.search(r"\b(None|True|False)\b", text)
+
+
+def test_a_part_of_the_keys(optilab):
+    shown = optilab("config", "show", "train", "model.norm").stdout
+    assert re.search(r"^batch\nkey +default +meaning\nmodel.norm.position +before", shown, re.MULTILINE)
+    assert "optimizer" not in shown
+    shown = optilab("config", "show", "optimize", "adam").stdout
+    assert re.search(r"^algo.lr +0.001 +0.2 ", shown, re.MULTILINE)  # the literature's, the exercise's
+    assert "0.2" not in optilab("config", "show", "train", "adam").stdout
+    assert "one of identity, sigmoid" in optilab("config", "show", "train", "relu").stdout

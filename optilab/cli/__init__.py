@@ -1,16 +1,28 @@
-"""The command line: each command is one thin module here: parse -> load -> call -> show.
+"""The command line: a thin module for each command, whose body is parse -> load -> call -> show.
 
-Modules here import nothing slow at their top: `optilab --help` loads typer and nothing else. A command that is called
-by its name is the only one that is imported.
+    settings = load(Schema, config, overrides(ctx, KEYS))     flags and files -> one value
+    result = study.run(settings, ...)                         the library does the work
+    console.document(views.document(result)) if json_ else views.show(result)
+
+What is wrong with the input is refused in the first two lines, before torch is imported. A module imports typer,
+`errors`, `runs`, `signals` and its options at its top; what is slow to import (pydantic behind `config.load`, NumPy
+behind `optimize`, rich behind `console`, torch behind `train`) is imported in the body, in one block at its start.
+Only the module of the command that is called is imported: for `optilab --help`, and for the completion of a
+command's name, COMMANDS holds all that is shown.
 """
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
+from optilab.cli import completion
 from optilab.cli.options import TypedOrder
+from optilab.cli.usage import usage_error
+
+__all__ = ["COMMANDS", "build", "usage_error"]
 
 COMMANDS = {
     "optimize": "Follow optimizers on a test function, step by step.",
@@ -53,18 +65,8 @@ def _root(
     pass
 
 
-def usage_error(error: Exception) -> str | None:
-    """What typer's parser found wrong, as text; None if this is another kind of exception."""
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return f"a command is needed\n\n{error.format_message()}"  # type: ignore[attr-defined]
-    if isinstance(error, typer.Abort):
-        return "aborted; nothing was changed"
-    said = getattr(error, "format_message", None)
-    return said() if said else None
-
-
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """The application for a command line: its first word's command, or all of them where that is none."""
+    """The application for a command line: the command that it calls, the others as stubs with a line of help."""
     app = typer.Typer(
         name="optilab",
         help="A command-line laboratory for optimizers and training dynamics.",
@@ -75,12 +77,24 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    named = [name for name in arguments[:1] if name in COMMANDS]
-    for name in named or COMMANDS:
-        module = import_module(f"{__name__}.{name}")
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=name, short_help=COMMANDS[name])
+    called = next((word for word in completion.words(os.environ) or arguments if not word.startswith("-")), None)
+    for name, line in COMMANDS.items():
+        if name == called:
+            _add(app, name, line)
         else:
-            add = app.command(name, cls=TypedOrder, epilog=module.EXAMPLES, short_help=COMMANDS[name])
-            add(getattr(module, name))
+            app.command(name, short_help=line)(_stub)
     return app
+
+
+def _stub() -> None:
+    """A command that is not called."""
+
+
+def _add(app: typer.Typer, name: str, line: str) -> None:
+    module = import_module(f"{__name__}.{name}")
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=name, short_help=line)
+        return
+    function = getattr(module, name)
+    text = None if function.__doc__ else line  # `python -OO` has no docstrings
+    app.command(name, cls=TypedOrder, epilog=module.EXAMPLES, short_help=line, help=text)(function)

@@ -1,10 +1,16 @@
-"""`optilab config`: the shipped presets and the reference of every key."""
+"""`optilab config`: the shipped presets, and the reference of every key."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from optilab.cli.options import examples
+from optilab.cli.completion import complete_part, complete_preset
+from optilab.cli.options import Json, Silent, examples, only_one
+from optilab.errors import ExitCode, OptilabError, UsageError
+
+KINDS = ("optimize", "train")
 
 app = typer.Typer(
     help="Presets and the keys of a config: ls, show, cp, check.",
@@ -13,81 +19,126 @@ app = typer.Typer(
 )
 
 
-def _complete(incomplete: str) -> list[str]:
-    from optilab.config.presets import KINDS, presets
-
-    names = [*KINDS, *(preset.name for preset in presets())]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-_Preset = Annotated[str, typer.Argument(metavar="NAME", help="A preset.", autocompletion=_complete)]
-
-
-@app.command("ls", epilog=examples("optilab config ls"))
-def ls() -> None:
-    """List the presets: what each one is, and the command that runs it."""
+@app.command(
+    "ls",
+    help="List the presets: what each one is, and the command that runs it.",
+    epilog=examples("optilab config ls"),
+)
+def ls(json_: Json = False) -> None:
+    from optilab import console
     from optilab.config.presets import presets
     from optilab.console import config as views
 
-    views.presets(presets())
+    if json_:
+        console.document(views.preset_facts(presets()))
+    else:
+        views.presets(presets())
 
 
-@app.command("show", epilog=examples("optilab config show train", "optilab config show adam.yaml"))
+@app.command(
+    "show",
+    help="Describe the keys of `train` or `optimize`, or a part of them; or print a preset.",
+    epilog=examples(
+        "optilab config show train",
+        "optilab config show train model.norm",
+        "optilab config show optimize adam",
+        "optilab config show adam.yaml",
+    ),
+)
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="train, optimize, or a preset.", autocompletion=_complete)
+        str,
+        typer.Argument(
+            metavar="NAME", help="train, optimize, or a preset.", autocompletion=complete_preset(also=KINDS)
+        ),
     ],
+    part: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PART", help="A key, a section, a rule or another choice.", autocompletion=complete_part
+        ),
+    ] = None,
+    json_: Json = False,
 ) -> None:
-    """Describe every key of `train` or `optimize`, or print a preset."""
-    from optilab.config.keys import describe
-    from optilab.config.load import schema_for
-    from optilab.config.presets import KINDS, named
+    from optilab import console
+    from optilab.config import keys, load, presets
     from optilab.console import config as views
 
-    if name in KINDS:
-        views.reference(name, list(describe(schema_for(name))))
+    if name not in KINDS:
+        if part is not None:
+            raise UsageError(f"a part is of the keys of train or optimize, not of the preset {name}")
+        preset = presets.named(name)
+        text = preset.path.read_text(encoding="utf-8")
+        if json_:
+            console.document({**views.preset_facts([preset])["presets"][0], "text": text})
+        else:
+            typer.echo(text, nl=False)
+        return
+    described = list(keys.describe(load.schema_for(name)))
+    chosen = described if part is None else keys.part(described, part)
+    if json_:
+        console.document(views.key_facts(name, chosen))
+    elif part is None:
+        views.overview(name, described)
     else:
-        typer.echo(named(name).path.read_text(encoding="utf-8"), nl=False)
+        views.details(chosen, presets.rules() if name == "optimize" else {})
 
 
-@app.command("cp", epilog=examples("optilab config cp sigmoid.yaml my.yaml"))
+@app.command("cp", help="Copy a preset to edit it.", epilog=examples("optilab config cp sigmoid.yaml my.yaml"))
 def cp(
-    name: _Preset,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A preset.", autocompletion=complete_preset())],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="File or folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json_: Json = False,
 ) -> None:
-    """Copy a preset to edit it."""
-    from pathlib import Path
-
+    from optilab import console
     from optilab.config.presets import named
-    from optilab.errors import UsageError
     from optilab.runs import write_atomic
 
     preset, path = named(name), Path(dest)
+    if not dest:
+        raise UsageError("empty path; give a file or a folder to write", "DEST")
     if path.is_dir():
         path /= preset.path.name
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is not a regular file; it is not replaced")
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; --force replaces it")
+    if os.path.lexists(path):
+        if not path.is_file() or path.is_symlink():
+            raise UsageError(f"{path} is not a regular file; only regular files are replaced")
+        if not force:
+            raise UsageError(f"{path} exists; --force replaces it")
     write_atomic(path, preset.path.read_bytes())
-    typer.echo(f"{path}: run it with: optilab {preset.kind} --config {path}")
+    if json_:
+        console.document({"path": str(path), "command": preset.kind})
+    else:
+        console.say(f"{path}: run it with: optilab {preset.kind} --config {path}")
 
 
-@app.command("check", epilog=examples("optilab config check my.yaml"))
-def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configs to check.")]) -> int:
-    """Check configs without running them; all problems of all files."""
+@app.command(
+    "check",
+    help="Check configs without running them; all problems of all files.",
+    epilog=examples("optilab config check my.yaml"),
+)
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Configs to check.")],
+    json_: Json = False,
+    quiet: Silent = False,
+) -> int:
+    from optilab import console
     from optilab.config.load import kind_of, load, schema_for
-    from optilab.errors import ExitCode, OptilabError
 
-    status = ExitCode.OK
+    only_one(json=json_, quiet=quiet)
+    results = []
     for file in files:
         try:
             kind = kind_of(file)
             load(schema_for(kind), file)
         except OptilabError as error:
-            typer.echo(f"optilab: {str(error).removeprefix('--config: ')}", err=True)
-            status = ExitCode.USAGE
+            results.append({"file": file, "ok": False, "error": error.document()})
+            if not quiet:
+                console.note(str(error).removeprefix("--config: "))
         else:
-            typer.echo(f"{file}: ok ({kind})")
-    return status
+            results.append({"file": file, "ok": True, "command": kind})
+            if not (quiet or json_):
+                console.say(f"{file}: ok ({kind})")
+    if json_:
+        console.document({"files": results})
+    return ExitCode.OK if all(result["ok"] for result in results) else ExitCode.USAGE

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optilab.cli.options import Json, RunsDir, complete_run
+from optilab.cli.options import DataDir, Json, RunsDir, complete_run_or_preset
 
 if TYPE_CHECKING:
     from optilab.studies.diagnose import Evidence
@@ -23,12 +23,16 @@ LEVELS = ("info", "warning", "critical")
 def diagnose(
     target: Annotated[
         str,
-        typer.Argument(metavar="RUN|CONFIG", help="A run, a YAML file or a preset.", autocompletion=complete_run),
+        typer.Argument(
+            metavar="RUN|CONFIG",
+            help="A run, a YAML file or a preset.",
+            autocompletion=complete_run_or_preset,
+        ),
     ],
     fail_on: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="Exit with 9 if a finding is at least this severe.")
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the dataset.")] = None,
+    data_dir: DataDir = None,
     runs_dir: RunsDir = None,
     json_: Json = False,
 ) -> int:
@@ -56,7 +60,7 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
     """What is known of a run or a config, and what `--config` would say for it."""
     from optilab import runs
     from optilab.config import presets
-    from optilab.config.load import load, override
+    from optilab.config.load import Override, load
     from optilab.config.schema.train import TrainConfig
     from optilab.errors import DivergedError, RunError, UsageError
     from optilab.studies import diagnose as rules
@@ -75,7 +79,7 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
             raise UsageError(f"{path} is no training; only trainings are diagnosed")
         return rules.of_run(record), str(path / "config.yaml")
 
-    config = load(TrainConfig, target, [override("--data-dir", "data.dir", data_dir)] if data_dir else [])
+    config = load(TrainConfig, target, [Override("--data-dir", "data.dir", data_dir)] if data_dir else [])
     from optilab.console.data import Transfer
     from optilab.train import fetch
 

@@ -10,6 +10,7 @@ from optilab.cli.options import (
     Plot,
     Set,
     complete_algo,
+    complete_axis,
     complete_function,
     complete_preset,
     only_one,
@@ -30,10 +31,16 @@ def map(
         str | None, typer.Option(metavar="NAME", help="Algorithm.", autocompletion=complete_algo)
     ] = None,
     x: Annotated[
-        str | None, typer.Option(metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Across: algo.KEY, or w1.")
+        str | None,
+        typer.Option(
+            metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Across: algo.KEY, or w1.", autocompletion=complete_axis
+        ),
     ] = None,
     y: Annotated[
-        str | None, typer.Option(metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Upwards: algo.KEY, or w2.")
+        str | None,
+        typer.Option(
+            metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Upwards: algo.KEY, or w2.", autocompletion=complete_axis
+        ),
     ] = None,
     basins: Annotated[
         bool, typer.Option("--basins", help="Starts all over the box: which minimum does each reach?")

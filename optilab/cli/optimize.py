@@ -15,6 +15,7 @@ from optilab.cli.options import (
     complete_algo,
     complete_function,
     complete_preset,
+    not_empty,
     only_one,
     overrides,
     retyped,
@@ -71,7 +72,10 @@ def optimize(
     ] = None,
     plot: Plot = None,
     animate: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the paths as a moving picture: .gif, .mp4, .html.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write the paths as a moving picture: .gif, .mp4, .html.", callback=not_empty
+        ),
     ] = None,
     dark: Dark = False,
     fail_on_divergence: Annotated[

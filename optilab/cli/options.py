@@ -1,76 +1,84 @@
 """Options that several commands share, and the order in which they were typed."""
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from optilab.cli.completion import (
+    complete_algo,
+    complete_axis,
+    complete_function,
+    complete_preset,
+    complete_remedy,
+    complete_run,
+    complete_run_or_preset,
+    complete_set,
+)
+from optilab.errors import UsageError
+
 if TYPE_CHECKING:
     from optilab.config.load import Override
 
+__all__ = [
+    "complete_algo",
+    "complete_axis",
+    "complete_function",
+    "complete_preset",
+    "complete_remedy",
+    "complete_run",
+    "complete_run_or_preset",
+    "complete_set",
+]
+
 _TYPED = "optilab.typed"
+_PATHS = {"data.dir"}  # keys whose flags are not read as YAML
+
+
+def not_empty(parameter: typer.CallbackParam, value: str | None) -> str | None:
+    """The callback of a flag that is a path: the text as it is, but UsageError where an unset variable left none."""
+    if value == "":
+        raise UsageError("empty path; give a path, or leave the flag out", parameter.opts[0])
+    return value
+
 
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the config (optilab config show); may be repeated.",
+        autocompletion=complete_set,
+    ),
 ]
 Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the run directory.")]
 RunsDir = Annotated[
     str | None,
-    typer.Option("--runs-dir", metavar="DIR", help="Where runs are kept [OPTILAB_RUNS, else ./runs]."),
+    typer.Option(
+        "--runs-dir", metavar="DIR", help="Folder of the runs [OPTILAB_RUNS, else ./runs].", callback=not_empty
+    ),
+]
+DataDir = Annotated[
+    str | None,
+    typer.Option("--data-dir", metavar="DIR", help="Folder of the dataset [OPTILAB_DATA].", callback=not_empty),
 ]
 Plot = Annotated[
-    str | None, typer.Option("--plot", metavar="FILE", help="Write the picture to a .png, .svg or .pdf file.")
+    str | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Write the picture to a .png, .svg or .pdf file.", callback=not_empty
+    ),
 ]
-Dark = Annotated[bool, typer.Option("--dark", help="Picture files on a dark ground.")]
+Dark = Annotated[bool, typer.Option("--dark", help="Dark background for picture files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and nothing else.")]
+Silent = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; the exit status is the result.")]
 
 
 def examples(*lines: str) -> str:
     """The end of a help text: commands that run as they are."""
     return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in lines)
-
-
-def complete_preset(kind: str) -> Any:
-    """Shell completion of `--config`: preset names, beside the shell's own file names."""
-
-    def names(incomplete: str) -> list[str]:
-        from optilab.config.presets import presets
-
-        return [f"{preset.name}.yaml" for preset in presets(kind) if preset.name.startswith(incomplete)]
-
-    return names
-
-
-def complete_algo(incomplete: str) -> list[str]:
-    """Shell completion of the last name of a list of algorithms."""
-    from optilab.optimize import ALGORITHMS
-
-    return complete_list(ALGORITHMS, incomplete)
-
-
-def complete_function(incomplete: str) -> list[str]:
-    """Shell completion of the last name of a list of test functions."""
-    from optilab.optimize import FUNCTIONS
-
-    return complete_list(FUNCTIONS, incomplete)
-
-
-def complete_list(names: Iterable[str], incomplete: str) -> list[str]:
-    """The comma-separated list that has been typed, its last name completed."""
-    before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
-
-
-def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Shell completion of run names, newest first."""
-    from optilab import runs
-
-    folder = runs.root(ctx.params.get("runs_dir"))
-    return [path.name for path in reversed(runs.directories(folder)) if path.name.startswith(incomplete)]
 
 
 class TypedOrder(TyperCommand):
@@ -91,21 +99,22 @@ def overrides(
 ) -> "list[Override]":
     """Flags and `--set` as overrides in the order typed.
 
-    `keys` maps a flag's parameter to its config key; a flag in `readers` sets the key of its own name to what its
-    reader makes of the text.
+    `keys` maps a flag's parameter to its config key; its text is read as in YAML, but a path is taken as it is. A
+    flag in `readers` sets the key of its own name to what its reader makes of the text.
     """
     from optilab.config.load import Override, override, override_from_text
 
-    found = []
+    changes = []
     for name, value in ctx.meta[_TYPED]:
+        flag = f"--{name.rstrip('_').replace('_', '-')}"
         if name == "set_":
-            found.append(override_from_text("--set", value))
+            changes.append(override_from_text("--set", value))
         elif name in keys:
-            flag = f"--{name.rstrip('_').replace('_', '-')}"
-            found.append(override(flag, keys[name], value))
+            path = keys[name] in _PATHS
+            changes.append(Override(flag, keys[name], value) if path else override(flag, keys[name], value))
         elif readers and name in readers:
-            found.append(Override(f"--{name}", name, readers[name](value)))
-    return found
+            changes.append(Override(flag, name, readers[name](value)))
+    return changes
 
 
 def retyped(ctx: typer.Context, parameters: Sequence[str]) -> str:
@@ -119,8 +128,6 @@ def retyped(ctx: typer.Context, parameters: Sequence[str]) -> str:
 
 def only_one(**flags: Any) -> None:
     """UsageError where two options that exclude each other are both given."""
-    from optilab.errors import UsageError
-
-    given = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} cannot be combined")
+    typed = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]
+    if len(typed) > 1:
+        raise UsageError(f"{' and '.join(typed)} cannot be combined")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli.options import Json, Name, RunsDir, Set, complete_preset, overrides
+from optilab.cli.options import DataDir, Json, Name, RunsDir, Set, complete_preset, complete_remedy, overrides
 
 EXAMPLES = """\b
 Examples:
@@ -26,9 +26,12 @@ def remedy(
         int, typer.Option(metavar="N", min=1, max=100, help="Seeds per remedy, from the config's on.")
     ] = 1,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Epochs of each run.")] = None,
-    only: Annotated[str | None, typer.Option(metavar="NAME[,NAME...]", help="These remedies only.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[,NAME...]", help="These remedies only.", autocompletion=complete_remedy),
+    ] = None,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Runs at once, each on one thread.")] = 2,
-    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the dataset.")] = None,
+    data_dir: DataDir = None,
     set_: Set = None,
     name: Name = None,
     runs_dir: RunsDir = None,

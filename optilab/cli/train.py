@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optilab.cli.options import (
+    DataDir,
     Json,
     Name,
     Quiet,
@@ -56,9 +57,7 @@ def train(
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (optimizer.lr).")] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder of the dataset [OPTILAB_DATA].")
-    ] = None,
+    data_dir: DataDir = None,
     set_: Set = None,
     resume: Annotated[
         str | None,

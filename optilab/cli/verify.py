@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optilab.cli.options import Json, Set, overrides, retyped
+from optilab.cli.options import Json, Set, complete_algo, complete_function, overrides, retyped
 
 if TYPE_CHECKING:
     from optilab.verify.grade import Verdict
@@ -32,13 +32,24 @@ def verify(
         str | None, typer.Argument(metavar="FILE:NAME", help="Your class or function; the file is executed.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="NAME", help="The rule that it is meant to be.")
+        str | None,
+        typer.Option(
+            "--against", metavar="NAME", help="The rule that it is meant to be.", autocompletion=complete_algo
+        ),
     ] = None,
     algo: Annotated[
-        str | None, typer.Option(metavar="NAME[,NAME...]", help="Without a file: only these rules.")
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME...]", help="Without a file: only these rules.", autocompletion=complete_algo
+        ),
     ] = None,
     function: Annotated[
-        str | None, typer.Option(metavar="NAME|FORMULA", help="With a file: compare on this function only.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FORMULA",
+            help="With a file: compare on this function only.",
+            autocompletion=complete_function,
+        ),
     ] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="With a file: steps to compare.")] = None,
     timeout: Annotated[

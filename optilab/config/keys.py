@@ -1,24 +1,73 @@
 """Every key that a command's config accepts, read off the schema."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.config.schema.fields import OneOf, Section, schema_of
+from optilab.config.strict_yaml import flow
+from optilab.errors import UsageError, did_you_mean, shown
+
+EVERYDAY = {
+    "optimize": ("algo", "function", "start", "epochs"),
+    "train": (
+        "model.hidden",
+        "model.activation",
+        "optimizer",
+        "epochs",
+        "data.batch_size",
+        "seed",
+        "device",
+        "threads",
+    ),
+}
+"""The keys of a command's first config, shown before all others."""
+LAST = "replay"
+"""The section that a config of one's own never needs, shown after all others."""
+ALIASES = {
+    "learning_rate": "lr",
+    "learningrate": "lr",
+    "eta": "lr",
+    "optim": "optimizer",
+    "opt": "optimizer",
+    "algorithm": "algo",
+    "rule": "algo",
+    "batchsize": "batch_size",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "steps": "epochs",
+    "iterations": "epochs",
+    "layers": "hidden",
+    "widths": "hidden",
+    "nonlinearity": "activation",
+    "initialization": "init",
+    "wd": "weight_decay",
+    "l2": "weight_decay",
+    "x0": "start",
+}
+"""What a key is called in other tools."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """One line of the reference: `of` names the registry entry that has this key, or is empty."""
+    """One key of a config, with its default as YAML.
+
+    A key with `choices` takes the name of one of them, or a mapping of `name` and the entry's own keys; `of` is the
+    name of the entry that has this key. A key of the type `section` holds others.
+    """
 
     key: str
     type: str
     default: str
     meaning: str
     of: str = ""
+    choices: tuple[str, ...] = ()
+
+
+SECTION, ENTRY = "section", "name, or mapping of name and settings"
 
 
 def describe(
@@ -29,16 +78,48 @@ def describe(
         key, annotation = f"{prefix}{name}", info.annotation
         marks = [*info.metadata, *_marks(annotation)]
         meaning = next((mark.documentation for mark in marks if isinstance(mark, Doc)), "")
-        default = "required" if info.is_required() else _default(info.default)
+        default = "required" if info.is_required() else _default(info)
         choice = next((mark for mark in marks if isinstance(mark, OneOf)), None)
         if choice is not None:
-            yield Key(f"{key}.name", " | ".join(choice.registry), default, meaning, of)
+            names = tuple(choice.registry)
+            yield Key(key, ENTRY, default, meaning, of, names)
             for entry in choice.registry.values() if choice.registry is not within else ():
                 yield from describe(schema_of(entry), f"{key}.", entry.name, choice.registry)
         elif (section := _section(annotation)) is not None:
+            yield Key(key, SECTION, default, meaning, of)
             yield from describe(section, f"{key}.", of, within)
         else:
-            yield Key(key, _type(annotation, marks), default, meaning, of)
+            kind = _type(annotation, marks)
+            choices = tuple(kind.split(" | ")) if " | " in kind else ()
+            yield Key(key, kind, default, meaning, of, choices)
+
+
+def part(keys: Sequence[Key], name: str) -> list[Key]:
+    """The keys of a part of a config: one key, a section, the entries of a choice, or all that an entry has.
+
+    `name` is a dotted key (`model.norm`), a section, or an entry (`adam`, `model.norm.batch`). UsageError names the
+    nearest.
+    """
+    above, _, last = name.rpartition(".")
+    found = [key for key in keys if key.key == name or key.key.startswith(f"{name}.")]
+    found = found or [key for key in keys if key.of == last and above in ("", key.key.rpartition(".")[0])]
+    found = found or [key for key in keys if last in key.choices and above in ("", key.key)]
+    if not found:
+        accepted = dict.fromkeys([*(key.key for key in keys), *(c for key in keys for c in key.choices)])
+        near = did_you_mean(name, list(accepted)) or f"; one of {', '.join(_tops(keys))}"
+        raise UsageError(f"no key, section or entry {shown(name)}{near}")
+    return found
+
+
+def _tops(keys: Sequence[Key]) -> list[str]:
+    return list(dict.fromkeys(key.key.partition(".")[0] for key in keys))
+
+
+def named(schema: type[Section], name: str) -> list[str]:
+    """The dotted keys that end with a name, or with what other tools call so."""
+    last = ALIASES.get(name.lower(), name)
+    keys = dict.fromkeys(key.key for key in describe(schema) if key.type != SECTION)
+    return sorted((key for key in keys if key == last or key.endswith(f".{last}")), key=lambda key: key.count("."))
 
 
 def _section(annotation: Any) -> type[Section] | None:
@@ -75,28 +156,49 @@ def _type(annotation: Any, marks: Sequence[Any]) -> str:
     return f"{kind} {', '.join(dict.fromkeys(bounds))}" if bounds else kind
 
 
-def _default(value: Any) -> str:
-    if is_dataclass(value):
-        return str(getattr(value, "name", value))
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_default, value))}]"
-    return "none" if value is None else str(value)
+def _default(info: Any) -> str:
+    """A field's default as YAML; of a section that is always there, nothing."""
+    value = info.get_default(call_default_factory=True)
+    if isinstance(value, Section):
+        return ""
+    return (
+        flow([item.name if hasattr(item, "name") else item for item in value])
+        if isinstance(value, tuple)
+        else (str(value.name) if hasattr(value, "name") else flow(value))
+    )
 
 
 def keys_beside(schema: type[Any], path: Sequence[str | int], tree: Mapping[str, Any]) -> list[str]:
     """The keys that are accepted where the last part of `path` stands in the config `tree`."""
     parent: Any = tree
-    for part in path[:-1]:
+    for step in path[:-1]:
         try:
-            parent = parent[part]
+            parent = parent[step]
         except (KeyError, IndexError, TypeError):
             parent = None
     entry = parent.get("name") if isinstance(parent, dict) else None
     # The rule inside another (`base`) has the keys that it has outside.
-    prefix = "".join(f"{part}." for part in path[:-1] if isinstance(part, str) and part != "base")
+    above = [step for step in path[:-1] if isinstance(step, str) and step != "base"]
+    prefix = "".join(f"{step}." for step in above)
     keys = [
         row.key.removeprefix(prefix)
         for row in describe(schema)
         if row.key.startswith(prefix) and row.of in ("", entry)
     ]
-    return sorted({key.split(".")[0] for key in keys})
+    return sorted({*(["name"] if entry else []), *(key.split(".")[0] for key in keys)})
+
+
+def unknown_key(schema: type[Any], path: Sequence[str | int], tree: Mapping[str, Any]) -> str:
+    """What to write instead of a key that does not exist: a near one beside it, or the place of that name."""
+    own = ".".join(step for step in path if isinstance(step, str))
+    if place := schema.moved.get(own):
+        return f"moved to {place}"
+    beside, name = keys_beside(schema, path, tree), str(path[-1])
+    usual = ALIASES.get(name.lower(), name)
+    if usual in beside:
+        return f'unknown key; did you mean "{usual}"?'
+    if places := [key for key in named(schema, name) if key != own]:
+        return f'unknown key; did you mean "{places[0]}"?'
+    if close := did_you_mean(name, beside):
+        return f"unknown key{close}"
+    return f"unknown key; one of {', '.join(beside)}"

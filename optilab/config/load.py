@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from optilab.config import presets, strict_yaml
-from optilab.config.keys import keys_beside
+from optilab.config.keys import unknown_key
 from optilab.config.presets import KINDS
 from optilab.config.schema.fields import Section, decimal
 from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean, shown
@@ -100,7 +100,7 @@ def load(
         config_value = schema.model_validate(document.tree)
     except ValidationError as error:
         problems += [
-            _problem(details, lambda path: keys_beside(schema, path, document.tree), places, source, schema.moved)
+            _problem(details, lambda path: unknown_key(schema, path, document.tree), places, source)
             for details in error.errors(include_url=False)
         ]
     if problems:
@@ -231,10 +231,9 @@ def kind_of(config: str) -> str:
 
 def _problem(
     details: Any,
-    accepted: Callable[[strict_yaml.Path], list[str]],
+    unknown: Callable[[strict_yaml.Path], str],
     places: Mapping[strict_yaml.Path, str],
     source: str,
-    moved: Mapping[str, str],
 ) -> Problem:
     context = details.get("ctx", {})
     path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
@@ -248,9 +247,7 @@ def _problem(
     known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[known] if known else source
     key = strict_yaml.dotted(path)
-    place = moved.get(".".join(part for part in path if isinstance(part, str)))
-    unknown = details["type"] == "extra_forbidden"
-    message = f"moved to {place}" if place and unknown else _message(details, context, lambda: accepted(path))
+    message = _message(details, context, lambda: unknown(path))
     return _typed(where, key, message)
 
 
@@ -259,13 +256,11 @@ def _typed(where: str, key: str, message: str) -> Problem:
     return Problem(where, "" if where in (f"--{key}", f"--set {key}") else key, message)
 
 
-def _message(details: Any, context: Mapping[str, Any], keys: Callable[[], list[str]]) -> str:
+def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str]) -> str:
     given = details["input"]
     match details["type"]:
         case "extra_forbidden":
-            accepted = keys()
-            close = did_you_mean(str(details["loc"][-1]), accepted)
-            return f"unknown key{close or '; one of ' + ', '.join(accepted)}"
+            return unknown()
         case "missing":
             return "missing; it has no default"
         case "greater_than":
@@ -292,7 +287,7 @@ def _message(details: Any, context: Mapping[str, Any], keys: Callable[[], list[s
         case "bool_type":
             return f"true or false expected, got {shown(given)}"
         case "tuple_type" | "list_type":
-            return f"a list expected, got {shown(given)}"
+            return f"a list expected, got {shown(given)}{_list_advice(given)}"
         case "model_type" | "dict_type" | "dataclass_type":
             return f"a mapping (key: value) expected, got {shown(given)}"
         case "too_short":
@@ -309,6 +304,12 @@ def _decimal_advice(given: Any) -> str:
     if isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", given):
         return f"; write {given.replace(',', '.')} with a decimal point"
     return ""
+
+
+def _list_advice(given: Any) -> str:
+    if isinstance(given, str) and "," in given:
+        return f"; write [{', '.join(part.strip() for part in given.split(','))}]"
+    return f"; write [{given}]" if isinstance(given, int | float) else ""
 
 
 def _whole_advice(given: Any) -> str:

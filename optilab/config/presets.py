@@ -1,7 +1,9 @@
 """The shipped configs, and the file that `--config` means."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +120,12 @@ def filled(rule: Any) -> Any:
         rule = {"name": rule}
     if not isinstance(rule, dict) or not isinstance(name := rule.get("name"), str):
         return rule
-    preset = next((preset for preset in presets("optimize") if preset.name == name), None)
-    settings = strict_yaml.read(preset.path.read_bytes(), name).tree["algo"] if preset else {}
     inner = {"base": filled(rule["base"])} if "base" in rule else {}
-    return {**settings, **rule, **inner}
+    return {**rules().get(name, {}), **rule, **inner}
+
+
+@cache
+def rules() -> Mapping[str, Mapping[str, Any]]:
+    """The `algo` section of each preset of `optimize`, by the rule's name."""
+    sections = (strict_yaml.read(p.path.read_bytes(), p.name).tree["algo"] for p in presets("optimize"))
+    return {section["name"]: section for section in sections}

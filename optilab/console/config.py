@@ -1,15 +1,14 @@
 """`optilab config`: the presets, and every key of a command's configs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
-
-from rich.padding import Padding
-from rich.text import Text
+from typing import Any
 
 from optilab import console
-from optilab.config.keys import Key
+from optilab.config.keys import ENTRY, EVERYDAY, LAST, SECTION, Key
 from optilab.config.presets import Preset
-from optilab.errors import printable
+from optilab.config.strict_yaml import flow
 
 
 def presets(found: Sequence[Preset]) -> None:
@@ -23,22 +22,80 @@ def presets(found: Sequence[Preset]) -> None:
     console.say("edit one: optilab config cp sigmoid.yaml my.yaml")
 
 
-def reference(kind: str, keys: Sequence[Key]) -> None:
-    """Every key of a command's config: type and range, default, meaning; what many entries share is told once."""
-    console.say(f"Keys of `optilab {kind}` configs; each can be set by --set KEY=VALUE too.", style="bold")
-    grouped: dict[tuple[str, str, str], dict[str, str]] = {}
+def key_facts(kind: str, keys: Sequence[Key]) -> dict[str, Any]:
+    """Keys as `--json` prints them."""
+    return {"command": kind, "keys": [asdict(key) for key in keys]}
+
+
+def preset_facts(found: Sequence[Preset]) -> dict[str, Any]:
+    """Presets as `--json` prints them."""
+    return {"presets": [{"command": p.kind, "name": p.name, "title": p.title, "path": str(p.path)} for p in found]}
+
+
+def overview(kind: str, keys: Sequence[Key]) -> None:
+    """Every key of a command's config, section by section, then the entries of each choice with their settings."""
+    console.say(f"Keys of `optilab {kind}` configs with their defaults; --set KEY=VALUE sets any of them.", "bold")
+    console.say(f"Types and ranges of a part: optilab config show {kind} PART, as in: model.norm, data, adam")
+    plain = [key for key in keys if not key.of and key.key not in EVERYDAY[kind]]
+    _keys("everyday", [key for name in EVERYDAY[kind] for key in keys if key.key == name])
+    _keys("other keys of the run", [key for key in plain if "." not in key.key and key.type != SECTION])
+    sections = [key for key in plain if key.type == SECTION]
+    for section in sorted(sections, key=lambda key: key.key == LAST):
+        if section.key == LAST:
+            _choices(keys)
+        default = f"; default {section.default}" if section.default else ""
+        _keys(
+            f"{section.key}: {section.meaning}{default}",
+            [key for key in plain if key.key.startswith(f"{section.key}.")],
+        )
+    if not any(section.key == LAST for section in sections):
+        _choices(keys)
+
+
+def _keys(title: str, keys: Sequence[Key]) -> None:
+    """A line for each key: name, default, meaning."""
+    console.say()
+    console.say(title, style="bold")
+    console.show(
+        console.grid(
+            ["", "", ""], [[key.key, key.default, key.meaning] for key in keys], left=(0, 1, 2), show_header=False
+        )
+    )
+
+
+def _choices(keys: Sequence[Key]) -> None:
+    """A line for each entry of each choice: name, settings; keys that choose from the same entries share them."""
+    titles: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
-        grouped.setdefault((key.key, key.type, key.meaning), {})[key.of] = key.default
-    for (name, kind_of_value, meaning), defaults in grouped.items():
+        if key.type == ENTRY and not key.of:
+            shared = next((names for names in titles if set(key.choices) <= set(names)), key.choices)
+            titles.setdefault(shared, []).append(key.key)
+    for names, chosen_by in titles.items():
         console.say()
-        console.say(name, style="bold")
-        _paragraph(f"{meaning}: {kind_of_value}")
-        if "" in defaults:
-            _paragraph(f"default {defaults['']}")
-        else:
-            _paragraph("default " + ", ".join(f"{default} ({of})" for of, default in defaults.items()))
+        console.say(f"{', '.join(chosen_by)}: one of", style="bold")
+        rows = []
+        for name in names:
+            settings = [key for key in keys if key.of == name and key.key.rpartition(".")[0] == chosen_by[0]]
+            texts = (f"{key.key.removeprefix(f'{chosen_by[0]}.')} {key.default}" for key in settings)
+            rows.append([name, ", ".join(texts)])
+        console.show(console.grid(["", ""], rows, left=(0, 1), show_header=False))
 
 
-def _paragraph(text: str) -> None:
-    """Text that wraps and stays indented."""
-    console.show(Padding(Text(printable(text)), (0, 0, 0, 4)))
+def details(keys: Sequence[Key], own: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keys with their types and ranges; `own` holds the settings of a rule's preset, by the rule's name."""
+    for of, group in groupby(keys, key=lambda key: key.of):
+        preset, rows = own.get(of, {}), []
+        for key in group:
+            names = f"; one of {', '.join(key.choices)}" if key.type == ENTRY else ""
+            value = preset.get(key.key.rpartition(".")[2])
+            rows.append(
+                [key.key, key.default, *([flow(value)] if preset else []), f"{key.meaning}: {key.type}{names}"]
+            )
+        console.say()
+        if of:
+            console.say(of, style="bold")
+        headings = ["key", "default", *(["preset"] if preset else []), "meaning"]
+        console.show(console.grid(headings, rows, left=range(4)))
+        if preset:
+            console.say(f"preset: of the exercise; used wherever optimize, map and explain find the name {of}")
+            console.say("default: of the literature; used by train and verify")

@@ -1,0 +1,133 @@
+"""Shell completion of values: presets, runs, rules, functions, config keys and map axes."""
+
+import os
+from collections.abc import Callable, Iterable, MutableMapping
+
+import typer
+
+Completer = Callable[[str], list[str]]
+_PREFIX = "_OPTILAB_COMPLETED_PREFIX"
+"""Environment of a completion under bash: what stands before the last `=` of the word, which bash keeps."""
+
+
+def words(environment: MutableMapping[str, str]) -> list[str] | None:
+    """The words of the command line that a shell wants completed; None where no completion is asked for.
+
+    Bash breaks words at `=`; `--set KEY=VALUE` is put together again, in the environment that typer reads.
+    """
+    if "_OPTILAB_COMPLETE" not in environment:
+        return None
+    if "COMP_WORDS" not in environment:
+        return environment.get("_TYPER_COMPLETE_ARGS", "").split()[1:]
+    broken = environment["COMP_WORDS"].split(" ")
+    last = int(environment.get("COMP_CWORD", len(broken) - 1))
+    joined: list[str] = []
+    for index, word in enumerate([*broken, ""][: last + 1]):
+        if joined and index and (word == "=" or broken[index - 1] == "="):
+            if index == last:
+                environment[_PREFIX] = joined[-1] + "=" * (word == "=")
+            joined[-1] += word
+        else:
+            joined.append(word)
+    environment.update(COMP_WORDS=" ".join(joined), COMP_CWORD=str(len(joined) - 1))
+    return joined[1:]
+
+
+def complete_preset(kind: str | None = None, also: Iterable[str] = (), ending: str = ".yaml") -> Completer:
+    """Names of presets, of one command or of all, beside the shell's own file names."""
+
+    def names(incomplete: str) -> list[str]:
+        from optilab.config.presets import presets
+
+        return _starting([*also, *(f"{preset.name}{ending}" for preset in presets(kind))], incomplete)
+
+    return names
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs, newest first."""
+    from optilab import runs
+
+    folder = runs.root(ctx.params.get("runs_dir"))
+    return _starting((path.name for path in reversed(runs.directories(folder))), incomplete)
+
+
+def complete_run_or_preset(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs and of the presets of `train`."""
+    return [*complete_run(ctx, incomplete), *complete_preset("train")(incomplete)]
+
+
+def complete_algo(incomplete: str) -> list[str]:
+    """The last name of a list of algorithms."""
+    from optilab.optimize import ALGORITHMS
+
+    return _listing(ALGORITHMS, incomplete)
+
+
+def complete_function(incomplete: str) -> list[str]:
+    """The last name of a list of test functions."""
+    from optilab.optimize import FUNCTIONS
+
+    return _listing(FUNCTIONS, incomplete)
+
+
+def complete_remedy(incomplete: str) -> list[str]:
+    """The last name of a list of remedies."""
+    from optilab.studies.remedies import remedies
+
+    return _listing(remedies(), incomplete)
+
+
+def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
+    """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
+    from optilab.config.keys import describe
+    from optilab.config.load import schema_for
+
+    keys = {key.key: key.choices for key in describe(schema_for(config_kind(ctx.info_name)))}
+    offered = _starting(dict.fromkeys(f"{key}=" for key in keys), incomplete)
+    name, equals, _ = incomplete.partition("=")
+    if equals:
+        offered = _starting((f"{name}={value}" for value in keys.get(name, ())), incomplete)
+    return _behind_equals(offered)
+
+
+def complete_part(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Keys, sections and entries of the config that `config show` describes."""
+    from optilab.config.keys import describe
+    from optilab.config.load import schema_for
+
+    keys = list(describe(schema_for(ctx.params.get("name") or "train")))
+    return _starting(
+        dict.fromkeys([*(key.key for key in keys), *(name for key in keys for name in key.choices)]), incomplete
+    )
+
+
+def complete_axis(ctx: typer.Context, incomplete: str) -> list[str]:
+    """`algo.KEY=` of the numbers of the chosen rule, and the coordinates."""
+    from dataclasses import fields
+
+    from optilab.optimize import ALGORITHMS
+
+    rule = ALGORITHMS.get(ctx.params.get("algo") or "")
+    numbers = [f.name for f in fields(rule) if isinstance(f.default, float)] if rule else ["lr"]
+    return _behind_equals(_starting([*(f"algo.{name}=" for name in numbers), "w1=", "w2="], incomplete))
+
+
+def config_kind(command: str | None) -> str:
+    """Whose configs a command reads: those of `train` or of `optimize`."""
+    return "train" if command in ("train", "remedy", "diagnose") else "optimize"
+
+
+def _listing(names: Iterable[str], incomplete: str) -> list[str]:
+    """The comma-separated list that has been typed, its last name completed."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def _starting(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _behind_equals(offered: list[str]) -> list[str]:
+    """Under bash without what stands before `=`, which bash keeps."""
+    return [name.removeprefix(os.environ.get(_PREFIX, "")) for name in offered]

@@ -1,0 +1,86 @@
+"""What typer's parser refuses, as text with the line to type instead."""
+
+import re
+from typing import Any
+
+import typer
+
+from optilab.cli.completion import config_kind
+from optilab.errors import did_you_mean
+
+SUBCOMMANDS = {
+    "download": "fetch",
+    "get": "fetch",
+    "check": "verify",
+    "list": "ls",
+    "delete": "rm",
+    "remove": "rm",
+    "copy": "cp",
+    "validate": "check",
+    "cat": "show",
+}
+"""What other tools call a subcommand."""
+
+
+def usage_error(error: Exception) -> str | None:
+    """What typer's parser found wrong, and what to type instead; None if this is another kind of exception."""
+    if isinstance(error, typer.Abort):
+        return "aborted; nothing was changed"
+    if not hasattr(error, "format_message"):
+        return None
+    kind, message = type(error).__name__, str(error.format_message())
+    if kind == "NoArgsIsHelpError":
+        return f"a command is needed\n\n{message}"
+    context: Any = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    if kind == "NoSuchOption":
+        option = str(getattr(error, "option_name", ""))
+        accepted = [flag for parameter in context.command.params for flag in parameter.opts if flag[:2] == "--"]
+        hint = _option_hint(context, option)
+        return f"No such option: {option}" + (f"; {hint}" if hint else did_you_mean(option, accepted))
+    if match := re.fullmatch(r"No such command '(.*)'\.", message):
+        return f"No such command '{match[1]}'; {_command_hint(context, match[1])}"
+    if match := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
+        hint = _argument_hint(context, match[1].split(" ")[0])
+        return f"{message}; {hint}" if hint else message
+    return message
+
+
+def _option_hint(context: Any, option: str) -> str:
+    """The key that an unknown option sets in other tools, as `--set` takes it."""
+    if re.fullmatch(r"-[\d.]+", option):
+        return _LIST
+    if not _has_option(context, "--set"):
+        return ""
+    from optilab.config.keys import named
+    from optilab.config.load import schema_for
+
+    keys = named(schema_for(config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
+    return f"write --set {' or --set '.join(f'{key}=VALUE' for key in keys[:3])}" if keys else ""
+
+
+def _command_hint(context: Any, name: str) -> str:
+    names = context.command.list_commands(context)
+    usual = SUBCOMMANDS.get(name, "")
+    return f"write {context.command_path} {usual}" if usual in names else f"one of {', '.join(names)}"
+
+
+def _argument_hint(context: Any, argument: str) -> str:
+    """Where an argument belongs that a command does not take."""
+    from optilab.optimize import ALGORITHMS, FUNCTIONS
+
+    if re.fullmatch(r"-?[\d.]+", argument):
+        return _LIST
+    options = {"--algo": ALGORITHMS, "--function": FUNCTIONS}
+    flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
+    if argument.endswith((".yaml", ".yml")):
+        flag = "--config"
+    return f"write {flag} {argument}" if flag and _has_option(context, flag) else ""
+
+
+_LIST = "numbers of a list are separated by commas, as in --start -5,-2"
+
+
+def _has_option(context: Any, flag: str) -> bool:
+    return any(flag in getattr(parameter, "opts", ()) for parameter in context.command.params)
