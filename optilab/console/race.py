@@ -8,16 +8,17 @@ from optilab import console
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import TestFunction
 from optilab.studies.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
-from optilab.studies.tuning import UNSOLVED, Conditions, extra_knowledge, gradients_per_step
+from optilab.studies.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
 
 
 def announce(rules: int, functions: int, conditions: Conditions) -> None:
     """What the race will cost, before it starts."""
     tunings = rules * functions * conditions.repeats
     gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
+    parts = [counted(rules, "rule"), counted(functions, "function"), counted(conditions.repeats, "repeat")]
     console.note(
-        f"{tunings} tunings ({rules} rules x {functions} functions x {conditions.repeats} repeats) of "
-        f"{conditions.budget} settings from {2 * conditions.starts} starts: at most {gradients:,} gradients"
+        f"{counted(tunings, 'tuning')} ({' x '.join(parts)}) of {counted(conditions.budget, 'setting')} from "
+        f"{counted(2 * conditions.starts, 'start')}: at most {counted(gradients, 'gradient')}"
     )
 
 
@@ -42,9 +43,7 @@ def show(
     conditions, rows = race.conditions, standings(race)
     marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
     console.say(
-        f"{_count(race.rules, 'rule')} on {_count(race.functions, 'function')}   {conditions.budget} settings tuned on "
-        f"{conditions.starts} starts, judged on {conditions.starts} others; {conditions.repeats} times   "
-        f"{conditions.gradients} gradients",
+        f"{counted(len(race.rules), 'rule')} on {counted(len(race.functions), 'function')}   {conditions}",
         style="bold",
     )
     console.say()
@@ -61,9 +60,10 @@ def show(
     ]
     console.show(console.grid(["rule", "cost", "x lowest", "95 %", "solved", "verdict"], table, left=(0, 5)))
     console.say()
+    problems, unsolved = counted(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
     console.say(
         f"cost: gradients until f - f_min is {conditions.accuracy:g} of what it was, near a known minimum in the box; "
-        f"geometric mean over {race.costs.shape[1]} problems, unsolved ones count as {UNSOLVED * conditions.gradients}"
+        f"geometric mean over {problems}, unsolved ones count as {unsolved}"
     )
     console.say("x lowest: intervals and verdicts hold for all rules at once, with the functions as the sample")
     for rule in rules:
@@ -88,11 +88,12 @@ def show(
 
 def _say_extra(rule: Algorithm, functions: Sequence[TestFunction]) -> None:
     """What a rule uses besides gradients, and what that is charged."""
-    extra = extra_knowledge(rule)
+    names = {"hessian": "the Hessian", "value": "f", "f_min": "f_min"}
+    extra = [names[name] for name in extra_knowledge(rule)]
     prices = sorted({gradients_per_step(rule, function) for function in functions})
+    charge = "at no charge" if prices == [1] else f"a step is charged {' or '.join(map(str, prices))} gradients"
     if extra:
-        charged = "" if prices == [1] else f"; a step is charged {' or '.join(map(str, prices))} gradients"
-        console.say(f"* {rule.name} uses {' and '.join(extra)} besides gradients{charged or ', at no charge'}")
+        console.say(f"* {rule.name} uses {' and '.join(extra)} besides the gradient; {charge}")
 
 
 def _show_settings(race: Race, order: Sequence[str], every: bool) -> None:
@@ -117,7 +118,3 @@ def _show_settings(race: Race, order: Sequence[str], every: bool) -> None:
 
 def _text(settings: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in settings.items()) or "-"
-
-
-def _count(names: Sequence[str], what: str) -> str:
-    return f"{len(names)} {what}{'s' * (len(names) > 1)}"

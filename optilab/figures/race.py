@@ -1,5 +1,6 @@
 """A race as two curves per rule: the performance profile, and the cost after more and more tuning."""
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def race(result: Race, dark: bool = False) -> Any:
         for axes in (left, right):
             axes.minorticks_off()
             axes.grid(alpha=0.25, linewidth=0.5)
-        figure.suptitle(_conditions(result), fontsize=9, x=0.01, ha="left")
+        figure.suptitle(_caption(result), fontsize=9, x=0.01, ha="left")
         figure.legend(loc="outside lower center", ncols=min(len(order), 5))
     return figure
 
@@ -47,16 +48,6 @@ def _ticks(axes: Any, highest: float) -> None:
     axes.set_xticks(ticks, [str(t) for t in ticks])
 
 
-def _conditions(result: Race) -> str:
-    """Functions and budget, in lines that fit the picture."""
-    conditions = result.conditions
-    lines, words = [""], [f"{name}," for name in result.functions[:-1]] + [result.functions[-1]]
-    for word in words:
-        if len(lines[-1]) + len(word) > 150:
-            lines.append("")
-        lines[-1] += f"{word} "
-    budget = (
-        f"{conditions.budget} settings tuned on {conditions.starts} starts, judged on {conditions.starts} others, "
-        f"{conditions.repeats} times; {conditions.gradients} gradients"
-    )
-    return "\n".join([*lines, budget])
+def _caption(result: Race) -> str:
+    """Functions and conditions, in lines that fit the picture."""
+    return "\n".join([*wrap(", ".join(result.functions), 150, break_on_hyphens=False), str(result.conditions)])

@@ -28,7 +28,7 @@ from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
 
-Watch = Literal["gradient", "value", "solved"]
+Watch = Literal["gradient", "solved"]
 Part = tuple[slice, slice]
 
 
@@ -67,8 +67,8 @@ def explore(
 
     `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule,
     are broadcast against each other. With `watch`, the first epoch at which a quantity is below `limits` is recorded,
-    too: |gradient|, the value, or ("solved") the value near a known minimum in the box. `workers`: processes; by
-    default one per core.
+    too: |gradient|, or ("solved") the value, as far as the point is near a known minimum in the box. `workers`:
+    processes; by default one per core.
     """
     settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     starts = np.asarray(starts, float)
@@ -101,7 +101,7 @@ def explore(
             x = np.stack(moved, axis=-1)
             values, gradients = function.value(x), function.gradient(x)
             squares = np.sum(gradients * gradients, axis=-1)
-            if ends.first_below is not None:
+            if watch and ends.first_below is not None:
                 reached = _watched(function, watch, x, values, squares) < limit
                 ends.first_below[part] = np.where(pending & ~reached, -1, count)
         ends.points[part], ends.values[part], ends.gradient_norms[part] = x, values, np.sqrt(squares)
@@ -117,10 +117,8 @@ def explore(
     return ends
 
 
-def _watched(function: TestFunction, watch: Watch | None, x: Floats, values: Floats, squares: Floats) -> Floats:
-    if watch == "gradient":
-        return squares
-    return np.where(is_near_minimum(function, x), values, np.inf) if watch == "solved" else values
+def _watched(function: TestFunction, watch: Watch, x: Floats, values: Floats, squares: Floats) -> Floats:
+    return squares if watch == "gradient" else np.where(is_near_minimum(function, x), values, np.inf)
 
 
 _CAN_FORK = sys.platform == "linux"  # elsewhere missing, or not safe

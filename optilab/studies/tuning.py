@@ -25,6 +25,11 @@ UNSOLVED = 2
 """A problem that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
 
 
+def counted(number: int, noun: str) -> str:
+    """1 start, 20 starts."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What is the same for every rule."""
@@ -38,7 +43,13 @@ class Conditions:
     gradients: int = 200
     """Gradients until a path is given up."""
     accuracy: float = 1e-3
+    """Share of the initial f - f_min at which a problem is solved."""
     seed: int = 0
+
+    def __str__(self) -> str:
+        settings, starts = counted(self.budget, "setting"), counted(self.starts, "start")
+        repeats, gradients = counted(self.repeats, "repeat"), counted(self.gradients, "gradient")
+        return f"{settings} tuned on {starts}, judged on as many others; {repeats}; {gradients}"
 
 
 @dataclass(frozen=True)

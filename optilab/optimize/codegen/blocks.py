@@ -151,14 +151,11 @@ class KernelPlan:
 
 
 def watched_symbol(program: Program, function: TestFunction, watch: str | None) -> Symbol | None:
-    """The quantity that is compared with the limits at every step; see `explore`."""
-    if watch == "gradient":
-        return _square(program.gradient)
-    if watch == "solved":
-        x = Symbols([Symbol("input", name) for name in program.points])
-        near: Any = is_near_minimum(function, x)  # type: ignore[arg-type]
-        return Symbol("where", near.symbols.item(), program.value, Symbol("number", inf))
-    return program.value if watch else None
+    """The quantity that is compared with the limits at every step, see `explore`; |gradient|^2 for |gradient|."""
+    if watch != "solved":
+        return _square(program.gradient) if watch else None
+    near: Any = is_near_minimum(function, Symbols([Symbol("input", name) for name in program.points]))  # type: ignore[arg-type]
+    return Symbol("where", near.symbols.item(), program.value, Symbol("number", inf))
 
 
 def _square(gradient: Sequence[Symbol]) -> Symbol:
