@@ -1,63 +1,98 @@
-"""The entry point: one place where errors become text and an exit status."""
+"""The entry point: one place where errors become text and an exit status.
+
+Everything of optilab is imported late, so that `main` comes first: from there on Ctrl-C ends the process silently,
+and a module of the working directory is not imported in place of an installed one.
+"""
 
 import contextlib
-import gc
+import io
 import os
 import signal
 import sys
-import traceback
+from typing import TYPE_CHECKING
 
-from optilab.errors import ExitCode, OptilabError, printable
-from optilab.signals import Interrupted, die_of, interruptible
+if TYPE_CHECKING:
+    from optilab.errors import OptilabError
 
 
 def main() -> None:
     """Run the command line and leave with a documented exit status (see `ExitCode`)."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported nothing needs cleaning up
     if hasattr(signal, "SIGPIPE"):  # `| head` ends a command as it ends any other; `train` goes on
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    # A start makes many objects, and all of them stay: to look for garbage among them takes a twentieth of it.
+    _leave_working_directory()
+    _open_streams()
+    _watch_address_space()
+    import gc
+
+    # A start makes many objects, and all of them stay: looking for garbage among them takes a twentieth of it.
     gc.set_threshold(100_000)
     status = _run()
     try:
         sys.stdout.flush()
     except OSError as error:
-        status = _say(f"cannot write the output: {error.strerror}", ExitCode.SYSTEM)
+        from optilab.errors import ExitCode
+
+        status = _report(f"cannot write the output: {error.strerror}", ExitCode.SYSTEM)
         # Nothing more can be written: do not let the interpreter try again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
 
 
 def _run() -> int:
-    interruptible()
+    from optilab import signals
+    from optilab.cli import build, usage_error
+    from optilab.errors import ExitCode, OptilabError
+
+    stop = signals.Stop()
     try:
-        from optilab.cli import build
-
-        return int(build(sys.argv[1:])(prog_name="optilab", standalone_mode=False) or 0)
-    except OptilabError as error:
-        return _say(str(error), error.code, error)
-    except Interrupted:
-        die_of(signal.SIGINT)
-        return 128 + signal.SIGINT
-    except OSError as error:
-        return _say(f"{error.filename or 'the output'}: {error.strerror or error}", ExitCode.SYSTEM)
-    except MemoryError:
-        return _say("not enough memory; a smaller model or batch would need less", ExitCode.SYSTEM)
-    except Exception as error:
-        from optilab.cli import usage_error
-
+        command = build(sys.argv[1:])
+        signals.interruptible(stop)
+        status = int(command(prog_name="optilab", standalone_mode=False) or 0)
+    except BaseException as error:
+        if stop():  # whatever the interruption has become on its way through other people's code
+            signals.die_of(signal.SIGINT)
+        if isinstance(error, OptilabError):
+            return _report(str(error), error.code, error)
+        if not isinstance(error, Exception):
+            raise
         if (text := usage_error(error)) is not None:
-            return _say(text, ExitCode.USAGE)
+            return _report(text, ExitCode.USAGE)
+        if (text := _system_failure(error)) is not None:
+            return _report(text, ExitCode.SYSTEM)
         if os.environ.get("OPTILAB_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        return _say(f"a bug in optilab: {what} (OPTILAB_DEBUG=1 shows where)", ExitCode.BUG)
+        return _report(f"a bug in optilab: {what} (OPTILAB_DEBUG=1 shows where)", ExitCode.BUG)
+    if stop():
+        signals.die_of(signal.SIGINT)
+    return status
 
 
-def _say(text: str, code: int, error: OptilabError | None = None) -> int:
+def _system_failure(error: Exception) -> str | None:
+    """What the system refused, as text; None if this is another kind of exception."""
+    if isinstance(error, ImportError) and _is_about_memory(str(error)):
+        return f"not enough memory to import {error.name or 'a library'}: {error}"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _is_about_memory(str(error))):
+        return "not enough memory; a smaller model or batch would need less"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the output'}: {error.strerror or error}"
+    return None
+
+
+def _is_about_memory(text: str) -> bool:
+    """Whether the loader's or torch's message says that memory could not be had."""
+    signs = ("failed to map segment", "cannot allocate memory", "can't allocate memory", "std::bad_alloc")
+    return any(sign in text.lower() for sign in signs)
+
+
+def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
     """Report an error: as text on stderr, and with `--json` as a document on stdout too."""
+    from optilab.errors import printable
+
     print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
     if "--json" in sys.argv[1:]:
         from optilab.console import document
@@ -66,6 +101,94 @@ def _say(text: str, code: int, error: OptilabError | None = None) -> int:
         with contextlib.suppress(OSError):  # the text has been printed; `main` reports a stdout that is full
             document({**(error.facts if error else {}), "error": facts})
     return int(code)
+
+
+# --- what the process starts with --------------------------------------------------------------------------
+
+
+def _leave_working_directory() -> None:
+    """Under `python -m optilab`, do not import a numpy.py of the working directory.
+
+    Python puts that directory first. It stays only where it is the checkout that holds the package.
+    """
+    with contextlib.suppress(OSError):  # a working directory that was deleted
+        package = os.path.dirname(os.path.abspath(__file__))
+        here = os.getcwd()
+        started_by_module = sys.argv[:1] == [os.path.join(package, "__main__.py")] and not sys.flags.safe_path
+        if started_by_module and sys.path[:1] == [here] and here != os.path.dirname(package):
+            del sys.path[0]
+
+
+def _open_streams() -> None:
+    """Make the three standard streams usable.
+
+    A closed one reads and writes /dev/null. Text that stdout cannot encode is escaped. What stderr cannot take (a log
+    on a full disk) is dropped: the exit status still tells how the command ended.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with contextlib.suppress(OSError):  # a test's stream has no descriptor
+        file = os.fdopen(sys.stderr.fileno(), "wb", closefd=False)
+        sys.stderr = _Dropping(file, sys.stderr.encoding, "backslashreplace", line_buffering=True)
+    if hasattr(sys.stderr, "reconfigure"):
+        sys.stderr.reconfigure(errors="backslashreplace")
+
+
+class _Dropping(io.TextIOWrapper):
+    """A text stream that drops what cannot be written."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+_ADDRESS_SPACE = {"numpy": 180 << 20, "torch": 640 << 20}
+"""Bytes that a library maps when it is imported. With less, some of them end the process by themselves."""
+
+
+def _watch_address_space() -> None:
+    """Where the address space is limited (`ulimit -v`), refuse an import that would not fit."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return
+
+    class Room:
+        """An import finder that finds nothing and only looks whether there is room."""
+
+        def find_spec(self, name: str, *_: object) -> None:
+            if (needed := _ADDRESS_SPACE.get(name)) and not _has_room(needed):
+                from optilab.errors import SystemFailure
+
+                text = f"importing {name} needs {needed >> 20} MiB of address space; the limit of this process is"
+                raise SystemFailure(f"{text} {limit >> 20} MiB (ulimit -v): raise it")
+
+    sys.meta_path.insert(0, Room())
+
+
+def _has_room(size: int) -> bool:
+    import mmap
+
+    try:
+        mmap.mmap(-1, size).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a user can fix, and how optilab says it: one exception per exit code.
+"""Errors that a user can fix: one exception per exit code, and text from elsewhere made safe to print.
 
 Every message names where the problem is, what was given, what is accepted and what to do. The command line
-prints it as text and exits with `code`; a traceback is shown only for a bug of optilab's own.
+prints it as text and exits with `code`; a traceback is printed only for a bug in optilab.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class ExitCode(IntEnum):
-    """The exit status of every command. A run that is ended by signal n dies of that signal (128 + n)."""
+    """The exit status of every command. A command that signal n ends dies of that signal (128 + n)."""
 
     OK = 0
     BUG = 1
@@ -86,7 +86,7 @@ class ExpectationError(OptilabError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a config: where (`my.yaml:4`, `--set`), which key, and what is accepted."""
+    """One problem of a config: where it is (`my.yaml:4`, `--set`), the key, and what is accepted."""
 
     where: str
     key: str
@@ -140,13 +140,14 @@ def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> l
 
 
 CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Characters that control a terminal, or that are not seen: C0 and C1, direction, zero width, surrogates, tags."""
+"""Characters that control a terminal or are invisible: C0 and C1, direction, zero width, surrogates, tags."""
 
 
 def shown(value: Any, limit: int = 60) -> str:
-    """A value as an error message shows it: YAML's words, control characters escaped, cut to `limit`."""
+    """A value for an error message: in YAML's words, control characters escaped, cut to `limit` characters."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -160,5 +161,5 @@ def shown(value: Any, limit: int = 60) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that is safe for a terminal: characters that control it become visible escapes."""
+    """Text that is safe for a terminal: its control characters become visible escapes."""
     return CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}" if c[0] < "\U00010000" else f"\\U{ord(c[0]):08x}", text)

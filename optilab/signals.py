@@ -1,4 +1,4 @@
-"""Stopping on request: a signal sets a flag, the epoch loop looks at it after every batch."""
+"""Stopping on request: a signal sets a flag, and the epoch loop checks it after every batch."""
 
 import contextlib
 import os
@@ -10,28 +10,17 @@ from typing import Any
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
-
 PARENT = "OPTILAB_PARENT"
-"""Environment of a training that a study has started: the study's process, without which it stops."""
+"""Environment variable of a training that a study started: the study's process id. Without that process it stops."""
 
 
 class Interrupted(BaseException):
-    """Ctrl-C. No KeyboardInterrupt, because typer makes of that an exit status, which stops no shell loop."""
-
-
-def interruptible() -> None:
-    """From here on SIGINT raises Interrupted, unless it is ignored."""
-
-    def interrupted(number: int, frame: Any) -> None:
-        raise Interrupted
-
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupted)
+    """Ctrl-C. Not KeyboardInterrupt: typer turns that into an exit status, which does not stop a shell loop."""
 
 
 @dataclass
 class Stop:
-    """Called, it says whether to stop; `signal` is the first signal that asked."""
+    """Called, it returns whether a stop was requested; `signal` is the first signal that did."""
 
     signal: int | None = None
     parent: int | None = None
@@ -40,17 +29,28 @@ class Stop:
         return self.signal is not None or (self.parent is not None and os.getppid() != self.parent)
 
 
+def interruptible(stop: Stop) -> None:
+    """From here on SIGINT is noted in `stop` and raises Interrupted, unless it is ignored."""
+
+    def interrupted(number: int, frame: Any) -> None:
+        stop.signal = number
+        raise Interrupted
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupted)
+
+
 @contextlib.contextmanager
 def on_signal() -> Iterator[Stop]:
-    """While this lasts, SIGINT, SIGTERM and SIGHUP ask to stop; a second SIGINT ends the process at once.
+    """In this context SIGINT, SIGTERM and SIGHUP request a stop; a second SIGINT ends the process at once.
 
     A signal that was ignored at the start (`nohup`, `cmd &` in a script) stays ignored. A reader of stdout that
-    leaves (`| head`) stops nothing: the run is worth more than its log.
+    leaves (`| head`) does not stop the process: the run is worth more than its log.
     """
     parent = os.environ.get(PARENT, "")
     stop = Stop(parent=int(parent) if parent.isdecimal() else None)
 
-    def asked(number: int, frame: Any) -> None:
+    def requested(number: int, frame: Any) -> None:
         if stop.signal is None:
             stop.signal = number
         elif number == signal.SIGINT:
@@ -60,7 +60,7 @@ def on_signal() -> Iterator[Stop]:
     before = {n: signal.getsignal(n) for n in numbers}
     for number in numbers:
         if before[number] is not signal.SIG_IGN:
-            signal.signal(number, asked)
+            signal.signal(number, requested)
     if hasattr(signal, "SIGPIPE"):
         before[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
@@ -71,7 +71,7 @@ def on_signal() -> Iterator[Stop]:
 
 
 def die_of(number: int) -> None:
-    """End this process by a real signal, so that a shell loop around it stops too."""
+    """End this process by a real signal, so that a shell loop around it stops as well."""
     with contextlib.suppress(OSError):
         if sys.stderr.isatty():
             os.write(2, _SHOW_CURSOR)

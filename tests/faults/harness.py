@@ -174,7 +174,9 @@ class Warm:
         ignore: Sequence[str] = (),
         hold: bool = False,
         env: dict[str, str] | None = None,
+        stdin: str = os.devnull,
         stdout: str | None = None,
+        stderr: str | None = None,
     ) -> Process:
         """Fork a child that runs optilab with `argv`; with `hold` it is stopped until a SIGCONT."""
         out, err = _outputs(cwd)
@@ -182,8 +184,9 @@ class Warm:
             "argv": list(argv),
             "cwd": str(cwd),
             "env": env or {},
+            "stdin": stdin,
             "stdout": stdout or str(out),
-            "stderr": str(err),
+            "stderr": stderr or str(err),
             "sabotage": sabotage,
             "ignore": list(ignore),
             "hold": hold,

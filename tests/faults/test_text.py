@@ -46,12 +46,13 @@ PAYLOADS = [
         "\u2028line",
         "\u2029par",
         "\U000e0041tag",
+        "\u061cmark",
     ),
     *("=1+1", "+1+1", "-1+1", "@SUM(1)", '=HYPERLINK("http://evil")', "\t=1", "\r=1", "=cmd|' /C calc'!A0"),
     *("../../etc/passwd", "..\\..\\x", "/etc/passwd", "CON", "~root", "; rm -rf /", "\udcff", "é" * 100),
 ]
 LIVE = set(map(chr, [*range(9), *range(11, 32), 127, *range(128, 160)])) | set(
-    "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u2028\u2029"
+    "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u2028\u2029"
 )
 
 

@@ -51,6 +51,19 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
+def _connect(number: int, name: str, target: str) -> None:
+    """A standard stream as the shell hands it over: a path, `closed`, or a `pipe` whose other end is closed."""
+    if target == "closed":
+        os.close(number)
+        setattr(sys, name, None)  # as Python's start does
+    elif target == "pipe":
+        reading, writing = os.pipe()
+        os.dup2(reading if number == 0 else writing, number)
+    else:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY
+        os.dup2(os.open(target, flags, 0o644), number)
+
+
 def _become(request: dict[str, Any]) -> None:
     """The child: a fresh session that runs one command line and never returns."""
     code: Any = 1
@@ -59,10 +72,8 @@ def _become(request: dict[str, Any]) -> None:
         os.setsid()
         os.chdir(request["cwd"])
         os.environ.update(request["env"])
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        for number, path in ((1, request["stdout"]), (2, request["stderr"])):
-            os.dup2(os.open(path, flags, 0o644), number)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            _connect(number, name, request[name])
         os.closerange(3, 64)
         sys.argv = ["optilab", *request["argv"]]
         for name in request["ignore"]:
@@ -85,7 +96,7 @@ def _become(request: dict[str, Any]) -> None:
         try:
             if "torch" in sys.modules and request["light"]:
                 sys.stderr.write(TORCH)
-            sys.stdout.flush()
+            sys.stdout.flush()  # as Python's end does
             sys.stderr.flush()
         finally:
             os._exit(code if isinstance(code, int) else 0 if code is None else 1)

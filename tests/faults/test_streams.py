@@ -1,0 +1,168 @@
+"""Standard streams that are closed or full, Ctrl-C while Python starts, little address space (G26)."""
+
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Figure
+from tests.faults.harness import Lab, Warm, environment, fresh, run
+
+# What is typed, its exit status, and whether it prints a result.
+COMMANDS: dict[str, tuple[list[str], int, bool]] = {
+    "version": (["--version"], 0, True),
+    "help": (["--help"], 0, True),
+    "unknown command": (["trian"], 2, False),
+    "config ls": (["config", "ls"], 0, True),
+    "config show": (["config", "show", "train"], 0, True),
+    "config check": (["config", "check", "missing.yaml"], 2, False),
+    "data where": (["data", "where"], 0, True),
+    "explain": (["explain", "--algo", "adam", "--step", "2"], 0, True),
+    "optimize": (["optimize", "--algo", "sgd", "--epochs", "2"], 0, True),
+    "optimize --json": (["optimize", "--algo", "sgd", "--epochs", "2", "--json"], 0, True),
+    "optimize refused": (["optimize", "--algo", "sgd", "--epochs", "0"], 2, False),
+    "train refused": (["train", "--config", "missing.yaml"], 2, False),
+    "train refused --json": (["train", "--config", "missing.yaml", "--json"], 2, True),
+    "runs ls": (["runs", "ls"], 0, True),
+    "runs path": (["runs", "path", "one"], 0, True),
+    "runs show": (["runs", "show", "nosuch"], 4, False),
+    "runs rm": (["runs", "rm", "one"], 2, False),
+}
+STREAMS: dict[str, dict[str, str]] = {
+    "stdin closed": {"stdin": "closed"},
+    "stdout closed": {"stdout": "closed"},
+    "stderr closed": {"stderr": "closed"},
+    "all closed": {"stdin": "closed", "stdout": "closed", "stderr": "closed"},
+    "stdout full": {"stdout": "/dev/full"},
+    "stderr full": {"stderr": "/dev/full"},
+    "both full": {"stdout": "/dev/full", "stderr": "/dev/full"},
+    "stdout without a reader": {"stdout": "pipe"},
+    "stderr without a reader": {"stderr": "pipe"},
+}
+
+
+def allowed(code: int, prints: bool, streams: dict[str, str]) -> set[int]:
+    """A result that cannot be written is exit status 7, an error keeps its own; without a reader SIGPIPE (13) kills."""
+    if prints and streams.get("stdout") == "/dev/full":
+        return {code or 7}
+    if prints and streams.get("stdout") == "pipe":
+        return {-13}
+    if code and streams.get("stderr") == "pipe":
+        return {-13}
+    return {code}
+
+
+@pytest.fixture(scope="module")
+def place(light: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("streams")
+    assert light.run(["optimize", "--algo", "sgd", "--name", "one"], folder).code == 0
+    return folder
+
+
+_answered: list[str] = []
+
+
+@pytest.mark.parametrize("streams", list(STREAMS))
+def test_streams(light: Warm, place: Path, streams: str) -> None:
+    for what, (argv, code, prints) in COMMANDS.items():
+        done = light.run(argv, place, **STREAMS[streams])
+        assert done.code in allowed(code, prints, STREAMS[streams]), (what, done)
+        assert "Traceback" not in done.err, (what, done)
+        _answered.append(what)
+    assert (place / "runs" / "one").is_dir()
+
+
+def test_streams_figure(figure: Figure) -> None:
+    figure(
+        "G26",
+        f"{len(COMMANDS)} commands x {len(STREAMS)} states of the streams",
+        f"{len(_answered)} as documented",
+    )
+    assert len(_answered) == len(COMMANDS) * len(STREAMS)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("config ls >&-", 0),
+        ("trian >&- 2>&-", 2),
+        ("runs rm one <&-", 2),
+        ("optimize --algo sgd --json <&- >&- 2>&-", 0),
+        ("config ls >/dev/full 2>/dev/full", 7),
+        ("trian 2>/dev/full", 2),
+    ],
+)
+def test_streams_of_a_shell(place: Path, line: str, code: int) -> None:
+    """The same from whole fresh processes."""
+    script = f"exec {sys.executable} -m optilab {line}"
+    done = subprocess.run(["sh", "-c", script], cwd=place, env=environment(), capture_output=True, check=False)
+    assert done.returncode == code, done
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_training_without_streams_is_the_same_training(lab: Lab) -> None:
+    closed = dict.fromkeys(("stdin", "stdout", "stderr"), "closed")
+    assert lab.start("closed", **closed).finish().code == 0
+    lab.compare("closed")
+    assert lab.start("log-full", stderr="/dev/full").finish().code == 0
+    lab.compare("log-full")
+
+
+OURS = re.compile(r'File "[^"]*/optilab/(?:(?!__main__|__init__)[^"]*", line|[^"]*", line \d+, in (?!<module>))')
+"""A frame of a traceback in optilab after the first lines of its entry point; Python's own start is not ours."""
+
+
+@pytest.mark.parametrize("moments", [12, pytest.param(50, marks=pytest.mark.slow)])
+def test_an_early_interrupt_leaves_no_traceback(tmp_path: Path, figure: Figure, moments: int) -> None:
+    argv = ["optimize", "--algo", "adam", "--quiet"]
+    lasted = run(argv, tmp_path).seconds
+    chance, codes = random.Random(9), []
+    for number in range(moments):
+        process = fresh(argv, tmp_path)
+        time.sleep(lasted * (number + chance.random()) / moments)
+        if process.alive():
+            process.send(2)
+        done = process.finish()
+        assert done.code in (0, -2), done
+        assert not OURS.search(done.err), done.err
+        codes.append(done.code)
+    died = codes.count(-2)
+    figure(
+        "G26", f"SIGINT at {moments} moments of the start", f"{died} died of it, 0 tracebacks of optilab's code"
+    )
+    assert died >= moments // 3
+
+
+def test_the_pattern_sees_a_traceback() -> None:
+    """A check that cannot fail is not one."""
+    ours = 'Traceback\n  File "/x/optilab/errors.py", line 9, in <module>\n    import re\nKeyboardInterrupt'
+    also = 'Traceback\n  File "/x/optilab/__main__.py", line 9, in main\nKeyboardInterrupt'
+    start = 'Traceback\n  File "/x/optilab/__main__.py", line 3, in <module>\n    import io\nKeyboardInterrupt'
+    assert OURS.search(ours)
+    assert OURS.search(also)
+    assert not OURS.search(start)
+
+
+@pytest.mark.parametrize("kilobytes", [100_000, 150_000, 400_000, 600_000])
+def test_little_address_space(lab: Lab, kilobytes: int) -> None:
+    """What NumPy or torch would end the process for is refused with the limit's name."""
+    before = ["bash", "-c", f'ulimit -v {kilobytes}; exec "$@"', "limited"]
+    done = fresh(lab.argv("little"), lab.folder, before=before).finish()
+    assert done.code == 7, done
+    assert done.err.count("\n") == 1
+    assert "memory" in done.err or f"{kilobytes >> 10} MiB (ulimit -v)" in done.err
+    assert not lab.path("little").exists()
+
+
+def test_a_module_of_the_working_directory_is_not_imported(tmp_path: Path) -> None:
+    """As `python -m optilab` and the console script both promise."""
+    for name in ("numpy", "yaml", "pydantic", "csv", "typer", "rich"):
+        (tmp_path / f"{name}.py").write_text("open('canary', 'w')\n", encoding="utf-8")
+    for argv in (["optimize", "--algo", "sgd", "--quiet"], ["runs", "ls"], ["config", "check", "sigmoid"]):
+        done = run(argv, tmp_path)
+        assert (done.code, done.err) == (0, "")
+    assert not (tmp_path / "canary").exists()
