@@ -143,12 +143,35 @@ class TestExplain:
         assert "g1 = 2*w1 + w2" in said
         assert "2*1 + (-2) = 0" in said
 
-    def test_mistakes(self, optilab):
-        assert "one algorithm" in optilab("explain", "--algo", "sgd,adam", code=2).stderr
-        assert "column 4" in optilab("explain", "--algo", "sgd", "--function", "w1 $ 2", code=2).stderr
-        assert "rule alone" in optilab("explain", "--algo", "sgd", "--set", "schedule=cosine", code=2).stderr
-        wild = ("--function", "w1^4", "--lr", 9, "--step", 50)
-        assert "overflows at step" in optilab("explain", "--algo", "sgd", *wild, code=2).stderr
+    def test_a_rule_by_its_name_alone_and_several_steps_of_several(self, optilab):
+        one = optilab("explain", "adam", "--step", 2).stdout
+        assert one == optilab("explain", "--algo", "adam", "--step", 2).stdout
+        done = optilab("explain", "sgd,adam", "--step", "2-3", "--json")
+        results = json.loads(done.stdout)["results"]
+        assert [(r["algo"], r["step"]) for r in results] == [("sgd", 2), ("sgd", 3), ("adam", 2), ("adam", 3)]
+        paths = json.loads(optilab("optimize", "--algo", "sgd,adam", "--epochs", 3, "--json").stdout)["results"]
+        assert [r["result"] for r in results] == [path["points"][step] for path in paths for step in (2, 3)]
+        text = optilab("explain", "sgd,adam", "--step", "2-3").stdout
+        assert text.endswith(optilab("explain", "adam", "--step", 3).stdout)
+        assert text.count("no difference") == 4
+
+    @pytest.mark.parametrize(
+        ("arguments", "answer"),
+        [
+            ([], "needs the name of a rule"),
+            (["adam", "--algo", "sgd"], "cannot be combined"),
+            (["adm"], 'did you mean "adam"'),
+            (["adam", "--step", "0"], "--step: a step from 1 to 100,000, or a range as 1-3, expected, got '0'"),
+            (["adam", "--step", "3-1"], "or a range as 1-3"),
+            (["adam", "--step", "1.5"], "or a range as 1-3"),
+            (["adam", "--step", "1-999"], "at most 100 steps at once, got 999"),
+            (["sgd", "--function", "w1 $ 2"], "column 4"),
+            (["sgd", "--set", "schedule=cosine"], "bare rule"),
+            (["sgd", "--function", "w1^4 + w2", "--lr", 9, "--step", 50], "overflows"),
+        ],
+    )
+    def test_mistakes(self, optilab, arguments, answer):
+        assert answer in optilab("explain", *arguments, code=2).stderr
 
 
 def test_optimize_takes_a_formula_and_the_regime(optilab):

@@ -1,6 +1,6 @@
 """`optilab explain`: a worked step as text, Markdown or LaTeX."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,36 @@ class _Style:
     end: str = ""
 
 
-def show(worked: WorkedStep, style: str) -> None:
-    """The calculation, then whether it is what ran."""
+def show(steps: Sequence[WorkedStep], style: str) -> None:
+    """Each step: the calculation, then its difference from the run."""
     write = {"text": _TEXT, "markdown": _MARKDOWN, "latex": _LATEX}[style]
-    for line in _written(worked, write, style):
-        console.say(line)
+    for number, worked in enumerate(steps):
+        if number:
+            console.say()
+        for line in _written(worked, write, style):
+            console.say(line)
+
+
+def document(steps: Sequence[WorkedStep]) -> dict[str, Any]:
+    """The steps as `--json` prints them: the facts of one, or of several a list."""
+    facts = [_facts(worked) for worked in steps]
+    return facts[0] if len(facts) == 1 else {"results": facts}
+
+
+def _facts(worked: WorkedStep) -> dict[str, Any]:
+    return {
+        "algo": worked.rule.name,
+        "function": worked.function.name,
+        "step": worked.step,
+        "point": worked.point,
+        "gradient": worked.gradient,
+        "lines": [
+            {"target": line.target, "formula": formulas.text(line.node), "value": np.ravel(line.value)}
+            for line in worked.lines
+        ],
+        "result": worked.result,
+        "difference": worked.difference,
+    }
 
 
 def _written(worked: WorkedStep, write: _Style, style: str) -> Iterator[str]:
