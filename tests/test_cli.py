@@ -475,3 +475,60 @@ def test_a_part_of_the_keys(optilab):
     assert re.search(r"^algo.lr +0.001 +0.2 ", shown, re.MULTILINE)  # the literature's, the exercise's
     assert "0.2" not in optilab("config", "show", "train", "adam").stdout
     assert "one of identity, sigmoid" in optilab("config", "show", "train", "relu").stdout
+
+
+LINES = [
+    "optimize --algo sgd",
+    "explain adam",
+    "verify --algo sgd",
+    "map --algo sgd --x algo.lr=0.01:1:3 --y w2=-1:1:3",
+    "race --algos sgd,momentum --functions booth,matyas --budget 2 --starts 2 --epochs 5",
+    "train --config CONFIG --epochs 1",
+    "diagnose CONFIG",
+    "config ls",
+    "config show train",
+    "config show optimize adam",
+    "config show adam.yaml",
+    "config cp adam.yaml new.yaml",
+    "config check CONFIG",
+    "data where",
+    "runs ls",
+    "runs show one",
+    "runs path one",
+    "runs rm one --yes",
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tmp_path):
+    """One document and nothing else, or at most names and paths; and an error with --json is a document."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = [str(small) if word == "CONFIG" else word for word in line.split()]
+    optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
+    done = optilab(*words, "--json")
+    assert json.loads(done.stdout)["schema_version"] == 1
+    assert done.stdout.count("\n") == 1
+    if words[0] == "runs":
+        optilab("runs", "rm", "one", "--yes", code=4 if words[1] == "rm" else 0)
+        optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
+    (tmp_path / "new.yaml").unlink(missing_ok=True)
+    quiet = optilab(*words, "--quiet")
+    assert len(quiet.stdout) < 8000
+    assert not re.search(r"[:=] ", quiet.stdout)
+    error = json.loads(optilab(*words, "--json", "--nonsense", code=2).stdout)["error"]
+    assert error["message"].startswith("No such option: --nonsense")
+    both = json.loads(optilab(*words, "--json", "--quiet", code=2).stdout)["error"]
+    assert "cannot be combined" in both["message"]
+
+
+def test_every_command_is_in_the_list_above(optilab):
+    commands = {tuple(line.split()[:2]) for line in LINES} | {tuple(line.split()[:1]) for line in LINES}
+    for name in COMMANDS:
+        listed = optilab(name, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
+        for subcommand in re.findall(r"^  (\w+) ", listed, re.MULTILINE):
+            assert (name, subcommand) in commands | {("data", "verify"), ("data", "fetch")}
+        assert (name,) in commands | {("remedy",)}  # long, or in need of FashionMNIST
+    for line in ("remedy", "data verify", "data fetch"):
+        shown = optilab(*line.split(), "--help").stdout
+        assert "--json" in shown
+        assert "--quiet" in shown

@@ -18,19 +18,26 @@ app = typer.Typer(
     epilog=examples("optilab config ls", "optilab config cp sigmoid.yaml my.yaml", "optilab config check my.yaml"),
 )
 
+_Names = Annotated[bool, typer.Option("--quiet", "-q", help="Print the names and nothing else.")]
+_Path = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path and nothing else.")]
+
 
 @app.command(
     "ls",
     help="List the presets: what each one is, and the command that runs it.",
     epilog=examples("optilab config ls"),
 )
-def ls(json_: Json = False) -> None:
+def ls(json_: Json = False, quiet: _Names = False) -> None:
     from optilab import console
     from optilab.config.presets import presets
     from optilab.console import config as views
 
+    only_one(json=json_, quiet=quiet)
     if json_:
         console.document(views.preset_facts(presets()))
+    elif quiet:
+        for preset in presets():
+            console.say(f"{preset.name}.yaml")
     else:
         views.presets(presets())
 
@@ -59,17 +66,21 @@ def show(
         ),
     ] = None,
     json_: Json = False,
+    quiet: _Names = False,
 ) -> None:
     from optilab import console
     from optilab.config import keys, load, presets
     from optilab.console import config as views
 
+    only_one(json=json_, quiet=quiet)
     if name not in KINDS:
         if part is not None:
             raise UsageError(f"a part is of the keys of train or optimize, not of the preset {name}")
         preset = presets.named(name)
         text = preset.path.read_text(encoding="utf-8")
-        if json_:
+        if quiet:
+            console.say(f"{preset.name}.yaml")
+        elif json_:
             console.document({**views.preset_facts([preset])["presets"][0], "text": text})
         else:
             typer.echo(text, nl=False)
@@ -78,6 +89,9 @@ def show(
     chosen = described if part is None else keys.part(described, part)
     if json_:
         console.document(views.key_facts(name, chosen))
+    elif quiet:
+        for key in dict.fromkeys(key.key for key in chosen):
+            console.say(key)
     elif part is None:
         views.overview(name, described)
     else:
@@ -90,11 +104,13 @@ def cp(
     dest: Annotated[str, typer.Argument(metavar="DEST", help="File or folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json_: Json = False,
+    quiet: _Path = False,
 ) -> None:
     from optilab import console
     from optilab.config.presets import named
     from optilab.runs import write_atomic
 
+    only_one(json=json_, quiet=quiet)
     preset, path = named(name), Path(dest)
     if not dest:
         raise UsageError("empty path; give a file or a folder to write", "DEST")
@@ -108,6 +124,8 @@ def cp(
     write_atomic(path, preset.path.read_bytes())
     if json_:
         console.document({"path": str(path), "command": preset.kind})
+    elif quiet:
+        console.say(str(path))
     else:
         console.say(f"{path}: run it with: optilab {preset.kind} --config {path}")
 

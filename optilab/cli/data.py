@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli.options import examples
+from optilab.cli.options import DataDir, Json, Silent, examples, only_one
+from optilab.errors import DataError
 
 app = typer.Typer(
     help="The FashionMNIST files: fetch, verify, where.",
@@ -13,39 +14,62 @@ app = typer.Typer(
     epilog=examples("optilab data where", "optilab data fetch", "optilab data verify"),
 )
 
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", metavar="DIR", help="Folder of the dataset [OPTILAB_DATA].")
-]
+_Folder = Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder and nothing else.")]
 
 
-@app.command("where", epilog=examples("optilab data where"))
-def where(data_dir: DataDir = None) -> None:
-    """Show where the dataset is searched, and where it is found."""
+@app.command(
+    "where",
+    help="Show where the dataset is searched, and where it is found.",
+    epilog=examples("optilab data where"),
+)
+def where(data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
+    from optilab import console
     from optilab.console import data as views
     from optilab.train import data
 
-    views.search_path(data.search_path(data_dir), data.find(data_dir))
+    only_one(json=json_, quiet=quiet)
+    chosen = Path(data_dir) if data_dir else None
+    places, found = data.search_path(chosen), data.find(chosen)
+    if json_:
+        console.document(views.search_document(places, found))
+    elif not quiet:
+        views.search_path(places, found)
+    elif found is not None:
+        console.say(str(found))
 
 
-@app.command("verify", epilog=examples("optilab data verify"))
-def verify(data_dir: DataDir = None) -> None:
-    """Check the four files against their SHA-256."""
+@app.command("verify", help="Check the four files against their SHA-256.", epilog=examples("optilab data verify"))
+def verify(data_dir: DataDir = None, json_: Json = False, quiet: Silent = False) -> None:
+    from optilab import console
     from optilab.console import data as views
-    from optilab.errors import DataError
     from optilab.train import data
 
-    rows = data.verify("fashion-mnist", data_dir)
-    views.checks(rows)
+    only_one(json=json_, quiet=quiet)
+    rows = data.verify("fashion-mnist", Path(data_dir) if data_dir else None)
+    if not (json_ or quiet):
+        views.checks(rows)
     if not all(row.ok for row in rows):
-        raise DataError("\n".join(row.problem for row in rows if not row.ok))
+        error = DataError("\n".join(row.problem for row in rows if not row.ok))
+        error.facts = views.checks_document(rows)
+        raise error
+    if json_:
+        console.document(views.checks_document(rows))
 
 
-@app.command("fetch", epilog=examples("optilab data fetch", "optilab data fetch --data-dir data"))
-def fetch(data_dir: DataDir = None) -> None:
-    """Fetch the dataset: torchvision's mirrors, then Debian's package."""
+@app.command(
+    "fetch",
+    help="Fetch the dataset: torchvision's mirrors, then Debian's package.",
+    epilog=examples("optilab data fetch", "optilab data fetch --data-dir data"),
+)
+def fetch(data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
+    from optilab import console
     from optilab.console import data as views
     from optilab.train import fetch
 
+    only_one(json=json_, quiet=quiet)
     with views.Transfer() as transfer:
-        folder = fetch.fetch(transfer.report, data_dir)
-    typer.echo(folder)
+        folder = fetch.fetch(transfer.report, Path(data_dir) if data_dir else None)
+    if json_:
+        console.document({"folder": str(folder)})
+    else:
+        console.say(str(folder))

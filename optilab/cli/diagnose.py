@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optilab.cli.options import DataDir, Json, RunsDir, complete_run_or_preset
+from optilab.cli.options import DataDir, Json, RunsDir, Silent, complete_run_or_preset, only_one
 
 if TYPE_CHECKING:
     from optilab.studies.diagnose import Evidence
@@ -35,6 +35,7 @@ def diagnose(
     data_dir: DataDir = None,
     runs_dir: RunsDir = None,
     json_: Json = False,
+    quiet: Silent = False,
 ) -> int:
     """Say what keeps a network from learning, with the numbers that show it and what to change.
 
@@ -45,12 +46,13 @@ def diagnose(
     from optilab.errors import ExitCode, chosen_names
     from optilab.studies import diagnose as rules
 
+    only_one(json=json_, quiet=quiet)
     levels = chosen_names("--fail-on", fail_on, "level", LEVELS) if fail_on is not None else []
     evidence, config = _evidence(target, runs_dir, data_dir)
     findings = rules.diagnose(evidence)
     if json_:
         console.document(views.document(target, findings, config))
-    else:
+    elif not quiet:
         views.show(target, evidence, findings, config)
     bad = any(finding.severity >= LEVELS.index(level) for finding in findings for level in levels)
     return ExitCode.EXPECTATION if bad else ExitCode.OK

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from optilab.cli.completion import complete_algo, complete_function
-from optilab.cli.options import Json, Set, examples, overrides
+from optilab.cli.options import Json, Set, examples, only_one, overrides
 from optilab.errors import UsageError, shown
 
 EXAMPLES = examples(
@@ -42,6 +42,9 @@ def explain(
     ] = "text",
     set_: Set = None,
     json_: Json = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the points after the steps and nothing else.")
+    ] = False,
 ) -> None:
     """Work out steps of a rule: every intermediate result with its numbers, checked against the run."""
     from itertools import islice
@@ -55,6 +58,7 @@ def explain(
     from optilab.optimize import Regime
     from optilab.optimize.worked_step import worked_steps
 
+    only_one(json=json_, quiet=quiet)
     if rule is None and algo is None:
         raise UsageError("explain needs the name of a rule, as in: optilab explain adam --step 2")
     if rule is not None and algo is not None:
@@ -69,6 +73,9 @@ def explain(
     worked = [found for path in paths for found in islice(path, first - 1, last)]
     if json_:
         console.document(views.document(worked))
+    elif quiet:
+        for found in worked:
+            console.say(" ".join(map(repr, found.result.tolist())))
     else:
         views.show(worked, format_)
 

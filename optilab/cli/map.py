@@ -9,6 +9,7 @@ from optilab.cli.options import (
     Json,
     Plot,
     Set,
+    Silent,
     complete_algo,
     complete_axis,
     complete_function,
@@ -62,6 +63,7 @@ def map(
     plot: Plot = None,
     dark: Dark = False,
     json_: Json = False,
+    quiet: Silent = False,
 ) -> int:
     """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
     from optilab.config.load import Override, load, numbers
@@ -72,6 +74,7 @@ def map(
     from optilab.optimize import Regime
     from optilab.studies import map as study
 
+    only_one(json=json_, quiet=quiet)
     only_one(basins=basins, x=x)
     only_one(basins=basins, y=y)
     if (algo is None and config is None) or not (basins or (x and y)):
@@ -113,7 +116,7 @@ def map(
 
     if json_:
         console.document(_document(found))
-    else:
+    elif not quiet:
         from optilab.console import map as views
 
         views.show(found, show)

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli.options import DataDir, Json, Name, RunsDir, Set, complete_preset, complete_remedy, overrides
+from optilab.cli.options import (
+    DataDir,
+    Json,
+    Name,
+    Quiet,
+    RunsDir,
+    Set,
+    complete_preset,
+    complete_remedy,
+    only_one,
+    overrides,
+)
 
 EXAMPLES = """\b
 Examples:
@@ -36,6 +47,7 @@ def remedy(
     name: Name = None,
     runs_dir: RunsDir = None,
     json_: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config.
 
@@ -51,6 +63,7 @@ def remedy(
     from optilab.studies import remedy as study
     from optilab.train import fetch
 
+    only_one(json=json_, quiet=quiet)
     changes = overrides(ctx, _KEYS)
     base = load(TrainConfig, config, changes)
     plans = study.plan(config, changes, remedies.chosen(only), seeds)
@@ -67,6 +80,7 @@ def remedy(
     if json_:
         console.document({"run": str(folder), **views.document(results)})
     else:
-        views.show(base, seeds, results)
+        if not quiet:
+            views.show(base, seeds, results)
         console.say(str(folder))
     return ExitCode.SWEEP if any(outcome.failed for outcome in outcomes) else ExitCode.OK

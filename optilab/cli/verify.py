@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optilab.cli.options import Json, Set, complete_algo, complete_function, overrides, retyped
+from optilab.cli.options import Json, Set, Silent, complete_algo, complete_function, only_one, overrides, retyped
 
 if TYPE_CHECKING:
     from optilab.verify.grade import Verdict
@@ -57,22 +57,24 @@ def verify(
     ] = 10.0,
     set_: Set = None,
     json_: Json = False,
+    quiet: Silent = False,
 ) -> int:
     """Check every rule against torch.optim and optax, or your own implementation against a rule."""
     from optilab.errors import UsageError
 
+    only_one(json=json_, quiet=quiet)
     if candidate is None:
         if against or function or epochs or set_:
             raise UsageError("--against, --function, --epochs and --set need a FILE:NAME to check")
-        return _table(algo, json_)
+        return _table(algo, json_, quiet)
     if against is None:
         raise UsageError("verify FILE:NAME needs --against NAME, as in: --against adam")
     if algo is not None:
         raise UsageError("--algo chooses rows of the table; the rule for a file is --against NAME")
-    return _grade(ctx, candidate, against, timeout, json_)
+    return _grade(ctx, candidate, against, timeout, json_, quiet)
 
 
-def _table(algo: str | None, json_: bool) -> int:
+def _table(algo: str | None, json_: bool, quiet: bool) -> int:
     from optilab import console
     from optilab.console import verify as views
     from optilab.errors import ExitCode, chosen_names
@@ -83,12 +85,12 @@ def _table(algo: str | None, json_: bool) -> int:
     found = list(views.followed(rows(names)))
     if json_:
         console.document(views.rows_document(found))
-    else:
+    elif not quiet:
         views.table(found)
     return ExitCode.OK if all(row.holds for row in found) else ExitCode.EXPECTATION
 
 
-def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: bool) -> int:
+def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: bool, quiet: bool) -> int:
     from optilab import console
     from optilab.config.load import Override, load
     from optilab.config.load import function as read_function
@@ -124,7 +126,7 @@ def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: b
     label = spec.replace("\\", "/").rpartition("/")[2]
     if json_:
         console.document(views.document(label, rule, verdict))
-    else:
+    elif not quiet:
         views.verdict(label, rule, verdict, _by_hand(rule, verdict, retyped(ctx, ("function",))))
     return ExitCode.OK if verdict.equal else ExitCode.EXPECTATION
 

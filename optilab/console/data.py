@@ -19,6 +19,19 @@ def search_path(places: Sequence[tuple[str, Path]], found: Path | None) -> None:
     console.show(console.grid(["place", "folder", ""], rows, left=(0, 1, 2)))
 
 
+def search_document(places: Sequence[tuple[str, Path]], found: Path | None) -> dict[str, Any]:
+    """Where the dataset is looked for and found, as `--json` prints it."""
+    return {
+        "places": [{"place": label, "folder": str(folder)} for label, folder in places],
+        "found": None if found is None else str(found),
+    }
+
+
+def checks_document(rows: Sequence[Any]) -> dict[str, Any]:
+    """The dataset's files as `--json` prints them."""
+    return {"files": [{"file": r.name, "bytes": r.size, "sha256": r.digest, "ok": r.ok} for r in rows]}
+
+
 def checks(rows: Sequence[Any]) -> None:
     """The dataset's files and whether each is what it should be."""
     cells = [[row.name, f"{row.size:,}", row.digest[:16], "ok" if row.ok else "DAMAGED"] for row in rows]
