@@ -4,18 +4,26 @@ A page shows a command in one of two ways:
 
 * a block of `sh` holds commands, which must succeed;
 * a block without a language whose first line is `$ COMMAND` shows what that command prints. A line
-  `[N lines left out]` stands for N lines of the output; nothing else may differ.
+  `[N lines left out]` stands for N lines of the output. `python -m tests.pages` writes all outputs anew.
 """
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
+from itertools import zip_longest
 from pathlib import Path
+
+from tests.run import run
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 LEFT_OUT = re.compile(r"\[(\d+) lines left out\]")
+VARYING = re.compile(r"\d{8}-\d{6}-[\w.-]+|\d+\.\d\ds\b|\bin [\d:]+, [\d.]+ \S+|[▏▎▍▌▋▊▉█]+")
+"""The name of a run, a time, a speed, and a bar whose length follows a number beside it."""
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def scripts(page: Path) -> list[str]:
@@ -29,22 +37,38 @@ def outputs(page: Path) -> list[tuple[str, str]]:
     return [(command, output.rstrip("\n")) for command, output in blocks]
 
 
-def shell(script: str, folder: Path, **environment: str) -> str:
-    """Run a script as a reader would, with this environment's optilab first on the PATH; return its stdout."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env={**os.environ, "PATH": path, **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+def files(page: Path) -> dict[str, str]:
+    """The Python files of a page: blocks whose first line is a comment with the file's name."""
+    blocks = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return dict(blocks)
+
+
+def answer(command: str, folder: Path, code: int = 0, **environment: str) -> str:
+    """What `optilab ...` prints in a folder. Its exit status has to be 0, or `code`.
+
+    It runs in this process, except for a map: its workers are forked, which jax, loaded by other tests, warns about.
+    """
+    program, *arguments = shlex.split(command)
+    assert program == "optilab", command
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_RUNS")}
+    if arguments[0] == "map":
+        whole = [sys.executable, "-m", "optilab", *arguments]
+        done = subprocess.run(whole, cwd=folder, env={**clean, **environment}, capture_output=True, text=True)
+    else:
+        done = run(arguments, folder, {**clean, **environment})
+    assert done.returncode in (0, code), f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
+def printed(command: str, page: Path, folder: Path) -> str:
+    """What a command of a page prints in a folder with the page's files; a check may fail (exit status 9)."""
+    for name, content in files(page).items():
+        (folder / name).write_text(content)
+    return answer(command, folder, code=9)
+
+
 def shortened(actual: str, like: str) -> str:
-    """The actual output with the lines left out that `like` leaves out."""
+    """The actual output without the lines that `like` leaves out."""
     lines, result = actual.splitlines(), []
     for line in like.splitlines():
         if mark := LEFT_OUT.fullmatch(line):
@@ -53,3 +77,47 @@ def shortened(actual: str, like: str) -> str:
         elif lines:
             result.append(lines.pop(0))
     return "\n".join(result + lines)
+
+
+def difference(actual: str, shown: str, tolerance: float) -> str:
+    """The first line in which an output differs from what the page shows; an empty text if none does.
+
+    Names of runs and times may differ, and numbers by `tolerance`, a share of their size.
+    """
+    ours, theirs = shortened(actual, shown).splitlines(), shown.splitlines()
+    for line, expected in zip_longest(ours, theirs, fillvalue="(no line)"):
+        texts, numbers = _taken_apart(line)
+        expected_texts, expected_numbers = _taken_apart(expected)
+        if texts != expected_texts or any(
+            abs(a - b) > tolerance * abs(b) for a, b in zip(numbers, expected_numbers, strict=True)
+        ):
+            return f"prints: {line}\nshown:  {expected}"
+    return ""
+
+
+def _taken_apart(line: str) -> tuple[list[str], list[float]]:
+    """The words of a line, in which each number is `#`, and the numbers."""
+    line = VARYING.sub("~", line)
+    return NUMBER.sub("#", line).split(), [float(number) for number in NUMBER.findall(line)]
+
+
+def renewed(page: Path, folder: Path) -> str:
+    """The text of a page with all outputs as they are now; of a shortened one the same ends are shown."""
+    text = page.read_text()
+    for command, shown in outputs(page):
+        now = printed(command, page, folder).rstrip("\n")
+        if not difference(now, shown, 0.0):
+            continue
+        lines, old = now.splitlines(), shown.splitlines()
+        marks = [number for number, line in enumerate(old) if LEFT_OUT.fullmatch(line)]
+        if marks:
+            head, tail = marks[0], len(old) - marks[-1] - 1
+            lines[head : len(lines) - tail] = [f"[{len(lines) - head - tail} lines left out]"]
+        text = text.replace(f"$ {command}\n{shown}\n", f"$ {command}\n{chr(10).join(lines)}\n")
+    return text
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            page.write_text(renewed(page, Path(folder)))

@@ -12,7 +12,7 @@ import pytest
 from optilab.optimize import ALGORITHMS, FUNCTIONS
 from optilab.verify.case import shown
 from optilab.verify.correspondence import cases
-from tests.pages import PAGES, ROOT, scripts, shell
+from tests.pages import PAGES, ROOT, answer, difference, outputs, printed, scripts
 
 DOCS = [page for page in PAGES if page.parent.name == "docs"]
 COMMANDS = [
@@ -21,6 +21,11 @@ COMMANDS = [
     for block in scripts(page)
     for line in block.splitlines()
     if line.startswith("optilab ")
+]
+OUTPUTS = [
+    pytest.param(page, command, shown, id=f"{page.stem}: {command}")
+    for page in PAGES
+    for command, shown in outputs(page)
 ]
 START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
@@ -104,6 +109,24 @@ def test_the_index_lists_every_page():
     assert {page.name for page in DOCS} - {"README.md"} == set(re.findall(r"\]\(([\w-]+\.md)\)", index))
 
 
+@pytest.mark.parametrize(("page", "command", "shown"), OUTPUTS)
+def test_an_output_of_a_page_is_what_the_command_prints(page, command, shown, tmp_path):
+    """PyTorch's results differ a little from processor to processor; the paths of optimizers do not as printed."""
+    tolerance = 0.05 if command.split()[1] in ("train", "diagnose", "remedy") else 0.0
+    assert not difference(printed(command, page, tmp_path), shown, tolerance)
+
+
+def test_a_wrong_output_is_noticed():
+    shown = "a  1.00\n[2 lines left out]\nb  2.0s\nruns/20261124-143512-x-1c2d"
+    actual = "a 1.00\nx\ny\nb 2.0s\nruns/20270101-000000-x-ffff"
+    assert not difference(actual, shown, 0.0)
+    assert difference(actual.replace("1.00", "1.01"), shown, 0.0)
+    assert not difference(actual.replace("1.00", "1.01"), shown, 0.05)
+    assert difference(actual.replace("x\ny", "x"), shown, 0.0)
+    assert difference(actual + "\nmore", shown, 0.0)
+    assert difference(actual.replace("b", "c"), shown, 0.05)
+
+
 def costs(text):
     """Cost of each rule in a race's table."""
     rows = re.findall(r"^(\S+) +(\d+\.\d) .* (?:best|slower|cannot tell)$", text, flags=re.MULTILINE)
@@ -112,7 +135,7 @@ def costs(text):
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
 def test_a_command_of_a_page(page, line, tmp_path):
-    shown = shell(line, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    shown = answer(line, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
     for file in re.findall(r"--(?:plot|animate) (\S+)", line):
         assert (tmp_path / file).stat().st_size > 10_000
     if line == "optilab race --plot race.png":
