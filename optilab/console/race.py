@@ -109,9 +109,9 @@ def _show_settings(race: Race, order: Sequence[str], every: bool) -> None:
         return
     rows = []
     for rule in order:
-        found = [tuning.settings for function in race.functions for tuning in race.of(rule, function)]
-        for name in found[0]:
-            values = [settings[name] for settings in found]
+        tunings = [tuning for function in race.functions for tuning in race.of(rule, function)]
+        for name in tunings[0].settings:
+            values = [tuning.settings[name] for tuning in tunings]
             rows.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
     console.show(console.grid(["rule", "tuned", "median", "over functions and repeats"], rows, left=(0, 1)))
 

@@ -9,7 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ CODE = (
 
 
 ENOUGH_FUNCTIONS = 6
-"""With fewer functions even a rule that is twice as slow is rarely told from the best; see docs."""
+"""With fewer functions even a rule that is twice as slow is rarely told from the best; docs/maps-and-races.md has the power."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,14 @@ class Race:
 
     def of(self, rule: str, function: str) -> list[Tuning]:
         """The repeats of one rule on one function."""
-        return [tuning for tuning in self.tunings if (tuning.rule, tuning.function) == (rule, function)]
+        return self._groups[rule, function]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str], list[Tuning]]:
+        groups: dict[tuple[str, str], list[Tuning]] = {}
+        for tuning in self.tunings:
+            groups.setdefault((tuning.rule, tuning.function), []).append(tuning)
+        return groups
 
     @property
     def costs(self) -> Floats:

@@ -1,7 +1,7 @@
 """Tuning of one rule on one function by random search, judged on starts that it was not tuned on.
 
 A problem is a function with a start. It is solved at the first step whose point is near a known minimum in the box
-and whose f - f_min is at most `accuracy` of what it was at the start (More & Wild 2009). Its cost is the number of
+and whose f - f_min is less than `accuracy` of what it was at the start (More & Wild 2009). Its cost is the number of
 gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
 not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
 
@@ -90,8 +90,8 @@ def tune(
 ) -> Algorithm:
     """The rule with the best of `conditions.budget` random settings on `starts` (n, d), drawn from the box if None.
 
-    Where no minimum of the function is known, or nothing is solved, the lowest final f decides. UsageError for a rule
-    with a line search of its own.
+    Where no setting solves more than another, the one whose paths end nearer to f_min is better, or where no minimum is
+    known, the one with the lower mean of the final f. UsageError for a rule with a line search of its own.
     """
     if starts is None:
         starts = _starts(function, 0, conditions.starts, conditions)
@@ -167,6 +167,7 @@ def _solve(
         if floor is None or ends.first_below is None:
             values = np.where(np.isfinite(ends.values), ends.values, np.inf)
             return np.full(values.shape, -1), values
-        left = np.log10(np.clip((ends.values - floor) / (before - floor), 1e-16, 1e16))
-    costs = np.where(ends.first_below < 0, -1, ends.first_below * price)
-    return costs, np.where(np.isfinite(left), left, 16.0)
+        share = (ends.values - floor) / (before - floor)
+        share[~(share > -1e-9)] = np.inf  # an escape below f_min, outside the box, is not nearer
+        left = np.log10(np.clip(share, 1e-16, 1e16))
+    return np.where(ends.first_below < 0, -1, ends.first_below * price), left

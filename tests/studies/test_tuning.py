@@ -79,6 +79,17 @@ def test_where_no_minimum_is_known_the_lowest_final_value_decides():
     assert chosen.lr == tried[np.nanargmin(finals)]
 
 
+def test_an_escape_below_the_minimum_is_not_nearer_to_it():
+    """McCormick's function is lower outside its box, and a path that ends there has not come near."""
+    rule, function = ALGORITHMS["lion"](), FUNCTIONS["mccormick"]()
+    settings = {"lr": np.array([0.3, 1e-4])}  # one escapes, the other hardly moves
+    costs, left = tuning._solve(rule, function, np.array([[3.0, -3.0]]), settings, Conditions())
+    assert costs.tolist() == [[-1, -1]]
+    assert left[0, 0] == 16
+    assert -1 < left[0, 1] < 0
+    assert tuning._best_first(costs, left, Conditions())[0] == 1
+
+
 def test_a_rule_that_needs_the_hessian_pays_for_it():
     rule, function = ALGORITHMS["newton"](), FUNCTIONS["booth"]()
     assert tuning.gradients_per_step(rule, function) == 3
