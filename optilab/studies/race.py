@@ -39,7 +39,7 @@ CODE = (
 
 
 ENOUGH_FUNCTIONS = 6
-"""With fewer functions even a rule that is twice as slow is rarely told from the best; docs/maps-and-races.md has the power."""
+"""With fewer functions even a rule twice as slow is rarely called slower (docs/maps-and-races.md has the power)."""
 
 
 @dataclass(frozen=True)
