@@ -309,27 +309,57 @@ def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
     ("typed", "offered"),
     [
         ("optilab tra", "train"),
+        ("optilab config ch", "check"),
         ("optilab optimize --algo ada", "adam"),
+        ("optilab optimize --algo sgd,ada", "sgd,adam"),
         ("optilab optimize --function ros", "rosenbrock"),
+        ("optilab explain ada", "adam"),
         ("optilab train --config sig", "sigmoid.yaml"),
+        ("optilab train --set optim", "optimizer="),
+        ("optilab train --set optimizer = ada", "adam"),  # as bash breaks it
+        ("optilab train --set data.ba", "data.batch_size="),
+        ("optilab optimize --set schedule = ", "cosine"),
+        ("optilab map --algo momentum --x algo.b", "algo.beta="),
+        ("optilab race --algos sgd,ada", "sgd,adam"),
+        ("optilab race --functions boo", "booth"),
+        ("optilab verify --against ada", "adam"),
+        ("optilab remedy sigmoid --only tanh,bat", "tanh,batchnorm"),
+        ("optilab diagnose sig", "sigmoid.yaml"),
+        ("optilab diagnose mi", "mine"),
+        ("optilab config show sig", "sigmoid.yaml"),
+        ("optilab config show train model.no", "model.norm"),
         ("optilab runs show mi", "mine"),
     ],
 )
-def test_shell_completion(typed, offered, optilab, tmp_path):
+def test_shell_completion(typed, offered, optilab):
     optilab("optimize", "--algo", "sgd", "--name", "mine", "--quiet")
-    done = subprocess.run(
-        [Path(sys.executable).parent / "optilab"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "_OPTILAB_COMPLETE": "complete_bash",
-            "COMP_WORDS": typed,
-            "COMP_CWORD": str(len(typed.split()) - 1),
-        },
+    words = typed.split(" ")
+    shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    assert offered in optilab(**shell).stdout.split()
+
+
+def test_completion_in_zsh_keeps_the_key(optilab):
+    shell = {"_OPTILAB_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "optilab train --set optimizer=ada"}
+    assert '"optimizer=adam"' in optilab(**shell).stdout
+
+
+def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, sys\n"
+        "atexit.register(lambda: print([m for m in sys.modules if m.startswith('optilab.cli.')], file=sys.stderr))\n"
     )
-    assert offered in done.stdout.split()
+    here = {"PYTHONPATH": str(tmp_path)}
+    shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab tr", "COMP_CWORD": "1"}
+    needed = "['optilab.cli.completion', 'optilab.cli.options', 'optilab.cli.usage']"
+    assert optilab_process(**shell, **here).stderr.strip() == needed
+    assert optilab_process("--help", **here).stderr.strip() == needed
+
+
+def test_help_without_docstrings(tmp_path):
+    for command in ([], ["optimize"], ["config"], ["config", "ls"], ["data", "where"], ["runs", "ls"]):
+        line = [sys.executable, "-OO", "-m", "optilab", *command, "--help"]
+        shown = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert re.match(r"Usage: .*\n\n  [A-Z]\w* ", shown), shown
 
 
 def test_a_full_disk_behind_stdout(optilab, tmp_path):

@@ -25,13 +25,13 @@ from optilab.cli.usage import usage_error
 __all__ = ["COMMANDS", "build", "usage_error"]
 
 COMMANDS = {
-    "optimize": "Follow optimizers on a test function, step by step.",
-    "explain": "Calculate one step by hand, with the numbers put in.",
+    "optimize": "Run optimizers on a test function, step by step.",
+    "explain": "Work out single steps, with the numbers put in.",
     "verify": "Check the rules, or your own implementation of one.",
-    "map": "One rule over a grid of settings or of starts.",
-    "race": "Race optimizers that were tuned with the same budget.",
+    "map": "Map one rule over a grid of settings or starts.",
+    "race": "Race optimizers that are tuned with the same budget.",
     "train": "Train a network; a run can be stopped and resumed.",
-    "diagnose": "Say why a network does not learn, and what to change.",
+    "diagnose": "Find out why a network does not learn, and what to change.",
     "remedy": "Try every remedy of the study on one network.",
     "config": "Presets and the keys of a config: ls, show, cp, check.",
     "data": "The FashionMNIST files: fetch, verify, where.",

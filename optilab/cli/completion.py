@@ -7,13 +7,14 @@ import typer
 
 Completer = Callable[[str], list[str]]
 _PREFIX = "_OPTILAB_COMPLETED_PREFIX"
-"""Environment of a completion under bash: what stands before the last `=` of the word, which bash keeps."""
+"""Environment of a completion under bash: the `KEY=` before the value that is completed."""
 
 
 def words(environment: MutableMapping[str, str]) -> list[str] | None:
     """The words of the command line that a shell wants completed; None where no completion is asked for.
 
-    Bash breaks words at `=`; `--set KEY=VALUE` is put together again, in the environment that typer reads.
+    Bash breaks words at `=` and completes what follows; `--set KEY=VALUE` is put together again, in the environment
+    that typer reads, except for a value that is being completed: its `KEY=` goes to _PREFIX.
     """
     if "_OPTILAB_COMPLETE" not in environment:
         return None
@@ -23,12 +24,13 @@ def words(environment: MutableMapping[str, str]) -> list[str] | None:
     last = int(environment.get("COMP_CWORD", len(broken) - 1))
     joined: list[str] = []
     for index, word in enumerate([*broken, ""][: last + 1]):
-        if joined and index and (word == "=" or broken[index - 1] == "="):
-            if index == last:
-                environment[_PREFIX] = joined[-1] + "=" * (word == "=")
+        if index and (word == "=" or broken[index - 1] == "="):
             joined[-1] += word
         else:
             joined.append(word)
+    key, equals, value = joined[-1].partition("=")
+    if equals and "=" in broken:
+        environment[_PREFIX], joined[-1] = key + equals, value
     environment.update(COMP_WORDS=" ".join(joined), COMP_CWORD=str(len(joined) - 1))
     return joined[1:]
 
@@ -84,11 +86,12 @@ def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
     from optilab.config.load import schema_for
 
     keys = {key.key: key.choices for key in describe(schema_for(config_kind(ctx.info_name)))}
-    offered = _starting(dict.fromkeys(f"{key}=" for key in keys), incomplete)
-    name, equals, _ = incomplete.partition("=")
-    if equals:
-        offered = _starting((f"{name}={value}" for value in keys.get(name, ())), incomplete)
-    return _behind_equals(offered)
+    prefix = os.environ.get(_PREFIX, "")
+    name, equals, _ = (prefix + incomplete).partition("=")
+    if not equals:
+        return _starting(dict.fromkeys(f"{key}=" for key in keys), incomplete)
+    values = [f"{name}={value}" for value in keys.get(name, ())]
+    return _starting((value.removeprefix(prefix) for value in values), incomplete)
 
 
 def complete_part(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -110,7 +113,7 @@ def complete_axis(ctx: typer.Context, incomplete: str) -> list[str]:
 
     rule = ALGORITHMS.get(ctx.params.get("algo") or "")
     numbers = [f.name for f in fields(rule) if isinstance(f.default, float)] if rule else ["lr"]
-    return _behind_equals(_starting([*(f"algo.{name}=" for name in numbers), "w1=", "w2="], incomplete))
+    return _starting([*(f"algo.{name}=" for name in numbers), "w1=", "w2="], incomplete)
 
 
 def config_kind(command: str | None) -> str:
@@ -126,8 +129,3 @@ def _listing(names: Iterable[str], incomplete: str) -> list[str]:
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
-
-
-def _behind_equals(offered: list[str]) -> list[str]:
-    """Under bash without what stands before `=`, which bash keeps."""
-    return [name.removeprefix(os.environ.get(_PREFIX, "")) for name in offered]

@@ -22,13 +22,16 @@ _Run = Annotated[
 ]
 
 
-@app.command("ls", epilog=examples("optilab runs ls", "optilab runs ls --json"))
+@app.command(
+    "ls",
+    help="List runs and studies, oldest first, each with its true state.",
+    epilog=examples("optilab runs ls", "optilab runs ls --json"),
+)
 def ls(
     runs_dir: RunsDir = None,
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names and nothing else.")] = False,
 ) -> None:
-    """List runs and studies, oldest first, each with its true state."""
     from optilab import console, runs
     from optilab.console import runs as views
 
@@ -46,9 +49,12 @@ def ls(
         views.listing(entries, folder)
 
 
-@app.command("show", epilog=examples("optilab runs show latest", f"optilab runs show {_RUN}"))
+@app.command(
+    "show",
+    help="Show one run (state, config, last and best rows) or one study (its runs).",
+    epilog=examples("optilab runs show latest", f"optilab runs show {_RUN}"),
+)
 def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Show one run (state, config, last and best rows) or one study (its runs)."""
     from optilab import console, runs
     from optilab.console import runs as views
 
@@ -65,9 +71,12 @@ def show(run: _Run, runs_dir: RunsDir = None, json_: Json = False, quiet: Quiet 
         console.document({**views.entry_facts(entry), "rows": entry.rows()})
 
 
-@app.command("path", epilog=examples("optilab runs path latest", f"optilab runs path {_RUN}"))
+@app.command(
+    "path",
+    help="Print the directory of a run or study.",
+    epilog=examples("optilab runs path latest", f"optilab runs path {_RUN}"),
+)
 def path(run: _Run, runs_dir: RunsDir = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Print the directory of a run or study."""
     from optilab import console, runs
 
     only_one(json=json_, quiet=quiet)
@@ -78,7 +87,11 @@ def path(run: _Run, runs_dir: RunsDir = None, json_: Json = False, quiet: Quiet 
         typer.echo(found)
 
 
-@app.command("rm", epilog=examples(f"optilab runs rm {_RUN}", "optilab runs rm '2026*-sgd-*' --older-than 30d"))
+@app.command(
+    "rm",
+    help="Delete runs and studies; asks first. Links inside a run are removed, never followed.",
+    epilog=examples(f"optilab runs rm {_RUN}", "optilab runs rm '2026*-sgd-*' --older-than 30d"),
+)
 def rm(
     names: Annotated[
         list[str] | None,
@@ -97,7 +110,6 @@ def rm(
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
-    """Delete runs and studies; asks first. Links inside a run are removed, never followed."""
     from optilab import console, runs
     from optilab.errors import UsageError
 
