@@ -7,8 +7,14 @@ import time
 
 import pytest
 
+from optilab.config.load import load
 from optilab.config.presets import presets
+from optilab.config.schema.train import TrainConfig
+from optilab.console.remedy import Progress
 from optilab.runs import read
+from optilab.studies.remedies import remedies
+from optilab.studies.remedy import Plan, Result, smallest_fix
+from optilab.studies.trials import Trial
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -84,8 +90,12 @@ def test_what_diagnose_refuses(arguments, code, said, optilab):
 
 
 def test_remedies_side_by_side(optilab, small, tmp_path):
+    for module in ("numpy", "random", "typing"):  # the trainings are processes: none may import these
+        (tmp_path / f"{module}.py").write_text("open('canary', 'w')\n")
     arguments = ["remedy", small, "--only", "tanh,batchnorm,skip", "--seeds", 2, "--epochs", 2, "--name", "table"]
     done = optilab(*arguments, "--json")
+    assert done.stderr.startswith("optilab: 6 trainings, 12 epochs in all; 2 at a time")
+    assert done.stderr.count(" done") == 6
     document = json.loads(done.stdout)
     found = {result["remedy"]: result for result in document["results"]}
     assert list(found) == ["as it is", "tanh", "batchnorm", "skip"]
@@ -95,25 +105,79 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert found["skip"]["val_acc"] == []
     # Common random numbers, and each trial is a run that repeats alone to the same bits.
     path = tmp_path / "runs" / "table" / "tanh-42"
-    again = optilab("train", "--config", path / "config.yaml", "--quiet").stdout.strip()
+    again = optilab("train", "--config", path / "config.yaml", "--quiet", "--name", "again").stdout.strip()
     assert (tmp_path / again / "metrics.csv").read_bytes() == (path / "metrics.csv").read_bytes()
     # The same name goes on with what is missing: nothing, so the table is the same.
-    assert json.loads(optilab(*arguments, "--json").stdout)["results"] == document["results"]
-    assert "smallest change that fixes it" in optilab(*arguments).stdout or document["smallest_fix"] is None
-    assert "unknown" not in optilab("runs", "ls").stderr
+    once_more = optilab(*arguments, "--json")
+    assert "12 of them done already" in once_more.stderr
+    assert json.loads(once_more.stdout)["results"] == document["results"]
+    assert optilab(*arguments, "--quiet").stdout == "runs/table\n"
     assert "did you mean" in optilab("remedy", small, "--only", "batchnrm", code=2).stderr
+    assert not (tmp_path / "canary").exists()
+    # Other settings are not the same study.
+    refused = optilab(*arguments, "--set", "optimizer.lr=0.001", code=4)
+    assert "runs/table was started with other settings: optimizer.lr: 0.1 -> 0.001" in refused.stderr
+    assert json.loads(optilab(*arguments, "--json").stdout)["results"] == document["results"]
+    # A study is one entry of the runs: listed, shown, removed whole.
+    listed = optilab("runs", "ls")
+    assert [line.split() for line in listed.stdout.splitlines() if line.startswith("table")] == [
+        ["table", "remedy", "done", "6", "of", "6", "runs", "done"]
+    ]
+    assert listed.stderr == ""
+    shown = optilab("runs", "show", "table").stdout
+    assert sum(line.startswith(("as-it-is-4", "tanh-4", "batchnorm-4")) for line in shown.splitlines()) == 6
+    assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 6
+    optilab("runs", "rm", "table", "--yes")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
+
+
+def test_a_study_is_not_made_in_a_run(optilab, small, tmp_path):
+    optilab("train", "--config", small, "--epochs", 1, "--name", "r", "--quiet")
+    before = sorted((tmp_path / "runs").rglob("*"))
+    (tmp_path / "runs" / "notes").mkdir()
+    for name in ("r", "notes"):
+        refused = optilab("remedy", small, "--only", "tanh", "--epochs", 1, "--name", name, code=4)
+        assert "already exists" in refused.stderr
+    (tmp_path / "runs" / "notes").rmdir()
+    assert sorted((tmp_path / "runs").rglob("*")) == before
+    assert "r " in optilab("runs", "ls").stdout
 
 
 def test_a_trial_that_fails_takes_no_other_with_it(optilab, small, tmp_path):
-    damaged = tmp_path / "runs" / "broken" / "tanh-42"
-    damaged.mkdir(parents=True)
-    (damaged / "manifest.json").write_text("{")
     arguments = ["remedy", small, "--only", "tanh,batchnorm", "--epochs", 1, "--name", "broken", "--json"]
+    optilab(*arguments)
+    (tmp_path / "runs" / "broken" / "tanh-42" / "manifest.json").write_text("{")
     done = optilab(*arguments, code=8)
     found = {result["remedy"]: result for result in json.loads(done.stdout)["results"]}
     assert found["tanh"]["state"] == "failed"
     assert found["batchnorm"]["state"] == found["as it is"]["state"] == "done"
     assert "tanh-42 failed: optilab: " in done.stderr
+    assert "failed" in optilab("runs", "ls").stdout
+
+
+def _result(name, accuracy, state="done"):
+    known = None if name is None else remedies()[name]
+    return Result(Plan(known, ()), () if accuracy is None else (accuracy,), None, 0.0, state)
+
+
+def test_the_smallest_fix_is_one_that_was_seen_to_work():
+    assert smallest_fix([_result(None, 0.1), _result("tanh", 0.8)]).plan.name == "tanh"
+    assert smallest_fix([_result(None, 0.7), _result("tanh", 0.8)]) is None
+    assert smallest_fix([_result(None, None, "diverged"), _result("tanh", 0.8)]).plan.name == "tanh"
+    failed = [_result(None, None, "failed"), _result("tanh", None, "failed"), _result("adam", None, "failed")]
+    assert smallest_fix(failed) is None
+    assert smallest_fix([_result(None, None, "failed"), _result("tanh", 0.8)]) is None  # nothing to compare with
+
+
+def test_progress_counts_epochs_and_estimates_what_is_left(small, monkeypatch):
+    config = load(TrainConfig, str(small))
+    trials = [Trial(name, config) for name in ("a", "b")]  # of three epochs each
+    clock = iter([100.0, *[110.0] * 20])
+    monkeypatch.setattr("optilab.console.remedy.time.monotonic", lambda: next(clock))
+    progress = Progress(trials, {"a": 1, "b": 0}, quiet=True)
+    assert progress.left() == ""
+    progress.epochs(3)  # two new ones in ten seconds, three to go
+    assert progress.left() == "about 0:15 left"
 
 
 def test_trainings_end_with_the_study_that_started_them(small, tmp_path):

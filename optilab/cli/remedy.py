@@ -1,5 +1,6 @@
 """`optilab remedy`: every remedy of the study on one network, side by side."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +52,8 @@ def remedy(
 ) -> int:
     """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config.
 
-    All start from the same random numbers, several run at once; the table says what each changes and gives.
+    All start from the same random numbers, several run at once; the table gives each change and its result. The same
+    command with the same --name continues a stopped study.
     """
     from optilab import console, runs, signals
     from optilab.config.load import load
@@ -59,28 +61,42 @@ def remedy(
     from optilab.console import remedy as views
     from optilab.console.data import Transfer
     from optilab.errors import ExitCode
+    from optilab.runs.provenance import provenance
     from optilab.studies import remedies, trials
-    from optilab.studies import remedy as study
+    from optilab.studies import remedy as plans
     from optilab.train import fetch
 
     only_one(json=json_, quiet=quiet)
     changes = overrides(ctx, _KEYS)
     base = load(TrainConfig, config, changes)
-    plans = study.plan(config, changes, remedies.chosen(only), seeds)
-    folder = runs.root(runs_dir) / runs.chosen_name(name, f"{base.name}-remedies")
+    planned = plans.plan(config, changes, remedies.chosen(only), seeds)
+    folder, study_name = runs.root(runs_dir), runs.chosen_name(name, f"{base.name}-remedies")
     with Transfer() as transfer:  # once, before many want it
         fetch.ensure(base.data.dataset, Path(base.data.dir) if base.data.dir else None, transfer.report)
-    planned = [trial for plan in plans for trial in plan.trials]
-    with signals.on_signal() as stop, views.Progress(len(planned)) as progress:
-        outcomes = trials.run(planned, folder, jobs, progress.done, stop)
+    trainings = [trial for plan in planned for trial in plan.trials]
+    facts = {"command": "remedy", **provenance(sys.argv, []), "runs": [trial.name for trial in trainings]}
+    status = "failed"
+    with signals.on_signal() as stop:
+        study = runs.open_study(folder, study_name, facts)
+        try:
+            done = trials.epochs_done(trainings, study.path)
+            if not quiet:
+                views.cost(trainings, done, jobs)
+            with views.Progress(trainings, done, quiet) as progress:
+                outcomes = trials.run(trainings, study.path, jobs, progress, stop)
+            failed = any(outcome.failed for outcome in outcomes)
+            status = "interrupted" if stop() else "failed" if failed else "done"
+        finally:
+            study.finish(status)
     if stop.signal is not None:
-        console.note(f"stopped; the same command with --name {folder.name} goes on with what is missing")
+        console.note(f"stopped; the same command with --name {study.name} continues with what is missing")
         signals.die_of(stop.signal)
-    results = study.results(plans, outcomes)
-    if json_:
-        console.document({"run": str(folder), **views.document(results)})
+    results = plans.results(planned, outcomes)
+    if quiet:
+        typer.echo(study.path)
+    elif json_:
+        console.document({"run": str(study.path), **views.document(results)})
     else:
-        if not quiet:
-            views.show(base, seeds, results)
-        console.say(str(folder))
-    return ExitCode.SWEEP if any(outcome.failed for outcome in outcomes) else ExitCode.OK
+        views.show(base, seeds, results)
+        console.say(str(study.path))
+    return ExitCode.SWEEP if failed else ExitCode.OK

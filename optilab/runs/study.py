@@ -21,6 +21,10 @@ class OpenStudy:
     manifest: dict[str, Any]
     lock: Lock = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        return self.path.name
+
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
         self.manifest |= facts
@@ -35,7 +39,10 @@ class OpenStudy:
 
 
 def open_study(folder: Path, name: str, manifest: Mapping[str, Any]) -> OpenStudy:
-    """A new study, or the one of that name and command, to be continued. RunError if the name is another's."""
+    """A new study, or the one of that name and command, to be continued; the runs it lists are added to.
+
+    RunError if the name is taken by anything else, or a process writes the study.
+    """
     path = folder / name
     if path.exists() or path.is_symlink():
         _require_continuable(path, manifest["command"])
@@ -45,7 +52,8 @@ def open_study(folder: Path, name: str, manifest: Mapping[str, Any]) -> OpenStud
     lock = hold(path)
     try:
         study = OpenStudy(path, read_study(path).manifest, lock)
-        study.update(**manifest, status="running")
+        listed = dict.fromkeys([*study.manifest.get("runs", []), *manifest.get("runs", [])])
+        study.update(**{**manifest, "runs": list(listed)}, status="running")
     except BaseException:
         lock.release()
         raise

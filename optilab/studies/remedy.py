@@ -1,4 +1,4 @@
-"""`optilab remedy`: every remedy on one network, from the same seeds, as one table of results."""
+"""`optilab remedy`: every remedy on one network, from the same seeds, in one table of results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from statistics import fmean, median, stdev
 from optilab import runs
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
-from optilab.errors import ConfigError
+from optilab.errors import ConfigError, DataError
 from optilab.studies.diagnose import of_run
 from optilab.studies.remedies import BASE, Remedy
 from optilab.studies.trials import Outcome, Trial
@@ -60,7 +60,7 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
 
 @dataclass(frozen=True)
 class Result:
-    """What a remedy gives: validation accuracy (of the best epoch) and gradient ratio, over the seeds."""
+    """The outcome of a remedy over the seeds: validation accuracy at the best epoch, gradient ratio, time."""
 
     plan: Plan
     accuracies: tuple[float, ...]
@@ -91,21 +91,34 @@ def _result(plan: Plan, outcomes: Sequence[Outcome]) -> Result:
         if outcome.failed:
             continue
         record = runs.read(outcome.path)
-        evidence = of_run(record)
+        try:
+            evidence, timings = of_run(record), runs.read_timings(record.path / "timings.csv")
+        except DataError as error:
+            states |= {str(error)}
+            continue
         if evidence.rows:
             accuracies.append(runs.best(evidence.rows)["val_acc"])
         if (ratio := evidence.gradient_ratio()) is not None:
             ratios.append(ratio)
-        seconds += sum(row["seconds"] for row in runs.read_table(record.path / "timings.csv"))
+        seconds += sum(row["seconds"] for row in timings)
     return Result(plan, tuple(accuracies), median(ratios) if ratios else None, seconds, ", ".join(sorted(states)))
 
 
-def smallest_fix(found: Sequence[Result]) -> Result | None:
-    """The remedy with the fewest changed keys, then the highest accuracy, among those that come within a tenth of
-    the best one's accuracy; None where nothing does much better than the config as it is."""
-    accuracy = {result.plan.name: result.accuracy or 0.0 for result in found}
-    before, best = accuracy.get("as it is", 0.0), max(accuracy.values())
-    fixes = [r for r in found if r.plan.remedy and accuracy[r.plan.name] >= 0.9 * best]
-    if best < 1.5 * before or not fixes:
+def smallest_fix(results: Sequence[Result]) -> Result | None:
+    """The remedy with the fewest changed keys, then the highest accuracy, among those within a tenth of the best.
+
+    None where no remedy does much better than the config as it is, or where that one has no result to compare with.
+    """
+    accuracy = {result.plan.name: result.accuracy for result in results if result.accuracy is not None}
+    base = next(result for result in results if result.plan.remedy is None)
+    if not accuracy or (base.accuracy is None and base.state != "diverged"):
         return None
-    return min(fixes, key=lambda r: (len(r.plan.remedy.changes) if r.plan.remedy else 0, -accuracy[r.plan.name]))
+    best = max(accuracy.values())
+    fixes = [
+        (len(r.plan.remedy.changes), -accuracy[r.plan.name], r)
+        for r in results
+        if r.plan.remedy and accuracy.get(r.plan.name, 0.0) >= 0.9 * best > 0.0
+    ]
+    if best < 1.5 * (base.accuracy or 0.0) or not fixes:
+        return None
+    return min(fixes, key=lambda fix: fix[:2])[2]
