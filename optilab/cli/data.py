@@ -1,12 +1,16 @@
-"""`optilab data`: where the dataset is, whether it is whole, and how to get it."""
+"""`optilab data`: where the dataset is, whether it is intact, and how to get it; the dataset of a config."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from optilab.cli.options import DataDir, Json, Silent, examples, only_one
 from optilab.errors import DataError
+
+if TYPE_CHECKING:
+    from optilab.config.schema.train import DataConfig
+    from optilab.train.data import Dataset
 
 app = typer.Typer(
     help="The FashionMNIST files: fetch, verify, where.",
@@ -19,7 +23,7 @@ _Folder = Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder a
 
 @app.command(
     "where",
-    help="Show where the dataset is searched, and where it is found.",
+    help="Show where the dataset is searched for, and where it was found.",
     epilog=examples("optilab data where"),
 )
 def where(data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
@@ -73,3 +77,12 @@ def fetch(data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False)
         console.document({"folder": str(folder)})
     else:
         console.say(str(folder))
+
+
+def dataset_of(config: "DataConfig") -> "Dataset":
+    """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
+    from optilab.console.data import Transfer
+    from optilab.train import fetch
+
+    with Transfer() as transfer:
+        return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)

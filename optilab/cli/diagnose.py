@@ -1,10 +1,10 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optilab.cli.data import dataset_of
 from optilab.cli.options import DataDir, Json, RunsDir, Silent, complete_run_or_preset, only_one
 
 if TYPE_CHECKING:
@@ -82,13 +82,7 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
         return rules.of_run(record), str(path / "config.yaml")
 
     config = load(TrainConfig, target, [Override("--data-dir", "data.dir", data_dir)] if data_dir else [])
-    from optilab.console.data import Transfer
-    from optilab.train import fetch
-
-    with Transfer() as transfer:
-        dataset = fetch.ensure(
-            config.data.dataset, Path(config.data.dir) if config.data.dir else None, transfer.report
-        )
+    dataset = dataset_of(config.data)
     from optilab.train import session
 
     try:

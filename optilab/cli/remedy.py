@@ -1,11 +1,11 @@
 """`optilab remedy`: every remedy of the study on one network, side by side."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from optilab.cli.data import dataset_of
 from optilab.cli.options import (
     DataDir,
     Json,
@@ -59,20 +59,17 @@ def remedy(
     from optilab.config.load import load
     from optilab.config.schema.train import TrainConfig
     from optilab.console import remedy as views
-    from optilab.console.data import Transfer
     from optilab.errors import ExitCode
     from optilab.runs.provenance import provenance
     from optilab.studies import remedies, trials
     from optilab.studies import remedy as plans
-    from optilab.train import fetch
 
     only_one(json=json_, quiet=quiet)
     changes = overrides(ctx, _KEYS)
     base = load(TrainConfig, config, changes)
     planned = plans.plan(config, changes, remedies.chosen(only), seeds)
     folder, study_name = runs.root(runs_dir), runs.chosen_name(name, f"{base.name}-remedies")
-    with Transfer() as transfer:  # once, before many want it
-        fetch.ensure(base.data.dataset, Path(base.data.dir) if base.data.dir else None, transfer.report)
+    dataset_of(base.data)  # fetched once, before many processes need it
     trainings = [trial for plan in planned for trial in plan.trials]
     facts = {"command": "remedy", **provenance(sys.argv, []), "runs": [trial.name for trial in trainings]}
     status = "failed"

@@ -1,11 +1,14 @@
-"""`optilab train`: one network, trained on FashionMNIST, epoch by epoch."""
+"""`optilab train`: one network, trained epoch by epoch."""
 
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optilab.cli.data import dataset_of
 from optilab.cli.options import (
     DataDir,
     Json,
@@ -13,22 +16,26 @@ from optilab.cli.options import (
     Quiet,
     RunsDir,
     Set,
+    complete_algo,
     complete_preset,
     complete_run,
     only_one,
     overrides,
 )
+from optilab.errors import DivergedError, UsageError
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
     from optilab.config.schema.train import TrainConfig
+    from optilab.train.data import Dataset
 
 EXAMPLES = """\b
 Examples:
-  optilab train --config sigmoid.yaml
-  optilab train --config sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json
-  optilab train --config sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1
-  optilab train --config relu.yaml --seeds 5
+  optilab train sigmoid.yaml
+  optilab train sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json
+  optilab train sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1
+  optilab train sigmoid.yaml --optimizer adam --lr 0.001 --batch-size 64
+  optilab train relu.yaml --seeds 5
   optilab train --resume 20261124-143512-sigmoid-1c2d
 """
 
@@ -37,16 +44,31 @@ _KEYS = {
     "seed": "seed",
     "device": "device",
     "threads": "threads",
+    "optimizer": "optimizer",
     "lr": "optimizer.lr",
+    "batch_size": "data.batch_size",
     "data_dir": "data.dir",
 }
 
 
+@dataclass(frozen=True)
+class Job:
+    """One run to be trained: a new one, or one that is resumed."""
+
+    path: Path
+    config: "TrainConfig"
+    resumed: bool = False
+
+
 def train(
     ctx: typer.Context,
+    preset: Annotated[
+        str | None,
+        typer.Argument(metavar="[CONFIG]", help="YAML file or preset.", autocompletion=complete_preset("train")),
+    ] = None,
     config: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="YAML file or preset.", autocompletion=complete_preset("train")),
+        typer.Option(metavar="FILE", help="The same as CONFIG.", autocompletion=complete_preset("train")),
     ] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over the training data.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random number.")] = None,
@@ -56,12 +78,17 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Optimizer, with its defaults.", autocompletion=complete_algo),
+    ] = None,
     lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (optimizer.lr).")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="N", help="Images per step (data.batch_size).")] = None,
     data_dir: DataDir = None,
     set_: Set = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Continue an interrupted run.", autocompletion=complete_run),
+        typer.Option(metavar="RUN", help="Resume an interrupted run.", autocompletion=complete_run),
     ] = None,
     name: Name = None,
     runs_dir: RunsDir = None,
@@ -70,138 +97,100 @@ def train(
 ) -> int:
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
     from optilab import console, runs, signals
-    from optilab.config.load import load
-    from optilab.config.schema.train import TrainConfig
     from optilab.console import train as views
-    from optilab.console.data import Transfer
-    from optilab.errors import DivergedError, UsageError
-    from optilab.train import fetch
     from optilab.train.resume import continuation
 
     only_one(json=json_, quiet=quiet)
-    only_one(resume=resume, name=name)
-    only_one(resume=resume, config=config)
-    only_one(resume=resume, seeds=seeds)
-    if config is None and resume is None:
-        example = "optilab train --config sigmoid.yaml"
-        raise UsageError(f"train needs --config FILE, as in: {example} (optilab config ls shows more)")
+    for flag, value in (("name", name), ("config", config or preset), ("seeds", seeds)):
+        only_one(resume=resume, **{flag: value})
+    if config is not None and preset is not None:
+        raise UsageError(f"two configs: {preset} and --config {config}; give one")
     folder, changes = runs.root(runs_dir), overrides(ctx, _KEYS)
     if resume is not None:
-        path = runs.locate(folder, resume, "train")
-        continued = continuation(path, changes)
-        settings = continued.config
+        continued = continuation(runs.locate(folder, resume, "train"), changes)
         if continued.complete:
-            console.note(
-                f"{path.name} is already complete ({settings.epochs} epochs); --epochs N trains it further"
+            advice = (
+                "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"
             )
-            return _report(path, json_, quiet)
-        plan = {path.name: settings}
+            console.note(f"{continued.path.name} is already complete ({continued.done} epochs); {advice}")
+            views.report(continued.path, json_, quiet)
+            return 0
+        jobs = [Job(continued.path, continued.config, resumed=True)]
     else:
-        settings = load(TrainConfig, config, changes)
-        plan = _plan(settings, runs.chosen_name(name, settings.name), seeds, config, changes)
-        for name in plan:
-            runs.require_free(folder / name)
-    with Transfer() as transfer:
-        folder_given = Path(settings.data.dir) if settings.data.dir else None
-        dataset = fetch.ensure(settings.data.dataset, folder_given, transfer.report)
-
-    done: list[Path] = []
+        jobs = _jobs(config or preset, changes, folder, name, seeds)
+    if not (json_ or quiet):
+        views.starting(jobs[0].config.name)
+    dataset = dataset_of(jobs[0].config.data)
     with signals.on_signal() as stop:
-        from optilab.train import session  # torch comes in here, after everything that can be refused without it
-
-        for name, settings in plan.items():
-            if resume is not None:
-                training, run = session.resume(path, settings, dataset, console.note)
-            else:
-                training, run = session.start(settings, dataset, folder, name, sys.argv)
-            silent = json_ or quiet
-            if not silent:
-                sizes = (len(training.train), len(training.validation))
-                views.header(settings, training.inputs, dataset.classes, *sizes, str(training.device))
-            try:
-                with views.Display(settings.epochs, training.rows, quiet=silent) as display:
-                    status = session.proceed(training, run, display, stop)
-                if training.device.type == "cpu" and (hint := display.crowded(settings.threads)):
-                    console.note(hint)
-            except DivergedError:
-                _report(run.path, json_, quiet)
-                raise
-            if status == "interrupted":
-                break
-            done.append(run.path)
-    code = 0
-    if status == "interrupted":
-        console.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(run.path)}")
-    if seeds is not None:
-        code = _report_seeds(done, json_, quiet) if done else 0
-    elif status == "done" or json_:
-        code = _report(run.path, json_, quiet)
+        done, stopped = _train(jobs, dataset, stop, json_, quiet)
+    if stopped is not None:
+        console.note(stopped)
+    if seeds is None and (done or json_):
+        views.report(jobs[0].path, json_, quiet)
+    elif seeds is not None and done:
+        views.report_seeds(done, json_, quiet)
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         signals.die_of(stop.signal)
-    return code
+    return 0
 
 
-def _plan(
-    settings: "TrainConfig", name: str, seeds: int | None, config: str | None, changes: "list[Override]"
-) -> "dict[str, TrainConfig]":
-    """Name of each run -> its config; several seeds share the name, each with its seed at the end."""
+def _jobs(
+    config: str | None, changes: "Sequence[Override]", folder: Path, name: str | None, seeds: int | None
+) -> list[Job]:
+    """The new runs: one, or one per seed, which then ends each name. UsageError without a config."""
+    from optilab import runs
     from optilab.config.load import Override, load
     from optilab.config.schema.train import TrainConfig
-    from optilab.runs import chosen_name
 
+    if config is None:
+        example = "optilab train sigmoid.yaml"
+        raise UsageError(f"train needs a config, as in: {example} (optilab config ls lists the presets)")
+    first = load(TrainConfig, config, changes)
+    label = runs.chosen_name(name, first.name)
     if seeds is None:
-        return {name: settings}
-    numbers = range(settings.seed, settings.seed + seeds)
-    return {
-        chosen_name(f"{name}-seed{n}", name): load(TrainConfig, config, [*changes, Override("--seeds", "seed", n)])
-        for n in numbers
-    }
-
-
-def _report(path: Path, json_: bool, quiet: bool) -> int:
-    """What a finished run prints: its directory, one JSON document, or the summary."""
-    from optilab import console, runs
-    from optilab.console import diagnose as diagnosis
-    from optilab.console import train as views
-    from optilab.studies.diagnose import diagnose, of_run
-
-    record = runs.read(path)
-    rows = record.rows()
-    if quiet:
-        typer.echo(path)
-    elif json_:
-        test = {key: value for key, value in record.manifest.items() if key in ("test_loss", "test_acc")}
-        console.document({"run": str(path), "status": record.state, "rows": rows, **test})
+        jobs = [Job(folder / label, first)]
     else:
-        if rows:
-            views.summary(rows, runs.read_table(path / "timings.csv"), record)
-            evidence = of_run(record)
-            diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
-        console.say(str(path))
-    return 0
-
-
-def _report_seeds(paths: "list[Path]", json_: bool, quiet: bool) -> int:
-    """What several seeds print: their directories, one JSON document, or a table with mean and spread."""
-    from optilab import console, runs
-    from optilab.console import train as views
-    from optilab.studies import seeds
-
-    records = [runs.read(path) for path in paths]
-    outcomes = [seeds.outcome(record.rows()) for record in records]
-    spread = seeds.spread(outcomes)
-    if quiet:
-        for path in paths:
-            typer.echo(path)
-    elif json_:
-        facts = [
-            {"run": str(path), "status": record.state, "seed": record.manifest["seed"], "rows": record.rows()}
-            for path, record in zip(paths, records, strict=True)
+        numbered = [
+            (n, load(TrainConfig, config, [*changes, Override("--seeds", "seed", n)]))
+            for n in range(first.seed, first.seed + seeds)
         ]
-        summary = {key: value._asdict() for key, value in spread.items()}
-        console.document({"runs": facts, "summary": summary})
-    else:
-        views.seeds([record.manifest["seed"] for record in records], outcomes, spread)
-        for path in paths:
-            console.say(str(path))
-    return 0
+        jobs = [Job(folder / runs.chosen_name(f"{label}-seed{n}", label), seeded) for n, seeded in numbered]
+    for job in jobs:
+        runs.require_free(job.path)
+    return jobs
+
+
+def _train(
+    jobs: Sequence[Job], dataset: "Dataset", stop: Callable[[], bool], json_: bool, quiet: bool
+) -> tuple[list[Path], str | None]:
+    """Train one run after the other: the finished ones, and how to continue where a stop request ended one.
+
+    A run that diverges is reported before its DivergedError is raised.
+    """
+    from optilab import console, runs
+    from optilab.console import train as views
+    from optilab.train import session  # torch comes in here, after everything that can be refused without it
+
+    done: list[Path] = []
+    for number, job in enumerate(jobs, start=1):
+        if job.resumed:
+            training, run = session.resume(job.path, job.config, dataset, console.note)
+        else:
+            training, run = session.start(job.config, dataset, job.path.parent, job.path.name, sys.argv)
+        if not (json_ or quiet):
+            sizes = (len(training.train), len(training.validation))
+            if len(jobs) > 1:
+                console.say(f"seed {number} of {len(jobs)}")
+            views.header(training.config, training.inputs, dataset.classes, *sizes, str(training.device))
+        try:
+            with views.Display(job.config.epochs, training.rows, quiet=json_ or quiet) as display:
+                status = session.proceed(training, run, display, stop)
+        except DivergedError:
+            views.report(run.path, json_, quiet)
+            raise
+        if training.device.type == "cpu" and (hint := display.crowded(job.config.threads)):
+            console.note(hint)
+        if status == "interrupted":
+            return done, f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(run.path)}"
+        done.append(run.path)
+    return done, None

@@ -1,8 +1,9 @@
-"""`optilab train`: the line that ran, the live display or one plain line per epoch, and the summary."""
+"""`optilab train`: what is trained, one line per epoch under a live display on a terminal, and the summary."""
 
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -13,9 +14,11 @@ from rich.text import Text
 
 from optilab import console
 from optilab.config.schema.train import TrainConfig
-from optilab.console.diagnose import thermometer
+from optilab.console import diagnose as diagnosis
 from optilab.console.optimize import settings
-from optilab.runs import Record, best
+from optilab.runs import Record, best, read, read_table
+from optilab.studies.diagnose import diagnose, of_run
+from optilab.studies.seeds import outcome, spread
 
 Row = Mapping[str, Any]
 
@@ -23,8 +26,14 @@ CROWDED = 0.7
 """Cores per thread below which threads wait for each other; two alone on two cores get 0.95."""
 
 
+def starting(name: str) -> None:
+    """The first line on a terminal, before PyTorch is loaded, which takes seconds."""
+    if console.err.is_terminal:
+        console.note(f"starting {name}: loading PyTorch and the dataset")
+
+
 def header(config: TrainConfig, inputs: int, classes: int, train: int, validation: int, device: str) -> None:
-    """What runs, in two lines."""
+    """The network, the optimizer, the seed and the dataset, in two lines."""
     optimizer = settings(config.optimizer).replace("   ", " ")
     threads = f", {config.threads} thread{'s' * (config.threads > 1)}" if device == "cpu" else ""
     facts = [
@@ -54,9 +63,9 @@ def plain(row: Row, epochs: int, seconds: float) -> str:
 
 
 class Display:
-    """Progress of a training run: live where stderr and stdout are a terminal, else a plain line per epoch.
+    """Progress of a training run: one line per epoch, and a live display where stderr and stdout are a terminal.
 
-    `quiet` shows nothing. The live display draws itself from a thread, so a batch costs two assignments.
+    `quiet` shows nothing. The live display is drawn by a thread, so a batch costs one assignment.
     """
 
     def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
@@ -84,16 +93,19 @@ class Display:
         self._rows.append(row)
         self._layers = record.get("layers", [])
         self._batch = (0, self._batch[1])
+        line = plain(row, self._epochs, seconds)
         if self._plain:
-            console.say(plain(row, self._epochs, seconds))
+            console.say(line)
+        elif self._live is not None:
+            self._live.console.print(Text(line))  # above the display, so that the history stays
 
     def crowded(self, threads: int) -> str:
-        """What to do where the threads got much less than a core each: each waits for the slowest; else empty."""
+        """Advice where the threads got much less than a core each, so that each waits for the slowest; else empty."""
         elapsed = time.perf_counter() - self._started
         cores = (time.process_time() - self._worked) / elapsed
         if threads == 1 or elapsed < 5 or cores > CROWDED * threads:
             return ""
-        return f"the machine is busy: {threads} threads got {cores:.1f} cores; --threads 1 is faster there"
+        return f"the machine is busy: {threads} threads shared {cores:.1f} cores; try --threads 1"
 
     def _render(self) -> Any:
         done, (batch, batches) = len(self._rows), self._batch
@@ -113,7 +125,7 @@ class Display:
         )
         lines: list[Any] = [line, Text(self._latest())]
         if self._layers:
-            lines.append(Text(thermometer(self._layers, console.err.width)))
+            lines.append(Text(diagnosis.thermometer(self._layers, console.err.width)))
         return Group(*lines)
 
     def _latest(self) -> str:
@@ -126,12 +138,12 @@ class Display:
 
 
 def _number(value: float) -> str:
-    """Four decimals, as the study was published; a loss of millions has none to tell."""
+    """Four decimals, as the study was published; four digits for a loss of millions."""
     return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None:
-    """Last and best epoch, time and speed, and whether the network has learned anything at all."""
+    """Last and best epoch, time and speed, and whether the accuracy is above that of guessing."""
     last, top = rows[-1], best(rows)
     keys = [key for key in last if key != "epoch"]
     shown = (("last", last), ("best", top))
@@ -143,7 +155,7 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     console.say(f"{len(rows)} epoch{'s' * (len(rows) > 1)} in {console.duration(seconds)}, {pace}")
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
-        console.say(f"test set, looked at once: loss {loss:.4f}, accuracy {accuracy:.4f}")
+        console.say(f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}")
     facts = record.manifest.get("data", {})
     chance = 1 / facts["classes"]
     # Four standard deviations of guessing: a network that has learned nothing stays below.
@@ -162,3 +174,39 @@ def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], sprea
     table.append(("std", *(_number(value.std) for value in spread.values())))
     console.say()
     console.show(console.grid(["seed", *spread], table))
+
+
+def report(path: Path, json_: bool, quiet: bool) -> None:
+    """What `train` prints of a run: its directory, one JSON document, or the summary with a diagnosis."""
+    record = read(path)
+    rows = record.rows()
+    if quiet:
+        print(path, flush=True)
+    elif json_:
+        test = {key: value for key, value in record.manifest.items() if key in ("test_loss", "test_acc")}
+        console.document({"run": str(path), "status": record.state, "rows": rows, **test})
+    else:
+        if rows:
+            summary(rows, read_table(path / "timings.csv"), record)
+            evidence = of_run(record)
+            diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
+        console.say(str(path))
+
+
+def report_seeds(paths: Sequence[Path], json_: bool, quiet: bool) -> None:
+    """What several seeds print: their directories, one JSON document, or a table with mean and spread."""
+    records = [read(path) for path in paths]
+    outcomes = [outcome(record.rows()) for record in records]
+    spreads = spread(outcomes)
+    if quiet:
+        print(*paths, sep="\n", flush=True)
+    elif json_:
+        facts = [
+            {"run": str(path), "status": record.state, "seed": record.manifest["seed"], "rows": record.rows()}
+            for path, record in zip(paths, records, strict=True)
+        ]
+        console.document({"runs": facts, "summary": {key: value._asdict() for key, value in spreads.items()}})
+    else:
+        seeds([record.manifest["seed"] for record in records], outcomes, spreads)
+        for path in paths:
+            console.say(str(path))

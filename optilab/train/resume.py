@@ -18,6 +18,7 @@ class Continuation:
 
     path: Path
     config: TrainConfig
+    done: int  # epochs
     complete: bool
 
 
@@ -47,7 +48,7 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     ended_early = done < current.epochs
     # Read last: a process that resumes the run says that it runs before it says how far.
     state = runs.read(path).state
-    return Continuation(path, config, state == "done" and (done == config.epochs or ended_early))
+    return Continuation(path, config, done, state == "done" and (done == config.epochs or ended_early))
 
 
 def _started(record: runs.Record) -> TrainConfig:

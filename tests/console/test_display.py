@@ -23,7 +23,7 @@ def test_threads_that_wait_for_each_other_are_told(monkeypatch, threads, seconds
     said = display.crowded(threads)
     assert bool(said) is told
     if told:
-        assert said == f"the machine is busy: {threads} threads got {cores:.1f} cores; --threads 1 is faster there"
+        assert said == f"the machine is busy: {threads} threads shared {cores:.1f} cores; try --threads 1"
 
 
 def test_a_terminal_folds_prose_between_words_and_commands_not_at_all(monkeypatch, capsys):
