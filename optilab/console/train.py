@@ -157,6 +157,9 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
         console.say(f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}")
     facts = record.manifest.get("data", {})
+    if facts["classes"] == 1:
+        console.say("all images have the same class: there is nothing to learn", style="yellow")
+        return
     chance = 1 / facts["classes"]
     # Four standard deviations of guessing: a network that has learned nothing stays below.
     bar = chance + 4 * (chance * (1 - chance) / facts["validation"]) ** 0.5

@@ -75,8 +75,8 @@ class Evidence:
 
     @property
     def entropy(self) -> float:
-        """Loss of a network that knows only the classes' shares; nats."""
-        return next((float(r["prior_entropy"]) for r in self.records if "prior_entropy" in r), math.log(10))
+        """Loss of a network that knows only the classes' shares, in nats; ln 10 where the images have one class."""
+        return next((float(r["prior_entropy"]) for r in self.records if r.get("prior_entropy")), math.log(10))
 
     @property
     def epochs(self) -> Sequence[Record]:

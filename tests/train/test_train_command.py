@@ -1,0 +1,75 @@
+"""`optilab train` as it is typed, and what it prints: the config, several seeds, a terminal, tiny datasets."""
+
+import json
+import os
+import pty
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from tests.train.idx import arrays, idx_bytes, write_sums
+
+
+def rows(optilab, *arguments):
+    return json.loads(optilab("train", *arguments, "--json").stdout)["rows"]
+
+
+def test_the_config_is_an_argument_or_an_option(optilab, small):
+    assert rows(optilab, small) == rows(optilab, "--config", small)
+    assert "give one" in optilab("train", small, "--config", small, code=2).stderr
+    assert "optilab train sigmoid.yaml" in optilab("train", code=2).stderr
+    assert "cannot be combined" in optilab("train", small, "--resume", "x", code=2).stderr
+
+
+def test_the_optimizer_and_the_batch_size_have_flags(optilab, small):
+    flags = rows(optilab, small, "--optimizer", "adam", "--lr", "0.01", "--batch-size", "50")
+    keys = ("optimizer=adam", "optimizer.lr=0.01", "data.batch_size=50")
+    assert flags == rows(optilab, small, *(f"--set={key}" for key in keys))
+    assert 'did you mean "adam"?' in optilab("train", small, "--optimizer", "adm", code=2).stderr
+
+
+def test_each_of_several_seeds_is_announced(optilab, small):
+    lines = optilab("train", small, "--seeds", 3, "--epochs", 1).stdout.splitlines()
+    assert [line for line in lines if line.startswith("seed ") and " of " in line] == [
+        "seed 1 of 3",
+        "seed 2 of 3",
+        "seed 3 of 3",
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path, monkeypatch):
+    """And its first line comes before PyTorch is loaded."""
+    shown = bytearray()
+
+    def read(descriptor):
+        data = os.read(descriptor, 4096)
+        shown.extend(data)
+        return data
+
+    for name, value in {"COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "optilab", "train", str(small), "--runs-dir", str(tmp_path / "runs")]
+    assert pty.spawn(command, read, lambda _: b"") == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert text.startswith("optilab: starting small: loading PyTorch")
+    assert re.findall(r"epoch (\d)/3 train_loss [0-9.]+ train_acc", text) == ["1", "2", "3"]
+
+
+def test_one_training_image_is_trained_to_the_end(optilab, small):
+    done = optilab("train", small, "--set", "data.images=1")
+    assert "3 epochs in" in done.stdout
+    assert "diagnosis: " in done.stdout
+
+
+def test_images_of_one_class_leave_nothing_to_learn(optilab, small, tmp_path):
+    folder = tmp_path / "one"
+    folder.mkdir()
+    for name, array in arrays(60, 30).items():
+        (folder / name).write_bytes(idx_bytes(array if array.ndim == 3 else np.zeros_like(array)))
+    write_sums(folder)
+    done = optilab("train", small, "--data-dir", folder)
+    assert "all images have the same class: there is nothing to learn" in done.stdout
+    optilab("diagnose", small, "--data-dir", folder)
