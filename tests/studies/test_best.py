@@ -88,6 +88,28 @@ def races_with(effects, shifts, count=400):
     return means + np.broadcast_to(shifts, len(effects))[:, None, None]
 
 
+SHAPES = {  # of the effect of a rule on a function, all with mean 0 and standard deviation 0.5
+    "heavy tails": lambda generator, size: generator.standard_t(3, size) / np.sqrt(12),
+    "skewed": lambda generator, size: (generator.exponential(1, size) - 1) / 2,
+    "skewed the other way": lambda generator, size: (1 - generator.exponential(1, size)) / 2,
+    "rarely much worse": lambda generator, size: ((generator.random(size) < 0.1) - 0.1) / 0.6,
+    "uniform": lambda generator, size: generator.uniform(-1, 1, size) * np.sqrt(0.75),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rules", "functions"), [(2, 10), (10, 10), (4, 3)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_effects_that_are_not_normal_do_little_harm(shape, rules, functions):
+    """Long tails make the verdicts more careful, short ones a little less."""
+    generator, count = np.random.default_rng(3), 4000
+    effects = SHAPES[shape](generator, (count, rules, functions))
+    means = effects + generator.normal(0, 0.5 / np.sqrt(STARTS), effects.shape)
+    wrong = sum(any(one.worse for one in compare_with_best(race)) for race in means)
+    print(f"{shape}, {rules} rules, {functions} functions: {100 * wrong / count:.1f} of 100")
+    assert wrong <= at_most(0.07 if shape == "uniform" else 0.05, count)
+
+
 @pytest.mark.parametrize("slower", [0.3, 1.0, 5.0])
 def test_of_several_best_rules_none_is_called_slower_while_others_are(slower):
     shifts = np.array([0.0] * 5 + [slower] * 5)
