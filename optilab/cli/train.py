@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +22,7 @@ from optilab.cli.options import (
     only_one,
     overrides,
 )
-from optilab.errors import DivergedError, UsageError
+from optilab.errors import DivergedError, RunError, UsageError
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
@@ -53,11 +53,12 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be trained: a new one, or one that is resumed."""
+    """One run to be trained: a new one, one that is resumed, or one of several seeds that is complete already."""
 
     path: Path
     config: "TrainConfig"
     resumed: bool = False
+    complete: bool = False
 
 
 def train(
@@ -155,9 +156,21 @@ def _jobs(
             for n in range(first.seed, first.seed + seeds)
         ]
         jobs = [Job(folder / runs.chosen_name(f"{label}-seed{n}", label), seeded) for n, seeded in numbered]
-    for job in jobs:
-        runs.require_free(job.path)
+    if seeds is not None:
+        return [_begun(job) if job.path.is_dir() else job for job in jobs]
+    runs.require_free(jobs[0].path)
     return jobs
+
+
+def _begun(job: Job) -> Job:
+    """The run of one of several seeds that exists already, to be continued; RunError if it has other settings."""
+    from optilab.config.load import Override, changed_keys
+    from optilab.train.resume import continuation
+
+    before = continuation(job.path, [Override("--epochs", "epochs", job.config.epochs)])
+    if changed := changed_keys(before.config, job.config):
+        raise RunError(f"{job.path} exists with other settings: {'; '.join(changed)}; choose another --name")
+    return replace(job, resumed=True, complete=before.complete)
 
 
 def _train(
@@ -167,12 +180,15 @@ def _train(
 
     A run that diverges is reported before its DivergedError is raised.
     """
-    from optilab import console, runs
+    from optilab import console
     from optilab.console import train as views
     from optilab.train import session  # torch comes in here, after everything that can be refused without it
 
     done: list[Path] = []
     for number, job in enumerate(jobs, start=1):
+        if job.complete:
+            done.append(job.path)
+            continue
         if job.resumed:
             training, run = session.resume(job.path, job.config, dataset, console.note)
         else:
@@ -191,6 +207,15 @@ def _train(
         if training.device.type == "cpu" and (hint := display.crowded(job.config.threads)):
             console.note(hint)
         if status == "interrupted":
-            return done, f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(run.path)}"
+            return done, f"stopped after epoch {training.epoch}; {_advice(run.path, len(jobs) > 1)}"
         done.append(run.path)
     return done, None
+
+
+def _advice(path: Path, several: bool) -> str:
+    """How to continue a stopped run, or the several seeds to which it belongs."""
+    from optilab import runs
+
+    if several:
+        return f"the same command with --name {path.name.rpartition('-seed')[0]} continues with what is missing"
+    return f"continue with: {runs.resume_command(path)}"

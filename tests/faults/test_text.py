@@ -154,15 +154,47 @@ def test_secrets_stay_out(lab: Lab, figure: Figure, needs: Callable[..., None]) 
     assert hits == []
 
 
-def test_a_hostile_repository_runs_nothing(light: Warm, tmp_path: Path, needs: Callable[..., None]) -> None:
+HOSTILE = {
+    "fsmonitor": {"core.fsmonitor": "{program}"},
+    "clean": {"filter.x.clean": "{program}", "filter.x.required": "true"},
+    "process": {"filter.x.process": "{program}"},
+    "a name with signs": {"filter.x=y.z.clean": "{program}"},
+}
+
+
+@pytest.mark.parametrize("what", list(HOSTILE))
+@pytest.mark.parametrize("where", [".gitattributes", ".git/info/attributes"])
+def test_a_hostile_repository_runs_nothing(
+    light: Warm, tmp_path: Path, needs: Callable[..., None], what: str, where: str
+) -> None:
+    """Neither its monitor nor a filter of a file that changed; without the guard `git status` runs each."""
     needs("git")
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/canary\n", encoding="utf-8")
+    program, tracked, canary = tmp_path / "program", tmp_path / "tracked", tmp_path / "canary"
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+
+    git("init", "-q")
+    tracked.write_text("before", encoding="utf-8")
+    git("add", "tracked")
+    git("commit", "-qm", "first")
+    program.write_text(f"#!/bin/sh\ntouch {canary}\nexec cat\n", encoding="utf-8")
     program.chmod(0o755)
-    subprocess.run(["git", "config", "core.fsmonitor", str(program)], cwd=tmp_path, check=True)
-    assert light.run(["optimize", "--algo", "sgd"], tmp_path).code == 0
-    assert not (tmp_path / "canary").exists()
+    for key, value in HOSTILE[what].items():
+        git("config", key, value.format(program=program))
+        if key.endswith((".clean", ".process")):
+            (tmp_path / where).write_text(
+                f"* filter={key.split('.', 1)[1].rpartition('.')[0]}\n", encoding="utf-8"
+            )
+    tracked.write_text("later!", encoding="utf-8")  # of the same length: git has to look inside
+    os.utime(tracked, (0, 0))
+    done = light.run(["optimize", "--algo", "sgd", "--quiet"], tmp_path)
+    assert done.code == 0, done
+    assert not canary.exists()
+    state = json.loads((tmp_path / done.out.strip() / "manifest.json").read_bytes())["git"]
+    assert state["dirty"] is True
+    subprocess.run(["git", "status"], cwd=tmp_path, capture_output=True, check=False, timeout=20)
+    assert canary.exists()  # the trap is one
 
 
 @pytest.mark.parametrize("git", ["exit 1", "sleep 600", ""])

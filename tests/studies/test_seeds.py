@@ -33,6 +33,23 @@ def test_the_table_of_seeds(optilab, tmp_path):
     assert "cannot be combined" in optilab("train", "--resume", "x", "--seeds", 2, code=2).stderr
 
 
+def test_the_same_command_continues_several_seeds(optilab, small, tmp_path):
+    """One seed is done, one is stopped, one is missing: the end is that of the undisturbed command."""
+    options = ["train", "--config", small, "--epochs", 3, "--json"]
+    whole = json.loads(optilab(*options, "--seeds", 3, "--name", "whole").stdout)
+    optilab(*options, "--name", "s-seed42")
+    optilab("train", "--config", small, "--epochs", 1, "--seed", 43, "--name", "s-seed43", "--quiet")
+    manifest = tmp_path / "runs" / "s-seed43" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
+    again = json.loads(optilab(*options, "--seeds", 3, "--name", "s").stdout)
+    assert [run["rows"] for run in again["runs"]] == [run["rows"] for run in whole["runs"]]
+    assert again["summary"] == whole["summary"]
+    once_more = json.loads(optilab(*options, "--seeds", 3, "--name", "s").stdout)
+    assert once_more == again
+    refused = optilab(*options, "--seeds", 3, "--name", "s", "--lr", 0.5, code=4).stderr
+    assert "runs/s-seed42 exists with other settings: optimizer.lr: 0.1 -> 0.5" in refused
+
+
 def test_spread_of_one_seed_is_zero():
     rows = [{"epoch": 1, "val_acc": 0.5}, {"epoch": 2, "val_acc": 0.25}]
     assert outcome(rows) == {"val_acc": 0.25, "best_val_acc": 0.5}
