@@ -24,11 +24,13 @@ class ExitCode(IntEnum):
     DATA = 3
     """The dataset or a run's metrics are missing or damaged."""
     RUN = 4
-    """A run with this name exists, is locked, is unknown, or its config changed."""
+    """A run with this name exists, is locked, is unknown, or its config or dataset changed."""
     CHECKPOINT = 5
     """No usable checkpoint, or a run of an unknown format."""
     DIVERGED = 6
-    """The loss or the weights are no longer finite."""
+    """Diverged: a number is not finite, or a run ends more than 10 times as high as it started: above the minimum for
+    a path of `optimize`; for a training, above the loss of its first batch and of guessing, in both losses of the
+    last epoch."""
     SYSTEM = 7
     """No space, no permission, an I/O error, not enough memory."""
     SWEEP = 8

@@ -49,7 +49,7 @@ from optilab.runs.record import (
 )
 from optilab.runs.tables import Row, read_records, read_timings, record_line, table
 
-_CHECKPOINT = re.compile(r"(\d{6,})\.([0-9a-f]{16})\.ckpt")
+_CHECKPOINT = re.compile(r"(\d{6,7})\.([0-9a-f]{16})\.ckpt")  # `epochs` is at most a million
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
@@ -92,12 +92,13 @@ class Run:
             append(self.path / "diagnostics.jsonl", lambda first: record_line(record))
         if checkpoint is not None:
             digest = hashlib.sha256(checkpoint).hexdigest()[:16]
-            write_atomic(self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt", checkpoint)
+            newest = self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt"
+            write_atomic(newest, checkpoint)
         timing = {"epoch": row["epoch"], "seconds": round(seconds, 6)}
         for name, cells in (("metrics.csv", row), ("timings.csv", timing)):
             append(self.path / name, partial(table, [cells]))
         if checkpoint is not None:
-            self._prune(best)
+            self.prune(newest, best)
 
     def rewind(self, rows: Sequence[Row]) -> None:
         """Make the tables end where a checkpoint does: drop rows that are torn or ahead of it."""
@@ -138,10 +139,16 @@ class Run:
                 f"{self.path / 'run.lock'} was deleted while the run was being written; it is left as it is"
             )
 
-    def _prune(self, best: int | None) -> None:
-        kept = checkpoints(self.path)
-        for epoch, path in kept[2:]:
-            if epoch != best:
+    def prune(self, newest: Path, best: int | None) -> None:
+        """Delete the checkpoints up to `newest` except it, the one before it and that of epoch `best`.
+
+        Those ahead of it remain: they are damaged or come from another run, and the resume has reported them.
+        """
+        last = int(newest.name.partition(".")[0])
+        older = [(epoch, path) for epoch, path in checkpoints(self.path) if epoch <= last and path != newest]
+        second = next((epoch for epoch, _ in older if epoch < last), None)
+        for epoch, path in older:
+            if epoch == last or epoch not in (second, best):
                 with contextlib.suppress(OSError):  # a checkpoint too many costs only space
                     path.unlink()
 
@@ -241,6 +248,9 @@ def reopen(path: Path) -> tuple[Run, "Record"]:
     for own in ("run.lock", "checkpoints"):
         if (path / own).is_symlink():
             raise RunError(f"{path / own} is a link; a run's files are its own")
+    for _, file in _named_as_checkpoints(path):
+        if file.is_dir():
+            raise CheckpointError(f"{file} is a directory in the place of a checkpoint; move it away")
     lock = hold(path, WAIT_SECONDS)
     try:
         record = read(path)  # only now: the process that held the lock may have written until it released it
@@ -276,9 +286,14 @@ def remove(path: Path) -> None:
 
 def checkpoints(path: Path) -> list[tuple[int, Path]]:
     """(epoch, file) of every checkpoint, newest first; other files are ignored."""
+    found = [(epoch, file) for epoch, file in _named_as_checkpoints(path) if not file.is_dir()]
+    return sorted(found, key=lambda pair: pair[0], reverse=True)
+
+
+def _named_as_checkpoints(path: Path) -> list[tuple[int, Path]]:
     folder = path / "checkpoints"
-    names = [(m, p) for p in folder.iterdir() if (m := _CHECKPOINT.fullmatch(p.name))] if folder.is_dir() else []
-    return sorted(((int(m[1]), p) for m, p in names), key=lambda pair: pair[0], reverse=True)
+    names = [(_CHECKPOINT.fullmatch(file.name), file) for file in folder.iterdir()] if folder.is_dir() else []
+    return [(int(match[1]), file) for match, file in names if match]
 
 
 def read_checkpoint(path: Path, limit: int) -> bytes:

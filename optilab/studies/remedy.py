@@ -29,7 +29,8 @@ class Plan:
 def plan(config: str, changes: Sequence[Override], chosen: Sequence[Remedy], seeds: int) -> list[Plan]:
     """The config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
-    Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives.
+    Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
+    device that the config names.
     """
     base = load(TrainConfig, config, changes)
     plans = [Plan(None, _trials("as-it-is", base, seeds))]
@@ -51,7 +52,8 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
         else stage  # the last one goes on to the end
         for stage in config.stages
     )
-    fixed = {"threads": 1, "device": "cpu", "name": name, "stages": stages}
+    device = "cpu" if config.device == "auto" else config.device
+    fixed = {"threads": 1, "device": device, "name": name, "stages": stages}
     return tuple(
         Trial(f"{name}-{seed}", config.model_copy(update={**fixed, "seed": seed}))
         for seed in range(config.seed, config.seed + seeds)

@@ -7,9 +7,9 @@ SHA-256 (`optilab.runs.directory`), and a loaded state is compared with a newly 
 import io
 import json
 import math
-import sys
+import shlex
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,11 +18,13 @@ from torch import Tensor
 
 from optilab import runs
 from optilab.config.load import digest
-from optilab.errors import CheckpointError
+from optilab.errors import CheckpointError, RunError
+from optilab.train.device import generator_state, set_generator_state
 from optilab.train.engine import Row, Training
 from optilab.train.optimizers import RuleOptimizer
+from optilab.train.state import canonical
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(training: Training) -> bytes:
@@ -33,37 +35,40 @@ def save(training: Training) -> bytes:
     state = {
         "format": FORMAT,
         "config": digest(training.config),
+        "data": training.digests,
+        "first_loss": training.first_loss,
         "rows": json.dumps(training.rows, allow_nan=False),
         "model": training.model.state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "generator": torch.get_rng_state(),
-        "device_generator": _device_generator(training.device),
+        "device_generator": generator_state(training.device),
         "shuffler": training.shuffler and training.shuffler.get_state(),
     }
     buffer = io.BytesIO()
-    torch.save(_canonical(state), buffer)
+    torch.save(canonical(state), buffer)
     return buffer.getvalue()
 
 
 def restore(training: Training, data: bytes) -> None:
     """Set a newly started training to the state in `data`.
 
-    CheckpointError where the state does not fit; the training can then be restored from other data. Resume only runs
-    that you trust: the digest detects accidents, not forgery.
+    CheckpointError where the state does not fit; the training can then be restored from other data. RunError where
+    it was trained on another dataset. Resume only runs that you trust: the digest detects accidents, not forgery.
     """
     state = _load(data)
     rows = _rows(training, state)
     if (stage := training.config.stage_at(len(rows))) != training.stage:
         training.enter(stage)
-    _check(training, state)
+    _check(training, state, rows)
     training.rows[:] = rows
+    training.first_loss = state["first_loss"]
     training.model.load_state_dict(state["model"])
     training.optimizer.load_state_dict(state["optimizer"])
     # Last, because building and loading may draw.
     torch.set_rng_state(state["generator"])
     if training.shuffler:
         training.shuffler.set_state(state["shuffler"])
-    _set_device_generator(training.device, state["device_generator"])
+    set_generator_state(training.device, state["device_generator"])
 
 
 def size_limit(training: Training) -> int:
@@ -71,60 +76,6 @@ def size_limit(training: Training) -> int:
     widths = (*training.model.widths, training.model.classes)  # of all stages, whether built yet or not
     numbers = sum((fan_in + 8) * fan_out for fan_in, fan_out in pairwise(widths))
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20)
-
-
-def _device_generator(device: torch.device) -> Tensor | None:
-    if device.type == "mps":
-        return torch.mps.get_rng_state()
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-
-def _set_device_generator(device: torch.device, state: Tensor | None) -> None:
-    """A state of another kind of device is left out: a resume there has another order of draws anyway."""
-    current = _device_generator(device)
-    if current is None or state is None or state.shape != current.shape:
-        return
-    if device.type == "mps":
-        torch.mps.set_rng_state(state)
-    else:
-        torch.cuda.set_rng_state(state, device)
-
-
-def _canonical(tree: Any) -> Any:
-    """A copy on the CPU in which equal texts are one object and nothing else is shared, tensor memory included.
-
-    Pickle writes an object that it meets again as a reference; without this, a loaded state and an equal computed one
-    would give different bytes.
-    """
-    return _copy(tree, _fetched([tensor for tensor in _tensors(tree) if tensor.device.type != "cpu"]))
-
-
-def _copy(tree: Any, fetched: dict[int, Tensor]) -> Any:
-    if isinstance(tree, dict):
-        return {_copy(key, fetched): _copy(value, fetched) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_copy(value, fetched) for value in tree]
-    if isinstance(tree, Tensor):
-        return fetched[id(tree)] if id(tree) in fetched else tree.detach().clone()
-    return sys.intern(tree) if type(tree) is str else tree
-
-
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, dict | list | tuple):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from _tensors(value)
-
-
-def _fetched(tensors: Sequence[Tensor]) -> dict[int, Tensor]:
-    """The id of each tensor -> its copy on the CPU; one transfer for all, because each waits for the device."""
-    if not tensors:
-        return {}
-    data = torch.cat([tensor.detach().flatten().view(torch.uint8) for tensor in tensors]).cpu()
-    parts = torch.split(data, [tensor.numel() * tensor.element_size() for tensor in tensors])
-    pairs = zip(tensors, parts, strict=True)
-    return {id(tensor): part.clone().view(tensor.dtype).view(tensor.shape) for tensor, part in pairs}
 
 
 def _load(data: bytes) -> dict[str, Any]:
@@ -156,10 +107,11 @@ def _rows(training: Training, state: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def _check(training: Training, state: dict[str, Any]) -> None:
+def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> None:
     try:
         generators = [torch.get_rng_state(), state["generator"]]
         device_generator = state["device_generator"]
+        digests, first_loss = dict(state["data"]), float(state["first_loss"])
         if training.shuffler:
             generators.append(state["shuffler"])
         groups = state["optimizer"]["param_groups"]
@@ -169,10 +121,16 @@ def _check(training: Training, state: dict[str, Any]) -> None:
         raise _foreign(error) from None
     if any(not _is_bytes(generator) or generator.shape != generators[0].shape for generator in generators):
         raise CheckpointError("the checkpoint's generator state is not valid")
+    if rows and not math.isfinite(first_loss):
+        raise CheckpointError("the checkpoint's first loss is not finite")
+    if digests != training.digests:
+        raise RunError(
+            f"a checkpoint comes from a run on another dataset:{changed_files(digests, training.digests)}"
+        )
     if device_generator is not None and not _is_bytes(device_generator):
         raise CheckpointError("the checkpoint's device generator state is not valid")
     expected = training.optimizer.state_dict()["param_groups"]
-    if _canonical(expected) != groups:
+    if canonical(expected) != groups:
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
     parameters = [parameter for group in training.optimizer.param_groups for parameter in group["params"]]
     joined = torch.Size([sum(parameter.numel() for parameter in parameters)])  # the vector of a RuleOptimizer
@@ -222,11 +180,11 @@ def _check_tensors(where: str, tensors: dict[str, Any], expected: dict[str, Tens
             raise CheckpointError(f"the checkpoint's {where}.{name} is not finite")
 
 
-def resume(training: Training, run: runs.Run, warn: Any) -> None:
-    """Continue from the newest checkpoint that is whole; `warn(text)` hears of each that is not.
+def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> None:
+    """Continue from the newest whole checkpoint; `warn(text)` gets a line for each that is newer and not usable.
 
-    Without any checkpoint and without any committed row the run starts over; CheckpointError where rows exist
-    but no checkpoint is usable.
+    A run with neither a checkpoint nor a row that had one starts over. CheckpointError where no checkpoint is usable;
+    no file of the run has then been changed. Afterwards the run has exactly the files that it had after that epoch.
     """
     candidates = runs.checkpoints(run.path)
     for epoch, path in candidates:
@@ -237,8 +195,29 @@ def resume(training: Training, run: runs.Run, warn: Any) -> None:
         except CheckpointError as error:
             warn(f"checkpoint {path.name}: {error}; using the one before")
         else:
-            break
-    else:
-        if candidates:
-            raise CheckpointError(f"no usable checkpoint in {run.path}; start again with its config.yaml")
-    run.rewind(training.rows)
+            run.rewind(training.rows)
+            if training.rows:
+                run.prune(path, runs.best(training.rows)["epoch"])
+            return
+    if candidates:
+        raise CheckpointError(f"no usable checkpoint in {run.path}; {_start_again(run)}")
+    recorded = len(runs.read_table(run.path / "metrics.csv"))
+    every = max(training.config.checkpoint_every, run.manifest.get("config", {}).get("checkpoint_every", 1))
+    if recorded >= every or run.manifest.get("status") == "done":
+        raise CheckpointError(f"{run.path} records {recorded} epochs but has no checkpoint; {_start_again(run)}")
+    run.rewind([])
+
+
+def _start_again(run: runs.Run) -> str:
+    config = shlex.quote(str(run.path / "config.yaml"))
+    return f"restore its checkpoints, or start again: optilab train --config {config}"
+
+
+def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """For each file of a dataset that differs, a line with both digests."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "".join(f"\n  {name}: SHA-256 {_short(before.get(name))} -> {_short(now.get(name))}" for name in names)
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else f"{digest[:16]}..."

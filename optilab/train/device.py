@@ -1,19 +1,34 @@
-"""The device of a training, and the process-wide settings of PyTorch that its numbers depend on."""
+"""The device of a training: which one it is, PyTorch's settings for it, its generator and its failures."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from optilab.errors import UsageError
+from optilab.errors import SystemFailure, UsageError
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device that a config's `device` means on this machine; UsageError if it is not available."""
+def resolve_device(name: str, dtype: str = "float32") -> torch.device:
+    """The device that a config's `device` means on this machine; UsageError if it is not available.
+
+    `auto` is the first of cuda:0, mps and cpu that is available and computes in `dtype`. `cpu` starts no GPU driver.
+    """
+    if name == "cpu":
+        return torch.device("cpu")
     available = ["cpu"]
     if torch.cuda.is_available():
         available += [f"cuda:{n}" for n in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         available.append("mps")
     if name == "auto":
-        return torch.device(next((d for d in ("cuda:0", "mps") if d in available), "cpu"))
+        suitable = ("cuda:0", "mps") if dtype != "float64" else ("cuda:0",)
+        return torch.device(next((d for d in suitable if d in available), "cpu"))
     if name in available or (name == "cuda" and "cuda:0" in available):
         return torch.device("cuda:0" if name == "cuda" else name)
     raise UsageError(f"device {name!r} is not available on this machine (available: {', '.join(available)})")
@@ -35,3 +50,60 @@ def configure(device: torch.device, threads: int, dtype: str = "float32") -> Non
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def numerics(device: torch.device) -> dict[str, Any]:
+    """Versions that the last bits of a GPU's numbers depend on, for a run's manifest; empty for other devices."""
+    if device.type != "cuda":
+        return {}
+    return {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda, "driver": _driver()}
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's kernel driver, None where Linux does not report one."""
+    with contextlib.suppress(OSError):
+        match = re.search(r"Kernel Module(?: for \S+)?\s+([0-9.]+)", NVIDIA_DRIVER.read_text())
+        return match[1] if match else None
+    return None
+
+
+def generator_state(device: torch.device) -> Tensor | None:
+    """The state of the device's own random generator; None for the CPU, whose generator is the global one."""
+    if device.type == "mps":
+        return torch.mps.get_rng_state()
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def set_generator_state(device: torch.device, state: Tensor | None) -> None:
+    """Restore a state. One of another kind of device is ignored: the draws there differ in any case."""
+    current = generator_state(device)
+    if current is None or state is None or state.shape != current.shape:
+        return
+    if device.type == "mps":
+        torch.mps.set_rng_state(state)
+    else:
+        torch.cuda.set_rng_state(state, device)
+
+
+@contextlib.contextmanager
+def failures_explained(device: str) -> Iterator[None]:
+    """Turn a lack of memory and errors of a GPU into a SystemFailure whose message says what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if (message := _explanation(error, device)) is None:
+            raise
+        raise SystemFailure(message) from None
+
+
+def _explanation(error: RuntimeError, device: str) -> str | None:
+    text = str(error)
+    # The CPU's allocator raises a plain RuntimeError.
+    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in text or "out of memory" in text:
+        return f"not enough memory on {device}; a smaller model.hidden or data.batch_size needs less"
+    if "no kernel image" in text:
+        advice = "choose `device: cpu`, or install a build of PyTorch that supports this GPU"
+        return f"PyTorch {torch.__version__} has no code for the GPU {device}; {advice}"
+    if isinstance(error, torch.AcceleratorError):
+        return f"{device} failed: {text.splitlines()[0]}; the run can be resumed from its last checkpoint"
+    return None

@@ -79,7 +79,7 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | Non
 
 def _centered(weight: Tensor) -> bool:
     """Weights that may have been drawn with mean zero: their mean is within six of its standard errors of it."""
-    std, mean = torch.std_mean(weight.detach().double())
+    std, mean = torch.std_mean(weight.detach().cpu().double())
     return float(std) > 0 and abs(float(mean)) <= 6 * float(std) / math.sqrt(weight.numel())
 
 

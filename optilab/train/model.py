@@ -285,8 +285,3 @@ INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
     UnitGainInit: _unit_gain,
 }
 """How each initialisation fills a weight (fan_out, fan_in) or a bias (fan_out,)."""
-
-
-def all_finite(model: nn.Module) -> bool:
-    """No parameter or buffer holds an infinity or a NaN."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values())

@@ -14,7 +14,7 @@ from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
 
 @dataclass(frozen=True)
 class Continuation:
-    """A run to be continued: its config with the changes, and whether nothing is left to do."""
+    """A run to be continued: its config with the changes, the epochs done, and whether nothing is left to do."""
 
     path: Path
     config: TrainConfig
@@ -41,14 +41,17 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     config = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(current, config):
         raise RunError(_refusal(path.name, changed, config))
-    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them.
-    done = next((epoch for epoch, _ in runs.checkpoints(path)), 0)
+    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them. A number beyond the run's
+    # epochs is not of this run.
+    done = next((epoch for epoch, _ in runs.checkpoints(path) if epoch <= current.epochs), 0)
+    # Read last: a process that resumes the run records that it runs before it records how far.
+    latest = runs.read(path)
+    if latest.state == "done" and isinstance(latest.manifest.get("epoch"), int):
+        done = max(done, latest.manifest["epoch"])  # a finished run may have lost its checkpoints
     if config.epochs < done:
         raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
     ended_early = done < current.epochs
-    # Read last: a process that resumes the run says that it runs before it says how far.
-    state = runs.read(path).state
-    return Continuation(path, config, done, state == "done" and (done == config.epochs or ended_early))
+    return Continuation(path, config, done, latest.state == "done" and (done == config.epochs or ended_early))
 
 
 def _started(record: runs.Record) -> TrainConfig:

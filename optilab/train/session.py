@@ -12,12 +12,12 @@ import torch
 from optilab import runs
 from optilab.config.load import dump, to_yaml
 from optilab.config.schema.train import TrainConfig
-from optilab.errors import DivergedError, OptilabError, SystemFailure
+from optilab.errors import DivergedError, OptilabError, RunError, SystemFailure
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.data import Dataset
-from optilab.train.device import configure, resolve_device
+from optilab.train.device import configure, failures_explained, numerics, resolve_device
 from optilab.train.engine import Stopped, Training
 
 
@@ -60,11 +60,16 @@ def start(
 def resume(
     path: Path, config: TrainConfig, dataset: Dataset, warn: Callable[[str], None]
 ) -> tuple[Training, runs.Run]:
-    """Take up an interrupted run where its newest whole checkpoint ends."""
+    """Continue an interrupted run from its newest whole checkpoint. RunError if its dataset has changed."""
     run, record = runs.reopen(path)
     try:
+        before = record.manifest.get("data", {}).get("sha256", {})
+        if before != dataset.digests:
+            changes = checkpoint.changed_files(before, dataset.digests)
+            raise RunError(f"{path.name} was trained on another dataset than that in {dataset.folder}:{changes}")
         training = _build(config, dataset)
-        checkpoint.resume(training, run, warn)
+        with failures_explained(str(training.device)):
+            checkpoint.resume(training, run, warn)
         before, now = record.manifest.get("numerics", {}), _numerics(training)
         changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
         if changed:
@@ -82,26 +87,28 @@ def resume(
 
 
 def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callable[[], bool]) -> str:
-    """Train to the last epoch, committing each; the status the run ended with: `done` or `interrupted`.
+    """Train to the last epoch and commit each one. Returns the status of the run: `done` or `interrupted`.
 
-    Raises DivergedError, or what else went wrong, after the run's directory says so too.
+    Raises DivergedError, or the error that ended the run, after recording it in the run's directory.
     """
     config, status, reason, tested = training.config, "failed", "", {}
     try:
-        for row, seconds in training.run(listener.batch, stop):
-            due = row["epoch"] % config.checkpoint_every == 0 or training.finished
-            state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
-            run.commit(row, seconds, state, best, training.record)
-            listener.epoch(row, seconds, training.record)
-        status, tested = "done", training.tested()
+        with failures_explained(str(training.device)):
+            for row, seconds in training.run(listener.batch, stop):
+                due = row["epoch"] % config.checkpoint_every == 0 or training.finished
+                state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
+                run.commit(row, seconds, state, best, training.record)
+                listener.epoch(row, seconds, training.record)
+            tested = training.tested()
+        status = "done"
     except Stopped:
         status = "interrupted"
     except DivergedError as error:
-        kept = runs.checkpoints(run.path)
-        status, good = "diverged", f"epoch {kept[0][0]}" if kept else "none"
-        reason = f"{error}; last good checkpoint: {good}"
+        status, kept = "diverged", runs.checkpoints(run.path)
+        good = "" if training.finished else f"; last good checkpoint: {f'epoch {kept[0][0]}' if kept else 'none'}"
+        reason = f"{error}{good}"
         raise DivergedError(reason) from None
-    except OSError as error:  # what the run writes itself says so; this was the output
+    except OSError as error:  # the run's own files raise SystemFailure; this was the output
         reason = f"cannot write the output: {error.strerror or error}"
         raise SystemFailure(reason) from None
     except BaseException as error:
@@ -117,39 +124,41 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
             run.release()
             if status == "done":
                 raise
-            # The disk that failed the run fails this too; the free lock still tells.
+            # The disk that failed the run fails this too; the free lock still marks the run as interrupted.
     return status
 
 
 def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> tuple[engine.Row, list[engine.Row]]:
-    """A short trial: the row of an epoch of so many batches, and its records and those before it. Writes nothing.
+    """A short trial that writes nothing: the row of an epoch of `batches` batches; the records before and of it.
 
     Raises what building the network raises, and DivergedError.
     """
-    # One thread: two wait for each other on a busy machine, and a trial's last bits are nobody's.
+    # One thread: two wait for each other on a busy machine, and the last bits of a trial do not matter.
     changed = {"probes": max(config.probes, 10), "epochs": max(2, config.epochs), "threads": 1}
     trial = config.model_copy(update=changed)
     training = _build(trial, dataset)
     before = engine.before_training(training)
     some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
     training.train = training.train.take(some)
-    row, _ = next(training.run(lambda done, total: None, lambda: False))
+    with failures_explained(str(training.device)):
+        row, _ = next(training.run(lambda done, total: None, lambda: False))
     return row, [before, training.record]
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> Training:
-    device = resolve_device(config.device)
+    device = resolve_device(config.device, config.dtype)
     configure(device, config.threads, config.dtype)
-    return Training.start(config, dataset, device)
+    with failures_explained(str(device)):
+        return Training.start(config, dataset, device)
 
 
 def _numerics(training: Training) -> dict[str, Any]:
     """What the last bits depend on beside config and seed."""
-    device = training.device
     return {
         "torch": torch.__version__,
-        "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "device": str(training.device),
+        "device_name": platform.machine(),
         "threads": training.config.threads,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        **numerics(training.device),
     }

@@ -1,17 +1,304 @@
-"""Devices without a GPU: what can be tested of them on a machine that has a CPU only."""
+"""Trainings on a device, tested without one: on a simulated GPU, and with injected failures."""
+
+from itertools import pairwise
 
 import pytest
 import torch
 
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import ALGORITHMS
+from optilab.train import checkpoint, data, device, engine, session
+from optilab.train.state import canonical, leaves
+from tests.train.idx import write_idx_dataset
+from tests.train.simulated import DEVICE, OnDevice, simulated
 
+CPU = torch.device("cpu")
 RESERVED = {"step"}
 """State keys that `torch.optim.Optimizer.load_state_dict` treats as its own: it never moves them to a device."""
-
+EPOCHS = 2
 TRAINABLE = [name for name, rule in ALGORITHMS.items() if name == "lookahead" or not rule.needs]
+STAGES = [{"layers": 1, "epochs": 1}, {"layers": 2}]
+CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
+    "batch norm and dropout": {"model__norm": "batch", "model__dropout": 0.2},
+    "layer norm, clipped": {"model__norm": "layer", "clip_norm": 0.1, "clip_value": 0.01},
+    "stages": {"stages": STAGES, "optimizer": "adam"},
+    "stages, new layers only": {"stages": [STAGES[0], {"layers": 2, "train": "new"}], "model__norm": "batch"},
+    "float64": {"dtype": "float64", "optimizer": "nadam"},
+    "one cycle": {"schedule": "one-cycle", "schedule_by": "batch"},
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", train=64, test=32))
+
+
+def configured(**keys):
+    chosen = {
+        "optimizer": "sgd",
+        "data__batch_size": 16,
+        "data__dataset": "idx",
+        "model__hidden": [8, 8],
+        "epochs": EPOCHS,
+    }
+    items = (chosen | keys).items()
+    return load(TrainConfig, None, [Override("", key.replace("__", "."), value) for key, value in items])
+
+
+def started(config, dataset, where=DEVICE):
+    device.configure(where, 1, config.dtype)
+    return engine.Training.start(config, dataset, where)
+
+
+def places(training):
+    """Where the numbers of the optimizer's state are: index and name -> classes."""
+    state = training.optimizer.state_dict()["state"]
+    slots = [(index, name, value) for index, slot in state.items() for name, value in slot.items()]
+    return {(index, name): [type(leaf) for leaf in leaves(value)] for index, name, value in slots}
+
+
+# --- a simulated GPU -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_training_stays_on_its_device_and_waits_once_per_step(case, small, monkeypatch):
+    """Uninterrupted, and resumed after each epoch: one device, one synchronisation per step, a handful per epoch."""
+    config = configured(**CASES[case])
+    with simulated(monkeypatch) as simulation:
+
+        def epochs(training):
+            """After each epoch: checkpoint, diagnostics, places; checks what the epoch waited for."""
+            waits = []
+            batch = lambda done, total: waits.append(simulation.counts["synchronisations"])  # noqa: E731
+            before = simulation.counts["synchronisations"]
+            results = []
+            for _ in training.run(batch, lambda: False):
+                assert [after - now for now, after in pairwise(waits)] == [1] * (len(waits) - 1)
+                state = checkpoint.save(training)
+                assert simulation.counts["synchronisations"] - before - len(waits) <= 12
+                results.append((state, training.record, places(training)))
+                waits.clear()
+                before = simulation.counts["synchronisations"]
+            return results
+
+        training = started(config, small)
+        straight = epochs(training)
+        assert len(straight) == EPOCHS
+        assert all(isinstance(parameter, OnDevice) for parameter in training.model.parameters())
+        for done, (state, _, fresh) in enumerate(straight, 1):
+            resumed = started(config, small)
+            checkpoint.restore(resumed, state)
+            assert places(resumed) == fresh
+            assert checkpoint.save(resumed) == state
+            assert epochs(resumed) == straight[done:]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "dropout" not in case])
+def test_a_simulated_device_gives_the_cpus_numbers(case, small, monkeypatch):
+    """So the simulation trains what the CPU trains; dropout draws from another generator there."""
+    config = configured(**CASES[case])
+    with simulated(monkeypatch):
+        there = started(config, small)
+        rows = [row for row, _ in there.run(lambda done, total: None, lambda: False)]
+    here = [row for row, _ in started(config, small, CPU).run(lambda done, total: None, lambda: False)]
+    assert [row["val_acc"] for row in rows] == pytest.approx([row["val_acc"] for row in here])
+    assert [row["train_loss"] for row in rows] == pytest.approx([row["train_loss"] for row in here], rel=1e-5)
+
+
+def test_the_simulation_refuses_tensors_of_two_devices(monkeypatch):
+    """The negative control of the tests above: mixed devices are noticed, waits are counted."""
+    with simulated(monkeypatch) as simulation:
+        there = torch.ones(2).to(DEVICE)
+        with pytest.raises(AssertionError, match="one device"):
+            there + torch.ones(2)
+        assert float((there * torch.tensor(2.0)).sum()) == 4.0
+        assert there.tolist() == [1.0, 1.0]
+        assert simulation.counts["synchronisations"] == 2
+
+
+def test_inputs_are_converted_on_the_cpu(small, monkeypatch):
+    """CUDA divides by multiplying with the reciprocal, which changes the last bit of every second pixel value."""
+    config = configured()
+    pixels = torch.from_numpy(small.train_images.reshape(64, -1).copy())
+    expected = engine.as_input(pixels, config.data)
+    with simulated(monkeypatch):
+        inputs = started(config, small).train.pixels
+        assert isinstance(inputs, OnDevice)
+        assert torch.equal(inputs.memory, expected)
+    assert started(config, small, CPU).train.pixels.dtype == torch.uint8
+
+
+def test_nothing_is_computed_in_float64_on_a_device_without_it(small, monkeypatch):
+    """As on mps, where the default config failed before its first epoch."""
+    with simulated(monkeypatch, float64=False):
+        training = started(configured(), small)
+        assert engine.before_training(training)["predicted_gains"]
+        row, _ = next(training.run(lambda done, total: None, lambda: False))
+        assert row["epoch"] == 1
+        with pytest.raises(TypeError, match="float64"):
+            torch.ones(2, dtype=torch.float64).to(DEVICE)
+
+
+def test_a_checkpoint_of_a_device_waits_once(monkeypatch):
+    with simulated(monkeypatch) as simulation:
+        tree = {
+            "a": [torch.arange(3.0).to(DEVICE), torch.ones((), dtype=torch.int64).to(DEVICE)],
+            "b": torch.ones(2),
+        }
+        copy = canonical(tree)
+        assert simulation.counts["synchronisations"] == 1
+    assert [part.tolist() for part in (*copy["a"], copy["b"])] == [[0.0, 1.0, 2.0], 1, [1.0, 1.0]]
+    assert copy["a"][1].dtype == torch.int64
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_no_rules_state_uses_a_key_that_torch_reserves(name):
     state = ALGORITHMS[name]().init(torch.zeros(2))
     assert not RESERVED & set(state._fields)
+
+
+# --- which device ----------------------------------------------------------------------------------------
+
+
+def machine(monkeypatch, cuda=0, mps=False):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+def test_the_cpu_is_found_without_a_driver(monkeypatch):
+    def broken():
+        raise RuntimeError("the NVIDIA driver on your system is too old")
+
+    monkeypatch.setattr(torch.cuda, "is_available", broken)
+    assert device.resolve_device("cpu") == CPU
+    with pytest.raises(RuntimeError):
+        device.resolve_device("auto")
+
+
+@pytest.mark.parametrize(
+    ("has", "name", "dtype", "expected"),
+    [
+        ({}, "auto", "float32", "cpu"),
+        ({"cuda": 2}, "auto", "float32", "cuda:0"),
+        ({"cuda": 2}, "auto", "float64", "cuda:0"),
+        ({"cuda": 2}, "cuda", "float32", "cuda:0"),
+        ({"cuda": 2}, "cuda:1", "float32", "cuda:1"),
+        ({"mps": True}, "auto", "float32", "mps"),
+        ({"mps": True}, "auto", "float64", "cpu"),
+        ({"mps": True}, "mps", "float32", "mps"),
+    ],
+)
+def test_a_device_is_chosen_by_what_the_machine_has(monkeypatch, has, name, dtype, expected):
+    machine(monkeypatch, **has)
+    assert str(device.resolve_device(name, dtype)) == expected
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    machine(monkeypatch, cuda=1)
+    with pytest.raises(UsageError, match=r"'cuda:1' is not available on this machine \(available: cpu, cuda:0\)"):
+        device.resolve_device("cuda:1")
+
+
+def test_float64_is_refused_on_mps_before_training(small, monkeypatch, tmp_path):
+    machine(monkeypatch, mps=True)
+    with pytest.raises(UsageError, match="mps has no float64"):
+        session.start(configured(device="mps", dtype="float64"), small, tmp_path, "r", [])
+    assert not list(tmp_path.iterdir())
+
+
+# --- its generator, its versions, its failures -------------------------------------------------------------
+
+
+def test_the_generator_of_mps_is_saved_and_restored(monkeypatch):
+    states = [torch.arange(4, dtype=torch.uint8)]
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: states[-1])
+    monkeypatch.setattr(torch.mps, "set_rng_state", states.append)
+    mps = torch.device("mps")
+    saved = device.generator_state(mps).clone()
+    device.set_generator_state(mps, saved + 1)
+    assert torch.equal(device.generator_state(mps), saved + 1)
+    device.set_generator_state(mps, torch.zeros(9, dtype=torch.uint8))  # of another kind of device
+    device.set_generator_state(mps, None)
+    assert len(states) == 2
+    assert device.generator_state(CPU) is None
+
+
+def test_the_manifest_names_the_versions_of_a_gpu(monkeypatch, tmp_path):
+    file = tmp_path / "version"
+    file.write_text(
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC 12\n"
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(device, "NVIDIA_DRIVER", file)
+    assert device.numerics(DEVICE) == {"device_name": "NVIDIA H100", "cuda": "12.8", "driver": "550.54.15"}
+    file.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build\n")
+    assert device.numerics(DEVICE)["driver"] == "570.86.10"
+    file.unlink()
+    assert device.numerics(DEVICE)["driver"] is None
+    assert device.numerics(CPU) == {}
+
+
+FAILURES = {
+    "memory of a GPU": (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8 GiB"),
+        "not enough memory",
+    ),
+    "memory of the machine": (
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        "not enough memory on cpu; a smaller model.hidden or data.batch_size needs less",
+    ),
+    "another GPU": (
+        torch.AcceleratorError(
+            "CUDA error: no kernel image is available for execution on the device\nCompile with"
+        ),
+        "has no code for the GPU cpu; choose `device: cpu`",
+    ),
+    "a broken GPU": (
+        torch.AcceleratorError(
+            "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be"
+        ),
+        "cpu failed: CUDA error: an illegal memory access was encountered; the run can be resumed",
+    ),
+}
+
+
+class Silent:
+    """Watches a run and does nothing."""
+
+    def batch(self, done, total): ...
+
+    def epoch(self, row, seconds, record): ...
+
+
+@pytest.mark.parametrize("what", FAILURES)
+@pytest.mark.parametrize("when", ["start", "epoch"])
+def test_a_failure_of_the_device_is_explained(what, when, small, monkeypatch, tmp_path):
+    """Exit code 7 with a sentence, and the run's directory records it; while it is built there is no directory."""
+    failure, message = FAILURES[what]
+
+    def fail(*_):
+        raise failure
+
+    if when == "start":
+        monkeypatch.setattr(engine.Images, "of", fail)
+        with pytest.raises(SystemFailure, match=message) as raised:
+            session.start(configured(device="cpu"), small, tmp_path, "r", [])
+        assert not list(tmp_path.iterdir())
+    else:
+        monkeypatch.setattr(engine.Training, "_train_epoch", fail)
+        training, run = session.start(configured(device="cpu"), small, tmp_path, "r", [])
+        with pytest.raises(SystemFailure, match=message) as raised:
+            session.proceed(training, run, Silent(), lambda: False)
+        assert run.manifest["status"] == "failed"
+        assert message in run.manifest["reason"]
+        assert not (run.path / "optilab.log").exists()
+    assert raised.value.code is ExitCode.SYSTEM
+
+
+def test_another_error_is_not_explained_away():
+    with pytest.raises(RuntimeError, match="a bug"), device.failures_explained("cpu"):
+        raise RuntimeError("a bug")
