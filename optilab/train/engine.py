@@ -82,12 +82,12 @@ def before_training(training: "Training") -> diagnostics.EpochRecord:
     """
     data, train, validation = training.config.data, training.train, training.validation
     images = as_input(train.pixels[: data.batch_size], data)
-    prediction = meanfield.predict(training.model, training.config.model, images)
+    prediction = _predicted(training, images)
     loss, gradients = first_batch.measure(training.model, images, train.labels[: data.batch_size])
     return {
         "epoch": 0,
         **diagnostics.labels(train.labels, validation.labels),
-        "input_rms": float(images.square().mean().sqrt()),
+        "input_rms": diagnostics.finite(float(images.square().mean().sqrt())),
         "first_loss": diagnostics.finite(loss),
         "sample_gradients": [diagnostics.finite(value) for value in gradients],
         "first_weights": [
@@ -96,6 +96,15 @@ def before_training(training: "Training") -> diagnostics.EpochRecord:
         "predicted_gains": prediction and prediction.gains,
         "predicted_ratio": prediction and prediction.ratio,
     }
+
+
+def _predicted(training: "Training", images: Tensor) -> meanfield.Prediction | None:
+    """The theory's expectation; None where it does not apply or its numbers overflow."""
+    try:
+        prediction = meanfield.predict(training.model, training.config.model, images)
+    except OverflowError:
+        return None
+    return prediction if prediction and all_finite([prediction.gains, prediction.ratio]) else None
 
 
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:

@@ -26,6 +26,7 @@ from optilab.config.schema.model import (
     UnitGainInit,
     XavierInit,
 )
+from optilab.errors import UsageError
 
 MODULES: dict[type[Any], Callable[[Any], nn.Module]] = {
     activation.Identity: lambda phi: nn.Identity(),
@@ -142,10 +143,20 @@ class MLP(nn.Module):
             output = layer is getattr(self, "output", None)
             init = (output and config.output_init) or config.init
             bias = DefaultInit() if isinstance(init, DefaultInit) else ConstantInit(0.0)
-            INITIALISERS[type(init)](init, layer.weight, config.activation)
+            _fill(init, layer.weight, config.activation)
             if layer.bias is not None:
-                bias = config.bias_init or bias
-                INITIALISERS[type(bias)](bias, layer.bias, config.activation)
+                _fill(config.bias_init or bias, layer.bias, config.activation)
+
+
+def _fill(init: Any, tensor: Tensor, phi: Any) -> None:
+    """Initialise a weight or a bias; UsageError where the numbers do not fit its type."""
+    try:
+        INITIALISERS[type(init)](init, tensor, phi)
+        fits = bool(torch.isfinite(tensor).all())
+    except RuntimeError:  # PyTorch refuses bounds and constants that the type cannot hold
+        fits = False
+    if not fits:
+        raise UsageError(f"model.init: the first weights of {init.name} do not fit in {tensor.dtype}")
 
 
 def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:

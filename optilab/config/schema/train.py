@@ -2,7 +2,8 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,6 +21,7 @@ from optilab.optimize import ALGORITHMS, Algorithm
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 
 MAX_PARAMETERS = 100_000_000
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
@@ -158,6 +160,14 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _numbers_fit_their_type(self) -> "TrainConfig":
+        key, value = next(_beyond_float32(self, ""), ("", 0.0))
+        if key and self.dtype == "float32":
+            largest = f"whose largest number is {FLOAT32_MAX:.4g}"
+            raise _problem(key, f"{value:g} does not fit in float32, {largest}; choose a smaller one")
+        return self
+
+    @model_validator(mode="after")
     def _optimizer_trains(self) -> "TrainConfig":
         rule = self.optimizer
         if rule.needs:
@@ -217,6 +227,15 @@ class TrainConfig(Section):
 
 def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
+
+
+def _beyond_float32(value: Any, key: str) -> Iterator[tuple[str, float]]:
+    """Key and value of every number that float32 cannot hold."""
+    if isinstance(value, float) and abs(value) > FLOAT32_MAX:
+        yield key, value
+    names = type(value).model_fields if isinstance(value, Section) else ()
+    for name in names or ([field.name for field in fields(value)] if is_dataclass(value) else ()):
+        yield from _beyond_float32(getattr(value, name), f"{key}.{name}" if key else name)
 
 
 def _problem(key: str, message: str) -> PydanticCustomError:

@@ -1,0 +1,171 @@
+"""What counts as diverged: numbers that are not finite, and a loss that is thrown far above its start."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from optilab import runs
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import ConfigError, DivergedError, UsageError
+from optilab.train import checkpoint, data, device, engine, session
+from tests.train.idx import write_idx_dataset
+
+CPU = torch.device("cpu")
+OVERFLOWS = {"optimizer": "adam", "model.hidden": [], "data.normalize.scale": 1e-20}
+"""Inputs of 1e22 give a finite loss, and gradients whose squares overflow; Adam then divides by infinity: no step."""
+
+
+class Silent:
+    """Watches a run and does nothing."""
+
+    def batch(self, done, total): ...
+
+    def epoch(self, row, seconds, record): ...
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", train=64, test=32))
+
+
+def configured(changes):
+    chosen = {
+        "optimizer": {"name": "sgd", "lr": 0.1},
+        "data.batch_size": 16,
+        "data.dataset": "idx",
+        "model.hidden": [8, 8],
+        "epochs": 2,
+        "device": "cpu",
+        "threads": 1,
+    }
+    return load(TrainConfig, None, [Override(key, key, value) for key, value in (chosen | changes).items()])
+
+
+def ended(changes, dataset, folder):
+    """The run in the end, and the message of its divergence."""
+    training, run = session.start(configured(changes), dataset, folder, "r", [])
+    with pytest.raises(DivergedError) as raised:
+        session.proceed(training, run, Silent(), lambda: False)
+    return training, run, str(raised.value)
+
+
+def test_a_loss_that_stays_far_above_guessing_is_a_divergence(small, tmp_path):
+    """Finite to the end: every row is kept, and the status is not `done`."""
+    training, run, message = ended({"optimizer": {"name": "sgd", "lr": 1e30}}, small, tmp_path)
+    assert "10 times that of guessing or of the first batch" in message
+    assert run.manifest["status"] == "diverged"
+    assert run.manifest["epoch"] == 2
+    rows = runs.read(run.path).rows()
+    assert len(rows) == 2
+    assert min(rows[-1]["train_loss"], rows[-1]["val_loss"]) > training.loss_limit
+    assert len(runs.checkpoints(run.path)) == 2
+
+
+def test_a_resumed_run_diverges_as_the_undisturbed_one(small):
+    """The first batch's loss is part of the checkpoint."""
+    config = configured({"optimizer": {"name": "sgd", "lr": 1e30}})
+    device.configure(CPU, 1)
+    straight = engine.Training.start(config, small, CPU)
+    next(straight.run(lambda done, total: None, lambda: False))
+    resumed = engine.Training.start(config, small, CPU)
+    assert math.isnan(resumed.first_loss)
+    checkpoint.restore(resumed, checkpoint.save(straight))
+    assert resumed.first_loss == straight.first_loss
+    assert resumed.loss_limit == straight.loss_limit
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "val_loss", "diverges"),
+    [
+        (24.1, 24.1, True),
+        (24.1, 23.9, False),
+        (23.9, 24.1, False),
+        (2.0, 300.0, False),
+        (math.log(10), 2.3, False),
+    ],
+    ids=["thrown", "comes back within the epoch", "overfits", "overfits much", "guesses"],
+)
+def test_the_limit_is_ten_times_guessing_or_the_first_batch(small, train_loss, val_loss, diverges):
+    """Both losses of the last epoch must be above it."""
+    device.configure(CPU, 1)
+    training = engine.Training.start(configured({"epochs": 1}), small, CPU)
+    training.first_loss = 2.4  # above ln 10, what guessing costs
+    assert training.loss_limit == 24.0
+    training.rows.append({"epoch": 1, "train_loss": train_loss, "val_loss": val_loss})
+    above = min(train_loss, val_loss) > training.loss_limit
+    assert above == diverges
+    if diverges:
+        with pytest.raises(DivergedError):
+            list(training.run(lambda done, total: None, lambda: False))
+    else:
+        assert list(training.run(lambda done, total: None, lambda: False)) == []
+
+
+def test_a_large_first_loss_that_falls_is_not_a_divergence(small):
+    """Weights of standard deviation 1 start at a loss of hundreds; training brings it down."""
+    config = configured(
+        {"model.init": {"name": "normal", "std": 3.0}, "model.activation": "relu", "optimizer": "adam"}
+    )
+    device.configure(CPU, 1)
+    training = engine.Training.start(config, small, CPU)
+    rows = [row for row, _ in training.run(lambda done, total: None, lambda: False)]
+    assert rows[-1]["train_loss"] > 10 * math.log(10)
+
+
+def test_a_state_that_overflowed_is_not_committed(small, tmp_path):
+    """The loss is finite; a checkpoint with an infinity in it could never be resumed."""
+    _, run, message = ended(OVERFLOWS, small, tmp_path)
+    assert "a number of the optimizer's state is not finite" in message
+    assert runs.checkpoints(run.path) == []
+    assert run.manifest["status"] == "diverged"
+
+
+BEYOND = {
+    "model.init.value": {"model.init": {"name": "constant", "value": 1e39}},
+    "model.init.gain": {"model.init": {"name": "xavier", "gain": 1e300}},
+    "model.activation.alpha": {"model.activation": {"name": "elu", "alpha": 1e300}},
+    "model.activation.beta": {"model.activation": {"name": "softplus", "beta": 1e300}},
+    "model.activation.slope": {"model.activation": {"name": "leaky-relu", "slope": 1e300}},
+    "optimizer.lr": {"optimizer": {"name": "sgd", "lr": 1e39}},
+    "weight_decay": {"weight_decay": 1e39},
+}
+
+
+@pytest.mark.parametrize("key", BEYOND)
+def test_a_number_beyond_float32_is_refused_with_its_key(key):
+    with pytest.raises(ConfigError, match=rf"{key}: 1e\+\d+ does not fit in float32"):
+        configured(BEYOND[key])
+    assert configured(BEYOND[key] | {"dtype": "float64"}).dtype == "float64"
+
+
+LARGE = [
+    *itertools.chain.from_iterable(
+        ({**settings, "dtype": "float64"}, settings)
+        for settings in (
+            {"model.init": {"name": "kaiming", "gain": 3e38}},
+            {"model.init": {"name": "uniform", "low": -3e38, "high": 3e38}},
+            {"model.init": {"name": "constant", "value": 3e38}},
+            {"model.activation": {"name": "leaky-relu", "slope": 3e38}},
+            {"model.activation": {"name": "softplus", "beta": 3e38}},
+            {"optimizer": {"name": "sgd", "lr": 3e38}},
+        )
+    ),
+    {"dtype": "float64", "model.init": {"name": "kaiming", "gain": 1e308}},
+    {"dtype": "float64", "model.activation": {"name": "elu", "alpha": 1e300}},
+]
+
+
+@pytest.mark.parametrize("changes", LARGE, ids=str)
+def test_the_largest_numbers_end_with_a_documented_code(changes, small, tmp_path):
+    """Refused (2), diverged (6) or trained, and nothing that is not finite on the disk; never a bug."""
+    try:
+        training, run = session.start(configured(changes), small, tmp_path, "r", [])
+        session.proceed(training, run, Silent(), lambda: False)
+    except (UsageError, DivergedError):
+        pass
+    for file in tmp_path.rglob("*.jsonl"):
+        assert "Infinity" not in file.read_text()
+        assert "NaN" not in file.read_text()
