@@ -31,12 +31,12 @@ def sigmoid_network():
     return nn.Sequential(*layers[:-1])
 
 
-def notebook_loop(arrays, epochs, seed=42, batch_size=512, lr=0.01):
+def notebook_loop(arrays, epochs, seed=42, batch_size=512, lr=0.01, device="cpu"):
     """Train and validate; (rows of floats, seconds per epoch, model). `arrays`: train x, y, test x, y (uint8)."""
     torch.manual_seed(seed)
     train = DataLoader(pictures(*arrays[:2]), batch_size=batch_size, shuffle=True)
     test = DataLoader(pictures(*arrays[2:]), batch_size=batch_size, shuffle=False)
-    model = sigmoid_network()
+    model = sigmoid_network().to(device)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     rows, seconds = [], []
@@ -45,6 +45,7 @@ def notebook_loop(arrays, epochs, seed=42, batch_size=512, lr=0.01):
         model.train()
         train_loss, train_right, train_count = 0.0, 0, 0
         for x, y in train:
+            x, y = x.to(device), y.to(device)
             optimizer.zero_grad()
             logits = model(x)
             loss = criterion(logits, y)
@@ -57,6 +58,7 @@ def notebook_loop(arrays, epochs, seed=42, batch_size=512, lr=0.01):
         val_loss, val_right, val_count = 0.0, 0, 0
         with torch.no_grad():
             for x, y in test:
+                x, y = x.to(device), y.to(device)
                 logits = model(x)
                 val_loss += criterion(logits, y).item()
                 val_right += (logits.argmax(dim=1) == y).sum().item()

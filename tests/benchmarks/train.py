@@ -12,7 +12,7 @@ import torch
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.train import engine
-from optilab.train.device import configure
+from optilab.train.device import configure, resolve_device
 from tests.reference_loops import fashion_mnist, notebook_loop
 
 
@@ -20,11 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=5, help="epochs of each loop")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="where both loops compute: cpu, cuda, cuda:N, mps")
     arguments = parser.parse_args()
 
     overrides = [Override("", "threads", arguments.threads), Override("", "epochs", arguments.epochs + 1)]
     config = load(TrainConfig, "sigmoid.yaml", overrides)
-    device = torch.device("cpu")
+    device = resolve_device(arguments.device)
     configure(device, config.threads)
     dataset, arrays = fashion_mnist()
     training = engine.Training.start(config, dataset, device)
@@ -33,13 +34,13 @@ def main() -> None:
     notebook, optilab = [], []
     for epoch in range(1, arguments.epochs + 1):
         state = torch.get_rng_state()
-        notebook += notebook_loop(arrays, 1)[1]
+        notebook += notebook_loop(arrays, 1, device=device)[1]
         torch.set_rng_state(state)
         optilab.append(next(ours)[1])
         line = f"epoch {epoch}: notebook {notebook[-1]:.3f} s, optilab {optilab[-1]:.3f} s"
         print(line, file=sys.stderr, flush=True)
     slow, fast = statistics.median(notebook), statistics.median(optilab)
-    print(f"median: notebook {slow:.3f} s/epoch, optilab {fast:.3f} s/epoch, ratio {slow / fast:.1f}")
+    print(f"{device}: median: notebook {slow:.3f} s/epoch, optilab {fast:.3f} s/epoch, ratio {slow / fast:.1f}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,20 @@ def no_digest() -> None:
     runs.read_checkpoint = read
 
 
+def killed_before_pruning() -> None:
+    """No fault: the process dies between the last epoch's row and the deletion of old checkpoints."""
+    import signal
+
+    prune = runs.Run.prune
+
+    def killed(self: Any, newest: Path, best: int | None) -> None:
+        if newest.name.startswith("000012."):
+            signal.raise_signal(signal.SIGKILL)
+        prune(self, newest, best)
+
+    runs.Run.prune = killed  # type: ignore[method-assign]
+
+
 def slow_epochs() -> None:
     """No fault: every batch takes 20 ms longer, so that a signal meets a running epoch."""
     import time

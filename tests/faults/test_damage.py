@@ -17,6 +17,7 @@ from optilab import runs
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import CheckpointError, DataError
+from optilab.optimize import ALGORITHMS
 from optilab.train import checkpoint, data
 from optilab.train.engine import Training
 from tests.faults.conftest import Figure
@@ -182,6 +183,10 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "generator too short": lambda s: s.update({"generator": s["generator"][:100]}),
     "generator as numbers": lambda s: s.update({"generator": s["generator"].float()}),
     "no generator": lambda s: s.pop("generator"),
+    "no device generator": lambda s: s.pop("device_generator"),
+    "device generator as numbers": lambda s: s.update({"device_generator": torch.zeros(16)}),
+    "no dataset": lambda s: s.pop("data"),
+    "no first loss": lambda s: s.update({"first_loss": float("nan")}),
     "another run's config": lambda s: s.update({"config": "0" * 64}),
     "a later format": lambda s: s.update({"format": 99}),
     "history with a gap": lambda s: _rows(s, lambda rows: rows.pop(1)),
@@ -211,6 +216,112 @@ def test_a_checkpoint_of_another_epoch_is_refused(lab: Lab, half: Half) -> None:
     half.mend()
     assert len(warnings) == 1
     assert training.epoch == half.newest
+
+
+def test_optimizer_state_with_other_parts_than_the_rules_is_refused(half: Half) -> None:
+    """As of a version of optilab whose rule named them otherwise."""
+    config = half.config.model_copy(update={"optimizer": ALGORITHMS["barzilai-borwein"](), "epochs": 1})
+    training = Training.start(config, half.dataset, torch.device("cpu"))
+    list(training.run(lambda done, total: None, lambda: False))
+    state = _state(checkpoint.save(training))
+    slot = state["optimizer"]["state"][0]
+    slot["step"] = slot.pop("last_step")
+    with pytest.raises(CheckpointError, match="other parts than the rule's"):
+        checkpoint.restore(Training.start(config, half.dataset, torch.device("cpu")), half.put(state))
+
+
+# --- missing, misplaced, or of another run -----------------------------------------------------------------
+
+
+def test_rows_without_their_checkpoints_are_not_wiped(lab: Lab) -> None:
+    """The run does not start over; as long as nothing is to be trained, it is complete, with the epochs it has."""
+    lab.start("gone", "--epochs", "3").finish()
+    path = lab.path("gone")
+    for _, file in runs.checkpoints(path):
+        file.unlink()
+    before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
+    assert "already complete (3 epochs)" in lab.warm.run(["train", "--resume", "gone"], lab.folder).err
+    done = lab.warm.run(["train", "--resume", "gone", "--epochs", "12"], lab.folder)
+    assert done.code == 5, done
+    assert "records 3 epochs but has no checkpoint" in done.err
+    assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before
+    assert (
+        "--epochs 2 is below the 3 epochs"
+        in lab.warm.run(["train", "--resume", "gone", "--epochs", "2"], lab.folder).err
+    )
+
+
+def test_an_early_stopped_run_is_complete_with_the_epochs_it_has(lab: Lab) -> None:
+    stops = ["--set", "early_stopping={patience: 1, min_delta: 100.0}"]
+    lab.start("early", *stops).finish()
+    done = lab.warm.run(["train", "--resume", "early"], lab.folder)
+    assert done.code == 0
+    assert "already complete (2 epochs)" in done.err
+
+
+def test_a_directory_in_the_place_of_a_checkpoint_is_named(lab: Lab) -> None:
+    lab.start("folder", "--epochs", "3").finish()
+    (_, newest), *_ = runs.checkpoints(lab.path("folder"))
+    newest.unlink()
+    newest.mkdir()
+    done = lab.warm.run(["train", "--resume", "folder", "--epochs", "12"], lab.folder)
+    assert done.code == 5, done
+    assert f"{newest.name} is a directory in the place of a checkpoint; move it away" in done.err
+    newest.rmdir()
+    assert lab.warm.run(["train", "--resume", "folder", "--epochs", "12"], lab.folder).code == 0
+    lab.compare("folder")
+
+
+@pytest.mark.parametrize("epoch", ["000008", "0900000", "999999999999"])
+def test_a_foreign_checkpoint_ahead_of_the_run_pushes_none_out(lab: Lab, epoch: str) -> None:
+    """Damaged, with a higher epoch than the run has, or any number at all: it is neither resumed nor counted."""
+    name = f"ahead-{epoch}"
+    lab.start(name, "--epochs", "5").finish()
+    foreign = lab.path(name) / "checkpoints" / f"{epoch}.{'0' * 16}.ckpt"
+    foreign.write_bytes(b"foreign")
+    done = lab.warm.run(["train", "--resume", name, "--epochs", "6"], lab.folder)
+    assert done.code == 0, done.err
+    kept = [number for number, file in runs.checkpoints(lab.path(name)) if file != foreign]
+    assert kept[:2] == [6, 5]
+    assert foreign.exists()
+    assert lab.warm.run(["train", "--resume", name, "--epochs", "12"], lab.folder).code == 0
+    foreign.unlink(missing_ok=True)
+    lab.compare(name)
+
+
+def _another_dataset(lab: Lab) -> Path:
+    folder = lab.folder / "other-data"
+    if not folder.exists():
+        shutil.copytree(lab.folder / "data", folder)
+        images = bytearray((folder / NAMES[0]).read_bytes())
+        images[-1] ^= 1
+        (folder / NAMES[0]).write_bytes(images)
+        write_sums(folder)
+    return folder
+
+
+def test_a_resume_on_another_dataset_is_refused(lab: Lab) -> None:
+    """One pixel of one image differs; the run's files stay as they are."""
+    lab.start("data", "--epochs", "3").finish()
+    before = {file: file.read_bytes() for file in lab.path("data").rglob("*") if file.is_file()}
+    argv = ["train", "--resume", "data", "--epochs", "12", "--data-dir", str(_another_dataset(lab))]
+    done = lab.warm.run(argv, lab.folder)
+    assert done.code == 4, done
+    assert "data was trained on another dataset" in done.err
+    assert f"{NAMES[0]}: SHA-256 " in done.err
+    assert NAMES[1] not in done.err
+    assert {file: file.read_bytes() for file in lab.path("data").rglob("*") if file.is_file()} == before
+
+
+def test_a_checkpoint_of_a_run_on_another_dataset_is_refused(lab: Lab) -> None:
+    """Same config, same shapes: only the digests in the checkpoint tell the two runs apart."""
+    lab.start("mine", "--epochs", "3").finish()
+    lab.start("theirs", "--epochs", "4", "--data-dir", str(_another_dataset(lab))).finish()
+    (_, newest), *_ = runs.checkpoints(lab.path("theirs"))
+    shutil.copy(newest, lab.path("mine") / "checkpoints")
+    done = lab.warm.run(["train", "--resume", "mine", "--epochs", "12"], lab.folder)
+    assert done.code == 4, done
+    assert "a checkpoint comes from a run on another dataset" in done.err
 
 
 class _Payload:

@@ -72,6 +72,15 @@ def test_aimed_kills(lab: Lab, figure: Figure, trials: int) -> None:
     figure("G2", f"{total} aimed SIGKILLs", f"0 epochs lost, {total} identical; died in {_told(kinds)}")
 
 
+def test_a_kill_before_the_last_pruning_leaves_no_checkpoint_too_many(lab: Lab) -> None:
+    """All rows are there and nothing is left to train: whoever resumes the run deletes what a commit would have."""
+    outcome = lab.start("unpruned", sabotage="killed_before_pruning").finish()
+    assert outcome.code == -signal.SIGKILL
+    assert len(lab.result("unpruned")) == len(lab.reference) + 1
+    lab.recover("unpruned")
+    lab.forget("unpruned")
+
+
 def test_negative_control_in_place(lab: Lab, figure: Figure) -> None:
     """Written in place instead of renamed, a checkpoint is found half written by the same kills."""
     violations = 0

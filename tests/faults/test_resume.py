@@ -18,6 +18,7 @@ from optilab.config.keys import Key, describe
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError, DivergedError
+from optilab.runs.tables import record_line
 from optilab.train import checkpoint, data
 from optilab.train.engine import Training
 from tests.faults.conftest import Figure
@@ -171,13 +172,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
     return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", 128, 64))
 
 
-def trained(training: Training) -> list[bytes]:
-    """The checkpoint after each further epoch; where a run diverges, that is its end."""
+def trained(training: Training) -> list[tuple[bytes, bytes]]:
+    """Checkpoint and line of diagnostics.jsonl after each further epoch; where a run diverges, that is its end."""
     saved = []
     try:
-        saved.extend(checkpoint.save(training) for _ in training.run(lambda done, total: None, lambda: False))
+        epochs = training.run(lambda done, total: None, lambda: False)
+        saved.extend((checkpoint.save(training), record_line(training.record)) for _ in epochs)
     except DivergedError as error:
-        saved.append(str(error).encode())
+        saved.append((str(error).encode(), b""))
     return saved
 
 
@@ -193,7 +195,7 @@ def differing(config: TrainConfig, dataset: data.Dataset) -> tuple[list[int], in
     for epoch in range(1, len(straight)):
         torch.manual_seed(epoch)  # as another process would find it
         training = begun(config, dataset)
-        checkpoint.restore(training, straight[epoch - 1])
+        checkpoint.restore(training, straight[epoch - 1][0])
         if trained(training) != straight[epoch:]:
             wrong.append(epoch)
     return wrong, len(straight) - 1
@@ -208,6 +210,16 @@ def test_resume_is_exact_at_every_epoch(what: str, dataset: data.Dataset) -> Non
     wrong, points = differing(CASES[what], dataset)
     _tried.append((points, not wrong, time.perf_counter() - started))
     assert wrong == []
+
+
+def test_frozen_layers_have_no_gradient_in_the_diagnostics(dataset: data.Dataset) -> None:
+    """Their gradients of the stage before are gone, in the measured norms and in the noise."""
+    training = begun(settings({"stages": [{"layers": 1, "epochs": 2}, {"layers": 2, "train": "new"}]}), dataset)
+    epochs = training.run(lambda done, total: None, lambda: False)
+    norms = [[layer["gradient_norm"] for layer in training.record["layers"]] for _ in epochs]
+    assert norms[1][0] > 0
+    assert [row[0] for row in norms[2:]] == [0.0, 0.0]
+    assert all(value > 0 for row in norms for value in row[1:])
 
 
 def test_every_key_of_the_schema_is_in_the_matrix(figure: Figure) -> None:
