@@ -1,8 +1,8 @@
-"""FashionMNIST as its four raw IDX files: find, verify, fetch, read.
+"""FashionMNIST as its four raw IDX files: find, verify, read.
 
 The digests of the uncompressed files are pinned below, so no source needs to be trusted: a mirror, Debian's
-package and a folder copied from another machine all yield the same bytes or an error. Nothing here imports
-torch; only a fetch asks torchvision, which knows where the dataset is published.
+package and a folder copied from another machine all yield the same bytes or an error. This module does not import
+torch.
 
 Sources: the IDX format, http://yann.lecun.com/exdb/mnist; the dataset, Xiao, Rasul and Vollgraf 2017.
 """
@@ -17,15 +17,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import DataError, UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    pass
 
 FASHION_MNIST: dict[str, str] = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -36,12 +33,12 @@ FASHION_MNIST: dict[str, str] = {
 """File name -> SHA-256 of the uncompressed file; training set, then test set."""
 
 DATASETS = ("fashion-mnist", "idx")
-"""`fashion-mnist`: the digests above. `idx`: the same four names, their digests in SHA256SUMS beside them."""
+"""`fashion-mnist` has the digests above; `idx` has the same four file names, and their digests in SHA256SUMS."""
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 MAX_BYTES = 200_000_000
-"""No file is bigger, compressed or not; the largest real one has 47 MB."""
+"""Upper bound on the size of a file, compressed or not; the largest of FashionMNIST has 47 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +71,10 @@ class FileCheck(NamedTuple):
 
 
 def search_path(folder: Path | None = None) -> list[tuple[str, Path]]:
-    """Where a dataset is searched, in order, as (label, folder).
+    """The folders that are searched for a dataset, in order, as (label, folder).
 
-    A folder that the user names, by argument or in OPTILAB_DATA, is the only one: no other takes its place
-    silently. Otherwise the user's cache, then the folder of Debian's package.
+    A folder that the user names, by argument or in OPTILAB_DATA, is the only one: no other replaces it silently.
+    Otherwise the user's cache, then the folder of Debian's package.
     """
     if folder is not None:
         return [("--data-dir", folder.expanduser())]
@@ -93,7 +90,7 @@ def find(folder: Path | None = None) -> Path | None:
     """The first folder of the search path that holds all four files, each as NAME or NAME.gz; else None.
 
     FOLDER/NAME and torchvision's layout, FOLDER/FashionMNIST/raw/NAME, are accepted. The pickles of
-    torchvision's legacy layout, processed/*.pt, are never looked at.
+    torchvision's legacy layout, processed/*.pt, are ignored.
     """
     for _, place in search_path(folder):
         for candidate in (place, place / "FashionMNIST" / "raw"):
@@ -103,7 +100,7 @@ def find(folder: Path | None = None) -> Path | None:
 
 
 def load(dataset: str, folder: Path | None = None) -> Dataset:
-    """Read and verify a dataset: each file once, and the bytes that are verified are the bytes that are used.
+    """Read and verify a dataset; each file is read once, so the verified bytes are the ones used.
 
     `dataset` is one of DATASETS; `idx` needs a folder (or OPTILAB_DATA). Raises DataError that names every bad
     file, what was expected, what was found and the remedy; UsageError on an unknown `dataset`.
@@ -115,16 +112,16 @@ def load(dataset: str, folder: Path | None = None) -> Dataset:
 
 
 def verify(dataset: str, folder: Path | None = None) -> list[FileCheck]:
-    """Check the four files, one row each. A damaged file is a row that is not ok; a missing one is a DataError.
+    """Check the four files, one row each: a file is ok if it has the expected digest and is well-formed.
 
-    A file is ok if it has the expected digest and is well-formed. Raises DataError as well where all four are
-    ok but do not fit each other, as labels that are fewer than the images.
+    Raises DataError if a file is missing, or if four good files do not fit each other, such as fewer labels than
+    images.
     """
     return _inspect(dataset, folder)[0]
 
 
 def file_of(place: Path, name: str) -> Path:
-    """The raw file where it is there, else its .gz, which may be missing too."""
+    """The raw file if it exists, else its .gz, which may be missing, too."""
     return place / name if os.path.isfile(place / name) else place / f"{name}.gz"
 
 
@@ -139,7 +136,7 @@ def target(folder: Path | None) -> str:
 def not_found(dataset: str, folder: Path | None) -> str:
     lines = [f"dataset {dataset} was not found; it is four files, each NAME or NAME.gz; searched:"]
     for label, place in search_path(folder):
-        state = "" if os.path.isdir(place) else "is no folder, "
+        state = "" if os.path.isdir(place) else "is not a folder, "
         lines.append(f"  {label}: {place}: {state}lacks {', '.join(missing(place))}")
     return "\n".join(lines)
 
@@ -166,7 +163,7 @@ def _inspect(dataset: str, folder: Path | None) -> tuple[list[FileCheck], Datase
     if place is None:
         advice = f"run: {fetching}" if pinned else "put the files there or give another folder"
         raise DataError(f"{not_found(dataset, folder)}\n{advice}")
-    # A fetch writes where is searched first, and a raw file hides its .gz, so it heals every damaged file.
+    # A fetch writes into the folder searched first, and a raw file hides its .gz, so it replaces any damaged file.
     remedy = f"delete this file and run: {fetching}" if pinned else "restore it, or its line in SHA256SUMS"
     rows: list[FileCheck] = []
     arrays: list[NDArray[np.uint8]] = []
@@ -215,7 +212,7 @@ def read_file(path: Path) -> bytes:
 def unzip(where: Path | str, file: BinaryIO) -> bytes:
     try:
         with gzip.GzipFile(fileobj=file) as stream:
-            data = stream.read(MAX_BYTES + 1)  # of a bomb, no more than that is unpacked
+            data = stream.read(MAX_BYTES + 1)  # a decompression bomb is unpacked no further
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{where}: expected a whole gzip file, found: {one_line(error)}") from error
     if len(data) > MAX_BYTES:
@@ -238,16 +235,16 @@ def _parse(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
 
 
 def _require_fit(data: Dataset, paths: Sequence[Path]) -> None:
-    """Each well-formed by itself, do the four files make one dataset?"""
+    """DataError unless the four well-formed files make one dataset."""
     require(paths[1], f"{len(data.train_images)} labels", f"{len(data.train_labels)} labels")
     require(paths[3], f"{len(data.test_images)} labels", f"{len(data.test_labels)} labels")
     trained, tested = data.train_images.shape[1:], data.test_images.shape[1:]
     require(paths[2], f"images of shape {trained}", f"images of shape {tested}")
-    if (largest := int(data.test_labels.max())) >= data.classes:  # no output would stand for it
+    if (largest := int(data.test_labels.max())) >= data.classes:  # the network has no output for it
         raise DataError(f"{paths[3]}: expected labels 0..{data.classes - 1} as in training, found {largest}")
 
 
 def one_line(text: object) -> str:
-    """One line of at most 300 characters, none of them a control character: a server wrote it."""
+    """Text from a server as one line of at most 300 characters, without control characters."""
     line = " ".join(str(text).split())
     return "".join(letter if letter.isprintable() else "?" for letter in line[:300])

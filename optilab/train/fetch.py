@@ -1,8 +1,7 @@
-"""Getting FashionMNIST onto this machine: torchvision's mirrors, then Debian's package; atomic and verified."""
+"""Fetch FashionMNIST from torchvision's mirrors or Debian's package; files are verified and written atomically."""
 
 import io
 import os
-import secrets
 import shlex
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optilab.errors import DataError, SystemFailure
+from optilab.runs.files import write_atomic
 from optilab.train import data
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ Acquire::Languages "none";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """
-"""Read after the system's own settings, whose hooks serve the system's own lists and may need root."""
+"""Read after the system's settings; it clears their hooks, which concern the system's own lists and may need root."""
 
 Report = Callable[[str, int, int | None], None]
-"""report(label, bytes done, bytes in total or None where that is not known)"""
+"""report(label, bytes done, bytes in total or None if unknown)"""
 
 
 def ensure(dataset: str, folder: Path | None, report: Report) -> data.Dataset:
-    """`load`; first `fetch`, if FashionMNIST is nowhere on this machine and the user has named no folder.
+    """`load` a dataset; `fetch` FashionMNIST first if it is not on this machine and the user named no folder.
 
-    Raises what `load` and `fetch` raise. A dataset that is there but damaged is reported, not replaced.
+    Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
     """
     if dataset == "fashion-mnist" and len(data.search_path(folder)) > 1 and data.find(folder) is None:
         try:
@@ -55,13 +55,12 @@ def ensure(dataset: str, folder: Path | None, report: Report) -> data.Dataset:
 
 
 def fetch(report: Report, folder: Path | None = None, mirrors: Sequence[str] | None = None) -> Path:
-    """Put FashionMNIST's four uncompressed files into a folder and return it; files that are good stay.
+    """Put FashionMNIST's four uncompressed files into a folder and return it; intact files are kept.
 
-    The folder is the first one of `search_path(folder)`: the given one, OPTILAB_DATA, or the user's cache. The
-    sources are the mirrors (torchvision's list) and Debian's package where apt-get is there; none needs root.
-    A file gets its name only when it is whole, verified and on the disk, so neither a kill nor a second fetch
-    at the same time does harm. Raises DataError with all that was tried and why it failed, SystemFailure if
-    the folder cannot be written.
+    The folder is the first one of `search_path(folder)`: the argument, OPTILAB_DATA, or the user's cache. The
+    sources are the mirrors (torchvision's list) and, where apt-get exists, Debian's package; none needs root.
+    A file gets its name only once it is complete, verified and on disk, so a kill or a concurrent fetch does no
+    harm. Raises DataError that lists every attempt and its failure, SystemFailure if the folder cannot be written.
     """
     destination = data.search_path(folder)[0][1]
     failures: list[str] = []
@@ -71,12 +70,12 @@ def fetch(report: Report, folder: Path | None = None, mirrors: Sequence[str] | N
             wanted = [name for name in data.FASHION_MNIST if not _is_good(destination, name)]
             try:
                 for name, content in source(wanted, report) if wanted else ():
-                    _store(destination / name, content)
+                    write_atomic(destination / name, content)
                 return destination
             except DataError as error:
                 failures += str(error).splitlines()
-    except OSError as error:
-        reason = f"{error.filename or destination}: {error.strerror or error}"
+    except (OSError, SystemFailure) as error:
+        reason = f"{error.filename or destination}: {error.strerror}" if isinstance(error, OSError) else error
         raise SystemFailure(f"{reason}; give another folder with --data-dir or OPTILAB_DATA") from error
     archives = ", ".join(f"{name}.gz" for name in data.FASHION_MNIST)
     lines = [
@@ -97,25 +96,6 @@ def _is_good(place: Path, name: str) -> bool:
         return False
 
 
-def _store(path: Path, content: bytes) -> None:
-    """Verified bytes under their final name, all at once and on the disk."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-
 def _require_digest(where: str, name: str, content: bytes) -> None:
     data.require(where, f"SHA-256 {data.FASHION_MNIST[name]}", f"SHA-256 {data.sha256(content)}")
 
@@ -123,7 +103,7 @@ def _require_digest(where: str, name: str, content: bytes) -> None:
 def _from_mirrors(
     mirrors: Sequence[str] | None, wanted: Sequence[str], report: Report
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, verified bytes); a DataError ends it at the first file that no mirror has."""
+    """Yield (name, verified bytes); DataError at the first file that no mirror has."""
     if mirrors is None:
         from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 
@@ -154,7 +134,7 @@ def _download(url: str, report: Report) -> bytes:
     body = bytearray()
     try:
         with _connect(url) as response:
-            total = response.length  # None where the server does not say
+            total = response.length  # None if the server does not send it
             while chunk := response.read1(1 << 18):
                 body += chunk
                 if len(body) > data.MAX_BYTES:
@@ -170,9 +150,9 @@ def _download(url: str, report: Report) -> bytes:
 
 
 def _connect(url: str) -> "HTTPResponse":
-    """The answer to GET `url`, which must come within CONNECT_SECONDS.
+    """The response to GET `url`; TimeoutError if it does not arrive within CONNECT_SECONDS.
 
-    In a thread: urllib's own limit starts anew for each address of a name, and does not cover the name lookup.
+    Runs in a thread, because urllib's own limit restarts for each address of a host and does not cover DNS.
     """
     from concurrent.futures import Future
     from urllib.request import urlopen
@@ -217,7 +197,7 @@ def _from_debian(wanted: Sequence[str], report: Report) -> Iterator[tuple[str, b
         except DataError as error:
             if "Unable to locate package" not in str(error):
                 raise
-            # A fresh machine has no package lists: fetch them to where that needs no root and leaves no trace.
+            # A fresh machine has no package lists: fetch them into the temporary folder, which needs no root.
             apt += ["-o", f"Dir::State::lists={scratch}/lists"]
             _run([*apt, "update"], scratch)
             _run([*apt, "download", PACKAGE], scratch)
@@ -232,7 +212,7 @@ def _from_debian(wanted: Sequence[str], report: Report) -> Iterator[tuple[str, b
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
-    """Run a program in `folder`; DataError with its complaint, or that it took too long."""
+    """Run a program in `folder`; DataError with its error output, or if it exceeds APT_SECONDS."""
     try:
         done = subprocess.run(
             command,
