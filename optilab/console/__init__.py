@@ -1,7 +1,7 @@
-"""What a person sees. Only this package imports rich.
+"""Everything a person sees in a terminal, and the documents of `--json`: a module for each command.
 
-Results go to stdout, progress, warnings and errors to stderr. Colour carries no meaning that the text does not
-carry too. Text from configs, names and files is never markup and never a control sequence.
+Only this package imports rich. Results go to stdout; progress, warnings and errors go to stderr. Nothing is said by
+colour alone. Text from configs, names and files is printed as text, never as markup or a control sequence.
 """
 
 import json
@@ -18,13 +18,13 @@ from rich.text import Text
 from optilab.errors import printable
 
 MIN_WIDTH = 40
-UNFOLDED = 10_000  # columns that no table needs
-SIDE_BY_SIDE = 100  # columns that two pictures take
+UNFOLDED = 10_000  # columns, more than any table needs
+SIDE_BY_SIDE = 100  # columns that two pictures need
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Nobody reads any more: where that does not end the process (`train`), go on in silence."""
+        """The reader has left: a command that SIGPIPE does not end (`train`) continues without output."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -41,32 +41,29 @@ err = _console(stderr=True)
 
 
 def is_wide() -> bool:
-    """Whether pictures are shown unasked: on a terminal with room for two."""
+    """Whether pictures are shown by default: on a terminal with room for two."""
     return out.is_terminal and out.width >= SIDE_BY_SIDE
 
 
 def say(text: str = "", style: str | None = None) -> None:
-    """One line of a result; a terminal folds it between words, unless it has a command, which is to be copied."""
+    """A line of a result, wrapped at words on a terminal, except lines with a command, so they can be copied."""
     whole = not out.is_terminal or "optilab " in text
     out.print(Text(printable(text), style=style or ""), soft_wrap=whole)
 
 
 def show(*renderables: Any) -> None:
-    """Tables and texts of a result; in a pipe every row of a table is one line, for grep and awk."""
+    """Tables and texts of a result; in a pipe, each row of a table is one line, for grep and awk."""
     for item in renderables:
         if out.is_terminal:
             out.print(item)
             continue
-        width, out.width = out.width, UNFOLDED if isinstance(item, Table) else out.width
-        with out.capture() as captured:
-            out.print(item)
-        out.width = width
-        for line in captured.get().splitlines():
-            say(line.rstrip())
+        options = out.options.update_width(UNFOLDED) if isinstance(item, Table) else out.options
+        for segments in out.render_lines(item, options, pad=False):
+            say("".join(segment.text for segment in segments).rstrip())
 
 
 def note(text: str) -> None:
-    """A warning or a hint: not part of the result."""
+    """A warning or a hint on stderr."""
     err.print(Text(f"optilab: {printable(text)}"), soft_wrap=True)
 
 

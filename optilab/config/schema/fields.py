@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-# Plugins of pydantic would be searched for in every installed package, at every start.
+# Without this, pydantic searches every installed package for plugins at each start. It reads the
+# variable when it builds its first model, so this comes before its import; child processes may inherit it.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, create_model
