@@ -118,7 +118,7 @@ def train(
             return 0
         jobs = [Job(continued.path, continued.config, resumed=True)]
     else:
-        jobs = _jobs(config or preset, changes, folder, name, seeds)
+        jobs = _jobs(preset if config is None else config, changes, folder, name, seeds)
     if not (json_ or quiet):
         views.starting(jobs[0].config.name)
     dataset = dataset_of(jobs[0].config.data)

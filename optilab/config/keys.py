@@ -193,7 +193,7 @@ def unknown_key(schema: type[Any], path: Sequence[str | int], tree: Mapping[str,
     own = ".".join(step for step in path if isinstance(step, str))
     if place := schema.moved.get(own):
         return f"moved to {place}"
-    beside, name = keys_beside(schema, path, tree), str(path[-1])
+    beside, name = keys_beside(schema, path, tree), str(path[-1]) if path else ""
     usual = ALIASES.get(name.lower(), name)
     if usual in beside:
         return f'unknown key; did you mean "{usual}"?'

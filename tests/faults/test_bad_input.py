@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     "C28": ([*OPTIMIZE, "--start", "nan,0"], 2, ["--start", "number", "nan"]),
     "C29": ([*OPTIMIZE, "extra"], 2, ["unexpected", "extra"]),
     "C30": ([*OPTIMIZE, "--epoch", "3"], 2, ["--epoch", "--epochs"]),
-    "C31": (["train"], 2, ["--config"]),
+    "C31": (["train"], 2, ["needs a config", "optilab train sigmoid.yaml"]),
     "C32": (["train", "--config", "missing.yaml"], 2, ["no file", "/missing.yaml"]),
     "C33": (["train", "--config", "."], 2, ["directory"]),
     "C34": (["train", "--config", ""], 2, ["empty path"]),
