@@ -41,7 +41,8 @@ class Violation(AssertionError):
 class Outcome:
     """How a process ended: `code` as in subprocess (negative: the signal it died of).
 
-    `seconds` passed, which says something about the machine; `cpu` of them were spent by the process.
+    `seconds` passed, which depends on the machine; `cpu` of them were spent by the process, whose memory was at most
+    `megabytes`.
     """
 
     code: int
@@ -49,12 +50,13 @@ class Outcome:
     err: str
     seconds: float
     cpu: float
+    megabytes: float
 
 
 class Process:
     """A process that runs one optilab command line, fresh (`python -m optilab`) or forked from a warm one."""
 
-    def __init__(self, pid: int, out: Path, err: Path, reap: Callable[[], tuple[int, float]]) -> None:
+    def __init__(self, pid: int, out: Path, err: Path, reap: Callable[[], tuple[int, float, float]]) -> None:
         self.pid, self._out, self._err, self._reap = pid, out, err, reap
         self._started = time.perf_counter()
         self._gone = os.pidfd_open(pid)
@@ -80,12 +82,12 @@ class Process:
         took = time.perf_counter() - self._started
         if late:
             self.send(signal.SIGKILL)
-        code, cpu = self._reap()
+        code, cpu, megabytes = self._reap()
         os.close(self._gone)
         error = self._err.read_text(encoding="utf-8", errors="replace")
         if late:
             raise Violation(f"still running after {seconds} s; stderr: {error}")
-        return Outcome(code, self.printed(), error, took, cpu)
+        return Outcome(code, self.printed(), error, took, cpu, megabytes)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -115,10 +117,10 @@ def fresh(
             **options,
         )
 
-    def reap() -> tuple[int, float]:
+    def reap() -> tuple[int, float, float]:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)  # else Popen would wait for it again
-        return process.returncode, usage.ru_utime + usage.ru_stime
+        return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
     return Process(process.pid, out, err, reap)
 
@@ -196,9 +198,9 @@ class Warm:
         err.touch()
         pid = self._ask(request)["pid"]
 
-        def reap() -> tuple[int, float]:  # once it is gone, so that the server is never blocked for long
+        def reap() -> tuple[int, float, float]:  # once it is gone, so that the server is never blocked for long
             answer = self._ask({"wait": pid})
-            return os.waitstatus_to_exitcode(answer["status"]), answer["cpu"]
+            return os.waitstatus_to_exitcode(answer["status"]), answer["cpu"], answer["megabytes"]
 
         return Process(pid, out, err, reap)
 

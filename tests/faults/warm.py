@@ -43,7 +43,8 @@ def serve() -> None:
         request = json.loads(line)
         if "wait" in request:
             _, status, usage = os.wait4(request["wait"], 0)
-            answer = {"status": status, "cpu": usage.ru_utime + usage.ru_stime}
+            seconds, megabytes = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+            answer = {"status": status, "cpu": seconds, "megabytes": megabytes}
         else:
             answer = {"pid": os.fork()}
             if answer["pid"] == 0:
