@@ -23,6 +23,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 LEFT_OUT = re.compile(r"\[(\d+) lines left out\]")
 VARYING = re.compile(r"\d{8}-\d{6}-[\w.-]+|\d+\.\d\ds\b|\bin [\d:]+, [\d.]+ \S+|[▏▎▍▌▋▊▉█]+")
 """The name of a run, a time, a speed, and a bar whose length follows a number beside it."""
+ROUNDING = 1e-12
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -82,14 +83,14 @@ def shortened(actual: str, like: str) -> str:
 def difference(actual: str, shown: str, tolerance: float) -> str:
     """The first line in which an output differs from what the page shows; an empty text if none does.
 
-    Names of runs and times may differ, and numbers by `tolerance`, a share of their size.
+    Names of runs and times may differ, and numbers by rounding and by `tolerance`, a share of their size.
     """
     ours, theirs = shortened(actual, shown).splitlines(), shown.splitlines()
     for line, expected in zip_longest(ours, theirs, fillvalue="(no line)"):
         texts, numbers = _taken_apart(line)
         expected_texts, expected_numbers = _taken_apart(expected)
         if texts != expected_texts or any(
-            abs(a - b) > tolerance * abs(b) for a, b in zip(numbers, expected_numbers, strict=True)
+            abs(a - b) > tolerance * abs(b) + ROUNDING for a, b in zip(numbers, expected_numbers, strict=True)
         ):
             return f"prints: {line}\nshown:  {expected}"
     return ""
