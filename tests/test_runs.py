@@ -202,7 +202,8 @@ MANIFESTS = {
     "versions": ["a list"],
     "numerics": 3,
     "created": 7,
-    "data": {"classes": "ten"},
+    "data": {"sha256": "0f"},
+    "data ": {"classes": "ten"},
     "seed": "one",
     "results": [],
     "status": None,
@@ -216,7 +217,7 @@ def test_a_manifest_of_other_types_is_damaged(key, tmp_path):
     path = runs.write(tmp_path, "one", {"config.yaml": b""}, manifest)
     assert runs.read(path).state == "done"
     file = path / "manifest.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), key: MANIFESTS[key]}))
+    file.write_text(json.dumps({**json.loads(file.read_text()), key.strip(): MANIFESTS[key]}))
     with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
         runs.read(path)
 
