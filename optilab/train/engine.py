@@ -112,7 +112,7 @@ def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
 
 
 def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
-    """What the learning rate is multiplied by in a batch, and the momentum where it is cycled; both count from 0."""
+    """Factor of the learning rate and cycled momentum (None: not cycled) in a batch; epoch and batch count from 0."""
     by_batch = config.schedule_by == "batch"
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
     cycled = config.replay.cycle_momentum
@@ -120,7 +120,7 @@ def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tup
 
 
 def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
-    """Statistics over a batch need two images, and the last batch of an epoch may have one; an epoch needs one."""
+    """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
     data, norm = config.data, config.model.norm
     if data.drop_last and train < data.batch_size:
         raise UsageError(f"data.drop_last: {train} images make no whole batch of {data.batch_size}")
@@ -138,13 +138,13 @@ def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int
 
 @dataclass
 class Training:
-    """A network in training: everything that changes from epoch to epoch, and nothing else."""
+    """A network in training: everything that changes from epoch to epoch."""
 
     config: TrainConfig
     device: torch.device
     train: Images
     validation: Images
-    test: Images | None  # what is kept for the end; None where the test set is the validation
+    test: Images | None  # evaluated at the end; None where the validation uses the test set
     model: MLP
     optimizer: torch.optim.Optimizer
     shuffler: torch.Generator | None = None  # of the training images; None: the global one
@@ -246,7 +246,7 @@ class Training:
             )
 
     def tested(self) -> Row:
-        """Loss and accuracy on the test set that was kept for the end; empty where the validation has it."""
+        """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
         return self._row("test", self._evaluated(self.test)) if self.test else {}
 
     def _train_epoch(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Tally:

@@ -31,7 +31,7 @@ def half(lab: Lab) -> "Half":
 
 
 class Half:
-    """A run that has done 5 of 12 epochs, taken up in this process as often as one likes."""
+    """A run with 5 of 12 epochs done, which can be resumed in this process any number of times."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.name = lab, "half"
@@ -68,7 +68,7 @@ class Half:
         return training, warnings
 
     def put(self, state: Any) -> bytes:
-        """A state under a name that has its digest, as the only checkpoint of epoch 5."""
+        """A state as the bytes of a checkpoint."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         return buffer.getvalue()
@@ -85,7 +85,7 @@ def _damages(whole: bytes, truncations: int, flips: int) -> list[bytes]:
 
 @pytest.mark.parametrize(("truncations", "flips"), [(20, 80), pytest.param(200, 1000, marks=pytest.mark.slow)])
 def test_damaged_checkpoint_falls_back(half: Half, figure: Figure, truncations: int, flips: int) -> None:
-    """Every one is noticed, and the run goes on from the bytes of the one before."""
+    """Each damage is detected, and the run continues from the bytes of the previous checkpoint."""
     whole, older = half.original[half.file], half.original[half.older]
     silent = 0
     for content in _damages(whole, truncations, flips):
@@ -102,7 +102,7 @@ def test_damaged_checkpoint_falls_back(half: Half, figure: Figure, truncations: 
 
 
 def test_negative_control_no_digest(half: Half, monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """Without the digest, torch loads most flipped checkpoints without a word."""
+    """Without the digest, torch loads most flipped checkpoints without an error."""
     monkeypatch.setattr(runs, "read_checkpoint", lambda path, limit: path.read_bytes())
     noticed = sum(bool(half.resumed(content)[1]) for content in _damages(half.original[half.file], 2, 48)[2:])
     half.mend()
@@ -206,7 +206,7 @@ def test_wrong_content_under_a_right_digest_is_refused(half: Half, what: str) ->
 
 
 def test_a_checkpoint_of_another_epoch_is_refused(lab: Lab, half: Half) -> None:
-    """Epoch 4's bytes under the name of epoch 9, digest and all."""
+    """The bytes of epoch 4 under the name of epoch 9, with the right digest."""
     half.mend()
     content = half.original[half.older]
     name = f"000009.{hashlib.sha256(content).hexdigest()[:16]}.ckpt"
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_another_epoch_is_refused(lab: Lab, half: Half) -> None:
 
 
 def test_optimizer_state_with_other_parts_than_the_rules_is_refused(half: Half) -> None:
-    """As of a version of optilab whose rule named them otherwise."""
+    """As written by a version of optilab in which the rule used other names."""
     config = half.config.model_copy(update={"optimizer": ALGORITHMS["barzilai-borwein"](), "epochs": 1})
     training = Training.start(config, half.dataset, torch.device("cpu"))
     list(training.run(lambda done, total: None, lambda: False))
@@ -234,7 +234,7 @@ def test_optimizer_state_with_other_parts_than_the_rules_is_refused(half: Half) 
 
 
 def test_rows_without_their_checkpoints_are_not_wiped(lab: Lab) -> None:
-    """The run does not start over; as long as nothing is to be trained, it is complete, with the epochs it has."""
+    """The run does not start over. While no further epoch is requested, it is complete with the epochs it has."""
     lab.start("gone", "--epochs", "3").finish()
     path = lab.path("gone")
     for _, file in runs.checkpoints(path):
@@ -274,7 +274,7 @@ def test_a_directory_in_the_place_of_a_checkpoint_is_named(lab: Lab) -> None:
 
 @pytest.mark.parametrize("epoch", ["000008", "0900000", "999999999999"])
 def test_a_foreign_checkpoint_ahead_of_the_run_pushes_none_out(lab: Lab, epoch: str) -> None:
-    """Damaged, with a higher epoch than the run has, or any number at all: it is neither resumed nor counted."""
+    """A damaged file with a higher epoch, or with any number, is neither resumed from nor counted."""
     name = f"ahead-{epoch}"
     lab.start(name, "--epochs", "5").finish()
     foreign = lab.path(name) / "checkpoints" / f"{epoch}.{'0' * 16}.ckpt"
@@ -301,7 +301,7 @@ def _another_dataset(lab: Lab) -> Path:
 
 
 def test_a_resume_on_another_dataset_is_refused(lab: Lab) -> None:
-    """One pixel of one image differs; the run's files stay as they are."""
+    """One pixel of one image differs; no file of the run changes."""
     lab.start("data", "--epochs", "3").finish()
     before = {file: file.read_bytes() for file in lab.path("data").rglob("*") if file.is_file()}
     argv = ["train", "--resume", "data", "--epochs", "12", "--data-dir", str(_another_dataset(lab))]
@@ -314,7 +314,7 @@ def test_a_resume_on_another_dataset_is_refused(lab: Lab) -> None:
 
 
 def test_a_checkpoint_of_a_run_on_another_dataset_is_refused(lab: Lab) -> None:
-    """Same config, same shapes: only the digests in the checkpoint tell the two runs apart."""
+    """Same config, same shapes: only the digests in the checkpoint distinguish the two runs."""
     lab.start("mine", "--epochs", "3").finish()
     lab.start("theirs", "--epochs", "4", "--data-dir", str(_another_dataset(lab))).finish()
     (_, newest), *_ = runs.checkpoints(lab.path("theirs"))
@@ -334,7 +334,7 @@ class _Payload:
 
 @pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
 def test_a_pickle_payload_is_not_executed(lab: Lab, tmp_path: Path, form: str) -> None:
-    """Also where the environment tells torch to load everything."""
+    """Also where an environment variable makes torch load everything."""
     import pickle
 
     lab.start("payload", "--epochs", "2").finish()
@@ -420,7 +420,7 @@ STRUCTURES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("flips", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_damaged_dataset_is_refused(tmp_path: Path, figure: Figure, flips: int) -> None:
-    """A flipped byte anywhere in the four files, by its digest; wrong structure, by itself."""
+    """A flipped byte anywhere in the four files (by its digest), and files of the wrong structure."""
     whole, chance, refused = write_idx_dataset(tmp_path / "whole"), random.Random(5), 0
     for _ in range(flips):
         name = chance.choice(NAMES)
@@ -511,7 +511,7 @@ TABLES = {
 
 @pytest.mark.parametrize("what", list(TABLES))
 def test_metrics_are_rebuilt_from_the_checkpoint(lab: Lab, what: str) -> None:
-    """metrics.csv is derived: whatever became of it, a resume writes it anew, and the reader does not crash."""
+    """metrics.csv is derived: a resume rewrites it whatever it contains, and the reader does not crash."""
     name = f"table-{what.replace(' ', '-').replace('^', '')}"
     lab.start(name, "--epochs", "4").finish()
     (lab.path(name) / "metrics.csv").write_bytes(TABLES[what])

@@ -17,13 +17,13 @@ from tests.faults.harness import Lab, Left, Violation, fresh, in_parallel
 FEW_OR_MANY = [20, pytest.param(200, marks=pytest.mark.slow)]
 
 
-def _told(kinds: Counter[str]) -> str:
+def _summary(kinds: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
 
 
 @pytest.mark.parametrize("trials", FEW_OR_MANY)
 def test_random_kills(lab: Lab, figure: Figure, trials: int) -> None:
-    """Delays spread over the whole run; a tenth of the processes are fresh ones, killed in their start-up too."""
+    """Delays cover the whole run; a tenth of the processes are fresh ones and can be killed while they start."""
     chance = random.Random(1)
 
     def trial(number: int) -> str:
@@ -38,13 +38,13 @@ def test_random_kills(lab: Lab, figure: Figure, trials: int) -> None:
         return left.where
 
     kinds = Counter(in_parallel([lambda number=number: trial(number) for number in range(trials)]))
-    figure("G1", f"{trials} random SIGKILLs", f"0 epochs lost, {trials} identical; died in {_told(kinds)}")
+    figure("G1", f"{trials} random SIGKILLs", f"0 epochs lost, {trials} identical; died in {_summary(kinds)}")
     assert kinds["absent"] + kinds["start"] > 0
     assert kinds["epoch"] + kinds["commit"] > 0
 
 
 def _kill_in_commit(lab: Lab, name: str, epoch: int, sabotage: str = "") -> Left:
-    """Kill on sight of the temporary file of that epoch's checkpoint."""
+    """Kill as soon as the temporary file of that epoch's checkpoint appears."""
     folder, wanted = lab.path(name) / "checkpoints", f"{epoch:06d}."
     process = lab.start(name, sabotage=sabotage)
     while process.alive():
@@ -59,7 +59,7 @@ def _kill_in_commit(lab: Lab, name: str, epoch: int, sabotage: str = "") -> Left
 
 @pytest.mark.parametrize("trials", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_aimed_kills(lab: Lab, figure: Figure, trials: int) -> None:
-    """As many as it takes to hit `trials` commits; a busy machine lets some end before the kill comes."""
+    """Repeated until `trials` kills have hit a commit; on a busy machine some runs end before the kill."""
     chance = random.Random(2)
     kinds: Counter[str] = Counter()
     while kinds["commit"] < trials:
@@ -69,11 +69,11 @@ def test_aimed_kills(lab: Lab, figure: Figure, trials: int) -> None:
         lab.forget(name)
         assert kinds.total() < 5 * trials, f"only {kinds} of the kills hit a commit"
     total = kinds.total()
-    figure("G2", f"{total} aimed SIGKILLs", f"0 epochs lost, {total} identical; died in {_told(kinds)}")
+    figure("G2", f"{total} aimed SIGKILLs", f"0 epochs lost, {total} identical; died in {_summary(kinds)}")
 
 
 def test_a_kill_before_the_last_pruning_leaves_no_checkpoint_too_many(lab: Lab) -> None:
-    """All rows are there and nothing is left to train: whoever resumes the run deletes what a commit would have."""
+    """All epochs are recorded and nothing is left to train: the resume deletes what the commit would have deleted."""
     outcome = lab.start("unpruned", sabotage="killed_before_pruning").finish()
     assert outcome.code == -signal.SIGKILL
     assert len(lab.result("unpruned")) == len(lab.reference) + 1
@@ -82,7 +82,7 @@ def test_a_kill_before_the_last_pruning_leaves_no_checkpoint_too_many(lab: Lab) 
 
 
 def test_negative_control_in_place(lab: Lab, figure: Figure) -> None:
-    """Written in place instead of renamed, a checkpoint is found half written by the same kills."""
+    """The same kills find half-written checkpoints if files are written in place instead of renamed."""
     violations = 0
     for number in range(10):
         try:
@@ -94,7 +94,7 @@ def test_negative_control_in_place(lab: Lab, figure: Figure) -> None:
 
 
 def test_twenty_kills_in_a_row(lab: Lab, figure: Figure) -> None:
-    """One run, killed again and again: its end is the same, and nothing piles up."""
+    """One run, killed repeatedly: it ends with the same bytes, and no files accumulate."""
     chance, name = random.Random(3), "again"
     process = lab.start(name, sabotage="slow_epochs")
     sizes = [0]
@@ -116,7 +116,7 @@ def test_twenty_kills_in_a_row(lab: Lab, figure: Figure) -> None:
 
 
 def test_a_kill_does_not_leave_hidden_directories_for_ever(lab: Lab) -> None:
-    """What a kill leaves of a directory being made or removed goes with a later run."""
+    """A later run removes what a kill left of a directory that was being made or removed."""
     old, young = lab.folder / "runs" / ".new-0000000000000000", lab.folder / "runs" / ".old-1111111111111111"
     for path in (old, young):
         path.mkdir()
@@ -141,7 +141,7 @@ FAULTS = {
 
 
 def _points(lab: Lab, argv: list[str], name: str) -> list[tuple[str, int]]:
-    """(call, its number) of every file system call from the first that concerns the runs directory."""
+    """(call, its number) of every file system call, starting with the first in the runs directory."""
     outcome, log = lab.warm.traced(argv, lab.folder, ["-e", f"trace={','.join(CALLS)}"])
     assert outcome.code == 0, outcome.err
     points, seen, begun = [], Counter[str](), False
@@ -157,7 +157,7 @@ def _points(lab: Lab, argv: list[str], name: str) -> list[tuple[str, int]]:
 
 
 def _sweep(lab: Lab, fault: str, resuming: bool) -> Counter[str]:
-    """Every point gets one run of its own in which that call fails; what each ended as."""
+    """One run per point, in which that call fails; how often each ending occurred."""
     what = f"{fault.lower()}-{'resume' if resuming else 'train'}"
     short = Lab(lab.folder, lab.warm, epochs=3)
     argv = short.argv("short")
@@ -205,16 +205,16 @@ def _sweep(lab: Lab, fault: str, resuming: bool) -> Counter[str]:
     return kinds
 
 
-def _sweep_told(kinds: Counter[str]) -> str:
+def _sweep_summary(kinds: Counter[str]) -> str:
     points, total = kinds.pop("points"), kinds.pop("of")
-    return f"{points} of {total} points, 0 violations; {_told(kinds)}"
+    return f"{points} of {total} points, 0 violations; {_summary(kinds)}"
 
 
 def test_kill_at_every_file_call(lab: Lab, figure: Figure, needs: Callable[..., None]) -> None:
     needs("strace")
     kinds = _sweep(lab, "SIGKILL", resuming=False)
     assert {"absent", "start", "epoch", "commit"} <= kinds.keys()
-    figure("G3", "SIGKILL at every file call of 3 epochs", _sweep_told(kinds))
+    figure("G3", "SIGKILL at every file call of 3 epochs", _sweep_summary(kinds))
 
 
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
@@ -222,7 +222,7 @@ def test_errors_at_file_calls(lab: Lab, figure: Figure, needs: Callable[..., Non
     needs("strace")
     kinds = _sweep(lab, fault, resuming=False)
     assert any(kind.startswith("7/") for kind in kinds)
-    figure("G3", f"{fault} at every file call of 3 epochs", _sweep_told(kinds))
+    figure("G3", f"{fault} at every file call of 3 epochs", _sweep_summary(kinds))
 
 
 @pytest.mark.slow
@@ -231,7 +231,7 @@ def test_faults_at_every_file_call_of_a_resume(
     lab: Lab, figure: Figure, needs: Callable[..., None], fault: str
 ) -> None:
     needs("strace")
-    figure("G3", f"{fault} at every file call of a resume", _sweep_told(_sweep(lab, fault, resuming=True)))
+    figure("G3", f"{fault} at every file call of a resume", _sweep_summary(_sweep(lab, fault, resuming=True)))
 
 
 def test_order_of_a_commit(lab: Lab, figure: Figure, needs: Callable[..., None]) -> None:

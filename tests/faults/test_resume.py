@@ -1,7 +1,7 @@
-"""Resume: at every epoch, with everything that a config can hold, to the last byte.
+"""Resume: at every epoch, for everything a config can contain, to the last byte.
 
-The cases are read off the schema (`optilab.config.keys`): each choice, each flag, each number that is off by
-default. What later work adds joins by itself; a key for which no example can be found fails the last test.
+The cases come from the schema (`optilab.config.keys`): each choice, each flag, each number that is off by default. A
+new key joins by itself; the last test fails for a key without an example.
 """
 
 import copy
@@ -100,11 +100,11 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     ],
     "early_stopping.min_delta": [{"early_stopping": {"patience": 2, "min_delta": 0.5}}],
 }
-"""Keys whose value needs others beside it; everything else is guessed from the key's type."""
+"""Keys whose value needs other keys; all other examples follow from the key's type."""
 
 
 def candidates(row: Key) -> Iterator[dict[str, Any]]:
-    """Settings that give a key another value than its default."""
+    """Settings with a value of the key other than its default."""
     if row.key in EXAMPLES:
         yield from EXAMPLES[row.key]
         return
@@ -133,7 +133,7 @@ def settings(changes: dict[str, Any]) -> TrainConfig:
 
 
 def cases() -> tuple[dict[str, TrainConfig], list[str]]:
-    """Every config of the matrix by what it changes, and the keys for which there is none."""
+    """The configs of the matrix, by their changes; the keys without one."""
     found: dict[str, TrainConfig] = {"base": settings({})}
     without = []
     for row in describe(TrainConfig):
@@ -156,7 +156,7 @@ def cases() -> tuple[dict[str, TrainConfig], list[str]]:
 
 
 def _untrainable(row: Key) -> bool:
-    """An optimizer that asks for more than gradients trains no network."""
+    """An optimizer that needs more than gradients cannot train a network."""
     try:
         settings({"optimizer": {"name": row.of}})
     except ConfigError:
@@ -188,7 +188,7 @@ def begun(config: TrainConfig, dataset: data.Dataset) -> Training:
 
 
 def differing(config: TrainConfig, dataset: data.Dataset) -> tuple[list[int], int]:
-    """The epochs whose resume ends otherwise than the uninterrupted run, and how many were tried."""
+    """The epochs after which a resume ends differently from the undisturbed run, and the number of epochs tried."""
     torch.set_num_threads(1)
     straight = trained(begun(config, dataset))
     wrong = []
@@ -213,7 +213,7 @@ def test_resume_is_exact_at_every_epoch(what: str, dataset: data.Dataset) -> Non
 
 
 def test_frozen_layers_have_no_gradient_in_the_diagnostics(dataset: data.Dataset) -> None:
-    """Their gradients of the stage before are gone, in the measured norms and in the noise."""
+    """Their gradients of the previous stage are cleared; they would count in the norms and in the noise."""
     training = begun(settings({"stages": [{"layers": 1, "epochs": 2}, {"layers": 2, "train": "new"}]}), dataset)
     epochs = training.run(lambda done, total: None, lambda: False)
     norms = [[layer["gradient_norm"] for layer in training.record["layers"]] for _ in epochs]
@@ -242,7 +242,7 @@ def test_negative_control_no_generator(
 
 
 def test_resume_from_every_epoch_by_the_command_line(lab: Lab, figure: Figure) -> None:
-    """Twelve epochs as k and the rest, in two processes; a changed `epochs` changes no number."""
+    """Twelve epochs in two processes, split after each epoch; a changed `epochs` changes no number."""
     for epoch in range(1, lab.epochs):
         name = f"two-parts-{epoch}"
         first = lab.start(name, "--epochs", str(epoch)).finish()
@@ -264,7 +264,7 @@ def test_negative_control_by_the_command_line(lab: Lab) -> None:
 
 
 def test_checkpoint_every_third_epoch(lab: Lab) -> None:
-    """Rows ahead of the last checkpoint are computed again, and are the same."""
+    """Rows ahead of the last checkpoint are recomputed with the same bytes."""
     process = lab.start("third", "--set", "checkpoint_every=3", sabotage="slow_epochs")
     while "epoch 5/" not in process.printed():
         assert process.alive()

@@ -26,6 +26,7 @@ CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "stages": {"stages": STAGES, "optimizer": "adam"},
     "stages, new layers only": {"stages": [STAGES[0], {"layers": 2, "train": "new"}], "model__norm": "batch"},
     "float64": {"dtype": "float64", "optimizer": "nadam"},
+    "hold-out": {"data__holdout": 16, "data__validation_batch_size": 8},
     "one cycle": {"schedule": "one-cycle", "schedule_by": "batch"},
 }
 
@@ -118,9 +119,10 @@ def test_the_simulation_refuses_tensors_of_two_devices(monkeypatch):
         assert simulation.counts["synchronisations"] == 2
 
 
-def test_inputs_are_converted_on_the_cpu(small, monkeypatch):
+@pytest.mark.parametrize("keys", [{}, {"data__normalize": {"mean": 0.28, "std": 0.35}}])
+def test_inputs_are_converted_on_the_cpu(keys, small, monkeypatch):
     """CUDA divides by multiplying with the reciprocal, which changes the last bit of every second pixel value."""
-    config = configured()
+    config = configured(**keys)
     pixels = torch.from_numpy(small.train_images.reshape(64, -1).copy())
     expected = engine.as_input(pixels, config.data)
     with simulated(monkeypatch):
