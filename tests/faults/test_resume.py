@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from optilab.config.keys import Key, describe
+from optilab.config.keys import ENTRY, SECTION, Key, describe
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError, DivergedError
@@ -57,7 +57,7 @@ PLATEAUS = {
 }
 STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2}]
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
-    "optimizer.base.name": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
+    "optimizer.base": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
     "model.skip": [{"model.skip": [[1, 2]]}],
     "model.dropout_at": [
         {"model.dropout": 0.2, "model.norm": "batch", "model.dropout_at": at}
@@ -108,6 +108,9 @@ def candidates(row: Key) -> Iterator[dict[str, Any]]:
     if row.key in EXAMPLES:
         yield from EXAMPLES[row.key]
         return
+    if row.type == ENTRY:
+        yield from ({f"{row.key}.name": name} for name in row.choices)
+        return
     choices, kind = row.type.split(" | "), row.type
     values: list[Any]
     if "true | false" in kind:
@@ -137,7 +140,7 @@ def cases() -> tuple[dict[str, TrainConfig], list[str]]:
     found: dict[str, TrainConfig] = {"base": settings({})}
     without = []
     for row in describe(TrainConfig):
-        if row.key in NOT_STATE or row.type == row.default:  # a choice of one
+        if row.key in NOT_STATE or row.type in (row.default, SECTION):  # a choice of one
             continue
         accepted = 0
         for changes in candidates(row):
@@ -148,7 +151,7 @@ def cases() -> tuple[dict[str, TrainConfig], list[str]]:
             accepted += 1
             if config not in found.values():
                 found[json.dumps(changes).replace('"', "")] = config
-            if accepted and not row.type.startswith("true") and " | " not in row.type and row.key not in EXAMPLES:
+            if accepted and not row.choices and row.key not in EXAMPLES:
                 break  # of a number one value will do
         if not accepted and not _untrainable(row):
             without.append(f"{row.key} ({row.of}): {row.type}")
