@@ -19,7 +19,7 @@ from optilab.optimize.trajectory import Trajectory
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ConvergenceRate:
     """The long-run factor of the distance per step, and the setting of lr (and beta) that makes it smallest."""
 
     rate: float
@@ -53,7 +53,7 @@ def curvatures(function: TestFunction) -> Floats | None:
     return eigenvalues if eigenvalues[0] > 1e-12 * eigenvalues[-1] else None
 
 
-def predict(rule: Algorithm, function: TestFunction, start: Any = None) -> Prediction | None:
+def predict(rule: Algorithm, function: TestFunction, start: Any = None) -> ConvergenceRate | None:
     """The prediction for the rule on the function; None for another function or a rule without a formula here."""
     eigenvalues = curvatures(function)
     with np.errstate(all="ignore"):  # an absurd lr is an infinite rate, not a warning
@@ -68,7 +68,7 @@ def predict(rule: Algorithm, function: TestFunction, start: Any = None) -> Predi
         gap = float(np.abs(pair[0] - pair[1]) / rate) if 0 < rate < np.inf else 1.0
     best, best_rate = _best(rule, float(eigenvalues[0]), float(eigenvalues[-1]))
     unstable = _share(function, start, radii >= 1)
-    return Prediction(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable)
+    return ConvergenceRate(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable)
 
 
 def _share(function: TestFunction, start: Any, directions: Any) -> float:

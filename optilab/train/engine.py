@@ -98,7 +98,7 @@ def before_training(training: "Training") -> diagnostics.EpochRecord:
     }
 
 
-def _predicted(training: "Training", images: Tensor) -> meanfield.Prediction | None:
+def _predicted(training: "Training", images: Tensor) -> meanfield.GradientPrediction | None:
     """The theory's expectation; None where it does not apply or its numbers overflow."""
     try:
         prediction = meanfield.predict(training.model, training.config.model, images)

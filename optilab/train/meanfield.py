@@ -27,14 +27,14 @@ _POINTS, _REACH = 20_001, 8.0
 
 
 @dataclass(frozen=True)
-class Prediction:
+class GradientPrediction:
     """Before training; `gains[l]`: a gradient's norm at layer l+1 over that at layer l+2, preactivations."""
 
     gains: list[float]
     ratio: float  # |g1|/|gL|: an image's gradient by the first hidden layer's weights over that by the last one's
 
 
-def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | None:
+def predict(model: MLP, config: ModelConfig, images: Tensor) -> GradientPrediction | None:
     """The expected gains of a network with its first weights; None where the theory does not apply.
 
     That is with skips, normalised gradients, norms other than batch and layer norm before the activation, dropout,
@@ -74,7 +74,7 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> Prediction | Non
     steps = [math.sqrt(gains[n + 1] * slopes[n]) for n in range(len(layers) - 1)]
     if not all(math.isfinite(value) and value > 0 for value in (*steps, *inputs)):
         return None
-    return Prediction(steps, math.prod(steps) * math.sqrt(inputs[0] / inputs[-1]))
+    return GradientPrediction(steps, math.prod(steps) * math.sqrt(inputs[0] / inputs[-1]))
 
 
 def _centered(weight: Tensor) -> bool:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optilab.config.schema.train import EarlyStopping, Plateau
+from optilab.config.schema.train import EarlyStopping, ReduceOnPlateau
 
 
 def stalled(rows: Sequence[Mapping[str, Any]], stopping: EarlyStopping | None) -> bool:
@@ -22,7 +22,7 @@ def stalled(rows: Sequence[Mapping[str, Any]], stopping: EarlyStopping | None) -
     return since >= stopping.patience
 
 
-def lowered(rows: Sequence[Mapping[str, Any]], plateau: Plateau | None) -> float:
+def lowered(rows: Sequence[Mapping[str, Any]], plateau: ReduceOnPlateau | None) -> float:
     """The factor of the learning rate after those epochs; torch ReduceLROnPlateau, stepped after each."""
     if plateau is None:
         return 1.0

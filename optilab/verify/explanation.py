@@ -18,7 +18,7 @@ from optilab.optimize.functions import Floats
 from optilab.verify.candidate import Candidate
 from optilab.verify.conventions import MOMENTS, MOST_DIFFERENCES, lattice
 from optilab.verify.conventions import path as convention_path
-from optilab.verify.grade import Ground, Trial, first_difference, padded, sensitive_from
+from optilab.verify.grade import Ground, GroundComparison, first_difference, padded, sensitive_from
 
 PREFIX = 4
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
@@ -46,12 +46,12 @@ class Explanation:
 def explain(
     candidate: Candidate,
     takes: set[str],
-    trials: Sequence[Trial],
+    comparisons: Sequence[GroundComparison],
     paths: Sequence[Floats],
     passed: Mapping[str, Any],
 ) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
-    first = trials[0]
+    first = comparisons[0]
     if _ignores_its_gradient(candidate, passed, first, paths[0]):
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
     written = [
@@ -64,26 +64,26 @@ def explain(
         _other_rules(first),
     )
     for family in families:
-        holding = [possible for possible in family if _holds(possible, trials, paths)]
+        holding = [possible for possible in family if _holds(possible, comparisons, paths)]
         if holding:
             return min(holding, key=lambda possible: len(possible.words))
-    return _fitted(first, written, trials, paths)
+    return _fitted(first, written, comparisons, paths)
 
 
-def _holds(possible: Explanation, trials: Sequence[Trial], paths: Sequence[Floats]) -> bool:
+def _holds(possible: Explanation, comparisons: Sequence[GroundComparison], paths: Sequence[Floats]) -> bool:
     """Whether the explanation's path is the candidate's everywhere, as far as rounding allows."""
     assert possible.path is not None
-    for trial, path in zip(trials, paths, strict=True):
-        ground, steps = trial.ground, trial.steps
-        few = min(steps, (trial.differs(path) or 0) + PREFIX)
+    for comparison, path in zip(comparisons, paths, strict=True):
+        ground, steps = comparison.ground, comparison.steps
+        few = min(steps, (comparison.differs(path) or 0) + PREFIX)
         try:
             short = padded(possible.path(ground.function, ground.start, few), few)
-            if first_difference(path[: few + 1][: trial.horizon], short[: trial.horizon]) is not None:
+            if first_difference(path[: few + 1][: comparison.horizon], short[: comparison.horizon]) is not None:
                 return False
         except (UsageError, ValueError):  # every coordinate is NaN, or the rule does not apply here
             return False
-    for trial, path in zip(trials, paths, strict=True):
-        ground, steps = trial.ground, trial.steps
+    for comparison, path in zip(comparisons, paths, strict=True):
+        ground, steps = comparison.ground, comparison.steps
         whole = padded(possible.path(ground.function, ground.start, steps), steps)
         horizon = sensitive_from(whole, padded(possible.path(ground.function, ground.nudged, steps), steps))
         if first_difference(path[:horizon], whole[:horizon]) is not None:
@@ -111,15 +111,17 @@ def forms_of(rule: Any) -> Iterator[dict[str, Any]]:
         yield dict(zip(choices, values, strict=True))
 
 
-def _forms(trial: Trial) -> Iterator[Explanation]:
+def _forms(comparison: GroundComparison) -> Iterator[Explanation]:
     """The rule's other forms."""
-    for form in forms_of(trial.rule):
-        changed = {key: str(value).lower() for key, value in form.items() if value != getattr(trial.rule, key)}
-        if changed and not (set(changed) == {"eps_placement"} and trial.rule.name in MOMENTS):
+    for form in forms_of(comparison.rule):
+        changed = {
+            key: str(value).lower() for key, value in form.items() if value != getattr(comparison.rule, key)
+        }
+        if changed and not (set(changed) == {"eps_placement"} and comparison.rule.name in MOMENTS):
             yield Explanation(
                 tuple(f"{key} {value}" for key, value in changed.items()),
                 tuple(f"algo.{key}={value}" for key, value in changed.items()),
-                _follow(replace(trial.rule, **form), trial.regime),
+                _follow(replace(comparison.rule, **form), comparison.regime),
             )
 
 
@@ -139,33 +141,37 @@ def literals(candidate: Candidate) -> list[float]:
     return list(dict.fromkeys(float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)))
 
 
-def _constants(candidate: Candidate, trial: Trial, written: Sequence[str]) -> Iterator[Explanation]:
+def _constants(
+    candidate: Candidate, comparison: GroundComparison, written: Sequence[str]
+) -> Iterator[Explanation]:
     """Other values of the constants that the candidate has written in, one or two at a time."""
-    usual = type(trial.rule)()
+    usual = type(comparison.rule)()
     for one in written:
         for value in _values(candidate, one):
-            yield _constant(trial, {one: value}, usual)
+            yield _constant(comparison, {one: value}, usual)
     own = literals(candidate)[:12]
     for one, other in ((a, b) for i, a in enumerate(written) for b in written[i + 1 :]):
         for first, second in product(own, own):
-            yield _constant(trial, {one: first, other: second}, usual)
+            yield _constant(comparison, {one: first, other: second}, usual)
 
 
-def _constant(trial: Trial, values: Mapping[str, float], usual: Any) -> Explanation:
-    changed = {key: value for key, value in values.items() if value != getattr(trial.rule, key)}
+def _constant(comparison: GroundComparison, values: Mapping[str, float], usual: Any) -> Explanation:
+    changed = {key: value for key, value in values.items() if value != getattr(comparison.rule, key)}
     words = tuple(
         f"{key} {value:g} is written in; the rule has {getattr(usual, key):g}" for key, value in changed.items()
     )
     settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
-    return Explanation(words, settings, _follow(replace(trial.rule, **changed), trial.regime))
+    return Explanation(words, settings, _follow(replace(comparison.rule, **changed), comparison.regime))
 
 
-def _conventions(candidate: Candidate, trial: Trial, written: Sequence[str]) -> Iterator[Explanation]:
+def _conventions(
+    candidate: Candidate, comparison: GroundComparison, written: Sequence[str]
+) -> Iterator[Explanation]:
     """The rule's lattice of conventions and slips, and with it another eps or weight decay that is written in."""
-    rule = trial.rule
+    rule = comparison.rule
     if rule.name not in MOMENTS:
         return
-    own_decay = getattr(rule, "weight_decay", trial.regime.weight_decay)
+    own_decay = getattr(rule, "weight_decay", comparison.regime.weight_decay)
     variants: list[tuple[tuple[str, ...], Any, float]] = [((), rule, own_decay)]
     if "eps" in written:
         variants += [
@@ -179,13 +185,13 @@ def _conventions(candidate: Candidate, trial: Trial, written: Sequence[str]) -> 
             if 0 < value < 1
         ]
     points = list(lattice(rule.name, decays=True))
-    few = min(3, trial.steps)
-    target = trial.path[: few + 1]
+    few = min(3, comparison.steps)
+    target = comparison.path[: few + 1]
     own = next(
         (
             point
             for point in points
-            if first_difference(_on(point, rule, own_decay, trial.ground, few), target) is None
+            if first_difference(_on(point, rule, own_decay, comparison.ground, few), target) is None
         ),
         None,
     )
@@ -208,28 +214,30 @@ def _on(point: Any, rule: Any, strength: float, ground: Ground, steps: int) -> F
     return padded(convention_path(point, rule, strength, ground.function, ground.start, steps), steps)
 
 
-def _other_rules(trial: Trial) -> Iterator[Explanation]:
+def _other_rules(comparison: GroundComparison) -> Iterator[Explanation]:
     """Other rules, in every form, with the numbers that they share with this one."""
-    shared = {f.name: getattr(trial.rule, f.name) for f in fields(trial.rule)}
+    shared = {f.name: getattr(comparison.rule, f.name) for f in fields(comparison.rule)}
     for name in ALGORITHMS:
         kind: Any = ALGORITHMS[name]
-        if name == trial.rule.name:
+        if name == comparison.rule.name:
             continue
         same = {f.name: shared[f.name] for f in fields(kind) if isinstance(shared.get(f.name), float)}
         other = kind(**same)
         for form in forms_of(other):
             words = ", ".join([f"it is {name}", *(f"{key} {str(value).lower()}" for key, value in form.items())])
-            yield Explanation((words,), path=_follow(replace(other, **form), trial.regime))
+            yield Explanation((words,), path=_follow(replace(other, **form), comparison.regime))
 
 
-def _ignores_its_gradient(candidate: Candidate, passed: Mapping[str, Any], trial: Trial, path: Floats) -> bool:
+def _ignores_its_gradient(
+    candidate: Candidate, passed: Mapping[str, Any], comparison: GroundComparison, path: Floats
+) -> bool:
     """Whether its path stays the same when the gradients it is given are zero: it computes its own."""
     if bool(np.isnan(path[1:]).all()) or bool((path == path[0]).all()):
         return False
 
     class Flat:
         def __getattr__(self, name: str) -> Any:
-            return getattr(trial.ground.function, name)
+            return getattr(comparison.ground.function, name)
 
         def gradient(self, w: Floats) -> Floats:
             return np.zeros_like(w)
@@ -237,14 +245,19 @@ def _ignores_its_gradient(candidate: Candidate, passed: Mapping[str, Any], trial
     flat: Any = Flat()
     return bool(
         np.array_equal(
-            padded(candidate.path(passed, flat, trial.ground.start, trial.steps), trial.steps),
+            padded(candidate.path(passed, flat, comparison.ground.start, comparison.steps), comparison.steps),
             path,
             equal_nan=True,
         )
     )
 
 
-def _fitted(first: Trial, written: Sequence[str], trials: Sequence[Trial], paths: Sequence[Floats]) -> Explanation:
+def _fitted(
+    first: GroundComparison,
+    written: Sequence[str],
+    comparisons: Sequence[GroundComparison],
+    paths: Sequence[Floats],
+) -> Explanation:
     """One constant of any value, found as the root of the first coordinate's difference, and rounded if it may be."""
     from scipy.optimize import brentq
 
@@ -269,6 +282,6 @@ def _fitted(first: Trial, written: Sequence[str], trials: Sequence[Trial], paths
             root = brentq(apart, low, high, xtol=1e-300, rtol=1e-14)
             for value in [*(float(f"{root:.{digits}g}") for digits in range(1, 13)), root]:
                 possible = _constant(first, {field: value}, usual)
-                if possible.words and _holds(possible, trials, paths):
+                if possible.words and _holds(possible, comparisons, paths):
                     return possible
     return Explanation()

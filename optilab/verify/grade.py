@@ -51,7 +51,7 @@ def grounds() -> tuple[Ground, ...]:
 
 
 @dataclass(frozen=True)
-class Trial:
+class GroundComparison:
     """A rule on one ground: its path (steps + 1, d), NaN after it left the numbers, and how far it can be compared."""
 
     rule: Any
@@ -151,27 +151,29 @@ def _compare(
     # A decay around the rule is passed on only where it is asked for: the candidate's own default is part of it.
     passed = settings | ({"weight_decay": regime.weight_decay} if regime.weight_decay else {})
     fixed = tuple(key for key in settings if key not in takes and settings[key])
-    trials = [Trial(rule, place, steps, regime) for place in places]
-    paths = [padded(candidate.path(passed, t.ground.function, t.ground.start, steps), steps) for t in trials]
+    comparisons = [GroundComparison(rule, place, steps, regime) for place in places]
+    paths = [padded(candidate.path(passed, t.ground.function, t.ground.start, steps), steps) for t in comparisons]
     names = tuple(dict.fromkeys(place.function.name for place in places))
     verdict = Verdict(settings, steps, names, reading, fixed)
     parted = [
-        (trial, path, step) for trial, path in zip(trials, paths, strict=True) if (step := trial.differs(path))
+        (comparison, path, step)
+        for comparison, path in zip(comparisons, paths, strict=True)
+        if (step := comparison.differs(path))
     ]
     if not parted:
         return verdict
     from optilab.verify.explanation import explain
 
-    trial, path, step = min(parted, key=lambda item: item[2])
-    explanation = explain(candidate, takes, trials, paths, passed)
+    comparison, path, step = min(parted, key=lambda item: item[2])
+    explanation = explain(candidate, takes, comparisons, paths, passed)
     return replace(
         verdict,
-        function=trial.ground.function.name,
-        start=trial.ground.start,
+        function=comparison.ground.function.name,
+        start=comparison.ground.start,
         first_step=step,
         point=tuple(path[step].tolist()),
-        expected=tuple(trial.path[step].tolist()),
-        difference=float(np.abs(path[step] - trial.path[step]).max() / sizes(trial.path)[step]),
+        expected=tuple(comparison.path[step].tolist()),
+        difference=float(np.abs(path[step] - comparison.path[step]).max() / sizes(comparison.path)[step]),
         explanation=explanation.words,
         equal_with=explanation.settings,
     )

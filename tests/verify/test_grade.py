@@ -10,7 +10,7 @@ from optilab.optimize import ALGORITHMS, Regime
 from optilab.verify import time_limit
 from optilab.verify.candidate import load
 from optilab.verify.explanation import forms_of
-from optilab.verify.grade import STEPS, TELLING, Trial, grade, grounds
+from optilab.verify.grade import STEPS, TELLING, GroundComparison, grade, grounds
 
 ADAM_CLASS = """
 import numpy as np
@@ -327,11 +327,13 @@ def test_no_form_passes_as_another(name):
     usual = ALGORITHMS[name]()
     usual = replace(usual, **{key: value for key, value in TELLING.items() if hasattr(usual, key)})
     forms = list(forms_of(usual))
-    trials = [[Trial(replace(usual, **form), place, STEPS, Regime()) for place in grounds()] for form in forms]
+    comparisons = [
+        [GroundComparison(replace(usual, **form), place, STEPS, Regime()) for place in grounds()] for form in forms
+    ]
     alike = {
         (name, next(iter(form.values())))
-        for form, own in zip(forms, trials, strict=True)
-        for other in trials
+        for form, own in zip(forms, comparisons, strict=True)
+        for other in comparisons
         if other is not own and all(t.differs(o.path) is None for t, o in zip(own, other, strict=True))
     }
     assert alike == {pair for pair in SAME if pair[0] == name}

@@ -84,7 +84,7 @@ class EarlyStopping(Section):
     min_delta: Annotated[Number, Ge(0), Doc("smallest change that counts as an improvement")] = 0.0
 
 
-class Plateau(Section):
+class ReduceOnPlateau(Section):
     """Lower the learning rate when a value stops improving (torch ReduceLROnPlateau)."""
 
     factor: Annotated[Number, Gt(0), Lt(1), Doc("the learning rate is multiplied by this")] = 0.1
@@ -119,7 +119,7 @@ class TrainConfig(Section):
     ] = None
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
     plateau: Annotated[
-        Plateau | None, Doc("lower the learning rate when a value stops improving; null: never")
+        ReduceOnPlateau | None, Doc("lower the learning rate when a value stops improving; null: never")
     ] = None
     schedule_by: Annotated[Literal["epoch", "batch"], Doc("what one step of the schedule is")] = "epoch"
     stages: Annotated[
