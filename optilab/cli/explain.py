@@ -69,13 +69,13 @@ def explain(
     settings = load(OptimizeConfig, None, [*named, *overrides(ctx, {"lr": "algo.lr"}, readers)])
     if settings.regime != Regime():
         raise UsageError("explain works out the bare rule; remove schedule, weight_decay, clipping and noise")
-    paths = (worked_steps(one, settings.function, settings.start) for one in settings.algo)
-    worked = [found for path in paths for found in islice(path, first - 1, last)]
+    paths = (worked_steps(each, settings.function, settings.start) for each in settings.algo)
+    worked = [one for path in paths for one in islice(path, first - 1, last)]
     if json_:
         console.document(views.document(worked))
     elif quiet:
-        for found in worked:
-            console.say(" ".join(map(repr, found.result.tolist())))
+        for one in worked:
+            console.say(" ".join(map(repr, one.result.tolist())))
     else:
         views.show(worked, format_)
 

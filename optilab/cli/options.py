@@ -127,7 +127,7 @@ def retyped(ctx: typer.Context, parameters: Sequence[str]) -> str:
 
 
 def only_one(**flags: Any) -> None:
-    """UsageError where two options that exclude each other are both given."""
+    """UsageError if more than one of these options is given."""
     typed = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]
     if len(typed) > 1:
         raise UsageError(f"{' and '.join(typed)} cannot be combined")

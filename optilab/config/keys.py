@@ -101,14 +101,14 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     nearest.
     """
     above, _, last = name.rpartition(".")
-    found = [key for key in keys if key.key == name or key.key.startswith(f"{name}.")]
-    found = found or [key for key in keys if key.of == last and above in ("", key.key.rpartition(".")[0])]
-    found = found or [key for key in keys if last in key.choices and above in ("", key.key)]
-    if not found:
+    chosen = [key for key in keys if key.key == name or key.key.startswith(f"{name}.")]
+    chosen = chosen or [key for key in keys if key.of == last and above in ("", key.key.rpartition(".")[0])]
+    chosen = chosen or [key for key in keys if last in key.choices and above in ("", key.key)]
+    if not chosen:
         accepted = dict.fromkeys([*(key.key for key in keys), *(c for key in keys for c in key.choices)])
         near = did_you_mean(name, list(accepted)) or f"; one of {', '.join(_tops(keys))}"
         raise UsageError(f"no key, section or entry {shown(name)}{near}")
-    return found
+    return chosen
 
 
 def _tops(keys: Sequence[Key]) -> list[str]:
@@ -130,7 +130,7 @@ def _section(annotation: Any) -> type[Section] | None:
 
 
 def _marks(annotation: Any) -> list[Any]:
-    """Everything that Annotated says of a type and of the types inside it."""
+    """The metadata of a type and of the types inside it."""
     inner = [mark for argument in get_args(annotation) for mark in _marks(argument)]
     return [*getattr(annotation, "__metadata__", ()), *inner]
 

@@ -43,7 +43,7 @@ def override_from_text(where: str, text: str) -> Override:
 
 
 def override(where: str, key: str, value: str) -> Override:
-    """A flag whose value is read as it would be in YAML."""
+    """A flag whose value is read as in YAML."""
     try:
         return Override(where, key, strict_yaml.value(value))
     except ValueError as error:
@@ -51,12 +51,12 @@ def override(where: str, key: str, value: str) -> Override:
 
 
 def numbers(text: str) -> list[Any]:
-    """`-5,-2` of a flag as the list [-5, -2]; what is no number stays text, for the schema to refuse."""
+    """`-5,-2` of a flag as the list [-5, -2]; what is not a number stays text, which the schema refuses."""
     return [decimal(part.strip()) for part in text.split(",")]
 
 
 def function(text: str) -> Any:
-    """`--function` as the name of a test function, or the user's own as its `function` section."""
+    """The value of `function` for `--function`: the name of a test function, or a formula of the user's."""
     named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
     return text if named else {"name": "expression", "formula": text}
 
@@ -118,7 +118,7 @@ def _line(problem: Problem, source: str) -> float:
 
 
 def _name_of(path: Path) -> str:
-    """A config without a name is called as its file."""
+    """The name of a config that has none: that of its file."""
     try:
         return run_name(re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
     except ValueError:
@@ -167,9 +167,9 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, 
         node[last] = item.value
         here = (*path, last)
         for inside in [place for place in places if place[: len(here)] == here]:
-            del places[inside]  # what the file said there is gone
+            del places[inside]  # replaced, so the file is no longer to blame
         places[here] = item.where
-        if last == "name":  # and so is what made the section what it was
+        if last == "name":  # it decides which keys the section accepts
             places[path] = item.where
     return None
 
@@ -237,15 +237,15 @@ def _problem(
 ) -> Problem:
     context = details.get("ctx", {})
     path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
-    # A union adds the names of its branches to the path; they are no keys.
+    # A union adds the names of its branches to the path; they are not keys.
     path = tuple(part for part in path if isinstance(part, int) or re.fullmatch(r"[^\s\[\]()]+", part))
     if path not in places:
-        # A single algorithm is a list of one to the schema, and no list to who wrote it.
+        # A single algorithm is a list of one to the schema; its author wrote no list.
         plain = tuple(part for part in path if isinstance(part, str))
         path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
     inside = (place for place in places if path and place[: len(path)] == path)  # `--set model.hidden.0=5`
-    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
-    where = places[known] if known else source
+    written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
+    where = places[written] if written else source
     key = strict_yaml.dotted(path)
     message = _message(details, context, lambda: unknown(path))
     return _typed(where, key, message)
@@ -257,63 +257,63 @@ def _typed(where: str, key: str, message: str) -> Problem:
 
 
 def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str]) -> str:
-    given = details["input"]
+    value = details["input"]
     match details["type"]:
         case "extra_forbidden":
             return unknown()
         case "missing":
             return "missing; it has no default"
         case "greater_than":
-            return f"must be greater than {context['gt']:g}, got {shown(given)}"
+            return f"must be greater than {context['gt']:g}, got {shown(value)}"
         case "greater_than_equal":
-            return f"must be at least {context['ge']:,}, got {shown(given)}"
+            return f"must be at least {context['ge']:,}, got {shown(value)}"
         case "less_than":
-            return f"must be less than {context['lt']:g}, got {shown(given)}"
+            return f"must be less than {context['lt']:g}, got {shown(value)}"
         case "less_than_equal":
-            return f"must be at most {context['le']:,}, got {shown(given)}"
+            return f"must be at most {context['le']:,}, got {shown(value)}"
         case "finite_number":
-            return f"a finite number expected, got {shown(given)}"
+            return f"a finite number expected, got {shown(value)}"
         case "float_type" | "float_parsing":
-            return f"number expected, got {shown(given)}{_decimal_advice(given)}"
+            return f"number expected, got {shown(value)}{_decimal_advice(value)}"
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            return f"whole number expected, got {shown(given)}{_whole_advice(given)}"
+            return f"whole number expected, got {shown(value)}{_whole_advice(value)}"
         case "string_type":
-            quoted = "no" if given is False else "yes" if given is True else shown(given)
-            return f'text expected, got {shown(given)}; put quotes around it: "{quoted}"'
+            quoted = "no" if value is False else "yes" if value is True else shown(value)
+            return f'text expected, got {shown(value)}; put quotes around it: "{quoted}"'
         case "literal_error":
             accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
-            close = did_you_mean(given, accepted) if isinstance(given, str) else ""
-            return f"one of {', '.join(accepted)} expected, got {shown(given)}{close}"
+            close = did_you_mean(value, accepted) if isinstance(value, str) else ""
+            return f"one of {', '.join(accepted)} expected, got {shown(value)}{close}"
         case "bool_type":
-            return f"true or false expected, got {shown(given)}"
+            return f"true or false expected, got {shown(value)}"
         case "tuple_type" | "list_type":
-            return f"a list expected, got {shown(given)}{_list_advice(given)}"
+            return f"a list expected, got {shown(value)}{_list_advice(value)}"
         case "model_type" | "dict_type" | "dataclass_type":
-            return f"a mapping (key: value) expected, got {shown(given)}"
+            return f"a mapping (key: value) expected, got {shown(value)}"
         case "too_short":
             return f"at least {context['min_length']} expected, got {context['actual_length']}"
         case "too_long":
-            return f"at most {context['max_length']} expected, got {shown(given)}"
+            return f"at most {context['max_length']} expected, got {shown(value)}"
         case "string_too_short":
             return "must not be empty"
         case _:
             return str(details["msg"]).removeprefix("Value error, ")
 
 
-def _decimal_advice(given: Any) -> str:
-    if isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", given):
-        return f"; write {given.replace(',', '.')} with a decimal point"
+def _decimal_advice(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value):
+        return f"; write {value.replace(',', '.')} with a decimal point"
     return ""
 
 
-def _list_advice(given: Any) -> str:
-    if isinstance(given, str) and "," in given:
-        return f"; write [{', '.join(part.strip() for part in given.split(','))}]"
-    return f"; write [{given}]" if isinstance(given, int | float) else ""
+def _list_advice(value: Any) -> str:
+    if isinstance(value, str) and "," in value:
+        return f"; write [{', '.join(part.strip() for part in value.split(','))}]"
+    return f"; write [{value}]" if isinstance(value, int | float) else ""
 
 
-def _whole_advice(given: Any) -> str:
-    number = decimal(given)
+def _whole_advice(value: Any) -> str:
+    number = decimal(value)
     if isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
         return f"; write {int(number)}"
     return ""

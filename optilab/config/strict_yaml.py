@@ -1,9 +1,9 @@
 """YAML text -> a plain tree and the line of every key.
 
 Only the part of YAML that a config needs: mappings with text keys, lists, text, plain decimal numbers, true and
-false. What YAML 1.1 would silently misread (`010` is 8, `1:30` is 90, a date, a duplicate key) is refused with
-advice, and so are anchors, aliases, tags and second documents: a hostile file costs nothing.
-`1e-3` stays text here; the schema, which knows that a field is a number, reads it as one.
+false. Text that YAML 1.1 would silently misread (`010` is 8, `1:30` is 90, a date, a duplicate key) is refused with
+advice, and so are anchors, aliases, tags and second documents, so that a hostile file costs nothing.
+`1e-3` stays text here; the schema reads it as a number where a field is one.
 """
 
 import json
@@ -175,10 +175,10 @@ def read(data: bytes, source: str) -> Document:
     except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
         problem = Problem(source, "", f"not readable as YAML: {shown(' '.join(str(error).split()), 200)}")
     else:
-        found = [Problem(f"{source}:{line}", dotted(path), text) for line, path, text in reader.problems]
-        if not found:
+        problems = [Problem(f"{source}:{line}", dotted(path), text) for line, path, text in reader.problems]
+        if not problems:
             return Document(tree, reader.lines)
-        raise ConfigError(source, found)
+        raise ConfigError(source, problems)
     raise ConfigError(source, [problem])
 
 
@@ -225,19 +225,19 @@ def _text(data: bytes) -> str:
 
 
 def _syntax_advice(error: yaml.MarkedYAMLError, data: bytes) -> str:
-    said = error.problem or "syntax error"
+    message = error.problem or "syntax error"
     mark = error.problem_mark
     lines = data.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else b""
     if b"\t" in line:
-        return f"{said}; tabs are not allowed, indent with spaces"
-    if "incompatible" in said:
-        return f"{said}: its YAML version is not supported; leave the %YAML line out"
-    if "mapping values" in said:
-        return f'{said}; put quotes around text that holds ": "'
-    if "cannot start any token" in said:
-        return f"{said}; put quotes around text that starts with a special character"
+        return f"{message}; tabs are not allowed, indent with spaces"
+    if "incompatible" in message:
+        return f"{message}: its YAML version is not supported; leave the %YAML line out"
+    if "mapping values" in message:
+        return f'{message}; put quotes around text that contains ": "'
+    if "cannot start any token" in message:
+        return f"{message}; put quotes around text that starts with a special character"
     started = error.context_mark
     if started and mark and started.line != mark.line:
-        return f"{said} (what is open here started on line {started.line + 1})"
-    return said
+        return f"{message} (a value that began on line {started.line + 1} is not closed)"
+    return message

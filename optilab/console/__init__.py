@@ -1,7 +1,7 @@
 """Everything a person sees in a terminal, and the documents of `--json`: a module for each command.
 
-Only this package imports rich. Results go to stdout; progress, warnings and errors go to stderr. Nothing is said by
-colour alone. Text from configs, names and files is printed as text, never as markup or a control sequence.
+Only this package imports rich. Results go to stdout; progress, warnings and errors go to stderr. Colour is never
+the only sign. Text from configs, names and files is printed as text, never as markup or a control sequence.
 """
 
 import json
@@ -110,6 +110,6 @@ def duration(seconds: float) -> str:
 
 
 def pace(epochs: float, seconds: float) -> str:
-    """3.1 epochs/s, or 38.8 s/epoch where that says more."""
+    """3.1 epochs/s, or 38.8 s/epoch below one epoch per second."""
     speed = epochs / seconds if seconds else 0.0
     return f"{1 / speed:.1f} s/epoch" if 0 < speed < 1 else f"{speed:.1f} epochs/s"

@@ -11,9 +11,9 @@ from optilab.config.presets import Preset
 from optilab.config.strict_yaml import flow
 
 
-def presets(found: Sequence[Preset]) -> None:
+def presets(listed: Sequence[Preset]) -> None:
     """Each preset with its title, command by command."""
-    for (kind, folder), group in groupby(found, lambda preset: (preset.kind, preset.path.parent.name)):
+    for (kind, folder), group in groupby(listed, lambda preset: (preset.kind, preset.path.parent.name)):
         rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
         what = {"remedies": "one change each to sigmoid.yaml", "published": "networks with a published log"}
         console.show(console.grid([f"optilab {kind} --config", what.get(folder, "")], rows, left=(0, 1)))
@@ -27,9 +27,11 @@ def key_facts(kind: str, keys: Sequence[Key]) -> dict[str, Any]:
     return {"command": kind, "keys": [asdict(key) for key in keys]}
 
 
-def preset_facts(found: Sequence[Preset]) -> dict[str, Any]:
+def preset_facts(listed: Sequence[Preset]) -> dict[str, Any]:
     """Presets as `--json` prints them."""
-    return {"presets": [{"command": p.kind, "name": p.name, "title": p.title, "path": str(p.path)} for p in found]}
+    return {
+        "presets": [{"command": p.kind, "name": p.name, "title": p.title, "path": str(p.path)} for p in listed]
+    }
 
 
 def overview(kind: str, keys: Sequence[Key]) -> None:
@@ -81,10 +83,10 @@ def _choices(keys: Sequence[Key]) -> None:
         console.show(console.grid(["", ""], rows, left=(0, 1), show_header=False))
 
 
-def details(keys: Sequence[Key], own: Mapping[str, Mapping[str, Any]]) -> None:
-    """Keys with their types and ranges; `own` holds the settings of a rule's preset, by the rule's name."""
+def details(keys: Sequence[Key], rules: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keys with their types and ranges; `rules` holds the settings of a rule's preset, by the rule's name."""
     for of, group in groupby(keys, key=lambda key: key.of):
-        preset, rows = own.get(of, {}), []
+        preset, rows = rules.get(of, {}), []
         for key in group:
             names = f"; one of {', '.join(key.choices)}" if key.type == ENTRY else ""
             value = preset.get(key.key.rpartition(".")[2])

@@ -16,7 +16,7 @@ from optilab.optimize.worked_step import Line, WorkedStep
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
 _GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
 _ACROSS = {"sum", "solve", "smallest"}
-"""Functions that look at all coordinates: the numbers of one coordinate say nothing about them."""
+"""Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,8 @@ def _arrow(line: Line) -> str:
 
 
 def _text_step(line: Line) -> str:
-    own = line.node == formulas.symbol(line.target)
-    return line.target if own else f"{line.target} {_arrow(line)} {formulas.text(line.node)}"
+    itself = line.node == formulas.symbol(line.target)
+    return line.target if itself else f"{line.target} {_arrow(line)} {formulas.text(line.node)}"
 
 
 def _text_numbers(name: str, line: Line, numbers: str, result: str) -> str:
@@ -186,9 +186,11 @@ def _text_numbers(name: str, line: Line, numbers: str, result: str) -> str:
 
 
 def _math_step(line: Line) -> str:
-    own = line.node == formulas.symbol(line.target)
+    itself = line.node == formulas.symbol(line.target)
     arrow = r"\leftarrow" if line.renews else "="
-    return _symbol(line.target) if own else f"{_symbol(line.target)} {arrow} {formulas.latex(line.node, _symbol)}"
+    return (
+        _symbol(line.target) if itself else f"{_symbol(line.target)} {arrow} {formulas.latex(line.node, _symbol)}"
+    )
 
 
 def _latex_numbers(name: str, line: Line, numbers: str, result: str) -> str:
