@@ -47,7 +47,7 @@ MODULES: dict[type[Any], Callable[[Any], nn.Module]] = {
 
 
 def activation_of(phi: Any) -> nn.Module:
-    """The module that computes an activation of the schema."""
+    """The torch module of an activation of the schema."""
     return MODULES[type(phi)](phi)
 
 
@@ -74,7 +74,7 @@ class MLP(nn.Module):
         self.sources = {end: [a for a, b in config.skip if b == end] for _, end in config.skip}
         self.input_dropout = nn.Dropout(config.input_dropout)
         self.hidden = nn.ModuleList()
-        # The order of construction is the order of random draws, and so part of the results.
+        # The order of construction is the order of random draws, so it affects the results.
         for depth in stages[:1] if in_turn else stages:
             self._grow(depth)
         if not stages:
@@ -111,27 +111,27 @@ class MLP(nn.Module):
 
     @property
     def linears(self) -> list[nn.Linear]:
-        """The linear layers in use, the output layer last."""
+        """The linear layers of the current stage, the output layer last."""
         return [*_linears(self.active), self.output]
 
     @property
     def trained(self) -> list[nn.Parameter]:
-        """The parameters that are in use and not frozen."""
+        """The parameters of the current stage that are not frozen."""
         parameters = [p for layer in (*self.active, self.output) for p in layer.parameters()]
         return [parameter for parameter in parameters if parameter.requires_grad]
 
     def _grow(self, depth: int) -> None:
-        """Build hidden layers up to that depth, with their first weights."""
+        """Build hidden layers up to that depth and initialise them."""
         for end in range(len(self.hidden) + 1, depth + 1) if self._layer_by_layer else (depth,):
             self._initialise(self._built(end))
 
     def _use(self, depth: int) -> None:
-        # A plain list: slicing a ModuleList at every batch would cost more than a layer.
+        # A plain list, because slicing a ModuleList for every batch would cost more than a layer.
         self.active = [*self.hidden][:depth]
         self.output = nn.Linear(self.widths[depth], self.classes, bias=self.config.bias in ("all", "output"))
 
     def _built(self, depth: int) -> list[nn.Linear]:
-        """Build what hidden layers there are not up to that depth; the new linear layers."""
+        """Build the missing hidden layers up to that depth and return their linear layers."""
         new = range(len(self.hidden) + 1, depth + 1)
         self.hidden.extend(_hidden_layer(self.config, n, *self.widths[n - 1 : n + 1]) for n in new)
         return _linears([*self.hidden][new.start - 1 :])
@@ -164,7 +164,7 @@ def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:
 
 
 class HiddenLayer(nn.Sequential):
-    """A linear layer and what follows it; `added` (n, width) each are summed up before the activation."""
+    """A linear layer and what follows it; the tensors `added`, (n, width) each, are added before the activation."""
 
     def forward(self, x: Tensor, added: Sequence[Tensor] = ()) -> Tensor:
         for name, part in self._modules.items():
@@ -244,7 +244,7 @@ def unit_gain(phi: Any) -> float:
     entries have the standard deviation unit_gain/sqrt(n), has the variance that it had before.
 
     The expectation is a sum over a fine grid. Gauss-Hermite quadrature would need fewer points, but most of these
-    activations have a kink; here each kink lies between two points, and relu gives sqrt(2) to 12 digits.
+    activations have a kink; here every kink lies between two points, and relu gives sqrt(2) to 12 digits.
     """
     z = ((torch.arange(200_000, dtype=torch.float64) + 0.5) / 10_000 - 10).requires_grad_()
     with torch.enable_grad():
@@ -284,7 +284,7 @@ def _unit_gain(init: UnitGainInit, weight: Tensor, phi: Any) -> None:
 
 
 INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
-    DefaultInit: lambda init, tensor, phi: None,  # nn.Linear has drawn already
+    DefaultInit: lambda init, tensor, phi: None,  # as nn.Linear's constructor has drawn it
     NormalInit: lambda init, tensor, phi: tensor.normal_(init.mean, init.std),
     UniformInit: lambda init, tensor, phi: tensor.uniform_(init.low, init.high),
     ConstantInit: lambda init, tensor, phi: tensor.fill_(init.value),
@@ -295,4 +295,4 @@ INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
     OrthogonalInit: lambda init, tensor, phi: nn.init.orthogonal_(tensor, init.gain),
     UnitGainInit: _unit_gain,
 }
-"""How each initialisation fills a weight (fan_out, fan_in) or a bias (fan_out,)."""
+"""Initialisation -> a function that fills a weight (fan_out, fan_in) or a bias (fan_out,) in place."""

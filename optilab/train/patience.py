@@ -1,7 +1,4 @@
-"""What the rows so far decide: whether a run ends early, how far its learning rate has been lowered.
-
-The rows alone tell, so neither is state that a checkpoint would have to keep.
-"""
+"""Early stopping and ReduceLROnPlateau as pure functions of the history, so that checkpoints need no extra state."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +8,7 @@ from optilab.config.schema.train import EarlyStopping, ReduceOnPlateau
 
 
 def stalled(rows: Sequence[Mapping[str, Any]], stopping: EarlyStopping | None) -> bool:
-    """The last `patience` epochs brought nothing better than what was there before them."""
+    """Whether the last `patience` epochs brought no improvement on the epochs before them."""
     if stopping is None or len(rows) <= stopping.patience:
         return False
     sign = -1 if stopping.monitor == "val_loss" else 1
@@ -23,7 +20,7 @@ def stalled(rows: Sequence[Mapping[str, Any]], stopping: EarlyStopping | None) -
 
 
 def lowered(rows: Sequence[Mapping[str, Any]], plateau: ReduceOnPlateau | None) -> float:
-    """The factor of the learning rate after those epochs; torch ReduceLROnPlateau, stepped after each."""
+    """Factor of the learning rate after these epochs, as torch's ReduceLROnPlateau sets it when stepped after each."""
     if plateau is None:
         return 1.0
     sign = 1 if plateau.monitor == "val_acc" else -1

@@ -194,18 +194,22 @@ class ModelConfig(Section):
         Len(0, 1000),
         Doc("widths of the hidden layers; [] is a linear model"),
     ] = (128, 128, 128, 128, 128)
-    activation: Annotated[Any, OneOf(ACTIVATIONS, "activation"), Doc("after each hidden layer")] = Sigmoid()
+    activation: Annotated[Any, OneOf(ACTIVATIONS, "activation"), Doc("activation of each hidden layer")] = (
+        Sigmoid()
+    )
     bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
-    init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("how the weights start")] = DefaultInit()
+    init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("initial weights")] = DefaultInit()
     output_init: Annotated[
-        Any, OneOf(INITS, "initialisation", optional=True), Doc("of the output layer; by default as the others")
+        Any,
+        OneOf(INITS, "initialisation", optional=True),
+        Doc("initial weights of the output layer; null: as the others"),
     ] = None
     bias_init: Annotated[
         Any,
         OneOf(BIAS_INITS, "initialisation", optional=True),
-        Doc("how the biases start; by default zero, but PyTorch's own where the weights have theirs"),
+        Doc("initial biases; null: zero, or PyTorch's where the weights are PyTorch's"),
     ] = None
-    norm: Annotated[Any, OneOf(NORMS, "normalisation"), Doc("in each hidden layer")] = NoNorm()
+    norm: Annotated[Any, OneOf(NORMS, "normalisation"), Doc("normalisation in each hidden layer")] = NoNorm()
     skip: Annotated[
         tuple[Skip, ...],
         Strict(False),
@@ -213,24 +217,33 @@ class ModelConfig(Section):
         Doc("pairs [from, to]: the output of layer `from` is added to that of layer `to`"),
     ] = ()
     skip_at: Annotated[
-        Literal["output", "preactivation"], Doc("added to what layer `to` gives, or before its activation")
+        Literal["output", "preactivation"], Doc("add to the output of layer `to`, or before its activation")
     ] = "output"
-    dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each hidden layer's outputs set to zero")] = 0.0
+    dropout: Annotated[
+        Number, Ge(0), Lt(1), Doc("probability that an output of a hidden layer is set to zero")
+    ] = 0.0
     dropout_at: Annotated[
         Literal["output", "preactivation", "before-norm"],
-        Doc("behind the whole layer, before its activation, or before its normalisation"),
+        Doc("after the layer, before its activation, or before its normalisation"),
     ] = "output"
-    input_dropout: Annotated[Number, Ge(0), Lt(1), Doc("share of each image's pixels set to zero")] = 0.0
+    input_dropout: Annotated[Number, Ge(0), Lt(1), Doc("probability that a pixel of an image is set to zero")] = (
+        0.0
+    )
     gradient_norm: Annotated[
         LayerNumbers,
         Strict(False),
         Len(0, 1000),
-        Doc("hidden layers behind which the gradient becomes (g - mean)/(std + 1e-6)"),
+        Doc("hidden layers after which the gradient becomes (g - mean)/(std + 1e-6)"),
     ] = ()
     gradient_norm_at: Annotated[
-        Literal["output", "preactivation"], Doc("behind the whole layer, or before its activation")
+        Literal["output", "preactivation"], Doc("after the layer, or before its activation")
     ] = "output"
-    freeze: Annotated[LayerNumbers, Strict(False), Len(0, 1001), Doc("layers that keep their first weights")] = ()
+    freeze: Annotated[
+        LayerNumbers,
+        Strict(False),
+        Len(0, 1001),
+        Doc("layers that keep their initial weights; the output layer has the last number"),
+    ] = ()
 
     @model_validator(mode="after")
     def _layers_exist(self) -> "ModelConfig":
