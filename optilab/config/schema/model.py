@@ -1,4 +1,4 @@
-"""The keys under `model`: what the network is made of. Layers are numbered from 1, the output layer comes last."""
+"""The keys of `model`: the network. Layers are numbered from 1, the output layer comes last."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,7 +17,7 @@ Gain = Annotated[float, Gt(0), Doc("factor of the standard deviation")]
 
 @dataclass(frozen=True)
 class DefaultInit:
-    """PyTorch's own: uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases."""
+    """PyTorch's default: uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases."""
 
     name: ClassVar[str] = "default"
 
@@ -50,12 +50,12 @@ class TruncatedNormalInit:
 
     name: ClassVar[str] = "truncated-normal"
     std: Annotated[float, Gt(0), Doc("standard deviation before the cut")] = 0.02
-    cut: Annotated[float, Gt(0), Doc("standard deviations that are kept")] = 2.0
+    cut: Annotated[float, Gt(0), Doc("largest distance from 0, in standard deviations")] = 2.0
 
 
 @dataclass(frozen=True)
 class ConstantInit:
-    """Every number the same; as weights they leave all units of a layer equal for ever."""
+    """One value everywhere; as weights it keeps all units of a layer identical."""
 
     name: ClassVar[str] = "constant"
     value: Annotated[float, Doc("the number")] = 0.0
@@ -128,13 +128,13 @@ BIAS_INITS: dict[str, type[Any]] = {
 }
 
 Position = Annotated[Literal["before", "after"], Doc("before or after the activation")]
-Affine = Annotated[bool, Doc("followed by a trained scale and shift per feature")]
+Affine = Annotated[bool, Doc("train a scale and a shift per feature")]
 NormEps = Annotated[float, Ge(0), Doc("small number that keeps the division finite")]
 
 
 @dataclass(frozen=True)
 class NoNorm:
-    """Nothing is normalised."""
+    """No normalisation."""
 
     name: ClassVar[str] = "none"
 
@@ -150,7 +150,9 @@ class BatchNorm:
     name: ClassVar[str] = "batch"
     position: Position = "before"
     affine: Affine = True
-    statistics: Annotated[Literal["running", "batch"], Doc("what validation is normalised by")] = "running"
+    statistics: Annotated[
+        Literal["running", "batch"], Doc("statistics used in validation: running averages, or those of the batch")
+    ] = "running"
     momentum: Annotated[float, Gt(0), Le(1), Doc("weight of a new batch in the running averages")] = 0.1
     eps: NormEps = 1e-5
 
@@ -167,14 +169,14 @@ class LayerNorm:
 
 @dataclass(frozen=True)
 class Standardize:
-    """(x - mean)/(std + eps), in training and validation alike; nothing is trained or remembered."""
+    """(x - mean)/(std + eps) in training and validation; nothing is trained or accumulated."""
 
     name: ClassVar[str] = "standardize"
     position: Position = "before"
     over: Annotated[Literal["tensor", "feature"], Doc("one mean for the whole batch, or one per feature")] = (
         "tensor"
     )
-    correction: Annotated[int, Ge(0), Le(1), Doc("std divides by n - correction; 1 is torch.std's own")] = 1
+    correction: Annotated[int, Ge(0), Le(1), Doc("std divides by n - correction; torch.std has 1")] = 1
     eps: NormEps = 0.0
 
 
