@@ -1,5 +1,6 @@
-"""`optilab map`: one algorithm over a grid of settings or of starts."""
+"""`optilab map`: one rule over a grid of settings or of starts."""
 
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
@@ -20,8 +21,8 @@ from optilab.cli.options import (
 
 EXAMPLES = """\b
 Examples:
-  optilab map --algo momentum --x algo.lr=0.01:2:400 --y algo.beta=0:0.99:200 --epochs 100
-  optilab map --algo adam --x algo.lr=1e-3:1:200:log --y algo.beta1=0:0.99:200 --function beale --plot adam.png
+  optilab map --algo momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100
+  optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --plot adam.png
   optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --plot basins.png
 """
 
@@ -34,17 +35,17 @@ def map(
     x: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Across: algo.KEY, or w1.", autocompletion=complete_axis
+            metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Across: a setting, or w1.", autocompletion=complete_axis
         ),
     ] = None,
     y: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Upwards: algo.KEY, or w2.", autocompletion=complete_axis
+            metavar="KEY=LOW:HIGH[:COUNT][:log]", help="Upwards: a setting, or w2.", autocompletion=complete_axis
         ),
     ] = None,
     basins: Annotated[
-        bool, typer.Option("--basins", help="Starts all over the box: which minimum does each reach?")
+        bool, typer.Option("--basins", help="Map the starts of the box: the minimum that each reaches.")
     ] = False,
     config: Annotated[
         str | None,
@@ -70,7 +71,7 @@ def map(
     from optilab.config.load import function as read_function
     from optilab.config.presets import algorithms
     from optilab.config.schema.optimize import OptimizeConfig
-    from optilab.errors import UsageError
+    from optilab.errors import UsageError, did_you_mean
     from optilab.optimize import Regime
     from optilab.studies import map as study
 
@@ -86,27 +87,30 @@ def map(
     steps = [] if epochs or config else [Override("epochs", "epochs", 100)]
     settings = load(OptimizeConfig, config, [*given, *steps])
     if len(settings.algo) != 1:
-        raise UsageError(f"a map is of one algorithm, got {len(settings.algo)}")
+        raise UsageError(f"map takes one algorithm, got {len(settings.algo)}")
     if basins:
         if len(settings.function.start) != 2:
-            raise UsageError(f"--basins needs a function of two variables; {settings.function.name} has more")
+            count = len(settings.function.start)
+            raise UsageError(f"--basins needs a function of two variables; {settings.function.name} has {count}")
         if not settings.function.minima:
-            raise UsageError(f"no minimum of {settings.function.name} is known: there are no basins to tell apart")
+            raise UsageError(f"no minimum of {settings.function.name} is known, so --basins has nothing to map")
         axes = [study.Axis(f"w{i + 1}", low, high, 300) for i, (low, high) in enumerate(settings.function.box)]
     else:
         axes = [study.Axis.read("--x", str(x)), study.Axis.read("--y", str(y))]
-    for axis in axes:  # both ends are checked as any setting is
-        if axis.field:
-            for value in (axis.low, axis.high):
-                ends = load(OptimizeConfig, config, [*given, Override(f"{axis.key}={value:g}", axis.key, value)])
-                if not isinstance(getattr(ends.algo[0], axis.field, None), float):
-                    raise UsageError(f"{axis.key} is no number of {ends.algo[0].name}")
+    rule = settings.algo[0]
+    numeric = [f.name for f in fields(rule) if isinstance(getattr(rule, f.name), float)]  # type: ignore[arg-type]
+    for flag, axis in zip(("--x", "--y"), axes, strict=True):
+        if not axis.field:
+            continue
+        if axis.field not in numeric:
+            advice = did_you_mean(axis.field, numeric) or f"; one of {', '.join(numeric)}"
+            raise UsageError(f"{flag} {axis.field}: not a numeric setting of {rule.name}{advice}")
+        for value in (axis.low, axis.high):  # the ends are checked like any setting
+            load(OptimizeConfig, config, [*given, Override(f"{flag} {axis.field}={value:g}", axis.key, value)])
     if settings.regime != Regime():
-        raise UsageError(
-            "a map is of the bare rule: schedule, weight_decay, clipping and noise do not apply to it"
-        )
+        raise UsageError("map runs the bare rule; remove schedule, weight_decay, clipping and noise")
     found = study.chart(
-        settings.algo[0], settings.function, axes[0], axes[1], settings.start, settings.epochs, settings.tolerance
+        rule, settings.function, axes[0], axes[1], settings.start, settings.epochs, settings.tolerance
     )
     if plot:
         from optilab import figures
@@ -120,6 +124,8 @@ def map(
         from optilab.console import map as views
 
         views.show(found, show)
+        if plot:
+            console.say(plot)
     return 0
 
 

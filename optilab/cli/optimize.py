@@ -1,6 +1,6 @@
 """`optilab optimize`: the paths of algorithms on a test function."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -56,7 +56,11 @@ def optimize(
     ] = None,
     function: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FORMULA", help="Test function, or your own.", autocompletion=complete_function),
+        typer.Option(
+            metavar="NAME|FORMULA",
+            help="Test function, or a formula of x, y.",
+            autocompletion=complete_function,
+        ),
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="W1,W2", help="Start point, as -5,-2.")] = None,
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Number of steps.")] = None,
@@ -66,6 +70,11 @@ def optimize(
     runs_dir: RunsDir = None,
     json_: Json = False,
     quiet: Quiet = False,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Write no run directory.")] = False,
+    tune: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Tune every rule with as many random settings first."),
+    ] = None,
     picture: Annotated[
         bool | None,
         typer.Option("--picture/--no-picture", help="Contour and curves [shown on a terminal 100 wide]."),
@@ -79,90 +88,96 @@ def optimize(
     ] = None,
     dark: Dark = False,
     fail_on_divergence: Annotated[
-        bool, typer.Option("--fail-on-divergence", help="Exit with 6 if a path diverges; else it is a result.")
+        bool,
+        typer.Option("--fail-on-divergence", help="Exit with status 6 if a path diverges [report it, exit 0]."),
     ] = False,
 ) -> int:
-    """Run optimizers on a test function, in NumPy: every point of the path, to the last digit."""
+    """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
     from optilab.config.load import function as read_function
     from optilab.config.load import load, numbers
     from optilab.config.presets import algorithms
     from optilab.config.schema.optimize import OptimizeConfig
-    from optilab.errors import ExitCode, UsageError
-    from optilab.optimize import Status, descend
+    from optilab.errors import UsageError
+    from optilab.optimize import descend
+    from optilab.optimize.sensitivity import chaotic_from
 
     only_one(json=json_, quiet=quiet)
+    only_one(quiet=quiet, no_save=no_save)
+    only_one(name=name, no_save=no_save)
     changes = overrides(ctx, _KEYS, {"algo": algorithms, "function": read_function, "start": numbers})
     if config is None and not any(change.key == "algo" for change in changes):
         raise UsageError("optimize needs --algo NAME or --config FILE, as in: optilab optimize --algo adam")
     settings = load(OptimizeConfig, config, changes)
+    tuned = ""
+    if tune:
+        settings, tuned = _tuned(settings, tune)
     paths = [
         descend(rule, settings.function, settings.start, settings.epochs, settings.tolerance, settings.regime)
         for rule in settings.algo
     ]
     if plot or animate:
-        _draw(settings, paths, plot, animate, dark)
-    run = _write(settings, paths, name, runs_dir)
+        _draw(settings, paths, plot, animate, dark, tuned)
+    run = None if no_save else _write(settings, paths, name, runs_dir)
     if quiet:
         typer.echo(run)
-    elif json_:
-        from optilab import console
+        return _status(paths, fail_on_divergence)
+    from optilab import console
+    from optilab.console import optimize as views
 
-        console.document(_document(settings, paths, run))
+    pairs = zip(settings.algo, paths, strict=True)
+    chaotic = [chaotic_from(rule, settings.function, path, settings.regime) for rule, path in pairs]
+    result = views.Paths(settings, paths, chaotic, tuned)
+    if json_:
+        console.document(views.document(result, run))
     else:
-        from optilab.console import optimize as views
-
         same = retyped(ctx, ("function", "start", "epochs", "lr", "set_"))
-        views.show(settings, paths, run, picture, None if config or not algo else same)
+        written = [file for file in (plot, animate, run) if file]
+        views.show(result, written, picture, None if config or tune or not algo else same)
+    return _status(paths, fail_on_divergence)
+
+
+def _status(paths: "Sequence[Trajectory]", fail_on_divergence: bool) -> int:
+    from optilab.errors import ExitCode
+    from optilab.optimize import Status
+
     diverged = any(path.status is Status.DIVERGED for path in paths)
     return ExitCode.DIVERGED if fail_on_divergence and diverged else ExitCode.OK
 
 
+def _tuned(settings: "OptimizeConfig", budget: int) -> "tuple[OptimizeConfig, str]":
+    """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it."""
+    import numpy as np
+
+    from optilab.errors import UsageError
+    from optilab.optimize import Regime
+    from optilab.studies.tuning import Conditions, tune
+
+    if settings.regime != Regime():
+        raise UsageError("--tune runs the bare rules; remove schedule, weight_decay, clipping and noise")
+    conditions = Conditions(budget=budget, gradients=settings.epochs)
+    start = np.array([settings.function.start if settings.start is None else settings.start], dtype=float)
+    rules = tuple(tune(rule, settings.function, conditions, start) for rule in settings.algo)
+    paths = "path" if budget == 1 else "paths"
+    cost = f"{budget} random settings per rule from this start ({budget} {paths} of {settings.epochs} epochs each)"
+    return settings.model_copy(update={"algo": rules}), f"tuned: the best of {cost}"
+
+
 def _draw(
-    settings: "OptimizeConfig", paths: "Sequence[Trajectory]", plot: str | None, animate: str | None, dark: bool
+    settings: "OptimizeConfig",
+    paths: "Sequence[Trajectory]",
+    plot: str | None,
+    animate: str | None,
+    dark: bool,
+    note: str,
 ) -> None:
-    """The picture files; matplotlib is loaded here and nowhere sooner."""
+    """The picture files; matplotlib is imported only here."""
     from optilab import figures
 
-    named = dict(zip(settings.labels, paths, strict=True))
+    named = dict(zip(settings.legend, paths, strict=True))
     if plot:
-        figures.save(figures.paths(settings.function, named, dark), plot)
+        figures.save(figures.paths(settings.function, named, dark, note), plot)
     if animate:
-        figures.animate(settings.function, named, animate, dark)
-
-
-def _document(settings: "OptimizeConfig", paths: "Sequence[Trajectory]", run: str) -> dict[str, Any]:
-    from optilab.config.load import dump
-
-    algorithms = dump(settings)["algo"]
-    results = [
-        {
-            "algo": algorithm.pop("name"),
-            "params": algorithm,
-            "function": settings.function.name,
-            "epochs": settings.epochs,
-            "points": path.points.tolist(),
-            "values": path.values.tolist(),
-            "status": path.status.value,
-            "diverged_at": path.diverged_at,
-            "theory": _theory(settings, rule, path),
-        }
-        for algorithm, rule, path in zip(algorithms, settings.algo, paths, strict=True)
-    ]
-    return {"run": run, "results": results}
-
-
-def _theory(settings: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
-    from dataclasses import asdict
-
-    from optilab.optimize.regime import Regime
-    from optilab.optimize.theory import best_rates, measured_rate, predict
-
-    bounds = best_rates(settings.function) if settings.regime == Regime() else None
-    if bounds is None:
-        return None
-    prediction = predict(rule, settings.function)
-    known = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
-    return {**known, "measured_rate": measured_rate(path, settings.function), "best_rates": bounds}
+        figures.animate(settings.function, named, animate, dark, note)
 
 
 def _write(
@@ -197,4 +212,6 @@ def _write(
     }
     files = {"config.yaml": to_yaml(settings), "metrics.csv": runs.table(rows)}
     folder = runs.root(runs_dir)
-    return str(runs.write(folder, runs.chosen_name(name, "-".join(named)), files, manifest))
+    return str(
+        runs.write(folder, runs.chosen_name(name, "-".join(rule.name for rule in settings.algo)), files, manifest)
+    )

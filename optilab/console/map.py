@@ -1,45 +1,58 @@
-"""`optilab map`: the map as text, what it found, and what theory says about it."""
+"""`optilab map`: the map as text, its numbers, and the theory."""
 
+from collections.abc import Mapping
 from functools import partial
 from string import ascii_lowercase
 from typing import Any
 
-import numpy as np
-
 from optilab import console
 from optilab.console import pictures
-from optilab.console.optimize import settings
+from optilab.console.optimize import plain
 from optilab.optimize.functions import Floats
 from optilab.studies.map import Axis, Map, summary
 
 
 def show(found: Map, what: str) -> None:
     """The picture, then the numbers."""
-    said = summary(found)
+    numbers = summary(found)
     over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
     console.say(f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs", style="bold")
-    console.say(settings(found.rule))
+    if found.settings:
+        console.say("   ".join(f"{name} {plain(value)}" for name, value in found.settings.items()))
     console.say()
     x, y = ((axis.key.removeprefix("algo."), axis.low, axis.high) for axis in (found.x, found.y))
     if found.of_starts:
         pictures.basins(found.basin, len(found.function.minima), x, y)
-    else:
-        values, title = _shown(found, what)
-        pictures.heat(values, found.diverged, partial(_stable, found), title, x, y)
+        console.say()
+        _basins(found, numbers)
+        return
+    values, title = _shown(found, what)
+    pictures.heat(values, found.diverged, partial(_stable, found), title, x, y)
     console.say()
-    share = f"{said['diverged'] / said['cells']:.1%} diverged, {said['converged'] / said['cells']:.1%} converged"
-    console.say(f"{said['cells']:,} cells: {share} (|grad| < {found.tolerance:g} at some epoch)")
-    if found.of_starts:
-        names = [
-            f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
-            for letter, minimum in zip(ascii_lowercase, found.function.minima, strict=False)
-        ]
-        for name, count in zip([*names, ". none"], said["basins"].values(), strict=True):
-            console.say(f"  {name}: {count / said['cells']:.1%}")
-    if said["best"] and not found.of_starts:
-        console.say("lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in said["best"].items()))
-    if said["theory"]:
-        console.say("theory, in the long run: " + "   ".join(f"{k} {v:.4g}" for k, v in said["theory"].items()))
+    share = f"{numbers['diverged'] / numbers['cells']:.1%} diverged, {numbers['converged'] / numbers['cells']:.1%}"
+    console.say(f"{numbers['cells']:,} cells: {share} converged (|grad| < {found.tolerance:g} at some epoch)")
+    if numbers["best"]:
+        console.say("lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items()))
+    if numbers["theory"]:
+        console.say("theory, in the long run: " + "   ".join(f"{k} {v:.4g}" for k, v in numbers["theory"].items()))
+
+
+def _basins(found: Map, numbers: Mapping[str, Any]) -> None:
+    """The share of the starts per minimum, and how many of their paths have settled there."""
+    cells = numbers["cells"]
+    console.say(f"{cells:,} starts by the minimum that is near the end of the path:")
+    names = [
+        f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
+        for letter, minimum in zip(ascii_lowercase, found.function.minima, strict=False)
+    ]
+    rest = f". none ({numbers['diverged'] / cells:.1%} diverged)"
+    for name, count in zip([*names, rest], numbers["basins"].values(), strict=True):
+        console.say(f"  {name}: {count / cells:.1%}")
+    if numbers["converged"] + numbers["diverged"] < cells:
+        share = f"{numbers['converged'] / cells:.1%}"
+        console.say(
+            f"{share} had |grad| < {found.tolerance:g} by epoch {found.steps}; more --epochs would settle others"
+        )
 
 
 def _span(axis: Axis) -> str:
@@ -49,11 +62,10 @@ def _span(axis: Axis) -> str:
 def _shown(found: Map, what: str) -> tuple[Floats, str]:
     if what == "value":
         return found.height, f"log10 of {found.above}"
-    first = found.first_below
-    return np.where(first < 0, found.steps, first).astype(float), f"epochs to |grad| < {found.tolerance:g}"
+    return found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
 
 
 def _stable(found: Map, rows: Any, columns: Any) -> Any:
-    """Where theory says that these cells are stable; None where it is silent."""
+    """Where these cells are stable by theory; None without one."""
     radius = found.radius(found.x.values[columns], found.y.values[rows])
     return None if radius is None else radius < 1

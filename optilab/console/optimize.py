@@ -1,10 +1,11 @@
 """`optilab optimize`: the table of a path, the comparison of several, and the verdict."""
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from optilab import console
+from optilab.config.load import Override, dump, load
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.theory import best_rates, measured_rate, predict
@@ -12,60 +13,110 @@ from optilab.optimize.theory import best_rates, measured_rate, predict
 HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
 
 
+@dataclass(frozen=True)
+class Paths:
+    """The paths of a config's rules.
+
+    chaotic: per path the first epoch from which rounding decides it, or None. tuned: the sentence on the tuning, empty
+    without `--tune`.
+    """
+
+    config: OptimizeConfig
+    paths: Sequence[Trajectory]
+    chaotic: Sequence[int | None]
+    tuned: str = ""
+
+
 def show(
-    config: OptimizeConfig,
-    paths: Sequence[Trajectory],
-    run: str,
+    result: Paths,
+    written: Sequence[str],
     picture: bool | None = None,
     options: str | None = None,
 ) -> None:
-    """One path in full, or a line for each of several, and the picture (None: where there is room for it).
+    """One path in full, or a line for each of several, then the picture (None: where there is room) and `written`.
 
-    `options` are those that run one of several alone, beside --algo; None where --algo alone would be another rule.
+    `written` are the paths of the files and the run directory. `options` are those that run one of several alone,
+    beside --algo; None where --algo alone would be another rule.
     """
+    config, paths = result.config, result.paths
     if len(paths) == 1:
-        _one(config, paths[0])
+        _one(result)
     else:
-        best = _several(config, paths)
+        best = _several(result)
         if options is not None:
             console.say(f"one in full: {f'optilab optimize --algo {best} {options}'.rstrip()}")
     if console.is_wide() if picture is None else picture:
-        from optilab.console import pictures  # not part of a start that shows none
+        from optilab.console import pictures  # slow to import
 
         console.say()
-        pictures.paths(config.function, dict(zip(config.labels, paths, strict=True)))
+        pictures.paths(config.function, dict(zip(config.legend, paths, strict=True)))
         console.say()
-    console.say(run)
+    elif picture is None and console.out.is_terminal:
+        console.say("contour and curves: --picture")
+    for path in written:
+        console.say(path)
+
+
+def document(result: Paths, run: str | None) -> dict[str, Any]:
+    """The document of `--json`."""
+    config = result.config
+    rows = zip(dump(config)["algo"], config.algo, result.paths, result.chaotic, strict=True)
+    results = [
+        {
+            "algo": settings.pop("name"),
+            "params": settings,
+            "function": config.function.name,
+            "epochs": config.epochs,
+            "points": path.points.tolist(),
+            "values": path.values.tolist(),
+            "status": path.status.value,
+            "diverged_at": path.diverged_at,
+            "chaotic_from": chaotic,
+            "theory": _theory_document(config, rule, path),
+        }
+        for settings, rule, path, chaotic in rows
+    ]
+    return {"run": run, "results": results}
+
+
+def _theory_document(config: OptimizeConfig, rule: Any, path: Trajectory) -> dict[str, Any] | None:
+    bounds = best_rates(config.function) if config.regime == Regime() else None
+    if bounds is None:
+        return None
+    prediction = predict(rule, config.function, config.start)
+    known = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
+    return {**known, "measured_rate": measured_rate(path, config.function), "best_rates": bounds}
 
 
 def settings(rule: Any) -> str:
     """`lr 0.2   beta1 0.9   ...`: every hyper-parameter of a rule."""
-    return "   ".join(f"{f.name} {_value(getattr(rule, f.name))}" for f in fields(rule))
+    return "   ".join(f"{f.name} {plain(getattr(rule, f.name))}" for f in fields(rule))
 
 
-def _value(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A setting as text; a rule or a schedule with its settings in parentheses."""
     if is_dataclass(value):  # a rule inside a rule, a schedule
         parts = [(f.name, getattr(value, f.name), f.default) for f in fields(value)]
-        told = [(name, own) for name, own, usual in parts if isinstance(own, int | float) or own != usual]
-        inside = ", ".join(f"{name} {_value(own)}" for name, own in told)
+        shown = [(name, own) for name, own, usual in parts if isinstance(own, int | float) or own != usual]
+        inside = ", ".join(f"{name} {plain(own)}" for name, own in shown)
         return f"{getattr(value, 'name', '')} ({inside})" if inside else str(getattr(value, "name", ""))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _around(config: OptimizeConfig) -> str:
-    """The schedule, decay, clipping and noise that are asked for; empty if there are none."""
-    plain, regime = Regime(), config.regime
-    changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(plain, f.name)]
+    """The schedule, decay, clipping and noise of the config; empty without any."""
+    usual, regime = Regime(), config.regime
+    changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(usual, f.name)]
     form = ["weight_decay_form"] if "weight_decay" in changed else []
     names = dict.fromkeys(changed + form)
-    return "   ".join(f"{name} {_value(getattr(regime, name))}" for name in names)
+    return "   ".join(f"{name} {plain(getattr(regime, name))}" for name in names)
 
 
 def _where(config: OptimizeConfig) -> str:
     function: Any = config.function
     start = config.start or function.start
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
-    own = "".join(f"   {name} {_value(getattr(function, name))}" for name in named)
+    own = "".join(f"   {name} {plain(getattr(function, name))}" for name in named)
     return f"{function.name}   f(w) = {function.formula}{own}   start {_point(start)}"
 
 
@@ -74,19 +125,30 @@ def _point(point: Sequence[float]) -> str:
     return f"({', '.join(shown)})"
 
 
-def _one(config: OptimizeConfig, path: Trajectory) -> None:
-    rule = config.algo[0]
+def _one(result: Paths) -> None:
+    config, path, rule = result.config, result.paths[0], result.config.algo[0]
     console.say(f"{rule.name} on {_where(config)}", style="bold")
     console.say(settings(rule))
     console.say(rule.formula)
-    if around := _around(config):
-        console.say(around)
+    for line in (_around(config), result.tuned):
+        if line:
+            console.say(line)
     console.say()
     console.show(_table(path))
     console.say()
     console.say(verdict(config, path), style=_STYLES[path.status])
-    if said := theory(config, rule, path):
-        console.say(said)
+    if sentence := theory(config, rule, path):
+        console.say(sentence)
+    _warn_of_chaos(result)
+
+
+def _warn_of_chaos(result: Paths) -> None:
+    pairs = zip(result.config.labels, result.chaotic, strict=True)
+    names = ", ".join(f"{label} from epoch {epoch}" for label, epoch in pairs if epoch is not None)
+    if names:
+        console.say(
+            f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
+        )
 
 
 def _table(path: Trajectory) -> Any:
@@ -106,7 +168,7 @@ def _table(path: Trajectory) -> Any:
 
 
 def _number(value: float) -> str:
-    """Six decimals where they tell something, else the exponent form."""
+    """Six decimals for a number between 1e-3 and 1e7, else the exponent form."""
     return f"{value:.6f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.5e}"
 
 
@@ -128,31 +190,90 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
 
 
 def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
-    """What theory says of a rule on a quadratic, beside what was measured; None on other functions."""
+    """One line: the prediction for a rule on a quadratic beside the measured rate; None on other functions."""
     bounds = best_rates(config.function) if config.regime == Regime() else None
     if bounds is None:
         return None
-    measured = measured_rate(path, config.function)
-    found = f" (measured x{measured:.4g})" if measured is not None else ""
-    prediction = predict(rule, config.function)
+    rate = measured_rate(path, config.function)
+    measured = f" (measured x{rate:.4g})" if rate is not None else ""
+    prediction = predict(rule, config.function, config.start)
     if prediction is None:
-        known = f"the best that gradient descent can is x{bounds['sgd']:.4g}, momentum x{bounds['momentum']:.4g}"
-        return f"theory: no rate per step, because {rule.name} is not linear in the gradients{found}; {known}"
-    said = "stable up to" if prediction.stable else "unstable, stable below"
-    rate = f"distance x{prediction.rate:.4g} per step in the long run"
+        own = f"; measured x{rate:.4g} per step" if rate is not None else ""
+        return f"theory: no formula for {rule.name}{own}; {_best_possible(bounds)}"
+    if not prediction.stable and not prediction.unstable_share:
+        return (
+            f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
+            f"direction{measured}"
+        )
     best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
     advice = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""
-    return f"theory: {said} lr {prediction.largest_lr:.4g}; {rate}{found}{advice}"
+    stable = "stable up to" if prediction.stable else "unstable, stable below"
+    return (
+        f"theory: {stable} lr {prediction.largest_lr:.4g}; distance x{prediction.rate:.4g} per step in the long run"
+        f"{measured}{_defect(prediction, path)}{advice}"
+    )
+
+
+def _defect(prediction: Any, path: Trajectory) -> str:
+    """Why the measured rate is slower where both eigenvalues coincide, within what so many steps can tell."""
+    double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
+    return "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if double else ""
+
+
+def _best_possible(bounds: dict[str, float]) -> str:
+    return f"best possible per step: gradient descent x{bounds['sgd']:.4g}, momentum x{bounds['momentum']:.4g}"
+
+
+def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> None:
+    """The rates of several rules on a quadratic as a table; nothing on other functions."""
+    bounds = best_rates(config.function) if config.regime == Regime() else None
+    if bounds is None:
+        return
+    rows, notes = [], []
+    for label, rule, path in ranked:
+        rate, prediction = measured_rate(path, config.function), predict(rule, config.function, config.start)
+        measured = f"x{rate:.4g}" if rate is not None else "-"
+        if prediction is None:
+            rows.append([label, "-", measured, "-", "-"])
+            continue
+        best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
+        best = f"{best} with x{prediction.best_rate:.4g}" if best else "-"
+        rows.append([label, f"x{prediction.rate:.4g}", measured, f"lr {prediction.largest_lr:.4g}", best])
+        if not prediction.stable and not prediction.unstable_share:
+            notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
+        elif defect := _defect(prediction, path):
+            notes.append(f"{label}{defect.replace(';', ':', 1)}")
+    console.show(console.grid(["rate per step", "theory", "measured", "stable up to", "best"], rows, left=(0, 4)))
+    for line in (*notes, _best_possible(bounds)):
+        console.say(line)
+    console.say()
+
+
+def origin(rule: Any) -> str:
+    """Whose settings a rule has: the exercise's (its preset), the default ones, or others."""
+    if rule == type(rule)():
+        return "default"
+    (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
+    return "the exercise's" if rule == preset else "set here"
+
+
+def _origins(result: Paths, ranked: Sequence[tuple[str, Any, Trajectory]]) -> list[str]:
+    """Where the settings come from, per rule; a line where they are not of one origin."""
+    if result.tuned:
+        return ["tuned"] * len(ranked)
+    return [origin(rule) for _, rule, _ in ranked]
 
 
 _STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
 
 
-def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> str:
-    """The comparison; gives the name of the best."""
+def _several(result: Paths) -> str:
+    """The comparison; returns the name of the best rule."""
+    config, paths = result.config, result.paths
     console.say(f"{len(paths)} algorithms on {_where(config)}   {config.epochs} epochs", style="bold")
-    if around := _around(config):
-        console.say(around)
+    for line in (_around(config), result.tuned):
+        if line:
+            console.say(line)
     console.say()
     order = {Status.CONVERGED: 0, Status.MOVING: 1, Status.DIVERGED: 2}
     ranked = sorted(
@@ -178,15 +299,12 @@ def _several(config: OptimizeConfig, paths: Sequence[Trajectory]) -> str:
     headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "verdict"]
     console.show(console.grid(headings, rows, left=(0, len(headings) - 1)))
     console.say()
-    console.show(
-        console.grid(
-            ["", ""], [[label, settings(rule)] for label, rule, _ in ranked], left=(0, 1), show_header=False
-        )
-    )
+    origins = _origins(result, ranked)
+    rows = [[label, settings(rule), whose] for (label, rule, _), whose in zip(ranked, origins, strict=True)]
+    console.show(console.grid(["", "", ""], rows, left=(0, 1, 2), show_header=False))
+    if "default" in origins and len(set(origins)) > 1:
+        console.say("default settings are made for networks: tune all rules alike with --tune 50")
     console.say()
-    said = [f"{label}: {words}" for label, rule, path in ranked if (words := theory(config, rule, path))]
-    for line in said:
-        console.say(line)
-    if said:
-        console.say()
+    _rates(config, ranked)
+    _warn_of_chaos(result)
     return str(ranked[0][1].name)

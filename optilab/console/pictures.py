@@ -1,6 +1,6 @@
-"""Pictures of text: contours with paths, loss curves, maps. Braille dots in colour, or plain ASCII letters.
+"""Pictures as text: contours with paths, loss curves, maps. Braille dots in colour, or plain ASCII letters.
 
-ASCII is for pipes, for LANG=C and for terminals without UTF-8. A series is a letter everywhere, its colour repeats it.
+ASCII is for pipes, for LANG=C and for terminals without UTF-8. A series has a letter everywhere and a colour as well.
 """
 
 import re
@@ -13,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from optilab import console
-from optilab.optimize import Trajectory
+from optilab.optimize import Status, Trajectory
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.landscape import bands, gaps, span, view
 
-"""Columns from which on two pictures stand beside each other, and from which on `optimize` shows them unasked."""
 COLOURS = (
     "#e69f00",
     "#56b4e9",
@@ -50,7 +49,7 @@ def unicode() -> bool:
 
 
 class Canvas:
-    """Dots on a grid of character cells; of a cell only the dots of its topmost layer are shown."""
+    """Dots on a grid of character cells; a cell shows only the dots of its topmost layer."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.unicode = unicode()
@@ -117,7 +116,8 @@ def paths(function: TestFunction, named: dict[str, Trajectory]) -> None:
         for picture in pictures:
             table.add_row(picture)
     console.show(table)
-    console.show(_legend(list(named)))
+    names = [f"{name} (diverged)" if path.status is Status.DIVERGED else name for name, path in named.items()]
+    console.show(_legend(names))
 
 
 def _legend(names: Sequence[str]) -> Text:
@@ -206,7 +206,7 @@ def _framed(
     x: tuple[str, float, float],
     y: tuple[str, float, float],
 ) -> Text:
-    """The canvas with a title, a frame on two sides, and what its edges mean."""
+    """The canvas with a title, a frame on two sides and the values at its edges."""
     side, corner, floor = ("│", "└", "─") if canvas.unicode else ("|", "+", "-")
     lines = canvas.lines(signs, styles)
     name = y[0] if y[0] != "log" else ""
@@ -226,11 +226,10 @@ Span = tuple[str, float, float]
 
 
 def heat(values: Floats, mask: Any, stable: Callable[[Any, Any], Any], title: str, x: Span, y: Span) -> None:
-    """A map: `values` (rows upwards, columns), dark is low; `mask` is what diverged.
+    """A map: `values` (rows upwards, columns), dark is low, NaN is never reached; `mask`: the cells that diverged.
 
-    `stable` tells of rows and columns whether theory calls their cells stable, or None.
-
-    Several cells of the map share a character; the one in the middle speaks for them.
+    `stable(rows, columns)`: whether the cells are stable by theory, or None. A character shows the cell in the middle
+    of those that share it.
     """
     canvas, at = _sampled(*values.shape)
     coloured = canvas.unicode and bool(console.out.color_system) and not console.out.no_color
@@ -241,6 +240,8 @@ def heat(values: Floats, mask: Any, stable: Callable[[Any, Any], Any], title: st
     for i, j in np.ndindex(shown.shape):
         if gone[i, j]:
             sign, style = "x", "red"
+        elif not np.isfinite(shown[i, j]):
+            sign, style = "?", "bright_black"
         elif coloured:
             sign, style = "█", HEAT[int(level[i, j] * (len(HEAT) - 1))]
         else:
@@ -254,12 +255,13 @@ def heat(values: Floats, mask: Any, stable: Callable[[Any, Any], Any], title: st
         canvas.marks[canvas.rows - 1 - i, j] = _sign("edge" if across[i, j] else "ledge"), "bold white"
     console.show(_framed(canvas, [], [], title, x, y))
     dark, bright = ("dark", "bright") if coloured else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
+    never = "   ? not converged" if (~gone & ~np.isfinite(shown)).any() else ""
     edge = f"   {_sign('edge')} limit of stability by theory" if across.any() or up.any() else ""
-    console.say(f"{' ' * _GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{edge}")
+    console.say(f"{' ' * _GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{never}{edge}")
 
 
 def basins(numbers: Any, count: int, x: Span, y: Span) -> None:
-    """Which minimum each start reaches: a letter per minimum, `.` for none."""
+    """The minimum that each start reaches: a letter per minimum, `.` for none."""
     canvas, at = _sampled(*numbers.shape)
     shown = numbers[at]
     for i, j in np.ndindex(shown.shape):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import SystemFailure, UsageError
-from optilab.figures.paths import draw_contour, draw_ends, draw_losses, draw_paths
+from optilab.figures.paths import draw_ends, draw_ground, draw_losses, draw_paths, headline
 from optilab.figures.style import check, look, new
 from optilab.optimize import Trajectory
 from optilab.optimize.functions import TestFunction
@@ -29,16 +29,21 @@ _BUTTONS = {
 }
 
 
-def animate(function: TestFunction, named: Mapping[str, Trajectory], file: str, dark: bool = False) -> None:
+def animate(
+    function: TestFunction, named: Mapping[str, Trajectory], file: str, dark: bool = False, note: str = ""
+) -> None:
     """Write the moving picture; at most FRAMES frames, evenly spaced in epochs, the last one held for a second.
 
-    UsageError for another ending, a function of more than two variables, or .mp4 without ffmpeg.
+    `note` is a second line of the title. UsageError for another ending, a function of more than two
+    variables, or .mp4 without ffmpeg.
     """
     from matplotlib.animation import FFMpegWriter, FuncAnimation, HTMLWriter, PillowWriter
 
     path = check(file, ("gif", "mp4", "html"))
-    if len(function.start) != 2:
-        raise UsageError(f"--animate draws functions of two variables; {function.name} has {len(function.start)}")
+    if len(function.start) > 2:
+        raise UsageError(
+            f"--animate needs a function of one or two variables; {function.name} has {len(function.start)}"
+        )
     if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
         raise UsageError(
             f"{file}: .mp4 needs the program ffmpeg, which is not installed; .gif and .html need nothing"
@@ -48,12 +53,13 @@ def animate(function: TestFunction, named: Mapping[str, Trajectory], file: str, 
     rate = max(4, round(len(epochs) / SECONDS))
     with look(dark) as (ink, ground):
         figure, (left, right) = new(10, 4.4, 2)
-        draw_contour(left, function, list(named.values()), ink, dark)
+        draw_ground(left, function, list(named.values()), ink, dark)
         lines, curves = draw_paths(left, named, dark), draw_losses(right, function, named, dark)
         draw_ends(left, function, next(iter(named.values())), ink, ground)
         right.set(xlim=right.get_xlim(), ylim=right.get_ylim())
         handles, labels = right.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
+        figure.suptitle(headline(function, True, note), x=0.01, ha="left")
         whole = [(line.get_xdata(), line.get_ydata()) for line in (*lines, *curves)]
         count = right.text(0.98, 0.96, "", transform=right.transAxes, ha="right", va="top")
 
@@ -77,7 +83,7 @@ def animate(function: TestFunction, named: Mapping[str, Trajectory], file: str, 
 
 
 def _stand_alone(path: Path, ink: str, ground: str) -> None:
-    """The picture's colours around it, and signs for matplotlib's buttons: letters of a font that is on the network."""
+    """Replace matplotlib's button icons, whose font is on a CDN, by Unicode signs, and colour the page."""
     page = re.sub(r'<link rel="stylesheet"\s+href="https:[^>]*>', "", path.read_text())
     page = f"<style>body {{ background: {ground}; color: {ink}; font-family: sans-serif }}</style>\n{page}"
     path.write_text(re.sub(r'<i class="fa fa-([^"]*)"></i>', lambda icon: _BUTTONS[icon[1]], page))

@@ -1,5 +1,6 @@
-"""Maps as heat maps, with what theory says drawn on top."""
+"""Heat maps, with the theory drawn on top."""
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,17 @@ def heat_map(found: Map, show: str = "value", dark: bool = False) -> Any:
         axes.set_yscale("log" if found.y.log else "linear")
         axes.set(xlabel=_name(found.x.key), ylabel=_name(found.y.key))
         axes.set(xlim=(found.x.low, found.x.high), ylim=(found.y.low, found.y.high))
-        axes.set_title(f"{found.rule.name} on {found.function.name}, {found.steps} epochs")
+        settings = ", ".join(f"{name} {_short(value)}" for name, value in found.settings.items())
+        headline = f"{found.rule.name} on {found.function.name}, {found.steps} epochs"
+        axes.set_title("\n".join([headline, *wrap(settings, 70)]))
         handles, labels = axes.get_legend_handles_labels()
         if labels:
             figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "name", value))
 
 
 def _name(key: str) -> str:
@@ -34,19 +41,32 @@ def _name(key: str) -> str:
 
 
 def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str, dark: bool) -> None:
+    from matplotlib.colors import ListedColormap
+
     if show == "value":
         above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
         shown, label = found.height, rf"$\log_{{10}}({above})$ after the last epoch"
     else:
-        first = np.where(found.diverged | (found.first_below < 0), np.nan, found.first_below)
-        shown, label = first, f"epochs to |gradient| < {found.tolerance:g}"
+        shown, label = found.steps_to_tolerance, f"epochs to |gradient| < {found.tolerance:g}"
     axes.set_facecolor("#3a3a3a" if dark else "#d9d9d9")
     mesh = axes.pcolormesh(
         found.x.values, found.y.values, shown, cmap="viridis", rasterized=True, shading="nearest"
     )
     figure.colorbar(mesh, ax=axes, label=label, pad=0.02)
-    nothing = "diverged" if show == "value" else "diverged or not converged"
-    axes.plot([], [], "s", color=axes.get_facecolor(), markeredgecolor=ink, label=nothing)
+    axes.plot([], [], "s", color=axes.get_facecolor(), markeredgecolor=ink, label="diverged")
+    moving = ~np.isfinite(shown) & ~found.diverged
+    if moving.any():
+        colour = "#6b4a4a" if dark else "#f2c6c2"
+        layer = np.ma.masked_where(~moving, moving.astype(float))
+        axes.pcolormesh(
+            found.x.values,
+            found.y.values,
+            layer,
+            cmap=ListedColormap([colour]),
+            rasterized=True,
+            shading="nearest",
+        )
+        axes.plot([], [], "s", color=colour, markeredgecolor=ink, label="not converged")
     edge = series(2, dark)[1]["color"]
     _edge(axes, found, edge)
     if found.optimum is not None:

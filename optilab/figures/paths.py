@@ -7,32 +7,40 @@ from typing import Any
 import numpy as np
 
 from optilab.figures.style import look, new, series
-from optilab.optimize import Trajectory
+from optilab.optimize import Status, Trajectory
 from optilab.optimize.functions import TestFunction
 from optilab.optimize.landscape import gaps, heights, span, view
 
-MARKED = 60  # a path of at most so many steps shows each of them
+MARKED = 60  # points of a path that are shown one by one
 
 
-def paths(function: TestFunction, named: Mapping[str, Trajectory], dark: bool = False) -> Any:
-    """Contours with all paths (of a function of two variables) beside the loss curves; one legend below both."""
-    flat = len(function.start) == 2
+def paths(function: TestFunction, named: Mapping[str, Trajectory], dark: bool = False, note: str = "") -> Any:
+    """Loss curves; beside them the contours, or the curve of a function of one variable, with all paths.
+
+    `note` is a second line of the title.
+    """
+    flat = len(function.start) <= 2
     with look(dark) as (ink, ground):
         figure, axes = new(11 if flat else 6.5, 4.8, 2 if flat else 1, squeeze=False)
         *contour, losses = axes[0]
         if flat:
-            draw_contour(contour[0], function, list(named.values()), ink, dark)
+            draw_ground(contour[0], function, list(named.values()), ink, dark)
             draw_paths(contour[0], named, dark)
             draw_ends(contour[0], function, next(iter(named.values())), ink, ground)
         draw_losses(losses, function, named, dark)
         handles, labels = losses.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
-        figure.suptitle(title(function, 80 if flat else 40), x=0.01, ha="left")
+        figure.suptitle(headline(function, flat, note), x=0.01, ha="left")
     return figure
 
 
+def headline(function: TestFunction, wide: bool, note: str) -> str:
+    """The title, and the note below it."""
+    return title(function, 80 if wide else 40) + (f"\n{note}" if note else "")
+
+
 def title(function: TestFunction, room: int) -> str:
-    """The name, and the formula where it is not much longer than `room`; as mathematics where it is no prose."""
+    """The name, and the formula unless it is much longer than `room`: as mathematics, or as text where it has words."""
     formula = function.formula
     if len(formula) > 1.25 * room:
         return function.name
@@ -41,6 +49,18 @@ def title(function: TestFunction, room: int) -> str:
         powers = re.sub(r"\^(\d+)", r"^{\1}", re.sub(r"w(\d)", r"w_{\1}", signs))
         return f"{function.name}    $f(w) = {powers.replace('*', chr(92) + ',')}$"
     return f"{function.name}    f(w) = {formula}"
+
+
+def draw_ground(axes: Any, function: TestFunction, found: list[Trajectory], ink: str, dark: bool) -> None:
+    """Contours of a function of two variables, the curve of a function of one."""
+    if len(function.start) == 2:
+        draw_contour(axes, function, found, ink, dark)
+        return
+    (left, right), *_ = view(function, found)
+    x = np.linspace(left, right, 481)
+    with np.errstate(all="ignore"):
+        axes.plot(x, function.value(x[:, None]), color=ink, linewidth=1, alpha=0.6)
+    axes.set(xlim=(left, right), ylim=axes.get_ylim(), xlabel="$w_1$", ylabel="f")
 
 
 def draw_contour(axes: Any, function: TestFunction, found: list[Trajectory], ink: str, dark: bool) -> None:
@@ -72,7 +92,8 @@ def draw_paths(axes: Any, named: Mapping[str, Trajectory], dark: bool) -> list[A
     for (name, path), style in zip(named.items(), series(len(named), dark), strict=True):
         few = len(path.points) <= MARKED
         look_of = {**style, "marker": style["marker"] if few else ""}
-        lines += axes.plot(*path.points.T, **look_of, markersize=3, linewidth=1.6, label=name, alpha=0.95)
+        places = path.points.T if path.points.shape[1] == 2 else (path.points[:, 0], path.values)
+        lines += axes.plot(*places, **look_of, markersize=3, linewidth=1.6, label=_label(name, path), alpha=0.95)
     return lines
 
 
@@ -83,14 +104,24 @@ def draw_ends(axes: Any, function: TestFunction, path: Trajectory, ink: str, gro
         "fontsize": 10,
         "bbox": {"facecolor": ground, "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
     }
-    axes.plot(*path.points[0], "o", color=ground, markeredgecolor=ink, markersize=8, zorder=5)
+    start, *minima = _places(function, [path.points[0], *map(np.array, function.minima)])
+    axes.plot(*start, "o", color=ground, markeredgecolor=ink, markersize=8, zorder=5)
     bottom, top = axes.get_ylim()
-    low = path.points[0][1] < bottom + 0.1 * (top - bottom)  # a label below would lie on the axis
-    axes.annotate("start", path.points[0], xytext=(8, 9 if low else -14), zorder=6, **text)
-    for i, minimum in enumerate(function.minima):
+    low = start[1] < bottom + 0.1 * (top - bottom)  # a label below would lie on the axis
+    axes.annotate("start", start, xytext=(8, 9 if low else -14), zorder=6, **text)
+    for i, minimum in enumerate(minima):
         axes.plot(*minimum, "*", color=ground, markeredgecolor=ink, markersize=13, zorder=5)
         if i == 0:
             axes.annotate("minimum", minimum, xytext=(8, 9), zorder=6, **text)
+
+
+def _places(function: TestFunction, points: list[Any]) -> list[Any]:
+    """Points in the plane of the picture: (w1, w2), or (w1, f) of a function of one variable."""
+    return points if len(function.start) == 2 else [(p[0], float(function.value(p))) for p in points]
+
+
+def _label(name: str, path: Trajectory) -> str:
+    return f"{name} (diverged)" if path.status is Status.DIVERGED else name
 
 
 def draw_losses(axes: Any, function: TestFunction, named: Mapping[str, Trajectory], dark: bool) -> list[Any]:
@@ -99,7 +130,8 @@ def draw_losses(axes: Any, function: TestFunction, named: Mapping[str, Trajector
     low, high = span(curves, list(named.values()))
     every = max(1, max(map(len, curves)) // 12)  # markers tell the lines apart without colour
     lines = []
-    for (name, curve), style in zip(zip(named, curves, strict=True), series(len(named), dark), strict=True):
+    names = [_label(name, path) for name, path in named.items()]
+    for (name, curve), style in zip(zip(names, curves, strict=True), series(len(named), dark), strict=True):
         look_of = {**style, "markevery": every, "markersize": 5, "linewidth": 1.8}
         lines += axes.semilogy(np.arange(len(curve)), np.minimum(curve, 1e280), **look_of, label=name)
     if high < 2 * low:  # a log scale would write its ticks as 3.15 x 10^0

@@ -1,4 +1,4 @@
-"""How every picture looks, light and dark, in colours that the colour-blind can tell apart, and how it is written."""
+"""The style of all pictures (light and dark, colours for the colour-blind), and writing them to files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ _MARKERS = (
 
 @contextmanager
 def look(dark: bool) -> Iterator[Any]:
-    """matplotlib's settings for the pictures made inside; gives the two colours (ink, ground)."""
+    """Apply matplotlib's settings to the pictures made inside; yields the two colours (ink, ground)."""
     import matplotlib as mpl
 
     ink, ground = ("#e8e8e8", "#15181c") if dark else ("#202020", "#ffffff")
@@ -67,7 +67,7 @@ def series(count: int, dark: bool) -> list[dict[str, Any]]:
 
 
 def check(file: str, formats: tuple[str, ...] = FORMATS) -> Path:
-    """The path of a picture to write; UsageError if its ending is no known format or its folder is missing."""
+    """The path of a picture to write; UsageError for an unknown format or a missing folder."""
     path = Path(file)
     if path.suffix.lower().lstrip(".") not in formats:
         endings = ", ".join(f".{name}" for name in formats)

@@ -1,4 +1,4 @@
-"""What a picture of a function needs: where to look, how high each point is above the minimum, in which band."""
+"""Data for the pictures of a function: the view, heights above the minimum, bands, loss curves."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ def lowest(function: TestFunction) -> float | None:
     return float(function.value(np.array(function.minima[0]))) if function.minima else None
 
 
-def view(function: TestFunction, paths: Sequence[Trajectory]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """(left, right), (bottom, top) of the picture: the function's box, wider where a path starts outside it."""
-    found = []
+def view(function: TestFunction, paths: Sequence[Trajectory]) -> list[tuple[float, float]]:
+    """(left, right) and (bottom, top) of the picture: the function's box, wider where a path starts outside it."""
+    sides = []
     for axis, (low, high) in enumerate(function.box[:2]):
         starts = [float(path.points[0, axis]) for path in paths]
         low, high = min(low, *starts), max(high, *starts)
         margin = 0.04 * (high - low)
-        found.append((low - margin, high + margin))
-    return found[0], found[1]
+        sides.append((low - margin, high + margin))
+    return sides
 
 
 def heights(function: TestFunction, x: Floats) -> Floats:
@@ -45,10 +45,10 @@ def bands(function: TestFunction, x: Floats) -> Floats:
 
 
 def gaps(function: TestFunction, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
-    """f above its minimum along each path, positive so that a log scale shows it, and what that is called.
+    """f above its minimum along each path, and the name of that quantity, for a log scale.
 
-    Where no minimum is known, the lowest f reached takes its place: there the gap is zero, and NaN stands for it, since
-    a log scale would show a plunge that is none.
+    A gap of zero is NaN, since a log scale has no zero; where f_min is not zero, gaps end at its rounding error. Where
+    no minimum is known, f above the lowest f reached.
     """
     floor = lowest(function)
     if floor is None:
@@ -57,12 +57,16 @@ def gaps(function: TestFunction, paths: Sequence[Trajectory]) -> tuple[list[Floa
         if any((gap > 0).any() for gap in above):
             return [np.where(gap > 0, gap, np.nan) for gap in above], "f - lowest f reached"
         floor = reached  # no path has moved
-    scale = max(abs(float(paths[0].values[0]) - floor), 1e-300)
-    return [np.maximum(path.values - floor, 1e-16 * scale) for path in paths], "f - f_min"
+    rounding = float(np.finfo(float).eps * abs(floor))
+    above = [np.maximum(path.values - floor, rounding) for path in paths]
+    above = [np.where(gap > 0, gap, np.nan) for gap in above]
+    if not any(np.isfinite(gap).any() for gap in above):  # every path starts at the minimum and stays
+        above = [np.full_like(gap, 1e-16) for gap in above]
+    return above, "f - f_min"
 
 
 def span(curves: Sequence[Floats], paths: Sequence[Trajectory]) -> tuple[float, float]:
-    """The lowest and highest gap that a picture shows: a path that diverged leaves it, unless there is no other."""
+    """The lowest and highest gap of a picture; the gaps of a diverged path count only if there is no other path."""
     seen = np.concatenate(curves)
     tame = [curve for curve, path in zip(curves, paths, strict=True) if path.status is not Status.DIVERGED]
     shown = np.concatenate(tame) if tame and np.isfinite(np.concatenate(tame)).any() else seen

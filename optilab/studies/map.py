@@ -1,7 +1,8 @@
-"""A map: one rule on one function over two axes, which are settings of the rule or coordinates of the start."""
+"""A map: one rule on one function over two axes: settings of the rule, or coordinates of the start."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +22,7 @@ NEAR = 0.05
 
 @dataclass(frozen=True)
 class Axis:
-    """`key` is `algo.` and a field of the rule, or a coordinate of the start: w1, w2, ..."""
+    """`key`: `algo.` and a field of the rule, or a coordinate of the start (w1, w2, ...)."""
 
     key: str
     low: float
@@ -31,8 +32,9 @@ class Axis:
 
     @classmethod
     def read(cls, flag: str, text: str) -> "Axis":
-        """`algo.lr=0.01:2:1000`, with `:log` at the end for even spacing of the logarithm; UsageError otherwise."""
+        """`algo.lr=0.01:2:1000`; `:log` at the end spaces the logarithms evenly; `lr` is `algo.lr`. Else UsageError."""
         key, _, span = text.partition("=")
+        key = key if not key or "." in key or re.fullmatch(r"w\d+", key) else f"algo.{key}"
         parts = span.split(":")
         log = parts[-1] == "log"
         try:
@@ -43,7 +45,7 @@ class Axis:
                 raise ValueError
         except (ValueError, IndexError):
             raise UsageError(
-                f"{flag} {text}: KEY=LOW:HIGH[:COUNT][:log] expected, as algo.lr=0.01:2:1000 or w1=-5:5; "
+                f"{flag} {text}: KEY=LOW:HIGH[:COUNT][:log] expected, as lr=0.01:2:1000 or w1=-5:5; "
                 "LOW < HIGH, COUNT from 2 to 100,000, LOW above 0 for log"
             ) from None
         return cls(key, low, high, count, log)
@@ -62,7 +64,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Map:
-    """What every cell found; rows along y, columns along x."""
+    """The results of all cells; rows along y, columns along x."""
 
     rule: Algorithm
     function: TestFunction
@@ -83,8 +85,19 @@ class Map:
         return self.ends.diverged(self.function, self.starts, self.tolerance)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The rule's settings that are not an axis."""
+        names = (f.name for f in fields(self.rule))  # type: ignore[arg-type]
+        return {n: getattr(self.rule, n) for n in names if n not in (self.x.field, self.y.field)}
+
+    @property
+    def steps_to_tolerance(self) -> Floats:
+        """The epoch at which |gradient| first was below the tolerance; NaN where it never was, or the path diverged."""
+        return np.where(self.diverged | (self.first_below < 0), np.nan, self.first_below)
+
+    @property
     def above(self) -> str:
-        """What `height` is the logarithm of."""
+        """The quantity whose logarithm is `height`."""
         return "f - f_min" if self.function.minima else "f - lowest f"
 
     @cached_property
@@ -122,7 +135,7 @@ class Map:
 
     @cached_property
     def limit(self) -> Floats | None:
-        """Where lr is an axis: the lr at which theory says that stability ends, per cell of the other axis."""
+        """Where lr is an axis: the largest stable lr by theory, per cell of the other axis."""
         eigenvalues = self._eigenvalues
         if eigenvalues is None or "lr" not in (self.x.field, self.y.field):
             return None
@@ -133,7 +146,7 @@ class Map:
     def radius(self, x: Floats, y: Floats) -> Floats | None:
         """Over x (columns) and y (rows): the spectral radius of the update matrix, which is below 1 where it is stable.
 
-        None where theory is silent, and where no axis is a setting.
+        None without a theory, and where no axis is a setting.
         """
         eigenvalues = self._eigenvalues
         axes = ((self.x.field, x[:, None]), (self.y.field, y[:, None, None]))
@@ -146,14 +159,14 @@ class Map:
 
     @property
     def _eigenvalues(self) -> Floats | None:
-        """Of the Hessian, where theory speaks of the rule and the function."""
+        """Of the Hessian; None without a theory for the rule and the function."""
         eigenvalues = theory.curvatures(self.function)
         silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
         return None if silent else eigenvalues
 
     @cached_property
     def optimum(self) -> tuple[float, float] | None:
-        """(x, y) that theory calls best in the long run, where both axes are what it speaks of."""
+        """(x, y) that is best in the long run by theory, where the axes are the settings that it optimises."""
         prediction = theory.predict(self.rule, self.function)
         if prediction is None or {self.x.field, self.y.field} != prediction.best.keys():
             return None
@@ -183,7 +196,7 @@ def chart(
 
 
 def summary(found: Map) -> Mapping[str, Any]:
-    """The numbers of a map in a few words."""
+    """The map in a few numbers."""
     best = found.best
     row = {
         "cells": int(found.diverged.size),

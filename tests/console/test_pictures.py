@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -44,7 +45,7 @@ def test_in_a_pipe_a_picture_is_ascii(optilab):
     assert shown.isascii()
     lines = shown.splitlines()
     assert any("S start   M minimum" in line for line in lines)
-    assert any(line.strip().startswith("a sgd   b momentum   c adam") for line in lines)
+    assert any(line.strip().startswith("a sgd lr 0.4   b momentum lr 0.6   c adam lr 0.2") for line in lines)
     for letter in "abc":
         assert sum(line.count(letter) for line in lines if "|" in line) > 10
 
@@ -85,13 +86,38 @@ def test_a_diverging_path_and_a_function_without_minimum_are_drawn(optilab, func
     assert "log scale" in shown
 
 
+def test_a_narrow_terminal_names_the_option(tmp_path):
+    shown = on_a_terminal(ARGUMENTS, tmp_path, columns=80, LANG="C.UTF-8", PYTHONUTF8="1")
+    assert "contour and curves: --picture" in shown
+    assert "--picture" not in on_a_terminal(ARGUMENTS, tmp_path, LANG="C.UTF-8", PYTHONUTF8="1")
+
+
+def test_theory_of_newton_and_of_a_lucky_start(optilab):
+    shown = optilab("optimize", "--algo", "newton", "--set", "algo.lr=0.5").stdout
+    assert "theory: no formula for newton; measured x0.5 per step" in shown
+    shown = optilab("optimize", "--algo", "sgd", "--lr", "0.6", "--start", "-5,0", "--epochs", "60").stdout
+    assert "converged" in shown
+    assert "theory: unstable above lr 0.5, but this start has no part in the unstable direction" in shown
+    best = ("--set", "algo.lr=0.6679", "--set", "algo.beta=0.4026", "--set", "algo.form=classic")
+    assert "the two eigenvalues coincide" in optilab("optimize", "--algo", "momentum", *best).stdout
+    typed = optilab("optimize", "--algo", "sgd", "--function", "0.1*x^2 + 2*y^2").stdout
+    assert "theory: stable up to lr 0.5" in typed
+
+
+def test_theory_of_several_is_one_table(optilab):
+    shown = optilab("optimize", "--algo", "sgd,adam").stdout
+    assert shown.count("best possible per step") == 1
+    assert re.search(r"^sgd +x0.92 +x0.92 +lr 0.5 +lr 0.4762 with x0.9048$", shown, flags=re.MULTILINE)
+    assert re.search(r"^adam +- +x0.8911 +- +-$", shown, flags=re.MULTILINE)
+
+
 def test_theory_stands_beside_the_measurement(optilab):
     shown = optilab("optimize", "--algo", "momentum", "--epochs", "100").stdout
     assert "theory: stable up to lr 1.5; distance x0.8556 per step" in shown
     assert "(measured x0.8556)" in shown
     assert "theory: unstable" in optilab("optimize", "--algo", "sgd", "--lr", "0.6").stdout
     shown = optilab("optimize", "--algo", "adam", "--epochs", "50").stdout
-    assert "theory: no rate per step, because adam is not linear in the gradients (measured x0.95" in shown
-    assert "the best that gradient descent can is x0.9048, momentum x0.6345" in shown
+    assert "theory: no formula for adam; measured x0.95" in shown
+    assert "best possible per step: gradient descent x0.9048, momentum x0.6345" in shown
     assert "theory" not in optilab("optimize", "--algo", "adam", "--function", "rosenbrock").stdout
     assert "theory" not in optilab("optimize", "--algo", "sgd", "--set", "clip_norm=1").stdout

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from optilab.errors import UsageError
+from optilab.figures import heat_map
 from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
 from optilab.studies.map import Axis, chart, summary
 
@@ -14,6 +15,7 @@ AXES = Axis("algo.lr", 0.01, 2, 30), Axis("algo.beta", 0, 0.9, 20)
 
 def test_an_axis_as_it_is_typed():
     assert Axis.read("--x", "algo.lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
+    assert Axis.read("--x", "lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
     assert Axis.read("--x", "w1=-5:5") == Axis("w1", -5, 5, 200)
     log = Axis.read("--y", "algo.lr=1e-3:1:4:log")
     np.testing.assert_allclose(log.values, [1e-3, 1e-2, 1e-1, 1])
@@ -89,7 +91,8 @@ def test_basins_are_where_paths_end():
         (("algo.lr=0.1:1", "algo.lr=0.1:1"), "both algo.lr"),
         (("algo.lr=0.1:1", "w3=0:1"), "w3: unknown axis"),
         (("algo.lr=-1:1", "w1=0:1"), "greater than 0"),
-        (("algo.lrr=0.1:1", "w1=0:1"), "did you mean"),
+        (("algo.lrr=0.1:1", "w1=0:1"), "--x lrr: not a numeric setting of sgd; did you mean"),
+        (("w1=0:1", "form=0:1"), "--y form: not a numeric setting of sgd; one of lr"),
         (("algo.lr=0.1:1:9000", "w1=0:1:9000"), "9,000 x 9,000 cells"),
     ],
 )
@@ -100,6 +103,45 @@ def test_what_cannot_be_mapped_is_said(optilab, axes, said):
 def test_a_map_is_of_the_bare_rule(optilab):
     said = optilab("map", "--algo", "sgd", "--lr", "0.1", "--basins", "--set", "schedule=cosine", code=2).stderr
     assert "bare rule" in said
+
+
+def test_converged_moving_and_diverged_cells_are_told_apart(optilab):
+    """sgd on the ravine: the limit is lr 0.5; 150 epochs are too few for a small lr."""
+    grid = ("--x", "lr=0.01:1:70", "--y", "w1=-5:5:20", "--epochs", 150, "--show", "steps")
+    lines = optilab("map", "--algo", "sgd", *grid).stdout.splitlines()
+    row = next(line[10:] for line in lines if line[9:10] == "|")
+    assert row[0] == "?"
+    assert row[-1] == "x"
+    assert "@" in row[:40]
+    assert "x diverged   ? not converged" in "\n".join(lines)
+    found = chart(
+        ALGORITHMS["sgd"](),
+        FUNCTIONS["ravine"](),
+        Axis("algo.lr", 0.01, 1, 70),
+        Axis("w1", -5, 5, 20),
+        None,
+        60,
+        1e-3,
+    )
+    labels = heat_map(found, "steps").axes[0].get_legend_handles_labels()[1]
+    assert labels[:2] == ["diverged", "not converged"]
+    colours = {line.get_label(): line.get_color() for line in heat_map(found, "steps").axes[0].lines}
+    assert colours["diverged"] != colours["not converged"]
+
+
+def test_a_map_states_the_settings_that_are_no_axis(optilab):
+    shown = optilab("map", "--algo", "momentum", "--x", "lr=0.1:1:5", "--y", "beta=0:0.9:5").stdout
+    assert shown.splitlines()[1] == "form ema"
+    found = chart(ALGORITHMS["momentum"](), FUNCTIONS["ravine"](), *AXES, None, 5, 1e-3)
+    assert heat_map(found).axes[0].get_title(loc="left") == "momentum on ravine, 5 epochs\nform classic"
+
+
+def test_basins_do_not_contradict_themselves(optilab):
+    """Adam ends near a minimum from every start, and its gradient is not below the tolerance yet."""
+    shown = optilab("map", "--algo", "adam", "--function", "himmelblau", "--basins").stdout
+    assert "% converged" not in shown
+    assert "  . none (0.0% diverged): 0.0%" in shown
+    assert "0.0% had |grad| < 0.001 by epoch 100" in shown
 
 
 def test_the_command(optilab_process, tmp_path):

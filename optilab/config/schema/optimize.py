@@ -21,6 +21,16 @@ def _as_list(given: Any) -> Any:
     return given if isinstance(given, list | tuple) else [given]
 
 
+def _short(value: Any) -> str:
+    """A setting in a label; a wrapped rule is its name."""
+    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "name", value))
+
+
+def _with_rate(label: str, rate: str) -> str:
+    name, *rest = label.split(" ", 1)
+    return " ".join([name + rate, *rest])
+
+
 class OptimizeConfig(Section):
     """`optilab optimize`: the paths of one or several algorithms on one function."""
 
@@ -57,16 +67,30 @@ class OptimizeConfig(Section):
 
     @property
     def labels(self) -> list[str]:
-        """Each algorithm's name; the second of a name is `adam-2`."""
-        names = [rule.name for rule in self.algo]
-        counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
-        return [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
+        """Each rule's name, with the settings in which it differs from others of the name: `adam lr 0.2`."""
+        labels: list[str] = []
+        for rule in self.algo:
+            alike = [other for other in self.algo if other.name == rule.name]
+            own = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
+            differing = [key for key, value in own.items() if any(getattr(o, key) != value for o in alike)]
+            label = " ".join([rule.name, *(f"{key} {_short(own[key])}" for key in differing)])
+            count = sum(label == other.partition(" #")[0] for other in labels) + 1
+            labels.append(label if count == 1 else f"{label} #{count}")
+        return labels
+
+    @property
+    def legend(self) -> list[str]:
+        """The labels for a picture, which has no table of settings: with the learning rate, where there is one."""
+        rates = [f" lr {rule.lr:g}" if hasattr(rule, "lr") else "" for rule in self.algo]
+        pairs = zip(self.labels, rates, strict=True)
+        return [label if " lr " in label else _with_rate(label, rate) for label, rate in pairs]
 
     @model_validator(mode="after")
     def _start_fits(self) -> "OptimizeConfig":
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
-            message = f"{self.function.name} needs {dimension} numbers, got {len(self.start)}"
+            plural = "s" * (dimension > 1)
+            message = f"{self.function.name} needs {dimension} number{plural}, got {len(self.start)}"
             raise PydanticCustomError("start", message, {"key": "start"})
         start = self.function.start if self.start is None else self.start
         with np.errstate(all="ignore"):

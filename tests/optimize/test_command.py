@@ -1,0 +1,84 @@
+"""`optilab optimize`: labels, origins of settings, tuning, and what is written."""
+
+import json
+import re
+
+import numpy as np
+
+from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize.landscape import gaps
+from optilab.studies.tuning import Conditions, tune
+
+
+def test_labels_name_the_settings_that_differ(optilab):
+    rules = "algo=[{name: adam, beta1: 0.5}, {name: adam, lr: 0.1}, sgd, sgd]"
+    shown = optilab("optimize", "--set", rules, "--epochs", 3, "--picture").stdout
+    for label in ("adam lr 0.2 beta1 0.5", "adam lr 0.1 beta1 0.9", "sgd", "sgd #2"):
+        assert len(re.findall(rf"^{label}  ", shown, flags=re.MULTILINE)) >= 2
+    legend = " ".join(shown.split())
+    assert "a adam lr 0.2 beta1 0.5 b adam lr 0.1 beta1 0.9 c sgd lr 0.4 d sgd lr 0.4 #2" in legend
+
+
+def test_whose_settings_they_are(optilab):
+    shown = optilab("optimize", "--algo", "sgd,rmsprop,lion", "--epochs", 3).stdout
+    assert re.search(r"^sgd +lr 0.4 +the exercise's$", shown, flags=re.MULTILINE)
+    assert re.search(r"^rmsprop .* the exercise's$", shown, flags=re.MULTILINE)
+    assert re.search(r"^lion .* default$", shown, flags=re.MULTILINE)
+    assert "tune all rules alike with --tune 50" in shown
+    shown = optilab("optimize", "--algo", "sgd,rmsprop", "--lr", "0.1", "--epochs", 3).stdout
+    assert shown.count("set here") == 2
+    assert "--tune" not in shown
+
+
+def test_tuned_rules_are_the_races_own(optilab):
+    """Each rule has the best of the same number of settings, by the function that a race tunes with."""
+    shown = optilab("optimize", "--algo", "sgd,lion", "--tune", 20, "--no-save").stdout
+    assert "tuned: the best of 20 random settings per rule from this start (20 paths of 30 epochs each)" in shown
+    document = json.loads(optilab("optimize", "--algo", "sgd,lion", "--tune", 20, "--no-save", "--json").stdout)
+    ravine = FUNCTIONS["ravine"]()
+    for result in document["results"]:
+        rule = ALGORITHMS[result["algo"]]()
+        best = tune(rule, ravine, Conditions(budget=20, gradients=30), np.array([ravine.start]))
+        assert result["params"]["lr"] == best.lr
+        assert result["values"][-1] < 1  # both get near; lion's default lr does not move
+    said = optilab("optimize", "--algo", "sgd", "--tune", 5, "--set", "clip_norm=1", code=2).stderr
+    assert "--tune runs the bare rules" in said
+
+
+def test_nothing_is_written_unasked(optilab, tmp_path):
+    shown = optilab("optimize", "--algo", "sgd", "--no-save", "--plot", "a.svg").stdout
+    assert shown.splitlines()[-1] == "a.svg"
+    assert not (tmp_path / "runs").exists()
+    assert json.loads(optilab("optimize", "--algo", "sgd", "--no-save", "--json").stdout)["run"] is None
+    optilab("optimize", "--algo", "sgd", "--no-save", "--quiet", code=2)
+
+
+def test_functions_of_one_variable_and_of_x_and_y(optilab, tmp_path):
+    arguments = ("--function", "w1^4 - w1^2", "--start", "2", "--lr", "0.02", "--epochs", 400)
+    shown = optilab("optimize", "--algo", "sgd", *arguments, "--picture", "--plot", "a.svg").stdout
+    assert "converged: f = -0.25 at (0.707" in shown
+    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
+    results = [
+        json.loads(optilab("optimize", "--algo", "adam", "--function", text, "--start", "1,2", "--json").stdout)
+        for text in ("x^2 + 3*y^2", "w1^2 + 3*w2^2")
+    ]
+    assert results[0]["results"][0]["points"] == results[1]["results"][0]["points"]
+
+
+def test_a_chaotic_path_is_called_so(optilab):
+    """Against 150 digits, this path is wrong from epoch 54 on."""
+    arguments = ("--function", "himmelblau", "--start", "0.5,0.25", "--epochs", 80)
+    assert "chaotic: sgd from epoch 52: " in optilab("optimize", "--algo", "sgd", "--lr", 0.037, *arguments).stdout
+    assert "chaotic" not in optilab("optimize", "--algo", "sgd", "--lr", 0.01, *arguments).stdout
+
+
+def test_a_loss_curve_ends_at_rounding_and_not_at_a_floor_of_the_picture():
+    """The ravine's minimum is exactly 0, so that f has no floor but its smallest number."""
+    path = descend(ALGORITHMS["sgd"](lr=0.4), FUNCTIONS["ravine"](), steps=400)
+    (gap,), name = gaps(FUNCTIONS["ravine"](), [path])
+    assert name == "f - f_min"
+    assert np.array_equal(gap, path.values)
+    assert gap[-1] < 1e-25
+    branin = FUNCTIONS["branin"]()  # f_min is 0.4: nothing below its last digit can be told
+    (gap,), _ = gaps(branin, [descend(ALGORITHMS["newton"](), branin, (3.1, 2.2), steps=20)])
+    assert gap.min() == np.finfo(float).eps * branin.value(np.array(branin.minima[0]))
