@@ -152,7 +152,7 @@ class Zakharov(AnyDimension):
 
 
 @dataclass(frozen=True)
-class GaussianHole(TestFunction):
+class Plateau(TestFunction):
     """A hole in a plain: far from it the gradient almost vanishes."""
 
     name: ClassVar[str] = "plateau"
@@ -210,4 +210,4 @@ class MonkeySaddle(TestFunction):
         return pair(3 * w1**2 - 3 * w2**2, -6 * w1 * w2)
 
 
-ENTRIES = (Rosenbrock, Beale, DixonPrice, Zakharov, GaussianHole, Cliff, MonkeySaddle)
+ENTRIES = (Rosenbrock, Beale, DixonPrice, Zakharov, Plateau, Cliff, MonkeySaddle)
