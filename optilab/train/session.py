@@ -12,7 +12,7 @@ import torch
 from optilab import runs
 from optilab.config.load import dump, to_yaml
 from optilab.config.schema.train import TrainConfig
-from optilab.errors import DivergedError, OptilabError, RunError, SystemFailure
+from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
@@ -63,10 +63,7 @@ def resume(
     """Continue an interrupted run from its newest whole checkpoint. RunError if its dataset has changed."""
     run, record = runs.reopen(path)
     try:
-        before = record.manifest.get("data", {}).get("sha256", {})
-        if before != dataset.digests:
-            changes = checkpoint.changed_files(before, dataset.digests)
-            raise RunError(f"{path.name} was trained on another dataset than that in {dataset.folder}:{changes}")
+        _require_same_data(record, dataset)
         training = _build(config, dataset)
         with failures_explained(str(training.device)):
             checkpoint.resume(training, run, warn)
@@ -143,6 +140,19 @@ def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> tuple
     with failures_explained(str(training.device)):
         row, _ = next(training.run(lambda done, total: None, lambda: False))
     return row, [before, training.record]
+
+
+def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
+    """RunError where the dataset is not the one that the run was started with."""
+    try:
+        before = dict(record.manifest["data"]["sha256"])
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(
+            f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's digests"
+        ) from None
+    if before != dataset.digests:
+        changes = checkpoint.changed_files(before, dataset.digests)
+        raise RunError(f"{record.name} was trained on another dataset than that in {dataset.folder}:{changes}")
 
 
 def _build(config: TrainConfig, dataset: Dataset) -> Training:

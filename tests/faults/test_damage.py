@@ -465,6 +465,11 @@ STATES: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "F2 manifest torn": (_write("manifest.json", b"{"), 5, "manifest.json is damaged"),
     "F2 manifest not UTF-8": (_write("manifest.json", b'{"a": "\xff"}'), 5, "manifest.json is damaged"),
     "F2 manifest missing": (lambda path: (path / "manifest.json").unlink(), 5, "manifest.json"),
+    "F2 manifest without digests": (
+        _edit("manifest.json", '"sha256"', '"sha1"'),
+        5,
+        "lacks the dataset's digests",
+    ),
     "F2 config missing": (lambda path: (path / "config.yaml").unlink(), 5, "config.yaml"),
     "F3 newer schema": (_edit("manifest.json", '"schema_version": 1', '"schema_version": 99'), 5, "99"),
     "F4 config edited": (_edit("config.yaml", "lr: 0.003", "lr: 0.004"), 4, "optimizer.lr: 0.003 -> 0.004"),

@@ -9,6 +9,7 @@ from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import ALGORITHMS
+from optilab.studies import remedy
 from optilab.train import checkpoint, data, device, engine, session
 from optilab.train.state import canonical, leaves
 from tests.train.idx import write_idx_dataset
@@ -209,6 +210,13 @@ def test_float64_is_refused_on_mps_before_training(small, monkeypatch, tmp_path)
     with pytest.raises(UsageError, match="mps has no float64"):
         session.start(configured(device="mps", dtype="float64"), small, tmp_path, "r", [])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_remedys_trials_run_on_the_device_that_is_named():
+    """Without one they run on the CPU, several at once."""
+    named = remedy.plan("sigmoid.yaml", [Override("--set", "device", "cuda")], [], 1)
+    default = remedy.plan("sigmoid.yaml", [], [], 1)
+    assert [plans[0].trials[0].config.device for plans in (named, default)] == ["cuda", "cpu"]
 
 
 # --- its generator, its versions, its failures -------------------------------------------------------------
