@@ -1,4 +1,4 @@
-"""`optilab data`: where the dataset is looked for, the state of its files, and the progress of a download."""
+"""`optilab data`: the folders searched, the state of the files, and the progress of a download."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from optilab import console
 
 
 def search_path(places: Sequence[tuple[str, Path]], found: Path | None) -> None:
-    """Where the dataset is looked for, in order."""
+    """The folders searched for the dataset, in order, and the one that has it."""
     rows = []
     for label, folder in places:
         here = found is not None and (found == folder or folder in found.parents)
@@ -20,7 +20,7 @@ def search_path(places: Sequence[tuple[str, Path]], found: Path | None) -> None:
 
 
 def search_document(places: Sequence[tuple[str, Path]], found: Path | None) -> dict[str, Any]:
-    """Where the dataset is looked for and found, as `--json` prints it."""
+    """The folders searched and the one that has the dataset, as `--json` prints them."""
     return {
         "places": [{"place": label, "folder": str(folder)} for label, folder in places],
         "found": None if found is None else str(found),
@@ -33,13 +33,13 @@ def checks_document(rows: Sequence[Any]) -> dict[str, Any]:
 
 
 def checks(rows: Sequence[Any]) -> None:
-    """The dataset's files and whether each is what it should be."""
+    """The dataset's files, each with its size, digest and state."""
     cells = [[row.name, f"{row.size:,}", row.digest[:16], "ok" if row.ok else "DAMAGED"] for row in rows]
     console.show(console.grid(["file", "bytes", "sha256", ""], cells, left=(0, 2, 3)))
 
 
 class Transfer:
-    """A progress bar that appears with the first report and stays away where nothing is fetched."""
+    """A progress bar that appears with the first report, so only if something is fetched."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -53,7 +53,7 @@ class Transfer:
             self._progress.stop()
 
     def report(self, label: str, done: int, total: int | None) -> None:
-        """`done` of `total` bytes of `label` are here."""
+        """`done` of `total` bytes of `label` have arrived."""
         if label not in self._tasks:
             if not console.err.is_terminal:
                 console.note(label)

@@ -146,8 +146,8 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     """Last and best epoch, time and speed, and whether the accuracy is above that of guessing."""
     last, top = rows[-1], best(rows)
     keys = [key for key in last if key != "epoch"]
-    shown = (("last", last), ("best", top))
-    table = [(what, str(row["epoch"]), *(_number(row[key]) for key in keys)) for what, row in shown]
+    lines = (("last", last), ("best", top))
+    table = [(label, str(row["epoch"]), *(_number(row[key]) for key in keys)) for label, row in lines]
     console.say()
     console.show(console.grid(["", "epoch", *keys], table))
     seconds = sum(row["seconds"] for row in timings)

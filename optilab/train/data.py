@@ -105,10 +105,10 @@ def load(dataset: str, folder: Path | None = None) -> Dataset:
     `dataset` is one of DATASETS; `idx` needs a folder (or OPTILAB_DATA). Raises DataError that names every bad
     file, what was expected, what was found and the remedy; UsageError on an unknown `dataset`.
     """
-    rows, found = _inspect(dataset, folder)
-    if found is None:
+    rows, verified = _inspect(dataset, folder)
+    if verified is None:
         raise DataError("\n".join(row.problem for row in rows if not row.ok))
-    return found
+    return verified
 
 
 def verify(dataset: str, folder: Path | None = None) -> list[FileCheck]:
@@ -180,9 +180,9 @@ def _inspect(dataset: str, folder: Path | None) -> tuple[list[FileCheck], Datase
     if len(arrays) < len(rows):
         return rows, None
     digests = {row.name: row.digest for row in rows}
-    found = Dataset(dataset, place, arrays[0], arrays[1], arrays[2], arrays[3], digests)
-    _require_fit(found, [row.path for row in rows])
-    return rows, found
+    verified = Dataset(dataset, place, arrays[0], arrays[1], arrays[2], arrays[3], digests)
+    _require_fit(verified, [row.path for row in rows])
+    return rows, verified
 
 
 def _listed(path: Path) -> dict[str, str]:
