@@ -451,6 +451,20 @@ def test_a_flag_that_is_a_path_is_a_path(name, optilab, small, tmp_path):
     assert yaml.safe_load((tmp_path / run / "config.yaml").read_text())["data"]["dir"] == name
 
 
+@pytest.mark.parametrize("where", ["flag", "config"])
+def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab_process, small, tmp_path):
+    shutil.copytree(small.parent, tmp_path / "données")
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    more = ["--data-dir", "données"]
+    if where == "config":
+        (tmp_path / "mine.yaml").write_text(
+            small.read_text().replace(str(small.parent), "données"), encoding="utf-8"
+        )
+        more = []
+    config = small if where == "flag" else "mine.yaml"
+    optilab_process("train", "--config", config, "--epochs", 1, *more, "--quiet", **environment)
+
+
 def test_only_regular_files_are_replaced(optilab, tmp_path):
     (tmp_path / "mine.yaml").write_text("a: 1\n")
     (tmp_path / "link.yaml").symlink_to("mine.yaml")

@@ -1,5 +1,6 @@
 """Options that several commands share, and the order in which they were typed."""
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,8 +111,11 @@ def overrides(
         if name == "set_":
             changes.append(override_from_text("--set", value))
         elif name in keys:
-            path = keys[name] in _PATHS
-            changes.append(Override(flag, keys[name], value) if path else override(flag, keys[name], value))
+            if keys[name] in _PATHS:  # as UTF-8, like a config, in every locale
+                text = os.fsencode(value).decode("utf-8", "surrogateescape")
+                changes.append(Override(flag, keys[name], text))
+            else:
+                changes.append(override(flag, keys[name], value))
         elif readers and name in readers:
             changes.append(Override(flag, name, readers[name](value)))
     return changes

@@ -77,7 +77,9 @@ def search_path(folder: Path | None = None) -> list[tuple[str, Path]]:
     Otherwise the user's cache, then the folder of Debian's package.
     """
     if folder is not None:
-        return [("--data-dir", folder.expanduser())]
+        # A config is UTF-8; the system's names are bytes that another locale (LC_ALL=C) decodes otherwise.
+        named_bytes = str(folder).encode("utf-8", "surrogateescape")
+        return [("--data-dir", Path(os.fsdecode(named_bytes)).expanduser())]
     if named := os.environ.get("OPTILAB_DATA"):
         return [("OPTILAB_DATA", Path(named).expanduser())]
     import platformdirs
