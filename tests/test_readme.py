@@ -1,8 +1,10 @@
 """The README: its commands run, and what it claims about the code is true."""
 
+import ast
 import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -55,5 +57,17 @@ def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):
 
 
 def test_the_exit_codes_are_those_of_the_code():
-    documented = {int(code) for code in re.findall(r"^\| (\d) \|", README.read_text(), flags=re.MULTILINE)}
-    assert documented == set(ExitCode)
+    """Numbers and meanings: a meaning is the text below the number in `errors.ExitCode`."""
+    (enum,) = (
+        node
+        for node in ast.parse((ROOT / "optilab" / "errors.py").read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == "ExitCode"
+    )
+    meanings = {
+        str(before.value.value): " ".join(text.value.value.split())
+        for before, text in pairwise(enum.body)
+        if isinstance(before, ast.Assign) and isinstance(text, ast.Expr)
+    }
+    documented = dict(re.findall(r"^\| (\d) \| (.*) \|$", README.read_text(), flags=re.MULTILINE))
+    assert set(map(int, documented)) == set(ExitCode)
+    assert {code: documented[code] for code in meanings} == meanings
