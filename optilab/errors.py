@@ -112,16 +112,16 @@ class ConfigError(OptilabError):
         return {**super().document(), "problems": [asdict(problem) for problem in self.problems]}
 
 
-def did_you_mean(given: str, accepted: Sequence[str]) -> str:
+def did_you_mean(name: str, accepted: Sequence[str]) -> str:
     """`; did you mean "activation"?`, or an empty text where nothing is close.
 
     A character that looks like a letter of the accepted name and is not is named.
     """
-    lower = {name.lower(): name for name in accepted}
-    close = get_close_matches(given.lower(), lower, n=1)
+    lower = {word.lower(): word for word in accepted}
+    close = get_close_matches(name.lower(), lower, n=1)
     if not close:
         return ""
-    foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in given if not c.isascii()]
+    foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]
     return f'; did you mean "{lower[close[0]]}"?' + (f" This one has {', '.join(foreign)}" if foreign else "")
 
 

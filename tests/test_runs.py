@@ -270,7 +270,8 @@ def test_damage_is_an_exit_code_of_every_reader(optilab, small, tmp_path):
         assert "metrics.csv:2" in optilab(*command, code=3).stderr
     optilab("train", "--resume", "t", "--epochs", 4, "--quiet")  # derived: written anew from the checkpoint
     (tmp_path / "runs" / "t" / "timings.csv").write_text("date,euro\n1,2\n")
-    assert "timings.csv:1" in optilab("runs", "show", "t", code=3).stderr
+    for command in (["runs", "show", "t"], ["train", "--resume", "t"]):
+        assert "timings.csv:1" in optilab(*command, code=3).stderr
     optilab("train", "--resume", "t", "--epochs", 5, "--quiet")
 
 

@@ -16,7 +16,7 @@ from optilab import console
 from optilab.config.schema.train import TrainConfig
 from optilab.console import diagnose as diagnosis
 from optilab.console.optimize import settings
-from optilab.runs import Record, best, read, read_table
+from optilab.runs import Record, best, read, read_timings
 from optilab.studies.diagnose import diagnose, of_run
 from optilab.studies.seeds import outcome, spread
 
@@ -190,7 +190,7 @@ def report(path: Path, json_: bool, quiet: bool) -> None:
         console.document({"run": str(path), "status": record.state, "rows": rows, **test})
     else:
         if rows:
-            summary(rows, read_table(path / "timings.csv"), record)
+            summary(rows, read_timings(path / "timings.csv"), record)
             evidence = of_run(record)
             diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
         console.say(str(path))

@@ -1,4 +1,4 @@
-"""The same training from several seeds: what is luck, and what the config does."""
+"""The same training from several seeds: mean and spread of every metric."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
@@ -21,6 +21,6 @@ def outcome(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def spread(outcomes: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
-    """Every metric over the runs of a study, each with its mean and its spread."""
+    """Mean and spread of every metric over the runs of several seeds."""
     values = {key: [outcome[key] for outcome in outcomes] for key in outcomes[0]}
     return {key: Spread(fmean(v), stdev(v) if len(v) > 1 else 0.0) for key, v in values.items()}
