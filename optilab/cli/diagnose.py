@@ -37,9 +37,9 @@ def diagnose(
     json_: Json = False,
     quiet: Silent = False,
 ) -> int:
-    """Say what keeps a network from learning, with the numbers that show it and what to change.
+    """Name what keeps a network from learning, with the numbers that show it and what to change.
 
-    Of a run, what it has recorded is read; a config is tried for a few batches first.
+    Of a run, its records are read; a config is first tried for sixty batches, which write nothing.
     """
     from optilab import console
     from optilab.console import diagnose as views
@@ -51,7 +51,7 @@ def diagnose(
     evidence, config = _evidence(target, runs_dir, data_dir)
     findings = rules.diagnose(evidence)
     if json_:
-        console.document(views.document(target, findings, config))
+        console.document(views.document(target, evidence, findings, config))
     elif not quiet:
         views.show(target, evidence, findings, config)
     bad = any(finding.severity >= LEVELS.index(level) for finding in findings for level in levels)
@@ -59,26 +59,26 @@ def diagnose(
 
 
 def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple[Evidence, str]":
-    """What is known of a run or a config, and what `--config` would say for it."""
+    """The evidence of a run or of a trial of a config, and the argument that `--config` takes for it."""
     from optilab import runs
     from optilab.config import presets
     from optilab.config.load import Override, load
     from optilab.config.schema.train import TrainConfig
-    from optilab.errors import DivergedError, RunError, UsageError
+    from optilab.errors import RunError, UsageError
     from optilab.studies import diagnose as rules
 
     folder = runs.root(runs_dir)
-    try:  # a run may have the name of a preset, which can also be said with .yaml
+    try:  # a run may have the name of a preset, which NAME.yaml still means
         path = runs.locate(folder, target)
     except (RunError, UsageError):
         try:
             presets.find("train", target)
         except UsageError:
-            raise UsageError(f"{target!r} is no run in {folder}, no file and no preset") from None
+            raise UsageError(f"{target!r} is not a run in {folder}, a file or a preset") from None
     else:
         record = runs.read(path)
         if record.manifest.get("command") != "train":
-            raise UsageError(f"{path} is no training; only trainings are diagnosed")
+            raise UsageError(f"{path} is not a training run; diagnose reads training runs only")
         return rules.of_run(record), str(path / "config.yaml")
 
     config = load(TrainConfig, target, [Override("--data-dir", "data.dir", data_dir)] if data_dir else [])
@@ -86,13 +86,11 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
     from optilab.train import session
 
     try:
-        row, records = session.look_into(config, dataset)
-        return rules.Evidence(config, [row], records, trial=True), target
-    except DivergedError as error:
-        return rules.Evidence(config, [], [], str(error)), target
+        rows, records, divergence = session.look_into(config, dataset, rules.TRIAL_BATCHES)
+        return rules.Evidence(config, rows, records, divergence, trial=True), target
     except UsageError:
-        # What the engine refuses (batch norm over one image) may be the views.
-        evidence = rules.Evidence(config, [], [])
+        # What the engine refuses, such as batch norm over one image, may be what a rule names.
+        evidence = rules.Evidence(config, [], [], trial=True)
         if not rules.diagnose(evidence):
             raise
         return evidence, target

@@ -1,20 +1,26 @@
-"""`optilab diagnose`: the layers as a thermometer of gradients, the findings, the commands to try."""
+"""`optilab diagnose`: the layers with bars for their gradients, the findings, the commands to try."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from optilab import console
-from optilab.studies.diagnose import Evidence, Finding, Severity, commands
+from optilab.studies.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, verdict
 
 BARS = " ▏▎▍▌▋▊▉█"
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
-LOW, HIGH = 1e-9, 1.0  # ends of the thermometer's scale
+DECADES = 4.0
+"""A bar is empty for a gradient of 1e-4 of the largest one, and full for the largest."""
+COLUMNS = (
+    "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the batches looked into; "
+    "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs; "
+    "sat.: outputs where the activation is flat; dead: units that are flat for every image of a batch"
+)
 
 
-def bar(norm: float | None, width: int = 8) -> str:
-    """A gradient norm on a log scale from LOW to HIGH, in eighths of a character; `#` without Unicode."""
-    share = 0.0 if not norm else (math.log10(norm) - math.log10(LOW)) / (math.log10(HIGH) - math.log10(LOW))
+def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+    """A gradient norm beside the largest one, over DECADES, in eighths of a character; `#` without Unicode."""
+    share = 1 + math.log10(norm / largest) / DECADES if norm and largest else 0.0
     share = min(1.0, max(0.0, share))
     if not console.out.encoding.startswith("utf"):
         return "#" * round(share * width)
@@ -22,11 +28,15 @@ def bar(norm: float | None, width: int = 8) -> str:
     return BARS[8] * full + (BARS[part] if part else "")
 
 
+def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
+    return max((layer["gradient_norm"] for layer in layers if layer["gradient_norm"] is not None), default=None)
+
+
 def thermometer(layers: Sequence[dict[str, Any]], width: int = 100) -> str:
     """`gradient  1 ▎ 9e-09   2 ▌ 2e-07 ...`: a bar per layer; the middle of a deep network is left out."""
     names = [*map(str, range(1, len(layers))), "out"]
     cells = [
-        f"{name} {bar(layer['gradient_norm'], 3)} {_short(layer['gradient_norm'])}"
+        f"{name} {bar(layer['gradient_norm'], _largest(layers), 3)} {_short(layer['gradient_norm'], 0)}"
         for name, layer in zip(names, layers, strict=True)
     ]
     room = max(2, (width - 9) // 14)
@@ -35,26 +45,41 @@ def thermometer(layers: Sequence[dict[str, Any]], width: int = 100) -> str:
     return "gradient  " + "   ".join(cells)
 
 
-def _short(value: float | None) -> str:
-    return "none" if value is None else f"{value:.0e}"
+def _short(value: float | None, digits: int = 2) -> str:
+    return "none" if value is None else f"{value:.{digits}e}"
 
 
 def show(target: str, evidence: Evidence, findings: Sequence[Finding], config: str) -> None:
-    """The layers, the findings, and for each what to try."""
-    console.say(target, style="bold")
+    """The layers, the verdict, and for each finding what to try."""
+    kind = (
+        f"trial of {TRIAL_BATCHES} batches, nothing is written"
+        if evidence.trial
+        else f"{len(evidence.rows)} epochs"
+    )
+    console.say(f"{target} ({kind})", style="bold")
     if evidence.epochs:
         console.say()
         console.show(_layers(evidence))
-        if text := predicted(evidence):
-            console.say(text)
-    if not any(finding.severity > Severity.INFO for finding in findings):
-        console.say()
-        console.say("healthy: nothing keeps this network from learning", style="green")
+        console.say(COLUMNS, style="dim")
+    console.say()
+    sick = verdict.sick(findings)
+    console.say(verdict.sentence(evidence, findings), style="" if sick else "green")
+    if sick and (text := predicted(evidence)):
+        console.say(text)
     for finding in findings:
         console.say()
-        console.say(f"{finding.severity.name.lower()}: {finding.rule}: {finding.text}", STYLES[finding.severity])
+        console.say(line(finding), STYLES[finding.severity])
         for number, command in enumerate(commands(finding, config)):
             console.say(f"  {'try' if number == 0 else ' or'}: {command}")
+        if finding.advice:
+            console.say(f"  {finding.advice}")
+
+
+def line(finding: Finding) -> str:
+    """A finding with its number, the threshold and what is normal."""
+    name = "note" if finding.severity is Severity.INFO else finding.severity.name.lower()
+    bounds = f"threshold: {finding.threshold}; normal: {finding.normal}"
+    return f"{name}: {finding.rule}: {finding.text} ({bounds})"
 
 
 def _layers(evidence: Evidence) -> Any:
@@ -62,59 +87,66 @@ def _layers(evidence: Evidence) -> Any:
     names = [*map(str, range(1, len(layers))), "out"]
     keep = range(len(layers)) if len(layers) <= 12 else [*range(6), *range(len(layers) - 4, len(layers))]
     headings = ["layer", "|g|", "", "|g|/|w|", "|dw|/|w|", "mean", "std", "sat.", "dead"]
-    keys = ["gradient_to_weight", "update_to_weight"], ["activation_mean", "activation_std"], ["saturated", "dead"]
     rows = []
     for number in keep:
         layer = layers[number]
-        ratios = [_short(layer[key]) for key in keys[0]]
-        moments = ["" if layer[key] is None else f"{layer[key]:.3g}" for key in keys[1]]
-        shares = ["" if layer[key] is None else f"{layer[key]:.0%}" for key in keys[2]]
-        norm = layer["gradient_norm"]
-        rows.append(
-            [names[number], f"{norm:.1e}" if norm is not None else "none", bar(norm), *ratios, *moments, *shares]
-        )
+        norms = [_short(layer["gradient_norm"]), bar(layer["gradient_norm"], _largest(layers))]
+        ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
+        moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
+        shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
+        rows.append([names[number], *norms, *ratios, *moments, *shares])
     return console.grid(headings, rows, left=(0, 2))
 
 
 def predicted(evidence: Evidence) -> str:
     """The gradient ratio that theory predicts for the first weights, beside the measured one; empty without theory."""
-    record = next((r for r in evidence.records if r.get("predicted_ratio") is not None), None)
-    gradients = record.get("sample_gradients", []) if record else []
-    if record is None or len(gradients) < 3 or not gradients[0] or not gradients[-2]:
+    ratio, theory = evidence.first_ratio, evidence.start.get("predicted_ratio")
+    if ratio is None or theory is None:
         return ""
-    ratio = f"|g1|/|g{len(gradients) - 1}| of single images before training"
-    return (
-        f"{ratio}: mean-field theory {record['predicted_ratio']:.2g}, measured {gradients[0] / gradients[-2]:.2g}"
-    )
+    layers = len(evidence.start["sample_gradients"]) - 1
+    of = f"|g1|/|g{layers}|, layer 1's gradient over layer {layers}'s, of single images before training"
+    return f"{of}: mean-field theory {theory:.2g}, measured {ratio:.2g}"
 
 
 def top(evidence: Evidence, findings: Sequence[Finding], config: str) -> None:
-    """The end of a training: the gravest finding and what to try, or that all is well."""
-    if not findings or findings[0].severity is Severity.INFO:
-        console.say("diagnosis: healthy", style="green")
+    """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
+    text, learns = verdict.learning(evidence)
+    console.say(text, style="green" if learns else "yellow")
+    if not verdict.sick(findings):
+        console.say(f"diagnosis: {verdict.sentence(evidence, findings)}")
         return
-    if text := predicted(evidence):
-        console.say(text)
     first = findings[0]
-    console.say(f"diagnosis: {first.severity.name.lower()}: {first.rule}: {first.text}", STYLES[first.severity])
+    if first.rule == "vanishing-gradient" and (text := predicted(evidence)):
+        console.say(text)
+    console.say(f"diagnosis: {line(first)}", STYLES[first.severity])
     for command in commands(first, config)[:1]:
         console.say(f"  try: {command}")
+    if first.advice:
+        console.say(f"  {first.advice}")
     if len(findings) > 1 or len(first.remedies) > 1:
         console.say(f"  more: optilab diagnose {config.removesuffix('/config.yaml')}")
 
 
-def document(target: str, findings: Sequence[Finding], config: str) -> dict[str, Any]:
-    """The JSON document: what was found, most severe first."""
+def document(target: str, evidence: Evidence, findings: Sequence[Finding], config: str) -> dict[str, Any]:
+    """The JSON document: verdict, findings, most severe first, and the last epoch's layers at full precision."""
     return {
         "target": target,
-        "healthy": not any(finding.severity > Severity.INFO for finding in findings),
+        "trial": evidence.trial,
+        "verdict": verdict.sentence(evidence, findings),
+        "healthy": not verdict.sick(findings),
+        "predicted_ratio": evidence.start.get("predicted_ratio"),
+        "measured_ratio": evidence.first_ratio,
+        "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
         "findings": [
             {
                 "rule": finding.rule,
                 "severity": finding.severity.name.lower(),
                 "text": finding.text,
+                "threshold": finding.threshold,
+                "normal": finding.normal,
                 "evidence": finding.evidence,
                 "remedies": commands(finding, config),
+                "advice": finding.advice,
             }
             for finding in findings
         ],

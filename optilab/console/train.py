@@ -143,7 +143,7 @@ def _number(value: float) -> str:
 
 
 def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None:
-    """Last and best epoch, time and speed, and whether the accuracy is above that of guessing."""
+    """Last and best epoch by validation accuracy, time and speed."""
     last, top = rows[-1], best(rows)
     keys = [key for key in last if key != "epoch"]
     lines = (("last", last), ("best", top))
@@ -156,18 +156,6 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
         console.say(f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}")
-    facts = record.manifest.get("data", {})
-    if facts["classes"] == 1:
-        console.say("all images have the same class: there is nothing to learn", style="yellow")
-        return
-    chance = 1 / facts["classes"]
-    # Four standard deviations of guessing: a network that has learned nothing stays below.
-    bar = chance + 4 * (chance * (1 - chance) / facts["validation"]) ** 0.5
-    if top["val_acc"] > bar:
-        console.say(f"beats chance: {top['val_acc']:.1%} against {chance:.1%}", style="green")
-    else:
-        text = f"does not beat chance: {top['val_acc']:.1%} against {chance:.1%}; the network has learned nothing"
-        console.say(text, style="yellow")
 
 
 def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], spread: Mapping[str, Any]) -> None:

@@ -170,11 +170,16 @@ def _eps_share(optimizer: torch.optim.Optimizer) -> float | None:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
             squares = next((state[name] for name in _SECOND_MOMENTS if name in state), None)
+            if (
+                squares is None and "exp_inf" in state
+            ):  # Adamax: the largest gradient, to which torch has added eps
+                squares = (state["exp_inf"] - eps).square()
             if eps is None or squares is None:
                 continue
             # The first steps' averages are small for want of steps, not of gradient.
             steps, beta2 = state.get("step", state.get("steps")), group.get("betas", (0, 0))[1]
-            correction = 1 - beta2 ** float(steps) if steps is not None and beta2 else 1.0
+            averaged = steps is not None and beta2 and "exp_inf" not in state
+            correction = 1 - beta2 ** float(steps) if averaged else 1.0
             below.append((squares < (eps**2) * correction).sum())
             total += squares.numel()
     return int(torch.stack(below).sum()) / total if total else None

@@ -125,10 +125,13 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     return status
 
 
-def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> tuple[engine.Row, list[engine.Row]]:
-    """A short trial that writes nothing: the row of an epoch of `batches` batches; the records before and of it.
+def look_into(
+    config: TrainConfig, dataset: Dataset, batches: int
+) -> tuple[list[engine.Row], list[engine.Row], str]:
+    """A short trial: (the row of an epoch of so many batches, the records before and of it, how it diverged).
 
-    Raises what building the network raises, and DivergedError.
+    Where it diverges there is no row and no record of the epoch. Writes nothing; raises what building the network
+    raises.
     """
     # One thread: two wait for each other on a busy machine, and the last bits of a trial do not matter.
     changed = {"probes": max(config.probes, 10), "epochs": max(2, config.epochs), "threads": 1}
@@ -137,9 +140,12 @@ def look_into(config: TrainConfig, dataset: Dataset, batches: int = 60) -> tuple
     before = engine.before_training(training)
     some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
     training.train = training.train.take(some)
-    with failures_explained(str(training.device)):
-        row, _ = next(training.run(lambda done, total: None, lambda: False))
-    return row, [before, training.record]
+    try:
+        with failures_explained(str(training.device)):
+            row, _ = next(training.run(lambda done, total: None, lambda: False))
+    except DivergedError as error:
+        return [], [before], str(error)
+    return [row], [before, training.record], ""
 
 
 def _require_same_data(record: runs.Record, dataset: Dataset) -> None:

@@ -1,0 +1,225 @@
+"""Why a network does not learn, and what to change: the rules, each a cause with its sign and its threshold.
+
+Rules stand in the order of causes: where two findings weigh the same, the earlier one explains the later. How often
+they are right is measured on labelled trainings (tests/diagnosis; docs/diagnose.md).
+"""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from optilab.studies.diagnose import signs
+from optilab.studies.diagnose.evidence import Evidence
+from optilab.studies.diagnose.signs import Seen, Sets
+
+
+class Severity(IntEnum):
+    """How much a finding matters; a run is healthy below `WARNING`, and what is only `INFO` has no remedy."""
+
+    INFO = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause: `text` has its number, `evidence` all of them, `remedies` are `key=value` settings, best first."""
+
+    rule: str
+    severity: Severity
+    text: str
+    threshold: str
+    normal: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+    remedies: tuple[Sets, ...] = ()
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A cause, in the words of the docs' table; `look` returns None where the network does not show it."""
+
+    name: str
+    measures: str
+    threshold: str
+    normal: str
+    remedy: str
+    look: Callable[[Evidence], Seen | None]
+    survivable: bool = True  # a network that has learned all the same is healthy
+    last: bool = False  # named only where no other cause is
+    advice: str = ""  # where no setting helps
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "one-class",
+        "classes among the training labels",
+        "1",
+        "2 or more",
+        "none: the labels are to be checked",
+        signs.one_class,
+        survivable=False,
+        advice="check the labels",
+    ),
+    Rule(
+        "inputs-out-of-scale",
+        "root mean square of the first batch's inputs",
+        f"below {signs.INPUTS[0]:g} or above {signs.INPUTS[1]:g}",
+        "0.1 to 3",
+        "pixels divided by 255",
+        signs.inputs,
+    ),
+    Rule(
+        "weight-decay-too-strong",
+        "norm of a hidden layer's weights over that of its first weights, with weight decay",
+        f"{signs.SHRUNK:g} or less",
+        "1 or more",
+        "no weight decay",
+        signs.decay,
+    ),
+    Rule(
+        "symmetric-init",
+        "share of the squares of a hidden layer's weights that its units have in common",
+        f"{signs.ALIKE:g} or more",
+        "near 1/units",
+        "random first weights",
+        signs.alike,
+    ),
+    Rule(
+        "dropout-too-strong",
+        "share of a layer's outputs that dropout sets to zero",
+        f"above {signs.DROPPED:g}",
+        "0 to 0.5",
+        "no dropout",
+        signs.dropout,
+    ),
+    Rule(
+        "batch-norm-small-batch",
+        "images of which batch norm takes mean and variance",
+        f"{signs.SMALL_BATCH} or fewer",
+        "16 or more",
+        "larger batches, or layer norm",
+        signs.small_batch,
+    ),
+    Rule(
+        "weights-too-large",
+        "loss of the first batch over the prior's entropy; share of saturated outputs in a hidden layer",
+        f"above {signs.LOUD:g}; {signs.SATURATED:g} or more",
+        "1.0 to 1.3; below 0.3",
+        "smaller first weights",
+        signs.weights_too_large,
+    ),
+    Rule(
+        "dead-units",
+        "share of units with a flat output for every image; gradient of a layer over the output layer's at the start",
+        f"{signs.DEAD:g} or more; {signs.SILENT:g} or less",
+        "below 0.5; above 0.01",
+        "biases at zero, or leaky-relu",
+        signs.dead,
+    ),
+    Rule(
+        "eps-dominates",
+        "share of the parameters whose sqrt(v) is below eps",
+        f"{signs.EPS:g} or more",
+        "below 0.1",
+        "eps 1e-8",
+        signs.eps,
+    ),
+    Rule(
+        "learning-rate-decayed",
+        "share of the epochs, up to the last, with a learning rate below a hundredth of the optimizer's",
+        f"{signs.IDLE:g} or more",
+        "below 0.2",
+        "a constant learning rate",
+        signs.rate_decayed,
+        survivable=False,
+    ),
+    Rule(
+        "learning-rate-too-high",
+        "training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a step",
+        f"{signs.ABOVE:g}, {signs.LOST:g}, {signs.DEAD:g}, {signs.GROWN:g}, or {signs.WILD:g}",
+        "below 1; near 0; below 0.5; 1 to 2; near 0.001",
+        "a tenth of the learning rate",
+        signs.rate_too_high,
+    ),
+    Rule(
+        "too-few-images",
+        "training images per class, and training accuracy minus validation accuracy",
+        f"below {signs.FEW}, and {signs.GAP:g} or more",
+        "hundreds or more",
+        "all images",
+        signs.few,
+        survivable=False,
+        advice="collect more images",
+    ),
+    Rule(
+        "vanishing-gradient",
+        "gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
+        f"below {signs.VANISHING:g}, or below {signs.FADING:g}, and below {signs.STILL:g}",
+        "0.1 to 10, 0.1 to 10, near 0.001",
+        "batch norm, unit-gain weights, another activation",
+        signs.vanishing,
+    ),
+    Rule(
+        "learning-rate-too-low",
+        "sum of |dw|/|w| over all steps, of the layer that moves most",
+        f"{signs.PATH:g} or less",
+        "above 1",
+        "a rate at which a step changes 0.1 % of the weights",
+        signs.rate_too_low,
+    ),
+    Rule(
+        "overfitting",
+        "validation loss above its best value, and training accuracy minus validation accuracy",
+        f"{signs.RISE:g} or more, and {signs.GAP:g} or more",
+        "below 0.1; below 0.05",
+        "an earlier end, dropout, weight decay",
+        signs.overfitting,
+        survivable=False,
+    ),
+    Rule(
+        "labels-unrelated",
+        "best validation loss over that of guessing, with no other cause and an accuracy below twice chance",
+        f"{signs.RELATED:g} or more",
+        "below 0.8",
+        "none: the labels are to be checked",
+        signs.labels,
+        last=True,
+        advice="check that images and labels belong together",
+    ),
+)
+"""In the order of causes."""
+
+
+def diagnose(e: Evidence) -> list[Finding]:
+    """The findings, the most severe first; none above INFO means healthy."""
+    findings: list[Finding] = []
+    learned = e.skill > (signs.TRIAL_LEARNED if e.trial else signs.LEARNED) and not e.divergence
+    for rule in RULES:
+        seen = rule.look(e)
+        if seen is None or (rule.last and findings):
+            continue
+        text, numbers, sets = seen
+        harmless = rule.survivable and learned
+        severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
+        findings.append(
+            Finding(
+                rule.name,
+                severity,
+                text,
+                rule.threshold,
+                rule.normal,
+                numbers,
+                () if harmless else tuple(sets),
+                "" if harmless else rule.advice,
+            )
+        )
+    return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
+
+
+def commands(finding: Finding, config: str) -> list[str]:
+    """The remedies as commands to type; `config` is what their --config says."""
+    start = f"optilab train --config {shlex.quote(config)}"
+    return [" ".join([start, *(f"--set {shlex.quote(text)}" for text in sets)]) for sets in finding.remedies]

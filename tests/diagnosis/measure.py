@@ -1,0 +1,117 @@
+"""How well the rules do on the stored trainings: the numbers of docs/diagnose.md."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from optilab.studies.diagnose import Evidence, Finding, diagnose, verdict
+from tests.diagnosis import generate
+from tests.diagnosis.cases import ACCEPTED, SICK, Case, cases
+from tests.diagnosis.outcome import beats, judged
+
+HALVES = ("design", "held-out")
+REMEDIES = generate.HERE / "remedies.json.gz"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A case, what became of it, and what the rules find in the whole training or in a trial."""
+
+    case: Case
+    truth: str
+    recorded: dict[str, Any]
+    findings: list[Finding]
+
+    @property
+    def flagged(self) -> bool:
+        return verdict.sick(self.findings)
+
+    @property
+    def right(self) -> bool:
+        """The first finding names the cause."""
+        return self.flagged and self.findings[0].rule in ACCEPTED[self.case.cause]
+
+
+def evidence(case: Case, recorded: dict[str, Any], trial: bool = False) -> Evidence:
+    source = recorded["trial"] if trial else recorded
+    rows, records = generate.rows(source), generate.records(source)
+    return Evidence(generate.settings(case), rows, records, source["divergence"], trial)
+
+
+def look(half: str, trial: bool = False) -> list[Judged]:
+    """Every stored case of a half that is clearly sick or clearly healthy."""
+    stored = generate.read(generate.HERE / f"{half}.json.gz")
+    found = []
+    for case in cases():
+        if case.half == half and case.name in stored:
+            recorded = stored[case.name]
+            truth = judged(case, recorded)
+            found.append(Judged(case, truth, recorded, diagnose(evidence(case, recorded, trial))))
+    return [entry for entry in found if entry.truth != "unclear"]
+
+
+def figures(entries: list[Judged]) -> dict[str, int]:
+    """Counts: sick, flagged, right (first finding names the cause), healthy, clean (healthy and not flagged)."""
+    sick = [entry for entry in entries if entry.truth == "sick"]
+    healthy = [entry for entry in entries if entry.truth == "healthy"]
+    return {
+        "sick": len(sick),
+        "flagged": sum(entry.flagged for entry in sick),
+        "right": sum(entry.right for entry in sick),
+        "healthy": len(healthy),
+        "clean": sum(not entry.flagged for entry in healthy),
+    }
+
+
+def remedied(entries: list[Judged]) -> dict[str, int]:
+    """Counts of the sick cases whose first finding has a remedy: run, and better than the sick network."""
+    stored = generate.read(REMEDIES)
+    known = [(e, stored[key]) for e in entries if e.truth == "sick" and (key := remedy_key(e)) is not None]
+    return {"run": len(known), "better": sum(beats(entry.recorded, outcome) for entry, outcome in known)}
+
+
+def remedy_key(entry: Judged) -> str | None:
+    """Case and first remedy of the first finding; None where nothing was found or no setting helps."""
+    if not entry.flagged or not entry.findings[0].remedies:
+        return None
+    return " ".join([entry.case.name, "+", *entry.findings[0].remedies[0]])
+
+
+def table() -> str:
+    """Sensitivity, specificity and the rest, of both halves, for whole trainings and trials."""
+    lines = [
+        "| trainings | sick: flagged | flagged: first cause right | healthy: not flagged |",
+        "|---|---|---|---|",
+    ]
+    for trial in (False, True):
+        for half in HALVES:
+            n = figures(look(half, trial))
+            cells = [
+                f"{'trial of 60 batches' if trial else 'whole training'}, {half} half",
+                _share(n["flagged"], n["sick"]),
+                _share(n["right"], n["flagged"]),
+                _share(n["clean"], n["healthy"]),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| first remedy, run | better than the sick network |", "|---|---|"]
+    for half in HALVES:
+        n = remedied(look(half))
+        lines.append(f"| {half} half | {_share(n['better'], n['run'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def causes() -> str:
+    """One row per cause, both halves: how many were flagged, and how many first findings were right."""
+    lines = ["| cause | finding | sick | flagged | first cause right |", "|---|---|---|---|---|"]
+    entries = [entry for half in HALVES for entry in look(half) if entry.truth == "sick"]
+    counts = Counter(entry.case.cause for entry in entries)
+    for cause in SICK:
+        flagged = sum(entry.flagged for entry in entries if entry.case.cause == cause)
+        right = sum(entry.right for entry in entries if entry.case.cause == cause)
+        names = ", ".join(f"`{name}`" for name in sorted(ACCEPTED[cause]))
+        lines.append(f"| {cause} | {names} | {counts[cause]} | {flagged} | {right} |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({part / whole:.0%})" if whole else "none"
