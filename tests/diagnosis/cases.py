@@ -222,28 +222,31 @@ SICK: dict[str, list[tuple[str, str]]] = {
         ("relu", "model.input_dropout=0.98"),
     ],
     "memorised": [
-        *[("gelu", f"optimizer.lr={lr} data.train_images=1000 epochs=40") for lr in (0.003, 0.005)],
-        ("relu", "optimizer={name: adam, lr: 0.003} data.train_images=800 epochs=40"),
-        ("elu", "optimizer={name: adam, lr: 0.002} data.train_images=1000 epochs=40"),
-        ("silu", "data.train_images=1000 epochs=40 optimizer.lr=0.003"),
+        *[("gelu", f"optimizer.lr={lr} data.images=1000 epochs=40") for lr in (0.003, 0.005)],
+        ("relu", "optimizer={name: adam, lr: 0.003} data.images=800 epochs=40"),
+        ("elu", "optimizer={name: adam, lr: 0.002} data.images=1000 epochs=40"),
+        ("silu", "data.images=1000 epochs=40 optimizer.lr=0.003"),
         ("gelu", "model.hidden=[256, 256] optimizer.lr=0.003 epochs=40"),
         ("relu", "model.hidden=[256, 256, 256] optimizer={name: nadam, lr: 0.002} epochs=40"),
         ("elu", "model.hidden=[256, 256] optimizer={name: adamw, lr: 0.002} epochs=40"),
     ],
     "too few images": [
-        *[
-            (n, f"data.train_images={count}")
-            for n, count in (("relu", 20), ("relu", 60), ("tanh", 100), ("gelu", 40))
-        ],
-        *[(n, f"data.train_images={count} epochs=25") for n, count in (("gelu", 150), ("elu", 30), ("elu", 100))],
-        *[(n, f"data.train_images={count} epochs=25") for n, count in (("silu", 50), ("silu", 200), ("relu", 10))],
+        *[(n, f"data.images={count}") for n, count in (("relu", 20), ("relu", 60), ("tanh", 100), ("gelu", 40))],
+        *[(n, f"data.images={count} epochs=25") for n, count in (("gelu", 150), ("elu", 30), ("elu", 100))],
+        *[(n, f"data.images={count} epochs=25") for n, count in (("silu", 50), ("silu", 200), ("relu", 10))],
     ],
     "labels shuffled": [(n, "labels: shuffled") for n in NETWORKS]
     + [(n, "labels: shifted") for n in NETWORKS]
     + [("gelu", "labels: shuffled optimizer.lr=0.003"), ("relu", "labels: shuffled optimizer.lr=0.05")],
     "prior only": [
-        *[(n, f"data.scale={scale}") for n, scale in (("relu", 1e7), ("tanh", 1e6), ("gelu", 1e8), ("elu", 1e6))],
-        *[(n, f"data.scale={scale}") for n, scale in (("silu", 1e8), ("relu", 1e5), ("tanh", 1e7), ("elu", 1e8))],
+        *[
+            (n, f"data.normalize.scale={scale}")
+            for n, scale in (("relu", 1e7), ("tanh", 1e6), ("gelu", 1e8), ("elu", 1e6))
+        ],
+        *[
+            (n, f"data.normalize.scale={scale}")
+            for n, scale in (("silu", 1e8), ("relu", 1e5), ("tanh", 1e7), ("elu", 1e8))
+        ],
     ],
     "one class": [(n, "labels: one") for n in NETWORKS],
     "batch norm, small batches": [
@@ -297,8 +300,8 @@ HARMLESS: list[tuple[str, str]] = [
     ("relu", "model.freeze=[1]"),
     ("relu", "model.skip=[[1, 3]]"),
     ("relu", "data.batch_size=128 optimizer.lr=0.2"),
-    ("relu", "data.mean=0.286 data.std=0.353"),
-    ("gelu", "data.train_images=1200"),
+    ("relu", "data.normalize.mean=0.286 data.normalize.std=0.353"),
+    ("gelu", "data.images=1200"),
     ("tanh", "labels: a tenth wrong"),
     ("relu", "labels: uneven"),
     ("batchnorm", "labels: uneven"),

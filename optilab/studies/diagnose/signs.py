@@ -93,7 +93,7 @@ def inputs(e: Evidence) -> Seen | None:
     if size is None or INPUTS[0] <= size <= INPUTS[1]:
         return None
     text = f"the network's inputs have a root mean square of {size:.2g}"
-    return text, {"input_rms": size}, (("data.scale=255", "data.mean=0", "data.std=1"),)
+    return text, {"input_rms": size}, (("data.normalize={scale: 255}",),)
 
 
 def alike(e: Evidence) -> Seen | None:
@@ -268,7 +268,7 @@ def few(e: Evidence) -> Seen | None:
     if count is None or count >= FEW * classes or gap < GAP:
         return None
     text = f"{count / classes:.3g} training images per class; training is {gap:.1%} more accurate"
-    sets = (("data.train_images=null",),) if e.config.data.train_images else ()
+    sets = (("data.images=null",),) if e.config.data.images else ()
     return text, {"train_images": count}, sets
 
 
