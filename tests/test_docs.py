@@ -12,6 +12,7 @@ import pytest
 from optilab.optimize import ALGORITHMS, FUNCTIONS
 from optilab.verify.case import shown
 from optilab.verify.correspondence import cases
+from tests.diagnosis import measure
 from tests.pages import PAGES, ROOT, answer, difference, outputs, printed, scripts
 
 DOCS = [page for page in PAGES if page.parent.name == "docs"]
@@ -72,7 +73,11 @@ def functions():
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"optimizers": {"rules": rules, "functions": functions}, "verify": {"correspondence": correspondence}}
+TABLES = {
+    "optimizers": {"rules": rules, "functions": functions},
+    "verify": {"correspondence": correspondence},
+    "diagnose": {"findings": measure.findings, "measured": measure.table, "causes": measure.causes},
+}
 
 
 def place(name):

@@ -28,10 +28,10 @@ NETWORKS: dict[str, tuple[str, ...]] = {
 """Six networks that learn, unlike each other in width, depth, activation, initialisation, norm and optimizer."""
 
 ACCEPTED: dict[str, frozenset[str]] = {
-    "rate too high": frozenset({"learning-rate-too-high", "not-finite"}),
+    "rate too high": frozenset({"learning-rate-too-high"}),
     "rate too low": frozenset({"learning-rate-too-low"}),
     "rate decayed to nothing": frozenset({"learning-rate-decayed"}),
-    "collapsed late": frozenset({"learning-rate-too-high", "not-finite"}),
+    "collapsed late": frozenset({"learning-rate-too-high"}),
     "vanishing": frozenset({"vanishing-gradient"}),
     "exploding": frozenset({"weights-too-large"}),
     "saturated": frozenset({"weights-too-large"}),

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.studies.diagnose import Evidence, Finding, diagnose, verdict
+from optilab.studies.diagnose import RULES, Evidence, Finding, diagnose, verdict
 from tests.diagnosis import generate
 from tests.diagnosis.cases import ACCEPTED, SICK, Case, cases
 from tests.diagnosis.outcome import beats, judged
@@ -66,7 +66,7 @@ def figures(entries: list[Judged]) -> dict[str, int]:
 def remedied(entries: list[Judged]) -> dict[str, int]:
     """Counts of the sick cases whose first finding has a remedy: run, and better than the sick network."""
     stored = generate.read(REMEDIES)
-    known = [(e, stored[key]) for e in entries if e.truth == "sick" and (key := remedy_key(e)) is not None]
+    known = [(e, stored[key]) for e in entries if e.truth == "sick" and (key := remedy_key(e)) in stored]
     return {"run": len(known), "better": sum(beats(entry.recorded, outcome) for entry, outcome in known)}
 
 
@@ -75,6 +75,15 @@ def remedy_key(entry: Judged) -> str | None:
     if not entry.flagged or not entry.findings[0].remedies:
         return None
     return " ".join([entry.case.name, "+", *entry.findings[0].remedies[0]])
+
+
+def findings() -> str:
+    """One row per rule: what it measures, its threshold, what is normal, its remedy."""
+    lines = ["| finding | measures | threshold | normal | remedy |", "|---|---|---|---|---|"]
+    for rule in RULES:
+        text = " | ".join((rule.measures, rule.threshold, rule.normal, rule.remedy)).replace("|dw|/|w|", "dw/w")
+        lines.append(f"| `{rule.name}` | {text} |")
+    return "\n".join(lines) + "\n"
 
 
 def table() -> str:
@@ -94,9 +103,8 @@ def table() -> str:
             ]
             lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| first remedy, run | better than the sick network |", "|---|---|"]
-    for half in HALVES:
-        n = remedied(look(half))
-        lines.append(f"| {half} half | {_share(n['better'], n['run'])} |")
+    n = remedied(look("held-out"))
+    lines.append(f"| held-out half | {_share(n['better'], n['run'])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -181,7 +181,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "labels-unrelated",
-        "best validation loss over that of guessing, with no other cause and an accuracy below twice chance",
+        "best validation loss over that of guessing, while the training images are learned, without another cause",
         f"{signs.RELATED:g} or more",
         "below 0.8",
         "none: the labels are to be checked",

@@ -63,6 +63,8 @@ LEARNT_BY_HEART = 0.9
 """Training accuracy."""
 RELATED = 0.95
 """Best validation loss over the entropy of the validation labels, where the accuracy is below twice chance."""
+LEARNT = 0.98
+"""Training loss over the prior's entropy: below it the network has begun to learn its training images."""
 RISE = 0.5
 """The validation loss above its best value, as a share of it."""
 
@@ -292,7 +294,8 @@ def labels(e: Evidence) -> Seen | None:
     if e.trial or not losses or not e.validation_entropy or e.accuracy > 2 * e.chance:
         return None
     share = min(losses) / e.validation_entropy
-    if share < RELATED:
+    # A network that has not learned its training images either says nothing about the labels.
+    if share < RELATED or e.loss > LEARNT * e.entropy:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of that of guessing"
     return text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ()
