@@ -22,9 +22,9 @@ def test_causes_are_those_of_the_rules():
 def test_a_whole_training_is_diagnosed_as_well_as_the_docs_say(half):
     n = measure.figures(measure.look(half))
     assert n["sick"] >= 100
-    assert n["flagged"] / n["sick"] >= 0.95
-    assert n["right"] / n["flagged"] >= 0.9
-    assert n["clean"] / n["healthy"] >= 0.95
+    assert n["flagged"] / n["sick"] >= 0.94
+    assert n["right"] / n["flagged"] >= 0.95
+    assert n["clean"] / n["healthy"] >= 0.91
 
 
 def test_remedies_that_were_run_are_those_that_are_offered():
