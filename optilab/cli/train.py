@@ -178,7 +178,7 @@ def _train(
 ) -> tuple[list[Path], str | None]:
     """Train one run after the other: the finished ones, and how to continue where a stop request ended one.
 
-    A run that diverges is reported before its DivergedError is raised.
+    A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
     """
     from optilab import console
     from optilab.console import train as views
@@ -201,8 +201,11 @@ def _train(
         try:
             with views.Display(job.config.epochs, training.rows, quiet=json_ or quiet) as display:
                 status = session.proceed(training, run, display, stop)
-        except DivergedError:
-            views.report(run.path, json_, quiet)
+        except DivergedError as error:
+            if json_:
+                error.facts = views.document(run.path)  # one document, with the error in it
+            else:
+                views.report(run.path, json_, quiet)
             raise
         if training.device.type == "cpu" and (hint := display.crowded(job.config.threads)):
             console.note(hint)

@@ -174,14 +174,30 @@ def report(path: Path, json_: bool, quiet: bool) -> None:
     if quiet:
         print(path, flush=True)
     elif json_:
-        test = {key: value for key, value in record.manifest.items() if key in ("test_loss", "test_acc")}
-        console.document({"run": str(path), "status": record.state, "rows": rows, **test})
+        console.document(document(path))
     else:
         if rows:
             summary(rows, read_timings(path / "timings.csv"), record)
             evidence = of_run(record)
             diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
         console.say(str(path))
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The JSON document of a run: rows, best epoch, seconds, accuracy of guessing, diagnosis, test set."""
+    record = read(path)
+    rows = record.rows()
+    evidence = of_run(record)
+    facts: dict[str, Any] = {"run": str(path), "status": record.state, "rows": rows}
+    if rows:
+        findings = diagnose(evidence)
+        facts |= {
+            "best": best(rows),
+            "seconds": sum(row["seconds"] for row in read_timings(path / "timings.csv")),
+            "chance": 1 / record.manifest["data"]["classes"],
+            "diagnosis": diagnosis.document(str(path), evidence, findings, str(path / "config.yaml")),
+        }
+    return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}
 
 
 def report_seeds(paths: Sequence[Path], json_: bool, quiet: bool) -> None:

@@ -73,3 +73,20 @@ def test_images_of_one_class_leave_nothing_to_learn(optilab, small, tmp_path):
     done = optilab("train", small, "--data-dir", folder)
     assert "all images have the same class: there is nothing to learn" in done.stdout
     optilab("diagnose", small, "--data-dir", folder)
+
+
+def test_the_json_document_carries_best_epoch_seconds_chance_and_diagnosis(optilab, small):
+    document = json.loads(optilab("train", small, "--epochs", 2, "--json").stdout)
+    assert document["best"] == max(document["rows"], key=lambda row: row["val_acc"])
+    assert document["seconds"] > 0
+    assert document["chance"] == 0.1
+    assert document["diagnosis"]["findings"] == sorted(
+        document["diagnosis"]["findings"], key=lambda f: ("critical", "warning", "info").index(f["severity"])
+    )
+
+
+def test_a_divergence_with_json_is_one_document(optilab, small):
+    done = optilab("train", small, "--epochs", 3, "--lr", "1e30", "--json", code=6)
+    document = json.loads(done.stdout)
+    assert document["status"] == "diverged"
+    assert document["error"]["code"] == 6

@@ -153,7 +153,7 @@ def rate_too_high(e: Evidence) -> Seen | None:
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
     remedy = (*_rate(e, 0.1), *_rate(e, 0.01), ("clip_norm=1",))
     if e.divergence:
-        return f"numbers are not finite any more: {e.divergence}", numbers, remedy
+        return f"the training diverged: {e.divergence.removeprefix('diverged ')}", numbers, remedy
     if not e.rows or not e.entropy:
         return None
     if e.trial and e.knows:
