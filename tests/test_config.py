@@ -1,5 +1,6 @@
 """YAML, overrides and presets to one value; every key documented, every shipped config good."""
 
+import os
 import re
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from optilab.config.presets import KINDS
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.config.schema.replay import MOVED
 from optilab.config.schema.train import TrainConfig
+from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS
 
 ALL = presets.presets()
@@ -224,3 +226,9 @@ def test_traps_of_yaml(text, line, said):
         strict_yaml.read(text.encode(), "c.yaml")
     assert caught.value.problems[0].where.split(":")[1] == str(line)
     assert said in caught.value.problems[0].message
+
+
+def test_a_pipe_is_named_as_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="a pipe or a device"):
+        load(TrainConfig, str(tmp_path / "pipe"))

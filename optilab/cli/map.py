@@ -1,7 +1,7 @@
 """`optilab map`: one rule over a grid of settings or of starts."""
 
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -117,33 +117,12 @@ def map(
 
         figures.save(figures.heat_map(found, show, dark), plot)
     from optilab import console
+    from optilab.console import map as views
 
     if json_:
-        console.document(_document(found))
+        console.document(views.document(found))
     elif not quiet:
-        from optilab.console import map as views
-
         views.show(found, show)
         if plot:
             console.say(plot)
     return 0
-
-
-def _document(found: Any) -> dict[str, Any]:
-    import numpy as np
-
-    from optilab.studies.map import summary
-
-    values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
-    return {
-        "algo": found.rule.name,
-        "function": found.function.name,
-        "epochs": found.steps,
-        "x": {"key": found.x.key, "values": found.x.values.tolist()},
-        "y": {"key": found.y.key, "values": found.y.values.tolist()},
-        **summary(found),
-        "limit": None if found.limit is None else found.limit.tolist(),
-        "f": values.tolist(),
-        "first_below": found.first_below.tolist(),
-        "basin": found.basin.tolist(),
-    }

@@ -73,6 +73,8 @@ def find(kind: str, config: str) -> Path:
             return path.absolute()
     except OSError as error:  # a name that no file can have
         raise UsageError(f"--config: {shown(config)}: {error.strerror}") from None
+    if config and path.exists() and not path.is_dir():
+        raise UsageError(f"--config: {path.absolute()} is a pipe or a device; save the config to a file first")
     if config and path.is_dir():
         raise UsageError(f"--config: {path.absolute()} is a directory; a YAML file is expected")
     if preset := lookup(kind, config):

@@ -5,6 +5,8 @@ from functools import partial
 from string import ascii_lowercase
 from typing import Any
 
+import numpy as np
+
 from optilab import console
 from optilab.console import pictures
 from optilab.console.optimize import plain
@@ -69,3 +71,20 @@ def _stable(found: Map, rows: Any, columns: Any) -> Any:
     """Where these cells are stable by theory; None without one."""
     radius = found.radius(found.x.values[columns], found.y.values[rows])
     return None if radius is None else radius < 1
+
+
+def document(found: Map) -> dict[str, Any]:
+    """The JSON document: axes, summary, and per cell the final f, null where it diverged."""
+    values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
+    return {
+        "algo": found.rule.name,
+        "function": found.function.name,
+        "epochs": found.steps,
+        "x": {"key": found.x.key, "values": found.x.values.tolist()},
+        "y": {"key": found.y.key, "values": found.y.values.tolist()},
+        **summary(found),
+        "limit": None if found.limit is None else found.limit.tolist(),
+        "f": values.tolist(),
+        "first_below": found.first_below.tolist(),
+        "basin": found.basin.tolist(),
+    }
