@@ -232,3 +232,9 @@ def test_a_pipe_is_named_as_one(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match="a pipe or a device"):
         load(TrainConfig, str(tmp_path / "pipe"))
+
+
+def test_a_control_character_is_refused_with_its_line():
+    with pytest.raises(ConfigError) as caught:
+        strict_yaml.read(b"epochs: 3\nname: \x1b[31m\n", "c.yaml")
+    assert caught.value.problems[0].where == "c.yaml:2"

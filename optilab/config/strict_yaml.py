@@ -32,6 +32,8 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _ODD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|0x[0-9a-fA-F_]+|0b[01_]+|[1-9][0-9]*_[0-9_]*|[0-9]+(:[0-5]?[0-9])+)\Z")
 _HIDDEN_BREAK = re.compile(r"[\x85\u2028\u2029]")
 """Line breaks of YAML 1.1 that an editor does not show: what follows one in a comment would be read as a key."""
+_UNACCEPTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+"""Characters that YAML does not allow anywhere, which PyYAML reports without their line."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}")
 # The C parser is ten times faster; both give the same events and marks.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -221,6 +223,9 @@ def _text(data: bytes) -> str:
     if hidden := _HIDDEN_BREAK.search(text):
         line = text[: hidden.start()].count("\n") + 1
         raise _Refused(line, f"{shown(hidden[0])} ends a line in YAML but in no editor; delete it")
+    if control := _UNACCEPTABLE.search(text):
+        line = text[: control.start()].count("\n") + 1
+        raise _Refused(line, f"control character {shown(control[0])} is not allowed; delete it")
     return text
 
 
