@@ -192,3 +192,9 @@ def test_trainings_end_with_the_study_that_started_them(small, tmp_path):
     study.kill()
     study.wait()
     until(lambda: read(rows.parent).state == "interrupted")
+
+
+def test_the_learning_rate_is_the_first_remedy_and_a_mapping_counts_its_entries():
+    assert next(iter(remedies().values())).sets == ("optimizer.lr=3.0",)
+    assert remedies()["batchnorm"].size == 1
+    assert remedies()["adam"].size == 3

@@ -31,19 +31,27 @@ class Remedy:
         return tuple(f"{key}={strict_yaml.flow(value)}" for key, value in self.changes.items())
 
     @property
+    def size(self) -> int:
+        """The number of settings that change: a mapping counts each of its entries."""
+        return sum(_leaves(value) for value in self.changes.values())
+
+    @property
     def overrides(self) -> list[Override]:
         return [Override(f"remedy {self.name}", key, value) for key, value in self.changes.items()]
 
 
 @cache
 def remedies() -> dict[str, Remedy]:
-    """Every remedy by name, in the presets' order."""
+    """Every remedy by name, the smallest change first; of equal ones another number before another part."""
     base = _parts(dump(load(TrainConfig, BASE)))
-    return {
-        preset.name: Remedy(preset.name, preset.title, _changes(preset, base))
+    found = [
+        Remedy(preset.name, preset.title, _changes(preset, base))
         for preset in presets.presets("train")
         if preset.is_remedy
-    }
+    ]
+    numbers = {remedy.name: all(isinstance(v, float | int) for v in remedy.changes.values()) for remedy in found}
+    found.sort(key=lambda remedy: (remedy.size, not numbers[remedy.name], remedy.name))
+    return {remedy.name: remedy for remedy in found}
 
 
 def _changes(preset: presets.Preset, base: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +59,19 @@ def _changes(preset: presets.Preset, base: Mapping[str, Any]) -> dict[str, Any]:
     written = _parts(strict_yaml.read(preset.path.read_bytes(), preset.name).tree)
     resolved = _parts(dump(load(TrainConfig, str(preset.path))))
     changed = [key for key in [*written, *resolved] if resolved.get(key) != base[key]]
-    return {key: _short(written.get(key, resolved[key])) for key in changed}
+    changes: dict[str, Any] = {}
+    for key in changed:
+        value, before = resolved[key], base[key]
+        if isinstance(value, dict) and isinstance(before, dict) and value.get("name") == before.get("name"):
+            changes |= {f"{key}.{inner}": item for inner, item in value.items() if item != before[inner]}
+        else:
+            changes[key] = _short(written.get(key, value))
+    return changes
+
+
+def _leaves(value: Any) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
+    return 1 if inner is None else sum(map(_leaves, inner))
 
 
 def _parts(tree: Mapping[str, Any]) -> dict[str, Any]:

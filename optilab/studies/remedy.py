@@ -107,7 +107,7 @@ def _result(plan: Plan, outcomes: Sequence[Outcome]) -> Result:
 
 
 def smallest_fix(results: Sequence[Result]) -> Result | None:
-    """The remedy with the fewest changed keys, then the highest accuracy, among those within a tenth of the best.
+    """The remedy that changes the fewest settings, then the most accurate, among those within a tenth of the best.
 
     None where no remedy does much better than the config as it is, or where that one has no result to compare with.
     """
@@ -117,7 +117,7 @@ def smallest_fix(results: Sequence[Result]) -> Result | None:
         return None
     best = max(accuracy.values())
     fixes = [
-        (len(r.plan.remedy.changes), -accuracy[r.plan.name], r)
+        (r.plan.remedy.size, -accuracy[r.plan.name], r)
         for r in results
         if r.plan.remedy and accuracy.get(r.plan.name, 0.0) >= 0.9 * best > 0.0
     ]
