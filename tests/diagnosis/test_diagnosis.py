@@ -27,6 +27,14 @@ def test_a_whole_training_is_diagnosed_as_well_as_the_docs_say(half):
     assert n["clean"] / n["healthy"] >= 0.91
 
 
+@pytest.mark.parametrize("half", measure.HALVES)
+def test_a_trial_is_diagnosed_as_well_as_the_docs_say(half):
+    n = measure.figures(measure.look(half, trial=True))
+    assert n["flagged"] / n["sick"] >= 0.59
+    assert n["right"] / n["flagged"] >= 0.93
+    assert n["clean"] / n["healthy"] >= 0.91
+
+
 def test_remedies_that_were_run_are_those_that_are_offered():
     stored = generate.read(measure.REMEDIES)
     offered = {measure.remedy_key(entry) for entry in measure.look("held-out") if entry.truth == "sick"}

@@ -151,6 +151,50 @@ def test_a_trial_never_calls_a_network_healthy(healthy):
     assert verdict.sentence(trial, []) == "no sign of trouble in 60 batches"
 
 
+@pytest.mark.parametrize(
+    ("first", "loss", "knows", "rules"),
+    [  # first loss and training loss over that of guessing, in a trial and in a whole training
+        (1.0, 1.04, False, ([], ["learning-rate-too-high"])),
+        (1.0, 3.0, False, (["learning-rate-too-high"], ["learning-rate-too-high"])),
+        (9.0, 3.0, False, (["weights-too-large"], ["weights-too-large", "learning-rate-too-high"])),
+        (9.0, 3.0, True, ([], ["weights-too-large", "learning-rate-too-high"])),
+    ],
+)
+def test_sixty_batches_are_no_evidence_of_a_loss_that_may_fall(healthy, first, loss, knows, rules):
+    start = healthy.records[0]
+    entropy = start["prior_entropy"]
+    start = start | {"first_loss": first * entropy, "train_images": 4000}
+    accuracy = start["chance"] + 0.2 * knows
+    row = healthy.rows[0] | {"train_loss": loss * entropy, "val_loss": loss * entropy, "val_acc": accuracy}
+    for trial, expected in zip((True, False), rules, strict=True):
+        seen = Evidence(healthy.config, [row], [start, healthy.records[1]], trial=trial)
+        assert seen.knows is knows
+        assert [finding.rule for finding in diagnose(seen)] == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("learning-rate-too-high", {"weight_norm": lambda n, value: 10 * value}),
+        ("weights-too-large", {"saturated": lambda n, value: 0.9}),
+        (
+            "vanishing-gradient",
+            {"activation_std": lambda n, value: 0.1**n, "update_to_weight": lambda n, value: 1e-4},
+        ),
+    ],
+)
+def test_sixty_batches_are_no_evidence_of_growth_saturation_or_fading(healthy, rule, change):
+    record = healthy.records[1]
+    layers = [
+        layer | {key: of(n, layer[key]) for key, of in change.items()} for n, layer in enumerate(record["layers"])
+    ]
+    entropy = healthy.records[0]["prior_entropy"]
+    row = healthy.rows[0] | {"train_loss": entropy, "val_loss": entropy, "val_acc": 0.1}
+    for trial in (True, False):
+        seen = Evidence(healthy.config, [row], [healthy.records[0], record | {"layers": layers}], trial=trial)
+        assert (rule in {finding.rule for finding in diagnose(seen)}) is not trial
+
+
 def test_a_high_loss_on_its_way_down_is_not_blamed_on_the_steps():
     findings = diagnose(
         evidence("model.init={name: normal, std: 10}", "model.activation=sigmoid", "optimizer.lr=0.01")

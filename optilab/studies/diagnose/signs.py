@@ -29,6 +29,8 @@ SILENT = 1e-4
 """Gradient of layer 1 over the output layer's, single images, before training."""
 ABOVE = 1.03
 """Training loss over the prior's entropy: more than a network that ignores the images need lose."""
+TRIAL_ABOVE = 2.0
+"""The same in a trial whose first loss was not LOUD; a network that learns later may be a little above guessing."""
 LOST = 0.15
 """Validation accuracy that a network has had and lost."""
 GROWN = 3.0
@@ -113,9 +115,13 @@ def alike(e: Evidence) -> Seen | None:
 def weights_too_large(e: Evidence) -> Seen | None:
     loss = e.start.get("first_loss")
     ratio = None if loss is None else loss / e.entropy if e.entropy else None
+    loud = _loud(e)
     bounded = e.config.model.activation.flat is not None and max(map(abs, e.config.model.activation.flat)) < 1e9
     layer, share = e.worst("saturated") if bounded else (0, 0.0)
-    loud = "first_loss" in e.start and (loss is None or (ratio is not None and ratio > LOUD))
+    # A large first loss may fall and a saturated unit may recover: a trial is too short to blame them in a network that
+    # has begun to learn.
+    if e.trial and (e.knows or not loud):
+        return None
     # Saturated by weights that have grown in training: the steps are to blame.
     if not loud and (share < SATURATED or max(e.growth, default=1.0) > GROWN):
         return None
@@ -128,6 +134,14 @@ def weights_too_large(e: Evidence) -> Seen | None:
     )
     numbers = {"first_loss": loss, "saturated": share}
     return text, numbers, (*_study("xavier"), ("model.init=default",), *_study("batchnorm"))
+
+
+def _loud(e: Evidence) -> bool:
+    """The loss of the first weights is not finite, or LOUD times that of guessing."""
+    if "first_loss" not in e.start:
+        return False
+    loss = e.start["first_loss"]
+    return loss is None or (e.entropy > 0 and loss / e.entropy > LOUD)
 
 
 def dead(e: Evidence) -> Seen | None:
@@ -158,13 +172,14 @@ def rate_too_high(e: Evidence) -> Seen | None:
         return None
     if e.trial and e.knows:
         return None
-    if e.loss > ABOVE * e.entropy and step > STILL:
+    # In its first sixty batches a network that learns later may have grown weights and a loss a little above guessing.
+    if e.loss > (TRIAL_ABOVE if e.trial else ABOVE) * e.entropy and step > STILL and not (e.trial and _loud(e)):
         text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times that of guessing"
     elif lost > LOST:
         text = f"the validation accuracy was {e.best_accuracy:.1%} and is {e.accuracy:.1%}"
     elif dead > DEAD and not _dead_from_the_start(e):
         text = f"{dead:.0%} of the units of layer {layer} have died in training"
-    elif grown > GROWN and not e.knows:
+    elif not e.trial and grown > GROWN and not e.knows:
         text = f"the norm of a layer's weights has grown {grown:.3g} times"
     elif step > WILD and not e.trial:
         text = f"one step changes weights by {step:.1%}"
@@ -227,7 +242,7 @@ def vanishing(e: Evidence) -> Seen | None:
     spreads = e.of_hidden("activation_std")
     fade = spreads[-1] / spreads[0] if len(spreads) > 1 and spreads[0] > 0 else 1.0
     weak = ratio is not None and ratio < VANISHING
-    if not weak and fade > FADING:
+    if not weak and (e.trial or fade > FADING):
         return None
     if step is not None and step > STILL:
         return None
@@ -242,6 +257,8 @@ def vanishing(e: Evidence) -> Seen | None:
 
 def rate_too_low(e: Evidence) -> Seen | None:
     steps = TRIAL_BATCHES if e.trial else len(e.epochs) * _batches(e)
+    if e.trial and e.knows:
+        return None
     rates = [median_step for n in range(e.hidden + 1) if (median_step := e.now("update_to_weight", n)) is not None]
     path = max(rates, default=1.0) * steps
     if not rates or path > (TRIAL_PATH if e.trial else PATH) or e.divergence or _warming(e):
