@@ -4,14 +4,17 @@ import json
 import subprocess
 import sys
 import time
+from io import BytesIO, TextIOWrapper
 
 import pytest
+from rich.console import Console
 
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.schema.train import TrainConfig
+from optilab.console import diagnose as view
 from optilab.console.remedy import Progress
-from optilab.runs import read
+from optilab.runs import read, read_records
 from optilab.studies.remedies import remedies
 from optilab.studies.remedy import Plan, Result, smallest_fix
 from optilab.studies.trials import Trial
@@ -30,13 +33,17 @@ def test_a_training_ends_with_its_gravest_finding(optilab, small):
     assert "\n  more: optilab diagnose runs/" in said
 
 
-def test_diagnosing_a_run_and_trying_its_remedy(optilab, small):
+def test_diagnosing_a_run_and_trying_its_remedy(optilab, small, tmp_path):
     optilab("train", "--config", small, *SIGMOIDS, "--name", "flat", "--quiet")
     document = json.loads(optilab("diagnose", "flat", "--json", "--fail-on", "warning", code=9).stdout)
     assert document["schema_version"] == 1
     assert document["healthy"] is False
+    stored = [*read_records(tmp_path / "runs" / "flat")][-1]["layers"]
+    assert len(stored) == 7  # six hidden layers and the output
+    assert document["layers"] == stored
     first = document["findings"][0]
     assert first["rule"] == "vanishing-gradient"
+    assert first["threshold"] == "below 0.05, and |dw|/|w| of layer 1 below 0.0003"
     assert first["severity"] == "critical"
     assert first["evidence"]["gradient_ratio"] < 0.05
     words = first["remedies"][0].split()
@@ -48,6 +55,20 @@ def test_a_run_with_the_name_of_a_preset_is_the_run(optilab, small):
     optilab("train", "--config", small, *SIGMOIDS, "--name", "sigmoid", "--quiet")
     (first, *_) = json.loads(optilab("diagnose", "sigmoid", "--json").stdout)["findings"]
     assert first["remedies"][0].startswith("optilab train --config runs/sigmoid/config.yaml")
+
+
+def test_a_bar_is_full_for_the_largest_gradient_and_empty_for_a_ten_thousandth(monkeypatch):
+    monkeypatch.setattr("optilab.console.out", Console(file=TextIOWrapper(BytesIO(), "utf-8")))
+    assert view.bar(7.0, 7.0) == 8 * "█"
+    assert view.bar(0.07, 7.0) == 4 * "█"
+    assert view.bar(0.07, 7.0, 3) == "█▌"
+    assert view.bar(7e-4, 7.0) == view.bar(7e-9, 7.0) == view.bar(0.0, 7.0) == view.bar(None, None) == ""
+    monkeypatch.setattr("optilab.console.out", Console(file=TextIOWrapper(BytesIO(), "ascii")))
+    assert view.bar(0.07, 7.0) == "####"
+
+
+def test_the_caption_of_the_layers_fits_a_wide_terminal():
+    assert max(map(len, view.COLUMNS.splitlines())) <= 100
 
 
 def test_a_config_is_tried_for_a_few_batches(optilab, small, tmp_path):

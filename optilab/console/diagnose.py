@@ -12,8 +12,8 @@ STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: 
 DECADES = 4.0
 """A bar is empty for a gradient of 1e-4 of the largest one, and full for the largest."""
 COLUMNS = (
-    "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the batches looked into; "
-    "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs; "
+    "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the batches looked into\n"
+    "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"
     "sat.: outputs where the activation is flat; dead: units that are flat for every image of a batch"
 )
 

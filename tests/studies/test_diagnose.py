@@ -105,6 +105,26 @@ def test_a_run_that_shows_it(rule):
         load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in (*SHOWN[rule], *sets)])
 
 
+BOUNDS = {
+    "weights-too-large": "above 2",
+    "learning-rate-too-high": "any divergence",
+    "vanishing-gradient": "below 0.05, and |dw|/|w| of layer 1 below 0.0003",
+    "learning-rate-too-low": "0.1 or less",
+}
+
+
+@pytest.mark.parametrize("rule", BOUNDS)
+def test_the_threshold_is_the_one_that_was_crossed(rule):
+    assert {finding.rule: finding.threshold for finding in diagnose(shown(rule))}[rule] == BOUNDS[rule]
+
+
+def test_a_trial_names_its_own_threshold():
+    seen = replace(shown("learning-rate-too-low"), trial=True)
+    finding = next(finding for finding in diagnose(seen) if finding.rule == "learning-rate-too-low")
+    assert finding.evidence["path"] < 0.003
+    assert (finding.threshold, finding.normal) == ("0.003 or less", "near 0.06")
+
+
 @pytest.fixture(scope="module")
 def healthy():
     return evidence(epochs=8)
@@ -179,11 +199,15 @@ def test_sixty_batches_are_no_evidence_of_a_loss_that_may_fall(healthy, first, l
         ("weights-too-large", {"saturated": lambda n, value: 0.9}),
         (
             "vanishing-gradient",
+            {"gradient_norm": lambda n, value: 0.01 ** (3 - n), "update_to_weight": lambda n, value: 1e-4},
+        ),
+        (
+            "vanishing-gradient",
             {"activation_std": lambda n, value: 0.1**n, "update_to_weight": lambda n, value: 1e-4},
         ),
     ],
 )
-def test_sixty_batches_are_no_evidence_of_growth_saturation_or_fading(healthy, rule, change):
+def test_sixty_batches_are_no_evidence_of_growth_saturation_fading_or_slowness(healthy, rule, change):
     record = healthy.records[1]
     layers = [
         layer | {key: of(n, layer[key]) for key, of in change.items()} for n, layer in enumerate(record["layers"])

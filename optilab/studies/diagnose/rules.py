@@ -139,7 +139,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "learning-rate-too-high",
         "training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a step",
-        f"{signs.ABOVE:g}, {signs.LOST:g}, {signs.DEAD:g}, {signs.GROWN:g}, or {signs.WILD:g}",
+        f"{signs.ABOVE:g} (in a trial {signs.TRIAL_ABOVE:g}), "
+        f"{signs.LOST:g}, {signs.DEAD:g}, {signs.GROWN:g}, or {signs.WILD:g}",
         "below 1; near 0; below 0.5; 1 to 2; near 0.001",
         "a tenth of the learning rate",
         signs.rate_too_high,
@@ -157,7 +158,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "vanishing-gradient",
         "gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
-        f"below {signs.VANISHING:g}, or below {signs.FADING:g}, and below {signs.STILL:g}",
+        f"below {signs.VANISHING:g}, or below {signs.FADING:g}, "
+        f"and below {signs.STILL:g} (in a trial {signs.TRIAL_STILL:g})",
         "0.1 to 10, 0.1 to 10, near 0.001",
         "batch norm, unit-gain weights, another activation",
         signs.vanishing,
@@ -165,7 +167,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "learning-rate-too-low",
         "sum of |dw|/|w| over all steps, of the layer that moves most",
-        f"{signs.PATH:g} or less",
+        f"{signs.PATH:g} or less (in a trial {signs.TRIAL_PATH:g})",
         "above 1",
         "a rate at which a step changes 0.1 % of the weights",
         signs.rate_too_low,
@@ -201,18 +203,17 @@ def diagnose(e: Evidence) -> list[Finding]:
         seen = rule.look(e)
         if seen is None or (rule.last and findings):
             continue
-        text, numbers, sets = seen
         harmless = rule.survivable and learned
         severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
         findings.append(
             Finding(
                 rule.name,
                 severity,
-                text,
-                rule.threshold,
-                rule.normal,
-                numbers,
-                () if harmless else tuple(sets),
+                seen.text,
+                seen.threshold or rule.threshold,
+                seen.normal or rule.normal,
+                seen.numbers,
+                () if harmless else tuple(seen.remedies),
                 "" if harmless else rule.advice,
             )
         )

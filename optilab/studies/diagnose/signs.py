@@ -6,7 +6,7 @@ as the `--set`s of a command; None where the network does not show it.
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from optilab.studies.diagnose.evidence import TRIAL_BATCHES, Evidence
 from optilab.studies.remedies import remedies
@@ -49,6 +49,8 @@ VANISHING = 0.05
 """Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
 STILL = 3e-4
 """|dw|/|w| of one step: a layer that moves less stands still for thousands of steps."""
+TRIAL_STILL = 5e-5
+"""The same in a trial: some networks learn, slowly, whose first layer begins with 1e-4."""
 FADING = 0.02
 """Spread of the last hidden layer's outputs over the first one's."""
 PATH = 0.1
@@ -71,8 +73,16 @@ RISE = 0.5
 """The validation loss above its best value, as a share of it."""
 
 Sets = tuple[str, ...]
-Seen = tuple[str, dict[str, Any], Sequence[Sets]]
-"""What a rule has seen: a text, the numbers, the remedies."""
+
+
+class Seen(NamedTuple):
+    """What a rule has seen; `threshold` and `normal` are of the bound that was crossed where the rule has several."""
+
+    text: str
+    numbers: dict[str, Any]
+    remedies: Sequence[Sets]
+    threshold: str = ""
+    normal: str = ""
 
 
 def _study(*names: str) -> tuple[Sets, ...]:
@@ -89,7 +99,7 @@ def _rate(e: Evidence, factor: float) -> tuple[Sets, ...]:
 def one_class(e: Evidence) -> Seen | None:
     if e.start.get("classes", 2) > 1:
         return None
-    return "all training images have the same label: there is nothing to tell apart", {"classes": 1}, ()
+    return Seen("all training images have the same label: there is nothing to tell apart", {"classes": 1}, ())
 
 
 def inputs(e: Evidence) -> Seen | None:
@@ -97,7 +107,7 @@ def inputs(e: Evidence) -> Seen | None:
     if size is None or INPUTS[0] <= size <= INPUTS[1]:
         return None
     text = f"the network's inputs have a root mean square of {size:.2g}"
-    return text, {"input_rms": size}, (("data.normalize={scale: 255}",),)
+    return Seen(text, {"input_rms": size}, (("data.normalize={scale: 255}",),))
 
 
 def alike(e: Evidence) -> Seen | None:
@@ -109,7 +119,7 @@ def alike(e: Evidence) -> Seen | None:
         return None
     layer = shares.index(share) + 1
     text = f"{share:.2%} of the weights of layer {layer} are the same in all its units, which act as one unit"
-    return text, {"layer": layer, "common": share}, (("model.init=default",), *_study("xavier"))
+    return Seen(text, {"layer": layer, "common": share}, (("model.init=default",), *_study("xavier")))
 
 
 def weights_too_large(e: Evidence) -> Seen | None:
@@ -133,7 +143,10 @@ def weights_too_large(e: Evidence) -> Seen | None:
         else f"{share:.0%} of the outputs of layer {layer} lie where {e.config.model.activation.name} is flat"
     )
     numbers = {"first_loss": loss, "saturated": share}
-    return text, numbers, (*_study("xavier"), ("model.init=default",), *_study("batchnorm"))
+    remedy = (*_study("xavier"), ("model.init=default",), *_study("batchnorm"))
+    if loud:
+        return Seen(text, numbers, remedy, f"above {LOUD:g}", "1.0 to 1.3")
+    return Seen(text, numbers, remedy, f"{SATURATED:g} or more", "below 0.3")
 
 
 def _loud(e: Evidence) -> bool:
@@ -151,7 +164,7 @@ def dead(e: Evidence) -> Seen | None:
     text = f"{share:.0%} of the units of layer {layer} give the same for every image since the first weights"
     bias = e.config.model.bias_init is not None
     first = (("model.bias_init=null",),) if bias else (("model.init=kaiming",),)
-    return text, {"layer": layer, "share": share}, (*first, ("model.activation=leaky-relu",))
+    return Seen(text, {"layer": layer, "share": share}, (*first, ("model.activation=leaky-relu",)))
 
 
 def _dead_from_the_start(e: Evidence) -> bool:
@@ -167,25 +180,32 @@ def rate_too_high(e: Evidence) -> Seen | None:
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
     remedy = (*_rate(e, 0.1), *_rate(e, 0.01), ("clip_norm=1",))
     if e.divergence:
-        return f"the training diverged: {e.divergence.removeprefix('diverged ')}", numbers, remedy
+        text = f"the training diverged: {e.divergence.removeprefix('diverged ')}"
+        return Seen(text, numbers, remedy, "any divergence", "none")
     if not e.rows or not e.entropy:
         return None
     if e.trial and e.knows:
         return None
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above guessing.
-    if e.loss > (TRIAL_ABOVE if e.trial else ABOVE) * e.entropy and step > STILL and not (e.trial and _loud(e)):
+    above = TRIAL_ABOVE if e.trial else ABOVE
+    if e.loss > above * e.entropy and step > STILL and not (e.trial and _loud(e)):
         text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times that of guessing"
+        bound, normal = above, "below 1"
     elif lost > LOST:
         text = f"the validation accuracy was {e.best_accuracy:.1%} and is {e.accuracy:.1%}"
+        bound, normal = LOST, "near 0"
     elif dead > DEAD and not _dead_from_the_start(e):
         text = f"{dead:.0%} of the units of layer {layer} have died in training"
+        bound, normal = DEAD, "below 0.5"
     elif not e.trial and grown > GROWN and not e.knows:
         text = f"the norm of a layer's weights has grown {grown:.3g} times"
+        bound, normal = GROWN, "1 to 2"
     elif step > WILD and not e.trial:
         text = f"one step changes weights by {step:.1%}"
+        bound, normal = WILD, "near 0.001"
     else:
         return None
-    return text, numbers, remedy
+    return Seen(text, numbers, remedy, f"above {bound:g}", normal)
 
 
 def decay(e: Evidence) -> Seen | None:
@@ -195,7 +215,7 @@ def decay(e: Evidence) -> Seen | None:
         return None
     text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their first norm"
     key = "weight_decay" if e.config.weight_decay else "optimizer.weight_decay"
-    return text, {"shrunk": smallest, "weight_decay": decay}, ((f"{key}=0",), (f"{key}={decay / 1000:g}",))
+    return Seen(text, {"shrunk": smallest, "weight_decay": decay}, ((f"{key}=0",), (f"{key}={decay / 1000:g}",)))
 
 
 def dropout(e: Evidence) -> Seen | None:
@@ -205,7 +225,7 @@ def dropout(e: Evidence) -> Seen | None:
         return None
     sets = tuple(f"{key}=0" for key in ("model.dropout", "model.input_dropout") if getattr(model, key[6:]))
     text = f"dropout sets {share:.0%} of the outputs of a layer to zero"
-    return text, {"dropout": share}, (sets, ("model.dropout=0.2", "model.input_dropout=0"))
+    return Seen(text, {"dropout": share}, (sets, ("model.dropout=0.2", "model.input_dropout=0")))
 
 
 def eps(e: Evidence) -> Seen | None:
@@ -214,7 +234,7 @@ def eps(e: Evidence) -> Seen | None:
     if not shares or eps is None or shares[-1] < EPS or eps < 1e-6 or (e.trial and e.knows):
         return None
     text = f"for {shares[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
-    return text, {"share": shares[-1], "eps": eps}, (("optimizer.eps=1e-08",),)
+    return Seen(text, {"share": shares[-1], "eps": eps}, (("optimizer.eps=1e-08",),))
 
 
 def rate_decayed(e: Evidence) -> Seen | None:
@@ -226,7 +246,7 @@ def rate_decayed(e: Evidence) -> Seen | None:
     below = f"the learning rate was below a hundredth of {top:.2g} in the last {idle:.0%} of the epochs"
     text = f"{below}; now it is {rates[-1]:.2g}"
     sets = ("schedule=constant",) if e.config.plateau is None else ("schedule=constant", "plateau=null")
-    return text, {"idle": idle, "lr": rates[-1]}, (sets,)
+    return Seen(text, {"idle": idle, "lr": rates[-1]}, (sets,))
 
 
 def small_batch(e: Evidence) -> Seen | None:
@@ -234,7 +254,7 @@ def small_batch(e: Evidence) -> Seen | None:
     if norm.name not in ("batch", "standardize") or size > SMALL_BATCH:
         return None
     text = f"{norm.name} normalisation takes mean and variance of {size} image{'s' * (size > 1)}"
-    return text, {"batch_size": size}, (*_study("layernorm"), ("data.batch_size=64",))
+    return Seen(text, {"batch_size": size}, (*_study("layernorm"), ("data.batch_size=64",)))
 
 
 def vanishing(e: Evidence) -> Seen | None:
@@ -244,7 +264,8 @@ def vanishing(e: Evidence) -> Seen | None:
     weak = ratio is not None and ratio < VANISHING
     if not weak and (e.trial or fade > FADING):
         return None
-    if step is not None and step > STILL:
+    still = TRIAL_STILL if e.trial else STILL
+    if step is not None and step > still:
         return None
     text = (
         f"the gradient of layer 1 is {ratio:.1e} of layer {e.hidden}'s"
@@ -252,7 +273,10 @@ def vanishing(e: Evidence) -> Seen | None:
         else f"the outputs of layer {e.hidden} vary {fade:.1e} times as much as those of layer 1"
     )
     numbers = {"gradient_ratio": ratio, "fading": fade, "first_layer_update": step}
-    return text, numbers, _study("batchnorm", "unit-gain", "tanh", "adam")
+    threshold = f"below {VANISHING if weak else FADING:g}, and |dw|/|w| of layer 1 below {still:g}"
+    return Seen(
+        text, numbers, _study("batchnorm", "unit-gain", "tanh", "adam"), threshold, "0.1 to 10, and near 0.001"
+    )
 
 
 def rate_too_low(e: Evidence) -> Seen | None:
@@ -261,13 +285,16 @@ def rate_too_low(e: Evidence) -> Seen | None:
         return None
     rates = [median_step for n in range(e.hidden + 1) if (median_step := e.now("update_to_weight", n)) is not None]
     path = max(rates, default=1.0) * steps
-    if not rates or path > (TRIAL_PATH if e.trial else PATH) or e.divergence or _warming(e):
+    bound = TRIAL_PATH if e.trial else PATH
+    if not rates or path > bound or e.divergence or _warming(e):
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights"
-    return (
+    return Seen(
         text,
         {"path": path, "update_to_weight": max(rates)},
         (*_rate(e, 1e-3 / max(max(rates), 1e-12)), *_study("adam")),
+        f"{bound:g} or less",
+        "near 0.06" if e.trial else "above 1",
     )
 
 
@@ -288,7 +315,7 @@ def few(e: Evidence) -> Seen | None:
         return None
     text = f"{count / classes:.3g} training images per class; training is {gap:.1%} more accurate"
     sets = (("data.images=null",),) if e.config.data.images else ()
-    return text, {"train_images": count}, sets
+    return Seen(text, {"train_images": count}, sets)
 
 
 def overfitting(e: Evidence) -> Seen | None:
@@ -299,7 +326,7 @@ def overfitting(e: Evidence) -> Seen | None:
     if rise < RISE:
         return None
     text = f"the validation loss has risen by {rise:.0%} since epoch {best['epoch']}"
-    return (
+    return Seen(
         text,
         {"rise": rise},
         (("early_stopping={patience: 3}",), ("model.dropout=0.2",), ("weight_decay=0.0001",)),
@@ -315,4 +342,4 @@ def labels(e: Evidence) -> Seen | None:
     if share < RELATED or e.loss > LEARNT * e.entropy:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of that of guessing"
-    return text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ()
+    return Seen(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ())
