@@ -180,7 +180,7 @@ def test_a_trial_never_calls_a_network_healthy(healthy):
         (9.0, 3.0, True, ([], ["weights-too-large", "learning-rate-too-high"])),
     ],
 )
-def test_sixty_batches_are_no_evidence_of_a_loss_that_may_fall(healthy, first, loss, knows, rules):
+def test_a_trial_does_not_blame_a_loss_that_may_fall(healthy, first, loss, knows, rules):
     start = healthy.records[0]
     entropy = start["prior_entropy"]
     start = start | {"first_loss": first * entropy, "train_images": 4000}
@@ -207,7 +207,7 @@ def test_sixty_batches_are_no_evidence_of_a_loss_that_may_fall(healthy, first, l
         ),
     ],
 )
-def test_sixty_batches_are_no_evidence_of_growth_saturation_fading_or_slowness(healthy, rule, change):
+def test_a_trial_does_not_blame_growth_saturation_fading_or_slowness(healthy, rule, change):
     record = healthy.records[1]
     layers = [
         layer | {key: of(n, layer[key]) for key, of in change.items()} for n, layer in enumerate(record["layers"])
