@@ -1,9 +1,11 @@
 """`optilab train` as it is typed, and what it prints: the config, several seeds, a terminal, tiny datasets."""
 
+import contextlib
 import json
 import os
 import pty
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -40,19 +42,19 @@ def test_each_of_several_seeds_is_announced(optilab, small):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path, monkeypatch):
+def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
     """And its first line comes before PyTorch is loaded."""
-    shown = bytearray()
-
-    def read(descriptor):
-        data = os.read(descriptor, 4096)
-        shown.extend(data)
-        return data
-
-    for name, value in {"COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}.items():
-        monkeypatch.setenv(name, value)
+    terminal, end = pty.openpty()
     command = [sys.executable, "-m", "optilab", "train", str(small), "--runs-dir", str(tmp_path / "runs")]
-    assert pty.spawn(command, read, lambda _: b"") == 0
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, env=environment)
+    os.close(end)
+    shown = bytearray()
+    with contextlib.suppress(OSError):  # EIO: the process has closed the terminal
+        while data := os.read(terminal, 1 << 16):
+            shown += data
+    assert process.wait() == 0
+    os.close(terminal)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert text.startswith("optilab: starting small: loading PyTorch")
     assert re.findall(r"epoch (\d)/3 train_loss [0-9.]+ train_acc", text) == ["1", "2", "3"]
