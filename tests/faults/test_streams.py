@@ -127,6 +127,10 @@ def test_an_early_interrupt_leaves_no_traceback(tmp_path: Path, figure: Figure, 
         if process.alive():
             process.send(2)
         done = process.finish()
+        if (
+            done.code == 1 and "optilab" not in done.err
+        ):  # Python's own start was interrupted: "Could not import runpy"
+            continue
         assert done.code in (0, -2), done
         assert not OURS.search(done.err), done.err
         codes.append(done.code)
