@@ -136,9 +136,9 @@ def test_a_map_states_the_settings_that_are_no_axis(optilab):
     assert heat_map(found).axes[0].get_title(loc="left") == "momentum on ravine, 5 epochs\nform classic"
 
 
-def test_basins_do_not_contradict_themselves(optilab):
+def test_basins_do_not_contradict_themselves(optilab_process):
     """Adam ends near a minimum from every start, and its gradient is not below the tolerance yet."""
-    shown = optilab("map", "--algo", "adam", "--function", "himmelblau", "--basins").stdout
+    shown = optilab_process("map", "--algo", "adam", "--function", "himmelblau", "--basins").stdout
     assert "% converged" not in shown
     assert "  . none (0.0% diverged): 0.0%" in shown
     assert "0.0% had |grad| < 0.001 by epoch 100" in shown
