@@ -123,7 +123,7 @@ def _open_streams() -> None:
     """Make the three standard streams usable.
 
     A closed one reads and writes /dev/null. Text that stdout cannot encode is escaped. What stderr cannot take (a log
-    on a full disk) is dropped: the exit status still tells how the command ended.
+    on a full disk) is dropped; the exit status still reports the result.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

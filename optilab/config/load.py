@@ -167,7 +167,7 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, 
         node[last] = item.value
         here = (*path, last)
         for inside in [place for place in places if place[: len(here)] == here]:
-            del places[inside]  # replaced, so the file is no longer to blame
+            del places[inside]  # overridden: errors must not point to the file any more
         places[here] = item.where
         if last == "name":  # it decides which keys the section accepts
             places[path] = item.where

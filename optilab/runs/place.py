@@ -113,7 +113,7 @@ def _latest(folder: Path, command: str | None) -> Path:
 
 
 def _age(entry: Record | Study) -> tuple[str, int, str]:
-    """A key that sorts by the time of the start; what was made in one second is told apart by its files."""
+    """Sort key: the time of the start; entries of the same second are ordered by their files."""
     try:
         started = (entry.path / ("config.yaml" if isinstance(entry, Record) else STUDY)).stat().st_mtime_ns
     except OSError:

@@ -186,7 +186,7 @@ class RAdam(TwoMoments):
     uncorrected: root = (sqrt(S) + eps)/sqrt(1 - beta2^t)  (torch.optim.RAdam)
     outside:     root = sqrt(s) + eps                      (optax.radam)
 
-    The paper rectifies from r > 4 on; torch.optim and optax from r > 5 on, as its authors' code. The paper has no eps.
+    The paper rectifies for r > 4; torch.optim, optax and the authors' code for r > 5. The paper has no eps.
     """
 
     name: ClassVar[str] = "radam"
