@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
     SWEEP = 8
     """Several runs were started and some of them failed."""
     EXPECTATION = 9
-    """A check that the user asked for did not hold."""
+    """A check that the user asked for did not hold, or `lr` found no rate."""
 
 
 class OptilabError(Exception):

@@ -4,14 +4,12 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 _SHOW_CURSOR = b"\x1b[?25h"
-
-PARENT = "OPTILAB_PARENT"
-"""Environment variable of a training that a study started: the study's process id. Without that process it stops."""
 
 
 class Interrupted(BaseException):
@@ -23,10 +21,9 @@ class Stop:
     """Called, it returns whether a stop was requested; `signal` is the first signal that did."""
 
     signal: int | None = None
-    parent: int | None = None
 
     def __call__(self) -> bool:
-        return self.signal is not None or (self.parent is not None and os.getppid() != self.parent)
+        return self.signal is not None
 
 
 def interruptible(stop: Stop) -> None:
@@ -45,15 +42,21 @@ def on_signal() -> Iterator[Stop]:
     """In this context SIGINT, SIGTERM and SIGHUP request a stop; a second SIGINT ends the process at once.
 
     A signal that was ignored at the start (`nohup`, `cmd &` in a script) stays ignored. A reader of stdout that
-    leaves (`| head`) does not stop the process: the run is worth more than its log.
+    leaves (`| head`) does not stop the process: the run is worth more than its log. Where SIGINT is Python's own
+    KeyboardInterrupt (a script, a notebook), the second one raises that. Signals reach the main thread alone: in
+    another one, none requests a stop.
     """
-    parent = os.environ.get(PARENT, "")
-    stop = Stop(parent=int(parent) if parent.isdecimal() else None)
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
 
     def requested(number: int, frame: Any) -> None:
         if stop.signal is None:
             stop.signal = number
         elif number == signal.SIGINT:
+            if before[number] is signal.default_int_handler:
+                raise KeyboardInterrupt
             die_of(number)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

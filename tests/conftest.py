@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from tests.browser import browser, page
 from tests.run import run
 from tests.train.idx import write_idx_dataset
+
+__all__ = ["browser", "page"]  # fixtures of all tests
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,12 @@ def files(page: Path) -> dict[str, str]:
     return dict(blocks)
 
 
+def write_files(page: Path, folder: Path) -> None:
+    """Put the Python files of a page into a folder."""
+    for name, content in files(page).items():
+        (folder / name).write_text(content)
+
+
 def answer(command: str, folder: Path, code: int = 0, **environment: str) -> str:
     """What `optilab ...` prints in a folder. Its exit status has to be 0, or `code`.
 
@@ -63,8 +69,7 @@ def answer(command: str, folder: Path, code: int = 0, **environment: str) -> str
 
 def printed(command: str, page: Path, folder: Path) -> str:
     """What a command of a page prints in a folder with the page's files; a check may fail (exit status 9)."""
-    for name, content in files(page).items():
-        (folder / name).write_text(content)
+    write_files(page, folder)
     return answer(command, folder, code=9)
 
 

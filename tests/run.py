@@ -33,7 +33,7 @@ def run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> D
     """`optilab ARGUMENTS` in `folder`, with exactly this environment and an empty stdin."""
     stdin, stdout, stderr = (_stream() for _ in range(3))
     with (
-        _restored(),
+        restored(),
         contextlib.chdir(folder),
         mock.patch.dict(os.environ, environment, clear=True),
         mock.patch.multiple(sys, argv=["optilab", *arguments], stdin=stdin, stdout=stdout, stderr=stderr),
@@ -57,7 +57,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 
 @contextlib.contextmanager
-def _restored() -> Iterator[None]:
+def restored() -> Iterator[None]:
     """What `main` and a training set for a whole process is as it was afterwards."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     threshold, path = gc.get_threshold(), list(sys.path)

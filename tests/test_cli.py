@@ -17,6 +17,7 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
+from tests.studies.generated import training
 
 
 def table(path):
@@ -197,7 +198,7 @@ def test_config_ls_show_cp_check(optilab, tmp_path):
 def test_runs_ls_show_path_rm(optilab, tmp_path):
     optilab("optimize", "--algo", "adam", "--name", "one", "--quiet")
     assert "one" in optilab("runs", "ls").stdout
-    assert "eps_placement: added" in optilab("runs", "show", "one").stdout
+    assert "eps_placement: added" in optilab("runs", "show", "one", "--config").stdout
     assert optilab("runs", "path", "one").stdout.strip() == "runs/one"
     assert "nearest: one" in optilab("runs", "show", "onne", code=4).stderr
     assert "--yes" in optilab("runs", "rm", "one", code=2).stderr
@@ -261,7 +262,8 @@ def test_odd_terminals(environment, optilab_process):
 def test_in_a_pipe_a_row_is_a_line(optilab):
     optilab("optimize", "--algo", "sgd,momentum,nesterov,adam,nadam,rmsprop", "--name", "six-rules-in-one-run")
     row = next(line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("six-rules"))
-    assert row.split() == ["six-rules-in-one-run", "optimize", "done", *["1", "of", "6", "converged"]]
+    names = "sgd,momentum,nesterov,adam,nadam,rmsprop"
+    assert row.split() == ["six-rules-in-one-run", "optimize", "done", names, *["1", "of", "6", "converged"]]
     titles = optilab("config", "ls").stdout
     assert any(line.startswith("adam.yaml") and line.rstrip().endswith(")") for line in titles.splitlines())
 
@@ -318,6 +320,8 @@ def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
         ("optilab train --set optim", "optimizer="),
         ("optilab train --set optimizer = ada", "adam"),  # as bash breaks it
         ("optilab train --set data.ba", "data.batch_size="),
+        ("optilab lr --set data.ba", "data.batch_size="),
+        ("optilab sweep relu --over data.ba", "data.batch_size="),
         ("optilab optimize --set schedule = ", "cosine"),
         ("optilab map --algo momentum --x algo.b", "algo.beta="),
         ("optilab race --algos sgd,ada", "sgd,adam"),
@@ -334,7 +338,11 @@ def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
 def test_shell_completion(typed, offered, optilab):
     optilab("optimize", "--algo", "sgd", "--name", "mine", "--quiet")
     words = typed.split(" ")
-    shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    shell = {
+        "_OPTILAB_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
     assert offered in optilab(**shell).stdout.split()
 
 
@@ -349,7 +357,7 @@ def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_pa
         "atexit.register(lambda: print([m for m in sys.modules if m.startswith('optilab.cli.')], file=sys.stderr))\n"
     )
     here = {"PYTHONPATH": str(tmp_path)}
-    shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab tr", "COMP_CWORD": "1"}
+    shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab\ntr", "COMP_CWORD": "1"}
     needed = "['optilab.cli.completion', 'optilab.cli.options', 'optilab.cli.usage']"
     assert optilab_process(**shell, **here).stderr.strip() == needed
     assert optilab_process("--help", **here).stderr.strip() == needed
@@ -403,8 +411,9 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
     ("line", "answer"),
     [
         ("data download", "write optilab data fetch"),
-        ("data list", "one of where, verify, fetch"),
-        ("repot", "one of optimize, explain, verify, map, race, train"),
+        ("data list", "Did you mean 'ls'?"),
+        ("bench", "one of optimize, explain, verify, map, play, race, train"),
+        ("repot", "Did you mean 'report'?"),
         ("config list", "Did you mean 'ls'?"),
         ("runs delete x", "write optilab runs rm"),
         ("train --config sigmoid --optim adam", "write --set optimizer=VALUE"),
@@ -476,7 +485,8 @@ def test_only_regular_files_are_replaced(optilab, tmp_path):
     assert (tmp_path / "mine.yaml").read_text() == "a: 1\n"
     assert (tmp_path / "pipe.yaml").is_fifo()
     optilab("config", "cp", "sigmoid", "mine.yaml", "--force")
-    assert (tmp_path / "mine.yaml").read_bytes() == named("sigmoid").path.read_bytes()
+    copied, preset = (tmp_path / "mine.yaml").read_text(), named("sigmoid").path.read_text()
+    assert copied.splitlines()[1:] == preset.splitlines()[1:]  # the first says where the schema is
 
 
 def test_config_check_escapes_a_file_name(optilab, tmp_path):
@@ -526,18 +536,28 @@ LINES = [
     "explain adam",
     "verify --algo sgd",
     "map --algo sgd --x algo.lr=0.01:1:3 --y w2=-1:1:3",
+    "play --algo sgd",
     "race --algos sgd,momentum --functions booth,matyas --budget 2 --starts 2 --epochs 5",
     "train --config CONFIG --epochs 1",
+    "lr CONFIG --steps 100 --set model.activation=relu",
+    "check adam.yaml --expect 'f < 1'",
     "diagnose CONFIG",
+    "report trained --out trained.html",
     "config ls",
+    "env",
     "config show train",
     "config show optimize adam",
     "config show adam.yaml",
     "config cp adam.yaml new.yaml",
     "config check CONFIG",
     "data where",
+    "data ls",
     "runs ls",
     "runs show one",
+    "runs compare trained other",
+    "runs diff trained other",
+    "runs plot trained",
+    "runs export trained --to rows.csv --force",
     "runs path one",
     "runs rm one --yes",
 ]
@@ -547,8 +567,11 @@ LINES = [
 def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tmp_path):
     """One document and nothing else, or at most names and paths; and an error with --json is a document."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    words = [str(small) if word == "CONFIG" else word for word in line.split()]
+    words = [str(small) if word == "CONFIG" else word for word in shlex.split(line)]
     optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
+    if "trained" in words:
+        training(tmp_path / "runs", "trained")
+        training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
     assert json.loads(done.stdout)["schema_version"] == 1
     assert done.stdout.count("\n") == 1
@@ -570,8 +593,8 @@ def test_every_command_is_in_the_list_above(optilab):
     for name in COMMANDS:
         listed = optilab(name, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
         for subcommand in re.findall(r"^  (\w+) ", listed, re.MULTILINE):
-            assert (name, subcommand) in commands | {("data", "verify"), ("data", "fetch")}
-        assert (name,) in commands | {("remedy",)}  # long, or in need of FashionMNIST
+            assert (name, subcommand) in commands | {("data", "verify"), ("data", "fetch"), ("config", "schema")}
+        assert (name,) in commands | {("remedy",), ("sweep",)}  # long, or in need of FashionMNIST
     for line in ("remedy", "data verify", "data fetch"):
         shown = optilab(*line.split(), "--help").stdout
         assert "--json" in shown

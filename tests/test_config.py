@@ -24,7 +24,7 @@ def test_every_preset_is_good_and_tells_its_story(preset):
     config = load(schema_for(preset.kind), preset.name)
     lines = preset.path.read_text().splitlines()
     assert len(preset.title) > 20
-    assert f"optilab {preset.kind} --config {preset.name}.yaml" in lines[1]
+    assert f"optilab {preset.kind} --config {preset.name}.yaml" in lines[2]
     assert config == load(schema_for(preset.kind), str(preset.path))
 
 

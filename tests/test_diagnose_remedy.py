@@ -1,23 +1,23 @@
 """`optilab diagnose`, `optilab remedy` and the end of `optilab train`, as a user meets them."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
 from io import BytesIO, TextIOWrapper
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from optilab.config.load import load
 from optilab.config.presets import presets
-from optilab.config.schema.train import TrainConfig
 from optilab.console import diagnose as view
-from optilab.console.remedy import Progress
+from optilab.console.study import Progress
 from optilab.runs import read, read_records
 from optilab.studies.remedies import remedies
 from optilab.studies.remedy import Plan, Result, smallest_fix
-from optilab.studies.trials import Trial
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -115,7 +115,7 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
         (tmp_path / f"{module}.py").write_text("open('canary', 'w')\n")
     arguments = ["remedy", small, "--only", "tanh,batchnorm,skip", "--seeds", 2, "--epochs", 2, "--name", "table"]
     done = optilab(*arguments, "--json")
-    assert done.stderr.startswith("optilab: 6 trainings, 12 epochs in all; 2 at a time")
+    assert done.stderr.startswith("optilab: 6 trials: 4 networks x 2 seeds, 2 epochs each; about 0:0")
     assert done.stderr.count(" done") == 6
     document = json.loads(done.stdout)
     found = {result["remedy"]: result for result in document["results"]}
@@ -125,14 +125,15 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert "two hidden layers expected" in found["skip"]["state"]  # the network has no layers 3 and 5
     assert found["skip"]["val_acc"] == []
     # Common random numbers, and each trial is a run that repeats alone to the same bits.
-    path = tmp_path / "runs" / "table" / "tanh-42"
+    path = _trial(tmp_path / "runs" / "table", "tanh-s42")
     again = optilab("train", "--config", path / "config.yaml", "--quiet", "--name", "again").stdout.strip()
     assert (tmp_path / again / "metrics.csv").read_bytes() == (path / "metrics.csv").read_bytes()
     # The same name goes on with what is missing: nothing, so the table is the same.
     once_more = optilab(*arguments, "--json")
-    assert "12 of them done already" in once_more.stderr
+    assert once_more.stderr == ""
     assert json.loads(once_more.stdout)["results"] == document["results"]
     assert optilab(*arguments, "--quiet").stdout == "runs/table\n"
+    assert "best epoch, chosen on the images it is measured on" in optilab(*arguments).stdout
     assert "did you mean" in optilab("remedy", small, "--only", "batchnrm", code=2).stderr
     assert not (tmp_path / "canary").exists()
     # Other settings are not the same study.
@@ -141,15 +142,26 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert json.loads(optilab(*arguments, "--json").stdout)["results"] == document["results"]
     # A study is one entry of the runs: listed, shown, removed whole.
     listed = optilab("runs", "ls")
-    assert [line.split() for line in listed.stdout.splitlines() if line.startswith("table")] == [
-        ["table", "remedy", "done", "6", "of", "6", "runs", "done"]
-    ]
+    (line,) = (line for line in listed.stdout.splitlines() if line.startswith("table"))
+    assert line.split()[:3] == ["table", "remedy", "done"]
+    assert "2 seeds" in line
+    assert "6 of 6 trials done, best" in line
     assert listed.stderr == ""
     shown = optilab("runs", "show", "table").stdout
-    assert sum(line.startswith(("as-it-is-4", "tanh-4", "batchnorm-4")) for line in shown.splitlines()) == 6
+    assert sum(line.startswith(("as-it-is-s4", "tanh-s4", "batchnorm-s4")) for line in shown.splitlines()) == 6
     assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 6
     optilab("runs", "rm", "table", "--yes")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
+
+
+@pytest.mark.parametrize("tuned", [[], ["--tune", "2"]], ids=["as it is", "tuned"])
+def test_a_dry_run_of_remedies_counts_trainings_and_writes_nothing(tuned, optilab, small, tmp_path):
+    command = ["remedy", small, "--only", "adam,relu", "--seeds", 2, "--epochs", 3, *tuned, "--dry-run"]
+    cost = json.loads(optilab(*command, "--set", "data.holdout=50", "--json").stdout)
+    networks, each = (3, 2 + 2) if tuned else (3, 2)
+    assert (cost["trials"], cost["missing"], cost["epochs"]) == (networks * each,) * 2 + (networks * each * 3,)
+    assert cost["seconds"] > 0
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_study_is_not_made_in_a_run(optilab, small, tmp_path):
@@ -167,13 +179,21 @@ def test_a_study_is_not_made_in_a_run(optilab, small, tmp_path):
 def test_a_trial_that_fails_takes_no_other_with_it(optilab, small, tmp_path):
     arguments = ["remedy", small, "--only", "tanh,batchnorm", "--epochs", 1, "--name", "broken", "--json"]
     optilab(*arguments)
-    (tmp_path / "runs" / "broken" / "tanh-42" / "manifest.json").write_text("{")
+    broken = _trial(tmp_path / "runs" / "broken", "tanh-s42")
+    (broken / "manifest.json").write_text("{")
+    (tmp_path / "runs" / "broken" / "trials.csv").unlink()  # an index that is made again from the runs
     done = optilab(*arguments, code=8)
     found = {result["remedy"]: result for result in json.loads(done.stdout)["results"]}
     assert found["tanh"]["state"] == "failed"
     assert found["batchnorm"]["state"] == found["as it is"]["state"] == "done"
-    assert "tanh-42 failed: optilab: " in done.stderr
+    assert f"{broken.name} failed: runs" in done.stderr.replace(f"{tmp_path}/", "")
     assert "failed" in optilab("runs", "ls").stdout
+
+
+def _trial(study, label):
+    """The run directory of the trial with that label and seed."""
+    (path,) = study.glob(f"{label}-*")
+    return path
 
 
 def _result(name, accuracy, state="done"):
@@ -190,13 +210,12 @@ def test_the_smallest_fix_is_one_that_was_seen_to_work():
     assert smallest_fix([_result(None, None, "failed"), _result("tanh", 0.8)]) is None  # nothing to compare with
 
 
-def test_progress_counts_epochs_and_estimates_what_is_left(small, monkeypatch):
-    config = load(TrainConfig, str(small))
-    trials = [Trial(name, config) for name in ("a", "b")]  # of three epochs each
-    clock = iter([100.0, *[110.0] * 20])
-    monkeypatch.setattr("optilab.console.remedy.time.monotonic", lambda: next(clock))
-    progress = Progress(trials, {"a": 1, "b": 0}, quiet=True)
+def test_progress_counts_epochs_and_estimates_what_is_left(monkeypatch):
+    clock = iter([100.0] * 4 + [110.0] * 20)
+    monkeypatch.setattr("optilab.console.study.time.monotonic", lambda: next(clock))
+    progress = Progress(2, 6, quiet=True)
     assert progress.left() == ""
+    progress.epochs(1)
     progress.epochs(3)  # two new ones in ten seconds, three to go
     assert progress.left() == "about 0:15 left"
 
@@ -206,13 +225,27 @@ def test_trainings_end_with_the_study_that_started_them(small, tmp_path):
     study = subprocess.Popen(
         [sys.executable, "-m", "optilab", *map(str, command)], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
-    rows = tmp_path / "runs" / "orphans" / "tanh-42" / "metrics.csv"
-    while not rows.exists():
+    folder = tmp_path / "runs" / "orphans"
+    while not list(folder.glob("tanh-s42-*/metrics.csv")):
         assert study.poll() is None
         time.sleep(0.1)
+    workers = descendants(study.pid)
+    assert len(workers) >= 3  # the fork server and two trials
     study.kill()
     study.wait()
-    until(lambda: read(rows.parent).state == "interrupted")
+    until(lambda: read(_trial(folder, "tanh-s42")).state == "interrupted")
+    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def descendants(process):
+    """Ids of the processes that it started, and that those started."""
+    parents, found = {}, {process}
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended
+            parents[int(number)] = int(Path("/proc", number, "stat").read_text().rpartition(")")[2].split()[1])
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {process}
 
 
 def test_the_learning_rate_is_the_first_remedy_and_a_mapping_counts_its_entries():

@@ -3,18 +3,29 @@
 `python -m tests.test_docs` writes the tables anew.
 """
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
 from dataclasses import fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from optilab.config.datasets import DATASETS
 from optilab.optimize import ALGORITHMS, FUNCTIONS
 from optilab.verify.case import shown
 from optilab.verify.correspondence import cases
 from tests.diagnosis import measure
-from tests.pages import PAGES, ROOT, answer, difference, outputs, printed, scripts
+from tests.optimize.test_golden import GOLDEN
+from tests.pages import PAGES, ROOT, answer, difference, files, outputs, printed, scripts, write_files
+from tests.run import restored
 
+EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
 DOCS = [page for page in PAGES if page.parent.name == "docs"]
 BLOCKS = [
     pytest.param(page, block, id=f"{page.stem}: {block.splitlines()[0]}")
@@ -63,6 +74,44 @@ def correspondence():
     return "\n".join(lines) + "\n"
 
 
+def compared():
+    """What each rule is compared with, in a sentence with the counts and one row per rule."""
+    found = {name: _compared(name) for name in ALGORITHMS}
+    torch, optax, elsewhere, numbers = (sum(bool(row[n]) for row in found.values()) for n in range(4))
+    alone = sum(not row[0] and not row[1] for row in found.values())
+    lines = [
+        f"Of the {len(found)} rules, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are in "
+        "neither library,",
+        f"and {elsewhere} are compared with a further library, with SciPy or with their equations written out. For "
+        f"{numbers}, numbers that other projects printed are reproduced.",
+        "",
+        "| rule | torch.optim | optax | elsewhere | numbers printed by |",
+        "|---|---|---|---|---|",
+        *(f"| `{name}` | {' | '.join(row)} |" for name, row in found.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _compared(name):
+    """torch.optim and optax: the forms that are theirs; other references; whose printed numbers are met."""
+    forms = [case for case in cases() if case.name == name]
+    cells = []
+    for library in ("torch", "optax"):
+        there = [case for case in forms if not isinstance(getattr(case, library), str)]
+        same = sum(getattr(case, f"other_{library}") is None for case in there)
+        whole = "yes" if same == len(forms) else f"{same} of {len(forms)} forms"
+        cells.append(whole if same else "another form" if there else "")
+    further = Counter(library for case in forms for library in case.also)
+    others = [
+        library if n == len(forms) else f"{library}: {n} of {len(forms)} forms" for library, n in further.items()
+    ]
+    cells.append("; ".join(dict.fromkeys([*others, *(case.plain().text for case in forms if case.plain)])))
+    authors = [text.split()[0] for text, golden in GOLDEN.items() if golden.rule.name == name]
+    exercise = ["[the exercise](exercise.md)" for case in EXERCISE if case["algo"] == name]
+    cells.append(", ".join(sorted({*authors, *exercise}, key=str.lower)))
+    return cells
+
+
 def functions():
     """One row per test function."""
     lines = ["| function | f(w) | minima | source |", "|---|---|---|---|"]
@@ -73,9 +122,22 @@ def functions():
     return "\n".join(lines) + "\n"
 
 
+def datasets():
+    """One row per dataset: its sizes, and where it is from."""
+    lines = ["| `data.dataset` | images | classes | train | test | source |", "|---|---|---|---|---|---|"]
+    for name, info in DATASETS.items():
+        sizes = f"{' x '.join(map(str, info.shape))} | {len(info.classes)} | {info.train:,} | {info.test:,}"
+        title = "" if info.title == name else f"{info.title}, "
+        lines.append(
+            f"| `{name}` | {'yours | yours | yours | yours' if info.own else sizes} | {title}{info.source} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 TABLES = {
+    "data": {"datasets": datasets},
     "optimizers": {"rules": rules, "functions": functions},
-    "verify": {"correspondence": correspondence},
+    "verify": {"compared": compared, "correspondence": correspondence},
     "diagnose": {"findings": measure.findings, "measured": measure.table, "causes": measure.causes},
 }
 
@@ -94,10 +156,12 @@ def test_a_table_of_a_page_is_what_the_registry_holds(page, name):
     assert place(name).search(text)[0] == written(name, TABLES[page][name])
 
 
-def test_the_examples_of_the_library_page_run():
+def test_the_examples_of_the_library_page_run(tmp_path, monkeypatch):
     page = ROOT / "docs" / "library.md"
-    for example in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
-        exec(compile(example, str(page), "exec"), {})
+    monkeypatch.chdir(tmp_path)
+    with restored():
+        for example in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            exec(compile(example, str(page), "exec"), {})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -138,6 +202,7 @@ def costs(text):
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
 def test_the_commands_of_a_page(page, block, tmp_path):
+    write_files(page, tmp_path)
     for line in block.splitlines():
         if line == "python -m tests.benchmarks.trajectories":  # with the other benchmarks of the README
             continue
@@ -148,6 +213,45 @@ def test_the_commands_of_a_page(page, block, tmp_path):
             # Another processor's exp and sin differ in the last bit, and a tuned setting may follow.
             assert costs(shown) == pytest.approx(costs(page.read_text()), rel=0.1)
             assert len(costs(shown)) == 10
+
+
+def test_the_own_images_of_the_page(tmp_path, monkeypatch):
+    """Its file is written by its script, and its commands train on it."""
+    monkeypatch.chdir(tmp_path)
+    section = (ROOT / "docs" / "data.md").read_text().split("### An .npz file")[1].split("###")[0]
+    (script,) = files(ROOT / "docs" / "data.md").values()
+    exec(compile(script, "save_images.py", "exec"), {})
+    (commands,) = re.findall(r"^```bash\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+    verified, trained = [answer(line, tmp_path) for line in commands.splitlines()]
+    assert re.search(r"stripes\.npz +[\d,]+ +[0-9a-f]{16} +ok", verified)
+    assert "120-128-128-128-128-128-3 " in trained
+    assert float(re.search(r"^best .* (\S+)$", trained, flags=re.MULTILINE)[1]) > 0.9
+
+
+def test_the_cluster_of_the_page_on_one_machine(tmp_path):
+    """Its two blocks as they are, with `dask` and `optilab` of this environment."""
+    pytest.importorskip("distributed")
+    section = (ROOT / "docs" / "clusters.md").read_text().split("## On one machine")[1].split("\n## ")[0]
+    start, study = re.findall(r"^```bash\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+    for program in ("dask", "optilab"):
+        (tmp_path / program).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {program} "$@"\n')
+        (tmp_path / program).chmod(0o755)
+    place = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OPTILAB_RUNS": "runs"}
+    options = {"cwd": tmp_path, "env": {**os.environ, **place}}
+    with (tmp_path / "log").open("wb") as log:
+        cluster = subprocess.Popen(
+            ["sh", "-c", start + "wait"], stdout=log, stderr=log, start_new_session=True, **options
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "cluster.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        done = subprocess.run(["sh", "-c", study], capture_output=True, text=True, **options)
+        assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()
+        assert "2 optimizer.lr x 1 seed, 1 epochs: 2 done" in done.stdout
+    finally:
+        os.killpg(cluster.pid, signal.SIGKILL)
+        cluster.wait()
 
 
 def test_the_pictures_of_the_pages_are_there_and_small():

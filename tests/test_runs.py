@@ -40,11 +40,11 @@ NOT_OURS = {
 
 @pytest.mark.parametrize("what", NOT_OURS)
 def test_a_folder_that_optilab_did_not_make_is_not_removed(what, tmp_path):
-    for name in ("manifest.json", "study.json"):
+    for name in ("manifest.json", "study.yaml"):
         (tmp_path / name).write_text(NOT_OURS[what])
     with pytest.raises(RunError, match="not a run of optilab"):
         runs.remove(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "study.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "study.yaml"]
 
 
 def test_neither_a_path_nor_a_name_removes_a_folder_of_the_user(one, optilab, tmp_path):
@@ -152,7 +152,7 @@ def gigabytes(path):
 
 
 @pytest.mark.parametrize("obstacle", [fifo, endless, directory, gigabytes])
-@pytest.mark.parametrize("file", ["manifest.json", "config.yaml", "metrics.csv", "study.json"])
+@pytest.mark.parametrize("file", ["manifest.json", "config.yaml", "metrics.csv"])
 def test_an_odd_file_neither_hangs_nor_hides_the_others(file, obstacle, tmp_path):
     manifest = {"command": "train", "versions": {"optilab": "0"}, "status": "done"}
     files = {"config.yaml": b"", "metrics.csv": HEADER.encode() + b"1,1.0,0.1,1.0,0.1\n"}
@@ -167,6 +167,17 @@ def test_an_odd_file_neither_hangs_nor_hides_the_others(file, obstacle, tmp_path
     else:
         assert list(unreadable) == ["two"]
         assert file in unreadable["two"]
+
+
+@pytest.mark.parametrize("obstacle", [fifo, endless, directory, gigabytes])
+def test_an_odd_index_of_trials_is_named_and_hides_nothing(obstacle, optilab, tmp_path):
+    manifest = {"command": "sweep", "versions": {"optilab": "0"}, "trials": 2}
+    study = runs.open_study(tmp_path / "runs", "s", b"config: relu\n", manifest)
+    study.finish("done")
+    obstacle(study.path / "trials.csv")
+    with pytest.raises(DataError, match=r"a regular file|a link|at most"):
+        runs.read_study(study.path).trials()
+    assert "trials.csv is damaged" in optilab("runs", "ls").stdout
 
 
 def test_one_line_for_all_that_is_not_a_run(one, optilab, tmp_path):
@@ -359,10 +370,10 @@ def test_the_command_to_resume_is_quoted_and_names_the_folder(tmp_path, monkeypa
 
 
 def test_a_study_is_one_entry(tmp_path):
-    manifest = {"command": "remedy", "versions": {"optilab": "0"}, "runs": ["x", "y"]}
-    study = runs.open_study(tmp_path, "s", manifest)
+    manifest = {"command": "remedy", "versions": {"optilab": "0"}, "trials": 2}
+    study = runs.open_study(tmp_path, "s", b"config: relu\n", manifest)
     with pytest.raises(RunError, match="running in another process"):
-        runs.open_study(tmp_path, "s", manifest)
+        runs.open_study(tmp_path, "s", b"", manifest)
     assert runs.read_study(study.path).state == "running"
     run = runs.claim(study.path, "x", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
     study.finish("done")
@@ -372,9 +383,9 @@ def test_a_study_is_one_entry(tmp_path):
         runs.remove(study.path)
     run.release()
     with pytest.raises(RunError, match="already exists"):
-        runs.open_study(tmp_path, "s", {**manifest, "command": "race"})
+        runs.open_study(tmp_path, "s", b"", {**manifest, "command": "race"})
     with pytest.raises(RunError, match="already exists"):
-        runs.open_study(study.path, "x", manifest)
+        runs.open_study(study.path, "x", b"", manifest)
     with pytest.raises(CheckpointError):
         runs.read(study.path)
     runs.remove(study.path)

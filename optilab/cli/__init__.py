@@ -29,13 +29,19 @@ COMMANDS = {
     "explain": "Work out single steps, with the numbers put in.",
     "verify": "Check the rules, or your own implementation of one.",
     "map": "Map one rule over a grid of settings or starts.",
+    "play": "Write a page on which settings are moved and paths follow.",
     "race": "Race optimizers that are tuned with the same budget.",
     "train": "Train a network; a run can be stopped and resumed.",
+    "lr": "Find a learning rate: a range test, confirmed with seeds.",
+    "sweep": "Train one network over axes of settings, on every core.",
+    "check": "Judge claims about results; exit with 9 if one fails.",
     "diagnose": "Find out why a network does not learn, and what to change.",
     "remedy": "Try every remedy of the study on one network.",
-    "config": "Presets and the keys of a config: ls, show, cp, check.",
-    "data": "The FashionMNIST files: fetch, verify, where.",
-    "runs": "Run directories: ls, show, path, rm.",
+    "report": "Trainings and studies as one HTML page, for anybody.",
+    "config": "Presets and the keys of a config: ls, show, schema, cp, check.",
+    "env": "Versions and machine, for a bug report.",
+    "data": "The datasets: list, fetch, verify.",
+    "runs": "Run directories: ls, show, compare, diff, plot, export, path, rm.",
 }
 """In the order of `--help`, each with its line there; each is a module beside this one, with a function of that name
 or an `app` of its own."""

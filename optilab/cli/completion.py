@@ -14,13 +14,13 @@ def words(environment: MutableMapping[str, str]) -> list[str] | None:
     """The words of the command line that a shell wants completed; None where no completion is asked for.
 
     Bash breaks words at `=` and completes what follows; `--set KEY=VALUE` is put together again, in the environment
-    that typer reads, except for a value that is being completed: its `KEY=` goes to _PREFIX.
+    that typer reads (a word per line), except for a value that is being completed: its `KEY=` goes to _PREFIX.
     """
     if "_OPTILAB_COMPLETE" not in environment:
         return None
     if "COMP_WORDS" not in environment:
         return environment.get("_TYPER_COMPLETE_ARGS", "").split()[1:]
-    broken = environment["COMP_WORDS"].split(" ")
+    broken = environment["COMP_WORDS"].split("\n")
     last = int(environment.get("COMP_CWORD", len(broken) - 1))
     joined: list[str] = []
     for index, word in enumerate([*broken, ""][: last + 1]):
@@ -31,7 +31,7 @@ def words(environment: MutableMapping[str, str]) -> list[str] | None:
     key, equals, value = joined[-1].partition("=")
     if equals and "=" in broken:
         environment[_PREFIX], joined[-1] = key + equals, value
-    environment.update(COMP_WORDS=" ".join(joined), COMP_CWORD=str(len(joined) - 1))
+    environment.update(COMP_WORDS="\n".join(joined), COMP_CWORD=str(len(joined) - 1))
     return joined[1:]
 
 
@@ -118,7 +118,7 @@ def complete_axis(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def config_kind(command: str | None) -> str:
     """Whose configs a command reads: those of `train` or of `optimize`."""
-    return "train" if command in ("train", "remedy", "diagnose") else "optimize"
+    return "train" if command in ("train", "lr", "sweep", "remedy", "diagnose") else "optimize"
 
 
 def _listing(names: Iterable[str], incomplete: str) -> list[str]:

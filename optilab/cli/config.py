@@ -10,10 +10,10 @@ from optilab.cli.completion import complete_part, complete_preset
 from optilab.cli.options import Json, Silent, examples, only_one
 from optilab.errors import ExitCode, OptilabError, UsageError
 
-KINDS = ("optimize", "train")
+KINDS = ("optimize", "train", "sweep", "check")
 
 app = typer.Typer(
-    help="Presets and the keys of a config: ls, show, cp, check.",
+    help="Presets and the keys of a config: ls, show, schema, cp, check.",
     no_args_is_help=True,
     epilog=examples("optilab config ls", "optilab config cp sigmoid.yaml my.yaml", "optilab config check my.yaml"),
 )
@@ -44,7 +44,7 @@ def ls(json_: Json = False, quiet: _Names = False) -> None:
 
 @app.command(
     "show",
-    help="Describe the keys of `train` or `optimize`, or a part of them; or print a preset.",
+    help="Describe the keys of `train`, `optimize`, `sweep` or `check`, or a part of them; or print a preset.",
     epilog=examples(
         "optilab config show train",
         "optilab config show train model.norm",
@@ -56,7 +56,9 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="train, optimize, or a preset.", autocompletion=complete_preset(also=KINDS)
+            metavar="NAME",
+            help="train, optimize, sweep, check, or a preset.",
+            autocompletion=complete_preset(also=KINDS),
         ),
     ],
     part: Annotated[
@@ -75,7 +77,7 @@ def show(
     only_one(json=json_, quiet=quiet)
     if name not in KINDS:
         if part is not None:
-            raise UsageError(f"a part is of the keys of train or optimize, not of the preset {name}")
+            raise UsageError(f"a part is of the keys of {', '.join(KINDS)}, not of the preset {name}")
         preset = presets.named(name)
         text = preset.path.read_text(encoding="utf-8")
         if quiet:
@@ -96,6 +98,37 @@ def show(
         views.overview(name, described)
     else:
         views.details(chosen, presets.rules() if name == "optimize" else {})
+
+
+@app.command(
+    "schema",
+    help="Print the keys of a config as JSON Schema, for editors.",
+    epilog=examples("optilab config schema train > train.schema.json"),
+)
+def schema(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="optimize, train, sweep or check.",
+            autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
+        ),
+    ],
+    json_: Json = False,
+    quiet: _Path = False,
+) -> None:
+    from optilab.config.presets import schema_file
+    from optilab.errors import unknown
+
+    only_one(json=json_, quiet=quiet)
+    if name not in KINDS:
+        raise UsageError(unknown("config", name, KINDS))
+    if quiet:
+        typer.echo(schema_file(name))
+    else:
+        from optilab.config.json_schema import text
+
+        typer.echo(text(name), nl=False)
 
 
 @app.command("cp", help="Copy a preset to edit it.", epilog=examples("optilab config cp sigmoid.yaml my.yaml"))
@@ -121,7 +154,7 @@ def cp(
             raise UsageError(f"{path} is not a regular file; only regular files are replaced")
         if not force:
             raise UsageError(f"{path} exists; --force replaces it")
-    write_atomic(path, preset.path.read_bytes())
+    write_atomic(path, preset.copy)
     if json_:
         console.document({"path": str(path), "command": preset.kind})
     elif quiet:

@@ -1,55 +1,88 @@
-"""`optilab data`: where the dataset is, whether it is intact, and how to get it; the dataset of a config."""
+"""`optilab data`: which datasets there are, where they are, whether they are intact, how to get them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from optilab.cli.options import DataDir, Json, Silent, examples, only_one
+from optilab.config.datasets import DATASETS
 from optilab.errors import DataError
 
-if TYPE_CHECKING:
-    from optilab.config.schema.train import DataConfig
-    from optilab.train.data import Dataset
-
 app = typer.Typer(
-    help="The FashionMNIST files: fetch, verify, where.",
+    help="The datasets: list, fetch, verify.",
     no_args_is_help=True,
-    epilog=examples("optilab data where", "optilab data fetch", "optilab data verify"),
+    epilog=examples("optilab data ls", "optilab data fetch mnist", "optilab data verify fashion-mnist"),
 )
 
+_Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of a dataset.",
+        autocompletion=lambda incomplete: [name for name in DATASETS if name.startswith(incomplete)],
+    ),
+]
 _Folder = Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder and nothing else.")]
+_Names = Annotated[bool, typer.Option("--quiet", "-q", help="Print the names of the datasets that are here.")]
+_DEFAULT = "fashion-mnist"
+
+
+@app.command(
+    "ls",
+    help="List the datasets: sizes, and whether their files are here and intact.",
+    epilog=examples("optilab data ls", "optilab data ls --json"),
+)
+def ls(data_dir: DataDir = None, json_: Json = False, quiet: _Names = False) -> None:
+    from optilab import console
+    from optilab.console import data as views
+    from optilab.train import data
+
+    only_one(json=json_, quiet=quiet)
+    rows = [data.presence(name, _path(data_dir)) for name in DATASETS]
+    if json_:
+        console.document(views.list_document(rows))
+    elif quiet:
+        for row in rows:
+            if row.here:
+                console.say(row.info.name)
+    else:
+        views.datasets(rows)
 
 
 @app.command(
     "where",
-    help="Show where the dataset is searched for, and where it was found.",
-    epilog=examples("optilab data where"),
+    help="Show where a dataset is searched for, and where it was found.",
+    epilog=examples("optilab data where", "optilab data where mnist"),
 )
-def where(data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
+def where(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
     from optilab import console
     from optilab.console import data as views
-    from optilab.train import data
+    from optilab.train import data, folders
 
     only_one(json=json_, quiet=quiet)
-    chosen = Path(data_dir) if data_dir else None
-    places, found = data.search_path(chosen), data.find(chosen)
+    info, chosen = data.info_of(name), _path(data_dir)
+    places, found = folders.search_path(info, chosen), folders.find(info, chosen)
     if json_:
         console.document(views.search_document(places, found))
     elif not quiet:
-        views.search_path(places, found)
+        views.search_path(info, places, found)
     elif found is not None:
         console.say(str(found))
 
 
-@app.command("verify", help="Check the four files against their SHA-256.", epilog=examples("optilab data verify"))
-def verify(data_dir: DataDir = None, json_: Json = False, quiet: Silent = False) -> None:
+@app.command(
+    "verify",
+    help="Check the files of a dataset against their SHA-256.",
+    epilog=examples("optilab data verify", "optilab data verify synthetic"),
+)
+def verify(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: Silent = False) -> None:
     from optilab import console
     from optilab.console import data as views
     from optilab.train import data
 
     only_one(json=json_, quiet=quiet)
-    rows = data.verify("fashion-mnist", Path(data_dir) if data_dir else None)
+    rows = data.verify(name, _path(data_dir))
     if not (json_ or quiet):
         views.checks(rows)
     if not all(row.ok for row in rows):
@@ -62,27 +95,24 @@ def verify(data_dir: DataDir = None, json_: Json = False, quiet: Silent = False)
 
 @app.command(
     "fetch",
-    help="Fetch the dataset: torchvision's mirrors, then Debian's package.",
-    epilog=examples("optilab data fetch", "optilab data fetch --data-dir data"),
+    help="Fetch a dataset from its mirrors; FashionMNIST also from Debian's package.",
+    epilog=examples("optilab data fetch", "optilab data fetch mnist --data-dir data"),
 )
-def fetch(data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
+def fetch(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
     from optilab import console
     from optilab.console import data as views
     from optilab.train import fetch
 
     only_one(json=json_, quiet=quiet)
     with views.Transfer() as transfer:
-        folder = fetch.fetch(transfer.report, Path(data_dir) if data_dir else None)
+        folder = fetch.fetch(name, transfer.report, _path(data_dir))
     if json_:
-        console.document({"folder": str(folder)})
-    else:
+        console.document({"folder": None if folder is None else str(folder)})
+    elif folder is not None:
         console.say(str(folder))
+    elif not quiet:
+        console.say(f"{name} has no files; nothing is fetched")
 
 
-def dataset_of(config: "DataConfig") -> "Dataset":
-    """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
-    from optilab.console.data import Transfer
-    from optilab.train import fetch
-
-    with Transfer() as transfer:
-        return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)
+def _path(data_dir: str | None) -> Path | None:
+    return Path(data_dir) if data_dir else None

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optilab.cli.data import dataset_of
 from optilab.cli.options import DataDir, Json, RunsDir, Silent, complete_run_or_preset, only_one
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
         if record.manifest.get("command") != "train":
             raise UsageError(f"{path} is not a training run; diagnose reads training runs only")
         return rules.of_run(record), str(path / "config.yaml")
+
+    from optilab.lab.execution import dataset_of
 
     config = load(TrainConfig, target, [Override("--data-dir", "data.dir", data_dir)] if data_dir else [])
     dataset = dataset_of(config.data)

@@ -74,6 +74,7 @@ def map(
     from optilab.errors import UsageError, did_you_mean
     from optilab.optimize import Regime
     from optilab.studies import map as study
+    from optilab.studies.axes import Axis
 
     only_one(json=json_, quiet=quiet)
     only_one(basins=basins, x=x)
@@ -94,9 +95,9 @@ def map(
             raise UsageError(f"--basins needs a function of two variables; {settings.function.name} has {count}")
         if not settings.function.minima:
             raise UsageError(f"no minimum of {settings.function.name} is known, so --basins has nothing to map")
-        axes = [study.Axis(f"w{i + 1}", low, high, 300) for i, (low, high) in enumerate(settings.function.box)]
+        axes = [Axis(f"w{i + 1}", low, high, 300) for i, (low, high) in enumerate(settings.function.box)]
     else:
-        axes = [study.Axis.read("--x", str(x)), study.Axis.read("--y", str(y))]
+        axes = [study.read_axis("--x", str(x)), study.read_axis("--y", str(y))]
     rule = settings.algo[0]
     numeric = [f.name for f in fields(rule) if isinstance(getattr(rule, f.name), float)]  # type: ignore[arg-type]
     for flag, axis in zip(("--x", "--y"), axes, strict=True):

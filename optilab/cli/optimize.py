@@ -6,6 +6,7 @@ import typer
 
 from optilab.cli.options import (
     Dark,
+    Expect,
     Json,
     Name,
     Plot,
@@ -20,12 +21,14 @@ from optilab.cli.options import (
     overrides,
     retyped,
 )
+from optilab.lab.paths import follow, judge, rows, tuned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
+    from optilab.studies.claims import Judged
 
 EXAMPLES = """\b
 Examples:
@@ -36,10 +39,11 @@ Examples:
   optilab optimize --algo sgd --set schedule=cosine --set clip_norm=1
   optilab optimize --algo momentum --set algo.lr=1.2 --set algo.beta=0.5 --json
   optilab optimize --config adam.yaml --quiet
+  optilab optimize --algo adam --expect 'distance < 0.2' --expect 'status == moving'
   optilab optimize --algo sgd,momentum,adam --plot paths.png --animate paths.gif
 """
 
-_KEYS = {"epochs": "epochs", "lr": "algo.lr"}
+_KEYS = {"epochs": "epochs", "lr": "algo.lr", "expect": "expect"}
 
 
 def optimize(
@@ -66,6 +70,7 @@ def optimize(
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Number of steps.")] = None,
     lr: Annotated[str | None, typer.Option(metavar="LR", help="Learning rate (algo.lr).")] = None,
     set_: Set = None,
+    expect: Expect = None,
     name: Name = None,
     runs_dir: RunsDir = None,
     json_: Json = False,
@@ -83,7 +88,7 @@ def optimize(
     animate: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Write the paths as a moving picture: .gif, .mp4, .html.", callback=not_empty
+            metavar="FILE", help="Write the paths step by step: .gif, .mp4, or a page, .html.", callback=not_empty
         ),
     ] = None,
     dark: Dark = False,
@@ -98,7 +103,6 @@ def optimize(
     from optilab.config.presets import algorithms
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.errors import UsageError
-    from optilab.optimize import descend
     from optilab.optimize.sensitivity import chaotic_from
 
     only_one(json=json_, quiet=quiet)
@@ -108,32 +112,40 @@ def optimize(
     if config is None and not any(change.key == "algo" for change in changes):
         raise UsageError("optimize needs --algo NAME or --config FILE, as in: optilab optimize --algo adam")
     settings = load(OptimizeConfig, config, changes)
-    tuned = ""
+    note = ""
     if tune:
-        settings, tuned = _tuned(settings, tune)
-    paths = [
-        descend(rule, settings.function, settings.start, settings.epochs, settings.tolerance, settings.regime)
-        for rule in settings.algo
-    ]
+        settings, note = tuned(settings, tune)
+    paths = follow(settings)
     if plot or animate:
-        _draw(settings, paths, plot, animate, dark, tuned)
+        _draw(settings, paths, plot, animate, dark, note)
     run = None if no_save else _write(settings, paths, name, runs_dir)
+    judged = judge(settings, paths)
     if quiet:
         typer.echo(run)
-        return _status(paths, fail_on_divergence)
+        return max(_status(paths, fail_on_divergence), _after(judged, silent=True))
     from optilab import console
     from optilab.console import optimize as views
 
     pairs = zip(settings.algo, paths, strict=True)
     chaotic = [chaotic_from(rule, settings.function, path, settings.regime) for rule, path in pairs]
-    result = views.Paths(settings, paths, chaotic, tuned)
+    result = views.Paths(settings, paths, chaotic, note)
     if json_:
-        console.document(views.document(result, run))
+        judgement = {"expect": [one.document() for one in judged]} if judged else {}
+        console.document(views.document(result, run) | judgement)
     else:
         same = retyped(ctx, ("function", "start", "epochs", "lr", "set_"))
         written = [file for file in (plot, animate, run) if file]
         views.show(result, written, picture, None if config or tune or not algo else same)
-    return _status(paths, fail_on_divergence)
+    return max(_status(paths, fail_on_divergence), _after(judged, silent=json_))
+
+
+def _after(judged: "list[Judged]", silent: bool) -> int:
+    """The exit code of the claims, which are shown."""
+    if not judged:
+        return 0
+    from optilab.console.claims import after
+
+    return after(judged, silent)
 
 
 def _status(paths: "Sequence[Trajectory]", fail_on_divergence: bool) -> int:
@@ -144,24 +156,6 @@ def _status(paths: "Sequence[Trajectory]", fail_on_divergence: bool) -> int:
     return ExitCode.DIVERGED if fail_on_divergence and diverged else ExitCode.OK
 
 
-def _tuned(settings: "OptimizeConfig", budget: int) -> "tuple[OptimizeConfig, str]":
-    """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it."""
-    import numpy as np
-
-    from optilab.errors import UsageError
-    from optilab.optimize import Regime
-    from optilab.studies.tuning import Conditions, tune
-
-    if settings.regime != Regime():
-        raise UsageError("--tune runs the bare rules; remove schedule, weight_decay, clipping and noise")
-    conditions = Conditions(budget=budget, gradients=settings.epochs)
-    start = np.array([settings.function.start if settings.start is None else settings.start], dtype=float)
-    rules = tuple(tune(rule, settings.function, conditions, start) for rule in settings.algo)
-    paths = "path" if budget == 1 else "paths"
-    cost = f"{budget} random settings per rule from this start ({budget} {paths} of {settings.epochs} epochs each)"
-    return settings.model_copy(update={"algo": rules}), f"tuned: the best of {cost}"
-
-
 def _draw(
     settings: "OptimizeConfig",
     paths: "Sequence[Trajectory]",
@@ -170,13 +164,19 @@ def _draw(
     dark: bool,
     note: str,
 ) -> None:
-    """The picture files; matplotlib is imported only here."""
+    """The picture files; matplotlib is imported only here. A moving picture that ends in .html is a page."""
     from optilab import figures
 
     named = dict(zip(settings.legend, paths, strict=True))
+    ending = figures.check(animate, ("gif", "mp4", "html")).suffix.lower() if animate else ""
     if plot:
         figures.save(figures.paths(settings.function, named, dark, note), plot)
-    if animate:
+    if animate and ending == ".html":
+        from optilab import pages
+        from optilab.pages import play
+
+        pages.write(pages.target(animate), play.page(play.recorded(settings, paths, note)))
+    elif animate:
         figures.animate(settings.function, named, animate, dark, note)
 
 
@@ -184,34 +184,28 @@ def _write(
     settings: "OptimizeConfig", paths: "Sequence[Trajectory]", name: str | None, runs_dir: str | None
 ) -> str:
     """The run directory: one metrics row per algorithm and epoch."""
+    import re
     import sys
 
     from optilab import runs
-    from optilab.config.load import to_yaml
+    from optilab.config.load import dump, to_yaml
+    from optilab.optimize.own import described, sources
     from optilab.runs.provenance import provenance
 
     named = dict(zip(settings.labels, paths, strict=True))
-    rows = [
-        {
-            "algo": label,
-            "epoch": epoch,
-            **{f"w{i + 1}": float(value) for i, value in enumerate(path.points[epoch])},
-            "f": float(path.values[epoch]),
-            "gradient_norm": float(norm),
-        }
-        for label, path in named.items()
-        for epoch, norm in enumerate(path.gradient_norms)
-    ]
     manifest = {
         "command": "optimize",
         "formulas": {label: rule.formula for label, rule in zip(named, settings.algo, strict=True)},
         "results": {label: path.status.value for label, path in named.items()},
         **provenance(sys.argv, ["numpy"]),
+        "config": dump(settings),
         "status": "done",
         "finished": runs.timestamp(),
     }
-    files = {"config.yaml": to_yaml(settings), "metrics.csv": runs.table(rows)}
+    own = sources(settings.algo)
+    files = {"config.yaml": to_yaml(settings), "metrics.csv": runs.table(rows(named))}
+    files |= {name: origin.source for name, origin in own.items()}
+    manifest |= {"own_rules": described(own)} if own else {}
     folder = runs.root(runs_dir)
-    return str(
-        runs.write(folder, runs.chosen_name(name, "-".join(rule.name for rule in settings.algo)), files, manifest)
-    )
+    label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(rule.name for rule in settings.algo))
+    return str(runs.write(folder, runs.chosen_name(name, label), files, manifest))

@@ -18,7 +18,7 @@ from optilab.cli.completion import (
     complete_run_or_preset,
     complete_set,
 )
-from optilab.errors import UsageError
+from optilab.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
@@ -33,6 +33,9 @@ __all__ = [
     "complete_run_or_preset",
     "complete_set",
 ]
+
+FORMATS = ("table", "csv", "markdown", "latex", "json")
+"""What `--format` accepts."""
 
 _TYPED = "optilab.typed"
 _PATHS = {"data.dir"}  # keys whose flags are not read as YAML
@@ -54,11 +57,27 @@ Set = Annotated[
         autocompletion=complete_set,
     ),
 ]
+Expect = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect",
+        metavar="CLAIM",
+        help="Exit with 9 unless the claim holds, as 'val_acc > 0.8' (docs/ci.md); may be repeated.",
+    ),
+]
 Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the run directory.")]
 RunsDir = Annotated[
     str | None,
     typer.Option(
         "--runs-dir", metavar="DIR", help="Folder of the runs [OPTILAB_RUNS, else ./runs].", callback=not_empty
+    ),
+]
+RunNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...",
+        help="Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'.",
+        autocompletion=complete_run,
     ),
 ]
 DataDir = Annotated[
@@ -72,6 +91,15 @@ Plot = Annotated[
     ),
 ]
 Dark = Annotated[bool, typer.Option("--dark", help="Dark background for picture files.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="table, csv, markdown, latex or json.",
+        autocompletion=lambda incomplete: [name for name in FORMATS if name.startswith(incomplete)],
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and nothing else.")]
 Silent = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing; the exit status is the result.")]
@@ -110,6 +138,8 @@ def overrides(
         flag = f"--{name.rstrip('_').replace('_', '-')}"
         if name == "set_":
             changes.append(override_from_text("--set", value))
+        elif name == "expect" and name in keys:
+            changes.append(Override("--expect", "expect", [value], adds=True))
         elif name in keys:
             if keys[name] in _PATHS:  # as UTF-8, like a config, in every locale
                 text = os.fsencode(value).decode("utf-8", "surrogateescape")
@@ -126,8 +156,20 @@ def retyped(ctx: typer.Context, parameters: Sequence[str]) -> str:
     words = []
     for name, value in ctx.meta[_TYPED]:
         if name in parameters:
-            words += [f"--{name.rstrip('_')}", shlex.quote(str(value))]
+            words += [f"--{name.rstrip('_').replace('_', '-')}", shlex.quote(str(value))]
     return " ".join(words)
+
+
+def typed(ctx: typer.Context) -> dict[str, Any]:
+    """The options that were typed, by parameter, with the text or number of each."""
+    return dict(ctx.meta[_TYPED])
+
+
+def chosen_format(format: str, json_: bool, accepted: Sequence[str] = FORMATS) -> str:
+    """The format of a table, where `--json` is short for `--format json`. UsageError for one that does not exist."""
+    if format not in accepted:
+        raise UsageError(unknown("format", format, accepted), "--format")
+    return "json" if json_ else format
 
 
 def only_one(**flags: Any) -> None:
@@ -135,3 +177,9 @@ def only_one(**flags: Any) -> None:
     typed = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]
     if len(typed) > 1:
         raise UsageError(f"{' and '.join(typed)} cannot be combined")
+
+
+def no_config(command: str) -> UsageError:
+    """The error of a command that trains, without a config."""
+    example = f"optilab {command} sigmoid.yaml"
+    return UsageError(f"{command} needs a config, as in: {example} (optilab config ls lists the presets)")

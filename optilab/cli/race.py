@@ -1,24 +1,38 @@
-"""`optilab race`: which rule solves test functions at the lowest cost, after the same tuning."""
+"""`optilab race`: which rule is the best after the same tuning, on test functions or, with --on, on trainings."""
 
+import sys
 from typing import Annotated
 
 import typer
 
-from optilab.cli.options import Dark, Json, Plot, complete_algo, complete_function, only_one
-from optilab.errors import chosen_names
+from optilab.cli.execution import Cluster, Jobs, ResumeStudy, StudyFile
+from optilab.cli.options import (
+    Dark,
+    DataDir,
+    Expect,
+    Format,
+    Json,
+    Name,
+    Plot,
+    RunsDir,
+    Set,
+    complete_algo,
+    complete_function,
+    complete_preset,
+    not_empty,
+    only_one,
+    typed,
+)
+from optilab.errors import UsageError
+from optilab.lab.races import ALGOS, FUNCTIONS, NETWORK_ALGOS
 
 EXAMPLES = """\b
 Examples:
   optilab race --algos sgd,momentum,adam --functions rosenbrock,beale,himmelblau --budget 20 --starts 10
-  optilab race --budget 50 --starts 20 --plot race.png
+  optilab race --budget 50 --starts 20 --plot race.png --report race.html
   optilab race --settings
+  optilab race --on sigmoid.yaml,relu.yaml --algos sgd,momentum,adam --budget 10 --epochs 5 --seeds 5 --dry-run
 """
-
-ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
-FUNCTIONS = (
-    "ravine,quadratic,booth,matyas,rosenbrock,beale,dixon-price,zakharov,himmelblau,three-hump-camel,six-hump-camel,"
-    "goldstein-price,branin,mccormick,styblinski-tang,bohachevsky"
-)
 
 
 def _listed(names: str) -> str:
@@ -26,12 +40,31 @@ def _listed(names: str) -> str:
     return names.replace(",", ", ")
 
 
+_FUNCTIONS_ONLY = ("functions", "starts", "accuracy", "cache", "settings")
+_NETWORKS_ONLY = (
+    "seeds",
+    "target",
+    "jobs",
+    "cluster",
+    "fail_fast",
+    "dry_run",
+    "set_",
+    "data_dir",
+    "resume",
+    "file",
+    "name",
+    "runs_dir",
+    "format_",
+)
+
+
 def race(
+    ctx: typer.Context,
     algos: Annotated[
         str,
         typer.Option(
             metavar="NAME,...",
-            help=f"Rules to compare [{_listed(ALGOS)}].",
+            help=f"Rules to compare [{_listed(ALGOS)}; with --on {_listed(NETWORK_ALGOS)}].",
             show_default=False,
             autocompletion=complete_algo,
         ),
@@ -45,18 +78,55 @@ def race(
             autocompletion=complete_function,
         ),
     ] = FUNCTIONS,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONFIG,...",
+            help="Race on these trainings instead: YAML files or presets.",
+            autocompletion=complete_preset("train"),
+        ),
+    ] = None,
     budget: Annotated[
-        int, typer.Option(metavar="N", min=1, max=10_000, help="Random settings tried per rule and function.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000,
+            help="Random settings tried per rule and problem [50; with --on 10].",
+            show_default=False,
+        ),
     ] = 50,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="With --on: new seeds that the chosen setting is judged on [5]."),
+    ] = None,
     starts: Annotated[
         int, typer.Option(metavar="N", min=1, max=10_000, help="Starts to tune on, and as many to judge on.")
     ] = 20,
     repeats: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="Repeats with other settings and starts.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Repeats with other settings and starts [3; with --on 1].",
+            show_default=False,
+        ),
     ] = 3,
     epochs: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1_000_000, help="Gradients until a path is given up.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="Gradients until a path is given up [200]; with --on epochs of each training.",
+            show_default=False,
+        ),
     ] = 200,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="X", help="With --on: validation accuracy to be reached [that of sgd at its end]."),
+    ] = None,
     accuracy: Annotated[
         float,
         typer.Option(
@@ -67,8 +137,28 @@ def race(
     settings: Annotated[
         bool, typer.Option("--settings", help="Print the tuned settings of every rule on every function.")
     ] = False,
+    expect: Expect = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="With --on: stop at the first trial that fails.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --on: print the plan and its estimated cost; train nothing.")
+    ] = False,
+    set_: Set = None,
+    data_dir: DataDir = None,
+    file: StudyFile = None,
+    resume: ResumeStudy = None,
+    name: Name = None,
+    runs_dir: RunsDir = None,
+    format_: Format = "table",
     plot: Plot = None,
     dark: Dark = False,
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="Write the race as one HTML page.", callback=not_empty),
+    ] = None,
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep results in the user's cache, and reuse them.")
     ] = True,
@@ -77,30 +167,45 @@ def race(
         bool, typer.Option("--quiet", "-q", help="Print the rules that may be the best, one per line.")
     ] = False,
 ) -> int:
-    """Compare rules that were tuned with the same budget, on starts that none of them was tuned on."""
-    from platformdirs import user_cache_path
+    """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on."""
+    given = typed(ctx)
+    networks = bool(on or file or resume)
+    if wrong := [name for name in (_FUNCTIONS_ONLY if networks else _NETWORKS_ONLY) if name in given]:
+        flags = ", ".join(
+            f"--{'config' if name == 'file' else name.rstrip('_').replace('_', '-')}" for name in wrong
+        )
+        where = "on test functions, without --on" if networks else "on trainings: add --on CONFIG"
+        raise UsageError(f"{flags}: only for a race {where}")
+    if networks:
+        from optilab.cli.network_race import network_race
 
+        return network_race(ctx, given)
     from optilab import console
+    from optilab.config.load import expectations
     from optilab.console import race as views
-    from optilab.optimize import ALGORITHMS
-    from optilab.optimize import FUNCTIONS as TESTS
+    from optilab.console.claims import after
+    from optilab.lab.races import cache_folder, function_race
     from optilab.signals import Interrupted
     from optilab.studies import race as study
+    from optilab.studies.claims import of_race
     from optilab.studies.tuning import Conditions
 
     only_one(json=json_, quiet=quiet, settings=settings)
     conditions = Conditions(budget, starts, repeats, epochs, accuracy, seed)
-    rules = [ALGORITHMS[name]() for name in chosen_names("--algos", algos, "rule", ALGORITHMS)]
-    tests = [TESTS[name]() for name in chosen_names("--functions", functions, "function", TESTS)]
-    study.check(rules, tests)
+    claims = expectations("race", expect or [])
+    rules, tests = function_race(algos, functions)
     if plot:
         from optilab import figures
 
         figures.check(plot)
+    if report:
+        from optilab import pages
+
+        page = pages.target(report)
     silent = json_ or quiet
     if not silent:
         views.announce(len(rules), len(tests), conditions)
-    folder = user_cache_path("optilab") / "races" if cache else None
+    folder = cache_folder() if cache else None
     try:
         result = study.run(rules, tests, conditions, folder, views.RaceProgress(silent))
     except Interrupted:
@@ -108,11 +213,18 @@ def race(
         raise
     if plot:
         figures.save(figures.race(result, dark), plot)
+    if report:
+        from optilab.pages.race import race_page
+        from optilab.runs.provenance import provenance
+
+        pages.write(page, race_page(result, rules, tests, provenance(sys.argv, ["numpy"])))
+    judged = list(of_race(claims, study.standings(result)))
     if json_:
-        console.document(study.document(result, rules, tests))
+        judgement = {"expect": [one.document() for one in judged]} if judged else {}
+        console.document(study.document(result, rules, tests) | judgement)
     elif quiet:
         for name in study.may_be_best(study.standings(result)):
             console.say(name)
     else:
         views.show(result, rules, tests, settings, drawn=bool(plot))
-    return 0
+    return after(judged, silent)

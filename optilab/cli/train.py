@@ -1,33 +1,38 @@
 """`optilab train`: one network, trained epoch by epoch."""
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optilab.cli.data import dataset_of
+from optilab.cli.execution import Cluster, Jobs
 from optilab.cli.options import (
+    Dark,
     DataDir,
+    Expect,
     Json,
     Name,
+    Plot,
     Quiet,
     RunsDir,
     Set,
     complete_algo,
     complete_preset,
     complete_run,
+    no_config,
     only_one,
     overrides,
 )
-from optilab.errors import DivergedError, RunError, UsageError
+from optilab.errors import DivergedError, UsageError
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
+    from optilab.config.schema.claim import Claim
     from optilab.config.schema.train import TrainConfig
-    from optilab.train.data import Dataset
+    from optilab.train.fork import Branch
 
 EXAMPLES = """\b
 Examples:
@@ -36,7 +41,10 @@ Examples:
   optilab train sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1
   optilab train sigmoid.yaml --optimizer adam --lr 0.001 --batch-size 64
   optilab train relu.yaml --seeds 5
+  optilab train relu.yaml --log tensorboard
+  optilab train batchnorm.yaml --epochs 2 --expect 'val_acc > 0.7' --quiet
   optilab train --resume 20261124-143512-sigmoid-1c2d
+  optilab train --fork 20261124-143512-sigmoid-1c2d@9 --set optimizer=adam
 """
 
 _KEYS = {
@@ -48,17 +56,8 @@ _KEYS = {
     "lr": "optimizer.lr",
     "batch_size": "data.batch_size",
     "data_dir": "data.dir",
+    "expect": "expect",
 }
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to be trained: a new one, one that is resumed, or one of several seeds that is complete already."""
-
-    path: Path
-    config: "TrainConfig"
-    resumed: bool = False
-    complete: bool = False
 
 
 def train(
@@ -75,8 +74,10 @@ def train(
     seed: Annotated[str | None, typer.Option(metavar="N", help="Seed of every random number.")] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=1000, help="Train with N seeds, one after another; show the spread."),
+        typer.Option(metavar="N", min=1, max=1000, help="Train with N seeds, several at once; show the spread."),
     ] = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="CPU threads.")] = None,
     optimizer: Annotated[
@@ -87,26 +88,63 @@ def train(
     batch_size: Annotated[str | None, typer.Option(metavar="N", help="Images per step (data.batch_size).")] = None,
     data_dir: DataDir = None,
     set_: Set = None,
+    expect: Expect = None,
     resume: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Resume an interrupted run.", autocompletion=complete_run),
+    ] = None,
+    fork: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN[@EPOCH]",
+            help="Start a new run from a checkpoint of another.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRACKER", help="tensorboard: write each epoch to an event file in the run directory."
+        ),
     ] = None,
     name: Name = None,
     runs_dir: RunsDir = None,
     json_: Json = False,
     quiet: Quiet = False,
+    picture: Annotated[
+        bool | None,
+        typer.Option("--picture/--no-picture", help="Curves and layers [shown on a terminal 80 wide]."),
+    ] = None,
+    plot: Plot = None,
+    dark: Dark = False,
 ) -> int:
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
-    from optilab import console, runs, signals
-    from optilab.console import train as views
+    from optilab import console, runs
+    from optilab.config.load import load
+    from optilab.config.schema.train import TrainConfig
+    from optilab.train.fork import branch
     from optilab.train.resume import continuation
 
     only_one(json=json_, quiet=quiet)
-    for flag, value in (("name", name), ("config", config or preset), ("seeds", seeds)):
-        only_one(resume=resume, **{flag: value})
+    only_one(resume=resume, fork=fork, config=config or preset)
+    only_one(resume=resume, fork=fork, seeds=seeds)
+    only_one(resume=resume, name=name)
     if config is not None and preset is not None:
         raise UsageError(f"two configs: {preset} and --config {config}; give one")
-    folder, changes = runs.root(runs_dir), overrides(ctx, _KEYS)
+    if plot is not None:
+        from optilab import figures
+
+        figures.check(plot)
+    if log is not None:
+        from optilab.lab.logged import tracked
+
+        tracked(log)
+        if seeds is not None:
+            raise UsageError(
+                "one training at a time; runs export STUDY --tensorboard DIR writes those of a study", "--log"
+            )
+    view = _View(json_, quiet, picture, plot, dark, log is not None)
+    folder, changes, source = runs.root(runs_dir), overrides(ctx, _KEYS), preset if config is None else config
     if resume is not None:
         continued = continuation(runs.locate(folder, resume, "train"), changes)
         if continued.complete:
@@ -114,111 +152,139 @@ def train(
                 "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"
             )
             console.note(f"{continued.path.name} is already complete ({continued.done} epochs); {advice}")
-            views.report(continued.path, json_, quiet)
-            return 0
-        jobs = [Job(continued.path, continued.config, resumed=True)]
-    else:
-        jobs = _jobs(preset if config is None else config, changes, folder, name, seeds)
-    if not (json_ or quiet):
-        views.starting(jobs[0].config.name)
-    dataset = dataset_of(jobs[0].config.data)
-    with signals.on_signal() as stop:
-        done, stopped = _train(jobs, dataset, stop, json_, quiet)
-    if stopped is not None:
-        console.note(stopped)
-    if seeds is None and (done or json_):
-        views.report(jobs[0].path, json_, quiet)
-    elif seeds is not None and done:
-        views.report_seeds(done, json_, quiet)
-    if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
-        signals.die_of(stop.signal)
-    return 0
-
-
-def _jobs(
-    config: str | None, changes: "Sequence[Override]", folder: Path, name: str | None, seeds: int | None
-) -> list[Job]:
-    """The new runs: one, or one per seed, which then ends each name. UsageError without a config."""
-    from optilab import runs
-    from optilab.config.load import Override, load
-    from optilab.config.schema.train import TrainConfig
-
-    if config is None:
-        example = "optilab train sigmoid.yaml"
-        raise UsageError(f"train needs a config, as in: {example} (optilab config ls lists the presets)")
-    first = load(TrainConfig, config, changes)
-    label = runs.chosen_name(name, first.name)
-    if seeds is None:
-        jobs = [Job(folder / label, first)]
-    else:
-        numbered = [
-            (n, load(TrainConfig, config, [*changes, Override("--seeds", "seed", n)]))
-            for n in range(first.seed, first.seed + seeds)
-        ]
-        jobs = [Job(folder / runs.chosen_name(f"{label}-seed{n}", label), seeded) for n, seeded in numbered]
+            return view.report(continued.path, continued.config.expect)
+        return _train(continued.path, continued.config, view, resumed=True)
+    if fork is not None:
+        forked = branch(folder, fork, changes)
+        path = folder / runs.chosen_name(name, forked.config.name)
+        runs.require_free(path)
+        return _train(path, forked.config, view, fork=forked)
+    if source is None:
+        raise no_config("train")
+    if cluster is not None and seeds is None:
+        raise UsageError("it trains several networks: add --seeds N", "--cluster")
     if seeds is not None:
-        return [_begun(job) if job.path.is_dir() else job for job in jobs]
-    runs.require_free(jobs[0].path)
-    return jobs
+        if threads not in (None, "1"):
+            raise UsageError(f"--threads {threads}: with --seeds, each training has one thread")
+        return _train_seeds(source, changes, seeds, jobs, cluster, folder, name, view)
+    first = load(TrainConfig, source, changes)
+    path = folder / runs.chosen_name(name, first.name)
+    runs.require_free(path)
+    return _train(path, first, view)
 
 
-def _begun(job: Job) -> Job:
-    """The run of one of several seeds that exists already, to be continued; RunError if it has other settings."""
-    from optilab.config.load import Override, changed_keys
-    from optilab.train.resume import continuation
+@dataclass
+class _View:
+    """What is shown of a training, and how."""
 
-    before = continuation(job.path, [Override("--epochs", "epochs", job.config.epochs)])
-    if changed := changed_keys(before.config, job.config):
-        raise RunError(f"{job.path} exists with other settings: {'; '.join(changed)}; choose another --name")
-    return replace(job, resumed=True, complete=before.complete)
+    json_: bool
+    quiet: bool
+    picture: bool | None
+    plot: str | None
+    dark: bool
+    log: bool
+    """Write an event file of TensorBoard."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is shown before the end."""
+        return self.json_ or self.quiet
+
+    def report(self, path: Path, expect: "Sequence[Claim]" = ()) -> int:
+        """Show a run at its end; the exit code is that of the claims."""
+        from optilab import runs
+        from optilab.console import claims as verdicts
+        from optilab.console import train as views
+        from optilab.studies import claims
+
+        judged = claims.of_trainings(expect, [runs.read(path)])
+        views.report(path, self.json_, self.quiet, self.picture, self.draw([path]), judged)
+        return verdicts.after(judged, self.silent)
+
+    def draw(self, paths: Sequence[Path]) -> list[str]:
+        """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
+        if self.plot is None:
+            return []
+        from optilab import console, figures, runs
+        from optilab.studies.curves import histories
+
+        found = histories([runs.read(path) for path in paths])
+        if not found.groups:
+            console.note(f"{self.plot} is not written: there is no epoch to draw")
+            return []
+        figures.save(figures.training(found, self.dark), self.plot)
+        return [self.plot]
 
 
 def _train(
-    jobs: Sequence[Job], dataset: "Dataset", stop: Callable[[], bool], json_: bool, quiet: bool
-) -> tuple[list[Path], str | None]:
-    """Train one run after the other: the finished ones, and how to continue where a stop request ended one.
+    path: Path, config: "TrainConfig", view: _View, resumed: bool = False, fork: "Branch | None" = None
+) -> int:
+    """Train one network, the rest of an interrupted run, or a fork. Does not return where a signal stops it.
 
     A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
     """
-    from optilab import console
+    from optilab import console, runs, signals
     from optilab.console import train as views
-    from optilab.train import session  # torch comes in here, after everything that can be refused without it
+    from optilab.lab import training
+    from optilab.lab.execution import dataset_of
 
-    done: list[Path] = []
-    for number, job in enumerate(jobs, start=1):
-        if job.complete:
-            done.append(job.path)
-            continue
-        if job.resumed:
-            training, run = session.resume(job.path, job.config, dataset, console.note)
-        else:
-            training, run = session.start(job.config, dataset, job.path.parent, job.path.name, sys.argv)
-        if not (json_ or quiet):
-            sizes = (len(training.train), len(training.validation))
-            if len(jobs) > 1:
-                console.say(f"seed {number} of {len(jobs)}")
-            views.header(training.config, training.inputs, dataset.classes, *sizes, str(training.device))
+    if not view.silent:
+        views.starting(config.name)
+    dataset = dataset_of(config.data)
+    with signals.on_signal() as stop:
         try:
-            with views.Display(job.config.epochs, training.rows, quiet=json_ or quiet) as display:
-                status = session.proceed(training, run, display, stop)
+            trained = training.train(
+                path, config, dataset, sys.argv, stop, view.silent, resumed, fork, log=view.log
+            )
         except DivergedError as error:
-            if json_:
-                error.facts = views.document(run.path)  # one document, with the error in it
+            if view.json_:
+                view.draw([path])
+                error.facts = views.document(path)  # one document, with the error in it
             else:
-                views.report(run.path, json_, quiet)
+                view.report(path, config.expect)
             raise
-        if training.device.type == "cpu" and (hint := display.crowded(job.config.threads)):
-            console.note(hint)
-        if status == "interrupted":
-            return done, f"stopped after epoch {training.epoch}; {_advice(run.path, len(jobs) > 1)}"
-        done.append(run.path)
-    return done, None
+    state = trained.training
+    if trained.status == "interrupted":
+        console.note(f"stopped after epoch {state.epoch}; continue with: {runs.resume_command(path)}")
+        if view.plot is not None:  # a signal is answered at once
+            console.note(f"{view.plot} is not written; optilab runs plot draws the epochs so far")
+            view.plot = None
+    elif state.device.type == "cpu" and (hint := trained.display.crowded(config.threads)):
+        console.note(hint)
+    code = 0
+    if not view.silent:
+        views.curvature_cost(state.cost.measurements, state.cost.products, state.cost.seconds)
+    if trained.status != "interrupted" or view.json_:
+        code = view.report(path, config.expect)
+    if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
+        signals.die_of(stop.signal)
+    return code
 
 
-def _advice(path: Path, several: bool) -> str:
-    """How to continue a stopped run, or the several seeds to which it belongs."""
+def _train_seeds(
+    config: str,
+    changes: "Sequence[Override]",
+    seeds: int,
+    jobs: int | None,
+    cluster: str | None,
+    folder: Path,
+    name: str | None,
+    view: _View,
+) -> int:
+    """Train with several seeds: a sweep without an axis."""
     from optilab import runs
+    from optilab.cli import execution
+    from optilab.config.schema.study import SweepConfig
+    from optilab.console import claims as verdicts
+    from optilab.console import train as views
+    from optilab.lab.execution import of_sweep
+    from optilab.studies import claims, sweep
 
-    if several:
-        return f"the same command with --name {path.name.rpartition('-seed')[0]} continues with what is missing"
-    return f"continue with: {runs.resume_command(path)}"
+    asked = sweep.resolve(SweepConfig(config=config, seeds=seeds), changes)
+    plan = sweep.plan(asked)
+    request = of_sweep("train", plan, jobs, cluster=cluster)
+    ran = execution.run(request, folder, runs.chosen_name(name, plan.base.name), view.silent)
+    judged = claims.of_trainings(plan.asked.expect, [runs.read(run) for run in ran.through])
+    drawn = view.draw(ran.through)
+    views.report_seeds(ran.path, ran.outcomes, view.json_, view.quiet, view.picture, drawn, judged)
+    return max(ran.code, verdicts.after(judged, view.silent))

@@ -1,7 +1,7 @@
 """Every key that a command's config accepts, read off the schema."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_doc import Doc
@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.config.schema.fields import OneOf, Section, schema_of
 from optilab.config.strict_yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown
+from optilab.optimize.own import is_own, kind_of
 
 EVERYDAY = {
     "optimize": ("algo", "function", "start", "epochs"),
@@ -23,6 +24,8 @@ EVERYDAY = {
         "device",
         "threads",
     ),
+    "sweep": ("config", "over", "seeds", "samples", "metric"),
+    "check": ("checks.name", "checks.optimize", "checks.train", "checks.set", "checks.expect"),
 }
 """The keys of a command's first config, shown before all others."""
 LAST = "replay"
@@ -180,6 +183,8 @@ def keys_beside(schema: type[Any], path: Sequence[str | int], tree: Mapping[str,
     # The rule inside another (`base`) has the keys that it has outside.
     above = [step for step in path[:-1] if isinstance(step, str) and step != "base"]
     prefix = "".join(f"{step}." for step in above)
+    if isinstance(entry, str) and is_own(entry):
+        return sorted(["name", *(f.name for f in fields(kind_of(entry)))])
     keys = [
         row.key.removeprefix(prefix)
         for row in describe(schema)

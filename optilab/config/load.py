@@ -3,6 +3,7 @@
 Precedence: schema default < YAML < flags and `--set`, in the order typed.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,6 +22,9 @@ from optilab.config.presets import KINDS
 from optilab.config.schema.fields import Section, decimal
 from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
+
+if TYPE_CHECKING:
+    from optilab.config.schema.claim import Claim
 
 S = TypeVar("S", bound=Section)
 
@@ -32,6 +36,8 @@ class Override:
     where: str
     key: str
     value: Any
+    adds: bool = False
+    """The value is a list, to follow what the key has."""
 
 
 def override_from_text(where: str, text: str) -> Override:
@@ -67,6 +73,14 @@ def schema_for(kind: str) -> type[Section]:
         from optilab.config.schema.train import TrainConfig
 
         return TrainConfig
+    if kind == "sweep":
+        from optilab.config.schema.study import SweepConfig
+
+        return SweepConfig
+    if kind == "check":
+        from optilab.config.schema.check import CheckFile
+
+        return CheckFile
     from optilab.config.schema.optimize import OptimizeConfig
 
     return OptimizeConfig
@@ -74,11 +88,11 @@ def schema_for(kind: str) -> type[Section]:
 
 def load(
     schema: type[S],
-    config: str | None,
+    config: str | Mapping[str, Any] | None,
     overrides: Sequence[Override] = (),
     rules: Literal["exercise", "literature"] = "exercise",
 ) -> S:
-    """Read `config` (a path, or the name of a preset; None starts from the defaults) and apply the overrides.
+    """Read `config` (a path, the name of a preset, or a plain tree; None: the defaults) and apply the overrides.
 
     `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
     the defaults of the literature. `train` always has the literature's. Raises `ConfigError` with every problem at
@@ -86,7 +100,9 @@ def load(
     """
     kind = schema.kind
     document, source = strict_yaml.Document({}, {}), "the command line"
-    if config is not None:
+    if isinstance(config, Mapping):
+        document, source = strict_yaml.Document(copy.deepcopy(dict(config)), {}), "the config"
+    elif config is not None:
         path = presets.find(kind, config)
         source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
         document = strict_yaml.read(_bytes(path), source)
@@ -99,16 +115,29 @@ def load(
     try:
         config_value = schema.model_validate(document.tree)
     except ValidationError as error:
+        found = error.errors(include_url=False)
         problems += [
             _problem(details, lambda path: unknown_key(schema, path, document.tree), places, source)
-            for details in error.errors(include_url=False)
+            for details in found
+            if not _follows(details, found)
         ]
     if problems:
         problems.sort(key=lambda problem: _line(problem, source))
         advice = f"Every key is described by: optilab config show {kind}"
-        typed = all(problem.where.startswith("--") for problem in problems)
-        raise ConfigError("the command line" if typed else source, problems, advice)
+        if all(problem.where.startswith("--") for problem in problems):
+            source = "the command line"
+        elif {problem.where for problem in problems} <= {item.where for item in overrides}:
+            source = "the arguments"
+        raise ConfigError(source, problems, advice)
     return config_value
+
+
+def _follows(details: Any, found: Sequence[Any]) -> bool:
+    """Whether a list is too short only because an entry of it has a problem of its own."""
+    place = details["loc"]
+    return details["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and other is not details for other in found
+    )
 
 
 def _line(problem: Problem, source: str) -> float:
@@ -164,14 +193,28 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, 
             return _typed(item.where, item.key, advice)
         nodes = below
     for path, node in nodes:
-        node[last] = item.value
         here = (*path, last)
+        if item.adds:
+            before = node.get(last) or []
+            before = before if isinstance(before, list) else [before]
+            node[last] = [*before, *item.value]
+            places |= {(*here, len(before) + index): item.where for index in range(len(item.value))}
+            continue
+        node[last] = item.value
         for inside in [place for place in places if place[: len(here)] == here]:
             del places[inside]  # overridden: errors must not point to the file any more
         places[here] = item.where
         if last == "name":  # it decides which keys the section accepts
             places[path] = item.where
     return None
+
+
+def expectations(command: str, texts: Sequence[str]) -> "Sequence[Claim]":
+    """The claims of `--expect` about a result of train, optimize or race that has no config of its own."""
+    from optilab.config.schema.claim import Expectations
+
+    changes = [Override("--expect", "expect", list(texts), adds=True)] if texts else []
+    return load(Expectations, {"command": command}, changes).expect
 
 
 def dump(config: Section) -> dict[str, Any]:
@@ -191,7 +234,8 @@ def changeable(config: Section) -> frozenset[str]:
 
     `epochs` is one of them unless there is a schedule, which can depend on their number.
     """
-    keys = frozenset({"checkpoint_every", "data.dir", "probes"})
+    curvature = {"curvature", "curvature.every", "curvature.images"}
+    keys = frozenset({"checkpoint_every", "data.dir", "expect", "probes", *curvature})
     schedule = getattr(config, "schedule", None)
     return keys | {"epochs"} if schedule is None or schedule.name == "constant" else keys
 
@@ -210,23 +254,28 @@ def changed_keys(before: Section, after: Section) -> list[str]:
 
 def _numbers(config: Section) -> dict[str, Any]:
     free = changeable(config)
-    return {key: value for key, value in _flat(dump(config)).items() if key not in free}
+    return {key: value for key, value in flat(dump(config)).items() if key not in free}
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree by dotted keys; lists are values."""
+    values: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        if isinstance(value, dict):
+            values.update(flat(value, f"{prefix}{key}."))
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
 
 
 def kind_of(config: str) -> str:
-    """`optimize` or `train`: the command whose keys a config has, or whose preset it names."""
+    """The command whose keys a config has, or whose preset it names: optimize, train, sweep or check."""
     for kind in KINDS:
         if presets.lookup(kind, config):
             return kind
     tree = strict_yaml.read(_bytes(presets.find("train", config)), config).tree
-    return max(KINDS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
+    kinds = (*KINDS, "sweep", "check")
+    return max(kinds, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
 
 
 def _problem(
@@ -253,7 +302,7 @@ def _problem(
 
 def _typed(where: str, key: str, message: str) -> Problem:
     """A problem whose key is left out where `where` ends with it."""
-    return Problem(where, "" if where in (f"--{key}", f"--set {key}") else key, message)
+    return Problem(where, "" if where in (key, f"--{key}", f"--set {key}", f"set {key}") else key, message)
 
 
 def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str]) -> str:

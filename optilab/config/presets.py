@@ -1,14 +1,16 @@
 """The shipped configs, and the file that `--config` means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from optilab.config import strict_yaml
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import UsageError, did_you_mean, shown, unknown
+from optilab.optimize import ALGORITHMS, Algorithm
+from optilab.optimize.own import is_own, kind_of
 
 REMEDIES = "remedies"
 """The folder of the remedies; their names leave it out."""
@@ -32,9 +34,14 @@ class Preset:
 
     @property
     def title(self) -> str:
-        """What it is: the file's first comment line."""
-        first = self.path.read_text(encoding="utf-8").partition("\n")[0]
-        return first.lstrip("# ").rstrip()
+        """What it is: the file's first comment line, behind the one for editors."""
+        return self.path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ").rstrip()
+
+    @property
+    def copy(self) -> bytes:
+        """The file as it stands elsewhere: an editor finds the schema where it is installed."""
+        first, _, rest = self.path.read_text(encoding="utf-8").partition("\n")
+        return f"{first.partition('=')[0]}={schema_file(self.kind)}\n{rest}".encode()
 
 
 def presets_folder() -> Path:
@@ -42,6 +49,11 @@ def presets_folder() -> Path:
     package = Path(__file__).parents[1]
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
+
+
+def schema_file(kind: str) -> Path:
+    """The installed JSON Schema of a command's configs."""
+    return presets_folder() / "schema" / f"{kind}.schema.json"
 
 
 def presets(kind: str | None = None) -> list[Preset]:
@@ -106,8 +118,32 @@ def named(name: str) -> Preset:
 
 
 def algorithms(text: str) -> list[str]:
-    """`--algo adam,sgd` as the value of `algo`."""
-    return [name.strip().lower() for name in text.split(",")]
+    """`--algo adam,my.py:Mine` as the value of `algo`."""
+    names = [name.strip() for name in text.split(",")]
+    return [name if is_own(name) else name.lower() for name in names]
+
+
+def rules_named(where: str, text: str) -> list[Algorithm]:
+    """The rules of `adam,my.py:Mine`, each once, with the defaults of the literature or of the code.
+
+    UsageError, with all of them, for names that are unknown and files that make no rule.
+    """
+    rules, problems = [], []
+    for name in dict.fromkeys(algorithms(text)):
+        if not is_own(name) and name not in ALGORITHMS:
+            problems.append(unknown("rule", name, ALGORITHMS))
+            continue
+        try:
+            kind: Any = kind_of(name) if is_own(name) else ALGORITHMS[name]
+            needed = [f.name for f in fields(kind) if f.default is MISSING]
+            if needed:
+                raise UsageError(f"{kind.name}: {', '.join(needed)} needs a default in the code")
+            rules.append(kind())
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(problems), where)
+    return rules
 
 
 def filled(rule: Any) -> Any:

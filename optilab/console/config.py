@@ -15,7 +15,11 @@ def presets(listed: Sequence[Preset]) -> None:
     """Each preset with its title, command by command."""
     for (kind, folder), group in groupby(listed, lambda preset: (preset.kind, preset.path.parent.name)):
         rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
-        what = {"remedies": "one change each to sigmoid.yaml", "published": "networks with a published log"}
+        what = {
+            "remedies": "one change each to sigmoid.yaml",
+            "optimizers": "sigmoid.yaml with another rule, its lr tuned",
+            "published": "networks with a published log",
+        }
         console.show(console.grid([f"optilab {kind} --config", what.get(folder, "")], rows, left=(0, 1)))
         console.say()
     console.say("run one:  optilab train --config sigmoid.yaml")
@@ -36,8 +40,12 @@ def preset_facts(listed: Sequence[Preset]) -> dict[str, Any]:
 
 def overview(kind: str, keys: Sequence[Key]) -> None:
     """Every key of a command's config, section by section, then the entries of each choice with their settings."""
-    console.say(f"Keys of `optilab {kind}` configs with their defaults; --set KEY=VALUE sets any of them.", "bold")
-    console.say(f"Types and ranges of a part: optilab config show {kind} PART, as in: model.norm, data, adam")
+    set_ = "; --set KEY=VALUE sets any of them" if kind in ("optimize", "train") else ""
+    console.say(f"Keys of `optilab {kind}` configs with their defaults{set_}.", "bold")
+    example = {"optimize": "adam, function", "train": "model.norm, data, adam", "sweep": "over, expect"}
+    console.say(
+        f"Types and ranges of a part: optilab config show {kind} PART, as in: {example.get(kind, 'checks.expect')}"
+    )
     plain = [key for key in keys if not key.of and key.key not in EVERYDAY[kind]]
     _keys("everyday", [key for name in EVERYDAY[kind] for key in keys if key.key == name])
     _keys("other keys of the run", [key for key in plain if "." not in key.key and key.type != SECTION])

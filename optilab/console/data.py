@@ -7,10 +7,58 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from optilab import console
+from optilab.config.datasets import DatasetInfo
 
 
-def search_path(places: Sequence[tuple[str, Path]], found: Path | None) -> None:
+def datasets(rows: Sequence[Any]) -> None:
+    """Every dataset: its sizes, and whether it is here."""
+    cells = []
+    for row in rows:
+        info = row.info
+        sizes = ["", "", "", ""] if info.own else [_shape(info), f"{len(info.classes)}", *_counts(info)]
+        cells.append([info.name, *sizes, row.state, "" if row.folder is None else str(row.folder)])
+    heads = ["dataset", "image", "classes", "train", "test", "", "folder"]
+    console.show(console.grid(heads, cells, left=(0, 5, 6)))
+
+
+def _shape(info: DatasetInfo) -> str:
+    return " x ".join(map(str, info.shape))
+
+
+def _counts(info: DatasetInfo) -> tuple[str, str]:
+    return f"{info.train:,}", f"{info.test:,}"
+
+
+def list_document(rows: Sequence[Any]) -> dict[str, Any]:
+    """The datasets as `--json` prints them; the sizes of the user's own are null until they are read."""
+    return {
+        "datasets": [
+            {
+                "dataset": row.info.name,
+                "title": row.info.title,
+                "source": row.info.source,
+                "shape": None if row.info.own else list(row.info.shape),
+                "classes": None if row.info.own else list(row.info.classes),
+                "train": None if row.info.own else row.info.train,
+                "test": None if row.info.own else row.info.test,
+                "sha256": dict(row.info.digests),
+                "state": row.state,
+                "here": row.here,
+                "folder": None if row.folder is None else str(row.folder),
+            }
+            for row in rows
+        ]
+    }
+
+
+def search_path(info: DatasetInfo, places: Sequence[tuple[str, Path]], found: Path | None) -> None:
     """The folders searched for the dataset, in order, and the one that has it."""
+    if not places:
+        text = (
+            "name its folder or file with --data-dir" if info.own else "it has no files, so none is searched for"
+        )
+        console.say(f"{info.name}: {text}")
+        return
     rows = []
     for label, folder in places:
         here = found is not None and (found == folder or folder in found.parents)

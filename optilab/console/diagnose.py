@@ -12,7 +12,7 @@ STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: 
 DECADES = 4.0
 """A bar is empty for a gradient of 1e-4 of the largest one, and full for the largest."""
 COLUMNS = (
-    "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the batches looked into\n"
+    "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the probed batches\n"
     "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"
     "sat.: outputs where the activation is flat; dead: units that are flat for every image of a batch"
 )
@@ -64,6 +64,8 @@ def show(target: str, evidence: Evidence, findings: Sequence[Finding], config: s
     console.say()
     sick = verdict.sick(findings)
     console.say(verdict.sentence(evidence, findings), style="" if sick else "green")
+    if text := verdict.stability(evidence):
+        console.say(text)
     if sick and (text := predicted(evidence)):
         console.say(text)
     for finding in findings:
@@ -112,6 +114,8 @@ def top(evidence: Evidence, findings: Sequence[Finding], config: str) -> None:
     """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
     text, learns = verdict.learning(evidence)
     console.say(text, style="green" if learns else "yellow")
+    if text := verdict.stability(evidence):
+        console.say(text)
     if not verdict.sick(findings):
         console.say(f"diagnosis: {verdict.sentence(evidence, findings)}")
         return
@@ -134,6 +138,7 @@ def document(target: str, evidence: Evidence, findings: Sequence[Finding], confi
         "trial": evidence.trial,
         "verdict": verdict.sentence(evidence, findings),
         "healthy": not verdict.sick(findings),
+        "stability": verdict.stability(evidence) or None,
         "predicted_ratio": evidence.start.get("predicted_ratio"),
         "measured_ratio": evidence.first_ratio,
         "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],

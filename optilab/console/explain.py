@@ -11,11 +11,12 @@ from optilab.console.optimize import settings
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
+from optilab.optimize.own import OwnRule
 from optilab.optimize.worked_step import Line, WorkedStep
 
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
 _GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
-_ACROSS = {"sum", "solve", "smallest"}
+_ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
 """Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
 
 
@@ -165,8 +166,9 @@ def _words(name: str) -> str:
 
 
 def _states(worked: WorkedStep) -> Iterator[str]:
+    own = worked.rule if isinstance(worked.rule, OwnRule) else None
     for when, state in (("before", worked.state), ("after", worked.next_state)):
-        for name, value in state._asdict().items():
+        for name, value in (own.remembered(state) if own else state._asdict()).items():
             if isinstance(value, tuple):  # of all points that SciPy went through
                 continue
             yield f"{name} {when}: {value}"

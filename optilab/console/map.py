@@ -11,7 +11,8 @@ from optilab import console
 from optilab.console import pictures
 from optilab.console.optimize import plain
 from optilab.optimize.functions import Floats
-from optilab.studies.map import Axis, Map, summary
+from optilab.studies.axes import Axis
+from optilab.studies.map import Map, summary
 
 
 def show(found: Map, what: str) -> None:
@@ -69,7 +70,7 @@ def _shown(found: Map, what: str) -> tuple[Floats, str]:
 
 def _stable(found: Map, rows: Any, columns: Any) -> Any:
     """Where these cells are stable by theory; None without one."""
-    radius = found.radius(found.x.values[columns], found.y.values[rows])
+    radius = found.radius(found.x.points[columns], found.y.points[rows])
     return None if radius is None else radius < 1
 
 
@@ -80,8 +81,8 @@ def document(found: Map) -> dict[str, Any]:
         "algo": found.rule.name,
         "function": found.function.name,
         "epochs": found.steps,
-        "x": {"key": found.x.key, "values": found.x.values.tolist()},
-        "y": {"key": found.y.key, "values": found.y.values.tolist()},
+        "x": {"key": found.x.key, "values": found.x.points.tolist()},
+        "y": {"key": found.y.key, "values": found.y.points.tolist()},
         **summary(found),
         "limit": None if found.limit is None else found.limit.tolist(),
         "f": values.tolist(),

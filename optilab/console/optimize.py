@@ -8,6 +8,7 @@ from optilab import console
 from optilab.config.load import Override, dump, load
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.optimize import Regime, Status, Trajectory
+from optilab.optimize.own import OwnRule
 from optilab.optimize.theory import best_rates, measured_rate, predict
 
 HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
@@ -251,8 +252,11 @@ def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]
 
 def origin(rule: Any) -> str:
     """Whose settings a rule has: the exercise's (its preset), the default ones, or others."""
-    if rule == type(rule)():
+    usual = [f.default for f in fields(rule)]
+    if [getattr(rule, f.name) for f in fields(rule)] == usual:
         return "default"
+    if isinstance(rule, OwnRule):
+        return "set here"
     (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
     return "the exercise's" if rule == preset else "set here"
 

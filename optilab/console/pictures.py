@@ -40,7 +40,7 @@ HEAT = (
     "#fde725",
 )  # viridis
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
-_GUTTER = 9
+GUTTER = 9
 
 
 def unicode() -> bool:
@@ -106,9 +106,9 @@ def paths(function: TestFunction, named: dict[str, Trajectory]) -> None:
     width = console.out.width
     beside = width >= console.SIDE_BY_SIDE and len(function.start) == 2
     columns = (width - 4) // 2 if beside else min(width, 100)
-    pictures = [_losses(function, named, columns - _GUTTER - 1)]
+    pictures = [_losses(function, named, columns - GUTTER - 1)]
     if len(function.start) == 2:
-        pictures.insert(0, _contour(function, named, columns - _GUTTER - 1))
+        pictures.insert(0, _contour(function, named, columns - GUTTER - 1))
     table = Table.grid(padding=(0, 2, 0, 0))
     if beside:
         table.add_row(*pictures)
@@ -117,21 +117,21 @@ def paths(function: TestFunction, named: dict[str, Trajectory]) -> None:
             table.add_row(picture)
     console.show(table)
     names = [f"{name} (diverged)" if path.status is Status.DIVERGED else name for name, path in named.items()]
-    console.show(_legend(names))
+    console.show(legend(names))
 
 
-def _legend(names: Sequence[str]) -> Text:
-    line = Text(" " * _GUTTER)
-    for letter, name, colour in zip(_letters(len(names)), names, _colours(len(names)), strict=True):
+def legend(names: Sequence[str]) -> Text:
+    line = Text(" " * GUTTER)
+    for letter, name, colour in zip(letters(len(names)), names, colours(len(names)), strict=True):
         line.append(f"{letter} {name}   ", colour)
     return line
 
 
-def _letters(count: int) -> list[str]:
+def letters(count: int) -> list[str]:
     return [ascii_lowercase[i % 26] for i in range(count)]
 
 
-def _colours(count: int) -> list[str]:
+def colours(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
@@ -153,20 +153,20 @@ def _contour(function: TestFunction, named: dict[str, Trajectory], columns: int,
         canvas.curve(u, v, i + 1)
     for i, path in enumerate(named.values()):
         at = _along(path.points, (i + 1) / (len(named) + 1))
-        sign, style = _letters(len(named))[i], f"bold {_colours(len(named))[i]}"
+        sign, style = letters(len(named))[i], f"bold {colours(len(named))[i]}"
         canvas.mark((at[0] - left) / (right - left), (at[1] - bottom) / (top - bottom), sign, style)
     start = next(iter(named.values())).points[0]
-    canvas.mark((start[0] - left) / (right - left), (start[1] - bottom) / (top - bottom), _sign("start"), "bold")
+    canvas.mark((start[0] - left) / (right - left), (start[1] - bottom) / (top - bottom), symbol("start"), "bold")
     for w in function.minima:
-        canvas.mark((w[0] - left) / (right - left), (w[1] - bottom) / (top - bottom), _sign("minimum"), "bold")
-    signs, styles = [".", *_letters(len(named))], ["bright_black", *_colours(len(named))]
+        canvas.mark((w[0] - left) / (right - left), (w[1] - bottom) / (top - bottom), symbol("minimum"), "bold")
+    signs, styles = [".", *letters(len(named))], ["bright_black", *colours(len(named))]
     title = (
-        f"{_sign('start')} start   {_sign('minimum')} minimum" if function.minima else f"{_sign('start')} start"
+        f"{symbol('start')} start   {symbol('minimum')} minimum" if function.minima else f"{symbol('start')} start"
     )
-    return _framed(canvas, signs, styles, title, ("w1", left, right), ("w2", bottom, top))
+    return framed(canvas, signs, styles, title, ("w1", left, right), ("w2", bottom, top))
 
 
-def _sign(what: str) -> str:
+def symbol(what: str) -> str:
     return {
         "start": ("●", "S"),
         "minimum": ("✚", "M"),
@@ -193,12 +193,12 @@ def _losses(function: TestFunction, named: dict[str, Trajectory], columns: int, 
         u, v = np.arange(len(curve)) / max(epochs, 1), (np.log10(curve) - low) / (high - low)
         canvas.curve(u, v, i)
         at = min(len(curve) - 1, int(epochs * (i + 1) / (len(curves) + 1)))
-        canvas.mark(u[at], v[at], _letters(len(named))[i], f"bold {_colours(len(named))[i]}")
+        canvas.mark(u[at], v[at], letters(len(named))[i], f"bold {colours(len(named))[i]}")
     axes = ("epoch", 0.0, float(epochs)), ("log", 10**low, 10**high)
-    return _framed(canvas, _letters(len(named)), _colours(len(named)), f"{what}, log scale", *axes)
+    return framed(canvas, letters(len(named)), colours(len(named)), f"{what}, log scale", *axes)
 
 
-def _framed(
+def framed(
     canvas: Canvas,
     signs: Sequence[str],
     styles: Sequence[str],
@@ -211,14 +211,14 @@ def _framed(
     lines = canvas.lines(signs, styles)
     name = y[0] if y[0] != "log" else ""
     labels = {0: f"{y[2]:.3g}", len(lines) // 2: name, len(lines) - 1: f"{y[1]:.3g}"}
-    text = Text(" " * _GUTTER + " " + title + "\n", style="")
+    text = Text(" " * GUTTER + " " + title + "\n", style="")
     for i, line in enumerate(lines):
-        text.append(f"{labels.get(i, ''):>{_GUTTER - 1}} ", "bright_black").append(side, "bright_black")
+        text.append(f"{labels.get(i, ''):>{GUTTER - 1}} ", "bright_black").append(side, "bright_black")
         text.append_text(line).append("\n")
     ends = f"{x[1]:.3g}", f"{x[2]:.3g}"
     between = x[0].center(max(canvas.columns - len(ends[0]) - len(ends[1]), 1))
-    text.append(" " * _GUTTER + corner + floor * canvas.columns + "\n", "bright_black")
-    text.append(" " * (_GUTTER + 1) + ends[0] + between + ends[1], "bright_black")
+    text.append(" " * GUTTER + corner + floor * canvas.columns + "\n", "bright_black")
+    text.append(" " * (GUTTER + 1) + ends[0] + between + ends[1], "bright_black")
     return text
 
 
@@ -252,12 +252,12 @@ def heat(values: Floats, mask: Any, stable: Callable[[Any, Any], Any], title: st
     if calm is not None:
         across[:, 1:], up[1:] = calm[:, 1:] != calm[:, :-1], calm[1:] != calm[:-1]
     for i, j in np.argwhere(across | up):
-        canvas.marks[canvas.rows - 1 - i, j] = _sign("edge" if across[i, j] else "ledge"), "bold white"
-    console.show(_framed(canvas, [], [], title, x, y))
+        canvas.marks[canvas.rows - 1 - i, j] = symbol("edge" if across[i, j] else "ledge"), "bold white"
+    console.show(framed(canvas, [], [], title, x, y))
     dark, bright = ("dark", "bright") if coloured else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
     never = "   ? not converged" if (~gone & ~np.isfinite(shown)).any() else ""
-    edge = f"   {_sign('edge')} limit of stability by theory" if across.any() or up.any() else ""
-    console.say(f"{' ' * _GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{never}{edge}")
+    edge = f"   {symbol('edge')} limit of stability by theory" if across.any() or up.any() else ""
+    console.say(f"{' ' * GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{never}{edge}")
 
 
 def basins(numbers: Any, count: int, x: Span, y: Span) -> None:
@@ -266,14 +266,14 @@ def basins(numbers: Any, count: int, x: Span, y: Span) -> None:
     shown = numbers[at]
     for i, j in np.ndindex(shown.shape):
         n = shown[i, j]
-        sign, style = (".", "bright_black") if n < 0 else (_letters(count)[n], _colours(count)[n])
+        sign, style = (".", "bright_black") if n < 0 else (letters(count)[n], colours(count)[n])
         canvas.marks[canvas.rows - 1 - i, j] = sign, style
-    console.show(_framed(canvas, [], [], "the minimum that each start reaches; . is none", x, y))
+    console.show(framed(canvas, [], [], "the minimum that each start reaches; . is none", x, y))
 
 
 def _sampled(height: int, width: int) -> tuple[Canvas, Any]:
     """A canvas for a map, and the cells in the middle of its characters (rows upwards, columns)."""
-    canvas = Canvas(min(console.out.width if console.out.is_terminal else 80, 100) - _GUTTER - 1, 20)
+    canvas = Canvas(min(console.out.width if console.out.is_terminal else 80, 100) - GUTTER - 1, 20)
     rows = (np.arange(canvas.rows) + 0.5) / canvas.rows * height
     columns = (np.arange(canvas.columns) + 0.5) / canvas.columns * width
     return canvas, np.ix_(rows.astype(int), columns.astype(int))

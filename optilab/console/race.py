@@ -1,10 +1,14 @@
 """`optilab race`: the plan, the standings with what they measure, and the tuned settings."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from statistics import median
 from time import monotonic
+from typing import Any
 
 from optilab import console
+from optilab.console.notebook import ProgressLine
+from optilab.console.tables import Column, write
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import TestFunction
 from optilab.studies.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
@@ -23,97 +27,141 @@ def announce(rules: int, functions: int, conditions: Conditions) -> None:
 
 
 class RaceProgress:
-    """A line that is overwritten on a terminal, with the time left; nothing in a pipe."""
+    """A line that is overwritten on a terminal and in a notebook, with the time left; nothing in a pipe."""
 
     def __init__(self, silent: bool) -> None:
         self._shown = console.err.is_terminal and not silent
+        self._line = ProgressLine() if console.err.is_jupyter and not silent else None
         self._start = monotonic()
 
     def __call__(self, done: int, total: int) -> None:
+        left = (monotonic() - self._start) / done * (total - done)
+        text = f"tuning {done} of {total}, {console.duration(left)} left "
         if self._shown:
-            left = (monotonic() - self._start) / done * (total - done)
-            text = f"tuning {done} of {total}, {console.duration(left)} left "
             console.err.print(text, end="\r" if done < total else "\n")
+        elif self._line is not None and done < total:
+            self._line.draw(done / total, text)
+        elif self._line is not None:
+            self._line.close()
 
 
 def show(
     race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction], settings: bool, drawn: bool
 ) -> None:
     """The standings; `settings` adds those of every rule on every function, `drawn` if a picture was written."""
-    conditions, rows = race.conditions, standings(race)
-    marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
-    console.say(
-        f"{counted(len(race.rules), 'rule')} on {counted(len(race.functions), 'function')}   {conditions}",
-        style="bold",
-    )
+    table = rows(race, rules)
+    console.say(heading(race), style="bold")
     console.say()
-    table = [
-        [
-            row.rule + marks[row.rule],
-            f"{row.cost:.1f}",
-            f"{row.ratio:.2f}",
-            f"{row.interval[0]:.2f} to {row.interval[1]:.2f}" if row.interval else "-",
-            f"{row.solved:.0%}",
-            row.verdict,
-        ]
-        for row in rows
-    ]
-    console.show(console.grid(["rule", "cost", "x lowest", "95 %", "solved", "verdict"], table, left=(0, 5)))
+    write("table", COLUMNS, table)
     console.say()
-    problems, unsolved = counted(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
-    console.say(
-        f"cost: gradients until f - f_min is {conditions.accuracy:g} of what it was, near a known minimum in the box; "
-        f"geometric mean over {problems}, unsolved ones count as {unsolved}"
-    )
-    console.say("x lowest: intervals and verdicts hold for all rules at once, with the functions as the sample")
-    for rule in rules:
-        _say_extra(rule, functions)
+    for line in notes(race, rules, functions):
+        console.say(line)
     console.say()
-    if not any(row.solved for row in rows):
-        console.say("no rule solved any problem: try more --epochs or a larger --accuracy")
-    elif len(rows) > 1:
-        possible = may_be_best(rows)
-        if len(possible) == 1:
-            console.say(f"{possible[0]} is the best on functions like these")
-        else:
-            console.say(f"may be the best: {', '.join(possible)}; more functions would tell")
-        if len(race.functions) < ENOUGH_FUNCTIONS:
-            console.say(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell rules apart")
+    for line in verdict(race):
+        console.say(line)
     console.say()
-    _show_settings(race, [row.rule for row in rows], settings)
+    headings, values = settings_of(race, [row["rule"] for row in table], settings)
+    left = (0, 1, 3) if settings else (0, 1)
+    console.show(console.grid(headings, values, left=left))
     hints = [] if settings else ["per function: --settings"]
     hints += ["everything: --json", *([] if drawn else ["profile and tuning curves: --plot race.png"])]
+    hints += ["as a page: --report race.html"]
     console.say("; ".join(hints))
 
 
-def _say_extra(rule: Algorithm, functions: Sequence[TestFunction]) -> None:
-    """What a rule uses besides gradients, and what that is charged."""
-    names = {"hessian": "the Hessian", "value": "f", "f_min": "f_min"}
+COLUMNS = (
+    Column("rule", "", only="values"),
+    Column("marked", "rule", left=True, only="text"),
+    Column("cost", "cost", "{:.1f}".format),
+    Column("ratio", "x lowest", "{:.2f}".format),
+    Column("interval", "95 %", only="text"),
+    Column("low", "", only="values"),
+    Column("high", "", only="values"),
+    Column("p", "", only="values"),
+    Column("solved", "solved", "{:.0%}".format),
+    Column("verdict", "verdict", left=True),
+)
+"""Of the standings."""
+
+
+def heading(race: Race) -> str:
+    """What raced, and under which conditions."""
+    counts = counted(len(race.rules), "rule"), counted(len(race.functions), "function")
+    return f"{' on '.join(counts)}   {race.conditions}"
+
+
+def rows(race: Race, rules: Sequence[Algorithm]) -> list[dict[str, Any]]:
+    """The standings as rows of the table; `marked` has a star where a rule uses more than gradients."""
+    marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
+    table = []
+    for row in standings(race):
+        low, high = row.interval or (None, None)
+        interval = f"{low:.2f} to {high:.2f}" if row.interval else "-"
+        table.append(
+            {**asdict(row), "marked": row.rule + marks[row.rule], "interval": interval, "low": low, "high": high}
+        )
+    return table
+
+
+def notes(race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> list[str]:
+    """What the numbers are."""
+    conditions = race.conditions
+    problems, unsolved = counted(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
+    return [
+        f"cost: gradients until f - f_min is {conditions.accuracy:g} of what it was, near a known minimum in the box; "
+        f"geometric mean over {problems}, unsolved ones count as {unsolved}",
+        "x lowest: intervals and verdicts hold for all rules at once, with the functions as the sample",
+        *(note for rule in rules if (note := _extra(rule, functions))),
+    ]
+
+
+def verdict(race: Race) -> list[str]:
+    """The answer, and what limits it; nothing of a single rule."""
+    table = standings(race)
+    if not any(row.solved for row in table):
+        return ["no rule solved any problem: try more --epochs or a larger --accuracy"]
+    if len(table) < 2:
+        return []
+    possible = may_be_best(table)
+    if len(possible) == 1:
+        lines = [f"{possible[0]} is the best on functions like these"]
+    else:
+        lines = [f"may be the best: {', '.join(possible)}; more functions would tell"]
+    if len(race.functions) < ENOUGH_FUNCTIONS:
+        lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell rules apart")
+    return lines
+
+
+def _extra(rule: Algorithm, functions: Sequence[TestFunction]) -> str:
+    """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
+    names = {
+        "hessian": "the Hessian",
+        "hessian_diagonal": "the Hessian's diagonal",
+        "value": "f",
+        "f_min": "f_min",
+    }
     extra = [names[name] for name in extra_knowledge(rule)]
     prices = sorted({gradients_per_step(rule, function) for function in functions})
     charge = "at no charge" if prices == [1] else f"a step is charged {' or '.join(map(str, prices))} gradients"
-    if extra:
-        console.say(f"* {rule.name} uses {' and '.join(extra)} besides the gradient; {charge}")
+    return f"* {rule.name} uses {' and '.join(extra)} besides the gradient; {charge}" if extra else ""
 
 
-def _show_settings(race: Race, order: Sequence[str], every: bool) -> None:
-    """Medians and ranges per rule, or the setting of each function and repeat."""
+def settings_of(race: Race, order: Sequence[str], every: bool) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: medians and ranges per rule, or the setting of each function and repeat."""
     if every:
-        rows = [
+        return ["function", "rule", "repeat", "tuned settings"], [
             [function, rule, str(tuning.repeat + 1), _text(tuning.settings)]
             for function in race.functions
             for rule in order
             for tuning in race.of(rule, function)
         ]
-        console.show(console.grid(["function", "rule", "repeat", "tuned settings"], rows, left=(0, 1, 3)))
-        return
-    rows = []
+    table = []
     for rule in order:
         tunings = [tuning for function in race.functions for tuning in race.of(rule, function)]
         for name in tunings[0].settings:
             values = [tuning.settings[name] for tuning in tunings]
-            rows.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
-    console.show(console.grid(["rule", "tuned", "median", "over functions and repeats"], rows, left=(0, 1)))
+            table.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
+    return ["rule", "tuned", "median", "over functions and repeats"], table
 
 
 def _text(settings: dict[str, float]) -> str:

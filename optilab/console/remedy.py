@@ -1,80 +1,17 @@
-"""`optilab remedy`: what it will cost, its progress, and the results table."""
+"""`optilab remedy`: the results table."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
-
 from optilab import console
-from optilab.config.schema.train import TrainConfig
 from optilab.studies.remedy import Result, smallest_fix
-from optilab.studies.trials import Outcome, Trial
 
 
-def cost(trials: Sequence[Trial], done: Mapping[str, int], jobs: int) -> None:
-    """What is about to run, before it does."""
-    total = sum(trial.config.epochs for trial in trials)
-    there = sum(done.values())
-    already = f", {there:,} of them done already" if there else ""
-    at_once = f"{jobs} at a time" if jobs > 1 else "one after another"
-    runs = "1 training" if len(trials) == 1 else f"{len(trials)} trainings"
-    console.note(f"{runs}, {total:,} epochs in all{already}; {at_once}; the time left is estimated as they run")
-
-
-class Progress:
-    """Epochs over all trials and the time left: a bar on a terminal, a line per ended trial in a log."""
-
-    def __init__(self, trials: Sequence[Trial], done: Mapping[str, int], quiet: bool = False) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-        live = console.err.is_terminal and not quiet
-        self._bar = Bar(*columns, console=console.err, transient=True, disable=not live)
-        self._total = sum(trial.config.epochs for trial in trials)
-        self._first = self._epochs = sum(done.values())
-        self._trials, self._ended = len(trials), 0
-        self._started, self._quiet = time.monotonic(), quiet
-        self._task = self._bar.add_task("", total=self._total, left="")
-        self._draw()
-
-    def __enter__(self) -> "Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk."""
-        self._epochs = done
-        self._draw()
-
-    def done(self, outcome: Outcome) -> None:
-        """A trial has ended."""
-        self._ended += 1
-        self._draw()
-        if not self._quiet and (self._bar.disable or outcome.failed):
-            reason = f": {outcome.reason}" if outcome.failed else ""
-            left = f", {left}" if (left := self.left()) else ""
-            console.note(f"{self._ended}/{self._trials} {outcome.trial.name} {outcome.state}{reason}{left}")
-
-    def left(self) -> str:
-        """`about 2:30 left`, from the epochs since the start; empty while nothing is known."""
-        fresh, elapsed = self._epochs - self._first, time.monotonic() - self._started
-        if fresh <= 0 or self._ended == self._trials:
-            return ""
-        return f"about {console.duration((self._total - self._epochs) * elapsed / fresh)} left"
-
-    def _draw(self) -> None:
-        text = f"{self._ended} of {self._trials} runs   epoch {self._epochs:,} of {self._total:,}"
-        self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())
-
-
-def show(base: TrainConfig, seeds: int, results: Sequence[Result]) -> None:
+def show(name: str, epochs: int, seeds: int, results: Sequence[Result]) -> None:
     """Print the results, the best first, and the smallest change that fixes the network."""
     tried = "1 remedy" if len(results) == 2 else f"{len(results) - 1} remedies"
-    counts = f"{seeds} seed{'s' * (seeds > 1)}, {base.epochs} epoch{'s' * (base.epochs > 1)}"
-    console.say(f"{base.name}: {tried}, {counts}", style="bold")
+    counts = f"{seeds} seed{'s' * (seeds > 1)}, {epochs} epoch{'s' * (epochs > 1)}"
+    console.say(f"{name}: {tried}, {counts}", style="bold")
     console.say()
     ranked = sorted(results, key=lambda result: -(result.accuracy or 0.0))
     rows = []
@@ -87,6 +24,10 @@ def show(base: TrainConfig, seeds: int, results: Sequence[Result]) -> None:
         rows.append([result.plan.name, accuracy, spread, ratio, console.duration(result.seconds), text])
     headings = ["remedy", "val_acc", "+-", "|g1|/|gL|", "time", "change"]
     console.show(console.grid(headings, rows, left=(0, 5)))
+    seen = "+-: standard deviation over the seeds" if seeds > 1 else "one seed: others differ by several points"
+    console.say(
+        f"val_acc: best epoch, chosen on the images it is measured on, so a little high\n{seen}", style="dim"
+    )
     console.say()
     if (fix := smallest_fix(results)) and fix.plan.remedy:
         console.say(

@@ -15,15 +15,25 @@ from rich.text import Text
 from optilab import console
 from optilab.config.schema.train import TrainConfig
 from optilab.console import diagnose as diagnosis
+from optilab.console.notebook import ProgressLine
 from optilab.console.optimize import settings
 from optilab.runs import Record, best, read, read_timings
-from optilab.studies.diagnose import diagnose, of_run
+from optilab.studies.claims import Judged
+from optilab.studies.diagnose import Stability, diagnose, of_run
 from optilab.studies.seeds import outcome, spread
+from optilab.studies.trials import Outcome
 
 Row = Mapping[str, Any]
 
 CROWDED = 0.7
 """Cores per thread below which threads wait for each other; two alone on two cores get 0.95."""
+
+
+def curvature_cost(measurements: int, products: int, seconds: float) -> None:
+    """What the measurements of the curvature have cost."""
+    if measurements:
+        times = f"{measurements} time{'s' * (measurements > 1)}"
+        console.say(f"curvature measured {times}: {products:,} Hessian-vector products, {seconds:.1f} s")
 
 
 def starting(name: str) -> None:
@@ -32,21 +42,42 @@ def starting(name: str) -> None:
         console.note(f"starting {name}: loading PyTorch and the dataset")
 
 
-def header(config: TrainConfig, inputs: int, classes: int, train: int, validation: int, device: str) -> None:
+def header(
+    config: TrainConfig,
+    inputs: int,
+    classes: int,
+    train: int,
+    validation: int,
+    device: str,
+    digests: Mapping[str, str],
+) -> None:
     """The network, the optimizer, the seed and the dataset, in two lines."""
     optimizer = settings(config.optimizer).replace("   ", " ")
     threads = f", {config.threads} thread{'s' * (config.threads > 1)}" if device == "cpu" else ""
     facts = [
         config.name,
-        _widths((inputs, *config.model.hidden, classes)),
+        _widths(config.widths(inputs, classes)),
         f"{config.optimizer.name} {optimizer}",
         f"batch {config.data.batch_size}",
         f"seed {config.seed}",
         f"{device}{threads}",
     ]
     console.say("   ".join(facts), style="bold")
-    name = {"fashion-mnist": "FashionMNIST"}.get(config.data.dataset, config.data.dataset)
-    console.say(f"{name}, {train:,} train, {validation:,} validation (checksums ok)")
+    info = config.data.info
+    name, checked = info.name if info.own else info.title, "checksums ok"
+    if info.form == "npz":  # nobody has published a digest to compare with
+        ((name, digest),) = digests.items()
+        checked = f"sha256 {digest[:16]}"
+    console.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
+
+
+def forked(origin: Mapping[str, Any]) -> None:
+    """Where a fork comes from, what is changed, and whether the optimizer starts afresh."""
+    console.say(
+        f"fork of {origin['run']} after epoch {origin['epoch']}; optimizer state {origin['optimizer_state']}"
+    )
+    for change in origin["changed"]:
+        console.say(f"  {change}")
 
 
 def _widths(widths: Sequence[int]) -> str:
@@ -56,16 +87,19 @@ def _widths(widths: Sequence[int]) -> str:
     return "-".join(map(str, widths))
 
 
-def plain(row: Row, epochs: int, seconds: float) -> str:
-    """One line per epoch for a pipe or a log."""
-    numbers = " ".join(f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float))
-    return f"epoch {row['epoch']}/{epochs} {numbers} {seconds:.2f}s"
+def plain(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
+    """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
+    numbers = [f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float)]
+    if (measured := Stability.of(record or {})) is not None:
+        numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
+    return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
 
 
 class Display:
     """Progress of a training run: one line per epoch, and a live display where stderr and stdout are a terminal.
 
-    `quiet` shows nothing. The live display is drawn by a thread, so a batch costs one assignment.
+    In a notebook it is a line that is updated. `quiet` shows nothing. The live display is drawn by a thread, so a batch
+    costs one assignment.
     """
 
     def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
@@ -75,7 +109,8 @@ class Display:
         self._started, self._worked = time.perf_counter(), time.process_time()
         live = not quiet and console.err.is_terminal and sys.stdout.isatty()
         self._live = Live(get_renderable=self._render, console=console.err, transient=True) if live else None
-        self._plain = not quiet and not live
+        self._line = ProgressLine() if console.err.is_jupyter and not quiet else None
+        self._plain = not quiet and not live and self._line is None
 
     def __enter__(self) -> "Display":
         if self._live is not None:
@@ -85,15 +120,21 @@ class Display:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+        if self._line is not None:
+            self._line.close()
 
     def batch(self, done: int, total: int) -> None:
         self._batch = (done, total)
+        if self._line is not None:
+            whole = self._epochs * total
+            share = (len(self._rows) * total + done) / whole
+            self._line.draw(share, f"epoch {len(self._rows) + 1}/{self._epochs}   {self._latest()}")
 
     def epoch(self, row: Row, seconds: float, record: Row) -> None:
         self._rows.append(row)
         self._layers = record.get("layers", [])
         self._batch = (0, self._batch[1])
-        line = plain(row, self._epochs, seconds)
+        line = plain(row, self._epochs, seconds, record)
         if self._plain:
             console.say(line)
         elif self._live is not None:
@@ -167,20 +208,47 @@ def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], sprea
     console.show(console.grid(["seed", *spread], table))
 
 
-def report(path: Path, json_: bool, quiet: bool) -> None:
-    """What `train` prints of a run: its directory, one JSON document, or the summary with a diagnosis."""
+def report(
+    path: Path,
+    json_: bool,
+    quiet: bool,
+    picture: bool | None,
+    written: Sequence[str],
+    judged: Sequence[Judged] = (),
+) -> None:
+    """What `train` prints of a run: its directory, one JSON document, or the summary with a diagnosis.
+
+    `picture`: whether to show the curves (None: where there is room). `written`: files to name before the directory.
+    `judged`: the claims about it, for the document.
+    """
     record = read(path)
     rows = record.rows()
     if quiet:
         print(path, flush=True)
     elif json_:
-        console.document(document(path))
+        console.document(document(path) | _claims(judged))
     else:
         if rows:
             summary(rows, read_timings(path / "timings.csv"), record)
+            curves([record], picture)
             evidence = of_run(record)
             diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
-        console.say(str(path))
+        for file in (*written, path):
+            console.say(str(file))
+
+
+def curves(records: Sequence[Record], picture: bool | None) -> None:
+    """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
+    if console.out.is_terminal if picture is None else picture:
+        from optilab.console import curves as view  # slow to import
+        from optilab.studies.curves import histories
+
+        console.say()
+        if picture or console.out.width >= view.WIDTH:
+            view.show(histories(records))
+            console.say()
+        else:
+            console.say("curves and layers: --picture")
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -189,6 +257,10 @@ def document(path: Path) -> dict[str, Any]:
     rows = record.rows()
     evidence = of_run(record)
     facts: dict[str, Any] = {"run": str(path), "status": record.state, "rows": rows}
+    if measured := [{"epoch": r["epoch"], **r["curvature"]} for r in evidence.records if r.get("curvature")]:
+        facts["curvature"] = measured
+    if origin := record.manifest.get("fork"):
+        facts["fork"] = {key: value for key, value in origin.items() if key not in ("config", "fork")}
     if rows:
         findings = diagnose(evidence)
         facts |= {
@@ -200,20 +272,36 @@ def document(path: Path) -> dict[str, Any]:
     return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}
 
 
-def report_seeds(paths: Sequence[Path], json_: bool, quiet: bool) -> None:
-    """What several seeds print: their directories, one JSON document, or a table with mean and spread."""
-    records = [read(path) for path in paths]
-    outcomes = [outcome(record.rows()) for record in records]
-    spreads = spread(outcomes)
+def report_seeds(
+    study: Path,
+    trials: Sequence[Outcome],
+    json_: bool,
+    quiet: bool,
+    picture: bool | None,
+    written: Sequence[str],
+    judged: Sequence[Judged] = (),
+) -> None:
+    """What several seeds print: the study, one JSON document, or a table with mean and spread."""
+    records = [read(study / trial.trial.name) for trial in trials if not trial.failed]
+    rows = [record.rows() for record in records]
+    outcomes = {record.manifest["seed"]: outcome(own) for record, own in zip(records, rows, strict=True) if own}
+    spreads = spread(list(outcomes.values())) if outcomes else {}
     if quiet:
-        print(*paths, sep="\n", flush=True)
+        print(study, flush=True)
     elif json_:
         facts = [
-            {"run": str(path), "status": record.state, "seed": record.manifest["seed"], "rows": record.rows()}
-            for path, record in zip(paths, records, strict=True)
+            {"run": str(record.path), "status": record.state, "seed": record.manifest["seed"], "rows": own}
+            for record, own in zip(records, rows, strict=True)
         ]
-        console.document({"runs": facts, "summary": {key: value._asdict() for key, value in spreads.items()}})
+        summary = {key: value._asdict() for key, value in spreads.items()}
+        console.document({"run": str(study), "runs": facts, "summary": summary} | _claims(judged))
     else:
-        seeds([record.manifest["seed"] for record in records], outcomes, spreads)
-        for path in paths:
-            console.say(str(path))
+        if outcomes:
+            seeds(list(outcomes), list(outcomes.values()), spreads)
+            curves(records, picture)
+        for file in (*written, study):
+            console.say(str(file))
+
+
+def _claims(judged: Sequence[Judged]) -> dict[str, Any]:
+    return {"expect": [one.document() for one in judged]} if judged else {}

@@ -5,8 +5,11 @@ Every picture is a matplotlib Figure until `save` writes it; the extension of th
 
 from optilab.figures.animation import animate
 from optilab.figures.map import heat_map
+from optilab.figures.network_race import network_race
 from optilab.figures.paths import paths
 from optilab.figures.race import race
-from optilab.figures.style import check, save
+from optilab.figures.rates import rates
+from optilab.figures.style import check, png, save
+from optilab.figures.training import training
 
-__all__ = ["animate", "check", "heat_map", "paths", "race", "save"]
+__all__ = ["animate", "check", "heat_map", "network_race", "paths", "png", "race", "rates", "save", "training"]

@@ -1,8 +1,6 @@
-"""Paths that grow step by step: GIF, MP4, or one HTML file with a slider."""
+"""Paths that grow step by step, as GIF or MP4."""
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +14,6 @@ from optilab.optimize.functions import TestFunction
 FRAMES = 120
 SECONDS = 8
 
-_BUTTONS = {
-    "minus": "&#8722;",
-    "fast-backward": "|&#9664;",
-    "step-backward": "&#8249;",
-    "play fa-flip-horizontal": "&#9664;",
-    "pause": "&#8214;",
-    "play": "&#9654;",
-    "step-forward": "&#8250;",
-    "fast-forward": "&#9654;|",
-    "plus": "+",
-}
-
 
 def animate(
     function: TestFunction, named: Mapping[str, Trajectory], file: str, dark: bool = False, note: str = ""
@@ -37,9 +23,9 @@ def animate(
     `note` is a second line of the title. UsageError for another ending, a function of more than two
     variables, or .mp4 without ffmpeg.
     """
-    from matplotlib.animation import FFMpegWriter, FuncAnimation, HTMLWriter, PillowWriter
+    from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
-    path = check(file, ("gif", "mp4", "html"))
+    path = check(file, ("gif", "mp4"))
     if len(function.start) > 2:
         raise UsageError(
             f"--animate needs a function of one or two variables; {function.name} has {len(function.start)}"
@@ -72,18 +58,8 @@ def animate(
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the layout of one frame is the layout of all
         moving = FuncAnimation(figure, frame, [*epochs, *[longest] * rate], blit=False)
-        writer = {".gif": PillowWriter, ".mp4": FFMpegWriter, ".html": HTMLWriter}[path.suffix.lower()]
-        options = {"embed_frames": True, "default_mode": "once"} if writer is HTMLWriter else {}
+        writer = {".gif": PillowWriter, ".mp4": FFMpegWriter}[path.suffix.lower()]
         try:
-            moving.save(path, writer=writer(fps=rate, **options), dpi=90)
-            if writer is HTMLWriter:
-                _stand_alone(path, ink, ground)
+            moving.save(path, writer=writer(fps=rate), dpi=90)
         except OSError as error:
             raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _stand_alone(path: Path, ink: str, ground: str) -> None:
-    """Replace matplotlib's button icons, whose font is on a CDN, by Unicode signs, and colour the page."""
-    page = re.sub(r'<link rel="stylesheet"\s+href="https:[^>]*>', "", path.read_text())
-    page = f"<style>body {{ background: {ground}; color: {ink}; font-family: sans-serif }}</style>\n{page}"
-    path.write_text(re.sub(r'<i class="fa fa-([^"]*)"></i>', lambda icon: _BUTTONS[icon[1]], page))

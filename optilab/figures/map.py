@@ -50,7 +50,7 @@ def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str
         shown, label = found.steps_to_tolerance, f"epochs to |gradient| < {found.tolerance:g}"
     axes.set_facecolor("#3a3a3a" if dark else "#d9d9d9")
     mesh = axes.pcolormesh(
-        found.x.values, found.y.values, shown, cmap="viridis", rasterized=True, shading="nearest"
+        found.x.points, found.y.points, shown, cmap="viridis", rasterized=True, shading="nearest"
     )
     figure.colorbar(mesh, ax=axes, label=label, pad=0.02)
     axes.plot([], [], "s", color=axes.get_facecolor(), markeredgecolor=ink, label="diverged")
@@ -59,8 +59,8 @@ def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str
         colour = "#6b4a4a" if dark else "#f2c6c2"
         layer = np.ma.masked_where(~moving, moving.astype(float))
         axes.pcolormesh(
-            found.x.values,
-            found.y.values,
+            found.x.points,
+            found.y.points,
             layer,
             cmap=ListedColormap([colour]),
             rasterized=True,
@@ -76,9 +76,9 @@ def _values(figure: Any, axes: Any, found: Map, show: str, ink: str, ground: str
 
 def _edge(axes: Any, found: Map, colour: str) -> None:
     """The limit of stability: in closed form where lr is an axis, else where the spectral radius is 1."""
-    x, y = (axis.values[:: max(1, axis.count // FINE)] for axis in (found.x, found.y))
+    x, y = (axis.points[:: max(1, axis.count // FINE)] for axis in (found.x, found.y))
     if found.limit is not None:
-        curve = (found.limit, found.y.values) if found.x.field == "lr" else (found.x.values, found.limit)
+        curve = (found.limit, found.y.points) if found.x.field == "lr" else (found.x.points, found.limit)
         axes.plot(*curve, color="white", linewidth=3.6)
         axes.plot(*curve, "--", color=colour, linewidth=2)
     elif (radius := found.radius(x, y)) is not None and radius.min() < 1 < radius.max():
@@ -97,7 +97,7 @@ def _basins(axes: Any, found: Map, ink: str, ground: str, dark: bool) -> None:
     nothing = "#3a3a3a" if dark else "#d9d9d9"
     numbers = np.where(found.basin < 0, 0, found.basin + 1)
     axes.pcolormesh(
-        found.x.values, found.y.values, numbers, cmap=ListedColormap([nothing, *colours]), vmin=-0.5,
+        found.x.points, found.y.points, numbers, cmap=ListedColormap([nothing, *colours]), vmin=-0.5,
         vmax=len(minima) + 0.5, rasterized=True, shading="nearest", alpha=0.85,
     )  # fmt: skip
     for minimum, colour in zip(minima, colours, strict=True):

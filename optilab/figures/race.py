@@ -26,15 +26,15 @@ def race(result: Race, dark: bool = False) -> Any:
         left.set(xlabel="cost, as a multiple of the fastest rule's on the same problem")
         left.set(ylabel="share of the problems solved")
         left.set_title("performance profile: speed on each problem")
-        _ticks(left, factors[-1])
+        ticks(left, factors[-1])
         right.set(xlabel="settings tried", ylabel="expected cost (gradients, geometric mean)")
         right.set(xscale="log", yscale="log", xlim=(0.95, max(2, conditions.budget)))
         right.set_title("tuning: the right ends are the table's costs")
-        _ticks(right, max(2, conditions.budget))
-        ticks = [
+        ticks(right, max(2, conditions.budget))
+        costs = [
             t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tuning.min() / 1.5 < t < tuning.max() * 1.5
         ]
-        right.set_yticks(ticks, [str(t) for t in ticks])
+        right.set_yticks(costs, [str(t) for t in costs])
         for axes in (left, right):
             axes.minorticks_off()
             axes.grid(alpha=0.25, linewidth=0.5)
@@ -43,9 +43,10 @@ def race(result: Race, dark: bool = False) -> Any:
     return figure
 
 
-def _ticks(axes: Any, highest: float) -> None:
-    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200) if t <= highest]
-    axes.set_xticks(ticks, [str(t) for t in ticks])
+def ticks(axes: Any, highest: float) -> None:
+    """Ticks of a logarithmic axis from 1 to `highest`, as plain numbers."""
+    places = [t for t in (1, 2, 5, 10, 20, 50, 100, 200) if t <= highest]
+    axes.set_xticks(places, [str(t) for t in places])
 
 
 def _caption(result: Race) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -91,11 +93,36 @@ def save(figure: Any, file: str) -> None:
         raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
 
 
+def png(figure: Any) -> bytes:
+    """A figure as it stands in a page or a notebook."""
+    content = BytesIO()
+    figure.savefig(content, format="png", bbox_inches="tight", dpi=100)
+    return content.getvalue()
+
+
 def new(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Any, Any]:
     """A figure without a window, and its axes."""
+    figure = empty(width, height)
+    return figure, figure.subplots(1, columns, **options)
+
+
+def empty(width: float, height: float) -> Any:
+    """A figure without a window and without axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _picture()(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@cache
+def _picture() -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, **options)
+    class Picture(Figure):
+        """A figure that a notebook shows, also one in which nobody has imported pyplot."""
+
+        def _repr_png_(self) -> bytes:
+            return png(self)
+
+    return Picture

@@ -75,10 +75,13 @@ SMOOTH: dict[str, Callable[..., Any]] = {
 } | {"abs": np.abs, "sign": np.sign, "min": np.minimum, "max": np.maximum}
 """Functions in a test function; each has a derivative, at a kink on both of its sides."""
 
-RULE_ONLY: dict[str, Callable[..., Any]] = {
+RULE_ONLY: dict[str, Callable[..., Any] | None] = {
     "where": np.where,
     "clip": np.clip,
+    "grad": None,  # the gradient of the function, which is a value
+    "diagonal": None,  # the diagonal of its Hessian, too
     "sum": lambda x: np.sum(x, axis=-1, keepdims=True),
+    "norm": lambda x: np.sqrt(np.sum(np.square(x), axis=-1, keepdims=True)),
     "solve": lambda matrix, x: np.linalg.pinv(matrix, hermitian=True) @ x,
     "smallest": lambda matrix: np.linalg.eigvalsh(matrix)[:1],
 }
@@ -170,7 +173,7 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
         return values[node.name]
     if node.op == "^" and node.args[1].value in _WHOLE:
         return power(evaluate(node.args[0], values), int(node.args[1].value))
-    call = _OPERATORS.get(node.op) or SMOOTH.get(node.op) or RULE_ONLY[node.op]
+    call: Any = _OPERATORS.get(node.op) or SMOOTH.get(node.op) or RULE_ONLY[node.op] or values[node.op]
     return call(*(evaluate(child, values) for child in node.args))
 
 

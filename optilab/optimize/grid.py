@@ -24,9 +24,12 @@ from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.blocks import Kernel, block_kernel
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.functions.test_function import is_near_minimum
+from optilab.optimize.own import OwnRule
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
+OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
+CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
 Part = tuple[slice, slice]
@@ -76,6 +79,12 @@ def explore(
     limits = np.square(limits) if watch == "gradient" else np.asarray(limits, float)
     axes = tuple((name, _along(array)) for name, array in settings.items())
     run = _kernel(rule, function, axes, watch)
+    block = BLOCK
+    if isinstance(rule, OwnRule):
+        plain = _plain_kernel(rule, function, list(settings), watch)
+        if run is None or not _agree(run, plain, starts, list(settings.values()), steps, shape):
+            run, block = plain, OWN_BLOCK
+    run = run or _plain_kernel(rule, function, list(settings), watch)
 
     ends = Ends(
         _shared((*shape, starts.shape[-1]), float),
@@ -106,7 +115,8 @@ def explore(
                 ends.first_below[part] = np.where(pending & ~reached, -1, count)
         ends.points[part], ends.values[part], ends.gradient_norms[part] = x, values, np.sqrt(squares)
 
-    parts = list(_blocks(*shape))
+    rows, columns = shape
+    parts = list(_blocks(rows, columns, block))
     workers = min(workers or os.cpu_count() or 1, len(parts))
     if not _CAN_FORK:
         with ThreadPoolExecutor(workers) as pool:
@@ -127,13 +137,17 @@ _CAN_FORK = sys.platform == "linux"  # elsewhere missing, or not safe
 def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: int) -> None:
     """Fill the parts, all of about the same size, in this process and in forked ones."""
     fill(parts[0])  # here first: a rule that cannot fill maps raises its UsageError in this process
-    parent = os.getpid()
+    parent, message = os.getpid(), mmap.mmap(-1, mmap.PAGESIZE)
 
     def work(first: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
-        for part in parts[first::workers]:
-            if os.getppid() == parent:  # else the parent was killed
-                fill(part)
+        try:
+            for part in parts[first::workers]:
+                if os.getppid() == parent:  # else the parent was killed
+                    fill(part)
+        except UsageError as error:  # of a user's own rule, in these cells only
+            message[:] = str(error).encode()[: len(message)].ljust(len(message), b"\0")
+            os._exit(1)
 
     fork = multiprocessing.get_context("fork")
     children: list[Any] = []
@@ -150,6 +164,8 @@ def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: 
         for child in children:
             child.kill()
             child.join()
+    if text := message[:].rstrip(b"\0").decode("utf-8", "replace"):
+        raise UsageError(text)
     if any(child.exitcode for child in children):
         raise RuntimeError(f"a process of the map ended with {[child.exitcode for child in children]}")
 
@@ -165,21 +181,41 @@ def _along(array: Floats) -> str:
     return ("y" if array.shape[0] > 1 else "") + ("x" if array.shape[1] > 1 else "")
 
 
-def _blocks(rows: int, columns: int) -> Iterator[Part]:
-    width = min(columns, BLOCK)
-    height = max(1, BLOCK // width)
+def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
+    width = min(columns, block)
+    height = max(1, block // width)
     for top in range(0, rows, height):
         for left in range(0, columns, width):
             yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
 
 
-def _kernel(rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None) -> Kernel:
+def _kernel(rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None) -> Kernel | None:
+    """The generated code; None for a rule that cannot be traced."""
     if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
         raise UsageError(f"{rule.name} follows one path at a time: it cannot fill a map or run in a race")
     try:
         return block_kernel(rule, function, axes, watch)
     except Untraceable:
-        return _plain_kernel(rule, function, [name for name, _ in axes], watch)
+        return None
+
+
+def _agree(
+    traced: Kernel, plain: Kernel, starts: Floats, settings: Sequence[Floats], steps: int, shape: tuple[int, ...]
+) -> bool:
+    """Whether traced code of the user's takes the steps that the code itself takes, in a few cells of the grid.
+
+    Code that depends on more than its arguments (a counter of its own, random numbers) is traced with what that was.
+    """
+    rows, columns = (np.unique([0, size // 2, size - 1]) for size in shape)
+    cells, few = np.ix_(rows, columns), min(steps, CHECKED_STEPS)
+    points = [np.broadcast_to(starts[..., i], shape)[cells] for i in range(starts.shape[-1])]
+    chosen = [np.broadcast_to(array, shape)[cells] for array in settings]
+    with np.errstate(all="ignore"):
+        one, other = (
+            np.stack(run(few, np.zeros((1, 1)), chosen, *(point.copy() for point in points))[0])
+            for run in (traced, plain)
+        )
+        return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True))
 
 
 def _plain_kernel(rule: Algorithm, function: TestFunction, names: list[str], watch: Watch | None) -> Kernel:

@@ -39,7 +39,8 @@ class Regime:
 
     coupled decay:   g + weight_decay*w to the rule (torch's `weight_decay` of SGD and Adam)
     decoupled decay: w - lr*weight_decay*w beside the rule (Loshchilov & Hutter 2019)
-    noise: g + noise*N(0, 1), the same draws for every rule with the same seed (Neelakantan et al. 2015)
+    noise: g + noise*N(0, 1), the same draws for every rule with the same seed (Neelakantan et al. 2015; theirs
+        decays)
     """
 
     schedule: Schedule = _CONSTANT
@@ -78,13 +79,13 @@ def stepper(rule: Algorithm, function: TestFunction, regime: Regime, steps: int)
     elif regime.weight_decay and hasattr(rule, "weight_decay"):
         rule = replace(rule, weight_decay=regime.weight_decay)  # type: ignore[type-var]
     elif regime.weight_decay:
-        if "x" in getattr(rule.init(np.zeros(1)), "_fields", ()) or not hasattr(rule, "lr"):
+        if "x" in getattr(rule.init(np.zeros(len(function.start))), "_fields", ()) or not hasattr(rule, "lr"):
             raise UsageError(
                 f"decoupled weight decay does not fit around {rule.name}; use weight_decay_form coupled"
             )
         beside = regime.weight_decay
     changed = bool(regime.noise or regime.clip_norm or regime.clip_value)
-    if changed and "function" in rule.needs:
+    if changed and {"function", "gradient_at"} & set(rule.needs):
         raise UsageError(
             f"{rule.name} evaluates gradients itself, so clip_norm, clip_value and noise cannot apply"
         )

@@ -99,7 +99,8 @@ class Cosine:
 class OneCycle:
     """Up from 1/start_div to 1 and down to 1/(start_div*final_div), along cosines (Smith & Topin 2018).
 
-    torch OneCycleLR with max_lr = lr and total_steps = total; `momentum` is what its cycle_momentum does.
+    torch OneCycleLR with max_lr = lr and total_steps = total; `momentum` is what its cycle_momentum does. Two phases
+    of cosines are fastai's; the paper (arXiv:1708.07120) has straight lines and a third phase at the end.
     """
 
     name: ClassVar[str] = "one-cycle"

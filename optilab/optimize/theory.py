@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov, Recurrence
+from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov
+from optilab.optimize.algorithms.rule import Recurrence
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.trajectory import Trajectory
 
@@ -130,8 +131,28 @@ def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
     parts: Recurrence | None = getattr(rule, "recurrence", None)
     if parts is None:
         raise TypeError(f"{rule.name} has no recurrence")
+    return _stable(parts) / eigenvalues[-1]
+
+
+def _stable(parts: Recurrence) -> Any:
+    """The product of learning rate and curvature at which a step stops converging."""
     keep, enter, of_gradient, of_velocity = parts
-    return 2 * (1 + keep) / ((of_gradient * (1 + keep) + enter * of_velocity) * eigenvalues[-1])
+    return 2 * (1 + keep) / (of_gradient * (1 + keep) + enter * of_velocity)
+
+
+def stability_limit(rule: Any, state: Any = None) -> float | None:
+    """The curvature above which the rule's steps, at its learning rate, grow along that direction of a quadratic.
+
+    sgd: 2/lr. momentum: 2(1 + beta)/lr, for the form `ema` divided by 1 - beta (Cohen et al. 2021, arXiv:2103.00065).
+    Of an adaptive rule the limit of the preconditioned curvature, the largest eigenvalue of D^-1/2 H D^-1/2 with D
+    its `preconditioner`; adam: (2 + 2 beta1)/((1 - beta1) lr) (Cohen et al. 2022, arXiv:2207.14484); nadam, whose
+    momentum follows a schedule, at its `state`: in the end (2 + 2 beta1)/((1 - beta1) (1 + 2 beta1) lr). None for a
+    rule without a formula here.
+    """
+    parts: Recurrence | None = getattr(rule, "recurrence", None) or getattr(rule, "frozen", None)
+    if parts is None and state is not None and hasattr(rule, "frozen_at"):
+        parts = rule.frozen_at(state)
+    return None if parts is None else float(_stable(parts) / rule.lr)
 
 
 def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float], float]:
@@ -139,7 +160,7 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
 
     sgd: lr = 2/(l + L), rate (k - 1)/(k + 1). momentum: Polyak's lr = (2/(sqrt l + sqrt L))^2 and
     beta = ((sqrt k - 1)/(sqrt k + 1))^2, rate sqrt(beta). nesterov: lr = 4/(3L + l), with the
-    beta of its own form (Lessard et al. 2016, table 1). qhm: none in closed form.
+    beta of its own form (Lessard et al. 2016, proposition 1). qhm: none in closed form.
     """
     condition = largest / smallest
     if type(rule) is SGD:

@@ -8,6 +8,7 @@ import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.own import OwnRule
 from optilab.optimize.regime import Regime, stepper
 
 DIVERGENCE_FACTOR = 10.0
@@ -78,7 +79,9 @@ def descend(
     overflow is a result, not a warning.
     """
     start = function.start if start is None else start
-    rows = _traced(algorithm, function, start, steps) if regime == _PLAIN and steps >= TRACE_FROM else None
+    # A user's own code may do anything; one path is fast enough without tracing it.
+    traceable = regime == _PLAIN and steps >= TRACE_FROM and not isinstance(algorithm, OwnRule)
+    rows = _traced(algorithm, function, start, steps) if traceable else None
     points, values, gradients = rows or _stepwise(algorithm, function, start, steps, regime)
     with np.errstate(all="ignore"):
         finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)

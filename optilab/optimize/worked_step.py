@@ -16,6 +16,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.algorithms.rule import needed
 from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.own import OwnRule
 
 AGREEMENT = 1e-9
 
@@ -87,6 +88,9 @@ def worked_steps(
                 gap = np.abs(lines[-1].value - x)
                 # The formula is 0/0 where the rule, by its docstring, does not move.
                 difference = max(difference, float(np.nanmax(gap, initial=0.0) / max(1.0, np.abs(x).max())))
+                if difference > AGREEMENT and isinstance(rule, OwnRule):
+                    reached = f"the formula reaches {lines[-1].value}, the code {x}"
+                    raise UsageError(f"{rule.name}: its formula is not what its code does: at step {t} {reached}")
                 assert difference <= AGREEMENT, f"{rule.name}: the formula is not the rule, at step {t}"
         yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)
 
@@ -106,6 +110,10 @@ def _hyper_parameters(rule: Any) -> dict[str, Any]:
 def _symbols(point: Floats, gradient: Floats, t: int, quantities: Mapping[str, Any]) -> dict[str, Any]:
     letters = {"value": "f", "hessian": "H"}
     extra = {letters[name]: value for name, value in quantities.items() if name in letters}
+    if ahead := quantities.get("gradient_at"):
+        extra["grad"] = lambda x: ahead(x - point)
+    if diagonal := quantities.get("hessian_diagonal"):
+        extra["diagonal"] = lambda x: diagonal()
     return {"w": point, "g": gradient, "t": float(t), "I": np.eye(len(point)), **extra}
 
 

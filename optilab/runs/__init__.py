@@ -5,8 +5,10 @@ Imports neither pydantic nor NumPy: `optilab runs ls` reads directories and noth
 
 from optilab.runs.directory import (
     Run,
+    checkpoint_file,
     checkpoints,
     claim,
+    keep_checkpoints,
     read_checkpoint,
     remove,
     reopen,
@@ -15,12 +17,13 @@ from optilab.runs.directory import (
 )
 from optilab.runs.files import make_folder, read_regular, write_atomic
 from optilab.runs.names import chosen_name, new_name, resume_command, root, run_name, timestamp
-from optilab.runs.place import age, directories, entries, locate, select
-from optilab.runs.record import STUDY, Record, Study, is_ours, read, read_entry, read_study
+from optilab.runs.place import age, entries, locate, select
+from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, is_ours, read, read_entry, read_study
 from optilab.runs.study import OpenStudy, open_study
 from optilab.runs.tables import (
     Row,
     best,
+    outcome,
     read_metrics,
     read_records,
     read_table,
@@ -31,6 +34,7 @@ from optilab.runs.tables import (
 
 __all__ = [
     "STUDY",
+    "TRIALS",
     "OpenStudy",
     "Record",
     "Row",
@@ -38,16 +42,19 @@ __all__ = [
     "Study",
     "age",
     "best",
+    "checkpoint_file",
     "checkpoints",
     "chosen_name",
     "claim",
     "directories",
     "entries",
     "is_ours",
+    "keep_checkpoints",
     "locate",
     "make_folder",
     "new_name",
     "open_study",
+    "outcome",
     "read",
     "read_checkpoint",
     "read_entry",

@@ -91,8 +91,7 @@ class Run:
         if record:  # first: a resume drops a record ahead of its checkpoint, but could not recompute a missing one
             append(self.path / "diagnostics.jsonl", lambda first: record_line(record))
         if checkpoint is not None:
-            digest = hashlib.sha256(checkpoint).hexdigest()[:16]
-            newest = self.path / "checkpoints" / f"{row['epoch']:06d}.{digest}.ckpt"
+            newest = self.path / checkpoint_file(row["epoch"], checkpoint)
             write_atomic(newest, checkpoint)
         timing = {"epoch": row["epoch"], "seconds": round(seconds, 6)}
         for name, cells in (("metrics.csv", row), ("timings.csv", timing)):
@@ -165,6 +164,8 @@ def stage(folder: Path, files: Mapping[str, bytes], folders: Sequence[str] = ())
                 (staging / name).mkdir(FOLDER_MODE)
             for name, data in files.items():
                 write_new(staging / name, data)
+            for inner in {Path(name).parent for name in files} - {Path()}:
+                sync_directory(staging / inner)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -284,10 +285,29 @@ def remove(path: Path) -> None:
 # --- checkpoints -------------------------------------------------------------------------------------------
 
 
+def checkpoint_file(epoch: int, data: bytes) -> str:
+    """The place of a checkpoint in its run's directory; the name has the start of its SHA-256."""
+    return f"checkpoints/{epoch:06d}.{hashlib.sha256(data).hexdigest()[:16]}.ckpt"
+
+
 def checkpoints(path: Path) -> list[tuple[int, Path]]:
     """(epoch, file) of every checkpoint, newest first; other files are ignored."""
     found = [(epoch, file) for epoch, file in _named_as_checkpoints(path) if not file.is_dir()]
     return sorted(found, key=lambda pair: pair[0], reverse=True)
+
+
+def keep_checkpoints(path: Path, keep: str, best: int | None) -> None:
+    """Delete the checkpoints of a run that has ended but for the `last` one, that of the epoch `best`, none or all.
+
+    Where the best epoch has no checkpoint, the last one stays.
+    """
+    there = checkpoints(path)
+    kept = {"all": there, "none": []}.get(keep, there[:1])
+    if keep == "best":
+        kept = [pair for pair in there if pair[0] == best] or kept
+    for _, file in set(there) - set(kept):
+        with contextlib.suppress(OSError):  # a checkpoint too many costs only space
+            file.unlink()
 
 
 def _named_as_checkpoints(path: Path) -> list[tuple[int, Path]]:

@@ -53,6 +53,15 @@ def read_regular(path: Path, limit: int) -> bytes:
         raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
 
 
+def is_regular(path: Path, limit: int) -> bool:
+    """Whether it is a regular file of at most `limit` bytes, as `read_regular` reads it."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size <= limit
+
+
 def make_folder(path: Path) -> None:
     """A directory and its missing parents; whatever the umask, only their owner can write in them."""
     for folder in reversed([path, *path.parents]):
@@ -106,15 +115,19 @@ def _require_replaceable(path: Path) -> None:
             raise SystemFailure(f"cannot write {path}: it is not a regular file")
 
 
-def append(path: Path, line: Callable[[bool], bytes]) -> None:
-    """Add `line(whether it is the file's first)`: all of it is on disk, or none. Raises SystemFailure."""
+def append(path: Path, line: Callable[[bool], bytes], flush: bool = True) -> None:
+    """Add `line(whether it is the file's first)`: all of it, or none. Raises SystemFailure.
+
+    It is on disk when this returns; without `flush` the system may lose it in a power cut, not in a kill.
+    """
     end = path.stat().st_size if path.exists() else 0
     data, flags = line(end == 0), os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK
     with write_errors(path, len(data)), os.fdopen(os.open(path, flags, FILE_MODE), "ab", buffering=0) as file:
         try:
             if file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         except OSError:
             file.truncate(end)
             raise

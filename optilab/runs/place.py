@@ -9,26 +9,14 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from optilab.errors import OptilabError, RunError, SystemFailure, UsageError, shown
+from optilab.errors import OptilabError, RunError, UsageError, shown
 from optilab.runs.names import run_name
-from optilab.runs.record import MANIFEST, STUDY, Record, Study, read_entry
+from optilab.runs.record import MANIFEST, STUDY, Record, Study, directories, read_entry
 
 LATEST = "latest"
 """In place of a name: the run that was started last."""
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def directories(folder: Path) -> list[Path]:
-    """What may be a run or a study, by name; hidden directories are being made or removed, links are not runs."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise SystemFailure(f"cannot read {folder}: {error.strerror}") from None
-    return [folder / name for name in sorted(names)]
 
 
 def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
@@ -60,7 +48,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             return path
         if name == LATEST:
             return _latest(folder, command)
-    if name and any(_is_file(Path(name) / file) for file in (MANIFEST, STUDY)):
+    if name and _is_file(Path(name) / MANIFEST):
         # `.` and `..` have no name of their own.
         path = Path(name) if Path(name).name not in ("", "..") else Path(os.path.abspath(name))
         if not path.is_symlink():

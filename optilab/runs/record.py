@@ -6,24 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import CheckpointError, DataError, OptilabError, shown
-from optilab.runs.files import read_json, read_regular
+from optilab.errors import CheckpointError, DataError, OptilabError, SystemFailure, shown
+from optilab.runs.files import is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
-from optilab.runs.tables import Row, read_metrics, read_table
+from optilab.runs.tables import Row, outcome, read_metrics, read_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
-STUDY = "study.json"
-"""The manifest of a study: a folder of runs that one command made."""
+CONFIG = "config.yaml"
+STUDY = "study.yaml"
+"""What a study was asked; the file marks a folder as a study, the runs that one command made."""
+TRIALS = "trials.csv"
+"""One row per trial of a study, its outcome."""
 
 _MANIFEST_BYTES = 16 << 20
 _CONFIG_BYTES = 1 << 20
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "command", "status", "created", "finished", "reason"), str),
-    **dict.fromkeys(("versions", "host", "environment", "git", "numerics", "data", "config", "results"), dict),
-    **dict.fromkeys(("argv", "resumes", "runs"), list),
-    **dict.fromkeys(("schema_version", "seed", "epoch"), int),
+    **dict.fromkeys(("versions", "host", "environment", "git", "numerics", "data"), dict),
+    **dict.fromkeys(("config", "results", "own_rules", "fork", "outcome"), dict),
+    **dict.fromkeys(("argv", "resumes"), list),
+    **dict.fromkeys(("schema_version", "seed", "epoch", "trials"), int),
     **dict.fromkeys(("data.train", "data.validation", "data.classes"), int),
     "data.sha256": dict,
     **dict.fromkeys(("test_loss", "test_acc"), (int, float)),
@@ -37,17 +41,42 @@ class Record:
 
     path: Path
     manifest: dict[str, Any]
-    config: bytes
     state: str
 
     @property
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def config(self) -> bytes:
+        """config.yaml, read now. CheckpointError if it is missing or damaged."""
+        try:
+            return read_regular(self.path / CONFIG, _CONFIG_BYTES)
+        except (FileNotFoundError, DataError) as error:
+            raise CheckpointError(_reason(error)) from None
+
     def rows(self) -> list[Row]:
         """metrics.csv; DataError, with the line, if it is damaged."""
         reader = read_metrics if self.manifest.get("command") == "train" else read_table
         return reader(self.path / "metrics.csv")
+
+    def outcome(self) -> Row:
+        """Of a training, in one row: epochs done, last metrics, the best epoch, the test set where there is one."""
+        tested = {key: self.manifest[key] for key in ("test_loss", "test_acc") if key in self.manifest}
+        return outcome(self.rows()) | tested
+
+    def recorded_outcome(self) -> Row:
+        """`outcome`, from the manifest where the run has ended and recorded it there: without reading metrics.csv."""
+        row = self.manifest.get("outcome")
+        if (
+            self.manifest["status"] == "running"
+            or not row
+            or not all(type(v) in (int, float) for v in row.values())
+        ):
+            return self.outcome()
+        if not row.keys() >= {"epochs", "best_epoch", "best_val_acc"}:
+            return self.outcome()
+        return dict(row)
 
 
 @dataclass(frozen=True)
@@ -62,15 +91,37 @@ class Study:
     def name(self) -> str:
         return self.path.name
 
+    def trials(self) -> list[Row]:
+        """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged."""
+        rows = read_table(self.path / TRIALS)
+        for line, row in enumerate(rows, start=2):
+            if not is_plain(row.get("trial")) or not isinstance(row.get("status"), str):
+                raise DataError(f"{self.path / TRIALS}:{line}: the name and the status of a trial expected")
+        return rows
+
     def runs(self) -> list[Record]:
-        """The readable runs of the study, in the order in which it lists them."""
+        """The readable runs of the study: those that have ended in the order of trials.csv, then the others."""
+        ended = [str(row["trial"]) for row in self.trials()]
+        names = dict.fromkeys([*ended, *(path.name for path in directories(self.path))])
         found = []
-        for name in filter(is_plain, self.manifest.get("runs", [])):
+        for name in names:
             try:
                 found.append(read(self.path / name))
             except OptilabError:
                 continue
         return found
+
+
+def directories(folder: Path) -> list[Path]:
+    """What may be a run or a study, by name; hidden directories are being made or removed, links are not runs."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SystemFailure(f"cannot read {folder}: {error.strerror}") from None
+    return [folder / name for name in sorted(names)]
 
 
 def is_plain(name: Any) -> bool:
@@ -79,18 +130,16 @@ def is_plain(name: Any) -> bool:
 
 
 def read(path: Path) -> Record:
-    """A run's manifest, config and true state. CheckpointError names the file that is missing or damaged."""
-    manifest, state = _manifest(path, MANIFEST)
-    try:
-        return Record(path, manifest, read_regular(path / "config.yaml", _CONFIG_BYTES), state)
-    except (FileNotFoundError, DataError) as error:
-        raise CheckpointError(_reason(error)) from None
+    """A run's manifest and true state. CheckpointError names the file that is missing or damaged."""
+    record = Record(path, *_manifest(path))
+    if not is_regular(path / CONFIG, _CONFIG_BYTES):
+        _ = record.config  # raises what is wrong with it
+    return record
 
 
 def read_study(path: Path) -> Study:
     """A study's manifest and true state. CheckpointError if it is missing or damaged."""
-    manifest, state = _manifest(path, STUDY)
-    return Study(path, manifest, state)
+    return Study(path, *_manifest(path))
 
 
 def read_entry(path: Path) -> Record | Study:
@@ -100,14 +149,10 @@ def read_entry(path: Path) -> Record | Study:
 
 def is_ours(path: Path) -> bool:
     """Whether optilab made this directory: its manifest has what optilab writes into every one."""
-    for name in (MANIFEST, STUDY):
-        try:
-            manifest = read_json(path / name, _MANIFEST_BYTES)
-        except (FileNotFoundError, DataError):
-            continue
-        if _is_manifest(manifest):
-            return True
-    return False
+    try:
+        return _is_manifest(read_json(path / MANIFEST, _MANIFEST_BYTES))
+    except (FileNotFoundError, DataError):
+        return False
 
 
 def _is_manifest(manifest: dict[str, Any]) -> bool:
@@ -120,8 +165,8 @@ def _is_manifest(manifest: dict[str, Any]) -> bool:
     )
 
 
-def _manifest(path: Path, name: str) -> tuple[dict[str, Any], str]:
-    file = path / name
+def _manifest(path: Path) -> tuple[dict[str, Any], str]:
+    file = path / MANIFEST
     try:
         manifest = read_json(file, _MANIFEST_BYTES)
     except (FileNotFoundError, DataError) as error:

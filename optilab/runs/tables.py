@@ -22,10 +22,11 @@ _TABLE_BYTES = 256 << 20
 _RECORDS_BYTES = 1 << 30
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """Numbers as `repr`; text that a spreadsheet would evaluate as a formula gets a leading apostrophe."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
+    if isinstance(value, str):
+        guarded = f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        return guarded.replace("\r", "\\u000d")  # csv would not quote it, and then not read it
     return repr(value) if isinstance(value, float) else "" if value is None else value
 
 
@@ -34,8 +35,8 @@ def table(rows: Sequence[Row], header: bool = True) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if header and rows:
-        writer.writerow(rows[0])
-    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+        writer.writerow([cell(key) for key in rows[0]])
+    writer.writerows([cell(value) for value in row.values()] for row in rows)
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
@@ -110,6 +111,14 @@ def _parse(cell: str, path: Path, line: int) -> Any:
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:
     """The row with the highest validation accuracy, the first of equals."""
     return dict(max(rows, key=lambda row: (row["val_acc"], -row["epoch"])))
+
+
+def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:
+    """A training in one row: epochs done, last metrics, the best epoch; None in place of what no epoch has."""
+    last = rows[-1] if rows else dict.fromkeys(METRICS)
+    top = best(rows) if rows else {"epoch": None, "val_acc": None}
+    metrics = {key: value for key, value in last.items() if key != "epoch"}
+    return {"epochs": len(rows), **metrics, "best_epoch": top["epoch"], "best_val_acc": top["val_acc"]}
 
 
 def record_line(record: Row) -> bytes:

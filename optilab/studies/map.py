@@ -14,52 +14,26 @@ from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.grid import Ends, explore
 from optilab.optimize.landscape import lowest
+from optilab.studies.axes import RANGE, Axis, read_range
 
 MAX_CELLS = 25_000_000
+COUNT = 200
+"""Cells along an axis whose range has no COUNT."""
+EXAMPLE = "lr=0.01:2:1000 or w1=-5:5"
 NEAR = 0.05
 """A start belongs to the basin of a minimum from which its path ends nearer than this share of the box."""
 
 
-@dataclass(frozen=True)
-class Axis:
-    """`key`: `algo.` and a field of the rule, or a coordinate of the start (w1, w2, ...)."""
+def read_axis(flag: str, text: str) -> Axis:
+    """`algo.lr=0.01:2:1000`: a field of the rule (`lr` is short for `algo.lr`), or a coordinate of the start, `w1`.
 
-    key: str
-    low: float
-    high: float
-    count: int = 200
-    log: bool = False
-
-    @classmethod
-    def read(cls, flag: str, text: str) -> "Axis":
-        """`algo.lr=0.01:2:1000`; `:log` at the end spaces the logarithms evenly; `lr` is `algo.lr`. Else UsageError."""
-        key, _, span = text.partition("=")
-        key = key if not key or "." in key or re.fullmatch(r"w\d+", key) else f"algo.{key}"
-        parts = span.split(":")
-        log = parts[-1] == "log"
-        try:
-            low, high, count = float(parts[0]), float(parts[1]), int(parts[2]) if len(parts) - log > 2 else 200
-            if not (
-                key and low < high and 1 < count <= 100_000 and len(parts) - log <= 3 and (low > 0 or not log)
-            ):
-                raise ValueError
-        except (ValueError, IndexError):
-            raise UsageError(
-                f"{flag} {text}: KEY=LOW:HIGH[:COUNT][:log] expected, as lr=0.01:2:1000 or w1=-5:5; "
-                "LOW < HIGH, COUNT from 2 to 100,000, LOW above 0 for log"
-            ) from None
-        return cls(key, low, high, count, log)
-
-    @property
-    def values(self) -> Floats:
-        """The coordinates of the cells, (count,)."""
-        space = np.geomspace if self.log else np.linspace
-        return np.asarray(space(self.low, self.high, self.count))
-
-    @property
-    def field(self) -> str | None:
-        """The field of the rule, None for a coordinate."""
-        return self.key.removeprefix("algo.") if self.key.startswith("algo.") else None
+    UsageError if it is not a range.
+    """
+    key, _, span = text.partition("=")
+    if not key:
+        raise UsageError(f"{text}: {RANGE} expected, as {EXAMPLE}", flag)
+    key = key if "." in key or re.fullmatch(r"w\d+", key) else f"algo.{key}"
+    return read_range(flag, key, span, COUNT, EXAMPLE)
 
 
 @dataclass(frozen=True)
@@ -140,7 +114,7 @@ class Map:
         if eigenvalues is None or "lr" not in (self.x.field, self.y.field):
             return None
         other = self.y if self.x.field == "lr" else self.x
-        rule = replace(self.rule, **{other.field: other.values[:, None]}) if other.field else self.rule  # type: ignore[type-var]
+        rule = replace(self.rule, **{other.field: other.points[:, None]}) if other.field else self.rule  # type: ignore[type-var]
         return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), other.count)
 
     def radius(self, x: Floats, y: Floats) -> Floats | None:
@@ -181,7 +155,7 @@ def chart(
         raise UsageError(f"{x.count:,} x {y.count:,} cells; at most {MAX_CELLS:,} fit")
     if x.key == y.key:
         raise UsageError(f"--x and --y are both {x.key}")
-    shaped = {x.key: x.values[None, :], y.key: y.values[:, None]}
+    shaped = {x.key: x.points[None, :], y.key: y.points[:, None]}
     settings = {axis.field: shaped[axis.key] for axis in (x, y) if axis.field}
     point = function.start if start is None else start
     coordinates = [shaped.get(f"w{i + 1}", np.full((1, 1), value)) for i, value in enumerate(point)]
@@ -205,8 +179,8 @@ def summary(found: Map) -> Mapping[str, Any]:
         "best": None
         if best is None
         else {
-            found.x.key: float(found.x.values[best[1]]),
-            found.y.key: float(found.y.values[best[0]]),
+            found.x.key: float(found.x.points[best[1]]),
+            found.y.key: float(found.y.points[best[0]]),
             "f": float(found.ends.values[best]),
         },
         "theory": None

@@ -20,6 +20,7 @@ from optilab.errors import UsageError
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.functions.test_function import minima_inside
+from optilab.optimize.own import OwnRule
 from optilab.runs import write_atomic
 from optilab.studies import search_space
 from optilab.studies.best import compare_with_best
@@ -31,6 +32,7 @@ CODE = (
     "optimize/functions",
     "optimize/grid.py",
     "optimize/landscape.py",
+    "optimize/own",
     "optimize/trajectory.py",
     "studies/search_space.py",
     "studies/tuning.py",
@@ -99,6 +101,12 @@ def check(rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> None
         for function in functions
         if not minima_inside(function)
     ]
+    names = [rule.name for rule in rules]
+    problems += [
+        f"{name}: two rules of that name; rename one of the files, so that the tables can tell them apart"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -142,7 +150,8 @@ def _address(rule: Algorithm, function: TestFunction, repeat: int, conditions: C
     """A digest of everything that the numbers depend on; the number of repeats is not part of it."""
     parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
     digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
-    digest.update(Path(inspect.getfile(type(rule))).read_bytes())  # a rule may come from elsewhere
+    own = isinstance(rule, OwnRule)  # any rule may come from elsewhere
+    digest.update(rule.origin.source if own else Path(inspect.getfile(type(rule))).read_bytes())  # type: ignore[attr-defined]
     return digest.hexdigest()[:32]
 
 
@@ -242,7 +251,7 @@ def expected_best(scores: Floats) -> Floats:
     """The mean score of the setting that tuning chooses among k of the n, over all choices of k: (..., n), k = 1..n.
 
     `scores` (..., n) stand in the order in which tuning prefers them: sum over i of s_i * C(n-i, k-1)/C(n, k) (Dodge
-    et al. 2019, drawn without replacement; there the scores that are averaged are those that decided).
+    et al. 2019, without replacement as Tang et al. 2020; there the scores that are averaged are those that decided).
     """
     n = scores.shape[-1]
     weights = [[comb(n - i, k - 1) / comb(n, k) for i in range(1, n + 1)] for k in range(1, n + 1)]

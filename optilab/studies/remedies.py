@@ -3,9 +3,10 @@
 `optilab remedy` makes the same change to any config, and `optilab diagnose` names it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 from optilab.config import presets, strict_yaml
@@ -38,6 +39,19 @@ class Remedy:
     @property
     def overrides(self) -> list[Override]:
         return [Override(f"remedy {self.name}", key, value) for key, value in self.changes.items()]
+
+
+def pairs(found: Sequence[Remedy]) -> list[Remedy]:
+    """Two remedies at once, each two of these that change different keys, as another remedy."""
+    return [
+        Remedy(f"{a.name}-and-{b.name}", f"{a.title}; {b.title}", {**a.changes, **b.changes})
+        for a, b in combinations(found, 2)
+        if not any(_overlap(own, other) for own in a.changes for other in b.changes)
+    ]
+
+
+def _overlap(key: str, other: str) -> bool:
+    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
 @cache
@@ -90,8 +104,8 @@ def _short(value: Any) -> Any:
     return value["name"] if isinstance(value, dict) and value.keys() == {"name"} else value
 
 
-def chosen(only: str | None) -> list[Remedy]:
-    """The remedies that `--only` names, or all; UsageError names the nearest to an unknown one."""
+def chosen(only: Sequence[str] | None) -> list[Remedy]:
+    """The remedies of these names, or all; UsageError names the nearest to an unknown one."""
     known = remedies()
-    names = list(known) if only is None else chosen_names("--only", only, "remedy", known)
+    names = list(known) if only is None else chosen_names("--only", ",".join(only), "remedy", known)
     return [known[name] for name in names]

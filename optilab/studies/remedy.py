@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, median, stdev
 
 from optilab import runs
-from optilab.config.load import Override, load
+from optilab.config.load import Override, changed_keys, dump, load
+from optilab.config.schema.study import RaceConfig, RemedyConfig
 from optilab.config.schema.train import TrainConfig
-from optilab.errors import ConfigError, DataError
+from optilab.errors import ConfigError, DataError, RunError, UsageError
 from optilab.studies.diagnose import of_run
-from optilab.studies.remedies import BASE, Remedy
+from optilab.studies.heats import REMEDIES
+from optilab.studies.network_race import Entry, NetworkRace, draw
+from optilab.studies.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.studies.trials import Outcome, Trial
 
 
@@ -26,22 +30,70 @@ class Plan:
         return self.remedy.name if self.remedy else "as it is"
 
 
-def plan(config: str, changes: Sequence[Override], chosen: Sequence[Remedy], seeds: int) -> list[Plan]:
+def plan(asked: RemedyConfig) -> list[Plan]:
     """The config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
     Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
     device that the config names.
     """
-    base = load(TrainConfig, config, changes)
-    plans = [Plan(None, _trials("as-it-is", base, seeds))]
-    for remedy in chosen:
+    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
+    plans = [Plan(None, _trials("as-it-is", load(TrainConfig, config, changes), asked.seeds))]
+    single = chosen(asked.only)
+    if asked.tune is not None:  # a rate is no remedy where each has its own
+        single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
+    for remedy in [*single, *(pairs(single) if asked.pairs else [])]:
         try:
             changed = load(TrainConfig, config, [*remedy.overrides, *changes])
         except ConfigError as error:
             plans.append(Plan(remedy, (), error.problems[0].message))
         else:
-            plans.append(Plan(remedy, _trials(remedy.name, changed, seeds)))
+            plans.append(Plan(remedy, _trials(remedy.name, changed, asked.seeds)))
     return plans
+
+
+def tuned(asked: RemedyConfig) -> NetworkRace:
+    """Each remedy, and the network as it is, with `asked.tune` learning rates, as a race between them.
+
+    A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
+    """
+    plans = [p for p in plan(asked.model_copy(update={"seeds": 1})) if p.trials]
+    configs = {p.name: p.trials[0].config for p in plans if hasattr(p.trials[0].config.optimizer, "lr")}
+    if len(configs) < 2:
+        raise UsageError("no remedy is left to tune: it fits the network and changes more than the learning rate")
+    assert asked.tune is not None
+    base = next(iter(configs.values()))
+    problem = asked.config.name if isinstance(asked.config, TrainConfig) else base.name
+    race = RaceConfig(on=[base], algos=list(configs), budget=asked.tune, seeds=asked.seeds, holdout=asked.holdout)
+    entries = []
+    for name, config in configs.items():
+        held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
+        trials = []
+        for number, settings in enumerate(draw(race, config.optimizer, problem, 0, ["lr"])):
+            changes = [Override("--tune", "optimizer.lr", settings["lr"])]
+            changed = load(TrainConfig, dump(config.model_copy(update={"data": held})), changes)
+            facts = {"remedy": name, "setting": number + 1, **settings, "stage": "tuning"}
+            seeded = changed.model_copy(update={"seed": config.seed + number})
+            trials.append(Trial(f"{name}-{number + 1}", seeded, facts))
+        entries.append(Entry(problem, name, 0, tuple(trials)))
+    rates = dict.fromkeys(configs, ("lr",))
+    return NetworkRace(race, rates, {problem: base}, tuple(entries), REMEDIES)
+
+
+def resolve(asked: RemedyConfig) -> RemedyConfig:
+    """`asked` with its training as keys, so that its study.yaml depends on no other file."""
+    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    return asked.model_copy(update={"config": load(TrainConfig, config)})
+
+
+def require_same(study: Path, asked: RemedyConfig) -> None:
+    """RunError where a study was asked about another training before; remedies and seeds may be added."""
+    before, now = (
+        plan(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
+        for a in (load(RemedyConfig, str(study / runs.STUDY)), asked)
+    )
+    if changed := changed_keys(before, now):
+        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
@@ -55,7 +107,7 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
     device = "cpu" if config.device == "auto" else config.device
     fixed = {"threads": 1, "device": device, "name": name, "stages": stages}
     return tuple(
-        Trial(f"{name}-{seed}", config.model_copy(update={**fixed, "seed": seed}))
+        Trial(name, config.model_copy(update={**fixed, "seed": seed}), {"remedy": name})
         for seed in range(config.seed, config.seed + seeds)
     )
 
@@ -80,19 +132,19 @@ class Result:
         return stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
 
-def results(plans: Sequence[Plan], outcomes: Sequence[Outcome]) -> list[Result]:
+def results(plans: Sequence[Plan], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
     """One result per plan, in their order."""
     by_trial = {outcome.trial.name: outcome for outcome in outcomes}
-    return [_result(plan, [by_trial[t.name] for t in plan.trials if t.name in by_trial]) for plan in plans]
+    return [_result(plan, [by_trial[t.name] for t in plan.trials if t.name in by_trial], study) for plan in plans]
 
 
-def _result(plan: Plan, outcomes: Sequence[Outcome]) -> Result:
+def _result(plan: Plan, outcomes: Sequence[Outcome], study: Path) -> Result:
     accuracies, ratios, seconds = [], [], 0.0
-    states = {outcome.state for outcome in outcomes} or {"does not fit" if plan.misfit else "not run"}
+    states = {outcome.status for outcome in outcomes} or {"does not fit" if plan.misfit else "not run"}
     for outcome in outcomes:
         if outcome.failed:
             continue
-        record = runs.read(outcome.path)
+        record = runs.read(study / outcome.trial.name)
         try:
             evidence, timings = of_run(record), runs.read_timings(record.path / "timings.csv")
         except DataError as error:

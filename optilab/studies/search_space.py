@@ -7,7 +7,7 @@ purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Si
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,39 @@ def largest_curvature(function: TestFunction) -> float:
     hessians = hessians[np.isfinite(hessians).all(axis=(1, 2))]
     largest = float(np.abs(np.linalg.eigvalsh(hessians)).max(initial=0.0))
     return largest if largest > 0 else 1.0
+
+
+def network_space(rule: Any) -> dict[str, Draw]:
+    """The distribution of every hyper-parameter of a rule on a network.
+
+    lr: log-uniform from 0.001 to 10 where the step is proportional to the gradient; from 0.00001 to 0.1 where the
+    length of a step is about lr, whatever the gradient; from 0.01 to 10 where, moreover, the rule's authors recommend
+    1, as the rule estimates the scale itself.
+    """
+    if not scale_free(rule):
+        lr = LogUniform(1e-3, 10)
+    else:
+        lr = LogUniform(1e-2, 10) if getattr(rule, "lr", 0.0) == 1.0 else LogUniform(1e-5, 0.1)
+    return {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED}
+
+
+def scale_free(rule: Any) -> bool:
+    """Whether a hundred times the gradient makes the rule's steps less than ten times as long, after ten steps."""
+    lengths = []
+    with np.errstate(all="ignore"):
+        for scale in (1.0, 100.0):
+            gradient, point = scale * np.array([[1.0, -1.0]]), np.ones((1, 2))
+            needed = {}
+            if "hessian_diagonal" in getattr(rule, "needs", ()):
+                needed["hessian_diagonal"] = partial(np.abs, gradient)
+            try:
+                state = rule.init(point)
+                for _ in range(10):
+                    step, state = rule.update(gradient, state, **needed)
+            except Exception:  # the user's code, or a torch optimizer, which runs only in a training
+                return False
+            lengths.append(float(np.abs(step).max()))
+    return lengths[1] < 10 * lengths[0]
 
 
 def tuned(rule: Any) -> list[str]:

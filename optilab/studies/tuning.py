@@ -108,13 +108,14 @@ def log_costs(costs: Any, conditions: Conditions) -> Floats:
 
 
 def gradients_per_step(rule: Algorithm, function: TestFunction) -> int:
-    """1, and as many more as there are coordinates if the rule needs the Hessian."""
-    return 1 + len(function.start) * ("hessian" in getattr(rule, "needs", ()))
+    """1, one more for the gradient at another point, and one per coordinate if the rule needs the Hessian."""
+    needs = getattr(rule, "needs", ())
+    return 1 + ("gradient_at" in needs) + len(function.start) * bool({"hessian", "hessian_diagonal"} & set(needs))
 
 
 def extra_knowledge(rule: Algorithm) -> list[str]:
-    """What a rule uses besides gradients: hessian, value, f_min."""
-    known = [need for need in getattr(rule, "needs", ()) if need in ("hessian", "value")]
+    """What a rule uses besides gradients: hessian, hessian_diagonal, value, f_min."""
+    known = [need for need in getattr(rule, "needs", ()) if need in ("hessian", "hessian_diagonal", "value")]
     return known + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from optilab import runs
 from optilab.config.load import digest
+from optilab.config.schema.train import TrainConfig
 from optilab.errors import CheckpointError, RunError
+from optilab.train import own
 from optilab.train.device import generator_state, set_generator_state
 from optilab.train.engine import Row, Training
 from optilab.train.optimizers import RuleOptimizer
-from optilab.train.state import canonical
+from optilab.train.state import canonical, leaves
 
 FORMAT = 2
 
@@ -49,14 +51,15 @@ def save(training: Training) -> bytes:
     return buffer.getvalue()
 
 
-def restore(training: Training, data: bytes) -> None:
-    """Set a newly started training to the state in `data`.
+def restore(training: Training, data: bytes, written_by: TrainConfig | None = None) -> None:
+    """Set a newly started training to the state in `data`, which a run with the config `written_by` saved (None: the
+    training's own).
 
     CheckpointError where the state does not fit; the training can then be restored from other data. RunError where
     it was trained on another dataset. Resume only runs that you trust: the digest detects accidents, not forgery.
     """
     state = _load(data)
-    rows = _rows(training, state)
+    rows = _rows(training, state, written_by or training.config)
     if (stage := training.config.stage_at(len(rows))) != training.stage:
         training.enter(stage)
     _check(training, state, rows)
@@ -75,7 +78,10 @@ def size_limit(training: Training) -> int:
     """An upper bound on the size of this training's checkpoints, in bytes."""
     widths = (*training.model.widths, training.model.classes)  # of all stages, whether built yet or not
     numbers = sum((fan_in + 8) * fan_out for fan_in, fan_out in pairwise(widths))
-    return 64 * numbers + 1024 * training.config.epochs + (1 << 20)
+    if training.config.optimizer.weights == "matrices":  # square ones beside each weight matrix
+        numbers += sum(fan_in**2 + fan_out**2 for fan_in, fan_out in pairwise(widths))
+    of_its_own = 1 << 34 if own.is_own(training.optimizer) else 0  # the state of a user's rule may be anything
+    return 64 * numbers + 1024 * training.config.epochs + (1 << 20) + of_its_own
 
 
 def _load(data: bytes) -> dict[str, Any]:
@@ -94,8 +100,8 @@ def _load(data: bytes) -> dict[str, Any]:
     return state
 
 
-def _rows(training: Training, state: dict[str, Any]) -> list[Row]:
-    if state.get("config") != digest(training.config):
+def _rows(training: Training, state: dict[str, Any], written_by: TrainConfig) -> list[Row]:
+    if state.get("config") != digest(written_by):
         raise CheckpointError("the checkpoint belongs to a run with another config")
     try:
         rows: list[Row] = json.loads(state["rows"])
@@ -132,22 +138,22 @@ def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> No
     expected = training.optimizer.state_dict()["param_groups"]
     if canonical(expected) != groups:
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
+    if own.is_own(training.optimizer):
+        return
     parameters = [parameter for group in training.optimizer.param_groups for parameter in group["params"]]
-    joined = torch.Size([sum(parameter.numel() for parameter in parameters)])  # the vector of a RuleOptimizer
-    names = training.optimizer.state_names if isinstance(training.optimizer, RuleOptimizer) else None
+    by_rule = training.optimizer.state_at_start() if isinstance(training.optimizer, RuleOptimizer) else None
+    owners = parameters if by_rule is None else by_rule
     for index, slot in slots:
-        if index not in range(len(parameters)):
+        if index not in range(len(owners)):
             raise CheckpointError(f"the checkpoint's optimizer has state for a parameter {index!r}")
-        if names is not None and tuple(slot) != names:
+        first = dict.fromkeys(slot, parameters[index]) if by_rule is None else by_rule[index]
+        if list(slot) != list(first):
             raise CheckpointError("the checkpoint's optimizer state has other parts than the rule's")
         for name, value in slot.items():
-            for part in value if isinstance(value, tuple | list) else (value,):
+            shapes = {part.shape for part in leaves(first[name]) if isinstance(part, Tensor)}
+            for part in leaves(value):
                 _check_number(f"optimizer state {name}", part)
-                if (
-                    isinstance(part, Tensor)
-                    and part.numel() > 1
-                    and part.shape not in (parameters[index].shape, joined)
-                ):
+                if isinstance(part, Tensor) and part.numel() > 1 and part.shape not in shapes:
                     raise CheckpointError(f"the checkpoint's optimizer state {name} has shape {tuple(part.shape)}")
 
 

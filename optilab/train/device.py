@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,6 +47,8 @@ def configure(device: torch.device, threads: int, dtype: str = "float32") -> Non
     torch.set_num_threads(threads)
     # Saturated units make denormal numbers, which slow a matrix product up to 200 times. Must come before the
     # first parallel operation to reach every thread.
+    for number in (np.float32, np.float64):
+        np.finfo(number)  # kept by NumPy, whose releases before 2.4 warn where it is asked for without denormals
     torch.set_flush_denormal(True)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False

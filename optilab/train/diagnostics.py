@@ -17,8 +17,8 @@ from optilab.train.model import MLP
 EpochRecord = dict[str, Any]
 """One line of diagnostics.jsonl."""
 
-_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square")
-"""Where the optimizers keep the moving average of squared gradients."""
+_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square", "sum")
+"""Where the optimizers keep the moving average, or sum, of squared gradients."""
 
 
 class Probe:

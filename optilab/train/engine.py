@@ -8,18 +8,21 @@ one operation. A batch waits for the device once, where its loss is read.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from optilab.config.schema.model import BatchNorm, Standardize
-from optilab.config.schema.train import DataConfig, TrainConfig
+from optilab.config.schema.train import TrainConfig, too_large
 from optilab.errors import DivergedError, UsageError
+from optilab.optimize.theory import stability_limit
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
-from optilab.train import diagnostics, draws, first_batch, meanfield, optimizers, patience
+from optilab.train import curvature, diagnostics, draws, first_batch, meanfield, optimizers, own, patience
+from optilab.train.again import Again
 from optilab.train.data import Dataset
+from optilab.train.images import Images, as_input
 from optilab.train.model import MLP
 from optilab.train.state import all_finite
 from optilab.train.tally import Tally
@@ -31,50 +34,6 @@ class Stopped(Exception):
     """The run was asked to stop; the unfinished epoch is forgotten."""
 
 
-@dataclass(frozen=True)
-class Images:
-    """One half of a dataset.
-
-    On the CPU pixels stay bytes: to gather bytes and then convert them is a tenth of the memory traffic. On another
-    device they are the network's inputs, converted on the CPU, because CUDA divides with other last bits.
-    """
-
-    pixels: Tensor  # (n, inputs): uint8, or as `as_input` returns them
-    labels: Tensor  # (n,) int64
-
-    @classmethod
-    def of(cls, images: Any, labels: Any) -> "Images":
-        """Images (n, height, width) uint8 and labels (n,) of a dataset, on the CPU."""
-        pixels = torch.from_numpy(images.reshape(len(images), -1).copy())
-        return cls(pixels, torch.from_numpy(labels.astype("int64")))
-
-    def to(self, device: torch.device, data: DataConfig) -> "Images":
-        """The images on a device."""
-        if device.type == "cpu":
-            return self
-        return Images(as_input(self.pixels, data).to(device), self.labels.to(device))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, order: Tensor) -> "Images":
-        """The images that `order` (n,) int64 names, in that order."""
-        order = order.to(self.labels.device)
-        return Images(self.pixels.index_select(0, order), self.labels.index_select(0, order))
-
-
-def as_input(pixels: Tensor, data: DataConfig) -> Tensor:
-    """The network's inputs from pixels (n, inputs) uint8: (x/scale - mean)/std, as torchvision computes it.
-
-    In torch's default type, which `device.configure` sets. Inputs are returned as they are.
-    """
-    if pixels.is_floating_point():
-        return pixels
-    scale, mean, std = data.normalize.scale, data.normalize.mean, data.normalize.std
-    x = pixels.to(torch.get_default_dtype()).div_(scale)
-    return x if (mean, std) == (0.0, 1.0) else x.sub_(mean).div_(std)
-
-
 def before_training(training: "Training") -> diagnostics.EpochRecord:
     """The record of epoch 0: dataset and labels in numbers, the network's first loss and gradients, and the theory's.
 
@@ -82,10 +41,16 @@ def before_training(training: "Training") -> diagnostics.EpochRecord:
     """
     data, train, validation = training.config.data, training.train, training.validation
     images = as_input(train.pixels[: data.batch_size], data)
+    curved = {}
+    if training.config.curvature is not None:
+        curved = {"curvature": training.measure_curvature(training.config.optimizer)}
+    if not training.config.probes:
+        return {"epoch": 0, **curved}
     prediction = _predicted(training, images)
     loss, gradients = first_batch.measure(training.model, images, train.labels[: data.batch_size])
     return {
         "epoch": 0,
+        **curved,
         **diagnostics.labels(train.labels, validation.labels),
         "input_rms": diagnostics.finite(float(images.square().mean().sqrt())),
         "first_loss": diagnostics.finite(loss),
@@ -108,7 +73,10 @@ def _predicted(training: "Training", images: Tensor) -> meanfield.GradientPredic
 
 
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
-    return optimizers.build(model.trained, config.optimizer, config.weight_decay)
+    optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay)
+    if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+        raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
+    return optimizer
 
 
 def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
@@ -117,6 +85,13 @@ def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tup
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
     cycled = config.replay.cycle_momentum
     return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if cycled else None
+
+
+def _stepped(rule: Any, factor: float, momentum: float | None) -> Any:
+    """The rule with the learning rate, and the cycled momentum, of one step."""
+    changes = {"lr": rule.lr * factor} if hasattr(rule, "lr") and factor != 1 else {}
+    cycled = next((name for name in ("beta", "beta1", "momentum") if hasattr(rule, name)), None)
+    return replace(rule, **changes, **({cycled: momentum} if cycled and momentum is not None else {}))
 
 
 def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
@@ -153,6 +128,10 @@ class Training:
     record: diagnostics.EpochRecord = field(default_factory=dict)  # of the last epoch
     digests: dict[str, str] = field(default_factory=dict)  # of the dataset's files
     first_loss: float = math.nan  # of the first batch, before any step
+    last_rule: Any = None  # the optimizer with the learning rate of its last step
+    cost: curvature.MeasurementCost = field(
+        default_factory=curvature.MeasurementCost
+    )  # of the measurements of the curvature
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
@@ -175,6 +154,8 @@ class Training:
             draws.order(len(train), config.data.shuffle, shuffler)
         depths = [stage.layers for stage in config.stages]
         in_turn, one_by_one = replay.stages_drawn == "in-turn", replay.layers_drawn == "layer-by-layer"
+        if message := too_large(config.widths(train.pixels.shape[1], dataset.classes)):
+            raise UsageError(f"model.hidden: {message}")
         model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn, one_by_one)
         if depths:
             model.enter(depths[0], frozen=0)
@@ -182,8 +163,6 @@ class Training:
         if replay.training_seed is not None:
             torch.manual_seed(replay.training_seed)
         optimizer = _optimizer(config, model)
-        if replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
-            raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
         train, validation = train.to(device, config.data), validation.to(device, config.data)
         test = test and test.to(device, config.data)
         digests = dict(dataset.digests)
@@ -219,6 +198,22 @@ class Training:
         self.model.zero_grad()  # layers that are frozen from now on have no gradient
         self.optimizer, self.stage = _optimizer(self.config, self.model), stage
 
+    def change(self, config: TrainConfig) -> bool:
+        """Go on with another config of the same network and data; whether the optimizer keeps its state.
+
+        It does where the new one is the same rule and its state has the same parts. A new seed of the training or of
+        its DataLoader takes effect here.
+        """
+        sizes = [len(images) for images in (self.validation, self.test) if images]
+        _refuse_bad_batches(config, len(self.train), sizes)
+        before, replay = self.config, config.replay
+        if replay.training_seed not in (None, before.replay.training_seed):
+            torch.manual_seed(replay.training_seed)
+        if replay.shuffle_seed != before.replay.shuffle_seed:
+            self.shuffler = draws.generator(replay.shuffle_seed)
+        old, self.config, self.optimizer = self.optimizer, config, _optimizer(config, self.model)
+        return optimizers.carry(old, before.optimizer, self.optimizer, config.optimizer)
+
     def run(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Iterator[tuple[Row, float]]:
         """Train to the last epoch; after each one, yield its row and its duration in seconds.
 
@@ -234,9 +229,14 @@ class Training:
                 **self._row("train", self._train_epoch(on_batch, stop)),
                 **self._row("val", self._validate()),
             }
-            if not all_finite([self.model.state_dict(), self.optimizer.state_dict()]):
+            state = {} if own.is_own(self.optimizer) else self.optimizer.state_dict()
+            if not all_finite([self.model.state_dict(), state]):
                 number = "number of the optimizer's state" if all_finite(self.model.state_dict()) else "weight"
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a {number} is not finite")
+            measured = self.config.curvature
+            if measured is not None and row["epoch"] % measured.every == 0:
+                curved = self.measure_curvature(self.last_rule)
+                self.record = {"epoch": row["epoch"], **self.record, "curvature": curved}
             self.rows.append(row)
             yield row, time.perf_counter() - started
         if self.rows and (loss := min(self.rows[-1]["train_loss"], self.rows[-1]["val_loss"])) > self.loss_limit:
@@ -245,30 +245,58 @@ class Training:
                 f"{DIVERGENCE_FACTOR:g} times that of guessing or of the first batch; a smaller optimizer.lr may help"
             )
 
+    def measure_curvature(self, rule: Any) -> curvature.Record:
+        """The curvature of the loss over the first training images, and its limit for the rule of the last step."""
+        count = self.config.curvature.images if self.config.curvature else 0
+        images = self.train.take(torch.arange(min(count, len(self.train))))
+        batch = as_input(images.pixels, self.config.data), images.labels
+        divisor = optimizers.preconditioner(self.optimizer, self.config.optimizer)
+        unscaled = divisor is None and hasattr(rule, "preconditioner")  # before the first step
+        limit = None if unscaled else stability_limit(rule, optimizers.state_of(self.optimizer))
+        return curvature.measure(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
+
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
         return self._row("test", self._evaluated(self.test)) if self.test else {}
 
+    @property
+    def _images_per_epoch(self) -> int:
+        data = self.config.data
+        return len(self.train) - (len(self.train) % data.batch_size if data.drop_last else 0)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and labels of one pass over the training images, in the order that is drawn for it."""
+        data = self.config.data
+        order = draws.order(len(self.train), data.shuffle, self.shuffler)[: self._images_per_epoch].to(self.device)
+        labels = self.train.labels.index_select(0, order)
+        parts = (torch.split(tensor, data.batch_size) for tensor in (order, labels))
+        for here, answers in zip(*parts, strict=True):
+            yield as_input(self.train.pixels.index_select(0, here), data), answers
+        draws.order_ends(len(self.train), data.shuffle, self.shuffler)
+
     def _train_epoch(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Tally:
         """One pass over the training data."""
-        config, data, size = self.config, self.config.data, self.config.data.batch_size
-        count = len(self.train) - (len(self.train) % size if data.drop_last else 0)
-        batches = math.ceil(count / size)
-        order = draws.order(len(self.train), data.shuffle, self.shuffler)[:count].to(self.device)
-        labels = self.train.labels.index_select(0, order)
+        config = self.config
+        batches = math.ceil(self._images_per_epoch / config.data.batch_size)
         loss_of = nn.CrossEntropyLoss()
-        parameters = self.model.trained
         lowered = patience.lowered(self.rows, config.plateau)
         tally = Tally()
         probed = diagnostics.probed(batches, config.probes)
         evidence = diagnostics.EpochProbes()
         self.model.train()
-        for batch in range(batches):
-            here = slice(batch * size, min((batch + 1) * size, count))
-            images = as_input(self.train.pixels.index_select(0, order[here]), data)
+        for batch, (images, labels) in enumerate(self.batches()):
             probe = diagnostics.Probe(self.model) if batch in probed else None
+            again = Again(
+                self.model,
+                images,
+                labels,
+                (config.seed, self.epoch + 1, batch),
+                config.weight_decay,
+                config.clip_norm,
+                config.clip_value,
+            )
             logits = self.model(images)
-            loss = loss_of(logits, labels[here])
+            loss = loss_of(logits, labels)
             if not math.isfinite(value := loss.item()):
                 origin = diagnostics.origin_of_overflow(self.model, images)
                 where = f"epoch {self.epoch + 1}, batch {batch + 1}"
@@ -279,26 +307,23 @@ class Training:
             loss.backward()
             if probe:
                 probe.after_backward()
-            if config.clip_norm is not None:
-                nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-            if config.clip_value is not None:
-                nn.utils.clip_grad_value_(parameters, config.clip_value)
+            again.clip()
             factor, momentum = _scheduled(config, self.epoch, batch, batches)
-            self._set_rate(factor * lowered, momentum)
-            self.optimizer.step()
+            self.set_rate(factor * lowered, momentum)
+            again.step(self.optimizer, config.optimizer)
             if probe:
                 evidence.add(probe, self.optimizer)
-            tally.add(loss, logits, labels[here])
+            tally.add(loss, logits, labels)
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        draws.order_ends(len(self.train), data.shuffle, self.shuffler)
+        self.last_rule = _stepped(config.optimizer, factor * lowered, momentum)
         # Between epochs the rate is the config's: the schedule is no state to be saved.
-        self._set_rate(1.0)
+        self.set_rate(1.0)
         self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
         return tally
 
-    def _set_rate(self, factor: float, momentum: float | None = None) -> None:
+    def set_rate(self, factor: float, momentum: float | None = None) -> None:
         """Learning rate and momentum (beta1) of the next step; None: the config's own."""
         defaults = self.optimizer.defaults
         for group in self.optimizer.param_groups:

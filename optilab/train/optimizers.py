@@ -5,82 +5,99 @@ plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel 
 that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`).
 """
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
-from optilab.optimize import ALGORITHMS, Algorithm
+from optilab.optimize import Algorithm
 from optilab.optimize.algorithms.adam import Adam, AdamW, NAdam, RAdam
 from optilab.optimize.algorithms.adaptive import Adadelta, Adagrad, RMSProp
 from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov
 from optilab.optimize.algorithms.second_moment import Adamax, Adopt, AMSGrad
+from optilab.optimize.algorithms.sharpness import SAM
+from optilab.optimize.own import OwnRule
+from optilab.optimize.regime import scheduled
+from optilab.train import own
+from optilab.train.eager import EagerOptimizer, eager
 
 Parameters = Iterable[torch.nn.Parameter]
 
 
-class EagerOptimizer(torch.optim.Optimizer):
-    """An optimizer that does not load PyTorch's compiler.
-
-    torch.optim wraps its methods for torch.compile, and the wrappers import the compiler when they are first called,
-    which takes as long as `import torch`. Nothing here is ever compiled: the wrapped functions run by themselves.
-    """
-
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
-    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
-    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
-
-
-@cache
-def eager(name: str) -> Any:
-    """torch.optim.`name` as an `EagerOptimizer`: the same kernels, the same bits."""
-    kind = getattr(torch.optim, name)
-    # The wrapper around `step` also turns gradients off.
-    return type(name, (EagerOptimizer, kind), {"step": torch.no_grad()(inspect.unwrap(kind.step))})
-
-
 class RuleOptimizer(EagerOptimizer):
-    """An update rule of `optilab.optimize` on all parameters of a network, joined to one vector.
+    """An update rule of `optilab.optimize` on the parameters of a network, as its `weights` asks for them.
 
-    Rules that combine all coordinates need the whole vector, and for the others a step is a few tensor operations
-    instead of a few per parameter. The state is stored under the first parameter, one entry per field of the rule's
-    state, so a checkpoint contains only tensors and numbers.
+    Joined to one vector, rules that combine all coordinates get the whole vector, and for the others a step is a few
+    tensor operations instead of a few per parameter; its state is stored under the first parameter. Otherwise each
+    parameter has a state of its own. A state has one entry per field of the rule's state, so a checkpoint contains
+    only tensors and numbers.
     """
 
     def __init__(self, parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule: Any = rule
-        self._state_of = type(rule.init(torch.zeros(1)))
+        self.quantities: Mapping[str, Any] = {}  # what the rule needs besides gradients, for the next step
+        self._states_of = [type(part.init(torch.zeros(1, 1))) for part in self._parts(rule)]
 
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """The entries of the state after a step."""
-        names: tuple[str, ...] = self._state_of._fields
-        return names
+    def _parts(self, rule: Any) -> list[Any]:
+        """The rule of each block of weights."""
+        parameters = self.param_groups[0]["params"]
+        if rule.weights == "joined":
+            return [rule]
+        if rule.weights == "each":
+            return [rule] * len(parameters)
+        parts: list[Any] = rule.for_weights([parameter.shape for parameter in parameters])
+        return parts
+
+    def _at_rate(self, lr: float) -> Any:
+        """The rule with another learning rate; that of a rule for other weights changes with it."""
+        if lr == self.defaults["lr"]:
+            return self.rule
+        factor = lr / self.defaults["lr"]
+        if not hasattr(self.rule, "lr"):  # that of the rule it wraps
+            return scheduled(self.rule, factor)
+        rule = replace(self.rule, lr=lr)
+        return replace(rule, others=scheduled(rule.others, factor)) if hasattr(rule, "others") else rule
+
+    def state_at_start(self) -> list[dict[str, Any]]:
+        """The state before the first step: one for each parameter that owns one."""
+        (group,) = self.param_groups
+        blocks = self._blocks(group["params"])
+        return [part.init(block)._asdict() for part, block in zip(self._parts(self.rule), blocks, strict=True)]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         (group,) = self.param_groups
-        parameters = group["params"]
-        gradient = torch.cat([parameter.grad.flatten() for parameter in parameters])
-        if group["weight_decay"]:
-            gradient += group["weight_decay"] * self._point(parameters)
-        scheduled = group["lr"] != self.defaults["lr"]
-        rule = replace(self.rule, lr=group["lr"]) if scheduled else self.rule
-        entries = self.state[parameters[0]]
-        state = self._state_of(**entries) if entries else rule.init(self._point(parameters))
-        step, state = rule.update(gradient, state)
-        entries.update(state._asdict())
-        parts = step.split([parameter.numel() for parameter in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.add_(part.view_as(parameter))
+        parameters, decay = group["params"], group["weight_decay"]
+        parts = self._parts(self._at_rate(group["lr"]))
+        gradients = self._blocks([parameter.grad for parameter in parameters])
+        points = self._blocks(parameters) if decay or not self.state else []
+        needed = {name: self.quantities[name] for name in self.rule.needs}
+        steps = []
+        for n, (rule, gradient) in enumerate(zip(parts, gradients, strict=True)):
+            if decay:
+                gradient += decay * points[n]
+            entries, kind = self.state[parameters[n]], self._states_of[n]
+            state = kind(**entries) if entries or not kind._fields else rule.init(points[n])
+            step, state = rule.update(gradient, state, **needed)
+            entries.update(state._asdict())
+            steps.append(step)
+        if self.rule.weights == "joined":
+            steps = steps[0].split([parameter.numel() for parameter in parameters])
+        for parameter, step in zip(parameters, steps, strict=True):
+            parameter.add_(step.view_as(parameter))
 
-    def _point(self, parameters: list[torch.nn.Parameter]) -> torch.Tensor:
-        return torch.cat([parameter.flatten() for parameter in parameters])
+    def _blocks(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Copies of the tensors in the shape in which the rule gets them."""
+        if self.rule.weights == "joined":
+            return [torch.cat([tensor.flatten() for tensor in tensors])]
+        shaped = [part.weights == "matrices" for part in self._parts(self.rule)]
+        return [
+            tensor.detach().clone() if whole else tensor.detach().clone().flatten()
+            for tensor, whole in zip(tensors, shaped, strict=True)
+        ]
 
 
 class AdoptOptimizer(EagerOptimizer):
@@ -235,8 +252,81 @@ def build(parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) ->
 
     `weight_decay`: an L2 penalty; weight_decay * w is added to the gradient before the rule sees it.
     """
-    assert rule.name in ALGORITHMS
     parameters = list(parameters)
+    if isinstance(rule, SAM):  # `sharpness.step` takes its gradients; it has no state
+        return build(parameters, rule.base, weight_decay)
+    if isinstance(rule, OwnRule):
+        return own.build(parameters, rule, weight_decay)
     native = _NATIVE.get(type(rule))
     optimizer = native and native(rule, params=parameters, weight_decay=weight_decay)
     return optimizer or RuleOptimizer(parameters, rule, weight_decay)
+
+
+_STATE_NAMES = {
+    "step": "steps",
+    "exp_avg": "mean",
+    "exp_avg_sq": "mean_square",
+    "exp_inf": "mean_square",
+    "mu_product": "product",
+    "max_exp_avg_sq": "largest",
+    "square_avg": "mean_square",
+    "grad_avg": "mean",
+    "sum": "sum_of_squares",
+}
+"""The entries of a torch optimizer's state by the names of the rules' own."""
+
+
+def state_of(optimizer: torch.optim.Optimizer) -> Any:
+    """The state of a rule over the joined parameters, by the names of the rule's own; None before the first step."""
+    states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
+    if not states or not states[0] or states[0].get("step") == 0:
+        return None
+    if isinstance(optimizer, RuleOptimizer):
+        return SimpleNamespace(**states[0])
+    names = [name for name in states[0] if name in _STATE_NAMES]
+    return SimpleNamespace(**{_STATE_NAMES[name]: _joined([state[name] for state in states]) for name in names})
+
+
+def preconditioner(optimizer: torch.optim.Optimizer, rule: Algorithm) -> torch.Tensor | None:
+    """What the rule divides the step by in each coordinate of the joined parameters; None before the first step, and
+    for a rule that has no such thing."""
+    divide = getattr(rule, "preconditioner", None)
+    if divide is None or (state := state_of(optimizer)) is None:
+        return None
+    divisor: torch.Tensor = divide(state)
+    return divisor
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """Tensors as one vector; a number that is the same for all parameters."""
+    if isinstance(first := values[0], torch.Tensor) and first.dim():
+        return torch.cat([value.flatten() for value in values])
+    return float(first)
+
+
+def carry(old: torch.optim.Optimizer, before: Algorithm, new: torch.optim.Optimizer, after: Algorithm) -> bool:
+    """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
+    if type(before) is not type(after):
+        return False
+    if not isinstance(after, OwnRule) and _parts(before) != _parts(after):
+        return False
+    new.load_state_dict({**old.state_dict(), "param_groups": new.state_dict()["param_groups"]})
+    return True
+
+
+def _parts(rule: Algorithm) -> Any:
+    """The optimizer of a rule and the names and types in its state, of torch's own as they are after one step."""
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = build([weight], rule)
+    if isinstance(optimizer, RuleOptimizer):
+        return type(optimizer), _outline(optimizer.state_at_start())
+    weight.grad = torch.ones(1)
+    optimizer.step()
+    return type(optimizer), _outline(optimizer.state_dict()["state"])
+
+
+def _outline(tree: Any) -> Any:
+    """A tree of dicts and lists with types in the place of its values."""
+    if isinstance(tree, dict):
+        return {key: _outline(value) for key, value in tree.items()}
+    return [type(tree), *map(_outline, tree)] if isinstance(tree, list | tuple) else type(tree)

@@ -10,6 +10,7 @@ from optilab.config.load import Override, changeable, changed_keys, load
 from optilab.config.schema.replay import MOVED
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
+from optilab.optimize.own import kind_of
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,7 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     UsageError if it already has more epochs; CheckpointError if it is damaged.
     """
     record = runs.read(path)
-    if (command := record.manifest.get("command")) != "train":
-        raise RunError(f"{path.name} is a run of `optilab {command}`; only a training can be resumed")
-    started = _started(record)
-    try:
-        current = load(TrainConfig, str(path / "config.yaml"))
-    except ConfigError as error:
-        raise RunError(f"the config of {path.name} was edited since it started: {error}") from None
-    if changed := changed_keys(started, current):
-        raise RunError(f"{path / 'config.yaml'} was edited since the run started: {'; '.join(changed)}")
+    current = config_of(record)
     config = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(current, config):
         raise RunError(_refusal(path.name, changed, config))
@@ -52,6 +45,36 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
         raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
     ended_early = done < current.epochs
     return Continuation(path, config, done, latest.state == "done" and (done == config.epochs or ended_early))
+
+
+def config_of(record: runs.Record) -> TrainConfig:
+    """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
+    if (command := record.manifest.get("command")) != "train":
+        raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed")
+    _require_same_rule(record)
+    started, file = _started(record), record.path / "config.yaml"
+    try:
+        current = load(TrainConfig, str(file))
+    except ConfigError as error:
+        raise RunError(f"the config of {record.name} was edited since it started: {error}") from None
+    if changed := changed_keys(started, current):
+        raise RunError(f"{file} was edited since the run started: {'; '.join(changed)}")
+    return current
+
+
+def _require_same_rule(record: runs.Record) -> None:
+    """RunError where the file of a rule of the user's own is not the one that the run was started with."""
+    for spec, entry in dict(record.manifest.get("own_rules", {})).items():
+        copy = record.path / str(entry.get("copy"))
+        try:
+            now = kind_of(spec).origin
+        except UsageError as error:
+            raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
+        if now.sha256 != entry.get("sha256"):
+            raise RunError(
+                f"{now.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
+                f"{now.sha256[:16]}...; the run's copy is {copy}: put it back, or start a new run"
+            )
 
 
 def _started(record: runs.Record) -> TrainConfig:
@@ -77,7 +100,7 @@ def _has(tree: Any, key: str) -> bool:
 
 def _refusal(name: str, changed: Sequence[str], config: TrainConfig) -> str:
     """Which changes are refused, which keys may change, and why `epochs` may not beside a schedule."""
-    allowed = sorted(changeable(config))
+    allowed = sorted(key for key in changeable(config) if not key.startswith("curvature."))
     reason = ""
     if "epochs" not in allowed:
         reason = f"; epochs may not, because the schedule {config.schedule.name} can depend on their number"

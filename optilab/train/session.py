@@ -1,9 +1,10 @@
 """One training run from claim to end: the engine's epochs, committed to a run directory."""
 
 import contextlib
+import hashlib
 import platform
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +13,14 @@ import torch
 from optilab import runs
 from optilab.config.load import dump, to_yaml
 from optilab.config.schema.train import TrainConfig
-from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure
-from optilab.runs.provenance import provenance
+from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
+from optilab.optimize.own import described, sources
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.data import Dataset
 from optilab.train.device import configure, failures_explained, numerics, resolve_device
 from optilab.train.engine import Stopped, Training
+from optilab.train.fork import Branch
 
 
 class Listener(Protocol):
@@ -32,29 +34,96 @@ class Listener(Protocol):
 
 
 def start(
-    config: TrainConfig, dataset: Dataset, folder: Path, name: str, argv: Sequence[str]
+    config: TrainConfig, dataset: Dataset, folder: Path, name: str, provenance: Mapping[str, Any]
 ) -> tuple[Training, runs.Run]:
-    """Build the network, claim the run directory. UsageError without the device, RunError if the name is taken."""
-    training = _build(config, dataset)
+    """Build the network, claim the run directory. UsageError without the device, RunError if the name is taken.
+
+    `provenance` is what `runs.provenance` gives for the command.
+    """
+    training = build(config, dataset)
+    files = (
+        {"diagnostics.jsonl": record_line(engine.before_training(training))}
+        if config.probes or config.curvature
+        else {}
+    )
+    return training, _claim(training, dataset, folder, name, provenance, files)
+
+
+def fork(
+    branch: Branch, dataset: Dataset, folder: Path, name: str, provenance: Mapping[str, Any]
+) -> tuple[Training, runs.Run]:
+    """A new run that continues another from one of its checkpoints; it begins with that run's rows up to there.
+
+    The optimizer keeps its state where the changed one has the same, else it starts afresh. Raises what `start`
+    raises, CheckpointError where the checkpoint is not usable, RunError where the dataset is another one.
+    """
+    source, config = branch.source, branch.config
+    _require_same_data(source, dataset)
+    here = {"device": config.device, "threads": config.threads}
+    training = build(branch.before.model_copy(update=here), dataset)
+    records = [record for record in runs.read_records(source.path) if record["epoch"] <= branch.epoch]
+    if (config.probes or config.curvature) and not records:
+        records = [engine.before_training(training)]
+    data = runs.read_checkpoint(branch.checkpoint, checkpoint.size_limit(training))
+    with failures_explained(str(training.device)):
+        checkpoint.restore(training, data, branch.before)
+        if training.epoch != branch.epoch:
+            raise CheckpointError(f"{branch.checkpoint} holds epoch {training.epoch}")
+        kept = training.change(config)
+        if training.finished:
+            reason = f"early_stopping ends the run after epoch {branch.epoch} already"
+            raise UsageError(f"{reason}; fork from an earlier epoch, or --set early_stopping=null")
+        state = checkpoint.save(training)
+    timings = runs.read_timings(source.path / "timings.csv")[: branch.epoch]
+    files = {
+        "metrics.csv": runs.table(training.rows),
+        "timings.csv": runs.table(timings),
+        runs.checkpoint_file(branch.epoch, state): state,
+    }
+    if records:
+        files["diagnostics.jsonl"] = b"".join(map(record_line, records))
+    origin = {
+        "run": source.name,
+        "epoch": branch.epoch,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "changed": branch.changed,
+        "optimizer_state": "kept" if kept else "fresh",
+        "config": dump(branch.before),
+        **({"fork": source.manifest["fork"]} if "fork" in source.manifest else {}),
+    }
+    return training, _claim(training, dataset, folder, name, {**provenance, "fork": origin}, files)
+
+
+def _claim(
+    training: Training,
+    dataset: Dataset,
+    folder: Path,
+    name: str,
+    facts: Mapping[str, Any],
+    written: Mapping[str, bytes],
+) -> runs.Run:
+    """The directory of a training that is about to start, with the files that are `written` already."""
+    config = training.config
     manifest = {
         "command": "train",
-        **provenance(argv, ["numpy", "torch"]),
+        **facts,
         "seed": config.seed,
         "config": dump(config),
         "numerics": _numerics(training),
         "data": {
             "dataset": dataset.name,
-            "folder": str(dataset.folder),
+            "folder": None if dataset.folder is None else str(dataset.folder),
             "train": len(training.train),
             "validation": len(training.validation),
             "classes": dataset.classes,
             "sha256": dataset.digests,
         },
     }
-    files = {"config.yaml": to_yaml(config)}
-    if config.probes:
-        files["diagnostics.jsonl"] = record_line(engine.before_training(training))
-    return training, runs.claim(folder, name, files, manifest)
+    files, of_own = {"config.yaml": to_yaml(config), **written}, sources([config.optimizer])
+    if of_own:
+        files |= {copy: origin.source for copy, origin in of_own.items()}
+        manifest["own_rules"] = described(of_own)
+    return runs.claim(folder, name, files, manifest)
 
 
 def resume(
@@ -64,7 +133,7 @@ def resume(
     run, record = runs.reopen(path)
     try:
         _require_same_data(record, dataset)
-        training = _build(config, dataset)
+        training = build(config, dataset)
         with failures_explained(str(training.device)):
             checkpoint.resume(training, run, warn)
         before, now = record.manifest.get("numerics", {}), _numerics(training)
@@ -116,7 +185,10 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
         raise
     finally:
         try:
-            run.finish(status, epoch=training.epoch, **tested, **({"reason": reason} if reason else {}))
+            facts: dict[str, Any] = {"epoch": training.epoch, **tested} | ({"reason": reason} if reason else {})
+            if training.rows and status != "failed":  # whose last row may not be on disk
+                facts["outcome"] = {**runs.outcome(training.rows), **tested}
+            run.finish(status, **facts)
         except OptilabError:
             run.release()
             if status == "done":
@@ -136,7 +208,7 @@ def look_into(
     # One thread: two wait for each other on a busy machine, and the last bits of a trial do not matter.
     changed = {"probes": max(config.probes, 10), "epochs": max(2, config.epochs), "threads": 1}
     trial = config.model_copy(update=changed)
-    training = _build(trial, dataset)
+    training = build(trial, dataset)
     before = engine.before_training(training)
     some = torch.randperm(len(training.train))[: batches * config.data.batch_size]
     training.train = training.train.take(some)
@@ -158,10 +230,12 @@ def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
         ) from None
     if before != dataset.digests:
         changes = checkpoint.changed_files(before, dataset.digests)
-        raise RunError(f"{record.name} was trained on another dataset than that in {dataset.folder}:{changes}")
+        here = dataset.name if dataset.folder is None else f"that in {dataset.folder}"
+        raise RunError(f"{record.name} was trained on another dataset than {here}:{changes}")
 
 
-def _build(config: TrainConfig, dataset: Dataset) -> Training:
+def build(config: TrainConfig, dataset: Dataset) -> Training:
+    """A training on this process's settings of its device. UsageError without the device."""
     device = resolve_device(config.device, config.dtype)
     configure(device, config.threads, config.dtype)
     with failures_explained(str(device)):

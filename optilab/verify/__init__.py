@@ -1,1 +1,1 @@
-"""Somebody's optimizer against a rule, and every rule against torch.optim, optax and its equations."""
+"""Somebody's optimizer against a rule, and the rules against torch.optim, optax or their equations."""

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from optilab.optimize.algorithms.adam import Adam, Adan
+from optilab.optimize.algorithms.adam import Adam
+from optilab.optimize.algorithms.adam_averages import Adan
 from optilab.optimize.algorithms.second_moment import Adamax, Yogi
 from optilab.optimize.algorithms.step_size import Prodigy
-from optilab.verify.case import Case, Other, form
+from optilab.verify.case import NO_SUCH_RULE, Case, Other, form
+from optilab.verify.network_cases import layer_cases, matrix_cases
 from optilab.verify.references import (
     OneLate,
     barzilai_borwein,
@@ -18,7 +20,7 @@ from optilab.verify.references import (
     scipy_minimize,
 )
 
-NO_SUCH_RULE = "not in this library"
+__all__ = ["NO_SUCH_RULE", "cases"]
 
 
 def _uncorrected_eps(group: dict[str, Any], t: int) -> None:
@@ -267,7 +269,15 @@ def cases() -> tuple[Case, ...]:
             NO_SUCH_RULE,
             in_optax("yogi", lambda o, c: o.yogi(lr, eps=eps)),
             other_optax=form({"accumulators": "both", "eps_placement": "outside"}),
-            plain=printed_formula(Yogi(**adam, accumulators="second", eps_placement="uncorrected")),
+            plain=printed_formula(Yogi(lr=lr, eps=eps, accumulators="second", eps_placement="uncorrected")),
+        ),
+        Case(
+            "yogi",
+            {**adam, "bias_correction": False},
+            NO_SUCH_RULE,
+            in_optax("yogi", lambda o, c: o.yogi(lr, eps=eps)),
+            other_optax=form({"bias_correction": True}),
+            plain=printed_formula(Yogi(lr=lr, eps=eps, bias_correction=False)),
         ),
         Case(
             "adopt",
@@ -339,6 +349,8 @@ def cases() -> tuple[Case, ...]:
             NO_SUCH_RULE,
             lookahead_path(),
         ),
+        *layer_cases(),
+        *matrix_cases(),
         Case(
             "prodigy",
             {"lr": 0.5, "weight_decay": 0.1, "bias_correction": False},
@@ -361,7 +373,7 @@ def cases() -> tuple[Case, ...]:
             "polyak",
             {"lr": 0.001},
             NO_SUCH_RULE,
-            in_optax("polyak_sgd", lambda o, c: o.polyak_sgd(0.001), needs_value=True),
+            in_optax("polyak_sgd", lambda o, c: o.polyak_sgd(0.001), needs="value"),
         ),
         Case("newton", {}, NO_SUCH_RULE, NO_SUCH_RULE, plain=newton(None)),
         Case("damped-newton", {"damping": 2.0}, NO_SUCH_RULE, NO_SUCH_RULE, plain=newton(2.0)),

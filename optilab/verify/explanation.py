@@ -135,8 +135,8 @@ def _values(candidate: Candidate, field: str) -> list[float]:
 
 
 def literals(candidate: Candidate) -> list[float]:
-    """The numbers in the candidate's file, in order, each once."""
-    tree = ast.parse(candidate.file.read_bytes())
+    """The numbers in the candidate's source, in order, each once."""
+    tree = candidate.kind.origin.tree
     numbers = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
     return list(dict.fromkeys(float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)))
 
@@ -219,7 +219,7 @@ def _other_rules(comparison: GroundComparison) -> Iterator[Explanation]:
     shared = {f.name: getattr(comparison.rule, f.name) for f in fields(comparison.rule)}
     for name in ALGORITHMS:
         kind: Any = ALGORITHMS[name]
-        if name == comparison.rule.name:
+        if name == comparison.rule.name or kind.weights == "matrices":
             continue
         same = {f.name: shared[f.name] for f in fields(kind) if isinstance(shared.get(f.name), float)}
         other = kind(**same)

@@ -23,7 +23,7 @@ ROUNDING = 30.0
 EPSILON = 2.0**-52
 FAR = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
-TELLING = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1}
+TELLING = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1, "gamma": 1.0}
 """Settings in which conventions differ visibly; a candidate that takes them gets them, unless others are given."""
 
 

@@ -1,4 +1,4 @@
-"""Every update rule beside torch.optim and optax: 100 steps in float64 on three functions.
+"""The update rules beside torch.optim, optax or their equations: 100 steps in float64 on three functions.
 
 Each form of a rule equals the library's to 1e-12. Where a library implements another form, that form is compared
 instead; where neither has the rule, it is compared with its equations written a second time. Differences are
@@ -15,6 +15,7 @@ import numpy as np
 from optilab.optimize import FUNCTIONS, descend
 from optilab.verify.case import Case, shown
 from optilab.verify.correspondence import cases
+from optilab.verify.matrices import MatrixProblem, follow
 from optilab.verify.references import STEPS, Path, Reference
 
 TOLERANCE = 1e-12
@@ -68,18 +69,27 @@ def rows_of(case: Case) -> Iterator[Row]:
             instead = _difference(other.make(case.rule), known.path) if other else as_is
             reason = f"it has instead: {other.text}" if other else ""
             yield Row(case.name, form, library, known.text, instead, as_is, reason)
+    for library, reference in case.also.items():
+        if find_spec(library) is None:
+            yield Row(case.name, form, library, "", None, None, NOT_INSTALLED)
+        else:
+            yield _compared(case, form, library, reference())
     if case.plain is not None:
-        known = case.plain()
-        difference = _difference(case.rule, known.path)
-        yield Row(case.name, form, "plain", known.text, difference, difference, "")
+        yield _compared(case, form, "plain", case.plain())
+
+
+def _compared(case: Case, form: str, library: str, known: Reference) -> Row:
+    difference = _difference(case.rule, known.path)
+    return Row(case.name, form, library, known.text, difference, difference, "")
 
 
 def _difference(rule: Any, path: Path) -> float:
     worst = 0.0
-    for name in GROUNDS:
-        function = FUNCTIONS[name]()
-        expected = path(function)
-        points = descend(rule, function, steps=STEPS).points
+    of_matrices = rule.weights == "matrices"
+    grounds: list[Any] = [MatrixProblem()] if of_matrices else [FUNCTIONS[name]() for name in GROUNDS]
+    for ground in grounds:
+        expected = path(ground)
+        points = follow(rule, ground) if of_matrices else descend(rule, ground, steps=STEPS).points
         if points.shape != expected.shape or not np.isfinite(expected).all():
             return float("inf")
         worst = max(worst, float(np.abs(points - expected).max() / np.abs(expected).max()))

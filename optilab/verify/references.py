@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ from optilab.optimize.worked_step import worked_steps
 
 STEPS = 100
 
-Path = Callable[[TestFunction], Floats]
+Path = Callable[[Any], Floats]  # from a test function, or from a problem of matrices
 
 
 @dataclass(frozen=True)
@@ -35,31 +35,78 @@ def in_torch(
     def build() -> Reference:
         import torch
 
-        def path(function: TestFunction) -> Floats:
-            usual = torch.get_default_dtype()
-            torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in the default type
-            try:
-                w = torch.tensor(function.start, requires_grad=True)
-                optimizer = getattr(torch.optim, text)([w], **options)
-                points = [w.detach().numpy().copy()]
-                for t in range(1, STEPS + 1):
-                    w.grad = torch.from_numpy(function.gradient(points[-1]))
-                    if each_step:
-                        each_step(optimizer.param_groups[0], t)
-                    optimizer.step()
-                    points.append(w.detach().numpy().copy())
-            finally:
-                torch.set_default_dtype(usual)
-            return np.stack(points)
-
-        shown = [f"{key}={value}" for key, value in options.items() if key not in ("lr", "eps")]
-        return Reference(f"torch.optim.{text}({', '.join([note] * bool(note) + shown)})", path)
+        path = _torch_path(getattr(torch.optim, text), options, each_step)
+        return Reference(f"torch.optim.{text}({_shown(options, note)})", path)
 
     return build
 
 
-def in_optax(text: str, make: Callable[[Any, Any], Any], needs_value: bool = False) -> Any:
-    """Reference to the optax transformation that `make(optax, optax.contrib)` builds."""
+def in_pytorch_optimizer(text: str, constants: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    """Reference to pytorch_optimizer.`text`, with other values of its class's `constants`.
+
+    The point is a matrix of one row, because the package leaves vectors out of some rules.
+    """
+
+    def build() -> Reference:
+        import pytorch_optimizer
+
+        kind = type(text, (getattr(pytorch_optimizer, text),), dict(constants or {}))
+        path = _torch_path(kind, options, rows=1)
+        return Reference(f"pytorch_optimizer.{text}({_shown({**options, **(constants or {})})})", path)
+
+    return build
+
+
+def _shown(options: dict[str, Any], note: str = "") -> str:
+    shown = [f"{key}={value}" for key, value in options.items() if key not in ("lr", "eps")]
+    return ", ".join([note] * bool(note) + shown)
+
+
+def _torch_path(
+    kind: Any,
+    options: dict[str, Any],
+    each_step: Callable[[dict[str, Any], int], None] | None = None,
+    rows: int = 0,
+) -> Path:
+    """The path of a torch optimizer in float64; with `rows`, the point is a matrix of so many."""
+    import torch
+
+    def path(function: TestFunction) -> Floats:
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in the default type
+        try:
+            start = torch.tensor(function.start)
+            w = (start.view(rows, -1) if rows else start).requires_grad_()
+            optimizer = kind([w], **options)
+            points = [w.detach().numpy().ravel().copy()]
+            for t in range(1, STEPS + 1):
+                w.grad = torch.from_numpy(function.gradient(points[-1])).view_as(w)
+                if each_step:
+                    each_step(optimizer.param_groups[0], t)
+                optimizer.step()
+                points.append(w.detach().numpy().ravel().copy())
+        finally:
+            torch.set_default_dtype(usual)
+        return np.stack(points)
+
+    return path
+
+
+def _diagonal(function: TestFunction, point: Floats) -> Floats:
+    return function.hessian(point).diagonal().copy()
+
+
+_QUANTITIES: Mapping[str, Callable[[Any, Floats], Any]] = {
+    "value": lambda function, point: function.value(point),
+    "diagonal": _diagonal,
+}
+
+
+def in_optax(text: str, make: Callable[[Any, Any], Any], needs: str = "") -> Any:
+    """Reference to the optax transformation that `make(optax, optax.contrib)` builds.
+
+    `needs`: the keyword of its update, besides gradient and point.
+    """
 
     def build() -> Reference:
         with warnings.catch_warnings():
@@ -79,13 +126,49 @@ def in_optax(text: str, make: Callable[[Any, Any], Any], needs_value: bool = Fal
                 points = [np.array(w)]
                 for _ in range(STEPS):
                     gradient = jax.numpy.asarray(function.gradient(points[-1]))
-                    value = {"value": function.value(points[-1])} if needs_value else {}
-                    step, state = update(gradient, state, w, **value)
+                    more = {needs: _QUANTITIES[needs](function, points[-1])} if needs else {}
+                    step, state = update(gradient, state, w, **more)
                     w = w + step
                     points.append(np.array(w))
                 return np.stack(points)
 
         return Reference(f"optax.{text}", path)
+
+    return build
+
+
+def sophia_in_optax(lr: float, **options: Any) -> Any:
+    """optax.contrib.sophia with the exact diagonal in the place of its estimate."""
+
+    def make(optax: Any, contrib: Any) -> Any:
+        def exact(updates: Any, state: Any, params: Any = None, *, diagonal: Any) -> Any:
+            return diagonal, state
+
+        diagonal = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), exact)
+        return contrib.sophia(lr, hessian_diagonal_fn=diagonal, **options)
+
+    return in_optax("contrib.sophia", make, needs="diagonal")
+
+
+def sophia_in_pytorch_optimizer(interval: int, **options: Any) -> Any:
+    """pytorch_optimizer.SophiaH, given the exact diagonal in every step that asks for one."""
+
+    def build() -> Reference:
+        import pytorch_optimizer
+        import torch
+
+        def path(function: TestFunction) -> Floats:
+            w = torch.tensor(function.start, dtype=torch.float64, requires_grad=True)
+            optimizer = pytorch_optimizer.SophiaH([w], update_period=interval, **options)
+            points = [w.detach().numpy().copy()]
+            for t in range(STEPS):
+                w.grad = torch.from_numpy(function.gradient(points[-1]))
+                renewed = t % interval == 0
+                optimizer.step(hessian=[torch.from_numpy(_diagonal(function, points[-1]))] if renewed else None)
+                points.append(w.detach().numpy().copy())
+            return np.stack(points)
+
+        return Reference(f"pytorch_optimizer.SophiaH({_shown(options)}, step(hessian=exact))", path)
 
     return build
 
@@ -115,6 +198,34 @@ def lookahead_path() -> Any:
     return build
 
 
+def sam_in_optax(lr: float, radius: float) -> Any:
+    """optax.contrib.sam around adam, whose every second update is a step of the wrapped rule."""
+
+    def build() -> Reference:
+        import jax
+        import optax
+        from optax import contrib
+
+        def path(function: TestFunction) -> Floats:
+            with jax.enable_x64(True):
+                ascent = optax.chain(contrib.normalize(), optax.sgd(radius))
+                transformation = contrib.sam(optax.adam(lr, eps=1e-3), ascent)
+                w = jax.numpy.asarray(function.start, dtype=np.float64)
+                state = transformation.init(w)
+                update = jax.jit(transformation.update)
+                points = [np.array(w)]
+                for _ in range(STEPS):
+                    for _ in range(2):
+                        step, state = update(jax.numpy.asarray(function.gradient(np.array(w))), state, w)
+                        w = w + step
+                    points.append(np.array(w))
+                return np.stack(points)
+
+        return Reference("optax.contrib.sam(adam)", path)
+
+    return build
+
+
 def mixture(optax: Any, nu: float, beta: float) -> Any:
     """(1 - nu) of the gradient and nu of its moving average."""
     average = optax.ema(beta, debias=False)
@@ -130,6 +241,7 @@ class OneLate:
     """A rule whose every step is taken one gradient later, unless the sign changes then: optax's Rprop."""
 
     needs = ()
+    weights = "joined"
 
     def __init__(self, rule: Any) -> None:
         self.rule, self.name = rule, f"{rule.name} one late"

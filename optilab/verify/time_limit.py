@@ -10,12 +10,14 @@ import os
 import pickle
 import signal
 import struct
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from optilab.errors import OptilabError, UsageError
+from optilab.optimize.own import origin
 
 POLL_SECONDS = 0.02
 _STATE = struct.Struct(
@@ -45,6 +47,7 @@ def run(work: Callable[[], Any], label: str, seconds: float) -> Any:
     if not hasattr(os, "fork"):
         return work()
     global _shared
+    origin.clock = counted
     _shared = mmap.mmap(-1, _STATE.size)
     reader, writer = os.pipe()
     with warnings.catch_warnings():
@@ -60,6 +63,7 @@ def run(work: Callable[[], Any], label: str, seconds: float) -> Any:
         return _result(reader, child, label, seconds)
     finally:
         _shared = None
+        origin.clock = origin.unlimited
         os.close(reader)
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(child, signal.SIGKILL)
@@ -69,10 +73,14 @@ def run(work: Callable[[], Any], label: str, seconds: float) -> Any:
 def _answer(work: Callable[[], Any], writer: int) -> None:
     """In the child: send the result or the error, and end without cleaning up what belongs to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.dup2(2, 1)  # stdout is the verdict's
     try:
         answer: tuple[str, Any] = ("result", work())
     except OptilabError as error:
         answer = ("error", error)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # replaced or closed by the user's code
+            stream.flush()
     with os.fdopen(writer, "wb") as pipe:
         pickle.dump(answer, pipe)
     os._exit(0)
@@ -81,10 +89,14 @@ def _answer(work: Callable[[], Any], writer: int) -> None:
 def _result(reader: int, child: int, label: str, seconds: float) -> Any:
     os.set_blocking(reader, False)
     data = bytearray()
+    status: int | None = None
     while True:
         try:
             chunk = os.read(reader, 1 << 16)
         except BlockingIOError:
+            if status is not None:  # a process that the code has forked keeps the pipe open
+                break
+            status = _ended(child)
             since, step = _STATE.unpack_from(_shared or b"", 0)
             if since and time.monotonic() - since > seconds:
                 where = f"step {step}" if step else "loading the file"
@@ -95,12 +107,18 @@ def _result(reader: int, child: int, label: str, seconds: float) -> Any:
             break
         data += chunk
     if not data:
-        _, status = os.waitpid(child, 0)
+        status = os.waitpid(child, 0)[1] if status is None else status
         raise UsageError(f"{label}: the code ended the process ({_reason(status)})")
     kind, value = pickle.loads(bytes(data))
     if kind == "error":
         raise value
     return value
+
+
+def _ended(child: int) -> int | None:
+    """The status with which the child has ended; None while it runs."""
+    pid, status = os.waitpid(child, os.WNOHANG)
+    return status if pid else None
 
 
 def _reason(status: int) -> str:

@@ -5,18 +5,17 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from tests.diagnosis import generate, measure
-from tests.diagnosis.cases import cases
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.diagnosis", description=__doc__)
-    parser.add_argument("--half", choices=("design", "held-out"), action="append", help="one half of the cases")
+    parser.add_argument("--half", choices=measure.HALVES, action="append", help="one half of the cases")
     parser.add_argument("--only", default="", metavar="CASE", help="the cases whose name begins so")
     parser.add_argument("--missing", action="store_true", help="the cases that are not stored")
     parser.add_argument("--remedies", action="store_true", help="the first remedies of the flagged cases instead")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
     options = parser.parse_args()
-    for half in options.half or ("design", "held-out"):
+    for half in options.half or measure.HALVES:
         if options.remedies:
             remedy(half, options.missing, options.jobs)
         else:
@@ -26,7 +25,7 @@ def main() -> None:
 def train(half: str, only: str, missing: bool, jobs: int) -> None:
     """Train cases of one half and store what they record beside the others."""
     path = generate.HERE / f"{half}.json.gz"
-    known = {case.name: case for case in cases() if case.half == half}
+    known = {case.name: case for case in measure.HALVES[half]()}
     stored = {name: entry for name, entry in generate.read(path).items() if name in known} if path.exists() else {}
     wanted = [c for name, c in known.items() if name.startswith(only) and not (missing and name in stored)]
     with ProcessPoolExecutor(jobs) as pool:

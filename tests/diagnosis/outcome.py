@@ -12,8 +12,8 @@ standard error of a difference of two accuracies over 2,000 images is 0.013."""
 def judged(case: Case, recorded: dict[str, Any]) -> str:
     """`sick`, `healthy` or `unclear`: whether the change did harm in accuracy, by divergence, or in validation loss.
 
-    Shuffled labels and a single class harm by construction, memorising shows in the validation loss. A case that was
-    left healthy must have learned; a preset is its own twin.
+    Shuffled labels and a single class harm by construction, memorising shows in the validation loss. A healthy case
+    must have learned: one that does as badly as a twin that has not says nothing. A preset is its own twin.
     """
     rows = recorded["rows"]
     accuracy = rows["val_acc"][-1] if rows else 0.0
@@ -26,7 +26,7 @@ def judged(case: Case, recorded: dict[str, Any]) -> str:
     if case.name.startswith("preset"):
         return "sick" if accuracy < 0.5 else "unclear"
     harm = recorded["twin"]["val_acc"] - accuracy
-    return "sick" if harm > HARM else "healthy" if harm < HARM / 2 else "unclear"
+    return "sick" if harm > HARM else "healthy" if harm < HARM / 2 and accuracy > 0.5 else "unclear"
 
 
 def beats(recorded: dict[str, Any], remedied: dict[str, Any]) -> bool:

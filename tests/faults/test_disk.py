@@ -207,6 +207,6 @@ def test_the_state_of_a_killed_run_is_interrupted(lab: Lab) -> None:
     process.finish()
     assert '"status": "running"' in (lab.path("killed") / "manifest.json").read_text(encoding="utf-8")
     listed = lab.warm.run(["runs", "ls"], lab.folder)
-    line = next(line for line in listed.out.splitlines() if line.startswith("killed"))
+    line = next(line for line in listed.out.splitlines() if line.startswith("killed "))
     assert "interrupted" in line
     lab.recover("killed")

@@ -58,10 +58,10 @@ ANOTHER_TOOL = '{"schema_version": 1, "command": "train", "status": "done", "nam
 THINGS: dict[str, Callable[[Path], None]] = {
     "notes": _files(),
     "an empty manifest": _files(manifest_json="{}", config_yaml="a: 1\n"),
-    "a web app": _files(manifest_json='{"manifest_version": 3, "name": "app"}', study_json="[1]"),
+    "a web app": _files(manifest_json='{"manifest_version": 3, "name": "app"}', study_yaml="[1]"),
     "another tool's run": _files(manifest_json=ANOTHER_TOOL, config_yaml="a: 1\n", metrics_csv="a,b\n1,2\n"),
     "a FIFO as manifest": _odd("manifest.json", os.mkfifo),
-    "a FIFO as study": _odd("study.json", os.mkfifo),
+    "a FIFO as study": _odd("study.yaml", os.mkfifo),
     "a socket as manifest": _odd("manifest.json", _socket),
     "a device as manifest": _odd("manifest.json", lambda path: path.symlink_to("/dev/zero")),
     "20 GB as manifest": _odd("manifest.json", _sparse),

@@ -118,7 +118,7 @@ def test_injection(light: Warm, tmp_path: Path, figure: Figure) -> None:
         table = runs.table([{"key": payload}]).decode("utf-8", "replace")
         cell = list(csv.reader(io.StringIO(table, newline="")))[1][0]
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), ascii(payload)
-    figure("G12", f"{len(PAYLOADS)} payloads x terminal, JSON, CSV", "0 live (HTML: no report yet)")
+    figure("G12", f"{len(PAYLOADS)} payloads x terminal, JSON, CSV", "0 live (HTML: G23)")
 
 
 SECRETS = [

@@ -99,13 +99,6 @@ def test_a_moving_picture(paths, tmp_path):
     figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.gif"))
     with Image.open(tmp_path / "paths.gif") as image:
         assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
-    figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.html"), dark=True)
-    page = (tmp_path / "paths.html").read_text()
-    assert "body { background: #15181c" in page
-    assert page.count("data:image/png;base64") >= 7
-    assert "https:" not in page  # nothing is fetched to show it
-    assert 'class="fa' not in page
-    assert "&#9654;" in page
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path, monkeypatch):

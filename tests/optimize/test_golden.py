@@ -146,6 +146,9 @@ GOLDEN = {
     "keras Nadam, one step": keras_step(
         rule("nadam", lr=0.5, momentum_decay=1.0, **KERAS), 0.4686, 1.4686, 2.4686, 3.4686
     ),
+    "keras Ftrl, one step": keras_step(
+        rule("ftrl", lr=0.5, initial_accumulator=0.1), *(0.2218, 1.3954, 2.3651, 2.8814)
+    ),
     "keras Lion, one step": keras_step(rule("lion", lr=0.5), 0.5, 1.5, 2.5, 3.5),
 }
 
@@ -172,7 +175,7 @@ GOLDEN |= {
     for name in ("adamw", "lion")
 }
 
-# --- TensorFlow 1: tensorflow/python/training/{momentum,adagrad,rmsprop}_test.py (tensorflow/tensorflow 1.0 to 1.15)
+# --- TensorFlow 1: tensorflow/python/training/{momentum,adagrad,rmsprop,ftrl}_test.py (tensorflow/tensorflow 1.x)
 
 DIST_BELIEF = """
 0.00096264342 0.17914793 0.93945462 0.41396621 0.53037018 0.93197989 0.78648776 0.50036013 0.55345792 0.96722615
@@ -231,6 +234,21 @@ GOLDEN |= {
         rule("rmsprop", lr=2.0, decay=0.9, eps=1e-5, momentum=0.5, initial_accumulator=1.0),
         *([1.0, 2.0], TENTH, {2: np.array([1.0, 2.0]) - (0.2 / np.sqrt(RMS0 + 1e-5) * [1.5, 1.0]).sum()}, 3e-7),
     ),
+}
+
+FTRL = {  # settings, with the l2 of TensorFlow; steps; the points from (1, 2, 4, 3)
+    "": ({}, 3, [-2.55607247, -3.98729396, -0.28232238, -0.56096673]),
+    " with l1": ({"l1": 0.001}, 10, [-7.66718769, -10.91273689, -0.93460727, -1.86147261]),
+    " with beta": ({"beta": 0.1}, 10, [-6.096838, -9.162214, -0.717741, -1.425132]),
+    " with l2 and beta": ({"beta": 0.1, "l2": 0.1}, 10, [-2.735487, -4.704625, -0.294335, -0.586556]),
+    " with l1 and l2": ({"l1": 0.001, "l2": 2.0}, 10, [-0.24059935, -0.46829352, -0.02406147, -0.04830509]),
+}
+GOLDEN |= {
+    f"tensorflow Ftrl{what}": Golden(
+        rule("ftrl", lr=3.0, initial_accumulator=0.1, **{**settings, "l2": 2 * settings.get("l2", 0.0)}),
+        *([1.0, 2.0, 4.0, 3.0], np.array([0.1, 0.2, 0.01, 0.02]), {steps: points}, 3e-6),
+    )
+    for what, (settings, steps, points) in FTRL.items()
 }
 
 # --- TensorFlow Addons: tensorflow_addons/optimizers/tests/{rectified_adam,adabelief}_test.py (tensorflow/addons) ---

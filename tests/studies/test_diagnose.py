@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from optilab.config.load import load, override_from_text
+from optilab.config.schema.model import BatchNorm
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import DivergedError, UsageError
 from optilab.studies.diagnose import RULES, Evidence, Severity, commands, diagnose, verdict
@@ -47,6 +48,14 @@ def evidence(*sets, epochs=4, data=None):
     return Evidence(config, rows, records, divergence)
 
 
+def test_labels_that_one_epoch_has_read_are_related():
+    """A training that has just begun: the loss is still near guessing, and the mean accuracy near chance."""
+    e = evidence(*SHOWN["labels-unrelated"], epochs=8, data=dataset(600, random_labels=True))
+    assert "labels-unrelated" in [finding.rule for finding in diagnose(e)]
+    rows = [*e.rows[:-1], {**e.rows[-1], "val_acc": 2.5 * e.chance}]
+    assert "labels-unrelated" not in [finding.rule for finding in diagnose(replace(e, rows=rows))]
+
+
 DEEP_SIGMOID = ["model.hidden=[32, 32, 32, 32, 32, 32]", "model.activation=sigmoid", "model.init=default"]
 SHOWN = {
     "one-class": [],
@@ -54,7 +63,7 @@ SHOWN = {
     "symmetric-init": ["model.init={name: normal, mean: 0.1, std: 1e-6}"],
     "weight-decay-too-strong": ["weight_decay=2"],
     "dropout-too-strong": ["model.dropout=0.95"],
-    "batch-norm-small-batch": ["model.norm=batch", "data.batch_size=2"],
+    "batch-norm-small-batch": ["model.hidden=[32, 32, 32, 32, 32, 32]", "model.norm=batch", "data.batch_size=2"],
     "weights-too-large": ["model.init={name: normal, std: 30}"],
     "dead-units": ["model.activation=relu", "model.bias_init={name: constant, value: -100}"],
     "eps-dominates": ["optimizer={name: adam, lr: 0.001, eps: 100}"],
@@ -138,14 +147,42 @@ def test_a_run_that_shows_none_of_them(healthy):
 
 def test_a_note_has_no_remedy(healthy):
     """An oddity of a network that has learned is a note: nothing to try, nothing that contradicts the verdict."""
-    odd = Evidence(healthy.config.model_copy(update={"weight_decay": 1.0}), healthy.rows, _shrunk(healthy.records))
+    model = healthy.config.model.model_copy(update={"dropout": 0.9})
+    odd = Evidence(healthy.config.model_copy(update={"model": model}), healthy.rows, healthy.records)
     (note,) = diagnose(odd)
-    assert (note.rule, note.severity, note.remedies) == ("weight-decay-too-strong", Severity.INFO, ())
+    assert (note.rule, note.severity, note.remedies) == ("dropout-too-strong", Severity.INFO, ())
     assert not verdict.sick([note])
 
 
-def _shrunk(records):
-    return [records[0] | {"first_weights": [100 * w for w in records[0]["first_weights"]]}, *records[1:]]
+@pytest.mark.parametrize(("training", "rules"), [(0.6, ["weight-decay-too-strong"]), (0.95, [])])
+def test_weight_decay_is_blamed_where_training_images_are_not_learned(healthy, training, rules):
+    """Weights that shrink are usual in long trainings; a network that fits its images has not lost by it."""
+    start = healthy.records[0]
+    shrunk = [start | {"first_weights": [100 * w for w in start["first_weights"]]}, *healthy.records[1:]]
+    rows = [row | {"train_acc": training} for row in healthy.rows]
+    odd = Evidence(healthy.config.model_copy(update={"weight_decay": 1.0}), rows, shrunk)
+    assert [finding.rule for finding in diagnose(odd)] == rules
+
+
+@pytest.mark.parametrize(("training", "found"), [(0.3, True), (0.99, False)])
+def test_an_oscillating_accuracy_is_not_a_collapse(healthy, training, found):
+    """In a collapse the training accuracy is lost, too."""
+    lost = [row | {"train_acc": training, "val_acc": 0.5} for row in healthy.rows[-3:]]
+    before = [row | {"train_acc": 0.99, "val_acc": 0.8} for row in healthy.rows]
+    findings = diagnose(Evidence(healthy.config, [*before, *lost], healthy.records))
+    assert ("learning-rate-too-high" in {finding.rule for finding in findings}) is found
+
+
+@pytest.mark.parametrize(
+    ("size", "accuracy", "found"), [(4, 0.2, True), (4, 0.5, False), (2, 0.5, True), (8, 0.2, False)]
+)
+def test_batches_of_three_or_four_are_blamed_where_little_is_learned(healthy, size, accuracy, found):
+    model = healthy.config.model.model_copy(update={"norm": BatchNorm()})
+    data = healthy.config.data.model_copy(update={"batch_size": size})
+    config = healthy.config.model_copy(update={"model": model, "data": data})
+    rows = [row | {"val_acc": accuracy} for row in healthy.rows]
+    findings = diagnose(Evidence(config, rows, healthy.records))
+    assert ("batch-norm-small-batch" in {finding.rule for finding in findings}) is found
 
 
 def test_what_was_reached_and_lost_does_not_count(healthy):
@@ -226,9 +263,37 @@ def test_a_high_loss_on_its_way_down_is_not_blamed_on_the_steps():
     assert "learning-rate-too-high" not in {f.rule for f in findings if f.severity > Severity.INFO}
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("model.activation=sigmoid",), True),
+        (("model.activation=hard-sigmoid",), True),
+        (("model.activation=tanh",), False),
+        (("model.activation=sigmoid", "model.norm=layer"), False),
+    ],
+)
+def test_xavier_alone_is_not_promised_to_cure_sigmoids(change, said):
+    findings = diagnose(evidence("model.init={name: normal, std: 10}", *change, epochs=2))
+    finding = next(finding for finding in findings if finding.rule == "weights-too-large")
+    assert ("--set model.norm=batch" in finding.advice) is said
+
+
 def test_weights_of_zero_are_measured():
     findings = diagnose(evidence("model.init={name: constant, value: 0}"))
     assert findings[0].rule == "symmetric-init"
+
+
+def test_units_that_large_steps_have_killed_are_not_called_slow(healthy):
+    """They do not move any more, which a higher rate would not change."""
+    still = {"dead": 1.0, "update_to_weight": 1e-9}
+    moved = {"weight_norm": 1.5}
+    last = healthy.records[-1]
+    layers = [layer | still | {key: by * layer[key] for key, by in moved.items()} for layer in last["layers"]]
+    rows = [row | {"val_acc": 0.1, "val_loss": 2.31, "train_loss": 2.31} for row in healthy.rows]
+    records = [healthy.records[0], *[record | {"layers": layers} for record in healthy.records[1:]]]
+    rules = [finding.rule for finding in diagnose(Evidence(healthy.config, rows, records))]
+    assert "learning-rate-too-high" in rules
+    assert "learning-rate-too-low" not in rules
 
 
 def test_a_batch_norm_over_one_image_is_refused_and_diagnosed():

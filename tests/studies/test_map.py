@@ -8,30 +8,31 @@ import pytest
 from optilab.errors import UsageError
 from optilab.figures import heat_map
 from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
-from optilab.studies.map import Axis, chart, summary
+from optilab.studies.axes import Axis
+from optilab.studies.map import chart, read_axis, summary
 
 AXES = Axis("algo.lr", 0.01, 2, 30), Axis("algo.beta", 0, 0.9, 20)
 
 
 def test_an_axis_as_it_is_typed():
-    assert Axis.read("--x", "algo.lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
-    assert Axis.read("--x", "lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
-    assert Axis.read("--x", "w1=-5:5") == Axis("w1", -5, 5, 200)
-    log = Axis.read("--y", "algo.lr=1e-3:1:4:log")
-    np.testing.assert_allclose(log.values, [1e-3, 1e-2, 1e-1, 1])
+    assert read_axis("--x", "algo.lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
+    assert read_axis("--x", "lr=0.01:2:1000") == Axis("algo.lr", 0.01, 2, 1000)
+    assert read_axis("--x", "w1=-5:5") == Axis("w1", -5, 5, 200)
+    log = read_axis("--y", "algo.lr=1e-3:1:4:log")
+    np.testing.assert_allclose(log.points, [1e-3, 1e-2, 1e-1, 1])
 
 
 @pytest.mark.parametrize("text", ["lr", "algo.lr=2:1", "algo.lr=0:1:5:log", "algo.lr=1:2:3:4", "=1:2", "w1=a:b"])
 def test_an_axis_that_is_none(text):
     with pytest.raises(UsageError, match="KEY=LOW:HIGH"):
-        Axis.read("--x", text)
+        read_axis("--x", text)
 
 
 def test_a_cell_of_the_map_is_a_run():
     rule, function = ALGORITHMS["momentum"](), FUNCTIONS["ravine"]()
     found = chart(rule, function, *AXES, None, 80, 1e-3)
     for i, j in ((0, 0), (3, 7), (12, 4), (19, 9)):
-        setting = {"lr": float(found.x.values[j]), "beta": float(found.y.values[i])}
+        setting = {"lr": float(found.x.points[j]), "beta": float(found.y.points[i])}
         path = descend(ALGORITHMS["momentum"](**setting), function, steps=80)
         assert found.ends.values[i, j] == pytest.approx(path.values[-1], rel=1e-9)
     assert found.optimum == pytest.approx((0.6679, 0.4026), abs=1e-4)
@@ -43,9 +44,9 @@ def test_the_limit_of_a_turned_map_is_the_same():
     upright, turned = (chart(rule, function, x, y, None, 10, 1e-3) for x, y in ((lr, beta), (beta, lr)))
     assert np.array_equal(upright.limit, turned.limit)
     assert turned.optimum == upright.optimum[::-1]
-    assert np.array_equal(turned.radius(beta.values, lr.values), upright.radius(lr.values, beta.values).T)
+    assert np.array_equal(turned.radius(beta.points, lr.points), upright.radius(lr.points, beta.points).T)
     assert np.array_equal(
-        upright.radius(lr.values, beta.values) < 1, lr.values[None, :] < upright.limit[:, None] * (1 - 1e-9)
+        upright.radius(lr.points, beta.points) < 1, lr.points[None, :] < upright.limit[:, None] * (1 - 1e-9)
     )
 
 
@@ -59,7 +60,7 @@ def test_the_limit_of_a_turned_map_is_the_same():
 def test_where_lr_is_no_axis_the_spectral_radius_tells_the_edge(rule, x, y):
     """What diverges in 4000 steps is what theory calls unstable, but for cells that are nearly on the edge."""
     found = chart(rule, FUNCTIONS["ravine"](), x, y, None, 4000, 1e-3)
-    radius = found.radius(x.values, y.values)
+    radius = found.radius(x.points, y.points)
     clear = np.abs(radius - 1) > 0.005
     assert found.limit is None
     assert clear.mean() > 0.9
@@ -72,14 +73,14 @@ def test_theory_is_silent_about_maps_of_what_is_not_linear_or_no_quadratic():
     for rule, function, y in (("adam", "ravine", "algo.beta1"), ("momentum", "rosenbrock", "algo.beta")):
         axis = Axis(y, 0, 0.9, 20)
         found = chart(ALGORITHMS[rule](), FUNCTIONS[function](), lr, axis, None, 5, 1e-3)
-        assert found.limit is found.optimum is found.radius(lr.values, axis.values) is None
+        assert found.limit is found.optimum is found.radius(lr.points, axis.points) is None
 
 
 def test_basins_are_where_paths_end():
     rule, function = ALGORITHMS["sgd"](lr=0.01), FUNCTIONS["himmelblau"]()
     found = chart(rule, function, Axis("w1", -5, 5, 11), Axis("w2", -5, 5, 11), None, 500, 1e-3)
     for i, j in ((0, 0), (10, 0), (0, 10), (10, 10), (5, 8)):
-        path = descend(rule, function, (found.x.values[j], found.y.values[i]), steps=500)
+        path = descend(rule, function, (found.x.points[j], found.y.points[i]), steps=500)
         _, minimum = path.distance(function.minima)
         assert function.minima[found.basin[i, j]] == minimum
     assert sum(summary(found)["basins"].values()) == 121

@@ -132,4 +132,4 @@ def test_every_rule_is_tuned_within_its_own_limits(function):
         for field, values in drawn.items():
             for value in (values.min(), values.max()):
                 schema_of(kind).model_validate({field: float(value)})
-        assert drawn or name in {"conjugate-gradient", "l-bfgs", "lookahead"}
+        assert drawn or name in {"conjugate-gradient", "l-bfgs", "lookahead", "sam"}

@@ -11,15 +11,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from torchvision import datasets
 
+from optilab.config.datasets import DATASETS, DatasetInfo
 from optilab.errors import DataError, SystemFailure, UsageError
-from optilab.train import data, fetch
+from optilab.train import data, fetch, folders, reading
 from tests.train.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
@@ -34,7 +36,16 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPTILAB_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
-    monkeypatch.setattr(data, "DEBIAN", tmp_path / "debian")
+    change(monkeypatch, package_folder=tmp_path / "debian")
+
+
+def fashion() -> DatasetInfo:
+    return DATASETS["fashion-mnist"]
+
+
+def change(monkeypatch: pytest.MonkeyPatch, **facts: object) -> None:
+    """FashionMNIST's entry with other facts."""
+    monkeypatch.setitem(DATASETS, "fashion-mnist", replace(fashion(), **facts))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -46,7 +57,7 @@ def small(tmp_path: Path) -> Path:
 def pinned(small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small dataset, taken for FashionMNIST."""
     digests = {name: hashlib.sha256((small / name).read_bytes()).hexdigest() for name in NAMES}
-    monkeypatch.setattr(data, "FASHION_MNIST", digests)
+    change(monkeypatch, digests=digests)
     return small
 
 
@@ -215,12 +226,12 @@ def test_changed_bytes_are_refused(pinned: Path, mutation: str) -> None:
     assert str(caught.value).splitlines() == [
         f"{pinned / name}: expected SHA-256 {digest}, found SHA-256 {found[name]}; "
         f"delete this file and run: optilab data fetch --data-dir {pinned}"
-        for name, digest in data.FASHION_MNIST.items()
+        for name, digest in fashion().digests.items()
         if digest != found[name]
     ]
 
 
-@pytest.mark.parametrize("dataset", data.DATASETS)
+@pytest.mark.parametrize("dataset", ["fashion-mnist", "idx"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_refused(pinned: Path, damage: str, dataset: str) -> None:
     change, name, message = DAMAGES[damage]
@@ -278,11 +289,11 @@ def test_missing_sha256sums(small: Path) -> None:
 
 def test_too_big_files_are_not_read(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (pinned / TRAIN_IMAGES).open("wb") as file:
-        file.truncate(data.MAX_BYTES + 1)  # sparse
+        file.truncate(reading.MAX_BYTES + 1)  # sparse
     with pytest.raises(DataError, match=f"{TRAIN_IMAGES}: expected at most 200000000 bytes, found 200000001"):
         data.load("fashion-mnist", pinned)
     (pinned / TRAIN_IMAGES).unlink()
-    monkeypatch.setattr(data, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(reading, "MAX_BYTES", 1_000_000)
     (pinned / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(bytes(1_000_001)))
     with pytest.raises(DataError, match=rf"{TRAIN_IMAGES}\.gz: expected at most 1000000 bytes uncompressed"):
         data.load("fashion-mnist", pinned)
@@ -297,15 +308,15 @@ def test_unknown_dataset() -> None:
 
 
 def test_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert data.search_path() == [
+    assert folders.search_path(fashion()) == [
         ("user cache", tmp_path / "cache" / "optilab" / "fashion-mnist"),
         ("Debian package", tmp_path / "debian"),
     ]
     monkeypatch.setenv("OPTILAB_DATA", "~/fm")
-    assert data.search_path() == [("OPTILAB_DATA", Path.home() / "fm")]
-    assert data.search_path(tmp_path) == [("--data-dir", tmp_path)]
+    assert folders.search_path(fashion()) == [("OPTILAB_DATA", Path.home() / "fm")]
+    assert folders.search_path(fashion(), tmp_path) == [("--data-dir", tmp_path)]
     monkeypatch.setenv("OPTILAB_DATA", "")
-    assert len(data.search_path()) == 2
+    assert len(folders.search_path(fashion())) == 2
 
 
 @pytest.mark.parametrize("named", ["argument", "environment"])
@@ -326,7 +337,7 @@ def test_a_named_folder_is_never_replaced(
 
 
 def test_cache_before_debian_and_damage_is_not_passed_over(pinned: Path, tmp_path: Path) -> None:
-    cache = write_idx_dataset(data.search_path()[0][1])
+    cache = write_idx_dataset(folders.search_path(fashion())[0][1])
     pinned.rename(tmp_path / "debian")
     assert data.load("fashion-mnist").folder == cache
     (cache / TRAIN_LABELS).rename(cache / "elsewhere")  # unfinished: the other folder is used
@@ -356,7 +367,8 @@ def test_torchvisions_pickles_are_ignored(tmp_path: Path) -> None:
 
 def test_finding_imports_no_torch() -> None:
     code = (
-        "import sys; from optilab.train import data; data.find(); print([m for m in sys.modules if 'torch' in m])"
+        "import sys; from optilab.train import data; data.presence('fashion-mnist')\n"
+        "print([m for m in sys.modules if 'torch' in m])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -428,8 +440,8 @@ def final_names(folder: Path) -> list[str]:
 
 def test_fetch(mirror: Mirror) -> None:
     seen: list[tuple[str, int, int | None]] = []
-    folder = fetch.fetch(lambda *row: seen.append(row), mirrors=[mirror.url])
-    assert folder == data.search_path()[0][1]
+    folder = fetch.fetch("fashion-mnist", lambda *row: seen.append(row), mirrors=[mirror.url])
+    assert folder == folders.search_path(fashion())[0][1]
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
     assert_is_small(data.load("fashion-mnist"))
     for name, body in mirror.answers.items():
@@ -440,14 +452,14 @@ def test_fetch(mirror: Mirror) -> None:
 
 
 def test_fetch_again_asks_only_for_what_is_not_good(mirror: Mirror) -> None:
-    folder = fetch.fetch(silent, mirrors=[mirror.url])
+    folder = fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
     mirror.asked.clear()
-    fetch.fetch(silent, mirrors=[mirror.url])
+    fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
     assert mirror.asked == []
     (folder / TEST_LABELS).unlink()
     (folder / TRAIN_LABELS).write_bytes(b"damaged")
     compress(folder, TEST_IMAGES)  # good, and stays as it is
-    fetch.fetch(silent, mirrors=[mirror.url])
+    fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
     assert mirror.asked == [f"{TRAIN_LABELS}.gz", f"{TEST_LABELS}.gz"]
     assert_is_small(data.load("fashion-mnist"))
 
@@ -458,17 +470,17 @@ def test_fetch_heals_the_folder_that_is_named(
     folder = write_idx_dataset(tmp_path / "mine" / "FashionMNIST" / "raw")
     (folder / f"{TRAIN_LABELS}.gz").write_bytes(b"damaged")
     (folder / TRAIN_LABELS).unlink()
-    assert fetch.fetch(silent, tmp_path / "mine", [mirror.url]) == tmp_path / "mine"
+    assert fetch.fetch("fashion-mnist", silent, tmp_path / "mine", [mirror.url]) == tmp_path / "mine"
     assert_is_small(data.load("fashion-mnist", tmp_path / "mine"))
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "other"))
-    assert fetch.fetch(silent, mirrors=[mirror.url]) == tmp_path / "other"
+    assert fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url]) == tmp_path / "other"
 
 
 def test_fetch_is_the_remedy_for_a_damaged_package(mirror: Mirror, tmp_path: Path) -> None:
     edit(TEST_IMAGES, flip(99))(write_idx_dataset(tmp_path / "debian"))
     with pytest.raises(DataError, match=f"{tmp_path}/debian/{TEST_IMAGES}: .*run: optilab data fetch$"):
         fetch.ensure("fashion-mnist", None, silent)
-    fetch.fetch(silent, mirrors=[mirror.url])
+    fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
     assert_is_small(data.load("fashion-mnist"))
 
 
@@ -488,16 +500,16 @@ def test_fetch_is_the_remedy_for_a_damaged_package(mirror: Mirror, tmp_path: Pat
 def test_failing_mirror_leaves_nothing(mirror: Mirror, answer: bytes | int | str, reason: str) -> None:
     mirror.answers[f"{TRAIN_LABELS}.gz"] = answer
     with pytest.raises(DataError, match=f"  {mirror.url}{TRAIN_LABELS}.gz: ({reason})") as caught:
-        fetch.fetch(silent, mirrors=[mirror.url])
-    folder = data.search_path()[0][1]
+        fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
+    folder = folders.search_path(fashion())[0][1]
     assert [path.name for path in folder.iterdir()] == [TRAIN_IMAGES]  # the one that came whole
     assert mirror.asked == [f"{TRAIN_IMAGES}.gz", f"{TRAIN_LABELS}.gz"]  # and no more was asked for
     message = str(caught.value)
     assert "  apt-get and dpkg-deb: not on this machine\n" in message
-    for way in (f"apt-get install {fetch.PACKAGE}", "--data-dir or OPTILAB_DATA", "optilab data fetch"):
+    for way in ("apt-get install dataset-fashion-mnist", "--data-dir or OPTILAB_DATA", "optilab data fetch"):
         assert way in message
     mirror.answers[f"{TRAIN_LABELS}.gz"] = gzip.compress((folder.parents[2] / "small" / TRAIN_LABELS).read_bytes())
-    fetch.fetch(silent, mirrors=[mirror.url])
+    fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
     assert_is_small(data.load("fashion-mnist"))
 
 
@@ -508,7 +520,7 @@ def test_second_mirror_and_list_of_what_was_tried(mirror: Mirror) -> None:
         dead = f"http://127.0.0.1:{taken.getsockname()[1]}/"
         mirror.answers[f"{TEST_IMAGES}.gz"] = 404
         with pytest.raises(DataError) as caught:
-            fetch.fetch(silent, mirrors=[dead, mirror.url])
+            fetch.fetch("fashion-mnist", silent, mirrors=[dead, mirror.url])
     tried = [line for line in str(caught.value).splitlines() if line.startswith("  http")]
     assert [line.split(": ")[0] for line in tried] == [
         f"  {dead}{TEST_IMAGES}.gz",
@@ -518,23 +530,27 @@ def test_second_mirror_and_list_of_what_was_tried(mirror: Mirror) -> None:
 
 
 @pytest.mark.usefixtures("no_apt")
-def test_silent_server_is_given_up(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "CONNECT_SECONDS", 0.2)
+def test_silent_server_is_given_up(pinned: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         with pytest.raises(DataError, match=r"no answer within 0\.2 s"):  # without a limit it would wait for ever
-            fetch.fetch(silent, mirrors=[f"http://127.0.0.1:{server.getsockname()[1]}"])
+            fetch.fetch(
+                "fashion-mnist",
+                silent,
+                mirrors=[f"http://127.0.0.1:{server.getsockname()[1]}"],
+                limits=fetch.FetchLimits(connect=0.2),
+            )
         server.accept()[0].close()  # its thread ends
 
 
 @pytest.mark.usefixtures("no_apt")
 def test_too_much_is_not_kept(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "MAX_BYTES", 1000)
+    monkeypatch.setattr(reading, "MAX_BYTES", 1000)
     mirror.answers[f"{TRAIN_IMAGES}.gz"] = gzip.compress(bytes(1001))
     with pytest.raises(DataError, match="expected at most 1000 bytes uncompressed"):
-        fetch.fetch(silent, mirrors=[mirror.url])
+        fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
     mirror.answers[f"{TRAIN_IMAGES}.gz"] = bytes(1001)
     with pytest.raises(DataError, match="expected at most 1000 bytes, found more"):
-        fetch.fetch(silent, mirrors=[mirror.url])
+        fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
 
 
 def test_two_fetches_at_once(mirror: Mirror) -> None:
@@ -542,23 +558,25 @@ def test_two_fetches_at_once(mirror: Mirror) -> None:
 
     def first_run() -> data.Dataset:
         barrier.wait()
-        return data.load("fashion-mnist", fetch.fetch(silent, mirrors=[mirror.url]))
+        return data.load("fashion-mnist", fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url]))
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(first_run) for _ in range(2)]
     for run in runs:
         assert_is_small(run.result())
-    assert sorted(path.name for path in data.search_path()[0][1].iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in folders.search_path(fashion())[0][1].iterdir()) == sorted(NAMES)
 
 
 KILLED = """
 import os, sys, signal
 from pathlib import Path
-from optilab.train import data, fetch
-data.FASHION_MNIST = eval(sys.argv[1])
+from optilab.train import data, fetch, folders, reading
+from dataclasses import replace
+from optilab.config.datasets import DATASETS
+DATASETS["fashion-mnist"] = replace(DATASETS["fashion-mnist"], digests=eval(sys.argv[1]))
 if sys.argv[4] == "writing":
     os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-fetch.fetch(lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
+fetch.fetch("fashion-mnist", lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
 """
 
 
@@ -568,7 +586,7 @@ def test_killed_fetch(mirror: Mirror, tmp_path: Path, phase: str) -> None:
     if phase == "downloading":
         mirror.answers[f"{TRAIN_LABELS}.gz"] = "stall"
     folder = tmp_path / "killed"
-    arguments = [repr(data.FASHION_MNIST), str(folder), mirror.url, phase]
+    arguments = [repr(fashion().digests), str(folder), mirror.url, phase]
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments]) as process:
         if phase == "downloading":
             assert mirror.stalled.wait(10)
@@ -577,7 +595,7 @@ def test_killed_fetch(mirror: Mirror, tmp_path: Path, phase: str) -> None:
     assert final_names(folder) == ([] if phase == "writing" else [TRAIN_IMAGES])
     assert len(list(folder.glob(".*.tmp-*"))) == (phase == "writing")
     mirror.answers[f"{TRAIN_LABELS}.gz"] = whole
-    fetch.fetch(silent, folder, [mirror.url])
+    fetch.fetch("fashion-mnist", silent, folder, [mirror.url])
     assert_is_small(data.load("fashion-mnist", folder))
 
 
@@ -588,19 +606,31 @@ def test_no_room(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "fsync", full)
     folder = tmp_path / "full"
     with pytest.raises(SystemFailure, match=f"{folder}.*: No space left on device.*; give another folder"):
-        fetch.fetch(silent, folder, [mirror.url])
+        fetch.fetch("fashion-mnist", silent, folder, [mirror.url])
     assert list(folder.iterdir()) == []
     folder.rmdir()
     folder.touch()
     with pytest.raises(SystemFailure, match=f"{folder}: File exists"):
-        fetch.fetch(silent, folder, [mirror.url])
+        fetch.fetch("fashion-mnist", silent, folder, [mirror.url])
 
 
-def test_mirrors_are_torchvisions(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("torchvision.datasets")
-    module.FashionMNIST = SimpleNamespace(mirrors=[mirror.url])  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
+def test_classes_are_torchvisions() -> None:
+    theirs = {"fashion-mnist": datasets.FashionMNIST, "mnist": datasets.MNIST, "kmnist": datasets.KMNIST}
+    assert {name: info.torchvision for name, info in DATASETS.items() if info.torchvision} == {
+        name: kind.__name__ for name, kind in theirs.items()
+    }
+    for name, kind in theirs.items():
+        info = DATASETS[name]
+        assert kind.mirrors
+        assert [name.removesuffix(".gz") for name in info.digests] == list(NAMES)
+        pairs = zip(kind.classes, info.classes, strict=True)
+        assert all(theirs.lower().startswith(ours.lower()) for theirs, ours in pairs)
+        assert info.layouts[-1] == f"{kind.__name__}/raw"
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in info.digests.values())
+
+
+def test_ensure_fetches_from_torchvisions_mirrors(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [mirror.url])
     assert_is_small(fetch.ensure("fashion-mnist", None, silent))
 
 
@@ -638,22 +668,22 @@ def stubs(pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(data, "DEBIAN", place / "debian")
+    change(monkeypatch, package_folder=place / "debian")
     return place
 
 
 def test_package_on_a_machine_that_knows_it(stubs: Path, tmp_path: Path) -> None:
     (stubs / "known").touch()
     seen: list[tuple[str, int, int | None]] = []
-    fetch.fetch(lambda *row: seen.append(row), mirrors=[])
+    fetch.fetch("fashion-mnist", lambda *row: seen.append(row), mirrors=[])
     assert_is_small(data.load("fashion-mnist"))
-    assert seen == [(f"{fetch.PACKAGE}.deb", 0, None), (f"{fetch.PACKAGE}.deb", 8, 8)]
-    assert (stubs / "log").read_text() == f"apt-get -c apt.conf download {fetch.PACKAGE}\ndpkg-deb -x\n"
+    assert seen == [("dataset-fashion-mnist.deb", 0, None), ("dataset-fashion-mnist.deb", 8, 8)]
+    assert (stubs / "log").read_text() == "apt-get -c apt.conf download dataset-fashion-mnist\ndpkg-deb -x\n"
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_package_on_a_fresh_machine(stubs: Path, tmp_path: Path) -> None:
-    fetch.fetch(silent, mirrors=[])
+    fetch.fetch("fashion-mnist", silent, mirrors=[])
     assert_is_small(data.load("fashion-mnist"))
     first, update, second, unpack = (stubs / "log").read_text().splitlines()
     assert "download" in first
@@ -668,35 +698,31 @@ def test_package_that_cannot_be_fetched_or_trusted(
 ) -> None:
     (stubs / "offline").touch()
     with pytest.raises(DataError, match=r"  mirrors: none is known\n  apt-get .*: E: Failed to fetch: Could not"):
-        fetch.fetch(silent, mirrors=[])
+        fetch.fetch("fashion-mnist", silent, mirrors=[])
     assert (stubs / "log").read_text().count("apt-get") == 1  # no second attempt at a network that is not there
     (stubs / "offline").unlink()
     (stubs / "debian" / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DataError, match=rf"{fetch.PACKAGE}\.deb: {TRAIN_IMAGES}: expected SHA-256"):
-        fetch.fetch(silent, mirrors=[])
-    monkeypatch.setattr(fetch, "APT_SECONDS", 0.1)
+    with pytest.raises(DataError, match=rf"dataset-fashion-mnist\.deb: {TRAIN_IMAGES}: expected SHA-256"):
+        fetch.fetch("fashion-mnist", silent, mirrors=[])
     (stubs / "bin" / "apt-get").write_text("#!/bin/sh\nexec /bin/sleep 5\n")
     with pytest.raises(DataError, match=r"apt-get .*: not done within 0\.1 s"):
-        fetch.fetch(silent, mirrors=[])
-    assert final_names(data.search_path()[0][1]) == []
+        fetch.fetch("fashion-mnist", silent, mirrors=[], limits=fetch.FetchLimits(apt=0.1))
+    assert final_names(folders.search_path(fashion())[0][1]) == []
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_package_completes_what_the_mirrors_began(stubs: Path, mirror: Mirror) -> None:
     mirror.answers[f"{TRAIN_LABELS}.gz"] = 404
-    assert_is_small(data.load("fashion-mnist", fetch.fetch(silent, mirrors=[mirror.url])))
+    assert_is_small(data.load("fashion-mnist", fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])))
 
 
 @pytest.mark.usefixtures("no_apt")
 def test_ensure_says_where_it_looked_and_what_it_tried(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("torchvision.datasets")
-    module.FashionMNIST = SimpleNamespace(mirrors=["http://127.0.0.1:1/"])  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:1/"])
     with pytest.raises(DataError) as caught:
         fetch.ensure("fashion-mnist", None, silent)
     message = str(caught.value)
-    for label, folder in data.search_path():
+    for label, folder in folders.search_path(fashion()):
         assert f"{label}: {folder}: " in message
     for text in (*NAMES, "http://127.0.0.1:1/", "three ways out", "optilab data fetch"):
         assert text in message

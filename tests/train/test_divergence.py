@@ -10,6 +10,7 @@ from optilab import runs
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError, DivergedError, UsageError
+from optilab.runs.provenance import provenance
 from optilab.train import checkpoint, data, device, engine, session
 from tests.train.idx import write_idx_dataset
 
@@ -46,7 +47,7 @@ def configured(changes):
 
 def ended(changes, dataset, folder):
     """The run in the end, and the message of its divergence."""
-    training, run = session.start(configured(changes), dataset, folder, "r", [])
+    training, run = session.start(configured(changes), dataset, folder, "r", provenance([], ["torch"]))
     with pytest.raises(DivergedError) as raised:
         session.proceed(training, run, Silent(), lambda: False)
     return training, run, str(raised.value)
@@ -162,7 +163,7 @@ LARGE = [
 def test_the_largest_numbers_end_with_a_documented_code(changes, small, tmp_path):
     """Refused (2), diverged (6) or trained, and nothing that is not finite on the disk; never a bug."""
     try:
-        training, run = session.start(configured(changes), small, tmp_path, "r", [])
+        training, run = session.start(configured(changes), small, tmp_path, "r", provenance([], ["torch"]))
         session.proceed(training, run, Silent(), lambda: False)
     except (UsageError, DivergedError):
         pass

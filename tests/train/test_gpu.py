@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from optilab.errors import DivergedError, SystemFailure
+from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, data, session
 from tests.train.idx import write_idx_dataset
@@ -132,7 +133,7 @@ def test_a_step_synchronises_once(images):
 
 def test_a_divergence_ends_with_code_6(images, tmp_path):
     config = configured(**LARGER | {"device": "cuda", "optimizer": {"name": "sgd", "lr": 1e30}})
-    training, run = session.start(config, images, tmp_path, "r", [])
+    training, run = session.start(config, images, tmp_path, "r", provenance([], ["torch"]))
     with pytest.raises(DivergedError):
         session.proceed(training, run, Silent(), lambda: False)
     assert run.manifest["status"] == "diverged"
@@ -145,6 +146,8 @@ def test_a_lack_of_memory_ends_with_code_7(images, tmp_path):
     torch.cuda.set_per_process_memory_fraction(1e-9)
     try:
         with pytest.raises(SystemFailure, match="not enough memory on cuda:0"):
-            session.start(configured(**LARGER | {"device": "cuda"}), images, tmp_path, "r", [])
+            session.start(
+                configured(**LARGER | {"device": "cuda"}), images, tmp_path, "r", provenance([], ["torch"])
+            )
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

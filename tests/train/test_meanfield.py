@@ -8,6 +8,7 @@ from optilab.config.load import load, override_from_text
 from optilab.config.schema.train import TrainConfig
 from optilab.train import device, engine, first_batch
 from optilab.train.data import Dataset
+from optilab.train.images import as_input
 from tests.train.idx import arrays
 
 WIDTHS = ("[128, 128, 128, 128, 128]", "[1024, 256, 64, 16]", "[512, 64, 16]", "[64, 256, 1024]")
@@ -40,6 +41,21 @@ def test_the_predicted_ratio_is_the_measured_one(activation, init, hidden, norm)
 
 
 @pytest.mark.parametrize(
+    ("init", "activation", "first", "deep"),
+    [
+        ("unit-gain", "relu", 1.0, 1.0),
+        ("unit-gain", "sigmoid", 0.58, 0.69),
+        ("{name: normal, std: 0.9}", "sigmoid", 0.87, 1.0),  # self-consistent for 128 sigmoids
+    ],
+)
+def test_what_a_gradient_keeps_per_layer_is_what_the_docs_say(init, activation, first, deep):
+    sets = (f"model.hidden={[128] * 20}", f"model.activation={activation}", f"model.init={init}")
+    gains = engine.before_training(training(*sets))["predicted_gains"]
+    assert gains[0] == pytest.approx(first, abs=0.02)
+    assert np.mean(gains[-5:]) == pytest.approx(deep, abs=0.01)
+
+
+@pytest.mark.parametrize(
     "change",
     [
         "model.init={name: constant, value: 0}",
@@ -62,7 +78,7 @@ def test_no_prediction_where_the_theory_does_not_apply(change):
 )
 def test_measured_gradients_are_those_of_one_image_after_the_other(sets):
     run = training("model.hidden=[20, 20, 20]", *sets)
-    images = engine.as_input(run.train.pixels[:64], run.config.data)
+    images = as_input(run.train.pixels[:64], run.config.data)
     squares, losses = [], []
     for image, label in zip(images, run.train.labels[:64], strict=True):
         run.model.zero_grad()

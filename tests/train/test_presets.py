@@ -19,7 +19,7 @@ REMEDIES = [preset.name for preset in PRESETS.values() if preset.is_remedy]
 def test_a_preset_names_itself_in_one_line_and_gives_its_command(name):
     lines = PRESETS[name].path.read_text(encoding="utf-8").splitlines()
     assert len(PRESETS[name].title) <= 40, "config ls would break the line"
-    assert lines[1] == f"# optilab train --config {name}.yaml"
+    assert lines[2] == f"# optilab train --config {name}.yaml"
     assert load(TrainConfig, name).name == name.replace("/", "-")
 
 
@@ -37,6 +37,12 @@ def test_a_remedy_is_one_change_of_the_model_or_of_the_training():
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("published/")])
 def test_a_published_network_is_the_studys_and_at_most_one_change(name):
     assert len(changes(name) - {"model.hidden", "model.init"}) <= 1
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("optimizers/")])
+def test_a_preset_of_a_rule_changes_the_rule_alone(name):
+    assert changes(name) == {"optimizer"}
+    assert load(TrainConfig, name).optimizer.name == name.removeprefix("optimizers/")
 
 
 @pytest.mark.parametrize("name", REMEDIES)

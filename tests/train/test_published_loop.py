@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from optilab.config.datasets import DATASETS
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
-from optilab.train import data, engine
+from optilab.train import engine
 from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist, notebook_loop
 
@@ -19,7 +20,7 @@ PRINTED = json.loads((Path(__file__).parents[1] / "reference" / "notebook.json")
 def test_the_dataset_is_the_real_one():
     found, _ = fashion_mnist()
     assert (found.train_images.shape, found.test_images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
-    assert found.digests == data.FASHION_MNIST
+    assert found.digests == DATASETS["fashion-mnist"].digests
     for labels in (found.train_labels, found.test_labels):
         assert len(set(np.bincount(labels).tolist())) == 1
     assert round(float(found.train_images.mean() / 255), 4) == 0.2860  # the published mean

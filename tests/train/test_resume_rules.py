@@ -17,13 +17,14 @@ def run(optilab, small):
 def test_a_changed_setting_is_refused_with_the_keys_that_may_change(run):
     message = run("--lr", "0.2", "--epochs", "5", code=4)
     assert "done cannot be resumed with changed settings: optimizer.lr: 0.1 -> 0.2. Only " in message
-    assert "Only checkpoint_every, data.dir, epochs and probes may change" in message
+    assert "Only checkpoint_every, curvature, data.dir, epochs, expect and probes may change" in message
 
 
 def test_epochs_are_refused_beside_a_schedule_with_the_reason(optilab, small):
     optilab("train", "--config", small, "--set", "schedule=cosine", "--name", "cosine", "--quiet")
     message = optilab("train", "--resume", "cosine", "--epochs", "5", code=4).stderr
-    assert "changed settings: epochs: 3 -> 5. Only checkpoint_every, data.dir and probes may change" in message
+    assert "changed settings: epochs: 3 -> 5. " in message
+    assert "Only checkpoint_every, curvature, data.dir, expect and probes may change" in message
     assert "epochs may not, because the schedule cosine can depend on their number" in message
 
 

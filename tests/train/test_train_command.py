@@ -33,12 +33,9 @@ def test_the_optimizer_and_the_batch_size_have_flags(optilab, small):
 
 
 def test_each_of_several_seeds_is_announced(optilab, small):
-    lines = optilab("train", small, "--seeds", 3, "--epochs", 1).stdout.splitlines()
-    assert [line for line in lines if line.startswith("seed ") and " of " in line] == [
-        "seed 1 of 3",
-        "seed 2 of 3",
-        "seed 3 of 3",
-    ]
+    lines = optilab("train", small, "--seeds", 3, "--epochs", 1).stderr.splitlines()
+    assert lines[0].startswith("optilab: 3 trials: 3 seeds, 1 epoch each")
+    assert sorted(line.split()[1] for line in lines[1:]) == ["1/3", "2/3", "3/3"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")

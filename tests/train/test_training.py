@@ -398,11 +398,11 @@ def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
 
 # --- optimizers ------------------------------------------------------------------------------------------
 
-TRAINABLE = [name for name, rule in ALGORITHMS.items() if name == "lookahead" or not rule.needs]
+TRAINABLE = [name for name, rule in ALGORITHMS.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("name", [name for name in TRAINABLE if name not in ("sam", "sophia")])
 def test_torchs_own_optimizer_and_the_rule_take_the_same_path(name, weight_decay):
     """In float64; where torch has no such rule, both are the rule, and the test says that it trains at all."""
     rule = ALGORITHMS[name]()
@@ -437,7 +437,9 @@ def test_torchs_own_optimizers_are_used_where_they_are_equal():
             optimizers.build([nn.Parameter(torch.zeros(2))], ALGORITHMS[name]()), optimizers.RuleOptimizer
         )
     }
-    expected = "sgd momentum nesterov adagrad adadelta adam adamw amsgrad adamax nadam radam adopt"
+    expected = (
+        "sgd momentum nesterov adagrad adadelta adam adamw amsgrad adamax nadam radam adopt sam"  # sam's is sgd
+    )
     assert native == set(expected.split())
 
 

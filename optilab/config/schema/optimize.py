@@ -9,16 +9,13 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import BeforeValidator, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from optilab.config.schema.fields import Number, OneOf, Section, Whole, decimal
+from optilab.config.schema.claim import PATH, Claims, require_metrics
+from optilab.config.schema.fields import Listed, Number, OneOf, Section, Whole, decimal
 from optilab.optimize import ALGORITHMS, FUNCTIONS, SCHEDULES, Algorithm, Regime, TestFunction
 from optilab.optimize import regime as around
 from optilab.optimize.schedules import Constant
 
 Decimal = BeforeValidator(decimal)
-
-
-def _as_list(given: Any) -> Any:
-    return given if isinstance(given, list | tuple) else [given]
 
 
 def _short(value: Any) -> str:
@@ -39,8 +36,8 @@ class OptimizeConfig(Section):
     algo: Annotated[
         tuple[Annotated[Algorithm, OneOf(ALGORITHMS, "algorithm")], ...],
         Strict(False),
-        BeforeValidator(_as_list),
         Len(1, 100),
+        Listed(),
         Doc("the algorithm, or a list of several to compare"),
     ]
     function: Annotated[TestFunction, OneOf(FUNCTIONS, "function"), Doc("the test function")] = FUNCTIONS[
@@ -59,6 +56,7 @@ class OptimizeConfig(Section):
     clip_value: Annotated[around.ClipValue, Decimal] = None
     noise: Annotated[around.Noise, Decimal] = 0.0
     seed: around.Seed = 0
+    expect: Claims = ()
 
     @property
     def regime(self) -> Regime:
@@ -84,6 +82,11 @@ class OptimizeConfig(Section):
         rates = [f" lr {rule.lr:g}" if hasattr(rule, "lr") else "" for rule in self.algo]
         pairs = zip(self.labels, rates, strict=True)
         return [label if " lr " in label else _with_rate(label, rate) for label, rate in pairs]
+
+    @model_validator(mode="after")
+    def _claims_are_measured(self) -> "OptimizeConfig":
+        require_metrics(self.expect, PATH)
+        return self
 
     @model_validator(mode="after")
     def _start_fits(self) -> "OptimizeConfig":

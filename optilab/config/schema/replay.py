@@ -1,20 +1,16 @@
 """The keys that reproduce another script's log: what it drew, in which order, and how it averaged."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le, Len
-from pydantic import BeforeValidator, Strict
+from pydantic import Strict
 
-from optilab.config.schema.fields import Section, Whole
+from optilab.config.schema.fields import Listed, Section, Whole
 
 MAX_SEED = 2**63 - 1
 
 Seed = Annotated[Whole, Ge(0), Le(MAX_SEED)]
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
 
 
 class Replay(Section):
@@ -46,8 +42,8 @@ class Replay(Section):
     loaders_per_epoch: Annotated[
         tuple[Annotated[Whole, Ge(0), Le(1000)], ...],
         Strict(False),
-        BeforeValidator(_as_list),
         Len(1, 1000),
+        Listed(),
         Doc("DataLoaders iterated after each epoch, the validation's first; or a list, one number per stage"),
     ] = (1,)
     validation_shuffled: Annotated[

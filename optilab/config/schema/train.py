@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
+from optilab.config.datasets import DATASETS, DatasetInfo
+from optilab.config.schema.claim import TRAINING, Claims, require_metrics
 from optilab.config.schema.fields import Name, Number, OneOf, Section, Whole
 from optilab.config.schema.model import ModelConfig
 from optilab.config.schema.replay import MAX_SEED, MOVED, Replay
@@ -31,6 +33,12 @@ def _device(given: str) -> str:
     raise ValueError(f"auto, cpu, cuda, cuda:N or mps expected, got {shown(given)}")
 
 
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[tuple(DATASETS)]
+
+
 class Normalize(Section):
     """What is done to the pixels, 0 to 255, as torchvision's ToTensor and Normalize do it."""
 
@@ -42,10 +50,12 @@ class Normalize(Section):
 class DataConfig(Section):
     """Dataset, splits and batches."""
 
-    dataset: Annotated[
-        Literal["fashion-mnist", "idx"], Doc("fashion-mnist, or any four IDX files with a SHA256SUMS file")
-    ] = "fashion-mnist"
-    dir: Annotated[str | None, MinLen(1), Doc("folder of the dataset; null: it is found or fetched")] = None
+    dataset: Annotated[DatasetName, Doc("name of a dataset; idx and npz: your own images, in dir")] = (
+        "fashion-mnist"
+    )
+    dir: Annotated[
+        str | None, MinLen(1), Doc("folder of the dataset, or its .npz file; null: it is found or fetched")
+    ] = None
     images: Annotated[
         Whole | None, Ge(1), Doc("use so many of the training images, the hold-out included; null: all")
     ] = None
@@ -61,6 +71,16 @@ class DataConfig(Section):
     drop_last: Annotated[bool, Doc("leave out a last training batch that is smaller")] = False
     shuffle: Annotated[bool, Doc("train on the images in a new order in each epoch")] = True
     normalize: Annotated[Normalize, Doc("what is done to the pixels")] = Field(default_factory=Normalize)
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is known of the dataset without reading it."""
+        return DATASETS[self.dataset]
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """The dataset, and where it is."""
+        return self.dataset, self.dir
 
     @property
     def evaluated_at_once(self) -> int:
@@ -100,6 +120,13 @@ class ReduceOnPlateau(Section):
     ] = 0.0
 
 
+class CurvatureConfig(Section):
+    """The curvature of the loss, measured while the network trains; it changes no number of the training."""
+
+    every: Annotated[Whole, Ge(1), Doc("epochs between measurements")] = 1
+    images: Annotated[Whole, Ge(1), Doc("training images, always the same, on which it is measured")] = 1000
+
+
 class TrainConfig(Section):
     """`optilab train`: one network, trained and validated epoch by epoch."""
 
@@ -131,7 +158,12 @@ class TrainConfig(Section):
     early_stopping: Annotated[EarlyStopping | None, Doc("when to stop early; null: never")] = None
     epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
     seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("seed of every random number of the run")] = 42
-    device: Annotated[str, AfterValidator(_device), Doc("auto, cpu, cuda, cuda:N or mps")] = "auto"
+    device: Annotated[
+        str,
+        AfterValidator(_device),
+        Field(json_schema_extra={"pattern": f"^({_DEVICE.pattern})$"}),
+        Doc("auto, cpu, cuda, cuda:N or mps"),
+    ] = "auto"
     dtype: Annotated[
         Literal["float32", "float64"], Doc("type of every number, as torch.set_default_dtype sets it")
     ] = "float32"
@@ -139,10 +171,18 @@ class TrainConfig(Section):
     probes: Annotated[
         Whole, Ge(0), Le(1000), Doc("batches per epoch that are measured for diagnostics; 0: none")
     ] = 3
+    curvature: Annotated[
+        CurvatureConfig | None, Doc("measure the sharpness and its limit of stability; null: never")
+    ] = None
     checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
+    expect: Claims = ()
     replay: Annotated[Replay, Doc("what another script drew, to reproduce its log")] = Field(
         default_factory=Replay
     )
+
+    def widths(self, inputs: int, classes: int) -> tuple[int, ...]:
+        """Inputs, the neurons of each hidden layer, and outputs."""
+        return inputs, *self.model.hidden, classes
 
     def stage_at(self, epoch: int) -> int:
         """Index of the stage that an epoch (from 1) belongs to; 0 where there are no stages."""
@@ -151,11 +191,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> "TrainConfig":
-        widths = (784, *self.model.hidden, 10)
-        count = sum(prod(pair) + pair[1] for pair in pairwise(widths))
-        if count > MAX_PARAMETERS:
-            needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
-            message = f"{needs}; the limit is {MAX_PARAMETERS:,} parameters"
+        if message := too_large(self.widths(self.data.info.inputs, len(self.data.info.classes))):
             raise _problem("model.hidden", message)
         return self
 
@@ -170,8 +206,13 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _optimizer_trains(self) -> "TrainConfig":
         rule = self.optimizer
-        if rule.needs:
-            needs = " and ".join(rule.needs)
+        while rule.name == "sam":  # around whatever trains by itself
+            rule = rule.base  # type: ignore[attr-defined]
+        if "gradient_at" in rule.needs:
+            raise _problem(
+                "optimizer", f"{rule.name} cannot be around sam in training; put sam around {rule.name}"
+            )
+        if needs := " and ".join(name for name in rule.needs if name != "hessian_diagonal"):
             raise _problem(
                 "optimizer", f"{rule.name} needs the {needs} of the function; training provides gradients only"
             )
@@ -179,6 +220,11 @@ class TrainConfig(Section):
             raise _problem("schedule", f"{rule.name} has no learning rate for a schedule to change")
         if self.plateau is not None and not hasattr(rule, "lr"):
             raise _problem("plateau", f"{rule.name} has no learning rate to lower")
+        return self
+
+    @model_validator(mode="after")
+    def _claims_are_measured(self) -> "TrainConfig":
+        require_metrics(self.expect, TRAINING)
         return self
 
     @model_validator(mode="after")
@@ -223,6 +269,13 @@ class TrainConfig(Section):
         if self.plateau is not None:
             raise _problem("plateau", "cannot be combined with stages")
         return self
+
+
+def too_large(widths: Sequence[int]) -> str:
+    """Why a network of these widths is refused; an empty text where it is not."""
+    count = sum(prod(pair) + pair[1] for pair in pairwise(widths))
+    needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
+    return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""
 
 
 def _listed(numbers: Sequence[int]) -> str:

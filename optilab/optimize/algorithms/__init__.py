@@ -9,13 +9,19 @@ from optilab.optimize.registry import Registry
 __all__ = ["ALGORITHMS", "Algorithm"]
 
 ALGORITHMS = Registry(
+    "algorithm",
     "optilab.optimize.algorithms",
     "momentum",
     "adam",
+    "adam_averages",
     "adaptive",
     "second_moment",
     "sign",
     "averaging",
+    "trust",
+    "sharpness",
+    "matrices",
+    "preconditioners",
     "step_size",
     "second_order",
 )

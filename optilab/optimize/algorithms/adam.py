@@ -1,12 +1,21 @@
 """Adam and its variants with another first moment or step; the second moment is Adam's."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge
 
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, WeightDecay, xp_of
+from optilab.optimize.algorithms.rule import (
+    Algorithm,
+    Array,
+    Decay,
+    Eps,
+    LearningRate,
+    Recurrence,
+    WeightDecay,
+    xp_of,
+)
 
 MOMENTS = "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*g^2;  v = V/(1-beta1^t);  s = S/(1-beta2^t)"
 
@@ -62,6 +71,24 @@ class Adam(TwoMoments):
             "added": "(v/sqrt(s) + eps)",
             "uncorrected": "v/(sqrt(s) + eps/sqrt(1-beta2^t))",
         }[self.eps_placement]
+
+    @property
+    def frozen(self) -> Recurrence:
+        """The step while the second moment stands still: `ema` momentum of the gradient in coordinates scaled by the
+        `preconditioner` ("frozen Adam", Cohen et al. 2022, arXiv:2207.14484)."""
+        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
+
+    def preconditioner(self, state: Any) -> Array:
+        """What divides the moving average of the gradients: (1 - beta1^t)*(sqrt(s) + eps), after t >= 1 steps."""
+        t = state.steps
+        s = state.mean_square / (1 - self.beta2**t)
+        xp = xp_of(s)
+        if self.eps_placement == "inside":
+            root = xp.sqrt(s + self.eps)
+        else:
+            eps = {"outside": self.eps, "added": 0.0, "uncorrected": self.eps / (1 - self.beta2**t) ** 0.5}
+            root = xp.sqrt(s) + eps[self.eps_placement]
+        return (1 - self.beta1**t) * root
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = xp_of(grad)
@@ -126,11 +153,12 @@ class NAdam(Algorithm):
     """NAdam (Dozat 2016): Adam that looks ahead along its velocity as Nesterov does. Two forms are in use.
 
     schedule: mu_t = beta1*(1 - 0.96^(t*momentum_decay)/2), P_t = mu_1*...*mu_t
-        v = mu_(t+1)*V/(1 - P_(t+1)) + (1 - mu_t)*g/(1 - P_t)             (the paper, torch.optim.NAdam)
+        v = mu_(t+1)*V/(1 - P_(t+1)) + (1 - mu_t)*g/(1 - P_t)             (torch.optim.NAdam, Keras)
     constant: v = beta1*V/(1 - beta1^(t+1)) + (1 - beta1)*g/(1 - beta1^t)  (optax.nadam)
     w <- w - lr*v/(sqrt(s) + eps), with V and s as in Adam
 
-    The extra beta2 in the paper's second moment is left out, as in both libraries.
+    `schedule` is the form of the author's report of 2015. The paper has mu_t for beta1 in V, too, and multiplies s by
+    beta2; no library does.
     """
 
     name: ClassVar[str] = "nadam"
@@ -154,6 +182,17 @@ class NAdam(Algorithm):
             "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*g^2;  s = S/(1-beta2^t);  "
             f"{velocity};  w <- w - lr*v/(sqrt(s) + eps)"
         )
+
+    def frozen_at(self, state: Any) -> Recurrence:
+        """The next steps while the second moment and the momentum's schedule stand still, after `state.steps` steps,
+        in coordinates scaled by the `preconditioner`: momentum of the gradient, and the gradient itself."""
+        now, ahead = self._momentum(state.steps), self._momentum(state.steps + 1)
+        of_gradient, of_velocity = (1 - now) / (1 - state.product), ahead / (1 - state.product * ahead)
+        return Recurrence(self.beta1, 1 - self.beta1, of_gradient, of_velocity)
+
+    def preconditioner(self, state: Any) -> Array:
+        """What divides the velocity and the gradient: sqrt(s) + eps, after t >= 1 steps."""
+        return xp_of(state.mean_square).sqrt(state.mean_square / (1 - self.beta2**state.steps)) + self.eps
 
     def init(self, x: Array) -> NAdamState:
         zeros = xp_of(x).zeros_like(x)
@@ -186,7 +225,7 @@ class RAdam(TwoMoments):
     uncorrected: root = (sqrt(S) + eps)/sqrt(1 - beta2^t)  (torch.optim.RAdam)
     outside:     root = sqrt(s) + eps                      (optax.radam)
 
-    The paper rectifies for r > 4; torch.optim, optax and the authors' code for r > 5. The paper has no eps.
+    The paper (algorithm 2) has r > 4 and no eps; torch.optim has r > 5, optax and the authors' code have r >= 5.
     """
 
     name: ClassVar[str] = "radam"
@@ -206,6 +245,28 @@ class RAdam(TwoMoments):
             "k = where(r > 5, sqrt((r-4)*(r-2)*R/((R-4)*(R-2)*r)), 0);  "
             f"d = where(r > 5, k*v/({root}), v);  w <- w - lr*d"
         )
+
+    @property
+    def frozen(self) -> Recurrence:
+        """The step while the second moment stands still: `ema` momentum of the gradient in coordinates scaled by the
+        `preconditioner`, as of Adam."""
+        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
+
+    def preconditioner(self, state: Any) -> Array:
+        """What divides the moving average of the gradients after t >= 1 steps, the rectifier included; 1 - beta1^t in
+        every coordinate as long as the second moment is not used."""
+        t, s = state.steps, state.mean_square
+        sqrt, correction = xp_of(s).sqrt, 1 - self.beta2**t
+        limit = 2 / (1 - self.beta2) - 1
+        r = limit - 2 * t * self.beta2**t / correction
+        if r <= 5:
+            return (1 - self.beta1**t) * (0 * s + 1)
+        rectifier = ((r - 4) * (r - 2) * limit / ((limit - 4) * (limit - 2) * r)) ** 0.5
+        if self.eps_placement == "outside":
+            root = sqrt(s / correction) + self.eps
+        else:
+            root = (sqrt(s) + self.eps) / correction**0.5
+        return (1 - self.beta1**t) * root / rectifier
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         sqrt = xp_of(grad).sqrt
@@ -227,119 +288,4 @@ class RAdam(TwoMoments):
         return step, AdamState(t, mean, mean_square)
 
 
-class AdEMAMixState(NamedTuple):
-    steps: int  # done so far
-    mean: Array  # (..., d): V, fast
-    slow_mean: Array  # (..., d): M, slow
-    mean_square: Array  # (..., d): S
-    x: Array  # (..., d): the point, for the decay
-
-
-@dataclass(frozen=True)
-class AdEMAMix(Algorithm):
-    """AdEMAMix (Pagliardini et al. 2024): Adam with a second, much slower average of the gradients.
-
-    M <- beta3*M + (1 - beta3)*g, not corrected for its start
-    w <- w - lr*((v + alpha*M)/(sqrt(s) + eps) + weight_decay*w), with v and s as in Adam
-
-    alpha and beta3 are constant, as in optax.contrib.ademamix; the paper warms both up in long trainings.
-    """
-
-    name: ClassVar[str] = "ademamix"
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    beta3: Decay = 0.9999
-    alpha: Annotated[float, Ge(0), Doc("weight of the slow average")] = 5.0
-    eps: Eps = 1e-8
-    weight_decay: WeightDecay = 0.0
-
-    @property
-    def formula(self) -> str:
-        return (
-            f"{MOMENTS};  M <- beta3*M + (1-beta3)*g;  "
-            "w <- w - lr*((v + alpha*M)/(sqrt(s) + eps) + weight_decay*w)"
-        )
-
-    def init(self, x: Array) -> AdEMAMixState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdEMAMixState(0, zeros, zeros, zeros, x)
-
-    def update(self, grad: Array, state: AdEMAMixState) -> tuple[Array, AdEMAMixState]:
-        t = state.steps + 1
-        mean = self.beta1 * state.mean + (1 - self.beta1) * grad
-        slow_mean = self.beta3 * state.slow_mean + (1 - self.beta3) * grad
-        mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * grad**2
-        v, s = mean / (1 - self.beta1**t), mean_square / (1 - self.beta2**t)
-        ratio = (v + self.alpha * slow_mean) / (xp_of(grad).sqrt(s) + self.eps)
-        step = -(self.lr * (ratio + self.weight_decay * state.x))
-        return step, AdEMAMixState(t, mean, slow_mean, mean_square, state.x + step)
-
-
-class AdanState(NamedTuple):
-    steps: int  # done so far
-    mean: Array  # (..., d): V, of the gradients
-    mean_change: Array  # (..., d): D, of their changes
-    mean_square: Array  # (..., d): S, of the gradient looked ahead
-    previous: Array  # (..., d): p, the last gradient
-    x: Array  # (..., d): the point, for the decay
-
-
-@dataclass(frozen=True)
-class Adan(Algorithm):
-    """Adan (Xie et al. 2022): Adam with the average change of the gradient: Nesterov without a second point.
-
-    c = g - p, the change of the gradient, zero at first
-    V <- beta1*V + (1 - beta1)*g;  D <- beta2*D + (1 - beta2)*c;  S <- beta3*S + (1 - beta3)*(g + k*c)^2
-    u = (v + k*d)/(sqrt(s) + eps), all three corrected for their start
-    paper:   k = beta2;      w <- (w - lr*u)/(1 + lr*weight_decay)  (the paper and its code)
-    no-prox: k = beta2;      w <- w - lr*(u + weight_decay*w)       (its code with no_prox=True)
-    optax:   k = 1 - beta2;  w <- w - lr*(u + weight_decay*w)       (optax.adan)
-
-    Betas are the shares that are kept, as in all code; the paper's are their complements.
-    """
-
-    name: ClassVar[str] = "adan"
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.98
-    beta2: Decay = 0.92
-    beta3: Decay = 0.99
-    eps: Eps = 1e-8
-    weight_decay: WeightDecay = 0.0
-    form: Annotated[Literal["paper", "no-prox", "optax"], Doc("weight of the change, and kind of the decay")] = (
-        "paper"
-    )
-
-    @property
-    def formula(self) -> str:
-        k, step = {
-            "paper": ("beta2", "(w - lr*u)/(1 + lr*weight_decay)"),
-            "no-prox": ("beta2", "w - lr*(u + weight_decay*w)"),
-            "optax": ("1-beta2", "w - lr*(u + weight_decay*w)"),
-        }[self.form]
-        return (
-            f"c = where(t > 1, g - p, 0);  p <- g;  k = {k};  V <- beta1*V + (1-beta1)*g;  "
-            "D <- beta2*D + (1-beta2)*c;  S <- beta3*S + (1-beta3)*(g + k*c)^2;  v = V/(1-beta1^t);  "
-            f"d = D/(1-beta2^t);  s = S/(1-beta3^t);  u = (v + k*d)/(sqrt(s) + eps);  w <- {step}"
-        )
-
-    def init(self, x: Array) -> AdanState:
-        zeros = xp_of(x).zeros_like(x)
-        return AdanState(0, zeros, zeros, zeros, zeros, x)
-
-    def update(self, grad: Array, state: AdanState) -> tuple[Array, AdanState]:
-        t = state.steps + 1
-        change = (state.steps > 0) * (grad - state.previous)
-        k = 1 - self.beta2 if self.form == "optax" else self.beta2
-        mean = self.beta1 * state.mean + (1 - self.beta1) * grad
-        mean_change = self.beta2 * state.mean_change + (1 - self.beta2) * change
-        mean_square = self.beta3 * state.mean_square + (1 - self.beta3) * (grad + k * change) ** 2
-        v, d = mean / (1 - self.beta1**t), mean_change / (1 - self.beta2**t)
-        u = (v + k * d) / (xp_of(grad).sqrt(mean_square / (1 - self.beta3**t)) + self.eps)
-        step = -(self.lr * (u + self.weight_decay * state.x))
-        if self.form == "paper":
-            step = step / (1 + self.lr * self.weight_decay)
-        return step, AdanState(t, mean, mean_change, mean_square, grad, state.x + step)
-
-
-ENTRIES = (Adam, AdamW, NAdam, RAdam, AdEMAMix, Adan)
+ENTRIES = (Adam, AdamW, NAdam, RAdam)

@@ -1,12 +1,12 @@
-"""One learning rate per coordinate from the size of its past gradients: Adagrad, RMSProp, Adadelta."""
+"""One learning rate per coordinate from the size of its past gradients: Adagrad, RMSProp, Adadelta, FTRL."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge
 
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, xp_of
+from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, Recurrence, xp_of
 
 EpsPlacement = Annotated[Literal["inside", "outside"], Doc("eps inside or outside the root")]
 _ROOT = {"inside": "sqrt({} + eps)", "outside": "(sqrt({}) + eps)"}
@@ -38,6 +38,16 @@ class Adagrad(Algorithm):
     def formula(self) -> str:
         lr = "lr/(1 + (t-1)*lr_decay)" if _given(self.lr_decay) else "lr"
         return f"S0 = initial_accumulator;  S <- S + g^2;  w <- w - {lr}*g/{_ROOT[self.eps_placement].format('S')}"
+
+    @property
+    def frozen(self) -> Recurrence:
+        """The step while the sum of squares stands still: gradient descent in scaled coordinates."""
+        return Recurrence(0.0, 0.0, 1.0, 0.0)
+
+    def preconditioner(self, state: Any) -> Array:
+        """What divides the gradient after t >= 1 steps; with the decay of lr itself."""
+        root = _root(state.sum_of_squares, self.eps, self.eps_placement)
+        return root * (1 + (state.steps - 1) * self.lr_decay)
 
     def init(self, x: Array) -> AdagradState:
         return AdagradState(0, xp_of(x).zeros_like(x) + self.initial_accumulator)
@@ -86,6 +96,17 @@ class RMSProp(Algorithm):
         end = f"V <- momentum*V + g/{root};  w <- w - lr*V" if moves else f"w <- w - lr*g/{root}"
         start = "S0 = initial_accumulator;  " if _given(self.initial_accumulator) else ""
         return f"{start}S <- decay*S + (1-decay)*g^2;  {mean}{end}"
+
+    @property
+    def frozen(self) -> Recurrence:
+        """The step while the mean of squares stands still: gradient descent, or `classic` momentum, in coordinates
+        scaled by the `preconditioner`."""
+        return Recurrence(self.momentum, 1.0, 0.0, 1.0)
+
+    def preconditioner(self, state: Any) -> Array:
+        """What divides the gradient."""
+        square = state.mean_square - state.mean**2 if self.centered else state.mean_square
+        return _root(square, self.eps, self.eps_placement)
 
     def init(self, x: Array) -> RMSPropState:
         zeros = xp_of(x).zeros_like(x)
@@ -143,6 +164,53 @@ class Adadelta(Algorithm):
         return -(self.lr * delta), AdadeltaState(mean_square, mean_square_step)
 
 
+class FTRLState(NamedTuple):
+    linear: Array  # (..., d): Z
+    sum_of_squares: Array  # (..., d): S
+    x: Array  # (..., d): the point
+
+
+@dataclass(frozen=True)
+class FTRL(Algorithm):
+    """FTRL-Proximal (McMahan et al. 2013, algorithm 1): Adagrad with a penalty that makes weights exactly zero.
+
+    s = (sqrt(S + g^2) - sqrt(S))/lr;  S <- S + g^2, from S = initial_accumulator;  Z <- Z + g - s*w
+    w <- (sign(Z)*l1 - Z)/((beta + sqrt(S))/lr + l2) where |Z| > l1, else 0
+
+    As in pytorch_optimizer; its lambda_1 is l1. In Keras l2 counts twice, and initial_accumulator is 0.1. Without
+    beta, l1, l2 and initial_accumulator it is Adagrad. Each of them draws a start other than 0 to 0: the paper's
+    starts there, and its beta is 1.
+    """
+
+    name: ClassVar[str] = "ftrl"
+    lr: LearningRate = 0.01
+    beta: Annotated[float, Ge(0), Doc("added to the root of the sum of squares")] = 0.0
+    l1: Annotated[float, Ge(0), Doc("factor of the penalty |w|: a weight with |Z| up to this is 0")] = 0.0
+    l2: Annotated[float, Ge(0), Doc("factor of the penalty w^2/2")] = 0.0
+    initial_accumulator: Annotated[float, Ge(0), Doc("where the sum of squares starts")] = 0.0
+
+    @property
+    def formula(self) -> str:
+        return (
+            "S0 = initial_accumulator;  s = (sqrt(S + g^2) - sqrt(S))/lr;  S <- S + g^2;  Z <- Z + g - s*w;  "
+            "b = (beta + sqrt(S))/lr + l2;  w <- where(min(abs(Z) - l1, b) > 0, (sign(Z)*l1 - Z)/b, 0)"
+        )
+
+    def init(self, x: Array) -> FTRLState:
+        zeros = xp_of(x).zeros_like(x)
+        return FTRLState(zeros, zeros + self.initial_accumulator, x)
+
+    def update(self, grad: Array, state: FTRLState) -> tuple[Array, FTRLState]:
+        xp, total = xp_of(grad), state.sum_of_squares + grad**2
+        root = xp.sqrt(total)
+        linear = state.linear + grad - (root - xp.sqrt(state.sum_of_squares)) / self.lr * state.x
+        below = (self.beta + root) / self.lr + self.l2  # 0 where the squares of tiny gradients underflow
+        weighs = xp.minimum(xp.abs(linear) - self.l1, below) > 0
+        below = xp.where(weighs, below, xp.ones_like(linear))
+        x = xp.where(weighs, (xp.sign(linear) * self.l1 - linear) / below, xp.zeros_like(linear))
+        return x - state.x, FTRLState(linear, total, x)
+
+
 def _given(setting: float) -> bool:
     """Whether a setting is in use: not 0, or an array."""
     return not (isinstance(setting, float | int) and setting == 0)
@@ -153,4 +221,4 @@ def _root(square: Array, eps: float, placement: str) -> Array:
     return sqrt(square + eps) if placement == "inside" else sqrt(square) + eps
 
 
-ENTRIES = (Adagrad, RMSProp, Adadelta)
+ENTRIES = (Adagrad, RMSProp, Adadelta, FTRL)

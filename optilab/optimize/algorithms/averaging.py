@@ -1,7 +1,8 @@
 """Rules with two points, a fast and an averaged one: schedule-free learning and Lookahead."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
@@ -122,6 +123,14 @@ class Lookahead(Algorithm):
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.base.needs
+
+    @property
+    def weights(self) -> Literal["joined", "each", "matrices"]:  # type: ignore[override]
+        return self.base.weights
+
+    def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Algorithm]:
+        """Of a rule for matrices: the rule of each weight, each with its own slow point."""
+        return [replace(self, base=part) for part in self.base.for_weights(shapes)]  # type: ignore[attr-defined]
 
     @property
     def formula(self) -> str:

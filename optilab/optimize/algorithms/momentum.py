@@ -1,25 +1,12 @@
 """Gradient descent and momentum: one learning rate for all coordinates."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, LearningRate, NoState, xp_of
-
-
-class Recurrence(NamedTuple):
-    """The shares of the linear step that the rules of this module have in common:
-
-    V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)
-    """
-
-    keep: Any
-    enter: Any
-    of_gradient: Any
-    of_velocity: Any
-
+from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, LearningRate, NoState, Recurrence, xp_of
 
 MomentumForm = Annotated[Literal["classic", "ema"], Doc("how a gradient enters the velocity")]
 

@@ -14,10 +14,12 @@ and the caller adds exactly the returned step.
 """
 
 import sys
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
+
+from optilab.errors import UsageError
 
 Array = Any  # numpy.ndarray or torch.Tensor of shape (..., d)
 
@@ -31,13 +33,17 @@ class Algorithm(Protocol):
     """An update rule: a frozen dataclass whose fields are hyper-parameters; its state is a NamedTuple.
 
     A rule that needs more than the gradient lists it in `needs` and receives it by that name: `value` (...,) and
-    `hessian` (..., d, d) at x, or the `function` itself:
+    `hessian` (..., d, d) at x, `gradient_at(step)`, the gradient at x + step, `hessian_diagonal()`, the diagonal
+    (..., d) of the Hessian at x, in training an estimate of it, or the `function` itself:
 
         step, state = rule.update(gradient, state, hessian=function.hessian(x))
     """
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
+    weights: ClassVar[Literal["joined", "each", "matrices"]] = "joined"
+    """What the rule gets of a network: all weights as one vector; each weight as a vector of its own; or each weight
+    as it is shaped, and then no function of a vector can be its function."""
 
     @property
     def formula(self) -> str:
@@ -59,10 +65,30 @@ class Algorithm(Protocol):
 
 
 def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
-    """What `rule.needs` at x, as arguments of `update`; `known` are quantities that the caller has already."""
-    known["function"] = function
+    """What `rule.needs` at x, as arguments of `update`; `known` are quantities that the caller has already.
+
+    UsageError for a rule that works on the matrices of a network.
+    """
+    if getattr(rule, "weights", "joined") == "matrices":
+        raise UsageError(
+            f"{rule.name} works on weight matrices, and the point of a function is a vector: it only trains networks"
+        )
+    known |= {"function": function, "gradient_at": lambda step: function.gradient(x + step)}
+    known["hessian_diagonal"] = lambda: function.hessian(x).diagonal(axis1=-2, axis2=-1)
     names = getattr(rule, "needs", ())
     return {name: known[name] if name in known else getattr(function, name)(x) for name in names}
+
+
+class Recurrence(NamedTuple):
+    """A linear step, as sgd and momentum take it; adaptive rules take it in coordinates of their own (`frozen`).
+
+    V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)
+    """
+
+    keep: Any
+    enter: Any
+    of_gradient: Any
+    of_velocity: Any
 
 
 class NoState(NamedTuple):
@@ -78,3 +104,13 @@ def xp_of(array: Array) -> Any:
     if module not in ("numpy", "torch"):
         raise TypeError(f"an array of NumPy or torch is needed, not a {type(array).__name__}")
     return sys.modules[module]
+
+
+def total(array: Array) -> Array:
+    """Over the coordinates, (..., 1); a single number is its own sum."""
+    return array.sum(-1)[..., None] if getattr(array, "ndim", 0) else array
+
+
+def length(array: Array) -> Array:
+    """The Euclidean norm over the coordinates, (..., 1)."""
+    return total(array**2) ** 0.5

@@ -1,13 +1,13 @@
 """Variants of Adam with another second moment, or with the division in another place."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab.optimize.algorithms.adam import AdamState, TwoMoments
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, xp_of
+from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, Recurrence, xp_of
 
 CorrectedEps = Annotated[
     Literal["outside", "uncorrected"], Doc("eps added to the root after or before its correction")
@@ -57,6 +57,19 @@ class AMSGrad(Algorithm):
             f"{largest};  w <- w - lr*v/({_ROOT[placement]})"
         )
 
+    @property
+    def frozen(self) -> Recurrence:
+        """As of Adam."""
+        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
+
+    def preconditioner(self, state: Any) -> Array:
+        """What divides the moving average of the gradients, as of Adam."""
+        t = state.steps
+        first, second = (1, 1) if self.largest == "paper" else (1 - self.beta1**t, 1 - self.beta2**t)
+        s = state.largest if self.largest == "corrected" else state.largest / second
+        eps = self.eps if self.eps_placement == "outside" else self.eps / second**0.5
+        return first * (xp_of(s).sqrt(s) + eps)
+
     def init(self, x: Array) -> AMSGradState:
         zeros = xp_of(x).zeros_like(x)
         return AMSGradState(0, zeros, zeros, zeros)
@@ -100,6 +113,16 @@ class Adamax(TwoMoments):
         return (
             f"V <- beta1*V + (1-beta1)*g;  S <- max(beta2*S, {size});  v = V/(1-beta1^t);  w <- w - lr*v/{divisor}"
         )
+
+    @property
+    def frozen(self) -> Recurrence:
+        """As of Adam."""
+        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
+
+    def preconditioner(self, state: Any) -> Array:
+        """What divides the moving average of the gradients, as of Adam."""
+        outside = self.eps if self.eps_placement == "outside" else 0.0
+        return (1 - self.beta1**state.steps) * (state.mean_square + outside)
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         xp = xp_of(grad)
@@ -148,9 +171,11 @@ class Yogi(Algorithm):
     S <- S - (1 - beta2)*sign(S - g^2)*g^2;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
     uncorrected: eps/sqrt(1 - beta2^t) for eps, as in Adam
 
-    The paper corrects neither moment for its start; optax and TensorFlow Addons correct both.
+    The paper (algorithm 2) corrects neither moment for its start, bias_correction False; optax and TensorFlow Addons
+    correct both.
     initial_accumulator is the start of both moments in optax.yogi, and of the second alone in TensorFlow Addons,
-    which has eps_placement uncorrected.
+    which has eps_placement uncorrected. The paper starts V at 0 and S at the squared gradient of a large batch; 1e-6 is
+    its authors' later default.
     """
 
     name: ClassVar[str] = "yogi"
@@ -161,14 +186,19 @@ class Yogi(Algorithm):
     initial_accumulator: Annotated[float, Ge(0), Doc("where the moments start")] = 1e-6
     accumulators: Annotated[Literal["both", "second"], Doc("moments that start there; others start at 0")] = "both"
     eps_placement: CorrectedEps = "outside"
+    bias_correction: Annotated[bool, Doc("correct both moments for their start at zero")] = True
 
     @property
     def formula(self) -> str:
         both = "V0 = initial_accumulator;  " if self.accumulators == "both" else ""
+        corrected = (
+            f"v = V/(1-beta1^t);  s = S/(1-beta2^t);  w <- w - lr*v/({_ROOT[self.eps_placement]})"
+            if self.bias_correction
+            else "w <- w - lr*V/(sqrt(S) + eps)"
+        )
         return (
             f"{both}S0 = initial_accumulator;  V <- beta1*V + (1-beta1)*g;  "
-            "S <- S - (1-beta2)*sign(S - g^2)*g^2;  v = V/(1-beta1^t);  s = S/(1-beta2^t);  "
-            f"w <- w - lr*v/({_ROOT[self.eps_placement]})"
+            f"S <- S - (1-beta2)*sign(S - g^2)*g^2;  {corrected}"
         )
 
     def init(self, x: Array) -> AdamState:
@@ -182,10 +212,13 @@ class Yogi(Algorithm):
         square = grad**2
         mean = self.beta1 * state.mean + (1 - self.beta1) * grad
         mean_square = state.mean_square - (1 - self.beta2) * xp.sign(state.mean_square - square) * square
+        later = AdamState(t, mean, mean_square)
+        if not self.bias_correction:
+            return -(self.lr * mean / (xp.sqrt(mean_square) + self.eps)), later
         correction = 1 - self.beta2**t
         eps = self.eps if self.eps_placement == "outside" else self.eps / correction**0.5
         root = xp.sqrt(mean_square / correction) + eps
-        return -(self.lr * (mean / (1 - self.beta1**t)) / root), AdamState(t, mean, mean_square)
+        return -(self.lr * (mean / (1 - self.beta1**t)) / root), later
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,23 @@
-"""Rules that use the curvature: Newton's method, and two line-search methods run by SciPy."""
+"""Rules that use the curvature: Newton's method, Sophia, and two line-search methods run by SciPy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from annotated_doc import Doc
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 
-from optilab.optimize.algorithms.rule import Algorithm, Array, LearningRate, NoState
+from optilab.optimize.algorithms.rule import (
+    Algorithm,
+    Array,
+    Decay,
+    Eps,
+    LearningRate,
+    NoState,
+    WeightDecay,
+    xp_of,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Newton(Algorithm):
 
 @dataclass(frozen=True)
 class DampedNewton(Algorithm):
-    """Newton's method with damping (Levenberg 1944; Nocedal & Wright 2006, section 3.4): always downhill.
+    """Newton's method with damping (Nocedal & Wright 2006, section 3.4; after Levenberg 1944): always downhill.
 
     w <- w - lr*solve(H + m*I, g), m = damping + max(0, -smallest eigenvalue of H)
 
@@ -69,6 +79,69 @@ def _finite(matrices: Array) -> Array:
 def _solve(matrices: Array, vectors: Array) -> Array:
     inverse = np.linalg.pinv(_finite(matrices), hermitian=True)
     return (inverse @ vectors[..., None])[..., 0]
+
+
+class SophiaState(NamedTuple):
+    steps: int  # done so far
+    mean: Array  # (..., d): V
+    curvature: Array  # (..., d): D
+    x: Array  # (..., d): the point
+
+
+@dataclass(frozen=True)
+class Sophia(Algorithm):
+    """Sophia (Liu et al. 2023, arXiv:2305.14342, algorithm 3): momentum divided by the Hessian's diagonal, clipped.
+
+    V <- beta1*V + (1 - beta1)*g;  every `interval` steps: D <- beta2*D + (1 - beta2)*diagonal(H)
+    w <- w - lr*(clip(V/max(gamma*D, eps), -1, 1) + weight_decay*w)
+    before: the first step renews D and then uses it  (the paper, pytorch_optimizer)
+    after: a step uses the D before it, so the first steps by lr in each coordinate  (optax.contrib.sophia)
+
+    Where D is small or negative, a coordinate moves by lr. On a function the diagonal is exact. In training it is
+    Sophia-H's estimate (Hutchinson 1990): s*(H*s) with random signs s, from the batch of the step, dropout off. optax
+    divides V by 1 - beta1^t (`bias_correction`). pytorch_optimizer's SophiaH has p for lr*p, gamma p, eps*p here.
+    """
+
+    name: ClassVar[str] = "sophia"
+    needs: ClassVar[tuple[str, ...]] = ("hessian_diagonal",)
+    lr: LearningRate = 0.001
+    beta1: Decay = 0.96
+    beta2: Decay = 0.99
+    gamma: Annotated[float, Gt(0), Doc("factor of the diagonal: a smaller one clips more")] = 0.01
+    eps: Eps = 1e-12
+    weight_decay: WeightDecay = 0.0
+    interval: Annotated[int, Ge(1), Doc("steps between two looks at the Hessian")] = 10
+    renewal: Annotated[Literal["before", "after"], Doc("the diagonal is renewed before the step, or after")] = (
+        "before"
+    )
+    bias_correction: Annotated[bool, Doc("correct the first moment for its start at zero")] = False
+
+    @property
+    def formula(self) -> str:
+        renewed = "D <- where((t-1) % interval > 0, D, beta2*D + (1-beta2)*diagonal(w))"
+        mean = "V/(1-beta1^t)" if self.bias_correction else "V"
+        ratio = f"u = clip({mean}/max(gamma*D, eps), -1, 1)"
+        order = f"{renewed};  {ratio}" if self.renewal == "before" else f"{ratio};  {renewed}"
+        return f"V <- beta1*V + (1-beta1)*g;  {order};  w <- w - lr*(u + weight_decay*w)"
+
+    def init(self, x: Array) -> SophiaState:
+        zeros = xp_of(x).zeros_like(x)
+        return SophiaState(0, zeros, zeros, x)
+
+    def update(  # type: ignore[override]
+        self, grad: Array, state: SophiaState, *, hessian_diagonal: Callable[[], Array]
+    ) -> tuple[Array, SophiaState]:
+        xp, t, used = xp_of(grad), state.steps + 1, state.curvature
+        mean = self.beta1 * state.mean + (1 - self.beta1) * grad
+        renewed = used
+        if state.steps % self.interval == 0:
+            renewed = self.beta2 * used + (1 - self.beta2) * hessian_diagonal()
+        if self.renewal == "before":
+            used = renewed
+        direction = mean / (1 - self.beta1**t) if self.bias_correction else mean
+        direction = xp.clip(direction / xp.maximum(self.gamma * used, 0 * used + self.eps), -1, 1)
+        step = -(self.lr * (direction + self.weight_decay * state.x))
+        return step, SophiaState(t, mean, renewed, state.x + step)
 
 
 class IteratesState(NamedTuple):
@@ -144,4 +217,4 @@ def _next_iterate(
     return step, IteratesState(state.x + step, iterates, t)
 
 
-ENTRIES = (Newton, DampedNewton, LBFGS, ConjugateGradient)
+ENTRIES = (Newton, DampedNewton, Sophia, LBFGS, ConjugateGradient)

@@ -14,6 +14,7 @@ from optilab.optimize.algorithms.rule import (
     LearningRate,
     NoState,
     WeightDecay,
+    total,
     xp_of,
 )
 
@@ -63,7 +64,7 @@ class Prodigy(Algorithm):
 
     def init(self, x: Array) -> ProdigyState:
         zeros = xp_of(x).zeros_like(x)
-        scalar = _sum(zeros)
+        scalar = total(zeros)
         return ProdigyState(0, x, x, zeros, zeros, zeros, scalar, scalar + self.d0)
 
     def update(self, grad: Array, state: ProdigyState) -> tuple[Array, ProdigyState]:
@@ -76,9 +77,9 @@ class Prodigy(Algorithm):
         mean = self.beta1 * state.mean + (1 - self.beta1) * scaled
         mean_square = self.beta2 * state.mean_square + (1 - self.beta2) * scaled**2
         weight = distance / self.d0 * length
-        progress = keep * state.progress + weight * _sum(grad * (state.start - state.x))
+        progress = keep * state.progress + weight * total(grad * (state.start - state.x))
         gradient_sum = keep * state.gradient_sum + weight * grad
-        size = _sum(xp.abs(gradient_sum))
+        size = total(xp.abs(gradient_sum))
         estimate = xp.where(size > 0, self.d_coef * progress / xp.where(size > 0, size, 1.0), 0.0)
         distance = xp.maximum(distance, estimate)
         ratio = mean / (xp.sqrt(mean_square) + distance * self.eps)
@@ -117,17 +118,17 @@ class BarzilaiBorwein(Algorithm):
 
     def init(self, x: Array) -> BarzilaiBorweinState:
         zeros = xp_of(x).zeros_like(x)
-        return BarzilaiBorweinState(_sum(zeros) + self.lr, zeros, zeros)
+        return BarzilaiBorweinState(total(zeros) + self.lr, zeros, zeros)
 
     def update(self, grad: Array, state: BarzilaiBorweinState) -> tuple[Array, BarzilaiBorweinState]:
         xp = xp_of(grad)
         change = grad - state.previous
-        curvature = _sum(state.last_step * change)
+        curvature = total(state.last_step * change)
         curved = curvature > 0
         if self.form == "long":
-            size = _sum(state.last_step**2) / xp.where(curved, curvature, 1.0)
+            size = total(state.last_step**2) / xp.where(curved, curvature, 1.0)
         else:
-            size = curvature / xp.where(curved, _sum(change**2), 1.0)
+            size = curvature / xp.where(curved, total(change**2), 1.0)
         size = xp.where(curved, size, state.size)
         step = -(size * grad)
         return step, BarzilaiBorweinState(size, step, grad)
@@ -158,16 +159,11 @@ class Polyak(Algorithm):
 
     def update(self, grad: Array, state: NoState, *, value: Any) -> tuple[Array, NoState]:  # type: ignore[override]
         xp = xp_of(grad)
-        square = _sum(grad**2) + self.eps
+        square = total(grad**2) + self.eps
         value = xp.asarray(value)[..., None] if getattr(grad, "ndim", 0) else value
         size = (value - self.f_min) / xp.where(square > 0, square, 1.0)
         size = xp.where(size < self.lr, size, size * 0 + self.lr)
         return -(size * grad), state
-
-
-def _sum(array: Array) -> Array:
-    """Over the coordinates, (..., 1); a single number is its own sum."""
-    return array.sum(-1)[..., None] if getattr(array, "ndim", 0) else array
 
 
 ENTRIES = (Prodigy, BarzilaiBorwein, Polyak)

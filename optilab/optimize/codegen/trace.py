@@ -7,9 +7,9 @@ program, which the other modules of this package turn into code.
 A rule that branches on a value in an `if`, or calls SciPy, cannot be traced: Untraceable.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,9 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
     def __bool__(self) -> bool:
         raise Untraceable("an if depends on a value")
 
+    def __copy__(self) -> "Symbols":
+        return Symbols(self.symbols.copy())
+
     @property
     def real(self) -> "Symbols":
         return self
@@ -82,6 +85,13 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
         mean: Symbols = self.sum(axis, keepdims) / self.shape[axis]
         return mean
 
+    def max(self, axis: int | tuple[int, ...] = -1) -> "Symbols":
+        symbols = self.symbols
+        for one in sorted((i % self.ndim for i in np.atleast_1d(axis)), reverse=True):
+            parts: Any = map(Symbols, np.moveaxis(symbols, one, 0))
+            symbols = reduce(np.maximum, parts).symbols
+        return Symbols(symbols)
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> "Symbols":
         # `x += y` makes new symbols. The rounding of a matrix product depends on the BLAS library.
         if method != "__call__" or options.keys() - {"out"} or ufunc is np.matmul:
@@ -96,6 +106,10 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
         if function in (np.stack, np.concatenate, np.expand_dims, np.squeeze, np.sum, np.prod):
             # These work on object arrays as they are.
             return Symbols(function(*(_plain(arg) for arg in args), **options))
+        if function is np.shape:
+            return self.shape  # type: ignore[return-value]
+        if function is np.broadcast_to:
+            return Symbols(np.broadcast_to(self.symbols, args[1]))
         if function in _CONSTANTS:
             return Symbols(np.full(self.shape, _CONSTANTS[function], dtype=object))
         if function is np.where and len(args) == 3:
@@ -180,7 +194,7 @@ def trace(rule: Algorithm, function: TestFunction, settings: Iterable[str] = ())
     names = tuple(settings)
     points = tuple(f"w{i + 1}" for i in range(dimension))
     try:
-        rule = replace(rule, **{name: Symbols([Symbol("input", name)]) for name in names})  # type: ignore[type-var]
+        rule = _opened(rule, names)
         x = Symbols([Symbol("input", name) for name in points])
         states: list[str] = []
         start = rule.init(x)
@@ -196,6 +210,22 @@ def trace(rule: Algorithm, function: TestFunction, settings: Iterable[str] = ())
     parts = (flat[0], _symbols(value).reshape(1), _symbols(gradient), moved.symbols, flat[1])
     first, (valued,), gradient_symbols, point_after, state_after = (tuple(part) for part in parts)
     return Program(points, tuple(states), names, first, valued, gradient_symbols, point_after, state_after)
+
+
+def trace_measure(
+    rule: Algorithm,
+    settings: Iterable[str],
+    inputs: Sequence[str],
+    measure: Callable[[Algorithm, Any], Iterable[Any]],
+) -> list[Symbol]:
+    """What `measure(rule, array)` calculates with the rule's `settings` and the array's entries `inputs` unknown."""
+    array = Symbols([Symbol("input", name) for name in inputs])
+    return [symbol for part in measure(_opened(rule, settings), array) for symbol in _symbols(part).ravel()]
+
+
+def _opened(rule: Algorithm, settings: Iterable[str]) -> Algorithm:
+    """The rule with inputs in the place of its fields named in `settings`."""
+    return replace(rule, **{name: Symbols([Symbol("input", name)]) for name in settings})  # type: ignore[type-var]
 
 
 def _symbols_for(tree: Any, names: list[str]) -> Any:

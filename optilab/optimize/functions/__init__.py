@@ -6,5 +6,5 @@ from optilab.optimize.registry import Registry
 __all__ = ["FUNCTIONS", "Floats", "TestFunction"]
 
 FUNCTIONS = Registry(
-    "optilab.optimize.functions", "quadratics", "valleys", "basins", "ripples", "learned", "expression"
+    "function", "optilab.optimize.functions", "quadratics", "valleys", "basins", "ripples", "learned", "expression"
 )

@@ -73,8 +73,8 @@ class SixHumpCamel(TestFunction):
     formula: ClassVar[str] = "(4 - 2.1*w1^2 + w1^4/3)*w1^2 + w1*w2 + (4*w2^2 - 4)*w2^2"
     source: ClassVar[str] = "Dixon & Szegö 1978"
     minima: ClassVar[tuple[Point, ...]] = (
-        (0.08984201368301331, -0.7126564032704135),
-        (-0.08984201368301331, 0.7126564032704135),
+        (0.08984201310031807, -0.7126564030207396),
+        (-0.08984201310031807, 0.7126564030207396),
     )
     start: ClassVar[Point] = (-2.0, -0.5)
     box: ClassVar[tuple[Point, ...]] = ((-3.0, 3.0), (-2.0, 2.0))
@@ -148,10 +148,10 @@ class McCormick(TestFunction):
 
     name: ClassVar[str] = "mccormick"
     formula: ClassVar[str] = "sin(w1 + w2) + (w1 - w2)^2 - 1.5*w1 + 2.5*w2 + 1"
-    source: ClassVar[str] = "McCormick 1976; Jamil & Yang 2013, no. 72"
+    source: ClassVar[str] = "McCormick in Lootsma 1972; Jamil & Yang 2013, no. 72"
     minima: ClassVar[tuple[Point, ...]] = ((0.5 - pi / 3, -0.5 - pi / 3),)
     start: ClassVar[Point] = (3.0, 2.0)
-    box: ClassVar[tuple[Point, ...]] = ((-1.5, 4.0), (-3.0, 4.0))
+    box: ClassVar[tuple[Point, ...]] = ((-1.5, 4.0), (-3.0, 4.0))  # Surjanovic & Bingham 2013; others end w2 at 3
 
     def value(self, x: Floats) -> Floats:
         w1, w2 = coordinates(x)

@@ -105,7 +105,7 @@ class Booth(TestFunction):
 
     name: ClassVar[str] = "booth"
     formula: ClassVar[str] = "(w1 + 2*w2 - 7)^2 + (2*w1 + w2 - 5)^2"
-    source: ClassVar[str] = "Jamil & Yang 2013, no. 17"
+    source: ClassVar[str] = "Jamil & Yang 2013, no. 20"
     minima: ClassVar[tuple[Point, ...]] = ((1.0, 3.0),)
     start: ClassVar[Point] = (-5.0, -5.0)
     box: ClassVar[tuple[Point, ...]] = ((-10.0, 10.0), (-10.0, 10.0))

@@ -82,7 +82,7 @@ class Ackley(AnyDimension):
 
 @dataclass(frozen=True)
 class Griewank(AnyDimension):
-    """A product of waves on a very wide bowl. The literature's box is +-600."""
+    """A product of waves on a very wide bowl. The literature's boxes are +-100 and +-600."""
 
     name: ClassVar[str] = "griewank"
     formula: ClassVar[str] = "1 + sum of w_i^2/4000 - product of cos(w_i/sqrt(i))"
@@ -109,7 +109,7 @@ class Levy13(TestFunction):
 
     name: ClassVar[str] = "levy13"
     formula: ClassVar[str] = "sin(3*pi*w1)^2 + (w1 - 1)^2*(1 + sin(3*pi*w2)^2) + (w2 - 1)^2*(1 + sin(2*pi*w2)^2)"
-    source: ClassVar[str] = "Levy & Montalvo 1985"
+    source: ClassVar[str] = "Mishra 2006; ten times a function of Levy & Montalvo 1985"
     minima: ClassVar[tuple[Point, ...]] = ((1.0, 1.0),)
     start: ClassVar[Point] = (-4.0, 5.0)
     box: ClassVar[tuple[Point, ...]] = ((-10.0, 10.0), (-10.0, 10.0))
@@ -184,7 +184,7 @@ class Schaffer2(TestFunction):
 
     name: ClassVar[str] = "schaffer2"
     formula: ClassVar[str] = "0.5 + (sin(w1^2 - w2^2)^2 - 0.5)/(1 + 0.001*(w1^2 + w2^2))^2"
-    source: ClassVar[str] = "Schaffer 1989; Jamil & Yang 2013, no. 113"
+    source: ClassVar[str] = "Mishra 2006, after Schaffer et al. 1989; Jamil & Yang 2013, no. 113"
     minima: ClassVar[tuple[Point, ...]] = ((0.0, 0.0),)
     start: ClassVar[Point] = (-1.5, 0.5)
     box: ClassVar[tuple[Point, ...]] = ((-3.0, 3.0), (-3.0, 3.0))

@@ -28,6 +28,33 @@ network that knows nothing of the images gets there once in e^10 = 22,000 times 
 
 
 @dataclass(frozen=True)
+class Stability:
+    """A curvature of the loss, the limit of stability that theory sets for it, and whether it is preconditioned."""
+
+    epoch: int
+    sharpness: float
+    limit: float
+    preconditioned: bool
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Stability | None":
+        """That of an epoch; None where it was not measured, or there is no limit."""
+        measured = record.get("curvature")
+        if not isinstance(measured, Mapping):
+            return None
+        limit, scaled = measured.get("limit"), measured.get("preconditioned")
+        value = measured.get("sharpness") if scaled is None else scaled
+        if not isinstance(value, int | float) or not isinstance(limit, int | float) or limit <= 0:
+            return None
+        return cls(record["epoch"], value, limit, scaled is not None)
+
+    @property
+    def share(self) -> float:
+        """The curvature over its limit: 1 at the edge of stability."""
+        return self.sharpness / self.limit
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is recorded of a run: its config, its rows, its records, and how it ended.
 
@@ -48,13 +75,18 @@ class Evidence:
 
     @cached_property
     def epochs(self) -> Sequence[Mapping[str, Any]]:
-        """The records of epochs."""
-        return [record for record in self.records if record["epoch"] > 0]
+        """The records of epochs in which layers were probed."""
+        return [record for record in self.records if record["epoch"] > 0 and "layers" in record]
+
+    @cached_property
+    def stability(self) -> Stability | None:
+        """The last measured curvature and its limit; None where it was not measured, or the rule has no limit."""
+        return next(filter(None, map(Stability.of, reversed(self.records))), None)
 
     @property
     def entropy(self) -> float:
         """Loss of a network that gives each class its share of the training labels."""
-        return float(self.start.get("prior_entropy", math.log(10)))
+        return float(self.start.get("prior_entropy", math.log(len(self.config.data.info.classes))))
 
     @property
     def chance(self) -> float:
@@ -81,9 +113,19 @@ class Evidence:
         return max((row["val_acc"] for row in self.rows), default=0.0)
 
     @property
+    def best_training_accuracy(self) -> float:
+        """The best training accuracy of any epoch."""
+        return max((row["train_acc"] for row in self.rows), default=0.0)
+
+    @property
     def skill(self) -> float:
         """Validation accuracy between chance, 0, and perfection, 1."""
         return (self.accuracy - self.chance) / max(1e-9, 1 - self.chance)
+
+    @property
+    def training_skill(self) -> float:
+        """As `skill`, on the training images."""
+        return (self.training_accuracy - self.chance) / max(1e-9, 1 - self.chance)
 
     @property
     def information(self) -> float:
@@ -97,7 +139,7 @@ class Evidence:
 
     @property
     def validation_images(self) -> int:
-        return int(self.start.get("validation_images", 10_000))
+        return int(self.start.get("validation_images", self.config.data.info.test))
 
     @property
     def knows(self) -> bool:
@@ -179,11 +221,12 @@ def of_run(record: runs.Record) -> Evidence:
     config = load(TrainConfig, str(record.path / "config.yaml"))
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
     facts = record.manifest.get("data", {})
-    classes = facts.get("classes", 10)
+    assumed = config.data.info
+    classes = facts.get("classes", len(assumed.classes))
     start = {
         "epoch": 0,
-        "train_images": facts.get("train", 60_000),
-        "validation_images": facts.get("validation", 10_000),
+        "train_images": facts.get("train", assumed.train),
+        "validation_images": facts.get("validation", assumed.test),
         "prior_entropy": math.log(classes),
     }
     first, *others = [*runs.read_records(record.path), {"epoch": 0}]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from optilab.studies.diagnose import signs
+from optilab.studies.diagnose import course, setup
 from optilab.studies.diagnose.evidence import Evidence
-from optilab.studies.diagnose.signs import Seen, Sets
+from optilab.studies.diagnose.sign import LEARNED, TRIAL_LEARNED, Seen, Sets
 
 
 class Severity(IntEnum):
@@ -49,7 +49,7 @@ class Rule:
     look: Callable[[Evidence], Seen | None]
     survivable: bool = True  # a network that has learned all the same is healthy
     last: bool = False  # named only where no other cause is
-    advice: str = ""  # where no setting helps
+    advice: str = ""  # where no setting helps, or may not
 
 
 RULES: tuple[Rule, ...] = (
@@ -58,136 +58,137 @@ RULES: tuple[Rule, ...] = (
         "classes among the training labels",
         "1",
         "2 or more",
-        "none: the labels are to be checked",
-        signs.one_class,
+        "none; check the labels",
+        setup.one_class,
         survivable=False,
         advice="check the labels",
     ),
     Rule(
         "inputs-out-of-scale",
         "root mean square of the first batch's inputs",
-        f"below {signs.INPUTS[0]:g} or above {signs.INPUTS[1]:g}",
+        f"below {setup.INPUTS[0]:g} or above {setup.INPUTS[1]:g}",
         "0.1 to 3",
         "pixels divided by 255",
-        signs.inputs,
+        setup.inputs,
     ),
     Rule(
         "weight-decay-too-strong",
-        "norm of a hidden layer's weights over that of its first weights, with weight decay",
-        f"{signs.SHRUNK:g} or less",
-        "1 or more",
+        "norm of a hidden layer's weights over the initial norm, with weight decay; skill on the training images",
+        f"{course.SHRUNK:g} or less; {course.UNFIT:g} or less",
+        "1 or more; above 0.8",
         "no weight decay",
-        signs.decay,
+        course.decay,
+        survivable=False,
     ),
     Rule(
         "symmetric-init",
         "share of the squares of a hidden layer's weights that its units have in common",
-        f"{signs.ALIKE:g} or more",
+        f"{setup.ALIKE:g} or more",
         "near 1/units",
-        "random first weights",
-        signs.alike,
+        "random initial weights",
+        setup.alike,
     ),
     Rule(
         "dropout-too-strong",
         "share of a layer's outputs that dropout sets to zero",
-        f"above {signs.DROPPED:g}",
+        f"above {setup.DROPPED:g}",
         "0 to 0.5",
         "no dropout",
-        signs.dropout,
+        setup.dropout,
     ),
     Rule(
         "batch-norm-small-batch",
-        "images of which batch norm takes mean and variance",
-        f"{signs.SMALL_BATCH} or fewer",
+        "images over which batch norm computes mean and variance",
+        f"{setup.PAIRS} or fewer; {setup.SMALL_BATCH} where the network has hardly learned",
         "16 or more",
         "larger batches, or layer norm",
-        signs.small_batch,
+        setup.small_batch,
     ),
     Rule(
         "weights-too-large",
         "loss of the first batch over the prior's entropy; share of saturated outputs in a hidden layer",
-        f"above {signs.LOUD:g}; {signs.SATURATED:g} or more",
+        f"above {setup.LOUD:g}; {setup.SATURATED:g} or more",
         "1.0 to 1.3; below 0.3",
-        "smaller first weights",
-        signs.weights_too_large,
+        "smaller initial weights",
+        setup.weights_too_large,
     ),
     Rule(
         "dead-units",
-        "share of units with a flat output for every image; gradient of a layer over the output layer's at the start",
-        f"{signs.DEAD:g} or more; {signs.SILENT:g} or less",
+        "share of units that are flat for every image; gradient of a layer over the output layer's, at initialisation",
+        f"{setup.DEAD:g} or more; {setup.SILENT:g} or less",
         "below 0.5; above 0.01",
         "biases at zero, or leaky-relu",
-        signs.dead,
+        setup.dead,
     ),
     Rule(
         "eps-dominates",
         "share of the parameters whose sqrt(v) is below eps",
-        f"{signs.EPS:g} or more",
+        f"{course.EPS:g} or more",
         "below 0.1",
         "eps 1e-8",
-        signs.eps,
+        course.eps,
     ),
     Rule(
         "learning-rate-decayed",
-        "share of the epochs, up to the last, with a learning rate below a hundredth of the optimizer's",
-        f"{signs.IDLE:g} or more",
-        "below 0.2",
+        "share of the last epochs with a learning rate below a hundredth of its largest; skill on the training images",
+        f"{course.IDLE:g} or more; {course.UNFIT:g} or less",
+        "below 0.2; above 0.8",
         "a constant learning rate",
-        signs.rate_decayed,
+        course.rate_decayed,
         survivable=False,
     ),
     Rule(
         "learning-rate-too-high",
         "training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a step",
-        f"{signs.ABOVE:g} (in a trial {signs.TRIAL_ABOVE:g}), "
-        f"{signs.LOST:g}, {signs.DEAD:g}, {signs.GROWN:g}, or {signs.WILD:g}",
+        f"{course.ABOVE:g} (in a trial {course.TRIAL_ABOVE:g}), "
+        f"{course.LOST:g}, {setup.DEAD:g}, {setup.GROWN:g} ({course.FAR:g} if it knows something), or {course.WILD:g}",
         "below 1; near 0; below 0.5; 1 to 2; near 0.001",
         "a tenth of the learning rate",
-        signs.rate_too_high,
+        course.rate_too_high,
     ),
     Rule(
         "too-few-images",
         "training images per class, and training accuracy minus validation accuracy",
-        f"below {signs.FEW}, and {signs.GAP:g} or more",
+        f"below {course.FEW}, and {course.GAP:g} or more",
         "hundreds or more",
         "all images",
-        signs.few,
+        course.few,
         survivable=False,
         advice="collect more images",
     ),
     Rule(
         "vanishing-gradient",
         "gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
-        f"below {signs.VANISHING:g}, or below {signs.FADING:g}, "
-        f"and below {signs.STILL:g} (in a trial {signs.TRIAL_STILL:g})",
+        f"below {course.VANISHING:g}, or below {course.FADING:g}, "
+        f"and below {course.STILL:g} (in a trial {course.TRIAL_STILL:g})",
         "0.1 to 10, 0.1 to 10, near 0.001",
         "batch norm, unit-gain weights, another activation",
-        signs.vanishing,
+        course.vanishing,
     ),
     Rule(
         "learning-rate-too-low",
         "sum of |dw|/|w| over all steps, of the layer that moves most",
-        f"{signs.PATH:g} or less (in a trial {signs.TRIAL_PATH:g})",
+        f"{course.PATH:g} or less (in a trial {course.TRIAL_PATH:g})",
         "above 1",
         "a rate at which a step changes 0.1 % of the weights",
-        signs.rate_too_low,
+        course.rate_too_low,
     ),
     Rule(
         "overfitting",
         "validation loss above its best value, and training accuracy minus validation accuracy",
-        f"{signs.RISE:g} or more, and {signs.GAP:g} or more",
+        f"{course.RISE:g} or more, and {course.BY_HEART:g} or more",
         "below 0.1; below 0.05",
-        "an earlier end, dropout, weight decay",
-        signs.overfitting,
+        "early stopping, dropout, weight decay",
+        course.overfitting,
         survivable=False,
     ),
     Rule(
         "labels-unrelated",
         "best validation loss over that of guessing, while the training images are learned, without another cause",
-        f"{signs.RELATED:g} or more",
+        f"{course.RELATED:g} or more",
         "below 0.8",
-        "none: the labels are to be checked",
-        signs.labels,
+        "none; check the labels",
+        course.labels,
         last=True,
         advice="check that images and labels belong together",
     ),
@@ -198,7 +199,7 @@ RULES: tuple[Rule, ...] = (
 def diagnose(e: Evidence) -> list[Finding]:
     """The findings, the most severe first; none above INFO means healthy."""
     findings: list[Finding] = []
-    learned = e.skill > (signs.TRIAL_LEARNED if e.trial else signs.LEARNED) and not e.divergence
+    learned = e.skill > (TRIAL_LEARNED if e.trial else LEARNED) and not e.divergence
     for rule in RULES:
         seen = rule.look(e)
         if seen is None or (rule.last and findings):
@@ -214,7 +215,7 @@ def diagnose(e: Evidence) -> list[Finding]:
                 seen.normal or rule.normal,
                 seen.numbers,
                 () if harmless else tuple(seen.remedies),
-                "" if harmless else rule.advice,
+                "" if harmless else seen.advice or rule.advice,
             )
         )
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))

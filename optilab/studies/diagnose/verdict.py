@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from optilab.studies.diagnose.evidence import TRIAL_BATCHES, Evidence
 from optilab.studies.diagnose.rules import Finding, Severity
-from optilab.studies.diagnose.signs import LEARNED
+from optilab.studies.diagnose.sign import LEARNED
 
 
 def sick(findings: Sequence[Finding]) -> bool:
@@ -27,6 +27,34 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     if e.skill > LEARNED:
         return f"healthy: {accuracy}"
     return f"no cause found: {accuracy}; the training loss fell by {e.fall:.0%} in the second half of the epochs"
+
+
+EDGE = (0.85, 1.5)
+"""Sharpness over its limit at the edge of stability: the published trainings hover just above it."""
+FAR = 0.5
+"""Sharpness over its limit below which a larger learning rate is worth a mention."""
+
+
+def stability(e: Evidence) -> str:
+    """The curvature of the loss beside the limit of stability; empty where it was not measured."""
+    if (now := e.stability) is None:
+        return ""
+    what = "preconditioned sharpness" if now.preconditioned else "sharpness"
+    numbers = f"{what} {_short(now.sharpness)} against a limit of {_short(now.limit)}"
+    if now.share > EDGE[1]:
+        return f"{numbers}: above it, steps along the steepest direction grow"
+    if now.share >= EDGE[0]:
+        return f"{numbers}: training at the edge of stability"
+    if now.share > FAR:
+        return f"{numbers}: below it"
+    if now.sharpness <= 0:
+        return f"{numbers}: no direction curves upwards"
+    return f"{numbers}: far below; the rate could be {1 / now.share:.2g} times larger before steps grow"
+
+
+def _short(value: float) -> str:
+    """Three digits, or all of a whole number of thousands."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def learning(e: Evidence) -> tuple[str, bool]:

@@ -1,0 +1,45 @@
+"""`optilab env`: what a bug report needs."""
+
+from optilab.cli.options import Json, Silent, only_one
+
+EXAMPLES = """\b
+Examples:
+  optilab env
+  optilab env --json
+"""
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "pydantic",
+    "typer",
+    "rich",
+    "optax",
+    "distributed",
+)
+
+
+def env(json_: Json = False, quiet: Silent = False) -> None:
+    """Print the versions, the machine and the settings that a bug report needs; no library is imported for it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from optilab import console
+    from optilab.runs.provenance import provenance
+
+    only_one(json=json_, quiet=quiet)
+    facts = provenance([], [])
+    del facts["argv"], facts["git"]
+    for name in PACKAGES:
+        try:
+            facts["versions"][name] = version(name)
+        except PackageNotFoundError:
+            facts["versions"][name] = "not installed"
+    if json_:
+        console.document(facts)
+    elif not quiet:
+        for part in facts.values():
+            for key, value in part.items():
+                console.say(f"{key:14} {value}")

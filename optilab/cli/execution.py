@@ -1,0 +1,71 @@
+"""Options of the commands that train many networks, what they start from, and how a signal ends them."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from optilab import runs, signals
+from optilab.cli.options import complete_run, no_config, only_one
+from optilab.errors import UsageError
+
+if TYPE_CHECKING:
+    from optilab.lab.execution import Ran, Request
+
+Jobs = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=256, help="Trainings at once [one per physical core].")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Train on the workers of a dask scheduler, tcp://HOST:PORT or its file."),
+]
+StudyFile = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="Repeat a study: its study.yaml, or one of yours.")
+]
+ResumeStudy = Annotated[
+    str | None,
+    typer.Option("--resume", metavar="STUDY", help="Continue a stopped study.", autocompletion=complete_run),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a command that trains many networks starts from: a training, a study file, or a study to be continued."""
+
+    config: str | Mapping[str, Any]
+    """What `load` takes."""
+    name: str | None
+    """Of the study."""
+
+
+def source(
+    command: str, config: str | None, file: str | None, resume: str | None, name: str | None, folder: Path
+) -> Source:
+    """The source of a study. UsageError without one, and for two."""
+    only_one(resume=resume, config=file or config)
+    only_one(resume=resume, name=name)
+    if resume is not None:
+        path = runs.locate(folder, resume)
+        return Source(str(runs.read_study(path).path / runs.STUDY), path.name)
+    if config is not None and file is not None:
+        raise UsageError(f"two configs: {config} and --config {file}; give one")
+    if config is not None:
+        return Source({"config": config}, name)
+    if file is not None:
+        return Source(file, name)
+    raise no_config(command)
+
+
+def run(request: "Request", folder: Path, name: str, silent: bool) -> "Ran":
+    """Run the study `name` in `folder`, or what is missing of it. Does not return where a signal stops it."""
+    from optilab import console
+    from optilab.lab import execution
+
+    ran = execution.run(request, folder, name, sys.argv, silent)
+    if ran.stopped is not None:
+        console.note(f"stopped; the same command with --name {name} continues with what is missing")
+        signals.die_of(ran.stopped)
+    return ran

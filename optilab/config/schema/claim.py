@@ -1,0 +1,183 @@
+"""A claim: what the result of a command is expected to be, as a mapping or as text (`val_acc > 0.8`)."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Lt
+from pydantic import Strict, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
+
+from optilab.config.schema.fields import Listed, Number, Section, Whole, decimal
+from optilab.errors import shown, unknown
+from optilab.runs.tables import METRICS
+
+OPERATORS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "==": "equals", "=": "equals"}
+WORDS = ("status", "verdict")
+"""The metrics whose values are words."""
+TRAINING = (*METRICS[1:], "test_loss", "test_acc", "seconds", "epochs", "grad_ratio", "status")
+"""Metrics of a training."""
+ONCE = ("test_loss", "test_acc", "epochs", "grad_ratio", "status")
+"""Metrics of a training that have one value, not one per epoch."""
+PATH = ("f", "distance", "gradient_norm", "w1", "w2", "epochs", "status")
+"""Metrics of a path of `optimize`; `epochs` is the first epoch with |grad f| below the tolerance."""
+RACE = ("cost", "ratio", "solved", "verdict")
+"""Metrics of a rule in a race, as its `--json` names them."""
+NETWORK_RACE = ("test_acc", "epochs", "near", "verdict")
+"""Metrics of a rule in a race on trainings; `epochs` is the mean until the target, where every seed reached it."""
+
+EXAMPLE = "val_acc > 0.8, val_acc at best >= 0.8, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
+_TEXT = re.compile(
+    r"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
+    r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>[^\s<>=]+)"
+    r"(?:\s+confidence\s+(?P<confidence>\S+))?\s*"
+)
+
+_NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
+
+
+class Claim(Section):
+    """One expectation: a metric, and exactly one bound."""
+
+    of: Annotated[
+        str | None, Doc("whose: a rule of several, or a group of a study by its label, or best; null: everyone's")
+    ] = None
+    metric: Annotated[str, Doc("what is measured")]
+    at: Annotated[
+        Literal["last", "best", "area"] | Annotated[Whole, Ge(0)],
+        Doc("when: at the last epoch, the best, on average over all (area), or after so many epochs"),
+    ] = "last"
+    above: Annotated[Number | None, Doc("the value is greater")] = None
+    at_least: Annotated[Number | None, Doc("the value is greater or equal")] = None
+    below: Annotated[Number | None, Doc("the value is less")] = None
+    at_most: Annotated[Number | None, Doc("the value is less or equal")] = None
+    equals: Annotated[Number | str | None, Doc("the value is this; of a status, one of its words")] = None
+    confidence: Annotated[
+        Number | None,
+        Gt(0.5),
+        Lt(1),
+        Doc("the mean over the seeds meets the bound with this confidence; null: every seed meets it"),
+    ] = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        text = {"type": "string", "pattern": f"^{_NAMELESS}$", "description": f"such as {EXAMPLE}"}
+        return {"anyOf": [text, super().__get_pydantic_json_schema__(schema, handler)]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        """The text of a claim as the mapping that it is short for."""
+        if not isinstance(given, str):
+            return given
+        if (match := _TEXT.fullmatch(given)) is None:
+            raise PydanticCustomError("claim", f"a claim expected, such as {EXAMPLE}; got {shown(given)}")
+        parts = {key: match[key] for key in ("of", "metric", "at", "confidence") if match[key] is not None}
+        if match["at"] and match["at"].isdecimal():
+            parts["at"] = int(match["at"])
+        return {**parts, OPERATORS[match["operator"]]: decimal(match["value"])}
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Claim":
+        bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
+        if len(set(bounds)) != 1:
+            accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
+            raise PydanticCustomError("claim", f"exactly one of {accepted} expected")
+        word = self.metric in WORDS
+        if word != isinstance(self.bound, str):
+            kind = "a word" if word else "a number"
+            raise PydanticCustomError("claim", f"{self.metric} is {kind}; got {shown(self.bound)}")
+        if self.confidence is not None and (word or self.operator == "=="):
+            raise PydanticCustomError("claim", "a confidence needs a bound: above, at_least, below or at_most")
+        return self
+
+    @property
+    def operator(self) -> str:
+        """The sign of the bound: >, >=, <, <= or ==."""
+        return next(sign for sign, name in OPERATORS.items() if getattr(self, name) is not None)
+
+    @property
+    def bound(self) -> float | str:
+        value: float | str = getattr(self, OPERATORS[self.operator])
+        return value
+
+    @property
+    def rises(self) -> bool:
+        """Whether the claim is that the value is high."""
+        return self.operator in (">", ">=")
+
+    @property
+    def text(self) -> str:
+        """The claim as it can be typed, without whose it is."""
+        at = "" if self.at == "last" else f" at {self.at}"
+        bound = repr(self.bound).removesuffix(".0") if isinstance(self.bound, float) else self.bound
+        sure = "" if self.confidence is None else f" confidence {self.confidence:g}"
+        return f"{self.metric}{at} {self.operator} {bound}{sure}"
+
+    @model_serializer
+    def _written(self) -> Any:
+        """As text where that can be read back."""
+        text = f"{self.of}: {self.text}" if self.of else self.text
+        if _TEXT.fullmatch(text):
+            return text
+        return {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
+
+    def admits(self, value: float | str) -> bool:
+        """Whether a value meets the bound."""
+        if isinstance(value, str) or isinstance(self.bound, str):
+            return value == self.bound
+        return {
+            ">": value > self.bound,
+            ">=": value >= self.bound,
+            "<": value < self.bound,
+            "<=": value <= self.bound,
+            "==": value == self.bound,
+        }[self.operator]
+
+
+Claims = Annotated[
+    tuple[Claim, ...],
+    Strict(False),
+    Listed((str, dict)),
+    Doc(f"claims that the result has to meet: mappings, or texts such as {EXAMPLE}"),
+]
+
+
+class Expectations(Section):
+    """Claims that belong to no config."""
+
+    kind: ClassVar[str] = "train"  # whose keys describe a claim
+
+    command: Literal["train", "optimize", "race", "race --on"]
+    expect: Claims = ()
+
+    @model_validator(mode="after")
+    def _claims_are_measured(self) -> "Expectations":
+        accepted = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETWORK_RACE}
+        require_metrics(self.expect, accepted[self.command])
+        return self
+
+
+def require_metrics(claims: Sequence[Claim], accepted: Iterable[str]) -> None:
+    """PydanticCustomError for a claim on something that the command does not measure."""
+    names = list(accepted)
+    for claim in claims:
+        if claim.metric not in names:
+            raise _refused(unknown("metric", claim.metric, names))
+        if claim.at != "last" and claim.metric in ONCE:
+            raise _refused(f"{claim.metric} has one value; leave out: at {claim.at}")
+        if names == list(TRAINING) and claim.at == 0:
+            raise _refused("at: epochs are counted from 1")
+        if names == list(NETWORK_RACE):
+            if claim.at != "last":
+                raise _refused(f"{claim.metric} has one value; leave out: at {claim.at}")
+            if claim.confidence is not None and claim.metric != "test_acc":
+                raise _refused(f"confidence: only test_acc has it; got {claim.text}")
+        elif names != list(TRAINING) and (claim.confidence is not None or claim.at in ("best", "area")):
+            what = "confidence" if claim.confidence is not None else f"at {claim.at}"
+            raise _refused(f"{what}: only trainings have it; got {claim.text}")
+
+
+def _refused(message: str) -> PydanticCustomError:
+    return PydanticCustomError("claim", "{said}", {"said": message, "key": "expect"})

@@ -1,0 +1,199 @@
+"""`optilab race --on`: a table per training, one over all of them, the settings, and what holds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from optilab import console
+from optilab.console.compare import Units
+from optilab.console.tables import Column, write
+from optilab.studies.compare import Judgement
+from optilab.studies.heats import Heat, Heats, Runner, verdicts
+from optilab.studies.network_race import NetworkRace
+
+_UNITS = Units(share=True)
+
+
+def show(planned: NetworkRace, result: Heats, format: str) -> None:
+    """All tables; in other formats than `table` only that of all heats."""
+    if format != "table":
+        write(format, *whole(result))
+        return
+    console.say(planned.shape, style="bold")
+    for heat in result.heats:
+        config = planned.problems[heat.problem]
+        console.say()
+        console.say(f"{heat.problem}   {config.epochs} epochs", style="bold")
+        if not heat.runners:
+            console.say("no rule has a judged training")
+            continue
+        write("table", columns(heat, result.kinds[0]), rows(heat))
+        console.say(f"verdict: {_verdict(heat, result)}", style="bold")
+    if result.overall is not None:
+        console.say()
+        console.say(f"over all {len(result.heats)} networks, mean test accuracy", style="bold")
+        write("table", OVERALL, judged(result.overall, result.rules))
+        console.say(f"verdict: {verdict(result.overall, result.rules, 'networks')}", style="bold")
+    console.say()
+    for line in notes(result):
+        console.say(line)
+
+
+def whole(result: Heats) -> tuple[list[Column], list[dict[str, Any]]]:
+    """One table of all heats: its columns and rows."""
+    table = [{"network": heat.problem, **row} for heat in result.heats for row in rows(heat)]
+    return [Column("network", "network", left=True), *columns(None, result.kinds[0])], table
+
+
+def notes(result: Heats) -> list[str]:
+    """What the numbers are, and what they do not say."""
+    lines = [
+        f"tuned on {result.budget} settings of one space, one seed each, by the accuracy on held-out training images; "
+        f"judged on the test set, from {result.seeds} new seed{'s' * (result.seeds > 1)}",
+        "verdicts hold for all rows of a table at once; "
+        + (
+            "the luck of tuning is part of the intervals"
+            if result.sample == "repeats"
+            else "they hold for the settings that were chosen; the luck of tuning is in no interval"
+            + (": --repeats N makes it part of them" if result.kinds[0] == "rule" else "")
+        ),
+        f"near: share of the settings within a point of the best of all {result.kinds[1]}; seconds: with several "
+        "trainings at once",
+    ]
+    lines += [
+        f"not equal: {n} trials of {rule} failed; the command tries them again"
+        for rule, n in result.failed.items()
+    ]
+    if result.overall is None and len(result.heats) > 1:
+        lines.append("no table over all networks: one has no result on some of them")
+    return lines
+
+
+def columns(heat: Heat | None, kind: str) -> list[Column]:
+    to = "the target" if heat is None else f"{100 * heat.target:.1f} %"
+    return [
+        Column("rule", kind, left=True),
+        Column("n", "n", detail=2),
+        Column("mean", "test_acc", _UNITS.value),
+        Column("interval", "95 %", _UNITS.interval, only="text", detail=4),
+        Column("low", "", only="values"),
+        Column("high", "", only="values"),
+        Column("difference", "against the best", _UNITS.difference),
+        Column("difference_interval", "95 %", _UNITS.differences, only="text"),
+        Column("difference_low", "", only="values"),
+        Column("difference_high", "", only="values"),
+        Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
+        Column("seconds", "seconds", "{:.0f}".format, detail=6),
+        Column("near", "near", "{:.0%}".format, detail=5),
+        Column("verdict", "verdict", left=True),
+        Column("settings", "settings", left=True, detail=1),
+    ]
+
+
+OVERALL = (
+    Column("rule", "rule", left=True),
+    Column("mean", "test_acc", _UNITS.value),
+    Column("difference", "against the best", _UNITS.difference),
+    Column("difference_interval", "95 %", _UNITS.differences),
+    Column("verdict", "verdict", left=True),
+)
+"""Of the table over all networks."""
+
+
+def rows(heat: Heat) -> list[dict[str, Any]]:
+    """The values of a heat's table, best first."""
+    if heat.judgement is None:
+        return []
+    by_rule = {runner.rule: runner for runner in heat.runners}
+    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged(heat.judgement, list(by_rule))]
+
+
+def judged(judgement: Judgement, rules: Sequence[str]) -> list[dict[str, Any]]:
+    """The outcomes and verdicts of rules as rows, best first."""
+    table = []
+    words = verdicts(judgement)
+    for i in judgement.order:
+        summary, contrast = judgement.summaries[i], judgement.contrasts[i]
+        low, high = summary.interval or (None, None)
+        row: dict[str, Any] = {"rule": rules[i], "n": summary.n, "mean": summary.mean, "low": low, "high": high}
+        row["interval"] = summary.interval
+        row["verdict"] = words[i]
+        if contrast:
+            low, high = contrast.interval or (None, None)
+            row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
+            row |= {"difference_low": low, "difference_high": high}
+        table.append(row)
+    return table
+
+
+def _speed(runner: Runner) -> dict[str, Any]:
+    """Mean epochs and seconds to the target where every seed reached it, and what was chosen."""
+    epochs = runner.mean_epochs
+    seconds = None if epochs is None else sum(runner.seconds.values.values()) / len(runner.seconds.values)
+    chosen = ["  ".join(f"{key} {value:.3g}" for key, value in own.items()) for own in runner.settings]
+    return {"epochs": epochs, "seconds": seconds, "near": runner.near, "settings": " | ".join(chosen)}
+
+
+def verdict(judgement: Judgement | None, rules: Sequence[str], sample: str) -> str:
+    """The answer in one sentence."""
+    if judgement is None:
+        return "no result"
+    possible = [rules[i] for i in judgement.possible_best]
+    if len(possible) == 1:
+        return f"{possible[0]} is the best"
+    more = [c.more for i in judgement.possible_best if (c := judgement.contrasts[i]) and c.more]
+    unit = sample[:-1] if more and min(more) == 1 else sample
+    advice = f"; about {min(more):,} more {unit} would tell the closest that can be told" if more else ""
+    return f"cannot tell which is best: {', '.join(possible)}{advice}"
+
+
+def answer(result: Heats) -> str:
+    """The verdict over all networks, or where there is none, those of each."""
+    if result.overall is not None:
+        return verdict(result.overall, result.rules, "networks")
+    verdicts = {heat.problem: _verdict(heat, result) for heat in result.heats}
+    return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
+
+
+def _verdict(heat: Heat, result: Heats) -> str:
+    return verdict(heat.judgement, [runner.rule for runner in heat.runners], result.sample)
+
+
+def document(result: Heats) -> dict[str, Any]:
+    """Everything that was found, as the tree of `--json`."""
+    heats = []
+    for heat in result.heats:
+        own = {row["rule"]: row for row in rows(heat)}
+        runners = [
+            {
+                **{key: value for key, value in own[runner.rule].items() if not key.endswith("interval")},
+                "settings": runner.settings,
+                "test_acc": {str(seed): value for seed, value in runner.accuracy.values.items()},
+                "worst": {str(seed): why for seed, why in runner.accuracy.worst.items()},
+                "best_of": runner.best_of,
+                "runs": {str(seed): str(record.path) for seed, record in runner.runs.items()},
+            }
+            for runner in sorted(heat.runners, key=lambda runner: list(own).index(runner.rule))
+        ]
+        heats.append(
+            {
+                "network": heat.problem,
+                "target": heat.target,
+                "verdict": _verdict(heat, result),
+                "rules": runners,
+            }
+        )
+    overall = None
+    if result.overall is not None:
+        overall = {
+            "verdict": verdict(result.overall, result.rules, "networks"),
+            "rules": [
+                {key: value for key, value in row.items() if not key.endswith("interval")}
+                for row in judged(result.overall, result.rules)
+            ],
+        }
+    return {
+        "sample": result.sample,
+        "failed": dict(result.failed),
+        "networks": heats,
+        "overall": overall,
+    }

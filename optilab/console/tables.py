@@ -1,0 +1,142 @@
+"""A table of results in every format that `--format` names, from one list of columns and one list of rows.
+
+`table` is for people, `markdown` and `latex` show the same cells in a document, `csv` and `json` hold the values
+themselves. Each writer escapes what its format would act on: a name is text in all of them.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optilab import console, runs
+from optilab.errors import printable
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: where its values are in a row, its heading, and how a value is shown."""
+
+    key: str
+    title: str
+    show: Callable[[Any], str] = str
+    left: bool = False
+    """Text, not numbers."""
+    detail: int = 0
+    """On a terminal that is too narrow, the columns with the highest detail are left out first; 0: never."""
+    only: Literal["", "text", "values"] = ""
+    """Leave it out of formats that hold values, or of those that show text."""
+
+
+def write(format: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table in any format but `json`, which is the business of `console.document`.
+
+    A value that a row lacks, or that is None, is an empty cell.
+    """
+    if format == "csv":
+        keys = [column.key for column in columns if column.only != "text"]
+        values = [{key: row.get(key) for key in keys} for row in rows]
+        safe = [{key: printable(v) if isinstance(v, str) else v for key, v in row.items()} for row in values]
+        _print(runs.table(safe).decode())
+        return
+    columns = [column for column in columns if column.only != "values"]
+    cells = [[cell(column, row) for column in columns] for row in rows]
+    if format == "markdown":
+        _print(_markdown(columns, cells))
+    elif format == "latex":
+        _print(_latex(columns, cells))
+    else:
+        shown = _fitting(columns, cells)
+        console.show(
+            console.grid(
+                [columns[i].title for i in shown],
+                [[row[i] for i in shown] for row in cells],
+                left=[place for place, i in enumerate(shown) if columns[i].left],
+            )
+        )
+
+
+def cell(column: Column, row: Mapping[str, Any]) -> str:
+    """A value as it is shown; an empty text where there is none."""
+    value = row.get(column.key)
+    return "" if value is None else column.show(value)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    """The columns that a terminal has room for; all of them in a pipe."""
+    shown = [i for i in range(len(columns)) if any(row[i] for row in cells) or not columns[i].detail]
+    if not console.out.is_terminal:
+        return shown
+    widths = [max(len(columns[i].title), *(len(row[i]) for row in cells), 0) for i in range(len(columns))]
+    for i in sorted(shown, key=lambda i: -columns[i].detail):
+        if sum(widths[j] + console.GAP for j in shown) - console.GAP <= console.out.width or not columns[i].detail:
+            break
+        shown.remove(i)
+    return shown
+
+
+# --- documents ---------------------------------------------------------------------------------------------
+
+
+def _markdown(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
+    """A table of GitHub's Markdown."""
+    rules = [":--" if column.left else "--:" for column in columns]
+    lines = [[markdown(column.title) for column in columns], rules, *([markdown(c) for c in row] for row in cells)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no emphasis, link, code, HTML or end of the cell."""
+    escaped = re.sub(r"[\\`*_\[\]<>|~!#$&@^:]", r"\\\g<0>", printable(text).replace("\n", " "))
+    # Not every renderer honours an escaped bracket of HTML.
+    return escaped.replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    **{character: f"\\{character}" for character in "{}$&#%_"},
+}
+
+
+def _latex(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
+    """A tabular environment with the rules of the package booktabs."""
+    places = "".join("l" if column.left else "r" for column in columns)
+    heading = " & ".join(latex(column.title) for column in columns)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        f"\\begin{{tabular}}{{{places}}}",
+        "\\toprule",
+        f"{heading} \\\\",
+        "\\midrule",
+        *(
+            " & ".join(latex(c) if column.left else _number(c) for column, c in zip(columns, row, strict=True))
+            + " \\\\"
+            for row in cells
+        ),
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def latex(text: str) -> str:
+    """Text that LaTeX shows as it is: no command, mode, comment or column."""
+    return "".join(_LATEX.get(character, character) for character in printable(text).replace("\n", " "))
+
+
+def _number(cell: str) -> str:
+    """A cell of numbers: a minus sign instead of a hyphen, a thin space before the sign for per cent."""
+    return re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", latex(cell)).replace(" \\%", "\\,\\%")

@@ -1,0 +1,126 @@
+"""Groups of runs side by side: the comparison of `runs compare` and the page of `report`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optilab.lab.result import LabResult, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from optilab.runs import Record, Study
+    from optilab.studies.side_by_side import SideBySide
+
+MOST = 12
+"""Groups that a picture shows: the best ones by the comparison."""
+
+
+@dataclass(frozen=True, repr=False)
+class LabComparison(LabResult):
+    """What `Lab.compare` laid side by side, and the runs and studies that were named."""
+
+    side: "SideBySide"
+    entries: "Sequence[Record | Study]"
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence."""
+        from optilab.console.compare import verdict
+
+        return verdict(self.side)
+
+    @property
+    def best(self) -> list[str]:
+        """The groups that no verdict excludes from being the best."""
+        return self.side.possible_best
+
+    @property
+    def headline(self) -> str:
+        return self.verdict
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per group, best first: its settings, mean, interval, difference and verdict."""
+        from optilab.console import compare
+
+        keys = [column.key for column in compare.columns(self.side) if column.only != "text"]
+        return [{key: row.get(key) for key in keys} for row in compare.rows(self.side)]
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """The curves of the groups, the best MOST of them."""
+        return curves(ranked(self.side)[:MOST], dark)
+
+    def show(self) -> Shown:
+        from optilab.console import compare
+
+        notes = [f"note: {note}" for note in self.side.notes]
+        return Shown(compare.columns(self.side), compare.rows(self.side), notes)
+
+    def _page(self, title: str | None) -> bytes:
+        from optilab.pages.report import report
+
+        return report(self.side, self.entries, title)
+
+
+def ranked(side: "SideBySide") -> "list[list[Record]]":
+    """The runs of each row, best first, then those without an outcome."""
+    order = list(side.judgement.order) if side.judgement else []
+    order += [i for i in range(len(side.contenders)) if i not in order]
+    return [[run for group in side.contenders[i].groups for run in group.runs.values()] for i in order]
+
+
+def curves(groups: "Sequence[Sequence[Record]]", dark: bool) -> "Figure":
+    """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
+    from optilab import figures
+    from optilab.errors import DataError
+    from optilab.studies.curves import histories
+
+    records = [record for group in groups for record in group]
+    found = histories(records) if records else None
+    if found is None or not found.groups:
+        names = ", ".join(record.name for record in records)
+        raise DataError(f"nothing to draw: no epoch yet in {names or 'any run'}")
+    drawn: Figure = figures.training(found, dark)
+    return drawn
+
+
+def compare(
+    records: "Sequence[Record]",
+    metric: str,
+    at: str,
+    target: float | None,
+    until: str,
+    baseline: str | None,
+    by: Sequence[str],
+    over: str,
+) -> "SideBySide":
+    """The comparison that the options of `runs compare` ask for. UsageError for what they do not accept."""
+    from optilab.errors import UsageError, unknown
+    from optilab.studies.outcomes import read_measure
+    from optilab.studies.side_by_side import lay
+
+    measure = read_measure(metric, at, target, until)
+    if over not in ("seeds", "problems"):
+        raise UsageError(unknown("sample", over, ("seeds", "problems")), "--over")
+    if not records:
+        raise UsageError("nothing to compare: the study has no run yet")
+    return lay(records, measure, baseline, by, over)  # type: ignore[arg-type]
+
+
+def judged(
+    folder: Path, names: Sequence[str], metric: str | None
+) -> "tuple[list[Record | Study], list[Record], str]":
+    """The runs and studies that names mean, the trainings to compare, and the metric.
+
+    Of a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
+    """
+    from optilab import runs
+    from optilab.pages.report import tuning
+    from optilab.studies.groups import select
+
+    entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
+    tuned = tuning(entries)
+    records = [record for record in select(folder, names) if record.name not in tuned]
+    return entries, records, metric or ("test_acc" if tuned else "val_acc")

@@ -1,0 +1,226 @@
+"""Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optilab.lab.comparison import LabComparison, compare, curves, judged
+from optilab.lab.result import LabResult, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from optilab.lab.paths import LabPaths
+    from optilab.runs import Record, Study
+    from optilab.studies.heats import Heats
+
+
+@dataclass(frozen=True, repr=False)
+class LabRun(LabResult):
+    """A run: a training, or the paths of `optimize` that the command wrote."""
+
+    record: "Record"
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self.record.path
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """manifest.json: config, versions, host, times, status."""
+        return self.record.manifest
+
+    @property
+    def state(self) -> str:
+        """running, interrupted, or how it ended: done, diverged, failed."""
+        return self.record.state
+
+    @property
+    def headline(self) -> str:
+        return f"{self.name}: {self.state}{self._last}"
+
+    @property
+    def _last(self) -> str:
+        from optilab.errors import DataError
+
+        try:
+            rows = self.rows if self._is_training else []
+        except DataError:
+            return ", metrics.csv is damaged"
+        if not rows:
+            return ""
+        count = f"{len(rows)} epoch{'s' * (len(rows) > 1)}"
+        tested = f", test_acc {acc:.4f}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
+        return f", {count}, val_acc {rows[-1]['val_acc']:.4f}{tested}"
+
+    @property
+    def _is_training(self) -> bool:
+        return bool(self.manifest["command"] == "train")
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """metrics.csv: a row per epoch, of an `optimize` run per algorithm and epoch."""
+        return self.record.rows()
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
+        return curves([[self.record]], dark) if self._is_training else self._paths.plot(dark)
+
+    def show(self) -> Shown:
+        return super().show() if self._is_training else self._paths.show()
+
+    def _page(self, title: str | None) -> bytes:
+        if not self._is_training:
+            return self._paths._page(title)
+        from optilab.pages.report import report
+
+        metric = "test_acc" if "test_acc" in self.manifest else "val_acc"
+        return report(
+            compare([self.record], metric, "last", None, "epochs", None, [], "seeds"), [self.record], title
+        )
+
+    @cached_property
+    def _paths(self) -> "LabPaths":
+        """The paths, followed once more: they are the same to the last digit."""
+        from optilab.config.load import load
+        from optilab.config.schema.optimize import OptimizeConfig
+        from optilab.lab.paths import LabPaths, follow
+
+        config = load(OptimizeConfig, str(self.path / "config.yaml"))
+        return LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
+
+
+@dataclass(frozen=True, repr=False)
+class LabStudy(LabResult):
+    """A study: the trainings of a sweep, of `train --seeds`, of `remedy`, or of a race on trainings."""
+
+    study: "Study"
+
+    @property
+    def name(self) -> str:
+        return self.study.name
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self.study.path
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """manifest.json: versions, host, times, status."""
+        return self.study.manifest
+
+    @property
+    def state(self) -> str:
+        """running, interrupted, or how it ended: done, or failed where a trial did."""
+        return self.study.state
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """trials.csv: a row per trial that has ended, with its settings, seed, status and last epoch."""
+        return self.study.trials()
+
+    @property
+    def runs(self) -> list[LabRun]:
+        """The trainings that can be read, in the order of `rows`."""
+        return [LabRun(record) for record in self.study.runs()]
+
+    @cached_property
+    def comparison(self) -> LabComparison:
+        """The trainings that ran through, by their settings; of a race those of its judgement."""
+        _, records, metric = judged(self.path.parent, [str(self.path)], self._metric)
+        ended = [record for record in records if record.state in ("done", "diverged")]
+        side = compare(ended, metric, "last", None, "epochs", None, [], "seeds")
+        return LabComparison(side, [self.study])
+
+    @property
+    def _metric(self) -> str | None:
+        """That of a sweep; None where the command chooses it."""
+        if self.manifest["command"] != "sweep":
+            return None
+        from optilab.config.load import load
+        from optilab.config.schema.study import SweepConfig
+
+        return load(SweepConfig, str(self._asked)).metric
+
+    @property
+    def _asked(self) -> Path:
+        from optilab import runs
+
+        return self.path / runs.STUDY
+
+    @cached_property
+    def heats(self) -> "Heats | None":
+        """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
+        from optilab.studies import heats
+
+        return heats.read(self.study)
+
+    @property
+    def headline(self) -> str:
+        return f"{self.name}: {self.verdict}"
+
+    def __repr__(self) -> str:
+        """Without the verdict, for which all trainings are read."""
+        return f"<LabStudy: {self.name}: {self.state}, {self.manifest.get('trials', 0)} trials>"
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence; of a race on several trainings that over all of them."""
+        from optilab.errors import UsageError
+
+        if self.heats is not None:
+            from optilab.console.network_race import answer
+
+            return answer(self.heats)
+        try:
+            return self.comparison.verdict
+        except UsageError:
+            return f"{self.state}, no training has a result"
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """The curves of the best settings; of a race its judged and tuning curves."""
+        if self.heats is not None:
+            from optilab import figures
+
+            drawn: Figure = figures.network_race(self.heats, dark)
+            return drawn
+        from optilab.errors import DataError
+
+        if not self.study.runs():
+            raise DataError(f"nothing to draw: {self.name} has no training")
+        return self.comparison.plot(dark)
+
+    def show(self) -> Shown:
+        from optilab.console import network_race
+        from optilab.errors import UsageError
+
+        notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
+        if self.heats is not None:
+            return Shown(*network_race.whole(self.heats), [*network_race.notes(self.heats), *notes])
+        try:
+            shown = self.comparison.show()
+        except UsageError:
+            return Shown([], [], notes)
+        return Shown(shown.columns, shown.rows, [*shown.notes, *notes])
+
+    def _page(self, title: str | None) -> bytes:
+        if self.heats is not None:
+            from optilab.pages.network_race import network_race_page
+
+            return network_race_page(self.heats, self.study, title)
+        return self.comparison._page(title)
+
+
+def entry(found: "Record | Study") -> LabRun | LabStudy:
+    """A run or a study as a result."""
+    from optilab.runs import Record
+
+    return LabRun(found) if isinstance(found, Record) else LabStudy(found)

@@ -1,0 +1,135 @@
+"""Rules against each other: on test functions, or on trainings."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from optilab.lab.arguments import Names, command, listed
+from optilab.lab.result import LabResult, Shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from optilab.config.schema.study import RaceConfig
+    from optilab.lab.execution import Request
+    from optilab.optimize import Algorithm, TestFunction
+    from optilab.studies.network_race import NetworkRace
+    from optilab.studies.race import Race
+
+ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
+NETWORK_ALGOS = "sgd,momentum,nesterov,adagrad,rmsprop,adam,nadam,amsgrad,lion,prodigy"
+FUNCTIONS = (
+    "ravine,quadratic,booth,matyas,rosenbrock,beale,dixon-price,zakharov,himmelblau,three-hump-camel,six-hump-camel,"
+    "goldstein-price,branin,mccormick,styblinski-tang,bohachevsky"
+)
+
+
+@dataclass(frozen=True, repr=False)
+class LabRace(LabResult):
+    """What `Lab.race` found on test functions."""
+
+    race: "Race"
+    rules: "Sequence[Algorithm]"
+    functions: "Sequence[TestFunction]"
+    argv: Sequence[str]
+    """The command that finds the same."""
+
+    @property
+    def may_be_best(self) -> list[str]:
+        """The rules that no verdict excludes, lowest cost first."""
+        from optilab.studies.race import may_be_best, standings
+
+        return may_be_best(standings(self.race))
+
+    @property
+    def headline(self) -> str:
+        from optilab.console.race import heading
+
+        return heading(self.race)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per rule, lowest cost first: rule, cost, ratio to the lowest, its interval, p, solved, verdict."""
+        from optilab.console.race import COLUMNS, rows
+
+        keys = [column.key for column in COLUMNS if column.only != "text"]
+        return [{key: row[key] for key in keys} for row in rows(self.race, self.rules)]
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """The performance profile, and the cost after more and more tuning."""
+        from optilab import figures
+
+        drawn: Figure = figures.race(self.race, dark)
+        return drawn
+
+    def show(self) -> Shown:
+        from optilab.console.race import COLUMNS, notes, rows, verdict
+
+        said = [*verdict(self.race), *notes(self.race, self.rules, self.functions)]
+        return Shown(COLUMNS, rows(self.race, self.rules), said)
+
+    def _page(self, title: str | None) -> bytes:
+        from optilab.pages.race import race_page
+        from optilab.runs.provenance import provenance
+
+        return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
+
+
+def function_race(algos: str, functions: str) -> "tuple[list[Algorithm], list[TestFunction]]":
+    """The rules and functions of a race. UsageError for names that do not exist, and what cannot race."""
+    from optilab.config.presets import rules_named
+    from optilab.errors import chosen_names
+    from optilab.optimize import FUNCTIONS as TESTS
+    from optilab.studies import race
+
+    rules = rules_named("--algos", algos)
+    tests = [TESTS[name]() for name in chosen_names("--functions", functions, "function", TESTS)]
+    race.check(rules, tests)
+    return rules, tests
+
+
+def on_functions(
+    algos: Names | None,
+    functions: Names | None,
+    silent: bool,
+    budget: int = 50,
+    starts: int = 20,
+    repeats: int = 3,
+    epochs: int = 200,
+    accuracy: float = 1e-3,
+    seed: int = 0,
+    cache: bool = True,
+) -> LabRace:
+    """The race of `Lab.race` without `on`."""
+    from optilab.console.race import RaceProgress
+    from optilab.studies import race
+    from optilab.studies.tuning import Conditions
+
+    conditions = Conditions(budget, starts, repeats, epochs, accuracy, seed)
+    rules, tests = function_race(",".join(listed(algos or ALGOS)), ",".join(listed(functions or FUNCTIONS)))
+    found = race.run(rules, tests, conditions, cache_folder() if cache else None, RaceProgress(silent))
+    given = {"algos": found.rules, "functions": found.functions, **asdict(conditions)}
+    given["epochs"] = given.pop("gradients")
+    return LabRace(found, rules, tests, command("race", None, given))
+
+
+def cache_folder() -> "Path":
+    """Where the tunings of races on functions are kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("optilab") / "races"
+
+
+def network_race(
+    asked: "RaceConfig", jobs: int | None, fail_fast: bool, cluster: str | None
+) -> "tuple[NetworkRace, Request]":
+    """The plan of a resolved race on trainings, and the study that makes it."""
+    from optilab.config.load import to_yaml
+    from optilab.lab.execution import of_race
+    from optilab.studies import network_race as races
+
+    planned = races.plan(asked)
+    same = lambda path: races.require_same(path, asked)  # noqa: E731
+    return planned, of_race("race", to_yaml(asked), same, planned, jobs, fail_fast, cluster)

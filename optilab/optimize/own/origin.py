@@ -1,0 +1,213 @@
+"""Where a user's own rule is: its file, the digest of its content, and the code once it has been executed."""
+
+import ast
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from optilab.errors import UsageError, did_you_mean, printable, shown
+
+
+def unlimited(step: int) -> AbstractContextManager[None]:
+    """No time limit."""
+    return nullcontext()
+
+
+clock: Callable[[int], AbstractContextManager[None]] = unlimited
+"""The context in which the user's code runs: step 0 loads the file, step t computes the t-th point. `verify` puts a
+time limit here."""
+
+shipped: dict[str, bytes] = {}
+"""Files of the machine that sent this process its work: absolute path there -> content, used instead of any here."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """`spec` is what a config contains, with an absolute path; `source` the content of the file when it was read."""
+
+    spec: str
+    path: Path
+    attribute: str
+    source: bytes = field(repr=False, compare=False)
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """The name for tables and messages: `my_adam.py:Adam`."""
+        return f"{self.path.name}:{self.attribute}" if self.is_file else self.spec
+
+    @property
+    def is_file(self) -> bool:
+        """Named by its file, not as an installed module."""
+        return self.spec.startswith(str(self.path))
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The parsed file; UsageError with the line of a syntax error."""
+        try:
+            return ast.parse(self.source, str(self.path))
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None) or 1
+            raise UsageError(f"{self.path}:{line}: {type(error).__name__}: {error}") from None
+
+    @cached_property
+    def code(self) -> Any:
+        """The class or function, once per process; the file is executed.
+
+        UsageError, with the line, where it cannot be executed or has no such name.
+        """
+        _ = self.tree
+        try:
+            with clock(0), redirect_stdout(sys.stderr):
+                module = self._executed() if self.is_file else importlib.import_module(self._module)
+        except (Exception, SystemExit) as error:
+            line = self.line_of(error)
+            raise UsageError(f"{self.path}{f':{line}' if line else ''}: {type(error).__name__}: {error}") from None
+        code = getattr(module, self.attribute, None)
+        if not callable(code):
+            raise self.missing(module)
+        return code
+
+    @property
+    def _module(self) -> str:
+        return self.spec.rpartition(":")[0]
+
+    def _executed(self) -> ModuleType:
+        """The module made from the bytes that were digested, whatever the file contains now."""
+        name = f"optilab_own_{self.path.stem}_{self.sha256[:8]}"
+        spec = importlib.util.spec_from_file_location(name, self.path)
+        if spec is None:
+            raise UsageError(f"{self.path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # a dataclass looks itself up there
+        sys.path.insert(0, str(self.path.parent))  # as Python does for a file that it runs
+        try:
+            exec(compile(self.source, str(self.path), "exec"), vars(module))
+        finally:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(str(self.path.parent))
+        return module
+
+    def missing(self, module: ModuleType) -> UsageError:
+        """The error for a name that the module does not have."""
+        own = [
+            n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
+        ]
+        close = did_you_mean(self.attribute, own) or (f"; it has {', '.join(own)}" if own else "")
+        return UsageError(f"{self.path} has no {self.attribute}{close}")
+
+    def line_of(self, error: BaseException) -> int | None:
+        """The line of the user's file at which an error was raised."""
+        if isinstance(error, SyntaxError):
+            return error.lineno
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
+        return frames[-1].lineno if frames else None
+
+    @contextmanager
+    def running(self, step: int) -> Iterator[None]:
+        """Run the user's code inside: its output goes to stderr, and an error names its line and the step."""
+        try:
+            with clock(step), redirect_stdout(sys.stderr):
+                yield
+        except UsageError as error:
+            raise UsageError(f"{self.label}: {error}") from None
+        except (Exception, SystemExit) as error:
+            line = self.line_of(error)
+            where = f"line {line}: " if line else ""
+            raise UsageError(
+                f"{self.label} failed at step {step}: {where}{type(error).__name__}: {error}"
+            ) from None
+
+
+def locate(spec: str) -> Origin:
+    """The origin that `FILE.py:NAME` or `package.module:NAME` names; nothing is executed.
+
+    UsageError where there is no such file or module.
+    """
+    place, colon, name = spec.rpartition(":")
+    if not colon or not name.isidentifier() or not place:
+        raise UsageError(
+            f"FILE.py:NAME or package.module:NAME expected, as in my_adam.py:Adam; got {shown(spec, 200)}"
+        )
+    if place in shipped:
+        return Origin(spec, Path(place), name, shipped[place], hashlib.sha256(shipped[place]).hexdigest())
+    path = Path(place)
+    as_module = (
+        not path.is_file() and all(part.isidentifier() for part in place.split(".")) and path.suffix != ".py"
+    )
+    if as_module:
+        path = _file_of_module(place)
+    path = path.resolve()
+    if not path.is_file():
+        raise UsageError(f"there is no file {place}")
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    own = spec if as_module else f"{path}:{name}"
+    return Origin(own, path, name, source, hashlib.sha256(source).hexdigest())
+
+
+def _file_of_module(name: str) -> Path:
+    """The source of an installed module; its packages are not imported."""
+    first, *rest = name.split(".")
+    with contextlib.suppress(ImportError, ValueError):
+        found = importlib.util.find_spec(first)
+        for part in rest:
+            if found is None or found.submodule_search_locations is None:
+                found = None
+                break
+            found = PathFinder.find_spec(f"{found.name}.{part}", found.submodule_search_locations)
+        if found is not None and found.origin and found.origin.endswith(".py"):
+            return Path(found.origin)
+    raise UsageError(f"there is no file {name} and no installed module of that name with Python source")
+
+
+@dataclass(frozen=True)
+class ObjectOrigin(Origin):
+    """A class or function of this process, as a notebook has it: there is no file to read it from."""
+
+    given: Callable[..., Any] = lambda: None
+
+    @property
+    def label(self) -> str:
+        return self.attribute
+
+    @property
+    def is_file(self) -> bool:
+        return False
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Its parsed source; empty where Python has none, as for what was typed at a prompt."""
+        try:
+            return ast.parse(textwrap.dedent(inspect.getsource(self.given)))
+        except (OSError, TypeError, SyntaxError):
+            return ast.Module([], [])
+
+    @property
+    def code(self) -> Any:
+        return self.given
+
+
+def of_object(given: Callable[..., Any]) -> Origin:
+    """The origin of a class or function of this process. UsageError for anything else."""
+    name = printable(getattr(given, "__name__", ""))
+    if not callable(given) or not name:
+        raise UsageError(f"a class, a function or FILE.py:NAME expected, got {shown(given)}")
+    code = getattr(given, "__code__", None) or getattr(getattr(given, "update", None), "__code__", None)
+    path = Path(code.co_filename if code else "<unknown>")
+    return ObjectOrigin(f"{given.__module__}:{name}", path, name.strip("<>"), b"", "", given)

@@ -1,0 +1,140 @@
+"use strict";
+// The panel: sliders, what theory says of them, and the tables.
+
+function html(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, own] of Object.entries(attributes)) {
+    if (key === "text") element.textContent = own;
+    else element.setAttribute(key, own);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** The label of a control; a long name may break after an underscore. */
+function named(id, name, title) {
+  const parts = name.split(/(?<=_)/).flatMap((part) => [part, html("wbr")]);
+  return html("label", { for: id, title }, ...parts);
+}
+
+/** A slider with a field for exact numbers. `get` and `set` are of the setting; `set` says whether it is accepted. */
+function slider(id, control, title, get, set) {
+  const name = named(id, control.name, title);
+  const bar = html("input", { type: "range", id, min: 0, max: STEPS, step: 1 });
+  const exact = html("input", { type: "text", inputmode: "decimal", class: "exact", "aria-label": `${name.textContent}, exact`, id: `${id}-exact`, autocomplete: "off", spellcheck: "false" });
+  const row = html("div", { class: "slider" }, name, bar, exact);
+  bar.addEventListener("input", () => set(valueAt(control, Number(bar.value))));
+  exact.addEventListener("change", () => {
+    const number = exact.value.trim() === "" ? NaN : Number(exact.value.replace("\u2212", "-"));
+    const accepted = isAccepted(control, number) && (control.name !== "epochs" || Number.isInteger(number));
+    exact.setCustomValidity(accepted ? "" : `${control.name}: ${range(control)}`);
+    exact.reportValidity();
+    if (accepted) set(number);
+  });
+  exact.addEventListener("input", () => exact.setCustomValidity(""));
+  row.show = (limit = null) => {
+    const own = get(), position = positionOf(control, own);
+    if (Math.round(positionOf(control, valueAt(control, Number(bar.value)))) !== Math.round(position)) bar.value = Math.round(position);
+    bar.setAttribute("aria-valuetext", text(own));
+    if (document.activeElement !== exact || exact.dataset.own !== String(own)) exact.value = String(own);
+    exact.dataset.own = String(own);
+    bar.classList.toggle("limited", limit !== null);
+    if (limit !== null) bar.style.setProperty("--limit", positionOf(control, limit) / STEPS);
+  };
+  return row;
+}
+
+/** The card of a rule: whether it is shown, its settings, and two lines of results. */
+function card(index, changed) {
+  const rule = data.rules[index], own = () => state.rules[index], id = `rule${index}`;
+  const box = html("input", { type: "checkbox", id: `${id}-shown` });
+  box.addEventListener("change", () => ((own().shown = box.checked), changed(index)));
+  const sign = svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, marker(index, 0, 0, 1.2));
+  const name = html("label", { for: box.id, class: "rule" }, box, sign, html("span", { text: rule.name }));
+  const verdict = html("span", { class: "verdict" }), theory = html("p", { class: "theory" });
+  const element = html("section", { class: "card", "aria-label": rule.name }, html("div", { class: "head" }, name, verdict));
+  element.append(html("p", { class: "formula", text: rule.formula }));
+  if (rule.reason) element.append(html("p", { class: "theory", text: `a recording from (${pointOf(follow(index), 0).map((w) => text(w)).join(", ")}); ${rule.reason}` }));
+  const rows = (rule.controls ?? []).map((control) =>
+    slider(`${id}-${control.name}`, control, control.doc, () => own().values[control.name], (number) => ((own().values[control.name] = number), changed(index))));
+  const selects = (rule.choices ?? []).map((choice) => {
+    const select = html("select", { id: `${id}-${choice.name}` }, ...choice.options.map((option) => html("option", { value: String(option), text: String(option) })));
+    select.addEventListener("change", () => ((own().choices[choice.name] = choice.options[select.selectedIndex]), changed(index)));
+    const row = html("div", { class: "slider" }, named(select.id, choice.name, choice.doc), select);
+    row.show = () => (select.selectedIndex = choice.options.indexOf(own().choices[choice.name]));
+    return row;
+  });
+  element.append(...rows, ...selects, theory);
+  element.show = (path) => {
+    const known = theoryOf(index, path);
+    box.checked = own().shown;
+    element.classList.toggle("off", !own().shown);
+    (rule.controls ?? []).forEach((control, i) => rows[i].show(control.name === "lr" && known ? known.limit : null));
+    selects.forEach((row) => row.show());
+    verdict.textContent = path.status;
+    verdict.className = `verdict ${path.status}`;
+    if (isMoving(rule)) theory.textContent = sentence(known, path);
+  };
+  return element;
+}
+
+/** What theory says of a rule under its settings. */
+function sentence(known, path) {
+  if (!known) return fn.minima.some((minimum) => minimum.curvatures) ? "theory: no limit in closed form" : "";
+  const { limit, rate, lr, bowl } = known;
+  const where = fn.everywhere ? "" : `near (${bowl.point.map((w) => text(w, 3)).join(", ")}): `;
+  const then = lr > limit || rate >= 1 ? "this lr is unstable" : `×${rate.toFixed(4)} per step`;
+  return `${where}stable up to lr ${text(limit, 4)}; ${then}`;
+}
+
+// --- tables --------------------------------------------------------------------------------------------------
+
+const COLUMNS = ["rule", "epoch", ...Array.from({ length: fn.dimension }, (_, i) => `w${i + 1}`), "f", "|grad|", "distance", "verdict"];
+
+function tableOf(head, rows, texts) {
+  const cell = (tag, i, content, scope) => html(tag, { ...(texts.includes(i) ? { class: "text" } : {}), ...(scope ? { scope } : {}) }, content);
+  const top = html("thead", {}, html("tr", {}, ...head.map((name, i) => cell("th", i, name, "col"))));
+  return [top, html("tbody", {}, ...rows.map((row) => html("tr", {}, ...row.map((content, i) => (i ? cell("td", i, content) : cell("th", i, content, "row"))))))];
+}
+
+/** Where every rule is at the epoch that is shown. */
+function showResults(paths, shown) {
+  const rows = shown.map((index) => {
+    const path = paths[index], row = rowAt(path, shownEpoch()), point = pointOf(path, row), close = nearest(point);
+    const sign = svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, marker(index, 0, 0, 1.2));
+    const numbers = [...point, valueOf(path, row), normOf(path, row), close ? close.distance : NaN].map((number) => text(number));
+    return [html("span", {}, sign, data.rules[index].name), String(epochOf(path, row)), ...numbers, path.status];
+  });
+  const known = fn.minima.length > 0, kept = (row) => (known ? row : row.filter((_, i) => i !== COLUMNS.indexOf("distance")));
+  const head = kept(COLUMNS);
+  document.getElementById("results").replaceChildren(...tableOf(head, rows.map(kept), [0, head.length - 1]));
+}
+
+const MOST_ROWS = 101;
+
+/** Every epoch of every rule, evenly thinned where there are many. */
+function showEpochs(paths, shown) {
+  const details = document.getElementById("epochs-table").closest("details");
+  if (!details.open) return;
+  const every = Math.max(1, Math.ceil(state.epochs / (MOST_ROWS - 1))), rows = [];
+  for (let epoch = 0; epoch <= state.epochs; epoch += every) {
+    const cells = shown.flatMap((index) => {
+      const path = paths[index], row = rowAt(path, epoch), ended = epoch > epochOf(path, path.count - 1);
+      return ended ? Array(fn.dimension + 1).fill("") : [...pointOf(path, row), valueOf(path, row)].map((number) => text(number));
+    });
+    rows.push([String(epoch), ...cells]);
+  }
+  const names = shown.flatMap((index) => [...COLUMNS.slice(2, 2 + fn.dimension), "f"].map((name) => `${data.rules[index].name} ${name}`));
+  document.getElementById("epochs-table").replaceChildren(...tableOf(["epoch", ...names], rows, []));
+}
+
+/** All numbers with all digits, as CSV. */
+function csv(paths, shown) {
+  const gradient = Array.from({ length: fn.dimension }, (_, i) => `grad${i + 1}`);
+  const lines = [["algo", "epoch", ...COLUMNS.slice(2, 2 + fn.dimension), "f", ...gradient].join()];
+  for (const index of shown) {
+    const path = paths[index], name = /[",]/.test(data.rules[index].name) ? JSON.stringify(data.rules[index].name) : data.rules[index].name;
+    for (let row = 0; row < path.count; row++) lines.push([name, epochOf(path, row), ...path.rows.slice(row * WIDTH, (row + 1) * WIDTH)].join());
+  }
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,184 @@
+"""The report of a race on test functions as a page, and the curves of every race."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import log
+from typing import Any
+
+import numpy as np
+
+from optilab.console import race as views
+from optilab.console.tables import cell
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.functions import Floats, TestFunction
+from optilab.pages.environment import asset, render
+from optilab.pages.settings import SHADES, Cell, HeatMap
+from optilab.studies import search_space
+from optilab.studies.race import Race, Standing, profile, standings
+from optilab.studies.tuning import counted
+
+PLACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+"""Columns of the tables of curves."""
+POINTS = 150
+"""Of a performance profile."""
+WORST = 20.0
+"""A rule that costs this many times the lowest cost on a function has the palest cell there."""
+
+
+@dataclass(frozen=True)
+class RaceChart:
+    """Curves of the rules over one number, on a logarithmic axis: `values` by rule, in the order of the page."""
+
+    title: str
+    x_label: str
+    x: list[float]
+    values: list[list[float]]
+    share: bool
+    """Whether the values are shares, shown in per cent."""
+    step: bool = False
+
+    def data(self) -> dict[str, Any]:
+        """For the script, with the range of the axis."""
+        found = [value for row in self.values for value in row]
+        low, high = (0.0, 1.0) if self.share and self.step else (min(found), max(found))
+        logarithmic = not self.share and low > 0
+        room = max(0.02 * (high - low), 0.01) if self.share else 0.0
+        ends = (low / 1.3, high * 1.3) if logarithmic else (low - room, high + room)
+        return {**asdict(self), "low": ends[0], "high": ends[1], "log": logarithmic}
+
+    def of(self, numbers: Sequence[int | None]) -> "RaceChart":
+        """The curves of these rows; None is a rule without one."""
+        return replace(self, values=[[] if i is None else self.values[i] for i in numbers])
+
+    def table(self, rules: Sequence[str]) -> dict[str, Any]:
+        """Headings and rows of some of the values."""
+        places = [k for k in PLACES if k < self.x[-1]] + [self.x[-1]]
+        columns = [max(i for i, x in enumerate(self.x) if x <= place * (1 + 1e-9)) for place in places]
+        show = "{:.1%}".format if self.share else "{:.4g}".format
+        rows = zip(rules, self.values, strict=True)
+        return {
+            "title": self.title,
+            "label": self.x_label,
+            "places": [f"{place:g}" for place in places],
+            "rows": [(rule, [show(values[column]) for column in columns]) for rule, values in rows if values],
+        }
+
+
+def profile_chart(title: str, x_label: str, costs: Floats, highest: float) -> RaceChart:
+    """The performance profile of rules by their costs on each problem, (rules, problems)."""
+    factors = np.geomspace(1, max(2.0, highest), POINTS)
+    return RaceChart(title, x_label, factors.tolist(), profile(costs, factors).tolist(), share=True, step=True)
+
+
+def tuning_chart(title: str, best_of: Sequence[Sequence[float]], share: bool) -> RaceChart:
+    """What to expect of the best of k settings, by rule."""
+    budget = max(map(len, best_of))
+    return RaceChart(
+        title, "settings tried", [float(k) for k in range(1, budget + 1)], [*map(list, best_of)], share
+    )
+
+
+# --- the page ----------------------------------------------------------------------------------------------
+
+
+def race_page(
+    result: Race,
+    rules: Sequence[Algorithm],
+    functions: Sequence[TestFunction],
+    origin: Mapping[str, Any],
+    heading: str | None = None,
+) -> bytes:
+    """The page of a race on test functions, as UTF-8; `origin` is the provenance, with the command that was typed."""
+    rows = standings(result)
+    names = [row.rule for row in rows]
+    order = [result.rules.index(name) for name in names]
+    conditions = result.conditions
+    charts = [
+        profile_chart(
+            "performance profile: share of the problems solved",
+            "cost, as a multiple of the fastest rule's",
+            result.costs[order],
+            conditions.gradients,
+        ),
+        tuning_chart("expected cost: gradients, geometric mean", result.best_of[order].tolist(), share=False),
+    ]
+    question = heading or f"Which of {counted(len(names), 'rule')} is the best after the same tuning?"
+    answer = "; ".join(views.verdict(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
+    facts = [
+        ("rules", str(len(names))),
+        ("functions", str(len(result.functions))),
+        ("settings tried", f"{conditions.budget:,} per rule, function and repeat"),
+        ("starts", f"{conditions.starts:,} to tune on, {conditions.starts:,} others to judge on"),
+        ("repeats", f"{conditions.repeats:,}"),
+        ("at most", counted(conditions.gradients, "gradient")),
+    ]
+    return render(
+        "race.html",
+        {"rules": names, "races": [{"charts": [chart.data() for chart in charts]}]},
+        [asset(name) for name in ("uplot.js", "chart.js", "parts.js", "race.js")],
+        [asset("uplot.css"), asset("report.css")],
+        title=question,
+        question=question,
+        answer=answer[:1].upper() + answer[1:],
+        facts=facts,
+        results=_results(views.rows(result, rules), rows),
+        notes=views.notes(result, rules, functions),
+        race={"title": "", "tables": [chart.table(names) for chart in charts]},
+        map=_costs(result, names),
+        chosen=[views.settings_of(result, names, every) for every in (False, True)],
+        space=[(function.name, _space(function, rules)) for function in functions],
+        conditions=[*asdict(conditions).items(), *((f"versions.{k}", v) for k, v in origin["versions"].items())],
+        command=shlex.join(["optilab", *map(str, origin["argv"][1:])]),
+    )
+
+
+def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Standing]) -> dict[str, Any]:
+    """The table of standings: as in a terminal, each row with its mark and its interval as places of a picture."""
+    shown = [column for column in views.COLUMNS if column.only != "values"]
+    ends = [(log(row.ratio), *(map(log, row.interval) if row.interval else (log(row.ratio),) * 2)) for row in rows]
+    low, high = min(end for own in ends for end in own), max(end for own in ends for end in own)
+    span = high - low or 1.0
+    marks = {"slower": "worse", "best": "best", "cannot tell": "near"}
+    return {
+        "columns": shown,
+        "joined": True,
+        "rows": [
+            {
+                "cells": [cell(column, row) for column in shown],
+                "mark": "best" if number == 0 else marks[row["verdict"]],
+                "place": [round(100 * (end - low) / span, 2) for end in (ends[number][1], *ends[number][::2])]
+                if len(rows) > 1
+                else None,
+                "look": number,
+            }
+            for number, row in enumerate(table)
+        ],
+    }
+
+
+def _costs(result: Race, names: Sequence[str]) -> HeatMap:
+    """The cost of every rule on every function: a row per function, the lowest cost marked."""
+    costs = np.exp(result.log_costs)
+    rows = []
+    for column, function in enumerate(result.functions):
+        best = float(costs[:, column].min())
+        cells = []
+        for name in names:
+            cost = float(costs[result.rules.index(name), column])
+            shade = round(SHADES * max(0.0, 1 - log(cost / best) / log(WORST)))
+            label = f"{name} on {function}: {cost:.1f} gradients, {cost / best:.2f} times the lowest"
+            cells.append(Cell(f"{cost:.1f}", shade, "best" if cost == best else "", label))
+        rows.append((function, tuple(cells)))
+    return HeatMap("", "function", "rule", tuple(rows), tuple(names))
+
+
+def _space(function: TestFunction, rules: Sequence[Algorithm]) -> str:
+    """The distributions of what these rules are tuned in."""
+    draws = search_space.space(function)
+    words = {"LogUniform": "log-uniform", "OneMinus": "1 minus log-uniform", "Uniform": "uniform"}
+    fields = dict.fromkeys(name for rule in rules for name in search_space.tuned(rule))
+    return "; ".join(
+        f"{name} {words[type(draws[name]).__name__]} {draws[name].low:.4g} to {draws[name].high:.4g}"
+        for name in fields
+    )

@@ -1,0 +1,365 @@
+"""The report of a comparison as a page for somebody who has no optilab: question, answer, and all that supports it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optilab.console import compare
+from optilab.console.tables import Column, cell
+from optilab.pages.curves import curves
+from optilab.pages.environment import asset, render
+from optilab.pages.settings import Outlook, mark, outlook
+from optilab.runs import STUDY, Record, Study
+from optilab.runs.files import read_regular
+from optilab.studies.compare import Judgement
+from optilab.studies.curves import history, title
+from optilab.studies.differences import circumstances, varying
+from optilab.studies.groups import DATA, Group, Grouping, short, telling, text
+from optilab.studies.side_by_side import SideBySide
+
+ROWS = 25
+"""Rows of the table of results before the rest is folded."""
+NOTES = 6
+"""Notes before the rest is folded."""
+KEYS = 4
+"""Settings that a question names."""
+_ASKED_BYTES = 1 << 20
+_COLUMNS = {
+    "epochs": "epochs",
+    "train_loss": "train loss",
+    "train_acc": "train acc",
+    "val_loss": "val loss",
+    "val_acc": "val acc",
+    "best_epoch": "best epoch",
+    "best_val_acc": "best val acc",
+    "test_loss": "test loss",
+    "test_acc": "test acc",
+}
+"""Of the table of runs, by key of a run's outcome."""
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """What repeats a part of the report: the command as it was typed, and the file that stands for it."""
+
+    name: str
+    typed: str
+    repeat: str
+    file: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Results as a table: each row has its cells, its mark, its interval as places of a picture, and its colour."""
+
+    title: str
+    verdict: str
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    joined: bool = True
+    """Whether each row is one curve, whose colour it has."""
+
+
+def report(side: SideBySide, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
+    """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question.
+
+    DataError for a run whose tables are damaged.
+    """
+    judgement = side.judgement
+    ranked = list(judgement.order) if judgement else []
+    order = [*ranked, *(i for i in range(len(side.contenders)) if i not in ranked)]
+    chosen = [group for i in order for group in side.contenders[i].groups]
+    chosen += [group for group in side.grouping.groups if group not in chosen]
+    several = len(order) > 1
+    return page(
+        chosen,
+        side.grouping,
+        entries,
+        heading or _question(side),
+        compare.verdict(side) if several else _alone(side),
+        [_results(side, order)],
+        [*side.notes, *failed(entries), *_tuned(entries)],
+        outlook(side),
+        explained=several,
+    )
+
+
+def page(
+    chosen: Sequence[Group],
+    grouping: Grouping,
+    entries: Sequence[Record | Study],
+    question: str,
+    answer: str,
+    tables: Sequence[Table],
+    notes: Sequence[str],
+    views: Outlook = Outlook(),  # noqa: B008 (frozen)
+    looks: Sequence[int] = (),
+    rules: Sequence[str] = (),
+    races: Sequence[tuple[str, Sequence[Any]]] = (),
+    explained: bool = False,
+) -> bytes:
+    """The page about groups of runs, in the order given, of the runs and studies in `entries`.
+
+    `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colours, where that is not
+    their order; `races` the titles and charts of `rules` that raced; `explained` adds what intervals and p are.
+    DataError for a run whose tables are damaged.
+    """
+    records = [record for group in chosen for record in group.runs.values()]
+    varied = varying([circumstances(record) for record in records])
+    drawn = curves([history(group.label, group.runs) for group in chosen], looks)
+    raced = {"rules": rules, "races": [{"charts": [chart.data() for chart in charts]} for _, charts in races]}
+    scripts = ("uplot.js", "chart.js", "parts.js", "report.js", *(["race.js"] if races else []))
+    return render(
+        "report.html",
+        {**drawn, "settings": views.curves, **raced},
+        [asset(name) for name in scripts],
+        [asset("uplot.css"), asset("report.css")],
+        title=question,
+        question=question,
+        answer=answer[:1].upper() + answer[1:],
+        about=title(grouping),
+        facts=_facts(records, len(chosen)),
+        tables=tables,
+        folded=ROWS,
+        few=NOTES,
+        notes=notes,
+        maps=views.maps,
+        settings=views.curves,
+        races=[{"title": name, "tables": [chart.table(rules) for chart in charts]} for name, charts in races],
+        drawn=any(group for group in drawn["groups"]),
+        layers=[group and group.get("layers") and _layers(group) for group in drawn["groups"]],
+        curvature=[
+            group and group.get("curvature") and _curvature(group["curvature"]) for group in drawn["groups"]
+        ],
+        every=drawn.get("every", 1),
+        differing=_differing(grouping),
+        equal=_equal(grouping),
+        machine=_machine(records, varied),
+        varied=[(key, list(counts.items())) for key, counts in varied.items()],
+        columns=_run_columns(records),
+        runs=_runs(chosen),
+        sources=[_source(entry) for entry in entries],
+        explained=explained,
+    )
+
+
+def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
+    """The trainings of races that settings were chosen by, each with the race's name; a page leaves them out."""
+    races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] == "race"]
+    return {
+        str(row["trial"]): study.name for study in races for row in study.trials() if row.get("stage") == "tuning"
+    }
+
+
+# --- question and answer -----------------------------------------------------------------------------------
+
+
+def _question(side: SideBySide) -> str:
+    """What the reader wants to know, as one sentence."""
+    what, judgement, count = side.measure.name, side.judgement, len(side.contenders)
+    if count < 2:
+        return f"How well does {_name(side)} train?"
+    if judgement is not None and not judgement.chosen:
+        base = side.contenders[judgement.baseline].label
+        return f"Is anything better than {base} by {what}?"
+    own = [contender.settings for contender in side.contenders]
+    keys = telling(list(dict.fromkeys(key for row in own for key in row)), own)
+    words = [short(keys)[key] for key in keys]
+    if not 0 < len(words) <= KEYS:
+        return f"Which of {count} settings is the best by {what}?"
+    named = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    verb = "are" if len(words) > 1 else "is"
+    return f"Which {named} {verb} the best by {what}?"
+
+
+def _name(side: SideBySide) -> str:
+    names = dict.fromkeys(
+        str(record.manifest.get("config", {}).get("name", record.name)) for record in side.records
+    )
+    return ", ".join(names)
+
+
+def _alone(side: SideBySide) -> str:
+    """The answer where there is nothing to compare with: the outcome."""
+    if side.judgement is None:
+        return compare.verdict(side)
+    summary, show = side.judgement.summaries[0], compare.Units(side.measure.share)
+    runs = f", the mean of {summary.n} seeds" if summary.n > 1 else ""
+    interval = f" (95 % {show.interval(summary.interval)})" if summary.interval else ""
+    return f"{side.measure.name}: {show.value(summary.mean)}{interval}{runs}"
+
+
+def _facts(records: Sequence[Record], count: int) -> list[tuple[str, str]]:
+    """How much was compared, in so many groups, on which data, when and with what."""
+    states: dict[str, int] = {}
+    for record in records:
+        states[record.state] = states.get(record.state, 0) + 1
+    seeds = sorted({int(record.manifest.get("config", {}).get("seed", 0)) for record in records})
+    days = sorted({str(record.manifest.get("created", ""))[:10] for record in records})
+    epochs = sorted({int(record.manifest.get("config", {}).get("epochs", 0)) for record in records})
+    data = {str(record.manifest.get("data", {}).get("dataset", "")) for record in records}
+    facts = [
+        ("trainings", f"{len(records):,} ({', '.join(f'{n:,} {state}' for state, n in states.items())})"),
+        ("groups", f"{count:,}"),
+        ("seeds", compare.ranges(seeds)),
+        ("epochs", compare.ranges(epochs)),
+        ("data", ", ".join(sorted(data))),
+        ("trained", " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def failed(entries: Sequence[Record | Study]) -> list[str]:
+    """A note about the trials of studies that failed: they left no run to compare."""
+    notes = []
+    for entry in entries:
+        if isinstance(entry, Study):
+            failed = [row for row in entry.trials() if row["status"] == "failed"]
+            if failed:
+                count = f"{len(failed)} trial{'s' * (len(failed) > 1)} failed"
+                notes.append(f"{entry.name}: {count}, {failed[0]['trial']} first: {failed[0].get('reason', '')}")
+    return notes
+
+
+def _tuned(entries: Sequence[Record | Study]) -> list[str]:
+    """A note about the part of a race that is not shown."""
+    counts: dict[str, int] = {}
+    for name in tuning(entries).values():
+        counts[name] = counts.get(name, 0) + 1
+    return [
+        f"{name}: the settings were chosen by {count} trainings on held-out images, which are not shown; the verdicts "
+        "hold for the settings that were chosen"
+        for name, count in counts.items()
+    ]
+
+
+# --- results -----------------------------------------------------------------------------------------------
+
+
+def _results(side: SideBySide, order: Sequence[int]) -> Table:
+    """The table of the comparison: headings, and per row its cells, mark and interval as places of a picture."""
+    rows = compare.rows(side)
+    needed = ("group", "n", "verdict") if len(rows) > 1 else ("group", "n")
+    shown = [
+        column
+        for column in compare.columns(side)
+        if column.key in needed
+        or (
+            column.only != "values"
+            and column.key != "verdict"
+            and any(row.get(column.key) is not None for row in rows)
+        )
+    ]
+    drawn = places(side.judgement, side.measure.share)
+    found = [
+        {
+            "cells": [cell(column, row) for column in shown],
+            "mark": mark(side, i),
+            "place": drawn.get(i),
+            "look": number,
+        }
+        for number, (i, row) in enumerate(zip(order, rows, strict=True))
+    ]
+    joined = all(len(contender.groups) == 1 for contender in side.contenders)
+    return Table("", "", shown, found, joined)
+
+
+def places(judgement: Judgement | None, share: bool) -> dict[int, tuple[float, float, float]]:
+    """Of each row, where its mean and the ends of its interval lie between the lowest and the highest, in per cent."""
+    if judgement is None or len(judgement.order) < 2:
+        return {}
+    found = {}
+    for i in judgement.order:
+        summary = judgement.summaries[i]
+        low, high = summary.interval or (summary.mean, summary.mean)
+        found[i] = (max(low, 0.0), summary.mean, min(high, 1.0)) if share else (low, summary.mean, high)
+    lowest, highest = min(low for low, _, _ in found.values()), max(high for _, _, high in found.values())
+    span = highest - lowest or 1.0
+    return {i: tuple(round(100 * (end - lowest) / span, 2) for end in ends) for i, ends in found.items()}  # type: ignore[misc]
+
+
+def _layers(group: Mapping[str, Any]) -> list[list[str]]:
+    """The quantities of each layer after the last epoch, as text: a row for each layer."""
+    layers = group["layers"]
+    quantities = [values for key, values in layers.items() if key != "names"]
+    return [
+        [name, *(_last(values[number]) for values in quantities)] for number, name in enumerate(layers["names"])
+    ]
+
+
+def _curvature(measured: Mapping[str, Any]) -> list[str]:
+    """The last measurement: epoch, sharpness, limit, curvature along the gradient."""
+    limit = _last(measured["limit"]) or "no limit known"
+    return [str(measured["epochs"][-1]), _last(measured["sharpness"]), limit, _last(measured["along"])]
+
+
+def _last(values: Sequence[float | None]) -> str:
+    return "" if not values or values[-1] is None else f"{values[-1]:.3g}"
+
+
+# --- what differed and what was equal ----------------------------------------------------------------------
+
+
+def _differing(grouping: Grouping) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Every setting that differs: its values, and how many groups have each."""
+    table = []
+    for key in grouping.differing:
+        counts: dict[str, int] = {}
+        for group in grouping.groups:
+            value = text(group.settings[key]) if key in group.settings else "none"
+            counts[value] = counts.get(value, 0) + 1
+        table.append((key, list(counts.items())))
+    return table
+
+
+def _equal(grouping: Grouping) -> list[tuple[str, str]]:
+    return [(key, text(value)) for key, value in grouping.shared.items() if key != DATA]
+
+
+def _machine(records: Sequence[Record], varied: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Versions, machine and data that all runs share."""
+    facts = circumstances(records[0]) if records else {}
+    return [(key, value) for key, value in facts.items() if key not in varied]
+
+
+# --- runs and commands -------------------------------------------------------------------------------------
+
+
+def _run_columns(records: Sequence[Record]) -> list[tuple[str, str]]:
+    tested = any("test_acc" in record.manifest for record in records)
+    return [(key, name) for key, name in _COLUMNS.items() if tested or not key.startswith("test_")]
+
+
+def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:
+    """A row for every run, group by group."""
+    return [
+        {
+            "name": record.name,
+            "group": group.label,
+            "seed": seed,
+            "state": record.state,
+            "reason": record.manifest.get("reason", ""),
+            "outcome": {key: "" if value is None else f"{value:.6g}" for key, value in record.outcome().items()},
+            "config": record.config.decode("utf-8", "replace"),
+        }
+        for group in chosen
+        for seed, record in group.runs.items()
+    ]
+
+
+def _source(entry: Record | Study) -> Repetition:
+    """The command that made a run or study, and the one that repeats it from a file."""
+    typed = shlex.join(["optilab", *map(str, entry.manifest.get("argv", [])[1:])])
+    if isinstance(entry, Study):
+        command = entry.manifest["command"]
+        command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes
+        repeat, file, content = (
+            f"optilab {command} --config {STUDY}",
+            STUDY,
+            read_regular(entry.path / STUDY, _ASKED_BYTES),
+        )
+    else:
+        repeat, file, content = "optilab train --config config.yaml", "config.yaml", entry.config
+    return Repetition(entry.name, typed, repeat, file, content.decode("utf-8", "replace"))

@@ -1,0 +1,39 @@
+"""What a sign returns, and the remedies that signs have in common.
+
+A sign is a function of the evidence: it returns what it has seen, or None where the network does not show it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from optilab.studies.diagnose.evidence import Evidence
+from optilab.studies.remedies import remedies
+
+LEARNED = 0.55
+"""Skill, (accuracy - chance)/(1 - chance), above which a network has learned: what is odd about it does no harm."""
+TRIAL_LEARNED = 0.25
+"""The same after the sixty steps of a trial."""
+
+Sets = tuple[str, ...]
+
+
+class Seen(NamedTuple):
+    """What a rule has seen; `threshold` and `normal` are of the bound that was crossed where the rule has several."""
+
+    text: str
+    numbers: dict[str, Any]
+    remedies: Sequence[Sets]
+    threshold: str = ""
+    normal: str = ""
+    advice: str = ""
+
+
+def study(*names: str) -> tuple[Sets, ...]:
+    """Remedies of the study, by name."""
+    return tuple(remedies()[name].sets for name in names)
+
+
+def rate(e: Evidence, factor: float) -> tuple[Sets, ...]:
+    """The optimizer's learning rate times a factor, where it has one."""
+    rate = getattr(e.config.optimizer, "lr", None)
+    return ((f"optimizer.lr={rate * factor:.2g}",),) if rate else ()

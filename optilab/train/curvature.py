@@ -1,0 +1,139 @@
+"""The curvature of the loss while a network trains, beside the limit up to which its optimizer is stable.
+
+Along a direction of curvature a, gradient descent multiplies the distance to the bottom by 1 - lr*a at each step: above
+a = 2/lr it grows. Full-batch training of networks drives the largest curvature, the sharpness, up to that limit and
+goes on there, at the "edge of stability" (Cohen et al. 2021, arXiv:2103.00065); adaptive rules do so in coordinates
+scaled by their preconditioner (Cohen et al. 2022, arXiv:2207.14484).
+
+Measuring works on a copy of the network and draws no random number: the training has the bits of one that is not
+measured.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from optilab.train.model import MLP
+
+Record = dict[str, Any]
+Product = Callable[[Tensor], Tensor]
+"""The Hessian times a vector over all trained parameters."""
+
+TOLERANCE = 1e-4
+"""Residual of the eigenvector over the eigenvalue; the error of the eigenvalue is of the order of its square."""
+
+
+@dataclass
+class MeasurementCost:
+    """What the measurements of a training have cost so far, in this process."""
+
+    measurements: int = 0
+    products: int = 0
+    seconds: float = 0.0
+
+
+def measure(
+    model: MLP,
+    batch: tuple[Tensor, Tensor],
+    limit: float | None,
+    divisor: Tensor | None,
+    weight_decay: float,
+    cost: MeasurementCost,
+) -> Record:
+    """The curvature of the mean loss over a batch of inputs and labels, which includes the L2 penalty.
+
+    `sharpness`: the largest eigenvalue of the Hessian H. `preconditioned`: that of D^-1/2 H D^-1/2, where D is
+    `divisor`, what an adaptive rule divides its step by; null for other rules and before the first step.
+    `along_gradient`: the curvature along the gradient, in the coordinates of the rule. `limit`: as given, what theory
+    sets for the rule at its learning rate (`theory.stability_limit`), for `preconditioned` where the rule is adaptive;
+    null for a rule without a formula. Dropout is off, batch norm takes its statistics from the batch. A number that
+    is not finite is null.
+    """
+    began = time.perf_counter()
+    hessian = Hessian(model, batch, weight_decay)
+    scale = None if divisor is None else torch.where(divisor > 0, divisor, math.inf).rsqrt()
+    sharpness = largest_eigenvalue(hessian)
+    preconditioned = None if scale is None else largest_eigenvalue(hessian, scale)
+    direction = hessian.gradient if scale is None else hessian.gradient * scale
+    length = float(direction.square().sum())
+    along = float(direction @ hessian.times(direction, scale)) / length if length > 0 else math.nan
+    cost.measurements += 1
+    cost.products += hessian.products
+    cost.seconds += time.perf_counter() - began
+    return {
+        "sharpness": _finite(sharpness),
+        "preconditioned": _finite(preconditioned),
+        "along_gradient": _finite(along),
+        "limit": _finite(limit),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+class Hessian:
+    """The Hessian of a network's mean loss over a batch by the trained parameters, as its products with vectors."""
+
+    def __init__(self, model: MLP, batch: tuple[Tensor, Tensor], weight_decay: float) -> None:
+        network = copy.deepcopy(model).train()
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.eval()
+        self._weights: Sequence[Tensor] = network.trained
+        self._weight_decay, self.products = weight_decay, 0
+        images, labels = batch
+        loss = nn.functional.cross_entropy(network(images), labels)
+        self._slope = self._joined(
+            torch.autograd.grad(loss, self._weights, create_graph=True, materialize_grads=True)
+        )
+        self.gradient = self._slope.detach() + weight_decay * self._joined(self._weights).detach()
+
+    def times(self, vector: Tensor, scale: Tensor | None = None) -> Tensor:
+        """H times a vector, or S H S times it, where S is the diagonal matrix of `scale` (Pearlmutter 1994)."""
+        self.products += 1
+        scaled = vector if scale is None else vector * scale
+        product = torch.autograd.grad(
+            self._slope, self._weights, grad_outputs=scaled, retain_graph=True, materialize_grads=True
+        )
+        image = self._joined(product) + self._weight_decay * scaled
+        return image if scale is None else image * scale
+
+    @staticmethod
+    def _joined(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None, tolerance: float = TOLERANCE) -> float:
+    """The largest eigenvalue of H, or of S H S, by Lanczos' method from a start that is always the same.
+
+    nan where the loss or a product is not finite, or where the method does not converge.
+    """
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+    like = hessian.gradient
+    if not bool(torch.isfinite(like).all()):
+        return math.nan
+
+    def times(vector: Any) -> Any:
+        given = torch.from_numpy(np.asarray(vector, dtype=np.float64).reshape(-1)).to(like)
+        product = hessian.times(given, scale).double().cpu().numpy()
+        if not np.isfinite(product).all():
+            raise FloatingPointError
+        return product
+
+    count = len(like)
+    start = np.random.default_rng(0).standard_normal(count)
+    operator = LinearOperator((count, count), matvec=times, dtype=np.float64)
+    try:
+        (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False)
+    except (ArpackError, FloatingPointError):
+        return math.nan
+    return float(value)

@@ -1,0 +1,213 @@
+"""A rule of the user's own as a torch optimizer, and its memory as data that a checkpoint may hold."""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optilab.errors import CheckpointError, UsageError
+from optilab.optimize.own import OwnRule
+from optilab.optimize.own.own_rule import checked
+from optilab.train.eager import EAGER, EagerOptimizer
+
+HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"
+PLAIN = (type(None), bool, int, float, str)
+
+
+class OwnOptimizer(EagerOptimizer):
+    """A function or class of the user's, which gets NumPy arrays in the training's dtype on the CPU.
+
+    All weights are joined to one vector, as for every rule, unless the code has `shaped = True`: then each weight
+    matrix and bias is a call of its own, in its own shape. The memory is checked after the first step, so that a run
+    whose checkpoints could not hold it ends at once.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], rule: OwnRule, weight_decay: float) -> None:
+        super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
+        self.rule, self.interface, self.shaped = rule, rule.interface, rule.shaped
+        self.steps, self.memories = 0, [self._begun(w) for w in self._blocks(parameters)]
+
+    def _blocks(self, tensors: Sequence[Tensor]) -> list[Any]:
+        """Copies of the tensors that the code sees: each by itself, or all as one vector."""
+        blocks = tensors if self.shaped else [torch.cat([tensor.flatten() for tensor in tensors])]
+        return [np.array(block.detach().cpu().numpy()) for block in blocks]
+
+    def _begun(self, w: Any) -> Any:
+        with self.rule.origin.running(0):
+            return self.interface.begin(w, self.rule.arguments())
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        (group,) = self.param_groups
+        parameters = group["params"]
+        gradients = [parameter.grad for parameter in parameters]
+        if group["weight_decay"]:
+            gradients = [g.add(p, alpha=group["weight_decay"]) for p, g in zip(parameters, gradients, strict=True)]
+        scheduled = group["lr"] != self.defaults["lr"]
+        arguments = (replace(self.rule, lr=group["lr"]) if scheduled else self.rule).arguments()  # type: ignore[call-arg]
+        points = self._blocks(parameters)
+        self.steps += 1
+        for n, (w, g) in enumerate(zip(points, self._blocks(gradients), strict=True)):
+            with np.errstate(all="ignore"), self.rule.origin.running(self.steps):
+                own = self.interface.follow(w.copy(), g, self.steps, self.memories[n], arguments)
+                points[n], self.memories[n] = checked(own[0], w), own[1]
+                if self.steps == 1:
+                    packed(self.memories[n], "its state")
+        moved = [torch.from_numpy(point) for point in points]
+        if not self.shaped:
+            moved = list(torch.split(moved[0], [parameter.numel() for parameter in parameters]))
+        for parameter, point in zip(parameters, moved, strict=True):
+            parameter.copy_(point.view_as(parameter))
+
+    def state_dict(self) -> dict[str, Any]:
+        own = {"steps": self.steps, "memories": [packed(memory, "its state") for memory in self.memories]}
+        return {"state": {}, "own": own, "param_groups": super().state_dict()["param_groups"]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
+        own = state_dict["own"]
+        self.steps = own["steps"]
+        begun = [self._begun(w) for w in self._blocks(self.param_groups[0]["params"])]
+        self.memories = [unpacked(memory, like) for memory, like in zip(own["memories"], begun, strict=True)]
+
+
+def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: float) -> torch.optim.Optimizer:
+    """The user's torch.optim.Optimizer itself, on the weights as they are; an error in it names its line and the step.
+
+    What it keeps in `state` and `param_groups` is saved, and its own attributes that are numbers or texts.
+    """
+    kind = rule.code
+    torchs = inspect.unwrap(kind.step).__module__.startswith("torch.")
+    one_step = torch.no_grad()(inspect.unwrap(kind.step)) if torchs else kind.step
+
+    def step(self: Any, closure: Any = None) -> None:
+        if weight_decay:
+            with torch.no_grad():
+                for parameter in parameters:
+                    gradient: Any = parameter.grad
+                    parameter.grad = gradient.add(parameter, alpha=weight_decay)
+        self.own_steps += 1
+        with rule.origin.running(self.own_steps):
+            one_step(self)
+            if self.own_steps == 1:
+                _require_data(self.state, "state")
+
+    def state_dict(self: Any) -> dict[str, Any]:
+        numbers = {name: value for name, value in vars(self).items() if type(value) in PLAIN and name[0] != "_"}
+        return {**super(eager, self).state_dict(), "own": numbers}
+
+    def load_state_dict(self: Any, state_dict: dict[str, Any]) -> None:
+        rest = {key: value for key, value in state_dict.items() if key != "own"}
+        super(eager, self).load_state_dict(rest)
+        vars(self).update(state_dict["own"])
+
+    methods = {
+        name: method
+        for name, method in EAGER.items()
+        if getattr(kind, name) is getattr(torch.optim.Optimizer, name)
+    }
+    unwrapped = type(kind.__name__, (kind,), methods)
+    own = {
+        "step": step,
+        "state_dict": state_dict,
+        "load_state_dict": load_state_dict,
+        "own_steps": 0,
+        "is_own": True,
+    }
+    eager: Any = type(kind.__name__, (unwrapped,), own)
+    with rule.origin.running(0):
+        optimizer: torch.optim.Optimizer = eager(parameters, **rule.arguments())
+    optimizer.own_steps = 0  # type: ignore[attr-defined]
+    for settings in (optimizer.defaults, *optimizer.param_groups):
+        settings.setdefault("lr", 1.0)  # what a schedule would change
+    return optimizer
+
+
+def build(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: float) -> torch.optim.Optimizer:
+    """The torch optimizer of a user's own rule."""
+    code = rule.code
+    if isinstance(code, type) and issubclass(code, torch.optim.Optimizer):
+        return torch_optimizer(parameters, rule, weight_decay)
+    return OwnOptimizer(parameters, rule, weight_decay)
+
+
+def is_own(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its state is the user's affair: of any shape, and finite or not."""
+    return isinstance(optimizer, OwnOptimizer) or getattr(optimizer, "is_own", False)
+
+
+# --- the memory as data ------------------------------------------------------------------------------------
+
+
+def packed(value: Any, name: str) -> Any:
+    """A memory as nested lists of a kind and a content, which `torch.load` reads without running code.
+
+    UsageError names the part that is no data.
+    """
+    if type(value) in PLAIN:
+        return ["plain", value]
+    if isinstance(value, Tensor):
+        return ["tensor", value]
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
+        array = np.asarray(value)
+        fortran = array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
+        kind = "array" if isinstance(value, np.ndarray) else "number"
+        return [kind, torch.from_numpy(np.array(array.T if fortran else array, order="C")), fortran]
+    if isinstance(value, np.random.Generator):
+        return ["generator", packed(value.bit_generator.state, name)]
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return ["named", [packed(part, f"{name}.{key}") for key, part in zip(value._fields, value, strict=True)]]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return ["record", {key: packed(part, f"{name}.{key}") for key, part in parts.items()}]
+    if isinstance(value, tuple | list):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return [kind, [packed(part, f"{name}[{n}]") for n, part in enumerate(value)]]
+    if type(value) is dict:
+        return ["dict", [[packed(k, f"{name}'s key"), packed(v, f"{name}[{k!r}]")] for k, v in value.items()]]
+    raise UsageError(f"{name} is a {type(value).__name__}, which cannot be saved: {HOLDS}")
+
+
+def unpacked(data: Any, like: Any) -> Any:
+    """The memory again; `like` is a fresh one of the same code, from which a tuple with names takes its type."""
+    kind, content, *rest = data
+    if kind in ("plain", "tensor"):
+        return content
+    if kind in ("array", "number"):
+        array = content.numpy().copy()
+        return (array.T if rest[0] else array) if kind == "array" else array[()]
+    if kind == "generator":
+        state = unpacked(content, {})
+        bits = getattr(np.random, state["bit_generator"])()
+        bits.state = state
+        return np.random.Generator(bits)
+    if kind == "named":
+        if not hasattr(like, "_fields") or len(like._fields) != len(content):
+            raise CheckpointError("the checkpoint's state has other parts than that of your code")
+        return type(like)(*(unpacked(part, own) for part, own in zip(content, like, strict=True)))
+    if kind == "record":
+        return dataclasses.replace(like, **{k: unpacked(v, getattr(like, k, None)) for k, v in content.items()})
+    if kind in ("tuple", "list"):
+        likes = like if isinstance(like, tuple | list) and len(like) == len(content) else [None] * len(content)
+        parts = [unpacked(part, own) for part, own in zip(content, likes, strict=True)]
+        return tuple(parts) if kind == "tuple" else parts
+    known = like if isinstance(like, dict) else {}
+    pairs = [(unpacked(key, None), part) for key, part in content]
+    return {key: unpacked(part, known.get(key)) for key, part in pairs}
+
+
+def _require_data(tree: Any, name: str) -> None:
+    """UsageError for a part of the state of a torch optimizer that a checkpoint cannot hold."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            _require_data(value, name if isinstance(key, Tensor) else f"{name}[{key!r}]")
+    elif isinstance(tree, list | tuple):
+        for number, value in enumerate(tree):
+            _require_data(value, f"{name}[{number}]")
+    elif not isinstance(tree, Tensor) and type(tree) not in PLAIN:
+        raise UsageError(f"{name} is a {type(tree).__name__}, which cannot be saved: {HOLDS}")

@@ -1,0 +1,136 @@
+"""`optilab runs compare` as a person sees it."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.studies.generated import training
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Three groups of five seeds: batch norm is clearly better than none and close to layer norm."""
+    levels = {
+        "none": (0.70, 0.71, 0.69, 0.72, 0.68),
+        "batch": (0.85, 0.86, 0.84, 0.86, 0.85),
+        "layer": (0.845, 0.862, 0.836, 0.851, 0.853),
+    }
+    for norm, by_seed in levels.items():
+        for seed, level in enumerate(by_seed, start=42):
+            accuracies = [level * (1 - 0.5**epoch) for epoch in range(1, 11)]
+            changes = (f"seed={seed}", f"model.norm={norm}", "epochs=10")
+            training(tmp_path / "runs", f"{norm}-{seed}", *changes, accuracies=accuracies)
+    return tmp_path
+
+
+def test_what_differs_the_table_and_the_verdict(optilab, compared):
+    lines = optilab("runs", "compare", "*").stdout.splitlines()
+    assert lines[0] == (
+        "differs: model.norm (none, batch, layer)   equal: 51 settings, seeds 42 to 46, data, versions, host"
+    )
+    heading, *rows = lines[2:6]
+    assert heading.split("   ")[0] == "group"
+    assert "last val_acc" in heading
+    assert "against the best" in heading
+    assert [row[:10] for row in rows] == ["norm batch", "norm layer", "norm none "]
+    assert rows[0].rstrip().endswith("highest")
+    assert "cannot tell     about 36" in rows[1]
+    assert rows[2].rstrip().endswith("worse")
+    assert lines[7].startswith(
+        "verdict: cannot tell which is best by last val_acc: norm batch, norm layer; worse: norm none; about "
+    )
+
+
+def test_two_groups_and_a_baseline(optilab, compared):
+    output = optilab("runs", "compare", "batch-*", "none-*", "--baseline", "none").stdout
+    assert "verdict: against norm none by last val_acc, better: norm batch" in output
+    assert "against norm none" in output
+    assert (
+        "verdict: norm batch is the best by last val_acc" in optilab("runs", "compare", "batch-*", "none-*").stdout
+    )
+
+
+def test_the_time_until_a_target(optilab, compared):
+    rows = optilab("runs", "compare", "batch-*", "none-*", "--target", "0.75").stdout.splitlines()[2:5]
+    assert "epochs to 75 %" in rows[0]
+    assert "4 (3 to 4)" in rows[1]
+    assert "never in 5 of 5" in rows[2]
+    assert "8 (6 to 8)" in optilab("runs", "compare", "batch-*", "--target", "0.75", "--until", "seconds").stdout
+
+
+def test_csv_and_json_hold_the_values(optilab, compared):
+    document = json.loads(optilab("runs", "compare", "*", "--format", "json").stdout)
+    assert document == json.loads(optilab("runs", "compare", "*", "--json").stdout)
+    rows = {
+        row["group"]: row
+        for row in csv.DictReader(io.StringIO(optilab("runs", "compare", "*", "--format", "csv").stdout))
+    }
+    for group in document["groups"]:
+        row, summary = rows[group["group"]], group["summary"]
+        assert row["model.norm.name"] == group["settings"]["model.norm.name"]
+        assert [float(row["mean"]), float(row["low"]), float(row["high"])] == [
+            summary["mean"],
+            *summary["interval"],
+        ]
+        if contrast := group["contrast"]:
+            ends = [float(row["difference_low"]), float(row["difference_high"])]
+            assert ends == contrast["interval"]
+            assert (row["verdict"], float(row["p"])) == (contrast["verdict"], contrast["p"])
+    assert document["order"] == ["norm batch", "norm layer", "norm none"]
+    assert document["verdict"].startswith("cannot tell")
+    assert document["groups"][0]["outcomes"].keys() == {"42", "43", "44", "45", "46"}
+
+
+def test_quiet_prints_the_groups_that_can_be_the_best(optilab, compared):
+    assert optilab("runs", "compare", "*", "--quiet").stdout.split("\n") == ["norm batch", "norm layer", ""]
+    assert optilab("runs", "compare", "batch-*", "none-*", "-q").stdout == "norm batch\n"
+
+
+def test_documents(optilab, compared):
+    assert optilab("runs", "compare", "*", "--format", "markdown").stdout.startswith(
+        "| group | n | last val\\_acc |"
+    )
+    assert "last val\\_acc & std" in optilab("runs", "compare", "*", "--format", "latex").stdout
+
+
+def test_one_run_is_shown_and_nothing_is_claimed(optilab, compared):
+    output = optilab("runs", "compare", "latest").stdout
+    assert "verdict: nothing to compare" in output
+    assert "note: one group: nothing to compare with" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["*", "--format", "html"], "--format: unknown format 'html'; one of table, csv, markdown, latex, json"),
+        (["*", "--metric", "val_ac"], "--metric: no run has 'val_ac'; did you mean \"val_acc\"?"),
+        (["*", "--at", "zero"], "--at: last, best, area or an epoch from 1 expected, got 'zero'"),
+        (["*", "--baseline", "adam"], "--baseline: no single row 'adam'"),
+        (["*", "--by", "optimizer"], "--by optimizer: the same in all runs"),
+        (["*", "--over", "days"], "--over: unknown sample 'days'; one of seeds, problems"),
+    ],
+)
+def test_refusals(optilab, compared, arguments, message):
+    assert message in optilab("runs", "compare", *arguments, code=2).stderr
+
+
+def test_unknown_runs_are_refused(optilab, compared):
+    assert "no run 'batch-99'" in optilab("runs", "compare", "batch-99", code=4).stderr
+
+
+def test_it_starts_without_torch_and_matplotlib(compared):
+    program = (
+        "import atexit, sys\n"
+        "slow = {'torch', 'matplotlib', 'pandas', 'scipy.stats'}\n"
+        "atexit.register(lambda: print(sorted(slow & set(sys.modules)), file=sys.stderr))\n"
+        "from optilab.__main__ import main\n"
+        "sys.argv = ['optilab', 'runs', 'compare', '*']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=compared, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "[]"

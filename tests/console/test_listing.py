@@ -1,0 +1,177 @@
+"""`optilab runs ls` and `runs show`: what a run changed, what came of it, and how lists are filtered and sorted."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from optilab import runs
+from optilab.runs import Record
+from tests.studies.generated import training
+
+
+@pytest.fixture
+def some(tmp_path):
+    """Three trainings, a study of four trials of which one diverged, and a path of `optimize`."""
+    folder = tmp_path / "runs"
+    training(folder, "plain", "epochs=3", accuracies=(0.5, 0.7, 0.6), created="2026-01-01T00:00:00Z")
+    training(
+        folder, "faster", "optimizer.lr=0.5", "epochs=2", accuracies=(0.5, 0.8), created="2026-01-02T00:00:00Z"
+    )
+    changes = ("optimizer=adam", "model.norm=batch", "seed=7")
+    training(folder, "adam", *changes, preset="relu.yaml", accuracies=(), status="running", created="2026-01-03")
+    study = runs.open_study(folder, "lr-study", b"config: {name: sigmoid, epochs: 2}\n", STUDY)
+    for rate in (0.1, 1.0):
+        for seed in (42, 43):
+            status = "diverged" if rate == 1.0 and seed == 43 else "done"
+            facts = {
+                "trial": f"{rate}-s{seed}",
+                "optimizer.lr": rate,
+                "seed": seed,
+                "digest": "x",
+                "status": status,
+            }
+            outcome = {"epochs": 2, "val_acc": rate / 2, "best_epoch": 2, "best_val_acc": rate / 2}
+            study.add({**facts, "reason": None, **outcome}, 1.0)
+    study.finish("done")
+    return folder
+
+
+STUDY = {"command": "sweep", "versions": {"optilab": "0"}, "trials": 4, "argv": ["optilab", "sweep"]}
+
+
+def listed(optilab, *arguments):
+    """The first word of each line but the heading."""
+    return [line.split()[0] for line in optilab("runs", "ls", *arguments).stdout.splitlines()[1:]]
+
+
+def test_each_run_says_what_it_changed_and_a_study_is_one_line(optilab, some):
+    lines = {line.split()[0]: line for line in optilab("runs", "ls").stdout.splitlines()}
+    assert "sigmoid, epochs 3   epoch 3, best 70.0% at 2" in " ".join(lines["plain"].split()).replace(
+        " epoch 3", "   epoch 3", 1
+    )
+    assert "sigmoid, lr 0.5, epochs 2" in lines["faster"]
+    assert "relu, norm batch, optimizer adam, seed 7" in lines["adam"]
+    assert lines["adam"].rstrip().endswith("no epoch yet")
+    assert "2 lr x 2 seeds" in lines["lr-study"]
+    assert lines["lr-study"].endswith("3 of 4 trials done, 1 diverged, best 50.0%")
+
+
+def test_a_study_opens(optilab, some):
+    table = optilab("runs", "ls", "lr-study").stdout.splitlines()
+    assert table[0].split() == ["trial", "lr", "seed", "state", "epoch", "val_acc", "best", "at"]
+    assert table[4].split() == ["1.0-s43", "1", "43", "diverged", "2", "50.0%", "50.0%", "2"]
+    assert listed(optilab, "lr-study", "--where", "lr=1", "--sort", "-seed") == ["1.0-s43", "1.0-s42"]
+    shown = optilab("runs", "show", "lr-study").stdout
+    assert table[4] in shown
+    assert shown.rstrip().endswith("3 of 4 trials done, 1 diverged, best 50.0%")
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        ("optimizer.lr>0.1", ["faster", "lr-study"]),
+        ("lr>=0.1", ["faster", "lr-study"]),
+        ("learning_rate = 0.01", ["plain"]),
+        ("lr<1e-2", ["adam"]),
+        ("optimizer=adam", ["adam"]),
+        ("model.norm!=batch", ["plain", "faster", "lr-study"]),
+        ("run~*a*", ["plain", "faster", "adam"]),
+        ("state=running", []),
+        ("created>=2026-01-02T00:00:00Z", ["faster", "adam", "lr-study"]),
+        ("val_acc>0.55", ["plain", "faster"]),
+        ("data.images=null", ["plain", "faster", "adam"]),
+        ("command=sweep", ["lr-study"]),
+    ],
+)
+def test_conditions(optilab, some, where, names):
+    output = optilab("runs", "ls", "--where", where).stdout.splitlines()
+    assert [line.split()[0] for line in output[1:]] == names
+    if not names:
+        assert output == [f"no run in runs meets {where}"]
+
+
+def test_conditions_add_up_and_lists_are_sorted(optilab, some):
+    assert listed(optilab, "--where", "lr>0.005", "--where", "command=train") == ["plain", "faster"]
+    assert listed(optilab, "--sort", "-val_acc") == ["faster", "plain", "lr-study", "adam"]
+    assert listed(optilab, "--sort", "lr")[:3] == ["adam", "plain", "faster"]
+    assert optilab("runs", "ls", "--sort", "-val_acc", "--quiet").stdout.split()[0] == "faster"
+    assert listed(optilab, "*a*", "--sort", "run") == ["adam", "faster", "plain"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--where", "lr"], "--where: KEY=VALUE, KEY!=VALUE"),
+        (["--where", "lr>"], "as in 'optimizer.lr>0.1'; got 'lr>'"),
+        (["--where", "optimizer.lrr=1"], "no run has 'optimizer.lrr'; did you mean \"optimizer.lr\"?"),
+        (["--sort", "zzz"], "--sort: no run has 'zzz'; keys of `optilab config show train`"),
+        (["--format", "html"], "--format: unknown format 'html'"),
+    ],
+)
+def test_refusals(optilab, some, arguments, message):
+    assert message in optilab("runs", "ls", *arguments, code=2).stderr
+
+
+def test_the_formats_hold_the_values(optilab, some):
+    rows = {
+        row["run"]: row for row in csv.DictReader(io.StringIO(optilab("runs", "ls", "--format", "csv").stdout))
+    }
+    assert (rows["faster"]["optimizer.lr"], rows["faster"]["best_val_acc"]) == ("0.5", "0.8")
+    assert rows["adam"]["optimizer.name"] == "adam"
+    assert rows["lr-study"]["trials"] == "4"
+    document = {run["run"]: run for run in json.loads(optilab("runs", "ls", "--json").stdout)["runs"]}
+    assert document["runs/faster"]["changed"] == {"optimizer.lr": 0.5, "epochs": 2}
+    assert document["runs/lr-study"]["trials"] == {"done": 3, "diverged": 1}
+    assert optilab("runs", "ls", "--format", "markdown").stdout.startswith("| run | command | state | config |")
+    assert "\\toprule" in optilab("runs", "ls", "lr-study", "--format", "latex").stdout
+    epochs = list(csv.DictReader(io.StringIO(optilab("runs", "show", "plain", "--format", "csv").stdout)))
+    assert [row["val_acc"] for row in epochs] == ["0.5", "0.7", "0.6"]
+
+
+def test_a_run_shows_its_changes_and_its_config_on_request(optilab, some):
+    shown = optilab("runs", "show", "faster").stdout
+    assert "preset" in shown
+    assert "optimizer.lr 0.5, epochs 2" in shown
+    assert "activation:" not in shown
+    assert "activation: {name: sigmoid}" in optilab("runs", "show", "faster", "--config").stdout
+
+
+def test_paths_of_optimize_have_changes_too(optilab):
+    optilab("optimize", "--algo", "adam", "--lr", "0.5", "--function", "rosenbrock", "--name", "p")
+    assert "adam, lr 0.5, function rosenbrock" in optilab("runs", "ls").stdout
+
+
+def test_no_code_of_a_user_runs(optilab, tmp_path):
+    """A run of a rule of the user's own is listed when the file is gone or has changed."""
+    rule = "def mine(w, g, lr=0.1):\n    return w - lr * g\n"
+    (tmp_path / "mine.py").write_text(rule)
+    optilab("optimize", "--algo", "mine.py:mine", "--name", "own")
+    (tmp_path / "mine.py").write_text("open('canary', 'w')\n" + rule)
+    assert "mine.py:mine" in optilab("runs", "ls").stdout
+    assert not (tmp_path / "canary").exists()
+
+
+# --- what a run records of its end -------------------------------------------------------------------------
+
+
+def test_a_training_records_its_outcome(optilab, small, tmp_path):
+    optilab("train", "--config", small, "--name", "t", "--quiet")
+    record = runs.read(tmp_path / "runs" / "t")
+    assert record.manifest["outcome"] == record.outcome()
+    (tmp_path / "runs" / "t" / "metrics.csv").unlink()
+    assert "epoch 3, best" in optilab("runs", "ls").stdout  # metrics.csv was not read
+
+
+@pytest.mark.parametrize("outcome", [{}, {"epochs": "3"}, {"epochs": 3}, {"best_epoch": None}])
+def test_an_odd_outcome_is_not_used(tmp_path, outcome):
+    path = training(tmp_path, "t", accuracies=(0.5, 0.7), outcome=outcome)
+    assert runs.read(path).recorded_outcome()["best_val_acc"] == 0.7
+
+
+def test_a_run_in_progress_is_read_from_its_metrics(tmp_path):
+    stale = {"epochs": 1, "best_epoch": 1, "best_val_acc": 0.1}
+    path = training(tmp_path, "t", accuracies=(0.5, 0.7), outcome=stale, status="running")
+    assert runs.read(path).recorded_outcome()["best_val_acc"] == 0.7
+    assert isinstance(runs.read(path), Record)

@@ -1,0 +1,104 @@
+"""One table in every format: the same cells, and names that mean harm stay text in each."""
+
+import csv
+import io
+import re
+import string
+
+import pytest
+from markdown_it import MarkdownIt
+from rich.console import Console
+
+from optilab import console
+from optilab.console.tables import Column, latex, markdown, write
+from tests.faults.test_text import LIVE, PAYLOADS
+
+COLUMNS = [
+    Column("name", "name", left=True),
+    Column("value", "value", "{:+.1f} %".format),
+    Column("exact", "", only="values"),
+    Column("words", "in words", only="text"),
+]
+ROWS = [
+    {"name": "a_b & 50%", "value": -1.25, "exact": 0.1 + 0.2, "words": "low"},
+    {"name": "plain", "value": None, "exact": None, "words": "none"},
+]
+
+
+def written(capsys, format, rows=ROWS, columns=COLUMNS):
+    write(format, columns, rows)
+    return capsys.readouterr().out
+
+
+def test_the_formats(capsys):
+    assert written(capsys, "table") == (
+        "name         value   in words\na_b & 50%   -1.2 %        low\nplain                    none\n"
+    )
+    assert written(capsys, "csv") == "name,value,exact\na_b & 50%,-1.25,0.30000000000000004\nplain,,\n"
+    assert written(capsys, "markdown") == (
+        "| name | value | in words |\n| :-- | --: | --: |\n"
+        "| a\\_b &amp; 50% | -1.2 % | low |\n| plain |  | none |\n"
+    )
+    assert written(capsys, "latex") == (
+        "% needs \\usepackage{booktabs}\n\\begin{tabular}{lrr}\n\\toprule\nname & value & in words \\\\\n\\midrule\n"
+        "a\\_b \\& 50\\% & $-$1.2\\,\\% & low \\\\\nplain &  & none \\\\\n\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_hostile_name_stays_text(capsys, payload):
+    columns, rows = (
+        [Column("name", "name", left=True), Column("value", "value")],
+        [{"name": payload, "value": 1.5}],
+    )
+    for format in ("table", "csv", "markdown", "latex"):
+        assert not LIVE & set(written(capsys, format, rows, columns)), format
+
+    (name, value), *more = list(csv.reader(io.StringIO(written(capsys, "csv", rows, columns))))[1:]
+    assert not more
+    assert not name.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert value == "1.5"
+
+    tokens = (
+        MarkdownIt("commonmark", {"html": True})
+        .enable(["table", "strikethrough"])
+        .parse(written(capsys, "markdown", rows, columns))
+    )
+    cells = [token for token in tokens if token.type == "inline"]
+    assert [token.type for token in tokens if token.type.startswith("html")] == []
+    assert len(cells) == 4
+    assert {child.type for cell in cells for child in cell.children} <= {"text", "text_special"}
+
+    body = written(capsys, "latex", rows, columns).splitlines()[5]
+    assert body.endswith(" & 1.5 \\\\")
+    assert _is_inert_latex(body.removesuffix(" & 1.5 \\\\"))
+
+
+def _is_inert_latex(text):
+    """Nothing is left of LaTeX's ten special characters once the commands that print one are taken out."""
+    rest = re.sub(r"\\text[a-z]+\{\}|\\[{}$&#%_]", "", text)
+    return not set(rest) & set("\\{}$&#%_~^")
+
+
+def test_every_ascii_character_comes_out_as_it_is():
+    (paragraph,) = (t for t in MarkdownIt().parse(f"x{markdown(string.punctuation)}") if t.type == "inline")
+    assert "".join(child.content for child in paragraph.children) == f"x{string.punctuation}"
+    assert _is_inert_latex(latex(string.punctuation))
+    assert not _is_inert_latex(string.punctuation)
+
+
+def test_a_narrow_terminal_gets_the_columns_that_matter(capsys, monkeypatch):
+    columns = [
+        Column("name", "name", left=True),
+        Column("low", "a long heading", detail=1),
+        Column("high", "another heading", detail=2),
+        Column("verdict", "verdict", left=True),
+    ]
+    rows = [{"name": "x" * 10, "low": 1, "high": 2, "verdict": "worse"}]
+    for width, headings in (
+        (80, ["name", "a long heading", "another heading", "verdict"]),
+        (40, ["name", "a long heading", "verdict"]),
+        (25, ["name", "verdict"]),
+    ):
+        monkeypatch.setattr(console, "out", Console(force_terminal=True, width=width, color_system=None))
+        assert re.split(" {2,}", written(capsys, "table", rows, columns).splitlines()[0].strip()) == headings

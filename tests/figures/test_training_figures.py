@@ -1,0 +1,180 @@
+"""Pictures of trainings: what is drawn where, for every kind of run, light and dark."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from optilab import figures
+from optilab.studies.curves import histories
+from optilab.studies.groups import select
+from tests.studies.generated import layered, training
+
+VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+EVEN = [0.3, 0.2, 0.2, 0.3, 0.4, 0.5]
+
+
+def figure(folder, *names, dark=False):
+    return figures.training(histories(select(folder, names or ["*"])), dark)
+
+
+def written(drawn, file):
+    figures.save(drawn, str(file))
+    return file.read_bytes()
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Three seeds of a network whose gradient vanishes, three of one whose gradient does not."""
+    for seed in (1, 2, 3):
+        stuck = training(tmp_path, f"stuck{seed}", f"seed={seed}", accuracies=(0.1, 0.11, 0.1))
+        layered(stuck, *[VANISHING] * 3)
+        learns = (0.5 + 0.02 * seed, 0.7, 0.8 - 0.01 * seed)
+        good = training(tmp_path, f"good{seed}", f"seed={seed}", "model.norm=batch", accuracies=learns)
+        layered(good, *[EVEN] * 3)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("kind", "dark"), [("png", False), ("png", True), ("svg", False), ("pdf", True)])
+def test_a_file_of_every_kind(two, kind, dark):
+    data = written(figure(two, dark=dark), two / f"a.{kind}")
+    assert data == written(figure(two, dark=dark), two / f"b.{kind}")
+    if kind == "png":
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float)
+        assert (pixels[0, 0] < 60) is np.bool_(dark)  # the background
+        assert pixels.std() > 10
+    if kind == "svg":
+        text = data.decode()
+        labels = (
+            "norm none",
+            "norm batch",
+            "guessing",
+            "hidden 5 x 128",
+            "seeds 1 to 3",
+            "validation",
+            "training",
+        )
+        assert all(label in text for label in labels)
+
+
+def test_curves_bands_and_marks_are_those_of_the_runs(two):
+    accuracies = figure(two).axes[1]
+    by_label = {line.get_label(): line for line in accuracies.lines}
+    good = by_label["norm batch"]
+    assert good.get_ydata() == pytest.approx([0.54, 0.7, 0.78])
+    assert good.get_xdata().tolist() == [1, 2, 3]
+    stars = [
+        line.get_xydata()[0] for line in accuracies.lines if line.get_marker() == "*" and len(line.get_xdata())
+    ]
+    assert [3, pytest.approx(0.78)] in [list(star) for star in stars]
+    faint = [line for line in accuracies.lines if line.get_linewidth() == 0.6]
+    assert len(faint) == 6
+    assert len(accuracies.collections) == 2  # a band per group
+    widths = [line.get_linewidth() for line in accuracies.lines if line.get_label() in ("training", "validation")]
+    assert max(widths) > 2 * min(widths)
+    assert good.get_marker() != by_label["norm none"].get_marker()
+
+
+def test_a_line_of_thousands_of_epochs_keeps_its_peaks(tmp_path):
+    accuracies = [0.5, 0.6] * 10_000
+    accuracies[7_777], accuracies[-1] = 0.99, 0.1
+    training(tmp_path, "long", accuracies=accuracies)
+    (line,) = (line for line in figure(tmp_path).axes[1].lines if line.get_label() == "sigmoid")
+    points = dict(line.get_xydata().tolist())
+    assert len(points) < 2000
+    assert (points[7_778], points[20_000], points[1]) == (0.99, 0.1, 0.5)
+    assert all(accuracies[int(epoch) - 1] == value for epoch, value in points.items())
+
+
+def test_one_run_has_no_band(two):
+    accuracies = figure(two, "good1").axes[1]
+    assert not accuracies.collections
+    assert not [line for line in accuracies.lines if line.get_linewidth() == 0.6]
+
+
+def layers(drawn):
+    """The heat maps in the order of their columns: per quantity, from the first group to the last."""
+    return [axes.images[0] for axes in drawn.axes if axes.images]
+
+
+def test_layers_stand_from_the_input_up_on_one_scale(two):
+    drawn = figure(two)
+    images = layers(drawn)
+    assert len(images) == 6
+    stuck, good = images[:2]
+    assert stuck.origin == "lower"
+    assert stuck.get_array().data[:, 0] == pytest.approx(VANISHING)
+    assert [label.get_text() for label in stuck.axes.get_yticklabels()] == ["1", "2", "3", "4", "5", "out"]
+    assert stuck.norm.vmin == good.norm.vmin == pytest.approx(1e-5)
+    colours = [tuple(stuck.cmap(stuck.norm(value))) for value in VANISHING]
+    assert len(set(colours)) == 6
+    values = [text.get_text() for text in stuck.axes.texts]
+    assert values == ["1e-5", "1e-4", "1e-3", "1e-2", "1e-1", "1e+0"]
+    assert (images[4].norm.vmin, images[4].norm.vmax) == (0, 1)  # saturated
+
+
+def test_small_differences_between_layers_look_small(two):
+    """A scale of norms spans four decades at least."""
+    (image, *_) = layers(figure(two, "good*"))
+    assert image.norm.vmax / image.norm.vmin == pytest.approx(1e4)
+
+
+def test_norms_of_zero_and_of_hundreds_of_decades_have_a_scale(tmp_path):
+    layered(training(tmp_path, "run", accuracies=(0.1,)), [0.0, 1e-38, 1.0])
+    drawn = figure(tmp_path)
+    assert layers(drawn)[0].norm.vmin == pytest.approx(1e-12)
+    assert layers(drawn)[0].axes.texts[0].get_text() == "0"
+    written(drawn, tmp_path / "a.png")
+
+
+def test_a_diverged_run_does_not_flatten_the_others(two):
+    bad = training(two, "bad", "optimizer.lr=99", accuracies=(0.1, -1e30), status="diverged")
+    layered(bad, VANISHING, [1e30] * 6)
+    drawn = figure(two)
+    losses, accuracies = drawn.axes[:2]
+    assert losses.get_ylim()[1] < 2
+    assert "norm none, lr 99 (diverged)" in [line.get_label() for line in accuracies.lines]
+    assert layers(drawn)[0].norm.vmax == pytest.approx(1.0)
+
+
+def test_more_groups_than_rows_are_profiles(tmp_path):
+    for number in range(1, 8):
+        layered(training(tmp_path, f"run{number}", f"optimizer.lr={number}"), VANISHING, EVEN)
+    drawn = figure(tmp_path)
+    assert not layers(drawn)
+    (gradients,) = (axes for axes in drawn.axes if "gradient" in axes.get_xlabel())
+    assert len(gradients.lines) == 7
+    assert gradients.lines[0].get_xdata() == pytest.approx(EVEN)
+    assert gradients.lines[0].get_ydata().tolist() == [1, 2, 3, 4, 5, 6]
+    assert len({(line.get_color(), line.get_marker()) for line in gradients.lines}) == 7
+
+
+@pytest.mark.parametrize(("depth", "epochs"), [(1, 1), (2, 300), (13, 1), (13, 2), (101, 1), (101, 30)])
+def test_networks_and_runs_of_every_size(tmp_path, depth, epochs):
+    """A warning of the layout fails."""
+    run = training(tmp_path, "run", accuracies=np.linspace(0.1, 0.9, epochs).tolist())
+    layered(run, *[np.geomspace(1e-9, 1, depth).tolist()] * epochs)
+    drawn = figure(tmp_path)
+    written(drawn, tmp_path / "a.png")
+    axes = layers(drawn)[0].axes
+    assert len(axes.get_yticks()) <= 14
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_without_diagnostics_there_are_the_curves(tmp_path):
+    training(tmp_path, "run")
+    assert len(figure(tmp_path).axes) == 2
+
+
+def test_the_legend_and_the_title_fit(tmp_path):
+    changes = "model.skip=[[1, 3], [3, 5]]", "model.gradient_norm=[1, 2]", "model.init={name: normal, std: 1.5}"
+    for number in range(1, 13):
+        training(tmp_path, f"r{number}", f"optimizer.lr={number}", *(changes if number % 2 else ()))
+    drawn = figure(tmp_path)
+    drawn.draw_without_rendering()
+    legend = drawn.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= drawn.bbox.x1
+    assert legend.y1 <= min(axes.get_tightbbox().y0 for axes in drawn.axes)
+    assert drawn._suptitle.get_window_extent().x1 <= drawn.bbox.x1

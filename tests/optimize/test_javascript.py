@@ -1,0 +1,180 @@
+"""Paths calculated in Chromium against `descend`: the same bits where only + - * / and sqrt are in them."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from optilab.optimize import ALGORITHMS, FUNCTIONS, descend, theory
+from optilab.optimize.codegen import Untraceable
+from optilab.optimize.codegen.emit import POWERS
+from optilab.optimize.codegen.javascript import path_source, stability_source, switches, value_source
+from optilab.optimize.codegen.trace import axes_of, operations, trace
+from optilab.optimize.sensitivity import NUDGE
+from tests.optimize.test_codegen import UNTRACEABLE_FUNCTIONS, UNTRACEABLE_RULES
+
+pytestmark = pytest.mark.browser
+
+STEPS = 60
+LIBRARY = {"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh"}
+"""Operations whose last bits are the library's own."""
+CHOSEN = {  # smooth and exact, with a curved valley, with a kink, with exp, with cos, of one and of three variables
+    "ravine": FUNCTIONS["ravine"](),
+    "rosenbrock": FUNCTIONS["rosenbrock"](),
+    "himmelblau": FUNCTIONS["himmelblau"](),
+    "abs-ravine": FUNCTIONS["abs-ravine"](),
+    "ackley": FUNCTIONS["ackley"](),
+    "rastrigin": FUNCTIONS["rastrigin"](),
+    "line": FUNCTIONS["expression"](formula="w1^2/2 + 0.1*w1^4"),
+    "three": FUNCTIONS["quadratic"](dimension=3),
+}
+
+PATHS = """
+const [programs, steps] = arguments;
+return programs.map(([source, settings, point]) => {
+  const width = 2 * point.length + 1, rows = new Float64Array((steps + 1) * width), end = new Float64Array(width);
+  const run = (0, eval)(source), count = run(steps, settings, point, rows, width);
+  if (run(steps, settings, point, end, 0) !== count) throw new Error("another end");
+  if (!end.every((number, i) => number === rows[(count - 1) * width + i])) throw new Error("another end");
+  return Array.from(rows.subarray(0, count * width));
+});
+"""
+
+
+def numbers(rule):
+    """The fields of a rule that a page can move."""
+    return [field.name for field in fields(rule) if type(getattr(rule, field.name)) is float]
+
+
+def is_exact(rule, function):
+    """Whether a path consists of operations that IEEE 754 defines to the last bit."""
+    program = trace(rule, function)
+    start, _ = operations(program.first, "first")
+    body, ends = operations([program.value, *program.gradient, *program.point_after, *program.state_after])
+    after = ends[1 + 2 * len(program.points) :]
+    axes = axes_of(program, body, after, dict.fromkeys(program.points, frozenset("x")))
+    # NumPy multiplies, or takes a root, where an array has one of the exponents 2, 1, 0.5 and -1.
+    powers = [o for o in body if o.op == "power" and not (axes[o.name] and o.args[1] in POWERS)]
+    return not powers and not LIBRARY & {operation.op for operation in (*start, *body)}
+
+
+def neighbour(rule, function, like, steps, start):
+    """The path of a start that is 64 units in the last place away, as many rows as `like` has."""
+    path = descend(rule, function, start + NUDGE * np.where(start == 0, 1, np.abs(start)), steps)
+    rows = np.column_stack([path.points, path.values, path.gradients])[: len(like)]
+    return np.concatenate([rows, like[len(rows) :]])
+
+
+def agreeing(rule, function, rows, steps=STEPS, start=None):
+    """Assert that rows (n, 2d + 1) from the browser are those of `descend`; how many were compared, and of how many.
+
+    All of them, with the same bits, where IEEE 754 defines them; else within 1e-12 up to the step from which rounding
+    decides the path.
+    """
+    start = np.array(function.start if start is None else start)
+    path = descend(rule, function, start, steps)
+    own = np.column_stack([path.points, path.values, path.gradients])
+    if is_exact(rule, function):
+        assert np.array_equal(rows, own)
+        return len(own), len(own)
+    size = np.abs(own).max(axis=0)
+    apart = (np.abs(own - neighbour(rule, function, own, steps, start)) / size).max(axis=1)
+    end = int(np.argmax(apart > 1000 * NUDGE)) or len(own)
+    assert (np.abs(rows[:end] - own[:end]) <= 1e-12 * size).all()
+    return end, len(own)
+
+
+RULES = [name for name, kind in ALGORITHMS.items() if name not in UNTRACEABLE_RULES and kind.weights != "matrices"]
+
+
+def programs(rule, functions):
+    """Sources, settings and starts for PATHS."""
+    for function in functions:
+        off = switches(rule, function, numbers(rule))
+        moved = [name for name in numbers(rule) if name not in off]
+        yield [path_source(rule, function, moved), [getattr(rule, name) for name in moved], function.start]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_path_in_the_browser_is_that_of_descend(name, page):
+    """Where other operations are involved: within 1e-12, up to the step from which rounding decides the path."""
+    rule = ALGORITHMS[name]()
+    paths = page.script(PATHS, list(programs(rule, CHOSEN.values())), STEPS)
+    compared = total = 0
+    for function, flat in zip(CHOSEN.values(), paths, strict=True):
+        rows = np.array(flat, dtype=float).reshape(-1, 2 * len(function.start) + 1)
+        equal, count = agreeing(rule, function, rows)
+        compared, total = compared + equal, total + count
+    assert compared > 0.5 * total
+
+
+def test_most_of_them_are_compared_bit_by_bit():
+    exact = {(name, key) for name in RULES for key in CHOSEN if is_exact(ALGORITHMS[name](), CHOSEN[key])}
+    assert {key for name, key in exact if name == "momentum"} == {*CHOSEN} - {"ackley", "rastrigin"}
+    assert len(exact) > len(RULES) * len(CHOSEN) / 3
+    assert ("adam", "ravine") not in exact  # beta^t is a power
+
+
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in UNTRACEABLE_FUNCTIONS])
+def test_every_function_has_its_values_in_the_browser(function, page):
+    function = FUNCTIONS[function]()
+    low, high = np.array(function.box).T
+    points = np.random.default_rng(1).uniform(low, high, (50, len(low)))
+    found = page.script(
+        "const f = (0, eval)(arguments[0]); return arguments[1].map((p) => f(...p))",
+        value_source(function),
+        points.tolist(),
+    )
+    values = function.value(points)
+    np.testing.assert_allclose(found, values, rtol=1e-12, atol=1e-12 * np.abs(values).max())
+
+
+def test_a_path_that_overflows_ends_where_that_of_descend_does(page):
+    rule, ravine = ALGORITHMS["momentum"](lr=1.8), FUNCTIONS["ravine"]()
+    path = descend(rule, ravine, steps=5000)
+    assert path.diverged_at is not None
+    (flat,) = page.script(PATHS, list(programs(rule, [ravine])), 5000)
+    assert np.array_equal(np.reshape(flat, (-1, 5))[:, :2], path.points)
+
+
+def test_a_setting_that_switches_a_part_on_is_found(page):
+    rmsprop = ALGORITHMS["rmsprop"]()
+    ravine = FUNCTIONS["ravine"]()
+    assert switches(rmsprop, ravine, numbers(rmsprop)) == ["momentum"]
+    moving = replace(rmsprop, lr=0.1, momentum=0.5)
+    settings = numbers(moving)
+    source = path_source(rmsprop, ravine, settings)  # made with another value of it
+    (flat,) = page.script(PATHS, [[source, [getattr(moving, key) for key in settings], ravine.start]], 30)
+    assert np.array_equal(np.reshape(flat, (-1, 5))[:, :2], descend(moving, ravine, steps=30).points)
+
+
+@pytest.mark.parametrize("form", ["classic", "ema"])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "qhm"])
+def test_the_limit_and_the_rates_in_the_browser_are_those_of_theory(name, form, page):
+    rule = ALGORITHMS[name]()
+    rule = replace(rule, form=form) if hasattr(rule, "form") else rule
+    function = FUNCTIONS["quadratic"](condition=30.0)
+    eigenvalues = theory.curvatures(function)
+    source = stability_source(rule, len(eigenvalues), numbers(rule))
+    for lr in (0.001, 0.05, 0.4):
+        moved = replace(rule, lr=lr)
+        settings = [getattr(moved, key) for key in numbers(rule)]
+        limit, *rates = page.script(
+            "return (0, eval)(arguments[0])(arguments[1], arguments[2])", source, settings, eigenvalues.tolist()
+        )
+        predicted = theory.predict(moved, function)
+        assert limit == predicted.largest_lr
+        assert max(rates) == predicted.rate
+
+
+def test_a_rule_without_a_formula_has_no_limit():
+    assert stability_source(ALGORITHMS["adam"](), 2, ["lr"]) is None
+
+
+def test_what_has_no_counterpart_is_named():
+    class CubeRoot(type(FUNCTIONS["ravine"]())):
+        def value(self, x):
+            return np.cbrt(x[..., 0])
+
+    with pytest.raises(Untraceable, match="cbrt has no counterpart in JavaScript"):
+        value_source(CubeRoot())

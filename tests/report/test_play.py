@@ -1,0 +1,499 @@
+"""The playground in Chromium: its paths are those of `descend`, and what is moved moves them."""
+
+import json
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optilab import pages
+from optilab.config.load import load
+from optilab.config.schema.optimize import OptimizeConfig
+from optilab.errors import UsageError
+from optilab.optimize import ALGORITHMS, FUNCTIONS, descend, theory
+from optilab.pages import play
+from tests.optimize.test_javascript import CHOSEN, RULES, agreeing
+from tests.run import run
+
+pytestmark = pytest.mark.browser
+
+LIMIT = 300_000  # bytes
+FLAT = {key: function for key, function in CHOSEN.items() if len(function.start) <= 2}
+PATHS = "return paths.map((path) => Array.from(path.rows.slice(0, path.count * WIDTH)))"
+SETTLED = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))"
+
+
+def config(algo, function="ravine", **more):
+    rules = "literature" if len(algo) > 4 else "exercise"
+    return load(OptimizeConfig, {"algo": algo, "function": function, "epochs": 60, **more}, rules=rules)
+
+
+@pytest.fixture
+def opened(page, tmp_path):
+    """Opens the page of a config in the browser."""
+
+    def open_page(settings, fragment="", **window):
+        pages.write(tmp_path / "play.html", play.page(play.scene(settings)))
+        page.open(tmp_path / "play.html", fragment, **window)
+        return page
+
+    return open_page
+
+
+def rows(page, dimension=2):
+    """What the page has computed: per rule (n, 2d + 1)."""
+    return [np.array(flat, dtype=float).reshape(-1, 2 * dimension + 1) for flat in page.script(PATHS)]
+
+
+def drawn(page):
+    """The lines of the pictures: paths, loss curves, rates and limits."""
+    page.script(SETTLED)
+    return page.script(
+        "return Object.fromEntries(['path', 'loss', 'rate', 'limit'].map((name) => [name,"
+        " Array.from(document.querySelectorAll(`[data-${name}]`)).map((line) => line.getAttribute('d'))]))"
+    )
+
+
+@pytest.mark.parametrize("key", FLAT)
+def test_the_paths_are_those_of_descend(key, opened):
+    """Of every rule; the same bits where the operations have them. And so is how each ended."""
+    function = FLAT[key]
+    settings = config(list(RULES)).model_copy(update={"function": function})
+    page = opened(settings)
+    found = rows(page, len(function.start))
+    compared = [agreeing(rule, function, path) for rule, path in zip(settings.algo, found, strict=True)]
+    equal, count = np.sum(compared, axis=0)
+    assert equal > 0.5 * count
+    status = [descend(rule, function, steps=60).status.value for rule in settings.algo]
+    assert page.script("return paths.map((path) => path.status)") == status
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_form_of_a_rule_has_its_program(name, opened):
+    """The words and switches of a rule, one after the other, each with another lr and start."""
+    rule, function = ALGORITHMS[name](), FUNCTIONS["himmelblau"]()
+    page = opened(config([name], "himmelblau"))
+    for choice in page.script("return data.rules[0].choices"):
+        for option in choice["options"]:
+            page.enter(f"#rule0-{choice['name']}", option if isinstance(option, str) else json.dumps(option))
+            moved = replace(page_rule(page, rule), **{choice["name"]: option})
+            agreeing(moved, function, rows(page)[0])
+    has_rate = hasattr(rule, "lr")  # that of a rule around another one is in its base
+    if has_rate:
+        page.enter("#rule0-lr-exact", "0.013")
+    page.enter("#start1-exact", "-1.5")
+    page.enter("#start2-exact", "2.25")
+    moved = page_rule(page, rule)
+    assert not has_rate or moved.lr == 0.013
+    agreeing(moved, function, rows(page)[0], start=(-1.5, 2.25))
+
+
+def page_rule(page, rule):
+    """The rule with the settings that it has in the page."""
+    settings = page.script("return {...state.rules[0].values, ...state.rules[0].choices}")
+    like = {
+        key: float(own) if isinstance(own, int) and not isinstance(own, bool) else own
+        for key, own in settings.items()
+    }
+    return replace(rule, **like)
+
+
+def test_a_setting_at_zero_and_away_from_it(opened):
+    page, ravine = opened(config([{"name": "rmsprop", "lr": 0.1}])), FUNCTIONS["ravine"]()
+    for momentum in ("0", "0.5", "0"):
+        page.enter("#rule0-momentum-exact", momentum)
+        rule = page_rule(page, ALGORITHMS["rmsprop"]())
+        assert rule.momentum == float(momentum)
+        agreeing(rule, ravine, rows(page)[0])
+
+
+def test_a_slider_moves_path_loss_and_limit_at_once(opened):
+    page = opened(config(["momentum", "adam"]))
+    before = drawn(page)
+    assert {name: len(lines) for name, lines in before.items()} == {"path": 2, "loss": 2, "rate": 1, "limit": 1}
+    page.press("#rule0-beta", "\ue014")  # the right arrow
+    after = drawn(page)
+    assert all(before[name][0] != after[name][0] for name in before)
+    assert [before[name][1] for name in ("path", "loss")] == [after[name][1] for name in ("path", "loss")]
+    rule = page_rule(page, config(["momentum"]).algo[0])
+    predicted = theory.predict(rule, FUNCTIONS["ravine"]())
+    limit = float(page.script("return document.querySelector('[data-limit]').dataset.limit"))
+    assert limit == predicted.largest_lr
+    assert f"×{predicted.rate:.4f} per step" in page.text("section[aria-label=momentum]")
+    page.enter("#rule0-lr-exact", str(limit * 1.01))
+    page.script(SETTLED)
+    assert "this lr is unstable" in page.text("section[aria-label=momentum]")
+
+
+def test_every_position_of_a_slider_is_another_accepted_number(opened):
+    page = opened(config(list(ALGORITHMS)[:25]))
+    found = page.script(
+        "return data.rules.flatMap((rule) => rule.controls).map((control) => {"
+        " const all = Array.from({length: STEPS + 1}, (_, i) => valueAt(control, i));"
+        " return [control.name, new Set(all).size, all.every((number) => isAccepted(control, number)),"
+        " Math.abs(positionOf(control, valueAt(control, 100)) - 100)]; })"
+    )
+    assert len(found) > 80
+    assert not [one for one in found if one[1] != 501 or not one[2] or one[3] > 0.6]
+
+
+def test_a_marker_is_dragged_along_the_curve_of_theory(opened):
+    page = opened(config(["sgd", "momentum"]))
+    page.script(SETTLED)
+    x, y = page.script("const spot = rates.spots[1]; return [spot.x, spot.y]")
+    lrs = "return state.rules.map((rule) => rule.values.lr)"
+    before = page.script(lrs)
+    page.drag("#rates .area", (x + 2, y), (x + 30, y))
+    after = page.script(lrs)
+    assert after[0] == before[0]
+    assert after[1] > before[1]
+    agreeing(replace(config(["momentum"]).algo[0], lr=after[1]), FUNCTIONS["ravine"](), rows(page)[1])
+
+
+def test_two_settings_of_a_rule_have_two_names(opened):
+    page = opened(config([{"name": "sgd", "lr": 0.1}, {"name": "sgd", "lr": 0.4}]))
+    page.script(SETTLED)
+    names = "return Array.from(document.querySelectorAll('.card .rule'), (name) => name.innerText.trim())"
+    assert page.script(names) == ["sgd", "sgd #2"]
+    found = rows(page)
+    for rule, path in zip(
+        config([{"name": "sgd", "lr": 0.1}, {"name": "sgd", "lr": 0.4}]).algo, found, strict=True
+    ):
+        agreeing(rule, FUNCTIONS["ravine"](), path)
+
+
+def test_the_limit_near_the_minimum_is_that_of_the_curvature_there(opened):
+    page = opened(config([{"name": "sgd", "lr": 0.001}], "rosenbrock"))
+    page.script(SETTLED)
+    curvature = np.linalg.eigvalsh(FUNCTIONS["rosenbrock"]().hessian(np.array([1.0, 1.0])))[-1]
+    limit = float(page.script("return document.querySelector('[data-limit]').dataset.limit"))
+    assert limit == pytest.approx(2 / curvature, rel=1e-12)
+    assert "near (1, 1)" in page.text("section[aria-label=sgd]")
+
+
+def test_the_start_is_dragged_by_mouse_finger_and_keys(opened):
+    page = opened(config(["sgd"]), width=800)
+    where = "const box = document.querySelector('#ground .area').getBoundingClientRect();"
+    page.drag("#ground .area", (150, 150), (250, 100))
+    moved = page.script(f"{where} return [state.start, ground.back(250, 100)]")
+    assert moved[0] == pytest.approx(moved[1], rel=1e-3)
+    agreeing(config(["sgd"]).algo[0], FUNCTIONS["ravine"](), rows(page)[0], start=moved[0])
+    assert float(page.script("return document.querySelector('#start1-exact').value")) == moved[0][0]
+
+    page.press("#start", "\ue014")
+    right = page.script("return state.start")
+    assert right[0] > moved[0][0]
+    assert right[1] == moved[0][1]
+
+    page.script(SETTLED)
+    at = page.script(
+        "const b = document.querySelector('#start').getBoundingClientRect(); return [b.left + 22, b.top + 22]"
+    )
+    for kind, places in (("touchStart", [at]), ("touchMove", [[at[0] + 40, at[1] - 30]]), ("touchEnd", [])):
+        points = [{"x": x, "y": y} for x, y in places]
+        page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touched = page.script("return state.start")
+    assert touched[0] > right[0]
+    assert touched[1] > right[1]
+
+
+def test_the_address_keeps_the_settings_and_reset_forgets_them(opened, tmp_path):
+    page = opened(config(["sgd", "momentum", "sgd"]))
+    assert page.script("return fragment()") == ""
+    for control, own in {
+        "rule0-lr-exact": "0.25",
+        "start1-exact": "-4",
+        "epochs-exact": "33",
+        "rule2-lr-exact": "0.5",
+    }.items():
+        page.enter(f"#{control}", own)
+    page.enter("#rule1-form", "classic")
+    page.enter("#rule0-shown", False)
+    page.enter("#at", 12)
+    page.script("return new Promise((done) => setTimeout(done, 400))")
+    link = page.script("return location.hash.slice(1)")
+    assert set(link.split("&")) == {
+        "start=-4,-2", "epochs=33", "at=12", "sgd.lr=0.25", "sgd.shown=no", "momentum.form=classic", "sgd-2.lr=0.5",
+    }  # fmt: skip
+    state, paths = page.script("return JSON.stringify(state)"), rows(page)
+    page.open(tmp_path / "play.html", link)
+    assert page.script("return JSON.stringify(state)") == state
+    assert all(np.array_equal(a, b) for a, b in zip(rows(page), paths, strict=True))
+    page.script("document.querySelector('#reset').click()")
+    page.script("return new Promise((done) => setTimeout(done, 400))")
+    assert page.script("return [fragment(), location.hash]") == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "sgd.lr=-1&sgd.lr=x&sgd.lr=&adam.lr=1&start=1&start=a,b&epochs=0&epochs=1e9&at=-1&=&&%E0%A4%A&sgd=1&.lr=2",
+        "sgd.__proto__=1&__proto__.lr=1&constructor.lr=2&sgd.constructor=1&momentum.form=<b>",
+    ],
+)
+def test_an_address_that_says_nothing_changes_nothing(link, opened):
+    page = opened(config(["sgd", "momentum"]), link)
+    assert page.script("return [fragment(), JSON.stringify(state) === JSON.stringify(given())]") == ["", True]
+
+
+def test_a_number_that_is_not_accepted_changes_nothing(opened):
+    page = opened(config(["sgd"]))
+    for own in ("-1", "0", "x", ""):
+        page.enter("#rule0-lr-exact", own)
+        assert (
+            page.script("return document.querySelector('#rule0-lr-exact').validationMessage")
+            == "lr: greater than 0"
+        )
+    assert page.script("return fragment()") == ""
+
+
+def test_time_runs_steps_and_stops(opened):
+    page = opened(config(["sgd", "adam"]))
+    assert page.text("#epoch") == "epoch 60 of 60"
+    for control, epoch in {"first": 0, "forward": 1, "last": 60, "back": 59}.items():
+        page.script(f"document.querySelector('#{control}').click()")
+        page.script(SETTLED)
+        assert page.text("#epoch") == f"epoch {epoch} of 60"
+    page.script("document.querySelector('#speed').value = '4'; document.activeElement.blur(); show(30)")
+    page.press("body", " ")
+    assert page.script("return document.querySelector('#play').getAttribute('aria-label')") in ("play", "pause")
+    page.script("return new Promise((done) => setTimeout(done, 2500))")
+    assert page.script("return [shownEpoch(), playing]") == [60, 0]
+    page.press("body", "\ue012")  # the left arrow
+    page.script(SETTLED)
+    assert page.text("#epoch") == "epoch 59 of 60"
+
+
+def test_the_tables_hold_the_numbers(opened):
+    page = opened(config(["sgd", "adam"]), "at=7")
+    page.script("document.querySelector('#epochs-table').closest('details').open = true")
+    page.script(SETTLED)
+    read = (
+        "return Array.from(document.querySelectorAll(arguments[0]),"
+        " (row) => Array.from(row.cells, (cell) => cell.innerText.trim()))"
+    )
+    cells = page.script(read, "#results tbody tr")
+    for rule, row in zip(config(["sgd", "adam"]).algo, cells, strict=True):
+        path = descend(rule, FUNCTIONS["ravine"](), steps=60)
+        assert row[:2] == [rule.name, "7"]
+        numbers = [float(cell.replace("\u2212", "-")) for cell in row[2:6]]
+        expected = [*path.points[7], path.values[7], path.gradient_norms[7]]
+        assert numbers == pytest.approx(expected, rel=1e-5)
+        assert row[-1] == path.status.value
+    assert [row[0] for row in page.script(read, "#epochs-table tbody tr")] == [str(epoch) for epoch in range(61)]
+    lines = page.script("return csv(paths, shownRules())").splitlines()
+    assert lines[0] == "algo,epoch,w1,w2,f,grad1,grad2"
+    assert len(lines) == 1 + 2 * 61
+    assert [float(number) for number in lines[8].split(",")[2:4]] == descend(
+        config(["sgd"]).algo[0], FUNCTIONS["ravine"](), steps=60
+    ).points[7].tolist()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "rosenbrock",
+        {"name": "quadratic", "condition": 30.0},
+        {"name": "expression", "formula": "w1^2 + w1*w2 + w2^2"},
+    ],
+)
+def test_the_command_of_the_page_runs_the_same(function, opened, tmp_path):
+    page = opened(
+        config(["momentum", "adam"], function), "momentum.lr=0.002&start=-0.5,1.5&epochs=20&adam.eps=1e-7"
+    )
+    page.script(SETTLED)
+    words = shlex.split(page.script("return document.querySelector('#command').textContent"))
+    assert words[:2] == ["optilab", "optimize"]
+    done = run([*words[1:], "--json", "--no-save"], tmp_path, {})
+    results = json.loads(done.stdout)["results"]
+    found = rows(page)
+    assert np.array_equal(found[0][:, :2], results[0]["points"])
+    np.testing.assert_allclose(found[1][:, :2], results[1]["points"], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_of_every_width_fit_and_stay_small(dark, opened, tmp_path):
+    page = opened(config(list(ALGORITHMS)[:12], "beale"), dark=dark)
+    assert (tmp_path / "play.html").stat().st_size < LIMIT
+    for width in (400, 700, 1000, 1600):
+        page.resize(width)
+        page.script(SETTLED)
+        assert page.overflow() == 0
+        wide = (
+            "return Array.from(document.querySelectorAll('.area, .card'), (e) => e.getBoundingClientRect().right)"
+        )
+        assert max(page.script(wide)) <= width
+    pixels = page.script(
+        "const canvas = document.querySelector('canvas'), {width, height} = canvas;"
+        "const image = canvas.getContext('2d').getImageData(0, 0, width, height).data;"
+        "const red = image.filter((_, i) => i % 4 === 0).sort(); return [red[0], red[red.length - 1]]"
+    )
+    assert pixels[1] - pixels[0] > 50
+    assert (pixels[0] < 40) is dark
+
+
+def test_a_closer_look_and_a_start_outside_the_box(opened):
+    page = opened(config(["momentum"]))
+    for _ in range(3):
+        page.script("document.querySelector('#closer').click()")
+    page.script(SETTLED)
+    sides = np.array(page.script("return view()"))
+    assert np.diff(sides, axis=1).ravel() == pytest.approx([9 * 1.08 / 8, 6 * 1.08 / 8])
+    assert sides.mean(axis=1) == pytest.approx([0, 0], abs=1e-12)  # the minimum
+    assert page.script("return [fragment(), document.querySelector('#start').hidden]") == ["zoom=3", True]
+    page.script("document.querySelector('#reset').click()")
+    page.enter("#start1-exact", "40")
+    page.script(SETTLED)
+    low, high = page.script("return view()[0]")
+    assert low < -6
+    assert high > 40
+    assert page.overflow() == 0
+    assert not page.script("return document.querySelector('#start').hidden")
+
+
+def test_the_value_under_the_pointer(opened):
+    page = opened(config(["sgd"]))
+    page.drag("#ground .area", (150, 150), (200, 180))
+    point, shown = page.script("return [state.start, document.querySelector('#here').textContent]")
+    value = float(shown.partition(" = ")[2].replace("\u2212", "-"))
+    assert value == pytest.approx(FUNCTIONS["ravine"]().value(np.array(point)), rel=0.01)
+
+
+def test_texts_of_the_user_do_nothing(page, tmp_path):
+    """The formula of a rule, the name of its file, and the formula of a function."""
+    hostile = "</script><img src=x onerror=window.live=1>{{ 7 * 7 }}"
+    file = tmp_path / "a'\"<b>&.py"
+    file.write_text(
+        f"class Rule:\n    formula = {hostile!r}\n    def __init__(self, lr=0.1): self.lr = lr\n"
+        "    def update(self, w, g): return w - self.lr * g\n"
+    )
+    settings = config([f"{file}:Rule"])
+    scene = play.scene(settings, hostile)
+    pages.write(tmp_path / "play.html", play.page(scene))
+    page.open(tmp_path / "play.html", hostile)
+    page.script(SETTLED)
+    assert page.script("return [window.live ?? 0, document.querySelectorAll('img, b b').length]") == [0, 0]
+    assert hostile in page.text("section.card:not(#common)")
+    assert hostile in page.text("header")
+    words = shlex.split(page.script("return document.querySelector('#command').textContent"))
+    done = run([*words[1:], "--json", "--no-save"], tmp_path, {})
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(json.loads(done.stdout)["results"][0]["points"], rows(page)[0][:, :2])
+
+
+def test_a_printed_page_has_its_pictures(opened):
+    """On paper the page has another width, and no script draws it again."""
+    page = opened(config(["sgd"]))
+    page.script(SETTLED)
+    box = (
+        "const b = document.querySelector(arguments[0]).getBoundingClientRect();"
+        "return [b.left, b.top, b.right, b.bottom]"
+    )
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    page.script("observer.disconnect(); document.querySelector('main').style.width = '500px'")
+    canvas, area = page.script(box, "canvas"), page.script(box, "#ground .area")
+    axis = page.script(box, "#ground .axis")
+    assert canvas == pytest.approx(axis, abs=1.5)
+    assert area[2] - area[0] < 400
+    assert page.script("return getComputedStyle(document.querySelector('#start')).display") == "block"
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_function_of_one_variable_is_a_curve(opened):
+    function = {"name": "expression", "formula": "w1^2/2 + sin(3*w1)"}
+    page = opened(config(["adam", "rmsprop"], function, start=[2.5]))
+    for rule, path in zip(config(["adam", "rmsprop"]).algo, rows(page, 1), strict=True):
+        agreeing(rule, FUNCTIONS["expression"](formula=function["formula"]), path, start=[2.5])
+    page.drag("#ground .area", (200, 100), (200, 200))
+    assert page.script("return [state.start.length, isFinite(state.start[0])]") == [1, True]
+
+
+def test_a_start_outside_the_domain_is_a_path_of_one_point(opened):
+    function = {"name": "expression", "formula": "log(w1) + w1^2 + w2^2"}
+    page = opened(config(["sgd"], function, start=[1.0, 1.0]), "start=-1,1")
+    page.script(SETTLED)
+    assert page.script("return paths[0].status") == "diverged"
+
+
+def test_a_rule_of_the_users_own(opened, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "def turning(w, g, V, lr=0.05, beta=0.9, keep=0.0):\n"
+        "    V = np.where(V * g < 0, keep * V, V)\n    V = beta * V + g\n    return w - lr * V, V\n"
+        "def loops(w, g, lr=0.1):\n    return w - lr * g if g[0] > 0 else w\n"
+    )
+    settings = config([f"{tmp_path}/mine.py:turning"])
+    page = opened(settings)
+    agreeing(settings.algo[0], settings.function, rows(page)[0])
+    page.enter("#rule0-keep-exact", "0.5")
+    agreeing(replace(settings.algo[0], keep=0.5), settings.function, rows(page)[0])
+    with pytest.raises(
+        UsageError, match=r"loops cannot become JavaScript \(an if depends on a value\); rules that can: sgd"
+    ):
+        play.require(config([f"{tmp_path}/mine.py:loops"]).algo[0], settings.function)
+
+
+def test_paths_that_the_page_cannot_compute_are_recordings(page, tmp_path):
+    settings = config(["newton", "sgd", "momentum"])
+    paths = [descend(rule, settings.function, steps=60) for rule in settings.algo]
+    pages.write(tmp_path / "play.html", play.page(play.recorded(settings, paths)))
+    page.open(tmp_path / "play.html")
+    found = rows(page)
+    np.testing.assert_allclose(found[0][:, :2], paths[0].points, rtol=1e-8)
+    assert np.array_equal(found[1][:, :2], paths[1].points)
+    assert "it needs the Hessian" in page.text("section[aria-label=newton]")
+    assert (
+        page.script("return document.querySelectorAll('section[aria-label=newton] input[type=range]').length") == 0
+    )
+
+
+def test_recordings_of_long_paths_are_thinned(page, tmp_path):
+    noisy = config(["sgd", "adam"], epochs=100_000, noise=0.1)
+    paths = [descend(rule, noisy.function, steps=noisy.epochs, regime=noisy.regime) for rule in noisy.algo]
+    pages.write(tmp_path / "noisy.html", play.page(play.recorded(noisy, paths)))
+    assert (tmp_path / "noisy.html").stat().st_size < LIMIT
+    page.open(tmp_path / "noisy.html", "at=50000&epochs=7&start=1,1")
+    page.script(SETTLED)
+    assert page.text("#epoch") == "epoch 50000 of 100000"
+    assert page.script("return document.querySelectorAll('[data-path]').length") == 2
+    assert page.script("return document.querySelector('#start').disabled")
+
+
+def test_the_command_writes_a_page(optilab, tmp_path):
+    shown = optilab("play", "--algo", "sgd,adam", "--function", "rosenbrock", "--out", "a.html")
+    assert (tmp_path / "a.html").as_uri() in shown.stdout
+    assert "at these settings sgd diverges; the page shows the limits" in " ".join(shown.stderr.split())
+    first = (tmp_path / "a.html").read_bytes()
+    optilab("play", "--algo", "sgd,adam", "--function", "rosenbrock", "--out", "a.html")
+    assert (tmp_path / "a.html").read_bytes() == first
+    document = json.loads(optilab("play", "--algo", "sgd", "--json").stdout)
+    assert document["file"] == "play.html"
+    assert document["bytes"] == (tmp_path / "play.html").stat().st_size
+    assert optilab("play", "--algo", "sgd", "--tune", "5", "--quiet").stdout == "play.html\n"
+    optilab("optimize", "--algo", "sgd,newton", "--epochs", "12", "--animate", "b.html", "--no-save")
+    assert (tmp_path / "b.html").stat().st_size < LIMIT
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "play needs --algo NAME"),
+        ("--algo newton", "newton cannot become JavaScript (it needs the Hessian"),
+        ("--algo sgd --function logistic-regression", "functions that can: ravine, sphere"),
+        ("--algo sgd --set function={name: rosenbrock, dimension: 3}", "one or two variables; rosenbrock has 3"),
+        ("--algo sgd --set noise=0.1", "play runs the bare rules"),
+        ("--algo sgd --epochs 20000", "at most 10,000 epochs, got 20,000"),
+        ("--algo sgd --out mine.html", "is not a page of optilab"),
+        ("--algo sgd --out page.pdf", "ends in .html"),
+        ("--algo sgd --out no/page.html", "there is no folder"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_page_is_refused(words, message, optilab, tmp_path):
+    (tmp_path / "mine.html").write_text("<p>mine")
+    head, *settings = words.split(" --set ")
+    arguments = [*head.split(), *(["--set", settings[0]] if settings else [])]
+    assert message in " ".join(optilab("play", *arguments, code=2).stderr.split())
+    assert (tmp_path / "mine.html").read_text() == "<p>mine"
+    assert not (tmp_path / "play.html").exists()

@@ -1,0 +1,294 @@
+"""The report in a browser: its numbers are those of the runs, its controls work, names in it do nothing."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from optilab import runs
+from optilab.errors import DataError
+from tests.studies.generated import layered, training
+
+pytestmark = pytest.mark.browser
+
+RISING, FLAT = (0.123456, 0.4, 0.65), (0.1, 0.1, 0.1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A grid of two settings with three seeds each, and layers."""
+    for lr, ends in (("0.01", FLAT), ("0.1", RISING)):
+        for seed in (1, 2, 3):
+            rows = [value + 0.01 * seed for value in ends]
+            run = training(
+                tmp_path / "runs", f"lr{lr}-{seed}", f"optimizer.lr={lr}", f"seed={seed}", accuracies=rows
+            )
+            layered(run, *[(1e-6, 1e-3, 1.0)] * 3)
+    return tmp_path
+
+
+@pytest.fixture
+def written(optilab, folder, page):
+    """Write the report of some runs and open it."""
+
+    def write(*arguments, width=1200, dark=False):
+        optilab("report", *arguments, "--out", "report.html")
+        page.open(folder / "report.html", width=width, dark=dark)
+        return page
+
+    return write
+
+
+def hover(page, chart, share):
+    """Move the mouse to a share of the width of a chart's plot; the text of the tooltip."""
+    x, y = page.script(
+        "const over = document.querySelector(arguments[0]).querySelector('.u-over');"
+        "over.scrollIntoView({block: 'center'});"
+        "const box = over.getBoundingClientRect();"
+        "return [box.left + arguments[1] * box.width, box.top + box.height / 2]",
+        chart,
+        share,
+    )
+    for place in (x - 2, x):
+        page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": place, "y": y})
+    page.script("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.text(f"{chart} .tip")
+
+
+LOSS, ACCURACY = "#curves-charts .chart:nth-child(1)", "#curves-charts .chart:nth-child(2)"
+
+
+def test_question_answer_and_table_are_those_of_compare(written, optilab):
+    page = written("*")
+    assert page.text("h1") == "Which lr is the best by last val_acc?"
+    verdict = re.search("verdict: (.*)", optilab("runs", "compare", "*").stdout)[1]
+    assert page.text("#answer").lower() == verdict.lower()
+    table = list(csv.DictReader(optilab("runs", "compare", "*", "--format", "csv").stdout.splitlines()))
+    shown = page.script("return [...document.querySelectorAll('.results tbody tr')].map((row) => row.innerText)")
+    assert len(shown) == len(table) == 2
+    for text, row in zip(shown, table, strict=True):
+        assert row["group"] in text
+        assert f"{float(row['mean']):.1%}" in text
+        assert row["verdict"] in text
+
+
+def test_hovering_shows_the_number_of_metrics_csv(written, folder):
+    page = written("lr0.1-2")
+    rows = runs.read(folder / "runs" / "lr0.1-2").rows()
+    for share, row in ((0.01, rows[0]), (0.5, rows[1]), (0.99, rows[2])):
+        accuracy, loss = f"{row['val_acc']:.2%}", float(f"{row['val_loss']:.6g}")
+        text = hover(page, ACCURACY, share)
+        assert f"epoch {row['epoch']}" in text
+        assert text.count(accuracy) == 2  # training and validation are equal here
+        assert hover(page, LOSS, share).count(f"{loss:g}") == 2
+
+
+def test_a_group_shows_its_mean_and_interval(written, optilab):
+    text = hover(written("*"), ACCURACY, 0.99)
+    assert "lr 0.1, validation, mean of 3" in text
+    half = 4.302652729911275 * 0.01 / np.sqrt(3)
+    low, high = (f"{0.67 + sign * half:.2%}" for sign in (-1, 1))
+    assert f"67.00% ({low} to {high})" in text
+
+
+def test_groups_are_switched_off_and_on(written):
+    page = written("*")
+    for pressed in ("true", "false", "true"):
+        state = page.script(
+            "return document.querySelector('#groups button:last-child').getAttribute('aria-pressed')"
+        )
+        assert state == pressed
+        assert ("lr 0.01" in hover(page, ACCURACY, 0.5)) == (pressed == "true")
+        page.press("#groups button:last-child", " ")
+    assert "lr 0.01" not in hover(page, ACCURACY, 0.5)
+
+
+def test_the_keyboard_reads_a_chart(written):
+    page = written("*")
+    page.press(ACCURACY, "\ue014")
+    assert "epoch 1" in page.text(f"{ACCURACY} .tip")
+    page.press(ACCURACY, "\ue010")
+    assert "epoch 3" in page.text(f"{ACCURACY} .tip")
+    page.press(ACCURACY, "\ue00c")
+    assert page.script("return document.querySelector(arguments[0] + ' .tip').hidden", ACCURACY)
+
+
+def test_numbers_are_in_tables(written):
+    page = written("*")
+    page.script("for (const part of document.querySelectorAll('details')) part.open = true")
+    page.script("return new Promise((done) => setTimeout(done, 100))")
+    assert page.text("#numbers tbody tr:last-child").split() == [
+        "3",
+        "0.33",
+        "0.33",
+        "0.67",
+        "0.67",
+        *["0.88"] * 2,
+        *["0.12"] * 2,
+    ]
+    layers = page.text("#layers-charts + details tbody")
+    assert "lr 0.1\t1\t1e-06\t1e-07\t0.25" in layers
+    assert "lr 0.1\tout\t1\t0.1\t" in layers
+    assert "train-images-idx3-ubyte" in page.text("main")
+
+
+def test_a_run_unfolds_its_config_and_copies_it(written, folder):
+    page = written("*")
+    page.script("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    assert not page.script("return document.querySelector('.config').checkVisibility()")
+    page.press(".unfold", "\ue007")
+    name = page.text(".unfold")
+    config = (folder / "runs" / name / "config.yaml").read_text()
+    assert page.text(".config pre").strip() == config.strip()
+    page.press(".config .copy", " ")
+    assert page.script("return window.copied") == config
+    page.press(".copy-table", " ")
+    table = list(csv.DictReader(page.script("return window.copied").splitlines()))
+    assert [row["run"] for row in table][:3] == ["lr0.1-1", "lr0.1-2", "lr0.1-3"]
+    assert float(table[0]["val acc"]) == 0.66
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [400, 700, 1000, 1600])
+def test_the_page_fits_its_window(written, width, dark):
+    page = written("*", width=width, dark=dark)
+    page.script("for (const part of document.querySelectorAll('details')) part.open = true")
+    page.script("return new Promise((done) => setTimeout(done, 100))")
+    assert page.overflow() == 0
+    ground = page.script("return getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
+    charts = page.script(
+        "return [...document.querySelectorAll('.chart')]"
+        ".map((chart) => [chart.clientWidth, chart.querySelector('canvas').clientWidth])"
+    )
+    assert len(charts) == 8
+    assert all(abs(box - canvas) <= 1 for box, canvas in charts)
+
+
+def test_paper_is_light_and_the_screen_comes_back(written):
+    page = written("*", width=1000, dark=True)
+    state = (
+        "const style = getComputedStyle(document.documentElement);"
+        "return [style.getPropertyValue('--ink').trim(),"
+        " ...[...document.querySelectorAll('.chart .uplot')].map((plot) => plot.clientWidth)]"
+    )
+    before = page.script(state)
+    page.script("dispatchEvent(new Event('beforeprint'))")
+    assert page.script(state) == ["#1b1f24", 340, 340, *[222] * 6]
+    page.script("dispatchEvent(new Event('afterprint'))")
+    assert page.script(state) == before
+    assert before[0] == "#e6e9ed"
+    assert page.driver.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith("JVBERi0")  # %PDF-
+
+
+def test_what_is_not_ours_is_not_replaced(optilab, folder):
+    (folder / "mine.html").write_text("mine")
+    done = optilab("report", "*", "--out", "mine.html", code=2)
+    assert "is not a page of optilab" in done.stderr
+    assert (folder / "mine.html").read_text() == "mine"
+    optilab("report", "*", "--out", "none/report.html", code=2)
+    optilab("report", "*", "--out", "report.pdf", code=2)
+
+
+def test_the_same_runs_give_the_same_bytes(optilab, folder):
+    for name in ("a.html", "b.html"):
+        optilab("report", "*", "--out", name)
+    assert (folder / "a.html").read_bytes() == (folder / "b.html").read_bytes()
+
+
+def test_a_damaged_table_is_named(optilab, folder):
+    (folder / "runs" / "lr0.1-1" / "metrics.csv").write_text("epoch,val_acc\n1,x\n")
+    assert "metrics.csv:1" in optilab("report", "*", code=DataError.code).stderr
+    assert not (folder / "report.html").exists()
+
+
+def test_one_run_is_reported_by_itself(written):
+    page = written("lr0.1-1")
+    assert page.text("h1") == "How well does sigmoid train?"
+    assert page.text("#answer") == "Last val_acc: 66.0%"
+    assert page.script("return document.querySelectorAll('.results thead th').length") == 3
+    assert "val_acc" in page.text(".results thead")
+
+
+def test_layers_that_hardly_move_are_drawn(written, folder):
+    # Ends of an axis for which uPlot's own ticks never came to an end.
+    layered(folder / "runs" / "lr0.1-1", *[(1.4288947938840404e-07, 2e-4, 3.3179147928053215)] * 3)
+    page = written("lr0.1-1")
+    heights = page.script("return [...document.querySelectorAll('.uplot')].map((plot) => plot.offsetHeight)")
+    assert len(heights) == 5
+    assert min(heights) > 100
+
+
+def test_the_curvature_is_drawn_beside_its_limit(written, folder):
+    measured = [(2.5, 20.0, 0.5), (12.5, 20.0, -1.0), (21.25, 20.0, 3.5)]
+    records = [
+        {"epoch": epoch, "curvature": {"sharpness": a, "preconditioned": None, "limit": b, "along_gradient": c}}
+        for epoch, (a, b, c) in enumerate(measured)
+    ]
+    path = folder / "runs" / "lr0.1-1" / "diagnostics.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    page = written("lr0.1-1", width=400)
+    chart = "#curvature-charts .chart"
+    assert "sharpness\t2.5\nlimit of stability\t20\nalong the gradient\t0.5" in hover(page, chart, 0.01)
+    text = hover(page, chart, 0.5)
+    assert "epoch 1" in text
+    assert "sharpness\t12.5" in text
+    assert "along" not in text  # not positive: no place on a logarithmic axis
+    page.script("document.querySelector('#curvature-charts + details').open = true")
+    assert page.text("#curvature-charts + details tbody").split()[-4:] == ["2", "21.2", "20", "3.5"]
+    assert page.overflow() == 0
+
+
+def test_a_curve_over_one_setting_marks_the_best(written, folder):
+    training(folder / "runs", "lr1-1", "optimizer.lr=1", "seed=1", accuracies=(0.1, 0.2, 0.3))
+    text = hover(written("*"), "#settings-charts .chart", 0.5)
+    assert "lr 0.1" in text
+    assert "the best\t67.00% (" in text or "the best 67.00% (" in text
+
+
+def test_a_grid_is_a_heat_map(written, folder):
+    for number, (lr, init) in enumerate(((0.01, "unit-gain"), (0.1, "unit-gain"))):
+        for seed in (1, 2, 3):
+            training(
+                folder / "runs", f"gain{lr}-{seed}", f"optimizer.lr={lr}", f"seed={seed}", f"model.init={init}",
+                accuracies=[0.2 + 0.1 * number + 0.005 * seed] * 3,
+            )  # fmt: skip
+    page = written("*")
+    rows = page.script("return [...document.querySelectorAll('.heat tbody tr')].map((row) => row.innerText)")
+    assert [row.split() for row in rows] == [
+        ["default", "12.0%", "≈", "67.0%", "★"],  # a constant difference of three pairs: p 0.25
+        ["unit-gain", "21.0%", "31.0%"],
+    ]
+
+
+def test_runs_without_an_epoch_have_a_page(optilab, folder, page):
+    training(folder / "runs", "empty", accuracies=(), status="failed")
+    done = optilab("report", "empty")
+    assert "no run has an outcome yet" in done.stdout
+    page.open(folder / "report.html")
+    assert page.text("#answer") == "No run has an outcome yet"
+
+
+def test_of_a_race_the_judged_trainings_are_reported(optilab, tmp_path, page):
+    race, rows = tmp_path / "runs" / "cup", []
+    for rule, accuracy in (("sgd", 0.4), ("adam", 0.6)):
+        for stage, seeds in (("tuning", (1, 2)), ("final", (11, 12, 13))):
+            for seed in seeds:
+                name = f"{rule}-{stage}-{seed}"
+                training(
+                    race, name, f"optimizer={rule}", f"seed={seed}", test_acc=accuracy + 0.01 * (seed % 10) ** 2,
+                    test_loss=1.0,
+                )  # fmt: skip
+                rows.append({"trial": name, "rule": rule, "stage": stage, "seed": seed, "status": "done"})
+    (race / "trials.csv").write_bytes(runs.table(rows))
+    (race / "study.yaml").write_text("name: cup\n")
+    manifest = runs.read(race / "sgd-final-11").manifest
+    (race / "manifest.json").write_text(json.dumps({**manifest, "command": "race", "argv": ["optilab", "race"]}))
+    optilab("report", "cup")
+    page.open(tmp_path / "report.html")
+    assert page.text("h1") == "Which optimizer is the best by last test_acc?"
+    assert "trainings\n6 (6 done)" in page.text(".facts")
+    assert "cup: the settings were chosen by 4 trainings on held-out images" in page.text(".notes")
+    assert page.text(".results tbody tr:first-child").split()[:4] == ["optimizer", "adam", "3", "64.7%"]

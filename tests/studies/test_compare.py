@@ -1,0 +1,318 @@
+"""The referee of trainings: its tests against SciPy and statsmodels, and its error rates in simulated tables."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from optilab.studies.best import compare_with_best, family_p, single_level
+from optilab.studies.compare import holm, judge, permutation, power, sign_flip, summarize
+
+SLEEP = (
+    # Extra hours of sleep of ten patients under two drugs: Cushny & Peebles 1905 as printed in Student 1908 and as the
+    # data set `sleep` of R, whose documentation gives the paired test: t = -4.0621, df = 9, p = 0.002833,
+    # interval -2.4598858 to -0.7001142.
+    (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0),
+    (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4),
+)
+
+
+def by_seed(values, first=0):
+    return dict(enumerate(map(float, values), start=first))
+
+
+def normal_groups(generator, groups, seeds, spread=1.0, paired=True):
+    """Outcomes of equal groups; `spread` may be one standard deviation for each of them."""
+    luck = generator.normal(0, 1, seeds) if paired else 0.0
+    values = luck + generator.normal(0, 1, (groups, seeds)) * np.broadcast_to(spread, groups)[:, None]
+    return [by_seed(row, 0 if paired else i * seeds) for i, row in enumerate(values)]
+
+
+def at_most(share, count):
+    """The largest number of events, each with probability `share`, that is not surprising (1 in 10,000)."""
+    return stats.binom.ppf(0.9999, count, share)
+
+
+# --- one pair of groups ------------------------------------------------------------------------------------
+
+
+def test_the_sleep_data_as_published():
+    table = judge([by_seed(drug) for drug in SLEEP], baseline=1)
+    row = table.contrasts[0]
+    assert row.difference == pytest.approx(-1.58)
+    assert row.interval == pytest.approx((-2.4598858, -0.7001142), abs=5e-8)
+    assert row.p_t == pytest.approx(0.002833, abs=5e-7)
+    assert (row.verdict, row.n, row.won) == ("worse", 10, 0.05)
+    assert table.summaries[1].mean == pytest.approx(2.33)
+
+
+def test_welch_on_the_sleep_data_as_published():
+    """R's documentation of `t.test`: t = -1.8608, df = 17.776, p = 0.07939, interval -3.3654832 to 0.2054832."""
+    row = judge([by_seed(SLEEP[0]), by_seed(SLEEP[1], first=100)], baseline=1).contrasts[0]
+    assert not row.paired
+    assert row.interval == pytest.approx((-3.3654832, 0.2054832), abs=5e-8)
+    assert row.p_t == pytest.approx(0.07939, abs=5e-6)
+    assert row.verdict == "cannot tell"
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10, 30])
+def test_two_groups_are_compared_as_scipy_compares_them(seeds):
+    first, second = np.random.default_rng(seeds).normal([[0], [1]], [[1], [3]], (2, seeds))
+    for paired in (True, False):
+        row = judge([by_seed(first), by_seed(second, 0 if paired else 100)], baseline=0).contrasts[1]
+        test = stats.ttest_rel(second, first) if paired else stats.ttest_ind(second, first, equal_var=False)
+        assert row.interval == pytest.approx(tuple(test.confidence_interval()))
+        assert row.p_t == pytest.approx(test.pvalue)
+    assert summarize(list(first)).interval == pytest.approx(
+        stats.t.interval(0.95, seeds - 1, first.mean(), stats.sem(first))
+    )
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10, 16])
+def test_the_sign_flip_test_against_scipy(seeds):
+    differences = np.round(np.random.default_rng(seeds).normal(0.5, 1, seeds), 1)  # rounded: with ties
+    oracle = stats.permutation_test((differences,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    p, floor = sign_flip(differences)
+    assert p == pytest.approx(oracle.pvalue)
+    assert floor == pytest.approx(min(1, 2 / 2**seeds))
+    assert sign_flip(np.full(seeds, 0.1))[0] == pytest.approx(floor)
+
+
+def test_a_sign_flip_test_of_many_pairs_draws():
+    differences = np.random.default_rng(0).normal(0.5, 1, 18)
+    p, floor = sign_flip(differences)
+    signs = 1 - 2 * (np.arange(2**18)[:, None] >> np.arange(18) & 1)
+    share = np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9)
+    assert p == pytest.approx(share, abs=4 * np.sqrt(share / 100_000))
+    assert floor == pytest.approx(1e-5, rel=1e-4)
+    assert sign_flip(differences) == (p, floor)
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 5), (4, 2), (6, 7)])
+def test_the_permutation_test_against_scipy(sizes):
+    generator = np.random.default_rng(sum(sizes))
+    first, second = (np.round(generator.normal(0, 1, size), 1) for size in sizes)
+    oracle = stats.permutation_test(
+        (first, second), lambda a, b: abs(np.mean(a) - np.mean(b)), n_resamples=np.inf, alternative="greater"
+    )
+    assert permutation(first, second)[0] == pytest.approx(oracle.pvalue)
+
+
+def test_the_smallest_p_of_a_permutation_test_is_reached():
+    for sizes in [(3, 3), (2, 5)]:
+        p, floor = permutation(np.arange(sizes[0]) + 100.0, np.arange(float(sizes[1])))
+        assert p == pytest.approx(floor)
+
+
+def test_the_share_won_counts_ties_half():
+    groups = [by_seed([1, 2, 3, 4]), by_seed([0, 2, 4, 3])]
+    assert judge(groups, baseline=1).contrasts[0].won == 0.625
+    assert judge(groups, higher=False, baseline=1).contrasts[0].won == 0.375
+    apart = [by_seed([1, 3]), by_seed([2, 3], first=9)]
+    assert judge(apart, baseline=1).contrasts[0].won == (0 + 0 + 1 + 0.5) / 4
+
+
+@pytest.mark.parametrize("effect", [0.2, 0.5, 1.0, 2.0])
+def test_the_number_of_further_seeds_against_statsmodels(effect):
+    oracle = TTestPower()
+    assert power(9, effect * np.sqrt(10), 0.05) == pytest.approx(oracle.power(effect, 10, 0.05), abs=1e-6)
+    pairs = np.array([-1.0, 0.0, 1.0]) + effect  # mean `effect`, standard deviation 1
+    row = judge([by_seed(pairs), by_seed([0.0, 0.0, 0.0])], baseline=1).contrasts[0]
+    assert 3 + row.more == np.ceil(oracle.solve_power(effect, power=0.8, alpha=0.05))
+
+
+def test_no_number_of_seeds_finds_a_difference_of_nothing():
+    groups = [by_seed([0.0, 1.0, 2.0]), by_seed([1.0, 2.0, 0.0])]
+    assert judge(groups, baseline=1).contrasts[0].more is None
+    assert judge([by_seed([0, 1e3, 2e3]), by_seed([1e3, 2e3, 0.1])], baseline=1).contrasts[0].more is None
+
+
+# --- many groups -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_holm_against_statsmodels(count):
+    p = np.random.default_rng(count).random(count) ** 3
+    assert holm(list(p)) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_holm_of_tests_that_were_looked_at_never_says_less_than_of_all():
+    everything = np.random.default_rng(0).random(20) ** 3
+    adjusted = multipletests(everything, method="holm")[1]
+    assert np.all(np.array(holm(list(everything[:7]), family=20)) >= adjusted[:7] - 1e-12)
+
+
+@pytest.mark.parametrize(("groups", "seeds"), [(3, 3), (5, 5), (10, 8)])
+def test_complete_tables_are_judged_as_races_are(groups, seeds):
+    """One family-wise rule: `judge` and `compare_with_best` give the same intervals, p values and verdicts."""
+    values = np.random.default_rng(seeds).normal(np.arange(groups)[:, None], 1, (groups, seeds))
+    table, race = judge([by_seed(row) for row in values], higher=False), compare_with_best(values)
+    for contrast, comparison in zip(table.contrasts, race, strict=True):
+        if contrast is not None:
+            assert contrast.interval == pytest.approx(comparison.interval)
+            assert contrast.p_t == pytest.approx(comparison.p)
+            assert (contrast.verdict == "worse") == comparison.worse
+
+
+def test_a_baseline_named_before_is_dunnetts_comparison():
+    """SciPy's Dunnett test pools the variances, so it agrees where there are many degrees of freedom."""
+    values = np.random.default_rng(4).normal(0, 1, (4, 50)) + np.array([0.3, 0.5, 0, 0])[:, None]
+    table = judge([by_seed(row, 1000 * i) for i, row in enumerate(values)], baseline=3)
+    oracle = stats.dunnett(*values[:3], control=values[3])
+    for contrast, p in zip(table.contrasts, oracle.pvalue, strict=False):
+        assert contrast.p_t == pytest.approx(p, abs=0.02)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_the_level_of_one_test_and_the_p_of_the_family_are_inverse(chosen):
+    level = single_level(6, 5, 0.05, chosen)
+    assert 0.05 / 15 < level < 0.05
+    assert family_p(level, 6, 5, chosen) == pytest.approx(0.05, abs=1e-3)
+    assert single_level(2, 5, 0.05, chosen) == 0.05
+
+
+def test_the_order_of_the_groups_does_not_matter():
+    groups = normal_groups(np.random.default_rng(8), 4, 5)
+    table = judge(groups)
+    for order in permutations(range(4)):
+        other = judge([groups[i] for i in order])
+        assert other.contrasts == tuple(table.contrasts[i] for i in order)
+
+
+# --- what has no variation or few values -------------------------------------------------------------------
+
+
+def test_one_seed_has_no_interval_and_no_verdict():
+    table = judge([{42: 0.9}, {42: 0.1}])
+    assert table.summaries[0].std is None
+    assert table.summaries[0].interval is None
+    assert table.contrasts[1].verdict == "cannot tell"
+    assert (table.contrasts[1].interval, table.contrasts[1].p, table.contrasts[1].more) == (None, 1.0, None)
+
+
+def test_a_constant_difference_is_judged_by_the_signs():
+    """Without variation there is no t test: five equal differences are not enough, six are (p = 2/64)."""
+    for seeds, verdict in ((5, "cannot tell"), (6, "worse")):
+        row = judge([by_seed([0.1] * seeds), by_seed([0.7] * seeds)]).contrasts[0]
+        assert (row.interval, row.verdict) == (None, verdict)
+        assert row.p == 2 / 2**seeds
+
+
+def test_one_lucky_run_is_not_the_baseline_of_groups_with_several():
+    table = judge([{1: 0.99}, by_seed([0.5, 0.6, 0.7]), by_seed([0.4, 0.5, 0.7])])
+    assert table.baseline == 1
+    assert table.order == (0, 1, 2)
+
+
+def test_empty_groups_are_no_contenders():
+    groups = [{}, by_seed([0.5, 0.6, 0.7]), by_seed([0.1, 0.2, 0.0])]
+    assert judge(groups).contrasts == (None, *judge(groups[1:]).contrasts)
+    with pytest.raises(ValueError, match="no outcome"):
+        judge(groups, baseline=0)
+
+
+# --- error rates -------------------------------------------------------------------------------------------
+
+TABLES = [  # groups, seeds, standard deviation of each group, paired
+    (2, 3, 1.0, True),
+    (2, 5, 1.0, True),
+    (2, 10, 1.0, True),
+    (5, 3, 1.0, True),
+    (5, 5, 1.0, True),
+    (5, 10, 1.0, True),
+    (2, 5, (0.3, 3.0), True),
+    (5, 5, (0.1, 0.3, 1.0, 2.0, 3.0), True),
+    (2, 5, 1.0, False),
+    (5, 5, 1.0, False),
+]
+
+
+def error_rate(count, groups, seeds, spread, paired, seed=0, **options):
+    """Number of tables of equal groups with any verdict, and number of rows whose interval misses zero."""
+    generator = np.random.default_rng([seed, groups, seeds])
+    wrong = 0
+    for _ in range(count):
+        rows = [
+            row
+            for row in judge(normal_groups(generator, groups, seeds, spread, paired), **options).contrasts
+            if row
+        ]
+        assert all((row.verdict == "cannot tell") == (row.interval[0] <= 0 <= row.interval[1]) for row in rows)
+        wrong += any(row.verdict != "cannot tell" for row in rows)
+    return wrong
+
+
+@pytest.mark.parametrize(("groups", "seeds", "spread", "paired"), TABLES)
+def test_equal_groups_rarely_get_a_verdict(groups, seeds, spread, paired):
+    count = 200
+    assert error_rate(count, groups, seeds, spread, paired) <= at_most(0.05, count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", [None, 0])
+@pytest.mark.parametrize(("groups", "seeds", "spread", "paired"), TABLES)
+def test_equal_groups_rarely_get_a_verdict_in_ten_thousand_tables(groups, seeds, spread, paired, baseline):
+    wrong = error_rate(10_000, groups, seeds, spread, paired, seed=1, baseline=baseline)
+    print(
+        f"{groups} groups, {seeds} seeds, std {spread}, paired {paired}, baseline {baseline}: {wrong / 100:.2f} %"
+    )
+    # Welch's test itself is not exact: with five values and very different variances it errs in up to 6 of 100.
+    assert wrong <= at_most(0.05 if paired else 0.06, 10_000)
+
+
+def covered(count, seeds, paired, seed=0):
+    """In how many comparisons of two groups the interval holds the true difference, and those of the mean theirs."""
+    generator = np.random.default_rng([seed, seeds])
+    differences = means = 0
+    for _ in range(count):
+        first, second = normal_groups(generator, 2, seeds, paired=paired)
+        table = judge([first, {key: value + 0.7 for key, value in second.items()}], baseline=0)
+        low, high = table.contrasts[1].interval
+        differences += low <= 0.7 <= high
+        low, high = summarize(list(generator.normal(5, 2, seeds))).interval
+        means += low <= 5 <= high
+    return differences, means
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_intervals_cover_the_truth(seeds):
+    count = 1000
+    low, high = stats.binom.ppf([0.0001, 0.9999], count, 0.95)
+    assert all(low <= number <= high for number in covered(count, seeds, True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_intervals_cover_the_truth_in_ten_thousand_comparisons(seeds, paired):
+    differences, means = covered(10_000, seeds, paired, seed=1)
+    print(f"{seeds} seeds, paired {paired}: difference {differences / 100:.2f} %, mean {means / 100:.2f} %")
+    assert 9400 <= means <= 9600
+    assert 9450 - 50 <= differences <= (9550 + 50 if paired else 10_000)  # Welch with few values is careful
+
+
+def test_the_simulation_catches_tests_at_five_per_cent_each():
+    """The negative control: five rows against the best by the data, each at 5 %, err in far more tables."""
+    generator, wrong, count = np.random.default_rng(0), 0, 200
+    for _ in range(count):
+        values = np.array([list(group.values()) for group in normal_groups(generator, 6, 5)])
+        top = values[np.argmax(values.mean(axis=1))]
+        wrong += any(
+            stats.ttest_rel(row, top).pvalue < 0.05 for row in values if row is not top and any(row != top)
+        )
+    assert wrong > 2 * at_most(0.05, count)
+
+
+def test_a_clear_difference_is_found():
+    generator, found, count = np.random.default_rng(0), 0, 100
+    for _ in range(count):
+        first, second = normal_groups(generator, 2, 5)
+        found += (
+            judge([first, {seed: value - 3 for seed, value in second.items()}]).contrasts[1].verdict == "worse"
+        )
+    expected = power(4, 3 / np.sqrt(2 / 5), 0.05)
+    low, high = stats.binom.ppf([0.0001, 0.9999], count, expected)
+    assert low <= found <= high

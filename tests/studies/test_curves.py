@@ -1,0 +1,149 @@
+"""The curves of trainings: means and intervals over seeds, layers, titles, what is left out."""
+
+import math
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from optilab.studies.curves import curve, histories, limits
+from optilab.studies.groups import select
+from tests.studies.generated import layered, training
+
+
+def drawn(folder, *names):
+    return histories(select(folder, names or ["*"]))
+
+
+def test_the_interval_is_that_of_students_t():
+    runs = {1: np.array([0.1, 0.5]), 2: np.array([0.2, 0.4]), 3: np.array([0.3, 0.9])}
+    found = curve(runs)
+    for epoch in range(2):
+        values = [run[epoch] for run in runs.values()]
+        expected = stats.t.interval(0.95, 2, loc=fmean(values), scale=stdev(values) / math.sqrt(3))
+        assert found.mean[epoch] == pytest.approx(fmean(values))
+        assert [side[epoch] for side in found.interval] == pytest.approx(expected)
+
+
+def test_one_run_has_no_interval():
+    found = curve({7: np.array([0.1, 0.5])})
+    assert found.interval is None
+    assert found.mean.tolist() == [0.1, 0.5]
+
+
+def test_a_mean_is_of_the_same_seeds_in_every_epoch():
+    found = curve({1: np.array([0.1, 0.5, 0.9]), 2: np.array([0.2])})
+    assert found.mean == pytest.approx([0.15])
+    assert len(found.runs[1]) == 3
+
+
+def test_a_group_is_one_history(tmp_path):
+    for seed, accuracies in ((5, (0.2, 0.6, 0.5)), (6, (0.2, 0.8, 0.6))):
+        training(tmp_path, f"relu-{seed}", f"seed={seed}", "model.activation=relu", accuracies=accuracies)
+    training(tmp_path, "tanh", "seed=5", "model.activation=tanh", accuracies=(0.3,))
+    relu, tanh = drawn(tmp_path).groups
+    assert (relu.name, relu.seeds, relu.epochs, relu.best) == ("activation relu", (5, 6), 3, 2)
+    assert relu.curves["val_acc"].mean == pytest.approx([0.2, 0.7, 0.55])
+    assert relu.curves["train_loss"].mean == pytest.approx([0.8, 0.3, 0.45])
+    assert (tanh.name, tanh.best, tanh.layers) == ("activation tanh", 1, None)
+
+
+def test_the_title_is_what_all_share(tmp_path):
+    for seed in (3, 4, 5):
+        training(tmp_path, f"a{seed}", f"seed={seed}", "model.norm=batch", "optimizer={name: adam, lr: 0.1}")
+        training(tmp_path, f"b{seed}", f"seed={seed}", "model.norm=batch", "optimizer={name: adam, lr: 0.2}")
+    assert drawn(tmp_path).title == (
+        "hidden 5 x 128, activation sigmoid, norm batch, dataset fashion-mnist, batch_size 512, optimizer adam, "
+        "beta1 0.9, beta2 0.999, eps 1e-08, eps_placement outside, epochs 300, seeds 3 to 5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "seeds", "expected"),
+    [
+        (["model.hidden=[64, 32]"], [1], "hidden [64, 32], "),
+        (["model.hidden=[64]"], [1, 4], "seeds 1, 4"),
+        (["model.norm={name: batch, momentum: 0.5}"], [1, 2], "norm batch, momentum 0.5, dataset"),
+        (["weight_decay=0.25"], [9], "weight_decay 0.25, epochs 300, seed 9"),
+    ],
+)
+def test_the_parts_of_a_title(tmp_path, changes, seeds, expected):
+    for seed in seeds:
+        training(tmp_path, f"run{seed}", f"seed={seed}", *changes)
+    assert expected in drawn(tmp_path).title
+
+
+def test_a_rule_of_the_users_is_named_by_its_file(tmp_path):
+    (tmp_path / "mine.py").write_text("def step(w, g, lr=0.5):\n    return w - lr * g\n")
+    training(tmp_path / "runs", "run", f"optimizer={{name: '{tmp_path}/mine.py:step'}}")
+    assert "batch_size 512, optimizer mine.py:step, lr 0.5, epochs" in drawn(tmp_path / "runs").title
+
+
+def test_runs_without_an_epoch_are_left_out_of_curves_and_labels(tmp_path):
+    training(tmp_path, "a", "model.activation=relu")
+    training(tmp_path, "b", "model.activation=tanh")
+    training(tmp_path, "c", "epochs=7", accuracies=(), status="diverged")
+    found = drawn(tmp_path)
+    assert [history.name for history in found.groups] == ["activation relu", "activation tanh"]
+    assert [record.name for record in found.without_epochs] == ["c"]
+    nothing = drawn(tmp_path, "c")
+    assert (nothing.groups, [record.name for record in nothing.without_epochs]) == ((), ["c"])
+
+
+def test_a_label_says_how_many_runs_diverged(tmp_path):
+    training(tmp_path, "a", "seed=1", "optimizer.lr=9", status="diverged")
+    training(tmp_path, "b", "seed=2", "optimizer.lr=9")
+    training(tmp_path, "c", "seed=3", "optimizer.lr=9", accuracies=(), status="diverged")
+    training(tmp_path, "d", "seed=1", "optimizer.lr=99", status="diverged")
+    some, all_of_them = drawn(tmp_path).groups
+    assert some.name == "lr 9 (2 of 3 diverged)"
+    assert all_of_them.name == "lr 99 (diverged)"
+
+
+def test_layers_are_averaged_over_the_seeds_as_logarithms(tmp_path):
+    for seed, norms in ((1, [1e-6, 1.0, 4.0]), (2, [1e-2, 0.0, None])):
+        layered(training(tmp_path, f"run{seed}", f"seed={seed}", accuracies=(0.5,)), norms)
+    (history,) = drawn(tmp_path).groups
+    assert history.layers.names == ("1", "2", "out")
+    gradients = history.layers.values["gradient_norm"]
+    assert gradients[:2, 0] == pytest.approx([1e-4, 0.0])
+    assert np.isnan(gradients[2, 0])
+    assert history.layers.values["update_to_weight"][0, 0] == pytest.approx(1e-5)
+    assert history.layers.values["saturated"][:2, 0].tolist() == [0.25, 0.25]
+    assert np.isnan(history.layers.values["saturated"][2, 0])
+
+
+def test_a_layer_of_a_later_stage_has_no_past(tmp_path):
+    layered(training(tmp_path, "run", accuracies=(0.1, 0.2)), [1.0, 5.0], [2.0, 3.0, 6.0])
+    (history,) = drawn(tmp_path).groups
+    expected = [[1.0, 2.0], [math.nan, 3.0], [5.0, 6.0]]  # layer 1, layer 2, output
+    assert history.layers.values["gradient_norm"] == pytest.approx(np.array(expected), nan_ok=True)
+
+
+def test_diagnostics_that_are_damaged_or_ahead_of_the_rows_are_no_layers(tmp_path):
+    run = training(tmp_path, "run", accuracies=(0.1, 0.2))
+    layered(run, [1.0, 5.0], [2.0, 6.0], [3.0, 7.0])
+    with (run / "diagnostics.jsonl").open("a") as file:
+        for layers in ("7", "[]", "[7]", '"a"', '[{"gradient_norm": "a"}]'):
+            file.write(f'{{"epoch": 900000000000, "layers": {layers}}}\n')
+    gradients = drawn(tmp_path).groups[0].layers.values["gradient_norm"]
+    assert gradients == pytest.approx(np.array([[1.0, 2.0], [5.0, 6.0]]))
+    (run / "diagnostics.jsonl").write_text('{"epoch": 1, "layers": [{"gradient_norm": "a"}, {}]}\n')
+    assert np.isnan(drawn(tmp_path).groups[0].layers.values["gradient_norm"]).all()
+
+
+def test_the_noise_of_a_network_that_learns_nothing_stays_small(tmp_path):
+    training(tmp_path, "run", accuracies=(0.1, 0.101, 0.099))
+    view = limits(drawn(tmp_path).groups, "acc")
+    assert view.high - view.low == pytest.approx(0.1)
+    assert limits(drawn(tmp_path).groups, "loss").high > 0.94
+
+
+def test_a_diverged_group_leaves_the_picture_unless_it_is_alone(tmp_path):
+    training(tmp_path, "good", accuracies=(0.5, 0.9))
+    training(tmp_path, "bad", "optimizer.lr=9", accuracies=(0.1, -1e30), status="diverged")
+    assert limits(drawn(tmp_path).groups, "loss").high < 1
+    alone = limits(drawn(tmp_path, "bad").groups, "loss")
+    assert alone.high == pytest.approx(1.2 * 100 * math.log(10))  # beyond, a loss leaves the scale
+    assert alone.log

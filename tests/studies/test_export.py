@@ -1,0 +1,216 @@
+"""Exports, opened by the programs that they are made for; and texts that mean harm stay text in all of them."""
+
+import csv
+import json
+import math
+import sqlite3
+
+import pytest
+
+from optilab import runs
+from optilab.errors import UsageError
+from optilab.studies import export, trackers
+from optilab.studies.groups import select
+from tests.faults.test_text import LIVE, PAYLOADS
+from tests.studies.generated import training
+
+FORMATS = (".csv", ".sqlite", ".parquet")
+
+
+@pytest.fixture
+def some(tmp_path):
+    """Two trainings of 2 and 3 epochs, and a study of one trial."""
+    folder = tmp_path / "runs"
+    training(folder, "plain", "epochs=2", accuracies=(0.5, 0.1 + 0.2))
+    training(folder, "adam", "optimizer=adam", "epochs=3", "seed=7", accuracies=(0.5, 0.6, 0.7))
+    study = runs.open_study(
+        folder, "s", b"config: {name: sigmoid}\n", {"command": "sweep", "versions": {"optilab": "0"}}
+    )
+    training(study.path, "t1", "optimizer.lr=1", accuracies=(0.2,), status="diverged")
+    study.finish("done")
+    return folder
+
+
+def read(file):
+    """The rows of an exported file as its own reader gives them."""
+    if file.suffix == ".csv":
+        with file.open(newline="") as text:
+            return list(csv.DictReader(text))
+    if file.suffix == ".sqlite":
+        database = sqlite3.connect(file)
+        database.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in database.execute("SELECT * FROM rows")]
+        finally:
+            database.close()
+    parquet = pytest.importorskip("pyarrow.parquet")
+    return parquet.read_table(file).to_pylist()
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_all_rows_of_all_runs_with_their_settings(optilab, some, tmp_path, ending):
+    output = optilab("runs", "export", "plain", "adam", "s", "--to", f"rows{ending}").stdout
+    assert output == f"rows{ending}\n"
+    rows = read(tmp_path / f"rows{ending}")
+    text = str if ending == ".csv" else lambda value: value
+    assert [row["run"] for row in rows] == ["plain"] * 2 + ["adam"] * 3 + ["s/t1"]
+    assert [row["epoch"] for row in rows] == list(map(text, [1, 2, 1, 2, 3, 1]))
+    assert [row["val_acc"] for row in rows] == list(map(text, [0.5, 0.1 + 0.2, 0.5, 0.6, 0.7, 0.2]))
+    assert [row["seed"] for row in rows] == list(map(text, [42, 42, 7, 7, 7, 42]))
+    assert rows[0]["optimizer.beta1"] == ("" if ending == ".csv" else None)
+    assert rows[2]["optimizer.beta1"] == text(0.9)
+    assert (rows[5]["optimizer.lr"], rows[5]["state"]) == (text(1.0), "diverged")
+    assert rows[0]["model.hidden"] == "[128, 128, 128, 128, 128]"
+    assert rows[0]["seconds"] == text(2.0)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_the_same_runs_make_the_same_bytes_and_nothing_is_overwritten(optilab, some, tmp_path, ending):
+    file = tmp_path / f"rows{ending}"
+    optilab("runs", "export", "plain", "--to", file.name)
+    before = file.read_bytes()
+    assert "exists; choose another name" in optilab("runs", "export", "plain", "--to", file.name, code=2).stderr
+    assert file.read_bytes() == before
+    optilab("runs", "export", "plain", "--to", file.name, "--force")
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_damaged_run_is_left_out_and_said(optilab, some, tmp_path):
+    (some / "adam" / "metrics.csv").write_text("epoch,train_loss,train_acc,val_loss,val_acc\n7,1.0,0.1,1.0,0.1\n")
+    done = optilab("runs", "export", "plain", "adam", "--to", "rows.csv", "--json", code=3)
+    assert list(json.loads(done.stdout)["left_out"]) == ["adam"]
+    assert "adam is left out: " in done.stderr
+    assert len(read(tmp_path / "rows.csv")) == 2
+    assert "nothing to export" in optilab("runs", "export", "adam", "--to", "none.csv", code=2).stderr
+    assert not (tmp_path / "none.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--to FILE, --tensorboard DIR or --mlflow DIR expected"),
+        (
+            ["--to", "rows.xlsx"],
+            "--to: the ending chooses the format, one of .csv, .parquet, .sqlite; got 'rows.xlsx'",
+        ),
+        (["--to", "none/rows.csv"], "--to: there is no folder none"),
+        (["--tensorboard", "runs"], "--tensorboard: runs is not an empty folder; choose another"),
+        (["--mlflow", "runs/plain/config.yaml"], "--mlflow: runs/plain/config.yaml is not an empty folder"),
+    ],
+)
+def test_refusals(optilab, some, arguments, message):
+    assert message in optilab("runs", "export", "plain", *arguments, code=2).stderr
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"--to FILE.parquet needs pyarrow: pip install 'optilab\[export\]'"):
+        export.writer_of(export.Path("rows.parquet"))
+    with pytest.raises(UsageError, match=r"--mlflow DIR needs mlflow: pip install 'optilab\[mlflow\]'"):
+        trackers.require_tracker("mlflow", export.Path("new"))
+
+
+# --- TensorBoard and MLflow --------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("default")
+def test_tensorboard_reads_it(optilab, some, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    assert optilab("runs", "export", "adam", "s", "--tensorboard", "logs").stdout == "logs\n"
+    events = accumulator.EventAccumulator(str(tmp_path / "logs" / "adam"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {"train_loss", "train_acc", "val_loss", "val_acc", "seconds"}
+    scalars = events.Scalars("val_acc")
+    assert [(s.step, s.value) for s in scalars] == [(1, 0.5), (2, pytest.approx(0.6)), (3, pytest.approx(0.7))]
+    assert scalars[1].wall_time - scalars[0].wall_time == pytest.approx(2.0)
+    content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert (hparams["optimizer.name"].string_value, hparams["optimizer.beta1"].number_value) == ("adam", 0.9)
+    assert (tmp_path / "logs" / "s" / "t1").is_dir()
+
+
+def _stored(folder):
+    """MLflow's client of a store, and its runs."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    return client, client.search_runs([client.get_experiment_by_name("optilab").experiment_id])
+
+
+@pytest.mark.filterwarnings("default")
+def test_mlflow_reads_it(optilab, some, tmp_path):
+    pytest.importorskip("mlflow.tracking")
+    done = optilab("runs", "export", "adam", "s", "--mlflow", "store")
+    assert (done.stdout, done.stderr) == ("store\n", "")
+    client, stored = _stored(tmp_path / "store")
+    found = {run.info.run_name: run for run in stored}
+    assert set(found) == {"adam", "s/t1"}
+    adam = found["adam"]
+    assert (adam.data.params["optimizer.name"], adam.data.params["optimizer.beta1"]) == ("adam", "0.9")
+    history = client.get_metric_history(adam.info.run_id, "val_acc")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.6), (3, 0.7)]
+    assert (adam.info.status, found["s/t1"].info.status) == ("FINISHED", "FAILED")
+
+
+# --- texts that mean harm ----------------------------------------------------------------------------------
+
+
+def poisoned(some, payload):
+    """The table of a run whose settings, their keys and its name are a payload."""
+    (record,) = select(some, ["plain"])
+    settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
+    one = export.Exported(record, settings)
+    columns = {"run": "TEXT", **dict.fromkeys(settings, "TEXT"), "epoch": "INTEGER"}
+    return export.Rows(columns, [one])
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_hostile_text_stays_text(some, tmp_path, ending, payload):
+    file = tmp_path / f"rows{ending}"
+    export.write(file, poisoned(some, payload))
+    rows = read(file)
+    assert len(rows) == 2
+    cells = [str(text) for row in rows for pair in row.items() for text in pair]
+    assert not [text for text in cells if LIVE & set(text)]
+    if ending == ".csv":
+        assert not [text for text in cells if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    else:
+        assert rows[0]["epoch"] == 1
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_hostile_text_stays_text_in_trackers(some, tmp_path):
+    """All payloads at once: as keys and values of settings, and as the names of runs."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pytest.importorskip("mlflow.tracking")
+    (record,) = select(some, ["plain"])
+    exported = [export.Exported(record, {payload: payload for payload in PAYLOADS})]
+    trackers.tensorboard(tmp_path / "logs", exported)
+    trackers.mlflow(tmp_path / "store", exported)
+    events = accumulator.EventAccumulator(str(tmp_path / "logs" / "plain"))
+    events.Reload()
+    assert len(events.Scalars("val_acc")) == 2
+    _, (run,) = _stored(tmp_path / "store")
+    assert not [text for pair in run.data.params.items() for text in pair if LIVE & set(text)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "runs", "store"]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "a/../../b", "~", "", "\0", "é", "x" * 300])
+def test_no_name_leads_out_of_the_folder(tmp_path, name):
+    path = (tmp_path / trackers._safe(name)).resolve()
+    assert path.is_relative_to(tmp_path)
+    assert path != tmp_path
+
+
+def test_numbers_survive_exactly(some, tmp_path):
+    (record,) = select(some, ["plain"])
+    rows, _ = export.gather([record])
+    for ending in FORMATS:
+        export.write(tmp_path / f"r{ending}", rows)
+        value = float(read(tmp_path / f"r{ending}")[1]["val_acc"])
+        assert math.isclose(value, 0.1 + 0.2, rel_tol=0, abs_tol=0)

@@ -1,0 +1,120 @@
+"""Runs sorted into groups by everything but the seed."""
+
+import json
+
+import pytest
+
+from optilab import runs
+from optilab.errors import UsageError
+from optilab.studies.groups import DATA, groups, select, short
+from tests.studies.generated import DIGESTS, training
+
+
+def grouped(folder, by=()):
+    return groups(select(folder, ["*"]), by)
+
+
+def test_a_group_differs_in_nothing_but_the_seed(tmp_path):
+    for seed in (7, 5, 6):
+        training(tmp_path, f"relu-{seed}", f"seed={seed}", "model.activation=relu")
+        training(tmp_path, f"tanh-{seed}", f"seed={seed}", "model.activation=tanh")
+    relu, tanh = grouped(tmp_path).groups
+    assert [relu.label, tanh.label] == ["activation relu", "activation tanh"]
+    assert relu.settings == {"model.activation.name": "relu"}
+    assert list(relu.runs) == [5, 6, 7]
+    assert [record.name for record in tanh.runs.values()] == ["tanh-5", "tanh-6", "tanh-7"]
+
+
+@pytest.mark.parametrize(
+    "change", ["name=other", "threads=1", "device=cpu", "probes=0", "checkpoint_every=5", "data.dir=/elsewhere"]
+)
+def test_where_and_how_a_training_ran_is_not_a_setting(tmp_path, change):
+    training(tmp_path, "a", "seed=1")
+    training(tmp_path, "b", "seed=2", change)
+    grouping = grouped(tmp_path)
+    assert [list(group.runs) for group in grouping.groups] == [[1, 2]]
+    assert grouping.differing == []
+
+
+@pytest.mark.parametrize("change", ["epochs=7", "dtype=float64", "data.batch_size=64", "replay.shuffle_seed=3"])
+def test_what_the_numbers_depend_on_is_a_setting(tmp_path, change):
+    training(tmp_path, "a", "seed=1")
+    training(tmp_path, "b", "seed=2", change)
+    assert grouped(tmp_path).differing == [change.partition("=")[0]]
+
+
+def test_trainings_on_other_data_never_share_a_group(tmp_path):
+    training(tmp_path, "a")
+    data = {"dataset": "idx", "sha256": {**DIGESTS, "train-images-idx3-ubyte": "11" * 32}}
+    training(tmp_path, "b", data=data)
+    assert grouped(tmp_path).differing == [DATA]
+
+
+def test_by_a_label_that_is_no_setting(tmp_path):
+    training(tmp_path, "a", "seed=1", "name=first")
+    training(tmp_path, "b", "seed=1", "name=second")
+    assert len(grouped(tmp_path).groups) == 1
+    assert [group.label for group in grouped(tmp_path, ["name"]).groups] == ["name first", "name second"]
+    with pytest.raises(UsageError, match=r"no setting 'optimizer.rl' in these runs.*optimizer.lr"):
+        grouped(tmp_path, ["optimizer.rl"])
+
+
+def test_of_two_runs_of_one_training_the_one_that_went_furthest_counts(tmp_path):
+    training(tmp_path, "complete", accuracies=(0.1, 0.2))
+    training(tmp_path, "stopped", accuracies=(0.1, 0.2, 0.3), status="interrupted")
+    training(tmp_path, "shorter", accuracies=(0.1,))
+    grouping = grouped(tmp_path)
+    assert [run.name for run in grouping.groups[0].runs.values()] == ["complete"]
+    assert {record.name for record in grouping.repeated} == {"stopped", "shorter"}
+
+
+def test_settings_that_follow_from_an_entry_are_not_in_the_label(tmp_path):
+    training(tmp_path, "a", "optimizer={name: sgd, lr: 0.1}")
+    training(tmp_path, "b", "optimizer={name: adam, lr: 0.001}")
+    grouping = grouped(tmp_path)
+    assert [group.label for group in grouping.groups] == ["optimizer sgd", "optimizer adam"]
+    assert "optimizer.beta1" in grouping.groups[1].settings
+    assert "optimizer.beta1" not in grouping.groups[0].settings
+
+
+def test_long_labels_give_way_to_the_names_of_the_configs(tmp_path):
+    changes = ["model.hidden=[10, 20, 30, 40, 50, 60]", "model.activation=relu", "optimizer.lr=3"]
+    training(tmp_path, "a", "name=plain")
+    training(tmp_path, "b", "name=deep", *changes)
+    assert [group.label for group in grouped(tmp_path).groups] == ["plain", "deep"]
+
+
+def test_short_keys_stay_distinct():
+    assert short(["optimizer.lr", "schedule.lr", "model.norm.name", "epochs"]) == {
+        "optimizer.lr": "optimizer.lr",
+        "schedule.lr": "schedule.lr",
+        "model.norm.name": "norm",
+        "epochs": "epochs",
+    }
+
+
+def test_a_study_stands_for_its_trials(tmp_path):
+    study = runs.open_study(
+        tmp_path, "study", b"config: relu\n", {"command": "remedy", "versions": {"optilab": "1"}, "trials": 2}
+    )
+    training(study.path, "a", "seed=1")
+    training(study.path, "b", "seed=2")
+    study.finish("done")
+    single = training(tmp_path, "single", "seed=3")
+    records = select(tmp_path, ["study", "single", "single"])
+    assert [record.name for record in records] == ["a", "b", "single"]
+    assert records[-1].path == single
+
+
+def test_runs_of_other_commands_are_refused(tmp_path):
+    path = training(tmp_path, "a")
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"command": "optimize"}))
+    with pytest.raises(UsageError, match=r"trainings expected, got 'a .optilab optimize.'"):
+        select(tmp_path, ["a"])
+
+
+def test_a_long_list_of_equal_entries_is_short(tmp_path):
+    training(tmp_path, "a", "model.hidden=[64, 64, 64, 64]")
+    training(tmp_path, "b", "model.hidden=[64, 32, 64]")
+    assert [group.label for group in grouped(tmp_path).groups] == ["hidden 4 x 64", "hidden [64, 32, 64]"]

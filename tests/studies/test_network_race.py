@@ -1,0 +1,298 @@
+"""Races on trainings: equal budgets, settings that grow, verdicts about equal and about worse rules."""
+
+import json
+
+import numpy as np
+import pytest
+
+from optilab import runs
+from optilab.config.schema.study import RaceConfig
+from optilab.errors import UsageError
+from optilab.optimize import ALGORITHMS
+from optilab.studies import network_race, search_space
+from optilab.studies.remedies import pairs, remedies
+
+ADAM = """
+import numpy as np
+
+
+class Twin:
+    \"\"\"Adam under another name.\"\"\"
+
+    def __init__(self, lr=0.001, beta1=0.9, beta2=0.999):
+        self.lr, self.beta1, self.beta2, self.V, self.S, self.t = lr, beta1, beta2, 0.0, 0.0, 0
+
+    def update(self, w, g):
+        self.t += 1
+        self.V = self.beta1 * self.V + (1 - self.beta1) * g
+        self.S = self.beta2 * self.S + (1 - self.beta2) * g**2
+        v, s = self.V / (1 - self.beta1**self.t), self.S / (1 - self.beta2**self.t)
+        return w - self.lr * v / (np.sqrt(s) + 1e-8)
+
+
+class Lazy:
+    \"\"\"A millionth of a step.\"\"\"
+
+    def __init__(self, lr=0.01):
+        self.lr = lr
+
+    def update(self, w, g):
+        return w - 1e-6 * self.lr * g
+"""
+
+
+def plan(**settings):
+    asked = {"on": ["relu", "tanh"], "algos": ["sgd", "adam", "rmsprop"], "budget": 4, **settings}
+    return network_race.plan(network_race.resolve(RaceConfig(**asked)))
+
+
+# --- the plan ----------------------------------------------------------------------------------------------
+
+
+def test_every_rule_gets_the_same_budget_seeds_and_uniform_numbers():
+    planned = plan(repeats=2)
+    assert len(planned.entries) == 2 * 3 * 2
+    assert {len(entry.tuning) for entry in planned.entries} == {4}
+    for entry in planned.entries:
+        first = 42 + entry.repeat * network_race.SPAN
+        assert [trial.config.seed for trial in entry.tuning] == list(range(first, first + 4))
+        assert {trial.config.data.holdout for trial in entry.tuning} == {10_000}
+    sgd, adam, rmsprop = (
+        [trial.settings["lr"] for trial in entry.tuning]
+        for entry in planned.entries
+        if entry.problem == "relu" and entry.repeat == 0
+    )
+    assert adam == rmsprop  # of the same space
+    assert np.allclose(np.log10(sgd), np.log10(adam) + 2, atol=1e-5)
+    assert len({trial.digest for trial in planned.trials}) == len(planned.trials)
+
+
+def test_a_larger_budget_begins_with_the_smaller_one():
+    small, large = plan(), plan(budget=6)
+    for few, more in zip(small.entries, large.entries, strict=True):
+        assert [t.name for t in more.tuning[:4]] == [t.name for t in few.tuning]
+    more_problems = plan(on=["sigmoid", "relu", "tanh"])
+    assert {t.name for t in small.trials} < {t.name for t in more_problems.trials}
+
+
+@pytest.mark.parametrize(
+    ("rule", "low", "high"),
+    [
+        ("sgd", 1e-3, 10),
+        ("momentum", 1e-3, 10),
+        ("adam", 1e-5, 0.1),
+        ("radam", 1e-5, 0.1),
+        ("adopt", 1e-5, 0.1),
+        ("lion", 1e-5, 0.1),
+        ("sophia", 1e-5, 0.1),
+        ("shampoo", 1e-5, 0.1),
+        ("prodigy", 1e-2, 10),
+        ("schedule-free-sgd", 1e-3, 10),
+    ],
+)
+def test_the_range_of_the_rate_follows_what_a_step_is_proportional_to(rule, low, high):
+    draw = search_space.network_space(ALGORITHMS[rule]())["lr"]
+    assert (draw.low, draw.high) == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"on": ["relu", "relu"]}, "two trainings of the name relu"),
+        ({"algos": ["adam", "adam"]}, "two different rules expected, got adam"),
+        ({"algos": ["adam", "admm"]}, "unknown rule"),
+        ({"budget": 9999, "seeds": 1000}, "65,994 trials|at most"),
+    ],
+)
+def test_what_a_race_refuses(settings, message):
+    if "budget" in settings:
+        settings["repeats"] = 2
+    with pytest.raises(UsageError, match=message):
+        plan(**settings)
+
+
+# --- remedies with rates of their own ------------------------------------------------------------------------
+
+
+def test_pairs_are_remedies_that_change_different_keys():
+    chosen = [remedies()[name] for name in ("relu", "tanh", "batchnorm", "adam", "lr")]
+    names = [pair.name for pair in pairs(chosen)]
+    assert "relu-and-batchnorm" in names
+    assert "batchnorm-and-adam" in names
+    assert not {"relu-and-tanh", "adam-and-lr"} & set(names)
+
+
+def test_every_remedy_and_the_unchanged_network_get_the_same_rates(optilab, small, tmp_path):
+    held = ["--set", "data.holdout=50", "--epochs", 1, "--only", "batchnorm,relu,lr", "--pairs"]
+    sizes = ["--tune", 2, "--seeds", 2, "--name", "tuned"]
+    document = json.loads(optilab("remedy", small, *held, *sizes, "--json").stdout)
+    (network,) = document["networks"]
+    assert {row["rule"] for row in network["rules"]} == {"as it is", "batchnorm", "relu", "batchnorm-and-relu"}
+    trials = runs.read_study(tmp_path / "runs" / "tuned").trials()
+    tuning = [row for row in trials if row["stage"] == "tuning"]
+    rates = {row["remedy"]: [r["lr"] for r in tuning if r["remedy"] == row["remedy"]] for row in tuning}
+    assert len(rates) == 4
+    assert len({tuple(values) for values in rates.values()}) == 1
+    shown = optilab("remedy", "--resume", "tuned")
+    assert "4 variants x 1 network x (2 settings + 2 seeds)" in shown.stdout
+    assert shown.stderr == ""
+    refused = optilab("remedy", small, "--only", "lr", "--tune", 2, code=2)
+    assert "no remedy is left to tune" in refused.stderr
+
+
+# --- the race ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def race(optilab, small, tmp_path):
+    """`optilab race` on the small network, with a few settings and seeds; its document."""
+    (tmp_path / "mine.py").write_text(ADAM)
+
+    def call(*options, code=0):
+        held = ["--set", "data.holdout=50", "--epochs", 2, "--budget", 2, "--seeds", 3]
+        return optilab("race", "--on", small, *held, *options, code=code)
+
+    return call
+
+
+def test_equal_rules_cannot_be_told_apart_and_a_worse_one_is_found(optilab, tmp_path):
+    (tmp_path / "mine.py").write_text(ADAM)
+    small = ["--set", "model.hidden=[32]", "--set", "data.images=1500", "--set", "data.holdout=500", "--epochs", 2]
+    sizes = ["--budget", 3, "--seeds", 6, "--set", "data.batch_size=50"]
+    names = "adam,mine.py:Twin,mine.py:Lazy"
+    document = json.loads(optilab("race", "--on", "relu", "--algos", names, *small, *sizes, "--json").stdout)
+    (network,) = document["networks"]
+    rows = {row["rule"].rpartition(":")[2]: row for row in network["rules"]}
+    assert rows["Twin"]["settings"] == rows["adam"]["settings"]
+    assert {rows["Twin"]["verdict"], rows["adam"]["verdict"]} <= {"cannot tell", "highest"}
+    assert rows["Lazy"]["verdict"] == "worse"
+    assert network["verdict"].startswith("cannot tell which is best")
+    assert document["overall"] is None
+
+
+def test_a_race_repeats_itself_goes_on_and_grows(race, small, tmp_path, optilab):
+    options = ["--algos", "sgd,adam", "--json", "--name"]
+    first = json.loads(race(*options, "a").stdout)
+    second = json.loads(race(*options, "b", "--jobs", 1).stdout)
+    assert [n | {"rules": None} for n in first["networks"]] == [n | {"rules": None} for n in second["networks"]]
+    a, b = (runs.read_study(tmp_path / "runs" / name) for name in "ab")
+    assert a.trials() == b.trials()
+    assert len(a.trials()) == 2 * (2 + 3)
+    done = {path: path.stat().st_mtime_ns for path in runs.directories(a.path)}
+    grown = json.loads(race(*options, "a", "--budget", 3, "--seeds", 4).stdout)
+    assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
+    (network,) = grown["networks"]
+    for row in network["rules"]:
+        assert len(row["test_acc"]) == 4
+        assert row["best_of"] == sorted(row["best_of"])
+        assert len(row["best_of"]) == 3
+    again = optilab("race", "--resume", "a", "--json")
+    assert json.loads(again.stdout)["networks"] == grown["networks"]
+    assert again.stderr == ""
+    refused = race(*options, "a", "--epochs", 3, code=4).stderr
+    assert "more epochs, while its trials kept no checkpoint" in refused
+    refused = race(*options, "a", "--set", "model.activation=tanh", code=4).stderr
+    assert "was started with other settings: small: model.activation.name: 'sigmoid' -> 'tanh'" in refused
+
+
+def test_trials_that_failed_are_said(race, optilab, tmp_path):
+    race("--algos", "sgd,adam", "--name", "a", "--quiet")
+    study = runs.read_study(tmp_path / "runs" / "a")
+    lost = next(row["trial"] for row in study.trials() if row["rule"] == "adam" and row["stage"] == "tuning")
+    (study.path / "trials.csv").unlink()
+    (study.path / lost / "manifest.json").write_text("{")
+    shown = optilab("race", "--resume", "a", code=8)
+    assert "not equal: 1 trials of adam failed" in shown.stdout
+    assert lost in shown.stderr
+
+
+def test_a_chosen_setting_is_the_best_of_its_tuning_and_judged_on_the_test_set(race, tmp_path):
+    document = json.loads(race("--algos", "sgd,adam", "--json", "--name", "a").stdout)
+    rows = runs.read_study(tmp_path / "runs" / "a").trials()
+    for row in document["networks"][0]["rules"]:
+        own = [r for r in rows if r["rule"] == row["rule"] and r["stage"] == "tuning"]
+        best = max(own, key=lambda r: r["val_acc"])
+        assert row["settings"][0]["lr"] == best["lr"]
+        judged = {
+            str(r["seed"]): r["test_acc"] for r in rows if r["rule"] == row["rule"] and r["stage"] == "final"
+        }
+        assert row["test_acc"] == judged
+        assert not set(judged) & {str(r["seed"]) for r in own}
+
+
+def test_pictures_plans_formats_and_what_belongs_to_the_other_race(race, optilab, tmp_path):
+    planned = race("--algos", "sgd,adam", "--dry-run").stdout
+    assert planned.startswith("10 trials: 2 rules x 1 network x (2 settings + 3 seeds), 2 epochs each; about 0:0")
+    assert not (tmp_path / "runs").exists()
+    shown = race("--algos", "sgd,adam", "--name", "a", "--plot", "race.png", "--repeats", 2).stdout
+    assert "2 rules x 1 network x 2 repeats x (2 settings + 3 seeds)" in shown
+    assert "the luck of tuning is part of the intervals" in shown
+    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+    table = optilab("race", "--resume", "a", "--format", "csv").stdout.splitlines()
+    assert table[0].startswith("network,rule,n,mean,low,high,difference")
+    assert len(table) == 3
+    assert "add --on CONFIG" in optilab("race", "--seeds", 3, code=2).stderr
+    assert "without --on" in race("--functions", "beale", code=2).stderr
+
+
+# --- claims --------------------------------------------------------------------------------------------------
+
+CLAIMS = (
+    ("test_acc >= 0", "holds"),
+    ("adam: test_acc > 1", "fails"),
+    ("adam: near >= 0", "holds"),
+    ("test_acc > 0.99 confidence 0.95", "fails"),
+    ("sgd: verdict == best", "fails"),
+)
+
+
+def test_claims_about_rules_are_judged_and_kept(race, optilab, tmp_path):
+    expect = [part for text, _ in CLAIMS for part in ("--expect", text)]
+    done = race("--algos", "sgd,adam", "--name", "a", "--json", *expect, code=9)
+    judged = json.loads(done.stdout)["expect"]
+    assert [one["of"] for one in judged] == ["sgd", "adam", "adam", "adam", "sgd", "adam", "sgd"]
+    results = {(one["of"], one["claim"]): one["result"] for one in judged}
+    for text, result in CLAIMS:
+        of, _, claim = text.rpartition(": ")
+        assert {found for (rule, name), found in results.items() if name == claim and of in (rule, "")} == {result}
+    rows = {row["rule"]: row for row in json.loads(done.stdout)["networks"][0]["rules"]}
+    measured = {one["of"]: one["measured"] for one in judged if one["claim"] == "test_acc > 0.99 confidence 0.95"}
+    assert measured == {rule: pytest.approx(row["mean"]) for rule, row in rows.items()}
+    whole = {one["of"]: one["measured"] for one in judged if one["claim"] == "test_acc >= 0"}
+    assert whole == {rule: min(row["test_acc"].values()) for rule, row in rows.items()}
+    again = optilab("race", "--resume", "a", "--quiet", code=9)  # the claims are in study.yaml
+    assert "fails" in again.stderr
+    assert again.stdout.strip().endswith("a")
+    checked = json.loads(optilab("check", "a", "--json", code=9).stdout)
+    assert checked["checks"][0]["claims"] == judged
+    assert optilab("check", "a", "--expect", "adm: near > 0", code=2).stdout.count("did you mean") == 1
+
+
+def test_claims_name_a_training_and_a_rule_and_repeats_are_the_sample(race, small, tmp_path, optilab):
+    second = tmp_path / "second.yaml"
+    second.write_text(f"{small.read_text()}name: second\n")
+    held = ["--set", "data.holdout=50", "--epochs", 3, "--budget", 3, "--seeds", 2, "--repeats", 3]
+    claims = ["--expect", "second/adam: test_acc >= 0", "--expect", "adam: test_acc < 3 confidence 0.9"]
+    done = optilab("race", "--on", f"{small},{second}", "--algos", "sgd,adam", *held, *claims, "--json")
+    judged = json.loads(done.stdout)["expect"]
+    assert [(one["of"], one["result"]) for one in judged] == [
+        ("second/adam", "holds"),
+        ("small/adam", "holds"),
+        ("second/adam", "holds"),
+    ]
+    assert judged[0]["why"] == "6 of 6 seeds"
+    assert judged[1]["why"].startswith("3 repeats, 0.9 interval")
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ("cost < 3", "unknown metric 'cost'; one of test_acc, epochs, near, verdict"),
+        ("test_acc at best > 0.5", "test_acc has one value"),
+        ("near at 3 > 0.5", "near has one value"),
+        ("near > 0.5 confidence 0.9", "confidence: only test_acc has it"),
+    ],
+)
+def test_claims_about_what_a_race_does_not_measure(race, claim, message, tmp_path):
+    assert message in race("--algos", "sgd,adam", "--expect", claim, code=2).stderr
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,144 @@
+"""One number per training: where it is taken, and what stands for a training that has none."""
+
+from math import log
+
+import pytest
+
+from optilab.errors import UsageError
+from optilab.studies.groups import groups, select
+from optilab.studies.outcomes import Measure, read_measure, take
+from tests.studies.generated import training
+
+
+def outcomes(folder, measure):
+    """What was taken of the group `lr 0.01` and of `lr 0.1`, if there is one."""
+    return take(groups(select(folder, ["*"])).groups, measure)
+
+
+@pytest.fixture
+def one(tmp_path):
+    training(tmp_path, "one", "seed=1", accuracies=(0.1, 0.8, 0.6))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        (Measure(), 0.6),
+        (Measure(at="best"), 0.8),
+        (Measure(at=1), 0.1),
+        (Measure(at="area"), 0.5),
+        (Measure("val_loss"), 0.4),
+        (Measure("val_loss", "best"), 0.2),
+        (Measure(target=0.6), 2.0),
+        (Measure(target=0.8, until="seconds"), 4.0),
+        (Measure("train_loss", target=0.4), 2.0),
+        (Measure("seconds"), 6.0),
+    ],
+)
+def test_where_the_outcome_is_taken(one, measure, expected):
+    (taken,) = outcomes(one, measure)
+    assert taken.values == {1: pytest.approx(expected)}
+    assert not taken.worst
+    assert not taken.absent
+
+
+def test_the_test_set_is_measured_at_the_end(tmp_path):
+    training(tmp_path, "held-out", test_acc=0.7, test_loss=0.3)
+    assert outcomes(tmp_path, Measure("test_acc"))[0].values == {42: 0.7}
+
+
+@pytest.mark.parametrize(
+    ("measure", "worst"),
+    [
+        (Measure(), 0.0),
+        (Measure(at="best"), 0.0),
+        (Measure(at=1), 0.0),
+        (Measure("val_loss"), log(10)),
+        (Measure("val_loss", at="area"), log(10)),
+        (Measure(target=0.55), 4.0),
+        (Measure(target=0.55, until="seconds"), 6.0),
+    ],
+)
+def test_a_training_that_diverged_counts_as_the_worst(one, measure, worst):
+    training(one, "diverged", "seed=2", accuracies=(0.5,), status="diverged")
+    (taken,) = outcomes(one, measure)
+    assert taken.values[2] == pytest.approx(worst)
+    assert taken.worst == {2: "diverged"}
+
+
+def test_a_loss_above_guessing_is_the_worst_of_its_table(one):
+    training(one, "high", "seed=2", accuracies=(-8.0,))
+    training(one, "diverged", "seed=3", accuracies=(0.5,), status="diverged")
+    assert outcomes(one, Measure("val_loss"))[0].values[3] == 9.0
+
+
+def test_a_target_that_was_not_reached_is_one_epoch_after_the_last(one):
+    training(one, "low", "seed=2", accuracies=(0.1, 0.2, 0.3, 0.4, 0.5))
+    (taken,) = outcomes(one, Measure(target=0.7))
+    assert taken.values == {1: 2.0, 2: 6.0}
+    assert taken.worst == {2: "never reached"}
+
+
+def test_a_target_reached_before_a_divergence_was_reached(one):
+    training(one, "late", "seed=2", accuracies=(0.9,), status="diverged")
+    (taken,) = outcomes(one, Measure(target=0.7))
+    assert taken.values == {1: 2.0, 2: 1.0}
+
+
+@pytest.mark.parametrize("measure", [Measure(), Measure(at=3), Measure(target=0.7), Measure("test_acc")])
+def test_a_training_that_did_not_end_has_no_outcome(one, measure):
+    training(one, "stopped", "seed=2", accuracies=(0.1, 0.2), status="interrupted", test_acc=0.3)
+    training(one, "one-more", "seed=3", accuracies=(0.1, 0.8, 0.6), test_acc=0.3)
+    (taken,) = outcomes(one, measure)
+    assert taken.absent[2] == "stopped: interrupted after epoch 2 of 300"
+    assert 2 not in taken.values
+
+
+def test_an_epoch_that_a_stopped_training_has_counts(one):
+    training(one, "stopped", "seed=2", accuracies=(0.1, 0.2), status="interrupted")
+    assert outcomes(one, Measure(at=2))[0].values == {1: 0.8, 2: 0.2}
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest(one):
+    with pytest.raises(UsageError, match=r"no run has 'val_ac'; did you mean \"val_acc\""):
+        outcomes(one, Measure("val_ac"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("val_acc", "first", None, "epochs"), "--at: last, best, area or an epoch from 1 expected, got 'first'"),
+        (("val_acc", "0", None, "epochs"), "--at: last, best"),
+        (("val_acc", "last", 80.0, "epochs"), "--target: an accuracy is a share from 0 to 1"),
+        (("val_acc", "best", 0.8, "epochs"), "--target and --at cannot be combined"),
+        (("test_acc", "last", 0.8, "epochs"), "--target needs a metric of every epoch"),
+        (("test_acc", "best", None, "epochs"), "measured once, at the end"),
+        (("val_acc", "last", 0.8, "hours"), "--until: epochs or seconds expected, got 'hours'"),
+    ],
+)
+def test_what_a_measure_cannot_be(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        read_measure(*arguments)
+
+
+def test_a_measure_has_a_name():
+    names = [
+        read_measure(*arguments).name
+        for arguments in [
+            ("val_acc", "last", None, "epochs"),
+            ("val_loss", "best", None, "epochs"),
+            ("val_acc", "7", None, "epochs"),
+            ("val_acc", "area", None, "epochs"),
+            ("val_acc", "last", 0.8, "epochs"),
+            ("val_loss", "last", 0.5, "seconds"),
+        ]
+    ]
+    assert names == [
+        "last val_acc",
+        "best val_loss",
+        "val_acc at epoch 7",
+        "mean val_acc",
+        "epochs to 80 %",
+        "seconds to val_loss 0.5",
+    ]

@@ -1,0 +1,191 @@
+"""Range tests read: places on curves whose answer is known, and the rules of fastai and Lightning."""
+
+import numpy as np
+import pytest
+
+from optilab.errors import UsageError
+from optilab.optimize import ALGORITHMS
+from optilab.studies import rates
+from optilab.studies.search_space import network_space
+
+GUESSING = float(np.log(10))
+STEPS = 600
+
+
+def curve(start=-4.0, fall=-2.5, bottom=-1.0, cliff=-0.5, low=0.5, noise=0.0, scale=1.0):
+    """Flat up to 10^fall, then straight down to `low` at 10^bottom, flat to 10^cliff, then up by 5 a decade."""
+    ladder = rates.Ladder("optimizer.lr", 0.01 * scale, scale * np.geomspace(10**start, 100.0, STEPS))
+    u = np.log10(ladder.rates / scale)
+    losses = np.interp(u, [fall, bottom, cliff, cliff + 1], [GUESSING, low, low, low + 5])
+    return ladder, losses + noise * np.random.default_rng(0).standard_normal(STEPS)
+
+
+def read(ladder, losses):
+    return rates.read(ladder, list(losses), GUESSING)
+
+
+# --- the ramp ----------------------------------------------------------------------------------------------
+
+
+def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side():
+    for name in ("sgd", "adam", "lion", "prodigy"):
+        rule = ALGORITHMS[name]()
+        found, span = rates.ladder(rule, 500), network_space(rule)["lr"]
+        assert found.key == "optimizer.lr"
+        assert found.lr == rule.lr
+        assert len(found.rates) == 500
+        assert np.isclose(found.rates[[0, -1]], [span.low / 10, span.high * 10]).all()
+        assert np.ptp(np.diff(np.log(found.rates))) < 1e-9
+
+
+def test_a_rule_around_another_has_the_rate_of_that_one():
+    found = rates.ladder(ALGORITHMS["lookahead"](base=ALGORITHMS["adam"](lr=0.003)), 100)
+    assert (found.key, found.lr) == ("optimizer.base.lr", 0.003)
+    assert found.rates[-1] == pytest.approx(1.0)
+
+
+def test_a_rule_without_a_rate_is_refused():
+    with pytest.raises(UsageError, match="l-bfgs has no learning rate"):
+        rates.ladder(ALGORITHMS["l-bfgs"](), 100)
+
+
+# --- where it ends -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "ends"),
+    [
+        ([2.3] * 100, False),
+        ([2.3] * 50 + [0.5] * 50, False),
+        ([2.3] * 50 + [0.5] * 40 + [2.1] * 10, True),  # more than four times the best
+        ([2.3] * 50 + [1.0] * 40 + [2.4] * 10, True),  # all that was gained is lost
+        ([2.3] * 50 + [2.2] * 40 + [2.4] * 10, False),  # nothing was gained
+        ([2.3] * 50 + [2.2] * 40 + [9.4] * 10, True),
+        ([2.3] * 90 + [99.0] * 4 + [2.3] * 6, False),  # a few bad batches
+        ([12.0] * 100, False),  # large first weights: it starts far above guessing
+        ([12.0] * 50 + [0.5] * 50, False),
+    ],
+)
+def test_a_ramp_ends_where_the_loss_runs_away(losses, ends):
+    assert rates.runs_away(losses, GUESSING) is ends
+
+
+# --- the curve ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_the_places_of_a_curve_with_a_known_answer(noise):
+    found = read(*curve(noise=noise))
+    assert found.status == "found"
+    assert np.log10(found.half) == pytest.approx(-1.75, abs=0.03)
+    assert -2.6 < np.log10(found.steepest) < -0.9
+    assert -1.1 < np.log10(found.lowest) < -0.4
+    # 15 % of the gain of 1.8 nats is lost 0.054 decades after the cliff, which smoothing rounds
+    assert np.log10(found.diverging) == pytest.approx(-0.446, abs=0.05)
+    assert np.log10(found.rate) == pytest.approx((-1.75 - 0.446) / 2, abs=0.04)
+    assert found.floor == pytest.approx(0.5, abs=0.05)
+
+
+def test_only_the_first_valley_counts():
+    """Beyond an instability a network may train again, lower than before, at rates that it would not survive."""
+    ladder, _ = curve()
+    u = np.log10(ladder.rates)
+    losses = np.interp(u, [-2.5, -1, -0.5, 0, 0.3, 1, 1.5], [GUESSING, 0.5, 0.5, 1.2, 0.4, 0.4, 9.0])
+    assert np.log10(read(ladder, losses).rate) == pytest.approx(np.log10(read(*curve()).rate), abs=0.1)
+    assert np.log10(read(ladder, losses).lowest) < -0.4
+
+
+def test_a_bump_before_the_valley_is_not_its_end():
+    ladder, losses = curve()
+    bumped = losses + 0.15 * np.exp(-(((np.log10(ladder.rates) + 2.2) / 0.05) ** 2))
+    assert read(ladder, bumped).diverging == read(ladder, losses).diverging
+
+
+def test_a_curve_that_never_rises_ends_with_the_ramp():
+    ladder, losses = curve(cliff=3.0)
+    found = read(ladder, losses)
+    assert found.diverging is None
+    assert np.log10(found.rate) == pytest.approx((-1.75 + 2) / 2, abs=0.03)
+
+
+def test_the_steepest_place_is_the_steepest():
+    ladder, _ = curve()
+    u = np.log10(ladder.rates)
+    losses = np.interp(u, [-3, -2, -1.8, 0, 1], [GUESSING, 2.0, 1.5, 1.0, 6.0])  # 2.5 a decade between -2 and -1.8
+    found = read(ladder, losses)
+    assert -2.05 < np.log10(found.steepest) < -1.75
+    assert np.log10(found.lowest) == pytest.approx(0, abs=0.1)
+
+
+def test_the_unit_of_the_rate_does_not_matter():
+    one, thousand = read(*curve(noise=0.05)), read(*curve(noise=0.05, scale=1000.0))
+    for place in ("rate", "half", "steepest", "lowest", "diverging"):
+        assert getattr(thousand, place) == pytest.approx(
+            1000 * getattr(one, place), rel=1e-9 if place != "rate" else 0.1
+        )
+
+
+def test_a_loss_that_is_not_finite_ends_the_curve():
+    ladder, losses = curve()
+    found = read(ladder, [*losses[:345], float("nan")])
+    assert len(found.losses) == 345
+    assert found.diverging == ladder.rates[345]
+    assert found.lowest == pytest.approx(read(*curve()).lowest, rel=0.3)
+
+
+def test_a_network_that_does_not_move_gets_no_rate():
+    """It learns the shares of the labels, as a network of sigmoids does, and nothing of the images."""
+    ladder, _ = curve()
+    noise = 0.01 * np.random.default_rng(1).standard_normal(STEPS)
+    u = np.log10(ladder.rates)
+    found = read(ladder, np.interp(u, [-3, -2, 1, 2], [2.35, GUESSING, GUESSING, 12.0]) + noise)
+    assert found.status == "unmoved"
+    assert found.rate is found.half is found.steepest is found.lowest is found.diverging is None
+    assert all(found.others.values())  # the others name a rate all the same
+
+
+def test_smoothing_moves_no_place():
+    straight = np.linspace(3, 1, 400)
+    assert np.allclose(rates.smoothed(straight, 400), straight)
+    peak = np.zeros(401)
+    peak[200] = 1.0
+    found = rates.smoothed(peak, 401)
+    assert np.allclose(found, found[::-1])
+    assert found.sum() == pytest.approx(1.0)
+
+
+# --- the rules of others -----------------------------------------------------------------------------------
+
+
+def test_the_running_mean_of_equal_losses_is_that_loss():
+    assert np.allclose(rates.running_mean([2.0] * 50), 2.0)
+    lagging = rates.running_mean([0.0] * 50 + [1.0] * 50)
+    assert lagging[99] == pytest.approx((1 - 0.98**50) / (1 - 0.98**100))
+    assert rates.running_mean([2.0], offset=1)[0] == pytest.approx(2.0 * 0.02 / (1 - 0.98**2))
+
+
+def test_the_valley_of_a_straight_fall():
+    """All of it is the longest fall: its middle third begins at a third, and the rule goes half a third further."""
+    grid = np.geomspace(1e-5, 1, 120)
+    kept = grid[12:-5]  # 103 places
+    falls = rates.fastai(grid, np.linspace(3, 1, 120), "valley")
+    assert falls == pytest.approx(kept[-1 + 34 + 17])
+    assert rates.fastai(grid, np.linspace(1, 3, 120), "valley") == pytest.approx(kept[0])  # no fall at all
+
+
+def test_minimum_steep_and_the_slope_that_lightning_takes():
+    grid = np.geomspace(1e-5, 1, 400)
+    falls = np.linspace(2.3, 1.5, 100), np.linspace(1.5, 0.5, 30)
+    losses = np.concatenate([np.full(100, 2.3), *falls, np.full(170, 5)])
+    bottom = int(np.argmin(rates.running_mean(losses)))
+    assert rates.fastai(grid, losses, "minimum") == pytest.approx(grid[bottom] / 10)
+    steep = rates.fastai(grid, losses, "steep")
+    assert grid[200] <= steep <= grid[235]
+    # over the rate itself, not its logarithm, the first slow fall is the steeper one
+    assert grid[100] <= rates.lightning(grid, losses) <= grid[150]
+
+
+def test_others_without_enough_steps_have_no_answer():
+    few = np.geomspace(1e-3, 1, 6)
+    assert rates.fastai(few, np.linspace(3, 1, 6), "valley") is None
+    assert rates.lightning(few, np.linspace(3, 1, 6)) is None

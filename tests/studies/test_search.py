@@ -1,0 +1,129 @@
+"""A search by TPE: the same study with any number of jobs and after any kill, and a journal that Optuna opens."""
+
+import json
+import shutil
+import sys
+from math import log10
+
+import pytest
+
+from optilab import runs
+from optilab.studies import search
+from optilab.studies.trials import Outcome
+from tests.run import run
+from tests.studies.test_sweep import files, plan
+
+optuna = pytest.importorskip("optuna")
+
+OVER = ["--over", "optimizer=sgd,adam", "--over", "optimizer.lr=1e-4:10:log", "--over", "data.batch_size=16:64"]
+BUDGET = ["--epochs", 1, "--samples", 18, "--search", "tpe", "--quiet", "--name"]
+
+
+def journal(study):
+    backend = optuna.storages.journal.JournalFileBackend(str(study / search.JOURNAL))
+    return optuna.load_study(study_name=study.name, storage=optuna.storages.JournalStorage(backend))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    assert run([*map(str, ["sweep", small, *OVER, *BUDGET, "whole", "--jobs", 1])], folder, {}).returncode == 0
+    return folder / "runs" / "whole"
+
+
+def test_the_number_of_jobs_does_not_change_the_study(optilab, small, tmp_path, undisturbed):
+    optilab("sweep", small, *OVER, *BUDGET, "whole", "--jobs", 2)
+    assert files(tmp_path / "runs" / "whole") == files(undisturbed)
+
+
+def test_a_study_without_its_last_trials_goes_on_to_the_same_bytes(optilab, small, tmp_path, undisturbed):
+    """As after a kill in the third generation: of its points one is written in part, none is trained or told."""
+    study = tmp_path / "runs" / "whole"
+    shutil.copytree(undisturbed, study)
+    lines = (undisturbed / search.JOURNAL).read_text().splitlines(keepends=True)
+    asked = [n for n, line in enumerate(lines) if json.loads(line)["op_code"] == 4]
+    (study / search.JOURNAL).write_text("".join(lines[: asked[17] + 2]) + lines[asked[17] + 2][:20])
+    (study / f"{search.JOURNAL}.lock").touch()
+    rows = (study / "trials.csv").read_text().splitlines(keepends=True)
+    (study / "trials.csv").write_text("".join(rows[:17]))
+    for row in runs.read_study(undisturbed).trials()[16:]:
+        shutil.rmtree(study / row["trial"])
+    optilab("sweep", small, *OVER, *BUDGET, "whole", "--jobs", 2)
+    assert files(study) == files(undisturbed)
+    again, before = journal(study).trials, journal(undisturbed).trials
+    assert [(t.params, t.value) for t in again] == [(t.params, t.value) for t in before]
+
+
+def test_the_journal_has_the_settings_and_the_objective(undisturbed):
+    found, rows = journal(undisturbed), runs.read_study(undisturbed).trials()
+    assert found.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert len(found.trials) == len(rows) == 18
+    for trial, row in zip(found.trials, rows, strict=True):
+        assert trial.params["optimizer"] == row["optimizer"]
+        assert trial.params["optimizer.lr"] == pytest.approx(row["optimizer.lr"], rel=1e-11)
+        assert trial.params["data.batch_size"] == row["data.batch_size"]
+        assert trial.value == (row["val_acc"] if row["status"] == "done" else None)
+
+
+def test_it_finds_more_good_points_than_chance(tmp_path):
+    """Of a function with one maximum, without trainings: the points of TPE end nearer to it than its first ones."""
+    space = plan({"optimizer.lr": "1e-6:1:log"}, samples=40, search="tpe")
+    kept = _ask_and_tell(tmp_path, space)
+    early, late = kept[: search.GENERATION], kept[-2 * search.GENERATION :]
+    assert sum(late) / len(late) < 0.5 * sum(early) / len(early)
+
+
+def _ask_and_tell(folder, space):
+    asks = search._Journal(folder, space)
+    distances = []
+    for first in range(0, 40, search.GENERATION):
+        points = [asks.ask(number)["optimizer.lr"] for number in range(first, first + search.GENERATION)]
+        for number, lr in enumerate(points, start=first):
+            distances.append(abs(log10(lr) + 2))
+            asks.tell(number, [Outcome(space.trials[0], {"status": "done", "val_acc": -distances[-1]})])
+    return distances
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--search", "tpe"], "--search: needs the number of points: add --samples N"),
+        (["--search", "tpe", "--samples", 9, "--halving", 3], "--search and --halving cannot be combined"),
+        (["--search", "bayes", "--samples", 9], "--search: one of tpe expected, got 'bayes'"),
+        (["--search", "tpe", "--samples", 9, "--metric", "acc"], "unknown metric 'acc'"),
+    ],
+)
+def test_what_does_not_combine_is_refused(more, message, optilab, small):
+    assert message in optilab("sweep", small, "--over", "optimizer.lr=0.1:1", *more, code=2).stderr
+
+
+def test_an_axis_that_a_later_one_overwrites_is_refused(optilab, small):
+    over = ["--over", "optimizer.lr=0.1:1", "--over", "optimizer=sgd,adam", "--search", "tpe", "--samples", 9]
+    assert "are the same training" in optilab("sweep", small, *over, code=2).stderr
+
+
+def test_a_search_keeps_its_question(optilab, small, tmp_path):
+    command = [
+        "sweep",
+        small,
+        "--over",
+        "optimizer.lr=0.1:1",
+        "--search",
+        "tpe",
+        "--quiet",
+        "--name",
+        "s",
+        "--samples",
+    ]
+    optilab(*command, 2, "--epochs", 1)
+    refused = optilab(*command, 2, "--epochs", 2, code=4).stderr
+    assert "was started with other settings: epochs: 1 -> 2" in refused
+
+
+def test_without_the_extra_it_is_named(optilab, small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    over = ["--over", "optimizer.lr=0.1:1", "--search", "tpe", "--samples", 9]
+    assert "pip install 'optilab[optuna]'" in optilab("sweep", small, *over, code=2).stderr
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    refused = optilab("sweep", small, *over[:2], "--cluster", "tcp://127.0.0.1:9", code=2).stderr
+    assert "--cluster: dask.distributed is not installed: pip install 'optilab[cluster]'" in refused

@@ -1,0 +1,191 @@
+"""What a comparison says about itself: rows, baseline, problems, and what is not comparable."""
+
+import pytest
+
+from optilab.errors import UsageError
+from optilab.studies.groups import select
+from optilab.studies.outcomes import Measure
+from optilab.studies.side_by_side import lay
+from tests.studies.generated import DIGESTS, VERSIONS, training
+
+
+def laid(folder, measure=None, **options):
+    return lay(select(folder, ["*"]), measure or Measure(), **options)
+
+
+def pair(folder, *changes, seeds=(1, 2, 3), other_seeds=None, epochs=2, **manifest):
+    """Three trainings of each of two groups: the preset, and the preset with the changes."""
+    for seed in seeds:
+        training(folder, f"a{seed}", f"seed={seed}", f"epochs={epochs}", accuracies=(0.3, 0.5 + seed / 100))
+    for seed in other_seeds or seeds:
+        training(
+            folder,
+            f"b{seed}",
+            f"seed={seed}",
+            f"epochs={epochs}",
+            *changes,
+            accuracies=(0.2, 0.7 - seed / 90),
+            **manifest,
+        )
+
+
+def noted(side, *words):
+    found = [note for note in side.notes if all(word in note for word in words)]
+    assert len(found) == 1, side.notes
+    return found[0]
+
+
+def test_comparable_groups_have_nothing_to_note_but_the_floor_of_p(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    assert laid(tmp_path).notes == ("p: 3 seeds cannot give less than 0.25",)
+
+
+def test_other_data_are_said(tmp_path):
+    digests = {"train-images-idx3-ubyte": "11" * 32}
+    pair(tmp_path, data={"dataset": "idx", "classes": 10, "sha256": digests})
+    assert digests != DIGESTS
+    side = laid(tmp_path)
+    noted(side, "not the same data: data.files differs")
+    assert "data.train-images-idx3-ubyte" in side.circumstances
+
+
+def test_other_validation_images_are_said(tmp_path):
+    pair(tmp_path, "data.holdout=100")
+    noted(laid(tmp_path), "not the same data: data.holdout")
+
+
+def test_other_epochs_are_said(tmp_path):
+    pair(tmp_path, "epochs=9")
+    noted(laid(tmp_path), "not the same epochs: 2, 9; --at 2 compares at the same epoch")
+    assert not [note for note in laid(tmp_path, Measure(at=2)).notes if "epochs" in note]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [((4, 5, 6), "share no seed: compared without pairs (Welch)"), ((2, 3, 4), "share 2 of 4 seeds")],
+)
+def test_seeds_that_are_not_shared_are_said(tmp_path, seeds, words):
+    pair(tmp_path, "model.activation=relu", other_seeds=seeds)
+    noted(laid(tmp_path), words)
+
+
+def test_one_seed_is_said(tmp_path):
+    pair(tmp_path, "model.activation=relu", seeds=(1,))
+    side = laid(tmp_path)
+    noted(side, "one seed to compare by has no interval")
+    assert side.judgement.contrasts[0].verdict == "cannot tell"
+
+
+def test_diverged_and_unfinished_trainings_are_said(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    training(tmp_path, "a4", "seed=4", "epochs=2", accuracies=(0.1,), status="diverged")
+    training(tmp_path, "b5", "seed=5", "epochs=2", "model.activation=relu", accuracies=(0.1,), status="failed")
+    side = laid(tmp_path)
+    noted(side, "activation sigmoid: 1 of 4 diverged and counts as the worst outcome")
+    noted(side, "activation relu: left out b5: failed after epoch 1 of 2")
+    assert side.judgement.summaries[0].mean == pytest.approx((0.51 + 0.52 + 0.53 + 0) / 4)
+
+
+def test_the_best_epoch_of_the_test_set_is_optimistic(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    noted(laid(tmp_path, Measure(at="best")), "optimistic")
+
+
+def test_repeated_trainings_are_said(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    training(tmp_path, "again", "seed=1", "epochs=2", "threads=1", accuracies=(0.3, 0.4))
+    noted(laid(tmp_path), "left out, a run with the same settings and seed counts")
+
+
+def test_other_versions_are_said(tmp_path):
+    pair(tmp_path, "model.activation=relu", versions={**VERSIONS, "torch": "2.13.0"})
+    side = laid(tmp_path)
+    assert side.circumstances == {"versions.torch": {"2.10.0": 3, "2.13.0": 3}}
+    noted(side, "versions.torch differ between the runs: equal seeds are not equal to the last digit")
+
+
+def test_one_group_is_said(tmp_path):
+    pair(tmp_path, other_seeds=(4,))
+    noted(laid(tmp_path), "one group: nothing to compare with")
+
+
+@pytest.mark.parametrize("name", ["activation relu", "relu", "b2", "second"])
+def test_a_baseline_is_named_by_label_config_or_run(tmp_path, name):
+    pair(tmp_path, "model.activation=relu", "name=second")
+    side = laid(tmp_path, baseline=name)
+    assert side.contenders[side.judgement.baseline].label == "activation relu"
+    assert not side.judgement.chosen
+
+
+def test_an_unknown_baseline_is_refused_with_the_labels(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    with pytest.raises(UsageError, match="no single row 'tanh'; one of activation sigmoid; activation relu"):
+        laid(tmp_path, baseline="tanh")
+
+
+# --- several problems --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """Two rules on three depths; adam is better by 0.1, 0.2 and 0.3, and each seed by a little."""
+    for optimizer, gain in (("sgd", 0.0), ("adam", 0.1)):
+        for depth in (1, 2, 3):
+            for seed in (1, 2, 3, 4):
+                changes = (f"optimizer={optimizer}", f"model.hidden={[8] * depth}", f"seed={seed}", "epochs=1")
+                accuracy = 0.3 + gain * depth + seed / 100 + gain * seed / 50
+                training(tmp_path, f"{optimizer}-{depth}-{seed}", *changes, accuracies=(accuracy,))
+    return tmp_path
+
+
+def test_by_a_key_each_row_is_the_mean_over_the_other_settings(grid):
+    side = laid(grid, by=["optimizer"])
+    sgd, adam = side.contenders
+    assert (sgd.label, adam.label) == ("optimizer sgd", "optimizer adam")
+    assert side.problems == ("hidden [8]", "hidden [8, 8]", "hidden [8, 8, 8]")
+    assert adam.taken.values == {seed: pytest.approx(0.5 + seed / 100 + seed / 500) for seed in (1, 2, 3, 4)}
+    assert side.judgement.contrasts[0].difference == pytest.approx(-0.205)
+    assert side.ranks == (2.0, 1.0)
+    noted(side, "each row is the mean over 3 other settings", "seeds as the sample")
+
+
+def test_over_problems_the_problems_are_the_sample(grid):
+    side = laid(grid, by=["optimizer"], sample="problems")
+    assert side.judgement.summaries[0].n == 3
+    assert side.judgement.contrasts[0].difference == pytest.approx(-0.205)
+    assert side.judgement.contrasts[0].verdict == "cannot tell"  # gains of 0.1, 0.2 and 0.3
+
+
+def test_problems_that_not_all_rows_have_are_left_out(grid):
+    training(grid, "alone", "optimizer=adam", "model.hidden=[9]", "epochs=1", accuracies=(0.9,))
+    assert len(laid(grid, by=["optimizer"]).problems) == 3
+
+
+def test_by_without_anything_in_common_is_refused(tmp_path):
+    for optimizer, depth in (("sgd", 1), ("sgd", 2), ("adam", 3)):
+        training(tmp_path, f"{optimizer}-{depth}", f"optimizer={optimizer}", f"model.hidden={[8] * depth}")
+    with pytest.raises(UsageError, match=r"--by optimizer: no setting of model.hidden is common"):
+        laid(tmp_path, by=["optimizer"])
+
+
+def test_by_a_key_that_decides_the_others_only_labels(tmp_path):
+    pair(tmp_path, "model.activation=relu", "name=second")
+    side = laid(tmp_path, by=["name"])
+    assert [contender.label for contender in side.contenders] == ["name sigmoid", "name second"]
+    assert not side.problems
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [("optimizer.lr", "the same in all runs"), ("optimzer", "no such setting")],
+)
+def test_by_what_does_not_differ_is_refused(tmp_path, by, message):
+    pair(tmp_path, "model.activation=relu")
+    with pytest.raises(UsageError, match=message):
+        laid(tmp_path, by=[by])
+
+
+def test_over_problems_needs_problems(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    with pytest.raises(UsageError, match="--over problems needs --by"):
+        laid(tmp_path, sample="problems")

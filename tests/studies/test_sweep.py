@@ -1,0 +1,253 @@
+"""Sweeps: what is tried, and that a trial has the bytes of a training by itself, however the study was executed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import qmc
+
+from optilab import runs
+from optilab.config.load import dump, load
+from optilab.config.schema.study import SweepConfig
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import ConfigError, UsageError
+from optilab.studies import sweep
+from optilab.studies.halving import rungs, total
+
+
+def plan(over, **settings):
+    return sweep.plan(sweep.resolve(SweepConfig(config="relu", over=over, **settings)))
+
+
+def points(over, **settings):
+    return [dict(trial.settings) for trial in plan(over, **settings).trials]
+
+
+def files(study: Path) -> dict[str, bytes]:
+    """All that is deterministic in a study."""
+    names = (
+        "trials.csv",
+        "study.yaml",
+        "*/metrics.csv",
+        "*/diagnostics.jsonl",
+        "*/config.yaml",
+        "*/checkpoints/*",
+    )
+    return {str(p.relative_to(study)): p.read_bytes() for name in names for p in study.glob(name)}
+
+
+# --- the plan ----------------------------------------------------------------------------------------------
+
+
+def test_axes_multiply_the_first_one_slowest_the_seeds_together():
+    planned = plan({"optimizer.lr": "1e-3:10:3:log", "model.init": "default,xavier"}, seeds=2)
+    assert [tuple(trial.settings.values()) for trial in planned.trials[::2]] == [
+        (0.001, "default"),
+        (0.001, "xavier"),
+        (0.1, "default"),
+        (0.1, "xavier"),
+        (10.0, "default"),
+        (10.0, "xavier"),
+    ]
+    assert [trial.config.seed for trial in planned.trials] == [42, 43] * 6
+    assert {trial.config.threads for trial in planned.trials} == {1}
+    assert planned.shape == "3 optimizer.lr x 2 model.init x 2 seeds"
+    assert len({trial.name for trial in planned.trials}) == 12
+
+
+def test_a_trial_is_the_config_with_its_settings():
+    (trial,) = plan({"optimizer": [{"name": "adam", "lr": 0.01}]}).trials
+    alone = load(TrainConfig, "relu").model_copy(update={"threads": 1, "device": "cpu"})
+    tree = dump(alone) | {"optimizer": {"name": "adam", "lr": 0.01}}
+    assert trial.config == load(TrainConfig, tree)
+
+
+def test_values_are_read_as_in_yaml():
+    assert [p["model.hidden"] for p in points({"model.hidden": "[8],[8, 8]"})] == [[8], [8, 8]]
+    assert [p["optimizer"] for p in points({"optimizer": "adam,{name: sgd, lr: 0.5}"})] == [
+        "adam",
+        {"name": "sgd", "lr": 0.5},
+    ]
+    assert [p["data.batch_size"] for p in points({"data.batch_size": "32:512:5:log"})] == [32, 64, 128, 256, 512]
+    assert [p["model.dropout"] for p in points({"model.dropout": "0:0.4:5"})] == [0.0, 0.1, 0.2, 0.3, 0.4]
+
+
+def test_zip_walks_all_axes_together():
+    together = points({"optimizer.lr": "0.1,0.2", "data.batch_size": "64,128"}, zip=True)
+    assert together == [
+        {"optimizer.lr": 0.1, "data.batch_size": 64},
+        {"optimizer.lr": 0.2, "data.batch_size": 128},
+    ]
+    with pytest.raises(UsageError, match=r"equally many values; got optimizer.lr 3, data.batch_size 2"):
+        points({"optimizer.lr": "0.1,0.2,0.3", "data.batch_size": "64,128"}, zip=True)
+
+
+def test_samples_are_a_sobol_sequence_that_can_grow():
+    over = {"optimizer.lr": "1e-4:1:log", "model.dropout": "0:0.5", "optimizer": "sgd,adam"}
+    over = {"optimizer": over["optimizer"], **over}
+    many, few = points(over, samples=20), points(over, samples=5)
+    assert many[:5] == few
+    shares = qmc.Sobol(3, scramble=False).random_base2(5)[1:21]
+    np.testing.assert_allclose([p["model.dropout"] for p in many], 0.5 * shares[:, 2], rtol=1e-11)
+    np.testing.assert_allclose([p["optimizer.lr"] for p in many], 1e-4 * 1e4 ** shares[:, 1], rtol=1e-11)
+    assert {p["optimizer"] for p in many} == {"sgd", "adam"}
+
+
+@pytest.mark.parametrize(
+    ("over", "settings", "message"),
+    [
+        ({"optimizer.lr": "2:1:3"}, {}, r"--over optimizer.lr: optimizer.lr=2:1:3: KEY=LOW:HIGH"),
+        ({"optimizer.lr": "0:1:3:log"}, {}, "LOW above 0 for log"),
+        ({"optimizer.lr": "0.1,0.1"}, {}, "0.1 is there twice"),
+        ({"optimizer.lr": []}, {}, "at least one value expected"),
+        ({"seed": "1,2"}, {}, "use --seeds N"),
+        ({"epochs": "1,2"}, {}, "a run of more epochs contains that of fewer"),
+        (
+            {"optimizer.lr": "1e-9:1:50000", "weight_decay": "0:1:50000"},
+            {},
+            "2,500,000,000 trials; at most 100,000",
+        ),
+        ({}, {"samples": 3}, "samples need an axis"),
+        ({"model.norm": "batch,{name: batch}"}, {}, "are the same training"),
+    ],
+)
+def test_axes_that_are_refused(over, settings, message):
+    with pytest.raises(UsageError, match=message):
+        plan(over, **settings)
+
+
+def test_values_are_checked_like_any_setting():
+    with pytest.raises(ConfigError, match=r"--over optimizer.lr=-1: optimizer.lr: must be greater than 0, got -1"):
+        plan({"optimizer.lr": "-1,0.1"})
+    with pytest.raises(ConfigError, match="did you mean"):
+        plan({"optimizer.lrr": "0.1,0.2"})
+
+
+# --- the study ---------------------------------------------------------------------------------------------
+
+OVER = ["--over", "optimizer.lr=0.01:1:3:log", "--over", "model.init=default,xavier"]
+
+
+def test_a_study_has_the_same_bytes_with_any_number_of_jobs_and_a_trial_those_of_a_training(
+    optilab, small, tmp_path
+):
+    command = ["sweep", small, *OVER, "--seeds", 2, "--json"]
+    one = json.loads(optilab(*command, "--jobs", 1, "--name", "one").stdout)
+    two = json.loads(optilab(*command, "--jobs", 2, "--name", "two").stdout)
+    assert [trial["status"] for trial in one["trials"]] == 12 * ["done"]
+    assert one["trials"] == two["trials"]
+    bytes_of_one = files(tmp_path / "runs" / "one")
+    assert len(bytes_of_one) == 2 + 12 * 4
+    assert bytes_of_one == files(tmp_path / "runs" / "two")
+    trial = tmp_path / "runs" / "one" / one["trials"][3]["trial"]
+    options = ["--epochs", 3, "--threads", 1, "--set", "optimizer.lr=0.01", "--set", "model.init=xavier"]
+    optilab("train", small, *options, "--seed", 43, "--name", "alone", "--quiet")
+    assert (tmp_path / "runs" / "alone" / "metrics.csv").read_bytes() == (trial / "metrics.csv").read_bytes()
+
+
+def test_a_study_continues_grows_and_is_repeated_by_its_file(optilab, small, tmp_path):
+    whole = ["sweep", small, *OVER, "--seeds", 2, "--quiet", "--name"]
+    optilab(*whole, "whole")
+    optilab("sweep", small, *OVER[:2], "--quiet", "--name", "part")  # fewer axes, fewer seeds
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "part").glob("*-s42-*")}
+    optilab(*whole, "part")
+    for name, changed in done.items():
+        assert (tmp_path / "runs" / "part" / name).stat().st_mtime_ns == changed
+    rows = runs.read_study(tmp_path / "runs" / "part").trials()
+    assert rows[:12] == runs.read_study(tmp_path / "runs" / "whole").trials()
+    optilab("sweep", "--config", "runs/whole/study.yaml", "--name", "again", "--quiet")
+    assert files(tmp_path / "runs" / "again") == files(tmp_path / "runs" / "whole")
+    optilab("sweep", "--resume", "again", "--quiet")
+    refused = optilab(*whole, "whole", "--set", "model.activation=tanh", code=4).stderr
+    assert "was started with other settings: model.activation.name: 'sigmoid' -> 'tanh'" in refused
+
+
+def test_more_epochs_resume_the_trials(optilab, small, tmp_path):
+    command = ["sweep", small, "--over", "optimizer.lr=0.1,1", "--quiet"]
+    optilab(*command, "--name", "whole", "--epochs", 4)
+    optilab(*command, "--name", "grown", "--epochs", 2)
+    optilab(*command, "--name", "grown", "--epochs", 4)
+    assert files(tmp_path / "runs" / "grown") == files(tmp_path / "runs" / "whole")
+
+
+def test_a_lost_index_is_made_again_from_the_runs(optilab, small, tmp_path):
+    command = ["sweep", small, "--over", "optimizer.lr=0.1,1", "--quiet", "--name", "s"]
+    optilab(*command)
+    before = files(tmp_path / "runs" / "s")
+    (tmp_path / "runs" / "s" / "trials.csv").unlink()
+    optilab(*command)
+    assert files(tmp_path / "runs" / "s") == before
+
+
+def test_a_trial_that_fails_is_named_the_others_go_on(optilab, small):
+    """100 images in batches of 33 leave a batch of one, which has no batch statistics."""
+    command = ["sweep", small, "--over", "data.batch_size=33,50", "--set", "model.norm=batch", "--json"]
+    done = optilab(*command, "--jobs", 1, code=8)
+    failed, whole = json.loads(done.stdout)["trials"]
+    assert (failed["status"], whole["status"]) == ("failed", "done")
+    assert f"{failed['trial']} failed: {failed['reason']}" in done.stderr
+    assert "1 of 2 trials done, 1 failed" in optilab("runs", "ls").stdout
+    fast = json.loads(optilab(*command, "--jobs", 1, "--fail-fast", code=8).stdout)
+    assert [trial["status"] for trial in fast["trials"]] == ["failed"]
+
+
+def test_a_divergence_is_a_result(optilab, small):
+    done = optilab("sweep", small, "--over", "optimizer.lr=0.1,1e30", "--json")
+    trials = json.loads(done.stdout)["trials"]
+    assert [trial["status"] for trial in trials] == ["done", "diverged"]
+    assert "loss is" in trials[1]["reason"]
+
+
+def test_a_dry_run_tells_the_cost_and_writes_nothing(optilab, small, tmp_path):
+    command = ["sweep", small, *OVER, "--seeds", 2, "--epochs", 3, "--name", "s"]
+    planned = optilab(*command, "--dry-run").stdout
+    assert planned.startswith("12 trials: 3 optimizer.lr x 2 model.init x 2 seeds, 3 epochs each; about 0:0")
+    assert not (tmp_path / "runs").exists()
+    optilab(*command, "--seeds", 1, "--quiet")
+    before = sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "runs").rglob("*"))
+    cost = json.loads(optilab(*command, "--dry-run", "--json").stdout)
+    assert (cost["trials"], cost["missing"], cost["epochs"], cost["longest"]) == (12, 6, 36, 3)
+    assert cost["bytes"] == 6 * (cost["bytes"] // 6) > 0 < cost["seconds"]
+    assert sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "runs").rglob("*")) == before
+    refused = optilab(*command, "--dry-run", "--set", "model.activation=tanh", code=4).stderr
+    assert "was started with other settings" in refused
+    refused = optilab("sweep", small, *OVER, "--set", "data.holdout=5000", "--dry-run", code=2).stderr
+    assert "data.holdout: 5000 of" in refused
+
+
+# --- successive halving ------------------------------------------------------------------------------------
+
+
+def test_the_rungs():
+    assert rungs(27, 27, 3) == [(27, 1), (9, 3), (3, 9), (1, 27)]
+    assert rungs(9, 300, 3) == [(9, 34), (3, 100), (1, 300)]
+    assert rungs(100, 4, 2) == [(100, 1), (50, 2), (25, 4)]
+    assert rungs(1, 10, 2) == [(1, 10)]
+    assert total(27, 2, 27, 3) == 2 * (27 * 1 + 9 * 2 + 3 * 6 + 1 * 18)
+
+
+def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
+    over = ["--over", "optimizer.lr=0.001:1:4:log", "--epochs", 4, "--quiet", "--name"]
+    optilab("sweep", small, *over, "all")
+    optilab("sweep", small, *over, "halved", "--halving", 2, "--seeds", 1)
+    whole, halved = (runs.read_study(tmp_path / "runs" / name) for name in ("all", "halved"))
+    rows = halved.trials()
+    assert sorted((row["status"], row["epochs"]) for row in rows) == [
+        ("done", 4),
+        ("stopped", 1),
+        ("stopped", 1),
+        ("stopped", 2),
+    ]
+    for row in rows:
+        through = runs.read(whole.path / row["trial"]).rows()[: row["epochs"]]
+        assert runs.read(halved.path / row["trial"]).rows() == through
+    # Each rung keeps the best of those that reached it.
+    best = {row["trial"]: runs.read(whole.path / row["trial"]).rows() for row in rows}
+    first = sorted(best, key=lambda name: -best[name][0]["val_acc"])
+    second = sorted(first[:2], key=lambda name: -best[name][1]["val_acc"])
+    assert {row["trial"] for row in rows if row["epochs"] > 1} == set(first[:2])
+    assert [row["trial"] for row in rows if row["epochs"] == 4] == second[:1]
+    before = files(halved.path)
+    optilab("sweep", small, *over, "halved", "--halving", 2)
+    assert files(halved.path) == before

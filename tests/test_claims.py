@@ -1,0 +1,288 @@
+"""Claims about results: how they are read, judged and shown, and the pages that depend on them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from optilab import runs
+from optilab.config.load import dump, expectations, load
+from optilab.config.schema.claim import OPERATORS
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import ConfigError
+from optilab.studies.claims import of_trainings
+from tests.pages import ROOT
+from tests.studies.generated import training
+
+CI = ROOT / "docs" / "ci.md"
+
+
+def write_run(folder, seed, val_acc, status="done", lr=0.01):
+    changes = f"seed={seed}", f"optimizer.lr={lr}"
+    return runs.read(training(folder, f"lr{lr}-s{seed}", *changes, accuracies=val_acc, status=status))
+
+
+def judged(records, *texts):
+    return [(one.result, one.measured) for one in of_trainings(expectations("train", texts), records)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "val_acc > 0.8",
+        "val_acc at best >= 0.8",
+        "val_loss at 5 < 0.5 confidence 0.9",
+        "lr 0.1, norm batch: val_acc at area <= 0.123456789012345",
+        "epochs == 3",
+        "status == diverged",
+    ],
+)
+def test_a_claim_is_read_as_it_is_written(text):
+    (claim,) = expectations("train", [text])
+    assert (f"{claim.of}: " if claim.of else "") + claim.text == text
+    config = load(TrainConfig, {"optimizer": "sgd", "expect": [text]})
+    assert dump(config)["expect"] == [text]
+    assert load(TrainConfig, dump(config)) == config
+
+
+def test_a_mapping_means_the_same_as_a_text():
+    mapping = {"metric": "val_acc", "above": "8e-1", "at": "best", "confidence": 0.95}
+    config = load(TrainConfig, {"optimizer": "sgd", "expect": [mapping, "val_acc at best > 0.8 confidence 0.95"]})
+    assert config.expect[0] == config.expect[1]
+
+
+@pytest.mark.parametrize("value", [0.79, 0.8, 0.81])
+@pytest.mark.parametrize("sign", sorted(OPERATORS))
+def test_the_signs(sign, value):
+    (claim,) = expectations("train", [f"val_acc {sign} 0.8"])
+    assert claim.admits(value) == eval(f"value {'==' if sign == '=' else sign} 0.8")
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "message"),
+    [
+        ("train", "val_ac > 0.8", 'did you mean "val_acc"'),
+        ("train", "val_acc", "a claim expected"),
+        ("train", "val_acc == high", "val_acc is a number"),
+        ("train", "status > 3", "status is a word"),
+        ("train", "val_acc == 0.8 confidence 0.95", "a confidence needs a bound"),
+        ("train", "val_acc > 0.8 confidence 0.3", "must be greater than 0.5"),
+        ("train", "val_acc at 0 > 0.8", "counted from 1"),
+        ("train", "test_acc at best > 0.8", "test_acc has one value"),
+        ("train", "distance < 1", "unknown metric"),
+        ("optimize", "f < 1 confidence 0.95", "only trainings"),
+        ("optimize", "f at best < 1", "only trainings"),
+        ("race", "f < 1", "one of cost, ratio, solved, verdict"),
+    ],
+)
+def test_what_is_not_a_claim_is_refused(command, text, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        expectations(command, [text])
+
+
+def test_every_seed_has_to_meet_a_claim_without_a_confidence(tmp_path):
+    records = [write_run(tmp_path, seed=seed, val_acc=[0.5, value]) for seed, value in enumerate([0.7, 0.8, 0.9])]
+    assert judged(records, "val_acc > 0.65", "val_acc > 0.75", "val_acc < 0.85") == [
+        ("holds", 0.7),
+        ("fails", 0.7),
+        ("fails", 0.9),
+    ]
+
+
+def test_a_claim_with_a_confidence_is_about_the_mean(tmp_path):
+    values = [0.80, 0.82, 0.81, 0.83, 0.79, 0.81]
+    records = [write_run(tmp_path, seed=seed, val_acc=[value]) for seed, value in enumerate(values)]
+    results = judged(records, *(f"val_acc > {bound} confidence 0.95" for bound in (0.79, 0.81, 0.83)))
+    assert [result for result, _ in results] == ["holds", "cannot tell", "fails"]
+    assert results[0][1] == pytest.approx(0.81)
+    assert judged(records[:1], "val_acc > 0.1 confidence 0.95") == [("cannot tell", 0.8)]
+
+
+def test_a_confidence_is_kept_by_simulated_means(tmp_path):
+    """A claim whose bound is the true mean gets a verdict in about 5 of 100 cases, on either side together."""
+    import numpy as np
+
+    from optilab.studies.claims import _of_mean
+
+    (claim,) = expectations("train", ["val_acc > 0.5 confidence 0.95"])
+    draws = np.random.default_rng(1).normal(0.5, 0.02, (1000, 5))
+    told = sum(_of_mean(claim, "", dict(enumerate(row))).result != "cannot tell" for row in draws)
+    assert 30 <= told <= 70  # 50 +- 3 standard errors
+
+
+def test_a_group_or_the_best_is_named(tmp_path):
+    low = [write_run(tmp_path, seed=seed, val_acc=[0.2], lr=0.1) for seed in (1, 2)]
+    high = [write_run(tmp_path, seed=seed, val_acc=[0.9], lr=1.0) for seed in (1, 2)]
+    assert judged(low + high, "best: val_acc > 0.8", "lr 0.1: val_acc > 0.8", "val_acc > 0.8") == [
+        ("holds", 0.9),
+        ("fails", 0.2),
+        ("fails", 0.2),
+        ("holds", 0.9),
+    ]
+
+
+def test_a_diverged_training_is_the_worst_and_an_unfinished_one_cannot_be_judged(tmp_path):
+    diverged = write_run(tmp_path, seed=1, val_acc=[0.9], status="diverged")
+    assert judged([diverged], "val_acc > 0.1", "status == diverged") == [("fails", 0.0), ("holds", "diverged")]
+    stopped = write_run(tmp_path, seed=2, val_acc=[0.9], status="interrupted")
+    assert judged([stopped], "val_acc > 0.1") == [("cannot tell", None)]
+    assert judged([], "val_acc > 0.1") == [("cannot tell", None)]
+
+
+# --- the commands ------------------------------------------------------------------------------------------
+
+
+def test_optimize(optilab, tmp_path):
+    done = optilab("optimize", "--algo", "adam", "--expect", "distance < 0.2", "--expect", "f < 1e-9", code=9)
+    assert [line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["holds", "fails"]
+    document = json.loads(
+        optilab("optimize", "--algo", "adam,sgd", "--expect", "sgd: w1 at 0 == -5", "--json").stdout
+    )
+    assert document["expect"] == [
+        {"claim": "w1 at 0 == -5", "of": "sgd", "measured": -5.0, "result": "holds", "why": ""}
+    ]
+    quiet = optilab("optimize", "--algo", "adam", "--expect", "status == converged", "--quiet", code=9)
+    assert len(quiet.stdout.splitlines()) == 1
+    assert "fails" in quiet.stderr
+    again = optilab("check", quiet.stdout.strip(), code=9)
+    assert "fails         status == converged   moving" in again.stdout
+
+
+def test_a_race(optilab):
+    arguments = ["race", "--algos", "sgd,momentum", "--functions", "ravine,booth", "--budget", 2, "--starts", 2]
+    arguments += ["--repeats", 1, "--no-cache"]
+    document = json.loads(optilab(*arguments, "--expect", "momentum: cost > 0", "--json").stdout)
+    assert [one["result"] for one in document["expect"]] == ["holds"]
+    optilab(*arguments, "--expect", "cost < 0.001", "--quiet", code=9)
+
+
+def test_a_training_its_seeds_and_a_sweep(optilab, small, tmp_path):
+    config = tmp_path / "claims.yaml"
+    config.write_text(small.read_text() + "expect: [val_acc >= 0, {metric: val_acc, above: 0.99}]\n")
+    one = optilab("train", config, "--name", "one", "--no-picture", code=9)
+    assert [line.split()[0] for line in one.stdout.splitlines()[-2:]] == ["holds", "fails"]
+    assert json.loads(optilab("check", "one", "--json", code=9).stdout)["summary"] == "2 claims: 1 holds, 1 fails"
+    complete = optilab("train", "--resume", "one", "--expect", "epochs == 3", "--json", code=9)
+    assert [claim["result"] for claim in json.loads(complete.stdout)["expect"]] == ["holds", "fails", "holds"]
+    seeds = optilab("train", config, "--seeds", 2, "--name", "two", "--json", code=9)
+    assert [claim["why"] for claim in json.loads(seeds.stdout)["expect"]] == ["2 of 2 seeds", "0 of 2 seeds"]
+    assert "1 holds, 1 fails" in optilab("check", "two", code=9).stdout
+    swept = optilab(
+        *("sweep", config, "--over", "optimizer.lr=0.01,0.1", "--expect", "best: val_acc > 0", "--name", "wide")
+    )
+    assert "holds         val_acc > 0 " in swept.stdout
+    assert "fails" not in swept.stdout  # the claims of the training are not those of the sweep
+    assert "1 holds" in optilab("check", "wide").stdout
+
+
+def test_check_runs_what_it_can_and_reports_every_target(optilab, small, tmp_path):
+    (tmp_path / "wrong.yaml").write_text("optimizer: sgdd\n")
+    (tmp_path / "plain.yaml").write_text("algo: adam\n")
+    (tmp_path / "file.yaml").write_text(
+        "checks:\n- {name: quick, optimize: adam.yaml, set: {epochs: 3}, expect: f < 10}\n"
+        f"- {{name: trained, train: {small}, expect: 'epochs == 3'}}\n"
+        "- {name: slow one, slow: true, optimize: adam.yaml, expect: f > 10}\n"
+    )
+    targets = ["file.yaml", "wrong.yaml", "plain.yaml", "nothing"]
+    done = optilab("check", *targets, "--junit", "out.xml", code=2)
+    assert done.stdout.splitlines()[0] == "quick"
+    assert "no claim to judge" in done.stdout
+    assert "no run 'nothing'" in done.stdout
+    assert done.stdout.splitlines()[-1] == "2 claims: 2 hold; 3 errors"
+    root = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert [suite.get("name") for suite in root] == ["quick", "trained", *targets[1:]]
+    assert [suite.get("errors") for suite in root] == ["0", "0", "1", "1", "1"]
+    optilab("check", "file.yaml", "--slow", code=9)
+    assert optilab("check", "file.yaml", "--quiet").stdout == ""
+    optilab("check", "file.yaml", "--junit", "out.txt", code=2)
+    optilab("check", "file.yaml", "--junit", "no/out.xml", code=2)
+
+
+def test_annotations_are_where_github_reads_them_and_nowhere_else(optilab):
+    arguments = ["check", "adam.yaml", "--expect", "f < 1e-9", "--json"]
+    done = optilab(*arguments, code=9, GITHUB_ACTIONS="true")
+    json.loads(done.stdout)
+    assert done.stderr.startswith("::error title=optilab::adam.yaml: fails")
+    assert "::error" not in optilab(*arguments, code=9, GITHUB_ACTIONS="").stderr
+
+
+def test_junit_keeps_hostile_names_as_text(optilab, tmp_path):
+    name = '<b>&"x" \\u0001'
+    (tmp_path / "file.yaml").write_text(f"checks: [{{name: {json.dumps(name)}, optimize: adam, expect: f < 0}}]")
+    optilab("check", "file.yaml", "--junit", "out.xml", code=9)
+    (suite,) = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert suite.get("name") == name
+    assert suite[0][0].get("type") == "fails"
+
+
+# --- the pages ---------------------------------------------------------------------------------------------
+
+
+def blocks(language):
+    """The blocks of docs/ci.md in a language whose first line names a file: name -> text."""
+    found = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```", CI.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return dict(found)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A folder with the page's claims.yaml, and an environment whose `optilab` is this one."""
+    (tmp_path / "claims.yaml").write_text(blocks("yaml")["claims.yaml"])
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    for name, command in {"optilab": f'"{sys.executable}" -m optilab "$@"', "pip": 'echo "$@" > pip.txt'}.items():
+        (bin_ / name).write_text(f"#!/bin/sh\n{command}\n")
+        (bin_ / name).chmod(0o755)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("OPTILAB_RUNS", "GITHUB"))}
+    return tmp_path, {**clean, "PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+def test_the_shell_script_of_the_page_runs(machine):
+    folder, environment = machine
+    script = blocks("bash")["claims.sh"]
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"adam.json", "run.xml", "claims.xml"} <= {path.name for path in folder.iterdir()}
+    failing = script.replace("val_acc > 0.5", "val_acc > 0.999")
+    assert failing != script
+    done = subprocess.run(["bash", "-c", failing], cwd=folder, env=environment, capture_output=True)
+    assert done.returncode == 9
+
+
+def test_the_workflow_of_the_page_runs(machine):
+    """Every `run` of the workflow, in order, as GitHub's shell runs it, and the files that it hands on."""
+    folder, environment = machine
+    workflow = yaml.safe_load(blocks("yaml")[".github/workflows/claims.yml"])
+    (job,) = workflow["jobs"].values()
+    assert list(job["env"]) == ["OPTILAB_DATA"]  # a cache, which this machine has elsewhere
+    for step in job["steps"]:
+        assert ("run" in step) != ("uses" in step)
+        if "run" in step:
+            command = ["bash", "-e", "-c", step["run"]]
+            done = subprocess.run(
+                command, cwd=folder, env={**environment, "GITHUB_ACTIONS": "true"}, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+    uploaded = job["steps"][-1]["with"]["path"]
+    assert ElementTree.parse(folder / uploaded).getroot().tag == "testsuites"
+    assert (folder / "pip.txt").read_text() == "install -r requirements.txt\n"
+
+
+def test_the_numbers_of_the_documentation(optilab):
+    optilab("check", ROOT / "docs" / "claims.yaml")
+
+
+@pytest.mark.slow
+def test_the_numbers_of_the_documentation_that_take_long(optilab):
+    optilab("check", ROOT / "docs" / "claims.yaml", "--slow")
+
+
+def test_a_run_keeps_its_claims(optilab, small, tmp_path):
+    optilab("train", small, "--expect", "val_acc >= 0", "--name", "kept", "--quiet")
+    config = runs.read(tmp_path / "runs" / "kept").config
+    assert yaml.safe_load(config)["expect"] == ["val_acc >= 0"]

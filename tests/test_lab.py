@@ -1,0 +1,438 @@
+"""The library's Lab: the same runs, numbers and refusals as the commands, and results in every form."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from optilab import Lab, console, runs
+from optilab.errors import ConfigError, DataError, DivergedError, RunError, UsageError, printable
+from optilab.lab.entries import LabStudy
+from optilab.optimize import ALGORITHMS, FUNCTIONS
+from tests.report.test_hostile import HOSTILE
+from tests.run import restored
+from tests.studies.generated import layered, training
+
+TAGS = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
+FRAMES = ("pandas", "polars")
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """A lab in an empty folder; what a training sets for the process is restored."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with restored():
+        yield Lab("runs")
+
+
+def momentum(w, g, lr, V, beta):
+    V = beta * V + g
+    return w - lr * V, V
+
+
+class Wrong:
+    """Momentum that goes uphill."""
+
+    def __init__(self, lr=0.1, beta=0.9):
+        self.lr, self.beta, self.V = lr, beta, 0.0
+
+    def update(self, w, g):
+        self.V = self.beta * self.V + g
+        return w + self.lr * self.V
+
+
+# --- one code path -----------------------------------------------------------------------------------------
+
+
+def test_the_paths_are_those_of_the_command(lab, optilab, tmp_path):
+    optilab("optimize", "--algo", "sgd,adam", "--epochs", "7", "--name", "one")
+    found = lab.optimize(algo="sgd,adam", epochs=7).rows
+    with (tmp_path / "runs" / "one" / "metrics.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert [{key: str(value) for key, value in row.items()} for row in found] == [
+        {
+            key: row[key] if key == "algo" else str(int(row[key]) if key == "epoch" else float(row[key]))
+            for key in row
+        }
+        for row in written
+    ]
+    loaded = lab.load("one")
+    assert [run.name for run in lab.runs()] == ["one"]
+    assert loaded.manifest["command"] == "optimize"
+    assert loaded.rows == found
+    assert "2 epochs" not in loaded.headline
+    assert loaded.plot().axes
+
+
+def test_arguments_may_be_what_python_has(lab):
+    """A rule, a function, NumPy's numbers, a tuple and a mapping mean what their names and digits mean."""
+    rule = ALGORITHMS["momentum"](lr=0.2, beta=0.5)
+    found = lab.optimize(
+        algo=[rule, "sgd"], function=FUNCTIONS["booth"](), start=(1, np.float64(2)), epochs=np.int64(5)
+    )
+    settings = {"name": "momentum", "lr": 0.2, "beta": 0.5, "form": rule.form}
+    same = lab.optimize({"algo": [settings, "sgd"], "function": "booth", "start": [1, 2], "epochs": 5})
+    assert found.rows == same.rows
+    assert (
+        lab.optimize(algo="sgd", function="0.1*w1^2 + 2*w2^2", start=(-5, -2)).rows
+        == lab.optimize(algo="sgd").rows
+    )
+    assert lab.optimize(algo="adam", tune=5).rows[-1] != lab.optimize(algo="adam").rows[-1]
+
+
+def test_a_training_is_that_of_the_command(lab, optilab, small, tmp_path):
+    optilab("train", small, "--set", "optimizer.lr=0.2", "--epochs", "2", "--name", "typed")
+    run = lab.train(str(small), epochs=2, set={"optimizer.lr": 0.2}, name="called")
+    assert (run.path / "metrics.csv").read_bytes() == (tmp_path / "runs" / "typed" / "metrics.csv").read_bytes()
+    assert run.state == "done"
+    assert run.manifest["argv"][:3] == ["optilab", "train", str(small)]
+    optilab(*[word if word != "called" else "again" for word in run.manifest["argv"][1:]])
+    assert lab.load("again").rows == run.rows
+
+
+def test_a_training_is_resumed_and_forked(lab, small):
+    whole = lab.train(small, epochs=3)
+    part = lab.train(small, epochs=1, name="part")
+    assert lab.train(resume="part", epochs=3).rows == whole.rows
+    assert lab.train(resume="part").rows == whole.rows, "nothing is left to do"
+    fork = lab.train(fork="part@1", set={"optimizer.lr": 0.01})
+    assert fork.rows[0] == part.rows[0]
+    assert fork.rows[-1] != whole.rows[-1]
+
+
+def test_a_sweep_is_that_of_the_command(lab, optilab, small, tmp_path):
+    axis = "optimizer.lr=0.1:1:2:log"
+    optilab("sweep", small, "--over", axis, "--seeds", "2", "--epochs", "1", "--name", "typed", "--jobs", "2")
+    study = lab.sweep(small, {"optimizer.lr": "0.1:1:2:log"}, seeds=2, epochs=1, name="called", jobs=2)
+    assert (study.path / "trials.csv").read_bytes() == (tmp_path / "runs" / "typed" / "trials.csv").read_bytes()
+    lists = lab.sweep(small, {"optimizer.lr": [0.1, 1.0]}, seeds=2, epochs=1, name="called", jobs=2)
+    assert [row["status"] for row in lists.rows] == ["done"] * 4
+    compared = json.loads(optilab("runs", "compare", "called", "--json").stdout)
+    assert study.verdict == compared["verdict"] == lab.compare(study).verdict
+    assert [row["group"] for row in lab.compare("called").rows] == compared["order"]
+    assert len(study.runs) == 4
+    assert repr(study) == "<LabStudy: called: done, 4 trials>"
+    (study.runs[0].path / "metrics.csv").write_bytes(b"damaged\n1,2\n")
+    assert repr(lab.load(str(study.runs[0].path))).endswith("metrics.csv is damaged>")
+
+
+def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
+    options = {"budget": 3, "starts": 2, "repeats": 1, "epochs": 20}
+    flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    typed = optilab("race", "--algos", "sgd,adam", "--functions", "booth,beale", *flags, "--json").stdout
+    found = lab.race(["sgd", "adam"], "booth,beale", cache=False, **options)
+    standings = json.loads(typed)["standings"]
+    assert [(row["rule"], row["cost"], row["verdict"]) for row in found.rows] == [
+        (row["rule"], row["cost"], row["verdict"]) for row in standings
+    ]
+    assert found.may_be_best
+
+
+def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
+    found = lab.race(
+        "sgd,adam", on=[small], budget=2, seeds=2, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
+    )
+    flags = ["--budget", "2", "--seeds", "2", "--epochs", "1", "--set", "data.holdout=50"]
+    again = optilab("race", "--on", small, "--algos", "sgd,adam", *flags, "--name", "r", "--json")
+    (network,) = json.loads(again.stdout)["networks"]
+    assert found.verdict == network["verdict"]
+    assert [row["rule"] for row in found.show().rows] == [rule["rule"] for rule in network["rules"]]
+    assert len(found.rows) == 8
+    assert len(lab.compare("r").side.records) == 4, "not those of the tuning"
+
+
+@pytest.mark.parametrize(("code", "equal"), [(momentum, True), (Wrong, False)])
+def test_a_verdict_is_that_of_the_command(lab, optilab, tmp_path, code, equal):
+    import inspect
+
+    (tmp_path / "mine.py").write_text(textwrap.dedent(inspect.getsource(code)))
+    spec = f"{tmp_path}/mine.py:{code.__name__}"
+    typed = json.loads(optilab("verify", spec, "--against", "momentum", "--json", code=0 if equal else 9).stdout)
+    for found in (lab.verify(code, "momentum"), lab.verify(spec, "momentum")):
+        assert found.equal is typed["equal"] is equal
+        assert list(found.explanation) == typed["explanation"]
+        assert [row["yours"] for row in found.rows] == list(typed["point"] or [])
+
+
+def test_code_that_fails_names_its_line(lab):
+    def mine(w, g, lr):
+        return w - g / [][0]
+
+    with pytest.raises(UsageError, match=r"mine failed at step 1: line \d+: IndexError"):
+        lab.verify(mine, "sgd")
+    with pytest.raises(UsageError, match="a class, a function or FILE"):
+        lab.verify(7, "sgd")
+
+
+# --- refusals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "typed"),
+    [
+        (lambda lab: lab.optimize(algo="adam", set={"algo.lr": -1}), ["optimize", "--algo", "adam", "--lr", "-1"]),
+        (lambda lab: lab.optimize(algo=ALGORITHMS["sgd"](lr=-1)), ["optimize", "--algo", "sgd", "--lr", "-1"]),
+        (lambda lab: lab.optimize(algo="adm"), ["optimize", "--algo", "adm"]),
+        (lambda lab: lab.optimize(algo="adam", epoch=3), ["optimize", "--algo", "adam", "--set", "epoch=3"]),
+        (lambda lab: lab.train("sigmoid.yaml", set={"optimizer.lr": -1}), ["train", "sigmoid.yaml", "--lr", "-1"]),
+        (lambda lab: lab.train("sigmod.yaml"), ["train", "sigmod.yaml"]),
+        (lambda lab: lab.train(resume="x"), ["train", "--resume", "x"]),
+        (lambda lab: lab.sweep("relu.yaml", {"seed": [1, 2]}), ["sweep", "relu.yaml", "--over", "seed=1,2"]),
+        (lambda lab: lab.sweep("relu.yaml", seeds=0), ["sweep", "relu.yaml", "--seeds", "0"]),
+        (lambda lab: lab.race("sgd,adm"), ["race", "--algos", "sgd,adm"]),
+        (lambda lab: lab.race("sgd", on="relu.yaml"), ["race", "--algos", "sgd", "--on", "relu.yaml"]),
+        (lambda lab: lab.compare("x"), ["runs", "compare", "x"]),
+        (lambda lab: lab.verify(momentum, "momentm"), ["verify", "x.py:f", "--against", "momentm"]),
+        (lambda lab: lab.load("x"), ["runs", "show", "x"]),
+    ],
+)
+def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
+    """The same sentence, but for the name of the argument: a line of it ends the command's."""
+    with pytest.raises((UsageError, ConfigError, RunError)) as caught:
+        call(lab)
+    said = str(caught.value).splitlines()
+    line = said[1] if isinstance(caught.value, ConfigError) else said[0]
+    sentence = line.rpartition(": ")[2] if isinstance(caught.value, ConfigError) else line
+    assert sentence in optilab(*typed, code=int(caught.value.code)).stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda lab: lab.train(), "one of config, resume and fork expected"),
+        (lambda lab: lab.train(7), "a preset, a YAML file or a mapping of keys expected, got 7"),
+        (lambda lab: lab.race(on="relu.yaml", starts=3), "starts: only for a race on test functions"),
+        (lambda lab: lab.race(seeds=3), "seeds: only for a race on trainings"),
+        (lambda lab: lab.race(budgt=3), "unknown option 'budgt'; did you mean \"budget\""),
+    ],
+)
+def test_what_only_python_can_say(lab, call, sentence):
+    with pytest.raises(UsageError) as caught:
+        call(lab)
+    assert sentence in str(caught.value)
+
+
+def test_a_training_that_diverges_raises_and_is_kept(lab, small):
+    with pytest.raises(DivergedError) as caught:
+        lab.train(small, set={"optimizer.lr": 1e9}, name="far")
+    assert caught.value.__notes__ == ["the run is kept: lab.load('far')"]
+    assert lab.load("far").state == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("registry", "wrong", "close"), [(ALGORITHMS, "adm", "adam"), (FUNCTIONS, "boot", "booth")]
+)
+def test_a_registry_suggests(registry, wrong, close):
+    with pytest.raises(KeyError) as caught:
+        registry[wrong]
+    assert str(caught.value).endswith(f"'{wrong}'; did you mean \"{close}\"?")
+    assert wrong not in registry
+    assert registry.get(wrong) is None
+    assert None not in registry
+
+
+# --- results -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results(lab, tmp_path):
+    """One result of every kind, of runs that no training has made."""
+    folder = tmp_path / "runs"
+    for seed in (1, 2):
+        for lr, ends in ((0.1, (0.2, 0.3)), (1, (0.5, 0.8))):
+            run = training(folder, f"lr{lr}-{seed}", f"seed={seed}", f"optimizer.lr={lr}", accuracies=ends)
+            layered(run, [0.1, 0.2, 1.0], [0.1, 0.3, 1.0])
+    return {
+        "paths": lab.optimize(algo="sgd,adam", epochs=5),
+        "run": lab.load("lr1-1"),
+        "comparison": lab.compare("lr*"),
+        "race": lab.race("sgd,adam", "booth,beale", budget=2, starts=2, repeats=1, epochs=10, cache=False),
+        "equal": lab.verify(momentum, "momentum"),
+        "differs": lab.verify(Wrong, "momentum"),
+    }
+
+
+def test_every_result_has_every_form(results, tmp_path):
+    for kind, result in results.items():
+        rows = result.rows
+        assert json.loads(json.dumps(rows)) == rows, f"{kind}: plain values"
+        assert all(isinstance(row, dict) for row in rows)
+        assert len(rows) > 1 or kind == "equal"
+        assert result.plot().axes
+        assert result.plot(dark=True)._repr_png_().startswith(b"\x89PNG")
+        text = result._repr_html_()
+        assert tags(text) <= TAGS
+        assert "data:image/png;base64," in text
+        assert result.headline in repr(result)
+        assert len(str(result).splitlines()) >= (2 if kind == "equal" else 4)
+        assert result.report(str(tmp_path / f"{kind}.html")).stat().st_size > 10_000
+
+
+@pytest.mark.browser
+def test_the_page_of_a_result(results, tmp_path, page):
+    """Of one that has no page of its own: heading, table and picture, in the width of a telephone."""
+    page.open(results["differs"].report(str(tmp_path / "page.html")), width=400)
+    assert page.text("h1") == results["differs"].headline
+    assert page.script("return document.querySelectorAll('tbody tr').length") == 2
+    assert 0 < page.script("return document.querySelector('img').getBoundingClientRect().width") <= 400
+    assert page.script("return document.documentElement.scrollWidth") <= 400
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_frames(results, monkeypatch, library):
+    frames = pytest.importorskip(library)
+    for other in FRAMES[: FRAMES.index(library)]:
+        monkeypatch.setitem(sys.modules, other, None)
+    for kind, result in results.items():
+        frame = result.frame()
+        assert isinstance(frame, frames.DataFrame)
+        assert len(frame) == len(result.rows)
+        assert list(frame.columns) == list(result.rows[0] if result.rows else []), kind
+
+
+def test_without_a_library_for_frames(results, monkeypatch):
+    for library in FRAMES:
+        monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UsageError, match=r"pip install 'optilab\[pandas\]'"):
+        results["paths"].frame()
+
+
+class _Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def handle_starttag(self, tag, attributes):
+        self.found.add(tag)
+        assert {name for name, _ in attributes} <= {"style", "class", "scope", "alt", "src"}, attributes
+
+
+def tags(text):
+    parser = _Tags()
+    parser.feed(text)
+    return parser.found
+
+
+@pytest.mark.parametrize("hostile", HOSTILE[:4])
+def test_a_name_in_a_notebook_is_text(lab, tmp_path, hostile):
+    def mine(w, g, lr):
+        return w + lr * g
+
+    mine.__name__ = hostile
+    verdict = lab.verify(mine, "sgd")
+    assert tags(verdict._repr_html_()) <= TAGS
+    assert b"<script>window" not in verdict.report(str(tmp_path / "page.html"), title=hostile).read_bytes()
+
+
+def test_a_text_of_a_study_in_a_notebook_is_text(lab):
+    manifest = {"command": "sweep", "argv": [], "versions": {"optilab": "0"}}
+    opened = runs.open_study(lab.folder, "bad", b"config: sigmoid\nover: {}\n", manifest)
+    for number, hostile in enumerate(HOSTILE):
+        reason = printable(hostile).replace("\n", " ")
+        opened.add({"trial": f"t{number}", "status": "failed", "reason": reason}, 1.0)
+    opened.finish("failed")
+    study = lab.load("bad")
+    assert isinstance(study, LabStudy)
+    assert study.verdict == "failed, no training has a result"
+    assert len(study.show().notes) == len(HOSTILE)
+    assert tags(study._repr_html_()) <= TAGS
+    with pytest.raises(DataError, match="nothing to draw"):
+        study.plot()
+
+
+# --- progress, signals, processes --------------------------------------------------------------------------
+
+
+def test_a_script_is_silent_unless_it_asks(lab, small, capsys):
+    lab.train(small, epochs=1)
+    lab.sweep(small, seeds=1, epochs=1, jobs=1)
+    lab.race("sgd,adam", "booth", budget=2, starts=2, repeats=1, epochs=5)
+    assert capsys.readouterr() == ("", "")
+    with console.out.capture() as shown:
+        lab.train(small, epochs=1, progress=True)
+    assert "epoch 1/1" in shown.get()
+
+
+def test_progress_in_a_notebook_is_one_line_that_is_updated(monkeypatch):
+    from types import ModuleType, SimpleNamespace
+
+    from optilab.console import notebook
+
+    sent, module = [], ModuleType("IPython.display")
+    module.display = lambda content, **options: (
+        sent.append((content, options))
+        or SimpleNamespace(update=lambda content, **options: sent.append((content, options)))
+    )
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    monkeypatch.setattr(notebook, "EVERY", 0.0)
+    line = notebook.ProgressLine()
+    line.draw(0.25, "epoch 1 <b>")
+    line.close()
+    assert sent == [
+        (
+            {
+                "text/html": '<progress max="1" value="0.250"></progress> epoch 1 &lt;b&gt;',
+                "text/plain": "25% epoch 1 <b>",
+            },
+            {"raw": True, "display_id": True},
+        ),
+        ({"text/html": "", "text/plain": ""}, {"raw": True}),
+    ]
+
+
+def test_control_c_commits_and_raises(lab, small):
+    def interrupt():
+        table = lab.folder / "long" / "metrics.csv"
+        while not (table.exists() and table.read_bytes().count(b"\n") > 2):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt, match=r"stopped; lab\.train\(resume='long'\) continues it"):
+        lab.train(small, epochs=100_000, name="long")
+    run = lab.load("long")
+    assert run.state == "interrupted"
+    assert len(run.rows) > 1
+
+
+def test_a_training_in_a_thread(lab, small):
+    with ThreadPoolExecutor() as threads:
+        run = threads.submit(lab.train, small, epochs=1).result()
+    assert run.state == "done"
+
+
+def test_a_sweep_in_a_script_without_a_guard(small, tmp_path):
+    """The workers do not run the script again, as multiprocessing would without `if __name__ == "__main__"`."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('once')\n"
+        "from optilab import Lab\n"
+        f"study = Lab('runs').sweep({str(small)!r}, {{'optimizer.lr': [0.1, 1]}}, epochs=1, jobs=2)\n"
+        "print([row['status'] for row in study.rows])\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("once\n['done', 'done']\n", "")
+
+
+def test_nothing_but_a_training_needs_torch(tmp_path):
+    training(tmp_path / "runs", "one")
+    program = (
+        "import sys\nfrom optilab import Lab\n"
+        "assert 'numpy' not in sys.modules\n"
+        "lab = Lab('runs')\nlab.optimize(algo='adam').plot()\nlab.compare('one')._repr_html_()\n"
+        "lab.verify(lambda w, g, lr: w - lr * g, 'sgd')\nlab.runs()\n"
+        "lab.race('sgd,adam', 'booth', budget=2, starts=2, repeats=1, epochs=5, cache=False)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)

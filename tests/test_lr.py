@@ -1,0 +1,140 @@
+"""`optilab lr`: the range test and its confirmation as a user runs them, on a few images."""
+
+import json
+import re
+import shlex
+
+import pytest
+
+from optilab import runs
+
+SHORT = ["--steps", 200]
+QUICK = [*SHORT, "--set", "optimizer=adam", "--set", "model.activation=relu"]
+
+
+def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
+    done = optilab("lr", small, *QUICK)
+    rate = re.search(r"^recommended: lr (\S+)$", done.stdout, re.MULTILINE)[1]
+    assert 1e-5 < float(rate) < 0.3
+    assert "half of the gain is made at" in done.stdout
+    assert re.search(
+        r"other rules on the same curve: fastai valley \S+, fastai steep \S+, .*lightning", done.stdout
+    )
+    assert re.search(
+        r"at most 200 steps \(32 epochs\), lr 1e-06 to 1; about \d:\d\d; nothing is written", done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
+    tried = re.search(r"^  try: optilab (train .*)$", done.stdout, re.MULTILINE)[1]
+    tried = shlex.split(tried)
+    assert tried[-2:] == ["--set", f"optimizer.lr={rate}"]
+    learned = json.loads(optilab(*tried, "--epochs", 20, "--json").stdout)["rows"]
+    assert learned[-1]["val_acc"] > 0.5
+
+
+def test_the_rate_alone_is_the_documents(optilab, small):
+    alone = optilab("lr", small, *QUICK, "--quiet")
+    assert alone.stderr == ""
+    document = json.loads(optilab("lr", small, *QUICK, "--json").stdout)
+    assert float(alone.stdout) == document["rate"] == document["range_test"]["rate"]
+    found = document["range_test"]
+    assert (document["key"], found["status"], document["confirmation"]) == ("optimizer.lr", "found", None)
+    assert (found["low"], found["high"]) == pytest.approx((1e-6, 1.0))
+    assert len(found["curve"]["rate"]) == len(found["curve"]["loss"]) == len(found["curve"]["smoothed"])
+    assert found["half"] < found["rate"]
+    assert set(found["other_rules"]) == {"fastai valley", "fastai steep", "fastai minimum", "lightning"}
+
+
+def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
+    deep = [small, *SHORT, "--set", f"model.hidden={[16] * 8}"]
+    done = optilab("lr", *deep, code=9)
+    assert "the network does not move" in done.stdout
+    assert "no recommendation" in done.stdout
+    assert "recommended" not in done.stdout
+    assert "other rules on the same curve: fastai valley" in done.stdout
+    document = json.loads(optilab("lr", *deep, "--json", code=9).stdout)
+    assert (document["rate"], document["range_test"]["status"]) == (None, "unmoved")
+    alone = optilab("lr", *deep, "--quiet", code=9)
+    assert alone.stdout == ""
+    assert "the network does not move" in alone.stderr
+
+
+def test_trainings_confirm_a_rate(optilab, small, tmp_path):
+    size = ["--confirm", "--seeds", 2, "--epochs", 4, "--jobs", 1, "--name", "rates"]
+    document = json.loads(optilab("lr", small, *QUICK, *size, "--plot", "rates.png", "--json").stdout)
+    found, first = document["confirmation"], document["range_test"]["rate"]
+    study = runs.read_study(tmp_path / "runs" / "rates")
+    rates = [row["rate"] for row in found["outcomes"]]
+    assert len(rates) == 5
+    assert rates[2] == first
+    assert rates[::4] == pytest.approx([first / 10, first * 10], rel=0.05)
+    rows = study.trials()
+    assert len(rows) == 10
+    for row in found["outcomes"]:
+        own = [r["val_acc"] if r["status"] == "done" else 0.0 for r in rows if r["optimizer.lr"] == row["rate"]]
+        assert sorted(row["val_acc"]) == sorted(own)
+    means = {row["rate"]: sum(row["val_acc"]) for row in found["outcomes"]}
+    assert means[document["rate"]] == max(means.values())
+    assert document["rate"] not in found["cannot_tell"]
+    assert set(found["cannot_tell"]) < set(rates)
+    config = study.path / rows[0]["trial"] / "config.yaml"
+    assert "holdout: 33" in config.read_text()  # a sixth of 200 images
+    assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
+    again = optilab("lr", small, *QUICK, *size)
+    assert f"recommended: lr {document['rate']:g} (" in again.stdout
+    assert "trainings at 5 rates, 4 epochs, 2 seeds each, judged on held-out images" in again.stdout
+    assert again.stdout.splitlines()[-1] == "runs/rates"
+    assert len(runs.read_study(study.path).trials()) == 10  # recognised as done
+
+
+def test_trainings_that_learn_nothing_confirm_nothing(optilab, small):
+    deep = [small, *SHORT, "--set", f"model.hidden={[16] * 8}", "--confirm", "--seeds", 1, "--epochs", 1]
+    done = optilab("lr", *deep, "--jobs", 1, code=9)
+    assert "no training beats guessing at lr 0.1 to 10 within 1 epoch; no recommendation" in done.stdout
+
+
+def test_a_rule_of_the_users_own_and_one_around_another(optilab, small, tmp_path):
+    (tmp_path / "mine.py").write_text("def mine(w, g, lr=0.1):\n    return w - lr * g / (abs(g) + 1e-6)\n")
+    own = json.loads(optilab("lr", small, *SHORT, "--optimizer", "mine.py:mine", "--json").stdout)
+    assert own["range_test"]["high"] == pytest.approx(1.0)  # its steps do not follow the scale of the gradient
+    around = optilab("lr", small, *SHORT, "--set", "optimizer=sam", "--set", "model.activation=relu").stdout
+    rate = float(re.search(r"recommended: base.lr (\S+)", around)[1])
+    tried = shlex.split(re.search(r"^  try: optilab (train .*)$", around, re.MULTILINE)[1])
+    run = optilab(*tried, "--epochs", 1, "--quiet").stdout.strip()
+    assert runs.read(tmp_path / run).manifest["config"]["optimizer"]["base"]["lr"] == rate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "lr needs a config, as in: optilab lr sigmoid.yaml"),
+        (["nosuch.yaml"], "nosuch.yaml"),
+        (["sigmoid.yaml", "--seeds", 3], "--seeds needs --confirm"),
+        (["sigmoid.yaml", "--runs-dir", "x"], "--runs-dir needs --confirm"),
+        (["sigmoid.yaml", "--steps", 10], "100"),
+        (["sigmoid.yaml", "--plot", "rates.bmp"], ".png, .svg, .pdf"),
+        (["sigmoid.yaml", "--optimizer", "adm"], 'did you mean "adam"'),
+        (["sigmoid.yaml", "--set", "optimizer=l-bfgs"], "l-bfgs needs"),
+        (["sigmoid.yaml", "--set", "optimizer={name: polyak}"], "polyak needs"),
+        (["sigmoid.yaml", "--json", "--quiet"], "cannot be combined"),
+    ],
+)
+def test_what_is_refused(arguments, message, optilab, tmp_path):
+    assert message in optilab("lr", *arguments, code=2).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rule_without_a_rate_is_refused(optilab, small, tmp_path):
+    (tmp_path / "mine.py").write_text("def fixed(w, g, step=0.1):\n    return w - step * g\n")
+    done = optilab("lr", small, "--optimizer", "mine.py:fixed", code=2)
+    assert "has no learning rate `lr`" in done.stderr
+
+
+def test_pictures(optilab, small, tmp_path):
+    for name in ("light.png", "dark.svg"):
+        more = ["--dark"] if name.startswith("dark") else []
+        done = optilab("lr", small, *QUICK, "--plot", name, *more)
+        assert done.stdout.splitlines()[-1] == name
+        assert (tmp_path / name).stat().st_size > 10_000
+    text = (tmp_path / "dark.svg").read_text()
+    assert "recommended" in text
+    assert "#15181c" in text

@@ -1,0 +1,129 @@
+"""The ramp of a range test: the steps of a training, each with a rate of its own, for every optimizer."""
+
+import numpy as np
+import pytest
+import torch
+
+from optilab.config.load import Override, dump, load
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import ConfigError
+from optilab.optimize import ALGORITHMS
+from optilab.studies.rates import ladder
+from optilab.train import data, rates
+
+OWN = """
+import torch
+
+
+def descent(w, g, lr=0.1):
+    return w - lr * g
+
+
+class Heavy:
+    def __init__(self, lr=0.1, beta=0.9):
+        self.lr, self.beta, self.V = lr, beta, 0.0
+
+    def update(self, w, g):
+        self.V = self.beta * self.V + g
+        return w - self.lr * self.V
+
+
+class Torchy(torch.optim.SGD):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr=lr, momentum=0.9)
+"""
+
+
+def config(small, optimizer="sgd", **keys):
+    settings = {"optimizer": optimizer, "probes": 0, **keys}
+    return load(TrainConfig, str(small), [Override(key, key, value) for key, value in settings.items()])
+
+
+def dataset(config):
+    return data.load("idx", data.Path(config.data.dir))
+
+
+def ramped(config, grid):
+    """Losses and the trained weights."""
+    training, _ = rates.begin(config, dataset(config))
+    losses = list(rates.ramp(training, grid, ladder(config.optimizer, 2).lr))
+    return losses, torch.cat([p.detach().flatten() for p in training.model.parameters()])
+
+
+def trainable():
+    return [name for name, kind in ALGORITHMS.items() if not {"value", "hessian", "function"} & set(kind().needs)]
+
+
+def test_at_one_rate_it_is_the_first_epoch_of_a_training(small, optilab, tmp_path):
+    run = optilab("train", small, "--epochs", 1, "--quiet").stdout.strip()
+    row = np.genfromtxt(tmp_path / run / "metrics.csv", delimiter=",", names=True)
+    losses, _ = ramped(config(small), [0.1] * 7)  # 200 images in batches of 32
+    assert np.mean(losses) == pytest.approx(float(row["train_loss"]), rel=1e-6)
+
+
+def test_each_step_has_its_own_rate(small):
+    """By hand: gradient descent on the batches of the training, in their order."""
+    asked = config(small)
+    grid = np.geomspace(1e-3, 1.0, 10)
+    losses, weights = ramped(asked, grid)
+    training, _ = rates.begin(asked, dataset(asked))
+    model, own = training.model.train(), []
+    batches = iter([*training.batches(), *training.batches()])
+    for rate in grid:
+        images, labels = next(batches)
+        loss = torch.nn.functional.cross_entropy(model(images), labels)
+        own.append(loss.item())
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter -= rate * gradient
+    assert losses == pytest.approx(own, rel=1e-5)
+    assert torch.allclose(weights, torch.cat([p.detach().flatten() for p in model.parameters()]), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", trainable())
+def test_every_optimizer_takes_the_rate_of_the_ramp(name, small):
+    """The rate of the config does not matter: it is that of the ramp that counts.
+
+    A rule that leaves some weights to another one has two rates; they keep their ratio.
+    """
+    first = config(small, name)
+    found = ladder(first.optimizer, 2)
+    usual, weights = ramped(first, [found.lr] * 9)
+    assert len(usual) == 9
+    assert np.isfinite(usual).all()
+    tree = dump(first)["optimizer"]
+    inner = tree["base"] if found.key == "optimizer.base.lr" else tree
+    inner["lr"] *= 3
+    if "others" in inner:
+        inner["others"]["lr"] *= 3
+    other, same = ramped(config(small, tree), [found.lr] * 9)
+    assert usual == pytest.approx(other, rel=1e-4)
+    assert torch.allclose(weights, same, rtol=1e-3, atol=1e-4)
+    _, moved = ramped(first, [found.lr * 3] * 9)
+    assert not torch.allclose(weights, moved, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["descent", "Heavy", "Torchy"])
+def test_a_rule_of_the_users_own(name, small, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    own, weights = ramped(config(small, f"{tmp_path}/mine.py:{name}"), np.geomspace(1e-3, 1, 9))
+    same = "sgd" if name == "descent" else "momentum"
+    losses, reference = ramped(config(small, same), np.geomspace(1e-3, 1, 9))
+    assert own == pytest.approx(losses, rel=1e-4)
+    assert torch.allclose(weights, reference, atol=1e-5)
+
+
+def test_it_ends_after_a_loss_that_is_not_finite(small):
+    losses, _ = ramped(config(small, **{"model.activation": "relu"}), [1e6] * 50)
+    assert len(losses) < 50
+    assert not np.isfinite(losses[-1])
+    assert np.isfinite(losses[:-1]).all()
+
+
+def test_what_is_not_trained_is_not_ramped(small):
+    refused = set(ALGORITHMS) - set(trainable())
+    assert refused == {"polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"}
+    for name in refused:
+        with pytest.raises(ConfigError):
+            config(small, name)

@@ -1,0 +1,296 @@
+"""Every rule on a network: interrupted and resumed it equals the run that went through, to the byte."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from optilab.config.load import Override, load
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import ConfigError
+from optilab.optimize import ALGORITHMS
+from optilab.train import checkpoint, data, engine, optimizers
+from optilab.train.again import Again
+from optilab.train.images import Images, as_input
+from optilab.train.state import all_finite
+from tests.train.idx import write_idx_dataset
+
+CPU = torch.device("cpu")
+TRAINABLE = [name for name, rule in ALGORITHMS.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return data.load("idx", write_idx_dataset(tmp_path_factory.mktemp("idx") / "data", train=150, test=60))
+
+
+def configured(**keys):
+    chosen = {
+        "data.batch_size": 32,
+        "data.dataset": "idx",
+        "model.hidden": [12, 10, 10],
+        "model.activation": "tanh",
+        "epochs": 3,
+        **keys,
+    }
+    return load(TrainConfig, None, [Override("", key, value) for key, value in chosen.items()])
+
+
+def epochs(training):
+    return [checkpoint.save(training) for _ in training.run(lambda done, total: None, lambda: False)]
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_an_interrupted_run_ends_in_the_same_bytes(name, small):
+    config = configured(optimizer=name, weight_decay=0.001)
+    saved = epochs(engine.Training.start(config, small, CPU))
+    resumed = engine.Training.start(config, small, CPU)
+    checkpoint.restore(resumed, saved[0])
+    assert checkpoint.save(resumed) == saved[0]
+    assert epochs(resumed) == saved[1:]
+    assert len(saved[-1]) < checkpoint.size_limit(resumed)
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+
+def walked(model, optimizer, steps=10):
+    """The weights after some steps, each weight by itself."""
+    x, y = torch.linspace(-1, 1, 40).double().view(10, 4).sin(), torch.arange(10) % 3
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+@pytest.mark.parametrize("name", ["lars", "lamb"])
+def test_a_layer_wise_rule_treats_each_weight_as_a_vector_of_its_own(name):
+    rule, model = ALGORITHMS[name](weight_decay=0.1), network()
+    reached = walked(model, optimizers.build(model.parameters(), rule))
+    alone = network()
+    parameters = list(alone.parameters())
+    states = [rule.init(parameter.detach().flatten().clone()) for parameter in parameters]
+
+    class OneByOne:
+        zero_grad = staticmethod(alone.zero_grad)
+
+        @torch.no_grad()
+        def step(self):
+            for n, parameter in enumerate(parameters):
+                step, states[n] = rule.update(parameter.grad.flatten(), states[n])
+                parameter.add_(step.view_as(parameter))
+
+    assert all(torch.equal(a, b) for a, b in zip(reached, walked(alone, OneByOne()), strict=True))
+
+
+def test_sam_takes_the_gradient_at_the_worst_point_nearby(small):
+    """One step by hand: up by the radius along the gradient of the batch, its gradient there, back, SGD's step."""
+    config = configured(
+        **{"optimizer": {"name": "sam", "base": {"name": "sgd", "lr": 0.1}, "radius": 0.3}, "data.shuffle": False}
+    )
+    config = config.model_copy(update={"epochs": 1, "data": config.data.model_copy(update={"batch_size": 150})})
+    training = engine.Training.start(config, small, CPU)
+    model = engine.Training.start(config, small, CPU).model
+    images = as_input(training.train.pixels, config.data)
+
+    def gradient():
+        model.zero_grad()
+        nn.functional.cross_entropy(model(images), training.train.labels).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in model.trained])
+
+    start = nn.utils.parameters_to_vector(model.trained).detach()
+    here = gradient()
+    nn.utils.vector_to_parameters(start + 0.3 * here / here.norm(), model.trained)
+    expected = start - 0.1 * gradient()
+    epochs(training)
+    reached = nn.utils.parameters_to_vector(training.model.trained).detach()
+    torch.testing.assert_close(reached, expected, rtol=0, atol=1e-7)
+    assert float((reached - (start - 0.1 * here)).abs().max()) > 1e-4
+
+
+def test_sam_leaves_running_statistics_as_the_first_gradient_made_them(small):
+    """With a rate of almost zero both runs see the same batches at the same weights."""
+    kept = []
+    for rule in (
+        {"name": "sgd", "lr": 1e-12},
+        {"name": "sam", "base": {"name": "sgd", "lr": 1e-12}, "radius": 1.0},
+    ):
+        training = engine.Training.start(configured(optimizer=rule, **{"model.norm": "batch"}), small, CPU)
+        epochs(training)
+        kept.append([buffer.double() for buffer in training.model.buffers()])
+    assert len(kept[0]) == 9
+    for plain, sharp in zip(*kept, strict=True):
+        torch.testing.assert_close(plain, sharp, rtol=1e-6, atol=1e-7)
+
+
+def test_sam_goes_around_other_rules_and_not_into_them():
+    with pytest.raises(ConfigError, match="lookahead cannot be around sam in training; put sam around lookahead"):
+        configured(optimizer={"name": "lookahead", "base": "sam"})
+    with pytest.raises(ConfigError, match="newton needs the hessian"):
+        configured(optimizer={"name": "sam", "base": "newton"})
+    assert configured(optimizer={"name": "sam", "base": "lookahead"}).optimizer.base.name == "lookahead"
+
+
+@pytest.mark.parametrize(("matrices", "hidden"), [("hidden", [2]), ("all", [0, 2, 4])])
+def test_muon_trains_matrices_and_leaves_the_rest_to_adamw(matrices, hidden):
+    """torch.optim.Muon on those weights and torch.optim.AdamW on the others."""
+    model, rule = network(), ALGORITHMS["muon"](matrices=matrices, weight_decay=0.1)
+    reached = walked(model, optimizers.build(model.parameters(), rule))
+    theirs = network()
+    weights = list(theirs.parameters())
+    both = [
+        torch.optim.Muon([weights[n] for n in hidden], lr=0.02, weight_decay=0.1),
+        torch.optim.AdamW([w for n, w in enumerate(weights) if n not in hidden], lr=0.001, weight_decay=0.01),
+    ]
+
+    class Together:
+        zero_grad = staticmethod(theirs.zero_grad)
+
+        def step(self):
+            for optimizer in both:
+                optimizer.step()
+
+    for ours, expected in zip(reached, walked(theirs, Together()), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-13)
+
+
+def test_a_schedule_changes_both_rates_of_muon():
+    optimizer = optimizers.build(network().parameters(), ALGORITHMS["muon"](lr=0.1))
+    rule = optimizer._at_rate(0.05)
+    assert (rule.lr, rule.others.lr) == (0.05, 0.0005)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "theirs"),
+    [
+        ("shampoo", {"interval": 1, "eps": 0.01}, {"matrix_eps": 0.01}),
+        ("soap", {"weight_decay": 0.1, "eps": 1e-3}, {"weight_decay": 0.1, "eps": 1e-3}),
+        (
+            "soap",
+            {"interval": 2, "largest_side": 4, "eps": 1e-3},
+            {"precondition_frequency": 2, "max_precondition_dim": 4, "eps": 1e-3},
+        ),
+    ],
+)
+def test_a_preconditioner_on_a_network_is_that_of_pytorch_optimizer(name, settings, theirs):
+    package = pytest.importorskip("pytorch_optimizer")
+    kind = {"shampoo": "Shampoo", "soap": "SOAP"}[name]
+    ours, reference = network(), network()
+    rule = ALGORITHMS[name](lr=0.05, **settings)
+    reached = walked(ours, optimizers.build(ours.parameters(), rule), steps=30)
+    optimizer = getattr(package, kind)(reference.parameters(), lr=0.05, **{"weight_decay": 0.0} | theirs)
+    for weight, expected in zip(reached, walked(reference, optimizer, steps=30), strict=True):
+        torch.testing.assert_close(weight, expected, rtol=0, atol=1e-6)
+
+
+def test_shampoo_divides_by_the_powers_of_the_first_gradient_until_the_interval_is_over():
+    """The step is that of interval 1 with the first gradient's powers: at steps 2 and 3, and no more at step 4."""
+    rule, weight = ALGORITHMS["shampoo"](lr=0.1, interval=3), torch.zeros(3, 2).double()
+    state, steps = rule.init(weight), []
+    for scale in (1.0, 5.0, 5.0, 5.0):
+        step, state = rule.update(scale * torch.arange(1.0, 7.0).double().view(3, 2).sin(), state)
+        steps.append(step)
+    torch.testing.assert_close(steps[1], 5 * steps[0])
+    torch.testing.assert_close(steps[2], steps[1])
+    assert float(steps[3].norm()) < 0.5 * float(steps[2].norm())
+
+
+def test_a_long_side_of_shampoo_has_a_diagonal_alone():
+    rule, weight = ALGORITHMS["shampoo"](lr=1.0, largest_side=2, eps=0.5), torch.zeros(3, 2).double()
+    state = rule.init(weight)
+    assert [total.shape for total in state.sums] == [(3,), (2, 2)]
+    gradient = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]).double()
+    step, _ = rule.update(gradient, state)
+    expected = [-3 * (9.5 * 9.5) ** -0.25, -4 * (16.5 * 16.5) ** -0.25]
+    torch.testing.assert_close(step[[0, 1], [0, 1]], torch.tensor(expected).double())
+
+
+@pytest.mark.parametrize("name", ["adafactor", "ftrl", "shampoo", "soap"])
+def test_tiny_gradients_in_single_precision_and_inputs_that_are_always_zero_are_no_division_by_zero(name):
+    """Five layers of sigmoids make gradients of 1e-20, whose squares are zero, and the border of an image has none."""
+    rule, weight = ALGORITHMS[name](), torch.ones(3, 4)
+    gradient = torch.tensor([[0.0, 1e-8, 1e-20, 1e-30]] * 3)
+    state = rule.init(weight)
+    for scale in (1.0, 1e-3, 1.0):
+        step, state = rule.update(scale * gradient, state)
+        assert torch.isfinite(step).all()
+        assert all_finite(state._asdict())
+
+
+@pytest.mark.parametrize("name", ["shampoo", "soap"])
+def test_a_gradient_that_is_not_finite_reaches_the_state_and_raises_nothing(name):
+    """The training then ends as diverged, which the engine says of every state that is not finite."""
+    rule, weight = ALGORITHMS[name](), torch.ones(3, 2)
+    _, state = rule.update(torch.full((3, 2), math.inf), rule.init(weight))
+    assert not all_finite(state._asdict())
+
+
+def batch_of(model, small, weight_decay=0.0, draw=(0, 0, 0)):
+    images = as_input(Images.of(small.train_images, small.train_labels).pixels, configured(optimizer="sgd").data)
+    labels = torch.from_numpy(small.train_labels.astype("int64"))
+    return Again(model, images[:40], labels[:40], draw, weight_decay, None, None)
+
+
+def test_the_diagonal_that_sophia_gets_is_estimated_by_products_with_the_hessian(small):
+    """Against the whole Hessian: s*(H*s) entry by entry, whose mean is the diagonal."""
+    config = configured(optimizer="sgd", dtype="float64", **{"model.hidden": [2]})
+    model = engine.Training.start(config, small, CPU).model.double()
+    again = batch_of(model, small, weight_decay=0.5)
+    again = replace(again, images=again.images.double())
+    vector = nn.utils.parameters_to_vector(model.trained).detach()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+    def loss(vector):
+        values = vector.split([parameter.numel() for parameter in model.trained])
+        shaped = {names[id(p)]: value.view_as(p) for p, value in zip(model.trained, values, strict=True)}
+        logits = torch.func.functional_call(model, shaped, again.images)
+        return nn.functional.cross_entropy(logits, again.labels) + 0.25 * vector.square().sum()
+
+    exact = torch.autograd.functional.hessian(loss, vector)
+    draws = torch.stack([replace(again, draw=(0, 0, n)).hessian_diagonal() for n in range(400)])
+    spread = (exact.square().sum(1) - exact.diagonal().square()).sqrt()  # of one draw
+    assert ((draws.mean(0) - exact.diagonal()).abs() <= 5 * spread / 20 + 1e-12).all()
+    torch.testing.assert_close(draws.std(0), spread, rtol=0.3, atol=1e-9)
+
+
+def test_sophia_takes_its_step_by_the_estimate_of_its_batch_and_draws_nothing_else(small):
+    keys = {"data.shuffle": False, "data.batch_size": 150, "epochs": 1, "weight_decay": 0.1}
+    sophia = {"name": "sophia", "lr": 0.01, "gamma": 0.002, "beta2": 0.5}
+    training = engine.Training.start(configured(optimizer=sophia, **keys), small, CPU)
+    plain = engine.Training.start(configured(optimizer="sgd", **keys), small, CPU)
+    model = plain.model
+    start = nn.utils.parameters_to_vector(model.trained).detach().clone()
+    images = as_input(plain.train.pixels, plain.config.data)
+    again = Again(model, images, plain.train.labels, (plain.config.seed, 1, 0), 0.1, None, None)
+    diagonal = again.hessian_diagonal()
+    nn.functional.cross_entropy(model(images), plain.train.labels).backward()
+    gradient = torch.cat([p.grad.flatten() for p in model.trained]) + 0.1 * start
+    ratio = 0.04 * gradient / (0.002 * 0.5 * diagonal).clamp(1e-12)
+    epochs(training)
+    reached = nn.utils.parameters_to_vector(training.model.trained).detach()
+    torch.testing.assert_close(reached, start - 0.01 * ratio.clamp(-1, 1), rtol=0, atol=1e-6)
+    assert 0.05 < float((ratio.abs() < 1).double().mean()) < 0.95
+    after = torch.get_rng_state()
+    epochs(engine.Training.start(plain.config, small, CPU))
+    assert torch.equal(torch.get_rng_state(), after)
+
+
+def test_sophia_needs_no_more_than_training_gives_and_other_rules_go_around_it():
+    for around in ("sam", "lookahead"):
+        assert configured(optimizer={"name": around, "base": "sophia"}).optimizer.needs[-1] == "hessian_diagonal"
+
+
+def test_lookahead_goes_around_a_rule_for_matrices():
+    """With a return to nowhere, after every step and all the way, it is the rule itself."""
+    rule = ALGORITHMS["adafactor"](lr=0.05)
+    plain, wrapped = network(), network()
+    walked(plain, optimizers.build(plain.parameters(), rule))
+    around = ALGORITHMS["lookahead"](base=rule, sync_period=1, slow_step_size=1.0)
+    walked(wrapped, optimizers.build(wrapped.parameters(), around))
+    for ours, expected in zip(wrapped.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
