@@ -40,6 +40,8 @@ def judged(records, *texts):
         "lr 0.1, norm batch: val_acc at area <= 0.123456789012345",
         "epochs == 3",
         "status == diverged",
+        "val_acc at best == 0.85 +- 0.01",
+        "relu/adam: val_acc == 1e-07 +- 5e-10",
     ],
 )
 def test_a_claim_is_read_as_it_is_written(text):
@@ -64,8 +66,28 @@ def test_the_signs(sign, value):
 
 
 @pytest.mark.parametrize(
+    ("value", "holds"), [(0.789, False), (0.7901, True), (0.8, True), (0.8099, True), (0.811, False)]
+)
+def test_a_number_with_a_tolerance(value, holds):
+    for given in ("val_acc == 0.8 +- 0.01", {"metric": "val_acc", "equals": 0.8, "within": 0.01}):
+        (claim,) = expectations("train", [given])
+        assert claim.admits(value) == holds
+
+
+def test_every_word_that_a_metric_can_have_can_be_typed():
+    (claim,) = expectations("race", ["adam: verdict == cannot tell"])
+    assert claim.admits("cannot tell")
+    assert not claim.admits("slower")
+
+
+@pytest.mark.parametrize(
     ("command", "text", "message"),
     [
+        ("train", "val_acc > 0.8 +- 0.1", "within belongs to a number in equals"),
+        ("train", "status == done +- 0.1", "within belongs to a number in equals"),
+        ("train", "val_acc == 0.8 +- 0", "must be greater than 0"),
+        ("lr", "loss < 1", "one of rate, status"),
+        ("lr", "rate < 1 confidence 0.9", "only trainings"),
         ("train", "val_ac > 0.8", 'did you mean "val_acc"'),
         ("train", "val_acc", "a claim expected"),
         ("train", "val_acc == high", "val_acc is a number"),
@@ -94,6 +116,16 @@ def test_every_seed_has_to_meet_a_claim_without_a_confidence(tmp_path):
     ]
 
 
+def test_the_seed_that_is_furthest_from_a_claim_is_shown(tmp_path):
+    records = [write_run(tmp_path, seed=seed, val_acc=[value]) for seed, value in enumerate([0.7, 0.8, 0.95])]
+    assert judged(records, "val_acc == 0.8 +- 0.2", "val_acc == 0.8 +- 0.12", "val_acc > 0.1", "val_acc < 1") == [
+        ("holds", 0.95),
+        ("fails", 0.95),
+        ("holds", 0.7),
+        ("holds", 0.95),
+    ]
+
+
 def test_a_claim_with_a_confidence_is_about_the_mean(tmp_path):
     values = [0.80, 0.82, 0.81, 0.83, 0.79, 0.81]
     records = [write_run(tmp_path, seed=seed, val_acc=[value]) for seed, value in enumerate(values)]
@@ -118,8 +150,10 @@ def test_a_confidence_is_kept_by_simulated_means(tmp_path):
 def test_a_group_or_the_best_is_named(tmp_path):
     low = [write_run(tmp_path, seed=seed, val_acc=[0.2], lr=0.1) for seed in (1, 2)]
     high = [write_run(tmp_path, seed=seed, val_acc=[0.9], lr=1.0) for seed in (1, 2)]
-    assert judged(low + high, "best: val_acc > 0.8", "lr 0.1: val_acc > 0.8", "val_acc > 0.8") == [
+    claims = ["best: val_acc > 0.8", "best: val_acc < 0.8", "lr 0.1: val_acc > 0.8", "val_acc > 0.8"]
+    assert judged(low + high, *claims) == [
         ("holds", 0.9),
+        ("fails", 0.9),
         ("fails", 0.2),
         ("fails", 0.2),
         ("holds", 0.9),
@@ -203,6 +237,62 @@ def test_check_runs_what_it_can_and_reports_every_target(optilab, small, tmp_pat
     optilab("check", "file.yaml", "--junit", "no/out.xml", code=2)
 
 
+@pytest.mark.parametrize(
+    ("command", "expect", "of"),
+    [
+        ("lr: CONFIG", "status == found", ["small"]),
+        ("race: {algos: [sgd, adam], functions: [ravine], budget: 2, starts: 2}", "cost > 0", ["sgd", "adam"]),
+        ('race: {algos: [sgd, adam], "on": [CONFIG], budget: 2, holdout: 50}', "adam: near >= 0", ["adam"]),
+        ("remedy: {config: CONFIG, only: [relu]}", "val_acc >= 0", ["as it is", "relu"]),
+        ("remedy: {config: CONFIG, only: [relu]}", "as it is: status == done", ["as it is"]),
+        ("remedy: {config: CONFIG, only: [relu], tune: 2, holdout: 50}", "relu: test_acc >= 0", ["relu"]),
+        ("sweep: {config: CONFIG, over: {optimizer.lr: [0.1, 1]}}", "lr 1: val_acc >= 0", ["lr 1"]),
+    ],
+)
+def test_a_file_of_claims_runs_every_command(optilab, small, tmp_path, command, expect, of):
+    """And what it has made is judged again from the disk, with the same result."""
+    settings = "" if "functions" in command else "  set: {epochs: 1}\n"
+    text = f"checks:\n- name: one\n  {command.replace('CONFIG', str(small))}\n{settings}  expect: '{expect}'\n"
+    (tmp_path / "file.yaml").write_text(text)
+    (made,) = json.loads(optilab("check", "file.yaml", "--json").stdout)["checks"]
+    assert {claim["result"] for claim in made["claims"]} == {"holds"}
+    assert sorted(claim["of"] for claim in made["claims"]) == sorted(of)
+    if made["runs"]:
+        (again,) = json.loads(optilab("check", *made["runs"], "--json").stdout)["checks"]
+        assert again["claims"] == made["claims"]
+
+
+def test_a_remedy_and_a_rate_are_judged_by_their_commands(optilab, small):
+    remedy = ["remedy", small, "--only", "relu", "--epochs", 1]
+    done = optilab(*remedy, "--expect", "relu: val_acc > 0.99", "--name", "one", code=9)
+    assert done.stdout.splitlines()[-1].startswith("fails         val_acc > 0.99")
+    assert "fails" in optilab("check", "one", code=9).stdout
+    document = json.loads(optilab(*remedy, "--expect", "val_acc >= 0", "--json").stdout)
+    assert [one["of"] for one in document["expect"]] == ["as it is", "relu"]
+    refused = optilab(*remedy, "--tune", 2, "--expect", "val_acc > 0", code=2)
+    assert "one of test_acc, epochs, near, verdict" in refused.stderr
+    changes = ["--steps", 200, "--set", "data.images=2000"]
+    rate = ["lr", "relu.yaml", *changes]
+    document = json.loads(
+        optilab(*rate, "--expect", "rate > 1e-9", "--expect", "rate > 99", "--json", code=9).stdout
+    )
+    assert [one["result"] for one in document["expect"]] == ["holds", "fails"]
+    assert [one["measured"] for one in document["expect"]] == [document["rate"]] * 2
+    still = ["lr", "sigmoid.yaml", *changes, "--quiet"]
+    assert optilab(*still, "--expect", "status == unmoved").stdout == ""
+    assert "the network does not move" in optilab(*still, "--expect", "rate > 0", code=9).stderr
+
+
+def test_only_those_that_are_named(optilab, tmp_path):
+    entry = "- {{name: {}, optimize: adam, expect: f {} 10}}\n"
+    (tmp_path / "file.yaml").write_text("checks:\n" + entry.format("page.md one", ">") + entry.format("two", "<"))
+    assert optilab("check", "file.yaml", "--only", "two").stdout.startswith("two\n  holds")
+    optilab("check", "file.yaml", "--only", "page*", code=9)
+    assert (
+        "no check that is not slow has a name like" in optilab("check", "file.yaml", "--only", "x", code=2).stderr
+    )
+
+
 def test_annotations_are_where_github_reads_them_and_nowhere_else(optilab):
     arguments = ["check", "adam.yaml", "--expect", "f < 1e-9", "--json"]
     done = optilab(*arguments, code=9, GITHUB_ACTIONS="true")
@@ -271,6 +361,49 @@ def test_the_workflow_of_the_page_runs(machine):
     uploaded = job["steps"][-1]["with"]["path"]
     assert ElementTree.parse(folder / uploaded).getroot().tag == "testsuites"
     assert (folder / "pip.txt").read_text() == "install -r requirements.txt\n"
+
+
+CHECKS = yaml.safe_load((ROOT / "docs" / "claims.yaml").read_text())["checks"]
+
+
+def page_of(check):
+    """The text of the page that a check names first."""
+    name = check["name"].partition(":")[0]
+    return (ROOT / "README.md" if name == "README" else ROOT / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[check["name"] for check in CHECKS])
+def test_a_claim_about_a_number_is_about_one_that_its_page_prints(check):
+    texts = check["expect"] if isinstance(check["expect"], list) else [check["expect"]]
+    for text in texts:
+        if "+-" in text:
+            value = float(text.split("==")[1].split("+-")[0])
+            forms = {f"{value:g}", f"{100 * value:.0f}", f"{100 * value:.1f}", f"{value:.3g}", f"{value:.1f}"}
+            forms |= {form.replace("e-0", "e-") for form in forms} | {text.split("==")[1].split()[0]}
+            numbers = set(re.findall(r"(?<![\d.])\d+(?:\.\d+)?(?:e-?\d+)?", page_of(check)))
+            assert forms & numbers, f"{text}: none of {sorted(forms)} in the page"
+
+
+TABLES = ("vanishing-gradient.md", "optimizers.md", "maps-and-races.md", "learning-rate.md")
+
+
+def test_every_row_of_the_tables_of_results_is_claimed():
+    """Rows of Markdown with an accuracy in per cent, and those of the outputs of `remedy` and `race`."""
+    missing = []
+    for page in TABLES:
+        text = (ROOT / "docs" / page).read_text()
+        rows = {
+            match[1]
+            for match in re.finditer(
+                r"^\| `?([\w/-]+)`? \|.*(?:\d\.\d %|\(\d\d\.\d(?:\)| to)).*\|$", text, re.MULTILINE
+            )
+        }
+        rows |= set(re.findall(r"^([a-z][\w-]*(?: it is)?) {2,}[\d ]+[\d.]+%", text, re.MULTILINE))
+        rows |= set(re.findall(r"^([a-z][\w-]*) {2,}[\d.]+ +\d\.\d\d .*%", text, re.MULTILINE))
+        claimed = " ".join(json.dumps(check) for check in CHECKS if check["name"].startswith(page))
+        names = {"sigmoid": "as it is"} if page == "vanishing-gradient.md" else {}
+        missing += [f"{page}: {row}" for row in rows if names.get(row, row) not in claimed]
+    assert not missing
 
 
 def test_the_numbers_of_the_documentation(optilab):

@@ -19,12 +19,15 @@ from optilab.cli.options import (
 from optilab.errors import ExitCode, OptilabError, UsageError, shown
 
 if TYPE_CHECKING:
+    from optilab.config.load import Override
     from optilab.config.schema.check import Check
     from optilab.config.schema.optimize import OptimizeConfig
-    from optilab.config.schema.study import SweepConfig
     from optilab.console.claims import Checked
-    from optilab.runs import Study
+    from optilab.lab.execution import Request
     from optilab.studies.claims import Judged
+
+    _Found = tuple[list[Judged], list[str]]
+    """Claims as they were judged, and the directories that were made or read."""
 
 EXAMPLES = """\b
 Examples:
@@ -49,6 +52,10 @@ def check(
         int, typer.Option(metavar="N", min=1, max=1000, help="Of a train config: train with N seeds.")
     ] = 1,
     slow: Annotated[bool, typer.Option("--slow", help="Of a file of claims: check the slow ones, too.")] = False,
+    only: Annotated[
+        str,
+        typer.Option(metavar="PATTERN", help="Of a file of claims: those whose name matches, such as 'README*'."),
+    ] = "*",
     junit: Annotated[
         str | None, typer.Option(metavar="FILE.xml", help="Write the results as JUnit's XML.", callback=not_empty)
     ] = None,
@@ -65,7 +72,7 @@ def check(
     only_one(json=json_, quiet=quiet)
     if junit is not None:
         _require_writable(Path(junit))
-    request = _Request(tuple(expect or ()), seeds, slow, jobs, runs.root(runs_dir), silent=json_ or quiet)
+    request = _Request(tuple(expect or ()), seeds, slow, only, jobs, runs.root(runs_dir), silent=json_ or quiet)
     checked = []
     for target in targets:
         for one in request.checks(target):
@@ -99,9 +106,16 @@ class _Request:
     """What is asked of every target."""
 
     def __init__(
-        self, expect: Sequence[str], seeds: int, slow: bool, jobs: int | None, folder: Path, silent: bool
+        self,
+        expect: Sequence[str],
+        seeds: int,
+        slow: bool,
+        only: str,
+        jobs: int | None,
+        folder: Path,
+        silent: bool,
     ) -> None:
-        self.expect, self.seeds, self.slow = expect, seeds, slow
+        self.expect, self.seeds, self.slow, self.only = expect, seeds, slow, only
         self.jobs, self.folder, self.silent = jobs, folder, silent
 
     def checks(self, target: str) -> "Sequence[Checked]":
@@ -118,23 +132,21 @@ class _Request:
             file = load(CheckFile, target)
         except OptilabError as error:
             return [_failed(target, error)]
-        return [self._judged(entry.name, lambda entry=entry: self._entry(entry)) for entry in self._chosen(file)]
+        chosen = file.chosen(self.slow, self.only)
+        if not chosen:
+            which = "" if self.slow else " that is not slow"
+            raise UsageError(f"no check{which} has a name like {shown(self.only)}", "--only")
+        return [self._judged(entry.name, lambda entry=entry: self._entry(entry)) for entry in chosen]
 
-    def _chosen(self, file: Any) -> "Sequence[Check]":
-        chosen: Sequence[Check] = file.checks if self.slow else file.quick()
-        return chosen
-
-    def _entry(self, check: "Check") -> "tuple[list[Judged], list[str]]":
+    def _entry(self, check: "Check") -> "_Found":
         from optilab.config.load import dump
 
-        claims = dump(check)["expect"]
-        return self._config(check.command, getattr(check, check.command), check.set, claims)
+        return self._config(check.command, check.target, check.set, dump(check)["expect"])
 
-    def _config(
-        self, kind: str, config: Any, settings: dict[str, Any], claims: Sequence[Any]
-    ) -> "tuple[list[Judged], list[str]]":
-        """Run a config and judge its claims, those of an entry and those of `--expect`."""
-        from optilab.config.load import Override, load, schema_for
+    def _config(self, kind: str, given: Any, settings: dict[str, Any], claims: Sequence[Any]) -> "_Found":
+        """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
+        from optilab.config.load import Override, load
+        from optilab.config.schema.optimize import OptimizeConfig
 
         changes = [Override("set", key, value) for key, value in settings.items()]
         claimed = [
@@ -143,32 +155,83 @@ class _Request:
             if texts
         ]
         if kind == "optimize":
-            return _paths(load(schema_for(kind), config, [*changes, *claimed])), []  # type: ignore[arg-type]
-        from optilab.config.schema.study import SweepConfig
-        from optilab.studies import sweep
+            return _paths(load(OptimizeConfig, given, [*changes, *claimed])), []
+        if kind == "lr":
+            return self._rate(given, changes, claims), []
+        if kind == "race" and isinstance(given, dict) and "on" not in given:
+            if settings:
+                raise UsageError("a race on test functions has no settings to set", "set")
+            return self._function_race(given, claimed), []
+        return self._study(kind, given, changes, claimed)
 
-        if kind == "sweep":
-            asked = sweep.resolve(load(SweepConfig, config, claimed), changes)
-        else:
-            study = SweepConfig(config=config, seeds=self.seeds)
-            asked = sweep.resolve(study, [*changes, *claimed])
-        return self._study(kind, asked)
+    def _rate(self, given: Any, changes: "Sequence[Override]", texts: Sequence[str]) -> "list[Judged]":
+        from optilab.config.load import expectations, load
+        from optilab.config.schema.train import TrainConfig
+        from optilab.lab.execution import dataset_of
+        from optilab.lab.rates import range_test
+        from optilab.studies.claims import of_rate
+        from optilab.studies.rates import ladder
 
-    def _study(self, kind: str, asked: "SweepConfig") -> "tuple[list[Judged], list[str]]":
+        claims = _require(expectations("lr", [*texts, *self.expect]))
+        asked = load(TrainConfig, given, changes)
+        test = range_test(asked, ladder(asked.optimizer), dataset_of(asked.data), self.silent)
+        return of_rate(claims, test.rate, asked.name)
+
+    def _function_race(self, given: dict[str, Any], claimed: "Sequence[Override]") -> "list[Judged]":
+        from optilab.config.load import load
+        from optilab.config.schema.study import FunctionRaceConfig
+        from optilab.lab.races import on_functions
+        from optilab.studies.claims import of_race
+        from optilab.studies.race import standings
+
+        asked = load(FunctionRaceConfig, given, claimed)
+        claims = _require(asked.expect)
+        options = asked.model_dump(exclude={"expect"})
+        return list(of_race(claims, standings(on_functions(silent=self.silent, **options).race)))
+
+    def _study(
+        self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
+    ) -> "_Found":
         from optilab import runs
         from optilab.cli import execution
-        from optilab.lab.execution import of_sweep
-        from optilab.studies import sweep
-        from optilab.studies.claims import of_trainings
+        from optilab.studies.claims import of_study
 
+        asked, request = self._asked(kind, given, changes, claimed)
         _require(asked.expect)
-        request = of_sweep(kind, sweep.plan(asked), self.jobs)
-        name = runs.new_name(f"{asked.name}-check")
-        ran = execution.run(request, self.folder, name, self.silent)
+        label = asked.config.name if kind == "remedy" else asked.name
+        ran = execution.run(request, self.folder, runs.new_name(f"{label}-check"), self.silent)
         failed = [outcome for outcome in ran.outcomes if outcome.failed]
         if failed:
             raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
-        return of_trainings(asked.expect, [runs.read(path) for path in ran.through]), [str(ran.path)]
+        return of_study(asked.expect, runs.read_study(ran.path)), [str(ran.path)]
+
+    def _asked(
+        self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
+    ) -> "tuple[Any, Request]":
+        """The study that a training, a sweep, remedies or a race on trainings mean."""
+        from optilab.config.load import load
+        from optilab.config.presets import algorithms
+        from optilab.config.schema.study import RaceConfig, RemedyConfig, SweepConfig
+        from optilab.lab import execution
+        from optilab.lab.races import NETWORK_ALGOS, network_race
+        from optilab.studies import network_race as races
+        from optilab.studies import remedy, sweep
+
+        if kind == "remedy":
+            asked = load(RemedyConfig, given, claimed)
+            settings = {**asked.set, **{change.key: change.value for change in changes}}
+            asked = remedy.resolve(asked.model_copy(update={"set": settings}))
+            return asked, execution.of_remedy(asked, self.jobs)
+        if kind == "race":
+            if isinstance(given, dict):
+                given = {"algos": algorithms(NETWORK_ALGOS), **given}
+            raced = races.resolve(load(RaceConfig, given, claimed), changes)
+            return raced, network_race(raced, self.jobs, False, None)[1]
+        if kind == "sweep":
+            swept = sweep.resolve(load(SweepConfig, given, claimed), changes)
+        else:
+            swept = sweep.resolve(SweepConfig(config=given, seeds=self.seeds), [*changes, *claimed])
+        return swept, execution.of_sweep(kind, sweep.plan(swept), self.jobs)
 
     def _entries(self, target: str) -> "Sequence[Checked]":
         """The runs and studies that a name, path or pattern means."""
@@ -180,10 +243,10 @@ class _Request:
             return [_failed(target, error)]
         return [self._judged(path.name, lambda path=path: self._read(path)) for path in paths]
 
-    def _read(self, path: Path) -> "tuple[list[Judged], list[str]]":
+    def _read(self, path: Path) -> "_Found":
         from optilab import runs
-        from optilab.config.load import expectations, load, schema_for
-        from optilab.studies.claims import of_paths, of_trainings
+        from optilab.config.load import Override, expectations, load, schema_for
+        from optilab.studies.claims import of_paths, of_study, of_trainings
 
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
@@ -191,33 +254,17 @@ class _Request:
             raise UsageError(
                 f"a run of optimize, train, sweep, race or remedy expected, got one of {shown(command)}"
             )
-        if command == "race" and isinstance(entry, runs.Study):
-            return self._read_race(entry)
-        typed = expectations("optimize" if command == "optimize" else "train", self.expect)
         if isinstance(entry, runs.Study):
-            kind = "sweep" if command in ("train", "sweep") else ""
-            stored = load(schema_for(kind), str(path / runs.STUDY)).expect if kind else ()  # type: ignore[attr-defined]
-            claims = _require((*stored, *typed))
-            return of_trainings(claims, [run for run in entry.runs() if run.state != "failed"]), [str(path)]
+            kind: Any = schema_for("sweep" if command == "train" else command)
+            typed = [Override("--expect", "expect", list(self.expect), adds=True)] if self.expect else []
+            asked = load(kind, str(path / runs.STUDY), typed)
+            return of_study(_require(asked.expect), entry), [str(path)]
         config: Any = load(schema_for(command), str(path / "config.yaml"))
-        claims = _require((*config.expect, *typed))
+        claims = _require((*config.expect, *expectations(command, self.expect)))
         if command == "train":
             return of_trainings(claims, [entry]), [str(path)]
         asked = config.model_copy(update={"expect": claims})
         return of_paths(asked, entry.rows(), entry.manifest.get("results", {})), [str(path)]
-
-    def _read_race(self, study: "Study") -> "tuple[list[Judged], list[str]]":
-        from optilab import runs
-        from optilab.config.load import expectations, load
-        from optilab.config.schema.study import RaceConfig
-        from optilab.studies import heats
-        from optilab.studies.claims import of_network_race
-
-        stored = load(RaceConfig, str(study.path / runs.STUDY)).expect
-        claims, found = _require((*stored, *expectations("race --on", self.expect))), heats.read(study)
-        if found is None:
-            raise UsageError("the race has no trial yet", study.name)
-        return list(of_network_race(claims, found)), [str(study.path)]
 
     def _judged(self, target: str, judge: Any) -> "Checked":
         """What `judge` returns, timed; an error of one target leaves the others."""

@@ -9,6 +9,7 @@ from optilab.cli.execution import Jobs
 from optilab.cli.options import (
     Dark,
     DataDir,
+    Expect,
     Json,
     Name,
     Plot,
@@ -25,11 +26,8 @@ from optilab.cli.options import (
 from optilab.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from optilab.config.schema.train import TrainConfig
     from optilab.lab.execution import Ran
     from optilab.studies.confirmation import Confirmation
-    from optilab.studies.rates import Ladder, RangeTest
-    from optilab.train.data import Dataset
 
 EXAMPLES = """\b
 Examples:
@@ -79,6 +77,7 @@ def lr(
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     data_dir: DataDir = None,
     set_: Set = None,
+    expect: Expect = None,
     plot: Plot = None,
     dark: Dark = False,
     name: Name = None,
@@ -94,12 +93,15 @@ def lr(
     """
     from optilab import console, runs
     from optilab.cli import execution
-    from optilab.config.load import load
+    from optilab.config.load import expectations, load
     from optilab.config.schema.train import TrainConfig
     from optilab.console import lr as views
+    from optilab.console.claims import after
     from optilab.lab.execution import dataset_of, of_sweep
+    from optilab.lab.rates import range_test
     from optilab.studies import confirmation as confirmations
     from optilab.studies import rates
+    from optilab.studies.claims import of_rate
 
     only_one(json=json_, quiet=quiet)
     if plot is not None:
@@ -111,10 +113,10 @@ def lr(
     if config is None:
         raise no_config("lr")
     asked = load(TrainConfig, config, overrides(ctx, _KEYS))
-    folder = runs.root(runs_dir)
+    folder, claims = runs.root(runs_dir), expectations("lr", expect or [])
     ladder = rates.ladder(asked.optimizer, steps)
     dataset = dataset_of(asked.data)
-    test = _range_test(asked, ladder, dataset, silent=json_ or quiet)
+    test = range_test(asked, ladder, dataset, silent=json_ or quiet)
     confirmation: Confirmation | None = None
     ran: Ran | None = None
     if confirm:
@@ -128,8 +130,10 @@ def lr(
     result = views.RateAnswer(words, asked, test, confirmation, str(ran.path) if ran else None)
     if plot is not None:
         figures.save(figures.rates(test, confirmation, asked.name, dark), plot)
+    judged = of_rate(claims, result.rate, asked.name)
     if json_:
-        console.document(views.document(result))
+        judgement = {"expect": [one.document() for one in judged]} if judged else {}
+        console.document(views.document(result) | judgement)
     elif quiet:
         views.rate_alone(result)
     else:
@@ -137,25 +141,6 @@ def lr(
         if plot is not None:
             console.say(plot)
     code = ExitCode.OK if result.rate is not None else ExitCode.EXPECTATION
-    return max(code, ran.code if ran else ExitCode.OK)
-
-
-def _range_test(asked: "TrainConfig", ladder: "Ladder", dataset: "Dataset", silent: bool) -> "RangeTest":
-    """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
-    from optilab.console import lr as views
-    from optilab.console.train import starting
-    from optilab.studies import rates
-
-    if not silent:
-        starting(asked.name)
-    from optilab.train import rates as ramps  # torch comes in here
-
-    training, guessing = ramps.begin(asked, dataset)
-    losses: list[float] = []
-    with views.RangeProgress(ladder, asked.data.batch_size, len(training.train), silent) as progress:
-        for loss in ramps.ramp(training, ladder.rates, ladder.lr):
-            losses.append(loss)
-            progress.step(loss)
-            if rates.runs_away(losses, guessing):
-                break
-    return rates.read(ladder, losses, guessing)
+    if judged and result.rate is None:
+        code = ExitCode.OK  # that there is no rate may be what is expected
+    return max(code, ran.code if ran else ExitCode.OK, after(judged, silent=json_ or quiet))

@@ -1,13 +1,13 @@
 """`optilab remedy`: every remedy of the study on one network, side by side."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from optilab.cli.execution import Cluster, Jobs, ResumeStudy, StudyFile
 from optilab.cli.options import (
     DataDir,
+    Expect,
     Json,
     Name,
     Quiet,
@@ -18,9 +18,6 @@ from optilab.cli.options import (
     only_one,
     overrides,
 )
-
-if TYPE_CHECKING:
-    from optilab.config.schema.study import RemedyConfig
 
 EXAMPLES = """\b
 Examples:
@@ -57,6 +54,7 @@ def remedy(
             help="Give each remedy, and the network as it is, the best of N learning rates; judge on new seeds.",
         ),
     ] = None,
+    expect: Expect = None,
     jobs: Jobs = None,
     cluster: Cluster = None,
     dry_run: Annotated[
@@ -77,11 +75,15 @@ def remedy(
     """
     from optilab import console, runs
     from optilab.cli import execution
-    from optilab.config.load import load, override, to_yaml
+    from optilab.config.load import Override, load, override
     from optilab.config.schema.study import RemedyConfig
+    from optilab.console import claims as verdicts
+    from optilab.console import network_race as race_views
     from optilab.console import remedy as views
     from optilab.console import study
     from optilab.lab import execution as studies
+    from optilab.studies import claims
+    from optilab.studies import network_race as races
     from optilab.studies import remedy as plans
 
     only_one(json=json_, quiet=quiet)
@@ -89,8 +91,9 @@ def remedy(
     only_one(dry_run=dry_run, cluster=cluster)
     folder = runs.root(runs_dir)
     source = execution.source("remedy", config, file, resume, name, folder)
+    typed = [Override("--expect", "expect", expect, adds=True)] if expect else []
     flags = {"seeds": seeds, "tune": tune}
-    typed = [override(f"--{key}", key, value) for key, value in flags.items() if value is not None]
+    typed += [override(f"--{key}", key, value) for key, value in flags.items() if value is not None]
     asked = load(RemedyConfig, source.config, typed)
     changes = {**asked.set, **{change.key: change.value for change in overrides(ctx, _KEYS)}}
     names = asked.only if only is None else [name.strip() for name in only.split(",")]
@@ -98,82 +101,32 @@ def remedy(
     asked = plans.resolve(asked.model_copy(update={"set": changes, "only": names, "pairs": both}))
     label = asked.config.name
     study_name = runs.chosen_name(source.name, f"{label}-remedies")
-    if asked.tune is not None:
-        return _tuned(asked, folder, study_name, jobs, cluster, dry_run, quiet, json_)
-    planned = plans.plan(asked)
-    trials = [trial for plan in planned for trial in plan.trials]
-    base = trials[0].config
-    request = studies.Request(
-        "remedy",
-        to_yaml(asked),
-        lambda path: plans.require_same(path, asked),
-        f"{len(planned)} networks x {asked.seeds} seed{'s' * (asked.seeds > 1)}",
-        trials,
-        lambda all_of_it: all_of_it.run(trials),
-        jobs,
-        cluster=cluster,
-    )
+    request = studies.of_remedy(asked, jobs, cluster)
     if dry_run:
         study.show_plan(request.shape, studies.dry_run(request, folder / study_name), json_)
         return 0
     ran = execution.run(request, folder, study_name, quiet)
-    results = plans.results(planned, ran.outcomes, ran.path)
+    judged = claims.of_study(asked.expect, runs.read_study(ran.path)) if asked.expect else []
+    document: dict[str, Any] = {"run": str(ran.path)}
     if quiet:
         typer.echo(ran.path)
-    elif json_:
-        console.document({"run": str(ran.path), **views.document(results)})
+    elif asked.tune is None:
+        planned = plans.plan(asked)
+        results = plans.results(planned, ran.outcomes, ran.path)
+        if json_:
+            document |= views.document(results)
+        else:
+            views.show(label, planned[0].trials[0].config.epochs, asked.seeds, results)
     else:
-        views.show(label, base.epochs, asked.seeds, results)
-        console.say(str(ran.path))
-    return ran.code
-
-
-def _tuned(
-    asked: "RemedyConfig",
-    folder: Path,
-    name: str,
-    jobs: int | None,
-    cluster: str | None,
-    dry_run: bool,
-    quiet: bool,
-    json_: bool,
-) -> int:
-    """Remedies with their own learning rates, as a race."""
-    from optilab import console
-    from optilab.cli import execution
-    from optilab.config.load import to_yaml
-    from optilab.console import network_race as views
-    from optilab.console import study
-    from optilab.lab import execution as studies
-    from optilab.studies import network_race as races
-    from optilab.studies import remedy as plans
-
-    planned = plans.tuned(asked)
-    request = studies.of_race(
-        "remedy",
-        to_yaml(asked),
-        lambda path: plans.require_same(path, asked),
-        planned,
-        jobs,
-        cluster=cluster,
-    )
-    if dry_run:
-        study.show_plan(request.shape, studies.dry_run(request, folder / name), json_)
-        return 0
-    ran = execution.run(request, folder, name, quiet)
-    if quiet:
-        typer.echo(ran.path)
-        return ran.code
-    heats = races.result(planned, ran.outcomes, ran.path)
+        race = plans.tuned(asked)
+        heats = races.result(race, ran.outcomes, ran.path)
+        if json_:
+            document |= {"asked": race.asked.model_dump(mode="json", exclude={"on"}), **race_views.document(heats)}
+        else:
+            race_views.show(race, heats, "table")
     if json_:
-        console.document(
-            {
-                "run": str(ran.path),
-                "asked": planned.asked.model_dump(mode="json", exclude={"on"}),
-                **views.document(heats),
-            }
-        )
-    else:
-        views.show(planned, heats, "table")
+        judgement = {"expect": [one.document() for one in judged]} if judged else {}
+        console.document(document | judgement)
+    elif not quiet:
         console.say(str(ran.path))
-    return ran.code
+    return max(ran.code, verdicts.after(judged, silent=quiet or json_))

@@ -77,6 +77,14 @@ def schema_for(kind: str) -> type[Section]:
         from optilab.config.schema.study import SweepConfig
 
         return SweepConfig
+    if kind == "remedy":
+        from optilab.config.schema.study import RemedyConfig
+
+        return RemedyConfig
+    if kind == "race":
+        from optilab.config.schema.study import RaceConfig
+
+        return RaceConfig
     if kind == "check":
         from optilab.config.schema.check import CheckFile
 
@@ -210,7 +218,7 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[strict_yaml.Path, 
 
 
 def expectations(command: str, texts: Sequence[str]) -> "Sequence[Claim]":
-    """The claims of `--expect` about a result of train, optimize or race that has no config of its own."""
+    """The claims of `--expect` about a result that has no config of its own."""
     from optilab.config.schema.claim import Expectations
 
     changes = [Override("--expect", "expect", list(texts), adds=True)] if texts else []
@@ -269,12 +277,12 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def kind_of(config: str) -> str:
-    """The command whose keys a config has, or whose preset it names: optimize, train, sweep or check."""
+    """The command whose keys a config has, or whose preset it names."""
     for kind in KINDS:
         if presets.lookup(kind, config):
             return kind
     tree = strict_yaml.read(_bytes(presets.find("train", config)), config).tree
-    kinds = (*KINDS, "sweep", "check")
+    kinds = (*KINDS, "sweep", "remedy", "race", "check")
     return max(kinds, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
 
 

@@ -10,6 +10,7 @@ from optilab import runs, signals
 from optilab.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from optilab.config.schema.study import RemedyConfig
     from optilab.config.schema.train import DataConfig
     from optilab.studies.network_race import NetworkRace
     from optilab.studies.pool import Pool, Workers
@@ -103,6 +104,21 @@ def of_race(
         cluster=cluster,
         following=planned.following,
     )
+
+
+def of_remedy(asked: "RemedyConfig", jobs: int | None, cluster: str | None = None) -> Request:
+    """The study of resolved remedies: each as it is, or with `tune` as a race between them."""
+    from optilab.config.load import to_yaml
+    from optilab.studies import remedy
+
+    same = lambda path: remedy.require_same(path, asked)  # noqa: E731
+    if asked.tune is not None:
+        return of_race("remedy", to_yaml(asked), same, remedy.tuned(asked), jobs, cluster=cluster)
+    planned = remedy.plan(asked)
+    trials = [trial for plan in planned for trial in plan.trials]
+    shape = f"{len(planned)} networks x {asked.seeds} seed{'s' * (asked.seeds > 1)}"
+    execute = lambda all_of_it: all_of_it.run(trials)  # noqa: E731
+    return Request("remedy", to_yaml(asked), same, shape, trials, execute, jobs, cluster=cluster)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ import numpy as np
 from optilab.config.schema.claim import Claim
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.errors import UsageError, unknown
-from optilab.runs import Record, Row
+from optilab.runs import Record, Row, Study
 from optilab.studies.compare import judge, summarize
 from optilab.studies.diagnose.evidence import of_run
 from optilab.studies.groups import Group, groups
 from optilab.studies.heats import Heat, Heats, Runner, verdicts
+from optilab.studies.heats import read as read_heats
 from optilab.studies.outcomes import Measure, take
 
 BEST = "best"
@@ -48,9 +49,33 @@ class Judged:
 # --- trainings ---------------------------------------------------------------------------------------------
 
 
+def of_study(claims: Iterable[Claim], study: Study) -> list[Judged]:
+    """The claims about a study of any command. UsageError for a name that it does not have, or without a trial."""
+    command = study.manifest["command"]
+    if command in ("race", "remedy") and (found := read_heats(study)) is not None:
+        return list(of_network_race(claims, found))
+    if command == "race":
+        raise UsageError("the race has no trial yet", study.name)
+    records = [record for record in study.runs() if record.state != "failed"]
+    return _of_groups(claims, _remedies(study, records)) if command == "remedy" else of_trainings(claims, records)
+
+
+def _remedies(study: Study, records: Sequence[Record]) -> Sequence[Group]:
+    """The trainings of a study of remedies, by remedy."""
+    names = {str(row["trial"]): str(row["remedy"]) for row in study.trials()}
+    members: dict[str, dict[int, Record]] = {}
+    for record in records:
+        if record.name in names:
+            members.setdefault(names[record.name], {})[record.manifest["seed"]] = record
+    return [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items()]
+
+
 def of_trainings(claims: Iterable[Claim], records: Sequence[Record]) -> list[Judged]:
     """Every claim about every group of trainings that it names. UsageError for a name that no group has."""
-    found = groups(records).groups if records else ()
+    return _of_groups(claims, groups(records).groups if records else ())
+
+
+def _of_groups(claims: Iterable[Claim], found: Sequence[Group]) -> list[Judged]:
     return [
         _of_group(claim, group, several=len(found) > 1) for claim in claims for group in _meant(claim, found)
     ] or [Judged(claim.text, claim.of or "", None, "cannot tell", "no training has a result") for claim in claims]
@@ -62,7 +87,7 @@ def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
     if claim.of == BEST:
         values = [list(_values(claim, group)[0].values()) for group in found]
         ranked = [i for i, own in enumerate(values) if own and not isinstance(own[0], str)]
-        sign = 1 if claim.rises else -1
+        sign = 1 if Measure(claim.metric).higher else -1
         return [found[max(ranked, key=lambda i: sign * summarize(values[i]).mean)]] if ranked else []
     named = {group.label: group for group in found}
     if claim.of not in named:
@@ -84,7 +109,7 @@ def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> Judged:
     """A claim that every value has to meet."""
     seeds, admitted = len(values), [claim.admits(value) for value in values.values()]
     wrong = [value for value, fine in zip(values.values(), admitted, strict=True) if not fine]
-    measured: Any = (min if claim.rises else max)(wrong or values.values())
+    measured = max(wrong or values.values(), key=claim.distance)
     why = f"{sum(admitted)} of {seeds} seeds" if seeds > 1 else ""
     return Judged(claim.text, of, measured, "fails" if wrong else "holds", why)
 
@@ -215,3 +240,18 @@ def _of_runner(claim: Claim, of: str, heat: Heat, runner: Runner, unit: str) -> 
         why = f"not every seed reached {100 * heat.target:.1f} %" if claim.metric == "epochs" else "no verdict"
         return Judged(claim.text, of, None, "fails" if claim.metric == "epochs" else "cannot tell", why)
     return Judged(claim.text, of, value, "holds" if claim.admits(value) else "fails")
+
+
+# --- a learning rate ---------------------------------------------------------------------------------------
+
+
+def of_rate(claims: Iterable[Claim], rate: float | None, of: str) -> list[Judged]:
+    """The claims about the rate that is recommended for the training `of`; None where its network does not move."""
+    facts = {"rate": rate, "status": "unmoved" if rate is None else "found"}
+    judged = []
+    for claim in claims:
+        value = facts[claim.metric]
+        holds = value is not None and claim.admits(value)
+        why = "the network does not move" if value is None else ""
+        judged.append(Judged(claim.text, of, value, "holds" if holds else "fails", why))
+    return judged

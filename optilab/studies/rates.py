@@ -15,6 +15,8 @@ from optilab.errors import UsageError
 from optilab.optimize.functions import Floats
 from optilab.studies.search_space import network_space
 
+STEPS = 1000
+"""Of a range test, if it is not asked for others."""
 MARGIN = 10.0
 """The ramp begins and ends so many times below and above the rates that a race tunes in."""
 WINDOW = 1 / 40
@@ -40,7 +42,7 @@ class Ladder:
     rates: Floats
 
 
-def ladder(rule: Any, steps: int) -> Ladder:
+def ladder(rule: Any, steps: int = STEPS) -> Ladder:
     """`steps` log-spaced rates for an optimizer. UsageError where it has no learning rate."""
     key, inner = "optimizer", rule
     while not hasattr(inner, "lr") and hasattr(inner, "base"):  # a rule around another

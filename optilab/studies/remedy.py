@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
+from typing import Any
 
 from optilab import runs
 from optilab.config.load import Override, changed_keys, dump, load
@@ -16,6 +17,8 @@ from optilab.studies.network_race import Entry, NetworkRace, draw
 from optilab.studies.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.studies.trials import Outcome, Trial
 
+AS_IT_IS = "as it is"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,7 +30,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        return self.remedy.name if self.remedy else "as it is"
+        return self.remedy.name if self.remedy else AS_IT_IS
 
 
 def plan(asked: RemedyConfig) -> list[Plan]:
@@ -38,7 +41,7 @@ def plan(asked: RemedyConfig) -> list[Plan]:
     """
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
     changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
-    plans = [Plan(None, _trials("as-it-is", load(TrainConfig, config, changes), asked.seeds))]
+    plans = [Plan(None, _trials(AS_IT_IS, load(TrainConfig, config, changes), asked.seeds))]
     single = chosen(asked.only)
     if asked.tune is not None:  # a rate is no remedy where each has its own
         single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
@@ -105,9 +108,9 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
         for stage in config.stages
     )
     device = "cpu" if config.device == "auto" else config.device
-    fixed = {"threads": 1, "device": device, "name": name, "stages": stages}
+    fixed: dict[str, Any] = {"threads": 1, "device": device, "name": name.replace(" ", "-"), "stages": stages}
     return tuple(
-        Trial(name, config.model_copy(update={**fixed, "seed": seed}), {"remedy": name})
+        Trial(fixed["name"], config.model_copy(update={**fixed, "seed": seed}), {"remedy": name})
         for seed in range(config.seed, config.seed + seeds)
     )
 

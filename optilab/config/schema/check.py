@@ -1,6 +1,7 @@
 """The keys of a file of claims: commands, and what their results are expected to be."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -11,28 +12,45 @@ from pydantic_core import PydanticCustomError
 from optilab.config.schema.claim import Claims
 from optilab.config.schema.fields import Section
 
+COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr")
+"""The commands whose results can be claimed."""
+
 
 class Check(Section):
-    """One command and its claims; exactly one of `optimize`, `train` and `sweep`."""
+    """One command and its claims; exactly one of COMMANDS."""
 
     name: Annotated[str, MinLen(1), Doc("where the numbers are stated, or what they show")]
     optimize: Annotated[Any, Doc("paths: a preset, a YAML file, or the keys of an optimize config")] = None
     train: Annotated[Any, Doc("a training: a preset, a YAML file, or the keys of a train config")] = None
     sweep: Annotated[Any, Doc("a study: a YAML file, or the keys of a sweep config")] = None
-    set: Annotated[dict[str, Any], Doc("dotted key -> value")] = Field(default_factory=dict)
+    remedy: Annotated[Any, Doc("remedies of a training: a YAML file, or config, only, pairs, tune and seeds")] = (
+        None
+    )
+    race: Annotated[Any, Doc("a race: a YAML file, or its options as keys; with `on` it is one on trainings")] = (
+        None
+    )
+    lr: Annotated[Any, Doc("the range test of a training: a preset, a YAML file, or its keys")] = None
+    set: Annotated[dict[str, Any], Doc("dotted key -> value, of the training or the paths")] = Field(
+        default_factory=dict
+    )
     slow: Annotated[bool, Doc("only checked with --slow")] = False
     expect: Claims = ()
 
     @model_validator(mode="after")
     def _one_command(self) -> "Check":
-        if sum(getattr(self, kind) is not None for kind in ("optimize", "train", "sweep")) != 1:
-            raise PydanticCustomError("check", "exactly one of optimize, train and sweep expected")
+        if sum(getattr(self, command) is not None for command in COMMANDS) != 1:
+            raise PydanticCustomError("check", f"exactly one of {', '.join(COMMANDS)} expected")
         return self
 
     @property
     def command(self) -> str:
-        """optimize, train or sweep."""
-        return next(kind for kind in ("optimize", "train", "sweep") if getattr(self, kind) is not None)
+        """One of COMMANDS."""
+        return next(command for command in COMMANDS if getattr(self, command) is not None)
+
+    @property
+    def target(self) -> Any:
+        """What the command is given: the name of a preset or file, or keys."""
+        return getattr(self, self.command)
 
 
 class CheckFile(Section):
@@ -42,6 +60,6 @@ class CheckFile(Section):
 
     checks: Annotated[tuple[Check, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 
-    def quick(self) -> Sequence[Check]:
-        """Those that are not slow."""
-        return [check for check in self.checks if not check.slow]
+    def chosen(self, slow: bool, pattern: str) -> Sequence[Check]:
+        """Those whose names match the pattern; the slow ones only if `slow`."""
+        return [check for check in self.checks if (slow or not check.slow) and fnmatchcase(check.name, pattern)]

@@ -27,10 +27,13 @@ RACE = ("cost", "ratio", "solved", "verdict")
 NETWORK_RACE = ("test_acc", "epochs", "near", "verdict")
 """Metrics of a rule in a race on trainings; `epochs` is the mean until the target, where every seed reached it."""
 
+RATE = ("rate", "status")
+"""Metrics of `optilab lr`: the recommended rate, and found or unmoved."""
+
 EXAMPLE = "val_acc > 0.8, val_acc at best >= 0.8, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
 _TEXT = re.compile(
     r"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
-    r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>[^\s<>=]+)"
+    r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>cannot tell|[^\s<>=]+)(?:\s*\+-\s*(?P<within>[^\s<>=]+))?"
     r"(?:\s+confidence\s+(?P<confidence>\S+))?\s*"
 )
 
@@ -53,6 +56,7 @@ class Claim(Section):
     below: Annotated[Number | None, Doc("the value is less")] = None
     at_most: Annotated[Number | None, Doc("the value is less or equal")] = None
     equals: Annotated[Number | str | None, Doc("the value is this; of a status, one of its words")] = None
+    within: Annotated[Number | None, Gt(0), Doc("with equals: the value differs by at most so much")] = None
     confidence: Annotated[
         Number | None,
         Gt(0.5),
@@ -73,7 +77,7 @@ class Claim(Section):
             return given
         if (match := _TEXT.fullmatch(given)) is None:
             raise PydanticCustomError("claim", f"a claim expected, such as {EXAMPLE}; got {shown(given)}")
-        parts = {key: match[key] for key in ("of", "metric", "at", "confidence") if match[key] is not None}
+        parts = {key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None}
         if match["at"] and match["at"].isdecimal():
             parts["at"] = int(match["at"])
         return {**parts, OPERATORS[match["operator"]]: decimal(match["value"])}
@@ -88,6 +92,8 @@ class Claim(Section):
         if word != isinstance(self.bound, str):
             kind = "a word" if word else "a number"
             raise PydanticCustomError("claim", f"{self.metric} is {kind}; got {shown(self.bound)}")
+        if self.within is not None and (word or self.operator != "=="):
+            raise PydanticCustomError("claim", "within belongs to a number in equals: val_acc == 0.85 +- 0.01")
         if self.confidence is not None and (word or self.operator == "=="):
             raise PydanticCustomError("claim", "a confidence needs a bound: above, at_least, below or at_most")
         return self
@@ -113,7 +119,8 @@ class Claim(Section):
         at = "" if self.at == "last" else f" at {self.at}"
         bound = repr(self.bound).removesuffix(".0") if isinstance(self.bound, float) else self.bound
         sure = "" if self.confidence is None else f" confidence {self.confidence:g}"
-        return f"{self.metric}{at} {self.operator} {bound}{sure}"
+        about = "" if self.within is None else f" +- {self.within!r}"
+        return f"{self.metric}{at} {self.operator} {bound}{about}{sure}"
 
     @model_serializer
     def _written(self) -> Any:
@@ -122,6 +129,13 @@ class Claim(Section):
         if _TEXT.fullmatch(text):
             return text
         return {key: value for key in type(self).model_fields if (value := getattr(self, key)) is not None}
+
+    def distance(self, value: float | str) -> float:
+        """How far a value is on the wrong side of the bound; of a word 0 or 1."""
+        if isinstance(value, str) or isinstance(self.bound, str):
+            return float(value != self.bound)
+        above = value - self.bound
+        return abs(above) if self.operator == "==" else -above if self.rises else above
 
     def admits(self, value: float | str) -> bool:
         """Whether a value meets the bound."""
@@ -132,7 +146,7 @@ class Claim(Section):
             ">=": value >= self.bound,
             "<": value < self.bound,
             "<=": value <= self.bound,
-            "==": value == self.bound,
+            "==": self.distance(value) <= (self.within or 0.0),
         }[self.operator]
 
 
@@ -149,12 +163,18 @@ class Expectations(Section):
 
     kind: ClassVar[str] = "train"  # whose keys describe a claim
 
-    command: Literal["train", "optimize", "race", "race --on"]
+    command: Literal["train", "optimize", "race", "race --on", "lr"]
     expect: Claims = ()
 
     @model_validator(mode="after")
     def _claims_are_measured(self) -> "Expectations":
-        accepted = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETWORK_RACE}
+        accepted = {
+            "train": TRAINING,
+            "optimize": PATH,
+            "race": RACE,
+            "race --on": NETWORK_RACE,
+            "lr": RATE,
+        }
         require_metrics(self.expect, accepted[self.command])
         return self
 

@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
-from optilab.config.schema.claim import NETWORK_RACE, TRAINING, Claims, require_metrics
+from optilab.config.schema.claim import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
 from optilab.config.schema.fields import Name, Number, Section, Whole, built
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import shown
@@ -93,6 +93,37 @@ class RemedyConfig(Section):
         Doc("with tune: training images held out to choose rates on, unless the training has its own"),
     ] = 10_000
     seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Doc("seeds of each training, from its own on")] = 1
+    expect: Claims = ()
+
+    @model_validator(mode="after")
+    def _claims_are_measured(self) -> "RemedyConfig":
+        require_metrics(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
+        return self
+
+
+class FunctionRaceConfig(Section):
+    """`optilab race`: rules with the same budget of tuning, on test functions."""
+
+    kind: ClassVar[str] = "race"
+
+    algos: Annotated[list[str] | None, MinLen(2), Doc("the rules; null: ten")] = None
+    functions: Annotated[
+        list[str] | None, MinLen(1), Doc("test functions with a known minimum; null: sixteen")
+    ] = None
+    budget: Annotated[Whole, Ge(1), Le(10_000), Doc("settings tried per rule and function")] = 50
+    starts: Annotated[Whole, Ge(1), Le(10_000), Doc("starts to tune on, and as many to judge on")] = 20
+    repeats: Annotated[Whole, Ge(1), Le(1000), Doc("repeats with other settings and starts")] = 3
+    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("gradients until a path is given up")] = 200
+    accuracy: Annotated[Number, Ge(1e-15), Le(0.5), Doc("solved when f - f_min is this share of what it was")] = (
+        1e-3
+    )
+    seed: Annotated[Whole, Ge(0), Doc("seed of the settings and the starts")] = 0
+    expect: Claims = ()
+
+    @model_validator(mode="after")
+    def _claims_are_measured(self) -> "FunctionRaceConfig":
+        require_metrics(self.expect, RACE)
+        return self
 
 
 class RaceConfig(Section):

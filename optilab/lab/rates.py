@@ -1,0 +1,29 @@
+"""The range test of a training: which learning rate."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optilab.config.schema.train import TrainConfig
+    from optilab.studies.rates import Ladder, RangeTest
+    from optilab.train.data import Dataset
+
+
+def range_test(asked: "TrainConfig", ladder: "Ladder", dataset: "Dataset", silent: bool) -> "RangeTest":
+    """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
+    from optilab.console.lr import RangeProgress
+    from optilab.console.train import starting
+    from optilab.studies import rates
+
+    if not silent:
+        starting(asked.name)
+    from optilab.train import rates as ramps  # torch comes in here
+
+    training, guessing = ramps.begin(asked, dataset)
+    losses: list[float] = []
+    with RangeProgress(ladder, asked.data.batch_size, len(training.train), silent) as progress:
+        for loss in ramps.ramp(training, ladder.rates, ladder.lr):
+            losses.append(loss)
+            progress.step(loss)
+            if rates.runs_away(losses, guessing):
+                break
+    return rates.read(ladder, losses, guessing)
