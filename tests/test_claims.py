@@ -419,3 +419,4 @@ def test_a_run_keeps_its_claims(optilab, small, tmp_path):
     optilab("train", small, "--expect", "val_acc >= 0", "--name", "kept", "--quiet")
     config = runs.read(tmp_path / "runs" / "kept").config
     assert yaml.safe_load(config)["expect"] == ["val_acc >= 0"]
+    assert "1 claim: 1 holds" in optilab("check", "kept", "--expect", "val_acc >= 0").stdout  # each once

@@ -288,9 +288,10 @@ def _paths(settings: "OptimizeConfig") -> "list[Judged]":
 
 
 def _require(claims: Sequence[Any]) -> Sequence[Any]:
+    """Each claim once. UsageError without one."""
     if not claims:
         raise UsageError("no claim to judge: add `expect:` to the config, or --expect 'val_acc > 0.8'")
-    return claims
+    return tuple(dict.fromkeys(claims))
 
 
 def _failed(target: str, error: OptilabError, seconds: float = 0.0) -> "Checked":
