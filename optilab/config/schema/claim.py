@@ -77,7 +77,9 @@ class Claim(Section):
             return given
         if (match := _TEXT.fullmatch(given)) is None:
             raise PydanticCustomError("claim", f"a claim expected, such as {EXAMPLE}; got {shown(given)}")
-        parts = {key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None}
+        parts = {
+            key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
+        }
         if match["at"] and match["at"].isdecimal():
             parts["at"] = int(match["at"])
         return {**parts, OPERATORS[match["operator"]]: decimal(match["value"])}
