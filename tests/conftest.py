@@ -1,6 +1,7 @@
 """What the tests share: the command as a user types it."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,14 @@ from tests.run import run
 from tests.train.idx import write_idx_dataset
 
 __all__ = ["browser", "page"]  # fixtures of all tests
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_at_a_terminal():
+    """What `nohup` and a script's `&` have left ignored would be ignored by every child."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """The lab that all fault tests share, and the table of figures at the end of a run."""
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,14 +27,6 @@ class Figure(Protocol):
     """`figure(goal, what, measured)`: one line of the table; `seconds` where other tests did the work."""
 
     def __call__(self, goal: str, what: str, measured: str, seconds: float | None = None) -> None: ...
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _signals_as_at_a_terminal() -> None:
-    """What `nohup` and a script's `&` have left ignored would be ignored by every child."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
