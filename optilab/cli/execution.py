@@ -22,6 +22,7 @@ Cluster = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Train on the workers of a dask scheduler, tcp://HOST:PORT or its file."),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its estimated cost; train nothing.")]
 StudyFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="Repeat a study: its study.yaml, or one of yours.")
 ]

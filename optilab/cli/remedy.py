@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from optilab.cli.execution import Cluster, Jobs, ResumeStudy, StudyFile
+from optilab.cli.execution import Cluster, DryRun, Jobs, ResumeStudy, StudyFile
 from optilab.cli.options import (
     DataDir,
     Expect,
@@ -57,9 +57,7 @@ def remedy(
     expect: Expect = None,
     jobs: Jobs = None,
     cluster: Cluster = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and its estimated cost; train nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     data_dir: DataDir = None,
     set_: Set = None,
     resume: ResumeStudy = None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli.execution import Cluster, Jobs, ResumeStudy, StudyFile
+from optilab.cli.execution import Cluster, DryRun, Jobs, ResumeStudy, StudyFile
 from optilab.cli.options import (
     DataDir,
     Expect,
@@ -79,9 +79,7 @@ def sweep(
         str | None, typer.Option(metavar="DEVICE", help="auto (the CPU), cpu, cuda, cuda:N or mps.")
     ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and its estimated cost; train nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     data_dir: DataDir = None,
     set_: Set = None,
     resume: ResumeStudy = None,
