@@ -116,14 +116,23 @@ def test_every_seed_has_to_meet_a_claim_without_a_confidence(tmp_path):
     ]
 
 
-def test_the_seed_that_is_furthest_from_a_claim_is_shown(tmp_path):
+def test_the_seed_that_is_furthest_from_a_bound_is_shown(tmp_path):
     records = [write_run(tmp_path, seed=seed, val_acc=[value]) for seed, value in enumerate([0.7, 0.8, 0.95])]
-    assert judged(records, "val_acc == 0.8 +- 0.2", "val_acc == 0.8 +- 0.12", "val_acc > 0.1", "val_acc < 1") == [
-        ("holds", 0.95),
-        ("fails", 0.95),
+    assert judged(records, "val_acc > 0.1", "val_acc < 1", "val_acc == 0.8") == [
         ("holds", 0.7),
         ("holds", 0.95),
+        ("fails", 0.95),
     ]
+
+
+def test_a_tolerance_is_about_the_mean_of_the_seeds(tmp_path):
+    records = [write_run(tmp_path, seed=seed, val_acc=[value]) for seed, value in enumerate([0.7, 0.8, 0.96])]
+    (near, far) = of_trainings(
+        expectations("train", ["val_acc == 0.8 +- 0.03", "val_acc == 0.8 +- 0.01"]), records
+    )
+    assert (near.result, far.result) == ("holds", "fails")
+    assert near.measured == far.measured == pytest.approx(0.82)
+    assert near.why == "mean of 3 seeds"
 
 
 def test_a_claim_with_a_confidence_is_about_the_mean(tmp_path):

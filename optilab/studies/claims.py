@@ -1,8 +1,9 @@
 """Claims judged: what a result is, beside what it was expected to be.
 
-A claim without a confidence has to hold for every training that it is about. One with a confidence is about the mean
-over the seeds: it holds, or fails, where the interval of the difference to the bound lies on one side; where the
-seeds are too few for that, nobody can tell, which is a failure of its own kind.
+A claim without a confidence has to hold for every training that it is about; one with a tolerance (`== 0.85 +- 0.01`)
+is about the mean over their seeds. One with a confidence is about the mean of all seeds, of which these are a sample: it
+holds, or fails, where the interval of the difference to the bound lies on one side; where the seeds are too few for
+that, nobody can tell, which is a failure of its own kind.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,8 +107,13 @@ def _of_group(claim: Claim, group: Group, several: bool) -> Judged:
 
 
 def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> Judged:
-    """A claim that every value has to meet."""
-    seeds, admitted = len(values), [claim.admits(value) for value in values.values()]
+    """A claim that every value has to meet, or with a tolerance their mean."""
+    seeds = len(values)
+    if claim.within is not None:
+        mean = float(np.mean(list(values.values())))
+        why = f"mean of {seeds} seeds" if seeds > 1 else ""
+        return Judged(claim.text, of, mean, "holds" if claim.admits(mean) else "fails", why)
+    admitted = [claim.admits(value) for value in values.values()]
     wrong = [value for value, fine in zip(values.values(), admitted, strict=True) if not fine]
     measured = max(wrong or values.values(), key=claim.distance)
     why = f"{sum(admitted)} of {seeds} seeds" if seeds > 1 else ""

@@ -56,7 +56,9 @@ class Claim(Section):
     below: Annotated[Number | None, Doc("the value is less")] = None
     at_most: Annotated[Number | None, Doc("the value is less or equal")] = None
     equals: Annotated[Number | str | None, Doc("the value is this; of a status, one of its words")] = None
-    within: Annotated[Number | None, Gt(0), Doc("with equals: the value differs by at most so much")] = None
+    within: Annotated[Number | None, Gt(0), Doc("with equals: the mean of the seeds differs by at most this")] = (
+        None
+    )
     confidence: Annotated[
         Number | None,
         Gt(0.5),
