@@ -1,9 +1,9 @@
 """Claims judged: what a result is, beside what it was expected to be.
 
 A claim without a confidence has to hold for every training that it is about; one with a tolerance (`== 0.85 +- 0.01`)
-is about the mean over their seeds. One with a confidence is about the mean of all seeds, of which these are a sample: it
-holds, or fails, where the interval of the difference to the bound lies on one side; where the seeds are too few for
-that, nobody can tell, which is a failure of its own kind.
+is about the mean over their seeds. One with a confidence is about the mean of all seeds, of which these are a sample:
+it holds, or fails, where the interval of the difference to the bound lies on one side; where the seeds are too few
+for that, nobody can tell, which is a failure of its own kind.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
