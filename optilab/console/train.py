@@ -266,7 +266,7 @@ def document(path: Path) -> dict[str, Any]:
         facts |= {
             "best": best(rows),
             "seconds": sum(row["seconds"] for row in read_timings(path / "timings.csv")),
-            "chance": 1 / record.manifest["data"]["classes"],
+            "chance": evidence.chance,
             "diagnosis": diagnosis.document(str(path), evidence, findings, str(path / "config.yaml")),
         }
     return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}

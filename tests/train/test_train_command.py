@@ -71,6 +71,7 @@ def test_images_of_one_class_leave_nothing_to_learn(optilab, small, tmp_path):
     write_sums(folder)
     done = optilab("train", small, "--data-dir", folder)
     assert "all images have the same class: there is nothing to learn" in done.stdout
+    assert json.loads(optilab("train", small, "--data-dir", folder, "--json").stdout)["chance"] == 1
     optilab("diagnose", small, "--data-dir", folder)
 
 
@@ -78,7 +79,7 @@ def test_the_json_document_carries_best_epoch_seconds_chance_and_diagnosis(optil
     document = json.loads(optilab("train", small, "--epochs", 2, "--json").stdout)
     assert document["best"] == max(document["rows"], key=lambda row: row["val_acc"])
     assert document["seconds"] > 0
-    assert document["chance"] == 0.1
+    assert document["chance"] == pytest.approx(0.1)
     assert document["diagnosis"]["findings"] == sorted(
         document["diagnosis"]["findings"], key=lambda f: ("critical", "warning", "info").index(f["severity"])
     )
