@@ -18,7 +18,7 @@ from optilab.config.schema.fields import decimal
 from optilab.errors import ConfigError
 from tests.pages import ROOT
 
-KINDS = ("optimize", "train", "sweep", "check")
+KINDS = ("optimize", "train", "sweep", "remedy", "race", "check")
 
 
 def as_an_editor_reads(text):
@@ -113,6 +113,13 @@ REFUSED = {
         "config: relu\nkeep: some",
         "config: {optimizer: sgdd}",
     ],
+    "remedy": ["{}", "config: relu\nonly: []", "config: relu\ntune: 0", "config: relu\nover: {}"],
+    "race": [
+        "{}",
+        '"on": []\nalgos: [sgd, adam]',
+        '"on": [relu]\nalgos: [sgd]',
+        '"on": [relu]\nalgos: [a, b]\nseeds: 0',
+    ],
     "check": ["{}", "checks: []", "checks: [{optimize: adam}]", "checks: [{name: a, optimze: adam}]"],
 }
 ACCEPTED = {
@@ -124,6 +131,8 @@ ACCEPTED = {
     ],
     "optimize": ["algo: [adam, {name: sgd, lr: 1}]\nfunction: {name: expression, formula: w1^2}\nstart: [1]"],
     "sweep": ["config: relu\nover: {optimizer.lr: 1e-3:1:3:log, model.init: [default]}"],
+    "remedy": ["config: relu\nonly: [tanh]\ntune: 5\nexpect: 'as it is: test_acc > 0.1'"],
+    "race": ['"on": [relu, {optimizer: sgd}]\nalgos: [sgd, adam]\nbudget: 3'],
     "check": [
         "checks: [{name: a, train: relu, set: {epochs: 1}, expect: [val_acc > 0, {metric: epochs, equals: 1}]}]"
     ],
@@ -159,7 +168,9 @@ def test_the_claims_of_the_documentation_agree(validators):
 
 
 def test_other_kinds_are_named(optilab):
-    assert "one of optimize, train, sweep, check" in optilab("config", "schema", "race", code=2).stderr
+    assert (
+        "one of optimize, train, sweep, remedy, race, check" in optilab("config", "schema", "map", code=2).stderr
+    )
     assert "over" in optilab("config", "show", "sweep").stdout
     assert (
         "halving" in json.loads(optilab("config", "show", "sweep", "halving", "--json").stdout)["keys"][0]["key"]

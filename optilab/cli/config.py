@@ -10,7 +10,7 @@ from optilab.cli.completion import complete_part, complete_preset
 from optilab.cli.options import Json, Silent, examples, only_one
 from optilab.errors import ExitCode, OptilabError, UsageError
 
-KINDS = ("optimize", "train", "sweep", "check")
+KINDS = ("optimize", "train", "sweep", "remedy", "race", "check")
 
 app = typer.Typer(
     help="Presets and the keys of a config: ls, show, schema, cp, check.",
@@ -44,7 +44,7 @@ def ls(json_: Json = False, quiet: _Names = False) -> None:
 
 @app.command(
     "show",
-    help="Describe the keys of `train`, `optimize`, `sweep` or `check`, or a part of them; or print a preset.",
+    help="Describe the keys of the configs of a command, or a part of them; or print a preset.",
     epilog=examples(
         "optilab config show train",
         "optilab config show train model.norm",
@@ -57,7 +57,7 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="train, optimize, sweep, check, or a preset.",
+            help=f"{', '.join(KINDS)}, or a preset.",
             autocompletion=complete_preset(also=KINDS),
         ),
     ],
@@ -110,7 +110,7 @@ def schema(
         str,
         typer.Argument(
             metavar="NAME",
-            help="optimize, train, sweep or check.",
+            help=f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.",
             autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
         ),
     ],

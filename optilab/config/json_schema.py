@@ -26,7 +26,7 @@ _BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", 
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """The schema of the configs of optimize, train, sweep or check."""
+    """The schema of the configs of a command."""
     model = schema_for(kind)
     schema = _translated(model.model_json_schema(schema_generator=Generator))
     return {"$schema": DIALECT, "title": f"optilab {kind}", **{k: v for k, v in schema.items() if k != "title"}}

@@ -131,15 +131,15 @@ def plan(asked: RaceConfig) -> NetworkRace:
         for name, rule in rules.items()
         for repeat in range(asked.repeats)
     ]
-    tuned = {rule.name: search_space.tuned(rule) for rule in rules.values()}
+    tuned = {rule.name: list(search_space.tuned_on_networks(rule)) for rule in rules.values()}
     return NetworkRace(asked, tuned, problems, tuple(entries))
 
 
 def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat: int) -> tuple[Trial, ...]:
     """One trial per drawn setting."""
     trials = []
-    for number, settings in enumerate(draw(asked, rule, config.name, repeat, search_space.tuned(rule))):
-        value = {"name": name, **settings}
+    for number, settings in enumerate(draw(asked, search_space.tuned_on_networks(rule), config.name, repeat)):
+        value = _entry(name, rule, settings)
         changed = load(TrainConfig, dump(config), [Override(f"--algos {name}", "optimizer", value)])
         seed = config.seed + repeat * SPAN + number
         axes = {"network": config.name, "rule": rule.name, "repeat": repeat + 1, "setting": number + 1}
@@ -154,23 +154,36 @@ def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat
     return tuple(trials)
 
 
-def draw(asked: RaceConfig, rule: Any, problem: str, repeat: int, names: Sequence[str]) -> list[dict[str, float]]:
-    """`budget` settings of the fields `names`; the first n of N are those of a budget of n, and all rules share the
-    uniform numbers behind a field.
+def _entry(name: str, rule: Any, settings: Mapping[str, float]) -> dict[str, Any]:
+    """The rule as the value of `optimizer`, with settings such as `base.lr` inside the rule that it wraps."""
+    tree: dict[str, Any] = {"name": name}
+    for field, value in settings.items():
+        *path, last = field.split(".")
+        inner, owner = tree, rule
+        for part in path:
+            owner = getattr(owner, part)
+            inner = inner.setdefault(part, {"name": owner.name})
+        inner[last] = value
+    return tree
+
+
+def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, float]]:
+    """`budget` settings of the fields `tuned`, each with the rule that has it; the first n of N are those of a budget
+    of n, and all rules share the uniform numbers behind a field.
     """
-    space, columns = search_space.network_space(rule), {}
-    for field in names:
-        generator = np.random.default_rng(
-            [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, field))]
-        )
-        columns[field] = [float(f"{v:.6g}") for v in space[field](generator.random(asked.budget)).tolist()]
+    columns = {}
+    for field, rule in tuned.items():
+        name = field.rpartition(".")[2]
+        generator = np.random.default_rng([asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, name))])
+        values = search_space.network_space(rule)[name](generator.random(asked.budget))
+        columns[field] = [float(f"{v:.6g}") for v in values.tolist()]
     return [{field: column[k] for field, column in columns.items()} for k in range(asked.budget)]
 
 
 def _fields(asked: RaceConfig) -> list[str]:
     """The tuned fields of all rules, so that the columns of trials.csv are the same for all."""
     rules = rules_named("--algos", ",".join(asked.algos))
-    return list(dict.fromkeys(field for rule in rules for field in search_space.tuned(rule)))
+    return list(dict.fromkeys(field for rule in rules for field in search_space.tuned_on_networks(rule)))
 
 
 def require_same(study: Path, asked: RaceConfig) -> None:

@@ -72,7 +72,7 @@ def tuned(asked: RemedyConfig) -> NetworkRace:
     for name, config in configs.items():
         held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
         trials = []
-        for number, settings in enumerate(draw(race, config.optimizer, problem, 0, ["lr"])):
+        for number, settings in enumerate(draw(race, {"lr": config.optimizer}, problem, 0)):
             changes = [Override("--tune", "optimizer.lr", settings["lr"])]
             changed = load(TrainConfig, dump(config.model_copy(update={"data": held})), changes)
             facts = {"remedy": name, "setting": number + 1, **settings, "stage": "tuning"}

@@ -133,6 +133,14 @@ def tuned(rule: Any) -> list[str]:
     return [field.name for field in fields(rule) if field.name in names]
 
 
+def tuned_on_networks(rule: Any) -> dict[str, Any]:
+    """The fields that are searched on a network, each with the rule that has it, as `base.lr` with a wrapped rule."""
+    found = dict.fromkeys(tuned(rule), rule)
+    if hasattr(rule, "base"):
+        found |= {f"base.{field}": inner for field, inner in tuned_on_networks(rule.base).items()}
+    return found
+
+
 def draw(rule: Any, function: TestFunction, budget: int, generator: np.random.Generator) -> dict[str, Floats]:
     """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
     draws = space(function)

@@ -49,6 +49,16 @@ def plan(**settings):
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
+def test_the_settings_of_a_wrapped_rule_are_tuned():
+    sgd, sam, lookahead = plan(on=["relu"], algos=["sgd", "sam", "lookahead"]).entries
+    rates = [trial.config.optimizer.lr for trial in sgd.tuning]
+    assert len(set(rates)) == 4
+    assert [trial.config.optimizer.base.lr for trial in sam.tuning] == rates
+    assert [trial.settings["base.lr"] for trial in sam.tuning] == rates
+    assert {trial.config.optimizer.base.name for trial in lookahead.tuning} == {"adam"}
+    assert len({trial.config.optimizer.base.beta1 for trial in lookahead.tuning}) == 4
+
+
 def test_every_rule_gets_the_same_budget_seeds_and_uniform_numbers():
     planned = plan(repeats=2)
     assert len(planned.entries) == 2 * 3 * 2
