@@ -171,7 +171,8 @@ def test_other_kinds_are_named(optilab):
     assert (
         "one of optimize, train, sweep, remedy, race, check" in optilab("config", "schema", "map", code=2).stderr
     )
-    assert "over" in optilab("config", "show", "sweep").stdout
+    for kind, key in {"sweep": "over", "remedy": "tune", "race": "budget", "check": "checks.set"}.items():
+        assert key in optilab("config", "show", kind).stdout
     assert (
         "halving" in json.loads(optilab("config", "show", "sweep", "halving", "--json").stdout)["keys"][0]["key"]
     )

@@ -25,6 +25,8 @@ EVERYDAY = {
         "threads",
     ),
     "sweep": ("config", "over", "seeds", "samples", "metric"),
+    "remedy": ("config", "only", "tune", "seeds"),
+    "race": ("on", "algos", "budget", "seeds"),
     "check": ("checks.name", "checks.optimize", "checks.train", "checks.set", "checks.expect"),
 }
 """The keys of a command's first config, shown before all others."""

@@ -42,10 +42,9 @@ def overview(kind: str, keys: Sequence[Key]) -> None:
     """Every key of a command's config, section by section, then the entries of each choice with their settings."""
     set_ = "; --set KEY=VALUE sets any of them" if kind in ("optimize", "train") else ""
     console.say(f"Keys of `optilab {kind}` configs with their defaults{set_}.", "bold")
-    example = {"optimize": "adam, function", "train": "model.norm, data, adam", "sweep": "over, expect"}
-    console.say(
-        f"Types and ranges of a part: optilab config show {kind} PART, as in: {example.get(kind, 'checks.expect')}"
-    )
+    examples = {"optimize": "adam, function", "train": "model.norm, data, adam", "check": "checks.expect"}
+    example = examples.get(kind, "seeds, expect")
+    console.say(f"Types and ranges of a part: optilab config show {kind} PART, as in: {example}")
     plain = [key for key in keys if not key.of and key.key not in EVERYDAY[kind]]
     _keys("everyday", [key for name in EVERYDAY[kind] for key in keys if key.key == name])
     _keys("other keys of the run", [key for key in plain if "." not in key.key and key.type != SECTION])
