@@ -30,7 +30,7 @@ NETWORK_RACE = ("test_acc", "epochs", "near", "verdict")
 RATE = ("rate", "status")
 """Metrics of `optilab lr`: the recommended rate, and found or unmoved."""
 
-EXAMPLE = "val_acc > 0.8, val_acc at best >= 0.8, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
+EXAMPLE = "val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
 _TEXT = re.compile(
     r"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
     r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>cannot tell|[^\s<>=]+)(?:\s*\+-\s*(?P<within>[^\s<>=]+))?"
