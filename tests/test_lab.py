@@ -223,6 +223,13 @@ def test_what_only_python_can_say(lab, call, sentence):
     assert sentence in str(caught.value)
 
 
+def test_a_race_on_functions_checks_its_numbers(lab):
+    with pytest.raises(ConfigError) as caught:
+        lab.race("sgd,adam", budget=0, accuracy=2)
+    assert "budget: must be at least 1, got 0" in str(caught.value)
+    assert "accuracy: must be at most 0.5, got 2" in str(caught.value)
+
+
 def test_a_training_that_diverges_raises_and_is_kept(lab, small):
     with pytest.raises(DivergedError) as caught:
         lab.train(small, set={"optimizer.lr": 1e9}, name="far")

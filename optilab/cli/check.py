@@ -186,8 +186,7 @@ class _Request:
 
         asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
-        options = asked.model_dump(exclude={"expect"})
-        return list(of_race(claims, standings(on_functions(silent=self.silent, **options).race)))
+        return list(of_race(claims, standings(on_functions(asked, self.silent).race)))
 
     def _study(
         self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
@@ -197,13 +196,13 @@ class _Request:
         from optilab.studies.claims import of_study
 
         asked, request = self._asked(kind, given, changes, claimed)
-        _require(asked.expect)
+        claims = _require(asked.expect)
         label = asked.config.name if kind == "remedy" else asked.name
         ran = execution.run(request, self.folder, runs.new_name(f"{label}-check"), self.silent)
         failed = [outcome for outcome in ran.outcomes if outcome.failed]
         if failed:
             raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
-        return of_study(asked.expect, runs.read_study(ran.path)), [str(ran.path)]
+        return of_study(claims, runs.read_study(ran.path)), [str(ran.path)]
 
     def _asked(
         self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
@@ -283,8 +282,8 @@ class _Request:
 def _paths(settings: "OptimizeConfig") -> "list[Judged]":
     from optilab.lab.paths import follow, judge
 
-    _require(settings.expect)
-    return judge(settings, follow(settings))
+    asked = settings.model_copy(update={"expect": _require(settings.expect)})
+    return judge(asked, follow(asked))
 
 
 def _require(claims: Sequence[Any]) -> Sequence[Any]:

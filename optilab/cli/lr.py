@@ -140,7 +140,6 @@ def lr(
         views.show(result)
         if plot is not None:
             console.say(plot)
-    code = ExitCode.OK if result.rate is not None else ExitCode.EXPECTATION
-    if judged and result.rate is None:
-        code = ExitCode.OK  # that there is no rate may be what is expected
+    # That there is no rate may be what a claim expects.
+    code = ExitCode.OK if judged or result.rate is not None else ExitCode.EXPECTATION
     return max(code, ran.code if ran else ExitCode.OK, after(judged, silent=json_ or quiet))

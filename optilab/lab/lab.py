@@ -221,6 +221,8 @@ class Lab:
         and `functions` are `"sgd,adam"` or lists, `on` presets, YAML files or mappings. UsageError for options of the
         other kind of race.
         """
+        from optilab.config.load import load
+        from optilab.config.schema.study import FunctionRaceConfig
         from optilab.errors import UsageError, unknown
         from optilab.lab.races import on_functions
 
@@ -244,7 +246,10 @@ class Lab:
         if wrong := [key for key in options if key not in accepted]:
             raise UsageError("\n".join(unknown("option", key, accepted) for key in wrong))
         if on is None:
-            return on_functions(algos, functions, not _shown(progress), **options)
+            names = {"algos": algos, "functions": functions}
+            given = {key: listed(value) for key, value in names.items() if value is not None}
+            cache = options.pop("cache", True)
+            return on_functions(load(FunctionRaceConfig, {**given, **options}), not _shown(progress), cache)
         if functions is not None:
             raise UsageError(f"functions: only for a race on {where}")
         trainings = [on] if isinstance(on, Mapping) else listed(on)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from optilab.lab.arguments import Names, command, listed
+from optilab.lab.arguments import command, listed
 from optilab.lab.result import LabResult, Shown
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from optilab.config.schema.study import RaceConfig
+    from optilab.config.schema.study import FunctionRaceConfig, RaceConfig
     from optilab.lab.execution import Request
     from optilab.optimize import Algorithm, TestFunction
     from optilab.studies.network_race import NetworkRace
@@ -90,25 +90,15 @@ def function_race(algos: str, functions: str) -> "tuple[list[Algorithm], list[Te
     return rules, tests
 
 
-def on_functions(
-    algos: Names | None,
-    functions: Names | None,
-    silent: bool,
-    budget: int = 50,
-    starts: int = 20,
-    repeats: int = 3,
-    epochs: int = 200,
-    accuracy: float = 1e-3,
-    seed: int = 0,
-    cache: bool = True,
-) -> LabRace:
-    """The race of `Lab.race` without `on`."""
+def on_functions(asked: "FunctionRaceConfig", silent: bool, cache: bool = True) -> LabRace:
+    """The race of `Lab.race` without `on`. UsageError for names that do not exist, and what cannot race."""
     from optilab.console.race import RaceProgress
     from optilab.studies import race
     from optilab.studies.tuning import Conditions
 
-    conditions = Conditions(budget, starts, repeats, epochs, accuracy, seed)
-    rules, tests = function_race(",".join(listed(algos or ALGOS)), ",".join(listed(functions or FUNCTIONS)))
+    conditions = Conditions(asked.budget, asked.starts, asked.repeats, asked.epochs, asked.accuracy, asked.seed)
+    names = asked.algos or listed(ALGOS), asked.functions or listed(FUNCTIONS)
+    rules, tests = function_race(*map(",".join, names))
     found = race.run(rules, tests, conditions, cache_folder() if cache else None, RaceProgress(silent))
     given = {"algos": found.rules, "functions": found.functions, **asdict(conditions)}
     given["epochs"] = given.pop("gradients")

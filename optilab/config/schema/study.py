@@ -106,7 +106,7 @@ class FunctionRaceConfig(Section):
 
     kind: ClassVar[str] = "race"
 
-    algos: Annotated[list[str] | None, MinLen(2), Doc("the rules; null: ten")] = None
+    algos: Annotated[list[str] | None, MinLen(1), Doc("the rules; null: ten")] = None
     functions: Annotated[
         list[str] | None, MinLen(1), Doc("test functions with a known minimum; null: sixteen")
     ] = None
