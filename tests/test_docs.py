@@ -184,8 +184,8 @@ def test_an_output_of_a_page_is_what_the_command_prints(page, command, shown, tm
 
 
 def test_a_wrong_output_is_noticed():
-    shown = "a  1.00\n[2 lines left out]\nb  2.0s\nruns/20261124-143512-x-1c2d"
-    actual = "a 1.00\nx\ny\nb 2.0s\nruns/20270101-000000-x-ffff"
+    shown = "a  1.00\n[2 lines left out]\nb  2.0s\nruns/20261124-143512-x-1c2d9e05"
+    actual = "a 1.00\nx\ny\nb 2.0s\nruns/20270101-000000-x-ffffffff"
     assert not difference(actual, shown, 0.0)
     assert difference(actual.replace("1.00", "1.01"), shown, 0.0)
     assert not difference(actual.replace("1.00", "1.01"), shown, 0.05)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   optilab diagnose sigmoid.yaml
-  optilab diagnose 20261124-143512-sigmoid-1c2d
+  optilab diagnose 20261124-143512-sigmoid-1c2d9e05
   optilab diagnose sigmoid.yaml --json --fail-on critical
 """
 

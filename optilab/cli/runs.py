@@ -18,7 +18,7 @@ from optilab.cli.options import (
     only_one,
 )
 
-_RUN = "20261124-143512-sigmoid-1c2d"  # a name as `train` makes them
+_RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
 
 app = typer.Typer(
     help="Run directories: ls, show, compare, diff, plot, export, path, rm.",

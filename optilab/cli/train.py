@@ -43,8 +43,8 @@ Examples:
   optilab train relu.yaml --seeds 5
   optilab train relu.yaml --log tensorboard
   optilab train batchnorm.yaml --epochs 2 --expect 'val_acc > 0.7' --quiet
-  optilab train --resume 20261124-143512-sigmoid-1c2d
-  optilab train --fork 20261124-143512-sigmoid-1c2d@9 --set optimizer=adam
+  optilab train --resume 20261124-143512-sigmoid-1c2d9e05
+  optilab train --fork 20261124-143512-sigmoid-1c2d9e05@9 --set optimizer=adam
 """
 
 _KEYS = {

@@ -1,6 +1,6 @@
 """A run directory: claimed by one rename, committed epoch by epoch, readable at any moment.
 
-    runs/20261124-143512-sigmoid-1c2d/
+    runs/20261124-143512-sigmoid-1c2d9e05/
       config.yaml      resolved; `optilab train --config .../config.yaml` repeats the run
       manifest.json    versions, seed, digests, times, status
       metrics.csv      one row per epoch, deterministic fields only
