@@ -50,7 +50,7 @@ BY_HEART = 0.12
 """Training accuracy minus validation accuracy of a network whose validation loss rises."""
 RELATED = 0.95
 """Best validation loss over the entropy of the validation labels, where the accuracy is below twice chance."""
-LEARNT = 0.98
+LEARNT = 0.99
 """Training loss over the prior's entropy: below it the network has begun to learn its training images."""
 RISE = 0.5
 """The validation loss above its best value, as a share of it."""
@@ -70,6 +70,7 @@ def rate_too_high(e: Evidence) -> Seen | None:
         return None
     if e.trial and e.knows:
         return None
+    harm = False
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above guessing.
     above = TRIAL_ABOVE if e.trial else ABOVE
     if e.loss > above * e.entropy and step > STILL and not (e.trial and loud(e)):
@@ -87,9 +88,11 @@ def rate_too_high(e: Evidence) -> Seen | None:
     elif step > WILD and not e.trial and vanishing(e) is None:
         text = f"a single step changes weights by {step:.1%}"
         bound, normal = WILD, "near 0.001"
+        if harm := e.worst_fall >= LOST:
+            text += f"; from one epoch to the next, training accuracy once fell by {100 * e.worst_fall:.1f} points"
     else:
         return None
-    return Seen(text, numbers, remedy, f"above {bound:g}", normal)
+    return Seen(text, numbers, remedy, f"above {bound:g}", normal, harm=harm)
 
 
 def _far(e: Evidence) -> float:
@@ -105,7 +108,8 @@ def decay(e: Evidence) -> Seen | None:
     text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
     key = "weight_decay" if e.config.weight_decay else "optimizer.weight_decay"
     remedies = ((f"{key}=0",), (f"{key}={decay / 1000:g}",))
-    return Seen(text, {"shrunk": smallest, "weight_decay": decay}, remedies, f"{SHRUNK:g} or less", "1 or more")
+    numbers = {"shrunk": smallest, "weight_decay": decay}
+    return Seen(text, numbers, remedies, f"{SHRUNK:g} or less", "1 or more", harm=True)
 
 
 def eps(e: Evidence) -> Seen | None:
@@ -126,7 +130,7 @@ def rate_decayed(e: Evidence) -> Seen | None:
     below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
     text = f"{below}; it is now {rates[-1]:.2g}"
     sets = ("schedule=constant",) if e.config.plateau is None else ("schedule=constant", "plateau=null")
-    return Seen(text, {"idle": idle, "lr": rates[-1]}, (sets,), f"{IDLE:.0%} or more", "below 20%")
+    return Seen(text, {"idle": idle, "lr": rates[-1]}, (sets,), f"{IDLE:.0%} or more", "below 20%", harm=True)
 
 
 def vanishing(e: Evidence) -> Seen | None:
@@ -189,7 +193,7 @@ def few(e: Evidence) -> Seen | None:
     more = f"training accuracy is {100 * gap:.1f} points above validation accuracy"
     text = f"{count / classes:.3g} training images per class, and {more}"
     sets = (("data.images=null",),) if e.config.data.images else ()
-    return Seen(text, {"train_images": count}, sets)
+    return Seen(text, {"train_images": count}, sets, harm=True)
 
 
 def overfitting(e: Evidence) -> Seen | None:
@@ -204,6 +208,7 @@ def overfitting(e: Evidence) -> Seen | None:
         text,
         {"rise": rise},
         (("early_stopping={patience: 3}",), ("model.dropout=0.2",), ("weight_decay=0.0001",)),
+        harm=True,
     )
 
 

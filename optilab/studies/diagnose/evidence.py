@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -108,6 +109,11 @@ class Evidence:
         return self.recent("train_acc", 0.0)
 
     @property
+    def held_back(self) -> float:
+        """Validation accuracy minus training accuracy: the noise of dropout and of batches is in the second alone."""
+        return self.accuracy - self.training_accuracy
+
+    @property
     def best_accuracy(self) -> float:
         """The best validation accuracy of any epoch."""
         return max((row["val_acc"] for row in self.rows), default=0.0)
@@ -116,6 +122,12 @@ class Evidence:
     def best_training_accuracy(self) -> float:
         """The best training accuracy of any epoch."""
         return max((row["train_acc"] for row in self.rows), default=0.0)
+
+    @property
+    def worst_fall(self) -> float:
+        """The most training accuracy that was lost from one epoch to the next."""
+        accuracies = [row["train_acc"] for row in self.rows]
+        return max((before - after for before, after in pairwise(accuracies)), default=0.0)
 
     @property
     def skill(self) -> float:

@@ -47,7 +47,6 @@ class Rule:
     normal: str
     remedy: str
     look: Callable[[Evidence], Seen | None]
-    survivable: bool = True  # a network that has learned all the same is healthy
     last: bool = False  # named only where no other cause is
     advice: str = ""  # where no setting helps, or may not
 
@@ -60,7 +59,6 @@ RULES: tuple[Rule, ...] = (
         "2 or more",
         "none; check the labels",
         setup.one_class,
-        survivable=False,
         advice="check the labels",
     ),
     Rule(
@@ -78,7 +76,6 @@ RULES: tuple[Rule, ...] = (
         "1 or more; above 0.8",
         "no weight decay",
         course.decay,
-        survivable=False,
     ),
     Rule(
         "symmetric-init",
@@ -90,17 +87,19 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dropout-too-strong",
-        "share of a layer's outputs that dropout sets to zero",
-        f"above {setup.DROPPED:g}",
-        "0 to 0.5",
+        "share of a layer's outputs that dropout sets to zero, and, if it has learned, validation accuracy minus "
+        "training accuracy",
+        f"above {setup.DROPPED:g}, and {setup.HELD_BACK:g} or more",
+        "0 to 0.5, and near 0",
         "no dropout",
         setup.dropout,
     ),
     Rule(
         "batch-norm-small-batch",
-        "images over which batch norm computes mean and variance",
-        f"{setup.PAIRS} or fewer; {setup.SMALL_BATCH} where the network has hardly learned",
-        "16 or more",
+        "images over which batch norm computes mean and variance; validation accuracy minus training accuracy",
+        f"{setup.PAIRS} or fewer; {setup.SMALL_BATCH} where the network has hardly learned, or with "
+        f"{setup.NOISY:g} or more",
+        "16 or more; near 0",
         "larger batches, or layer norm",
         setup.small_batch,
     ),
@@ -135,7 +134,6 @@ RULES: tuple[Rule, ...] = (
         "below 0.2; above 0.8",
         "a constant learning rate",
         course.rate_decayed,
-        survivable=False,
     ),
     Rule(
         "learning-rate-too-high",
@@ -153,7 +151,6 @@ RULES: tuple[Rule, ...] = (
         "hundreds or more",
         "all images",
         course.few,
-        survivable=False,
         advice="collect more images",
     ),
     Rule(
@@ -180,7 +177,6 @@ RULES: tuple[Rule, ...] = (
         "below 0.1; below 0.05",
         "early stopping, dropout, weight decay",
         course.overfitting,
-        survivable=False,
     ),
     Rule(
         "labels-unrelated",
@@ -204,7 +200,7 @@ def diagnose(e: Evidence) -> list[Finding]:
         seen = rule.look(e)
         if seen is None or (rule.last and findings):
             continue
-        harmless = rule.survivable and learned
+        harmless = learned and not seen.harm
         severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
         findings.append(
             Finding(

@@ -3,11 +3,11 @@
 from optilab.config.schema.activation import HardSigmoid, Sigmoid
 from optilab.config.schema.model import NoNorm
 from optilab.studies.diagnose.evidence import Evidence
-from optilab.studies.diagnose.sign import Seen, study
+from optilab.studies.diagnose.sign import Seen, Sets, study
 
 INPUTS = (0.01, 10.0)
 """Root mean square of the inputs; pixels divided by 255 have 0.35, standardised ones 1."""
-ALIKE = 0.95
+ALIKE = 0.9
 """Share of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
 LOUD = 2.0
 """First loss over the prior's entropy; initialisations in use begin at 1.0 to 1.3."""
@@ -21,18 +21,23 @@ GROWN = 3.0
 """Norm of a hidden layer's weights over that of its first weights, in a network that knows nothing."""
 DROPPED = 0.5
 """Share of the outputs that dropout sets to zero."""
+HELD_BACK = 0.1
+"""Validation accuracy, which knows no dropout, minus training accuracy: what dropout takes from a training."""
 PAIRS = 2
 """Images over which batch statistics are taken: two become 1 and -1, and only their order is left."""
 SMALL_BATCH = 4
 """The same, where the network has hardly learned: three or four images slow some networks down, and stop others."""
 HARDLY = 0.25
 """Skill of a network that has hardly learned."""
+NOISY = 0.2
+"""Validation accuracy minus training accuracy: what the noise of so few images takes from a training."""
 
 
 def one_class(e: Evidence) -> Seen | None:
     if e.start.get("classes", 2) > 1:
         return None
-    return Seen("all training images have the same label, so there is nothing to distinguish", {"classes": 1}, ())
+    text = "all training images have the same label, so there is nothing to distinguish"
+    return Seen(text, {"classes": 1}, (), harm=True)
 
 
 def inputs(e: Evidence) -> Seen | None:
@@ -52,7 +57,7 @@ def alike(e: Evidence) -> Seen | None:
         return None
     layer = shares.index(share) + 1
     text = f"the units of layer {layer} have {share:.2%} of their squared weights in common and act as one unit"
-    return Seen(text, {"layer": layer, "common": share}, (("model.init=default",), *study("xavier")))
+    return Seen(text, {"layer": layer, "common": share}, (("model.init=default",), *study("xavier")), harm=True)
 
 
 def weights_too_large(e: Evidence) -> Seen | None:
@@ -76,12 +81,13 @@ def weights_too_large(e: Evidence) -> Seen | None:
         else f"{share:.0%} of the outputs of layer {layer} are where {e.config.model.activation.name} is flat"
     )
     numbers = {"first_loss": loss, "saturated": share}
-    remedy = (*study("xavier"), ("model.init=default",), *study("batchnorm"))
+    xavier, batchnorm = study("xavier", "batchnorm")
+    remedy: list[Sets] = [xavier, ("model.init=default",), batchnorm]
+    advice = ""
     # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
-    flat = isinstance(e.config.model.activation, Sigmoid | HardSigmoid) and isinstance(e.config.model.norm, NoNorm)
-    advice = (
-        "with xavier alone the gradient of sigmoids tends to vanish: add --set model.norm=batch" if flat else ""
-    )
+    if isinstance(e.config.model.activation, Sigmoid | HardSigmoid) and isinstance(e.config.model.norm, NoNorm):
+        remedy = [(*xavier, *batchnorm), batchnorm]
+        advice = "batch norm, because with xavier alone the gradient of sigmoids tends to vanish"
     if shouts:
         return Seen(text, numbers, remedy, f"above {LOUD:g}", "1.0 to 1.3", advice)
     return Seen(text, numbers, remedy, f"{SATURATED:g} or more", "below 0.3", advice)
@@ -120,20 +126,28 @@ def dropout(e: Evidence) -> Seen | None:
         return None
     sets = tuple(f"{key}=0" for key in ("model.dropout", "model.input_dropout") if getattr(model, key[6:]))
     text = f"dropout sets {share:.0%} of a layer's outputs to zero"
-    return Seen(text, {"dropout": share}, (sets, ("model.dropout=0.2", "model.input_dropout=0")))
+    if harm := not e.trial and e.held_back >= HELD_BACK:
+        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
+    numbers = {"dropout": share, "held_back": e.held_back}
+    return Seen(text, numbers, (sets, ("model.dropout=0.2", "model.input_dropout=0")), harm=harm)
 
 
 def small_batch(e: Evidence) -> Seen | None:
     size, norm = e.config.data.batch_size, e.config.model.norm
     # A trial is too short to tell slow from sick, and so is a network without an epoch.
-    bound = SMALL_BATCH if e.rows and not e.trial and e.skill < HARDLY else PAIRS
+    ended = bool(e.rows) and not e.trial
+    harm = ended and e.held_back >= NOISY
+    bound = SMALL_BATCH if harm or (ended and e.skill < HARDLY) else PAIRS
     if norm.name not in ("batch", "standardize") or size > bound:
         return None
     text = f"{norm.name} normalisation computes mean and variance over {size} image{'s' * (size > 1)}"
+    if harm:
+        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
     return Seen(
         text,
-        {"batch_size": size},
+        {"batch_size": size, "held_back": e.held_back},
         (*study("layernorm"), ("data.batch_size=64",)),
         f"{bound} or fewer",
         "16 or more",
+        harm=harm,
     )

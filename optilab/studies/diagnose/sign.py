@@ -18,7 +18,10 @@ Sets = tuple[str, ...]
 
 
 class Seen(NamedTuple):
-    """What a rule has seen; `threshold` and `normal` are of the bound that was crossed where the rule has several."""
+    """What a rule has seen; `threshold` and `normal` are of the bound that was crossed where the rule has several.
+
+    With `harm` it is a finding even in a network that has learned; without, it is a note there.
+    """
 
     text: str
     numbers: dict[str, Any]
@@ -26,6 +29,7 @@ class Seen(NamedTuple):
     threshold: str = ""
     normal: str = ""
     advice: str = ""
+    harm: bool = False
 
 
 def study(*names: str) -> tuple[Sets, ...]:
