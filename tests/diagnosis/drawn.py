@@ -1,12 +1,12 @@
 """Cases drawn by chance: networks, strengths of the change, and seeds that no rule was made for.
 
 The kinds of change are those of `cases.SICK`. Networks are drawn, too: families, in which width, depth and learning
-rate vary within a range where they learn. Of the two draws the first was opened, and is now part of the design half.
+rate vary within a range where they learn. Draws that were opened are part of the design half; the last is held out.
 """
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -48,32 +48,43 @@ FAMILIES: dict[str, Family] = {
     "layernorm": Family("activation: mish, norm: layer", (2, 4), "nadam", (5e-4, 2e-3)),
     "selu": Family("activation: selu, init: lecun", (2, 4), "adamw", (5e-4, 2e-3)),
     "softsign": Family("activation: softsign, init: xavier", (2, 4), "lion", (1e-4, 5e-4)),
+    "softplus": Family("activation: softplus, init: xavier", (1, 3), "adabelief", (5e-4, 2e-3)),
+    "prelu": Family("activation: prelu, init: kaiming", (2, 4), "amsgrad", (5e-4, 2e-3)),
 }
 ADAPTIVE = ("gelu", "silu", "layernorm")
 GRADIENT = ("relu", "tanh", "elu", "leaky")
 
 
-class Draw(random.Random):
-    """A seed, the families that it draws networks from, and how many cases of each cause."""
+class Draw(NamedTuple):
+    """A seed, the families that networks are drawn from, and how many cases of each cause."""
 
-    def __init__(self, seed: int, families: Sequence[str], per_cause: int) -> None:
-        super().__init__(seed)
-        self.families, self.per_cause = families, per_cause
+    name: str
+    seed: int
+    families: tuple[str, ...]
+    per_cause: int
 
-    def __new__(cls, seed: int, families: Sequence[str], per_cause: int) -> "Draw":
+
+class Dice(random.Random):
+    """The generator of one draw; `families` is where it draws networks from."""
+
+    def __new__(cls, seed: int, families: tuple[str, ...]) -> "Dice":
         return super().__new__(cls, seed)
+
+    def __init__(self, seed: int, families: tuple[str, ...]) -> None:
+        super().__init__(seed)
+        self.families = families
 
 
 Change = tuple[Network, str, str, int]
 """Network, change, what is done to the labels, epochs."""
 
 
-def _around(rng: Draw, low: float, high: float) -> float:
+def _around(rng: Dice, low: float, high: float) -> float:
     """Between two positive numbers, evenly in the logarithm, with two digits."""
     return float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.2g}")
 
 
-def _network(rng: Draw, *families: str) -> Network:
+def _network(rng: Dice, *families: str) -> Network:
     name = rng.choice(families or rng.families)
     family = FAMILIES[name]
     depth, lr = rng.randint(*family.depths), _around(rng, *family.rates)
@@ -83,12 +94,12 @@ def _network(rng: Draw, *families: str) -> Network:
     return Network(name, family.optimizer, lr, depth, (model, optimizer))
 
 
-def _rate(rng: Draw, low: float, high: float) -> Change:
+def _rate(rng: Dice, low: float, high: float) -> Change:
     network = _network(rng)
     return network, f"optimizer.lr={network.lr * _around(rng, low, high):.2g}", "", 12
 
 
-def _decayed(rng: Draw) -> Change:
+def _decayed(rng: Dice) -> Change:
     by_batch = " schedule_by=batch"
     texts = (
         f"schedule={{name: step, every: 1, gamma: {_around(rng, 0.002, 0.03)}}}",
@@ -99,14 +110,14 @@ def _decayed(rng: Draw) -> Change:
     return _network(rng), rng.choice(texts), "", 12
 
 
-def _collapsed(rng: Draw) -> Change:
+def _collapsed(rng: Dice) -> Change:
     network = _network(rng)
     lr = network.lr * _around(rng, 30, 400)
     warm_up = f"{{name: warm-up, steps: {rng.randint(7, 11)}, start: 0.0}}"
     return network, f"optimizer.lr={lr:.2g} schedule={warm_up}", "", 12
 
 
-def _vanishing(rng: Draw) -> Change:
+def _vanishing(rng: Dice) -> Change:
     activation = rng.choice(("sigmoid", "sigmoid", "hard-sigmoid", "tanh", "relu", "gelu", "softsign", "silu"))
     small = f"{{name: normal, std: {_around(rng, 0.012, 0.05)}}}"
     init = small if activation in ("tanh", "softsign") else rng.choice(("default", small))
@@ -115,7 +126,7 @@ def _vanishing(rng: Draw) -> Change:
     return _network(rng, "relu"), f"{model} optimizer={{name: sgd, lr: {_around(rng, 0.04, 0.15)}}}", "", 12
 
 
-def _exploding(rng: Draw) -> Change:
+def _exploding(rng: Dice) -> Change:
     init = rng.choice(
         (
             f"{{name: normal, std: {_around(rng, 0.6, 4)}}}",
@@ -126,7 +137,7 @@ def _exploding(rng: Draw) -> Change:
     return _network(rng, "relu", "silu", "elu", "gelu", "leaky"), f"model.init={init}", "", 12
 
 
-def _saturated(rng: Draw) -> Change:
+def _saturated(rng: Dice) -> Change:
     activation, low, high = rng.choice(
         (("tanh", 1.0, 8.0), ("softsign", 4.0, 12.0), ("sigmoid", 4.0, 12.0), ("hard-sigmoid", 6.0, 15.0))
     )
@@ -134,7 +145,7 @@ def _saturated(rng: Draw) -> Change:
     return _network(rng, "tanh"), f"model.activation={activation} model.init={init}", "", 12
 
 
-def _dead(rng: Draw) -> Change:
+def _dead(rng: Dice) -> Change:
     change = rng.choice(
         (
             f"model.bias_init={{name: constant, value: -{_around(rng, 3, 100)}}}",
@@ -145,17 +156,17 @@ def _dead(rng: Draw) -> Change:
     return _network(rng, "relu", "silu", "elu", "gelu"), f"model.activation=relu {change}", "", 12
 
 
-def _symmetric(rng: Draw) -> Change:
+def _symmetric(rng: Dice) -> Change:
     value = rng.choice((0, _around(rng, 0.005, 0.2)))
     return _network(rng), f"model.init={{name: constant, value: {value}}}", "", 12
 
 
-def _near_symmetric(rng: Draw) -> Change:
+def _near_symmetric(rng: Dice) -> Change:
     init = f"{{name: normal, mean: {_around(rng, 0.01, 0.1)}, std: {_around(rng, 1e-7, 1e-5):.7f}}}"
     return _network(rng, *GRADIENT, *ADAPTIVE), f"model.init={init}", "", 12
 
 
-def _eps(rng: Draw) -> Change:
+def _eps(rng: Dice) -> Change:
     eps = _around(rng, 0.3, 100)
     if rng.random() < 0.5:
         return _network(rng, *ADAPTIVE), f"optimizer.eps={eps}", "", 12
@@ -165,20 +176,20 @@ def _eps(rng: Draw) -> Change:
     return _network(rng, "relu", "gelu", "silu"), f"optimizer={{name: {name}, lr: {lr}, eps: {eps}}}", "", 12
 
 
-def _decay(rng: Draw) -> Change:
+def _decay(rng: Dice) -> Change:
     if rng.random() < 0.3:
         optimizer = f"{{name: adamw, lr: 0.001, weight_decay: {_around(rng, 20, 200)}}}"
         return _network(rng, "relu", "gelu"), f"optimizer={optimizer}", "", 12
     return _network(rng, *GRADIENT, *ADAPTIVE), f"weight_decay={_around(rng, 0.1, 5)}", "", 12
 
 
-def _dropout(rng: Draw) -> Change:
+def _dropout(rng: Dice) -> Change:
     key = rng.choice(("model.dropout", "model.dropout", "model.dropout", "model.input_dropout"))
     share = rng.uniform(0.75, 0.97) if key == "model.dropout" else rng.uniform(0.95, 0.99)
     return _network(rng), f"{key}={share:.2f}", "", 12
 
 
-def _memorised(rng: Draw) -> Change:
+def _memorised(rng: Dice) -> Change:
     hidden = [rng.choice((96, 128, 192, 256))] * rng.randint(2, 3)
     name = rng.choice(("adam", "nadam", "adamw"))
     change = (
@@ -188,19 +199,19 @@ def _memorised(rng: Draw) -> Change:
     return _network(rng, "gelu", "relu", "elu", "silu", "leaky"), change, "", 40
 
 
-def _few(rng: Draw) -> Change:
+def _few(rng: Dice) -> Change:
     return _network(rng), f"data.images={round(_around(rng, 10, 150))}", "", rng.choice((12, 25))
 
 
-def _labels(*names: str) -> Callable[[Draw], Change]:
+def _labels(*names: str) -> Callable[[Dice], Change]:
     return lambda rng: (_network(rng), "", rng.choice(names), 12)
 
 
-def _scale(rng: Draw) -> Change:
+def _scale(rng: Dice) -> Change:
     return _network(rng, *GRADIENT, *ADAPTIVE), f"data.normalize.scale={_around(rng, 1e5, 1e8):.0f}", "", 12
 
 
-def _small_batch(rng: Draw) -> Change:
+def _small_batch(rng: Dice) -> Change:
     change = f"data.batch_size={rng.randint(2, 4)}"
     network = _network(rng, "batchnorm", "relu", "gelu", "tanh")
     if network.family != "batchnorm":
@@ -209,7 +220,7 @@ def _small_batch(rng: Draw) -> Change:
     return network, change + slower, "", 2
 
 
-CAUSES: dict[str, Callable[[Draw], Change]] = {
+CAUSES: dict[str, Callable[[Dice], Change]] = {
     "rate too high": lambda rng: _rate(rng, 15, 500),
     "rate too low": lambda rng: _rate(rng, 1e-6, 2e-3),
     "rate decayed to nothing": _decayed,
@@ -240,7 +251,7 @@ OPTIMIZERS = (
 # fmt: on
 """Those that need gradients alone, each at its default rate."""
 
-HARMLESS: tuple[Callable[[Draw], Change], ...] = (
+HARMLESS: tuple[Callable[[Dice], Change], ...] = (
     lambda rng: (_network(rng), f"model.dropout={rng.uniform(0.1, 0.4):.2f}", "", 12),
     lambda rng: (_network(rng), f"weight_decay={_around(rng, 1e-5, 1e-3)}", "", 12),
     lambda rng: (
@@ -273,25 +284,33 @@ HARMLESS: tuple[Callable[[Draw], Change], ...] = (
 """Settings that look wrong and are not."""
 
 
-def first() -> list[Case]:
-    """The draw that was opened on 25 November 2026, when the rules of that day were measured on it."""
-    listed = drawn(Draw(20261125, tuple(FAMILIES)[:8], per_cause=6))
-    return [replace(case, name=f"first draw, {case.name}") for case in listed]
+DRAWS = (
+    Draw("first", 20261125, tuple(FAMILIES)[:8], per_cause=6),
+    Draw("second", 20261127, tuple(FAMILIES)[:10], per_cause=10),
+    Draw("third", 20261128, tuple(FAMILIES), per_cause=10),
+)
+"""Each was opened once, when the rules that had not seen it were finished; the last of them is the held-out half."""
 
 
-def second() -> list[Case]:
-    """The draw of 27 November 2026, with two families that no rule has seen."""
-    return drawn(Draw(20261127, tuple(FAMILIES), per_cause=10))
+def opened() -> list[Case]:
+    """The draws that the rules have seen."""
+    return [replace(case, name=f"{draw.name} draw, {case.name}") for draw in DRAWS[:-1] for case in drawn(draw)]
 
 
-def drawn(rng: Draw) -> list[Case]:
+def held_out() -> list[Case]:
+    """The draw that the rules have not seen, with two families that none has seen."""
+    return drawn(DRAWS[-1])
+
+
+def drawn(draw: Draw) -> list[Case]:
     """So many of each cause; then healthy ones: OPTIMIZERS, slow ones, HARMLESS, plain ones; and all PRESETS."""
-    listed = [_case(rng, cause, n, draw(rng)) for cause, draw in CAUSES.items() for n in range(rng.per_cause)]
+    rng = Dice(draw.seed, draw.families)
+    listed = [_case(rng, cause, n, change(rng)) for cause, change in CAUSES.items() for n in range(draw.per_cause)]
     families = ("relu", "tanh", "gelu", "elu", "leaky")
     healthy: list[Change] = [(_network(rng, *families), f"optimizer={name}", "", 12) for name in OPTIMIZERS]
     healthy += [(*_rate(rng, 0.05, 0.2)[:3], 20) for _ in range(8)]
     healthy += [(_network(rng), "", "", 2) for _ in range(4)]
-    healthy += [draw(rng) for draw in HARMLESS]
+    healthy += [change(rng) for change in HARMLESS]
     healthy += [(_network(rng), "", "", 12) for _ in range(14)]
     listed += [_case(rng, "", n, change) for n, change in enumerate(healthy)]
     for name, cause in PRESETS.items():
@@ -301,7 +320,7 @@ def drawn(rng: Draw) -> list[Case]:
     return sorted(listed, key=lambda case: case.name)
 
 
-def _case(rng: Draw, cause: str, number: int, change: Change) -> Case:
+def _case(rng: Dice, cause: str, number: int, change: Change) -> Case:
     network, text, data, epochs = change
     name = f"{cause or 'healthy'} {number + 1}: {network.family} {text or data or epochs}"
     return Case(name, cause, network.sets, tuple(split(text)), data, epochs, rng.randrange(100, 10_000))

@@ -8,10 +8,10 @@ from typing import Any
 from optilab.studies.diagnose import RULES, Evidence, Finding, diagnose, verdict
 from tests.diagnosis import generate
 from tests.diagnosis.cases import ACCEPTED, SICK, Case, cases
-from tests.diagnosis.drawn import first, second
+from tests.diagnosis.drawn import held_out, opened
 from tests.diagnosis.outcome import beats, judged
 
-HALVES = {"design": lambda: [*cases(), *first()], "held-out": second}
+HALVES = {"design": lambda: [*cases(), *opened()], "held-out": held_out}
 """The rules were made for the design half; the other was drawn by chance, and opened once they were finished."""
 REMEDIES = generate.HERE / "remedies.json.gz"
 

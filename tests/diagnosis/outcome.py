@@ -23,7 +23,7 @@ def judged(case: Case, recorded: dict[str, Any]) -> str:
         return "sick"
     if case.cause == "memorised":
         return "sick" if rows["val_loss"][-1] > 1.5 * min(rows["val_loss"]) else "unclear"
-    if case.name.startswith("preset"):
+    if case.network[0].startswith("preset "):
         return "sick" if accuracy < 0.5 else "unclear"
     harm = recorded["twin"]["val_acc"] - accuracy
     return "sick" if harm > HARM else "healthy" if harm < HARM / 2 and accuracy > 0.5 else "unclear"

@@ -1,5 +1,6 @@
 """Signs of the course of a training: what steps, schedule, eps, decay and data have done to the network."""
 
+import math
 from itertools import takewhile
 
 from optilab.studies.diagnose.evidence import TRIAL_BATCHES, Evidence
@@ -22,6 +23,8 @@ WILD = 0.05
 """|dw|/|w| of one step; about 1e-3 is usual, and above this the weights are new after twenty steps."""
 SHRUNK = 0.5
 """Norm of the weights over that of the first weights, in some hidden layer."""
+SHARE_OF_DECAY = 0.1
+"""What decay by itself would have taken of the logarithm of the norm, over what is gone."""
 UNFIT = 0.75
 """Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
 EPS = 0.5
@@ -84,14 +87,14 @@ def rate_too_high(e: Evidence) -> Seen | None:
         bound, normal = DEAD, "below 0.5"
     elif not e.trial and grown > (far := _far(e)):
         text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
-        bound, normal = far, "1 to 2"
+        bound, normal, harm = far, "1 to 2", e.worst_fall >= LOST
     elif step > WILD and not e.trial and vanishing(e) is None:
         text = f"a single step changes weights by {step:.1%}"
-        bound, normal = WILD, "near 0.001"
-        if harm := e.worst_fall >= LOST:
-            text += f"; from one epoch to the next, training accuracy once fell by {100 * e.worst_fall:.1f} points"
+        bound, normal, harm = WILD, "near 0.001", e.worst_fall >= LOST
     else:
         return None
+    if harm:
+        text += f"; from one epoch to the next, training accuracy once fell by {100 * e.worst_fall:.1f} points"
     return Seen(text, numbers, remedy, f"above {bound:g}", normal, harm=harm)
 
 
@@ -105,8 +108,12 @@ def decay(e: Evidence) -> Seen | None:
     smallest = min(e.growth, default=1.0)
     if not decay or smallest > SHRUNK or e.training_skill > UNFIT:
         return None
-    text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
     key = "weight_decay" if e.config.weight_decay else "optimizer.weight_decay"
+    # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
+    taken = getattr(e.config.optimizer, "lr", 1.0) * decay * _steps(e)
+    if not e.config.weight_decay and taken < SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
+        return None
+    text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
     remedies = ((f"{key}=0",), (f"{key}={decay / 1000:g}",))
     numbers = {"shrunk": smallest, "weight_decay": decay}
     return Seen(text, numbers, remedies, f"{SHRUNK:g} or less", "1 or more", harm=True)
@@ -156,7 +163,7 @@ def vanishing(e: Evidence) -> Seen | None:
 
 
 def rate_too_low(e: Evidence) -> Seen | None:
-    steps = TRIAL_BATCHES if e.trial else len(e.epochs) * _batches(e)
+    steps = _steps(e)
     if e.trial and e.knows:
         return None
     rates = [median_step for n in range(e.hidden + 1) if (median_step := e.now("update_to_weight", n)) is not None]
@@ -181,8 +188,9 @@ def _warming(e: Evidence) -> bool:
     return e.trial and bool(rates) and max(rates) < 0.5 * getattr(e.config.optimizer, "lr", 0.0)
 
 
-def _batches(e: Evidence) -> int:
-    return max(1, int(e.start.get("train_images", e.config.data.info.train)) // e.config.data.batch_size)
+def _steps(e: Evidence) -> int:
+    batches = max(1, int(e.start.get("train_images", e.config.data.info.train)) // e.config.data.batch_size)
+    return TRIAL_BATCHES if e.trial else len(e.epochs) * batches
 
 
 def few(e: Evidence) -> Seen | None:

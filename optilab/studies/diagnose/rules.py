@@ -136,15 +136,6 @@ RULES: tuple[Rule, ...] = (
         course.rate_decayed,
     ),
     Rule(
-        "learning-rate-too-high",
-        "training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a step",
-        f"{course.ABOVE:g} (in a trial {course.TRIAL_ABOVE:g}), "
-        f"{course.LOST:g}, {setup.DEAD:g}, {setup.GROWN:g} ({course.FAR:g} if it knows something), or {course.WILD:g}",
-        "below 1; near 0; below 0.5; 1 to 2; near 0.001",
-        "a tenth of the learning rate",
-        course.rate_too_high,
-    ),
-    Rule(
         "too-few-images",
         "training images per class, and training accuracy minus validation accuracy",
         f"below {course.FEW}, and {course.GAP:g} or more",
@@ -152,6 +143,15 @@ RULES: tuple[Rule, ...] = (
         "all images",
         course.few,
         advice="collect more images",
+    ),
+    Rule(
+        "learning-rate-too-high",
+        "training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a step",
+        f"{course.ABOVE:g} (in a trial {course.TRIAL_ABOVE:g}), "
+        f"{course.LOST:g}, {setup.DEAD:g}, {setup.GROWN:g} ({course.FAR:g} if it knows something), or {course.WILD:g}",
+        "below 1; near 0; below 0.5; 1 to 2; near 0.001",
+        "a tenth of the learning rate",
+        course.rate_too_high,
     ),
     Rule(
         "vanishing-gradient",
@@ -195,7 +195,7 @@ RULES: tuple[Rule, ...] = (
 def diagnose(e: Evidence) -> list[Finding]:
     """The findings, the most severe first; none above INFO means healthy."""
     findings: list[Finding] = []
-    learned = e.skill > (TRIAL_LEARNED if e.trial else LEARNED) and not e.divergence
+    learned = e.skill > (TRIAL_LEARNED if e.trial else LEARNED) and e.beats_guessing and not e.divergence
     for rule in RULES:
         seen = rule.look(e)
         if seen is None or (rule.last and findings):

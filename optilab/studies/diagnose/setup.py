@@ -9,6 +9,10 @@ INPUTS = (0.01, 10.0)
 """Root mean square of the inputs; pixels divided by 255 have 0.35, standardised ones 1."""
 ALIKE = 0.9
 """Share of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
+ONE = 0.95
+"""The same, where a network that has learned has hardly more than one unit per layer."""
+EQUAL = 0.99
+"""The same, of units that are dead: they stay as they were drawn, and their death is the cause if they differ."""
 LOUD = 2.0
 """First loss over the prior's entropy; initialisations in use begin at 1.0 to 1.3."""
 SATURATED = 0.5
@@ -53,11 +57,12 @@ def alike(e: Evidence) -> Seen | None:
     same = [(layer.get("identical_units") or 0.0) for record in e.epochs[-1:] for layer in record["layers"][:-1]]
     shares = [max(pair) for pair in zip(common, same, strict=True)]
     share = max(shares, default=0.0)
-    if share < ALIKE:
+    if share < (ALIKE if dead(e) is None else EQUAL):
         return None
     layer = shares.index(share) + 1
     text = f"the units of layer {layer} have {share:.2%} of their squared weights in common and act as one unit"
-    return Seen(text, {"layer": layer, "common": share}, (("model.init=default",), *study("xavier")), harm=True)
+    remedy = (("model.init=default",), *study("xavier"))
+    return Seen(text, {"layer": layer, "common": share}, remedy, harm=share >= ONE)
 
 
 def weights_too_large(e: Evidence) -> Seen | None:
@@ -129,7 +134,8 @@ def dropout(e: Evidence) -> Seen | None:
     if harm := not e.trial and e.held_back >= HELD_BACK:
         text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
     numbers = {"dropout": share, "held_back": e.held_back}
-    return Seen(text, numbers, (sets, ("model.dropout=0.2", "model.input_dropout=0")), harm=harm)
+    remedy = (sets, ("model.dropout=0.2", "model.input_dropout=0"))
+    return Seen(text, numbers, remedy, f"above {DROPPED:g}", "0 to 0.5", harm=harm)
 
 
 def small_batch(e: Evidence) -> Seen | None:
