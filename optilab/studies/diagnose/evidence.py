@@ -145,11 +145,6 @@ class Evidence:
         return self.validation_images * (self.validation_entropy - self.recent("val_loss", math.inf))
 
     @property
-    def beats_guessing(self) -> bool:
-        """The validation loss is below that of guessing; an accurate network that is loudly wrong can be above it."""
-        return self.recent("val_loss", math.inf) < self.validation_entropy
-
-    @property
     def validation_entropy(self) -> float:
         """As `entropy`, of the validation labels."""
         return float(self.start.get("validation_entropy", self.entropy))

@@ -12,7 +12,7 @@ from typing import Any
 
 from optilab.studies.diagnose import course, setup
 from optilab.studies.diagnose.evidence import Evidence
-from optilab.studies.diagnose.sign import LEARNED, TRIAL_LEARNED, Seen, Sets
+from optilab.studies.diagnose.sign import Seen, Sets, learned
 
 
 class Severity(IntEnum):
@@ -80,7 +80,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "symmetric-init",
         "share of the squares of a hidden layer's weights that its units have in common",
-        f"{setup.ALIKE:g} or more",
+        f"{setup.ALIKE:g} or more ({setup.ONE:g} if it has learned)",
         "near 1/units",
         "random initial weights",
         setup.alike,
@@ -195,12 +195,12 @@ RULES: tuple[Rule, ...] = (
 def diagnose(e: Evidence) -> list[Finding]:
     """The findings, the most severe first; none above INFO means healthy."""
     findings: list[Finding] = []
-    learned = e.skill > (TRIAL_LEARNED if e.trial else LEARNED) and e.beats_guessing and not e.divergence
+    survives = learned(e)
     for rule in RULES:
         seen = rule.look(e)
         if seen is None or (rule.last and findings):
             continue
-        harmless = learned and not seen.harm
+        harmless = survives and not seen.harm
         severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
         findings.append(
             Finding(

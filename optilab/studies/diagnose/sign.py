@@ -3,6 +3,7 @@
 A sign is a function of the evidence: it returns what it has seen, or None where the network does not show it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,11 +11,20 @@ from optilab.studies.diagnose.evidence import Evidence
 from optilab.studies.remedies import remedies
 
 LEARNED = 0.55
-"""Skill, (accuracy - chance)/(1 - chance), above which a network has learned: what is odd about it does no harm."""
+"""Skill, (accuracy - chance)/(1 - chance), of a network that has learned."""
 TRIAL_LEARNED = 0.25
 """The same after the sixty steps of a trial."""
 
 Sets = tuple[str, ...]
+
+
+def learned(e: Evidence) -> bool:
+    """Whether the skill is above the bound and the validation loss below that of guessing.
+
+    A network that is right about most images and loudly wrong about the others has a loss far above guessing.
+    """
+    skilled = e.skill > (TRIAL_LEARNED if e.trial else LEARNED)
+    return skilled and e.recent("val_loss", math.inf) < e.validation_entropy and not e.divergence
 
 
 class Seen(NamedTuple):

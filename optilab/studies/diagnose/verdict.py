@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from optilab.studies.diagnose.evidence import TRIAL_BATCHES, Evidence
 from optilab.studies.diagnose.rules import Finding, Severity
-from optilab.studies.diagnose.sign import LEARNED
+from optilab.studies.diagnose.sign import learned
 
 
 def sick(findings: Sequence[Finding]) -> bool:
@@ -24,7 +24,7 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     if not e.rows:
         return "no epoch is recorded yet"
     accuracy = f"validation accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
-    if e.skill > LEARNED:
+    if learned(e):
         return f"healthy: {accuracy}"
     return f"no cause found: {accuracy}; the training loss fell by {e.fall:.0%} in the second half of the epochs"
 
