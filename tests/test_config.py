@@ -121,6 +121,14 @@ def test_a_rule_means_the_same_wherever_its_name_is_written(name, tmp_path):
     assert trained.optimizer == literature
 
 
+def test_a_wrapped_rule_is_changed_without_its_name():
+    texts = ("algo=lookahead", "algo.base.lr=0.25", "algo.base.eps=1e-4")
+    config = load(OptimizeConfig, None, [override_from_text("--set", text) for text in texts])
+    assert config.algo[0].base == replace(ALGORITHMS["lookahead"]().base, lr=0.25, eps=1e-4)
+    with pytest.raises(ConfigError, match=r'algo\.base\.lrr: unknown key; did you mean "lr"'):
+        load(OptimizeConfig, None, [override_from_text("--set", t) for t in ("algo=sam", "algo.base.lrr=0.25")])
+
+
 @pytest.mark.parametrize("text", ["model.hidden.0=5", "model.hidden.1.x=7"])
 def test_a_list_of_values_has_no_keys(text):
     with pytest.raises(

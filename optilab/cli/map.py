@@ -1,7 +1,7 @@
 """`optilab map`: one rule over a grid of settings or of starts."""
 
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -99,7 +99,7 @@ def map(
     else:
         axes = [study.read_axis("--x", str(x)), study.read_axis("--y", str(y))]
     rule = settings.algo[0]
-    numeric = [f.name for f in fields(rule) if isinstance(getattr(rule, f.name), float)]  # type: ignore[arg-type]
+    numeric = _numeric(rule)
     for flag, axis in zip(("--x", "--y"), axes, strict=True):
         if not axis.field:
             continue
@@ -127,3 +127,9 @@ def map(
         if plot:
             console.say(plot)
     return 0
+
+
+def _numeric(rule: Any) -> list[str]:
+    """The fields with a number, `base.lr` being that of the rule that this one wraps."""
+    own = [field.name for field in fields(rule) if isinstance(getattr(rule, field.name), float)]
+    return own + [f"base.{name}" for name in (_numeric(rule.base) if hasattr(rule, "base") else ())]

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.config.schema.fields import OneOf, Section, schema_of
 from optilab.config.strict_yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown
+from optilab.optimize import ALGORITHMS
 from optilab.optimize.own import is_own, kind_of
 
 EVERYDAY = {
@@ -175,13 +176,7 @@ def _default(info: Any) -> str:
 
 def keys_beside(schema: type[Any], path: Sequence[str | int], tree: Mapping[str, Any]) -> list[str]:
     """The keys that are accepted where the last part of `path` stands in the config `tree`."""
-    parent: Any = tree
-    for step in path[:-1]:
-        try:
-            parent = parent[step]
-        except (KeyError, IndexError, TypeError):
-            parent = None
-    entry = parent.get("name") if isinstance(parent, dict) else None
+    entry = _entry(tree, path[:-1])
     # The rule inside another (`base`) has the keys that it has outside.
     above = [step for step in path[:-1] if isinstance(step, str) and step != "base"]
     prefix = "".join(f"{step}." for step in above)
@@ -193,6 +188,21 @@ def keys_beside(schema: type[Any], path: Sequence[str | int], tree: Mapping[str,
         if row.key.startswith(prefix) and row.of in ("", entry)
     ]
     return sorted({*(["name"] if entry else []), *(key.split(".")[0] for key in keys)})
+
+
+def _entry(tree: Mapping[str, Any], path: Sequence[str | int]) -> Any:
+    """The name of the entry of a registry that stands at `path`; of a wrapped rule without one, that of the default."""
+    place: Any = tree
+    for step in path:
+        try:
+            place = place[step]
+        except (KeyError, IndexError, TypeError):
+            place = None
+    name = place.get("name") if isinstance(place, dict) else None
+    if name is None and path and path[-1] == "base":
+        outer = _entry(tree, path[:-1])
+        return getattr(getattr(ALGORITHMS.get(outer), "base", None), "name", None)
+    return name
 
 
 def unknown_key(schema: type[Any], path: Sequence[str | int], tree: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from optilab.errors import UsageError
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.algorithms.rule import needed
+from optilab.optimize.algorithms.rule import needed, with_settings
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.blocks import Kernel, block_kernel
 from optilab.optimize.functions import Floats, TestFunction
@@ -68,10 +68,10 @@ def explore(
 ) -> Ends:
     """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
 
-    `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule,
-    are broadcast against each other. With `watch`, the first epoch at which a quantity is below `limits` is recorded,
-    too: |gradient|, or ("solved") the value, as far as the point is near a known minimum in the box. `workers`:
-    processes; by default one per core.
+    `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule or, as
+    `base.lr`, of the rule that it wraps, are broadcast against each other. With `watch`, the first epoch at which a
+    quantity is below `limits` is recorded, too: |gradient|, or ("solved") the value, as far as the point is near a
+    known minimum in the box. `workers`: processes; by default one per core.
     """
     settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     starts = np.asarray(starts, float)
@@ -222,7 +222,7 @@ def _plain_kernel(rule: Algorithm, function: TestFunction, names: list[str], wat
     """For a rule that cannot be traced: its own lines on whole arrays (rows, columns, d)."""
 
     def run(steps: int, limits: Floats, settings: list[Floats], *points: Floats) -> Any:
-        chosen = replace(rule, **{n: a[..., None] for n, a in zip(names, settings, strict=True)})  # type: ignore[type-var]
+        chosen = with_settings(rule, {n: a[..., None] for n, a in zip(names, settings, strict=True)})
         x = np.stack(points, axis=-1)
         pending, count = np.ones(x.shape[:-1], bool), np.zeros(x.shape[:-1], np.int32)
         try:

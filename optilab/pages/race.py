@@ -179,6 +179,7 @@ def _space(function: TestFunction, rules: Sequence[Algorithm]) -> str:
     words = {"LogUniform": "log-uniform", "OneMinus": "1 minus log-uniform", "Uniform": "uniform"}
     fields = dict.fromkeys(name for rule in rules for name in search_space.tuned(rule))
     return "; ".join(
-        f"{name} {words[type(draws[name]).__name__]} {draws[name].low:.4g} to {draws[name].high:.4g}"
+        f"{name} {words[type(draw).__name__]} {draw.low:.4g} to {draw.high:.4g}"
         for name in fields
+        for draw in [search_space.drawn(name, draws)]
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from optilab.errors import UsageError
 from optilab.optimize import theory
 from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms.rule import with_settings
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.grid import Ends, explore
 from optilab.optimize.landscape import lowest
@@ -32,7 +33,7 @@ def read_axis(flag: str, text: str) -> Axis:
     key, _, span = text.partition("=")
     if not key:
         raise UsageError(f"{text}: {RANGE} expected, as {EXAMPLE}", flag)
-    key = key if "." in key or re.fullmatch(r"w\d+", key) else f"algo.{key}"
+    key = key if key.startswith("algo.") or re.fullmatch(r"w\d+", key) else f"algo.{key}"
     return read_range(flag, key, span, COUNT, EXAMPLE)
 
 
@@ -114,7 +115,7 @@ class Map:
         if eigenvalues is None or "lr" not in (self.x.field, self.y.field):
             return None
         other = self.y if self.x.field == "lr" else self.x
-        rule = replace(self.rule, **{other.field: other.points[:, None]}) if other.field else self.rule  # type: ignore[type-var]
+        rule = with_settings(self.rule, {other.field: other.points[:, None]} if other.field else {})
         return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), other.count)
 
     def radius(self, x: Floats, y: Floats) -> Floats | None:
@@ -127,7 +128,7 @@ class Map:
         settings = {field: values for field, values in axes if field}
         if eigenvalues is None or not settings:
             return None
-        matrices = theory.update_matrices(replace(self.rule, **settings), eigenvalues)  # type: ignore[type-var]
+        matrices = theory.update_matrices(with_settings(self.rule, settings), eigenvalues)
         assert matrices is not None
         return np.broadcast_to(theory.spectral_radius(matrices).max(axis=-1), (len(y), len(x)))
 

@@ -131,14 +131,14 @@ def plan(asked: RaceConfig) -> NetworkRace:
         for name, rule in rules.items()
         for repeat in range(asked.repeats)
     ]
-    tuned = {rule.name: list(search_space.tuned_on_networks(rule)) for rule in rules.values()}
+    tuned = {rule.name: list(search_space.tuned(rule)) for rule in rules.values()}
     return NetworkRace(asked, tuned, problems, tuple(entries))
 
 
 def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat: int) -> tuple[Trial, ...]:
     """One trial per drawn setting."""
     trials = []
-    for number, settings in enumerate(draw(asked, search_space.tuned_on_networks(rule), config.name, repeat)):
+    for number, settings in enumerate(draw(asked, search_space.tuned(rule), config.name, repeat)):
         value = _entry(name, rule, settings)
         changed = load(TrainConfig, dump(config), [Override(f"--algos {name}", "optimizer", value)])
         seed = config.seed + repeat * SPAN + number
@@ -183,7 +183,7 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
 def _fields(asked: RaceConfig) -> list[str]:
     """The tuned fields of all rules, so that the columns of trials.csv are the same for all."""
     rules = rules_named("--algos", ",".join(asked.algos))
-    return list(dict.fromkeys(field for rule in rules for field in search_space.tuned_on_networks(rule)))
+    return list(dict.fromkeys(field for rule in rules for field in search_space.tuned(rule)))
 
 
 def require_same(study: Path, asked: RaceConfig) -> None:

@@ -223,7 +223,11 @@ def document(race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFun
         "conditions": asdict(race.conditions),
         "functions": race.functions,
         "rules": [
-            {"name": rule.name, "tuned": search_space.tuned(rule), "uses": ["gradient", *extra_knowledge(rule)]}
+            {
+                "name": rule.name,
+                "tuned": list(search_space.tuned(rule)),
+                "uses": ["gradient", *extra_knowledge(rule)],
+            }
             for rule in rules
         ],
         "search_space": {

@@ -127,21 +127,21 @@ def scale_free(rule: Any) -> bool:
     return lengths[1] < 10 * lengths[0]
 
 
-def tuned(rule: Any) -> list[str]:
-    """The fields of the rule that are searched."""
+def tuned(rule: Any) -> dict[str, Any]:
+    """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps."""
     names = {"lr", "damping", *FIXED}
-    return [field.name for field in fields(rule) if field.name in names]
-
-
-def tuned_on_networks(rule: Any) -> dict[str, Any]:
-    """The fields that are searched on a network, each with the rule that has it, as `base.lr` with a wrapped rule."""
-    found = dict.fromkeys(tuned(rule), rule)
+    found = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
-        found |= {f"base.{field}": inner for field, inner in tuned_on_networks(rule.base).items()}
+        found |= {f"base.{name}": inner for name, inner in tuned(rule.base).items()}
     return found
+
+
+def drawn(name: str, draws: Mapping[str, Draw]) -> Draw:
+    """The distribution of a field, which may be that of a wrapped rule."""
+    return draws[name.rpartition(".")[2]]
 
 
 def draw(rule: Any, function: TestFunction, budget: int, generator: np.random.Generator) -> dict[str, Floats]:
     """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
     draws = space(function)
-    return {name: draws[name](generator.random(budget)) for name in tuned(rule)}
+    return {name: drawn(name, draws)(generator.random(budget)) for name in tuned(rule)}

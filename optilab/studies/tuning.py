@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms.rule import with_settings
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.functions.test_function import minima_inside
 from optilab.optimize.grid import explore
@@ -99,7 +100,8 @@ def tune(
     costs, left = _solve(rule, function, starts, settings, conditions)
     best = _best_first(costs, left, conditions)[0]
     chosen = {name: float(values[best]) for name, values in settings.items()}
-    return replace(_with_known_minimum(rule, function), **chosen)  # type: ignore[type-var]
+    tuned: Algorithm = with_settings(_with_known_minimum(rule, function), chosen)
+    return tuned
 
 
 def log_costs(costs: Any, conditions: Conditions) -> Floats:

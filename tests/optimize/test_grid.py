@@ -53,6 +53,17 @@ def test_where_nothing_but_plus_times_and_roots_is_used_the_bits_are_those_of_de
             assert np.array_equal(ends.points[0, j], path.points[-1])
 
 
+@pytest.mark.parametrize("rule", ["sam", "lookahead"])
+def test_a_setting_of_a_wrapped_rule_is_an_axis(rule):
+    """Both by generated code (sam) and by the rule's own lines (lookahead)."""
+    function, rule = FUNCTIONS["rosenbrock"](), ALGORITHMS[rule]()
+    rates = np.array([[1e-4, 1e-3, 2e-3]])
+    ends = explore(rule, function, at(function), 40, {"base.lr": rates})
+    for j, lr in enumerate(rates[0].tolist()):
+        path = descend(replace(rule, base=replace(rule.base, lr=lr)), function, steps=40)
+        np.testing.assert_allclose(ends.points[0, j], path.points[-1], rtol=1e-12)
+
+
 def test_blocks_do_not_change_the_grid(monkeypatch):
     function, rule = FUNCTIONS["ravine"](), ALGORITHMS["momentum"]()
     whole = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3)

@@ -69,6 +69,16 @@ def test_a_tuned_rule_is_better_than_its_default():
     assert tune(rule, function, Conditions(budget=30)) == better
 
 
+@pytest.mark.parametrize("name", ["sam", "lookahead"])
+def test_a_rule_around_another_is_tuned_in_that_one(name):
+    rule, function = ALGORITHMS[name](), FUNCTIONS["ravine"]()
+    better = tune(rule, function, Conditions(budget=30))
+    assert better.base != rule.base
+    assert replace(better, base=rule.base) == rule
+    costs = [measure(rule, function, 0, Conditions(budget=30)).scores[k] for k in (0, -1)]
+    assert costs[0] < costs[1]
+
+
 def test_where_no_minimum_is_known_the_lowest_final_value_decides():
     rule, function = ALGORITHMS["sgd"](), FUNCTIONS["expression"](formula="0.1*w1^2 + 2*w2^2 + w1")
     conditions = Conditions(budget=20, gradients=30)
@@ -131,5 +141,7 @@ def test_every_rule_is_tuned_within_its_own_limits(function):
         drawn = search_space.draw(kind(), FUNCTIONS[function](), 200, np.random.default_rng(0))
         for field, values in drawn.items():
             for value in (values.min(), values.max()):
-                schema_of(kind).model_validate({field: float(value)})
-        assert drawn or name in {"conjugate-gradient", "l-bfgs", "lookahead", "sam"}
+                inner = field.removeprefix("base.")
+                settings = {"base": {inner: float(value)}} if inner != field else {field: float(value)}
+                schema_of(kind).model_validate(settings)
+        assert drawn or name in {"conjugate-gradient", "l-bfgs"}

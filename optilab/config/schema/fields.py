@@ -45,13 +45,15 @@ class OneOf:
 
     `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
     a large registry costs nothing. Where a rule is expected, one of the user's own is accepted too, unless `own` is
-    false: FILE.py:NAME, with the digest of its file where a run has written the config.
+    false: FILE.py:NAME, with the digest of its file where a run has written the config. A mapping without a name
+    changes the `default` entry.
     """
 
     registry: Mapping[str, Any]
     what: str
     optional: bool = False
     own: bool = True
+    default: Any = None
 
     def build(self, given: Any) -> Any:
         if given is None and self.optional:
@@ -61,6 +63,8 @@ class OneOf:
         if not isinstance(given, Mapping):
             example = f"{{name: {next(iter(self.registry))}, ...}}"
             raise PydanticCustomError("shape", f"a name or a mapping expected ({example}), got {shown(given)}")
+        if "name" not in given and self.default is not None:
+            given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
         try:
             if self.registry is ALGORITHMS and is_own(name):
@@ -96,7 +100,8 @@ class OneOf:
         """A name, or a mapping for each entry; a rule of the user's own is any FILE.py:NAME."""
         names = {"enum": list(self.registry)}
         if not self.own:  # a rule inside a rule: its keys are those of the rule outside
-            return {"anyOf": [names, {"type": "object", "properties": {"name": names}, "required": ["name"]}]}
+            needs = {"required": ["name"]} if self.default is None else {}
+            return {"anyOf": [names, {"type": "object", "properties": {"name": names}, **needs}]}
         choices: list[dict[str, Any]] = [names]
         for name, entry in self.registry.items():
             own = handler.resolve_ref_schema(handler(built(schema_of(entry))))
@@ -178,15 +183,17 @@ def schema_of(entry: type[Any]) -> type[Section]:
     """The schema of a registry entry: its dataclass fields, with numbers read as in a config."""
     hints = get_type_hints(entry, include_extras=True)
     definitions: dict[str, Any] = {
-        f.name: (_readable(hints[f.name]), ... if f.default is MISSING else f.default) for f in fields(entry)
+        f.name: (_readable(hints[f.name], f.default), ... if f.default is MISSING else f.default)
+        for f in fields(entry)
     }
     return create_model(entry.__name__, __base__=Section, **definitions)
 
 
-def _readable(hint: Any) -> Any:
+def _readable(hint: Any, default: Any) -> Any:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if kind is Algorithm:  # a rule around another one
-        return Annotated[hint, OneOf(ALGORITHMS, "algorithm", own=False)]
+        wrapped = None if default is MISSING else default
+        return Annotated[hint, OneOf(ALGORITHMS, "algorithm", own=False, default=wrapped)]
     if get_origin(kind) is tuple:  # which YAML writes as a list
         return Annotated[hint, Strict(False)]
     return Annotated[hint, BeforeValidator(decimal)] if kind in (float, int | float) else hint

@@ -14,6 +14,8 @@ and the caller adds exactly the returned step.
 """
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from annotated_doc import Doc
@@ -77,6 +79,15 @@ def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
     known["hessian_diagonal"] = lambda: function.hessian(x).diagonal(axis1=-2, axis2=-1)
     names = getattr(rule, "needs", ())
     return {name: known[name] if name in known else getattr(function, name)(x) for name in names}
+
+
+def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
+    """The rule with other settings; those of a rule that it wraps are named after its field, as `base.lr`."""
+    own = {name: value for name, value in settings.items() if "." not in name}
+    for field in {name.partition(".")[0] for name in settings} - own.keys():
+        inner = {name.removeprefix(f"{field}."): v for name, v in settings.items() if name.startswith(f"{field}.")}
+        own[field] = with_settings(getattr(rule, field), inner)
+    return replace(rule, **own)
 
 
 class Recurrence(NamedTuple):

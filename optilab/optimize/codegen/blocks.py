@@ -15,7 +15,16 @@ from optilab.optimize.codegen.emit import (
     listed,
     text,
 )
-from optilab.optimize.codegen.trace import Operation, Program, Symbol, Symbols, axes_of, operations, trace
+from optilab.optimize.codegen.trace import (
+    Operation,
+    Program,
+    Symbol,
+    Symbols,
+    axes_of,
+    operations,
+    trace,
+    variable,
+)
 from optilab.optimize.functions import TestFunction
 from optilab.optimize.functions.test_function import is_near_minimum
 
@@ -38,6 +47,7 @@ def block_source(
     The buffer of a result is reused after its last reader, so that the working set stays in the cache.
     """
     program = trace(rule, function, [name for name, _ in axes])
+    axes = tuple((variable(name), along) for name, along in axes)
     plan = KernelPlan(program, dict(axes), watched_symbol(program, function, watch))
     body: list[str] = []
     full = plan.full

@@ -8,14 +8,14 @@ A rule that branches on a value in an `if`, or calls SciPy, cannot be traced: Un
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.algorithms.rule import needed
+from optilab.optimize.algorithms.rule import needed, with_settings
 from optilab.optimize.functions import TestFunction
 
 MAX_DIMENSION = 4  # beyond it one vector operation is cheaper than many scalar ones
@@ -225,7 +225,15 @@ def trace_measure(
 
 def _opened(rule: Algorithm, settings: Iterable[str]) -> Algorithm:
     """The rule with inputs in the place of its fields named in `settings`."""
-    return replace(rule, **{name: Symbols([Symbol("input", name)]) for name in settings})  # type: ignore[type-var]
+    opened: Algorithm = with_settings(
+        rule, {name: Symbols([Symbol("input", variable(name))]) for name in settings}
+    )
+    return opened
+
+
+def variable(setting: str) -> str:
+    """The variable of generated code for a setting, which may be that of a wrapped rule: base.lr is base_lr."""
+    return setting.replace(".", "_")
 
 
 def _symbols_for(tree: Any, names: list[str]) -> Any:
