@@ -40,7 +40,7 @@ class Request:
     """Of all trials together, where not all go on to their last one."""
     cluster: str | None = None
     """A scheduler of dask, of whose workers at most `jobs` trials at once are asked."""
-    following: "Callable[[Mapping[str, Outcome]], Sequence[Trial]]" = lambda outcomes: ()
+    following: "Callable[[Mapping[str, Outcome]], Sequence[Trial]] | None" = None
     """The trials that depend on the outcomes of `trials`, as far as they are known."""
 
 
@@ -146,7 +146,7 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
     from optilab.console import study as views
     from optilab.runs.provenance import provenance
     from optilab.studies.pool import WorkersLost
-    from optilab.studies.trials import Execution
+    from optilab.studies.trials import Execution, relabel
 
     datasets = _datasets(request)  # fetched once, before many processes need them
     origin = provenance(argv, [])
@@ -158,6 +158,8 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
         try:
             request.require_same(study.path)
             study.ask(request.asked, **facts)
+            if request.following is None:  # those that follow would pass for trials under another label
+                relabel(study, request.trials)
             whole = _Whole.of(request, study.path, study.rows)
             progress = views.Progress(len(whole.trials), whole.epochs, silent, request.metric)
             with chosen as pool, progress:
@@ -206,7 +208,9 @@ class _Whole:
     def of(cls, request: Request, path: Path, rows: "Sequence[runs.Row]") -> "_Whole":
         from optilab.studies.trials import known
 
-        trials = [*request.trials, *request.following(known(path, rows, request.trials))]
+        trials = [*request.trials]
+        if request.following is not None:
+            trials += request.following(known(path, rows, trials))
         done = known(path, rows, trials)
         epochs = request.most_epochs or sum(trial.config.epochs for trial in trials)
         return cls(trials, [trial for trial in trials if trial.name not in done], epochs, request.keep)

@@ -4,6 +4,7 @@ A trial's outcome depends on nothing but its config: it has the same bytes with 
 after any interruption. A trial that failed does not affect the others.
 """
 
+import os
 import re
 import time
 from collections import Counter, deque
@@ -250,6 +251,27 @@ def cost(workers: Workers, places: Places, trials: Sequence[Trial], missing: Seq
     return Cost(*size, measured["seconds"], seconds, len(missing) * measured["bytes"])
 
 
+def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
+    """Give runs that were made under other labels the names that they have among `trials`.
+
+    A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the
+    same digest is the same training. A kill half-way leaves a run without its row, which is made again.
+    """
+    names, by_mark = {trial.name for trial in trials}, {trial.mark: trial for trial in trials}
+    rows = []
+    for row in study.rows:
+        old, trial = study.path / str(row["trial"]), by_mark.get(str(row.get("digest")))
+        if trial is not None and old.name not in names:
+            if not old.is_dir():
+                continue
+            if not (study.path / trial.name).exists():
+                os.rename(old, study.path / trial.name)
+                row = {**row, "trial": trial.name}
+        rows.append(row)
+    if rows != study.rows:
+        study.tabulate(rows)
+
+
 def known(
     study: Path, rows: Iterable[runs.Row], trials: Sequence[Trial], until: int | None = None
 ) -> dict[str, Outcome]:
@@ -261,7 +283,7 @@ def known(
         row = by_name.get(trial.name)
         if row and trial.name in there and row.get("digest") == trial.mark and _holds(row, trial, until):
             facts = trial.row(row["status"], str(row["reason"] or ""))
-            ended[trial.name] = Outcome(trial, {**row, **facts})
+            ended[trial.name] = Outcome(trial, {**facts, **row, **facts})  # in the order of its columns now
     return ended
 
 

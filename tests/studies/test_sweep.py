@@ -146,21 +146,48 @@ def test_a_study_has_the_same_bytes_with_any_number_of_jobs_and_a_trial_those_of
     assert (tmp_path / "runs" / "alone" / "metrics.csv").read_bytes() == (trial / "metrics.csv").read_bytes()
 
 
+def metrics(study):
+    """Which files hold the metrics of its trials, and when they were written."""
+    return {(path.stat().st_ino, path.stat().st_mtime_ns) for path in study.glob("*/metrics.csv")}
+
+
 def test_a_study_continues_grows_and_is_repeated_by_its_file(optilab, small, tmp_path):
     whole = ["sweep", small, *OVER, "--seeds", 2, "--quiet", "--name"]
     optilab(*whole, "whole")
     optilab("sweep", small, *OVER[:2], "--quiet", "--name", "part")  # fewer axes, fewer seeds
-    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "part").glob("*-s42-*")}
+    done = metrics(tmp_path / "runs" / "part")
     optilab(*whole, "part")
-    for name, changed in done.items():
-        assert (tmp_path / "runs" / "part" / name).stat().st_mtime_ns == changed
+    assert len(done) == 3
+    assert done < metrics(tmp_path / "runs" / "part")  # as they were, under names with the new axis
     rows = runs.read_study(tmp_path / "runs" / "part").trials()
-    assert rows[:12] == runs.read_study(tmp_path / "runs" / "whole").trials()
+    assert rows == runs.read_study(tmp_path / "runs" / "whole").trials()
     optilab("sweep", "--config", "runs/whole/study.yaml", "--name", "again", "--quiet")
     assert files(tmp_path / "runs" / "again") == files(tmp_path / "runs" / "whole")
     optilab("sweep", "--resume", "again", "--quiet")
     refused = optilab(*whole, "whole", "--set", "model.activation=tanh", code=4).stderr
     assert "was started with other settings: model.activation.name: 'sigmoid' -> 'tanh'" in refused
+
+
+def test_a_study_that_grows_by_an_axis_trains_no_training_twice(optilab, small, tmp_path):
+    grown, axes = tmp_path / "runs" / "grown", ["--over", "optimizer.lr=0.1,1"]
+    optilab("sweep", small, *axes, "--name", "grown", "--quiet")
+    axes += ["--over", "model.init=default,xavier"]
+    assert "2 done already" in optilab("sweep", small, *axes, "--name", "grown").stderr
+    optilab("sweep", small, *axes, "--name", "whole", "--quiet")
+    assert files(grown) == files(tmp_path / "runs" / "whole")
+
+
+def test_a_study_that_was_killed_while_it_got_new_names_goes_on(optilab, small, tmp_path):
+    grown, axes = tmp_path / "runs" / "grown", ["--over", "optimizer.lr=0.1,1"]
+    optilab("sweep", small, *axes, "--name", "grown", "--quiet")
+    axes += ["--over", "model.init=default,xavier"]
+    optilab("sweep", small, *axes, "--name", "whole", "--quiet")
+    first = next(grown.glob("0.1-s42-*"))
+    first.rename(grown / next((tmp_path / "runs" / "whole").glob("0.1-default-*")).name)
+    done = metrics(grown)
+    optilab("sweep", small, *axes, "--name", "grown", "--quiet")
+    assert done < metrics(grown)
+    assert files(grown) == files(tmp_path / "runs" / "whole")
 
 
 def test_more_epochs_resume_the_trials(optilab, small, tmp_path):
