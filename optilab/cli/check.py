@@ -244,7 +244,7 @@ class _Request:
 
     def _read(self, path: Path) -> "_Found":
         from optilab import runs
-        from optilab.config.load import Override, expectations, load, schema_for
+        from optilab.config.load import expectations, load, schema_for
         from optilab.studies.claims import of_paths, of_study, of_trainings
 
         entry = runs.read_entry(path)
@@ -255,9 +255,10 @@ class _Request:
             )
         if isinstance(entry, runs.Study):
             kind: Any = schema_for("sweep" if command == "train" else command)
-            typed = [Override("--expect", "expect", list(self.expect), adds=True)] if self.expect else []
-            asked = load(kind, str(path / runs.STUDY), typed)
-            return of_study(_require(asked.expect), entry), [str(path)]
+            asked = load(kind, str(path / runs.STUDY))
+            raced = command == "race" or getattr(asked, "tune", None) is not None
+            typed = expectations("race --on" if raced else "train", self.expect)
+            return of_study(_require((*asked.expect, *typed)), entry), [str(path)]
         config: Any = load(schema_for(command), str(path / "config.yaml"))
         claims = _require((*config.expect, *expectations(command, self.expect)))
         if command == "train":

@@ -17,13 +17,26 @@ PACKAGES = (
     "pydantic",
     "typer",
     "rich",
-    "optax",
     "distributed",
+    "optuna",
+    "scikit-learn",
+    "tensorboard",
+    "mlflow",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "jax",
+    "optax",
+    "pytorch_optimizer",
 )
+"""Those that optilab always needs, then extras and the libraries that rules are compared with."""
+
+SETTINGS = ("OPTILAB_RUNS", "OPTILAB_DATA", "OPTILAB_DEBUG")
 
 
 def env(json_: Json = False, quiet: Silent = False) -> None:
     """Print the versions, the machine and the settings that a bug report needs; no library is imported for it."""
+    import os
     from importlib.metadata import PackageNotFoundError, version
 
     from optilab import console
@@ -32,6 +45,7 @@ def env(json_: Json = False, quiet: Silent = False) -> None:
     only_one(json=json_, quiet=quiet)
     facts = provenance([], [])
     del facts["argv"], facts["git"]
+    facts["environment"] |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
     for name in PACKAGES:
         try:
             facts["versions"][name] = version(name)

@@ -10,7 +10,7 @@ import typer
 
 from optilab import runs, signals
 from optilab.cli.options import complete_run, no_config, only_one
-from optilab.errors import UsageError
+from optilab.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from optilab.lab.execution import Ran, Request
@@ -50,7 +50,10 @@ def source(
     only_one(resume=resume, name=name)
     if resume is not None:
         path = runs.locate(folder, resume)
-        return Source(str(runs.read_study(path).path / runs.STUDY), path.name)
+        _require_study_of(command, path)
+        return Source(str(path / runs.STUDY), path.name)
+    if config is not None and Path(config).name == runs.STUDY:
+        raise UsageError(f"{config} is what a study was asked, not a training; repeat it with --config {config}")
     if config is not None and file is not None:
         raise UsageError(f"two configs: {config} and --config {file}; give one")
     if config is not None:
@@ -58,6 +61,18 @@ def source(
     if file is not None:
         return Source(file, name)
     raise no_config(command)
+
+
+def _require_study_of(command: str, path: Path) -> None:
+    """RunError for a run, and for a study that another command makes, with the command that continues it."""
+    entry = runs.read_entry(path)
+    made = entry.manifest["command"]
+    if not isinstance(entry, runs.Study):
+        more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
+        raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
+    if made != command:
+        again = f"--seeds N --name {path.name}" if made == "train" else f"--resume {path.name}"
+        raise RunError(f"{path} is a study of `optilab {made}`; continue it with: optilab {made} {again}")
 
 
 def run(request: "Request", folder: Path, name: str, silent: bool) -> "Ran":

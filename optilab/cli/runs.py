@@ -50,7 +50,7 @@ _Runs = Annotated[
         "optilab runs ls",
         "optilab runs ls --where 'optimizer.lr>0.1' --where state=done --sort -val_acc",
         "optilab runs ls --format csv",
-        "optilab runs ls 20261124-231207-sigmoid-sweep-91c0 --sort -val_acc",
+        "optilab runs ls 20261124-231207-sigmoid-sweep-91c07d4e --sort -val_acc",
     ),
 )
 def ls(

@@ -27,7 +27,7 @@ Examples:
   optilab sweep relu.yaml --over optimizer.lr=1e-4:1:log --samples 30 --halving 3 --epochs 9
   optilab sweep relu.yaml --over optimizer.lr=0.1,1 --seeds 5 --epochs 5 --expect 'best: val_acc > 0.8 confidence 0.95'
   optilab sweep relu.yaml --over optimizer=sgd,adam --over optimizer.lr=1e-4:1:log --samples 32 --search tpe
-  optilab sweep --resume 20261124-231207-sigmoid-sweep-91c0
+  optilab sweep --resume 20261124-231207-sigmoid-sweep-91c07d4e
 """
 
 _TRAINING = {"epochs": "epochs", "device": "device", "data_dir": "data.dir"}
@@ -134,13 +134,13 @@ def sweep(
         return ExitCode.OK
     ran = execution.run(request, folder, study_name, quiet)
     through = [runs.read(path) for path in ran.through]
+    if not (quiet or json_):
+        views.show(plan, ran.outcomes, through)
+        console.say(str(ran.path))
     judged = claims.of_trainings(asked.expect, through)
     if quiet:
         typer.echo(ran.path)
     elif json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}
         console.document({"run": str(ran.path), **views.document(plan, ran.outcomes, through), **judgement})
-    else:
-        views.show(plan, ran.outcomes, through)
-        console.say(str(ran.path))
     return max(ran.code, verdicts.after(judged, silent=quiet or json_))

@@ -123,7 +123,7 @@ def train(
     from optilab.config.load import load
     from optilab.config.schema.train import TrainConfig
     from optilab.train.fork import branch
-    from optilab.train.resume import continuation
+    from optilab.train.resume import continuation, require_alike
 
     only_one(json=json_, quiet=quiet)
     only_one(resume=resume, fork=fork, config=config or preset)
@@ -146,7 +146,9 @@ def train(
     view = _View(json_, quiet, picture, plot, dark, log is not None)
     folder, changes, source = runs.root(runs_dir), overrides(ctx, _KEYS), preset if config is None else config
     if resume is not None:
-        continued = continuation(runs.locate(folder, resume, "train"), changes)
+        place = runs.locate(folder, resume, "train")
+        require_alike(place, changes)
+        continued = continuation(place, changes)
         if continued.complete:
             advice = (
                 "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"

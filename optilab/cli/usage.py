@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from optilab.cli.completion import config_kind
-from optilab.errors import did_you_mean
+from optilab.errors import did_you_mean, shown
 
 SUBCOMMANDS = {
     "download": "fetch",
@@ -39,12 +39,28 @@ def usage_error(error: Exception) -> str | None:
         accepted = [flag for parameter in context.command.params for flag in parameter.opts if flag[:2] == "--"]
         hint = _option_hint(context, option)
         return f"No such option: {option}" + (f"; {hint}" if hint else did_you_mean(option, accepted))
+    if kind == "BadParameter" and (text := _bad_number(error)):
+        return text
     if match := re.fullmatch(r"No such command '(.*)'\.", message):
         return f"No such command '{match[1]}'; {_command_hint(context, match[1])}"
     if match := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
         hint = _argument_hint(context, match[1].split(" ")[0])
         return f"{message}; {hint}" if hint else message
     return message
+
+
+def _bad_number(error: Exception) -> str:
+    """`--jobs: a whole number from 1 to 256 expected, got '0'`; empty where the option takes something else."""
+    option: Any = getattr(error, "param", None)
+    problems: list[Any] = getattr(error.__cause__, "errors", list)()
+    kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
+    if not problems or kind not in (int, float):
+        return ""
+    low, high = getattr(option, "min", None), getattr(option, "max", None)
+    bounds = f" from {low:,}" if low is not None else ""
+    bounds += f" {'to' if bounds else 'up to'} {high:,}" if high is not None else ""
+    expected = f"a {'whole ' if kind is int else ''}number{bounds} expected"
+    return f"{option.opts[0]}: {expected}, got {shown(problems[0]['input'])}"
 
 
 def _option_hint(context: Any, option: str) -> str:

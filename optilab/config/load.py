@@ -131,7 +131,7 @@ def load(
         ]
     if problems:
         problems.sort(key=lambda problem: _line(problem, source))
-        advice = f"Every key is described by: optilab config show {kind}"
+        advice = f"Every key is described by: optilab config show {kind}" if kind else ""
         if all(problem.where.startswith("--") for problem in problems):
             source = "the command line"
         elif {problem.where for problem in problems} <= {item.where for item in overrides}:

@@ -7,10 +7,15 @@ from typing import Any
 from optilab import console
 from optilab.console import compare
 from optilab.runs import Record
+from optilab.studies.groups import text
+from optilab.studies.halving import rungs
 from optilab.studies.outcomes import Measure
 from optilab.studies.side_by_side import lay
 from optilab.studies.sweep import Sweep
 from optilab.studies.trials import Outcome
+
+MOST_POINTS = 6
+"""Points of the last rung that are written out."""
 
 
 def document(plan: Sweep, outcomes: Sequence[Outcome], ran_through: Sequence[Record]) -> dict[str, Any]:
@@ -25,14 +30,37 @@ def show(plan: Sweep, outcomes: Sequence[Outcome], ran_through: Sequence[Record]
     """How the trials ended, and the comparison of those that ran through."""
     counts = Counter(outcome.status for outcome in outcomes)
     ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
-    console.say(f"{plan.base.name}: {plan.shape}, {plan.base.epochs} epochs: {ended}", style="bold")
+    epochs = f"{plan.base.epochs} epoch{'s' * (plan.base.epochs > 1)}"
+    console.say(f"{plan.base.name}: {plan.shape}, {epochs}: {ended}", style="bold")
     images = "validation images held out" if plan.base.data.holdout else "the test set, which also validates"
     if plan.asked.search is not None:
         best = "highest" if Measure(plan.asked.metric).higher else "lowest"
         console.say(f"TPE looked for the {best} mean {plan.asked.metric} of the last epoch, on {images}")
-    if (eta := plan.asked.halving) is not None:
-        console.say(f"at each rung the best 1/{eta} by mean {plan.asked.metric} went on, on {images}")
+    if plan.asked.halving is not None:
+        console.say(f"{_rungs(plan, plan.asked.halving)}, on {images}")
+        console.say(f"to the end: {_through(outcomes)}")
     if ran_through:
         compare.show(lay(ran_through, Measure(plan.asked.metric)))
     else:
         console.say("no training has a result", style="red")
+
+
+def _rungs(plan: Sweep, eta: int) -> str:
+    """Which points went how far, and by what they were chosen."""
+    ladder = rungs(plan.points, plan.base.epochs, eta)
+    if len(ladder) == 1:
+        few = f"too few points ({plan.points}) or epochs ({plan.base.epochs}) to leave any out"
+        return f"one rung, {few} (--halving {eta}); compared by mean {plan.asked.metric}"
+    steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
+    return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
+
+
+def _through(outcomes: Sequence[Outcome]) -> str:
+    """The settings of the points that were promoted to the last rung."""
+    points = dict.fromkeys(
+        ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
+        for outcome in outcomes
+        if outcome.status == "done"
+    )
+    more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
+    return "; ".join([*points][:MOST_POINTS]) + more or "none"

@@ -157,7 +157,7 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
         study = runs.open_study(folder, name, request.asked, facts)
         try:
             request.require_same(study.path)
-            study.ask(request.asked, **facts)
+            study.ask(request.asked, **{**facts, "argv": _repeated(study.manifest.get("argv", argv), argv)})
             if request.following is None:  # those that follow would pass for trials under another label
                 relabel(study, request.trials)
             whole = _Whole.of(request, study.path, study.rows)
@@ -176,6 +176,15 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
         finally:
             study.finish(status)
     return Ran(study.path, outcomes, stop.signal)
+
+
+def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """The command that makes the study from nothing: of one that `--resume` continued, the command before and more."""
+    names = [text.partition("=")[0] for text in typed]
+    if "--resume" not in names:
+        return list(typed)
+    at = names.index("--resume")
+    return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
 
 
 def dry_run(request: Request, path: Path) -> "Cost":

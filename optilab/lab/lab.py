@@ -87,7 +87,7 @@ class Lab:
         from optilab.lab.execution import dataset_of
         from optilab.lab.logged import tracked
         from optilab.train.fork import branch
-        from optilab.train.resume import continuation
+        from optilab.train.resume import continuation, require_alike
 
         if log is not None:
             tracked(log)
@@ -95,7 +95,9 @@ class Lab:
             raise UsageError("one of config, resume and fork expected, as in: lab.train('sigmoid.yaml')")
         asked, branched = changes(keys, set), None
         if resume is not None:
-            continued = continuation(runs.locate(self.folder, resume, "train"), asked)
+            place = runs.locate(self.folder, resume, "train")
+            require_alike(place, asked)
+            continued = continuation(place, asked)
             path, settings = continued.path, continued.config
             if continued.complete:
                 return LabRun(runs.read(path))

@@ -17,7 +17,7 @@ MOST_MAPS = 12
 MOST_VALUES = 40
 """Rows and columns of a heat map."""
 MOST_CURVES = 4
-LOG_FROM = 20.0
+LOG_FROM = 5.0
 """A range of settings that spans more than this factor gets a logarithmic axis."""
 
 

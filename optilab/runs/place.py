@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optilab.errors import OptilabError, RunError, UsageError, shown
 from optilab.runs.names import run_name
-from optilab.runs.record import MANIFEST, STUDY, Record, Study, directories, read_entry
+from optilab.runs.record import MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
 
 LATEST = "latest"
 """In place of a name: the run that was started last."""
@@ -31,7 +31,7 @@ def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
 
 
 def locate(folder: Path, name: str, command: str | None = None) -> Path:
-    """The directory of a run or study: a name in `folder`, else a path, else `latest`.
+    """The directory of a run or study: a name in `folder`, or STUDY/TRIAL, else a path, else `latest`.
 
     `latest` is the newest of `folder`, or its newest run of `command`. Raises RunError, with the nearest names, if
     there is none, and UsageError for what is neither a name nor the path of a run.
@@ -48,6 +48,9 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             return path
         if name == LATEST:
             return _latest(folder, command)
+    study, slash, trial = name.partition("/")
+    if slash and is_plain(study) and is_plain(trial) and _is_file(folder / study / trial / MANIFEST):
+        return folder / study / trial
     if name and _is_file(Path(name) / MANIFEST):
         # `.` and `..` have no name of their own.
         path = Path(name) if Path(name).name not in ("", "..") else Path(os.path.abspath(name))

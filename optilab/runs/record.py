@@ -2,11 +2,11 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import CheckpointError, DataError, OptilabError, SystemFailure, shown
+from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, shown
 from optilab.runs.files import is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
 from optilab.runs.tables import Row, outcome, read_metrics, read_table
@@ -100,15 +100,19 @@ class Study:
         return rows
 
     def runs(self) -> list[Record]:
-        """The readable runs of the study: those that have ended in the order of trials.csv, then the others."""
-        ended = [str(row["trial"]) for row in self.trials()]
-        names = dict.fromkeys([*ended, *(path.name for path in directories(self.path))])
+        """The readable runs of the study: those that have ended in the order of trials.csv, then the others.
+
+        One that successive halving did not promote is `stopped`.
+        """
+        ended = {str(row["trial"]): row["status"] for row in self.trials()}
         found = []
-        for name in names:
+        for name in dict.fromkeys([*ended, *(path.name for path in directories(self.path))]):
             try:
-                found.append(read(self.path / name))
+                record = read(self.path / name)
             except OptilabError:
                 continue
+            by_halving = record.state == "interrupted" and ended.get(name) == "stopped"
+            found.append(replace(record, state="stopped") if by_halving else record)
         return found
 
 
@@ -130,8 +134,14 @@ def is_plain(name: Any) -> bool:
 
 
 def read(path: Path) -> Record:
-    """A run's manifest and true state. CheckpointError names the file that is missing or damaged."""
+    """A run's manifest and true state.
+
+    CheckpointError names the file that is missing or damaged, RunError says that it is a study.
+    """
     record = Record(path, *_manifest(path))
+    if os.path.lexists(path / STUDY):
+        made = f"a study of `optilab {record.manifest['command']}`"
+        raise RunError(f"{path} is {made}, not one run; `optilab runs show {path.name}` names its runs")
     if not is_regular(path / CONFIG, _CONFIG_BYTES):
         _ = record.config  # raises what is wrong with it
     return record

@@ -1,6 +1,6 @@
 """A study: a folder of trials that one command makes.
 
-    runs/20261124-231207-sigmoid-sweep-91c0/
+    runs/20261124-231207-sigmoid-sweep-91c07d4e/
       study.yaml     what was asked; `optilab sweep --config .../study.yaml` repeats it
       manifest.json  versions, times, status
       trials.csv     one row per trial that has ended, deterministic fields only

@@ -18,14 +18,18 @@ METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
 """The columns that metrics.csv of every training has."""
 TIMINGS = ("epoch", "seconds")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _TABLE_BYTES = 256 << 20
 _RECORDS_BYTES = 1 << 30
 
 
 def cell(value: Any) -> Any:
-    """Numbers as `repr`; text that a spreadsheet would evaluate as a formula gets a leading apostrophe."""
+    """Numbers as `repr`; text that a spreadsheet would evaluate as a formula gets a leading apostrophe.
+
+    So does text that already looks guarded, which makes the guard reversible.
+    """
     if isinstance(value, str):
-        guarded = f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        guarded = f"'{value}" if value.lstrip("'").startswith(_FORMULA) else value
         return guarded.replace("\r", "\\u000d")  # csv would not quote it, and then not read it
     return repr(value) if isinstance(value, float) else "" if value is None else value
 
@@ -99,7 +103,8 @@ def _parse(cell: str, path: Path, line: int) -> Any:
     try:
         number = float(cell)
     except ValueError:
-        return cell or None
+        guarded = cell.startswith("'") and cell.lstrip("'").startswith((*_FORMULA, "\\u000d"))
+        return cell[1:] if guarded else cell or None
     if not math.isfinite(number):
         raise DataError(f"{path}:{line}: a finite number expected, got {shown(cell)}")
     try:

@@ -6,6 +6,7 @@ it holds, or fails, where the interval of the difference to the bound lies on on
 for that, nobody can tell, which is a failure of its own kind.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -57,7 +58,14 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[Judged]:
         return list(of_network_race(claims, found))
     if command == "race":
         raise UsageError("the race has no trial yet", study.name)
-    records = [record for record in study.runs() if record.state != "failed"]
+    if study.state != "done":
+        ended = Counter(str(row["status"]) for row in study.trials())
+        failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
+        why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
+        return [Judged(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
+    # Those that successive halving has stopped were not meant to end.
+    through = {str(row["trial"]) for row in study.trials() if row["status"] in ("done", "diverged")}
+    records = [record for record in study.runs() if record.name in through]
     return _of_groups(claims, _remedies(study, records)) if command == "remedy" else of_trainings(claims, records)
 
 
@@ -77,9 +85,9 @@ def of_trainings(claims: Iterable[Claim], records: Sequence[Record]) -> list[Jud
 
 
 def _of_groups(claims: Iterable[Claim], found: Sequence[Group]) -> list[Judged]:
-    return [
-        _of_group(claim, group, several=len(found) > 1) for claim in claims for group in _meant(claim, found)
-    ] or [Judged(claim.text, claim.of or "", None, "cannot tell", "no training has a result") for claim in claims]
+    judged = [_of_group(claim, group, len(found)) for claim in claims for group in _meant(claim, found)]
+    nothing = "no training has a result"
+    return judged or [Judged(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
 
 
 def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
@@ -96,13 +104,17 @@ def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
     return [named[claim.of]]
 
 
-def _of_group(claim: Claim, group: Group, several: bool) -> Judged:
+def _of_group(claim: Claim, group: Group, of_groups: int) -> Judged:
     values, absent = _values(claim, group)
-    of = group.label if several else next(iter(group.runs.values())).manifest["config"].get("name", group.label)
+    of = (
+        group.label
+        if of_groups > 1
+        else next(iter(group.runs.values())).manifest["config"].get("name", group.label)
+    )
     if absent:
         return Judged(claim.text, of, None, "cannot tell", next(iter(absent.values())))
     if claim.confidence is not None:
-        return _of_mean(claim, of, values)
+        return _of_mean(claim, of, values, best_of=of_groups if claim.of == BEST else 1)
     return _of_each(claim, of, values)
 
 
@@ -120,18 +132,24 @@ def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> Judged:
     return Judged(claim.text, of, measured, "fails" if wrong else "holds", why)
 
 
-def _of_mean(claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed") -> Judged:
+def _of_mean(claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1) -> Judged:
+    """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
+
+    The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
+    passes: with 1/k of the error (Bonferroni).
+    """
     assert claim.confidence is not None
     bound, count = float(claim.bound), len(values)
     mean = float(np.mean(list(values.values())))
-    level = 1 - claim.confidence
+    level = (1 - claim.confidence) / best_of
     contrast = judge([values, dict.fromkeys(values, bound)], claim.rises, 1, level).contrasts[0]
     assert contrast is not None
     if contrast.interval is None:
         interval = f"{count} {unit}{'s' * (count > 1)}"
     else:
         low, high = (bound + end for end in contrast.interval)
-        interval = f"{count} {unit}s, {claim.confidence:.4g} interval {low:.4g} to {high:.4g}"
+        choice = f" of the best of {best_of}" if best_of > 1 else ""
+        interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
     if contrast.verdict == "cannot tell":
         advice = f"; about {contrast.more} more would tell" if contrast.more else ""
         advice = advice or (f"; more {unit}s would tell (--{unit}s 5)" if count < 5 else "")

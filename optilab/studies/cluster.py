@@ -7,6 +7,7 @@ worker that has them; a run that comes from a worker's own disk is verified befo
 """
 
 import contextlib
+import json
 import logging
 import re
 import secrets
@@ -285,12 +286,24 @@ class Cluster:
         return WorkersLost(f"the scheduler at {self._address} is gone")
 
 
+def _require_scheduler_file(path: Path) -> None:
+    """UsageError for another file, or one that is not whole yet: dask would wait for it, and then say nothing."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("address"), str):
+        made = "dask scheduler --scheduler-file FILE"
+        raise UsageError(f"{path} is not a scheduler file with an address; one is written by: {made}", "--cluster")
+
+
 def _connect(address: str) -> "Client":
     """A client of the scheduler. UsageError or SystemFailure where there is none."""
     to = {"address": address}
     if not re.fullmatch(r"(tcp|tls)://[^/]+:\d+", address):
         if not Path(address).is_file():
             raise UsageError(f"tcp://HOST:PORT or a scheduler file expected, got {shown(address)}", "--cluster")
+        _require_scheduler_file(Path(address))
         to = {"scheduler_file": address}
     try:
         from distributed import Client

@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Condition:
-    """A comparison of one fact with a value: as numbers where both are, else as text in YAML's notation."""
+    """A comparison of one fact with a value: as numbers where both are, else as text in YAML's notation.
+
+    UsageError where a number is ordered against text.
+    """
 
     keys: Sequence[str]
     """What the fact may be called; the first of them that is there counts."""
@@ -48,6 +51,8 @@ class Condition:
             return fnmatchcase(flow(fact), self.value)
         if comparable:
             return _ORDERS[self.operator](fact, number)
+        if type(fact) in (int, float):
+            raise UsageError(f"{key} is a number; it cannot be compared with {shown(self.value)}", "--where")
         return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
 
 
@@ -56,7 +61,7 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
     conditions = []
     for text in texts:
         match = _CONDITION.fullmatch(text)
-        if match is None or (match[2] in _ORDERS and not match[3]):
+        if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
             raise UsageError(f"{GRAMMAR} expected, as in 'optimizer.lr>0.1'; got {shown(text)}", "--where")
         conditions.append(Condition([match[1]], match[2], match[3]))
     return conditions

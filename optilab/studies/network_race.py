@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config.load import Override, changed_keys, dump, load
+from optilab.config.load import Override, dump, load
 from optilab.config.presets import rules_named
 from optilab.config.schema.study import RaceConfig
 from optilab.config.schema.train import TrainConfig
@@ -24,7 +24,7 @@ from optilab.errors import RunError, UsageError
 from optilab.studies import search_space
 from optilab.studies.heats import RULES, Heats, Tuned, heats
 from optilab.studies.sweep import MAX_TRIALS
-from optilab.studies.trials import Execution, Outcome, Trial
+from optilab.studies.trials import Execution, Outcome, Trial, refused_changes
 
 SPAN = 20_000
 """Seeds of a repeat: the first half for tuning, the second for judging."""
@@ -193,11 +193,8 @@ def require_same(study: Path, asked: RaceConfig) -> None:
     changed = [
         f"{config.name}: {'; '.join(keys)}"
         for config in asked.on
-        if config.name in old and (keys := changed_keys(old[config.name], config))
+        if config.name in old and (keys := refused_changes(old[config.name], config, before.keep))
     ]
-    longer = [config for config in asked.on if config.name in old and config.epochs > old[config.name].epochs]
-    if longer and before.keep == "none":
-        changed.append("more epochs, while its trials kept no checkpoint (keep: none)")
     changed += [f"seed: {before.seed} -> {asked.seed}"] if before.seed != asked.seed else []
     if changed:
         raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")

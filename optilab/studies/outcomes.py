@@ -93,7 +93,8 @@ def take(groups: Sequence[Group], measure: Measure) -> list[Taken]:
     trials = [trial for group in found for trial in group.values()]
     known = list(dict.fromkeys(key for trial in trials for key in trial.metrics))
     if known and measure.metric not in known:
-        raise UsageError(f"--metric: no run has {shown(measure.metric)}{did_you_mean(measure.metric, known)}")
+        near = did_you_mean(measure.metric, known) or f"; one of {', '.join(known)}"
+        raise UsageError(f"--metric: no run has {shown(measure.metric)}{near}")
     worst = _worst(trials, measure)
     return [
         Taken(
@@ -130,7 +131,8 @@ class _Trial:
             if measure.at <= len(rows):
                 self.value = rows[measure.at - 1].get(measure.metric)
             else:
-                self.absent = f"{record.name}: {len(rows)} epochs" if ended else unfinished
+                had = f"{len(rows)} epoch{'s' * (len(rows) != 1)}"
+                self.absent = f"{record.name}: {had}" if ended else unfinished
         elif not ended or not rows:
             self.absent = unfinished
         elif measure.metric in rows[-1]:

@@ -7,7 +7,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from optilab import runs
-from optilab.config.load import Override, changed_keys, dump, load
+from optilab.config.load import Override, dump, load
 from optilab.config.schema.study import RaceConfig, RemedyConfig
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError, DataError, RunError, UsageError
@@ -15,7 +15,7 @@ from optilab.studies.diagnose import of_run
 from optilab.studies.heats import REMEDIES
 from optilab.studies.network_race import Entry, NetworkRace, draw
 from optilab.studies.remedies import BASE, Remedy, chosen, pairs, remedies
-from optilab.studies.trials import Outcome, Trial
+from optilab.studies.trials import Outcome, Trial, refused_changes
 
 AS_IT_IS = "as it is"
 
@@ -95,7 +95,7 @@ def require_same(study: Path, asked: RemedyConfig) -> None:
         plan(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
         for a in (load(RemedyConfig, str(study / runs.STUDY)), asked)
     )
-    if changed := changed_keys(before, now):
+    if changed := refused_changes(before, now, "last"):
         raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
 
 

@@ -74,6 +74,11 @@ def lay(
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     taken = take(grouping.groups, measure)
+    if isinstance(measure.at, int) and all(own.values.keys() == own.worst.keys() for own in taken):
+        longest = max((len(record.rows()) for record in records), default=0)
+        raise UsageError(
+            f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}"
+        )
     contenders, problems, table = _contenders(grouping, taken, by)
     if sample == "problems" and len(problems) < 2:
         raise UsageError("--over problems needs --by KEY and at least two values of the other settings")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab.config.keys import describe
-from optilab.config.load import Override, changed_keys, dump, load, to_yaml
+from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.schema.study import SweepConfig
 from optilab.config.schema.train import TrainConfig
 from optilab.config.strict_yaml import flow
@@ -22,7 +22,8 @@ from optilab.errors import RunError, UsageError, unknown
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.studies.axes import RANGE, Axis, Choices, listed, read_choices, read_range
-from optilab.studies.trials import Trial
+from optilab.studies.outcomes import TESTED
+from optilab.studies.trials import Trial, refused_changes
 
 MAX_TRIALS = 100_000
 COUNT = 5
@@ -64,7 +65,7 @@ class Sweep:
     @property
     def shape(self) -> str:
         """`5 optimizer.lr x 2 model.init x 3 seeds`."""
-        counts = [f"{axis.count} {axis.key}" for axis in self.axes]
+        counts = [f"{len(axis.values)} {axis.key}" for axis in self.axes]
         if self.asked.samples is not None:
             chosen = " by TPE" if self.asked.search else ""
             counts = [f"{self.asked.samples} points of {', '.join(axis.key for axis in self.axes)}{chosen}"]
@@ -92,6 +93,7 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
 
 def plan(asked: SweepConfig) -> Sweep:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
+    _require_metric(asked)
     axes = [_axis(key, given) for key, given in asked.over.items()]
     count = (
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
@@ -104,7 +106,7 @@ def plan(asked: SweepConfig) -> Sweep:
         _require_searchable(asked, axes)
         return Sweep(asked, axes, count * asked.seeds * (Trial("", asked.config),))
     trials = tuple(trial for point in points(asked, axes) for trial in of_point(asked.config, point, asked.seeds))
-    _require_distinct(trials)
+    _require_distinct(trials, asked.samples)
     return Sweep(asked, axes, trials)
 
 
@@ -170,13 +172,27 @@ def of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Tr
     return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in own]
 
 
-def _require_distinct(trials: Sequence[Trial]) -> None:
+def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:
     """UsageError where two points are the same training, so that one of them would be shown twice."""
     first: dict[str, Trial] = {}
     for trial in trials:
         if (other := first.setdefault(trial.digest, trial)) is not trial:
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
-            raise UsageError(f"{a} and {b} are the same training", "--over")
+            if samples is None:
+                raise UsageError(f"{a} and {b} are the same training", "--over")
+            advice = "the box has too few values: fewer samples, or without --samples the whole grid"
+            raise UsageError(f"two of {samples} samples are the same training, {a}; {advice}", "--samples")
+
+
+def _require_metric(asked: SweepConfig) -> None:
+    """UsageError for a metric that the trainings will not have, or not at each rung or point of a search."""
+    assert isinstance(asked.config, TrainConfig)
+    at_the_end = ("seconds", *(TESTED if asked.config.data.holdout else ()))
+    accepted = METRICS[1:] if asked.halving or asked.search else (*METRICS[1:], *at_the_end)
+    if asked.metric not in accepted:
+        held_out = asked.metric in TESTED and not asked.config.data.holdout
+        advice = "; the test set is measured apart where images are held out (data.holdout)" if held_out else ""
+        raise UsageError(unknown("metric", asked.metric, accepted) + advice, "--metric")
 
 
 def _require_searchable(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> None:
@@ -188,8 +204,6 @@ def _require_searchable(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> N
     for key in ("zip", "halving"):
         if getattr(asked, key):
             raise UsageError(f"--search and --{key} cannot be combined")
-    if asked.metric not in METRICS:
-        raise UsageError(unknown("metric", asked.metric, METRICS[1:]), "--metric")
     assert isinstance(asked.config, TrainConfig)
     ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
     corner = {key: values[0] for key, values in ends.items()}
@@ -203,7 +217,9 @@ def require_same(study: Path, asked: SweepConfig) -> None:
     Of a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
     """
     before = resolve(load(SweepConfig, str(study / STUDY)))
-    changed = changed_keys(before.config, asked.config)
+    assert isinstance(before.config, TrainConfig)
+    assert isinstance(asked.config, TrainConfig)
+    changed = refused_changes(before.config, asked.config, before.keep)
     if before.search or asked.search:
         was, now = ({**dump(one), "epochs": one.config.epochs} for one in (before, asked))
         keys = ("search", "over", "seeds", "metric", "epochs")

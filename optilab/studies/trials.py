@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optilab import runs
-from optilab.config.load import digest, dump
+from optilab.config.load import changed_keys, digest, dump
 from optilab.config.schema.train import TrainConfig
 from optilab.config.strict_yaml import flow
 from optilab.errors import OptilabError, UsageError, printable
@@ -249,6 +249,19 @@ def cost(workers: Workers, places: Places, trials: Sequence[Trial], missing: Seq
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first[0])
     seconds = measured["seconds"] * work * epochs / sum(lengths) / size[-1]
     return Cost(*size, measured["seconds"], seconds, len(missing) * measured["bytes"])
+
+
+def refused_changes(before: TrainConfig, after: TrainConfig, keep: str) -> list[str]:
+    """Why the trials of a study that trained `before` cannot go on as `after`: other numbers, or epochs to forget.
+
+    `keep` is what the study kept of their checkpoints.
+    """
+    changed = changed_keys(before, after)
+    if after.epochs < before.epochs and not any(text.startswith("epochs:") for text in changed):
+        changed.append(f"epochs: {before.epochs} -> {after.epochs}, but a trial cannot forget epochs")
+    if after.epochs > before.epochs and keep == "none":
+        changed.append("more epochs, while its trials kept no checkpoint (keep: none)")
+    return changed
 
 
 def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:

@@ -65,6 +65,11 @@ def _arrays(path: Path, data: bytes) -> tuple[list[str], list[NDArray[Any]]]:
                 try:
                     array = _array(archive, members[name])
                     arrays.append(_images(array) if name.startswith("x") else _labels(array))
+                    if name == "y_train" and (low := int(arrays[-1].min())):
+                        advice = f"save y_train - {low} and y_test - {low}"
+                        raise DataError(
+                            f"expected labels from 0, found {low} to {int(arrays[-1].max())}; {advice}"
+                        )
                 except _UNREADABLE as error:
                     problems.append(f"{path}: {name}: {one_line(error)}")
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:

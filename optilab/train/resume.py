@@ -47,6 +47,23 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     return Continuation(path, config, done, latest.state == "done" and (done == config.epochs or ended_early))
 
 
+def require_alike(path: Path, changes: Sequence[Override]) -> None:
+    """RunError for a trial of a study that is to be resumed with changes: the study's trials are alike."""
+    study = path.parent
+    if not changes or not (study / runs.STUDY).is_file():
+        return
+    command = runs.read_study(study).manifest["command"]
+    again = (
+        f"optilab {command} --resume {study.name}"
+        if command != "train"
+        else f"its command with --name {study.name}"
+    )
+    raise RunError(
+        f"{path.name} is a trial of the study {study.name}, which is changed as a whole: {again}; "
+        f"or fork it: optilab train --fork {path}"
+    )
+
+
 def config_of(record: runs.Record) -> TrainConfig:
     """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
     if (command := record.manifest.get("command")) != "train":

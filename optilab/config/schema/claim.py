@@ -165,7 +165,7 @@ Claims = Annotated[
 class Expectations(Section):
     """Claims that belong to no config."""
 
-    kind: ClassVar[str] = "train"  # whose keys describe a claim
+    kind: ClassVar[str] = ""
 
     command: Literal["train", "optimize", "race", "race --on", "lr"]
     expect: Claims = ()

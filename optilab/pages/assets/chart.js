@@ -129,8 +129,10 @@ const Charts = (() => {
   const padded = (values, count) => (values.length < count ? [...values, ...Array(count - values.length).fill(null)] : values);
   const widthOf = (box) => Math.max(220, Math.floor(box.clientWidth));
   const spread = (x) => {
-    const room = Math.max(0.02 * (x[x.length - 1] - x[0]), 0.3);
-    return x.length > 1 ? [x[0] - room, x[x.length - 1] + room] : [x[0] - 0.5, x[0] + 0.5];
+    const [low, high] = [x[0], x[x.length - 1]];
+    if (low === high) return [low - 0.5, high + 0.5];
+    const room = Math.max(0.02 * (high - low), Math.min(0.3, 0.1 * (high - low)));
+    return [low < 0 ? low - room : Math.max(0, low - room), high + room];
   };
   /** The places of a logarithmic axis that may have a tick: 1 to 9 times each power of ten; uPlot's own end at 1e-7. */
   const logSplits = (low, high) => {
