@@ -156,6 +156,69 @@ def test_a_confidence_is_kept_by_simulated_means(tmp_path):
     assert 30 <= told <= 70  # 50 +- 3 standard errors
 
 
+@pytest.mark.parametrize(("groups", "seeds"), [(6, 3), (18, 5)])
+def test_a_confidence_allows_for_the_choice_of_the_best(groups, seeds):
+    """Of equal groups whose mean is the bound, the best passes in at most 2.5 of 100 tables, not in 10 or 25."""
+    import numpy as np
+
+    from optilab.studies.claims import _of_mean
+
+    (claim,) = expectations("train", ["best: val_acc > 0.5 confidence 0.95"])
+    tables = np.random.default_rng(2).normal(0.5, 0.02, (600, groups, seeds))
+    best = [max(table, key=np.mean) for table in tables]
+    alone, allowed = (
+        sum(_of_mean(claim, "", dict(enumerate(row)), best_of=count).holds for row in best)
+        for count in (1, groups)
+    )
+    assert allowed <= 26  # 15, and 3 standard errors
+    assert alone > 2 * allowed
+
+
+def test_a_study_that_has_failed_or_stopped_cannot_be_judged(optilab, small, tmp_path):
+    command = [
+        "sweep",
+        small,
+        "--over",
+        "data.batch_size=33,50",
+        "--set",
+        "model.norm=batch",
+        "--name",
+        "s",
+        "--quiet",
+    ]
+    optilab(*command, code=8)
+    judged = optilab("check", "s", "--expect", "val_acc >= 0", code=9).stdout
+    assert "cannot tell" in judged
+    assert "the study is failed, 1 of 2 trials failed" in judged
+
+
+def test_a_claim_is_about_those_that_halving_left(optilab, small):
+    command = [
+        "sweep",
+        small,
+        "--over",
+        "optimizer.lr=0.1,0.01,0.001",
+        "--halving",
+        2,
+        "--epochs",
+        4,
+        "--name",
+        "h",
+    ]
+    swept = optilab(*command, "--expect", "val_acc >= 0").stdout
+    assert "3 to epoch 2, 1 to epoch 4: at each rung the best by mean val_acc went on" in swept
+    assert "to the end: optimizer.lr 0." in swept
+    assert "1 claim: 1 holds" in optilab("check", "h").stdout
+    assert "stopped after epoch 2 of 4" in optilab("runs", "compare", "h").stdout
+
+
+def test_an_unknown_metric_is_named_where_it_was_typed(optilab, small):
+    optilab("train", small, "--name", "one", "--quiet")
+    said = optilab("check", "one", "--expect", "acuracy > 0.5", code=2).stdout
+    assert "--expect: unknown metric 'acuracy'" in said
+    assert "config show" not in said
+
+
 def test_a_group_or_the_best_is_named(tmp_path):
     low = [write_run(tmp_path, seed=seed, val_acc=[0.2], lr=0.1) for seed in (1, 2)]
     high = [write_run(tmp_path, seed=seed, val_acc=[0.9], lr=1.0) for seed in (1, 2)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optilab import runs, signals
-from optilab.errors import ExitCode, UsageError
+from optilab.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from optilab.config.schema.study import RemedyConfig
@@ -148,6 +148,7 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
     from optilab.studies.pool import WorkersLost
     from optilab.studies.trials import Execution, relabel
 
+    _require_same(request, folder / name)
     datasets = _datasets(request)  # fetched once, before many processes need them
     origin = provenance(argv, [])
     facts = {"command": request.command, **origin, "trials": len(request.trials)}
@@ -156,7 +157,7 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
         chosen = _workers(request, folder / name, [*datasets.values()], stop)
         study = runs.open_study(folder, name, request.asked, facts)
         try:
-            request.require_same(study.path)
+            request.require_same(study.path)  # now that no other process writes it
             study.ask(request.asked, **{**facts, "argv": _repeated(study.manifest.get("argv", argv), argv)})
             if request.following is None:  # those that follow would pass for trials under another label
                 relabel(study, request.trials)
@@ -176,6 +177,16 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
         finally:
             study.finish(status)
     return Ran(study.path, outcomes, stop.signal)
+
+
+def _require_same(request: Request, path: Path) -> None:
+    """RunError for a study that was asked something else, before anything of it is touched."""
+    try:
+        same_kind = (path / runs.STUDY).is_file() and runs.read_study(path).manifest["command"] == request.command
+    except CheckpointError:  # opening it says what is wrong
+        return
+    if same_kind:
+        request.require_same(path)
 
 
 def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:

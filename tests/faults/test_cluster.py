@@ -239,6 +239,13 @@ def test_what_is_not_an_address(address, optilab, small):
     assert f"--cluster: tcp://HOST:PORT or a scheduler file expected, got '{address}'" in refused
 
 
+@pytest.mark.parametrize("content", ["", "{}", "tcp://127.0.0.1:8786", '{"address": "tcp'])
+def test_what_is_not_a_scheduler_file(content, optilab, small, tmp_path):
+    (tmp_path / "scheduler.json").write_text(content)
+    refused = optilab("train", small, "--seeds", 2, "--cluster", "scheduler.json", code=2).stderr
+    assert "scheduler.json is not a scheduler file with an address" in refused
+
+
 @pytest.mark.slow
 def test_an_address_where_no_scheduler_answers(lab):
     done = run(argv("no-address", "--cluster", "tcp://127.0.0.1:9"), lab.folder)

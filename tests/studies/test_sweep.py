@@ -110,6 +110,14 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
         ),
         ({}, {"samples": 3}, "samples need an axis"),
         ({"model.norm": "batch,{name: batch}"}, {}, "are the same training"),
+        (
+            {"data.batch_size": "8:16"},
+            {"samples": 16},
+            "--samples: two of 16 samples are the same training.*fewer samples",
+        ),
+        ({}, {"metric": "acuracy"}, "--metric: unknown metric 'acuracy'; one of train_loss, .*, seconds"),
+        ({}, {"metric": "test_acc"}, r"the test set is measured apart where images are held out \(data.holdout\)"),
+        ({}, {"metric": "seconds", "halving": 2}, "--metric: unknown metric 'seconds'"),
     ],
 )
 def test_axes_that_are_refused(over, settings, message):
@@ -196,6 +204,63 @@ def test_more_epochs_resume_the_trials(optilab, small, tmp_path):
     optilab(*command, "--name", "grown", "--epochs", 2)
     optilab(*command, "--name", "grown", "--epochs", 4)
     assert files(tmp_path / "runs" / "grown") == files(tmp_path / "runs" / "whole")
+
+
+@pytest.mark.parametrize("command", [["sweep", "--over", "optimizer.lr=0.1,1"], ["train", "--seeds", 2]])
+def test_fewer_epochs_are_refused_and_no_row_is_lost(command, optilab, small, tmp_path):
+    command = [command[0], small, *command[1:], "--name", "s", "--quiet"]
+    optilab(*command, "--epochs", 3)
+    before = files(tmp_path / "runs" / "s")
+    refused = optilab(*command, "--epochs", 2, code=4).stderr
+    assert "epochs: 3 -> 2, but a trial cannot forget epochs; choose another --name" in refused
+    assert files(tmp_path / "runs" / "s") == before
+    assert runs.read_study(tmp_path / "runs" / "s").state == "done"
+
+
+def test_more_epochs_without_checkpoints_are_refused(optilab, small):
+    command = ["sweep", small, "--over", "optimizer.lr=0.1,1", "--keep", "none", "--name", "s", "--quiet"]
+    optilab(*command, "--epochs", 2)
+    assert "its trials kept no checkpoint (keep: none)" in optilab(*command, "--epochs", 3, code=4).stderr
+
+
+def test_a_trial_does_not_part_from_its_study(optilab, small, tmp_path):
+    optilab("sweep", small, "--over", "optimizer.lr=0.1,1", "--name", "s", "--quiet")
+    trial = f"s/{next((tmp_path / 'runs' / 's').glob('0.1-*')).name}"
+    refused = optilab("train", "--resume", trial, "--epochs", 9, code=4).stderr
+    assert (
+        "is a trial of the study s, which is changed as a whole: optilab sweep --resume s; or fork it" in refused
+    )
+    assert "already complete (3 epochs)" in optilab("train", "--resume", trial).stderr
+    assert optilab("runs", "path", trial).stdout.strip() == f"runs/{trial}"
+
+
+def test_a_study_is_continued_by_its_own_command(optilab, small):
+    optilab("sweep", small, "--over", "optimizer.lr=0.1,1", "--name", "s", "--quiet")
+    optilab("train", small, "--name", "t", "--quiet")
+    for line, code, said in (
+        (
+            ["remedy", "--resume", "s"],
+            4,
+            "is a study of `optilab sweep`; continue it with: optilab sweep --resume s",
+        ),
+        (
+            ["sweep", "--resume", "t"],
+            4,
+            "is a run of `optilab train`, not a study; continue it with: optilab train",
+        ),
+        (["train", "--resume", "s"], 4, "is a study of `optilab sweep`, not one run"),
+        (["diagnose", "s"], 4, "is a study of `optilab sweep`, not one run"),
+        (["sweep", "runs/s/study.yaml"], 2, "repeat it with --config runs/s/study.yaml"),
+    ):
+        assert said in optilab(*line, code=code).stderr
+
+
+def test_a_study_keeps_the_command_that_makes_it_from_nothing(optilab, small, tmp_path):
+    optilab("sweep", small, "--over", "optimizer.lr=0.1,1", "--name", "s", "--quiet")
+    optilab("sweep", "--resume", "s", "--metric", "val_loss", "--quiet")
+    argv = runs.read_study(tmp_path / "runs" / "s").manifest["argv"]
+    over, name = ["--over", "optimizer.lr=0.1,1"], ["--name", "s"]
+    assert argv[1:] == ["sweep", str(small), *over, *name, "--quiet", "--metric", "val_loss", "--quiet"]
 
 
 def test_a_lost_index_is_made_again_from_the_runs(optilab, small, tmp_path):

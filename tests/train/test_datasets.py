@@ -157,6 +157,10 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "one-hot": ({"y_train": np.eye(40, dtype=int)}, r"y_train: expected shape \(images,\).*found \(40, 40\)"),
     "real labels": ({"y_test": np.zeros(12)}, "y_test: expected whole numbers, .*found float64"),
     "negative": ({"y_train": np.arange(40) - 1}, "y_train: expected labels 0 to 255, found -1 to 38"),
+    "from one": (
+        {"y_train": np.arange(40) % 3 + 1},
+        "y_train: expected labels from 0, found 1 to 3; save y_train - 1",
+    ),
     "large": ({"y_train": np.arange(40) * 10}, "y_train: expected labels 0 to 255, found 0 to 390"),
     "empty": ({"x_test": np.zeros((0, 6, 5), np.uint8)}, "x_test: expected at least one item"),
     "scalar": ({"y_test": np.array(1)}, "y_test: expected at least one item"),
