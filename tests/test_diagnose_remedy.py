@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from optilab.config.load import load
 from optilab.config.presets import presets
+from optilab.config.schema.train import TrainConfig
 from optilab.console import diagnose as view
 from optilab.console.study import Progress
 from optilab.runs import read, read_records
@@ -152,6 +154,17 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert len(json.loads(optilab("runs", "show", "table", "--json").stdout)["runs"]) == 6
     optilab("runs", "rm", "table", "--yes")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
+
+
+def test_a_remedy_stands_above_what_is_set_for_all(optilab, small, tmp_path):
+    sets = ["--set", "optimizer=momentum", "--set", "model.activation=relu"]
+    optilab("remedy", small, "--only", "adam,tanh", "--epochs", 1, *sets, "--name", "r", "--quiet")
+    trained = {}
+    for path in (tmp_path / "runs" / "r").glob("*/config.yaml"):
+        config = load(TrainConfig, str(path))
+        trained[config.name] = (config.optimizer.name, config.model.activation.name)
+    expected = {"as-it-is": ("momentum", "relu"), "adam": ("adam", "relu"), "tanh": ("momentum", "tanh")}
+    assert trained == expected
 
 
 @pytest.mark.parametrize("tuned", [[], ["--tune", "2"]], ids=["as it is", "tuned"])

@@ -50,7 +50,7 @@ def source(
     only_one(resume=resume, name=name)
     if resume is not None:
         path = runs.locate(folder, resume)
-        _require_study_of(command, path)
+        _require_study_of(command.partition(" ")[0], path)
         return Source(str(path / runs.STUDY), path.name)
     if config is not None and Path(config).name == runs.STUDY:
         raise UsageError(f"{config} is what a study was asked, not a training; repeat it with --config {config}")

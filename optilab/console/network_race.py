@@ -129,8 +129,15 @@ def _speed(runner: Runner) -> dict[str, Any]:
     """Mean epochs and seconds to the target where every seed reached it, and what was chosen."""
     epochs = runner.mean_epochs
     seconds = None if epochs is None else sum(runner.seconds.values.values()) / len(runner.seconds.values)
-    chosen = ["  ".join(f"{key} {value:.3g}" for key, value in own.items()) for own in runner.settings]
-    return {"epochs": epochs, "seconds": seconds, "near": runner.near, "settings": " | ".join(chosen)}
+    chosen = ["  ".join(f"{key} {_short(value)}" for key, value in own.items()) for own in runner.settings]
+    settings = " | ".join(chosen) or "every setting diverged"
+    return {"epochs": epochs, "seconds": seconds, "near": runner.near, "settings": settings}
+
+
+def _short(value: float) -> str:
+    """Three digits; more for a number that they would make 1."""
+    text = f"{value:.3g}"
+    return f"{value:.6g}" if float(text) == 1 != value else text
 
 
 def verdict(judgement: Judgement | None, rules: Sequence[str], sample: str) -> str:

@@ -35,6 +35,8 @@ def network_race_page(result: Heats, study: Study, heading: str | None = None) -
         )
         for i in heat.judgement.order if heat.judgement else ():
             runner = heat.runners[i]
+            if not runner.runs:  # every setting diverged
+                continue
             chosen.append(Group(f"{heat.problem}: {runner.rule}" if several else runner.rule, {}, runner.runs))
             looks.append(result.rules.index(runner.rule))
     races = [

@@ -216,8 +216,26 @@ def _heat(problem: str, tuned: Sequence[Tuned], target: float | None, study: Pat
         )
         for i, rule in enumerate(there)
     )
+    runners += tuple(
+        _diverged(one, runners, scores[one.rule], repeat_of)
+        for one in {one.rule: one for one in tuned if one.rule not in there}.values()
+        if scores[one.rule] and not any(other.failed for other in tuned if other.rule == one.rule)
+    )
     blocks = [runner.sample for runner in runners]
     return Heat(problem, target, runners, judge(blocks) if any(blocks) else None)
+
+
+def _diverged(
+    one: Tuned, others: Sequence[Runner], scores: Sequence[Sequence[float]], repeat_of: Mapping[int, int]
+) -> Runner:
+    """A rule of which every setting has diverged: the worst outcome on the seeds on which the others were judged."""
+    seeds = sorted({seed for other in others for seed in other.accuracy.values})
+    why = dict.fromkeys(seeds, "every setting diverged")
+    late = max((value for other in others for value in other.epochs.values.values()), default=1.0)
+    values = dict.fromkeys(seeds, 0.0)
+    never = Taken(dict.fromkeys(seeds, late), why)
+    sample = _blocks(values, repeat_of)
+    return Runner(one.rule, (), {}, Taken(values, why), sample, never, never, _best_of(scores), 0.0)
 
 
 def verdicts(judgement: Judgement) -> list[str]:

@@ -47,7 +47,7 @@ def plan(asked: RemedyConfig) -> list[Plan]:
         single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
     for remedy in [*single, *(pairs(single) if asked.pairs else [])]:
         try:
-            changed = load(TrainConfig, config, [*remedy.overrides, *changes])
+            changed = load(TrainConfig, config, [*changes, *remedy.overrides])
         except ConfigError as error:
             plans.append(Plan(remedy, (), error.problems[0].message))
         else:

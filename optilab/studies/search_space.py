@@ -8,9 +8,10 @@ purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Si
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
+from annotated_types import Le, Lt
 
 from optilab.optimize.functions import Floats, TestFunction
 
@@ -129,11 +130,20 @@ def scale_free(rule: Any) -> bool:
 
 def tuned(rule: Any) -> dict[str, Any]:
     """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps."""
-    names = {"lr", "damping", *FIXED}
+    names = {"lr", "damping", *FIXED} - _not_shares(type(rule))
     found = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
         found |= {f"base.{name}": inner for name, inner in tuned(rule.base).items()}
     return found
+
+
+def _not_shares(kind: type[Any]) -> set[str]:
+    """Fields that are called like a momentum, but may be 1 and more, as FTRL's beta, which is added to a root."""
+    bounds = {
+        name: getattr(hint, "__metadata__", ()) for name, hint in get_type_hints(kind, include_extras=True).items()
+    }
+    shares = [name for name, draw in FIXED.items() if isinstance(draw, OneMinus)]
+    return {n for n in shares if bounds.get(n) and not any(isinstance(mark, Lt | Le) for mark in bounds[n])}
 
 
 def drawn(name: str, draws: Mapping[str, Draw]) -> Draw:

@@ -59,6 +59,11 @@ def test_the_settings_of_a_wrapped_rule_are_tuned():
     assert len({trial.config.optimizer.base.beta1 for trial in lookahead.tuning}) == 4
 
 
+def test_what_is_added_to_a_root_is_not_tuned_as_a_momentum():
+    assert list(search_space.tuned(ALGORITHMS["ftrl"]())) == ["lr"]
+    assert list(search_space.tuned(ALGORITHMS["momentum"]())) == ["lr", "beta"]
+
+
 def test_every_rule_gets_the_same_budget_seeds_and_uniform_numbers():
     planned = plan(repeats=2)
     assert len(planned.entries) == 2 * 3 * 2
@@ -203,6 +208,18 @@ def test_a_race_repeats_itself_goes_on_and_grows(race, small, tmp_path, optilab)
     assert "more epochs, while its trials kept no checkpoint" in refused
     refused = race(*options, "a", "--set", "model.activation=tanh", code=4).stderr
     assert "was started with other settings: small: model.activation.name: 'sigmoid' -> 'tanh'" in refused
+
+
+def test_a_rule_that_always_diverges_is_the_worst(race, optilab, tmp_path):
+    (tmp_path / "lost.py").write_text("def lost(w, g, lr=0.1):\n    return w - lr * g * float('nan')\n")
+    race("--algos", "sgd,lost.py:lost", "--budget", 2, "--seeds", 2, "--name", "d", "--quiet")
+    (heat,) = json.loads(optilab("race", "--resume", "d", "--json").stdout)["networks"]
+    lost = heat["rules"][-1]
+    assert (lost["rule"], lost["mean"], lost["settings"]) == ("lost.py:lost", 0.0, [])
+    assert set(lost["worst"].values()) == {"every setting diverged"}
+    shown = optilab("race", "--resume", "d", "--plot", "d.png", "--report", "d.html").stdout
+    assert "every setting diverged" in shown
+    assert "fails" in optilab("check", "d", "--expect", "lost.py:lost: test_acc > 0.5", code=9).stdout
 
 
 def test_trials_that_failed_are_said(race, optilab, tmp_path):
