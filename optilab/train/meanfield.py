@@ -38,7 +38,7 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> GradientPredicti
     """The expected gains of a network with its first weights; None where the theory does not apply.
 
     That is with skips, normalised gradients, norms other than batch and layer norm before the activation, dropout,
-    fewer than two hidden layers, weights whose mean is not zero, and a layer without weights or without signal.
+    fewer than two hidden layers, weights or biases whose mean is not zero, and a layer without weights or signal.
     """
     norm = config.norm
     plain = isinstance(norm, NoNorm) or (isinstance(norm, BatchNorm | LayerNorm) and norm.position == "before")
@@ -46,7 +46,7 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> GradientPredicti
     masked = config.input_dropout or config.dropout
     if config.skip or config.gradient_norm or masked or not plain or len(layers) < 2:
         return None
-    if not all(_centered(linear.weight) for linear in layers):
+    if not all(_centered(linear.weight) and _centered(linear.bias, or_zero=True) for linear in layers):
         return None
     z, weight = _normal()
     images = images.cpu().double()  # on the CPU: mps has no float64
@@ -77,8 +77,11 @@ def predict(model: MLP, config: ModelConfig, images: Tensor) -> GradientPredicti
     return GradientPrediction(steps, math.prod(steps) * math.sqrt(inputs[0] / inputs[-1]))
 
 
-def _centered(weight: Tensor) -> bool:
+def _centered(weight: Tensor | None, or_zero: bool = False) -> bool:
     """Weights that may have been drawn with mean zero: their mean is within six of its standard errors of it."""
+    if or_zero and (weight is None or not weight.any()):
+        return True
+    assert weight is not None
     std, mean = torch.std_mean(weight.detach().cpu().double())
     return float(std) > 0 and abs(float(mean)) <= 6 * float(std) / math.sqrt(weight.numel())
 

@@ -41,6 +41,8 @@ FADING = 0.02
 """Spread of the last hidden layer's outputs over the first one's."""
 PATH = 0.1
 """Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone."""
+PATH_STEPS = 400
+"""The steps of a training in which PATH is little; in fewer steps, it is a share of it."""
 TRIAL_PATH = 0.003
 """The same in the sixty steps of a trial."""
 FEW = 50
@@ -53,6 +55,8 @@ BY_HEART = 0.12
 """Training accuracy minus validation accuracy of a network whose validation loss rises."""
 RELATED = 0.95
 """Best validation loss over the entropy of the validation labels, where the accuracy is below twice chance."""
+ALIKE = 0.5
+"""What is known of the validation images over what is known of the training images, as shares of the entropies."""
 LEARNT = 0.99
 """Training loss over the prior's entropy: below it the network has begun to learn its training images."""
 RISE = 0.5
@@ -104,13 +108,13 @@ def _far(e: Evidence) -> float:
 
 
 def decay(e: Evidence) -> Seen | None:
-    decay = e.config.weight_decay or getattr(e.config.optimizer, "weight_decay", 0.0)
+    decay = e.config.weight_decay or getattr(e.rule, "weight_decay", 0.0)
     smallest = min(e.growth, default=1.0)
     if not decay or smallest > SHRUNK or e.training_skill > UNFIT:
         return None
-    key = "weight_decay" if e.config.weight_decay else "optimizer.weight_decay"
+    key = "weight_decay" if e.config.weight_decay else f"{e.rule_key}.weight_decay"
     # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
-    taken = getattr(e.config.optimizer, "lr", 1.0) * decay * _steps(e)
+    taken = getattr(e.rule, "lr", 1.0) * decay * _steps(e)
     if not e.config.weight_decay and taken < SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
         return None
     text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
@@ -130,7 +134,7 @@ def eps(e: Evidence) -> Seen | None:
 
 def rate_decayed(e: Evidence) -> Seen | None:
     rates = [record["lr"] for record in e.epochs if record.get("lr") is not None]
-    top = max([getattr(e.config.optimizer, "lr", 0.0), *rates], default=0.0)
+    top = max([getattr(e.rule, "lr", 0.0), *rates], default=0.0)
     idle = len(list(takewhile(lambda rate: rate < 0.01 * top, reversed(rates)))) / max(1, len(rates))
     if idle < IDLE or e.training_skill > UNFIT or e.divergence or e.trial:
         return None
@@ -164,19 +168,18 @@ def vanishing(e: Evidence) -> Seen | None:
 
 def rate_too_low(e: Evidence) -> Seen | None:
     steps = _steps(e)
-    if e.trial and e.knows:
+    if (e.trial and e.knows) or (not e.trial and steps < TRIAL_BATCHES):
         return None
-    rates = [median_step for n in range(e.hidden + 1) if (median_step := e.now("update_to_weight", n)) is not None]
-    path = max(rates, default=1.0) * steps
-    bound = TRIAL_PATH if e.trial else PATH
+    path = max(e.paths, default=math.inf) * steps
+    bound = TRIAL_PATH if e.trial else PATH * min(1.0, steps / PATH_STEPS)
     # Units that large steps have killed do not move either.
-    if not rates or path > bound or _warming(e) or rate_too_high(e) is not None:
+    if path > bound or _warming(e) or rate_too_high(e) is not None:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
     return Seen(
         text,
-        {"path": path, "update_to_weight": max(rates)},
-        (*rate(e, 1e-3 / max(max(rates), 1e-12)), *study("adam")),
+        {"path": path, "update_to_weight": path / steps},
+        (*rate(e, 1e-3 / max(path / steps, 1e-12)), *study("adam")),
         f"{bound:g} or less",
         "near 0.06" if e.trial else "above 1",
     )
@@ -185,7 +188,7 @@ def rate_too_low(e: Evidence) -> Seen | None:
 def _warming(e: Evidence) -> bool:
     """The rate has not yet been as large as the optimizer's: a warm-up has just begun."""
     rates = [record["lr"] for record in e.epochs if record.get("lr") is not None]
-    return e.trial and bool(rates) and max(rates) < 0.5 * getattr(e.config.optimizer, "lr", 0.0)
+    return e.trial and bool(rates) and max(rates) < 0.5 * getattr(e.rule, "lr", 0.0)
 
 
 def _steps(e: Evidence) -> int:
@@ -227,8 +230,10 @@ def labels(e: Evidence) -> Seen | None:
     if max(e.accuracy, e.rows[-1]["val_acc"]) > 2 * e.chance:
         return None
     share = min(losses) / e.validation_entropy
-    # A network that has not learned its training images either says nothing about the labels.
-    if share < RELATED or e.loss > LEARNT * e.entropy:
+    # A network that has not learned its training images either says nothing about the labels; nor does one that is
+    # slow, and has learned as much of both.
+    known, unseen = 1 - e.loss / e.entropy, 1 - e.recent("val_loss", math.inf) / e.validation_entropy
+    if share < RELATED or known < 1 - LEARNT or unseen > ALIKE * known:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of the loss of guessing"
     return Seen(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ())

@@ -95,6 +95,19 @@ class Evidence:
         return float(self.start.get("chance", math.exp(-self.entropy)))
 
     @property
+    def rule(self) -> Any:
+        """The optimizer, or what it wraps: the rule whose learning rate makes the steps."""
+        return _inner(self.config.optimizer)
+
+    @property
+    def rule_key(self) -> str:
+        """The key of `rule` in the config: optimizer, optimizer.base."""
+        rule, key = self.config.optimizer, "optimizer"
+        while hasattr(rule, "base"):
+            rule, key = rule.base, f"{key}.base"
+        return key
+
+    @property
     def loss(self) -> float:
         """Training loss; infinite where there is no epoch."""
         return self.recent("train_loss", math.inf)
@@ -162,10 +175,10 @@ class Evidence:
         )
 
     @property
-    def fall(self) -> float:
-        """Share of the training loss that the last half of the epochs has taken away."""
+    def fall(self) -> float | None:
+        """Share of the training loss that the last half of the epochs has taken away; None with fewer than four."""
         if len(self.rows) < 4:
-            return 0.0
+            return None
         middle = self.rows[len(self.rows) // 2 - 1]["train_loss"]
         return 1 - self.loss / middle if middle > 0 else 0.0
 
@@ -184,6 +197,15 @@ class Evidence:
         """Norm of each hidden layer's weights over that of its first ones; without layers that began at zero."""
         first = self.start.get("first_weights") or []
         return [(self.now("weight_norm", n + 1) or 0.0) / w for n, w in enumerate(first[: self.hidden]) if w]
+
+    @property
+    def paths(self) -> list[float]:
+        """|dw|/|w| of a step, the mean over all recorded epochs, of each layer; layers without it are left out."""
+        layers = zip(
+            *(record["layers"] for record in self.epochs if len(record["layers"]) == self.hidden + 1), strict=True
+        )
+        steps = [[v for layer in own if (v := layer.get("update_to_weight")) is not None] for own in layers]
+        return [sum(own) / len(own) for own in steps if own]
 
     @property
     def hidden(self) -> int:
@@ -220,6 +242,10 @@ class Evidence:
     def recent(self, key: str, missing: float) -> float:
         """The median of a column over the last epochs; `missing` where there is none."""
         return median(row[key] for row in self.rows[-RECENT:]) if self.rows else missing
+
+
+def _inner(rule: Any) -> Any:
+    return _inner(rule.base) if hasattr(rule, "base") else rule
 
 
 def _ratio(record: Mapping[str, Any]) -> float | None:

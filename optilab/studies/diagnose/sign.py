@@ -48,6 +48,6 @@ def study(*names: str) -> tuple[Sets, ...]:
 
 
 def rate(e: Evidence, factor: float) -> tuple[Sets, ...]:
-    """The optimizer's learning rate times a factor, where it has one."""
-    rate = getattr(e.config.optimizer, "lr", None)
-    return ((f"optimizer.lr={rate * factor:.2g}",),) if rate else ()
+    """The learning rate times a factor, where the optimizer, or the rule that it wraps, has one."""
+    rate = getattr(e.rule, "lr", None)
+    return ((f"{e.rule_key}.lr={rate * factor:.2g}",),) if rate else ()

@@ -26,7 +26,10 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     accuracy = f"validation accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
     if learned(e):
         return f"healthy: {accuracy}"
-    return f"no cause found: {accuracy}; the training loss fell by {e.fall:.0%} in the second half of the epochs"
+    fell = (
+        f"; the training loss fell by {e.fall:.0%} in the second half of the epochs" if e.fall is not None else ""
+    )
+    return f"no cause found: {accuracy}{fell}"
 
 
 EDGE = (0.85, 1.5)
