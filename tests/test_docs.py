@@ -80,8 +80,8 @@ def compared():
     torch, optax, elsewhere, numbers = (sum(bool(row[n]) for row in found.values()) for n in range(4))
     alone = sum(not row[0] and not row[1] for row in found.values())
     lines = [
-        f"Of the {len(found)} rules, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are in "
-        "neither library,",
+        f"Of the {len(found)} rules, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are "
+        "compared with neither,",
         f"and {elsewhere} are compared with a further library, with SciPy or with their equations written out. For "
         f"{numbers}, numbers that other projects printed are reproduced.",
         "",

@@ -164,7 +164,8 @@ def race(
     ] = True,
     json_: Json = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the rules that may be the best, one per line.")
+        bool,
+        typer.Option("--quiet", "-q", help="Print the rules that may be the best; with --on the run directory."),
     ] = False,
 ) -> int:
     """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on."""

@@ -135,6 +135,7 @@ def verdict(race: Race) -> list[str]:
 def _extra(rule: Algorithm, functions: Sequence[TestFunction]) -> str:
     """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
     names = {
+        "gradient_at": "a second gradient",
         "hessian": "the Hessian",
         "hessian_diagonal": "the Hessian's diagonal",
         "value": "f",

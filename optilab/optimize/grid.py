@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from optilab.errors import UsageError
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.algorithms.rule import needed, with_settings
+from optilab.optimize.algorithms.rule import needed, require_vector, with_settings
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.blocks import Kernel, block_kernel
 from optilab.optimize.functions import Floats, TestFunction
@@ -73,6 +73,7 @@ def explore(
     quantity is below `limits` is recorded, too: |gradient|, or ("solved") the value, as far as the point is near a
     known minimum in the box. `workers`: processes; by default one per core.
     """
+    require_vector(rule)
     settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     starts = np.asarray(starts, float)
     shape = np.broadcast_shapes(starts.shape[:-1], *(array.shape for array in settings.values()))

@@ -116,8 +116,9 @@ def gradients_per_step(rule: Algorithm, function: TestFunction) -> int:
 
 
 def extra_knowledge(rule: Algorithm) -> list[str]:
-    """What a rule uses besides gradients: hessian, hessian_diagonal, value, f_min."""
-    known = [need for need in getattr(rule, "needs", ()) if need in ("hessian", "hessian_diagonal", "value")]
+    """What a rule uses besides the gradient at the point: gradient_at, hessian, hessian_diagonal, value, f_min."""
+    needs = ("gradient_at", "hessian", "hessian_diagonal", "value")
+    known = [need for need in getattr(rule, "needs", ()) if need in needs]
     return known + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 

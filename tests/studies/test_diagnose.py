@@ -118,7 +118,7 @@ BOUNDS = {
     "weights-too-large": "above 2",
     "learning-rate-too-high": "any divergence",
     "vanishing-gradient": "below 0.05, and |dw|/|w| of layer 1 below 0.0003",
-    "learning-rate-too-low": "0.1 or less",
+    "learning-rate-too-low": "0.01 or less",  # in 40 steps
 }
 
 
@@ -186,7 +186,8 @@ def test_batches_of_three_or_four_are_blamed_where_little_is_learned(healthy, si
 
 
 def test_what_was_reached_and_lost_does_not_count(healthy):
-    lost = [row | {"train_loss": 2.4, "val_loss": 2.4, "val_acc": 0.1} for row in healthy.rows[-3:]]
+    now = {"train_loss": 2.4, "train_acc": 0.1, "val_loss": 2.4, "val_acc": 0.1}
+    lost = [row | now for row in healthy.rows[-3:]]
     first = diagnose(Evidence(healthy.config, [*healthy.rows, *lost], healthy.records))[0]
     assert (first.rule, first.severity) == ("learning-rate-too-high", Severity.CRITICAL)
 
@@ -275,7 +276,8 @@ def test_a_high_loss_on_its_way_down_is_not_blamed_on_the_steps():
 def test_xavier_alone_is_not_promised_to_cure_sigmoids(change, said):
     findings = diagnose(evidence("model.init={name: normal, std: 10}", *change, epochs=2))
     finding = next(finding for finding in findings if finding.rule == "weights-too-large")
-    assert ("--set model.norm=batch" in finding.advice) is said
+    assert (finding.remedies[0] == ("model.init=xavier", "model.norm=batch")) is said
+    assert ("batch norm, because" in finding.advice) is said
 
 
 def test_weights_of_zero_are_measured():
@@ -294,6 +296,52 @@ def test_units_that_large_steps_have_killed_are_not_called_slow(healthy):
     rules = [finding.rule for finding in diagnose(Evidence(healthy.config, rows, records))]
     assert "learning-rate-too-high" in rules
     assert "learning-rate-too-low" not in rules
+
+
+def test_the_rate_of_a_wrapped_rule_is_the_one_to_change():
+    low = diagnose(evidence("optimizer={name: sam, base: {name: sgd, lr: 1e-7}}"))[0]
+    assert low.rule == "learning-rate-too-low"
+    assert low.remedies[0][0].startswith("optimizer.base.lr=")
+    decayed = diagnose(
+        evidence("optimizer={name: sam, base: {name: adamw, lr: 0.01, weight_decay: 80}}", epochs=8)
+    )
+    assert ("weight-decay-too-strong", "optimizer.base.weight_decay=0") in [
+        (f.rule, f.remedies[0][0]) for f in decayed
+    ]
+
+
+def test_no_remedy_is_what_the_training_has_already():
+    (finding,) = [f for f in diagnose(evidence(*DEEP_SIGMOID)) if f.rule == "vanishing-gradient"]
+    assert ("model.norm=batch",) in finding.remedies
+    small = diagnose(evidence("model.hidden=[32, 32, 32, 32, 32]", "model.init={name: normal, std: 0.01}"))
+    remedies_of_tanh = next(f for f in small if f.rule == "vanishing-gradient").remedies
+    assert ("model.activation=tanh",) not in remedies_of_tanh
+
+
+def test_three_steps_at_a_good_rate_are_not_too_slow():
+    few = evidence("data.batch_size=200", epochs=1)
+    assert "learning-rate-too-low" not in [finding.rule for finding in diagnose(few)]
+
+
+def test_steps_before_the_rate_decayed_count():
+    """What the layers have moved is the sum over all epochs, not the last step times all steps."""
+    e = evidence("optimizer.lr=0.1", "schedule={name: step, every: 4, gamma: 1e-6}", epochs=8)
+    assert max(e.of_hidden("update_to_weight")) * 80 < 0.001
+    assert "learning-rate-too-low" not in [finding.rule for finding in diagnose(e)]
+
+
+def test_a_slow_network_that_learns_of_all_images_alike_has_related_labels():
+    e = evidence(*SHOWN["labels-unrelated"], epochs=8, data=dataset(600, random_labels=True))
+    known = 0.98 * e.validation_entropy
+    rows = [row | {"train_loss": 0.98 * e.entropy, "val_loss": known, "train_acc": 0.1} for row in e.rows]
+    assert "labels-unrelated" not in [finding.rule for finding in diagnose(replace(e, rows=rows))]
+
+
+def test_the_fall_of_the_loss_is_said_where_there_are_halves(healthy):
+    rows = [row | {"val_acc": 0.2, "train_acc": 0.2} for row in healthy.rows]
+    few = Evidence(healthy.config, rows[:3], healthy.records[:4])
+    assert "fell by" not in verdict.sentence(few, [])
+    assert "fell by" in verdict.sentence(Evidence(healthy.config, rows, healthy.records), [])
 
 
 def test_a_batch_norm_over_one_image_is_refused_and_diagnosed():

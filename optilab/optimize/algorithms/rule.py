@@ -66,15 +66,20 @@ class Algorithm(Protocol):
         raise NotImplementedError
 
 
-def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
-    """What `rule.needs` at x, as arguments of `update`; `known` are quantities that the caller has already.
-
-    UsageError for a rule that works on the matrices of a network.
-    """
+def require_vector(rule: Any) -> None:
+    """UsageError for a rule that works on the matrices of a network, where the point is that of a function."""
     if getattr(rule, "weights", "joined") == "matrices":
         raise UsageError(
             f"{rule.name} works on weight matrices, and the point of a function is a vector: it only trains networks"
         )
+
+
+def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
+    """What `rule.needs` at x, as arguments of `update`; `known` are quantities that the caller has already.
+
+    Raises what `require_vector` raises.
+    """
+    require_vector(rule)
     known |= {"function": function, "gradient_at": lambda step: function.gradient(x + step)}
     known["hessian_diagonal"] = lambda: function.hessian(x).diagonal(axis1=-2, axis2=-1)
     names = getattr(rule, "needs", ())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.algorithms.rule import needed, with_settings
+from optilab.optimize.algorithms.rule import needed, require_vector, with_settings
 from optilab.optimize.functions import TestFunction
 
 MAX_DIMENSION = 4  # beyond it one vector operation is cheaper than many scalar ones
@@ -186,11 +186,12 @@ class Program:
 def trace(rule: Algorithm, function: TestFunction, settings: Iterable[str] = ()) -> Program:
     """One step of `rule` on `function`; the rule's fields named in `settings` are inputs, the others numbers.
 
-    Raises Untraceable where the rule or the function needs numbers.
+    Raises Untraceable where the rule or the function needs numbers, and what `require_vector` raises.
     """
     dimension = len(function.start)
     if dimension > MAX_DIMENSION:
         raise Untraceable(f"{dimension} dimensions")
+    require_vector(rule)
     names = tuple(settings)
     points = tuple(f"w{i + 1}" for i in range(dimension))
     try:

@@ -168,7 +168,9 @@ def vanishing(e: Evidence) -> Seen | None:
 
 def rate_too_low(e: Evidence) -> Seen | None:
     steps = _steps(e)
-    if (e.trial and e.knows) or (not e.trial and steps < TRIAL_BATCHES):
+    if e.trial and e.knows:
+        return None
+    if not steps:
         return None
     path = max(e.paths, default=math.inf) * steps
     bound = TRIAL_PATH if e.trial else PATH * min(1.0, steps / PATH_STEPS)

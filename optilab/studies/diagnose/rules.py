@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from optilab.config.load import dump, load, override_from_text
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import ConfigError
 from optilab.studies.diagnose import course, setup
 from optilab.studies.diagnose.evidence import Evidence
 from optilab.studies.diagnose.sign import Seen, Sets, learned
@@ -165,7 +168,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "learning-rate-too-low",
         "sum of |dw|/|w| over all steps, of the layer that moves most",
-        f"{course.PATH:g} or less (in a trial {course.TRIAL_PATH:g})",
+        f"{course.PATH:g} or less, before step {course.PATH_STEPS} in proportion (in a trial {course.TRIAL_PATH:g})",
         "above 1",
         "a rate at which a step changes 0.1 % of the weights",
         course.rate_too_low,
@@ -210,11 +213,19 @@ def diagnose(e: Evidence) -> list[Finding]:
                 seen.threshold or rule.threshold,
                 seen.normal or rule.normal,
                 seen.numbers,
-                () if harmless else tuple(seen.remedies),
+                () if harmless else tuple(sets for sets in seen.remedies if _changes(e, sets)),
                 "" if harmless else seen.advice or rule.advice,
             )
         )
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
+
+
+def _changes(e: Evidence, sets: Sets) -> bool:
+    """Whether these settings are not those that the training had."""
+    try:
+        return load(TrainConfig, dump(e.config), [override_from_text("--set", text) for text in sets]) != e.config
+    except ConfigError:
+        return True
 
 
 def commands(finding: Finding, config: str) -> list[str]:
