@@ -109,7 +109,8 @@ def show(result: RateAnswer) -> None:
     if result.confirmation is None:
         if test.rate is None:
             console.say(f"  try: optilab lr {result.asked} --confirm --epochs 30")
-            console.say(f"  why: optilab diagnose {result.asked.split()[0]}")
+            if " " not in result.asked:  # `diagnose` takes no settings
+                console.say(f"  why: optilab diagnose {result.asked}")
         else:
             console.say(f"  try: optilab train {result.asked} --set {_setting(result, test.rate)}")
             console.say(f"  confirm with seeds: optilab lr {result.asked} --confirm")

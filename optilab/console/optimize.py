@@ -183,7 +183,10 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
         first = path.first_below(config.tolerance)
         return f"converged: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
     if path.status is Status.MOVING:
-        falling = "falling" if len(path.values) < 2 or path.values[-1] < path.values[-2] else "rising"
+        last = path.values[-2:].tolist()
+        falling = (
+            "falling" if len(last) < 2 or last[1] < last[0] else "rising" if last[1] > last[0] else "constant"
+        )
         return f"still moving: {at} and {falling}{away}"
     if path.diverged_at is not None:
         return f"diverged: not finite after step {path.diverged_at}; last finite {at}; try a smaller lr"

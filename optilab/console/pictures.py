@@ -210,6 +210,7 @@ def framed(
     side, corner, floor = ("│", "└", "─") if canvas.unicode else ("|", "+", "-")
     lines = canvas.lines(signs, styles)
     name = y[0] if y[0] != "log" else ""
+    name = name if len(name) < GUTTER else name.rpartition(".")[2][: GUTTER - 1]
     labels = {0: f"{y[2]:.3g}", len(lines) // 2: name, len(lines) - 1: f"{y[1]:.3g}"}
     text = Text(" " * GUTTER + " " + title + "\n", style="")
     for i, line in enumerate(lines):

@@ -61,9 +61,8 @@ class Map:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The rule's settings that are not an axis."""
-        names = (f.name for f in fields(self.rule))  # type: ignore[arg-type]
-        return {n: getattr(self.rule, n) for n in names if n not in (self.x.field, self.y.field)}
+        """The rule's settings that are not an axis; of a rule that it wraps the name, and its settings as `base.lr`."""
+        return {n: value for n, value in _settings(self.rule).items() if n not in (self.x.field, self.y.field)}
 
     @property
     def steps_to_tolerance(self) -> Floats:
@@ -192,3 +191,12 @@ def summary(found: Map) -> Mapping[str, Any]:
         counts = {str(list(m)): int(np.sum(found.basin == i)) for i, m in enumerate(found.function.minima)}
         row["basins"] = {**counts, "none": int(np.sum(found.basin == -1))}
     return row
+
+
+def _settings(rule: Any) -> dict[str, Any]:
+    found = {}
+    for name in (field.name for field in fields(rule)):
+        found[name] = value = getattr(rule, name)
+        if name == "base":
+            found |= {name: value.name} | {f"base.{own}": inner for own, inner in _settings(value).items()}
+    return found

@@ -163,3 +163,23 @@ def test_the_command(optilab_process, tmp_path):
     grid = ["--x", "w1=-1:1:5", "--y", "w2=-1:1:5"]
     assert "log10 of f" in optilab("map", "--algo", "sgd", "--function", "w1^4 + w2^4", *grid).stdout
     assert optilab("map", "--algo", "l-bfgs", "--basins", code=2).stderr
+
+
+def test_settings_of_a_wrapped_rule_are_axes_and_shown(optilab):
+    shown = optilab(
+        "map", "--algo", "lookahead", "--x", "base.lr=0.01:1:8", "--y", "base.beta1=0:0.9:8", "--epochs", 5
+    )
+    settings = shown.stdout.splitlines()[1]
+    assert "base adam   base.beta2 0.999" in settings
+    assert "base.lr" not in settings
+    assert all("|" in line for line in shown.stdout.splitlines()[5:12])
+
+
+@pytest.mark.parametrize(
+    "command", [["map", "--x", "lr=0.1:1", "--y", "w1=-1:1"], ["play", "--out", "p.html"], ["race"]]
+)
+def test_a_rule_for_matrices_is_refused_with_that_reason(command, optilab):
+    flag = "--algos" if command == ["race"] else "--algo"
+    rules = "sgd,shampoo" if command == ["race"] else "shampoo"
+    refused = optilab(*command, flag, rules, code=2).stderr
+    assert "shampoo works on weight matrices, and the point of a function is a vector" in refused
