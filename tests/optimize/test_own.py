@@ -258,7 +258,7 @@ def test_a_formula_of_its_own_is_worked_out_and_checked(own):
             "def f(w, g, t, lr=0.1):\n    if t == 3:\n        raise ValueError('no')\n    return w",
             "step 3: line 3: ValueError: no",
         ),
-        ("def f(w, g, lr=0.1): return w[:1]", "returned an array of shape (1,), not (2,)"),
+        ("def f(w, g, lr=0.1): return w[:1]", "step 1: returned an array of shape (1,), not (2,)"),
         (
             "def f(w, g, kappa): return w - kappa * g",
             "it takes the states kappa (a hyper-parameter needs a default",

@@ -123,7 +123,7 @@ class Origin:
             with clock(step), redirect_stdout(sys.stderr):
                 yield
         except UsageError as error:
-            raise UsageError(f"{self.label}: {error}") from None
+            raise UsageError(f"{self.label}, step {step}: {error}") from None
         except (Exception, SystemExit) as error:
             line = self.line_of(error)
             where = f"line {line}: " if line else ""
