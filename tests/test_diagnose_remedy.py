@@ -156,6 +156,18 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
 
 
+def test_a_run_is_diagnosed_after_its_own_rule_has_changed_or_gone(optilab, small, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("def mine(w, g, lr=1e-7):\n    return w - lr * g\n")
+    optilab("train", small, "--set", "optimizer=mine.py:mine", "--name", "own", "--quiet")
+    before = json.loads(optilab("diagnose", "own", "--json").stdout)
+    mine.write_text("def mine(w, g, lr=1e-7):\n    return w + lr * g\n")
+    changed = json.loads(optilab("diagnose", "own", "--json").stdout)
+    mine.unlink()
+    assert changed == json.loads(optilab("diagnose", "own", "--json").stdout)
+    assert [f["rule"] for f in changed["findings"]] == [f["rule"] for f in before["findings"]]
+
+
 def test_a_remedy_stands_above_what_is_set_for_all(optilab, small, tmp_path):
     sets = ["--set", "optimizer=momentum", "--set", "model.activation=relu"]
     optilab("remedy", small, "--only", "adam,tanh", "--epochs", 1, *sets, "--name", "r", "--quiet")

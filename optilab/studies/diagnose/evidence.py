@@ -13,8 +13,11 @@ from statistics import median
 from typing import Any
 
 from optilab import runs
+from optilab.config import strict_yaml
 from optilab.config.load import load
 from optilab.config.schema.train import TrainConfig
+from optilab.errors import ConfigError
+from optilab.optimize.own import is_own
 
 Row = Mapping[str, Any]
 LayerRecord = Mapping[str, Any]
@@ -254,9 +257,23 @@ def _ratio(record: Mapping[str, Any]) -> float | None:
     return trained[0] / trained[-1] if len(trained) > 1 else None
 
 
+def _config(record: runs.Record) -> TrainConfig:
+    """The config of a run; with gradient descent at its rate in the place of a rule whose file has changed since."""
+    path = record.path / "config.yaml"
+    try:
+        return load(TrainConfig, str(path))
+    except ConfigError:
+        tree = strict_yaml.read(record.config, str(path)).tree
+        rule = tree.get("optimizer")
+        if not isinstance(rule, dict) or not is_own(rule.get("name")):
+            raise
+        rate = {"lr": rule["lr"]} if "lr" in rule else {}
+        return load(TrainConfig, {**tree, "optimizer": {"name": "sgd", **rate}})
+
+
 def of_run(record: runs.Record) -> Evidence:
     """What a run directory holds; a run without diagnostics, or of an older version, has less."""
-    config = load(TrainConfig, str(record.path / "config.yaml"))
+    config = _config(record)
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
     facts = record.manifest.get("data", {})
     assumed = config.data.info
