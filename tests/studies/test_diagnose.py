@@ -280,6 +280,13 @@ def test_xavier_alone_is_not_promised_to_cure_sigmoids(change, said):
     assert ("batch norm, because" in finding.advice) is said
 
 
+def test_biases_that_saturate_are_what_to_change():
+    findings = diagnose(evidence("model.bias_init={name: constant, value: 4}", epochs=2))
+    (finding,) = [finding for finding in findings if finding.rule == "weights-too-large"]
+    assert finding.remedies[0] == ("model.bias_init=null",)
+    assert ("model.init=xavier",) not in finding.remedies
+
+
 def test_weights_of_zero_are_measured():
     findings = diagnose(evidence("model.init={name: constant, value: 0}"))
     assert findings[0].rule == "symmetric-init"

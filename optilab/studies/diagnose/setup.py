@@ -93,6 +93,8 @@ def weights_too_large(e: Evidence) -> Seen | None:
     if isinstance(e.config.model.activation, Sigmoid | HardSigmoid) and isinstance(e.config.model.norm, NoNorm):
         remedy = [(*xavier, *batchnorm), batchnorm]
         advice = "batch norm, because with xavier alone the gradient of sigmoids tends to vanish"
+    if e.config.model.bias_init is not None:
+        remedy.insert(0, ("model.bias_init=null",))
     if shouts:
         return Seen(text, numbers, remedy, f"above {LOUD:g}", "1.0 to 1.3", advice)
     return Seen(text, numbers, remedy, f"{SATURATED:g} or more", "below 0.3", advice)
