@@ -398,7 +398,7 @@ def test_a_study_is_one_entry(tmp_path):
         runs.open_study(tmp_path, "s", b"", {**manifest, "command": "race"})
     with pytest.raises(RunError, match="already exists"):
         runs.open_study(study.path, "x", b"", manifest)
-    with pytest.raises(CheckpointError):
+    with pytest.raises(RunError, match="is a study of `optilab remedy`, not one run"):
         runs.read(study.path)
     runs.remove(study.path)
     assert list(tmp_path.iterdir()) == []

@@ -227,7 +227,7 @@ def overfitting(e: Evidence) -> Seen | None:
 
 def labels(e: Evidence) -> Seen | None:
     losses = [row["val_loss"] for row in e.rows]
-    if e.trial or not losses or not e.validation_entropy:
+    if e.trial or not losses or not e.validation_entropy or not e.entropy:
         return None
     if max(e.accuracy, e.rows[-1]["val_acc"]) > 2 * e.chance:
         return None
