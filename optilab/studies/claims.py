@@ -106,11 +106,8 @@ def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
 
 def _of_group(claim: Claim, group: Group, of_groups: int) -> Judged:
     values, absent = _values(claim, group)
-    of = (
-        group.label
-        if of_groups > 1
-        else next(iter(group.runs.values())).manifest["config"].get("name", group.label)
-    )
+    config = next(iter(group.runs.values())).manifest.get("config", {})
+    of = group.label if of_groups > 1 else config.get("name", group.label)
     if absent:
         return Judged(claim.text, of, None, "cannot tell", next(iter(absent.values())))
     if claim.confidence is not None:

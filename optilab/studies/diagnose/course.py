@@ -55,7 +55,7 @@ BY_HEART = 0.12
 """Training accuracy minus validation accuracy of a network whose validation loss rises."""
 RELATED = 0.95
 """Best validation loss over the entropy of the validation labels, where the accuracy is below twice chance."""
-ALIKE = 0.5
+UNSEEN = 0.5
 """What is known of the validation images over what is known of the training images, as shares of the entropies."""
 LEARNT = 0.99
 """Training loss over the prior's entropy: below it the network has begun to learn its training images."""
@@ -235,7 +235,7 @@ def labels(e: Evidence) -> Seen | None:
     # A network that has not learned its training images either says nothing about the labels; nor does one that is
     # slow, and has learned as much of both.
     known, unseen = 1 - e.loss / e.entropy, 1 - e.recent("val_loss", math.inf) / e.validation_entropy
-    if share < RELATED or known < 1 - LEARNT or unseen > ALIKE * known:
+    if share < RELATED or known < 1 - LEARNT or unseen > UNSEEN * known:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of the loss of guessing"
     return Seen(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ())

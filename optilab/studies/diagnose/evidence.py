@@ -100,15 +100,18 @@ class Evidence:
     @property
     def rule(self) -> Any:
         """The optimizer, or what it wraps: the rule whose learning rate makes the steps."""
-        return _inner(self.config.optimizer)
+        rule: Any = self.config.optimizer
+        while hasattr(rule, "base"):
+            rule = rule.base
+        return rule
 
     @property
     def rule_key(self) -> str:
         """The key of `rule` in the config: optimizer, optimizer.base."""
-        rule, key = self.config.optimizer, "optimizer"
+        depth, rule = 0, self.config.optimizer
         while hasattr(rule, "base"):
-            rule, key = rule.base, f"{key}.base"
-        return key
+            depth, rule = depth + 1, rule.base
+        return ".".join(["optimizer", *["base"] * depth])
 
     @property
     def loss(self) -> float:
@@ -204,9 +207,8 @@ class Evidence:
     @property
     def paths(self) -> list[float]:
         """|dw|/|w| of a step, the mean over all recorded epochs, of each layer; layers without it are left out."""
-        layers = zip(
-            *(record["layers"] for record in self.epochs if len(record["layers"]) == self.hidden + 1), strict=True
-        )
+        alike = [record["layers"] for record in self.epochs if len(record["layers"]) == self.hidden + 1]
+        layers = zip(*alike, strict=True)
         steps = [[v for layer in own if (v := layer.get("update_to_weight")) is not None] for own in layers]
         return [sum(own) / len(own) for own in steps if own]
 
@@ -245,10 +247,6 @@ class Evidence:
     def recent(self, key: str, missing: float) -> float:
         """The median of a column over the last epochs; `missing` where there is none."""
         return median(row[key] for row in self.rows[-RECENT:]) if self.rows else missing
-
-
-def _inner(rule: Any) -> Any:
-    return _inner(rule.base) if hasattr(rule, "base") else rule
 
 
 def _ratio(record: Mapping[str, Any]) -> float | None:
