@@ -99,13 +99,13 @@ def network_space(rule: Any) -> dict[str, Draw]:
     """The distribution of every hyper-parameter of a rule on a network.
 
     lr: log-uniform from 0.001 to 10 where the step is proportional to the gradient; from 0.00001 to 0.1 where the
-    length of a step is about lr, whatever the gradient; from 0.01 to 10 where, moreover, the rule's default is 0.1 or
+    length of a step is about lr, whatever the gradient; from 0.01 to 10 where, moreover, the rule's authors recommend
     1, as the rule estimates the scale itself.
     """
     if not scale_free(rule):
         lr = LogUniform(1e-3, 10)
     else:
-        lr = LogUniform(1e-2, 10) if getattr(rule, "lr", 0.0) >= 0.1 else LogUniform(1e-5, 0.1)
+        lr = LogUniform(1e-2, 10) if getattr(rule, "lr", 0.0) == 1.0 else LogUniform(1e-5, 0.1)
     return {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED}
 
 

@@ -100,7 +100,7 @@ def test_a_larger_budget_begins_with_the_smaller_one():
         ("adopt", 1e-5, 0.1),
         ("lion", 1e-5, 0.1),
         ("sophia", 1e-5, 0.1),
-        ("shampoo", 1e-2, 10),
+        ("shampoo", 1e-5, 0.1),
         ("prodigy", 1e-2, 10),
         ("schedule-free-sgd", 1e-3, 10),
     ],
