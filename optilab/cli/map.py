@@ -1,7 +1,6 @@
 """`optilab map`: one rule over a grid of settings or of starts."""
 
-from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -73,6 +72,7 @@ def map(
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.errors import UsageError, did_you_mean
     from optilab.optimize import Regime
+    from optilab.optimize.algorithms.rule import settings_of
     from optilab.studies import map as study
     from optilab.studies.axes import Axis
 
@@ -99,7 +99,7 @@ def map(
     else:
         axes = [study.read_axis("--x", str(x)), study.read_axis("--y", str(y))]
     rule = settings.algo[0]
-    numeric = _numeric(rule)
+    numeric = [name for name, value in settings_of(rule).items() if isinstance(value, float)]
     for flag, axis in zip(("--x", "--y"), axes, strict=True):
         if not axis.field:
             continue
@@ -127,9 +127,3 @@ def map(
         if plot:
             console.say(plot)
     return 0
-
-
-def _numeric(rule: Any) -> list[str]:
-    """The fields with a number, `base.lr` being that of the rule that this one wraps."""
-    own = [field.name for field in fields(rule) if isinstance(getattr(rule, field.name), float)]
-    return own + [f"base.{name}" for name in (_numeric(rule.base) if hasattr(rule, "base") else ())]

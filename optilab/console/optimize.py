@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from math import inf
 from typing import Any
 
 from optilab import console
@@ -183,11 +184,9 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
         first = path.first_below(config.tolerance)
         return f"converged: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
     if path.status is Status.MOVING:
-        last = path.values[-2:].tolist()
-        falling = (
-            "falling" if len(last) < 2 or last[1] < last[0] else "rising" if last[1] > last[0] else "constant"
-        )
-        return f"still moving: {at} and {falling}{away}"
+        before = float(path.values[-2]) if len(path.values) > 1 else inf
+        course = "falling" if end < before else "constant" if end == before else "rising"
+        return f"still moving: {at} and {course}{away}"
     if path.diverged_at is not None:
         return f"diverged: not finite after step {path.diverged_at}; last finite {at}; try a smaller lr"
     return f"diverged: f rose from {start:.3g} to {end:.3g} in {len(path.values) - 1} steps; try a smaller lr"

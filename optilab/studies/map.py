@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from optilab.errors import UsageError
 from optilab.optimize import theory
 from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.algorithms.rule import with_settings
+from optilab.optimize.algorithms.rule import settings_of, with_settings
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.optimize.grid import Ends, explore
 from optilab.optimize.landscape import lowest
@@ -62,7 +62,7 @@ class Map:
     @property
     def settings(self) -> dict[str, Any]:
         """The rule's settings that are not an axis; of a rule that it wraps the name, and its settings as `base.lr`."""
-        return {n: value for n, value in _settings(self.rule).items() if n not in (self.x.field, self.y.field)}
+        return {n: value for n, value in settings_of(self.rule).items() if n not in (self.x.field, self.y.field)}
 
     @property
     def steps_to_tolerance(self) -> Floats:
@@ -191,12 +191,3 @@ def summary(found: Map) -> Mapping[str, Any]:
         counts = {str(list(m)): int(np.sum(found.basin == i)) for i, m in enumerate(found.function.minima)}
         row["basins"] = {**counts, "none": int(np.sum(found.basin == -1))}
     return row
-
-
-def _settings(rule: Any) -> dict[str, Any]:
-    found = {}
-    for name in (field.name for field in fields(rule)):
-        found[name] = value = getattr(rule, name)
-        if name == "base":
-            found |= {name: value.name} | {f"base.{own}": inner for own, inner in _settings(value).items()}
-    return found

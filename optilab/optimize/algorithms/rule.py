@@ -15,7 +15,7 @@ and the caller adds exactly the returned step.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from annotated_doc import Doc
@@ -84,6 +84,16 @@ def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
     known["hessian_diagonal"] = lambda: function.hessian(x).diagonal(axis1=-2, axis2=-1)
     names = getattr(rule, "needs", ())
     return {name: known[name] if name in known else getattr(function, name)(x) for name in names}
+
+
+def settings_of(rule: Any) -> dict[str, Any]:
+    """Every field of the rule, and those of a rule that it wraps as `base.lr`; `base` itself is that one's name."""
+    found = {}
+    for name in (field.name for field in fields(rule)):
+        found[name] = value = getattr(rule, name)
+        if name == "base":
+            found |= {name: value.name} | {f"base.{own}": inner for own, inner in settings_of(value).items()}
+    return found
 
 
 def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
