@@ -156,6 +156,14 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
 
 
+def test_the_latest_training_is_diagnosed_though_a_study_is_newer(optilab, small):
+    optilab("train", small, "--name", "one", "--quiet")
+    optilab("sweep", small, "--over", "optimizer.lr=0.1,1", "--name", "later", "--quiet")
+    latest, named = (json.loads(optilab("diagnose", run, "--json").stdout) for run in ("latest", "one"))
+    assert latest["findings"] == named["findings"]
+    assert latest["layers"] == named["layers"]
+
+
 def test_a_run_is_diagnosed_after_its_own_rule_has_changed_or_gone(optilab, small, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text("def mine(w, g, lr=1e-7):\n    return w - lr * g\n")

@@ -68,7 +68,7 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
 
     folder = runs.root(runs_dir)
     try:  # a run may have the name of a preset, which NAME.yaml still means
-        path = runs.locate(folder, target)
+        path = runs.locate(folder, target, "train")
     except (RunError, UsageError):
         try:
             presets.find("train", target)

@@ -56,4 +56,4 @@ def env(json_: Json = False, quiet: Silent = False) -> None:
     elif not quiet:
         for part in facts.values():
             for key, value in part.items():
-                console.say(f"{key:14} {value}")
+                console.say(f"{key:17} {value}")
