@@ -78,7 +78,7 @@ def notebook_loop(arrays, epochs, seed=42, batch_size=512, lr=0.01, device="cpu"
 
 def fashion_mnist(folder: Path | None = None):
     """The four arrays of the real dataset, found or fetched as optilab does."""
-    from optilab.train import fetch
+    from optilab.data import fetch
 
     dataset = fetch.ensure("fashion-mnist", folder, lambda *_: None)
     return dataset, (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)

@@ -15,7 +15,7 @@ from optilab.config.load import dump, expectations, load
 from optilab.config.schema.claim import OPERATORS
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError
-from optilab.studies.claims import of_trainings
+from optilab.study.claims import of_trainings
 from tests.pages import ROOT
 from tests.studies.generated import training
 
@@ -148,7 +148,7 @@ def test_a_confidence_is_kept_by_simulated_means(tmp_path):
     """A claim whose bound is the true mean gets a verdict in about 5 of 100 cases, on either side together."""
     import numpy as np
 
-    from optilab.studies.claims import _of_mean
+    from optilab.study.claims import _of_mean
 
     (claim,) = expectations("train", ["val_acc > 0.5 confidence 0.95"])
     draws = np.random.default_rng(1).normal(0.5, 0.02, (1000, 5))
@@ -161,7 +161,7 @@ def test_a_confidence_allows_for_the_choice_of_the_best(groups, seeds):
     """Of equal groups whose mean is the bound, the best passes in at most 2.5 of 100 tables, not in 10 or 25."""
     import numpy as np
 
-    from optilab.studies.claims import _of_mean
+    from optilab.study.claims import _of_mean
 
     (claim,) = expectations("train", ["best: val_acc > 0.5 confidence 0.95"])
     tables = np.random.default_rng(2).normal(0.5, 0.02, (600, groups, seeds))

@@ -17,9 +17,9 @@ from optilab.config.presets import presets
 from optilab.config.schema.train import TrainConfig
 from optilab.console import diagnose as view
 from optilab.console.study import Progress
+from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
-from optilab.studies.remedies import remedies
-from optilab.studies.remedy import Plan, Result, smallest_fix
+from optilab.study.remedy import Plan, Result, smallest_fix
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")

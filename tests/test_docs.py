@@ -16,7 +16,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from optilab.config.datasets import DATASETS
+from optilab.data.sources import DATASETS
 from optilab.optimize import ALGORITHMS, FUNCTIONS
 from optilab.verify.case import shown
 from optilab.verify.correspondence import cases

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.console.claims import Checked
     from optilab.lab.execution import Request
-    from optilab.studies.claims import Judged
+    from optilab.study.claims import Judged
 
     _Found = tuple[list[Judged], list[str]]
     """Claims as they were judged, and the directories that were made or read."""
@@ -169,8 +169,8 @@ class _Request:
         from optilab.config.schema.train import TrainConfig
         from optilab.lab.execution import dataset_of
         from optilab.lab.rates import range_test
-        from optilab.studies.claims import of_rate
-        from optilab.studies.rates import ladder
+        from optilab.study.claims import of_rate
+        from optilab.study.rates import ladder
 
         claims = _require(expectations("lr", [*texts, *self.expect]))
         asked = load(TrainConfig, given, changes)
@@ -181,8 +181,8 @@ class _Request:
         from optilab.config.load import load
         from optilab.config.schema.study import FunctionRaceConfig
         from optilab.lab.races import on_functions
-        from optilab.studies.claims import of_race
-        from optilab.studies.race import standings
+        from optilab.study.claims import of_race
+        from optilab.study.race import standings
 
         asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
@@ -193,7 +193,7 @@ class _Request:
     ) -> "_Found":
         from optilab import runs
         from optilab.cli import execution
-        from optilab.studies.claims import of_study
+        from optilab.study.claims import of_study
 
         asked, request = self._asked(kind, given, changes, claimed)
         claims = _require(asked.expect)
@@ -213,8 +213,8 @@ class _Request:
         from optilab.config.schema.study import RaceConfig, RemedyConfig, SweepConfig
         from optilab.lab import execution
         from optilab.lab.races import NETWORK_ALGOS, network_race
-        from optilab.studies import network_race as races
-        from optilab.studies import remedy, sweep
+        from optilab.study import network_race as races
+        from optilab.study import remedy, sweep
 
         if kind == "remedy":
             asked = load(RemedyConfig, given, claimed)
@@ -245,7 +245,7 @@ class _Request:
     def _read(self, path: Path) -> "_Found":
         from optilab import runs
         from optilab.config.load import expectations, load, schema_for
-        from optilab.studies.claims import of_paths, of_study, of_trainings
+        from optilab.study.claims import of_paths, of_study, of_trainings
 
         entry = runs.read_entry(path)
         command = entry.manifest["command"]

@@ -52,7 +52,7 @@ def compare(
     from optilab import runs
     from optilab.console import compare as views
     from optilab.lab import comparison
-    from optilab.studies.groups import select
+    from optilab.study.groups import select
 
     only_one(json=json_, quiet=quiet)
     format_ = chosen_format(format_, json_)

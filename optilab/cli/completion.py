@@ -75,7 +75,7 @@ def complete_function(incomplete: str) -> list[str]:
 
 def complete_remedy(incomplete: str) -> list[str]:
     """The last name of a list of remedies."""
-    from optilab.studies.remedies import remedies
+    from optilab.diagnose.remedies import remedies
 
     return _listing(remedies(), incomplete)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from optilab.cli.options import DataDir, Json, Silent, examples, only_one
-from optilab.config.datasets import DATASETS
+from optilab.data.sources import DATASETS
 from optilab.errors import DataError
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ _DEFAULT = "fashion-mnist"
 def ls(data_dir: DataDir = None, json_: Json = False, quiet: _Names = False) -> None:
     from optilab import console
     from optilab.console import data as views
-    from optilab.train import data
+    from optilab.data import load as data
 
     only_one(json=json_, quiet=quiet)
     rows = [data.presence(name, _path(data_dir)) for name in DATASETS]
@@ -58,7 +58,8 @@ def ls(data_dir: DataDir = None, json_: Json = False, quiet: _Names = False) -> 
 def where(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
     from optilab import console
     from optilab.console import data as views
-    from optilab.train import data, folders
+    from optilab.data import folders
+    from optilab.data import load as data
 
     only_one(json=json_, quiet=quiet)
     info, chosen = data.info_of(name), _path(data_dir)
@@ -79,7 +80,7 @@ def where(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False,
 def verify(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: Silent = False) -> None:
     from optilab import console
     from optilab.console import data as views
-    from optilab.train import data
+    from optilab.data import load as data
 
     only_one(json=json_, quiet=quiet)
     rows = data.verify(name, _path(data_dir))
@@ -101,7 +102,7 @@ def verify(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False
 def fetch(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
     from optilab import console
     from optilab.console import data as views
-    from optilab.train import fetch
+    from optilab.data import fetch
 
     only_one(json=json_, quiet=quiet)
     with views.Transfer() as transfer:

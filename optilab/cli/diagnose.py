@@ -7,7 +7,7 @@ import typer
 from optilab.cli.options import DataDir, Json, RunsDir, Silent, complete_run_or_preset, only_one
 
 if TYPE_CHECKING:
-    from optilab.studies.diagnose import Evidence
+    from optilab.diagnose import Evidence
 
 EXAMPLES = """\b
 Examples:
@@ -41,9 +41,9 @@ def diagnose(
     Of a run, its records are read; a config is first tried for sixty batches, which write nothing.
     """
     from optilab import console
+    from optilab import diagnose as rules
     from optilab.console import diagnose as views
     from optilab.errors import ExitCode, chosen_names
-    from optilab.studies import diagnose as rules
 
     only_one(json=json_, quiet=quiet)
     levels = chosen_names("--fail-on", fail_on, "level", LEVELS) if fail_on is not None else []
@@ -59,12 +59,12 @@ def diagnose(
 
 def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple[Evidence, str]":
     """The evidence of a run or of a trial of a config, and the argument that `--config` takes for it."""
+    from optilab import diagnose as rules
     from optilab import runs
     from optilab.config import presets
     from optilab.config.load import Override, load
     from optilab.config.schema.train import TrainConfig
     from optilab.errors import RunError, UsageError
-    from optilab.studies import diagnose as rules
 
     folder = runs.root(runs_dir)
     try:  # a run may have the name of a preset, which NAME.yaml still means

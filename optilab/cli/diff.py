@@ -25,7 +25,7 @@ def diff(
 ) -> None:
     from optilab import console, runs
     from optilab.console import parting as views
-    from optilab.studies.parting import part
+    from optilab.study.parting import part
 
     only_one(json=json_, quiet=quiet)
     folder = runs.root(runs_dir)

@@ -36,9 +36,9 @@ def export(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not name runs that are left out.")] = False,
 ) -> int:
     from optilab import console, runs
-    from optilab.studies import export as tables
-    from optilab.studies import trackers
-    from optilab.studies.groups import select
+    from optilab.study import export as tables
+    from optilab.study import trackers
+    from optilab.study.groups import select
 
     only_one(json=json_, quiet=quiet)
     folders = {name: Path(folder) for name, folder in (("tensorboard", tensorboard), ("mlflow", mlflow)) if folder}

@@ -27,7 +27,7 @@ from optilab.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from optilab.lab.execution import Ran
-    from optilab.studies.confirmation import Confirmation
+    from optilab.study.confirmation import Confirmation
 
 EXAMPLES = """\b
 Examples:
@@ -99,9 +99,9 @@ def lr(
     from optilab.console.claims import after
     from optilab.lab.execution import dataset_of, of_sweep
     from optilab.lab.rates import range_test
-    from optilab.studies import confirmation as confirmations
-    from optilab.studies import rates
-    from optilab.studies.claims import of_rate
+    from optilab.study import confirmation as confirmations
+    from optilab.study import rates
+    from optilab.study.claims import of_rate
 
     only_one(json=json_, quiet=quiet)
     if plot is not None:

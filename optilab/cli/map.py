@@ -73,8 +73,8 @@ def map(
     from optilab.errors import UsageError, did_you_mean
     from optilab.optimize import Regime
     from optilab.optimize.algorithms.rule import settings_of
-    from optilab.studies import map as study
-    from optilab.studies.axes import Axis
+    from optilab.study import map as study
+    from optilab.study.axes import Axis
 
     only_one(json=json_, quiet=quiet)
     only_one(basins=basins, x=x)

@@ -25,8 +25,8 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     from optilab.lab.races import NETWORK_ALGOS
     from optilab.lab.races import network_race as of_networks
     from optilab.pages.network_race import network_race_page
-    from optilab.studies import network_race as races
-    from optilab.studies.claims import of_network_race
+    from optilab.study import network_race as races
+    from optilab.study.claims import of_network_race
 
     json_, quiet = "json_" in given, "quiet" in given
     only_one(json=json_, quiet=quiet, dry_run="dry_run" in given and quiet)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
-    from optilab.studies.claims import Judged
+    from optilab.study.claims import Judged
 
 EXAMPLES = """\b
 Examples:

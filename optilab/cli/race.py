@@ -187,9 +187,9 @@ def race(
     from optilab.console.claims import after
     from optilab.lab.races import cache_folder, function_race
     from optilab.signals import Interrupted
-    from optilab.studies import race as study
-    from optilab.studies.claims import of_race
-    from optilab.studies.tuning import Conditions
+    from optilab.study import race as study
+    from optilab.study.claims import of_race
+    from optilab.study.tuning import Conditions
 
     only_one(json=json_, quiet=quiet, settings=settings)
     conditions = Conditions(budget, starts, repeats, epochs, accuracy, seed)

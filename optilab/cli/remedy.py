@@ -80,9 +80,9 @@ def remedy(
     from optilab.console import remedy as views
     from optilab.console import study
     from optilab.lab import execution as studies
-    from optilab.studies import claims
-    from optilab.studies import network_race as races
-    from optilab.studies import remedy as plans
+    from optilab.study import claims
+    from optilab.study import network_race as races
+    from optilab.study import remedy as plans
 
     only_one(json=json_, quiet=quiet)
     only_one(dry_run=dry_run, quiet=quiet)

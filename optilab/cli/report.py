@@ -51,7 +51,7 @@ def report(
     from optilab.lab.comparison import judged
     from optilab.pages.network_race import network_race_page
     from optilab.pages.report import report as comparison
-    from optilab.studies import heats
+    from optilab.study import heats
 
     only_one(json=json_, quiet=quiet)
     path = pages.target(out)

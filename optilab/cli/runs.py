@@ -88,8 +88,8 @@ def ls(
             typer.echo(entry.name)
         return
     from optilab.console import listing as views
-    from optilab.studies import listing
-    from optilab.studies.conditions import read_conditions
+    from optilab.study import listing
+    from optilab.study.conditions import read_conditions
 
     conditions = read_conditions(where or [])
     axes = None
@@ -162,8 +162,8 @@ def plot(
     from optilab import console, runs
     from optilab.console import curves as views
     from optilab.errors import DataError
-    from optilab.studies.curves import histories
-    from optilab.studies.groups import select
+    from optilab.study.curves import histories
+    from optilab.study.groups import select
 
     only_one(json=json_, quiet=quiet)
     found = histories(select(runs.root(runs_dir), names))

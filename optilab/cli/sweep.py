@@ -102,8 +102,8 @@ def sweep(
     from optilab.console import sweep as views
     from optilab.lab.execution import dry_run as estimate
     from optilab.lab.execution import of_sweep
-    from optilab.studies import claims
-    from optilab.studies import sweep as plans
+    from optilab.study import claims
+    from optilab.study import sweep as plans
 
     only_one(json=json_, quiet=quiet)
     only_one(dry_run=dry_run, quiet=quiet)

@@ -197,7 +197,7 @@ class _View:
         from optilab import runs
         from optilab.console import claims as verdicts
         from optilab.console import train as views
-        from optilab.studies import claims
+        from optilab.study import claims
 
         judged = claims.of_trainings(expect, [runs.read(path)])
         views.report(path, self.json_, self.quiet, self.picture, self.draw([path]), judged)
@@ -208,7 +208,7 @@ class _View:
         if self.plot is None:
             return []
         from optilab import console, figures, runs
-        from optilab.studies.curves import histories
+        from optilab.study.curves import histories
 
         found = histories([runs.read(path) for path in paths])
         if not found.groups:
@@ -280,7 +280,7 @@ def _train_seeds(
     from optilab.console import claims as verdicts
     from optilab.console import train as views
     from optilab.lab.execution import of_sweep
-    from optilab.studies import claims, sweep
+    from optilab.study import claims, sweep
 
     asked = sweep.resolve(SweepConfig(config=config, seeds=seeds), changes)
     plan = sweep.plan(asked)

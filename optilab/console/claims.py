@@ -9,7 +9,7 @@ from typing import Any
 from optilab import console
 from optilab.console.junit import Suite, TestCase
 from optilab.errors import ExitCode, OptilabError, printable
-from optilab.studies.claims import Judged
+from optilab.study.claims import Judged
 
 _STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
 

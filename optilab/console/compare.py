@@ -7,8 +7,8 @@ from typing import Any
 
 from optilab import console
 from optilab.console.tables import Column, write
-from optilab.studies.groups import telling, text
-from optilab.studies.side_by_side import Contender, SideBySide
+from optilab.study.groups import telling, text
+from optilab.study.side_by_side import Contender, SideBySide
 
 _FEW = 6
 """Values of one key, or labels, that a line lists."""

@@ -12,7 +12,7 @@ from rich.text import Text
 from optilab import console
 from optilab.console.diagnose import bar
 from optilab.console.pictures import GUTTER, Canvas, colours, framed, letters, symbol
-from optilab.studies.curves import Curve, Histories, History, LayerHistory, curvature_limits, limits
+from optilab.study.curves import Curve, Histories, History, LayerHistory, curvature_limits, limits
 
 WIDTH = 80
 """Columns that the picture needs; in a pipe it has as many."""

@@ -7,7 +7,7 @@ from typing import Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from optilab import console
-from optilab.config.datasets import DatasetInfo
+from optilab.data.sources import DatasetInfo
 
 
 def datasets(rows: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from optilab import console
-from optilab.studies.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, verdict
+from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, verdict
 
 BARS = " ▏▎▍▌▋▊▉█"
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}

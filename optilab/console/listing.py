@@ -8,8 +8,8 @@ from optilab import console
 from optilab.console.tables import Column, write
 from optilab.errors import printable
 from optilab.runs import Study
-from optilab.studies.groups import short, text
-from optilab.studies.listing import ListedRun
+from optilab.study.groups import short, text
+from optilab.study.listing import ListedRun
 
 NAMED = 3
 """Directories that the line about unreadable ones names."""

@@ -14,8 +14,8 @@ from optilab.config.strict_yaml import flow
 from optilab.console import compare
 from optilab.console.bar import Bar
 from optilab.console.pictures import GUTTER, Canvas, colours, framed
-from optilab.studies.confirmation import Confirmation
-from optilab.studies.rates import MOVED, Ladder, RangeTest
+from optilab.study.confirmation import Confirmation
+from optilab.study.rates import MOVED, Ladder, RangeTest
 
 ROWS, WIDTH = 12, 80
 MARKS = {"h": "half", "s": "steepest", "d": "diverging"}

@@ -11,8 +11,8 @@ from optilab import console
 from optilab.console import pictures
 from optilab.console.optimize import plain
 from optilab.optimize.functions import Floats
-from optilab.studies.axes import Axis
-from optilab.studies.map import Map, summary
+from optilab.study.axes import Axis
+from optilab.study.map import Map, summary
 
 
 def show(found: Map, what: str) -> None:

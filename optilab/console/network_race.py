@@ -6,9 +6,9 @@ from typing import Any
 from optilab import console
 from optilab.console.compare import Units
 from optilab.console.tables import Column, write
-from optilab.studies.compare import Judgement
-from optilab.studies.heats import Heat, Heats, Runner, verdicts
-from optilab.studies.network_race import NetworkRace
+from optilab.study.compare import Judgement
+from optilab.study.heats import Heat, Heats, Runner, verdicts
+from optilab.study.network_race import NetworkRace
 
 _UNITS = Units(share=True)
 

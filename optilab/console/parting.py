@@ -5,8 +5,8 @@ from typing import Any
 from optilab import console
 from optilab.console.tables import Column, write
 from optilab.runs import Record
-from optilab.studies.groups import text
-from optilab.studies.parting import Pairs, Parting
+from optilab.study.groups import text
+from optilab.study.parting import Pairs, Parting
 
 
 def document(a: Record, b: Record, parting: Parting) -> dict[str, Any]:

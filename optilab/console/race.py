@@ -11,8 +11,8 @@ from optilab.console.notebook import ProgressLine
 from optilab.console.tables import Column, write
 from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import TestFunction
-from optilab.studies.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
-from optilab.studies.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
+from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
+from optilab.study.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
 
 
 def announce(rules: int, functions: int, conditions: Conditions) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from optilab import console
-from optilab.studies.remedy import Result, smallest_fix
+from optilab.study.remedy import Result, smallest_fix
 
 
 def show(name: str, epochs: int, seeds: int, results: Sequence[Result]) -> None:

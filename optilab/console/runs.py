@@ -7,8 +7,8 @@ from optilab import console
 from optilab.console import listing
 from optilab.console.tables import Column, write
 from optilab.runs import Record, Row, Study, best, read_timings, resume_command
-from optilab.studies.groups import text
-from optilab.studies.listing import lines, trials
+from optilab.study.groups import text
+from optilab.study.listing import lines, trials
 
 
 def entry_facts(entry: Record | Study) -> dict[str, Any]:

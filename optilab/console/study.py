@@ -7,8 +7,8 @@ from dataclasses import asdict
 from optilab import console
 from optilab.console.bar import Bar
 from optilab.console.notebook import ProgressLine
-from optilab.studies.outcomes import Measure
-from optilab.studies.trials import Cost, Outcome
+from optilab.study.outcomes import Measure
+from optilab.study.trials import Cost, Outcome
 
 
 def plan(shape: str, cost: Cost) -> str:

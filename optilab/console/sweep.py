@@ -7,12 +7,12 @@ from typing import Any
 from optilab import console
 from optilab.console import compare
 from optilab.runs import Record
-from optilab.studies.groups import text
-from optilab.studies.halving import rungs
-from optilab.studies.outcomes import Measure
-from optilab.studies.side_by_side import lay
-from optilab.studies.sweep import Sweep
-from optilab.studies.trials import Outcome
+from optilab.study.groups import text
+from optilab.study.halving import rungs
+from optilab.study.outcomes import Measure
+from optilab.study.side_by_side import lay
+from optilab.study.sweep import Sweep
+from optilab.study.trials import Outcome
 
 MOST_POINTS = 6
 """Points of the last rung that are written out."""

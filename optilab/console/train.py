@@ -17,11 +17,11 @@ from optilab.config.schema.train import TrainConfig
 from optilab.console import diagnose as diagnosis
 from optilab.console.notebook import ProgressLine
 from optilab.console.optimize import settings
+from optilab.diagnose import Stability, diagnose, of_run
 from optilab.runs import Record, best, read, read_timings
-from optilab.studies.claims import Judged
-from optilab.studies.diagnose import Stability, diagnose, of_run
-from optilab.studies.seeds import outcome, spread
-from optilab.studies.trials import Outcome
+from optilab.study.claims import Judged
+from optilab.study.seeds import outcome, spread
+from optilab.study.trials import Outcome
 
 Row = Mapping[str, Any]
 
@@ -241,7 +241,7 @@ def curves(records: Sequence[Record], picture: bool | None) -> None:
     """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
     if console.out.is_terminal if picture is None else picture:
         from optilab.console import curves as view  # slow to import
-        from optilab.studies.curves import histories
+        from optilab.study.curves import histories
 
         console.say()
         if picture or console.out.width >= view.WIDTH:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from optilab.figures.style import look, new, series
-from optilab.studies.map import Map
+from optilab.study.map import Map
 
 FINE = 500  # points of an axis: more than the figure shows
 

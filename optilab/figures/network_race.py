@@ -8,9 +8,9 @@ from optilab.errors import DataError
 from optilab.figures.race import ticks
 from optilab.figures.style import empty, look, series
 from optilab.optimize.functions import Floats
-from optilab.studies.curves import history
-from optilab.studies.heats import Heat, Heats
-from optilab.studies.race import profile
+from optilab.study.curves import history
+from optilab.study.heats import Heat, Heats
+from optilab.study.race import profile
 
 
 def network_race(result: Heats, dark: bool = False) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from optilab.figures.style import look, new, series
-from optilab.studies.race import Race, profile, standings
+from optilab.study.race import Race, profile, standings
 
 
 def race(result: Race, dark: bool = False) -> Any:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from optilab.figures.style import look, new, series
-from optilab.studies.confirmation import Confirmation
-from optilab.studies.rates import RangeTest
+from optilab.study.confirmation import Confirmation
+from optilab.study.rates import RangeTest
 
 
 def rates(test: RangeTest, confirmation: Confirmation | None, title: str, dark: bool = False) -> Any:

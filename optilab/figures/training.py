@@ -8,7 +8,7 @@ import numpy as np
 
 from optilab.figures.style import empty, look, series
 from optilab.optimize.functions import Floats
-from optilab.studies.curves import MEASURED, Histories, History, LayerHistory, layer_limits, limits
+from optilab.study.curves import MEASURED, Histories, History, LayerHistory, layer_limits, limits
 
 MARKERS = 12
 """Markers on a line: they tell lines apart without colour."""

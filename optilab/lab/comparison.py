@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from optilab.runs import Record, Study
-    from optilab.studies.side_by_side import SideBySide
+    from optilab.study.side_by_side import SideBySide
 
 MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
@@ -75,7 +75,7 @@ def curves(groups: "Sequence[Sequence[Record]]", dark: bool) -> "Figure":
     """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
     from optilab import figures
     from optilab.errors import DataError
-    from optilab.studies.curves import histories
+    from optilab.study.curves import histories
 
     records = [record for group in groups for record in group]
     found = histories(records) if records else None
@@ -98,8 +98,8 @@ def compare(
 ) -> "SideBySide":
     """The comparison that the options of `runs compare` ask for. UsageError for what they do not accept."""
     from optilab.errors import UsageError, unknown
-    from optilab.studies.outcomes import read_measure
-    from optilab.studies.side_by_side import lay
+    from optilab.study.outcomes import read_measure
+    from optilab.study.side_by_side import lay
 
     measure = read_measure(metric, at, target, until)
     if over not in ("seeds", "problems"):
@@ -118,7 +118,7 @@ def judged(
     """
     from optilab import runs
     from optilab.pages.report import tuning
-    from optilab.studies.groups import select
+    from optilab.study.groups import select
 
     entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
     tuned = tuning(entries)

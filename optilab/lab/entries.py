@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from optilab.lab.paths import LabPaths
     from optilab.runs import Record, Study
-    from optilab.studies.heats import Heats
+    from optilab.study.heats import Heats
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,7 +159,7 @@ class LabStudy(LabResult):
     @cached_property
     def heats(self) -> "Heats | None":
         """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
-        from optilab.studies import heats
+        from optilab.study import heats
 
         return heats.read(self.study)
 

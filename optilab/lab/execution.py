@@ -12,11 +12,11 @@ from optilab.errors import CheckpointError, ExitCode, UsageError
 if TYPE_CHECKING:
     from optilab.config.schema.study import RemedyConfig
     from optilab.config.schema.train import DataConfig
-    from optilab.studies.network_race import NetworkRace
-    from optilab.studies.pool import Pool, Workers
-    from optilab.studies.sweep import Sweep
-    from optilab.studies.trials import Cost, Execution, Outcome, Places, Trial
-    from optilab.train.data import Dataset
+    from optilab.data.load import Dataset
+    from optilab.study.network_race import NetworkRace
+    from optilab.study.pool import Pool, Workers
+    from optilab.study.sweep import Sweep
+    from optilab.study.trials import Cost, Execution, Outcome, Places, Trial
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def of_sweep(
     command: str, plan: "Sweep", jobs: int | None, fail_fast: bool = False, cluster: str | None = None
 ) -> Request:
     """The study of a resolved sweep."""
-    from optilab.studies import halving, search, sweep
+    from optilab.study import halving, search, sweep
 
     asked = plan.asked
     if asked.search is not None:
@@ -89,7 +89,7 @@ def of_race(
     cluster: str | None = None,
 ) -> Request:
     """The study of a race on trainings."""
-    from optilab.studies import network_race
+    from optilab.study import network_race
 
     return Request(
         command,
@@ -109,7 +109,7 @@ def of_race(
 def of_remedy(asked: "RemedyConfig", jobs: int | None, cluster: str | None = None) -> Request:
     """The study of resolved remedies: each as it is, or with `tune` as a race between them."""
     from optilab.config.load import to_yaml
-    from optilab.studies import remedy
+    from optilab.study import remedy
 
     same = lambda path: remedy.require_same(path, asked)  # noqa: E731
     if asked.tune is not None:
@@ -145,8 +145,8 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
     from optilab import console
     from optilab.console import study as views
     from optilab.runs.provenance import provenance
-    from optilab.studies.pool import WorkersLost
-    from optilab.studies.trials import Execution, relabel
+    from optilab.study.pool import WorkersLost
+    from optilab.study.trials import Execution, relabel
 
     _require_same(request, folder / name)
     datasets = _datasets(request)  # fetched once, before many processes need them
@@ -226,7 +226,7 @@ class _Whole:
 
     @classmethod
     def of(cls, request: Request, path: Path, rows: "Sequence[runs.Row]") -> "_Whole":
-        from optilab.studies.trials import known
+        from optilab.study.trials import known
 
         trials = [*request.trials]
         if request.following is not None:
@@ -236,7 +236,7 @@ class _Whole:
         return cls(trials, [trial for trial in trials if trial.name not in done], epochs, request.keep)
 
     def cost(self, pool: "Workers", places: "Places") -> "Cost":
-        from optilab.studies.trials import cost
+        from optilab.study.trials import cost
 
         found = cost(pool, places, self.trials, self.missing, self.epochs)
         return replace(found, bytes=None) if self.keep in ("none", "all") else found
@@ -249,7 +249,7 @@ def _workers(
     if request.cluster is None:
         return _processes(request)
     from optilab import console
-    from optilab.studies.cluster import Cluster
+    from optilab.study.cluster import Cluster
 
     if len(datasets) > 1:
         names = ", ".join(dict.fromkeys(dataset.name for dataset in datasets))
@@ -261,8 +261,8 @@ def _workers(
 
 
 def _processes(request: Request) -> "Pool":
-    from optilab.studies.pool import Pool, cores
-    from optilab.studies.trials import MODULE
+    from optilab.study.pool import Pool, cores
+    from optilab.study.trials import MODULE
 
     slots = request.jobs or (cores() if _on_cpu(request) else 1)
     return Pool(MODULE, min(slots, max(1, len(request.trials))), fork=_on_cpu(request))
@@ -288,7 +288,7 @@ def places_of(datasets: "Mapping[tuple[str, str | None], Dataset]") -> "Places":
 def dataset_of(config: "DataConfig") -> "Dataset":
     """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
     from optilab.console.data import Transfer
-    from optilab.train import fetch
+    from optilab.data import fetch
 
     with Transfer() as transfer:
         return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)

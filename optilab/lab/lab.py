@@ -151,7 +151,7 @@ class Lab:
         from optilab.config.schema.study import SweepConfig
         from optilab.lab.entries import LabStudy
         from optilab.lab.execution import of_sweep
-        from optilab.studies import sweep
+        from optilab.study import sweep
 
         plan_keys = {
             "samples": samples,
@@ -336,7 +336,7 @@ class Lab:
         from optilab.config.schema.study import RaceConfig
         from optilab.lab import races
         from optilab.lab.entries import LabStudy
-        from optilab.studies import network_race
+        from optilab.study import network_race
 
         rules = algorithms(",".join(listed(algos or races.NETWORK_ALGOS)))
         tree = {"on": [source(config) for config in on], "algos": rules}

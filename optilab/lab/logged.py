@@ -8,8 +8,8 @@ from optilab.config.schema.train import TrainConfig
 from optilab.console.train import Display
 from optilab.errors import UsageError, unknown
 from optilab.runs import Row
-from optilab.studies.export import require
-from optilab.studies.trackers import LiveEvents
+from optilab.study.export import require
+from optilab.study.trackers import LiveEvents
 
 
 def tracked(tracker: str) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from optilab.config.schema.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
-    from optilab.studies.claims import Judged
+    from optilab.study.claims import Judged
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +99,7 @@ def judge(settings: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "list[Ju
     """The claims of the config about its paths."""
     if not settings.expect:
         return []
-    from optilab.studies.claims import of_paths
+    from optilab.study.claims import of_paths
 
     statuses = {label: path.status.value for label, path in zip(settings.labels, paths, strict=True)}
     return of_paths(settings, rows(dict(zip(settings.labels, paths, strict=True))), statuses)
@@ -111,7 +111,7 @@ def tuned(settings: "OptimizeConfig", budget: int) -> "tuple[OptimizeConfig, str
 
     from optilab.errors import UsageError
     from optilab.optimize import Regime
-    from optilab.studies.tuning import Conditions, tune
+    from optilab.study.tuning import Conditions, tune
 
     if settings.regime != Regime():
         raise UsageError("--tune runs the bare rules; remove schedule, weight_decay, clipping and noise")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from optilab.config.schema.study import FunctionRaceConfig, RaceConfig
     from optilab.lab.execution import Request
     from optilab.optimize import Algorithm, TestFunction
-    from optilab.studies.network_race import NetworkRace
-    from optilab.studies.race import Race
+    from optilab.study.network_race import NetworkRace
+    from optilab.study.race import Race
 
 ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
 NETWORK_ALGOS = "sgd,momentum,nesterov,adagrad,rmsprop,adam,nadam,amsgrad,lion,prodigy"
@@ -39,7 +39,7 @@ class LabRace(LabResult):
     @property
     def may_be_best(self) -> list[str]:
         """The rules that no verdict excludes, lowest cost first."""
-        from optilab.studies.race import may_be_best, standings
+        from optilab.study.race import may_be_best, standings
 
         return may_be_best(standings(self.race))
 
@@ -82,7 +82,7 @@ def function_race(algos: str, functions: str) -> "tuple[list[Algorithm], list[Te
     from optilab.config.presets import rules_named
     from optilab.errors import chosen_names
     from optilab.optimize import FUNCTIONS as TESTS
-    from optilab.studies import race
+    from optilab.study import race
 
     rules = rules_named("--algos", algos)
     tests = [TESTS[name]() for name in chosen_names("--functions", functions, "function", TESTS)]
@@ -93,8 +93,8 @@ def function_race(algos: str, functions: str) -> "tuple[list[Algorithm], list[Te
 def on_functions(asked: "FunctionRaceConfig", silent: bool, cache: bool = True) -> LabRace:
     """The race of `Lab.race` without `on`. UsageError for names that do not exist, and what cannot race."""
     from optilab.console.race import RaceProgress
-    from optilab.studies import race
-    from optilab.studies.tuning import Conditions
+    from optilab.study import race
+    from optilab.study.tuning import Conditions
 
     conditions = Conditions(asked.budget, asked.starts, asked.repeats, asked.epochs, asked.accuracy, asked.seed)
     names = asked.algos or listed(ALGOS), asked.functions or listed(FUNCTIONS)
@@ -118,7 +118,7 @@ def network_race(
     """The plan of a resolved race on trainings, and the study that makes it."""
     from optilab.config.load import to_yaml
     from optilab.lab.execution import of_race
-    from optilab.studies import network_race as races
+    from optilab.study import network_race as races
 
     planned = races.plan(asked)
     same = lambda path: races.require_same(path, asked)  # noqa: E731

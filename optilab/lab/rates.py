@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optilab.config.schema.train import TrainConfig
-    from optilab.studies.rates import Ladder, RangeTest
-    from optilab.train.data import Dataset
+    from optilab.data.load import Dataset
+    from optilab.study.rates import Ladder, RangeTest
 
 
 def range_test(asked: "TrainConfig", ladder: "Ladder", dataset: "Dataset", silent: bool) -> "RangeTest":
     """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
     from optilab.console.lr import RangeProgress
     from optilab.console.train import starting
-    from optilab.studies import rates
+    from optilab.study import rates
 
     if not silent:
         starting(asked.name)

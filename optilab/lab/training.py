@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optilab.config.schema.train import TrainConfig
     from optilab.console.train import Display
-    from optilab.train.data import Dataset
+    from optilab.data.load import Dataset
     from optilab.train.engine import Training
     from optilab.train.fork import Branch
 

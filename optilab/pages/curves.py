@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize.functions import Floats
-from optilab.studies.curves import (
+from optilab.study.curves import (
     MEASURED,
     CurvatureHistory,
     Curve,

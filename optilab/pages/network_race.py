@@ -10,9 +10,9 @@ from optilab.console.tables import Column, cell
 from optilab.pages.race import RaceChart, profile_chart, tuning_chart
 from optilab.pages.report import Table, failed, page, places
 from optilab.runs import Study
-from optilab.studies.compare import Judgement
-from optilab.studies.groups import Group, groups
-from optilab.studies.heats import Heat, Heats
+from optilab.study.compare import Judgement
+from optilab.study.groups import Group, groups
+from optilab.study.heats import Heat, Heats
 
 SLOWEST = 20.0
 """Multiple of the fastest rule's epochs at which a profile ends."""

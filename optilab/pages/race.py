@@ -14,9 +14,9 @@ from optilab.optimize.algorithms import Algorithm
 from optilab.optimize.functions import Floats, TestFunction
 from optilab.pages.environment import asset, render
 from optilab.pages.settings import SHADES, Cell, HeatMap
-from optilab.studies import search_space
-from optilab.studies.race import Race, Standing, profile, standings
-from optilab.studies.tuning import counted
+from optilab.study import search_space
+from optilab.study.race import Race, Standing, profile, standings
+from optilab.study.tuning import counted
 
 PLACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Columns of the tables of curves."""

@@ -12,11 +12,11 @@ from optilab.pages.environment import asset, render
 from optilab.pages.settings import Outlook, mark, outlook
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.files import read_regular
-from optilab.studies.compare import Judgement
-from optilab.studies.curves import history, title
-from optilab.studies.differences import circumstances, varying
-from optilab.studies.groups import DATA, Group, Grouping, short, telling, text
-from optilab.studies.side_by_side import SideBySide
+from optilab.study.compare import Judgement
+from optilab.study.curves import history, title
+from optilab.study.differences import circumstances, varying
+from optilab.study.groups import DATA, Group, Grouping, short, telling, text
+from optilab.study.side_by_side import SideBySide
 
 ROWS = 25
 """Rows of the table of results before the rest is folded."""

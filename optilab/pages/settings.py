@@ -8,8 +8,8 @@ from itertools import product
 from typing import Any
 
 from optilab.console.compare import Units
-from optilab.studies.groups import short, telling, text
-from optilab.studies.side_by_side import SideBySide
+from optilab.study.groups import short, telling, text
+from optilab.study.side_by_side import SideBySide
 
 SHADES = 20
 """Steps of the colour scale of a heat map; the style sheet has a class for each."""

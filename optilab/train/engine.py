@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from optilab.config.schema.model import BatchNorm, Standardize
 from optilab.config.schema.train import TrainConfig, too_large
+from optilab.data.load import Dataset
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.theory import stability_limit
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 from optilab.train import curvature, diagnostics, draws, first_batch, meanfield, optimizers, own, patience
 from optilab.train.again import Again
-from optilab.train.data import Dataset
 from optilab.train.images import Images, as_input
 from optilab.train.model import MLP
 from optilab.train.state import all_finite

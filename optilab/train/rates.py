@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor, nn
 
 from optilab.config.schema.train import TrainConfig
+from optilab.data.load import Dataset
 from optilab.train import diagnostics, session
 from optilab.train.again import Again
-from optilab.train.data import Dataset
 from optilab.train.device import failures_explained
 from optilab.train.engine import Training
 

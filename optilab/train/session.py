@@ -13,11 +13,11 @@ import torch
 from optilab import runs
 from optilab.config.load import dump, to_yaml
 from optilab.config.schema.train import TrainConfig
+from optilab.data.load import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.optimize.own import described, sources
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
-from optilab.train.data import Dataset
 from optilab.train.device import configure, failures_explained, numerics, resolve_device
 from optilab.train.engine import Stopped, Training
 from optilab.train.fork import Branch

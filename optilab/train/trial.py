@@ -16,8 +16,9 @@ import torch
 from optilab import runs
 from optilab.config.load import Override
 from optilab.config.schema.train import TrainConfig
+from optilab.data import load as data
 from optilab.errors import DivergedError, OptilabError
-from optilab.train import checkpoint, data, session
+from optilab.train import checkpoint, session
 from optilab.train.resume import continuation
 
 _LOCKED_SECONDS = 10.0  # in which another process that was told to stop writing a run ends

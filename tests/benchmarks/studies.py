@@ -26,8 +26,8 @@ from optilab.config.load import Override, dump, load
 from optilab.config.schema.study import SweepConfig
 from optilab.config.schema.train import TrainConfig
 from optilab.runs.provenance import provenance
-from optilab.studies import pool, sweep
-from optilab.studies.trials import MODULE, Execution, Places, known
+from optilab.study import pool, sweep
+from optilab.study.trials import MODULE, Execution, Places, known
 
 IMAGES, BATCH = 60_000, 512
 WIDTHS = (784, 128, 128, 128, 128, 128, 10)

@@ -15,10 +15,11 @@ import torch
 
 from optilab.config.load import load, override_from_text
 from optilab.config.schema.train import TrainConfig
+from optilab.data import fetch
+from optilab.data.load import Dataset
+from optilab.diagnose import TRIAL_BATCHES
 from optilab.errors import DivergedError
-from optilab.studies.diagnose import TRIAL_BATCHES
-from optilab.train import device, engine, fetch, session
-from optilab.train.data import Dataset
+from optilab.train import device, engine, session
 from tests.diagnosis.cases import Case
 
 HERE = Path(__file__).parent

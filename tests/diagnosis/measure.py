@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.studies.diagnose import RULES, Evidence, Finding, diagnose, verdict
+from optilab.diagnose import RULES, Evidence, Finding, diagnose, verdict
 from tests.diagnosis import generate
 from tests.diagnosis.cases import ACCEPTED, SICK, Case, cases
 from tests.diagnosis.drawn import held_out, opened

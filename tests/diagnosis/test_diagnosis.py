@@ -4,8 +4,8 @@ import pytest
 from scipy.stats import binomtest
 
 from optilab.config.presets import presets
+from optilab.diagnose import RULES
 from optilab.optimize import ALGORITHMS
-from optilab.studies.diagnose import RULES
 from tests.diagnosis import generate, measure
 from tests.diagnosis.cases import ACCEPTED, SICK
 from tests.diagnosis.drawn import FAMILIES, OPTIMIZERS, held_out

@@ -21,7 +21,7 @@ import pytest
 
 from optilab import __version__, runs
 from optilab.errors import CheckpointError
-from optilab.studies import cluster_worker
+from optilab.study import cluster_worker
 from tests.faults.harness import ROOT, environment, fresh, run, until
 from tests.faults.test_studies import running, workers
 from tests.studies.test_sweep import files

@@ -16,9 +16,10 @@ import torch
 from optilab import runs
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
+from optilab.data import load as data
 from optilab.errors import CheckpointError, DataError
 from optilab.optimize import ALGORITHMS
-from optilab.train import checkpoint, data
+from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.faults.conftest import Figure
 from tests.faults.harness import Lab

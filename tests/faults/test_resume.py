@@ -17,9 +17,10 @@ import torch
 from optilab.config.keys import ENTRY, SECTION, Key, describe
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
+from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError
 from optilab.runs.tables import record_line
-from optilab.train import checkpoint, data
+from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.faults.conftest import Figure
 from tests.faults.harness import Lab, Violation, environment, in_parallel, run

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from optilab import figures
-from optilab.studies.curves import histories
-from optilab.studies.groups import select
+from optilab.study.curves import histories
+from optilab.study.groups import select
 from tests.studies.generated import layered, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]

@@ -7,7 +7,7 @@ import numpy as np
 
 from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
 from optilab.optimize.landscape import gaps
-from optilab.studies.tuning import Conditions, tune
+from optilab.study.tuning import Conditions, tune
 
 
 def test_labels_name_the_settings_that_differ(optilab):

@@ -5,7 +5,7 @@ import pytest
 
 from optilab.pages import safe_json
 from optilab.pages.curves import curves
-from optilab.studies.curves import MEASURED, History, LayerHistory, curve
+from optilab.study.curves import MEASURED, History, LayerHistory, curve
 
 METRICS = ("train_loss", "val_loss", "train_acc", "val_acc")
 

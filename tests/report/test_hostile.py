@@ -24,12 +24,12 @@ from optilab.pages import play
 from optilab.pages.network_race import network_race_page
 from optilab.pages.race import race_page
 from optilab.pages.report import report
-from optilab.studies import heats
-from optilab.studies.groups import select
-from optilab.studies.outcomes import Measure
-from optilab.studies.race import Race
-from optilab.studies.side_by_side import lay
-from optilab.studies.tuning import Conditions, Tuning
+from optilab.study import heats
+from optilab.study.groups import select
+from optilab.study.outcomes import Measure
+from optilab.study.race import Race
+from optilab.study.side_by_side import lay
+from optilab.study.tuning import Conditions, Tuning
 from tests.faults.test_text import PAYLOADS
 from tests.studies.generated import layered, training
 

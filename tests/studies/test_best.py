@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optilab.studies import best
-from optilab.studies.best import compare_with_best
+from optilab.study import best
+from optilab.study.best import compare_with_best
 
 STARTS = 20
 SETTINGS = [  # rules, functions, standard deviation of the effect of the rule on the function

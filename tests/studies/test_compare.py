@@ -8,8 +8,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from optilab.studies.best import compare_with_best, family_p, single_level
-from optilab.studies.compare import holm, judge, permutation, power, sign_flip, summarize
+from optilab.study.best import compare_with_best, family_p, single_level
+from optilab.study.compare import holm, judge, permutation, power, sign_flip, summarize
 
 SLEEP = (
     # Extra hours of sleep of ten patients under two drugs: Cushny & Peebles 1905 as printed in Student 1908 and as the

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optilab.studies.curves import curve, histories, limits
-from optilab.studies.groups import select
+from optilab.study.curves import curve, histories, limits
+from optilab.study.groups import select
 from tests.studies.generated import layered, training
 
 

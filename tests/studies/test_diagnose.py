@@ -10,11 +10,11 @@ import torch
 from optilab.config.load import load, override_from_text
 from optilab.config.schema.model import BatchNorm
 from optilab.config.schema.train import TrainConfig
+from optilab.data.load import Dataset
+from optilab.diagnose import RULES, Evidence, Severity, commands, diagnose, verdict
+from optilab.diagnose.remedies import remedies
 from optilab.errors import DivergedError, UsageError
-from optilab.studies.diagnose import RULES, Evidence, Severity, commands, diagnose, verdict
-from optilab.studies.remedies import remedies
 from optilab.train import engine
-from optilab.train.data import Dataset
 from optilab.train.device import configure
 from tests.train.idx import arrays
 

@@ -9,8 +9,8 @@ import pytest
 
 from optilab import runs
 from optilab.errors import UsageError
-from optilab.studies import export, trackers
-from optilab.studies.groups import select
+from optilab.study import export, trackers
+from optilab.study.groups import select
 from tests.faults.test_text import LIVE, PAYLOADS
 from tests.studies.generated import training
 

@@ -6,7 +6,7 @@ import pytest
 
 from optilab import runs
 from optilab.errors import UsageError
-from optilab.studies.groups import DATA, groups, select, short
+from optilab.study.groups import DATA, groups, select, short
 from tests.studies.generated import DIGESTS, training
 
 

@@ -8,8 +8,8 @@ import pytest
 from optilab.errors import UsageError
 from optilab.figures import heat_map
 from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
-from optilab.studies.axes import Axis
-from optilab.studies.map import chart, read_axis, summary
+from optilab.study.axes import Axis
+from optilab.study.map import chart, read_axis, summary
 
 AXES = Axis("algo.lr", 0.01, 2, 30), Axis("algo.beta", 0, 0.9, 20)
 

@@ -7,10 +7,10 @@ import pytest
 
 from optilab import runs
 from optilab.config.schema.study import RaceConfig
+from optilab.diagnose.remedies import pairs, remedies
 from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS
-from optilab.studies import network_race, search_space
-from optilab.studies.remedies import pairs, remedies
+from optilab.study import network_race, search_space
 
 ADAM = """
 import numpy as np

@@ -5,8 +5,8 @@ from math import log
 import pytest
 
 from optilab.errors import UsageError
-from optilab.studies.groups import groups, select
-from optilab.studies.outcomes import Measure, read_measure, take
+from optilab.study.groups import groups, select
+from optilab.study.outcomes import Measure, read_measure, take
 from tests.studies.generated import training
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.runs import read
-from optilab.studies.parting import part
+from optilab.study.parting import part
 from tests.studies.generated import VERSIONS, training
 
 NUMERICS = {"torch": VERSIONS["torch"], "device": "cpu", "threads": 2, "cpu_capability": "AVX512"}

@@ -17,9 +17,9 @@ from scipy import stats
 import optilab
 from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS, FUNCTIONS
-from optilab.studies import race as study
-from optilab.studies.race import Race, expected_best, profile, run, standings
-from optilab.studies.tuning import Conditions, Tuning, measure
+from optilab.study import race as study
+from optilab.study.race import Race, expected_best, profile, run, standings
+from optilab.study.tuning import Conditions, Tuning, measure
 
 CONDITIONS = Conditions(budget=7, starts=5, repeats=2, gradients=60)
 RULES = [ALGORITHMS[name]() for name in ("sgd", "momentum", "adam")]
@@ -77,7 +77,7 @@ def test_the_code_that_invalidates_the_cache_is_all_that_the_numbers_depend_on()
     program = (
         "import sys\n"
         "from optilab.optimize import ALGORITHMS, FUNCTIONS\n"
-        "from optilab.studies.tuning import Conditions, measure\n"
+        "from optilab.study.tuning import Conditions, measure\n"
         "conditions = Conditions(2, 2, 1, 3)\n"
         "names = [n for n, k in ALGORITHMS.items() if 'function' not in k().needs and k.weights != 'matrices']\n"
         "[measure(ALGORITHMS[n](), FUNCTIONS['booth'](), 0, conditions) for n in names]\n"

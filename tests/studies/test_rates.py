@@ -5,8 +5,8 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.optimize import ALGORITHMS
-from optilab.studies import rates
-from optilab.studies.search_space import network_space
+from optilab.study import rates
+from optilab.study.search_space import network_space
 
 GUESSING = float(np.log(10))
 STEPS = 600

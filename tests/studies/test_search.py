@@ -8,8 +8,8 @@ from math import log10
 import pytest
 
 from optilab import runs
-from optilab.studies import search
-from optilab.studies.trials import Outcome
+from optilab.study import search
+from optilab.study.trials import Outcome
 from tests.run import run
 from tests.studies.test_sweep import files, plan
 

@@ -3,9 +3,9 @@
 import pytest
 
 from optilab.errors import UsageError
-from optilab.studies.groups import select
-from optilab.studies.outcomes import Measure
-from optilab.studies.side_by_side import lay
+from optilab.study.groups import select
+from optilab.study.outcomes import Measure
+from optilab.study.side_by_side import lay
 from tests.studies.generated import DIGESTS, VERSIONS, training
 
 

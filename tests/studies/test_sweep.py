@@ -12,8 +12,8 @@ from optilab.config.load import dump, load
 from optilab.config.schema.study import SweepConfig
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError, UsageError
-from optilab.studies import sweep
-from optilab.studies.halving import rungs, total
+from optilab.study import sweep
+from optilab.study.halving import rungs, total
 
 
 def plan(over, **settings):

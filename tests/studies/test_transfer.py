@@ -10,7 +10,7 @@ from optilab.config.load import load
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import CheckpointError, DataError
 from optilab.runs import transfer
-from optilab.studies.cluster import Cluster
+from optilab.study.cluster import Cluster
 from tests.run import run as command
 
 

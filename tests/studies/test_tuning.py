@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
-from optilab.studies import search_space, tuning
-from optilab.studies.tuning import Conditions, measure, tune
+from optilab.study import search_space, tuning
+from optilab.study.tuning import Conditions, measure, tune
 
 CONDITIONS = Conditions(budget=7, starts=5, repeats=2, gradients=60)
 HAVE_MINIMA = [name for name, kind in FUNCTIONS.items() if name != "expression" and kind().minima]

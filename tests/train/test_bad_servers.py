@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optilab.config.datasets import DATASETS
+from optilab.data import fetch, reading
+from optilab.data import load as data
+from optilab.data.sources import DATASETS
 from optilab.errors import DataError
-from optilab.train import data, fetch, reading
 from tests.train.idx import NAMES, arrays, write_idx_dataset
 
 IMAGES = f"{NAMES[0]}.gz"
@@ -311,8 +312,8 @@ TWO = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from optilab.config.datasets import DATASETS
-from optilab.train import fetch
+from optilab.data.sources import DATASETS
+from optilab.data import fetch
 DATASETS["mnist"] = replace(DATASETS["mnist"], digests=eval(sys.argv[1]))
 fetch.fetch("mnist", lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
 """

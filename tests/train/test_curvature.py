@@ -10,12 +10,12 @@ from torch import nn
 
 from optilab.config.load import load
 from optilab.config.schema.train import TrainConfig
+from optilab.data.load import load as load_data
+from optilab.diagnose import Evidence, verdict
 from optilab.optimize import ALGORITHMS
 from optilab.optimize.theory import stability_limit
-from optilab.studies.diagnose import Evidence, verdict
 from optilab.train import optimizers, session
 from optilab.train.curvature import MeasurementCost, measure
-from optilab.train.data import load as load_data
 from optilab.train.images import as_input
 from tests.train.idx import arrays
 

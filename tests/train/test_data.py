@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from optilab.config.datasets import DATASETS, DatasetInfo
+from optilab.data import fetch, folders, reading
+from optilab.data import load as data
+from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import DataError, SystemFailure, UsageError
-from optilab.train import data, fetch, folders, reading
 from tests.train.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
@@ -367,7 +368,7 @@ def test_torchvisions_pickles_are_ignored(tmp_path: Path) -> None:
 
 def test_finding_imports_no_torch() -> None:
     code = (
-        "import sys; from optilab.train import data; data.presence('fashion-mnist')\n"
+        "import sys; from optilab.data import load as data; data.presence('fashion-mnist')\n"
         "print([m for m in sys.modules if 'torch' in m])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -570,9 +571,9 @@ def test_two_fetches_at_once(mirror: Mirror) -> None:
 KILLED = """
 import os, sys, signal
 from pathlib import Path
-from optilab.train import data, fetch, folders, reading
+from optilab.data import load as data, fetch, folders, reading
 from dataclasses import replace
-from optilab.config.datasets import DATASETS
+from optilab.data.sources import DATASETS
 DATASETS["fashion-mnist"] = replace(DATASETS["fashion-mnist"], digests=eval(sys.argv[1]))
 if sys.argv[4] == "writing":
     os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)

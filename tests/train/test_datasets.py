@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.config.datasets import ARRAYS, DATASETS
+from optilab.data import fetch, folders, reading
+from optilab.data import load as data
+from optilab.data.sources import ARRAYS, DATASETS
+from optilab.diagnose import of_run
 from optilab.errors import DataError, UsageError
-from optilab.studies.diagnose import of_run
-from optilab.train import data, fetch, folders, reading
 from tests.train.idx import idx_bytes, write_idx_dataset, write_sums
 
 
@@ -407,7 +408,7 @@ def test_a_sweep_over_datasets_trains_each_on_its_own(optilab, tmp_path: Path) -
 
 
 def test_a_worker_has_an_npz_or_gets_it(tmp_path: Path) -> None:
-    from optilab.studies import cluster_worker
+    from optilab.study import cluster_worker
 
     path = save(tmp_path / "mine.npz", **four())
     files = cluster_worker.digests([path])

@@ -8,11 +8,12 @@ import torch
 from optilab.config.load import Override, load
 from optilab.config.schema.study import RemedyConfig
 from optilab.config.schema.train import TrainConfig
+from optilab.data import load as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import ALGORITHMS
 from optilab.runs.provenance import provenance
-from optilab.studies import remedy
-from optilab.train import checkpoint, data, device, engine, session
+from optilab.study import remedy
+from optilab.train import checkpoint, device, engine, session
 from optilab.train.images import Images, as_input
 from optilab.train.state import canonical, leaves
 from tests.train.idx import write_idx_dataset

@@ -12,10 +12,11 @@ from itertools import pairwise
 import pytest
 import torch
 
+from optilab.data import load as data
 from optilab.errors import DivergedError, SystemFailure
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
-from optilab.train import checkpoint, data, session
+from optilab.train import checkpoint, session
 from tests.train.idx import write_idx_dataset
 from tests.train.test_device import CASES, CPU, DEVICE, Silent, configured, started
 
@@ -89,7 +90,7 @@ def test_cpu_and_gpu_train_on_the_same_images_and_agree(network, images):
 DETERMINISTIC = """
 import sys, torch
 from pathlib import Path
-from optilab.train import data
+from optilab.data import load as data
 from tests.train.test_device import configured, started
 from tests.train.test_gpu import LARGER, NETWORKS, epochs
 torch.use_deterministic_algorithms(sys.argv[1] == "deterministic")

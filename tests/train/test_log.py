@@ -8,7 +8,7 @@ import pytest
 
 from optilab import runs
 from optilab.runs.tables import METRICS
-from optilab.studies import trackers
+from optilab.study import trackers
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 pytestmark = pytest.mark.filterwarnings("default")

@@ -6,8 +6,8 @@ import torch
 
 from optilab.config.load import load, override_from_text
 from optilab.config.schema.train import TrainConfig
+from optilab.data.load import Dataset
 from optilab.train import device, engine, first_batch
-from optilab.train.data import Dataset
 from optilab.train.images import as_input
 from tests.train.idx import arrays
 

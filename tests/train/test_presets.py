@@ -8,7 +8,7 @@ import yaml
 from optilab.config.load import dump, load
 from optilab.config.presets import presets, presets_folder
 from optilab.config.schema.train import TrainConfig
-from optilab.studies.remedies import remedies
+from optilab.diagnose.remedies import remedies
 
 PRESETS = {preset.name: preset for preset in presets("train")}
 BASE = dump(load(TrainConfig, "sigmoid"))

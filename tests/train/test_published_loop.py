@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.datasets import DATASETS
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
+from optilab.data.sources import DATASETS
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist, notebook_loop

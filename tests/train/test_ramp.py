@@ -6,10 +6,11 @@ import torch
 
 from optilab.config.load import Override, dump, load
 from optilab.config.schema.train import TrainConfig
+from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import ALGORITHMS
-from optilab.studies.rates import ladder
-from optilab.train import data, rates
+from optilab.study.rates import ladder
+from optilab.train import rates
 
 OWN = """
 import torch

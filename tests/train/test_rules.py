@@ -9,9 +9,10 @@ from torch import nn
 
 from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
+from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import ALGORITHMS
-from optilab.train import checkpoint, data, engine, optimizers
+from optilab.train import checkpoint, engine, optimizers
 from optilab.train.again import Again
 from optilab.train.images import Images, as_input
 from optilab.train.state import all_finite

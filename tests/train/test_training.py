@@ -14,10 +14,11 @@ from torchvision.transforms import Normalize
 
 from optilab.config.load import Override, changed_keys, load
 from optilab.config.schema.train import TrainConfig
+from optilab.data import load as data
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import ALGORITHMS
 from optilab.optimize.schedules import SCHEDULES
-from optilab.train import checkpoint, data, engine, optimizers, patience
+from optilab.train import checkpoint, engine, optimizers, patience
 from optilab.train.device import configure
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (

@@ -13,11 +13,11 @@ from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from optilab.config.datasets import DATASETS, DatasetInfo
 from optilab.config.schema.claim import TRAINING, Claims, require_metrics
 from optilab.config.schema.fields import Name, Number, OneOf, Section, Whole
 from optilab.config.schema.model import ModelConfig
 from optilab.config.schema.replay import MAX_SEED, MOVED, Replay
+from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import shown
 from optilab.optimize import ALGORITHMS, Algorithm
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle

@@ -1,0 +1,16 @@
+"""`optilab diagnose`: what a training has recorded (evidence), what is wrong (rules), in a sentence (verdict)."""
+
+from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Stability, of_run
+from optilab.diagnose.rules import RULES, Finding, Severity, commands, diagnose
+
+__all__ = [
+    "RULES",
+    "TRIAL_BATCHES",
+    "Evidence",
+    "Finding",
+    "Severity",
+    "Stability",
+    "commands",
+    "diagnose",
+    "of_run",
+]

@@ -1,0 +1,161 @@
+"""Signs of the set-up: what is wrong with data, settings or first weights before the first step."""
+
+from optilab.config.schema.activation import HardSigmoid, Sigmoid
+from optilab.config.schema.model import NoNorm
+from optilab.diagnose.evidence import Evidence
+from optilab.diagnose.sign import Seen, Sets, study
+
+INPUTS = (0.01, 10.0)
+"""Root mean square of the inputs; pixels divided by 255 have 0.35, standardised ones 1."""
+ALIKE = 0.9
+"""Share of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
+ONE = 0.95
+"""The same, where a network that has learned has hardly more than one unit per layer."""
+EQUAL = 0.99
+"""The same, of units that are dead: they stay as they were drawn, and their death is the cause if they differ."""
+LOUD = 2.0
+"""First loss over the prior's entropy; initialisations in use begin at 1.0 to 1.3."""
+SATURATED = 0.5
+"""Share of outputs on a flat part of an activation that is flat on both sides."""
+DEAD = 0.95
+"""Share of a layer's units that are flat for every image of a batch."""
+SILENT = 1e-4
+"""Gradient of layer 1 over the output layer's, single images, before training."""
+GROWN = 3.0
+"""Norm of a hidden layer's weights over that of its first weights, in a network that knows nothing."""
+DROPPED = 0.5
+"""Share of the outputs that dropout sets to zero."""
+HELD_BACK = 0.1
+"""Validation accuracy, which knows no dropout, minus training accuracy: what dropout takes from a training."""
+PAIRS = 2
+"""Images over which batch statistics are taken: two become 1 and -1, and only their order is left."""
+SMALL_BATCH = 4
+"""The same, where the network has hardly learned: three or four images slow some networks down, and stop others."""
+HARDLY = 0.25
+"""Skill of a network that has hardly learned."""
+NOISY = 0.2
+"""Validation accuracy minus training accuracy: what the noise of so few images takes from a training."""
+
+
+def one_class(e: Evidence) -> Seen | None:
+    if e.start.get("classes", 2) > 1:
+        return None
+    text = "all training images have the same label, so there is nothing to distinguish"
+    return Seen(text, {"classes": 1}, (), harm=True)
+
+
+def inputs(e: Evidence) -> Seen | None:
+    size = e.start.get("input_rms")
+    if size is None or INPUTS[0] <= size <= INPUTS[1]:
+        return None
+    text = f"the network's inputs have a root mean square of {size:.2g}"
+    return Seen(text, {"input_rms": size}, (("data.normalize={scale: 255}",),))
+
+
+def alike(e: Evidence) -> Seen | None:
+    common = [(layer.get("common") or 0.0) for record in e.epochs[-1:] for layer in record["layers"][:-1]]
+    same = [(layer.get("identical_units") or 0.0) for record in e.epochs[-1:] for layer in record["layers"][:-1]]
+    shares = [max(pair) for pair in zip(common, same, strict=True)]
+    share = max(shares, default=0.0)
+    if share < (ALIKE if dead(e) is None else EQUAL):
+        return None
+    layer = shares.index(share) + 1
+    text = f"the units of layer {layer} have {share:.2%} of their squared weights in common and act as one unit"
+    remedy = (("model.init=default",), *study("xavier"))
+    return Seen(text, {"layer": layer, "common": share}, remedy, harm=share >= ONE)
+
+
+def weights_too_large(e: Evidence) -> Seen | None:
+    loss = e.start.get("first_loss")
+    ratio = None if loss is None else loss / e.entropy if e.entropy else None
+    shouts = loud(e)
+    bounded = e.config.model.activation.flat is not None and max(map(abs, e.config.model.activation.flat)) < 1e9
+    layer, share = e.worst("saturated") if bounded else (0, 0.0)
+    # A large first loss may fall and a saturated unit may recover: a trial is too short to blame them in a network that
+    # has begun to learn.
+    if e.trial and (e.knows or not shouts):
+        return None
+    # Saturated by weights that have grown in training: the steps are to blame.
+    if not shouts and (share < SATURATED or max(e.growth, default=1.0) > GROWN):
+        return None
+    text = (
+        f"at initialisation the loss is {loss:.3g}, {ratio:.3g} times the loss of guessing"
+        if shouts and loss is not None and ratio is not None
+        else "at initialisation the loss is not finite"
+        if shouts
+        else f"{share:.0%} of the outputs of layer {layer} are where {e.config.model.activation.name} is flat"
+    )
+    numbers = {"first_loss": loss, "saturated": share}
+    xavier, batchnorm = study("xavier", "batchnorm")
+    remedy: list[Sets] = [xavier, ("model.init=default",), batchnorm]
+    advice = ""
+    # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
+    if isinstance(e.config.model.activation, Sigmoid | HardSigmoid) and isinstance(e.config.model.norm, NoNorm):
+        remedy = [(*xavier, *batchnorm), batchnorm]
+        advice = "batch norm, because with xavier alone the gradient of sigmoids tends to vanish"
+    if e.config.model.bias_init is not None:
+        remedy.insert(0, ("model.bias_init=null",))
+    if shouts:
+        return Seen(text, numbers, remedy, f"above {LOUD:g}", "1.0 to 1.3", advice)
+    return Seen(text, numbers, remedy, f"{SATURATED:g} or more", "below 0.3", advice)
+
+
+def loud(e: Evidence) -> bool:
+    """The loss of the first weights is not finite, or LOUD times that of guessing."""
+    if "first_loss" not in e.start:
+        return False
+    loss = e.start["first_loss"]
+    return loss is None or (e.entropy > 0 and loss / e.entropy > LOUD)
+
+
+def dead(e: Evidence) -> Seen | None:
+    layer, share = e.worst("dead")
+    if share < DEAD or not dead_from_the_start(e):
+        return None
+    text = (
+        f"{share:.0%} of the units of layer {layer} have been dead, the same for every image, since initialisation"
+    )
+    bias = e.config.model.bias_init is not None
+    first = (("model.bias_init=null",),) if bias else (("model.init=kaiming",),)
+    return Seen(text, {"layer": layer, "share": share}, (*first, ("model.activation=leaky-relu",)))
+
+
+def dead_from_the_start(e: Evidence) -> bool:
+    gradients = e.start.get("sample_gradients") or [1.0]
+    last = gradients[-1] or 1.0
+    return any(value is not None and value <= SILENT * last for value in gradients[:-1])
+
+
+def dropout(e: Evidence) -> Seen | None:
+    model = e.config.model
+    share = max(model.dropout, model.input_dropout)
+    if share <= DROPPED:
+        return None
+    sets = tuple(f"{key}=0" for key in ("model.dropout", "model.input_dropout") if getattr(model, key[6:]))
+    text = f"dropout sets {share:.0%} of a layer's outputs to zero"
+    if harm := not e.trial and e.held_back >= HELD_BACK:
+        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
+    numbers = {"dropout": share, "held_back": e.held_back}
+    remedy = (sets, ("model.dropout=0.2", "model.input_dropout=0"))
+    return Seen(text, numbers, remedy, f"above {DROPPED:g}", "0 to 0.5", harm=harm)
+
+
+def small_batch(e: Evidence) -> Seen | None:
+    size, norm = e.config.data.batch_size, e.config.model.norm
+    # A trial is too short to tell slow from sick, and so is a network without an epoch.
+    ended = bool(e.rows) and not e.trial
+    harm = ended and e.held_back >= NOISY
+    bound = SMALL_BATCH if harm or (ended and e.skill < HARDLY) else PAIRS
+    if norm.name not in ("batch", "standardize") or size > bound:
+        return None
+    text = f"{norm.name} normalisation computes mean and variance over {size} image{'s' * (size > 1)}"
+    if harm:
+        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
+    return Seen(
+        text,
+        {"batch_size": size, "held_back": e.held_back},
+        (*study("layernorm"), ("data.batch_size=64",)),
+        f"{bound} or fewer",
+        "16 or more",
+        harm=harm,
+    )

@@ -1,0 +1,278 @@
+"""Claims judged: what a result is, beside what it was expected to be.
+
+A claim without a confidence has to hold for every training that it is about; one with a tolerance (`== 0.85 +- 0.01`)
+is about the mean over their seeds. One with a confidence is about the mean of all seeds, of which these are a sample:
+it holds, or fails, where the interval of the difference to the bound lies on one side; where the seeds are too few
+for that, nobody can tell, which is a failure of its own kind.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from optilab.config.schema.claim import Claim
+from optilab.config.schema.optimize import OptimizeConfig
+from optilab.diagnose.evidence import of_run
+from optilab.errors import UsageError, unknown
+from optilab.runs import Record, Row, Study
+from optilab.study.compare import judge, summarize
+from optilab.study.groups import Group, groups
+from optilab.study.heats import Heat, Heats, Runner, verdicts
+from optilab.study.heats import read as read_heats
+from optilab.study.outcomes import Measure, take
+
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One claim about one result."""
+
+    claim: str
+    of: str
+    """Whose result it is: a rule, or a group of trainings by its label."""
+    measured: float | str | None
+    """Over several seeds the mean, or without a confidence the value that is furthest from the claim."""
+    result: Literal["holds", "fails", "cannot tell"]
+    why: str = ""
+    """The interval, the number of seeds, or why there is no value."""
+
+    @property
+    def holds(self) -> bool:
+        return self.result == "holds"
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+# --- trainings ---------------------------------------------------------------------------------------------
+
+
+def of_study(claims: Iterable[Claim], study: Study) -> list[Judged]:
+    """The claims about a study of any command. UsageError for a name that it does not have, or without a trial."""
+    command = study.manifest["command"]
+    if command in ("race", "remedy") and (found := read_heats(study)) is not None:
+        return list(of_network_race(claims, found))
+    if command == "race":
+        raise UsageError("the race has no trial yet", study.name)
+    if study.state != "done":
+        ended = Counter(str(row["status"]) for row in study.trials())
+        failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
+        why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
+        return [Judged(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
+    # Those that successive halving has stopped were not meant to end.
+    through = {str(row["trial"]) for row in study.trials() if row["status"] in ("done", "diverged")}
+    records = [record for record in study.runs() if record.name in through]
+    return _of_groups(claims, _remedies(study, records)) if command == "remedy" else of_trainings(claims, records)
+
+
+def _remedies(study: Study, records: Sequence[Record]) -> Sequence[Group]:
+    """The trainings of a study of remedies, by remedy."""
+    names = {str(row["trial"]): str(row["remedy"]) for row in study.trials()}
+    members: dict[str, dict[int, Record]] = {}
+    for record in records:
+        if record.name in names:
+            members.setdefault(names[record.name], {})[record.manifest["seed"]] = record
+    return [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items()]
+
+
+def of_trainings(claims: Iterable[Claim], records: Sequence[Record]) -> list[Judged]:
+    """Every claim about every group of trainings that it names. UsageError for a name that no group has."""
+    return _of_groups(claims, groups(records).groups if records else ())
+
+
+def _of_groups(claims: Iterable[Claim], found: Sequence[Group]) -> list[Judged]:
+    judged = [_of_group(claim, group, len(found)) for claim in claims for group in _meant(claim, found)]
+    nothing = "no training has a result"
+    return judged or [Judged(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
+
+
+def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
+    if claim.of is None or not found:
+        return found
+    if claim.of == BEST:
+        values = [list(_values(claim, group)[0].values()) for group in found]
+        ranked = [i for i, own in enumerate(values) if own and not isinstance(own[0], str)]
+        sign = 1 if Measure(claim.metric).higher else -1
+        return [found[max(ranked, key=lambda i: sign * summarize(values[i]).mean)]] if ranked else []
+    named = {group.label: group for group in found}
+    if claim.of not in named:
+        raise UsageError(unknown("group", claim.of, [*named, BEST]), "--expect")
+    return [named[claim.of]]
+
+
+def _of_group(claim: Claim, group: Group, of_groups: int) -> Judged:
+    values, absent = _values(claim, group)
+    config = next(iter(group.runs.values())).manifest.get("config", {})
+    of = group.label if of_groups > 1 else config.get("name", group.label)
+    if absent:
+        return Judged(claim.text, of, None, "cannot tell", next(iter(absent.values())))
+    if claim.confidence is not None:
+        return _of_mean(claim, of, values, best_of=of_groups if claim.of == BEST else 1)
+    return _of_each(claim, of, values)
+
+
+def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> Judged:
+    """A claim that every value has to meet, or with a tolerance their mean."""
+    seeds = len(values)
+    if claim.within is not None:
+        mean = float(np.mean(list(values.values())))
+        why = f"mean of {seeds} seeds" if seeds > 1 else ""
+        return Judged(claim.text, of, mean, "holds" if claim.admits(mean) else "fails", why)
+    admitted = [claim.admits(value) for value in values.values()]
+    wrong = [value for value, fine in zip(values.values(), admitted, strict=True) if not fine]
+    measured = max(wrong or values.values(), key=claim.distance)
+    why = f"{sum(admitted)} of {seeds} seeds" if seeds > 1 else ""
+    return Judged(claim.text, of, measured, "fails" if wrong else "holds", why)
+
+
+def _of_mean(claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1) -> Judged:
+    """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
+
+    The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
+    passes: with 1/k of the error (Bonferroni).
+    """
+    assert claim.confidence is not None
+    bound, count = float(claim.bound), len(values)
+    mean = float(np.mean(list(values.values())))
+    level = (1 - claim.confidence) / best_of
+    contrast = judge([values, dict.fromkeys(values, bound)], claim.rises, 1, level).contrasts[0]
+    assert contrast is not None
+    if contrast.interval is None:
+        interval = f"{count} {unit}{'s' * (count > 1)}"
+    else:
+        low, high = (bound + end for end in contrast.interval)
+        choice = f" of the best of {best_of}" if best_of > 1 else ""
+        interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
+    if contrast.verdict == "cannot tell":
+        advice = f"; about {contrast.more} more would tell" if contrast.more else ""
+        advice = advice or (f"; more {unit}s would tell (--{unit}s 5)" if count < 5 else "")
+        return Judged(claim.text, of, mean, "cannot tell", interval + advice)
+    return Judged(claim.text, of, mean, "holds" if contrast.verdict == "better" else "fails", interval)
+
+
+def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int, str]]:
+    """The values by seed, and why a seed has none."""
+    if claim.metric == "status":
+        return {seed: record.state for seed, record in group.runs.items()}, {}
+    if claim.metric == "epochs":
+        return {seed: float(len(record.rows())) for seed, record in group.runs.items()}, {}
+    if claim.metric == "grad_ratio":
+        ratios = {seed: of_run(record).ratio for seed, record in group.runs.items()}
+        missing = "fewer than two layers with measured gradients (probes)"
+        absent = {seed: f"{group.runs[seed].name}: {missing}" for seed, value in ratios.items() if value is None}
+        return {seed: value for seed, value in ratios.items() if value is not None}, absent
+    (taken,) = take([group], Measure(claim.metric, claim.at))
+    return taken.values, taken.absent
+
+
+# --- paths -------------------------------------------------------------------------------------------------
+
+
+def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> list[Judged]:
+    """The claims of a config about its paths, from the rows of metrics.csv and the status of each rule."""
+    by_rule: dict[str, list[Row]] = {}
+    for row in rows:
+        by_rule.setdefault(str(row["algo"]), []).append(row)
+    return [
+        _of_path(claim, label, _facts(config, by_rule[label], claim.at), statuses.get(label, ""))
+        for claim in config.expect
+        for label in _named(claim, list(by_rule))
+    ]
+
+
+def _named(claim: Claim, labels: Sequence[str]) -> Sequence[str]:
+    if claim.of is None:
+        return labels
+    if claim.of not in labels:
+        raise UsageError(unknown("rule", claim.of, labels), "--expect")
+    return [claim.of]
+
+
+def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> Judged:
+    if isinstance(facts, str):
+        return Judged(claim.text, label, None, "cannot tell", facts)
+    value = status if claim.metric == "status" else facts.get(claim.metric)
+    if value is None:
+        why = {
+            "distance": "the function has no known minimum",
+            "epochs": "|grad f| never went below the tolerance",
+        }
+        # A path that never converged fails a claim on when it did.
+        result: Any = "fails" if claim.metric == "epochs" else "cannot tell"
+        return Judged(claim.text, label, None, result, why.get(claim.metric, f"no {claim.metric}"))
+    return Judged(claim.text, label, value, "holds" if claim.admits(value) else "fails")
+
+
+def _facts(config: OptimizeConfig, rows: Sequence[Row], at: str | int) -> Row | str:
+    """What is measured of a path at an epoch, or why there is nothing."""
+    if isinstance(at, int) and at >= len(rows):
+        return f"the path has {len(rows) - 1} epochs"
+    row = rows[at] if isinstance(at, int) else rows[-1]
+    point = [row[f"w{i + 1}"] for i in range(len(config.function.start))]
+    distances = [float(np.linalg.norm(np.subtract(point, minimum))) for minimum in config.function.minima]
+    below = (own["epoch"] for own in rows if own["gradient_norm"] < config.tolerance)
+    return {**row, "distance": min(distances, default=None), "epochs": next(below, None)}
+
+
+# --- a race ------------------------------------------------------------------------------------------------
+
+
+def of_race(claims: Iterable[Claim], standings: Iterable[Any]) -> Iterator[Judged]:
+    """The claims about the rules of a race, from its standings."""
+    rows = {row.rule: row for row in standings}
+    for claim in claims:
+        for name in _named(claim, list(rows)):
+            value = getattr(rows[name], claim.metric)
+            yield Judged(claim.text, name, value, "holds" if claim.admits(value) else "fails")
+
+
+def of_network_race(claims: Iterable[Claim], found: Heats) -> Iterator[Judged]:
+    """The claims about the rules of a race on trainings: of RULE on every training, or of NETWORK/RULE."""
+    several = len(found.heats) > 1
+    places = {
+        f"{heat.problem}/{runner.rule}" if several else runner.rule: (heat, runner)
+        for heat in found.heats
+        for runner in heat.runners
+    }
+    for claim in claims:
+        everywhere = [place for place, (_, runner) in places.items() if runner.rule == claim.of]
+        if not places:
+            yield Judged(claim.text, claim.of or "", None, "cannot tell", "no rule has a judged training")
+        for place in everywhere or _named(claim, list(places)):
+            yield _of_runner(claim, place, *places[place], found.sample.removesuffix("s"))
+
+
+def _of_runner(claim: Claim, of: str, heat: Heat, runner: Runner, unit: str) -> Judged:
+    if claim.metric == "test_acc":
+        if claim.confidence is not None:
+            return _of_mean(claim, of, runner.sample, unit)
+        return _of_each(claim, of, runner.accuracy.values)
+    value: Any
+    if claim.metric == "verdict":
+        rules = [own.rule for own in heat.runners]
+        value = verdicts(heat.judgement)[rules.index(runner.rule)] if heat.judgement else None
+    else:
+        value = runner.mean_epochs if claim.metric == "epochs" else runner.near
+    if value is None:
+        why = f"not every seed reached {100 * heat.target:.1f} %" if claim.metric == "epochs" else "no verdict"
+        return Judged(claim.text, of, None, "fails" if claim.metric == "epochs" else "cannot tell", why)
+    return Judged(claim.text, of, value, "holds" if claim.admits(value) else "fails")
+
+
+# --- a learning rate ---------------------------------------------------------------------------------------
+
+
+def of_rate(claims: Iterable[Claim], rate: float | None, of: str) -> list[Judged]:
+    """The claims about the rate that is recommended for the training `of`; None where its network does not move."""
+    facts = {"rate": rate, "status": "unmoved" if rate is None else "found"}
+    judged = []
+    for claim in claims:
+        value = facts[claim.metric]
+        holds = value is not None and claim.admits(value)
+        why = "the network does not move" if value is None else ""
+        judged.append(Judged(claim.text, of, value, "holds" if holds else "fails", why))
+    return judged

@@ -1,0 +1,324 @@
+"""Workers of a dask cluster: whatever machines have a worker that is connected to one scheduler.
+
+Each worker runs as many trials at once as it has threads. Workers come and go while the study runs: a trial whose
+worker is lost is begun again or, on a shared disk, resumed by another one. A worker is refused, by name, where its
+optilab or torch is another than here. Results are fetched as soon as they are there, because they are lost with the
+worker that has them; a run that comes from a worker's own disk is verified before it is published.
+"""
+
+import contextlib
+import json
+import logging
+import re
+import secrets
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from optilab.config.load import to_yaml
+from optilab.config.schema.train import TrainConfig
+from optilab.errors import DataError, SystemFailure, UsageError, shown
+from optilab.optimize.own import sources
+from optilab.runs import Record, transfer
+from optilab.study import cluster_worker
+from optilab.study.pool import Ended, WorkerDied, WorkersLost
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_CONNECT_SECONDS = 10
+_WATCH_SECONDS = 0.5
+_PATIENCE_SECONDS = 3.0
+_END_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A trial, or a measurement without a `name`, on a worker; `future` is dask's."""
+
+    worker: str
+    future: Any
+    config: TrainConfig
+    name: str | None
+
+
+class Cluster:
+    """`Workers` at the scheduler `address` (tcp://HOST:PORT, or its scheduler file) for the study in `study`.
+
+    `dataset` is the dataset's folder or file, of which workers get a copy if they need one (None: it has no files),
+    `digests` the SHA-256 of its files.
+    At most `at_most` trials run at once. `note` gets a line for each worker that is refused; `stop` ends the waiting
+    for the first worker. UsageError for what is not an address and without the extra, SystemFailure where no scheduler
+    answers or every worker is refused.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        study: Path,
+        dataset: Path | None,
+        digests: Mapping[str, str],
+        note: Callable[[str], None],
+        stop: Callable[[], bool],
+        at_most: int | None = None,
+        fork: bool = True,
+    ) -> None:
+        self._client, self._address = _connect(address), address
+        self._token = f"study-{secrets.token_hex(8)}"
+        self._study, self._dataset, self._digests = study.absolute(), dataset and dataset.absolute(), digests
+        self._files: cluster_worker.Files = {}
+        if self._dataset is not None:
+            folder = self._dataset if self._dataset.is_dir() else self._dataset.parent
+            names = [*digests, *(f"{name}.gz" for name in digests), "SHA256SUMS"]
+            self._files = cluster_worker.digests([folder / name for name in names])
+        self._note, self._asked_to_stop, self._at_most, self._fork = note, stop, at_most, fork
+        self._changed = threading.Condition()  # guards what follows
+        self._threads: dict[str, int] = {}  # of the workers that take part
+        self._present = set[str]()
+        self._shared = set[str]()
+        self._refused: dict[str, str] = {}
+        self._tasks: dict[Future[Any], _Task] = {}
+        self._lost, self._closing = False, threading.Event()
+
+    @property
+    def slots(self) -> int:
+        with self._changed:
+            threads = sum(self._threads.values())
+            return threads if self._at_most is None else min(threads, self._at_most)
+
+    def __enter__(self) -> Self:
+        self._mark.touch()
+        threading.Thread(target=self._watch, daemon=True).start()
+        try:
+            self._await_a_worker()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+        wait([*self._tasks], timeout=_END_SECONDS)
+        self._closing.set()
+        self._mark.unlink(missing_ok=True)
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            if not self._lost:
+                self._client.run(cluster_worker.farewell, self._token, on_error="ignore")
+            self._client.close(timeout=_CONNECT_SECONDS)
+
+    def submit(self, function: str, arguments: Mapping[str, Any]) -> "Future[Any]":
+        """Call it on a worker that has a thread to spare, soon."""
+        config, name = TrainConfig.model_validate(arguments["config"]), arguments.get("name")
+        own = [origin for origin in sources([config.optimizer]).values() if origin.is_file]
+        future: Future[Any] = Future()
+        with self._changed:
+            self._changed.wait_for(lambda: self._lost or self._idle(), timeout=_END_SECONDS)
+            if self._lost or not (worker := self._idle()):
+                future.set_exception(self._loss() if self._lost else WorkerDied("no worker is left"))
+                return future
+            away = worker not in self._shared and name is not None and (self._study / name).is_dir()
+            call = {
+                "token": self._token,
+                "function": function,
+                "arguments": dict(arguments),
+                "before": transfer.pack(self._study / str(name)) if away else None,
+                "sources": {str(origin.path): origin.source for origin in own},
+                "fork": self._fork,
+            }
+            dasks = self._client.submit(cluster_worker.work, **call, workers=[worker], pure=False)
+            self._tasks[future] = task = _Task(worker, dasks, config, name)
+        dasks.add_done_callback(lambda _: self._fetch(future, task))
+        return future
+
+    def result(self, future: "Future[Any]") -> Ended:
+        task, (ended, files) = future.result()
+        if files is not None and task.name is not None:
+            transfer.receive(files, self._study / task.name, lambda run: self._check(run, task.config, ended))
+        return ended  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        def ask() -> None:
+            with contextlib.suppress(Exception):  # a worker that is not reached is lost
+                self._client.run(cluster_worker.stop, self._token, on_error="ignore")
+
+        # A thread, for a worker that hangs; `wait` is for tasks, which have an end.
+        threading.Thread(target=ask, daemon=True).start()
+
+    # --- results -----------------------------------------------------------------------------------------------
+
+    def _fetch(self, future: "Future[Any]", task: _Task) -> None:
+        """Give a future what its task returned; in dask's thread for this."""
+        answer: Any = None
+        error: Exception | None = None
+        try:
+            answer = task.future.result()
+        except BaseException as failed:  # asyncio's CancelledError is not an Exception
+            lost = type(failed).__name__ in ("CancelledError", "FutureCancelledError", "KilledWorker")
+            error = failed if isinstance(failed, Exception) and not lost else WorkerDied("the worker was lost")
+        with self._changed:
+            self._end(future, task, answer, error)
+
+    def _end(self, future: "Future[Any]", task: _Task, answer: Any, error: Exception | None) -> None:
+        if self._tasks.pop(future, None) is not None:
+            if isinstance(error, WorkerDied):  # it may be another process at the same address
+                self._threads.pop(task.worker, None)
+            future.set_exception(error) if error else future.set_result((task, answer))
+        self._changed.notify_all()
+
+    def _check(self, run: Record, config: TrainConfig, ended: Ended) -> None:
+        """DataError where a run is not that of the trial, or its rows are not what the worker reported."""
+        wrong = [
+            what
+            for what, same in {
+                "its config": run.config == to_yaml(config),
+                "its dataset": run.manifest["data"].get("sha256") == dict(self._digests),
+                "its rows": "outcome" not in ended or run.outcome() == ended["outcome"],
+            }.items()
+            if not same
+        ]
+        if wrong:
+            raise DataError(f"a worker sent another run than it was asked for: {', '.join(wrong)} differ")
+
+    # --- workers -----------------------------------------------------------------------------------------------
+
+    @property
+    def _mark(self) -> Path:
+        """The file by which a worker recognises that it sees the study's folder."""
+        return self._study / f".{self._token}"
+
+    def _idle(self) -> str | None:
+        """The worker with the most threads to spare."""
+        busy = Counter(task.worker for task in self._tasks.values())
+        free = {worker: threads - busy[worker] for worker, threads in self._threads.items()}
+        best = max(free, key=lambda worker: free[worker], default=None)
+        return best if best is not None and free[best] > 0 else None
+
+    def _await_a_worker(self) -> None:
+        with self._changed:
+            late = not self._changed.wait_for(lambda: self._threads or self._lost, timeout=_PATIENCE_SECONDS)
+            if late and not self._all_refused():
+                self._note(f"no worker at {self._address} yet; waiting for one")
+            while not (self._threads or self._asked_to_stop()):
+                if self._all_refused():
+                    raise SystemFailure(f"no worker at {self._address} can take part")
+                self._changed.wait(_WATCH_SECONDS)
+
+    def _all_refused(self) -> bool:
+        return bool(self._present) and self._present <= self._refused.keys()
+
+    def _watch(self) -> None:
+        """Notice workers that come and go, and the end of the scheduler."""
+        while self._client.status != "closed":  # dask tries to connect again before it gives up
+            with contextlib.suppress(Exception):
+                if self._client.status == "running":
+                    self._present = set(self._client.nthreads())
+                    self._drop(set(self._threads) - self._present)
+                    for worker in self._present - set(self._threads) - set(self._refused):
+                        self._welcome(worker)
+            if self._closing.wait(_WATCH_SECONDS):
+                return
+        self._give_up()
+
+    def _welcome(self, worker: str) -> None:
+        folder = {
+            "token": self._token,
+            "folder": str(self._study),
+            "dataset": self._dataset and str(self._dataset),
+        }
+        answer = self._ask(worker, cluster_worker.welcome, **folder, files=self._files)
+        if isinstance(answer, ImportError | AttributeError):
+            return self._refuse(worker, f"it has another optilab than here, or none ({answer})")
+        if isinstance(answer, BaseException):
+            return None  # it is gone, or is asked again
+        ours, theirs = cluster_worker.versions(), answer["versions"]
+        if different := [
+            f"{name} {theirs[name]} (here {ours[name]})" for name in ours if ours[name] != theirs[name]
+        ]:
+            return self._refuse(worker, f"it has {', '.join(different)}")
+        if answer["missing"]:
+            files = {Path(name).name: Path(name).read_bytes() for name in self._files}
+            if isinstance(self._ask(worker, cluster_worker.accept, token=self._token, files=files), BaseException):
+                return None
+        with self._changed:
+            self._threads[worker] = answer["threads"]
+            (self._shared.add if answer["shared"] else self._shared.discard)(worker)
+            self._changed.notify_all()
+        return None
+
+    def _ask(self, worker: str, function: Callable[..., Any], **arguments: Any) -> Any:
+        """What a function returns on a worker, or the exception that it raises there."""
+        try:
+            return self._client.run(function, **arguments, workers=[worker], on_error="return")[worker]
+        except Exception as error:
+            return error
+
+    def _refuse(self, worker: str, reason: str) -> None:
+        self._note(f"worker {worker} is refused: {reason}")
+        with self._changed:
+            self._refused[worker] = reason
+            self._changed.notify_all()
+
+    def _drop(self, workers: set[str]) -> None:
+        with self._changed:
+            for worker in workers:
+                self._threads.pop(worker, None)
+            lost = [pair for pair in self._tasks.items() if pair[1].worker in workers]
+            for future, task in lost:
+                self._end(future, task, None, WorkerDied("the worker was lost"))
+        for _, task in lost:
+            with contextlib.suppress(Exception):
+                task.future.cancel()
+
+    def _give_up(self) -> None:
+        with self._changed:
+            self._lost = True
+            for future, task in [*self._tasks.items()]:
+                self._end(future, task, None, self._loss())
+            self._threads = {"": 1}  # a slot, so that a study that has nothing running learns of it
+            self._changed.notify_all()
+
+    def _loss(self) -> WorkersLost:
+        return WorkersLost(f"the scheduler at {self._address} is gone")
+
+
+def _require_scheduler_file(path: Path) -> None:
+    """UsageError for another file, or one that is not whole yet: dask would wait for it, and then say nothing."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("address"), str):
+        made = "dask scheduler --scheduler-file FILE"
+        raise UsageError(f"{path} is not a scheduler file with an address; one is written by: {made}", "--cluster")
+
+
+def _connect(address: str) -> "Client":
+    """A client of the scheduler. UsageError or SystemFailure where there is none."""
+    to = {"address": address}
+    if not re.fullmatch(r"(tcp|tls)://[^/]+:\d+", address):
+        if not Path(address).is_file():
+            raise UsageError(f"tcp://HOST:PORT or a scheduler file expected, got {shown(address)}", "--cluster")
+        _require_scheduler_file(Path(address))
+        to = {"scheduler_file": address}
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UsageError(
+            "dask.distributed is not installed: pip install 'optilab[cluster]'", "--cluster"
+        ) from None
+    for name in ("distributed", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is an error of ours
+    warnings.filterwarnings("ignore", "Sending large graph")  # of a trial that goes on: its checkpoints
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about other versions of Python and dask, which change no result
+            return Client(**to, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError):
+        raise SystemFailure(f"no dask scheduler answers at {address}; start one with: dask scheduler") from None
+    except Exception as error:
+        raise UsageError(f"{shown(address)} is not the address of a scheduler: {error}", "--cluster") from None

@@ -1,0 +1,320 @@
+"""Trainings as arrays over the epochs: every metric with its interval over the seeds, and what every layer did.
+
+Picture files, the terminal and reports draw these tables. Index 0 of an array of epochs is epoch 1.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from optilab.config.load import Override, dump, flat, load
+from optilab.config.schema.train import TrainConfig
+from optilab.optimize.functions import Floats
+from optilab.runs import Record, Row, read_records
+from optilab.study.groups import DATA, FORK, FORKED, Grouping, groups, short, text
+
+LEVEL = 0.95
+"""Of the intervals."""
+MEASURED = ("gradient_norm", "update_to_weight", "saturated")
+"""The quantities of a layer that are drawn; norms and ratios are averaged over the seeds as logarithms."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of the runs of a group.
+
+    `mean` ends with the shortest run: a mean over the runs that are left would compare different seeds. `interval` is
+    that of the mean (Student's t, n - 1 degrees of freedom) as (low, high); None for a single run.
+    """
+
+    runs: Mapping[int, Floats]  # by seed, (epochs of the run,)
+    mean: Floats  # (epochs of the shortest run,)
+    interval: tuple[Floats, Floats] | None
+
+
+@dataclass(frozen=True)
+class LayerHistory:
+    """What the layers did: `names` from the input to the output layer, `values` by quantity, (layers, epochs).
+
+    Over several seeds the geometric mean of norms and ratios, and the mean of shares. nan where nothing is recorded:
+    the output layer has no activation, and a layer of a later stage no past.
+    """
+
+    names: tuple[str, ...]
+    values: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class CurvatureHistory:
+    """The curvature of the loss, each (measurements,), the mean over the seeds; nan where there is no number.
+
+    `sharpness` is preconditioned where the rule is adaptive: what `limit` is for.
+    """
+
+    epochs: Floats
+    sharpness: Floats
+    along_gradient: Floats
+    limit: Floats
+    preconditioned: bool
+
+
+@dataclass(frozen=True)
+class History:
+    """The curves of a group: runs that differ in nothing but the seed. `layers` is None without diagnostics."""
+
+    label: str
+    curves: Mapping[str, Curve]  # by column of metrics.csv
+    best: int  # epoch with the highest mean validation accuracy, the first of equals
+    layers: LayerHistory | None
+    curvature: CurvatureHistory | None  # None where it was not measured
+    runs: int  # those without an epoch included
+    diverged: int
+    classes: int
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(self.curves["val_acc"].runs)
+
+    @property
+    def epochs(self) -> int:
+        """Of the longest run."""
+        return max(map(len, self.curves["val_acc"].runs.values()))
+
+    @property
+    def name(self) -> str:
+        """The label, and how many runs diverged."""
+        if not self.diverged:
+            return self.label
+        count = "diverged" if self.runs == 1 else f"{self.diverged} of {self.runs} diverged"
+        return f"{self.label} ({count})"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The range of an axis, which is logarithmic where `log` is true."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+MOST_LOSS = 100.0
+"""Times the loss of guessing: a spike above it leaves the range."""
+
+
+def limits(histories: Sequence[History], metric: str) -> Limits:
+    """The range of `loss` or `acc` over training and validation of all runs.
+
+    Groups with a diverged run leave it, unless there is no other, so that they do not flatten the others, and so do
+    single losses above MOST_LOSS times that of guessing. The noise of a network that learns nothing stays small:
+    accuracies span at least 10 points, losses 10 % of the highest.
+    """
+    curves = [h.curves[f"{half}_{metric}"] for h in tame(histories) for half in ("train", "val")]
+    values = np.concatenate([run for curve in curves for run in curve.runs.values()])
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if metric == "loss" and low < (most := MOST_LOSS * math.log(max(h.classes for h in histories))):
+        high = min(high, most)
+    if metric == "acc":
+        room = max(0.02, (0.1 - (high - low)) / 2)
+    elif low > 0 and high > 30 * low:
+        return Limits(low / 1.2, high * 1.2, log=True)
+    else:
+        room = max(0.05 * (high - low), (0.1 * high - (high - low)) / 2)
+    return Limits(low - room, high + room)
+
+
+DECADES = 4.0
+"""The least range of a scale of norms, so that a network whose layers hardly differ looks even."""
+MOST_DECADES = 12.0
+
+
+def layer_limits(histories: Sequence[History], quantity: str) -> Limits:
+    """The range of a quantity of the layers: shares from 0 to 1, norms on a logarithmic scale of DECADES to
+    MOST_DECADES below the largest value.
+    """
+    if quantity == "saturated":
+        return Limits(0.0, 1.0)
+    tables = [history.layers.values[quantity].ravel() for history in tame(histories) if history.layers]
+    values = np.concatenate(tables) if tables else np.ones(1)
+    positive = values[np.isfinite(values) & (values > 0)]
+    low, high = (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
+    return Limits(min(max(low, high / 10**MOST_DECADES), high / 10**DECADES), high, log=True)
+
+
+def tame(histories: Sequence[History]) -> Sequence[History]:
+    """The groups that set the scales of a picture: those without a diverged run, where there are any."""
+    return [history for history in histories if not history.diverged] or histories
+
+
+def curvature_limits(histories: Sequence[History]) -> Limits:
+    """The logarithmic range of the sharpness and its limits; the curvature along the gradient may leave it below."""
+    measured = [history.curvature for history in tame(histories) if history.curvature]
+    values = np.concatenate([np.ones(0), *(side for m in measured for side in (m.sharpness, m.limit))])
+    positive = values[np.isfinite(values) & (values > 0)]
+    low, high = (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
+    return Limits(low / 3, high * 1.5, log=True)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """The groups of a selection of runs that have an epoch, what they share, and the runs that are left out."""
+
+    groups: tuple[History, ...]
+    title: str
+    without_epochs: tuple[Record, ...]
+    repeated: tuple[Record, ...]
+
+
+def histories(records: Sequence[Record]) -> Histories:
+    """The curves of runs, by group. Groups without an epoch are left out of the labels as well."""
+    grouping = groups(records)
+    found = [history(group.label, group.runs) for group in grouping.groups]
+    pairs = list(zip(grouping.groups, found, strict=True))
+    empty = [record for group, curves in pairs if curves is None for record in group.runs.values()]
+    if empty and any(found):
+        return replace(
+            histories([record for record in records if record not in empty]), without_epochs=tuple(empty)
+        )
+    drawn = tuple(curves for curves in found if curves is not None)
+    return Histories(drawn, title(grouping), tuple(empty), grouping.repeated)
+
+
+ALWAYS = ("model.hidden", "model.activation.name", "data.dataset", "data.batch_size", "optimizer", "epochs")
+"""Keys, and sections, that a title states even with their defaults."""
+_DIGESTS = (DATA, FORKED, "optimizer.sha256")
+
+
+def title(grouping: Grouping) -> str:
+    """What all groups share, without defaults of little interest: `hidden 5 x 128, optimizer sgd, lr 0.01, ...`."""
+    entries = {key: value for key, value in grouping.shared.items() if key.endswith(".name")}
+    chosen = {key: value for key, value in entries.items() if key not in (*ALWAYS, FORK)}
+    usual = _defaults({}) | {key: value for key, value in _defaults(chosen).items() if key not in chosen}
+    stated = {
+        key: value
+        for key, value in grouping.shared.items()
+        if key not in _DIGESTS and (key.startswith(ALWAYS) or usual.get(key) != value)
+    }
+    words = short(list(stated))
+    seeds = sorted({seed for group in grouping.groups for seed in group.runs})
+    return ", ".join(
+        [*(f"{words[key]} {_value(key, value)}" for key, value in stated.items()), _seeds_text(seeds)]
+    )
+
+
+def _defaults(chosen: Mapping[str, str]) -> dict[str, Any]:
+    """Every key of a training, where these entries, such as `model.norm.name: batch`, have their own defaults."""
+    entries = {**chosen, "optimizer.name": "sgd"}
+    return flat(dump(load(TrainConfig, None, [Override("", key, name) for key, name in entries.items()])))
+
+
+def _value(key: str, value: Any) -> str:
+    if key == "optimizer.name" and ":" in value:  # FILE:NAME, a rule of the user's
+        return str(value.rpartition("/")[2])
+    return text(value)
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"
+
+
+def history(label: str, runs: Mapping[int, Record]) -> History | None:
+    """The curves of a group, by seed; None where no run has an epoch. DataError if a table is damaged."""
+    tables = {seed: rows for seed, record in runs.items() if (rows := record.rows())}
+    if not tables:
+        return None
+    records = [read_records(runs[seed].path) for seed in tables]
+    columns = [key for key in next(iter(tables.values()))[0] if key != "epoch"]
+    curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}) for key in columns}
+    return History(
+        label,
+        curves,
+        int(np.argmax(curves["val_acc"].mean)) + 1,
+        layers(records, min(map(len, tables.values()))),
+        curvature(records),
+        len(runs),
+        sum(record.state == "diverged" for record in runs.values()),
+        int(next(iter(runs.values())).manifest.get("data", {}).get("classes", 10)),
+    )
+
+
+def _column(rows: Sequence[Row], key: str) -> Floats:
+    return np.array([row.get(key, math.nan) for row in rows], dtype=float)
+
+
+def curve(runs: Mapping[int, Floats]) -> Curve:
+    """Mean and interval of the same metric of several runs, which may have different lengths."""
+    shortest = min(map(len, runs.values()))
+    values = np.stack([run[:shortest] for run in runs.values()])
+    mean, count = values.mean(axis=0), len(values)
+    if count == 1:
+        return Curve(runs, mean, None)
+    from scipy.special import stdtrit  # slow to import
+
+    half = stdtrit(count - 1, (1 + LEVEL) / 2) * values.std(axis=0, ddof=1) / math.sqrt(count)
+    return Curve(runs, mean, (mean - half, mean + half))
+
+
+def layers(recorded: Sequence[Sequence[Row]], epochs: int) -> LayerHistory | None:
+    """The layers of a group in its first `epochs`, from the diagnostics of its runs; None where a run has none."""
+    found = [[record for record in records if _of_layers(record, epochs)] for records in recorded]
+    if not all(found):
+        return None
+    depth = max(len(record["layers"]) for record in chain(*found))
+    tables = np.stack([_table(records, depth, epochs) for records in found])  # (runs, quantities, layers, epochs)
+    with np.errstate(divide="ignore", invalid="ignore"):  # log 0 is -inf, and the mean then 0
+        means = [
+            tables[:, number].mean(axis=0)
+            if quantity == "saturated"
+            else np.exp(np.log(tables[:, number]).mean(axis=0))
+            for number, quantity in enumerate(MEASURED)
+        ]
+    return LayerHistory((*map(str, range(1, depth)), "out"), dict(zip(MEASURED, means, strict=True)))
+
+
+def curvature(recorded: Sequence[Sequence[Row]]) -> CurvatureHistory | None:
+    """The curvature of a group from the diagnostics of its runs, where all have measured it; None where none is."""
+    found = [
+        {r["epoch"]: r["curvature"] for r in records if isinstance(r.get("curvature"), dict)}
+        for records in recorded
+    ]
+    epochs = sorted(set.intersection(*map(set, found)))
+    if not epochs:
+        return None
+    scaled = any(measured[epoch].get("preconditioned") is not None for measured in found for epoch in epochs)
+    if scaled:  # before its first step an adaptive rule has no preconditioner
+        epochs = [epoch for epoch in epochs if epoch > 0]
+    sharpness = "preconditioned" if scaled else "sharpness"
+    sharp, along, limit = (
+        np.array([[_number(measured[epoch].get(key)) for epoch in epochs] for measured in found]).mean(axis=0)
+        for key in (sharpness, "along_gradient", "limit")
+    )
+    return CurvatureHistory(np.array(epochs, dtype=float), sharp, along, limit, scaled)
+
+
+def _of_layers(record: Row, epochs: int) -> bool:
+    layers = record.get("layers")
+    whole = isinstance(layers, list) and bool(layers) and all(isinstance(layer, dict) for layer in layers)
+    return whole and 0 < record["epoch"] <= epochs
+
+
+def _table(records: Sequence[Row], depth: int, epochs: int) -> Floats:
+    """(quantities, layers, epochs) of one run; the output layer is the last whatever the number of hidden layers."""
+    table = np.full((len(MEASURED), depth, epochs), math.nan)
+    for record in records:
+        hidden = len(record["layers"]) - 1
+        for number, layer in enumerate(record["layers"]):
+            row = number if number < hidden else depth - 1
+            table[:, row, record["epoch"] - 1] = [_number(layer.get(quantity)) for quantity in MEASURED]
+    return table
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,262 @@
+"""A fair race: every rule is tuned with the same budget, then judged on starts that it was not tuned on.
+
+`tuning` does that for one rule on one function; a race is every rule on every function, several times with other
+draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`best`).
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions.test_function import minima_inside
+from optilab.optimize.own import OwnRule
+from optilab.runs import write_atomic
+from optilab.study import search_space
+from optilab.study.best import compare_with_best
+from optilab.study.tuning import Conditions, Tuning, extra_knowledge, log_costs, measure
+
+CODE = (
+    "optimize/algorithms",
+    "optimize/codegen",
+    "optimize/functions",
+    "optimize/grid.py",
+    "optimize/landscape.py",
+    "optimize/own",
+    "optimize/trajectory.py",
+    "study/search_space.py",
+    "study/tuning.py",
+)
+"""The source that the numbers of a tuning depend on: a change to any of it invalidates what is kept."""
+
+
+ENOUGH_FUNCTIONS = 6
+"""With fewer functions even a rule twice as slow is rarely called slower (docs/maps-and-races.md has the power)."""
+
+
+@dataclass(frozen=True)
+class Race:
+    """All tunings, and their costs as tables."""
+
+    conditions: Conditions
+    rules: list[str]
+    functions: list[str]
+    tunings: list[Tuning]
+
+    def of(self, rule: str, function: str) -> list[Tuning]:
+        """The repeats of one rule on one function."""
+        return self._groups[rule, function]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, str], list[Tuning]]:
+        groups: dict[tuple[str, str], list[Tuning]] = {}
+        for tuning in self.tunings:
+            groups.setdefault((tuning.rule, tuning.function), []).append(tuning)
+        return groups
+
+    @property
+    def costs(self) -> Floats:
+        """Gradients per rule and problem, (rules, functions * repeats * starts); infinite where not solved."""
+        rows = [
+            [cost for f in self.functions for t in self.of(rule, f) for cost in t.costs] for rule in self.rules
+        ]
+        costs = np.array(rows, dtype=float)
+        return np.where(costs < 0, np.inf, costs)
+
+    @property
+    def log_costs(self) -> Floats:
+        """Mean log cost per rule and function, (rules, functions): what tuning and verdicts go by."""
+        rows = [[[t.costs for t in self.of(rule, f)] for f in self.functions] for rule in self.rules]
+        return np.asarray(log_costs(rows, self.conditions).mean(axis=(2, 3)))
+
+    @property
+    def best_of(self) -> Floats:
+        """Expected cost after k settings were tried, (rules, budget): its last column is the standing's cost."""
+        rows = [[[t.scores for t in self.of(rule, f)] for f in self.functions] for rule in self.rules]
+        return np.asarray(np.exp(expected_best(np.array(rows)).mean(axis=(1, 2))))
+
+
+# --- running ---------------------------------------------------------------------------------------------------
+
+
+def check(rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> None:
+    """UsageError with every rule and function that cannot take part."""
+    problems = [
+        f"{rule.name} follows one path at a time, so it cannot race"
+        for rule in rules
+        if "function" in getattr(rule, "needs", ())
+    ]
+    problems += [
+        f"{function.name} has no known minimum, so it cannot be raced on"
+        for function in functions
+        if not minima_inside(function)
+    ]
+    names = [rule.name for rule in rules]
+    problems += [
+        f"{name}: two rules of that name; rename one of the files, so that the tables can tell them apart"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def run(
+    rules: Sequence[Algorithm],
+    functions: Sequence[TestFunction],
+    conditions: Conditions,
+    folder: Path | None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Race:
+    """Every tuning, from `folder` where it is there; an interrupted race continues where it was.
+
+    `progress(done, total)` is called after every tuning. UsageError as `check` raises it.
+    """
+    check(rules, functions)
+    problems = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
+    tunings = []
+    for done, (rule, function, repeat) in enumerate(problems, 1):
+        tunings.append(_kept(folder, rule, function, repeat, conditions))
+        progress(done, len(problems))
+    return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
+
+
+def _kept(
+    folder: Path | None, rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions
+) -> Tuning:
+    if folder is None:
+        return measure(rule, function, repeat, conditions)
+    path = folder / f"{_address(rule, function, repeat, conditions)}.json"
+    try:
+        return Tuning(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):  # absent or damaged
+        tuning = measure(rule, function, repeat, conditions)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(asdict(tuning)).encode())
+        return tuning
+
+
+def _address(rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions) -> str:
+    """A digest of everything that the numbers depend on; the number of repeats is not part of it."""
+    parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
+    digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
+    own = isinstance(rule, OwnRule)  # any rule may come from elsewhere
+    digest.update(rule.origin.source if own else Path(inspect.getfile(type(rule))).read_bytes())  # type: ignore[attr-defined]
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _digest_of_code() -> str:
+    digest = hashlib.sha256()
+    for path in (Path(__file__).parents[1] / name for name in CODE):
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+# --- results ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of the result."""
+
+    rule: str
+    cost: float
+    """Geometric mean of the gradients until solved; a problem that is not solved counts as twice those allowed."""
+    ratio: float
+    """Of this cost to the lowest."""
+    interval: tuple[float, float] | None
+    """95 % interval of the ratio, all rules at once; None where there is none, as for the lowest itself."""
+    p: float
+    solved: float
+    """Share of the problems."""
+    verdict: str
+    """slower than the best; best, if all others are slower; else cannot tell."""
+
+
+def standings(race: Race) -> list[Standing]:
+    """Lowest cost first, each compared with the best over the functions."""
+    costs = race.log_costs
+    comparisons = compare_with_best(costs)
+    solved = np.isfinite(race.costs).mean(axis=1)
+    means = costs.mean(axis=1)
+    order = np.argsort(means, kind="stable")
+    clear = len(order) > 1 and all(comparisons[i].worse for i in order[1:])
+    rows = []
+    for i in order.tolist():
+        ratio, interval = comparisons[i].difference, comparisons[i].interval
+        rows.append(
+            Standing(
+                race.rules[i],
+                float(np.exp(means[i])),
+                float(np.exp(ratio)),
+                None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1]))),
+                comparisons[i].p,
+                float(solved[i]),
+                "slower" if comparisons[i].worse else "best" if clear else "cannot tell",
+            )
+        )
+    return rows
+
+
+def may_be_best(rows: Sequence[Standing]) -> list[str]:
+    """The rules that no verdict excludes, lowest cost first."""
+    return [row.rule for row in rows if row.verdict != "slower"]
+
+
+def document(race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> dict[str, Any]:
+    """Everything that was found, as the tree of `--json`."""
+    expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
+    spaces = {function.name: search_space.space(function) for function in functions}
+    return {
+        "conditions": asdict(race.conditions),
+        "functions": race.functions,
+        "rules": [
+            {
+                "name": rule.name,
+                "tuned": list(search_space.tuned(rule)),
+                "uses": ["gradient", *extra_knowledge(rule)],
+            }
+            for rule in rules
+        ],
+        "search_space": {
+            name: {key: {"distribution": type(draw).__name__, **asdict(draw)} for key, draw in draws.items()}
+            for name, draws in spaces.items()
+        },
+        "standings": [asdict(row) | {"cost_after_k_settings": expected[row.rule]} for row in standings(race)],
+        "tunings": [asdict(tuning) for tuning in race.tunings],
+    }
+
+
+def profile(costs: Floats, factors: Floats) -> Floats:
+    """Share of the problems that a rule solves within `factor` times the best rule's cost, (rules, factors).
+
+    The performance profile of Dolan & More 2002: its value at 1 is how often a rule is the fastest, at the right end
+    how many problems it solves at all. It depends on who else takes part (Gould & Scott 2016). A cost of 0 counts as 1.
+    """
+    costs = np.maximum(costs, 1.0)
+    best = costs.min(axis=0)
+    ratios = np.divide(costs, best, out=np.full_like(costs, np.inf), where=np.isfinite(costs))
+    return np.asarray((ratios[:, :, None] <= factors).mean(axis=1))
+
+
+def expected_best(scores: Floats) -> Floats:
+    """The mean score of the setting that tuning chooses among k of the n, over all choices of k: (..., n), k = 1..n.
+
+    `scores` (..., n) stand in the order in which tuning prefers them: sum over i of s_i * C(n-i, k-1)/C(n, k) (Dodge
+    et al. 2019, without replacement as Tang et al. 2020; there the scores that are averaged are those that decided).
+    """
+    n = scores.shape[-1]
+    weights = [[comb(n - i, k - 1) / comb(n, k) for i in range(1, n + 1)] for k in range(1, n + 1)]
+    return np.asarray(scores @ np.array(weights).T)

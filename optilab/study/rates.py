@@ -1,0 +1,214 @@
+"""A learning-rate range test, read: from the rates and losses of a ramp to a rate, with the rules of others beside it.
+
+In a range test (Smith 2015, arXiv:1506.01186) the rate grows at every step. The loss is flat at first, falls, reaches
+its lowest point and rises.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize.functions import Floats
+from optilab.study.search_space import network_space
+
+STEPS = 1000
+"""Of a range test, if it is not asked for others."""
+MARGIN = 10.0
+"""The ramp begins and ends so many times below and above the rates that a race tunes in."""
+WINDOW = 1 / 40
+"""Of a ramp, over which losses are averaged: 0.15 decades of six."""
+BLOCK = 10
+FAR = 4.0
+"""So many times the best loss ends a ramp, as in fastai and Lightning."""
+GAINED = 1.25
+MOVED = 0.98
+"""A network has moved when its smoothed loss falls below this share of that of guessing."""
+
+RISE, BEGUN = 0.15, 0.25
+"""The valley ends where the loss is higher than before by this share of the gain up to there, once that gain is the
+second share of the whole one."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rates of a range test: `key` is that of the config, `lr` its value there."""
+
+    key: str
+    lr: float
+    rates: Floats
+
+
+def ladder(rule: Any, steps: int = STEPS) -> Ladder:
+    """`steps` log-spaced rates for an optimizer. UsageError where it has no learning rate."""
+    key, inner = "optimizer", rule
+    while not hasattr(inner, "lr") and hasattr(inner, "base"):  # a rule around another
+        key, inner = f"{key}.base", inner.base
+    if not hasattr(inner, "lr"):
+        raise UsageError(f"{rule.name} has no learning rate `lr`: there is none to find")
+    span = network_space(inner)["lr"]
+    rates = np.geomspace(span.low / MARGIN, span.high * MARGIN, steps)
+    return Ladder(f"{key}.lr", inner.lr, rates)
+
+
+# --- the curve ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """A range test and what it says. Places on the curve are rates; None where there is no such place."""
+
+    ladder: Ladder
+    losses: Floats
+    """Of the batches, up to the last finite one."""
+    smooth: Floats
+    guessing: float
+    """The loss of guessing by the shares of the labels."""
+    status: Literal["found", "unmoved"]
+    rate: float | None
+    """The recommendation."""
+    half: float | None
+    """Where half of the gain in the valley is made."""
+    steepest: float | None
+    """Where the smoothed loss falls fastest per factor of the rate."""
+    lowest: float | None
+    """Where it is lowest in the valley."""
+    diverging: float | None
+    """Where the valley ends, because the loss rises again or is not finite."""
+    others: Mapping[str, float | None]
+    """What the rules of fastai and Lightning say about the same losses."""
+
+    @property
+    def rates(self) -> Floats:
+        """One per loss."""
+        return self.ladder.rates[: len(self.losses)]
+
+    @property
+    def floor(self) -> float:
+        """The lowest smoothed loss in the valley, or of all where there is none."""
+        if self.lowest is None:
+            return float(self.smooth.min())
+        return float(self.smooth[np.searchsorted(self.rates, self.lowest)])
+
+
+def runs_away(losses: Sequence[float], guessing: float) -> bool:
+    """Whether the rest of a ramp would say nothing: the loss is far above its best, or back at guessing after a gain.
+
+    By the median of BLOCK losses, so that one bad batch ends nothing.
+    """
+    blocks = len(losses) // BLOCK
+    if len(losses) % BLOCK or not blocks or not isfinite(losses[-1]):
+        return False
+    medians = np.median(np.reshape(losses, (blocks, BLOCK)), axis=1)
+    best = float(medians.min())
+    return bool(medians[-1] > FAR * best or medians[-1] >= guessing > GAINED * best)
+
+
+def read(ladder: Ladder, losses: Sequence[float], guessing: float) -> RangeTest:
+    """What a ramp says. `losses` may end before the rates do, with one that is not finite.
+
+    The recommendation is the middle of the valley on the logarithmic scale: between the rate at which half of the gain
+    is made and the rate at which the loss rises again. The first depends on the length of the ramp, as a slower one
+    has learned before it comes to the rates that train best; the second is about to diverge.
+    """
+    kept = np.array(losses if isfinite(losses[-1]) else losses[:-1])
+    rates = ladder.rates[: len(kept)]
+    smooth = smoothed(np.minimum(kept, FAR * guessing), len(ladder.rates))
+    others = {
+        "fastai valley": fastai(rates, kept, "valley"),
+        "fastai steep": fastai(rates, kept, "steep"),
+        "fastai minimum": fastai(rates, kept, "minimum"),
+        "lightning": lightning(rates, kept),
+    }
+    if smooth.min() > MOVED * guessing:
+        return RangeTest(ladder, kept, smooth, guessing, "unmoved", None, None, None, None, None, others)
+    last = _end_of_valley(smooth, guessing)
+    end = len(kept) - 1 if last is None else last
+    bottom = int(np.argmin(smooth[: end + 1]))
+    half = int(np.argmax(smooth <= (guessing + smooth[bottom]) / 2))
+    steepest = int(np.argmin(np.gradient(smooth, np.log(rates))[: bottom + 1]))
+    after = ladder.rates[len(kept) : len(losses)]  # that of a loss that is not finite
+    diverging = float(rates[last]) if last is not None else float(after[0]) if len(after) else None
+    middle = float(rates[half] * (rates[end] if diverging is None else diverging)) ** 0.5
+    made, falls, lowest = (float(rates[place]) for place in (half, steepest, bottom))
+    return RangeTest(
+        ladder, kept, smooth, guessing, "found", short(middle), made, falls, lowest, diverging, others
+    )
+
+
+def _end_of_valley(smooth: Floats, guessing: float) -> int | None:
+    """The first place at which the loss has risen again; None where it never does."""
+    lowest = np.minimum.accumulate(smooth)
+    gain = np.maximum(guessing - lowest, 0.0)
+    risen = (smooth > lowest + RISE * gain) & (gain > BEGUN * gain[-1])
+    return int(np.argmax(risen)) if risen.any() else None
+
+
+def short(rate: float) -> float:
+    """A rate with two digits: more would claim what no test can tell."""
+    return float(f"{rate:.2g}")
+
+
+def smoothed(losses: Floats, steps: int) -> Floats:
+    """The mean over a window around each loss, WINDOW of a ramp of `steps` wide; narrower at the ends.
+
+    Around, not before: an average over earlier steps shows every place at too high a rate.
+    """
+    half = max(2, round(WINDOW * steps / 2))
+    sums = np.concatenate([[0.0], np.cumsum(losses)])
+    places = np.arange(len(losses))
+    reach = np.minimum(half, np.minimum(places, len(losses) - 1 - places))
+    return np.asarray((sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1))
+
+
+# --- the rules of others -----------------------------------------------------------------------------------
+
+
+def running_mean(losses: Sequence[float] | Floats, offset: int = 0, keep: float = 0.98) -> Floats:
+    """The exponential moving average by which fastai and Lightning smooth losses, free of the bias of its start.
+
+    `offset`: steps by which the correction counts too many; Lightning's counts one.
+    """
+    mean, means = 0.0, []
+    for count, loss in enumerate(losses, start=1):
+        mean = keep * mean + (1 - keep) * loss
+        means.append(mean / (1 - keep ** (count + offset)))
+    return np.array(means)
+
+
+def fastai(rates: Floats, losses: Floats, rule: str) -> float | None:
+    """The suggestion of fastai's `lr_find` (2.8): `valley`, its default, `steep`, or `minimum`.
+
+    The first tenth of the steps and the last five are left out.
+    """
+    kept = slice(len(rates) // 10, -5)
+    rates, smooth = rates[kept], running_mean(losses)[kept]
+    if len(rates) < 2:
+        return None
+    if rule == "steep":
+        return float(rates[np.argmin(np.diff(smooth) / np.diff(np.log(rates)))])
+    if rule == "minimum":
+        return float(rates[np.argmin(smooth)]) / 10
+    return float(rates[_valley(smooth)])
+
+
+def _valley(losses: Floats) -> int:
+    """The place in the middle third of the longest falling subsequence that fastai takes for the valley."""
+    lengths = np.ones(len(losses), dtype=int)
+    for i in range(1, len(losses)):
+        lengths[i] += lengths[:i][losses[:i] > losses[i]].max(initial=0)
+    end = int(np.argmax(lengths))
+    length = int(lengths[end])
+    return max(end - length, -1) + int(length / 3) + int(length / 3 / 2) if length > 1 else 0
+
+
+def lightning(rates: Floats, losses: Floats) -> float | None:
+    """The suggestion of Lightning's `lr_find` (2.6): the steepest fall of the loss over the rate, not its logarithm.
+
+    The first ten steps and the last one are left out.
+    """
+    rates, smooth = rates[10:-1], running_mean(losses, offset=1)[10:-1]
+    return float(rates[np.argmin(np.gradient(smooth, rates))]) if len(rates) > 1 else None

@@ -1,0 +1,181 @@
+"""`optilab remedy`: every remedy on one network, from the same seeds, in one table of results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from optilab import runs
+from optilab.config.load import Override, dump, load
+from optilab.config.schema.study import RaceConfig, RemedyConfig
+from optilab.config.schema.train import TrainConfig
+from optilab.diagnose import of_run
+from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
+from optilab.errors import ConfigError, DataError, RunError, UsageError
+from optilab.study.heats import REMEDIES
+from optilab.study.network_race import Entry, NetworkRace, draw
+from optilab.study.trials import Outcome, Trial, refused_changes
+
+AS_IT_IS = "as it is"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One remedy on one config: a trial per seed, or why the change does not fit the network."""
+
+    remedy: Remedy | None  # None: the config as it is
+    trials: tuple[Trial, ...]
+    misfit: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.remedy.name if self.remedy else AS_IT_IS
+
+
+def plan(asked: RemedyConfig) -> list[Plan]:
+    """The config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
+
+    Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
+    device that the config names.
+    """
+    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
+    plans = [Plan(None, _trials(AS_IT_IS, load(TrainConfig, config, changes), asked.seeds))]
+    single = chosen(asked.only)
+    if asked.tune is not None:  # a rate is no remedy where each has its own
+        single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
+    for remedy in [*single, *(pairs(single) if asked.pairs else [])]:
+        try:
+            changed = load(TrainConfig, config, [*changes, *remedy.overrides])
+        except ConfigError as error:
+            plans.append(Plan(remedy, (), error.problems[0].message))
+        else:
+            plans.append(Plan(remedy, _trials(remedy.name, changed, asked.seeds)))
+    return plans
+
+
+def tuned(asked: RemedyConfig) -> NetworkRace:
+    """Each remedy, and the network as it is, with `asked.tune` learning rates, as a race between them.
+
+    A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
+    """
+    plans = [p for p in plan(asked.model_copy(update={"seeds": 1})) if p.trials]
+    configs = {p.name: p.trials[0].config for p in plans if hasattr(p.trials[0].config.optimizer, "lr")}
+    if len(configs) < 2:
+        raise UsageError("no remedy is left to tune: it fits the network and changes more than the learning rate")
+    assert asked.tune is not None
+    base = next(iter(configs.values()))
+    problem = asked.config.name if isinstance(asked.config, TrainConfig) else base.name
+    race = RaceConfig(on=[base], algos=list(configs), budget=asked.tune, seeds=asked.seeds, holdout=asked.holdout)
+    entries = []
+    for name, config in configs.items():
+        held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
+        trials = []
+        for number, settings in enumerate(draw(race, {"lr": config.optimizer}, problem, 0)):
+            changes = [Override("--tune", "optimizer.lr", settings["lr"])]
+            changed = load(TrainConfig, dump(config.model_copy(update={"data": held})), changes)
+            facts = {"remedy": name, "setting": number + 1, **settings, "stage": "tuning"}
+            seeded = changed.model_copy(update={"seed": config.seed + number})
+            trials.append(Trial(f"{name}-{number + 1}", seeded, facts))
+        entries.append(Entry(problem, name, 0, tuple(trials)))
+    rates = dict.fromkeys(configs, ("lr",))
+    return NetworkRace(race, rates, {problem: base}, tuple(entries), REMEDIES)
+
+
+def resolve(asked: RemedyConfig) -> RemedyConfig:
+    """`asked` with its training as keys, so that its study.yaml depends on no other file."""
+    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    return asked.model_copy(update={"config": load(TrainConfig, config)})
+
+
+def require_same(study: Path, asked: RemedyConfig) -> None:
+    """RunError where a study was asked about another training before; remedies and seeds may be added."""
+    before, now = (
+        plan(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
+        for a in (load(RemedyConfig, str(study / runs.STUDY)), asked)
+    )
+    if changed := refused_changes(before, now, "last"):
+        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+
+
+def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
+    reference = load(TrainConfig, BASE).epochs
+    stages = tuple(
+        stage.model_copy(update={"epochs": max(1, round(stage.epochs * config.epochs / reference))})
+        if stage.epochs
+        else stage  # the last one goes on to the end
+        for stage in config.stages
+    )
+    device = "cpu" if config.device == "auto" else config.device
+    fixed: dict[str, Any] = {"threads": 1, "device": device, "name": name.replace(" ", "-"), "stages": stages}
+    return tuple(
+        Trial(fixed["name"], config.model_copy(update={**fixed, "seed": seed}), {"remedy": name})
+        for seed in range(config.seed, config.seed + seeds)
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a remedy over the seeds: validation accuracy at the best epoch, gradient ratio, time."""
+
+    plan: Plan
+    accuracies: tuple[float, ...]
+    ratio: float | None  # |g1|/|gL| over the run, the median of the seeds
+    seconds: float
+    state: str
+
+    @property
+    def accuracy(self) -> float | None:
+        return fmean(self.accuracies) if self.accuracies else None
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation over the seeds."""
+        return stdev(self.accuracies) if len(self.accuracies) > 1 else None
+
+
+def results(plans: Sequence[Plan], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
+    """One result per plan, in their order."""
+    by_trial = {outcome.trial.name: outcome for outcome in outcomes}
+    return [_result(plan, [by_trial[t.name] for t in plan.trials if t.name in by_trial], study) for plan in plans]
+
+
+def _result(plan: Plan, outcomes: Sequence[Outcome], study: Path) -> Result:
+    accuracies, ratios, seconds = [], [], 0.0
+    states = {outcome.status for outcome in outcomes} or {"does not fit" if plan.misfit else "not run"}
+    for outcome in outcomes:
+        if outcome.failed:
+            continue
+        record = runs.read(study / outcome.trial.name)
+        try:
+            evidence, timings = of_run(record), runs.read_timings(record.path / "timings.csv")
+        except DataError as error:
+            states |= {str(error)}
+            continue
+        if evidence.rows:
+            accuracies.append(runs.best(evidence.rows)["val_acc"])
+        if (ratio := evidence.gradient_ratio()) is not None:
+            ratios.append(ratio)
+        seconds += sum(row["seconds"] for row in timings)
+    return Result(plan, tuple(accuracies), median(ratios) if ratios else None, seconds, ", ".join(sorted(states)))
+
+
+def smallest_fix(results: Sequence[Result]) -> Result | None:
+    """The remedy that changes the fewest settings, then the most accurate, among those within a tenth of the best.
+
+    None where no remedy does much better than the config as it is, or where that one has no result to compare with.
+    """
+    accuracy = {result.plan.name: result.accuracy for result in results if result.accuracy is not None}
+    base = next(result for result in results if result.plan.remedy is None)
+    if not accuracy or (base.accuracy is None and base.state != "diverged"):
+        return None
+    best = max(accuracy.values())
+    fixes = [
+        (r.plan.remedy.size, -accuracy[r.plan.name], r)
+        for r in results
+        if r.plan.remedy and accuracy.get(r.plan.name, 0.0) >= 0.9 * best > 0.0
+    ]
+    if best < 1.5 * (base.accuracy or 0.0) or not fixes:
+        return None
+    return min(fixes, key=lambda fix: fix[:2])[2]

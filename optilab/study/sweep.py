@@ -1,0 +1,236 @@
+"""A sweep: one training over axes of settings, with several seeds each, as a plan of trials.
+
+Points are the product of the axes (grid), pairs along all axes (zip), or the first N of a Sobol sequence in their box
+(Sobol 1967, by SciPy; unscrambled, without its first point), whose first n of N are a design of their own: a study
+can grow. All trials share the config's seed, seed + 1, ...: same initial draws, same order of images.
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optilab.config.keys import describe
+from optilab.config.load import Override, dump, load, to_yaml
+from optilab.config.schema.study import SweepConfig
+from optilab.config.schema.train import TrainConfig
+from optilab.config.strict_yaml import flow
+from optilab.errors import RunError, UsageError, unknown
+from optilab.runs import STUDY
+from optilab.runs.tables import METRICS
+from optilab.study.axes import RANGE, Axis, Choices, listed, read_choices, read_range
+from optilab.study.outcomes import TESTED
+from optilab.study.trials import Trial, refused_changes
+
+MAX_TRIALS = 100_000
+COUNT = 5
+"""Points of a range without a COUNT."""
+EXAMPLE = "optimizer.lr=1e-3:10:9:log"
+
+_NOT_AXES = {
+    "seed": "use --seeds N",
+    "epochs": "a run of more epochs contains that of fewer; set the largest with --epochs",
+    "name": "it changes no number",
+    "threads": "each trial has one",
+    "device": "it is that of the whole study",
+    "checkpoint_every": "it changes no number",
+    "probes": "it changes no number",
+}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep trains: `asked`, with the training resolved, and its trials, the seeds of a point together.
+
+    The trials of a search are unnamed and without settings: its points follow from outcomes.
+    """
+
+    asked: SweepConfig
+    axes: Sequence[Axis | Choices]
+    trials: tuple[Trial, ...]
+
+    @property
+    def base(self) -> TrainConfig:
+        assert isinstance(self.asked.config, TrainConfig)
+        return self.asked.config
+
+    @property
+    def points(self) -> int:
+        """Of the axes; each has all the seeds."""
+        return len(self.trials) // self.asked.seeds
+
+    @property
+    def shape(self) -> str:
+        """`5 optimizer.lr x 2 model.init x 3 seeds`."""
+        counts = [f"{len(axis.values)} {axis.key}" for axis in self.axes]
+        if self.asked.samples is not None:
+            chosen = " by TPE" if self.asked.search else ""
+            counts = [f"{self.asked.samples} points of {', '.join(axis.key for axis in self.axes)}{chosen}"]
+        elif self.asked.zip:
+            counts = [f"{self.axes[0].count} pairs of {', '.join(axis.key for axis in self.axes)}"]
+        return " x ".join([*counts, f"{self.asked.seeds} seed{'s' * (self.asked.seeds > 1)}"])
+
+    def study(self) -> bytes:
+        """study.yaml."""
+        return to_yaml(self.asked)
+
+
+def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig:
+    """`asked` with its training as keys, changed; each trial on one thread of the CPU, or the device it names.
+
+    Without an axis, the claims of the training are those of the study.
+    """
+    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    base = load(TrainConfig, config, changes)
+    device = "cpu" if base.device == "auto" else base.device
+    expect = asked.expect if asked.over else (*base.expect, *asked.expect)
+    base = base.model_copy(update={"threads": 1, "device": device, "expect": ()})
+    return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
+
+
+def plan(asked: SweepConfig) -> Sweep:
+    """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
+    _require_metric(asked)
+    axes = [_axis(key, given) for key, given in asked.over.items()]
+    count = (
+        math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
+    )
+    if count * asked.seeds > MAX_TRIALS:
+        advice = "fewer points per axis, or --samples N of the box"
+        raise UsageError(f"{count * asked.seeds:,} trials; at most {MAX_TRIALS:,} make a study: choose {advice}")
+    assert isinstance(asked.config, TrainConfig)
+    if asked.search is not None:
+        _require_searchable(asked, axes)
+        return Sweep(asked, axes, count * asked.seeds * (Trial("", asked.config),))
+    trials = tuple(trial for point in points(asked, axes) for trial in of_point(asked.config, point, asked.seeds))
+    _require_distinct(trials, asked.samples)
+    return Sweep(asked, axes, trials)
+
+
+def read_axes(texts: Sequence[str]) -> dict[str, str]:
+    """`KEY=...` of each `--over`, by key. UsageError for what is not that, and for a key that is there twice."""
+    axes: dict[str, str] = {}
+    for text in texts:
+        key, equals, span = (part.strip() for part in text.partition("="))
+        if not (key and equals and span):
+            raise UsageError(f"{text}: {RANGE} or KEY=VALUE,VALUE,... expected, as {EXAMPLE}", "--over")
+        if key in axes:
+            raise UsageError(f"{key} is there twice; give all its values in one --over", "--over")
+        axes[key] = span
+    return axes
+
+
+def _axis(key: str, given: Any) -> Axis | Choices:
+    where = f"--over {key}"
+    if reason := _NOT_AXES.get(key):
+        raise UsageError(f"{key} is not an axis: {reason}", where)
+    if isinstance(given, list):
+        return listed(where, key, given)
+    text = flow(given)
+    if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
+        return read_choices(where, key, text)
+    axis = read_range(where, key, text, COUNT, EXAMPLE)
+    whole = any(k.key == key and k.type.startswith("whole number") for k in describe(TrainConfig))
+    return Axis(key, axis.low, axis.high, axis.count, axis.log, whole)
+
+
+def points(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> Iterator[dict[str, Any]]:
+    """The points of a sweep: dotted key -> value."""
+    keys = [axis.key for axis in axes]
+    if asked.samples is not None:
+        if not axes:
+            raise UsageError(f"samples need an axis, as --over {EXAMPLE}", "--samples")
+        values: Iterator[Any] = iter(_sobol(axes, asked.samples))
+    elif asked.zip:
+        if len({len(axis.values) for axis in axes}) != 1:
+            counts = ", ".join(f"{axis.key} {len(axis.values)}" for axis in axes) or "no axis"
+            raise UsageError(f"axes that are walked together need equally many values; got {counts}", "--zip")
+        values = zip(*(axis.values for axis in axes), strict=True)
+    else:
+        values = itertools.product(*(axis.values for axis in axes))
+    for value in values:
+        yield dict(zip(keys, value, strict=True))
+
+
+def _sobol(axes: Sequence[Axis | Choices], count: int) -> list[list[Any]]:
+    from scipy.stats import qmc
+
+    # A power of two, of which SciPy does not warn; the first point is a corner of the box.
+    shares = qmc.Sobol(len(axes), scramble=False).random_base2(math.ceil(math.log2(count + 1)))[1 : count + 1]
+    return [[axis.at(float(share)) for axis, share in zip(axes, point, strict=True)] for point in shares]
+
+
+def of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
+    """The trials of one point: the config with its settings, from `seeds` seeds."""
+    changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
+    config = load(TrainConfig, dump(base), changes) if changes else base
+    label = "-".join(flow(value) for value in point.values()) or base.name
+    own = range(config.seed, config.seed + seeds)
+    return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in own]
+
+
+def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:
+    """UsageError where two points are the same training, so that one of them would be shown twice."""
+    first: dict[str, Trial] = {}
+    for trial in trials:
+        if (other := first.setdefault(trial.digest, trial)) is not trial:
+            a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
+            if samples is None:
+                raise UsageError(f"{a} and {b} are the same training", "--over")
+            advice = "the box has too few values: fewer samples, or without --samples the whole grid"
+            raise UsageError(f"two of {samples} samples are the same training, {a}; {advice}", "--samples")
+
+
+def _require_metric(asked: SweepConfig) -> None:
+    """UsageError for a metric that the trainings will not have, or not at each rung or point of a search."""
+    assert isinstance(asked.config, TrainConfig)
+    at_the_end = ("seconds", *(TESTED if asked.config.data.holdout else ()))
+    accepted = METRICS[1:] if asked.halving or asked.search else (*METRICS[1:], *at_the_end)
+    if asked.metric not in accepted:
+        held_out = asked.metric in TESTED and not asked.config.data.holdout
+        advice = "; the test set is measured apart where images are held out (data.holdout)" if held_out else ""
+        raise UsageError(unknown("metric", asked.metric, accepted) + advice, "--metric")
+
+
+def _require_searchable(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> None:
+    """UsageError where a search lacks a budget or an axis, or has another plan; ConfigError for values of its axes."""
+    if asked.samples is None:
+        raise UsageError("needs the number of points: add --samples N", "--search")
+    if not axes:
+        raise UsageError(f"needs an axis, as --over {EXAMPLE}", "--search")
+    for key in ("zip", "halving"):
+        if getattr(asked, key):
+            raise UsageError(f"--search and --{key} cannot be combined")
+    assert isinstance(asked.config, TrainConfig)
+    ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
+    corner = {key: values[0] for key, values in ends.items()}
+    others = [{**corner, key: value} for key, values in ends.items() for value in values[1:]]
+    _require_distinct([of_point(asked.config, point, 1)[0] for point in (corner, *others)])
+
+
+def require_same(study: Path, asked: SweepConfig) -> None:
+    """RunError where a study was asked about another training before; axes, seeds, samples and epochs may grow.
+
+    Of a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
+    """
+    before = resolve(load(SweepConfig, str(study / STUDY)))
+    assert isinstance(before.config, TrainConfig)
+    assert isinstance(asked.config, TrainConfig)
+    changed = refused_changes(before.config, asked.config, before.keep)
+    if before.search or asked.search:
+        was, now = ({**dump(one), "epochs": one.config.epochs} for one in (before, asked))
+        keys = ("search", "over", "seeds", "metric", "epochs")
+        changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
+    if changed:
+        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+
+
+def groups(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """The trials by point, which differ in nothing but the seed, in order."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(flow(trial.settings), []).append(trial)
+    return list(found.values())

@@ -1,0 +1,322 @@
+"""The trials of a study, wherever they run: what is missing is trained, and every outcome is a row of trials.csv.
+
+A trial's outcome depends on nothing but its config: it has the same bytes with any number of workers, in any order,
+after any interruption. A trial that failed does not affect the others.
+"""
+
+import os
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+from optilab import runs
+from optilab.config.load import changed_keys, digest, dump
+from optilab.config.schema.train import TrainConfig
+from optilab.config.strict_yaml import flow
+from optilab.errors import OptilabError, UsageError, printable
+from optilab.study.pool import Ended, WorkerDied, Workers, WorkersLost
+
+MODULE = "optilab.train.trial"
+"""Where the functions are that a worker calls; a name, because only a worker imports torch."""
+KEEP = ("last", "best", "none", "all")
+"""Checkpoints that remain of a trial that has ended."""
+ATTEMPTS = 3
+"""So many times a trial may be begun or resumed and lose its worker, or be terminated, before another epoch is done."""
+
+_SLUG = 36
+_POLL_SECONDS = 0.1
+_COUNT_SECONDS = 0.5
+_METRICS_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a study: `label` says in short what it tries, `settings` are its values on the study's axes."""
+
+    label: str
+    config: TrainConfig
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything that its numbers depend on."""
+        return digest(self.config)
+
+    @cached_property
+    def name(self) -> str:
+        """Its run directory: 0.1-unit-gain-s42-5f3a9c1e."""
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", self.label)[:_SLUG].strip("-.") or "trial"
+        return f"{slug}-s{self.config.seed}-{self.digest[:8]}"
+
+    @property
+    def mark(self) -> str:
+        """The digest in trials.csv."""
+        return f"sha256:{self.digest[:16]}"
+
+    def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
+        """Its row of trials.csv."""
+        settings = {key: v if type(v) in (int, float) else flow(v) for key, v in self.settings.items()}
+        numbers = {"seed": self.config.seed, "digest": self.mark}
+        first_line = printable(reason.partition("\n")[0]) or None
+        return {
+            "trial": self.name,
+            **settings,
+            **numbers,
+            "status": status,
+            "reason": first_line,
+            **(outcome or {}),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: `status` is done, diverged, failed or stopped (at a rung); `row` is that of trials.csv."""
+
+    trial: Trial
+    row: runs.Row
+
+    @property
+    def status(self) -> str:
+        return str(self.row["status"])
+
+    @property
+    def reason(self) -> str:
+        return str(self.row["reason"] or "")
+
+    @property
+    def failed(self) -> bool:
+        """Not a divergence, which is a result."""
+        return self.status == "failed"
+
+
+class Watcher(Protocol):
+    """The view of a study in progress."""
+
+    def known(self, outcomes: Collection[Outcome]) -> None:
+        """These trials had ended before, or at an earlier rung."""
+
+    def epochs(self, done: int) -> None:
+        """So many epochs of all trials are on disk."""
+
+    def done(self, outcome: Outcome) -> None:
+        """A trial has ended."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study is, and an estimate of what is missing of it costs; None where the measurement failed."""
+
+    trials: int
+    missing: int
+    epochs: int
+    """Of all trials together."""
+    longest: int
+    """Epochs of a trial that runs through."""
+    at_once: int
+    """Trials at the same time."""
+    seconds_per_epoch: float | None
+    """Of the first trial that is missing, alone."""
+    seconds: float | None
+    bytes: int | None
+    """Of one checkpoint per trial."""
+    problem: str | None = None
+    """Why that trial cannot be trained."""
+
+
+Places = Mapping[tuple[str, str | None], str | None]
+"""By `data.dataset` and `data.dir`: the folder or file that the dataset was found in; None where it has no files."""
+
+
+@dataclass
+class Execution:
+    """What all trials of a study share: where they run, what they need, what remains of them, who watches."""
+
+    study: runs.OpenStudy
+    workers: Workers
+    places: Places
+    provenance: Mapping[str, Any]
+    watcher: Watcher
+    stop: Callable[[], bool]
+    keep: str = "last"
+    fail_fast: bool = False
+    ending: bool = False
+    """No further trial starts: a stop was requested, or one failed with `fail_fast`."""
+    epochs: dict[str, int] = field(default_factory=dict)
+    """Epochs that are on disk, by trial."""
+
+    def run(self, trials: Sequence[Trial], until: int | None = None) -> list[Outcome]:
+        """Train what is missing of `trials`, up to the epoch `until` or their last one; outcomes in their order.
+
+        Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
+        missing. WorkersLost where nothing runs any more. At the end trials.csv has the rows in the order of `trials`.
+        """
+        ended = known(self.study.path, self.study.rows, trials, until)
+        self.tabulate(trials, ended)
+        self.watcher.known(ended.values())
+        self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
+        waiting = deque(trial for trial in trials if trial.name not in ended)
+        running: dict[Future[Ended], Trial] = {}
+        attempts, counted = Counter[tuple[str, int]](), 0.0
+        while waiting or running:
+            self.ending = self.ending or self.stop()
+            if self.ending:
+                break
+            while waiting and len(running) < self.workers.slots:
+                trial = waiting.popleft()
+                running[self.workers.submit(f"{MODULE}:run", self._arguments(trial, until))] = trial
+            if not running:
+                time.sleep(_POLL_SECONDS)  # a cluster may have no worker at times
+            for future in wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done:
+                trial = running.pop(future)
+                attempt = trial.name, _committed(self.study.path / trial.name)
+                attempts[attempt] += 1
+                outcome = self._ended(trial, future, last=attempts[attempt] == ATTEMPTS)
+                if outcome is None:  # it goes on from its last checkpoint
+                    waiting.appendleft(trial)
+                else:
+                    ended[trial.name] = outcome
+                    self.ending = self.ending or (self.fail_fast and outcome.failed)
+            if time.monotonic() - counted > _COUNT_SECONDS:
+                self.epochs |= {trial.name: _committed(self.study.path / trial.name) for trial in running.values()}
+                self.watcher.epochs(sum(self.epochs.values()))
+                counted = time.monotonic()
+        if running:
+            self.workers.stop()
+            for future in wait(running).done:
+                trial = running[future]
+                if outcome := self._ended(trial, future):
+                    ended[trial.name] = outcome
+        self.tabulate(trials, ended)
+        return [ended[trial.name] for trial in trials if trial.name in ended]
+
+    def _arguments(self, trial: Trial, until: int | None) -> dict[str, Any]:
+        return {
+            "config": dump(trial.config),
+            "folder": str(self.study.path.absolute()),
+            "name": trial.name,
+            "dataset": self.places[trial.config.data.place],
+            "provenance": self.provenance,
+            "until": trial.config.epochs if until is None else until,
+            "keep": self.keep,
+        }
+
+    def _ended(self, trial: Trial, future: "Future[Ended]", last: bool = False) -> Outcome | None:
+        """The outcome of a trial, recorded; None if its worker died or was told to stop, but for a `last` attempt."""
+        ended: Ended = {"status": "interrupted", "reason": "", "seconds": 0.0}
+        try:
+            ended = self.workers.result(future)
+        except WorkerDied:
+            ended["reason"] = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
+        except WorkersLost:
+            raise
+        except Exception as error:  # of the worker's function, or on the way there
+            ended |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        if ended["status"] == "interrupted":
+            if not last:
+                return None
+            ended |= {"status": "failed", "reason": ended["reason"] or f"it was told to stop {ATTEMPTS} times"}
+        outcome = Outcome(trial, trial.row(ended["status"], ended["reason"], ended.get("outcome")))
+        self.epochs[trial.name] = outcome.row.get("epochs") or 0
+        self.study.add(outcome.row, ended["seconds"])
+        self.watcher.done(outcome)
+        return outcome
+
+    def tabulate(self, trials: Sequence[Trial], ended: Mapping[str, Outcome]) -> None:
+        """Make trials.csv the outcomes in the order of `trials`, then the rows of other trials, asked for before."""
+        names = {trial.name for trial in trials}
+        others = [row for row in self.study.rows if row["trial"] not in names]
+        self.study.tabulate([*(ended[t.name].row for t in trials if t.name in ended), *others])
+
+
+def cost(workers: Workers, places: Places, trials: Sequence[Trial], missing: Sequence[Trial], epochs: int) -> Cost:
+    """What the `missing` of the trials cost, from some batches of the first one; all take `epochs` together."""
+    lengths = [trial.config.epochs for trial in trials]
+    size = len(trials), len(missing), epochs, max(lengths), min(workers.slots, len(trials))
+    first = missing[:1] or trials[:1]
+    try:
+        arguments = {"config": dump(first[0].config), "dataset": places[first[0].config.data.place]}
+        measured = workers.result(workers.submit(f"{MODULE}:cost", arguments))
+    except Exception as error:  # it fails again as a trial, where it is reported
+        problem = f"{first[0].label}: {error}" if isinstance(error, UsageError) else None
+        return Cost(*size, None, None, None, problem)
+    work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first[0])
+    seconds = measured["seconds"] * work * epochs / sum(lengths) / size[-1]
+    return Cost(*size, measured["seconds"], seconds, len(missing) * measured["bytes"])
+
+
+def refused_changes(before: TrainConfig, after: TrainConfig, keep: str) -> list[str]:
+    """Why the trials of a study that trained `before` cannot go on as `after`: other numbers, or epochs to forget.
+
+    `keep` is what the study kept of their checkpoints.
+    """
+    changed = changed_keys(before, after)
+    if after.epochs < before.epochs and not any(text.startswith("epochs:") for text in changed):
+        changed.append(f"epochs: {before.epochs} -> {after.epochs}, but a trial cannot forget epochs")
+    if after.epochs > before.epochs and keep == "none":
+        changed.append("more epochs, while its trials kept no checkpoint (keep: none)")
+    return changed
+
+
+def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
+    """Give runs that were made under other labels the names that they have among `trials`.
+
+    A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the
+    same digest is the same training. A kill half-way leaves a run without its row, which is made again.
+    """
+    names, by_mark = {trial.name for trial in trials}, {trial.mark: trial for trial in trials}
+    rows = []
+    for row in study.rows:
+        old, trial = study.path / str(row["trial"]), by_mark.get(str(row.get("digest")))
+        if trial is not None and old.name not in names:
+            if not old.is_dir():
+                continue
+            if not (study.path / trial.name).exists():
+                os.rename(old, study.path / trial.name)
+                row = {**row, "trial": trial.name}
+        rows.append(row)
+    if rows != study.rows:
+        study.tabulate(rows)
+
+
+def known(
+    study: Path, rows: Iterable[runs.Row], trials: Sequence[Trial], until: int | None = None
+) -> dict[str, Outcome]:
+    """The outcomes in a study's trials.csv that still hold: of the same digest, up to the last epoch or `until`."""
+    by_name = {str(row["trial"]): row for row in rows}
+    there = {path.name for path in runs.directories(study)}
+    ended = {}
+    for trial in trials:
+        row = by_name.get(trial.name)
+        if row and trial.name in there and row.get("digest") == trial.mark and _holds(row, trial, until):
+            facts = trial.row(row["status"], str(row["reason"] or ""))
+            ended[trial.name] = Outcome(trial, {**facts, **row, **facts})  # in the order of its columns now
+    return ended
+
+
+def _holds(row: runs.Row, trial: Trial, until: int | None) -> bool:
+    """Whether a trial needs no more training."""
+    epochs = row.get("epochs") or 0
+    if row["status"] == "done":
+        return epochs == trial.config.epochs or trial.config.early_stopping is not None
+    return row["status"] == "diverged" or (row["status"] == "stopped" and until is not None and epochs >= until)
+
+
+def _products(trial: Trial) -> int:
+    """Multiplications per image, of which the time is made."""
+    info = trial.config.data.info
+    return sum(a * b for a, b in pairwise(trial.config.widths(info.inputs, len(info.classes))))
+
+
+def _committed(path: Path) -> int:
+    """Epochs of a run that are on disk, by the lines of its metrics.csv."""
+    try:
+        return max(0, runs.read_regular(path / "metrics.csv", _METRICS_BYTES).count(b"\n") - 1)
+    except (FileNotFoundError, OptilabError):
+        return 0

@@ -1,0 +1,177 @@
+"""Tuning of one rule on one function by random search, judged on starts that it was not tuned on.
+
+A problem is a function with a start. It is solved at the first step whose point is near a known minimum in the box
+and whose f - f_min is less than `accuracy` of what it was at the start (More & Wild 2009). Its cost is the number of
+gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
+not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
+
+    rule = tune(ALGORITHMS["adam"](), FUNCTIONS["rosenbrock"](), Conditions(budget=100))
+"""
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms.rule import with_settings
+from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions.test_function import minima_inside
+from optilab.optimize.grid import explore
+from optilab.optimize.landscape import lowest
+from optilab.study import search_space
+
+UNSOLVED = 2
+"""A problem that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
+
+
+def counted(number: int, noun: str) -> str:
+    """1 start, 20 starts."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is the same for every rule."""
+
+    budget: int = 50
+    """Random settings tried."""
+    starts: int = 20
+    """Starts to tune on, and as many others to judge on."""
+    repeats: int = 3
+    """Independent draws of settings and starts."""
+    gradients: int = 200
+    """Gradients until a path is given up."""
+    accuracy: float = 1e-3
+    """Share of the initial f - f_min at which a problem is solved."""
+    seed: int = 0
+
+    def __str__(self) -> str:
+        settings, starts = counted(self.budget, "setting"), counted(self.starts, "start")
+        repeats, gradients = counted(self.repeats, "repeat"), counted(self.gradients, "gradient")
+        return f"{settings} tuned on {starts}, judged on as many others; {repeats}; {gradients}"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One rule, tuned on one function with one draw of settings and starts, and judged on new starts."""
+
+    rule: str
+    function: str
+    repeat: int
+    settings: dict[str, float]
+    """The tuned fields of the best setting."""
+    scores: list[float]
+    """Mean log cost of every setting on the new starts, in the order of their scores on the tuning starts."""
+    costs: list[int]
+    """Gradients until each new start was solved with the best setting; -1 where it was not."""
+
+
+def measure(rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions) -> Tuning:
+    """Tune on one half of the starts, judge every setting on the other half.
+
+    The starts depend on the function and the repeat, the settings on the rule too: no rule depends on who else takes
+    part, all rules meet the same starts, and no two functions share their luck.
+    """
+    half = conditions.starts
+    starts = _starts(function, repeat, 2 * half, conditions)
+    settings = _settings(rule, function, repeat, conditions)
+    costs, left = _solve(rule, function, starts, settings, conditions)
+    order = _best_first(costs[:half], left[:half], conditions)
+    scores = log_costs(costs[half:], conditions).mean(axis=0)[order]
+    best = order[0]
+    chosen = {name: float(values[best]) for name, values in settings.items()}
+    scores = np.broadcast_to(scores, conditions.budget)  # a rule without anything to tune has one setting
+    return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist())
+
+
+def tune(
+    rule: Algorithm, function: TestFunction, conditions: Conditions, starts: Floats | None = None
+) -> Algorithm:
+    """The rule with the best of `conditions.budget` random settings on `starts` (n, d), drawn from the box if None.
+
+    Where no setting solves more than another, the one whose paths end nearer to f_min is better, or where no minimum is
+    known, the one with the lower mean of the final f. UsageError for a rule with a line search of its own.
+    """
+    if starts is None:
+        starts = _starts(function, 0, conditions.starts, conditions)
+    settings = _settings(rule, function, 0, conditions)
+    costs, left = _solve(rule, function, starts, settings, conditions)
+    best = _best_first(costs, left, conditions)[0]
+    chosen = {name: float(values[best]) for name, values in settings.items()}
+    tuned: Algorithm = with_settings(_with_known_minimum(rule, function), chosen)
+    return tuned
+
+
+def log_costs(costs: Any, conditions: Conditions) -> Floats:
+    """log cost; -1 is not solved, and a start that is solved already costs 1."""
+    return np.log(np.where(np.asarray(costs) < 0, UNSOLVED * conditions.gradients, np.maximum(costs, 1)))
+
+
+def gradients_per_step(rule: Algorithm, function: TestFunction) -> int:
+    """1, one more for the gradient at another point, and one per coordinate if the rule needs the Hessian."""
+    needs = getattr(rule, "needs", ())
+    return 1 + ("gradient_at" in needs) + len(function.start) * bool({"hessian", "hessian_diagonal"} & set(needs))
+
+
+def extra_knowledge(rule: Algorithm) -> list[str]:
+    """What a rule uses besides the gradient at the point: gradient_at, hessian, hessian_diagonal, value, f_min."""
+    needs = ("gradient_at", "hessian", "hessian_diagonal", "value")
+    known = [need for need in getattr(rule, "needs", ()) if need in needs]
+    return known + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
+
+
+def _starts(function: TestFunction, repeat: int, count: int, conditions: Conditions) -> Floats:
+    low, high = np.array(function.box, dtype=float).T
+    return _generator(conditions, function.name, repeat).uniform(low, high, (count, len(low)))
+
+
+def _settings(rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions) -> dict[str, Floats]:
+    generator = _generator(conditions, function.name, repeat, rule.name)
+    return search_space.draw(rule, function, conditions.budget, generator)
+
+
+def _generator(conditions: Conditions, *names: str | int) -> np.random.Generator:
+    digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
+    return np.random.default_rng([conditions.seed, *digest[:8]])
+
+
+def _with_known_minimum(rule: Algorithm, function: TestFunction) -> Algorithm:
+    """A rule with a field f_min gets the function's, where it is known."""
+    floor = lowest(function)
+    if floor is None or "f_min" not in extra_knowledge(rule):
+        return rule
+    return replace(rule, f_min=floor)  # type: ignore[type-var]
+
+
+def _best_first(costs: Any, left: Floats, conditions: Conditions) -> Any:
+    """Settings by mean log cost; where that is equal, the one that came nearer on average is better."""
+    return np.lexsort((left.mean(axis=0), log_costs(costs, conditions).mean(axis=0)))
+
+
+def _solve(
+    rule: Algorithm, function: TestFunction, starts: Floats, settings: dict[str, Floats], conditions: Conditions
+) -> tuple[Any, Floats]:
+    """Gradients until solved (-1: not), and how much of the way is left at the end, log10, both (starts, settings).
+
+    Where no minimum is known, nothing is solved and the final f takes the place of the way that is left.
+    """
+    price = gradients_per_step(rule, function)
+    steps = conditions.gradients // price
+    floor = lowest(function) if minima_inside(function) else None
+    rule = _with_known_minimum(rule, function)
+    starts = starts[:, None, :]
+    before = function.value(starts)
+    shaped = {name: values[None, :] for name, values in settings.items()}
+    watch: Any = None if floor is None else "solved"
+    limits = 0.0 if floor is None else floor + conditions.accuracy * (before - floor)
+    ends = explore(rule, function, starts, steps, shaped, watch=watch, limits=limits, workers=1)
+    with np.errstate(all="ignore"):
+        if floor is None or ends.first_below is None:
+            values = np.where(np.isfinite(ends.values), ends.values, np.inf)
+            return np.full(values.shape, -1), values
+        share = (ends.values - floor) / (before - floor)
+        share[~(share > -1e-9)] = np.inf  # an escape below f_min, outside the box, is not nearer
+        left = np.log10(np.clip(share, 1e-16, 1e16))
+    return np.where(ends.first_below < 0, -1, ends.first_below * price), left
