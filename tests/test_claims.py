@@ -17,7 +17,7 @@ from optilab.config.schema.train import TrainConfig
 from optilab.errors import ConfigError
 from optilab.study.claims import of_trainings
 from tests.pages import ROOT
-from tests.studies.generated import training
+from tests.study.generated import training
 
 CI = ROOT / "docs" / "ci.md"
 

@@ -17,7 +17,7 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
-from tests.studies.generated import training
+from tests.study.generated import training
 
 
 def table(path):

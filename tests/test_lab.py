@@ -21,7 +21,7 @@ from optilab.lab.entries import LabStudy
 from optilab.optimize import ALGORITHMS, FUNCTIONS
 from tests.report.test_hostile import HOSTILE
 from tests.run import restored
-from tests.studies.generated import layered, training
+from tests.study.generated import layered, training
 
 TAGS = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
 FRAMES = ("pandas", "polars")

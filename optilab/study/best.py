@@ -9,7 +9,7 @@ candidates get any verdict "worse", however many candidates there are.
 These are multiple comparisons with the best of Edwards & Hsu 1983 (Hsu 1996, chapter 4), in the unconstrained form
 that also holds for ties; the critical value is simulated (Edwards & Berry 1987) for normal, equally varying
 candidates. Each pair has a standard error of its own, as candidates vary differently between blocks. Simulations with
-other candidates, normal or not, are in tests/studies/test_best.py and docs/maps-and-races.md.
+other candidates, normal or not, are in tests/study/test_best.py and docs/maps-and-races.md.
 """
 
 from dataclasses import dataclass

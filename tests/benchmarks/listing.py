@@ -7,7 +7,7 @@ from unittest import mock
 
 from optilab import runs
 from tests.benchmarks.startup import timed
-from tests.studies.generated import training
+from tests.study.generated import training
 
 COUNT = 10_000
 ROUNDS = 5

@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 from optilab.study.compare import judge
-from tests.studies.test_compare import by_seed, covered, error_rate
+from tests.study.test_compare import by_seed, covered, error_rate
 
 SIZES = [(2, 3), (2, 5), (2, 10), (5, 3), (5, 5), (5, 10)]
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.studies.generated import training
+from tests.study.generated import training
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.console.test_pictures import on_a_terminal
-from tests.studies.generated import layered, training
+from tests.study.generated import layered, training
 
 UTF8 = {"LANG": "C.UTF-8", "PYTHONUTF8": "1"}
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]

@@ -8,7 +8,7 @@ import pytest
 
 from optilab import runs
 from optilab.runs import Record
-from tests.studies.generated import training
+from tests.study.generated import training
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from optilab.errors import CheckpointError
 from optilab.study import cluster_worker
 from tests.faults.harness import ROOT, environment, fresh, run, until
 from tests.faults.test_studies import running, workers
-from tests.studies.test_sweep import files
+from tests.study.test_sweep import files
 
 pytest.importorskip("distributed")
 

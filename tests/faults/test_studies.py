@@ -13,7 +13,7 @@ import pytest
 
 from optilab import runs
 from tests.faults.harness import Violation, fresh, run, until
-from tests.studies.test_sweep import files
+from tests.study.test_sweep import files
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FEW_OR_MANY = [5, pytest.param(50, marks=pytest.mark.slow)]

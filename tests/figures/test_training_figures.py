@@ -9,7 +9,7 @@ from PIL import Image
 from optilab import figures
 from optilab.study.curves import histories
 from optilab.study.groups import select
-from tests.studies.generated import layered, training
+from tests.study.generated import layered, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 EVEN = [0.3, 0.2, 0.2, 0.3, 0.4, 0.5]

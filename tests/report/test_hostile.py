@@ -31,7 +31,7 @@ from optilab.study.race import Race
 from optilab.study.side_by_side import lay
 from optilab.study.tuning import Conditions, Tuning
 from tests.faults.test_text import PAYLOADS
-from tests.studies.generated import layered, training
+from tests.study.generated import layered, training
 
 pytestmark = pytest.mark.browser
 

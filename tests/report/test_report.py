@@ -9,7 +9,7 @@ import pytest
 
 from optilab import runs
 from optilab.errors import DataError
-from tests.studies.generated import layered, training
+from tests.study.generated import layered, training
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from optilab.study.curves import curve, histories, limits
 from optilab.study.groups import select
-from tests.studies.generated import layered, training
+from tests.study.generated import layered, training
 
 
 def drawn(folder, *names):

@@ -12,7 +12,7 @@ from optilab.errors import UsageError
 from optilab.study import export, trackers
 from optilab.study.groups import select
 from tests.faults.test_text import LIVE, PAYLOADS
-from tests.studies.generated import training
+from tests.study.generated import training
 
 FORMATS = (".csv", ".sqlite", ".parquet")
 

@@ -7,7 +7,7 @@ import pytest
 from optilab import runs
 from optilab.errors import UsageError
 from optilab.study.groups import DATA, groups, select, short
-from tests.studies.generated import DIGESTS, training
+from tests.study.generated import DIGESTS, training
 
 
 def grouped(folder, by=()):

@@ -7,7 +7,7 @@ import pytest
 from optilab.errors import UsageError
 from optilab.study.groups import groups, select
 from optilab.study.outcomes import Measure, read_measure, take
-from tests.studies.generated import training
+from tests.study.generated import training
 
 
 def outcomes(folder, measure):

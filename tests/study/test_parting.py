@@ -7,7 +7,7 @@ import pytest
 from optilab.errors import UsageError
 from optilab.runs import read
 from optilab.study.parting import part
-from tests.studies.generated import VERSIONS, training
+from tests.study.generated import VERSIONS, training
 
 NUMERICS = {"torch": VERSIONS["torch"], "device": "cpu", "threads": 2, "cpu_capability": "AVX512"}
 SAME = (0.5, 0.6, 0.7)

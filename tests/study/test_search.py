@@ -11,7 +11,7 @@ from optilab import runs
 from optilab.study import search
 from optilab.study.trials import Outcome
 from tests.run import run
-from tests.studies.test_sweep import files, plan
+from tests.study.test_sweep import files, plan
 
 optuna = pytest.importorskip("optuna")
 

@@ -6,7 +6,7 @@ from optilab.errors import UsageError
 from optilab.study.groups import select
 from optilab.study.outcomes import Measure
 from optilab.study.side_by_side import lay
-from tests.studies.generated import DIGESTS, VERSIONS, training
+from tests.study.generated import DIGESTS, VERSIONS, training
 
 
 def laid(folder, measure=None, **options):
