@@ -14,7 +14,7 @@ from optilab.config.schema.optimize import OptimizeConfig
 from optilab.config.schema.replay import MOVED
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 
 ALL = presets.presets()
 
@@ -115,7 +115,7 @@ def test_a_rule_means_the_same_wherever_its_name_is_written(name, tmp_path):
     assert rule(f"algo.base={name}", "algo.name=lookahead").base == preset
     assert rule(f"algo={{name: {name}, lr: 0.123}}") == replace(preset, lr=0.123)
     assert rule(f"algo={name}", "algo.lr=0.123") == replace(preset, lr=0.123)
-    literature = ALGORITHMS[name]()
+    literature = RULES[name]()
     assert rule(f"algo={name}", rules="literature") == literature != preset
     trained = load(TrainConfig, None, [override_from_text("--set", f"optimizer={name}")])
     assert trained.optimizer == literature
@@ -124,7 +124,7 @@ def test_a_rule_means_the_same_wherever_its_name_is_written(name, tmp_path):
 def test_a_wrapped_rule_is_changed_without_its_name():
     texts = ("algo=lookahead", "algo.base.lr=0.25", "algo.base.eps=1e-4")
     config = load(OptimizeConfig, None, [override_from_text("--set", text) for text in texts])
-    assert config.algo[0].base == replace(ALGORITHMS["lookahead"]().base, lr=0.25, eps=1e-4)
+    assert config.algo[0].base == replace(RULES["lookahead"]().base, lr=0.25, eps=1e-4)
     with pytest.raises(ConfigError, match=r'algo\.base\.lrr: unknown key; did you mean "lr"'):
         load(OptimizeConfig, None, [override_from_text("--set", t) for t in ("algo=sam", "algo.base.lrr=0.25")])
 

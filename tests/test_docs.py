@@ -17,7 +17,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from optilab.data.sources import DATASETS
-from optilab.optimize import ALGORITHMS, FUNCTIONS
+from optilab.optimize import OBJECTIVES, RULES
 from optilab.verify.case import shown
 from optilab.verify.correspondence import cases
 from tests.diagnosis import measure
@@ -43,7 +43,7 @@ START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 def rules():
     """One row per rule: name, fields, what it is and where it is from."""
     lines = ["| rule | fields and their defaults | what it is |", "|---|---|---|"]
-    for name, kind in ALGORITHMS.items():
+    for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
         texts = []
         for f in fields(kind):
@@ -76,7 +76,7 @@ def correspondence():
 
 def compared():
     """What each rule is compared with, in a sentence with the counts and one row per rule."""
-    found = {name: _compared(name) for name in ALGORITHMS}
+    found = {name: _compared(name) for name in RULES}
     torch, optax, elsewhere, numbers = (sum(bool(row[n]) for row in found.values()) for n in range(4))
     alone = sum(not row[0] and not row[1] for row in found.values())
     lines = [
@@ -115,7 +115,7 @@ def _compared(name):
 def functions():
     """One row per test function."""
     lines = ["| function | f(w) | minima | source |", "|---|---|---|---|"]
-    for name, kind in FUNCTIONS.items():
+    for name, kind in OBJECTIVES.items():
         function = kind()
         minima = "; ".join(f"({', '.join(f'{v:.6g}' for v in point)})" for point in function.minima) or "-"
         lines.append(f"| `{name}` | `{function.formula}` | {minima} | {function.source} |")

@@ -18,7 +18,7 @@ import pytest
 from optilab import Lab, console, runs
 from optilab.errors import ConfigError, DataError, DivergedError, RunError, UsageError, printable
 from optilab.lab.entries import LabStudy
-from optilab.optimize import ALGORITHMS, FUNCTIONS
+from optilab.optimize import OBJECTIVES, RULES
 from tests.report.test_hostile import HOSTILE
 from tests.run import restored
 from tests.study.generated import layered, training
@@ -77,9 +77,9 @@ def test_the_paths_are_those_of_the_command(lab, optilab, tmp_path):
 
 def test_arguments_may_be_what_python_has(lab):
     """A rule, a function, NumPy's numbers, a tuple and a mapping mean what their names and digits mean."""
-    rule = ALGORITHMS["momentum"](lr=0.2, beta=0.5)
+    rule = RULES["momentum"](lr=0.2, beta=0.5)
     found = lab.optimize(
-        algo=[rule, "sgd"], function=FUNCTIONS["booth"](), start=(1, np.float64(2)), epochs=np.int64(5)
+        algo=[rule, "sgd"], function=OBJECTIVES["booth"](), start=(1, np.float64(2)), epochs=np.int64(5)
     )
     settings = {"name": "momentum", "lr": 0.2, "beta": 0.5, "form": rule.form}
     same = lab.optimize({"algo": [settings, "sgd"], "function": "booth", "start": [1, 2], "epochs": 5})
@@ -182,7 +182,7 @@ def test_code_that_fails_names_its_line(lab):
     ("call", "typed"),
     [
         (lambda lab: lab.optimize(algo="adam", set={"algo.lr": -1}), ["optimize", "--algo", "adam", "--lr", "-1"]),
-        (lambda lab: lab.optimize(algo=ALGORITHMS["sgd"](lr=-1)), ["optimize", "--algo", "sgd", "--lr", "-1"]),
+        (lambda lab: lab.optimize(algo=RULES["sgd"](lr=-1)), ["optimize", "--algo", "sgd", "--lr", "-1"]),
         (lambda lab: lab.optimize(algo="adm"), ["optimize", "--algo", "adm"]),
         (lambda lab: lab.optimize(algo="adam", epoch=3), ["optimize", "--algo", "adam", "--set", "epoch=3"]),
         (lambda lab: lab.train("sigmoid.yaml", set={"optimizer.lr": -1}), ["train", "sigmoid.yaml", "--lr", "-1"]),
@@ -237,9 +237,7 @@ def test_a_training_that_diverges_raises_and_is_kept(lab, small):
     assert lab.load("far").state == "diverged"
 
 
-@pytest.mark.parametrize(
-    ("registry", "wrong", "close"), [(ALGORITHMS, "adm", "adam"), (FUNCTIONS, "boot", "booth")]
-)
+@pytest.mark.parametrize(("registry", "wrong", "close"), [(RULES, "adm", "adam"), (OBJECTIVES, "boot", "booth")])
 def test_a_registry_suggests(registry, wrong, close):
     with pytest.raises(KeyError) as caught:
         registry[wrong]

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from optilab.errors import ExitCode
-from optilab.optimize import ALGORITHMS, FUNCTIONS
+from optilab.optimize import OBJECTIVES, RULES
 from tests.pages import ROOT, answer, scripts
 from tests.run import run
 
@@ -41,8 +41,8 @@ def test_the_two_setup_commands_are_what_ci_runs():
 def test_the_numbers_of_rules_and_functions_are_those_of_the_registries():
     text = README.read_text()
     rules, functions = re.search(r"(\d+) update\s+rules and (\d+) test functions", text).groups()
-    assert int(rules) == len(ALGORITHMS)
-    assert int(functions) == len(set(FUNCTIONS) - {"expression"})
+    assert int(rules) == len(RULES)
+    assert int(functions) == len(set(OBJECTIVES) - {"expression"})
 
 
 def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):

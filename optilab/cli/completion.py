@@ -61,16 +61,16 @@ def complete_run_or_preset(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_algo(incomplete: str) -> list[str]:
     """The last name of a list of algorithms."""
-    from optilab.optimize import ALGORITHMS
+    from optilab.optimize import RULES
 
-    return _listing(ALGORITHMS, incomplete)
+    return _listing(RULES, incomplete)
 
 
 def complete_function(incomplete: str) -> list[str]:
     """The last name of a list of test functions."""
-    from optilab.optimize import FUNCTIONS
+    from optilab.optimize import OBJECTIVES
 
-    return _listing(FUNCTIONS, incomplete)
+    return _listing(OBJECTIVES, incomplete)
 
 
 def complete_remedy(incomplete: str) -> list[str]:
@@ -109,9 +109,9 @@ def complete_axis(ctx: typer.Context, incomplete: str) -> list[str]:
     """`algo.KEY=` of the numbers of the chosen rule, and the coordinates."""
     from dataclasses import fields
 
-    from optilab.optimize import ALGORITHMS
+    from optilab.optimize import RULES
 
-    rule = ALGORITHMS.get(ctx.params.get("algo") or "")
+    rule = RULES.get(ctx.params.get("algo") or "")
     numbers = [f.name for f in fields(rule) if isinstance(f.default, float)] if rule else ["lr"]
     return _starting([*(f"algo.{name}=" for name in numbers), "w1=", "w2="], incomplete)
 

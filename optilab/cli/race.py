@@ -24,7 +24,7 @@ from optilab.cli.options import (
     typed,
 )
 from optilab.errors import UsageError
-from optilab.lab.races import ALGOS, FUNCTIONS, NETWORK_ALGOS
+from optilab.lab.races import ALGOS, NETWORK_ALGOS, OBJECTIVES
 
 EXAMPLES = """\b
 Examples:
@@ -73,11 +73,11 @@ def race(
         str,
         typer.Option(
             metavar="NAME,...",
-            help=f"Test functions with a known minimum [{_listed(FUNCTIONS)}].",
+            help=f"Test functions with a known minimum [{_listed(OBJECTIVES)}].",
             show_default=False,
             autocompletion=complete_function,
         ),
-    ] = FUNCTIONS,
+    ] = OBJECTIVES,
     on: Annotated[
         str | None,
         typer.Option(

@@ -84,11 +84,11 @@ def _command_hint(context: Any, name: str) -> str:
 
 def _argument_hint(context: Any, argument: str) -> str:
     """Where an argument belongs that a command does not take."""
-    from optilab.optimize import ALGORITHMS, FUNCTIONS
+    from optilab.optimize import OBJECTIVES, RULES
 
     if re.fullmatch(r"-?[\d.]+", argument):
         return _LIST
-    options = {"--algo": ALGORITHMS, "--function": FUNCTIONS}
+    options = {"--algo": RULES, "--function": OBJECTIVES}
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     if argument.endswith((".yaml", ".yml")):
         flag = "--config"

@@ -153,10 +153,10 @@ def _table(algo: str | None, json_: bool, quiet: bool) -> int:
     from optilab import console
     from optilab.console import verify as views
     from optilab.errors import ExitCode, chosen_names
-    from optilab.optimize import ALGORITHMS
+    from optilab.optimize import RULES
     from optilab.verify.parity import rows
 
-    names = chosen_names("--algo", algo, "algorithm", ALGORITHMS) if algo is not None else []
+    names = chosen_names("--algo", algo, "algorithm", RULES) if algo is not None else []
     found = list(views.followed(rows(names)))
     if json_:
         console.document(views.rows_document(found))

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.config.schema.fields import OneOf, Section, schema_of
 from optilab.config.strict_yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.optimize.own import is_own, kind_of
 
 EVERYDAY = {
@@ -201,7 +201,7 @@ def _entry(tree: Mapping[str, Any], path: Sequence[str | int]) -> Any:
     name = place.get("name") if isinstance(place, dict) else None
     if name is None and path and path[-1] == "base":
         outer = _entry(tree, path[:-1])
-        return getattr(getattr(ALGORITHMS.get(outer), "base", None), "name", None)
+        return getattr(getattr(RULES.get(outer), "base", None), "name", None)
     return name
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from optilab.config import strict_yaml
 from optilab.errors import UsageError, did_you_mean, shown, unknown
-from optilab.optimize import ALGORITHMS, Algorithm
+from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
 
 REMEDIES = "remedies"
@@ -123,18 +123,18 @@ def algorithms(text: str) -> list[str]:
     return [name if is_own(name) else name.lower() for name in names]
 
 
-def rules_named(where: str, text: str) -> list[Algorithm]:
+def rules_named(where: str, text: str) -> list[Rule]:
     """The rules of `adam,my.py:Mine`, each once, with the defaults of the literature or of the code.
 
     UsageError, with all of them, for names that are unknown and files that make no rule.
     """
     rules, problems = [], []
     for name in dict.fromkeys(algorithms(text)):
-        if not is_own(name) and name not in ALGORITHMS:
-            problems.append(unknown("rule", name, ALGORITHMS))
+        if not is_own(name) and name not in RULES:
+            problems.append(unknown("rule", name, RULES))
             continue
         try:
-            kind: Any = kind_of(name) if is_own(name) else ALGORITHMS[name]
+            kind: Any = kind_of(name) if is_own(name) else RULES[name]
             needed = [f.name for f in fields(kind) if f.default is MISSING]
             if needed:
                 raise UsageError(f"{kind.name}: {', '.join(needed)} needs a default in the code")

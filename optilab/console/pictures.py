@@ -14,7 +14,7 @@ from rich.text import Text
 
 from optilab import console
 from optilab.optimize import Status, Trajectory
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.landscape import bands, gaps, span, view
 
 COLOURS = (
@@ -101,7 +101,7 @@ class Canvas:
         return found
 
 
-def paths(function: TestFunction, named: dict[str, Trajectory]) -> None:
+def paths(function: Objective, named: dict[str, Trajectory]) -> None:
     """The contour with every path (of a function of two variables), and the loss curves."""
     width = console.out.width
     beside = width >= console.SIDE_BY_SIDE and len(function.start) == 2
@@ -135,7 +135,7 @@ def colours(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def _contour(function: TestFunction, named: dict[str, Trajectory], columns: int, rows: int = 17) -> Text:
+def _contour(function: Objective, named: dict[str, Trajectory], columns: int, rows: int = 17) -> Text:
     """Lines of equal height, log-spaced above the minimum, under the paths."""
     canvas = Canvas(columns, rows)
     (left, right), (bottom, top) = view(function, list(named.values()))
@@ -182,7 +182,7 @@ def _along(points: Floats, share: float) -> Floats:
     return np.asarray(points[int(np.searchsorted(way, share * way[-1]))])
 
 
-def _losses(function: TestFunction, named: dict[str, Trajectory], columns: int, rows: int = 17) -> Text:
+def _losses(function: Objective, named: dict[str, Trajectory], columns: int, rows: int = 17) -> Text:
     """log10 of f above its minimum against the epoch."""
     curves, what = gaps(function, list(named.values()))
     epochs = max(len(curve) for curve in curves) - 1

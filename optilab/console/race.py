@@ -9,8 +9,8 @@ from typing import Any
 from optilab import console
 from optilab.console.notebook import ProgressLine
 from optilab.console.tables import Column, write
-from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.functions import TestFunction
+from optilab.optimize.algorithms import Rule
+from optilab.optimize.functions import Objective
 from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
 
@@ -45,9 +45,7 @@ class RaceProgress:
             self._line.close()
 
 
-def show(
-    race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction], settings: bool, drawn: bool
-) -> None:
+def show(race: Race, rules: Sequence[Rule], functions: Sequence[Objective], settings: bool, drawn: bool) -> None:
     """The standings; `settings` adds those of every rule on every function, `drawn` if a picture was written."""
     table = rows(race, rules)
     console.say(heading(race), style="bold")
@@ -90,7 +88,7 @@ def heading(race: Race) -> str:
     return f"{' on '.join(counts)}   {race.conditions}"
 
 
-def rows(race: Race, rules: Sequence[Algorithm]) -> list[dict[str, Any]]:
+def rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     """The standings as rows of the table; `marked` has a star where a rule uses more than gradients."""
     marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
     table = []
@@ -103,7 +101,7 @@ def rows(race: Race, rules: Sequence[Algorithm]) -> list[dict[str, Any]]:
     return table
 
 
-def notes(race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> list[str]:
+def notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
     """What the numbers are."""
     conditions = race.conditions
     problems, unsolved = counted(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
@@ -132,7 +130,7 @@ def verdict(race: Race) -> list[str]:
     return lines
 
 
-def _extra(rule: Algorithm, functions: Sequence[TestFunction]) -> str:
+def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
     """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
     names = {
         "gradient_at": "a second gradient",

@@ -1,10 +1,10 @@
 """`optilab diagnose`: what a training has recorded (evidence), what is wrong (rules), in a sentence (verdict)."""
 
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Stability, of_run
-from optilab.diagnose.rules import RULES, Finding, Severity, commands, diagnose
+from optilab.diagnose.rules import CAUSES, Finding, Severity, commands, diagnose
 
 __all__ = [
-    "RULES",
+    "CAUSES",
     "TRIAL_BATCHES",
     "Evidence",
     "Finding",

@@ -41,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Rule:
+class Cause:
     """A cause, in the words of the docs' table; `look` returns None where the network does not show it."""
 
     name: str
@@ -54,8 +54,8 @@ class Rule:
     advice: str = ""  # where no setting helps, or may not
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+CAUSES: tuple[Cause, ...] = (
+    Cause(
         "one-class",
         "classes among the training labels",
         "1",
@@ -64,7 +64,7 @@ RULES: tuple[Rule, ...] = (
         setup.one_class,
         advice="check the labels",
     ),
-    Rule(
+    Cause(
         "inputs-out-of-scale",
         "root mean square of the first batch's inputs",
         f"below {setup.INPUTS[0]:g} or above {setup.INPUTS[1]:g}",
@@ -72,7 +72,7 @@ RULES: tuple[Rule, ...] = (
         "pixels divided by 255",
         setup.inputs,
     ),
-    Rule(
+    Cause(
         "weight-decay-too-strong",
         "norm of a hidden layer's weights over the initial norm, with weight decay; skill on the training images",
         f"{course.SHRUNK:g} or less; {course.UNFIT:g} or less",
@@ -80,7 +80,7 @@ RULES: tuple[Rule, ...] = (
         "no weight decay",
         course.decay,
     ),
-    Rule(
+    Cause(
         "symmetric-init",
         "share of the squares of a hidden layer's weights that its units have in common",
         f"{setup.ALIKE:g} or more ({setup.ONE:g} if it has learned)",
@@ -88,7 +88,7 @@ RULES: tuple[Rule, ...] = (
         "random initial weights",
         setup.alike,
     ),
-    Rule(
+    Cause(
         "dropout-too-strong",
         "share of a layer's outputs that dropout sets to zero, and, if it has learned, validation accuracy minus "
         "training accuracy",
@@ -97,7 +97,7 @@ RULES: tuple[Rule, ...] = (
         "no dropout",
         setup.dropout,
     ),
-    Rule(
+    Cause(
         "batch-norm-small-batch",
         "images over which batch norm computes mean and variance; validation accuracy minus training accuracy",
         f"{setup.PAIRS} or fewer; {setup.SMALL_BATCH} where the network has hardly learned, or with "
@@ -106,7 +106,7 @@ RULES: tuple[Rule, ...] = (
         "larger batches, or layer norm",
         setup.small_batch,
     ),
-    Rule(
+    Cause(
         "weights-too-large",
         "loss of the first batch over the prior's entropy; share of saturated outputs in a hidden layer",
         f"above {setup.LOUD:g}; {setup.SATURATED:g} or more",
@@ -114,7 +114,7 @@ RULES: tuple[Rule, ...] = (
         "smaller initial weights",
         setup.weights_too_large,
     ),
-    Rule(
+    Cause(
         "dead-units",
         "share of units that are flat for every image; gradient of a layer over the output layer's, at initialisation",
         f"{setup.DEAD:g} or more; {setup.SILENT:g} or less",
@@ -122,7 +122,7 @@ RULES: tuple[Rule, ...] = (
         "biases at zero, or leaky-relu",
         setup.dead,
     ),
-    Rule(
+    Cause(
         "eps-dominates",
         "share of the parameters whose sqrt(v) is below eps",
         f"{course.EPS:g} or more",
@@ -130,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         "eps 1e-8",
         course.eps,
     ),
-    Rule(
+    Cause(
         "learning-rate-decayed",
         "share of the last epochs with a learning rate below a hundredth of its largest; skill on the training images",
         f"{course.IDLE:g} or more; {course.UNFIT:g} or less",
@@ -138,7 +138,7 @@ RULES: tuple[Rule, ...] = (
         "a constant learning rate",
         course.rate_decayed,
     ),
-    Rule(
+    Cause(
         "too-few-images",
         "training images per class, and training accuracy minus validation accuracy",
         f"below {course.FEW}, and {course.GAP:g} or more",
@@ -147,7 +147,7 @@ RULES: tuple[Rule, ...] = (
         course.few,
         advice="collect more images",
     ),
-    Rule(
+    Cause(
         "learning-rate-too-high",
         "training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a step",
         f"{course.ABOVE:g} (in a trial {course.TRIAL_ABOVE:g}), "
@@ -156,7 +156,7 @@ RULES: tuple[Rule, ...] = (
         "a tenth of the learning rate",
         course.rate_too_high,
     ),
-    Rule(
+    Cause(
         "vanishing-gradient",
         "gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
         f"below {course.VANISHING:g}, or below {course.FADING:g}, "
@@ -165,7 +165,7 @@ RULES: tuple[Rule, ...] = (
         "batch norm, unit-gain weights, another activation",
         course.vanishing,
     ),
-    Rule(
+    Cause(
         "learning-rate-too-low",
         "sum of |dw|/|w| over all steps, of the layer that moves most",
         f"{course.PATH:g} or less, before step {course.PATH_STEPS} in proportion (in a trial {course.TRIAL_PATH:g})",
@@ -173,7 +173,7 @@ RULES: tuple[Rule, ...] = (
         "a rate at which a step changes 0.1 % of the weights",
         course.rate_too_low,
     ),
-    Rule(
+    Cause(
         "overfitting",
         "validation loss above its best value, and training accuracy minus validation accuracy",
         f"{course.RISE:g} or more, and {course.BY_HEART:g} or more",
@@ -181,7 +181,7 @@ RULES: tuple[Rule, ...] = (
         "early stopping, dropout, weight decay",
         course.overfitting,
     ),
-    Rule(
+    Cause(
         "labels-unrelated",
         "best validation loss over that of guessing, while the training images are learned, without another cause",
         f"{course.RELATED:g} or more",
@@ -199,7 +199,7 @@ def diagnose(e: Evidence) -> list[Finding]:
     """The findings, the most severe first; none above INFO means healthy."""
     findings: list[Finding] = []
     survives = learned(e)
-    for rule in RULES:
+    for rule in CAUSES:
         seen = rule.look(e)
         if seen is None or (rule.last and findings):
             continue

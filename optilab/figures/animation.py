@@ -9,14 +9,14 @@ from optilab.errors import SystemFailure, UsageError
 from optilab.figures.paths import draw_ends, draw_ground, draw_losses, draw_paths, headline
 from optilab.figures.style import check, look, new
 from optilab.optimize import Trajectory
-from optilab.optimize.functions import TestFunction
+from optilab.optimize.functions import Objective
 
 FRAMES = 120
 SECONDS = 8
 
 
 def animate(
-    function: TestFunction, named: Mapping[str, Trajectory], file: str, dark: bool = False, note: str = ""
+    function: Objective, named: Mapping[str, Trajectory], file: str, dark: bool = False, note: str = ""
 ) -> None:
     """Write the moving picture; at most FRAMES frames, evenly spaced in epochs, the last one held for a second.
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from optilab.figures.style import look, new, series
 from optilab.optimize import Status, Trajectory
-from optilab.optimize.functions import TestFunction
+from optilab.optimize.functions import Objective
 from optilab.optimize.landscape import gaps, heights, span, view
 
 MARKED = 60  # points of a path that are shown one by one
 
 
-def paths(function: TestFunction, named: Mapping[str, Trajectory], dark: bool = False, note: str = "") -> Any:
+def paths(function: Objective, named: Mapping[str, Trajectory], dark: bool = False, note: str = "") -> Any:
     """Loss curves; beside them the contours, or the curve of a function of one variable, with all paths.
 
     `note` is a second line of the title.
@@ -34,12 +34,12 @@ def paths(function: TestFunction, named: Mapping[str, Trajectory], dark: bool = 
     return figure
 
 
-def headline(function: TestFunction, wide: bool, note: str) -> str:
+def headline(function: Objective, wide: bool, note: str) -> str:
     """The title, and the note below it."""
     return title(function, 80 if wide else 40) + (f"\n{note}" if note else "")
 
 
-def title(function: TestFunction, room: int) -> str:
+def title(function: Objective, room: int) -> str:
     """The name, and the formula unless it is much longer than `room`: as mathematics, or as text where it has words."""
     formula = function.formula
     if len(formula) > 1.25 * room:
@@ -51,7 +51,7 @@ def title(function: TestFunction, room: int) -> str:
     return f"{function.name}    f(w) = {formula}"
 
 
-def draw_ground(axes: Any, function: TestFunction, found: list[Trajectory], ink: str, dark: bool) -> None:
+def draw_ground(axes: Any, function: Objective, found: list[Trajectory], ink: str, dark: bool) -> None:
     """Contours of a function of two variables, the curve of a function of one."""
     if len(function.start) == 2:
         draw_contour(axes, function, found, ink, dark)
@@ -63,7 +63,7 @@ def draw_ground(axes: Any, function: TestFunction, found: list[Trajectory], ink:
     axes.set(xlim=(left, right), ylim=axes.get_ylim(), xlabel="$w_1$", ylabel="f")
 
 
-def draw_contour(axes: Any, function: TestFunction, found: list[Trajectory], ink: str, dark: bool) -> None:
+def draw_contour(axes: Any, function: Objective, found: list[Trajectory], ink: str, dark: bool) -> None:
     """Filled contours, evenly spaced in log10 of the height above the minimum."""
     (left, right), (bottom, top) = view(function, found)
     x, y = np.linspace(left, right, 241), np.linspace(bottom, top, 241)
@@ -97,7 +97,7 @@ def draw_paths(axes: Any, named: Mapping[str, Trajectory], dark: bool) -> list[A
     return lines
 
 
-def draw_ends(axes: Any, function: TestFunction, path: Trajectory, ink: str, ground: str) -> None:
+def draw_ends(axes: Any, function: Objective, path: Trajectory, ink: str, ground: str) -> None:
     """The start and the minima, named in the picture where there is room."""
     text = {
         "textcoords": "offset points",
@@ -115,7 +115,7 @@ def draw_ends(axes: Any, function: TestFunction, path: Trajectory, ink: str, gro
             axes.annotate("minimum", minimum, xytext=(8, 9), zorder=6, **text)
 
 
-def _places(function: TestFunction, points: list[Any]) -> list[Any]:
+def _places(function: Objective, points: list[Any]) -> list[Any]:
     """Points in the plane of the picture: (w1, w2), or (w1, f) of a function of one variable."""
     return points if len(function.start) == 2 else [(p[0], float(function.value(p))) for p in points]
 
@@ -124,7 +124,7 @@ def _label(name: str, path: Trajectory) -> str:
     return f"{name} (diverged)" if path.status is Status.DIVERGED else name
 
 
-def draw_losses(axes: Any, function: TestFunction, named: Mapping[str, Trajectory], dark: bool) -> list[Any]:
+def draw_losses(axes: Any, function: Objective, named: Mapping[str, Trajectory], dark: bool) -> list[Any]:
     """f above its minimum, on a log scale, against the epoch."""
     curves, what = gaps(function, list(named.values()))
     low, high = span(curves, list(named.values()))

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from optilab.config.schema.study import FunctionRaceConfig, RaceConfig
     from optilab.lab.execution import Request
-    from optilab.optimize import Algorithm, TestFunction
+    from optilab.optimize import Objective, Rule
     from optilab.study.network_race import NetworkRace
     from optilab.study.race import Race
 
 ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
 NETWORK_ALGOS = "sgd,momentum,nesterov,adagrad,rmsprop,adam,nadam,amsgrad,lion,prodigy"
-FUNCTIONS = (
+OBJECTIVES = (
     "ravine,quadratic,booth,matyas,rosenbrock,beale,dixon-price,zakharov,himmelblau,three-hump-camel,six-hump-camel,"
     "goldstein-price,branin,mccormick,styblinski-tang,bohachevsky"
 )
@@ -31,8 +31,8 @@ class LabRace(LabResult):
     """What `Lab.race` found on test functions."""
 
     race: "Race"
-    rules: "Sequence[Algorithm]"
-    functions: "Sequence[TestFunction]"
+    rules: "Sequence[Rule]"
+    functions: "Sequence[Objective]"
     argv: Sequence[str]
     """The command that finds the same."""
 
@@ -77,11 +77,11 @@ class LabRace(LabResult):
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
 
 
-def function_race(algos: str, functions: str) -> "tuple[list[Algorithm], list[TestFunction]]":
+def function_race(algos: str, functions: str) -> "tuple[list[Rule], list[Objective]]":
     """The rules and functions of a race. UsageError for names that do not exist, and what cannot race."""
     from optilab.config.presets import rules_named
     from optilab.errors import chosen_names
-    from optilab.optimize import FUNCTIONS as TESTS
+    from optilab.optimize import OBJECTIVES as TESTS
     from optilab.study import race
 
     rules = rules_named("--algos", algos)
@@ -97,7 +97,7 @@ def on_functions(asked: "FunctionRaceConfig", silent: bool, cache: bool = True) 
     from optilab.study.tuning import Conditions
 
     conditions = Conditions(asked.budget, asked.starts, asked.repeats, asked.epochs, asked.accuracy, asked.seed)
-    names = asked.algos or listed(ALGOS), asked.functions or listed(FUNCTIONS)
+    names = asked.algos or listed(ALGOS), asked.functions or listed(OBJECTIVES)
     rules, tests = function_race(*map(",".join, names))
     found = race.run(rules, tests, conditions, cache_folder() if cache else None, RaceProgress(silent))
     given = {"algos": found.rules, "functions": found.functions, **asdict(conditions)}

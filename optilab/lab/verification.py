@@ -106,11 +106,11 @@ class LabVerification(LabResult):
     def plot(self, dark: bool = False) -> "Figure":
         """The two paths where they differ first, or on the first function."""
         from optilab import figures
-        from optilab.optimize import FUNCTIONS, descend
+        from optilab.optimize import OBJECTIVES, descend
 
         verdict = self.verdict
         own = verdict.function in (None, self.exam.settings.function.name)
-        function = self.exam.settings.function if own else FUNCTIONS[str(verdict.function)]()
+        function = self.exam.settings.function if own else OBJECTIVES[str(verdict.function)]()
         start = verdict.start or self.exam.settings.start or function.start
         rule = replace(self.exam.rule, **verdict.settings)
         rules = {rule.name: rule, self.candidate.kind.name: self.candidate.rule(verdict.settings)}

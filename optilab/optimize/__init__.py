@@ -1,25 +1,30 @@
 """Paths of optimizers on test functions, in NumPy; a library of its own.
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import OBJECTIVES, RULES, descend
 
-path = descend(ALGORITHMS["adam"](lr=0.2), FUNCTIONS["ravine"](), steps=30)
+path = descend(RULES["adam"](lr=0.2), OBJECTIVES["ravine"](), steps=30)
 path.points   # (31, 2): the start and thirty steps
 """
 
-from optilab.optimize.algorithms import ALGORITHMS, Algorithm
-from optilab.optimize.functions import FUNCTIONS, TestFunction
+from optilab.optimize.algorithms import RULES, Rule
+from optilab.optimize.functions import OBJECTIVES, Objective
 from optilab.optimize.regime import Regime
 from optilab.optimize.schedules import SCHEDULES
 from optilab.optimize.trajectory import Status, Trajectory, descend
 
+ALGORITHMS, FUNCTIONS = RULES, OBJECTIVES
+"""Earlier names of the two tables."""
+
 __all__ = [
     "ALGORITHMS",
     "FUNCTIONS",
+    "OBJECTIVES",
+    "RULES",
     "SCHEDULES",
-    "Algorithm",
+    "Objective",
     "Regime",
+    "Rule",
     "Status",
-    "TestFunction",
     "Trajectory",
     "descend",
 ]

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.algorithms.rule import needed, require_vector, with_settings
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.blocks import Kernel, block_kernel
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.functions.test_function import is_near_minimum
 from optilab.optimize.own import OwnRule
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
@@ -47,7 +47,7 @@ class Ends:
     gradient_norms: Floats
     first_below: NDArray[np.int32] | None
 
-    def diverged(self, function: TestFunction, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
+    def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
         """Where a path is not finite any more, or much higher above the minimum than it started."""
         before = function.value(starts)
         lowest = float(function.value(np.array(function.minima[0]))) if function.minima else -np.inf
@@ -57,8 +57,8 @@ class Ends:
 
 
 def explore(
-    rule: Algorithm,
-    function: TestFunction,
+    rule: Rule,
+    function: Objective,
     starts: Floats,
     steps: int,
     settings: Mapping[str, Floats] | None = None,
@@ -128,7 +128,7 @@ def explore(
     return ends
 
 
-def _watched(function: TestFunction, watch: Watch, x: Floats, values: Floats, squares: Floats) -> Floats:
+def _watched(function: Objective, watch: Watch, x: Floats, values: Floats, squares: Floats) -> Floats:
     return squares if watch == "gradient" else np.where(is_near_minimum(function, x), values, np.inf)
 
 
@@ -190,7 +190,7 @@ def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
             yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
 
 
-def _kernel(rule: Algorithm, function: TestFunction, axes: Any, watch: Watch | None) -> Kernel | None:
+def _kernel(rule: Rule, function: Objective, axes: Any, watch: Watch | None) -> Kernel | None:
     """The generated code; None for a rule that cannot be traced."""
     if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
         raise UsageError(f"{rule.name} follows one path at a time: it cannot fill a map or run in a race")
@@ -219,7 +219,7 @@ def _agree(
         return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True))
 
 
-def _plain_kernel(rule: Algorithm, function: TestFunction, names: list[str], watch: Watch | None) -> Kernel:
+def _plain_kernel(rule: Rule, function: Objective, names: list[str], watch: Watch | None) -> Kernel:
     """For a rule that cannot be traced: its own lines on whole arrays (rows, columns, d)."""
 
     def run(steps: int, limits: Floats, settings: list[Floats], *points: Floats) -> Any:

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.trajectory import Status, Trajectory
 
 BANDS_PER_DECADE = 2
 
 
-def lowest(function: TestFunction) -> float | None:
+def lowest(function: Objective) -> float | None:
     """The value at the minimum; None where the function has none."""
     return float(function.value(np.array(function.minima[0]))) if function.minima else None
 
 
-def view(function: TestFunction, paths: Sequence[Trajectory]) -> list[tuple[float, float]]:
+def view(function: Objective, paths: Sequence[Trajectory]) -> list[tuple[float, float]]:
     """(left, right) and (bottom, top) of the picture: the function's box, wider where a path starts outside it."""
     sides = []
     for axis, (low, high) in enumerate(function.box[:2]):
@@ -26,7 +26,7 @@ def view(function: TestFunction, paths: Sequence[Trajectory]) -> list[tuple[floa
     return sides
 
 
-def heights(function: TestFunction, x: Floats) -> Floats:
+def heights(function: Objective, x: Floats) -> Floats:
     """f above its minimum at points (..., 2), or above the lowest of the points where there is no minimum."""
     with np.errstate(all="ignore"):
         values = function.value(x)
@@ -35,7 +35,7 @@ def heights(function: TestFunction, x: Floats) -> Floats:
     return np.asarray(values - (float(finite.min()) if floor is None else floor))
 
 
-def bands(function: TestFunction, x: Floats) -> Floats:
+def bands(function: Objective, x: Floats) -> Floats:
     """The number of the band of height each point lies in; bands are evenly spaced on a log scale."""
     above = heights(function, x)
     scale = float(np.nanmedian(np.where(np.isfinite(above), above, np.nan)))
@@ -44,7 +44,7 @@ def bands(function: TestFunction, x: Floats) -> Floats:
         return np.asarray(np.floor(np.log10(np.maximum(above, 0) + lift) * BANDS_PER_DECADE))
 
 
-def gaps(function: TestFunction, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
+def gaps(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
     """f above its minimum along each path, and the name of that quantity, for a log scale.
 
     A gap of zero is NaN, since a log scale has no zero; where f_min is not zero, gaps end at its rounding error. Where

@@ -13,8 +13,8 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
 from optilab.errors import UsageError
-from optilab.optimize.algorithms.rule import Algorithm, needed
-from optilab.optimize.functions.test_function import Floats, TestFunction
+from optilab.optimize.algorithms.rule import Rule, needed
+from optilab.optimize.functions.test_function import Floats, Objective
 from optilab.optimize.schedules import Constant, Schedule
 
 DecayStrength = Annotated[float, Ge(0), Doc("strength of the weight decay around the rule")]
@@ -52,7 +52,7 @@ class Regime:
     seed: Seed = 0
 
 
-def scheduled(rule: Algorithm, factor: float) -> Algorithm:
+def scheduled(rule: Rule, factor: float) -> Rule:
     """The rule with its learning rate multiplied; a wrapper passes it on to the rule it wraps.
 
     UsageError for a rule without a learning rate (it has a line search).
@@ -66,7 +66,7 @@ def scheduled(rule: Algorithm, factor: float) -> Algorithm:
     return replace(rule, lr=rule.lr * factor)  # type: ignore[type-var]
 
 
-def stepper(rule: Algorithm, function: TestFunction, regime: Regime, steps: int) -> Stepper:
+def stepper(rule: Rule, function: Objective, regime: Regime, steps: int) -> Stepper:
     """`rule.update` under the regime, as a function of (t, x, gradient, state) that returns (step, state).
 
     UsageError where the regime does not fit the rule: decoupled decay, if the rule keeps x in its state and has no
@@ -121,7 +121,7 @@ def _changed(gradient: Floats, regime: Regime, generator: "np.random.Generator |
 class _Penalised:
     """f(w) + strength/2*|w|^2: what coupled decay minimises, for rules that need more than the gradient."""
 
-    function: TestFunction
+    function: Objective
     strength: float
 
     def value(self, x: Floats) -> Floats:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.functions import TestFunction
+from optilab.optimize.algorithms import Rule
+from optilab.optimize.functions import Objective
 from optilab.optimize.regime import Regime
 from optilab.optimize.trajectory import Trajectory, descend
 
@@ -20,7 +20,7 @@ LONGEST = 10_000
 """Steps that are checked."""
 
 
-def chaotic_from(rule: Algorithm, function: TestFunction, path: Trajectory, regime: Regime) -> int | None:
+def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regime) -> int | None:
     """The first epoch at which `path` and its neighbour have parted; None if they stay together.
 
     The neighbour starts NUDGE away in every coordinate: 64 units in the last place, since the first step's rounding may

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov
 from optilab.optimize.algorithms.rule import Recurrence
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.trajectory import Trajectory
 
 
@@ -40,7 +40,7 @@ class ConvergenceRate:
         return self.rate < 1
 
 
-def curvatures(function: TestFunction) -> Floats | None:
+def curvatures(function: Objective) -> Floats | None:
     """The eigenvalues of the Hessian, ascending, if it is the same everywhere and positive definite; else None."""
     if not len(function.minima) or len(function.start) > 50:
         return None
@@ -54,7 +54,7 @@ def curvatures(function: TestFunction) -> Floats | None:
     return eigenvalues if eigenvalues[0] > 1e-12 * eigenvalues[-1] else None
 
 
-def predict(rule: Algorithm, function: TestFunction, start: Any = None) -> ConvergenceRate | None:
+def predict(rule: Rule, function: Objective, start: Any = None) -> ConvergenceRate | None:
     """The prediction for the rule on the function; None for another function or a rule without a formula here."""
     eigenvalues = curvatures(function)
     with np.errstate(all="ignore"):  # an absurd lr is an infinite rate, not a warning
@@ -72,7 +72,7 @@ def predict(rule: Algorithm, function: TestFunction, start: Any = None) -> Conve
     return ConvergenceRate(rate, float(largest_lr(rule, eigenvalues)), best, best_rate, gap, unstable)
 
 
-def _share(function: TestFunction, start: Any, directions: Any) -> float:
+def _share(function: Objective, start: Any, directions: Any) -> float:
     """The largest component of start - minimum along the chosen eigenvectors of the Hessian, over its length."""
     start = np.array(function.start if start is None else start, dtype=float)
     offset = start - np.array(function.minima[0])
@@ -81,7 +81,7 @@ def _share(function: TestFunction, start: Any, directions: Any) -> float:
     return float((np.abs(offset @ axes) * directions).max() / length) if length else 0.0
 
 
-def best_rates(function: TestFunction) -> dict[str, float] | None:
+def best_rates(function: Objective) -> dict[str, float] | None:
     """The smallest factors per step that gradient descent and momentum can reach; None unless it is a quadratic."""
     eigenvalues = curvatures(function)
     if eigenvalues is None:
@@ -176,7 +176,7 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
     return {"lr": lr if rule.form == "classic" else lr / (1 - beta), "beta": beta}, root
 
 
-def measured_rate(path: Trajectory, function: TestFunction) -> float | None:
+def measured_rate(path: Trajectory, function: Objective) -> float | None:
     """The mean factor per step of the distance to the minimum, over the later half of a path that moved enough.
 
     Steps within rounding of the minimum do not count; None where fewer than ten are left.

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.algorithms import Rule
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.own import OwnRule
 from optilab.optimize.regime import Regime, stepper
 
@@ -65,8 +65,8 @@ _PLAIN = Regime()
 
 
 def descend(
-    algorithm: Algorithm,
-    function: TestFunction,
+    algorithm: Rule,
+    function: Objective,
     start: Sequence[float] | None = None,
     steps: int = 30,
     tolerance: float = 1e-3,
@@ -95,7 +95,7 @@ def descend(
 Rows = tuple[Floats, Floats, Floats]
 
 
-def _traced(algorithm: Algorithm, function: TestFunction, start: Sequence[float], steps: int) -> Rows | None:
+def _traced(algorithm: Rule, function: Objective, start: Sequence[float], steps: int) -> Rows | None:
     """The rows of `_stepwise` from generated code, twenty times faster; None where there is none."""
     from optilab.optimize.codegen import Untraceable
     from optilab.optimize.codegen.scalar import follow
@@ -106,9 +106,7 @@ def _traced(algorithm: Algorithm, function: TestFunction, start: Sequence[float]
         return None
 
 
-def _stepwise(
-    algorithm: Algorithm, function: TestFunction, start: Sequence[float], steps: int, regime: Regime
-) -> Rows:
+def _stepwise(algorithm: Rule, function: Objective, start: Sequence[float], steps: int, regime: Regime) -> Rows:
     """One step after the other on arrays (1, d), up to the first that is not finite."""
     x = np.array([start], dtype=np.float64)  # NumPy rounds powers of arrays and of single numbers differently
     update = stepper(algorithm, function, regime, steps)
@@ -126,7 +124,7 @@ def _stepwise(
     return np.concatenate(points), np.concatenate(values), np.concatenate(gradients)
 
 
-def _status(path: Trajectory, function: TestFunction, tolerance: float) -> Status:
+def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
     if path.diverged_at is not None:
         return Status.DIVERGED
     if path.gradient_norms[-1] < tolerance:

@@ -13,9 +13,9 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.algorithms.rule import needed
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.own import OwnRule
 
 AGREEMENT = 1e-9
@@ -44,8 +44,8 @@ class WorkedStep:
     rule's own. `difference` is the largest one between formula and rule over all steps, relative to max(1, |w|).
     """
 
-    rule: Algorithm
-    function: TestFunction
+    rule: Rule
+    function: Objective
     step: int
     point: Floats
     gradient: Floats
@@ -57,7 +57,7 @@ class WorkedStep:
 
 
 def worked_step(
-    rule: Algorithm, function: TestFunction, start: Sequence[float] | None = None, step: int = 1
+    rule: Rule, function: Objective, start: Sequence[float] | None = None, step: int = 1
 ) -> WorkedStep:
     """Step number `step` (from 1) of `rule` on `function`.
 
@@ -66,9 +66,7 @@ def worked_step(
     return next(islice(worked_steps(rule, function, start), step - 1, None))
 
 
-def worked_steps(
-    rule: Algorithm, function: TestFunction, start: Sequence[float] | None = None
-) -> Iterator[WorkedStep]:
+def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None = None) -> Iterator[WorkedStep]:
     """All steps in order, without end; as `worked_step`."""
     x = np.array(function.start if start is None else start, dtype=np.float64)
     state, difference = rule.init(x), 0.0
@@ -95,7 +93,7 @@ def worked_steps(
         yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)
 
 
-def _program(rule: Algorithm) -> list[formulas.Statement]:
+def _program(rule: Rule) -> list[formulas.Statement]:
     try:
         return formulas.statements(rule.formula)
     except UsageError:  # a sentence instead of a formula

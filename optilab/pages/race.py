@@ -10,8 +10,8 @@ import numpy as np
 
 from optilab.console import race as views
 from optilab.console.tables import cell
-from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.algorithms import Rule
+from optilab.optimize.functions import Floats, Objective
 from optilab.pages.environment import asset, render
 from optilab.pages.settings import SHADES, Cell, HeatMap
 from optilab.study import search_space
@@ -84,8 +84,8 @@ def tuning_chart(title: str, best_of: Sequence[Sequence[float]], share: bool) ->
 
 def race_page(
     result: Race,
-    rules: Sequence[Algorithm],
-    functions: Sequence[TestFunction],
+    rules: Sequence[Rule],
+    functions: Sequence[Objective],
     origin: Mapping[str, Any],
     heading: str | None = None,
 ) -> bytes:
@@ -173,7 +173,7 @@ def _costs(result: Race, names: Sequence[str]) -> HeatMap:
     return HeatMap("", "function", "rule", tuple(rows), tuple(names))
 
 
-def _space(function: TestFunction, rules: Sequence[Algorithm]) -> str:
+def _space(function: Objective, rules: Sequence[Rule]) -> str:
     """The distributions of what these rules are tuned in."""
     draws = search_space.space(function)
     words = {"LogUniform": "log-uniform", "OneMinus": "1 minus log-uniform", "Uniform": "uniform"}

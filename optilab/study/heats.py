@@ -25,7 +25,7 @@ from optilab.study.race import expected_best
 JUDGED = Measure("test_acc")
 NEAR = 0.01
 """A setting is near the best if its accuracy is at most so much lower."""
-RULES, REMEDIES = ("rule", "rules"), ("remedy", "variants")
+OPTIMIZERS, REMEDIES = ("rule", "rules"), ("remedy", "variants")
 """What is compared, one and several."""
 _ASKED_BYTES = 1 << 20
 
@@ -118,7 +118,7 @@ def read(study: runs.Study) -> Heats | None:
     A rule of the user's own is not loaded. DataError for a damaged table or run, ConfigError for a damaged study.yaml.
     """
     rows, race = study.trials(), study.manifest["command"] == "race"
-    word, kinds = ("rule", RULES) if race else ("remedy", REMEDIES)
+    word, kinds = ("rule", OPTIMIZERS) if race else ("remedy", REMEDIES)
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage", "val_acc")):
         return None
     for line, row in enumerate(rows, start=2):

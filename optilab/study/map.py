@@ -10,9 +10,9 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import theory
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.algorithms.rule import settings_of, with_settings
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.grid import Ends, explore
 from optilab.optimize.landscape import lowest
 from optilab.study.axes import RANGE, Axis, read_range
@@ -41,8 +41,8 @@ def read_axis(flag: str, text: str) -> Axis:
 class Map:
     """The results of all cells; rows along y, columns along x."""
 
-    rule: Algorithm
-    function: TestFunction
+    rule: Rule
+    function: Objective
     x: Axis
     y: Axis
     steps: int
@@ -147,9 +147,7 @@ class Map:
         return prediction.best[self.x.field or ""], prediction.best[self.y.field or ""]
 
 
-def chart(
-    rule: Algorithm, function: TestFunction, x: Axis, y: Axis, start: Any, steps: int, tolerance: float
-) -> Map:
+def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: int, tolerance: float) -> Map:
     """Fill the map. UsageError for a key that the rule or the function does not have, or too many cells."""
     if x.count * y.count > MAX_CELLS:
         raise UsageError(f"{x.count:,} x {y.count:,} cells; at most {MAX_CELLS:,} fit")

@@ -22,7 +22,7 @@ from optilab.config.schema.study import RaceConfig
 from optilab.config.schema.train import TrainConfig
 from optilab.errors import RunError, UsageError
 from optilab.study import search_space
-from optilab.study.heats import RULES, Heats, Tuned, heats
+from optilab.study.heats import OPTIMIZERS, Heats, Tuned, heats
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Execution, Outcome, Trial, refused_changes
 
@@ -63,7 +63,7 @@ class NetworkRace:
     """The fields that are tuned, by the name of the rule."""
     problems: Mapping[str, TrainConfig]
     entries: tuple[Entry, ...]
-    kinds: tuple[str, str] = RULES
+    kinds: tuple[str, str] = OPTIMIZERS
     """What is compared, one and several."""
 
     @property

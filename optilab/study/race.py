@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.algorithms import Algorithm
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.algorithms import Rule
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.functions.test_function import minima_inside
 from optilab.optimize.own import OwnRule
 from optilab.runs import write_atomic
@@ -26,17 +26,7 @@ from optilab.study import search_space
 from optilab.study.best import compare_with_best
 from optilab.study.tuning import Conditions, Tuning, extra_knowledge, log_costs, measure
 
-CODE = (
-    "optimize/algorithms",
-    "optimize/codegen",
-    "optimize/functions",
-    "optimize/grid.py",
-    "optimize/landscape.py",
-    "optimize/own",
-    "optimize/trajectory.py",
-    "study/search_space.py",
-    "study/tuning.py",
-)
+CODE = ("optimize", "study/search_space.py", "study/tuning.py")
 """The source that the numbers of a tuning depend on: a change to any of it invalidates what is kept."""
 
 
@@ -89,7 +79,7 @@ class Race:
 # --- running ---------------------------------------------------------------------------------------------------
 
 
-def check(rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> None:
+def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
     """UsageError with every rule and function that cannot take part."""
     problems = [
         f"{rule.name} follows one path at a time, so it cannot race"
@@ -112,8 +102,8 @@ def check(rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> None
 
 
 def run(
-    rules: Sequence[Algorithm],
-    functions: Sequence[TestFunction],
+    rules: Sequence[Rule],
+    functions: Sequence[Objective],
     conditions: Conditions,
     folder: Path | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -131,9 +121,7 @@ def run(
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
 
 
-def _kept(
-    folder: Path | None, rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions
-) -> Tuning:
+def _kept(folder: Path | None, rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> Tuning:
     if folder is None:
         return measure(rule, function, repeat, conditions)
     path = folder / f"{_address(rule, function, repeat, conditions)}.json"
@@ -146,7 +134,7 @@ def _kept(
         return tuning
 
 
-def _address(rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions) -> str:
+def _address(rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> str:
     """A digest of everything that the numbers depend on; the number of repeats is not part of it."""
     parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
     digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
@@ -215,7 +203,7 @@ def may_be_best(rows: Sequence[Standing]) -> list[str]:
     return [row.rule for row in rows if row.verdict != "slower"]
 
 
-def document(race: Race, rules: Sequence[Algorithm], functions: Sequence[TestFunction]) -> dict[str, Any]:
+def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> dict[str, Any]:
     """Everything that was found, as the tree of `--json`."""
     expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
     spaces = {function.name: search_space.space(function) for function in functions}

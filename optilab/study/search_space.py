@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from annotated_types import Le, Lt
 
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ FIXED: Mapping[str, Draw] = {
 """Hyper-parameters without a unit."""
 
 
-def space(function: TestFunction) -> dict[str, Draw]:
+def space(function: Objective) -> dict[str, Draw]:
     """The distribution of every hyper-parameter on one function, w the width of its box and L its largest curvature.
 
     lr: log-uniform from the smaller of 0.1/L and w/1000 up to w. Where a step is lr times the gradient, 0.1/L is slow
@@ -83,7 +83,7 @@ def space(function: TestFunction) -> dict[str, Draw]:
 
 
 @cache
-def largest_curvature(function: TestFunction) -> float:
+def largest_curvature(function: Objective) -> float:
     """The largest absolute eigenvalue of the Hessian at points all over the box; 1 where none is above zero."""
     low, high = np.array(function.box, dtype=float).T
     count = max(16, 16_384 // len(low) ** 2)
@@ -151,7 +151,7 @@ def drawn(name: str, draws: Mapping[str, Draw]) -> Draw:
     return draws[name.rpartition(".")[2]]
 
 
-def draw(rule: Any, function: TestFunction, budget: int, generator: np.random.Generator) -> dict[str, Floats]:
+def draw(rule: Any, function: Objective, budget: int, generator: np.random.Generator) -> dict[str, Floats]:
     """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
     draws = space(function)
     return {name: drawn(name, draws)(generator.random(budget)) for name in tuned(rule)}

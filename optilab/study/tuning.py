@@ -5,7 +5,7 @@ and whose f - f_min is less than `accuracy` of what it was at the start (More & 
 gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
 not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
 
-    rule = tune(ALGORITHMS["adam"](), FUNCTIONS["rosenbrock"](), Conditions(budget=100))
+    rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), Conditions(budget=100))
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.algorithms.rule import with_settings
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.functions.test_function import minima_inside
 from optilab.optimize.grid import explore
 from optilab.optimize.landscape import lowest
@@ -68,7 +68,7 @@ class Tuning:
     """Gradients until each new start was solved with the best setting; -1 where it was not."""
 
 
-def measure(rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions) -> Tuning:
+def measure(rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> Tuning:
     """Tune on one half of the starts, judge every setting on the other half.
 
     The starts depend on the function and the repeat, the settings on the rule too: no rule depends on who else takes
@@ -86,9 +86,7 @@ def measure(rule: Algorithm, function: TestFunction, repeat: int, conditions: Co
     return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist())
 
 
-def tune(
-    rule: Algorithm, function: TestFunction, conditions: Conditions, starts: Floats | None = None
-) -> Algorithm:
+def tune(rule: Rule, function: Objective, conditions: Conditions, starts: Floats | None = None) -> Rule:
     """The rule with the best of `conditions.budget` random settings on `starts` (n, d), drawn from the box if None.
 
     Where no setting solves more than another, the one whose paths end nearer to f_min is better, or where no minimum is
@@ -100,7 +98,7 @@ def tune(
     costs, left = _solve(rule, function, starts, settings, conditions)
     best = _best_first(costs, left, conditions)[0]
     chosen = {name: float(values[best]) for name, values in settings.items()}
-    tuned: Algorithm = with_settings(_with_known_minimum(rule, function), chosen)
+    tuned: Rule = with_settings(_with_known_minimum(rule, function), chosen)
     return tuned
 
 
@@ -109,25 +107,25 @@ def log_costs(costs: Any, conditions: Conditions) -> Floats:
     return np.log(np.where(np.asarray(costs) < 0, UNSOLVED * conditions.gradients, np.maximum(costs, 1)))
 
 
-def gradients_per_step(rule: Algorithm, function: TestFunction) -> int:
+def gradients_per_step(rule: Rule, function: Objective) -> int:
     """1, one more for the gradient at another point, and one per coordinate if the rule needs the Hessian."""
     needs = getattr(rule, "needs", ())
     return 1 + ("gradient_at" in needs) + len(function.start) * bool({"hessian", "hessian_diagonal"} & set(needs))
 
 
-def extra_knowledge(rule: Algorithm) -> list[str]:
+def extra_knowledge(rule: Rule) -> list[str]:
     """What a rule uses besides the gradient at the point: gradient_at, hessian, hessian_diagonal, value, f_min."""
     needs = ("gradient_at", "hessian", "hessian_diagonal", "value")
     known = [need for need in getattr(rule, "needs", ()) if need in needs]
     return known + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 
-def _starts(function: TestFunction, repeat: int, count: int, conditions: Conditions) -> Floats:
+def _starts(function: Objective, repeat: int, count: int, conditions: Conditions) -> Floats:
     low, high = np.array(function.box, dtype=float).T
     return _generator(conditions, function.name, repeat).uniform(low, high, (count, len(low)))
 
 
-def _settings(rule: Algorithm, function: TestFunction, repeat: int, conditions: Conditions) -> dict[str, Floats]:
+def _settings(rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> dict[str, Floats]:
     generator = _generator(conditions, function.name, repeat, rule.name)
     return search_space.draw(rule, function, conditions.budget, generator)
 
@@ -137,7 +135,7 @@ def _generator(conditions: Conditions, *names: str | int) -> np.random.Generator
     return np.random.default_rng([conditions.seed, *digest[:8]])
 
 
-def _with_known_minimum(rule: Algorithm, function: TestFunction) -> Algorithm:
+def _with_known_minimum(rule: Rule, function: Objective) -> Rule:
     """A rule with a field f_min gets the function's, where it is known."""
     floor = lowest(function)
     if floor is None or "f_min" not in extra_knowledge(rule):
@@ -151,7 +149,7 @@ def _best_first(costs: Any, left: Floats, conditions: Conditions) -> Any:
 
 
 def _solve(
-    rule: Algorithm, function: TestFunction, starts: Floats, settings: dict[str, Floats], conditions: Conditions
+    rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: Conditions
 ) -> tuple[Any, Floats]:
     """Gradients until solved (-1: not), and how much of the way is left at the end, log10, both (starts, settings).
 

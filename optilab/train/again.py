@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optilab.optimize import Algorithm
+from optilab.optimize import Rule
 from optilab.optimize.algorithms.sharpness import SAM
 from optilab.train.curvature import Hessian
 from optilab.train.model import MLP
@@ -38,7 +38,7 @@ class Again:
         if self.clip_value is not None:
             nn.utils.clip_grad_value_(self.model.trained, self.clip_value)
 
-    def step(self, optimizer: torch.optim.Optimizer, rule: Algorithm) -> None:
+    def step(self, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
         """One step of the optimizer that was built for `rule`, with the gradients that the parameters have."""
         if isinstance(rule, SAM):
             self._take_gradient_nearby(rule)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from optilab.optimize import Algorithm
+from optilab.optimize import Rule
 from optilab.optimize.algorithms.adam import Adam, AdamW, NAdam, RAdam
 from optilab.optimize.algorithms.adaptive import Adadelta, Adagrad, RMSProp
 from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov
@@ -35,7 +35,7 @@ class RuleOptimizer(EagerOptimizer):
     only tensors and numbers.
     """
 
-    def __init__(self, parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> None:
+    def __init__(self, parameters: Parameters, rule: Rule, weight_decay: float = 0.0) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule: Any = rule
         self.quantities: Mapping[str, Any] = {}  # what the rule needs besides gradients, for the next step
@@ -247,7 +247,7 @@ _NATIVE: dict[type[Any], Callable[..., torch.optim.Optimizer | None]] = {
 }
 
 
-def build(parameters: Parameters, rule: Algorithm, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+def build(parameters: Parameters, rule: Rule, weight_decay: float = 0.0) -> torch.optim.Optimizer:
     """The torch optimizer for `rule`: torch's own where it implements this form, else the rule's own code.
 
     `weight_decay`: an L2 penalty; weight_decay * w is added to the gradient before the rule sees it.
@@ -287,7 +287,7 @@ def state_of(optimizer: torch.optim.Optimizer) -> Any:
     return SimpleNamespace(**{_STATE_NAMES[name]: _joined([state[name] for state in states]) for name in names})
 
 
-def preconditioner(optimizer: torch.optim.Optimizer, rule: Algorithm) -> torch.Tensor | None:
+def preconditioner(optimizer: torch.optim.Optimizer, rule: Rule) -> torch.Tensor | None:
     """What the rule divides the step by in each coordinate of the joined parameters; None before the first step, and
     for a rule that has no such thing."""
     divide = getattr(rule, "preconditioner", None)
@@ -304,7 +304,7 @@ def _joined(values: Sequence[Any]) -> Any:
     return float(first)
 
 
-def carry(old: torch.optim.Optimizer, before: Algorithm, new: torch.optim.Optimizer, after: Algorithm) -> bool:
+def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, after: Rule) -> bool:
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
         return False
@@ -314,7 +314,7 @@ def carry(old: torch.optim.Optimizer, before: Algorithm, new: torch.optim.Optimi
     return True
 
 
-def _parts(rule: Algorithm) -> Any:
+def _parts(rule: Rule) -> Any:
     """The optimizer of a rule and the names and types in its state, of torch's own as they are after one step."""
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)

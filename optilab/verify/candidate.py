@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize import TestFunction
+from optilab.optimize import Objective
 from optilab.optimize.functions import Floats
 from optilab.optimize.own import OwnRule, kind_of
 from optilab.optimize.own.signature import ALIASES
@@ -23,7 +23,7 @@ class Candidate:
         """Whether the code takes this hyper-parameter."""
         return setting in self._named(settings).values()
 
-    def path(self, settings: Mapping[str, Any], function: TestFunction, start: Any, steps: int) -> Floats:
+    def path(self, settings: Mapping[str, Any], function: Objective, start: Any, steps: int) -> Floats:
         """The points it visits, (steps + 1, d).
 
         Raises UsageError, with the line in the user's file, if the code fails or does not return a point.

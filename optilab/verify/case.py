@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.verify.references import Reference
 
 NO_SUCH_RULE = "not in this library"
@@ -56,5 +56,5 @@ class Case:
 
     @property
     def rule(self) -> Any:
-        kind: Any = ALGORITHMS[self.name]
+        kind: Any = RULES[self.name]
         return kind(**self.settings)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize import TestFunction
+from optilab.optimize import Objective
 from optilab.optimize.functions import Floats
 
 MOMENTS = {
@@ -121,7 +121,7 @@ def lattice(name: str, decays: bool) -> Iterator[Convention]:
 
 
 def path(
-    convention: Convention, rule: Any, strength: float, function: TestFunction, start: Sequence[float], steps: int
+    convention: Convention, rule: Any, strength: float, function: Objective, start: Sequence[float], steps: int
 ) -> Floats:
     """The points that an implementation visits, (steps + 1, d), with the rule's numbers.
 

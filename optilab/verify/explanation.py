@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, TestFunction, descend
+from optilab.optimize import RULES, Objective, descend
 from optilab.optimize.functions import Floats
 from optilab.verify.candidate import Candidate
 from optilab.verify.conventions import MOMENTS, MOST_DIFFERENCES, lattice
@@ -31,7 +31,7 @@ USUAL = {
 }
 """Constants that implementations have written in."""
 
-Path = Callable[[TestFunction, Sequence[float], int], Floats]
+Path = Callable[[Objective, Sequence[float], int], Floats]
 
 
 @dataclass(frozen=True)
@@ -217,8 +217,8 @@ def _on(point: Any, rule: Any, strength: float, ground: Ground, steps: int) -> F
 def _other_rules(comparison: GroundComparison) -> Iterator[Explanation]:
     """Other rules, in every form, with the numbers that they share with this one."""
     shared = {f.name: getattr(comparison.rule, f.name) for f in fields(comparison.rule)}
-    for name in ALGORITHMS:
-        kind: Any = ALGORITHMS[name]
+    for name in RULES:
+        kind: Any = RULES[name]
         if name == comparison.rule.name or kind.weights == "matrices":
             continue
         same = {f.name: shared[f.name] for f in fields(kind) if isinstance(shared.get(f.name), float)}

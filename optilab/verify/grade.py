@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize import FUNCTIONS, Regime, TestFunction, descend
+from optilab.optimize import OBJECTIVES, Objective, Regime, descend
 from optilab.optimize.functions import Floats
 from optilab.verify.candidate import Candidate
 
@@ -31,7 +31,7 @@ TELLING = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1, "gamma": 1.0}
 class Ground:
     """Where two implementations are compared."""
 
-    function: TestFunction
+    function: Objective
     start: tuple[float, ...]
 
     @property
@@ -46,7 +46,7 @@ def grounds() -> tuple[Ground, ...]:
     Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
     """
     named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
-    own = [Ground(function := FUNCTIONS[name](), tuple(function.start)) for name in named]
+    own = [Ground(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
     return (*own, Ground(own[0].function, (3.0, 1.0)))
 
 

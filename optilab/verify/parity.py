@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize import FUNCTIONS, descend
+from optilab.optimize import OBJECTIVES, descend
 from optilab.verify.case import Case, shown
 from optilab.verify.correspondence import cases
 from optilab.verify.matrices import MatrixProblem, follow
@@ -86,7 +86,7 @@ def _compared(case: Case, form: str, library: str, known: Reference) -> Row:
 def _difference(rule: Any, path: Path) -> float:
     worst = 0.0
     of_matrices = rule.weights == "matrices"
-    grounds: list[Any] = [MatrixProblem()] if of_matrices else [FUNCTIONS[name]() for name in GROUNDS]
+    grounds: list[Any] = [MatrixProblem()] if of_matrices else [OBJECTIVES[name]() for name in GROUNDS]
     for ground in grounds:
         expected = path(ground)
         points = follow(rule, ground) if of_matrices else descend(rule, ground, steps=STEPS).points

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize import TestFunction
+from optilab.optimize import Objective
 from optilab.optimize.functions import Floats
 from optilab.optimize.functions.expression import Expression
 from optilab.optimize.worked_step import worked_steps
@@ -71,7 +71,7 @@ def _torch_path(
     """The path of a torch optimizer in float64; with `rows`, the point is a matrix of so many."""
     import torch
 
-    def path(function: TestFunction) -> Floats:
+    def path(function: Objective) -> Floats:
         usual = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in the default type
         try:
@@ -92,7 +92,7 @@ def _torch_path(
     return path
 
 
-def _diagonal(function: TestFunction, point: Floats) -> Floats:
+def _diagonal(function: Objective, point: Floats) -> Floats:
     return function.hessian(point).diagonal().copy()
 
 
@@ -119,7 +119,7 @@ def in_optax(text: str, make: Callable[[Any, Any], Any], needs: str = "") -> Any
             transformation = make(optax, contrib)
             update = jax.jit(transformation.update)
 
-        def path(function: TestFunction) -> Floats:
+        def path(function: Objective) -> Floats:
             with jax.enable_x64(True):
                 w = jax.numpy.asarray(function.start, dtype=np.float64)
                 state = transformation.init(w)
@@ -157,7 +157,7 @@ def sophia_in_pytorch_optimizer(interval: int, **options: Any) -> Any:
         import pytorch_optimizer
         import torch
 
-        def path(function: TestFunction) -> Floats:
+        def path(function: Objective) -> Floats:
             w = torch.tensor(function.start, dtype=torch.float64, requires_grad=True)
             optimizer = pytorch_optimizer.SophiaH([w], update_period=interval, **options)
             points = [w.detach().numpy().copy()]
@@ -180,7 +180,7 @@ def lookahead_path() -> Any:
         import jax
         import optax
 
-        def path(function: TestFunction) -> Floats:
+        def path(function: Objective) -> Floats:
             with jax.enable_x64(True):
                 transformation = optax.lookahead(optax.adam(0.02), sync_period=5, slow_step_size=0.5)
                 pair = optax.LookaheadParams.init_synced(jax.numpy.asarray(function.start, dtype=np.float64))
@@ -206,7 +206,7 @@ def sam_in_optax(lr: float, radius: float) -> Any:
         import optax
         from optax import contrib
 
-        def path(function: TestFunction) -> Floats:
+        def path(function: Objective) -> Floats:
             with jax.enable_x64(True):
                 ascent = optax.chain(contrib.normalize(), optax.sgd(radius))
                 transformation = contrib.sam(optax.adam(lr, eps=1e-3), ascent)
@@ -258,7 +258,7 @@ class OneLate:
 def printed_formula(rule: Any) -> Any:
     """The text of the rule's formula, executed statement by statement."""
 
-    def path(function: TestFunction) -> Floats:
+    def path(function: Objective) -> Floats:
         steps = islice(worked_steps(rule, function), STEPS)
         return np.stack([np.array(function.start), *(step.lines[-1].value for step in steps)])
 
@@ -268,7 +268,7 @@ def printed_formula(rule: Any) -> Any:
 def barzilai_borwein(size: str) -> Any:
     """The paper's two equations, summed in NumPy's order, because the method amplifies every rounding error."""
 
-    def path(function: TestFunction) -> Floats:
+    def path(function: Objective) -> Floats:
         w = np.array(function.start)
         before = function.gradient(w)
         step: Floats = -0.01 * before
@@ -289,7 +289,7 @@ def barzilai_borwein(size: str) -> Any:
 def newton(damping: float | None) -> Any:
     """numpy.linalg.solve with the Hessian of the printed formula, differentiated symbol by symbol."""
 
-    def path(function: TestFunction) -> Floats:
+    def path(function: Objective) -> Floats:
         fixed = re.sub(r"\b[ab]\b", lambda name: f"{getattr(function, name[0]):g}", function.formula)
         hessian, w = Expression(fixed).hessian, np.array(function.start)
         points = [w]
@@ -307,7 +307,7 @@ def newton(damping: float | None) -> Any:
 def scipy_minimize(method: str, options: dict[str, Any]) -> Any:
     """The path of SciPy's minimizer: its result after 0, 1, 2, ... iterations."""
 
-    def path(function: TestFunction) -> Floats:
+    def path(function: Objective) -> Floats:
         from scipy.optimize import minimize
 
         points = [np.array(function.start)]

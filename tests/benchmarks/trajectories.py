@@ -12,21 +12,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, trajectory
+from optilab.optimize import OBJECTIVES, RULES, trajectory
 from optilab.optimize.codegen.scalar import follow
 from optilab.optimize.grid import explore
 
 SIDE, STEPS, ROUNDS = 1000, 100, 3
 LR = np.linspace(0.01, 2, SIDE)
 BETA = np.linspace(0, 0.99, SIDE)
-RAVINE = FUNCTIONS["ravine"]()
+RAVINE = OBJECTIVES["ravine"]()
 
 
 def naive(rule: str, beta: str) -> float:
     """Seconds per step-update of the rule's own lines, one array a coordinate pair."""
     steps = 5
     lr, second = (array.reshape(-1, 1) for array in np.meshgrid(LR, BETA))
-    algorithm = replace(ALGORITHMS[rule](), **{"lr": lr, beta: second})
+    algorithm = replace(RULES[rule](), **{"lr": lr, beta: second})
     x = np.tile(np.array(RAVINE.start), (SIDE * SIDE, 1))
     state = algorithm.init(x)
     started = time.process_time()
@@ -40,7 +40,7 @@ def grid(rule: str, beta: str, workers: int | None, clock: Callable[[], float]) 
     settings = {"lr": LR[None, :], beta: BETA[:, None]}
     start = np.array(RAVINE.start)[None, None]
     started = clock()
-    explore(ALGORITHMS[rule](), RAVINE, start, STEPS, settings, workers=workers)
+    explore(RULES[rule](), RAVINE, start, STEPS, settings, workers=workers)
     return (clock() - started) / (STEPS * SIDE * SIDE)
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     print(f"\n{'microseconds per step':26}{'traced':>22}{'stepwise':>10}")
     for rule in ("sgd", "momentum", "rmsprop", "adam"):
         for function in ("ravine", "rosenbrock"):
-            algorithm, where = ALGORITHMS[rule](lr=1e-3), FUNCTIONS[function]()
+            algorithm, where = RULES[rule](lr=1e-3), OBJECTIVES[function]()
             traced, stepwise = [], []
             for _ in range(ROUNDS):
                 started = time.process_time()

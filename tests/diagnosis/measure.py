@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.diagnose import RULES, Evidence, Finding, diagnose, verdict
+from optilab.diagnose import CAUSES, Evidence, Finding, diagnose, verdict
 from tests.diagnosis import generate
 from tests.diagnosis.cases import ACCEPTED, SICK, Case, cases
 from tests.diagnosis.drawn import held_out, opened
@@ -83,7 +83,7 @@ def remedy_key(entry: Judged) -> str | None:
 def findings() -> str:
     """One row per rule: what it measures, its threshold, what is normal, its remedy."""
     lines = ["| finding | measures | threshold | normal | remedy |", "|---|---|---|---|---|"]
-    for rule in RULES:
+    for rule in CAUSES:
         text = " | ".join((rule.measures, rule.threshold, rule.normal, rule.remedy)).replace("|dw|/|w|", "dw/w")
         lines.append(f"| `{rule.name}` | {text} |")
     return "\n".join(lines) + "\n"

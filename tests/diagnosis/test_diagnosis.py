@@ -4,8 +4,8 @@ import pytest
 from scipy.stats import binomtest
 
 from optilab.config.presets import presets
-from optilab.diagnose import RULES
-from optilab.optimize import ALGORITHMS
+from optilab.diagnose import CAUSES
+from optilab.optimize import RULES
 from tests.diagnosis import generate, measure
 from tests.diagnosis.cases import ACCEPTED, SICK
 from tests.diagnosis.drawn import FAMILIES, OPTIMIZERS, held_out
@@ -22,7 +22,7 @@ def test_the_held_out_half_has_every_cause_preset_and_optimizer():
     assert {case.cause for case in listed} == {"", *SICK}
     drawn_presets = {case.name.removeprefix("preset ") for case in listed if case.name.startswith("preset")}
     assert drawn_presets <= {preset.name for preset in presets("train")}
-    assert set(OPTIMIZERS) <= {name for name, kind in ALGORITHMS.items() if not kind.needs or name == "lookahead"}
+    assert set(OPTIMIZERS) <= {name for name, kind in RULES.items() if not kind.needs or name == "lookahead"}
     assert len(drawn_presets) >= 25
     assert len(OPTIMIZERS) >= 26
     assert "sgd" in {family.optimizer for family in FAMILIES.values()}
@@ -30,7 +30,7 @@ def test_the_held_out_half_has_every_cause_preset_and_optimizer():
 
 def test_causes_are_those_of_the_rules():
     assert ACCEPTED.keys() == SICK.keys()
-    assert set().union(*ACCEPTED.values()) <= {rule.name for rule in RULES}
+    assert set().union(*ACCEPTED.values()) <= {rule.name for rule in CAUSES}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.data import load as data
 from optilab.errors import CheckpointError, DataError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.faults.conftest import Figure
@@ -221,7 +221,7 @@ def test_a_checkpoint_of_another_epoch_is_refused(lab: Lab, half: Half) -> None:
 
 def test_optimizer_state_with_other_parts_than_the_rules_is_refused(half: Half) -> None:
     """As written by a version of optilab in which the rule used other names."""
-    config = half.config.model_copy(update={"optimizer": ALGORITHMS["barzilai-borwein"](), "epochs": 1})
+    config = half.config.model_copy(update={"optimizer": RULES["barzilai-borwein"](), "epochs": 1})
     training = Training.start(config, half.dataset, torch.device("cpu"))
     list(training.run(lambda done, total: None, lambda: False))
     state = _state(checkpoint.save(training))

@@ -8,26 +8,26 @@ from PIL import Image
 
 from optilab import figures
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import OBJECTIVES, RULES, descend
 
 SIGNS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
 @pytest.fixture(scope="module")
 def paths():
-    ravine = FUNCTIONS["ravine"]()
-    return {name: descend(ALGORITHMS[name](lr=0.1), ravine, steps=25) for name in ("sgd", "momentum", "adam")}
+    ravine = OBJECTIVES["ravine"]()
+    return {name: descend(RULES[name](lr=0.1), ravine, steps=25) for name in ("sgd", "momentum", "adam")}
 
 
 @pytest.mark.parametrize("kind", SIGNS)
 @pytest.mark.parametrize("dark", [False, True])
 def test_paths_as_a_file(paths, kind, dark, tmp_path):
     file = tmp_path / f"paths.{kind}"
-    figures.save(figures.paths(FUNCTIONS["ravine"](), paths, dark), str(file))
+    figures.save(figures.paths(OBJECTIVES["ravine"](), paths, dark), str(file))
     data = file.read_bytes()
     assert data.startswith(SIGNS[kind])
     again = tmp_path / f"again.{kind}"
-    figures.save(figures.paths(FUNCTIONS["ravine"](), paths, dark), str(again))
+    figures.save(figures.paths(OBJECTIVES["ravine"](), paths, dark), str(again))
     assert again.read_bytes() == data
     if kind == "png":
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float)
@@ -39,7 +39,7 @@ def test_paths_as_a_file(paths, kind, dark, tmp_path):
 
 def test_the_legend_covers_no_path(paths):
     """It stands below the axes."""
-    figure = figures.paths(FUNCTIONS["ravine"](), paths)
+    figure = figures.paths(OBJECTIVES["ravine"](), paths)
     figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     assert all(legend.y1 <= axes.get_tightbbox().y0 for axes in figure.axes)
@@ -52,8 +52,8 @@ def losses(figure):
 
 
 def test_a_path_that_diverges_leaves_the_picture_and_does_not_flatten_the_others():
-    rosenbrock = FUNCTIONS["rosenbrock"]()
-    both = {n: descend(ALGORITHMS[n](lr=0.2), rosenbrock, steps=50) for n in ("momentum", "adam")}
+    rosenbrock = OBJECTIVES["rosenbrock"]()
+    both = {n: descend(RULES[n](lr=0.2), rosenbrock, steps=50) for n in ("momentum", "adam")}
     assert both["momentum"].status == "diverged"
     figure = figures.paths(rosenbrock, both)
     axes, curves = losses(figure)
@@ -65,38 +65,38 @@ def test_a_path_that_diverges_leaves_the_picture_and_does_not_flatten_the_others
 
 def test_the_lowest_f_reached_is_no_plunge():
     """Where the minimum is not known, the gap to the lowest value is zero there, and a log scale has no zero."""
-    formula = FUNCTIONS["expression"](formula="w1^2 + 3*w2^4")
-    figure = figures.paths(formula, {"adam": descend(ALGORITHMS["adam"](lr=0.2), formula, steps=30)})
+    formula = OBJECTIVES["expression"](formula="w1^2 + 3*w2^4")
+    figure = figures.paths(formula, {"adam": descend(RULES["adam"](lr=0.2), formula, steps=30)})
     _, curves = losses(figure)
     assert np.isnan(curves["adam"]).sum() == 1
     assert np.nanmin(curves["adam"]) > 1e-6
 
 
 def test_lines_are_told_apart_without_colour(paths):
-    figure = figures.paths(FUNCTIONS["ravine"](), paths)
+    figure = figures.paths(OBJECTIVES["ravine"](), paths)
     assert len({line.get_marker() for line in figure.axes[-1].lines}) == len(paths)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_title_fits(name):
-    function = FUNCTIONS[name]()
-    path = descend(ALGORITHMS["sgd"](lr=1e-4), function, steps=2)
+    function = OBJECTIVES[name]()
+    path = descend(RULES["sgd"](lr=1e-4), function, steps=2)
     figure = figures.paths(function, {"sgd": path})
     figure.draw_without_rendering()
     assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_a_function_of_many_variables_has_curves_only(tmp_path):
-    function = FUNCTIONS["rosenbrock"](dimension=5)
-    path = descend(ALGORITHMS["sgd"](lr=1e-4), function, steps=30)
+    function = OBJECTIVES["rosenbrock"](dimension=5)
+    path = descend(RULES["sgd"](lr=1e-4), function, steps=30)
     assert len(figures.paths(function, {"sgd": path}).axes) == 1
     with pytest.raises(UsageError, match="function of one or two variables"):
         figures.animate(function, {"sgd": path}, str(tmp_path / "a.gif"))
 
 
 def test_a_moving_picture(paths, tmp_path):
-    short = {"sgd": descend(ALGORITHMS["sgd"](lr=0.1), FUNCTIONS["ravine"](), steps=6)}
-    figures.animate(FUNCTIONS["ravine"](), short, str(tmp_path / "paths.gif"))
+    short = {"sgd": descend(RULES["sgd"](lr=0.1), OBJECTIVES["ravine"](), steps=6)}
+    figures.animate(OBJECTIVES["ravine"](), short, str(tmp_path / "paths.gif"))
     with Image.open(tmp_path / "paths.gif") as image:
         assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
 
@@ -104,10 +104,10 @@ def test_a_moving_picture(paths, tmp_path):
 def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path, monkeypatch):
     for file, said in (("a.bmp", "one of .png, .svg, .pdf"), ("nowhere/a.png", "there is no folder")):
         with pytest.raises(UsageError, match=said):
-            figures.save(figures.paths(FUNCTIONS["ravine"](), paths), str(tmp_path / file))
+            figures.save(figures.paths(OBJECTIVES["ravine"](), paths), str(tmp_path / file))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="needs the program ffmpeg"):
-        figures.animate(FUNCTIONS["ravine"](), paths, str(tmp_path / "a.mp4"))
+        figures.animate(OBJECTIVES["ravine"](), paths, str(tmp_path / "a.mp4"))
 
 
 def test_the_command_writes_pictures(optilab, tmp_path):

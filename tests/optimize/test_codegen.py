@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend, trajectory
+from optilab.optimize import OBJECTIVES, RULES, descend, trajectory
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.scalar import follow
 from optilab.optimize.codegen.trace import trace
@@ -13,11 +13,11 @@ UNTRACEABLE_FUNCTIONS = {"logistic-regression"}
 STEPS = 150
 
 
-@pytest.mark.parametrize("rule", [name for name, kind in ALGORITHMS.items() if kind.weights != "matrices"])
+@pytest.mark.parametrize("rule", [name for name, kind in RULES.items() if kind.weights != "matrices"])
 def test_a_traced_path_has_the_bits_of_numpy(rule, monkeypatch):
     monkeypatch.setattr(trajectory, "TRACE_FROM", STEPS + 1)
-    rule = ALGORITHMS[rule]()
-    for function in (kind() for kind in FUNCTIONS.values()):
+    rule = RULES[rule]()
+    for function in (kind() for kind in OBJECTIVES.values()):
         try:
             rows = follow(rule, function, function.start, STEPS)
         except Untraceable:
@@ -36,14 +36,14 @@ def test_exactly_the_listed_rules_and_functions_cannot_be_traced():
             return True
         return False
 
-    on_functions = {name: rule for name, rule in ALGORITHMS.items() if rule.weights != "matrices"}
-    rules = {name for name, rule in on_functions.items() if untraceable(rule(), FUNCTIONS["ravine"]())}
-    functions = {name for name, function in FUNCTIONS.items() if untraceable(ALGORITHMS["sgd"](), function())}
+    on_functions = {name: rule for name, rule in RULES.items() if rule.weights != "matrices"}
+    rules = {name for name, rule in on_functions.items() if untraceable(rule(), OBJECTIVES["ravine"]())}
+    functions = {name for name, function in OBJECTIVES.items() if untraceable(RULES["sgd"](), function())}
     assert (rules, functions) == (UNTRACEABLE_RULES, UNTRACEABLE_FUNCTIONS)
 
 
 def test_a_long_path_diverges_at_the_same_step(monkeypatch):
-    rule, function = ALGORITHMS["momentum"](lr=1.0, beta=0.9), FUNCTIONS["ravine"]()
+    rule, function = RULES["momentum"](lr=1.0, beta=0.9), OBJECTIVES["ravine"]()
     long = descend(rule, function, steps=20_000)
     monkeypatch.setattr(trajectory, "TRACE_FROM", 10**9)
     stepped = descend(rule, function, steps=20_000)
@@ -54,6 +54,6 @@ def test_a_long_path_diverges_at_the_same_step(monkeypatch):
 
 def test_where_floats_have_no_answer_numpy_has(monkeypatch):
     """Adam without eps from a point without a slope: 0/0 is NaN to NumPy and an exception to plain Python."""
-    rule, function = ALGORITHMS["adam"](lr=0.1, eps=0.0), FUNCTIONS["ravine"]()
+    rule, function = RULES["adam"](lr=0.1, eps=0.0), OBJECTIVES["ravine"]()
     assert follow(rule, function, (0.0, 1.0), 300) is None
     assert descend(rule, function, (0.0, 1.0), steps=300).diverged_at == 1

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.landscape import gaps
 from optilab.study.tuning import Conditions, tune
 
@@ -35,9 +35,9 @@ def test_tuned_rules_are_the_races_own(optilab):
     shown = optilab("optimize", "--algo", "sgd,lion", "--tune", 20, "--no-save").stdout
     assert "tuned: the best of 20 random settings per rule from this start (20 paths of 30 epochs each)" in shown
     document = json.loads(optilab("optimize", "--algo", "sgd,lion", "--tune", 20, "--no-save", "--json").stdout)
-    ravine = FUNCTIONS["ravine"]()
+    ravine = OBJECTIVES["ravine"]()
     for result in document["results"]:
-        rule = ALGORITHMS[result["algo"]]()
+        rule = RULES[result["algo"]]()
         best = tune(rule, ravine, Conditions(budget=20, gradients=30), np.array([ravine.start]))
         assert result["params"]["lr"] == best.lr
         assert result["values"][-1] < 1  # both get near; lion's default lr does not move
@@ -74,11 +74,11 @@ def test_a_chaotic_path_is_called_so(optilab):
 
 def test_a_loss_curve_ends_at_rounding_and_not_at_a_floor_of_the_picture():
     """The ravine's minimum is exactly 0, so that f has no floor but its smallest number."""
-    path = descend(ALGORITHMS["sgd"](lr=0.4), FUNCTIONS["ravine"](), steps=400)
-    (gap,), name = gaps(FUNCTIONS["ravine"](), [path])
+    path = descend(RULES["sgd"](lr=0.4), OBJECTIVES["ravine"](), steps=400)
+    (gap,), name = gaps(OBJECTIVES["ravine"](), [path])
     assert name == "f - f_min"
     assert np.array_equal(gap, path.values)
     assert gap[-1] < 1e-25
-    branin = FUNCTIONS["branin"]()  # f_min is 0.4: nothing below its last digit can be told
-    (gap,), _ = gaps(branin, [descend(ALGORITHMS["newton"](), branin, (3.1, 2.2), steps=20)])
+    branin = OBJECTIVES["branin"]()  # f_min is 0.4: nothing below its last digit can be told
+    (gap,), _ = gaps(branin, [descend(RULES["newton"](), branin, (3.1, 2.2), steps=20)])
     assert gap.min() == np.finfo(float).eps * branin.value(np.array(branin.minima[0]))

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
-from optilab.optimize import FUNCTIONS, formula
+from optilab.optimize import OBJECTIVES, formula
 from optilab.optimize.functions.expression import Expression
 from optilab.optimize.functions.learned import LogisticRegression
 from optilab.optimize.functions.quadratics import Quadratic
@@ -28,12 +28,12 @@ MINIMUM = {  # as the sources print it
 }
 CONES = {"abs-ravine", "ackley"}  # the minimum is a kink; the gradient there is 0 by definition
 UNBOUNDED = {"saddle", "monkey-saddle"}
-CASES = {name: kind() for name, kind in FUNCTIONS.items()} | {
-    f"{name}-5d": FUNCTIONS[name](dimension=5)
-    for name in FUNCTIONS
-    if any(f.name == "dimension" for f in fields(FUNCTIONS[name]))
+CASES = {name: kind() for name, kind in OBJECTIVES.items()} | {
+    f"{name}-5d": OBJECTIVES[name](dimension=5)
+    for name in OBJECTIVES
+    if any(f.name == "dimension" for f in fields(OBJECTIVES[name]))
 }
-CASES["rosenbrock-a2-b5"] = FUNCTIONS["rosenbrock"](a=2.0, b=5.0)
+CASES["rosenbrock-a2-b5"] = OBJECTIVES["rosenbrock"](a=2.0, b=5.0)
 
 every_function = pytest.mark.parametrize("function", CASES.values(), ids=list(CASES))
 
@@ -118,8 +118,8 @@ def test_the_printed_formula_is_the_function(function: Any) -> None:
 
 
 def test_every_function_has_a_source() -> None:
-    assert all(len(kind.source) > 5 for kind in FUNCTIONS.values())
-    assert len(FUNCTIONS) >= 31
+    assert all(len(kind.source) > 5 for kind in OBJECTIVES.values())
+    assert len(OBJECTIVES) >= 31
 
 
 def test_quadratic_has_its_condition_and_rotation() -> None:
@@ -141,7 +141,7 @@ def test_the_irises_are_fishers() -> None:
 
 class TestExpression:
     def test_equals_the_ravine(self) -> None:
-        typed, ravine = Expression("0.1*w1**2 + 2*w2**2"), FUNCTIONS["ravine"]()
+        typed, ravine = Expression("0.1*w1**2 + 2*w2**2"), OBJECTIVES["ravine"]()
         x = points(ravine, 30)
         assert_allclose(typed.value(x), ravine.value(x))
         assert_allclose(typed.gradient(x), ravine.gradient(x))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.optimize.schedules import Cosine, WarmUp
 
 
@@ -35,7 +35,7 @@ class Golden:
 
 
 def rule(name: str, **settings: Any) -> Any:
-    return ALGORITHMS[name](**settings)
+    return RULES[name](**settings)
 
 
 def follow(golden: Golden, dtype: Any) -> dict[int, Any]:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, Status, descend, grid
+from optilab.optimize import OBJECTIVES, RULES, Status, descend, grid
 from optilab.optimize.grid import explore
 
 LR = np.geomspace(1e-3, 2, 37)[None, :]
 BETA = np.linspace(0, 0.99, 23)[:, None]
-HAVE_MINIMA = [name for name, kind in FUNCTIONS.items() if name != "expression" and kind().minima]
+HAVE_MINIMA = [name for name, kind in OBJECTIVES.items() if name != "expression" and kind().minima]
 ONE_PATH = {"l-bfgs", "conjugate-gradient"}
 
 
@@ -22,11 +22,11 @@ def at(function):
 
 
 @pytest.mark.parametrize(
-    "rule", [name for name, kind in ALGORITHMS.items() if name not in ONE_PATH and kind.weights != "matrices"]
+    "rule", [name for name, kind in RULES.items() if name not in ONE_PATH and kind.weights != "matrices"]
 )
 @pytest.mark.parametrize("function", ["ravine", "rosenbrock", "himmelblau", "ackley", "booth"])
 def test_a_cell_is_what_descend_finds(rule, function):
-    rule, function = ALGORITHMS[rule](), FUNCTIONS[function]()
+    rule, function = RULES[rule](), OBJECTIVES[function]()
     low, high = np.array(function.box).T
     starts = np.random.default_rng(7).uniform(low, high, (3, 4, len(function.start)))
     tunable = hasattr(rule, "lr")
@@ -45,7 +45,7 @@ def test_a_cell_is_what_descend_finds(rule, function):
 
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "lion", "rprop"])
 def test_where_nothing_but_plus_times_and_roots_is_used_the_bits_are_those_of_descend(rule):
-    function, rule = FUNCTIONS["ravine"](), ALGORITHMS[rule]()
+    function, rule = OBJECTIVES["ravine"](), RULES[rule]()
     ends = explore(rule, function, at(function), 50, {"lr": LR})
     for j in range(LR.size):
         path = descend(replace(rule, lr=float(LR[0, j])), function, steps=50)
@@ -56,7 +56,7 @@ def test_where_nothing_but_plus_times_and_roots_is_used_the_bits_are_those_of_de
 @pytest.mark.parametrize("rule", ["sam", "lookahead"])
 def test_a_setting_of_a_wrapped_rule_is_an_axis(rule):
     """Both by generated code (sam) and by the rule's own lines (lookahead)."""
-    function, rule = FUNCTIONS["rosenbrock"](), ALGORITHMS[rule]()
+    function, rule = OBJECTIVES["rosenbrock"](), RULES[rule]()
     rates = np.array([[1e-4, 1e-3, 2e-3]])
     ends = explore(rule, function, at(function), 40, {"base.lr": rates})
     for j, lr in enumerate(rates[0].tolist()):
@@ -65,7 +65,7 @@ def test_a_setting_of_a_wrapped_rule_is_an_axis(rule):
 
 
 def test_blocks_do_not_change_the_grid(monkeypatch):
-    function, rule = FUNCTIONS["ravine"](), ALGORITHMS["momentum"]()
+    function, rule = OBJECTIVES["ravine"](), RULES["momentum"]()
     whole = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3)
     monkeypatch.setattr(grid, "BLOCK", 10)
     cut = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, workers=3)
@@ -78,17 +78,17 @@ def test_a_process_that_ends_early_is_no_empty_corner_of_the_map(monkeypatch):
     monkeypatch.setattr(grid, "BLOCK", 10)
     parent = os.getpid()
     monkeypatch.setattr(grid.np, "sqrt", lambda x: np.power(x, 0.5) if os.getpid() == parent else os._exit(9))
-    function = FUNCTIONS["ravine"]()
+    function = OBJECTIVES["ravine"]()
     with pytest.raises(RuntimeError, match=r"ended with \[9\]"):
-        explore(ALGORITHMS["sgd"](), function, at(function), 3, {"lr": LR}, workers=2)
+        explore(RULES["sgd"](), function, at(function), 3, {"lr": LR}, workers=2)
 
 
 def test_a_rule_that_cannot_fill_a_map_is_refused_before_any_process(monkeypatch):
     monkeypatch.setattr(grid, "BLOCK", 10)
     monkeypatch.setattr(multiprocessing, "get_context", None)
-    function = FUNCTIONS["ravine"]()
+    function = OBJECTIVES["ravine"]()
     with pytest.raises(UsageError, match="cannot fill this map"):
-        explore(ALGORITHMS["lookahead"](), function, at(function), 3, {"sync_period": LR}, workers=2)
+        explore(RULES["lookahead"](), function, at(function), 3, {"sync_period": LR}, workers=2)
 
 
 def first_solved(path, function, limit, box):
@@ -103,8 +103,8 @@ def first_solved(path, function, limit, box):
 @pytest.mark.parametrize("rule", ["rmsprop", "lookahead"])  # lookahead follows its own lines
 @pytest.mark.parametrize("function", HAVE_MINIMA)
 def test_a_problem_is_solved_near_a_minimum_in_the_box(function, rule):
-    rule, function = ALGORITHMS[rule](), FUNCTIONS[function]()
-    rule = replace(rule, lr=0.05) if hasattr(rule, "lr") else replace(rule, base=ALGORITHMS["adam"](lr=0.05))
+    rule, function = RULES[rule](), OBJECTIVES[function]()
+    rule = replace(rule, lr=0.05) if hasattr(rule, "lr") else replace(rule, base=RULES["adam"](lr=0.05))
     box = np.array(function.box).T
     starts = np.random.default_rng(1).uniform(*box, (1, 6, len(function.start)))
     floor = float(function.value(np.array(function.minima[0])))
@@ -117,7 +117,7 @@ def test_a_problem_is_solved_near_a_minimum_in_the_box(function, rule):
 
 def test_an_escape_from_the_box_solves_nothing():
     """McCormick's function is lower outside its box: a path that leaves there passes every limit on the value."""
-    function, rule = FUNCTIONS["mccormick"](), ALGORITHMS["lion"](lr=0.3)
+    function, rule = OBJECTIVES["mccormick"](), RULES["lion"](lr=0.3)
     start = np.array([[[3.0, -3.0]]])
     ends = explore(rule, function, start, 200, watch="solved", limits=-1.9)
     assert ends.values[0, 0] < -1.9
@@ -127,7 +127,7 @@ def test_an_escape_from_the_box_solves_nothing():
 
 def test_converged_cells_do_not_crawl():
     """Numbers below 1e-150 become zero, so that no arithmetic meets a denormal."""
-    function, rule = FUNCTIONS["ravine"](), ALGORITHMS["sgd"]()
+    function, rule = OBJECTIVES["ravine"](), RULES["sgd"]()
     ends = explore(rule, function, at(function), 1_600, {"lr": np.full((1, 8), 0.24)})
     assert ends.points[0, 0, 1] == 0.0  # (1 - 0.96)^1600 would be a denormal, then zero
     assert 0 < abs(ends.points[0, 0, 0]) < 1e-30

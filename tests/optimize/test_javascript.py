@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend, theory
+from optilab.optimize import OBJECTIVES, RULES, descend, theory
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.emit import POWERS
 from optilab.optimize.codegen.javascript import path_source, stability_source, switches, value_source
@@ -19,14 +19,14 @@ STEPS = 60
 LIBRARY = {"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh"}
 """Operations whose last bits are the library's own."""
 CHOSEN = {  # smooth and exact, with a curved valley, with a kink, with exp, with cos, of one and of three variables
-    "ravine": FUNCTIONS["ravine"](),
-    "rosenbrock": FUNCTIONS["rosenbrock"](),
-    "himmelblau": FUNCTIONS["himmelblau"](),
-    "abs-ravine": FUNCTIONS["abs-ravine"](),
-    "ackley": FUNCTIONS["ackley"](),
-    "rastrigin": FUNCTIONS["rastrigin"](),
-    "line": FUNCTIONS["expression"](formula="w1^2/2 + 0.1*w1^4"),
-    "three": FUNCTIONS["quadratic"](dimension=3),
+    "ravine": OBJECTIVES["ravine"](),
+    "rosenbrock": OBJECTIVES["rosenbrock"](),
+    "himmelblau": OBJECTIVES["himmelblau"](),
+    "abs-ravine": OBJECTIVES["abs-ravine"](),
+    "ackley": OBJECTIVES["ackley"](),
+    "rastrigin": OBJECTIVES["rastrigin"](),
+    "line": OBJECTIVES["expression"](formula="w1^2/2 + 0.1*w1^4"),
+    "three": OBJECTIVES["quadratic"](dimension=3),
 }
 
 PATHS = """
@@ -84,7 +84,9 @@ def agreeing(rule, function, rows, steps=STEPS, start=None):
     return end, len(own)
 
 
-RULES = [name for name, kind in ALGORITHMS.items() if name not in UNTRACEABLE_RULES and kind.weights != "matrices"]
+TRACED_RULES = [
+    name for name, kind in RULES.items() if name not in UNTRACEABLE_RULES and kind.weights != "matrices"
+]
 
 
 def programs(rule, functions):
@@ -95,10 +97,10 @@ def programs(rule, functions):
         yield [path_source(rule, function, moved), [getattr(rule, name) for name in moved], function.start]
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", TRACED_RULES)
 def test_a_path_in_the_browser_is_that_of_descend(name, page):
     """Where other operations are involved: within 1e-12, up to the step from which rounding decides the path."""
-    rule = ALGORITHMS[name]()
+    rule = RULES[name]()
     paths = page.script(PATHS, list(programs(rule, CHOSEN.values())), STEPS)
     compared = total = 0
     for function, flat in zip(CHOSEN.values(), paths, strict=True):
@@ -109,15 +111,15 @@ def test_a_path_in_the_browser_is_that_of_descend(name, page):
 
 
 def test_most_of_them_are_compared_bit_by_bit():
-    exact = {(name, key) for name in RULES for key in CHOSEN if is_exact(ALGORITHMS[name](), CHOSEN[key])}
+    exact = {(name, key) for name in TRACED_RULES for key in CHOSEN if is_exact(RULES[name](), CHOSEN[key])}
     assert {key for name, key in exact if name == "momentum"} == {*CHOSEN} - {"ackley", "rastrigin"}
-    assert len(exact) > len(RULES) * len(CHOSEN) / 3
+    assert len(exact) > len(TRACED_RULES) * len(CHOSEN) / 3
     assert ("adam", "ravine") not in exact  # beta^t is a power
 
 
-@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in UNTRACEABLE_FUNCTIONS])
+@pytest.mark.parametrize("function", [name for name in OBJECTIVES if name not in UNTRACEABLE_FUNCTIONS])
 def test_every_function_has_its_values_in_the_browser(function, page):
-    function = FUNCTIONS[function]()
+    function = OBJECTIVES[function]()
     low, high = np.array(function.box).T
     points = np.random.default_rng(1).uniform(low, high, (50, len(low)))
     found = page.script(
@@ -130,7 +132,7 @@ def test_every_function_has_its_values_in_the_browser(function, page):
 
 
 def test_a_path_that_overflows_ends_where_that_of_descend_does(page):
-    rule, ravine = ALGORITHMS["momentum"](lr=1.8), FUNCTIONS["ravine"]()
+    rule, ravine = RULES["momentum"](lr=1.8), OBJECTIVES["ravine"]()
     path = descend(rule, ravine, steps=5000)
     assert path.diverged_at is not None
     (flat,) = page.script(PATHS, list(programs(rule, [ravine])), 5000)
@@ -138,8 +140,8 @@ def test_a_path_that_overflows_ends_where_that_of_descend_does(page):
 
 
 def test_a_setting_that_switches_a_part_on_is_found(page):
-    rmsprop = ALGORITHMS["rmsprop"]()
-    ravine = FUNCTIONS["ravine"]()
+    rmsprop = RULES["rmsprop"]()
+    ravine = OBJECTIVES["ravine"]()
     assert switches(rmsprop, ravine, numbers(rmsprop)) == ["momentum"]
     moving = replace(rmsprop, lr=0.1, momentum=0.5)
     settings = numbers(moving)
@@ -151,9 +153,9 @@ def test_a_setting_that_switches_a_part_on_is_found(page):
 @pytest.mark.parametrize("form", ["classic", "ema"])
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "qhm"])
 def test_the_limit_and_the_rates_in_the_browser_are_those_of_theory(name, form, page):
-    rule = ALGORITHMS[name]()
+    rule = RULES[name]()
     rule = replace(rule, form=form) if hasattr(rule, "form") else rule
-    function = FUNCTIONS["quadratic"](condition=30.0)
+    function = OBJECTIVES["quadratic"](condition=30.0)
     eigenvalues = theory.curvatures(function)
     source = stability_source(rule, len(eigenvalues), numbers(rule))
     for lr in (0.001, 0.05, 0.4):
@@ -168,11 +170,11 @@ def test_the_limit_and_the_rates_in_the_browser_are_those_of_theory(name, form, 
 
 
 def test_a_rule_without_a_formula_has_no_limit():
-    assert stability_source(ALGORITHMS["adam"](), 2, ["lr"]) is None
+    assert stability_source(RULES["adam"](), 2, ["lr"]) is None
 
 
 def test_what_has_no_counterpart_is_named():
-    class CubeRoot(type(FUNCTIONS["ravine"]())):
+    class CubeRoot(type(OBJECTIVES["ravine"]())):
         def value(self, x):
             return np.cbrt(x[..., 0])
 

@@ -10,7 +10,7 @@ import pytest
 from optilab.config.load import dump, load
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.errors import ConfigError, UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, Regime, descend
+from optilab.optimize import OBJECTIVES, RULES, Regime, descend
 from optilab.optimize.grid import explore
 from optilab.optimize.own import kind_of
 from optilab.optimize.worked_step import worked_step
@@ -96,24 +96,24 @@ def adam(own, name):
 @pytest.mark.parametrize("name", INTERFACES)
 @pytest.mark.parametrize("function", ["ravine", "rosenbrock"])
 def test_adam_written_by_hand_is_adam(own, name, function):
-    mine, known = adam(own, name)(lr=0.05, eps=1e-3), ALGORITHMS["adam"](lr=0.05, eps=1e-3)
+    mine, known = adam(own, name)(lr=0.05, eps=1e-3), RULES["adam"](lr=0.05, eps=1e-3)
     for start in (None, [0.5, -1.5]):
-        path, expected = (descend(rule, FUNCTIONS[function](), start, steps=40) for rule in (mine, known))
+        path, expected = (descend(rule, OBJECTIVES[function](), start, steps=40) for rule in (mine, known))
         np.testing.assert_allclose(path.points, expected.points, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", INTERFACES)
 def test_a_schedule_changes_its_learning_rate(own, name):
     regime = Regime(schedule=load(OptimizeConfig, None, overrides("adam", "schedule=cosine")).schedule)
-    mine, known = (rule(lr=0.3, eps=1e-3) for rule in (adam(own, name), ALGORITHMS["adam"]))
-    paths = [descend(rule, FUNCTIONS["booth"](), steps=20, regime=regime).points for rule in (mine, known)]
+    mine, known = (rule(lr=0.3, eps=1e-3) for rule in (adam(own, name), RULES["adam"]))
+    paths = [descend(rule, OBJECTIVES["booth"](), steps=20, regime=regime).points for rule in (mine, known)]
     np.testing.assert_allclose(*paths, rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["function", "Stateful", "in_place"])
 def test_a_cell_of_a_map_is_the_path_with_its_settings(own, name):
     """Traced or not; the second function of the file cannot be traced."""
-    rule, function = own(name)(), FUNCTIONS["booth"]()
+    rule, function = own(name)(), OBJECTIVES["booth"]()
     lr, beta = np.array([[0.01, 0.1, 1.0]]), np.array([[0.0], [0.9]])
     ends = explore(rule, function, np.array(function.start)[None, None], 30, {"lr": lr, "beta1": beta})
     for i, j in np.ndindex(2, 3):
@@ -134,7 +134,7 @@ def test_a_cell_of_a_map_is_the_path_with_its_settings(own, name):
     ids=["norm", "hidden state", "branch"],
 )
 def test_a_map_of_any_code_is_what_the_code_does(own, source):
-    rule, function = own("f", source)(), FUNCTIONS["ravine"]()
+    rule, function = own("f", source)(), OBJECTIVES["ravine"]()
     lr = np.linspace(0.05, 0.3, 4)[None]
     ends = explore(rule, function, np.array(function.start)[None, None], 10, {"lr": lr}, workers=1)
     if "global" in source:
@@ -179,7 +179,7 @@ def test_settings_are_read_without_running_the_file(own, tmp_path):
     assert (rule.lr, rule.nu, rule.steps, rule.form) == (0.01, 1e-3, 7, "a")
     assert [f.name for f in fields(kind_of(f"{spec}:C"))] == ["lr", "beta1", "beta2", "weight_decay"]
     with pytest.raises(UsageError, match="executed"):
-        descend(rule, FUNCTIONS["ravine"]())
+        descend(rule, OBJECTIVES["ravine"]())
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_an_installed_module_is_found_without_importing_its_package(tmp_path, mo
     kind = kind_of("somewhere.inner.rules:f")
     config = load(OptimizeConfig, None, overrides("somewhere.inner.rules:f"))
     assert dump(config)["algo"][0]["name"] == "somewhere.inner.rules:f"
-    paths = [descend(rule, FUNCTIONS["ravine"]()).points for rule in (kind(), ALGORITHMS["sgd"](lr=0.5))]
+    paths = [descend(rule, OBJECTIVES["ravine"]()).points for rule in (kind(), RULES["sgd"](lr=0.5))]
     np.testing.assert_allclose(*paths, rtol=1e-12)
 
 
@@ -245,10 +245,10 @@ def test_every_command_takes_it(own, optilab):
 def test_a_formula_of_its_own_is_worked_out_and_checked(own):
     right = "class F:\n    formula = 'w <- w - lr*g'\n    lr = 0.1\n"
     code = "    def __init__(self, lr=0.1): self.lr = lr\n    def update(self, w, g): return w - {}*self.lr*g\n"
-    step = worked_step(own("F", right + code.format(1))(), FUNCTIONS["ravine"]())
+    step = worked_step(own("F", right + code.format(1))(), OBJECTIVES["ravine"]())
     assert [line.target for line in step.lines] == ["w"]
     with pytest.raises(UsageError, match="its formula is not what its code does: at step 1"):
-        worked_step(own("F", right + code.format(2))(), FUNCTIONS["ravine"]())
+        worked_step(own("F", right + code.format(2))(), OBJECTIVES["ravine"]())
 
 
 @pytest.mark.parametrize(

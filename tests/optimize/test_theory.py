@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, Status, descend
+from optilab.optimize import OBJECTIVES, RULES, Status, descend
 from optilab.optimize.grid import explore
 from optilab.optimize.theory import (
     best_rates,
@@ -19,21 +19,21 @@ from optilab.optimize.theory import (
 
 QUADRATICS = {"ravine", "sphere", "quadratic", "booth", "matyas"}
 LINEAR = [
-    ALGORITHMS["sgd"](lr=0.3),
-    ALGORITHMS["momentum"](lr=0.2, beta=0.7),
-    ALGORITHMS["momentum"](lr=0.9, beta=0.7, form="ema"),
-    ALGORITHMS["nesterov"](lr=0.2, beta=0.7),
-    ALGORITHMS["nesterov"](lr=0.9, beta=0.7, form="ema"),
-    ALGORITHMS["qhm"](lr=0.4, beta=0.9, nu=0.6),
+    RULES["sgd"](lr=0.3),
+    RULES["momentum"](lr=0.2, beta=0.7),
+    RULES["momentum"](lr=0.9, beta=0.7, form="ema"),
+    RULES["nesterov"](lr=0.2, beta=0.7),
+    RULES["nesterov"](lr=0.9, beta=0.7, form="ema"),
+    RULES["qhm"](lr=0.4, beta=0.9, nu=0.6),
 ]
 NAMES = [f"{rule.name}-{getattr(rule, 'form', '')}" for rule in LINEAR]
 
 
 def test_the_quadratics_are_found_and_nothing_else_is():
-    assert {name for name, function in FUNCTIONS.items() if curvatures(function()) is not None} >= QUADRATICS
+    assert {name for name, function in OBJECTIVES.items() if curvatures(function()) is not None} >= QUADRATICS
     for name in ("rosenbrock", "himmelblau", "saddle", "abs-ravine", "ackley", "beale", "rastrigin"):
-        assert curvatures(FUNCTIONS[name]()) is None
-    np.testing.assert_allclose(curvatures(FUNCTIONS["ravine"]()), [0.2, 4])
+        assert curvatures(OBJECTIVES[name]()) is None
+    np.testing.assert_allclose(curvatures(OBJECTIVES["ravine"]()), [0.2, 4])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_quadratics_are_found_and_nothing_else_is():
     ],
 )
 def test_a_typed_quadratic_is_a_quadratic(formula, minimum, eigenvalues):
-    function = FUNCTIONS["expression"](formula=formula)
+    function = OBJECTIVES["expression"](formula=formula)
     np.testing.assert_allclose(function.minima, [minimum], atol=1e-12)
     np.testing.assert_allclose(curvatures(function), eigenvalues)
 
@@ -55,15 +55,15 @@ def test_a_typed_quadratic_is_a_quadratic(formula, minimum, eigenvalues):
     "formula", ["w1^4", "w1^2 - w2^2", "w1^2 + 0*w2", "abs(w1 - 1) + w1^2", "max(w1, 0) + w1^2"]
 )
 def test_no_other_typed_function_is(formula):
-    function = FUNCTIONS["expression"](formula=formula)
+    function = OBJECTIVES["expression"](formula=formula)
     assert function.minima == ()
     assert curvatures(function) is None
 
 
-@pytest.mark.parametrize("rule", [ALGORITHMS["sgd"](lr=0.6), ALGORITHMS["momentum"](lr=0.95, beta=0.8)])
+@pytest.mark.parametrize("rule", [RULES["sgd"](lr=0.6), RULES["momentum"](lr=0.95, beta=0.8)])
 def test_a_start_without_a_part_in_the_unstable_direction_converges(rule):
     """The ravine's steep axis is w2; only its curvature is too large for this lr."""
-    ravine = FUNCTIONS["ravine"]()
+    ravine = OBJECTIVES["ravine"]()
     for start, share in (((-5.0, 0.0), 0.0), ((-3.0, 4.0), 0.8)):
         prediction = predict(rule, ravine, start)
         assert not prediction.stable
@@ -74,8 +74,8 @@ def test_a_start_without_a_part_in_the_unstable_direction_converges(rule):
 
 def test_a_double_eigenvalue_falls_like_k_times_its_power():
     """At the best settings of momentum: distance/(k*rate^k) is constant in the end, distance/rate^k is not."""
-    ravine = FUNCTIONS["ravine"]()
-    rule = replace(ALGORITHMS["momentum"](), **predict(ALGORITHMS["momentum"](), ravine).best)
+    ravine = OBJECTIVES["ravine"]()
+    rule = replace(RULES["momentum"](), **predict(RULES["momentum"](), ravine).best)
     prediction = predict(rule, ravine)
     assert prediction.eigenvalue_gap < 1e-6
     assert predict(replace(rule, beta=0.6), ravine).eigenvalue_gap > 0.1
@@ -88,7 +88,7 @@ def test_a_double_eigenvalue_falls_like_k_times_its_power():
 def test_the_matrix_is_one_step_of_the_rule(rule):
     """Powers of the matrix, by NumPy's general eigenvalues and products, against a path on the ravine."""
     matrices = update_matrices(rule, np.array([0.2, 4.0]))
-    path = descend(rule, FUNCTIONS["ravine"](), steps=12)
+    path = descend(rule, OBJECTIVES["ravine"](), steps=12)
     for axis, start in enumerate((-5.0, -2.0)):
         power = np.linalg.matrix_power(matrices[axis], 12) @ [start, 0.0]
         assert power[0] == pytest.approx(path.points[-1, axis], rel=1e-10)
@@ -99,8 +99,8 @@ def test_the_matrix_is_one_step_of_the_rule(rule):
 
 @pytest.mark.parametrize("rule", LINEAR, ids=NAMES)
 def test_the_rate_is_the_measured_one(rule):
-    prediction = predict(rule, FUNCTIONS["ravine"]())
-    path = descend(rule, FUNCTIONS["ravine"](), steps=600)
+    prediction = predict(rule, OBJECTIVES["ravine"]())
+    path = descend(rule, OBJECTIVES["ravine"](), steps=600)
     distances = np.linalg.norm(path.points, axis=-1)
     measured = (distances[500:].max() / distances[100:200].max()) ** (1 / 400)
     assert measured == pytest.approx(prediction.rate, rel=0.005)
@@ -108,7 +108,7 @@ def test_the_rate_is_the_measured_one(rule):
 
 @pytest.mark.parametrize("rule", LINEAR, ids=NAMES)
 def test_the_limit_is_an_edge(rule):
-    function = FUNCTIONS["ravine"]()
+    function = OBJECTIVES["ravine"]()
     limit = predict(rule, function).largest_lr
     inside, outside = (descend(replace(rule, lr=limit * factor), function, steps=4000) for factor in (0.99, 1.01))
     assert inside.status is Status.CONVERGED
@@ -118,9 +118,9 @@ def test_the_limit_is_an_edge(rule):
 @pytest.mark.parametrize("form", ["classic", "ema"])
 def test_the_edge_of_the_map_is_the_line_of_theory(form):
     """Measured on a grid: in every row the largest lr that does not diverge lies one cell from the line."""
-    function = FUNCTIONS["ravine"]()
+    function = OBJECTIVES["ravine"]()
     lr, beta = np.linspace(0.02, 3.0, 150)[None, :], np.linspace(0, 0.9, 46)[:, None]
-    rule = ALGORITHMS["momentum"](form=form)
+    rule = RULES["momentum"](form=form)
     starts = np.array(function.start)[None, None]
     ends = explore(rule, function, starts, 3000, {"lr": lr, "beta": beta})
     diverged = ends.diverged(function, starts)
@@ -136,7 +136,7 @@ def test_the_edge_of_the_map_is_the_line_of_theory(form):
 @pytest.mark.parametrize("rule", LINEAR[:5], ids=NAMES[:5])
 @pytest.mark.parametrize("function", ["ravine", "quadratic"])
 def test_no_setting_of_a_fine_grid_beats_the_best(rule, function):
-    function = FUNCTIONS[function]()
+    function = OBJECTIVES[function]()
     prediction = predict(rule, function)
     best = replace(rule, **prediction.best)
     eigenvalues = curvatures(function)
@@ -153,19 +153,19 @@ def test_no_setting_of_a_fine_grid_beats_the_best(rule, function):
 
 
 def test_theory_is_silent_where_it_has_nothing_to_say():
-    assert predict(ALGORITHMS["adam"](), FUNCTIONS["ravine"]()) is None
-    assert predict(ALGORITHMS["sgd"](), FUNCTIONS["rosenbrock"]()) is None
-    assert best_rates(FUNCTIONS["rosenbrock"]()) is None
+    assert predict(RULES["adam"](), OBJECTIVES["ravine"]()) is None
+    assert predict(RULES["sgd"](), OBJECTIVES["rosenbrock"]()) is None
+    assert best_rates(OBJECTIVES["rosenbrock"]()) is None
 
 
 def test_the_rates_that_others_are_compared_with():
     """Curvatures 0.2 and 4: (20 - 1)/(20 + 1), (sqrt 20 - 1)/(sqrt 20 + 1)."""
-    assert best_rates(FUNCTIONS["ravine"]()) == pytest.approx({"sgd": 19 / 21, "momentum": 0.634512}, rel=1e-5)
+    assert best_rates(OBJECTIVES["ravine"]()) == pytest.approx({"sgd": 19 / 21, "momentum": 0.634512}, rel=1e-5)
 
 
 @pytest.mark.parametrize("lr", [1e-300, 1e150, 1e300])
 def test_no_learning_rate_is_too_large_to_speak_of(lr):
-    rule, ravine = ALGORITHMS["momentum"](lr=lr), FUNCTIONS["ravine"]()
+    rule, ravine = RULES["momentum"](lr=lr), OBJECTIVES["ravine"]()
     prediction = predict(rule, ravine)
     assert np.isfinite(prediction.rate)
     assert prediction.stable is (lr < 1)

@@ -11,9 +11,9 @@ from optilab import pages
 from optilab.config.load import load
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend, theory
+from optilab.optimize import OBJECTIVES, RULES, descend, theory
 from optilab.pages import play
-from tests.optimize.test_javascript import CHOSEN, RULES, agreeing
+from tests.optimize.test_javascript import CHOSEN, TRACED_RULES, agreeing
 from tests.run import run
 
 pytestmark = pytest.mark.browser
@@ -59,7 +59,7 @@ def drawn(page):
 def test_the_paths_are_those_of_descend(key, opened):
     """Of every rule; the same bits where the operations have them. And so is how each ended."""
     function = FLAT[key]
-    settings = config(list(RULES)).model_copy(update={"function": function})
+    settings = config(list(TRACED_RULES)).model_copy(update={"function": function})
     page = opened(settings)
     found = rows(page, len(function.start))
     compared = [agreeing(rule, function, path) for rule, path in zip(settings.algo, found, strict=True)]
@@ -69,10 +69,10 @@ def test_the_paths_are_those_of_descend(key, opened):
     assert page.script("return paths.map((path) => path.status)") == status
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", TRACED_RULES)
 def test_every_form_of_a_rule_has_its_program(name, opened):
     """The words and switches of a rule, one after the other, each with another lr and start."""
-    rule, function = ALGORITHMS[name](), FUNCTIONS["himmelblau"]()
+    rule, function = RULES[name](), OBJECTIVES["himmelblau"]()
     page = opened(config([name], "himmelblau"))
     for choice in page.script("return data.rules[0].choices"):
         for option in choice["options"]:
@@ -100,10 +100,10 @@ def page_rule(page, rule):
 
 
 def test_a_setting_at_zero_and_away_from_it(opened):
-    page, ravine = opened(config([{"name": "rmsprop", "lr": 0.1}])), FUNCTIONS["ravine"]()
+    page, ravine = opened(config([{"name": "rmsprop", "lr": 0.1}])), OBJECTIVES["ravine"]()
     for momentum in ("0", "0.5", "0"):
         page.enter("#rule0-momentum-exact", momentum)
-        rule = page_rule(page, ALGORITHMS["rmsprop"]())
+        rule = page_rule(page, RULES["rmsprop"]())
         assert rule.momentum == float(momentum)
         agreeing(rule, ravine, rows(page)[0])
 
@@ -117,7 +117,7 @@ def test_a_slider_moves_path_loss_and_limit_at_once(opened):
     assert all(before[name][0] != after[name][0] for name in before)
     assert [before[name][1] for name in ("path", "loss")] == [after[name][1] for name in ("path", "loss")]
     rule = page_rule(page, config(["momentum"]).algo[0])
-    predicted = theory.predict(rule, FUNCTIONS["ravine"]())
+    predicted = theory.predict(rule, OBJECTIVES["ravine"]())
     limit = float(page.script("return document.querySelector('[data-limit]').dataset.limit"))
     assert limit == predicted.largest_lr
     assert f"×{predicted.rate:.4f} per step" in page.text("section[aria-label=momentum]")
@@ -127,7 +127,7 @@ def test_a_slider_moves_path_loss_and_limit_at_once(opened):
 
 
 def test_every_position_of_a_slider_is_another_accepted_number(opened):
-    page = opened(config(list(ALGORITHMS)[:25]))
+    page = opened(config(list(RULES)[:25]))
     found = page.script(
         "return data.rules.flatMap((rule) => rule.controls).map((control) => {"
         " const all = Array.from({length: STEPS + 1}, (_, i) => valueAt(control, i));"
@@ -148,7 +148,7 @@ def test_a_marker_is_dragged_along_the_curve_of_theory(opened):
     after = page.script(lrs)
     assert after[0] == before[0]
     assert after[1] > before[1]
-    agreeing(replace(config(["momentum"]).algo[0], lr=after[1]), FUNCTIONS["ravine"](), rows(page)[1])
+    agreeing(replace(config(["momentum"]).algo[0], lr=after[1]), OBJECTIVES["ravine"](), rows(page)[1])
 
 
 def test_two_settings_of_a_rule_have_two_names(opened):
@@ -160,13 +160,13 @@ def test_two_settings_of_a_rule_have_two_names(opened):
     for rule, path in zip(
         config([{"name": "sgd", "lr": 0.1}, {"name": "sgd", "lr": 0.4}]).algo, found, strict=True
     ):
-        agreeing(rule, FUNCTIONS["ravine"](), path)
+        agreeing(rule, OBJECTIVES["ravine"](), path)
 
 
 def test_the_limit_near_the_minimum_is_that_of_the_curvature_there(opened):
     page = opened(config([{"name": "sgd", "lr": 0.001}], "rosenbrock"))
     page.script(SETTLED)
-    curvature = np.linalg.eigvalsh(FUNCTIONS["rosenbrock"]().hessian(np.array([1.0, 1.0])))[-1]
+    curvature = np.linalg.eigvalsh(OBJECTIVES["rosenbrock"]().hessian(np.array([1.0, 1.0])))[-1]
     limit = float(page.script("return document.querySelector('[data-limit]').dataset.limit"))
     assert limit == pytest.approx(2 / curvature, rel=1e-12)
     assert "near (1, 1)" in page.text("section[aria-label=sgd]")
@@ -178,7 +178,7 @@ def test_the_start_is_dragged_by_mouse_finger_and_keys(opened):
     page.drag("#ground .area", (150, 150), (250, 100))
     moved = page.script(f"{where} return [state.start, ground.back(250, 100)]")
     assert moved[0] == pytest.approx(moved[1], rel=1e-3)
-    agreeing(config(["sgd"]).algo[0], FUNCTIONS["ravine"](), rows(page)[0], start=moved[0])
+    agreeing(config(["sgd"]).algo[0], OBJECTIVES["ravine"](), rows(page)[0], start=moved[0])
     assert float(page.script("return document.querySelector('#start1-exact').value")) == moved[0][0]
 
     page.press("#start", "\ue014")
@@ -275,7 +275,7 @@ def test_the_tables_hold_the_numbers(opened):
     )
     cells = page.script(read, "#results tbody tr")
     for rule, row in zip(config(["sgd", "adam"]).algo, cells, strict=True):
-        path = descend(rule, FUNCTIONS["ravine"](), steps=60)
+        path = descend(rule, OBJECTIVES["ravine"](), steps=60)
         assert row[:2] == [rule.name, "7"]
         numbers = [float(cell.replace("\u2212", "-")) for cell in row[2:6]]
         expected = [*path.points[7], path.values[7], path.gradient_norms[7]]
@@ -286,7 +286,7 @@ def test_the_tables_hold_the_numbers(opened):
     assert lines[0] == "algo,epoch,w1,w2,f,grad1,grad2"
     assert len(lines) == 1 + 2 * 61
     assert [float(number) for number in lines[8].split(",")[2:4]] == descend(
-        config(["sgd"]).algo[0], FUNCTIONS["ravine"](), steps=60
+        config(["sgd"]).algo[0], OBJECTIVES["ravine"](), steps=60
     ).points[7].tolist()
 
 
@@ -314,7 +314,7 @@ def test_the_command_of_the_page_runs_the_same(function, opened, tmp_path):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_pages_of_every_width_fit_and_stay_small(dark, opened, tmp_path):
-    page = opened(config(list(ALGORITHMS)[:12], "beale"), dark=dark)
+    page = opened(config(list(RULES)[:12], "beale"), dark=dark)
     assert (tmp_path / "play.html").stat().st_size < LIMIT
     for width in (400, 700, 1000, 1600):
         page.resize(width)
@@ -357,7 +357,7 @@ def test_the_value_under_the_pointer(opened):
     page.drag("#ground .area", (150, 150), (200, 180))
     point, shown = page.script("return [state.start, document.querySelector('#here').textContent]")
     value = float(shown.partition(" = ")[2].replace("\u2212", "-"))
-    assert value == pytest.approx(FUNCTIONS["ravine"]().value(np.array(point)), rel=0.01)
+    assert value == pytest.approx(OBJECTIVES["ravine"]().value(np.array(point)), rel=0.01)
 
 
 def test_texts_of_the_user_do_nothing(page, tmp_path):
@@ -404,7 +404,7 @@ def test_a_function_of_one_variable_is_a_curve(opened):
     function = {"name": "expression", "formula": "w1^2/2 + sin(3*w1)"}
     page = opened(config(["adam", "rmsprop"], function, start=[2.5]))
     for rule, path in zip(config(["adam", "rmsprop"]).algo, rows(page, 1), strict=True):
-        agreeing(rule, FUNCTIONS["expression"](formula=function["formula"]), path, start=[2.5])
+        agreeing(rule, OBJECTIVES["expression"](formula=function["formula"]), path, start=[2.5])
     page.drag("#ground .area", (200, 100), (200, 200))
     assert page.script("return [state.start.length, isFinite(state.start[0])]") == [1, True]
 

@@ -11,7 +11,7 @@ from optilab.config.load import load, override_from_text
 from optilab.config.schema.model import BatchNorm
 from optilab.config.schema.train import TrainConfig
 from optilab.data.load import Dataset
-from optilab.diagnose import RULES, Evidence, Severity, commands, diagnose, verdict
+from optilab.diagnose import CAUSES, Evidence, Severity, commands, diagnose, verdict
 from optilab.diagnose.remedies import remedies
 from optilab.errors import DivergedError, UsageError
 from optilab.train import engine
@@ -80,7 +80,7 @@ NO_SETTING = {"one-class", "labels-unrelated"}  # the dataset is to blame
 
 
 def test_every_rule_is_tested():
-    assert SHOWN.keys() == {rule.name for rule in RULES}
+    assert SHOWN.keys() == {rule.name for rule in CAUSES}
 
 
 def shown(rule):

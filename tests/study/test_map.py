@@ -7,7 +7,7 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.figures import heat_map
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study.axes import Axis
 from optilab.study.map import chart, read_axis, summary
 
@@ -29,18 +29,18 @@ def test_an_axis_that_is_none(text):
 
 
 def test_a_cell_of_the_map_is_a_run():
-    rule, function = ALGORITHMS["momentum"](), FUNCTIONS["ravine"]()
+    rule, function = RULES["momentum"](), OBJECTIVES["ravine"]()
     found = chart(rule, function, *AXES, None, 80, 1e-3)
     for i, j in ((0, 0), (3, 7), (12, 4), (19, 9)):
         setting = {"lr": float(found.x.points[j]), "beta": float(found.y.points[i])}
-        path = descend(ALGORITHMS["momentum"](**setting), function, steps=80)
+        path = descend(RULES["momentum"](**setting), function, steps=80)
         assert found.ends.values[i, j] == pytest.approx(path.values[-1], rel=1e-9)
     assert found.optimum == pytest.approx((0.6679, 0.4026), abs=1e-4)
     assert np.all(np.diff(found.limit) > 0)
 
 
 def test_the_limit_of_a_turned_map_is_the_same():
-    rule, function, (lr, beta) = ALGORITHMS["momentum"](), FUNCTIONS["ravine"](), AXES
+    rule, function, (lr, beta) = RULES["momentum"](), OBJECTIVES["ravine"](), AXES
     upright, turned = (chart(rule, function, x, y, None, 10, 1e-3) for x, y in ((lr, beta), (beta, lr)))
     assert np.array_equal(upright.limit, turned.limit)
     assert turned.optimum == upright.optimum[::-1]
@@ -53,13 +53,13 @@ def test_the_limit_of_a_turned_map_is_the_same():
 @pytest.mark.parametrize(
     ("rule", "x", "y"),
     [
-        (ALGORITHMS["qhm"](lr=1.2), Axis("algo.beta", 0, 0.95, 60), Axis("algo.nu", 0.5, 1, 50)),
-        (ALGORITHMS["momentum"](lr=1.2, form="ema"), Axis("algo.beta", 0, 0.9, 91), Axis("w1", -5, 5, 3)),
+        (RULES["qhm"](lr=1.2), Axis("algo.beta", 0, 0.95, 60), Axis("algo.nu", 0.5, 1, 50)),
+        (RULES["momentum"](lr=1.2, form="ema"), Axis("algo.beta", 0, 0.9, 91), Axis("w1", -5, 5, 3)),
     ],
 )
 def test_where_lr_is_no_axis_the_spectral_radius_tells_the_edge(rule, x, y):
     """What diverges in 4000 steps is what theory calls unstable, but for cells that are nearly on the edge."""
-    found = chart(rule, FUNCTIONS["ravine"](), x, y, None, 4000, 1e-3)
+    found = chart(rule, OBJECTIVES["ravine"](), x, y, None, 4000, 1e-3)
     radius = found.radius(x.points, y.points)
     clear = np.abs(radius - 1) > 0.005
     assert found.limit is None
@@ -72,12 +72,12 @@ def test_theory_is_silent_about_maps_of_what_is_not_linear_or_no_quadratic():
     lr = AXES[0]
     for rule, function, y in (("adam", "ravine", "algo.beta1"), ("momentum", "rosenbrock", "algo.beta")):
         axis = Axis(y, 0, 0.9, 20)
-        found = chart(ALGORITHMS[rule](), FUNCTIONS[function](), lr, axis, None, 5, 1e-3)
+        found = chart(RULES[rule](), OBJECTIVES[function](), lr, axis, None, 5, 1e-3)
         assert found.limit is found.optimum is found.radius(lr.points, axis.points) is None
 
 
 def test_basins_are_where_paths_end():
-    rule, function = ALGORITHMS["sgd"](lr=0.01), FUNCTIONS["himmelblau"]()
+    rule, function = RULES["sgd"](lr=0.01), OBJECTIVES["himmelblau"]()
     found = chart(rule, function, Axis("w1", -5, 5, 11), Axis("w2", -5, 5, 11), None, 500, 1e-3)
     for i, j in ((0, 0), (10, 0), (0, 10), (10, 10), (5, 8)):
         path = descend(rule, function, (found.x.points[j], found.y.points[i]), steps=500)
@@ -116,8 +116,8 @@ def test_converged_moving_and_diverged_cells_are_told_apart(optilab):
     assert "@" in row[:40]
     assert "x diverged   ? not converged" in "\n".join(lines)
     found = chart(
-        ALGORITHMS["sgd"](),
-        FUNCTIONS["ravine"](),
+        RULES["sgd"](),
+        OBJECTIVES["ravine"](),
         Axis("algo.lr", 0.01, 1, 70),
         Axis("w1", -5, 5, 20),
         None,
@@ -133,7 +133,7 @@ def test_converged_moving_and_diverged_cells_are_told_apart(optilab):
 def test_a_map_states_the_settings_that_are_no_axis(optilab):
     shown = optilab("map", "--algo", "momentum", "--x", "lr=0.1:1:5", "--y", "beta=0:0.9:5").stdout
     assert shown.splitlines()[1] == "form ema"
-    found = chart(ALGORITHMS["momentum"](), FUNCTIONS["ravine"](), *AXES, None, 5, 1e-3)
+    found = chart(RULES["momentum"](), OBJECTIVES["ravine"](), *AXES, None, 5, 1e-3)
     assert heat_map(found).axes[0].get_title(loc="left") == "momentum on ravine, 5 epochs\nform classic"
 
 

@@ -9,7 +9,7 @@ from optilab import runs
 from optilab.config.schema.study import RaceConfig
 from optilab.diagnose.remedies import pairs, remedies
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.study import network_race, search_space
 
 ADAM = """
@@ -60,8 +60,8 @@ def test_the_settings_of_a_wrapped_rule_are_tuned():
 
 
 def test_what_is_added_to_a_root_is_not_tuned_as_a_momentum():
-    assert list(search_space.tuned(ALGORITHMS["ftrl"]())) == ["lr"]
-    assert list(search_space.tuned(ALGORITHMS["momentum"]())) == ["lr", "beta"]
+    assert list(search_space.tuned(RULES["ftrl"]())) == ["lr"]
+    assert list(search_space.tuned(RULES["momentum"]())) == ["lr", "beta"]
 
 
 def test_every_rule_gets_the_same_budget_seeds_and_uniform_numbers():
@@ -106,7 +106,7 @@ def test_a_larger_budget_begins_with_the_smaller_one():
     ],
 )
 def test_the_range_of_the_rate_follows_what_a_step_is_proportional_to(rule, low, high):
-    draw = search_space.network_space(ALGORITHMS[rule]())["lr"]
+    draw = search_space.network_space(RULES[rule]())["lr"]
     assert (draw.low, draw.high) == (low, high)
 
 

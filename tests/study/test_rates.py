@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.study import rates
 from optilab.study.search_space import network_space
 
@@ -29,7 +29,7 @@ def read(ladder, losses):
 
 def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side():
     for name in ("sgd", "adam", "lion", "prodigy"):
-        rule = ALGORITHMS[name]()
+        rule = RULES[name]()
         found, span = rates.ladder(rule, 500), network_space(rule)["lr"]
         assert found.key == "optimizer.lr"
         assert found.lr == rule.lr
@@ -39,14 +39,14 @@ def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side():
 
 
 def test_a_rule_around_another_has_the_rate_of_that_one():
-    found = rates.ladder(ALGORITHMS["lookahead"](base=ALGORITHMS["adam"](lr=0.003)), 100)
+    found = rates.ladder(RULES["lookahead"](base=RULES["adam"](lr=0.003)), 100)
     assert (found.key, found.lr) == ("optimizer.base.lr", 0.003)
     assert found.rates[-1] == pytest.approx(1.0)
 
 
 def test_a_rule_without_a_rate_is_refused():
     with pytest.raises(UsageError, match="l-bfgs has no learning rate"):
-        rates.ladder(ALGORITHMS["l-bfgs"](), 100)
+        rates.ladder(RULES["l-bfgs"](), 100)
 
 
 # --- where it ends -----------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study import search_space, tuning
 from optilab.study.tuning import Conditions, measure, tune
 
 CONDITIONS = Conditions(budget=7, starts=5, repeats=2, gradients=60)
-HAVE_MINIMA = [name for name, kind in FUNCTIONS.items() if name != "expression" and kind().minima]
+HAVE_MINIMA = [name for name, kind in OBJECTIVES.items() if name != "expression" and kind().minima]
 
 
 def cost_by_descend(rule, function, start, conditions):
@@ -26,7 +26,7 @@ def cost_by_descend(rule, function, start, conditions):
 
 
 def test_the_best_setting_and_its_costs_are_those_that_descend_finds():
-    rule, function = ALGORITHMS["momentum"](), FUNCTIONS["rosenbrock"]()
+    rule, function = RULES["momentum"](), OBJECTIVES["rosenbrock"]()
     result = measure(rule, function, 1, CONDITIONS)
     starts = tuning._starts(function, 1, 10, CONDITIONS)
     settings = tuning._settings(rule, function, 1, CONDITIONS)
@@ -42,26 +42,26 @@ def test_the_best_setting_and_its_costs_are_those_that_descend_finds():
 
 def test_scores_come_from_starts_that_tuning_has_not_seen():
     """The tuning half of the starts decides the order, the other half the numbers."""
-    rule, function = ALGORITHMS["adam"](), FUNCTIONS["beale"]()
+    rule, function = RULES["adam"](), OBJECTIVES["beale"]()
     result = measure(rule, function, 0, Conditions(budget=40, starts=4, gradients=60))
     assert result.scores != sorted(result.scores)
 
 
 def test_every_rule_meets_the_same_starts_and_every_repeat_and_function_other_ones():
-    ravine, booth = FUNCTIONS["ravine"](), FUNCTIONS["booth"]()
+    ravine, booth = OBJECTIVES["ravine"](), OBJECTIVES["booth"]()
     starts = tuning._starts(ravine, 0, 5, CONDITIONS)
     assert (starts != tuning._starts(ravine, 1, 5, CONDITIONS)).all()
     unit = (starts + np.array([6, 3])) / np.array([9, 6])
     assert (unit != (tuning._starts(booth, 0, 5, CONDITIONS) + 10) / 20).all()
     draws = [
-        tuning._settings(ALGORITHMS["sgd"](), function, repeat, CONDITIONS)["lr"]
+        tuning._settings(RULES["sgd"](), function, repeat, CONDITIONS)["lr"]
         for function, repeat in ((ravine, 0), (ravine, 1))
     ]
     assert (draws[0] != draws[1]).all()
 
 
 def test_a_tuned_rule_is_better_than_its_default():
-    rule, function = ALGORITHMS["sgd"](), FUNCTIONS["ravine"]()
+    rule, function = RULES["sgd"](), OBJECTIVES["ravine"]()
     better = tune(rule, function, Conditions(budget=30))
     cost = [cost_by_descend(one, function, np.array(function.start), Conditions()) for one in (rule, better)]
     assert 0 < cost[1] < 60
@@ -71,7 +71,7 @@ def test_a_tuned_rule_is_better_than_its_default():
 
 @pytest.mark.parametrize("name", ["sam", "lookahead"])
 def test_a_rule_around_another_is_tuned_in_that_one(name):
-    rule, function = ALGORITHMS[name](), FUNCTIONS["ravine"]()
+    rule, function = RULES[name](), OBJECTIVES["ravine"]()
     better = tune(rule, function, Conditions(budget=30))
     assert better.base != rule.base
     assert replace(better, base=rule.base) == rule
@@ -80,7 +80,7 @@ def test_a_rule_around_another_is_tuned_in_that_one(name):
 
 
 def test_where_no_minimum_is_known_the_lowest_final_value_decides():
-    rule, function = ALGORITHMS["sgd"](), FUNCTIONS["expression"](formula="0.1*w1^2 + 2*w2^2 + w1")
+    rule, function = RULES["sgd"](), OBJECTIVES["expression"](formula="0.1*w1^2 + 2*w2^2 + w1")
     conditions = Conditions(budget=20, gradients=30)
     start = np.array([[-5.0, -2.0]])
     chosen = tune(rule, function, conditions, start)
@@ -91,7 +91,7 @@ def test_where_no_minimum_is_known_the_lowest_final_value_decides():
 
 def test_an_escape_below_the_minimum_is_not_nearer_to_it():
     """McCormick's function is lower outside its box, and a path that ends there has not come near."""
-    rule, function = ALGORITHMS["lion"](), FUNCTIONS["mccormick"]()
+    rule, function = RULES["lion"](), OBJECTIVES["mccormick"]()
     settings = {"lr": np.array([0.3, 1e-4])}  # one escapes, the other hardly moves
     costs, left = tuning._solve(rule, function, np.array([[3.0, -3.0]]), settings, Conditions())
     assert costs.tolist() == [[-1, -1]]
@@ -101,31 +101,31 @@ def test_an_escape_below_the_minimum_is_not_nearer_to_it():
 
 
 def test_a_rule_that_needs_the_hessian_pays_for_it():
-    rule, function = ALGORITHMS["newton"](), FUNCTIONS["booth"]()
+    rule, function = RULES["newton"](), OBJECTIVES["booth"]()
     assert tuning.gradients_per_step(rule, function) == 3
     result = measure(rule, function, 0, Conditions(budget=20, starts=5, gradients=60))
     assert all(cost % 3 == 0 and cost <= 60 for cost in result.costs)
     assert tuning.extra_knowledge(rule) == ["hessian"]
-    assert tuning.extra_knowledge(ALGORITHMS["polyak"]()) == ["value", "f_min"]
-    assert tuning.extra_knowledge(ALGORITHMS["adam"]()) == []
+    assert tuning.extra_knowledge(RULES["polyak"]()) == ["value", "f_min"]
+    assert tuning.extra_knowledge(RULES["adam"]()) == []
 
 
 def test_polyaks_rule_gets_the_functions_minimum():
-    assert tune(ALGORITHMS["polyak"](), FUNCTIONS["goldstein-price"](), CONDITIONS).f_min == 3.0
+    assert tune(RULES["polyak"](), OBJECTIVES["goldstein-price"](), CONDITIONS).f_min == 3.0
 
 
 def test_rules_solve_goldstein_price_since_the_range_follows_its_scale():
     """With a floor of 1e-4 for lr, sgd and momentum solved none of it."""
-    function = FUNCTIONS["goldstein-price"]()
+    function = OBJECTIVES["goldstein-price"]()
     for name in ("sgd", "momentum", "nesterov"):
-        result = measure(ALGORITHMS[name](), function, 0, Conditions())
+        result = measure(RULES[name](), function, 0, Conditions())
         assert max(result.costs) > 0
         assert result.settings["lr"] < 1e-4
 
 
 def test_the_largest_curvature_is_that_of_a_fine_grid():
     for name in ("ravine", "rosenbrock", "goldstein-price", "himmelblau"):
-        function = FUNCTIONS[name]()
+        function = OBJECTIVES[name]()
         axes = [np.linspace(low, high, 101) for low, high in function.box]
         grid = np.stack(np.meshgrid(*axes), axis=-1)
         exact = np.abs(np.linalg.eigvalsh(function.hessian(grid))).max()
@@ -137,8 +137,8 @@ def test_every_rule_is_tuned_within_its_own_limits(function):
     """The space stays inside what the schema of a rule accepts."""
     from optilab.config.schema.fields import schema_of
 
-    for name, kind in ALGORITHMS.items():
-        drawn = search_space.draw(kind(), FUNCTIONS[function](), 200, np.random.default_rng(0))
+    for name, kind in RULES.items():
+        drawn = search_space.draw(kind(), OBJECTIVES[function](), 200, np.random.default_rng(0))
         for field, values in drawn.items():
             for value in (values.min(), values.max()):
                 inner = field.removeprefix("base.")

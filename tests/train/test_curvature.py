@@ -12,14 +12,14 @@ from optilab.config.load import load
 from optilab.config.schema.train import TrainConfig
 from optilab.data.load import load as load_data
 from optilab.diagnose import Evidence, verdict
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.optimize.theory import stability_limit
 from optilab.train import optimizers, session
 from optilab.train.curvature import MeasurementCost, measure
 from optilab.train.images import as_input
 from tests.train.idx import arrays
 
-RULES = {
+CHOSEN_RULES = {
     "sgd": {"lr": 0.3},
     "momentum": {"lr": 0.2, "beta": 0.7},
     "momentum, ema": {"lr": 0.9, "beta": 0.7, "form": "ema"},
@@ -50,7 +50,7 @@ SECOND_MOMENTS = {"mean_square": 4.0, "largest": 4.0, "sum_of_squares": 4.0}
 
 
 def rule_of(name):
-    return ALGORITHMS[name.partition(",")[0]](**RULES[name])
+    return RULES[name.partition(",")[0]](**CHOSEN_RULES[name])
 
 
 def at_rest(rule):
@@ -75,7 +75,7 @@ def growth(rule, curvature):
     return max(distances[114:]) / max(distances[54:60])
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", CHOSEN_RULES)
 def test_above_the_limit_the_steps_grow_and_below_they_shrink(name):
     """The rule itself on a quadratic loss; an adaptive one with its second moments at rest."""
     rule = rule_of(name)
@@ -89,19 +89,19 @@ def test_above_the_limit_the_steps_grow_and_below_they_shrink(name):
 
 def test_the_limits_are_the_published_ones():
     """Cohen et al. 2021, section 2 and appendix; Cohen et al. 2022: 38/lr for Adam's beta1 of 0.9."""
-    assert stability_limit(ALGORITHMS["sgd"](lr=0.01)) == pytest.approx(200)
-    assert stability_limit(ALGORITHMS["momentum"](lr=0.01, beta=0.9)) == pytest.approx(2 * 1.9 / 0.01)
-    ema = ALGORITHMS["momentum"](lr=0.01, beta=0.9, form="ema")
+    assert stability_limit(RULES["sgd"](lr=0.01)) == pytest.approx(200)
+    assert stability_limit(RULES["momentum"](lr=0.01, beta=0.9)) == pytest.approx(2 * 1.9 / 0.01)
+    ema = RULES["momentum"](lr=0.01, beta=0.9, form="ema")
     assert stability_limit(ema) == pytest.approx(2 * 1.9 / 0.1 / 0.01)
-    nesterov = ALGORITHMS["nesterov"](lr=0.01, beta=0.9)
+    nesterov = RULES["nesterov"](lr=0.01, beta=0.9)
     assert stability_limit(nesterov) == pytest.approx(2 * 1.9 / (1 + 2 * 0.9) / 0.01)
-    assert stability_limit(ALGORITHMS["adam"](lr=0.001)) == pytest.approx(38_000)
-    assert stability_limit(ALGORITHMS["rmsprop"](lr=0.001)) == pytest.approx(2000)
-    assert stability_limit(ALGORITHMS["radam"](lr=0.001)) == pytest.approx(38_000)
-    nadam = ALGORITHMS["nadam"](lr=0.001)
+    assert stability_limit(RULES["adam"](lr=0.001)) == pytest.approx(38_000)
+    assert stability_limit(RULES["rmsprop"](lr=0.001)) == pytest.approx(2000)
+    assert stability_limit(RULES["radam"](lr=0.001)) == pytest.approx(38_000)
+    nadam = RULES["nadam"](lr=0.001)
     assert stability_limit(nadam, at_rest(nadam)[1]) == pytest.approx(2 * 1.9 / 0.1 / 2.8 / 0.001)
     assert stability_limit(nadam) is None  # without a state
-    assert stability_limit(ALGORITHMS["lion"]()) is None
+    assert stability_limit(RULES["lion"]()) is None
 
 
 # --- eigenvalues against full Hessians -----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from optilab.config.schema.study import RemedyConfig
 from optilab.config.schema.train import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 RESERVED = {"step"}
 """State keys that `torch.optim.Optimizer.load_state_dict` treats as its own: it never moves them to a device."""
 EPOCHS = 2
-TRAINABLE = [name for name, rule in ALGORITHMS.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
+TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
 STAGES = [{"layers": 1, "epochs": 1}, {"layers": 2}]
 CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "batch norm and dropout": {"model__norm": "batch", "model__dropout": 0.2},
@@ -165,7 +165,7 @@ def test_a_checkpoint_of_a_device_waits_once(monkeypatch):
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_no_rules_state_uses_a_key_that_torch_reserves(name):
-    state = ALGORITHMS[name]().init(torch.zeros(2))
+    state = RULES[name]().init(torch.zeros(2))
     assert not RESERVED & set(state._fields)
 
 

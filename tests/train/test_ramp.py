@@ -8,7 +8,7 @@ from optilab.config.load import Override, dump, load
 from optilab.config.schema.train import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.study.rates import ladder
 from optilab.train import rates
 
@@ -52,7 +52,7 @@ def ramped(config, grid):
 
 
 def trainable():
-    return [name for name, kind in ALGORITHMS.items() if not {"value", "hessian", "function"} & set(kind().needs)]
+    return [name for name, kind in RULES.items() if not {"value", "hessian", "function"} & set(kind().needs)]
 
 
 def test_at_one_rate_it_is_the_first_epoch_of_a_training(small, optilab, tmp_path):
@@ -123,7 +123,7 @@ def test_it_ends_after_a_loss_that_is_not_finite(small):
 
 
 def test_what_is_not_trained_is_not_ramped(small):
-    refused = set(ALGORITHMS) - set(trainable())
+    refused = set(RULES) - set(trainable())
     assert refused == {"polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"}
     for name in refused:
         with pytest.raises(ConfigError):

@@ -11,7 +11,7 @@ from optilab.config.load import Override, load
 from optilab.config.schema.train import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.train import checkpoint, engine, optimizers
 from optilab.train.again import Again
 from optilab.train.images import Images, as_input
@@ -19,7 +19,7 @@ from optilab.train.state import all_finite
 from tests.train.idx import write_idx_dataset
 
 CPU = torch.device("cpu")
-TRAINABLE = [name for name, rule in ALGORITHMS.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
+TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def walked(model, optimizer, steps=10):
 
 @pytest.mark.parametrize("name", ["lars", "lamb"])
 def test_a_layer_wise_rule_treats_each_weight_as_a_vector_of_its_own(name):
-    rule, model = ALGORITHMS[name](weight_decay=0.1), network()
+    rule, model = RULES[name](weight_decay=0.1), network()
     reached = walked(model, optimizers.build(model.parameters(), rule))
     alone = network()
     parameters = list(alone.parameters())
@@ -140,7 +140,7 @@ def test_sam_goes_around_other_rules_and_not_into_them():
 @pytest.mark.parametrize(("matrices", "hidden"), [("hidden", [2]), ("all", [0, 2, 4])])
 def test_muon_trains_matrices_and_leaves_the_rest_to_adamw(matrices, hidden):
     """torch.optim.Muon on those weights and torch.optim.AdamW on the others."""
-    model, rule = network(), ALGORITHMS["muon"](matrices=matrices, weight_decay=0.1)
+    model, rule = network(), RULES["muon"](matrices=matrices, weight_decay=0.1)
     reached = walked(model, optimizers.build(model.parameters(), rule))
     theirs = network()
     weights = list(theirs.parameters())
@@ -161,7 +161,7 @@ def test_muon_trains_matrices_and_leaves_the_rest_to_adamw(matrices, hidden):
 
 
 def test_a_schedule_changes_both_rates_of_muon():
-    optimizer = optimizers.build(network().parameters(), ALGORITHMS["muon"](lr=0.1))
+    optimizer = optimizers.build(network().parameters(), RULES["muon"](lr=0.1))
     rule = optimizer._at_rate(0.05)
     assert (rule.lr, rule.others.lr) == (0.05, 0.0005)
 
@@ -182,7 +182,7 @@ def test_a_preconditioner_on_a_network_is_that_of_pytorch_optimizer(name, settin
     package = pytest.importorskip("pytorch_optimizer")
     kind = {"shampoo": "Shampoo", "soap": "SOAP"}[name]
     ours, reference = network(), network()
-    rule = ALGORITHMS[name](lr=0.05, **settings)
+    rule = RULES[name](lr=0.05, **settings)
     reached = walked(ours, optimizers.build(ours.parameters(), rule), steps=30)
     optimizer = getattr(package, kind)(reference.parameters(), lr=0.05, **{"weight_decay": 0.0} | theirs)
     for weight, expected in zip(reached, walked(reference, optimizer, steps=30), strict=True):
@@ -191,7 +191,7 @@ def test_a_preconditioner_on_a_network_is_that_of_pytorch_optimizer(name, settin
 
 def test_shampoo_divides_by_the_powers_of_the_first_gradient_until_the_interval_is_over():
     """The step is that of interval 1 with the first gradient's powers: at steps 2 and 3, and no more at step 4."""
-    rule, weight = ALGORITHMS["shampoo"](lr=0.1, interval=3), torch.zeros(3, 2).double()
+    rule, weight = RULES["shampoo"](lr=0.1, interval=3), torch.zeros(3, 2).double()
     state, steps = rule.init(weight), []
     for scale in (1.0, 5.0, 5.0, 5.0):
         step, state = rule.update(scale * torch.arange(1.0, 7.0).double().view(3, 2).sin(), state)
@@ -202,7 +202,7 @@ def test_shampoo_divides_by_the_powers_of_the_first_gradient_until_the_interval_
 
 
 def test_a_long_side_of_shampoo_has_a_diagonal_alone():
-    rule, weight = ALGORITHMS["shampoo"](lr=1.0, largest_side=2, eps=0.5), torch.zeros(3, 2).double()
+    rule, weight = RULES["shampoo"](lr=1.0, largest_side=2, eps=0.5), torch.zeros(3, 2).double()
     state = rule.init(weight)
     assert [total.shape for total in state.sums] == [(3,), (2, 2)]
     gradient = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]).double()
@@ -214,7 +214,7 @@ def test_a_long_side_of_shampoo_has_a_diagonal_alone():
 @pytest.mark.parametrize("name", ["adafactor", "ftrl", "shampoo", "soap"])
 def test_tiny_gradients_in_single_precision_and_inputs_that_are_always_zero_are_no_division_by_zero(name):
     """Five layers of sigmoids make gradients of 1e-20, whose squares are zero, and the border of an image has none."""
-    rule, weight = ALGORITHMS[name](), torch.ones(3, 4)
+    rule, weight = RULES[name](), torch.ones(3, 4)
     gradient = torch.tensor([[0.0, 1e-8, 1e-20, 1e-30]] * 3)
     state = rule.init(weight)
     for scale in (1.0, 1e-3, 1.0):
@@ -226,7 +226,7 @@ def test_tiny_gradients_in_single_precision_and_inputs_that_are_always_zero_are_
 @pytest.mark.parametrize("name", ["shampoo", "soap"])
 def test_a_gradient_that_is_not_finite_reaches_the_state_and_raises_nothing(name):
     """The training then ends as diverged, which the engine says of every state that is not finite."""
-    rule, weight = ALGORITHMS[name](), torch.ones(3, 2)
+    rule, weight = RULES[name](), torch.ones(3, 2)
     _, state = rule.update(torch.full((3, 2), math.inf), rule.init(weight))
     assert not all_finite(state._asdict())
 
@@ -288,10 +288,10 @@ def test_sophia_needs_no_more_than_training_gives_and_other_rules_go_around_it()
 
 def test_lookahead_goes_around_a_rule_for_matrices():
     """With a return to nowhere, after every step and all the way, it is the rule itself."""
-    rule = ALGORITHMS["adafactor"](lr=0.05)
+    rule = RULES["adafactor"](lr=0.05)
     plain, wrapped = network(), network()
     walked(plain, optimizers.build(plain.parameters(), rule))
-    around = ALGORITHMS["lookahead"](base=rule, sync_period=1, slow_step_size=1.0)
+    around = RULES["lookahead"](base=rule, sync_period=1, slow_step_size=1.0)
     walked(wrapped, optimizers.build(wrapped.parameters(), around))
     for ours, expected in zip(wrapped.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)

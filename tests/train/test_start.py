@@ -6,10 +6,10 @@ import sys
 PROGRAM = """
 import sys
 import torch
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.train.optimizers import build
 
-for kind in ALGORITHMS.values():
+for kind in RULES.values():
     if kind.needs:
         continue
     weight = torch.nn.Parameter(torch.linspace(-1, 1, 6))

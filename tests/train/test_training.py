@@ -16,7 +16,7 @@ from optilab.config.load import Override, changed_keys, load
 from optilab.config.schema.train import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, UsageError
-from optilab.optimize import ALGORITHMS
+from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
 from optilab.train import checkpoint, engine, optimizers, patience
 from optilab.train.device import configure
@@ -399,16 +399,16 @@ def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
 
 # --- optimizers ------------------------------------------------------------------------------------------
 
-TRAINABLE = [name for name, rule in ALGORITHMS.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
+TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", [name for name in TRAINABLE if name not in ("sam", "sophia")])
 def test_torchs_own_optimizer_and_the_rule_take_the_same_path(name, weight_decay):
     """In float64; where torch has no such rule, both are the rule, and the test says that it trains at all."""
-    rule = ALGORITHMS[name]()
+    rule = RULES[name]()
     if name == "rmsprop":
-        rule = ALGORITHMS[name](eps_placement="outside")
+        rule = RULES[name](eps_placement="outside")
     torch.manual_seed(0)
     paths = []
     for build in (optimizers.build, optimizers.RuleOptimizer):
@@ -435,7 +435,7 @@ def test_torchs_own_optimizers_are_used_where_they_are_equal():
         name
         for name in TRAINABLE
         if not isinstance(
-            optimizers.build([nn.Parameter(torch.zeros(2))], ALGORITHMS[name]()), optimizers.RuleOptimizer
+            optimizers.build([nn.Parameter(torch.zeros(2))], RULES[name]()), optimizers.RuleOptimizer
         )
     }
     expected = (
@@ -444,7 +444,7 @@ def test_torchs_own_optimizers_are_used_where_they_are_equal():
     assert native == set(expected.split())
 
 
-@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - set(TRAINABLE)))
+@pytest.mark.parametrize("name", sorted(set(RULES) - set(TRAINABLE)))
 def test_a_rule_that_needs_more_than_gradients_is_refused(name):
     with pytest.raises(ConfigError, match=f"{name} needs"):
         configured(optimizer=name)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, Regime
+from optilab.optimize import RULES, Regime
 from optilab.verify import time_limit
 from optilab.verify.candidate import load
 from optilab.verify.explanation import forms_of
@@ -50,7 +50,7 @@ def adam(tmp_path, **changes):
 
 
 def judge(found, name, regime=None, given=(), **settings):
-    return grade(found, ALGORITHMS[name](**settings), regime=regime, given=given)
+    return grade(found, RULES[name](**settings), regime=regime, given=given)
 
 
 def test_a_correct_class_passes(tmp_path):
@@ -293,8 +293,8 @@ def test_a_constant_that_is_written_in_is_found(tmp_path, constant, setting):
 
 def test_the_published_exercise_is_right_too(tmp_path):
     found = candidate(tmp_path, RMSPROP.format(constant="1e-6"), "rmsprop")
-    exercise = ALGORITHMS["rmsprop"](lr=0.3, eps=1e-6)
-    verdict = grade(found, ALGORITHMS["rmsprop"](), exercise=exercise)
+    exercise = RULES["rmsprop"](lr=0.3, eps=1e-6)
+    verdict = grade(found, RULES["rmsprop"](), exercise=exercise)
     assert verdict.equal
     assert "eps 1e-06" in verdict.reading
 
@@ -322,11 +322,11 @@ SAME = {("amsgrad", "paper"), ("yogi", "both"), ("yogi", "second")}
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, k in ALGORITHMS.items() if k.weights != "matrices" and len(list(forms_of(k()))) > 1]
+    "name", [n for n, k in RULES.items() if k.weights != "matrices" and len(list(forms_of(k()))) > 1]
 )
 def test_no_form_passes_as_another(name):
     """On the functions and starts that a candidate is compared on, with the settings it is compared with."""
-    usual = ALGORITHMS[name]()
+    usual = RULES[name]()
     usual = replace(usual, **{key: value for key, value in TELLING.items() if hasattr(usual, key)})
     forms = list(forms_of(usual))
     comparisons = [

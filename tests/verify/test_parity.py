@@ -3,7 +3,7 @@
 import pytest
 
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, descend
+from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.verify.case import shown
 from optilab.verify.correspondence import NO_SUCH_RULE, cases
 from optilab.verify.matrices import MatrixProblem, follow, in_optax
@@ -30,7 +30,7 @@ def test_every_form_equals_the_library_or_the_library_has_the_form_that_is_named
 
 
 def test_every_rule_is_in_the_table():
-    assert {case.name for case in CASES} == set(ALGORITHMS)
+    assert {case.name for case in CASES} == set(RULES)
 
 
 def test_no_two_rows_have_the_same_name():
@@ -40,15 +40,15 @@ def test_no_two_rows_have_the_same_name():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_optax_computes_adafactor_in_single_precision_and_is_otherwise_equal():
-    rule, problem = ALGORITHMS["adafactor"](lr=0.005, eps=1e-3, step_size="constant"), MatrixProblem()
+    rule, problem = RULES["adafactor"](lr=0.005, eps=1e-3, step_size="constant"), MatrixProblem()
     reference = in_optax("adafactor", lambda o, c: o.adafactor(0.005, 1, eps=1e-3))()
     ours, theirs = follow(rule, problem), reference.path(problem)
     assert 1e-12 < abs(ours - theirs).max() < 1e-7
 
 
-@pytest.mark.parametrize("name", [name for name, kind in ALGORITHMS.items() if kind.weights == "matrices"])
+@pytest.mark.parametrize("name", [name for name, kind in RULES.items() if kind.weights == "matrices"])
 def test_a_rule_for_matrices_is_refused_on_a_function_of_a_vector(name):
     with pytest.raises(
         UsageError, match=f"{name} works on weight matrices, and the point of a function is a vector"
     ):
-        descend(ALGORITHMS[name](), FUNCTIONS["ravine"]())
+        descend(RULES[name](), OBJECTIVES["ravine"]())

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.errors import UsageError, shown, unknown
-from optilab.optimize import ALGORITHMS, Algorithm
+from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
 from optilab.runs import run_name
 
@@ -67,7 +67,7 @@ class OneOf:
             given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
         try:
-            if self.registry is ALGORITHMS and is_own(name):
+            if self.registry is RULES and is_own(name):
                 if not self.own:
                     raise UsageError(f"a rule inside another has to be one of optilab's, not {name}")
                 entry: Any = kind_of(str(name))
@@ -108,7 +108,7 @@ class OneOf:
             keys = {"name": {"const": name}, **own.get("properties", {})}
             required = ["name", *own.get("required", [])]
             choices.append(_mapping(keys, required, description=(entry.__doc__ or "").partition("\n")[0]))
-        if self.registry is ALGORITHMS and self.own:
+        if self.registry is RULES and self.own:
             mine = {"type": "string", "pattern": OWN}
             choices += [mine, {"type": "object", "properties": {"name": mine}, "required": ["name"]}]
         return {"anyOf": [*choices, {"type": "null"}] if self.optional else choices}
@@ -191,9 +191,9 @@ def schema_of(entry: type[Any]) -> type[Section]:
 
 def _readable(hint: Any, default: Any) -> Any:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    if kind is Algorithm:  # a rule around another one
+    if kind is Rule:  # a rule around another one
         wrapped = None if default is MISSING else default
-        return Annotated[hint, OneOf(ALGORITHMS, "algorithm", own=False, default=wrapped)]
+        return Annotated[hint, OneOf(RULES, "algorithm", own=False, default=wrapped)]
     if get_origin(kind) is tuple:  # which YAML writes as a list
         return Annotated[hint, Strict(False)]
     return Annotated[hint, BeforeValidator(decimal)] if kind in (float, int | float) else hint

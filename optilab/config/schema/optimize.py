@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from optilab.config.schema.claim import PATH, Claims, require_metrics
 from optilab.config.schema.fields import Listed, Number, OneOf, Section, Whole, decimal
-from optilab.optimize import ALGORITHMS, FUNCTIONS, SCHEDULES, Algorithm, Regime, TestFunction
+from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import regime as around
 from optilab.optimize.schedules import Constant
 
@@ -34,13 +34,13 @@ class OptimizeConfig(Section):
     kind: ClassVar[str] = "optimize"
 
     algo: Annotated[
-        tuple[Annotated[Algorithm, OneOf(ALGORITHMS, "algorithm")], ...],
+        tuple[Annotated[Rule, OneOf(RULES, "algorithm")], ...],
         Strict(False),
         Len(1, 100),
         Listed(),
         Doc("the algorithm, or a list of several to compare"),
     ]
-    function: Annotated[TestFunction, OneOf(FUNCTIONS, "function"), Doc("the test function")] = FUNCTIONS[
+    function: Annotated[Objective, OneOf(OBJECTIVES, "function"), Doc("the test function")] = OBJECTIVES[
         "ravine"
     ]()
     start: Annotated[

@@ -19,7 +19,7 @@ from optilab.config.schema.model import ModelConfig
 from optilab.config.schema.replay import MAX_SEED, MOVED, Replay
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import shown
-from optilab.optimize import ALGORITHMS, Algorithm
+from optilab.optimize import RULES, Rule
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 
 MAX_PARAMETERS = 100_000_000
@@ -136,7 +136,7 @@ class TrainConfig(Section):
     name: Annotated[Name, Doc("label of the experiment, part of the run's name")] = "train"
     model: Annotated[ModelConfig, Doc("the network")] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
-    optimizer: Annotated[Algorithm, OneOf(ALGORITHMS, "optimizer"), Doc("the update rule")]
+    optimizer: Annotated[Rule, OneOf(RULES, "optimizer"), Doc("the update rule")]
     weight_decay: Annotated[Number, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
     clip_norm: Annotated[Number | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = (
         None

@@ -3,12 +3,12 @@
 Where the literature has several forms of a rule, the form is a field. Defaults are the literature's.
 """
 
-from optilab.optimize.algorithms.rule import Algorithm
+from optilab.optimize.algorithms.rule import Rule
 from optilab.optimize.registry import Registry
 
-__all__ = ["ALGORITHMS", "Algorithm"]
+__all__ = ["RULES", "Rule"]
 
-ALGORITHMS = Registry(
+RULES = Registry(
     "algorithm",
     "optilab.optimize.algorithms",
     "momentum",

@@ -7,12 +7,12 @@ from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab.optimize.algorithms.rule import (
-    Algorithm,
     Array,
     Decay,
     Eps,
     LearningRate,
     Recurrence,
+    Rule,
     WeightDecay,
     xp_of,
 )
@@ -26,7 +26,7 @@ class AdamState(NamedTuple):
     mean_square: Array  # (..., d): S, the second moment
 
 
-class TwoMoments(Algorithm):
+class TwoMoments(Rule):
     """A rule with Adam's state: a count of steps and two moments, all zero at the start."""
 
     def init(self, x: Array) -> AdamState:
@@ -149,7 +149,7 @@ class NAdamState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NAdam(Algorithm):
+class NAdam(Rule):
     """NAdam (Dozat 2016): Adam that looks ahead along its velocity as Nesterov does. Two forms are in use.
 
     schedule: mu_t = beta1*(1 - 0.96^(t*momentum_decay)/2), P_t = mu_1*...*mu_t

@@ -7,7 +7,7 @@ from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab.optimize.algorithms.adam import MOMENTS
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, WeightDecay, xp_of
+from optilab.optimize.algorithms.rule import Array, Decay, Eps, LearningRate, Rule, WeightDecay, xp_of
 
 
 class AdEMAMixState(NamedTuple):
@@ -19,7 +19,7 @@ class AdEMAMixState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AdEMAMix(Algorithm):
+class AdEMAMix(Rule):
     """AdEMAMix (Pagliardini et al. 2024): Adam with a second, much slower average of the gradients.
 
     M <- beta3*M + (1 - beta3)*g, not corrected for its start
@@ -69,7 +69,7 @@ class AdanState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adan(Algorithm):
+class Adan(Rule):
     """Adan (Xie et al. 2022): Adam with the average change of the gradient: Nesterov without a second point.
 
     c = g - p, the change of the gradient, zero at first

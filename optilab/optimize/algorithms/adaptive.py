@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from annotated_doc import Doc
 from annotated_types import Ge
 
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, Recurrence, xp_of
+from optilab.optimize.algorithms.rule import Array, Decay, Eps, LearningRate, Recurrence, Rule, xp_of
 
 EpsPlacement = Annotated[Literal["inside", "outside"], Doc("eps inside or outside the root")]
 _ROOT = {"inside": "sqrt({} + eps)", "outside": "(sqrt({}) + eps)"}
@@ -18,7 +18,7 @@ class AdagradState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adagrad(Algorithm):
+class Adagrad(Rule):
     """Adagrad (Duchi, Hazan & Singer 2011): the gradient divided by the root of its summed squares.
 
     S <- S + g^2, from S = initial_accumulator
@@ -65,7 +65,7 @@ class RMSPropState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RMSProp(Algorithm):
+class RMSProp(Rule):
     """RMSProp (Tieleman & Hinton 2012, lecture 6e): the gradient divided by its recent root mean square.
 
     S <- decay*S + (1 - decay)*g^2
@@ -131,7 +131,7 @@ class AdadeltaState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adadelta(Algorithm):
+class Adadelta(Rule):
     """Adadelta (Zeiler 2012): RMSProp whose numerator gives the step the units of w.
 
     S <- rho*S + (1 - rho)*g^2;  d = sqrt(D + eps)/sqrt(S + eps)*g
@@ -171,7 +171,7 @@ class FTRLState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FTRL(Algorithm):
+class FTRL(Rule):
     """FTRL-Proximal (McMahan et al. 2013, algorithm 1): Adagrad with a penalty that makes weights exactly zero.
 
     s = (sqrt(S + g^2) - sqrt(S))/lr;  S <- S + g^2, from S = initial_accumulator;  Z <- Z + g - s*w

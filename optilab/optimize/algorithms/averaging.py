@@ -8,7 +8,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.optimize.algorithms.adam import Adam
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, WeightDecay, xp_of
+from optilab.optimize.algorithms.rule import Array, Decay, Eps, LearningRate, Rule, WeightDecay, xp_of
 
 Interpolation = Annotated[float, Gt(0), Lt(1), Doc("where the gradient is taken: 0 at z, 1 at the average")]
 
@@ -23,7 +23,7 @@ class ScheduleFreeState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ScheduleFreeSGD(Algorithm):
+class ScheduleFreeSGD(Rule):
     """Schedule-free gradient descent (Defazio et al. 2024): an average of all points replaces the schedule.
 
     z <- z - lr*(g + weight_decay*w);  x <- x + (z - x)/t;  w = (1 - beta1)*z + beta1*x
@@ -107,7 +107,7 @@ class LookaheadState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lookahead(Algorithm):
+class Lookahead(Rule):
     """Lookahead (Zhang et al. 2019): after every few steps of another rule, go back part of the way.
 
     w follows the wrapped rule; at every sync_period-th step: z <- z + slow_step_size*(w - z);  w <- z
@@ -116,7 +116,7 @@ class Lookahead(Algorithm):
     """
 
     name: ClassVar[str] = "lookahead"
-    base: Annotated[Algorithm, Doc("the rule that is wrapped")] = _ADAM
+    base: Annotated[Rule, Doc("the rule that is wrapped")] = _ADAM
     sync_period: Annotated[int, Ge(1), Doc("steps between two returns")] = 5
     slow_step_size: Annotated[float, Gt(0), Le(1), Doc("part of the way that is kept")] = 0.5
 
@@ -128,7 +128,7 @@ class Lookahead(Algorithm):
     def weights(self) -> Literal["joined", "each", "matrices"]:  # type: ignore[override]
         return self.base.weights
 
-    def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Algorithm]:
+    def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
         """Of a rule for matrices: the rule of each weight, each with its own slow point."""
         return [replace(self, base=part) for part in self.base.for_weights(shapes)]  # type: ignore[attr-defined]
 

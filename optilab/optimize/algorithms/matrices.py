@@ -9,16 +9,16 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
 
 from optilab.optimize.algorithms.adam import AdamW
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, WeightDecay, xp_of
+from optilab.optimize.algorithms.rule import Array, Decay, Eps, LearningRate, Rule, WeightDecay, xp_of
 
 
 @dataclass(frozen=True)
-class MatrixRule(Algorithm):
+class MatrixRule(Rule):
     """Base of the rules that get each weight of a network as it is shaped: a matrix (m, n) or a bias (n,)."""
 
     weights: ClassVar[Literal["joined", "each", "matrices"]] = "matrices"
 
-    def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Algorithm]:
+    def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
         """The rule of each weight, by the shapes of all of them in the network's order."""
         return [self] * len(shapes)
 
@@ -66,13 +66,13 @@ class Muon(MatrixRule):
     eps: Eps = 1e-7
     weight_decay: WeightDecay = 0.0
     matrices: Annotated[Literal["hidden", "all"], Doc("those between the first and the last, or all")] = "hidden"
-    others: Annotated[Algorithm, Doc("the rule of all other weights")] = _ADAMW
+    others: Annotated[Rule, Doc("the rule of all other weights")] = _ADAMW
 
     @property
     def formula(self) -> str:
         return "V <- beta*V + (1-beta)*G, W <- W - lr*r*orthogonal(V) for each matrix"
 
-    def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Algorithm]:
+    def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
         numbers = [n for n, shape in enumerate(shapes) if len(shape) == 2]
         own = set(numbers if self.matrices == "all" else numbers[1:-1])
         return [self if n in own else self.others for n in range(len(shapes))]

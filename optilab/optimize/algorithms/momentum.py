@@ -6,13 +6,13 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, LearningRate, NoState, Recurrence, xp_of
+from optilab.optimize.algorithms.rule import Array, Decay, LearningRate, NoState, Recurrence, Rule, xp_of
 
 MomentumForm = Annotated[Literal["classic", "ema"], Doc("how a gradient enters the velocity")]
 
 
 @dataclass(frozen=True)
-class SGD(Algorithm):
+class SGD(Rule):
     """Gradient descent (Cauchy 1847): a step against the gradient.
 
     w <- w - lr*g
@@ -41,7 +41,7 @@ class MomentumState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Momentum(Algorithm):
+class Momentum(Rule):
     """Gradient descent with momentum (Polyak 1964), in two forms.
 
     classic: V <- beta*V + g             (heavy ball; torch.optim.SGD(momentum=beta))
@@ -75,7 +75,7 @@ class Momentum(Algorithm):
 
 
 @dataclass(frozen=True)
-class Nesterov(Algorithm):
+class Nesterov(Rule):
     """Nesterov's accelerated gradient (1983; Sutskever et al. 2013), in the form with the gradient at w of
     Bengio, Boulanger-Lewandowski & Pascanu 2012 (arXiv:1212.0901).
 
@@ -108,7 +108,7 @@ class Nesterov(Algorithm):
 
 
 @dataclass(frozen=True)
-class QHM(Algorithm):
+class QHM(Rule):
     """Quasi-hyperbolic momentum (Ma & Yarats 2019): a weighted mean of the gradient and its moving average.
 
     V <- beta*V + (1 - beta)*g;  w <- w - lr*((1 - nu)*g + nu*V)

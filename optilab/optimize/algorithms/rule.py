@@ -1,6 +1,6 @@
 """The interface of an update rule.
 
-    rule = ALGORITHMS["adam"](lr=0.1)
+    rule = RULES["adam"](lr=0.1)
     state = rule.init(x)
     step, state = rule.update(gradient, state)
     x = x + step
@@ -31,7 +31,7 @@ Eps = Annotated[float, Ge(0), Doc("small number that keeps a division finite")]
 WeightDecay = Annotated[float, Ge(0), Doc("share of the weights, times lr, that each step takes away")]
 
 
-class Algorithm(Protocol):
+class Rule(Protocol):
     """An update rule: a frozen dataclass whose fields are hyper-parameters; its state is a NamedTuple.
 
     A rule that needs more than the gradient lists it in `needs` and receives it by that name: `value` (...,) and

@@ -7,7 +7,7 @@ from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab.optimize.algorithms.adam import AdamState, TwoMoments
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, Eps, LearningRate, Recurrence, xp_of
+from optilab.optimize.algorithms.rule import Array, Decay, Eps, LearningRate, Recurrence, Rule, xp_of
 
 CorrectedEps = Annotated[
     Literal["outside", "uncorrected"], Doc("eps added to the root after or before its correction")
@@ -23,7 +23,7 @@ class AMSGradState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AMSGrad(Algorithm):
+class AMSGrad(Rule):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far.
 
     w <- w - lr*v/(sqrt(l) + eps), with V, v, S and s as in Adam, and
@@ -165,7 +165,7 @@ class AdaBelief(TwoMoments):
 
 
 @dataclass(frozen=True)
-class Yogi(Algorithm):
+class Yogi(Rule):
     """Yogi (Zaheer et al. 2018): the second moment changes by a share of g^2, whatever its own size.
 
     S <- S - (1 - beta2)*sign(S - g^2)*g^2;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam

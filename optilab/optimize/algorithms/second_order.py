@@ -9,19 +9,19 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
 from optilab.optimize.algorithms.rule import (
-    Algorithm,
     Array,
     Decay,
     Eps,
     LearningRate,
     NoState,
+    Rule,
     WeightDecay,
     xp_of,
 )
 
 
 @dataclass(frozen=True)
-class Newton(Algorithm):
+class Newton(Rule):
     """Newton's method: the step to the stationary point of the local quadratic model.
 
     w <- w - lr*solve(H, g), with the Hessian H at w
@@ -45,7 +45,7 @@ class Newton(Algorithm):
 
 
 @dataclass(frozen=True)
-class DampedNewton(Algorithm):
+class DampedNewton(Rule):
     """Newton's method with damping (Nocedal & Wright 2006, section 3.4; after Levenberg 1944): always downhill.
 
     w <- w - lr*solve(H + m*I, g), m = damping + max(0, -smallest eigenvalue of H)
@@ -89,7 +89,7 @@ class SophiaState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sophia(Algorithm):
+class Sophia(Rule):
     """Sophia (Liu et al. 2023, arXiv:2305.14342, algorithm 3): momentum divided by the Hessian's diagonal, clipped.
 
     V <- beta1*V + (1 - beta1)*g;  every `interval` steps: D <- beta2*D + (1 - beta2)*diagonal(H)
@@ -151,7 +151,7 @@ class IteratesState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LBFGS(Algorithm):
+class LBFGS(Rule):
     """L-BFGS (Liu & Nocedal 1989), as SciPy runs it: a line search along an approximate Newton direction.
 
     One step is one iteration of scipy.optimize.minimize(method="L-BFGS-B"), which may ask for several gradients.
@@ -174,7 +174,7 @@ class LBFGS(Algorithm):
 
 
 @dataclass(frozen=True)
-class ConjugateGradient(Algorithm):
+class ConjugateGradient(Rule):
     """Nonlinear conjugate gradients (Polak & Ribiere 1969), as SciPy runs it, with a line search.
 
     One step is one iteration of scipy.optimize.minimize(method="CG"). There is one start at a time.

@@ -8,13 +8,13 @@ from annotated_doc import Doc
 from annotated_types import Gt
 
 from optilab.optimize.algorithms.momentum import SGD
-from optilab.optimize.algorithms.rule import Algorithm, Array, length, xp_of
+from optilab.optimize.algorithms.rule import Array, Rule, length, xp_of
 
 _SGD = SGD()
 
 
 @dataclass(frozen=True)
-class SAM(Algorithm):
+class SAM(Rule):
     """Sharpness-aware minimization (Foret et al. 2021, arXiv:2010.01412): another rule with the gradient of the
     worst point nearby.
 
@@ -26,7 +26,7 @@ class SAM(Algorithm):
     """
 
     name: ClassVar[str] = "sam"
-    base: Annotated[Algorithm, Doc("the rule that is wrapped")] = _SGD
+    base: Annotated[Rule, Doc("the rule that is wrapped")] = _SGD
     radius: Annotated[float, Gt(0), Doc("distance to the point of the gradient; the paper's rho")] = 0.05
 
     @property

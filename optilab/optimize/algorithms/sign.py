@@ -7,11 +7,11 @@ from annotated_doc import Doc
 from annotated_types import Gt, Lt
 
 from optilab.optimize.algorithms.momentum import MomentumState
-from optilab.optimize.algorithms.rule import Algorithm, Array, Decay, LearningRate, NoState, WeightDecay, xp_of
+from optilab.optimize.algorithms.rule import Array, Decay, LearningRate, NoState, Rule, WeightDecay, xp_of
 
 
 @dataclass(frozen=True)
-class SignSGD(Algorithm):
+class SignSGD(Rule):
     """Sign descent (Bernstein et al. 2018): every coordinate moves by exactly lr.
 
     w <- w - lr*sign(g)
@@ -32,7 +32,7 @@ class SignSGD(Algorithm):
 
 
 @dataclass(frozen=True)
-class Signum(Algorithm):
+class Signum(Rule):
     """Signum (Bernstein et al. 2018): the sign of the moving average of gradients.
 
     V <- beta*V + (1 - beta)*g;  w <- w - lr*sign(V)
@@ -60,7 +60,7 @@ class LionState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lion(Algorithm):
+class Lion(Rule):
     """Lion (Chen et al. 2023): the sign of one moving average, while a slower one is remembered.
 
     w <- w - lr*(sign(beta1*V + (1 - beta1)*g) + weight_decay*w);  V <- beta2*V + (1 - beta2)*g
@@ -92,7 +92,7 @@ class RpropState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rprop(Algorithm):
+class Rprop(Rule):
     """Resilient backpropagation (Riedmiller & Braun 1993): a step size per coordinate that grows while the sign
     of the gradient stays and shrinks when it changes; after a change the coordinate rests for one step.
 

@@ -7,12 +7,12 @@ from annotated_doc import Doc
 from annotated_types import Gt
 
 from optilab.optimize.algorithms.rule import (
-    Algorithm,
     Array,
     Decay,
     Eps,
     LearningRate,
     NoState,
+    Rule,
     WeightDecay,
     total,
     xp_of,
@@ -31,7 +31,7 @@ class ProdigyState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Prodigy(Algorithm):
+class Prodigy(Rule):
     """Prodigy (Mishchenko & Defazio 2023): Adam whose learning rate is an estimate of the distance to the minimum.
 
     k = lr*D, and V, S as Adam's moments of D*g
@@ -96,7 +96,7 @@ class BarzilaiBorweinState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BarzilaiBorwein(Algorithm):
+class BarzilaiBorwein(Rule):
     """The two-point step size (Barzilai & Borwein 1988): the curvature along the last step sets the next.
 
     s = the last step, y = the gradient's change along it
@@ -135,7 +135,7 @@ class BarzilaiBorwein(Algorithm):
 
 
 @dataclass(frozen=True)
-class Polyak(Algorithm):
+class Polyak(Rule):
     """Polyak's step size (1987): the exact length if f were linear between w and the minimum.
 
     w <- w - min((f - f_min)/(sum(g*g) + eps), lr)*g

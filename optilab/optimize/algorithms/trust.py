@@ -7,11 +7,11 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
 from optilab.optimize.algorithms.rule import (
-    Algorithm,
     Array,
     Decay,
     Eps,
     LearningRate,
+    Rule,
     WeightDecay,
     length,
     xp_of,
@@ -24,7 +24,7 @@ class LARSState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LARS(Algorithm):
+class LARS(Rule):
     """LARS (You, Gitman & Ginsburg 2017, arXiv:1708.03888): the learning rate of each layer is proportional to |w|/|g|.
 
     r = trust*|w|/D, or 1 where |w| or D is 0;  V <- beta*V + r*(g + weight_decay*w);  w <- w - lr*V
@@ -72,7 +72,7 @@ class LAMBState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LAMB(Algorithm):
+class LAMB(Rule):
     """LAMB (You et al. 2020, arXiv:1904.00962): AdamW whose steps have the length lr*|w| in each layer.
 
     u = v/(sqrt(s) + eps) + weight_decay*w, with V, v, S and s as in Adam

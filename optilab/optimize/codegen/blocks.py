@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.codegen.emit import (
     BOOLEAN,
     OPERATORS,
@@ -25,7 +25,7 @@ from optilab.optimize.codegen.trace import (
     trace,
     variable,
 )
-from optilab.optimize.functions import TestFunction
+from optilab.optimize.functions import Objective
 from optilab.optimize.functions.test_function import is_near_minimum
 
 TINY = 1e-150
@@ -39,9 +39,7 @@ Points are arrays (rows, columns), which the kernel may overwrite. `pending` (bo
 below `limits`; `count`: the epochs before it was."""
 
 
-def block_source(
-    rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None
-) -> str:
+def block_source(rule: Rule, function: Objective, axes: tuple[tuple[str, str], ...], watch: str | None) -> str:
     """Source of the kernel; `axes` are (setting, the axes "x", "y" or "xy" along which it varies).
 
     The buffer of a result is reused after its last reader, so that the working set stays in the cache.
@@ -160,7 +158,7 @@ class KernelPlan:
         self.ends_of_uniform = [after[name] for name in self.uniform]
 
 
-def watched_symbol(program: Program, function: TestFunction, watch: str | None) -> Symbol | None:
+def watched_symbol(program: Program, function: Objective, watch: str | None) -> Symbol | None:
     """The quantity that is compared with the limits at every step, see `explore`; |gradient|^2 for |gradient|."""
     if watch != "solved":
         return _square(program.gradient) if watch else None
@@ -177,9 +175,7 @@ def _square(gradient: Sequence[Symbol]) -> Symbol:
     return total
 
 
-def block_kernel(
-    rule: Algorithm, function: TestFunction, axes: tuple[tuple[str, str], ...], watch: str | None
-) -> Kernel:
+def block_kernel(rule: Rule, function: Objective, axes: tuple[tuple[str, str], ...], watch: str | None) -> Kernel:
     """The compiled `block_source`; raises Untraceable."""
     kernel: Kernel = compiled(block_source(rule, function, axes, watch))["run"]
     return kernel

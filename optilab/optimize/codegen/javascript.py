@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from optilab.optimize import theory
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.codegen.emit import OPERATORS, as_array_operation
 from optilab.optimize.codegen.trace import Operation, Untraceable, operations, trace, trace_measure
-from optilab.optimize.functions import TestFunction
+from optilab.optimize.functions import Objective
 
 _OPERATIONS = {op: text for op, text in OPERATORS.items() if op != "power"} | {
     "where": "{} ? {} : {}",
@@ -32,7 +32,7 @@ _FUNCTIONS = {op: f"Math.{op}" for op in ("sqrt", "exp", "log", "sin", "cos", "t
 }
 
 
-def path_source(rule: Algorithm, function: TestFunction, settings: Sequence[str] = ()) -> str:
+def path_source(rule: Rule, function: Objective, settings: Sequence[str] = ()) -> str:
     """Source of `(steps, settings, point, rows, stride) => count`, an expression.
 
     `settings` are the values of the rule's fields of that name, in this order; the others are constants. Step k writes
@@ -65,7 +65,7 @@ def path_source(rule: Algorithm, function: TestFunction, settings: Sequence[str]
     return _function("steps, settings, point, rows, stride", [*lines, "}"])
 
 
-def switches(rule: Algorithm, function: TestFunction, settings: Sequence[str]) -> list[str]:
+def switches(rule: Rule, function: Objective, settings: Sequence[str]) -> list[str]:
     """Those of the settings that are 0 by default and switch a part of the rule on where they are not.
 
     The rule does other operations without that part: at 0 such a setting is a constant of another `path_source`.
@@ -86,7 +86,7 @@ def _steps(source: str) -> str:
     return source.partition("= point;")[2]
 
 
-def value_source(function: TestFunction) -> str:
+def value_source(function: Objective) -> str:
     """Source of `(w1, ..., wd) => f`. Raises Untraceable."""
     from optilab.optimize.algorithms.momentum import SGD
 
@@ -96,7 +96,7 @@ def value_source(function: TestFunction) -> str:
     return _function(", ".join(program.points), [*lines, f"return {_text(value)};"])
 
 
-def stability_source(rule: Algorithm, curvatures: int, settings: Sequence[str] = ()) -> str | None:
+def stability_source(rule: Rule, curvatures: int, settings: Sequence[str] = ()) -> str | None:
     """Source of `(settings, curvatures) => [largest lr, rate along the first curvature, ...]` by `theory`.
 
     `settings` as in `path_source`; the given number of curvatures comes in ascending order. None for a rule without a

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.codegen.emit import SCALARS, as_array_operation, compiled, line, listed, text
 from optilab.optimize.codegen.trace import axes_of, operations, trace
-from optilab.optimize.functions import Floats, TestFunction
+from optilab.optimize.functions import Floats, Objective
 
 
-def scalar_source(rule: Algorithm, function: TestFunction) -> str:
+def scalar_source(rule: Rule, function: Objective) -> str:
     """Source of `run(steps, w1, ..., wd)`, which returns w, f and the gradient of every step in one flat list."""
     program = trace(rule, function)
     start, first = operations(program.first, "first")
@@ -35,7 +35,7 @@ def scalar_source(rule: Algorithm, function: TestFunction) -> str:
 
 
 def follow(
-    rule: Algorithm, function: TestFunction, start: Sequence[float], steps: int
+    rule: Rule, function: Objective, start: Sequence[float], steps: int
 ) -> tuple[Floats, Floats, Floats] | None:
     """Points (T+1, d), values (T+1,) and gradients (T+1, d) of a path, rows that are not finite included.
 

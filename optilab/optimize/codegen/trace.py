@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.algorithms import Algorithm
+from optilab.optimize.algorithms import Rule
 from optilab.optimize.algorithms.rule import needed, require_vector, with_settings
-from optilab.optimize.functions import TestFunction
+from optilab.optimize.functions import Objective
 
 MAX_DIMENSION = 4  # beyond it one vector operation is cheaper than many scalar ones
 
@@ -183,7 +183,7 @@ class Program:
     state_after: tuple[Symbol, ...]
 
 
-def trace(rule: Algorithm, function: TestFunction, settings: Iterable[str] = ()) -> Program:
+def trace(rule: Rule, function: Objective, settings: Iterable[str] = ()) -> Program:
     """One step of `rule` on `function`; the rule's fields named in `settings` are inputs, the others numbers.
 
     Raises Untraceable where the rule or the function needs numbers, and what `require_vector` raises.
@@ -214,21 +214,19 @@ def trace(rule: Algorithm, function: TestFunction, settings: Iterable[str] = ())
 
 
 def trace_measure(
-    rule: Algorithm,
+    rule: Rule,
     settings: Iterable[str],
     inputs: Sequence[str],
-    measure: Callable[[Algorithm, Any], Iterable[Any]],
+    measure: Callable[[Rule, Any], Iterable[Any]],
 ) -> list[Symbol]:
     """What `measure(rule, array)` calculates with the rule's `settings` and the array's entries `inputs` unknown."""
     array = Symbols([Symbol("input", name) for name in inputs])
     return [symbol for part in measure(_opened(rule, settings), array) for symbol in _symbols(part).ravel()]
 
 
-def _opened(rule: Algorithm, settings: Iterable[str]) -> Algorithm:
+def _opened(rule: Rule, settings: Iterable[str]) -> Rule:
     """The rule with inputs in the place of its fields named in `settings`."""
-    opened: Algorithm = with_settings(
-        rule, {name: Symbols([Symbol("input", variable(name))]) for name in settings}
-    )
+    opened: Rule = with_settings(rule, {name: Symbols([Symbol("input", variable(name))]) for name in settings})
     return opened
 
 

@@ -10,8 +10,8 @@ from optilab.optimize.functions.test_function import (
     AnyDimension,
     Dimension,
     Floats,
+    Objective,
     Point,
-    TestFunction,
     coordinates,
     pair,
     power,
@@ -20,7 +20,7 @@ from optilab.optimize.functions.test_function import (
 
 
 @dataclass(frozen=True)
-class Himmelblau(TestFunction):
+class Himmelblau(Objective):
     """Four minima, all equally good."""
 
     name: ClassVar[str] = "himmelblau"
@@ -46,7 +46,7 @@ class Himmelblau(TestFunction):
 
 
 @dataclass(frozen=True)
-class ThreeHumpCamel(TestFunction):
+class ThreeHumpCamel(Objective):
     """One global minimum between two local ones."""
 
     name: ClassVar[str] = "three-hump-camel"
@@ -66,7 +66,7 @@ class ThreeHumpCamel(TestFunction):
 
 
 @dataclass(frozen=True)
-class SixHumpCamel(TestFunction):
+class SixHumpCamel(Objective):
     """Six minima, two of them global."""
 
     name: ClassVar[str] = "six-hump-camel"
@@ -89,7 +89,7 @@ class SixHumpCamel(TestFunction):
 
 
 @dataclass(frozen=True)
-class GoldsteinPrice(TestFunction):
+class GoldsteinPrice(Objective):
     """Values from 3 to a million: the curvature, and the right learning rate, vary as much."""
 
     name: ClassVar[str] = "goldstein-price"
@@ -120,7 +120,7 @@ class GoldsteinPrice(TestFunction):
 
 
 @dataclass(frozen=True)
-class Branin(TestFunction):
+class Branin(Objective):
     """Three minima in the box, all equally good; further ones, just as low, lie outside it."""
 
     name: ClassVar[str] = "branin"
@@ -143,7 +143,7 @@ class Branin(TestFunction):
 
 
 @dataclass(frozen=True)
-class McCormick(TestFunction):
+class McCormick(Objective):
     """A valley with one minimum in the box; f is unbounded below outside it, where the valley repeats lower."""
 
     name: ClassVar[str] = "mccormick"

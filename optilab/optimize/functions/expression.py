@@ -10,13 +10,13 @@ from annotated_doc import Doc
 
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
-from optilab.optimize.functions.test_function import Floats, Point, TestFunction
+from optilab.optimize.functions.test_function import Floats, Objective, Point
 
 MAX_DIMENSION = 9
 
 
 @dataclass(frozen=True)
-class Expression(TestFunction):
+class Expression(Objective):
     """A typed function of w1, w2, ...: parsed by a whitelist, differentiated by the rules of calculus.
 
     Accepted are numbers, w1 to w9 (x and y stand for w1 and w2), + - * / ^, parentheses, pi and sqrt, exp, log, sin,

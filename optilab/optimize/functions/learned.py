@@ -8,7 +8,7 @@ import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge
 
-from optilab.optimize.functions.test_function import Floats, Point, TestFunction, total
+from optilab.optimize.functions.test_function import Floats, Objective, Point, total
 
 # Length and width of the petals in millimetres: fifty of Iris versicolor, then fifty of Iris virginica, in the
 # order of Fisher's table.
@@ -23,7 +23,7 @@ _PETALS = """
 
 
 @dataclass(frozen=True)
-class LogisticRegression(TestFunction):
+class LogisticRegression(Objective):
     """The mean log-loss of telling two irises apart by their petals, with a small L2 penalty.
 
     f(w) = mean log(1 + exp(-y*(w1 + w2*length + w3*width))) + l2/2*(w2^2 + w3^2), y = -1 for versicolor, 1 for

@@ -12,8 +12,8 @@ from optilab.optimize.functions.test_function import (
     AnyDimension,
     Dimension,
     Floats,
+    Objective,
     Point,
-    TestFunction,
     coordinates,
     pair,
     total,
@@ -21,7 +21,7 @@ from optilab.optimize.functions.test_function import (
 
 
 @dataclass(frozen=True)
-class Ravine(TestFunction):
+class Ravine(Objective):
     """A quadratic that is twenty times steeper along w2 than along w1: the published exercise."""
 
     name: ClassVar[str] = "ravine"
@@ -40,7 +40,7 @@ class Ravine(TestFunction):
 
 
 @dataclass(frozen=True)
-class Sphere(TestFunction):
+class Sphere(Objective):
     """The sum of squares: every direction is alike."""
 
     name: ClassVar[str] = "sphere"
@@ -100,7 +100,7 @@ class Quadratic(AnyDimension):
 
 
 @dataclass(frozen=True)
-class Booth(TestFunction):
+class Booth(Objective):
     """A mildly stretched bowl away from the origin."""
 
     name: ClassVar[str] = "booth"
@@ -121,7 +121,7 @@ class Booth(TestFunction):
 
 
 @dataclass(frozen=True)
-class Matyas(TestFunction):
+class Matyas(Objective):
     """A bowl with one nearly flat diagonal: condition number 25, turned by 45 degrees."""
 
     name: ClassVar[str] = "matyas"
@@ -141,7 +141,7 @@ class Matyas(TestFunction):
 
 
 @dataclass(frozen=True)
-class AbsRavine(TestFunction):
+class AbsRavine(Objective):
     """The ravine with a sharp bed: the gradient never gets small, so a constant step never settles.
 
     The gradient on the kinks, where there is none, is 0 in the coordinate that is 0.
@@ -164,7 +164,7 @@ class AbsRavine(TestFunction):
 
 
 @dataclass(frozen=True)
-class Saddle(TestFunction):
+class Saddle(Objective):
     """Down on one axis, up on the other; the start lies almost on the ridge that leads to the saddle."""
 
     name: ClassVar[str] = "saddle"

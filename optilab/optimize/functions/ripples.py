@@ -10,8 +10,8 @@ from optilab.optimize.functions.test_function import (
     AnyDimension,
     Dimension,
     Floats,
+    Objective,
     Point,
-    TestFunction,
     coordinates,
     pair,
     power,
@@ -20,7 +20,7 @@ from optilab.optimize.functions.test_function import (
 
 
 @dataclass(frozen=True)
-class Bohachevsky(TestFunction):
+class Bohachevsky(Objective):
     """Small ripples on a bowl (the first of the three). In the literature's box, +-100, they drown."""
 
     name: ClassVar[str] = "bohachevsky"
@@ -104,7 +104,7 @@ class Griewank(AnyDimension):
 
 
 @dataclass(frozen=True)
-class Levy13(TestFunction):
+class Levy13(Objective):
     """Waves in both directions, deeper far from the minimum."""
 
     name: ClassVar[str] = "levy13"
@@ -133,7 +133,7 @@ class Levy13(TestFunction):
 
 
 @dataclass(frozen=True)
-class Easom(TestFunction):
+class Easom(Objective):
     """One narrow hole at (pi, pi); everywhere else almost exactly zero. The literature's box is +-100."""
 
     name: ClassVar[str] = "easom"
@@ -157,7 +157,7 @@ class Easom(TestFunction):
 
 
 @dataclass(frozen=True)
-class DropWave(TestFunction):
+class DropWave(Objective):
     """The rings of a drop in water."""
 
     name: ClassVar[str] = "drop-wave"
@@ -179,7 +179,7 @@ class DropWave(TestFunction):
 
 
 @dataclass(frozen=True)
-class Schaffer2(TestFunction):
+class Schaffer2(Objective):
     """Rings of saddles around a flat centre. The literature's box is +-100."""
 
     name: ClassVar[str] = "schaffer2"
@@ -202,7 +202,7 @@ class Schaffer2(TestFunction):
 
 
 @dataclass(frozen=True)
-class Michalewicz(TestFunction):
+class Michalewicz(Objective):
     """Narrow ditches that cross at the box's minimum, on a flat plain; outside the box f is lower in places."""
 
     name: ClassVar[str] = "michalewicz"

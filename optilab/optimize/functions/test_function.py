@@ -26,7 +26,7 @@ NEAR = 0.05
 """A point is near a minimum if no coordinate is further from it than this share of the box's width."""
 
 
-class TestFunction(Protocol):
+class Objective(Protocol):
     """A differentiable function of d variables with known minima."""
 
     __test__: ClassVar[bool] = False  # not a test case, in spite of its name
@@ -72,7 +72,7 @@ class TestFunction(Protocol):
         return np.asarray((columns + np.swapaxes(columns, -1, -2)) / 2)
 
 
-class AnyDimension(TestFunction):
+class AnyDimension(Objective):
     """A test function whose minimum, start and box follow one pattern in every `dimension`."""
 
     dimension: Dimension
@@ -96,7 +96,7 @@ class AnyDimension(TestFunction):
         return (self.side,) * self.dimension
 
 
-def minima_inside(function: TestFunction) -> tuple[Point, ...]:
+def minima_inside(function: Objective) -> tuple[Point, ...]:
     """The known minima that lie in the function's box."""
     return tuple(
         minimum
@@ -105,7 +105,7 @@ def minima_inside(function: TestFunction) -> tuple[Point, ...]:
     )
 
 
-def is_near_minimum(function: TestFunction, x: Floats) -> Any:
+def is_near_minimum(function: Objective, x: Floats) -> Any:
     """Whether points (..., d) are near a known minimum in the box, as (...,); see `NEAR`."""
     near: Any = False
     for minimum in minima_inside(function):

@@ -12,8 +12,8 @@ from optilab.optimize.functions.test_function import (
     AnyDimension,
     Dimension,
     Floats,
+    Objective,
     Point,
-    TestFunction,
     coordinates,
     pair,
     power,
@@ -22,7 +22,7 @@ from optilab.optimize.functions.test_function import (
 
 
 @dataclass(frozen=True)
-class Rosenbrock(TestFunction):
+class Rosenbrock(Objective):
     """A curved valley: its floor is reached quickly, its end slowly."""
 
     name: ClassVar[str] = "rosenbrock"
@@ -69,7 +69,7 @@ class Rosenbrock(TestFunction):
 
 
 @dataclass(frozen=True)
-class Beale(TestFunction):
+class Beale(Objective):
     """A flat valley between steep corners."""
 
     name: ClassVar[str] = "beale"
@@ -152,7 +152,7 @@ class Zakharov(AnyDimension):
 
 
 @dataclass(frozen=True)
-class Plateau(TestFunction):
+class Plateau(Objective):
     """A hole in a plain: far from it the gradient almost vanishes."""
 
     name: ClassVar[str] = "plateau"
@@ -170,7 +170,7 @@ class Plateau(TestFunction):
 
 
 @dataclass(frozen=True)
-class Cliff(TestFunction):
+class Cliff(Objective):
     """A slope that ends at a wall, where the gradient is enormous: the case for clipping."""
 
     name: ClassVar[str] = "cliff"
@@ -191,7 +191,7 @@ class Cliff(TestFunction):
 
 
 @dataclass(frozen=True)
-class MonkeySaddle(TestFunction):
+class MonkeySaddle(Objective):
     """Three ways down; at the saddle even the Hessian is zero."""
 
     name: ClassVar[str] = "monkey-saddle"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.algorithms.rule import Algorithm, Array
+from optilab.optimize.algorithms.rule import Array, Rule
 from optilab.optimize.own.interfaces import Protocoled, interface_of
 from optilab.optimize.own.origin import Origin, locate, of_object
 from optilab.optimize.own.signature import Setting, settings_of
@@ -25,7 +25,7 @@ class OwnState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OwnRule(Algorithm):
+class OwnRule(Rule):
     """Base of the classes that `kind_of` makes: their fields are the hyper-parameters of the user's code.
 
     The user's code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab.optimize import Algorithm
+from optilab.optimize import Rule
 
 Scale = Literal["linear", "log", "zero-log", "to-one"]
 """How the positions 0 to 1 become values.
@@ -41,7 +41,7 @@ class Choice:
     doc: str
 
 
-def numbers(rule: Algorithm) -> list[str]:
+def numbers(rule: Rule) -> list[str]:
     """The fields of a rule that a slider can move."""
     return [
         field.name
@@ -50,12 +50,12 @@ def numbers(rule: Algorithm) -> list[str]:
     ]
 
 
-def _may_be_real(rule: Algorithm, name: str) -> bool:
+def _may_be_real(rule: Rule, name: str) -> bool:
     value = getattr(rule, name)
     return type(value) is int and float in get_args(_hints(rule)[name][0])
 
 
-def _hints(rule: Algorithm) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+def _hints(rule: Rule) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """The type and the annotations of every field."""
     hints = get_type_hints(type(rule), include_extras=True)
     parts = {name: get_args(hint) if get_origin(hint) is not None else (hint,) for name, hint in hints.items()}
@@ -69,7 +69,7 @@ def _doc(annotations: tuple[Any, ...]) -> str:
     return next((note.documentation for note in annotations if isinstance(note, Doc)), "")
 
 
-def choices(rule: Algorithm) -> list[Choice]:
+def choices(rule: Rule) -> list[Choice]:
     """The fields of a rule that are words or switches."""
     found = []
     for name, (kind, annotations) in _hints(rule).items():
@@ -79,7 +79,7 @@ def choices(rule: Algorithm) -> list[Choice]:
     return found
 
 
-def control(rule: Algorithm, name: str, limit: float | None = None) -> Control:
+def control(rule: Rule, name: str, limit: float | None = None) -> Control:
     """The slider of one field; `limit`: the largest stable learning rate where it is known."""
     value = float(getattr(rule, name))
     annotations = _hints(rule)[name][1]

@@ -6,7 +6,7 @@ from itertools import chain, combinations, product
 from typing import Any
 
 from optilab.errors import UsageError
-from optilab.optimize import ALGORITHMS, FUNCTIONS, Algorithm, TestFunction
+from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.javascript import path_source, stability_source, switches
 from optilab.pages.play.controls import Choice, choices, numbers
@@ -42,7 +42,7 @@ class Form:
     stability: int | None
 
 
-def forms(rule: Algorithm, function: TestFunction, sources: Sources) -> tuple[list[Form], list[Choice]]:
+def forms(rule: Rule, function: Objective, sources: Sources) -> tuple[list[Form], list[Choice]]:
     """The forms of a rule, those with more settings at 0 first, and the choices that lead to them.
 
     Raises Untraceable where the rule as it is has no program; other options that have none are left out.
@@ -75,7 +75,7 @@ def _count(several: list[Choice]) -> int:
     return count
 
 
-def _forms_of(rule: Algorithm, function: TestFunction, chosen: dict[str, Any], sources: Sources) -> Iterator[Form]:
+def _forms_of(rule: Rule, function: Objective, chosen: dict[str, Any], sources: Sources) -> Iterator[Form]:
     settings = numbers(rule)
     zero = switches(rule, function, settings)
     subsets = chain.from_iterable(combinations(zero, count) for count in range(len(zero), -1, -1))
@@ -87,7 +87,7 @@ def _forms_of(rule: Algorithm, function: TestFunction, chosen: dict[str, Any], s
         yield Form(chosen, off, moved, sources.place(path), sources.place(stability))
 
 
-def obstacle(rule: Algorithm, function: TestFunction) -> str | None:
+def obstacle(rule: Rule, function: Objective) -> str | None:
     """Why a rule on a function has no program in JavaScript; None where it has one."""
     if "hessian" in getattr(rule, "needs", ()):
         return "it needs the Hessian, which is computed with complex numbers"
@@ -99,15 +99,15 @@ def obstacle(rule: Algorithm, function: TestFunction) -> str | None:
     return None
 
 
-def require(rule: Algorithm, function: TestFunction) -> None:
+def require(rule: Rule, function: Objective) -> None:
     """UsageError where a rule on a function has no program in JavaScript: the reason, and what has one."""
-    gradient_descent = ALGORITHMS["sgd"]()
+    gradient_descent = RULES["sgd"]()
     if reason := obstacle(gradient_descent, function):
-        flat = [other for other in (FUNCTIONS[name]() for name in FUNCTIONS) if len(other.start) <= 2]
+        flat = [other for other in (OBJECTIVES[name]() for name in OBJECTIVES) if len(other.start) <= 2]
         accepted = [other.name for other in flat if not obstacle(gradient_descent, other)]
         message = f"{function.name} cannot become JavaScript ({reason}); functions that can: {', '.join(accepted)}"
         raise UsageError(message)
     if reason := obstacle(rule, function):
-        on_functions = [name for name, kind in ALGORITHMS.items() if kind.weights != "matrices"]
-        accepted = [name for name in on_functions if not obstacle(ALGORITHMS[name](), function)]
+        on_functions = [name for name, kind in RULES.items() if kind.weights != "matrices"]
+        accepted = [name for name in on_functions if not obstacle(RULES[name](), function)]
         raise UsageError(f"{rule.name} cannot become JavaScript ({reason}); rules that can: {', '.join(accepted)}")

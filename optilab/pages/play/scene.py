@@ -13,7 +13,7 @@ from optilab.config.load import dump
 from optilab.config.schema.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.figures.style import series
-from optilab.optimize import FUNCTIONS, Algorithm, Regime, TestFunction, Trajectory, theory
+from optilab.optimize import OBJECTIVES, Objective, Regime, Rule, Trajectory, theory
 from optilab.optimize.codegen import Untraceable
 from optilab.optimize.codegen.javascript import value_source
 from optilab.optimize.landscape import lowest
@@ -46,8 +46,8 @@ class Scene:
     command line that chooses the function.
     """
 
-    function: TestFunction
-    rules: Sequence[Algorithm]
+    function: Objective
+    rules: Sequence[Rule]
     trees: Sequence[Mapping[str, Any]]
     start: Sequence[float]
     epochs: int
@@ -82,16 +82,16 @@ def recorded(config: OptimizeConfig, paths: Sequence[Trajectory], note: str = ""
     return replace(scene(config, note), recordings=recordings)
 
 
-def _command(function: TestFunction, tree: Mapping[str, Any]) -> str:
+def _command(function: Objective, tree: Mapping[str, Any]) -> str:
     """The options that choose a function, to be typed."""
     if tree["name"] == "expression":
         return f"--function {shlex.quote(tree['formula'])}"
-    if function == FUNCTIONS[function.name]():
+    if function == OBJECTIVES[function.name]():
         return f"--function {function.name}"
     return f"--set {shlex.quote(f'function={json.dumps(tree)}')}"
 
 
-def _settings(function: TestFunction) -> str:
+def _settings(function: Objective) -> str:
     """The settings of a function that its formula names: `a 1, b 100`."""
     own = {f.name: getattr(function, f.name) for f in fields(function) if f.name not in ("formula", "dimension")}  # type: ignore[arg-type]
     return ", ".join(
@@ -163,9 +163,9 @@ def data(scene: Scene) -> tuple[dict[str, Any], list[str]]:
 
 
 def _moving(
-    rule: Algorithm,
+    rule: Rule,
     tree: Mapping[str, Any],
-    function: TestFunction,
+    function: Objective,
     sources: Sources,
     curvatures: list[float] | None,
 ) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _moving(
     }
 
 
-def _minimum(function: TestFunction, point: Sequence[float]) -> dict[str, Any]:
+def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
     """A minimum and the curvatures there, ascending; None unless all are positive."""
     with np.errstate(all="ignore"):
         hessian = function.hessian(np.array(point, dtype=float))
