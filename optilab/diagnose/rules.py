@@ -12,7 +12,8 @@ from typing import Any
 
 from optilab.config.load import dump, load, override_from_text
 from optilab.config.schema.train import TrainConfig
-from optilab.diagnose import course, setup
+from optilab.diagnose import before_training as setup
+from optilab.diagnose import during_training as course
 from optilab.diagnose.evidence import Evidence
 from optilab.diagnose.sign import Seen, Sets, learned
 from optilab.errors import ConfigError

@@ -23,7 +23,7 @@ from optilab.config.strict_yaml import flow
 from optilab.errors import OptilabError, UsageError, printable
 from optilab.study.pool import Ended, WorkerDied, Workers, WorkersLost
 
-MODULE = "optilab.train.trial"
+MODULE = "optilab.train.worker"
 """Where the functions are that a worker calls; a name, because only a worker imports torch."""
 KEEP = ("last", "best", "none", "all")
 """Checkpoints that remain of a trial that has ended."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from optilab.optimize import Rule
 from optilab.optimize.algorithms.sharpness import SAM
-from optilab.train.curvature import Hessian
 from optilab.train.model import MLP
 from optilab.train.optimizers import RuleOptimizer
+from optilab.train.theory import Hessian
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from optilab.data.load import Dataset
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.theory import stability_limit
 from optilab.optimize.trajectory import DIVERGENCE_FACTOR
-from optilab.train import curvature, diagnostics, draws, first_batch, meanfield, optimizers, own, patience
+from optilab.train import draws, first_batch, meanfield, optimizers, own, patience, probes, theory
 from optilab.train.again import Again
 from optilab.train.images import Images, as_input
 from optilab.train.model import MLP
@@ -34,7 +34,7 @@ class Stopped(Exception):
     """The run was asked to stop; the unfinished epoch is forgotten."""
 
 
-def before_training(training: "Training") -> diagnostics.EpochRecord:
+def before_training(training: "Training") -> probes.EpochRecord:
     """The record of epoch 0: dataset and labels in numbers, the network's first loss and gradients, and the theory's.
 
     `first_loss` and `sample_gradients` are those of the first batch, `input_rms` the root mean square of its inputs.
@@ -51,12 +51,12 @@ def before_training(training: "Training") -> diagnostics.EpochRecord:
     return {
         "epoch": 0,
         **curved,
-        **diagnostics.labels(train.labels, validation.labels),
-        "input_rms": diagnostics.finite(float(images.square().mean().sqrt())),
-        "first_loss": diagnostics.finite(loss),
-        "sample_gradients": [diagnostics.finite(value) for value in gradients],
+        **probes.labels(train.labels, validation.labels),
+        "input_rms": probes.finite(float(images.square().mean().sqrt())),
+        "first_loss": probes.finite(loss),
+        "sample_gradients": [probes.finite(value) for value in gradients],
         "first_weights": [
-            diagnostics.finite(float(linear.weight.detach().norm())) for linear in training.model.linears
+            probes.finite(float(linear.weight.detach().norm())) for linear in training.model.linears
         ],
         "predicted_gains": prediction and prediction.gains,
         "predicted_ratio": prediction and prediction.ratio,
@@ -125,12 +125,12 @@ class Training:
     shuffler: torch.Generator | None = None  # of the training images; None: the global one
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
-    record: diagnostics.EpochRecord = field(default_factory=dict)  # of the last epoch
+    record: probes.EpochRecord = field(default_factory=dict)  # of the last epoch
     digests: dict[str, str] = field(default_factory=dict)  # of the dataset's files
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
-    cost: curvature.MeasurementCost = field(
-        default_factory=curvature.MeasurementCost
+    cost: theory.MeasurementCost = field(
+        default_factory=theory.MeasurementCost
     )  # of the measurements of the curvature
 
     @classmethod
@@ -186,7 +186,7 @@ class Training:
     @property
     def loss_limit(self) -> float:
         """A run whose last training and validation losses are both above this has diverged (`ExitCode.DIVERGED`)."""
-        guessing = diagnostics.prior_entropy(self.train.labels)
+        guessing = probes.prior_entropy(self.train.labels)
         return DIVERGENCE_FACTOR * max(guessing, self.first_loss)
 
     def enter(self, stage: int) -> None:
@@ -245,7 +245,7 @@ class Training:
                 f"{DIVERGENCE_FACTOR:g} times that of guessing or of the first batch; a smaller optimizer.lr may help"
             )
 
-    def measure_curvature(self, rule: Any) -> curvature.Record:
+    def measure_curvature(self, rule: Any) -> theory.Record:
         """The curvature of the loss over the first training images, and its limit for the rule of the last step."""
         count = self.config.curvature.images if self.config.curvature else 0
         images = self.train.take(torch.arange(min(count, len(self.train))))
@@ -253,7 +253,7 @@ class Training:
         divisor = optimizers.preconditioner(self.optimizer, self.config.optimizer)
         unscaled = divisor is None and hasattr(rule, "preconditioner")  # before the first step
         limit = None if unscaled else stability_limit(rule, optimizers.state_of(self.optimizer))
-        return curvature.measure(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
+        return theory.measure(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
@@ -281,11 +281,11 @@ class Training:
         loss_of = nn.CrossEntropyLoss()
         lowered = patience.lowered(self.rows, config.plateau)
         tally = Tally()
-        probed = diagnostics.probed(batches, config.probes)
-        evidence = diagnostics.EpochProbes()
+        probed = probes.probed(batches, config.probes)
+        evidence = probes.EpochProbes()
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
-            probe = diagnostics.Probe(self.model) if batch in probed else None
+            probe = probes.Probe(self.model) if batch in probed else None
             again = Again(
                 self.model,
                 images,
@@ -298,7 +298,7 @@ class Training:
             logits = self.model(images)
             loss = loss_of(logits, labels)
             if not math.isfinite(value := loss.item()):
-                origin = diagnostics.origin_of_overflow(self.model, images)
+                origin = probes.origin_of_overflow(self.model, images)
                 where = f"epoch {self.epoch + 1}, batch {batch + 1}"
                 raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
             if math.isnan(self.first_loss):

@@ -21,7 +21,7 @@ from optilab.optimize.algorithms.sharpness import SAM
 from optilab.optimize.own import OwnRule
 from optilab.optimize.regime import scheduled
 from optilab.train import own
-from optilab.train.eager import EagerOptimizer, eager
+from optilab.train.without_compiler import EagerOptimizer, eager
 
 Parameters = Iterable[torch.nn.Parameter]
 

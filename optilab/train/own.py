@@ -13,7 +13,7 @@ from torch import Tensor
 from optilab.errors import CheckpointError, UsageError
 from optilab.optimize.own import OwnRule
 from optilab.optimize.own.own_rule import checked
-from optilab.train.eager import EAGER, EagerOptimizer
+from optilab.train.without_compiler import EAGER, EagerOptimizer
 
 HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"
 PLAIN = (type(None), bool, int, float, str)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from optilab.config.schema.train import TrainConfig
 from optilab.data.load import Dataset
-from optilab.train import diagnostics, session
+from optilab.train import probes, session
 from optilab.train.again import Again
 from optilab.train.device import failures_explained
 from optilab.train.engine import Training
@@ -16,7 +16,7 @@ from optilab.train.engine import Training
 def begin(config: TrainConfig, dataset: Dataset) -> tuple[Training, float]:
     """A training before its first step, and the loss of guessing by the shares of the labels. Writes nothing."""
     training = session.build(config, dataset)
-    return training, diagnostics.prior_entropy(training.train.labels)
+    return training, probes.prior_entropy(training.train.labels)
 
 
 def ramp(training: Training, rates: Iterable[float], lr: float) -> Iterator[float]:

@@ -15,8 +15,8 @@ from optilab.diagnose import Evidence, verdict
 from optilab.optimize import RULES
 from optilab.optimize.theory import stability_limit
 from optilab.train import optimizers, session
-from optilab.train.curvature import MeasurementCost, measure
 from optilab.train.images import as_input
+from optilab.train.theory import MeasurementCost, measure
 from tests.train.idx import arrays
 
 CHOSEN_RULES = {

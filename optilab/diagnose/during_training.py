@@ -3,8 +3,8 @@
 import math
 from itertools import takewhile
 
+from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence
-from optilab.diagnose.setup import DEAD, GROWN, dead_from_the_start, loud
 from optilab.diagnose.sign import Seen, rate, study
 
 ABOVE = 1.03
