@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from optilab import runs
-from optilab.config.load import dump, expectations, load
-from optilab.config.schema.claim import OPERATORS
-from optilab.config.schema.train import TrainConfig
+from optilab.config.claims import OPERATORS
+from optilab.config.fields import dump, expectations, load
+from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.study.claims import of_trainings
 from tests.pages import ROOT

@@ -6,13 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from optilab.config import presets, strict_yaml
-from optilab.config.keys import SECTION, describe
-from optilab.config.load import ConfigError, changed_keys, digest, load, override_from_text, schema_for, to_yaml
+from optilab.config import presets, yaml
+from optilab.config.fields import (
+    SECTION,
+    ConfigError,
+    changed_keys,
+    describe,
+    digest,
+    load,
+    override_from_text,
+    schema_for,
+    to_yaml,
+)
+from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import KINDS
-from optilab.config.schema.optimize import OptimizeConfig
-from optilab.config.schema.replay import MOVED
-from optilab.config.schema.train import TrainConfig
+from optilab.config.training import MOVED, TrainConfig
 from optilab.errors import UsageError
 from optilab.optimize import RULES
 
@@ -147,7 +155,7 @@ def test_a_set_is_one_line(text):
 @pytest.mark.parametrize("text", ["device: cpu{}seed: 7\n", "a: 1\nthreads: 1 # a note{}seed: 9\n"])
 def test_a_line_break_that_no_editor_shows_is_refused(mark, text):
     with pytest.raises(ConfigError) as caught:
-        strict_yaml.read(text.format(mark).encode(), "c.yaml")
+        yaml.read(text.format(mark).encode(), "c.yaml")
     (problem,) = caught.value.problems
     assert problem.where == f"c.yaml:{text.count(chr(10))}"
     assert "ends a line in YAML but in no editor" in problem.message
@@ -231,7 +239,7 @@ def test_changed_keys_name_old_and_new():
 )
 def test_traps_of_yaml(text, line, said):
     with pytest.raises(ConfigError) as caught:
-        strict_yaml.read(text.encode(), "c.yaml")
+        yaml.read(text.encode(), "c.yaml")
     assert caught.value.problems[0].where.split(":")[1] == str(line)
     assert said in caught.value.problems[0].message
 
@@ -244,5 +252,5 @@ def test_a_pipe_is_named_as_one(tmp_path):
 
 def test_a_control_character_is_refused_with_its_line():
     with pytest.raises(ConfigError) as caught:
-        strict_yaml.read(b"epochs: 3\nname: \x1b[31m\n", "c.yaml")
+        yaml.read(b"epochs: 3\nname: \x1b[31m\n", "c.yaml")
     assert caught.value.problems[0].where == "c.yaml:2"

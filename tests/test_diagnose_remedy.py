@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from optilab.config.load import load
+from optilab.config.fields import load
 from optilab.config.presets import presets
-from optilab.config.schema.train import TrainConfig
+from optilab.config.training import TrainConfig
 from optilab.console import diagnose as view
 from optilab.console.study import Progress
 from optilab.diagnose.remedies import remedies

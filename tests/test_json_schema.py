@@ -11,10 +11,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from optilab.config import json_schema, strict_yaml
-from optilab.config.load import load, schema_for
+from optilab.config import fields
+from optilab.config import yaml as strict_yaml
+from optilab.config.fields import decimal, load, schema_for
 from optilab.config.presets import presets, schema_file
-from optilab.config.schema.fields import decimal
 from optilab.errors import ConfigError
 from tests.pages import ROOT
 
@@ -34,14 +34,14 @@ def as_an_editor_reads(text):
 
 @pytest.fixture(scope="module")
 def validators():
-    return {kind: Draft202012Validator(json_schema.json_schema(kind)) for kind in KINDS}
+    return {kind: Draft202012Validator(fields.json_schema(kind)) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shipped_schema_is_valid_and_that_of_the_code(kind, optilab):
-    Draft202012Validator.check_schema(json_schema.json_schema(kind))
-    assert schema_file(kind).read_text() == json_schema.text(kind)
-    assert optilab("config", "schema", kind).stdout == json_schema.text(kind)
+    Draft202012Validator.check_schema(fields.json_schema(kind))
+    assert schema_file(kind).read_text() == fields.schema_text(kind)
+    assert optilab("config", "schema", kind).stdout == fields.schema_text(kind)
     assert optilab("config", "schema", kind, "--quiet").stdout.strip() == str(schema_file(kind))
 
 
@@ -182,4 +182,4 @@ if __name__ == "__main__":
     for kind in KINDS:
         path = ROOT / "configs" / "schema" / f"{kind}.schema.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json_schema.text(kind))
+        path.write_text(fields.schema_text(kind))

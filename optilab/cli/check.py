@@ -19,9 +19,9 @@ from optilab.cli.options import (
 from optilab.errors import ExitCode, OptilabError, UsageError, shown
 
 if TYPE_CHECKING:
-    from optilab.config.load import Override
-    from optilab.config.schema.check import Check
-    from optilab.config.schema.optimize import OptimizeConfig
+    from optilab.config.claims import Check
+    from optilab.config.fields import Override
+    from optilab.config.optimize import OptimizeConfig
     from optilab.console.claims import Checked
     from optilab.lab.execution import Request
     from optilab.study.claims import Judged
@@ -120,13 +120,13 @@ class _Request:
 
     def checks(self, target: str) -> "Sequence[Checked]":
         """The claims of a target, judged; those of a file of claims one command at a time."""
-        from optilab.config.load import kind_of, load
-        from optilab.config.schema.check import CheckFile
+        from optilab.config.claims import CheckFile
+        from optilab.config.fields import command_of, load
 
         if not target.endswith((".yaml", ".yml")) and not Path(target).is_file():
             return self._entries(target)
         try:
-            kind = kind_of(target)
+            kind = command_of(target)
             if kind != "check":
                 return [self._judged(target, lambda: self._config(kind, target, {}, ()))]
             file = load(CheckFile, target)
@@ -139,14 +139,14 @@ class _Request:
         return [self._judged(entry.name, lambda entry=entry: self._entry(entry)) for entry in chosen]
 
     def _entry(self, check: "Check") -> "_Found":
-        from optilab.config.load import dump
+        from optilab.config.fields import dump
 
         return self._config(check.command, check.target, check.set, dump(check)["expect"])
 
     def _config(self, kind: str, given: Any, settings: dict[str, Any], claims: Sequence[Any]) -> "_Found":
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
-        from optilab.config.load import Override, load
-        from optilab.config.schema.optimize import OptimizeConfig
+        from optilab.config.fields import Override, load
+        from optilab.config.optimize import OptimizeConfig
 
         changes = [Override("set", key, value) for key, value in settings.items()]
         claimed = [
@@ -165,8 +165,8 @@ class _Request:
         return self._study(kind, given, changes, claimed)
 
     def _rate(self, given: Any, changes: "Sequence[Override]", texts: Sequence[str]) -> "list[Judged]":
-        from optilab.config.load import expectations, load
-        from optilab.config.schema.train import TrainConfig
+        from optilab.config.fields import expectations, load
+        from optilab.config.training import TrainConfig
         from optilab.lab.execution import dataset_of
         from optilab.lab.rates import range_test
         from optilab.study.claims import of_rate
@@ -178,8 +178,8 @@ class _Request:
         return of_rate(claims, test.rate, asked.name)
 
     def _function_race(self, given: dict[str, Any], claimed: "Sequence[Override]") -> "list[Judged]":
-        from optilab.config.load import load
-        from optilab.config.schema.study import FunctionRaceConfig
+        from optilab.config.fields import load
+        from optilab.config.study import FunctionRaceConfig
         from optilab.lab.races import on_functions
         from optilab.study.claims import of_race
         from optilab.study.race import standings
@@ -208,9 +208,9 @@ class _Request:
         self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
     ) -> "tuple[Any, Request]":
         """The study that a training, a sweep, remedies or a race on trainings mean."""
-        from optilab.config.load import load
+        from optilab.config.fields import load
         from optilab.config.presets import algorithms
-        from optilab.config.schema.study import RaceConfig, RemedyConfig, SweepConfig
+        from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
         from optilab.lab import execution
         from optilab.lab.races import NETWORK_ALGOS, network_race
         from optilab.study import network_race as races
@@ -244,7 +244,7 @@ class _Request:
 
     def _read(self, path: Path) -> "_Found":
         from optilab import runs
-        from optilab.config.load import expectations, load, schema_for
+        from optilab.config.fields import expectations, load, schema_for
         from optilab.study.claims import of_paths, of_study, of_trainings
 
         entry = runs.read_entry(path)

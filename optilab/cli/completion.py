@@ -82,8 +82,7 @@ def complete_remedy(incomplete: str) -> list[str]:
 
 def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
-    from optilab.config.keys import describe
-    from optilab.config.load import schema_for
+    from optilab.config.fields import describe, schema_for
 
     keys = {key.key: key.choices for key in describe(schema_for(config_kind(ctx.info_name)))}
     prefix = os.environ.get(_PREFIX, "")
@@ -96,8 +95,7 @@ def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_part(ctx: typer.Context, incomplete: str) -> list[str]:
     """Keys, sections and entries of the config that `config show` describes."""
-    from optilab.config.keys import describe
-    from optilab.config.load import schema_for
+    from optilab.config.fields import describe, schema_for
 
     keys = list(describe(schema_for(ctx.params.get("name") or "train")))
     return _starting(

@@ -71,7 +71,7 @@ def show(
     quiet: _Names = False,
 ) -> None:
     from optilab import console
-    from optilab.config import keys, load, presets
+    from optilab.config import fields, presets
     from optilab.console import config as views
 
     only_one(json=json_, quiet=quiet)
@@ -87,8 +87,8 @@ def show(
         else:
             typer.echo(text, nl=False)
         return
-    described = list(keys.describe(load.schema_for(name)))
-    chosen = described if part is None else keys.part(described, part)
+    described = list(fields.describe(fields.schema_for(name)))
+    chosen = described if part is None else fields.part(described, part)
     if json_:
         console.document(views.key_facts(name, chosen))
     elif quiet:
@@ -126,9 +126,9 @@ def schema(
     if quiet:
         typer.echo(schema_file(name))
     else:
-        from optilab.config.json_schema import text
+        from optilab.config.fields import schema_text
 
-        typer.echo(text(name), nl=False)
+        typer.echo(schema_text(name), nl=False)
 
 
 @app.command("cp", help="Copy a preset to edit it.", epilog=examples("optilab config cp sigmoid.yaml my.yaml"))
@@ -174,13 +174,13 @@ def check(
     quiet: Silent = False,
 ) -> int:
     from optilab import console
-    from optilab.config.load import kind_of, load, schema_for
+    from optilab.config.fields import command_of, load, schema_for
 
     only_one(json=json_, quiet=quiet)
     results = []
     for file in files:
         try:
-            kind = kind_of(file)
+            kind = command_of(file)
             load(schema_for(kind), file)
         except OptilabError as error:
             results.append({"file": file, "ok": False, "error": error.document()})

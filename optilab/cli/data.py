@@ -58,12 +58,12 @@ def ls(data_dir: DataDir = None, json_: Json = False, quiet: _Names = False) -> 
 def where(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
     from optilab import console
     from optilab.console import data as views
-    from optilab.data import folders
     from optilab.data import load as data
+    from optilab.data import sources
 
     only_one(json=json_, quiet=quiet)
     info, chosen = data.info_of(name), _path(data_dir)
-    places, found = folders.search_path(info, chosen), folders.find(info, chosen)
+    places, found = sources.search_path(info, chosen), sources.find(info, chosen)
     if json_:
         console.document(views.search_document(places, found))
     elif not quiet:

@@ -40,7 +40,7 @@ def env(json_: Json = False, quiet: Silent = False) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     from optilab import console
-    from optilab.runs.provenance import provenance
+    from optilab.runs.record import provenance
 
     only_one(json=json_, quiet=quiet)
     facts = provenance([], [])

@@ -50,10 +50,10 @@ def explain(
     from itertools import islice
 
     from optilab import console
-    from optilab.config.load import Override, load, numbers
-    from optilab.config.load import function as read_function
+    from optilab.config.fields import Override, load, numbers
+    from optilab.config.fields import function as read_function
+    from optilab.config.optimize import OptimizeConfig
     from optilab.config.presets import algorithms
-    from optilab.config.schema.optimize import OptimizeConfig
     from optilab.console import explain as views
     from optilab.optimize import Regime
     from optilab.optimize.worked_step import worked_steps

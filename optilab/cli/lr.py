@@ -93,8 +93,8 @@ def lr(
     """
     from optilab import console, runs
     from optilab.cli import execution
-    from optilab.config.load import expectations, load
-    from optilab.config.schema.train import TrainConfig
+    from optilab.config.fields import expectations, load
+    from optilab.config.training import TrainConfig
     from optilab.console import lr as views
     from optilab.console.claims import after
     from optilab.lab.execution import dataset_of, of_sweep

@@ -15,9 +15,9 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     """Race on trainings; `given` are the options that were typed, by parameter."""
     from optilab import console, figures, pages, runs
     from optilab.cli import execution
-    from optilab.config.load import Override, load, override
+    from optilab.config.fields import Override, load, override
     from optilab.config.presets import algorithms
-    from optilab.config.schema.study import RaceConfig
+    from optilab.config.study import RaceConfig
     from optilab.console import network_race as views
     from optilab.console import study
     from optilab.console.claims import after

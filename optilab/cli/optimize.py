@@ -26,7 +26,7 @@ from optilab.lab.paths import follow, judge, rows, tuned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from optilab.config.schema.optimize import OptimizeConfig
+    from optilab.config.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
     from optilab.study.claims import Judged
 
@@ -98,10 +98,10 @@ def optimize(
     ] = False,
 ) -> int:
     """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
-    from optilab.config.load import function as read_function
-    from optilab.config.load import load, numbers
+    from optilab.config.fields import function as read_function
+    from optilab.config.fields import load, numbers
+    from optilab.config.optimize import OptimizeConfig
     from optilab.config.presets import algorithms
-    from optilab.config.schema.optimize import OptimizeConfig
     from optilab.errors import UsageError
     from optilab.optimize.sensitivity import chaotic_from
 
@@ -188,9 +188,9 @@ def _write(
     import sys
 
     from optilab import runs
-    from optilab.config.load import dump, to_yaml
+    from optilab.config.fields import dump, to_yaml
     from optilab.optimize.own import described, sources
-    from optilab.runs.provenance import provenance
+    from optilab.runs.record import provenance
 
     named = dict(zip(settings.labels, paths, strict=True))
     manifest = {

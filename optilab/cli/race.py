@@ -182,7 +182,7 @@ def race(
 
         return network_race(ctx, given)
     from optilab import console
-    from optilab.config.load import expectations
+    from optilab.config.fields import expectations
     from optilab.console import race as views
     from optilab.console.claims import after
     from optilab.lab.races import cache_folder, function_race
@@ -216,7 +216,7 @@ def race(
         figures.save(figures.race(result, dark), plot)
     if report:
         from optilab.pages.race import race_page
-        from optilab.runs.provenance import provenance
+        from optilab.runs.record import provenance
 
         pages.write(page, race_page(result, rules, tests, provenance(sys.argv, ["numpy"])))
     judged = list(of_race(claims, study.standings(result)))

@@ -73,8 +73,8 @@ def remedy(
     """
     from optilab import console, runs
     from optilab.cli import execution
-    from optilab.config.load import Override, load, override
-    from optilab.config.schema.study import RemedyConfig
+    from optilab.config.fields import Override, load, override
+    from optilab.config.study import RemedyConfig
     from optilab.console import claims as verdicts
     from optilab.console import network_race as race_views
     from optilab.console import remedy as views

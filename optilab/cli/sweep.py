@@ -95,8 +95,8 @@ def sweep(
     """
     from optilab import console, runs
     from optilab.cli import execution
-    from optilab.config.load import Override, load, override
-    from optilab.config.schema.study import SweepConfig
+    from optilab.config.fields import Override, load, override
+    from optilab.config.study import SweepConfig
     from optilab.console import claims as verdicts
     from optilab.console import study
     from optilab.console import sweep as views

@@ -29,9 +29,9 @@ from optilab.cli.options import (
 from optilab.errors import DivergedError, UsageError
 
 if TYPE_CHECKING:
-    from optilab.config.load import Override
-    from optilab.config.schema.claim import Claim
-    from optilab.config.schema.train import TrainConfig
+    from optilab.config.claims import Claim
+    from optilab.config.fields import Override
+    from optilab.config.training import TrainConfig
     from optilab.train.fork import Branch
 
 EXAMPLES = """\b
@@ -120,8 +120,8 @@ def train(
 ) -> int:
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
     from optilab import console, runs
-    from optilab.config.load import load
-    from optilab.config.schema.train import TrainConfig
+    from optilab.config.fields import load
+    from optilab.config.training import TrainConfig
     from optilab.train.fork import branch
     from optilab.train.resume import continuation, require_alike
 
@@ -276,7 +276,7 @@ def _train_seeds(
     """Train with several seeds: a sweep without an axis."""
     from optilab import runs
     from optilab.cli import execution
-    from optilab.config.schema.study import SweepConfig
+    from optilab.config.study import SweepConfig
     from optilab.console import claims as verdicts
     from optilab.console import train as views
     from optilab.lab.execution import of_sweep

@@ -69,8 +69,7 @@ def _option_hint(context: Any, option: str) -> str:
         return _LIST
     if not _has_option(context, "--set"):
         return ""
-    from optilab.config.keys import named
-    from optilab.config.load import schema_for
+    from optilab.config.fields import named, schema_for
 
     keys = named(schema_for(config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
     return f"write --set {' or --set '.join(f'{key}=VALUE' for key in keys[:3])}" if keys else ""

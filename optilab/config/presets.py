@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optilab.config import strict_yaml
+from optilab.config import yaml
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
@@ -165,5 +165,5 @@ def filled(rule: Any) -> Any:
 @cache
 def rules() -> Mapping[str, Mapping[str, Any]]:
     """The `algo` section of each preset of `optimize`, by the rule's name."""
-    sections = (strict_yaml.read(p.path.read_bytes(), p.name).tree["algo"] for p in presets("optimize"))
+    sections = (yaml.read(p.path.read_bytes(), p.name).tree["algo"] for p in presets("optimize"))
     return {section["name"]: section for section in sections}

@@ -6,9 +6,9 @@ from itertools import groupby
 from typing import Any
 
 from optilab import console
-from optilab.config.keys import ENTRY, EVERYDAY, LAST, SECTION, Key
+from optilab.config.fields import ENTRY, EVERYDAY, LAST, SECTION, Key
 from optilab.config.presets import Preset
-from optilab.config.strict_yaml import flow
+from optilab.config.yaml import flow
 
 
 def presets(listed: Sequence[Preset]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from optilab import console
-from optilab.config.load import dump
-from optilab.config.schema.train import TrainConfig
-from optilab.config.strict_yaml import flow
+from optilab.config.fields import dump
+from optilab.config.training import TrainConfig
+from optilab.config.yaml import flow
 from optilab.console import compare
 from optilab.console.bar import Bar
 from optilab.console.pictures import GUTTER, Canvas, colours, framed

@@ -6,8 +6,8 @@ from math import inf
 from typing import Any
 
 from optilab import console
-from optilab.config.load import Override, dump, load
-from optilab.config.schema.optimize import OptimizeConfig
+from optilab.config.fields import Override, dump, load
+from optilab.config.optimize import OptimizeConfig
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule
 from optilab.optimize.theory import best_rates, measured_rate, predict

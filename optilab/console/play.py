@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from optilab import console
-from optilab.config.load import dump
-from optilab.config.schema.optimize import OptimizeConfig
+from optilab.config.fields import dump
+from optilab.config.optimize import OptimizeConfig
 from optilab.optimize import Status, descend
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optilab import console
-from optilab.config.schema.train import TrainConfig
+from optilab.config.training import TrainConfig
 from optilab.console import diagnose as diagnosis
 from optilab.console.notebook import ProgressLine
 from optilab.console.optimize import settings

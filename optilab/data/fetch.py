@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optilab.data import folders, reading
+from optilab.data import formats, sources
 from optilab.data import load as data
-from optilab.data.reading import one_line, require, sha256
+from optilab.data.formats import one_line, require, sha256
 from optilab.data.sources import DatasetInfo
 from optilab.errors import DataError, SystemFailure, UsageError
-from optilab.runs.files import write_atomic
+from optilab.runs.durable import write_atomic
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -66,11 +66,11 @@ def ensure(dataset: str, folder: Path | None, report: Report) -> data.Dataset:
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
     """
     info = data.info_of(dataset)
-    if info.torchvision and not folders.is_named(folder) and folders.find(info) is None:
+    if info.torchvision and not sources.is_named(folder) and sources.find(info) is None:
         try:
             fetch(dataset, report)
         except DataError as error:
-            raise DataError(f"{folders.not_found(info, folder)}\n{error}") from None
+            raise DataError(f"{sources.not_found(info, folder)}\n{error}") from None
     return data.load(dataset, folder)
 
 
@@ -83,7 +83,7 @@ def fetch(
 ) -> Path | None:
     """Put the files of a dataset into a folder and return it; intact files are kept. None where there are no files.
 
-    The folder is `folders.destination`: in the argument, OPTILAB_DATA, or the user's cache. The sources are the
+    The folder is `sources.destination`: in the argument, OPTILAB_DATA, or the user's cache. The sources are the
     mirrors and, where there is a package and apt-get exists, Debian's package; none needs root. A file gets its name
     only once it is complete, verified and on disk, so a kill or a concurrent fetch does no harm. Raises DataError that
     lists every attempt and its failure, UsageError for the user's own images, SystemFailure if the folder cannot be
@@ -94,13 +94,13 @@ def fetch(
         raise UsageError(f"{dataset} is your own images; there is nothing to fetch")
     if not info.torchvision:
         return None
-    destination = folders.destination(info, folder)
-    sources = [partial(_from_mirrors, info, _mirrors(info) if mirrors is None else mirrors)]
-    sources += [partial(_from_debian, info)] if info.package else []
+    destination = sources.destination(info, folder)
+    attempts = [partial(_from_mirrors, info, _mirrors(info) if mirrors is None else mirrors)]
+    attempts += [partial(_from_debian, info)] if info.package else []
     failures: list[str] = []
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        for source in sources:
+        for source in attempts:
             wanted = [name for name in info.digests if not _is_good(info, destination, name)]
             try:
                 for name, content in source(wanted, report, limits) if wanted else ():
@@ -122,7 +122,7 @@ def _failed(info: DatasetInfo, destination: Path, folder: Path | None, failures:
     ways = [f"on Debian or Ubuntu, as root: apt-get install {info.package}"] if info.package else []
     ways += [
         f"download {archives} elsewhere, and give their folder with --data-dir or OPTILAB_DATA",
-        f"when the network is back: {folders.fetching(info, folder)}",
+        f"when the network is back: {sources.fetching(info, folder)}",
     ]
     yield f"{('two', 'three')[len(ways) - 2]} ways out:"
     yield from (f"  {number}. {way}" for number, way in enumerate(ways, 1))
@@ -130,7 +130,7 @@ def _failed(info: DatasetInfo, destination: Path, folder: Path | None, failures:
 
 def _is_good(info: DatasetInfo, place: Path, name: str) -> bool:
     try:
-        content = reading.read_file(folders.file_of(place, name), packed=name.endswith(".gz"))
+        content = formats.read_file(sources.file_of(place, name), packed=name.endswith(".gz"))
     except DataError:
         return False
     return sha256(content) == info.digests[name]
@@ -159,7 +159,7 @@ def _from_mirrors(
             try:
                 content = _Download(url, report, limits).run()
                 if not packed:
-                    content = reading.unzip(url, io.BytesIO(content))
+                    content = formats.unzip(url, io.BytesIO(content))
                 _require_digest(url, info, name, content)
             except DataError as error:
                 failures.append(str(error))
@@ -232,8 +232,8 @@ class _Download:
         since, had = time.monotonic(), len(self.body)
         while chunk := response.read1(1 << 18):
             self.body += chunk
-            if len(self.body) > reading.MAX_BYTES:
-                raise DataError(f"{self.url}: expected at most {reading.MAX_BYTES} bytes, found more")
+            if len(self.body) > formats.MAX_BYTES:
+                raise DataError(f"{self.url}: expected at most {formats.MAX_BYTES} bytes, found more")
             self.report(self._label, len(self.body), total)
             if (seconds := time.monotonic() - since) > self.limits.stall:
                 if len(self.body) - had < self.limits.slowest * seconds:
@@ -302,7 +302,7 @@ def _from_debian(
         assert info.package_folder is not None
         unpacked = scratch / info.package_folder.relative_to("/")
         for name in wanted:
-            content = reading.read_file(folders.file_of(unpacked, name))
+            content = formats.read_file(sources.file_of(unpacked, name))
             _require_digest(f"{label}: {name}", info, name, content)
             yield name, content
 

@@ -14,17 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optilab.data import digits, folders, idx, npz
-from optilab.data import synthetic as drawn
-from optilab.data.reading import FileCheck, ReadDataset, require
+from optilab.data import formats, sources
+from optilab.data.formats import FileCheck, ReadDataset, require
 from optilab.data.sources import ARRAYS, DATASETS, DatasetInfo
 from optilab.errors import DataError, UsageError, did_you_mean
 
 READERS: Mapping[str, Callable[[DatasetInfo, Path | None], ReadDataset]] = {
-    "idx": idx.read,
-    "npz": npz.read,
-    "scikit-learn": digits.read,
-    "drawn": drawn.read,
+    "idx": formats.read_idx,
+    "npz": formats.read_npz,
+    "scikit-learn": formats.read_digits,
+    "drawn": formats.read_synthetic,
 }
 """By `DatasetInfo.form`."""
 
@@ -96,7 +95,7 @@ def presence(dataset: str, folder: Path | None = None) -> Presence:
     if info.form == "scikit-learn":
         here = find_spec("sklearn") is not None
         return Presence(info, None, here, "built in" if here else "needs optilab[digits]")
-    place = folders.find(info, folder)
+    place = sources.find(info, folder)
     if place is None:
         return Presence(info, None, False, "not here")
     damaged = [row.name for row in verify(dataset, folder) if not row.ok]

@@ -1,7 +1,6 @@
 """Signs of the set-up: what is wrong with data, settings or first weights before the first step."""
 
-from optilab.config.schema.activation import HardSigmoid, Sigmoid
-from optilab.config.schema.model import NoNorm
+from optilab.config.model import HardSigmoid, NoNorm, Sigmoid
 from optilab.diagnose.evidence import Evidence
 from optilab.diagnose.sign import Seen, Sets, study
 

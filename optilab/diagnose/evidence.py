@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any
 
 from optilab import runs
-from optilab.config import strict_yaml
-from optilab.config.load import load
-from optilab.config.schema.train import TrainConfig
+from optilab.config import yaml
+from optilab.config.fields import load
+from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.optimize.own import is_own
 
@@ -261,7 +261,7 @@ def _config(record: runs.Record) -> TrainConfig:
     try:
         return load(TrainConfig, str(path))
     except ConfigError:
-        tree = strict_yaml.read(record.config, str(path)).tree
+        tree = yaml.read(record.config, str(path)).tree
         rule = tree.get("optimizer")
         if not isinstance(rule, dict) or not is_own(rule.get("name")):
             raise

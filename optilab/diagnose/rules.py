@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from optilab.config.load import dump, load, override_from_text
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import dump, load, override_from_text
+from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training as setup
 from optilab.diagnose import during_training as course
 from optilab.diagnose.evidence import Evidence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from optilab.errors import UsageError, shown
 
 if TYPE_CHECKING:
-    from optilab.config.load import Override
+    from optilab.config.fields import Override
 
 Config = str | os.PathLike[str] | Mapping[str, Any]
 """A YAML file, the name of a preset, or the keys themselves."""
@@ -18,7 +18,7 @@ Names = str | Sequence[str]
 
 def changes(keys: Mapping[str, Any], dotted: Mapping[str, Any] | None) -> "list[Override]":
     """The keys of a config that were given as keywords, unless they are None, and the dotted ones of `set`."""
-    from optilab.config.load import Override
+    from optilab.config.fields import Override
 
     given = {key: value for key, value in keys.items() if value is not None}
     return [
@@ -62,7 +62,7 @@ def command(
     verb: str, config: Config | None, options: Mapping[str, Any], dotted: Mapping[str, Any] | None = None
 ) -> list[str]:
     """The command that does the same, for the manifest; a config without a file is only in the run itself."""
-    from optilab.config.strict_yaml import flow
+    from optilab.config.yaml import flow
 
     words = ["optilab", verb, *([] if config is None or isinstance(config, Mapping) else [os.fspath(config)])]
     for name, value in options.items():

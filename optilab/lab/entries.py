@@ -89,8 +89,8 @@ class LabRun(LabResult):
     @cached_property
     def _paths(self) -> "LabPaths":
         """The paths, followed once more: they are the same to the last digit."""
-        from optilab.config.load import load
-        from optilab.config.schema.optimize import OptimizeConfig
+        from optilab.config.fields import load
+        from optilab.config.optimize import OptimizeConfig
         from optilab.lab.paths import LabPaths, follow
 
         config = load(OptimizeConfig, str(self.path / "config.yaml"))
@@ -145,8 +145,8 @@ class LabStudy(LabResult):
         """That of a sweep; None where the command chooses it."""
         if self.manifest["command"] != "sweep":
             return None
-        from optilab.config.load import load
-        from optilab.config.schema.study import SweepConfig
+        from optilab.config.fields import load
+        from optilab.config.study import SweepConfig
 
         return load(SweepConfig, str(self._asked)).metric
 

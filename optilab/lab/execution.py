@@ -10,8 +10,8 @@ from optilab import runs, signals
 from optilab.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from optilab.config.schema.study import RemedyConfig
-    from optilab.config.schema.train import DataConfig
+    from optilab.config.study import RemedyConfig
+    from optilab.config.training import DataConfig
     from optilab.data.load import Dataset
     from optilab.study.network_race import NetworkRace
     from optilab.study.pool import Pool, Workers
@@ -108,7 +108,7 @@ def of_race(
 
 def of_remedy(asked: "RemedyConfig", jobs: int | None, cluster: str | None = None) -> Request:
     """The study of resolved remedies: each as it is, or with `tune` as a race between them."""
-    from optilab.config.load import to_yaml
+    from optilab.config.fields import to_yaml
     from optilab.study import remedy
 
     same = lambda path: remedy.require_same(path, asked)  # noqa: E731
@@ -144,7 +144,7 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
     """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest."""
     from optilab import console
     from optilab.console import study as views
-    from optilab.runs.provenance import provenance
+    from optilab.runs.record import provenance
     from optilab.study.pool import WorkersLost
     from optilab.study.trials import Execution, relabel
 

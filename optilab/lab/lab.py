@@ -48,9 +48,9 @@ class Lab:
         `epochs=30`), `set` the dotted ones (`{"algo.lr": 0.1}`); `tune` gives every rule the best of so many random
         settings first. ConfigError with every problem at once.
         """
-        from optilab.config.load import function, load
+        from optilab.config.fields import function, load
+        from optilab.config.optimize import OptimizeConfig
         from optilab.config.presets import algorithms
-        from optilab.config.schema.optimize import OptimizeConfig
         from optilab.lab.paths import LabPaths, follow, tuned
 
         readers: Mapping[str, Callable[[str], Any]] = {"algo": algorithms, "function": function}
@@ -79,8 +79,8 @@ class Lab:
         DivergedError where the training diverges; its run is kept.
         """
         from optilab import runs, signals
-        from optilab.config.load import load
-        from optilab.config.schema.train import TrainConfig
+        from optilab.config.fields import load
+        from optilab.config.training import TrainConfig
         from optilab.errors import DivergedError, UsageError
         from optilab.lab import training
         from optilab.lab.entries import LabRun
@@ -147,8 +147,8 @@ class Lab:
         `name` continues a study that was stopped. Trials that failed are rows like any other, with their reason.
         """
         from optilab import runs
-        from optilab.config.load import load
-        from optilab.config.schema.study import SweepConfig
+        from optilab.config.fields import load
+        from optilab.config.study import SweepConfig
         from optilab.lab.entries import LabStudy
         from optilab.lab.execution import of_sweep
         from optilab.study import sweep
@@ -223,8 +223,8 @@ class Lab:
         and `functions` are `"sgd,adam"` or lists, `on` presets, YAML files or mappings. UsageError for options of the
         other kind of race.
         """
-        from optilab.config.load import load
-        from optilab.config.schema.study import FunctionRaceConfig
+        from optilab.config.fields import load
+        from optilab.config.study import FunctionRaceConfig
         from optilab.errors import UsageError, unknown
         from optilab.lab.races import on_functions
 
@@ -294,7 +294,7 @@ class Lab:
 
         Its interface is one of those of `optilab verify --help`. The code runs in this process, without a time limit.
         """
-        from optilab.config.load import function as read_function
+        from optilab.config.fields import function as read_function
         from optilab.lab.verification import Exam, LabVerification
         from optilab.verify.candidate import load
 
@@ -331,9 +331,9 @@ class Lab:
         **keys: Any,
     ) -> "LabStudy":
         from optilab import runs
-        from optilab.config.load import load
+        from optilab.config.fields import load
         from optilab.config.presets import algorithms
-        from optilab.config.schema.study import RaceConfig
+        from optilab.config.study import RaceConfig
         from optilab.lab import races
         from optilab.lab.entries import LabStudy
         from optilab.study import network_race
@@ -379,6 +379,6 @@ def _stop(number: int, message: str) -> NoReturn:
 
 def _axis(axis: Any) -> str:
     """An axis as `--over` has it."""
-    from optilab.config.strict_yaml import flow
+    from optilab.config.yaml import flow
 
     return ",".join(map(flow, axis)) if isinstance(axis, list) else flow(axis)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from optilab import console
-from optilab.config.load import dump, flat
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import dump, flat
+from optilab.config.training import TrainConfig
 from optilab.console.train import Display
 from optilab.errors import UsageError, unknown
 from optilab.runs import Row

@@ -9,7 +9,7 @@ from optilab.lab.result import LabResult, Shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from optilab.config.schema.optimize import OptimizeConfig
+    from optilab.config.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
     from optilab.study.claims import Judged
 

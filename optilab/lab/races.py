@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from optilab.config.schema.study import FunctionRaceConfig, RaceConfig
+    from optilab.config.study import FunctionRaceConfig, RaceConfig
     from optilab.lab.execution import Request
     from optilab.optimize import Objective, Rule
     from optilab.study.network_race import NetworkRace
@@ -72,7 +72,7 @@ class LabRace(LabResult):
 
     def _page(self, title: str | None) -> bytes:
         from optilab.pages.race import race_page
-        from optilab.runs.provenance import provenance
+        from optilab.runs.record import provenance
 
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
 
@@ -116,7 +116,7 @@ def network_race(
     asked: "RaceConfig", jobs: int | None, fail_fast: bool, cluster: str | None
 ) -> "tuple[NetworkRace, Request]":
     """The plan of a resolved race on trainings, and the study that makes it."""
-    from optilab.config.load import to_yaml
+    from optilab.config.fields import to_yaml
     from optilab.lab.execution import of_race
     from optilab.study import network_race as races
 

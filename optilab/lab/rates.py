@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from optilab.config.schema.train import TrainConfig
+    from optilab.config.training import TrainConfig
     from optilab.data.load import Dataset
     from optilab.study.rates import Ladder, RangeTest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from optilab.config.schema.train import TrainConfig
+    from optilab.config.training import TrainConfig
     from optilab.console.train import Display
     from optilab.data.load import Dataset
     from optilab.train.engine import Training
@@ -41,7 +41,7 @@ def train(
     from optilab import console
     from optilab.console import train as views
     from optilab.lab.logged import LoggedDisplay
-    from optilab.runs.provenance import provenance
+    from optilab.runs.record import provenance
     from optilab.train import session  # torch comes in here, after everything that can be refused without it
 
     if resumed:

@@ -8,8 +8,8 @@ from optilab.lab.result import LabResult, Shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from optilab.config.load import Override
-    from optilab.config.schema.optimize import OptimizeConfig
+    from optilab.config.fields import Override
+    from optilab.config.optimize import OptimizeConfig
     from optilab.verify.candidate import Candidate
     from optilab.verify.grade import Verdict
 
@@ -27,8 +27,8 @@ class Exam:
     @classmethod
     def of(cls, against: str, changes: "list[Override]") -> "Exam":
         """ConfigError for a rule that does not exist, and for settings that it does not have."""
-        from optilab.config.load import Override, load
-        from optilab.config.schema.optimize import OptimizeConfig
+        from optilab.config.fields import Override, load
+        from optilab.config.optimize import OptimizeConfig
         from optilab.verify.grade import STEPS
 
         name = against.strip().lower()

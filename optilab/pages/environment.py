@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from optilab import __version__
 from optilab.console import plain
 from optilab.errors import DataError, UsageError, printable
-from optilab.runs.files import read_regular, write_atomic
+from optilab.runs.durable import read_regular, write_atomic
 
 if TYPE_CHECKING:
     from jinja2 import Environment

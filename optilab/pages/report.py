@@ -11,7 +11,7 @@ from optilab.pages.curves import curves
 from optilab.pages.environment import asset, render
 from optilab.pages.settings import Outlook, mark, outlook
 from optilab.runs import STUDY, Record, Study
-from optilab.runs.files import read_regular
+from optilab.runs.durable import read_regular
 from optilab.study.compare import Judgement
 from optilab.study.curves import history, title
 from optilab.study.differences import circumstances, varying

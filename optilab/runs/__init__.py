@@ -4,22 +4,33 @@ Imports neither pydantic nor NumPy: `optilab runs ls` reads directories and noth
 """
 
 from optilab.runs.directory import (
+    OpenStudy,
     Run,
     checkpoint_file,
     checkpoints,
     claim,
     keep_checkpoints,
+    open_study,
     read_checkpoint,
     remove,
     reopen,
     require_free,
     write,
 )
-from optilab.runs.files import make_folder, read_regular, write_atomic
-from optilab.runs.names import chosen_name, new_name, resume_command, root, run_name, timestamp
-from optilab.runs.place import age, entries, locate, select
+from optilab.runs.durable import make_folder, read_regular, write_atomic
+from optilab.runs.find import (
+    age,
+    chosen_name,
+    entries,
+    locate,
+    new_name,
+    resume_command,
+    root,
+    run_name,
+    select,
+    timestamp,
+)
 from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, is_ours, read, read_entry, read_study
-from optilab.runs.study import OpenStudy, open_study
 from optilab.runs.tables import (
     Row,
     best,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab.errors import DataError, shown
-from optilab.runs.files import read_regular
+from optilab.runs.durable import read_regular
 
 Row = dict[str, Any]
 

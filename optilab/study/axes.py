@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config import strict_yaml
+from optilab.config import yaml
 from optilab.errors import UsageError
 from optilab.optimize.functions import Floats
 
@@ -94,7 +94,7 @@ def read_range(where: str, key: str, span: str, count: int, example: str) -> Axi
 def read_choices(where: str, key: str, text: str) -> Choices:
     """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, is empty, or a value is there twice."""
     try:
-        values = strict_yaml.value(f"[{text}]")
+        values = yaml.value(f"[{text}]")
     except ValueError as error:
         raise UsageError(f"{key}={text}: {error}", where) from None
     return listed(where, key, values)
@@ -102,7 +102,7 @@ def read_choices(where: str, key: str, text: str) -> Choices:
 
 def listed(where: str, key: str, values: list[Any]) -> Choices:
     """The axis of these values. UsageError if there is none, or one twice."""
-    texts = [strict_yaml.flow(value) for value in values]
+    texts = [yaml.flow(value) for value in values]
     if not values or "" in texts:
         raise UsageError(f"{key}: at least one value expected, as optimizer.lr=0.01,0.1", where)
     if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:

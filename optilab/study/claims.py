@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optilab.config.schema.claim import Claim
-from optilab.config.schema.optimize import OptimizeConfig
+from optilab.config.claims import Claim
+from optilab.config.optimize import OptimizeConfig
 from optilab.diagnose.evidence import of_run
 from optilab.errors import UsageError, unknown
 from optilab.runs import Record, Row, Study

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from optilab.config.load import to_yaml
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import to_yaml
+from optilab.config.training import TrainConfig
 from optilab.errors import DataError, SystemFailure, UsageError, shown
 from optilab.optimize.own import sources
-from optilab.runs import Record, transfer
+from optilab.runs import Record
 from optilab.study import cluster_worker
 from optilab.study.pool import Ended, WorkerDied, WorkersLost
 
@@ -126,7 +126,7 @@ class Cluster:
                 "token": self._token,
                 "function": function,
                 "arguments": dict(arguments),
-                "before": transfer.pack(self._study / str(name)) if away else None,
+                "before": cluster_worker.pack(self._study / str(name)) if away else None,
                 "sources": {str(origin.path): origin.source for origin in own},
                 "fork": self._fork,
             }
@@ -138,7 +138,9 @@ class Cluster:
     def result(self, future: "Future[Any]") -> Ended:
         task, (ended, files) = future.result()
         if files is not None and task.name is not None:
-            transfer.receive(files, self._study / task.name, lambda run: self._check(run, task.config, ended))
+            cluster_worker.receive(
+                files, self._study / task.name, lambda run: self._check(run, task.config, ended)
+            )
         return ended  # type: ignore[no-any-return]
 
     def stop(self) -> None:

@@ -8,7 +8,9 @@ A trial stops when the study asks for it, and when the scheduler has taken it fr
 
 import hashlib
 import multiprocessing
+import os
 import pkgutil
+import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
@@ -18,15 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from optilab import __version__
+from optilab.errors import DataError, shown
 from optilab.optimize.own import origin
-from optilab.runs import transfer
-from optilab.runs.lock import is_held
+from optilab.runs.directory import checkpoints, publish, read_checkpoint, stage
+from optilab.runs.durable import FOLDER_MODE, is_held, read_regular, write_errors, write_new
+from optilab.runs.record import Record, read
 from optilab.study.pool import Ended, Pool, WorkerDied
 
 _POLL_SECONDS = 0.2
 
 Files = Mapping[str, str]
 """Absolute path of a file -> SHA-256 of its content."""
+Packed = dict[str, tuple[str, bytes]]
+"""File -> SHA-256 and content, of every file of a run: `metrics.csv`, `checkpoints/000003.1f...ckpt`."""
 
 
 @dataclass
@@ -102,10 +108,10 @@ def work(
     token: str,
     function: str,
     arguments: Mapping[str, Any],
-    before: transfer.Packed | None,
+    before: Packed | None,
     sources: Mapping[str, bytes],
     fork: bool,
-) -> tuple[Ended, transfer.Packed | None]:
+) -> tuple[Ended, Packed | None]:
     """Call the function, by its dotted name, as `Pool` does; its answer, and the files of its run if it is not shared.
 
     `before` is the run as the study has it, `sources` are files of the user's own rules. WorkerDied where the process
@@ -119,11 +125,11 @@ def work(
         run = guest.scratch / "runs" / arguments["name"]
         shutil.rmtree(run, ignore_errors=True)
         if before:
-            transfer.unpack(before, run)
+            unpack(before, run)
         arguments["folder"] = str(run.parent)
     try:
         ended = _in_a_process(function, arguments, sources, fork, lambda: guest.stopping, _taken_away())
-        return ended, transfer.pack(run) if run is not None and run.is_dir() else None
+        return ended, pack(run) if run is not None and run.is_dir() else None
     finally:
         if run is not None:
             shutil.rmtree(run, ignore_errors=True)
@@ -168,3 +174,61 @@ def _taken_away() -> Callable[[], bool]:
         return task is None or task.state == "cancelled"
 
     return taken_away
+
+
+_FOLDER = "checkpoints"
+_FILE_BYTES = 1 << 32
+
+
+def pack(path: Path) -> Packed:
+    """The files of a run that no process writes. Temporary files and links stay behind."""
+    files = [*path.iterdir(), *(path / _FOLDER).iterdir()]
+    contents = {
+        str(file.relative_to(path)): read_regular(file, _FILE_BYTES)
+        for file in files
+        if not file.name.startswith(".") and file.is_file() and not file.is_symlink()
+    }
+    return {name: (hashlib.sha256(data).hexdigest(), data) for name, data in contents.items()}
+
+
+def unpack(packed: Packed, path: Path) -> None:
+    """Make the run `path` of its files. DataError if one is not what was packed."""
+    files = _verified(packed)
+    with write_errors(path, sum(map(len, files.values()))):
+        (path / _FOLDER).mkdir(FOLDER_MODE, parents=True)
+        for name, data in files.items():
+            write_new(path / name, data)
+
+
+def receive(packed: Packed, path: Path, check: Callable[[Record], None]) -> None:
+    """Publish a run as `path`, in place of an earlier state of it.
+
+    It is readable, its checkpoints have the digests in their names, and `check` has accepted it, or nothing is changed:
+    DataError or CheckpointError, or what `check` raises.
+    """
+    staging = stage(path.parent, _verified(packed), [_FOLDER])
+    try:
+        check(read(staging))
+        for _, file in checkpoints(staging):
+            read_checkpoint(file, _FILE_BYTES)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    if path.exists():
+        earlier = path.with_name(f".old-{secrets.token_hex(8)}")
+        os.rename(path, earlier)
+        publish(staging, path)
+        shutil.rmtree(earlier, ignore_errors=True)
+    else:
+        publish(staging, path)
+
+
+def _verified(packed: Packed) -> Mapping[str, bytes]:
+    """The content of each file. DataError for a name that no run has, and for other bytes than were packed."""
+    for name, (digest, data) in packed.items():
+        entry = name.removeprefix(f"{_FOLDER}/")
+        if not entry or entry.startswith(".") or {"/", "\0"} & set(entry):
+            raise DataError(f"{shown(name)} is not a file of a run")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise DataError(f"{name} was damaged on its way: its SHA-256 is not {digest[:16]}...")
+    return {name: data for name, (_, data) in packed.items()}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-from optilab.config.keys import ALIASES
-from optilab.config.strict_yaml import flow
+from optilab.config.fields import ALIASES
+from optilab.config.yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown
 
 GRAMMAR = "KEY=VALUE, KEY!=VALUE, KEY<VALUE, KEY<=VALUE, KEY>VALUE, KEY>=VALUE or KEY~PATTERN"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optilab.config.load import dump
-from optilab.config.schema.study import SweepConfig
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import dump
+from optilab.config.study import SweepConfig
+from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run, verdict
 from optilab.runs import Record
 from optilab.study import sweep

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from optilab import runs
-from optilab.config.strict_yaml import flow
+from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, printable, shown
 from optilab.runs import Record, Row
-from optilab.runs.files import write_errors
+from optilab.runs.durable import write_errors
 from optilab.runs.tables import cell
 from optilab.study.groups import settings
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config import strict_yaml
-from optilab.config.load import dump, flat, load
-from optilab.config.schema.train import TrainConfig
-from optilab.config.strict_yaml import flow
+from optilab.config import yaml
+from optilab.config.fields import dump, flat, load
+from optilab.config.training import TrainConfig
+from optilab.config.yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Study
@@ -90,7 +90,7 @@ def settings(record: Record) -> dict[str, Any]:
     the config is damaged.
     """
     path = record.path / "config.yaml"
-    written = strict_yaml.read(record.config, str(path)).tree
+    written = yaml.read(record.config, str(path)).tree
     rule = written.get("optimizer")
     if isinstance(rule, dict) and is_own(rule.get("name")):
         tree = flat({**dump(load(TrainConfig, {**written, "optimizer": "sgd"})), "optimizer": rule})

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config import strict_yaml
+from optilab.config import yaml
 from optilab.errors import DataError
 from optilab.optimize.functions import Floats
 from optilab.study.compare import Judgement, judge
@@ -125,7 +125,7 @@ def read(study: runs.Study) -> Heats | None:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "final"):
             raise DataError(f"{study.path / runs.TRIALS}:{line}: the number of a setting and its stage expected")
     path = study.path / runs.STUDY
-    asked = strict_yaml.read(runs.read_regular(path, _ASKED_BYTES), str(path)).tree
+    asked = yaml.read(runs.read_regular(path, _ASKED_BYTES), str(path)).tree
     budget, seeds = (int(asked.get(key) or 1) for key in ("budget" if race else "tune", "seeds"))
     facts = list(rows[0])
     fields = facts[facts.index("setting") + 1 : facts.index("stage")]

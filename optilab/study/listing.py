@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config import strict_yaml
-from optilab.config.load import flat
+from optilab.config import yaml
+from optilab.config.fields import flat
 from optilab.errors import OptilabError
 from optilab.runs import Record, Row, Study
 from optilab.study.conditions import Condition, named, ordered
@@ -151,7 +151,7 @@ def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
 def _base(path: Path) -> dict[str, Any]:
     """The config of a study's trainings; nothing where study.yaml cannot be read."""
     try:
-        tree = strict_yaml.read(runs.read_regular(path / runs.STUDY, _ASKED_BYTES), str(path)).tree
+        tree = yaml.read(runs.read_regular(path / runs.STUDY, _ASKED_BYTES), str(path)).tree
     except (OptilabError, FileNotFoundError):
         return {}
     config = tree.get("config")

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config.load import Override, dump, load
+from optilab.config.fields import Override, dump, load
 from optilab.config.presets import rules_named
-from optilab.config.schema.study import RaceConfig
-from optilab.config.schema.train import TrainConfig
+from optilab.config.study import RaceConfig
+from optilab.config.training import TrainConfig
 from optilab.errors import RunError, UsageError
 from optilab.study import search_space
 from optilab.study.heats import OPTIMIZERS, Heats, Tuned, heats

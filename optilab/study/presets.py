@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optilab.config.keys import describe
-from optilab.config.load import dump, load, schema_for
+from optilab.config.fields import decimal, describe, dump, load, schema_for
 from optilab.config.presets import presets
-from optilab.config.schema.fields import decimal
-from optilab.config.strict_yaml import flow
+from optilab.config.yaml import flow
 from optilab.optimize.own import is_own
 from optilab.runs import Record
 

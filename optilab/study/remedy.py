@@ -7,9 +7,9 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from optilab import runs
-from optilab.config.load import Override, dump, load
-from optilab.config.schema.study import RaceConfig, RemedyConfig
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, dump, load
+from optilab.config.study import RaceConfig, RemedyConfig
+from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, DataError, RunError, UsageError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optilab.config.strict_yaml import flow
+from optilab.config.yaml import flow
 from optilab.errors import UsageError
 from optilab.study.axes import Axis, Choices
 from optilab.study.outcomes import Measure

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optilab.config.keys import describe
-from optilab.config.load import Override, dump, load, to_yaml
-from optilab.config.schema.study import SweepConfig
-from optilab.config.schema.train import TrainConfig
-from optilab.config.strict_yaml import flow
+from optilab.config.fields import Override, describe, dump, load, to_yaml
+from optilab.config.study import SweepConfig
+from optilab.config.training import TrainConfig
+from optilab.config.yaml import flow
 from optilab.errors import RunError, UsageError, unknown
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import time as clock
 from typing import Any
 
-from optilab.config.strict_yaml import flow
+from optilab.config.yaml import flow
 from optilab.errors import UsageError, printable
 from optilab.runs import Row
 from optilab.study.export import Exported, require

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optilab import runs
-from optilab.config.load import changed_keys, digest, dump
-from optilab.config.schema.train import TrainConfig
-from optilab.config.strict_yaml import flow
+from optilab.config.fields import changed_keys, digest, dump
+from optilab.config.training import TrainConfig
+from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, printable
 from optilab.study.pool import Ended, WorkerDied, Workers, WorkersLost
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from optilab import runs
-from optilab.config.load import digest
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import digest
+from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, RunError
 from optilab.train import own
 from optilab.train.device import generator_state, set_generator_state

@@ -9,8 +9,7 @@ PyTorch itself.
 import torch
 from torch import Tensor
 
-from optilab.config.schema.replay import Replay
-from optilab.config.schema.train import DataConfig
+from optilab.config.training import DataConfig, Replay
 from optilab.errors import UsageError
 
 

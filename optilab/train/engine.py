@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.config.schema.model import BatchNorm, Standardize
-from optilab.config.schema.train import TrainConfig, too_large
+from optilab.config.model import BatchNorm, Standardize
+from optilab.config.training import TrainConfig, too_large
 from optilab.data.load import Dataset
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.theory import stability_limit

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optilab import runs
-from optilab.config.load import Override, changeable, dump, flat, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, changeable, dump, flat, load
+from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, RunError, UsageError, shown
 from optilab.train.resume import config_of
 

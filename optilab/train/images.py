@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optilab.config.schema.train import DataConfig
+from optilab.config.training import DataConfig
 
 
 @dataclass(frozen=True)

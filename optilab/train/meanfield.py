@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optilab.config.schema.model import BatchNorm, LayerNorm, ModelConfig, NoNorm
+from optilab.config.model import BatchNorm, LayerNorm, ModelConfig, NoNorm
 from optilab.train.model import MLP, activation_of
 
 _POINTS, _REACH = 20_001, 8.0

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.config.schema import activation
-from optilab.config.schema.model import (
+from optilab.config import model
+from optilab.config.model import (
     BatchNorm,
     ConstantInit,
     DefaultInit,
@@ -29,20 +29,20 @@ from optilab.config.schema.model import (
 from optilab.errors import UsageError
 
 MODULES: dict[type[Any], Callable[[Any], nn.Module]] = {
-    activation.Identity: lambda phi: nn.Identity(),
-    activation.Sigmoid: lambda phi: nn.Sigmoid(),
-    activation.HardSigmoid: lambda phi: nn.Hardsigmoid(),
-    activation.Tanh: lambda phi: nn.Tanh(),
-    activation.Softsign: lambda phi: nn.Softsign(),
-    activation.ReLU: lambda phi: nn.ReLU(),
-    activation.LeakyReLU: lambda phi: nn.LeakyReLU(phi.slope),
-    activation.PReLU: lambda phi: nn.PReLU(init=phi.slope),
-    activation.ELU: lambda phi: nn.ELU(phi.alpha),
-    activation.SELU: lambda phi: nn.SELU(),
-    activation.GELU: lambda phi: nn.GELU(phi.approximate),
-    activation.SiLU: lambda phi: nn.SiLU(),
-    activation.Mish: lambda phi: nn.Mish(),
-    activation.Softplus: lambda phi: nn.Softplus(phi.beta),
+    model.Identity: lambda phi: nn.Identity(),
+    model.Sigmoid: lambda phi: nn.Sigmoid(),
+    model.HardSigmoid: lambda phi: nn.Hardsigmoid(),
+    model.Tanh: lambda phi: nn.Tanh(),
+    model.Softsign: lambda phi: nn.Softsign(),
+    model.ReLU: lambda phi: nn.ReLU(),
+    model.LeakyReLU: lambda phi: nn.LeakyReLU(phi.slope),
+    model.PReLU: lambda phi: nn.PReLU(init=phi.slope),
+    model.ELU: lambda phi: nn.ELU(phi.alpha),
+    model.SELU: lambda phi: nn.SELU(),
+    model.GELU: lambda phi: nn.GELU(phi.approximate),
+    model.SiLU: lambda phi: nn.SiLU(),
+    model.Mish: lambda phi: nn.Mish(),
+    model.Softplus: lambda phi: nn.Softplus(phi.beta),
 }
 
 

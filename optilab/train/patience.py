@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optilab.config.schema.train import EarlyStopping, ReduceOnPlateau
+from optilab.config.training import EarlyStopping, ReduceOnPlateau
 
 
 def stalled(rows: Sequence[Mapping[str, Any]], stopping: EarlyStopping | None) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
-from optilab.config.schema.train import TrainConfig
+from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.train import probes, session
 from optilab.train.again import Again

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.load import Override, changeable, changed_keys, load
-from optilab.config.schema.replay import MOVED
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, changeable, changed_keys, load
+from optilab.config.training import MOVED, TrainConfig
 from optilab.errors import CheckpointError, ConfigError, RunError, UsageError
 from optilab.optimize.own import kind_of
 

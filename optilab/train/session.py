@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import torch
 
 from optilab import runs
-from optilab.config.load import dump, to_yaml
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import dump, to_yaml
+from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.optimize.own import described, sources

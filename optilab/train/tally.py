@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from optilab.config.schema.replay import Replay
+from optilab.config.training import Replay
 
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "acc": lambda logits, labels: (logits.argmax(dim=1) == labels).sum(),

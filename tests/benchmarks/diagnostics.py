@@ -8,8 +8,8 @@ import statistics
 
 import torch
 
-from optilab.config.load import Override, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, load
+from optilab.config.training import TrainConfig
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.load import Override, dump, load
-from optilab.config.schema.study import SweepConfig
-from optilab.config.schema.train import TrainConfig
-from optilab.runs.provenance import provenance
+from optilab.config.fields import Override, dump, load
+from optilab.config.study import SweepConfig
+from optilab.config.training import TrainConfig
+from optilab.runs.record import provenance
 from optilab.study import pool, sweep
 from optilab.study.trials import MODULE, Execution, Places, known
 

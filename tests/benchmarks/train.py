@@ -9,8 +9,8 @@ import sys
 
 import torch
 
-from optilab.config.load import Override, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, load
+from optilab.config.training import TrainConfig
 from optilab.train import engine
 from optilab.train.device import configure, resolve_device
 from tests.reference_loops import fashion_mnist, notebook_loop

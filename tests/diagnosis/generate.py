@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from optilab.config.load import load, override_from_text
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import load, override_from_text
+from optilab.config.training import TrainConfig
 from optilab.data import fetch
 from optilab.data.load import Dataset
 from optilab.diagnose import TRIAL_BATCHES

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from optilab import runs
-from optilab.config.load import Override, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, load
+from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import CheckpointError, DataError
 from optilab.optimize import RULES

@@ -1,6 +1,6 @@
 """Resume: at every epoch, for everything a config can contain, to the last byte.
 
-The cases come from the schema (`optilab.config.keys`): each choice, each flag, each number that is off by default. A
+The cases come from the schema (`optilab.config.fields`): each choice, each flag, each number that is off by default. A
 new key joins by itself; the last test fails for a key without an example.
 """
 
@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from optilab.config.keys import ENTRY, SECTION, Key, describe
-from optilab.config.load import Override, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import ENTRY, SECTION, Key, Override, describe, load
+from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError
 from optilab.runs.tables import record_line

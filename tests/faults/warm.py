@@ -24,7 +24,7 @@ LIGHT = (
     "numpy",
     "optilab.__main__",
     "optilab.cli",
-    "optilab.config.load",
+    "optilab.config.fields",
     "optilab.console.data",
     "optilab.console.train",
 )

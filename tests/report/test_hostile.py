@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from optilab import pages, runs
-from optilab.config.load import load
-from optilab.config.schema.optimize import OptimizeConfig
+from optilab.config.fields import load
+from optilab.config.optimize import OptimizeConfig
 from optilab.console import junit
 from optilab.errors import printable
 from optilab.optimize.algorithms.momentum import SGD

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.load import load, override_from_text
-from optilab.config.schema.model import BatchNorm
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import load, override_from_text
+from optilab.config.model import BatchNorm
+from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.diagnose import CAUSES, Evidence, Severity, commands, diagnose, verdict
 from optilab.diagnose.remedies import remedies

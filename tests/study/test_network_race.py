@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.config.schema.study import RaceConfig
+from optilab.config.study import RaceConfig
 from optilab.diagnose.remedies import pairs, remedies
 from optilab.errors import UsageError
 from optilab.optimize import RULES

@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import qmc
 
 from optilab import runs
-from optilab.config.load import dump, load
-from optilab.config.schema.study import SweepConfig
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import dump, load
+from optilab.config.study import SweepConfig
+from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.study import sweep
 from optilab.study.halving import rungs, total

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from optilab import runs
-from optilab.config.load import load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import load
+from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, DataError
-from optilab.runs import transfer
+from optilab.study import cluster_worker
 from optilab.study.cluster import Cluster
 from tests.run import run as command
 
@@ -31,40 +31,40 @@ def tree(path):
 
 def test_a_run_arrives_as_it_was(trained, tmp_path):
     (trained / ".metrics.csv.tmp-0123abcd").touch()  # of a write that a kill ended
-    packed = transfer.pack(trained)
+    packed = cluster_worker.pack(trained)
     (trained / ".metrics.csv.tmp-0123abcd").unlink()
-    transfer.unpack(packed, tmp_path / "worker" / "t")
+    cluster_worker.unpack(packed, tmp_path / "worker" / "t")
     assert tree(tmp_path / "worker" / "t") == tree(trained)
     for _ in range(2):  # in place of an earlier state
-        transfer.receive(packed, tmp_path / "study" / "t", accept)
+        cluster_worker.receive(packed, tmp_path / "study" / "t", accept)
         assert tree(tmp_path / "study" / "t") == tree(trained)
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["t"]
 
 
 def test_a_damaged_run_is_not_published(trained, tmp_path):
-    whole = transfer.pack(trained)
+    whole = cluster_worker.pack(trained)
     (newest,) = [name for name in whole if name.startswith("checkpoints/000003")]
-    transfer.receive(whole, tmp_path / "t", accept)
+    cluster_worker.receive(whole, tmp_path / "t", accept)
     for name in ("metrics.csv", newest):
         digest, data = whole[name]
         flipped = bytes([data[0] ^ 1]) + data[1:]
         with pytest.raises(DataError, match="damaged on its way"):
-            transfer.receive({**whole, name: (digest, flipped)}, tmp_path / "t", accept)
+            cluster_worker.receive({**whole, name: (digest, flipped)}, tmp_path / "t", accept)
         with pytest.raises(DataError, match="damaged on its way"):
-            transfer.unpack({**whole, name: (digest, flipped)}, tmp_path / "u")
+            cluster_worker.unpack({**whole, name: (digest, flipped)}, tmp_path / "u")
     # Damage on the worker's disk has the right digest on the way, and not the one in the name of the checkpoint.
     damaged = {**whole, newest: (hashlib.sha256(flipped).hexdigest(), flipped)}
     with pytest.raises(CheckpointError, match="is damaged"):
-        transfer.receive(damaged, tmp_path / "t", accept)
+        cluster_worker.receive(damaged, tmp_path / "t", accept)
     assert tree(tmp_path / "t") == tree(trained)
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
 @pytest.mark.parametrize("name", ["../t", "/tmp/t", "checkpoints/../../t", "a/b", "", ".hidden", "checkpoints/"])
 def test_no_file_is_written_outside_the_run(name, trained, tmp_path):
-    packed = {**transfer.pack(trained), name: (hashlib.sha256(b"x").hexdigest(), b"x")}
+    packed = {**cluster_worker.pack(trained), name: (hashlib.sha256(b"x").hexdigest(), b"x")}
     with pytest.raises(DataError, match="is not a file of a run"):
-        transfer.receive(packed, tmp_path / "t", accept)
+        cluster_worker.receive(packed, tmp_path / "t", accept)
     assert not [*tmp_path.iterdir()]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optilab.data import fetch, reading
+from optilab.data import fetch, formats
 from optilab.data import load as data
 from optilab.data.sources import DATASETS
 from optilab.errors import DataError
@@ -275,7 +275,7 @@ def test_a_bad_answer_is_named_and_leaves_nothing(
     server: Server, tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.act, reason, requests = REFUSED[case]
-    monkeypatch.setattr(reading, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(formats, "MAX_BYTES", 1_000_000)
     message = refused(server, tmp_path, reason)
     assert len(server.ranges) == requests or not requests
     assert "\x1b" not in message

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from optilab.data import fetch, folders, reading
+from optilab.data import fetch, formats, sources
 from optilab.data import load as data
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import DataError, SystemFailure, UsageError
@@ -290,11 +290,11 @@ def test_missing_sha256sums(small: Path) -> None:
 
 def test_too_big_files_are_not_read(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (pinned / TRAIN_IMAGES).open("wb") as file:
-        file.truncate(reading.MAX_BYTES + 1)  # sparse
+        file.truncate(formats.MAX_BYTES + 1)  # sparse
     with pytest.raises(DataError, match=f"{TRAIN_IMAGES}: expected at most 200000000 bytes, found 200000001"):
         data.load("fashion-mnist", pinned)
     (pinned / TRAIN_IMAGES).unlink()
-    monkeypatch.setattr(reading, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(formats, "MAX_BYTES", 1_000_000)
     (pinned / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(bytes(1_000_001)))
     with pytest.raises(DataError, match=rf"{TRAIN_IMAGES}\.gz: expected at most 1000000 bytes uncompressed"):
         data.load("fashion-mnist", pinned)
@@ -309,15 +309,15 @@ def test_unknown_dataset() -> None:
 
 
 def test_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert folders.search_path(fashion()) == [
+    assert sources.search_path(fashion()) == [
         ("user cache", tmp_path / "cache" / "optilab" / "fashion-mnist"),
         ("Debian package", tmp_path / "debian"),
     ]
     monkeypatch.setenv("OPTILAB_DATA", "~/fm")
-    assert folders.search_path(fashion()) == [("OPTILAB_DATA", Path.home() / "fm")]
-    assert folders.search_path(fashion(), tmp_path) == [("--data-dir", tmp_path)]
+    assert sources.search_path(fashion()) == [("OPTILAB_DATA", Path.home() / "fm")]
+    assert sources.search_path(fashion(), tmp_path) == [("--data-dir", tmp_path)]
     monkeypatch.setenv("OPTILAB_DATA", "")
-    assert len(folders.search_path(fashion())) == 2
+    assert len(sources.search_path(fashion())) == 2
 
 
 @pytest.mark.parametrize("named", ["argument", "environment"])
@@ -338,7 +338,7 @@ def test_a_named_folder_is_never_replaced(
 
 
 def test_cache_before_debian_and_damage_is_not_passed_over(pinned: Path, tmp_path: Path) -> None:
-    cache = write_idx_dataset(folders.search_path(fashion())[0][1])
+    cache = write_idx_dataset(sources.search_path(fashion())[0][1])
     pinned.rename(tmp_path / "debian")
     assert data.load("fashion-mnist").folder == cache
     (cache / TRAIN_LABELS).rename(cache / "elsewhere")  # unfinished: the other folder is used
@@ -442,7 +442,7 @@ def final_names(folder: Path) -> list[str]:
 def test_fetch(mirror: Mirror) -> None:
     seen: list[tuple[str, int, int | None]] = []
     folder = fetch.fetch("fashion-mnist", lambda *row: seen.append(row), mirrors=[mirror.url])
-    assert folder == folders.search_path(fashion())[0][1]
+    assert folder == sources.search_path(fashion())[0][1]
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
     assert_is_small(data.load("fashion-mnist"))
     for name, body in mirror.answers.items():
@@ -502,7 +502,7 @@ def test_failing_mirror_leaves_nothing(mirror: Mirror, answer: bytes | int | str
     mirror.answers[f"{TRAIN_LABELS}.gz"] = answer
     with pytest.raises(DataError, match=f"  {mirror.url}{TRAIN_LABELS}.gz: ({reason})") as caught:
         fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
-    folder = folders.search_path(fashion())[0][1]
+    folder = sources.search_path(fashion())[0][1]
     assert [path.name for path in folder.iterdir()] == [TRAIN_IMAGES]  # the one that came whole
     assert mirror.asked == [f"{TRAIN_IMAGES}.gz", f"{TRAIN_LABELS}.gz"]  # and no more was asked for
     message = str(caught.value)
@@ -545,7 +545,7 @@ def test_silent_server_is_given_up(pinned: Path) -> None:
 
 @pytest.mark.usefixtures("no_apt")
 def test_too_much_is_not_kept(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_BYTES", 1000)
+    monkeypatch.setattr(formats, "MAX_BYTES", 1000)
     mirror.answers[f"{TRAIN_IMAGES}.gz"] = gzip.compress(bytes(1001))
     with pytest.raises(DataError, match="expected at most 1000 bytes uncompressed"):
         fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
@@ -565,13 +565,13 @@ def test_two_fetches_at_once(mirror: Mirror) -> None:
         runs = [pool.submit(first_run) for _ in range(2)]
     for run in runs:
         assert_is_small(run.result())
-    assert sorted(path.name for path in folders.search_path(fashion())[0][1].iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in sources.search_path(fashion())[0][1].iterdir()) == sorted(NAMES)
 
 
 KILLED = """
 import os, sys, signal
 from pathlib import Path
-from optilab.data import load as data, fetch, folders, reading
+from optilab.data import load as data, fetch, sources, formats
 from dataclasses import replace
 from optilab.data.sources import DATASETS
 DATASETS["fashion-mnist"] = replace(DATASETS["fashion-mnist"], digests=eval(sys.argv[1]))
@@ -708,7 +708,7 @@ def test_package_that_cannot_be_fetched_or_trusted(
     (stubs / "bin" / "apt-get").write_text("#!/bin/sh\nexec /bin/sleep 5\n")
     with pytest.raises(DataError, match=r"apt-get .*: not done within 0\.1 s"):
         fetch.fetch("fashion-mnist", silent, mirrors=[], limits=fetch.FetchLimits(apt=0.1))
-    assert final_names(folders.search_path(fashion())[0][1]) == []
+    assert final_names(sources.search_path(fashion())[0][1]) == []
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
@@ -723,7 +723,7 @@ def test_ensure_says_where_it_looked_and_what_it_tried(pinned: Path, monkeypatch
     with pytest.raises(DataError) as caught:
         fetch.ensure("fashion-mnist", None, silent)
     message = str(caught.value)
-    for label, folder in folders.search_path(fashion()):
+    for label, folder in sources.search_path(fashion()):
         assert f"{label}: {folder}: " in message
     for text in (*NAMES, "http://127.0.0.1:1/", "three ways out", "optilab data fetch"):
         assert text in message

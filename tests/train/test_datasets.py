@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.data import fetch, folders, reading
+from optilab.data import fetch, formats, sources
 from optilab.data import load as data
 from optilab.data.sources import ARRAYS, DATASETS
 from optilab.diagnose import of_run
@@ -233,7 +233,7 @@ def test_a_damaged_npz_is_refused(tmp_path: Path, case: str) -> None:
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "mine.npz", True, **{**four(), "x_train": np.zeros((1000, 40, 40), np.uint8)})
-    monkeypatch.setattr(reading, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(formats, "MAX_BYTES", 1_000_000)
     assert path.stat().st_size < 50_000
     with pytest.raises(DataError, match="x_train: expected at most 1000000 bytes, found 16001"):
         data.load("npz", path)
@@ -251,8 +251,8 @@ def test_where_an_npz_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     save(tmp_path / "b.npz", **four())
     with pytest.raises(DataError, match=r"found 2: a\.npz, b\.npz; name the file"):
         data.load("npz", tmp_path)
-    assert folders.find(DATASETS["npz"], tmp_path) is None
-    assert folders.find(DATASETS["npz"], tmp_path / "a.npz") == tmp_path / "a.npz"
+    assert sources.find(DATASETS["npz"], tmp_path) is None
+    assert sources.find(DATASETS["npz"], tmp_path / "a.npz") == tmp_path / "a.npz"
     with pytest.raises(DataError, match=r"a\.npz: is a file \(own images .*--set data\.dataset=npz\)"):
         data.load("mnist", tmp_path / "a.npz")
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "b.npz"))

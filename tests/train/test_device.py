@@ -5,13 +5,13 @@ from itertools import pairwise
 import pytest
 import torch
 
-from optilab.config.load import Override, load
-from optilab.config.schema.study import RemedyConfig
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, load
+from optilab.config.study import RemedyConfig
+from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import RULES
-from optilab.runs.provenance import provenance
+from optilab.runs.record import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
 from optilab.train.images import Images, as_input

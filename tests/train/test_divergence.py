@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from optilab import runs
-from optilab.config.load import Override, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, load
+from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError, UsageError
-from optilab.runs.provenance import provenance
+from optilab.runs.record import provenance
 from optilab.train import checkpoint, device, engine, session
 from tests.train.idx import write_idx_dataset
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.load import load, override_from_text
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import load, override_from_text
+from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.train import device, engine, first_batch
 from optilab.train.images import as_input

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from optilab.config.load import Override, load
-from optilab.config.schema.activation import ACTIVATIONS, Tanh
-from optilab.config.schema.model import BIAS_INITS, INITS, NORMS
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, load
+from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, NORMS, Tanh
+from optilab.config.training import TrainConfig
 from optilab.train.model import INITIALISERS, MLP, MODULES, NORMALISATIONS, GradientNorm, activation_of, unit_gain
 
 

@@ -5,9 +5,9 @@ from shutil import copytree
 import pytest
 import yaml
 
-from optilab.config.load import dump, load
+from optilab.config.fields import dump, load
 from optilab.config.presets import presets, presets_folder
-from optilab.config.schema.train import TrainConfig
+from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 
 PRESETS = {preset.name: preset for preset in presets("train")}

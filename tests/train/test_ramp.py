@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.load import Override, dump, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, dump, load
+from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import RULES

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from optilab.config.schema.replay import MOVED
+from optilab.config.training import MOVED
 
 
 @pytest.fixture

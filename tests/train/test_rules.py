@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from optilab.config.load import Override, load
-from optilab.config.schema.train import TrainConfig
+from optilab.config.fields import Override, load
+from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import RULES

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.load import dump
-from optilab.config.schema.optimize import OptimizeConfig
+from optilab.config.fields import dump
+from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.figures.style import series
 from optilab.optimize import OBJECTIVES, Objective, Regime, Rule, Trajectory, theory

@@ -9,8 +9,8 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import BeforeValidator, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from optilab.config.schema.claim import PATH, Claims, require_metrics
-from optilab.config.schema.fields import Listed, Number, OneOf, Section, Whole, decimal
+from optilab.config.claims import PATH, Claims, require_metrics
+from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import regime as around
 from optilab.optimize.schedules import Constant

@@ -7,9 +7,9 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
-from optilab.config.schema.claim import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
-from optilab.config.schema.fields import Name, Number, Section, Whole, built
-from optilab.config.schema.train import TrainConfig
+from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
+from optilab.config.fields import Name, Number, Section, Whole, built
+from optilab.config.training import TrainConfig
 from optilab.errors import shown
 
 MAX_SEEDS = 1000
