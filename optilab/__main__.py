@@ -95,7 +95,7 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
 
     print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
     if "--json" in sys.argv[1:]:
-        from optilab.console import document
+        from optilab.show.terminal import document
 
         facts = {"code": int(code), "message": text, "where": None} if error is None else error.document()
         with contextlib.suppress(OSError):  # the text has been printed; `main` reports a stdout that is full

@@ -60,12 +60,12 @@ def test_a_run_with_the_name_of_a_preset_is_the_run(optilab, small):
 
 
 def test_a_bar_is_full_for_the_largest_gradient_and_empty_for_a_ten_thousandth(monkeypatch):
-    monkeypatch.setattr("optilab.console.out", Console(file=TextIOWrapper(BytesIO(), "utf-8")))
+    monkeypatch.setattr("optilab.show.terminal.out", Console(file=TextIOWrapper(BytesIO(), "utf-8")))
     assert view.bar(7.0, 7.0) == 8 * "█"
     assert view.bar(0.07, 7.0) == 4 * "█"
     assert view.bar(0.07, 7.0, 3) == "█▌"
     assert view.bar(7e-4, 7.0) == view.bar(7e-9, 7.0) == view.bar(0.0, 7.0) == view.bar(None, None) == ""
-    monkeypatch.setattr("optilab.console.out", Console(file=TextIOWrapper(BytesIO(), "ascii")))
+    monkeypatch.setattr("optilab.show.terminal.out", Console(file=TextIOWrapper(BytesIO(), "ascii")))
     assert view.bar(0.07, 7.0) == "####"
 
 

@@ -15,10 +15,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from optilab import Lab, console, runs
+from optilab import Lab, runs
 from optilab.errors import ConfigError, DataError, DivergedError, RunError, UsageError, printable
 from optilab.lab.entries import LabStudy
 from optilab.optimize import OBJECTIVES, RULES
+from optilab.show import terminal
 from tests.report.test_hostile import HOSTILE
 from tests.run import restored
 from tests.study.generated import layered, training
@@ -364,7 +365,7 @@ def test_a_script_is_silent_unless_it_asks(lab, small, capsys):
     lab.sweep(small, seeds=1, epochs=1, jobs=1)
     lab.race("sgd,adam", "booth", budget=2, starts=2, repeats=1, epochs=5)
     assert capsys.readouterr() == ("", "")
-    with console.out.capture() as shown:
+    with terminal.out.capture() as shown:
         lab.train(small, epochs=1, progress=True)
     assert "epoch 1/1" in shown.get()
 
@@ -372,7 +373,7 @@ def test_a_script_is_silent_unless_it_asks(lab, small, capsys):
 def test_progress_in_a_notebook_is_one_line_that_is_updated(monkeypatch):
     from types import ModuleType, SimpleNamespace
 
-    from optilab.console import notebook
+    from optilab.show import progress
 
     sent, module = [], ModuleType("IPython.display")
     module.display = lambda content, **options: (
@@ -380,8 +381,8 @@ def test_progress_in_a_notebook_is_one_line_that_is_updated(monkeypatch):
         or SimpleNamespace(update=lambda content, **options: sent.append((content, options)))
     )
     monkeypatch.setitem(sys.modules, "IPython.display", module)
-    monkeypatch.setattr(notebook, "EVERY", 0.0)
-    line = notebook.ProgressLine()
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    line = progress.ProgressLine()
     line.draw(0.25, "epoch 1 <b>")
     line.close()
     assert sent == [

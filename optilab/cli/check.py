@@ -65,9 +65,10 @@ def check(
     quiet: Silent = False,
 ) -> int:
     """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
-    from optilab import console, runs
+    from optilab import runs
     from optilab.console import claims as views
     from optilab.console.junit import xml as junit_xml
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     if junit is not None:
@@ -81,9 +82,9 @@ def check(
     if junit is not None:
         runs.write_atomic(Path(junit), junit_xml(views.suites(checked)))
     if json_:
-        console.document(views.document(checked))
+        terminal.document(views.document(checked))
     elif not quiet:
-        console.say(views.summary(checked))
+        terminal.say(views.summary(checked))
     failed = [one.error.code for one in checked if one.error is not None]
     if failed:
         return failed[0]

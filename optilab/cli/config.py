@@ -28,16 +28,16 @@ _Path = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path and n
     epilog=examples("optilab config ls"),
 )
 def ls(json_: Json = False, quiet: _Names = False) -> None:
-    from optilab import console
     from optilab.config.presets import presets
     from optilab.console import config as views
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     if json_:
-        console.document(views.preset_facts(presets()))
+        terminal.document(views.preset_facts(presets()))
     elif quiet:
         for preset in presets():
-            console.say(f"{preset.name}.yaml")
+            terminal.say(f"{preset.name}.yaml")
     else:
         views.presets(presets())
 
@@ -70,9 +70,9 @@ def show(
     json_: Json = False,
     quiet: _Names = False,
 ) -> None:
-    from optilab import console
     from optilab.config import fields, presets
     from optilab.console import config as views
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     if name not in KINDS:
@@ -81,19 +81,19 @@ def show(
         preset = presets.named(name)
         text = preset.path.read_text(encoding="utf-8")
         if quiet:
-            console.say(f"{preset.name}.yaml")
+            terminal.say(f"{preset.name}.yaml")
         elif json_:
-            console.document({**views.preset_facts([preset])["presets"][0], "text": text})
+            terminal.document({**views.preset_facts([preset])["presets"][0], "text": text})
         else:
             typer.echo(text, nl=False)
         return
     described = list(fields.describe(fields.schema_for(name)))
     chosen = described if part is None else fields.part(described, part)
     if json_:
-        console.document(views.key_facts(name, chosen))
+        terminal.document(views.key_facts(name, chosen))
     elif quiet:
         for key in dict.fromkeys(key.key for key in chosen):
-            console.say(key)
+            terminal.say(key)
     elif part is None:
         views.overview(name, described)
     else:
@@ -139,9 +139,9 @@ def cp(
     json_: Json = False,
     quiet: _Path = False,
 ) -> None:
-    from optilab import console
     from optilab.config.presets import named
     from optilab.runs import write_atomic
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     preset, path = named(name), Path(dest)
@@ -156,11 +156,11 @@ def cp(
             raise UsageError(f"{path} exists; --force replaces it")
     write_atomic(path, preset.copy)
     if json_:
-        console.document({"path": str(path), "command": preset.kind})
+        terminal.document({"path": str(path), "command": preset.kind})
     elif quiet:
-        console.say(str(path))
+        terminal.say(str(path))
     else:
-        console.say(f"{path}: run it with: optilab {preset.kind} --config {path}")
+        terminal.say(f"{path}: run it with: optilab {preset.kind} --config {path}")
 
 
 @app.command(
@@ -173,8 +173,8 @@ def check(
     json_: Json = False,
     quiet: Silent = False,
 ) -> int:
-    from optilab import console
     from optilab.config.fields import command_of, load, schema_for
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     results = []
@@ -185,11 +185,11 @@ def check(
         except OptilabError as error:
             results.append({"file": file, "ok": False, "error": error.document()})
             if not quiet:
-                console.note(str(error).removeprefix("--config: "))
+                terminal.note(str(error).removeprefix("--config: "))
         else:
             results.append({"file": file, "ok": True, "command": kind})
             if not (quiet or json_):
-                console.say(f"{file}: ok ({kind})")
+                terminal.say(f"{file}: ok ({kind})")
     if json_:
-        console.document({"files": results})
+        terminal.document({"files": results})
     return ExitCode.OK if all(result["ok"] for result in results) else ExitCode.USAGE

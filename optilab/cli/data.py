@@ -34,18 +34,18 @@ _DEFAULT = "fashion-mnist"
     epilog=examples("optilab data ls", "optilab data ls --json"),
 )
 def ls(data_dir: DataDir = None, json_: Json = False, quiet: _Names = False) -> None:
-    from optilab import console
     from optilab.console import data as views
     from optilab.data import load as data
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     rows = [data.presence(name, _path(data_dir)) for name in DATASETS]
     if json_:
-        console.document(views.list_document(rows))
+        terminal.document(views.list_document(rows))
     elif quiet:
         for row in rows:
             if row.here:
-                console.say(row.info.name)
+                terminal.say(row.info.name)
     else:
         views.datasets(rows)
 
@@ -56,20 +56,20 @@ def ls(data_dir: DataDir = None, json_: Json = False, quiet: _Names = False) -> 
     epilog=examples("optilab data where", "optilab data where mnist"),
 )
 def where(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
-    from optilab import console
     from optilab.console import data as views
     from optilab.data import load as data
     from optilab.data import sources
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     info, chosen = data.info_of(name), _path(data_dir)
     places, found = sources.search_path(info, chosen), sources.find(info, chosen)
     if json_:
-        console.document(views.search_document(places, found))
+        terminal.document(views.search_document(places, found))
     elif not quiet:
         views.search_path(info, places, found)
     elif found is not None:
-        console.say(str(found))
+        terminal.say(str(found))
 
 
 @app.command(
@@ -78,9 +78,9 @@ def where(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False,
     epilog=examples("optilab data verify", "optilab data verify synthetic"),
 )
 def verify(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: Silent = False) -> None:
-    from optilab import console
     from optilab.console import data as views
     from optilab.data import load as data
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     rows = data.verify(name, _path(data_dir))
@@ -91,7 +91,7 @@ def verify(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False
         error.facts = views.checks_document(rows)
         raise error
     if json_:
-        console.document(views.checks_document(rows))
+        terminal.document(views.checks_document(rows))
 
 
 @app.command(
@@ -100,19 +100,19 @@ def verify(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False
     epilog=examples("optilab data fetch", "optilab data fetch mnist --data-dir data"),
 )
 def fetch(name: _Name = _DEFAULT, data_dir: DataDir = None, json_: Json = False, quiet: _Folder = False) -> None:
-    from optilab import console
     from optilab.console import data as views
     from optilab.data import fetch
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     with views.Transfer() as transfer:
         folder = fetch.fetch(name, transfer.report, _path(data_dir))
     if json_:
-        console.document({"folder": None if folder is None else str(folder)})
+        terminal.document({"folder": None if folder is None else str(folder)})
     elif folder is not None:
-        console.say(str(folder))
+        terminal.say(str(folder))
     elif not quiet:
-        console.say(f"{name} has no files; nothing is fetched")
+        terminal.say(f"{name} has no files; nothing is fetched")
 
 
 def _path(data_dir: str | None) -> Path | None:

@@ -40,17 +40,17 @@ def diagnose(
 
     Of a run, its records are read; a config is first tried for sixty batches, which write nothing.
     """
-    from optilab import console
     from optilab import diagnose as rules
     from optilab.console import diagnose as views
     from optilab.errors import ExitCode, chosen_names
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     levels = chosen_names("--fail-on", fail_on, "level", LEVELS) if fail_on is not None else []
     evidence, config = _evidence(target, runs_dir, data_dir)
     findings = rules.diagnose(evidence)
     if json_:
-        console.document(views.document(target, evidence, findings, config))
+        terminal.document(views.document(target, evidence, findings, config))
     elif not quiet:
         views.show(target, evidence, findings, config)
     bad = any(finding.severity >= LEVELS.index(level) for finding in findings for level in levels)

@@ -23,8 +23,9 @@ def diff(
         bool, typer.Option("--quiet", "-q", help="Print the number of equal rows and nothing else.")
     ] = False,
 ) -> None:
-    from optilab import console, runs
+    from optilab import runs
     from optilab.console import parting as views
+    from optilab.show import terminal
     from optilab.study.parting import part
 
     only_one(json=json_, quiet=quiet)
@@ -35,6 +36,6 @@ def diff(
     if quiet:
         typer.echo(parting.equal)
     elif json_:
-        console.document(views.document(first, second, parting))
+        terminal.document(views.document(first, second, parting))
     else:
         views.show(first, second, parting)

@@ -39,8 +39,8 @@ def env(json_: Json = False, quiet: Silent = False) -> None:
     import os
     from importlib.metadata import PackageNotFoundError, version
 
-    from optilab import console
     from optilab.runs.record import provenance
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     facts = provenance([], [])
@@ -52,8 +52,8 @@ def env(json_: Json = False, quiet: Silent = False) -> None:
         except PackageNotFoundError:
             facts["versions"][name] = "not installed"
     if json_:
-        console.document(facts)
+        terminal.document(facts)
     elif not quiet:
         for part in facts.values():
             for key, value in part.items():
-                console.say(f"{key:17} {value}")
+                terminal.say(f"{key:17} {value}")

@@ -77,11 +77,11 @@ def _require_study_of(command: str, path: Path) -> None:
 
 def run(request: "Request", folder: Path, name: str, silent: bool) -> "Ran":
     """Run the study `name` in `folder`, or what is missing of it. Does not return where a signal stops it."""
-    from optilab import console
     from optilab.lab import execution
+    from optilab.show import terminal
 
     ran = execution.run(request, folder, name, sys.argv, silent)
     if ran.stopped is not None:
-        console.note(f"stopped; the same command with --name {name} continues with what is missing")
+        terminal.note(f"stopped; the same command with --name {name} continues with what is missing")
         signals.die_of(ran.stopped)
     return ran

@@ -49,7 +49,6 @@ def explain(
     """Work out steps of a rule: every intermediate result with its numbers, checked against the run."""
     from itertools import islice
 
-    from optilab import console
     from optilab.config.fields import Override, load, numbers
     from optilab.config.fields import function as read_function
     from optilab.config.optimize import OptimizeConfig
@@ -57,6 +56,7 @@ def explain(
     from optilab.console import explain as views
     from optilab.optimize import Regime
     from optilab.optimize.worked_step import worked_steps
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     if rule is None and algo is None:
@@ -72,10 +72,10 @@ def explain(
     paths = (worked_steps(each, settings.function, settings.start) for each in settings.algo)
     worked = [one for path in paths for one in islice(path, first - 1, last)]
     if json_:
-        console.document(views.document(worked))
+        terminal.document(views.document(worked))
     elif quiet:
         for one in worked:
-            console.say(" ".join(map(repr, one.result.tolist())))
+            terminal.say(" ".join(map(repr, one.result.tolist())))
     else:
         views.show(worked, format_)
 

@@ -35,7 +35,8 @@ def export(
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not name runs that are left out.")] = False,
 ) -> int:
-    from optilab import console, runs
+    from optilab import runs
+    from optilab.show import terminal
     from optilab.study import export as tables
     from optilab.study import trackers
     from optilab.study.groups import select
@@ -51,7 +52,7 @@ def export(
         trackers.require_tracker(name, folder)
     rows, damaged = tables.gather(select(runs.root(runs_dir), names))
     for name, reason in damaged.items() if not quiet else ():
-        console.note(f"{name} is left out: {reason}")
+        terminal.note(f"{name} is left out: {reason}")
     if to is not None:
         tables.write(Path(to), rows)
     if tensorboard is not None:
@@ -60,8 +61,8 @@ def export(
         trackers.mlflow(folders["mlflow"], rows.exported)
     written = [str(path) for path in ([Path(to)] if to else []) + list(folders.values())]
     if json_:
-        console.document({"written": written, "runs": [one.name for one in rows.exported], "left_out": damaged})
+        terminal.document({"written": written, "runs": [one.name for one in rows.exported], "left_out": damaged})
     else:
         for path in written:
-            console.say(path)
+            terminal.say(path)
     return ExitCode.DATA if damaged else ExitCode.OK

@@ -91,7 +91,7 @@ def lr(
     large. With --confirm, trainings at five rates around the answer decide, as a study that is kept. Exit code 9
     where there is no rate to recommend.
     """
-    from optilab import console, runs
+    from optilab import runs
     from optilab.cli import execution
     from optilab.config.fields import expectations, load
     from optilab.config.training import TrainConfig
@@ -99,6 +99,7 @@ def lr(
     from optilab.console.claims import after
     from optilab.lab.execution import dataset_of, of_sweep
     from optilab.lab.rates import range_test
+    from optilab.show import terminal
     from optilab.study import confirmation as confirmations
     from optilab.study import rates
     from optilab.study.claims import of_rate
@@ -133,13 +134,13 @@ def lr(
     judged = of_rate(claims, result.rate, asked.name)
     if json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}
-        console.document(views.document(result) | judgement)
+        terminal.document(views.document(result) | judgement)
     elif quiet:
         views.rate_alone(result)
     else:
         views.show(result)
         if plot is not None:
-            console.say(plot)
+            terminal.say(plot)
     # That there is no rate may be what a claim expects.
     code = ExitCode.OK if judged or result.rate is not None else ExitCode.EXPECTATION
     return max(code, ran.code if ran else ExitCode.OK, after(judged, silent=json_ or quiet))

@@ -117,13 +117,13 @@ def map(
         from optilab import figures
 
         figures.save(figures.heat_map(found, show, dark), plot)
-    from optilab import console
     from optilab.console import map as views
+    from optilab.show import terminal
 
     if json_:
-        console.document(views.document(found))
+        terminal.document(views.document(found))
     elif not quiet:
         views.show(found, show)
         if plot:
-            console.say(plot)
+            terminal.say(plot)
     return 0

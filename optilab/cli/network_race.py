@@ -13,7 +13,7 @@ _KEYS = ("budget", "seeds", "repeats", "target")
 
 def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     """Race on trainings; `given` are the options that were typed, by parameter."""
-    from optilab import console, figures, pages, runs
+    from optilab import figures, pages, runs
     from optilab.cli import execution
     from optilab.config.fields import Override, load, override
     from optilab.config.presets import algorithms
@@ -25,6 +25,7 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     from optilab.lab.races import NETWORK_ALGOS
     from optilab.lab.races import network_race as of_networks
     from optilab.pages.network_race import network_race_page
+    from optilab.show import terminal
     from optilab.study import network_race as races
     from optilab.study.claims import of_network_race
 
@@ -69,7 +70,7 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     if quiet:
         typer.echo(ran.path)
     elif format_ == "json":
-        console.document(
+        terminal.document(
             {
                 "run": str(ran.path),
                 "asked": planned.asked.model_dump(mode="json", exclude={"on"}),
@@ -80,5 +81,5 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     else:
         views.show(planned, result, format_)
         if format_ == "table":
-            console.say(str(ran.path))
+            terminal.say(str(ran.path))
     return max(ran.code, after(judged, quiet or format_ != "table"))

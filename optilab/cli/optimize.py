@@ -123,15 +123,15 @@ def optimize(
     if quiet:
         typer.echo(run)
         return max(_status(paths, fail_on_divergence), _after(judged, silent=True))
-    from optilab import console
     from optilab.console import optimize as views
+    from optilab.show import terminal
 
     pairs = zip(settings.algo, paths, strict=True)
     chaotic = [chaotic_from(rule, settings.function, path, settings.regime) for rule, path in pairs]
     result = views.Paths(settings, paths, chaotic, note)
     if json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}
-        console.document(views.document(result, run) | judgement)
+        terminal.document(views.document(result, run) | judgement)
     else:
         same = retyped(ctx, ("function", "start", "epochs", "lr", "set_"))
         written = [file for file in (plot, animate, run) if file]

@@ -60,7 +60,7 @@ def play(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the file and nothing else.")] = False,
 ) -> int:
     """Write a page on which the settings of rules are moved, and their paths and limits follow at once."""
-    from optilab import console, pages
+    from optilab import pages
     from optilab.config.fields import Override, load, numbers
     from optilab.config.fields import function as read_function
     from optilab.config.optimize import OptimizeConfig
@@ -69,6 +69,7 @@ def play(
     from optilab.lab.paths import tuned
     from optilab.optimize import Regime
     from optilab.pages import play as playground
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     if algo is None and config is None:
@@ -89,7 +90,7 @@ def play(
     page = playground.page(playground.scene(settings, note))
     pages.write(file, page)
     if json_:
-        console.document(views.document(settings, out, len(page)))
+        terminal.document(views.document(settings, out, len(page)))
     elif quiet:
         typer.echo(out)
     else:

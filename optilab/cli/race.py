@@ -181,11 +181,11 @@ def race(
         from optilab.cli.network_race import network_race
 
         return network_race(ctx, given)
-    from optilab import console
     from optilab.config.fields import expectations
     from optilab.console import race as views
     from optilab.console.claims import after
     from optilab.lab.races import cache_folder, function_race
+    from optilab.show import terminal
     from optilab.signals import Interrupted
     from optilab.study import race as study
     from optilab.study.claims import of_race
@@ -210,7 +210,7 @@ def race(
     try:
         result = study.run(rules, tests, conditions, folder, views.RaceProgress(silent))
     except Interrupted:
-        console.note("stopped; the same command continues where it was" if cache else "stopped")
+        terminal.note("stopped; the same command continues where it was" if cache else "stopped")
         raise
     if plot:
         figures.save(figures.race(result, dark), plot)
@@ -222,10 +222,10 @@ def race(
     judged = list(of_race(claims, study.standings(result)))
     if json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}
-        console.document(study.document(result, rules, tests) | judgement)
+        terminal.document(study.document(result, rules, tests) | judgement)
     elif quiet:
         for name in study.may_be_best(study.standings(result)):
-            console.say(name)
+            terminal.say(name)
     else:
         views.show(result, rules, tests, settings, drawn=bool(plot))
     return after(judged, silent)

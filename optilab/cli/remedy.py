@@ -71,7 +71,7 @@ def remedy(
     All start from the same random numbers, several run at once; the table gives each change and its result. The same
     command with the same --name, or --resume, continues a stopped study.
     """
-    from optilab import console, runs
+    from optilab import runs
     from optilab.cli import execution
     from optilab.config.fields import Override, load, override
     from optilab.config.study import RemedyConfig
@@ -80,6 +80,7 @@ def remedy(
     from optilab.console import remedy as views
     from optilab.console import study
     from optilab.lab import execution as studies
+    from optilab.show import terminal
     from optilab.study import claims
     from optilab.study import network_race as races
     from optilab.study import remedy as plans
@@ -124,7 +125,7 @@ def remedy(
             race_views.show(race, heats, "table")
     if json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}
-        console.document(document | judgement)
+        terminal.document(document | judgement)
     elif not quiet:
-        console.say(str(ran.path))
+        terminal.say(str(ran.path))
     return max(ran.code, verdicts.after(judged, silent=quiet or json_))

@@ -45,12 +45,13 @@ def report(
     The page needs no network and no optilab. An older page of optilab is replaced, any other file is not. Of a race
     on trainings, the judged ones are reported, with its verdicts; with --metric and the like they are compared anew.
     """
-    from optilab import console, pages, runs
+    from optilab import pages, runs
     from optilab.console import compare, network_race
     from optilab.lab.comparison import compare as lay
     from optilab.lab.comparison import judged
     from optilab.pages.network_race import network_race_page
     from optilab.pages.report import report as comparison
+    from optilab.show import terminal
     from optilab.study import heats
 
     only_one(json=json_, quiet=quiet)
@@ -58,7 +59,7 @@ def report(
     folder = runs.root(runs_dir)
     chosen = {"metric", "at", "target", "until", "baseline", "by", "over"} & typed(ctx).keys()
     result, found, verdict = None, dict[str, Any](), ""
-    with console.busy("reading the runs"):
+    with terminal.busy("reading the runs"):
         entries, records, metric = judged(folder, names, metric)
         study = entries[0]
         if len(entries) == 1 and isinstance(study, runs.Study) and not chosen:
@@ -72,9 +73,9 @@ def report(
             found, verdict = {"comparison": compare.document(side)}, compare.verdict(side)
     pages.write(path, content)
     if json_:
-        console.document({"page": str(path), "bytes": len(content), **found})
+        terminal.document({"page": str(path), "bytes": len(content), **found})
     elif quiet:
         typer.echo(path)
     else:
-        console.say(f"verdict: {verdict}", style="bold")
-        console.say(f"{path}  ({len(content) / 2**20:.1f} MiB)")
+        terminal.say(f"verdict: {verdict}", style="bold")
+        terminal.say(f"{path}  ({len(content) / 2**20:.1f} MiB)")

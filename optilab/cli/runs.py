@@ -76,7 +76,8 @@ def ls(
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names and nothing else.")] = False,
 ) -> None:
-    from optilab import console, runs
+    from optilab import runs
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     format_ = chosen_format(format_, json_)
@@ -106,7 +107,7 @@ def ls(
     elif chosen or format_ != "table":
         views.show(chosen, format_, axes)
     else:
-        console.say(
+        terminal.say(
             f"no run in {folder} meets {' and '.join(where)}" if where and found else f"no runs in {folder}"
         )
 
@@ -159,9 +160,10 @@ def plot(
         bool, typer.Option("--quiet", "-q", help="Print the picture's file and nothing else.")
     ] = False,
 ) -> None:
-    from optilab import console, runs
+    from optilab import runs
     from optilab.console import curves as views
     from optilab.errors import DataError
+    from optilab.show import terminal
     from optilab.study.curves import histories
     from optilab.study.groups import select
 
@@ -174,13 +176,13 @@ def plot(
 
         figures.save(figures.training(found, dark), plot)
     if json_:
-        console.document(views.document(found, plot))
+        terminal.document(views.document(found, plot))
     elif not quiet:
         views.left_out(found)
         if plot is None:
             views.show(found)
     if plot is not None and not json_:
-        console.say(plot)
+        terminal.say(plot)
 
 
 @app.command(
@@ -189,12 +191,13 @@ def plot(
     epilog=examples("optilab runs path latest", f"optilab runs path {_RUN}"),
 )
 def path(run: _Run, runs_dir: RunsDir = None, json_: Json = False, quiet: Quiet = False) -> None:
-    from optilab import console, runs
+    from optilab import runs
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     found = runs.locate(runs.root(runs_dir), run)
     if json_:
-        console.document({"run": str(found)})
+        terminal.document({"run": str(found)})
     else:
         typer.echo(found)
 
@@ -222,8 +225,9 @@ def rm(
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
-    from optilab import console, runs
+    from optilab import runs
     from optilab.errors import UsageError
+    from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)
     if not names and older_than is None:
@@ -240,9 +244,9 @@ def rm(
         if not (json_ or quiet):
             typer.echo(f"removed {path}")
     if json_:
-        console.document({"removed": [str(path) for path in paths]})
+        terminal.document({"removed": [str(path) for path in paths]})
     elif not paths and not quiet:
-        console.note("nothing to remove: no run is that old")
+        terminal.note("nothing to remove: no run is that old")
 
 
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)

@@ -93,7 +93,7 @@ def sweep(
     The table compares the points by their seeds. Each trial is a run directory, bit-identical to `optilab train
     --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
     """
-    from optilab import console, runs
+    from optilab import runs
     from optilab.cli import execution
     from optilab.config.fields import Override, load, override
     from optilab.config.study import SweepConfig
@@ -102,6 +102,7 @@ def sweep(
     from optilab.console import sweep as views
     from optilab.lab.execution import dry_run as estimate
     from optilab.lab.execution import of_sweep
+    from optilab.show import terminal
     from optilab.study import claims
     from optilab.study import sweep as plans
 
@@ -136,11 +137,11 @@ def sweep(
     through = [runs.read(path) for path in ran.through]
     if not (quiet or json_):
         views.show(plan, ran.outcomes, through)
-        console.say(str(ran.path))
+        terminal.say(str(ran.path))
     judged = claims.of_trainings(asked.expect, through)
     if quiet:
         typer.echo(ran.path)
     elif json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}
-        console.document({"run": str(ran.path), **views.document(plan, ran.outcomes, through), **judgement})
+        terminal.document({"run": str(ran.path), **views.document(plan, ran.outcomes, through), **judgement})
     return max(ran.code, verdicts.after(judged, silent=quiet or json_))

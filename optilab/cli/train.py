@@ -119,9 +119,10 @@ def train(
     dark: Dark = False,
 ) -> int:
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
-    from optilab import console, runs
+    from optilab import runs
     from optilab.config.fields import load
     from optilab.config.training import TrainConfig
+    from optilab.show import terminal
     from optilab.train.fork import branch
     from optilab.train.resume import continuation, require_alike
 
@@ -153,7 +154,7 @@ def train(
             advice = (
                 "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"
             )
-            console.note(f"{continued.path.name} is already complete ({continued.done} epochs); {advice}")
+            terminal.note(f"{continued.path.name} is already complete ({continued.done} epochs); {advice}")
             return view.report(continued.path, continued.config.expect)
         return _train(continued.path, continued.config, view, resumed=True)
     if fork is not None:
@@ -207,12 +208,13 @@ class _View:
         """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
         if self.plot is None:
             return []
-        from optilab import console, figures, runs
+        from optilab import figures, runs
+        from optilab.show import terminal
         from optilab.study.curves import histories
 
         found = histories([runs.read(path) for path in paths])
         if not found.groups:
-            console.note(f"{self.plot} is not written: there is no epoch to draw")
+            terminal.note(f"{self.plot} is not written: there is no epoch to draw")
             return []
         figures.save(figures.training(found, self.dark), self.plot)
         return [self.plot]
@@ -225,10 +227,11 @@ def _train(
 
     A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
     """
-    from optilab import console, runs, signals
+    from optilab import runs, signals
     from optilab.console import train as views
     from optilab.lab import training
     from optilab.lab.execution import dataset_of
+    from optilab.show import terminal
 
     if not view.silent:
         views.starting(config.name)
@@ -247,12 +250,12 @@ def _train(
             raise
     state = trained.training
     if trained.status == "interrupted":
-        console.note(f"stopped after epoch {state.epoch}; continue with: {runs.resume_command(path)}")
+        terminal.note(f"stopped after epoch {state.epoch}; continue with: {runs.resume_command(path)}")
         if view.plot is not None:  # a signal is answered at once
-            console.note(f"{view.plot} is not written; optilab runs plot draws the epochs so far")
+            terminal.note(f"{view.plot} is not written; optilab runs plot draws the epochs so far")
             view.plot = None
     elif state.device.type == "cpu" and (hint := trained.display.crowded(config.threads)):
-        console.note(hint)
+        terminal.note(hint)
     code = 0
     if not view.silent:
         views.curvature_cost(state.cost.measurements, state.cost.products, state.cost.seconds)

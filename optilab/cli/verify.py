@@ -129,9 +129,9 @@ def _grade_all(
     """Grade many submissions; progress goes to stderr."""
     import os
 
-    from optilab import console
     from optilab.console import verify as views
     from optilab.errors import ExitCode
+    from optilab.show import terminal
     from optilab.verify.submissions import files, grade_all, read_points
 
     format_ = chosen_format(format_, json_, (*FORMATS, "junit"))
@@ -140,7 +140,7 @@ def _grade_all(
     _exam(ctx, against)  # refused once, not in every row
     options = ["--against", against, *shlex.split(retyped(ctx, ("function", "epochs", "set_")))]
     rows = []
-    with console.err.status("grading") as status:
+    with terminal.err.status("grading") as status:
         for row in grade_all(found, name, options, limits, worth, max(1, (os.cpu_count() or 2) // 2)):
             rows.append(row)
             status.update(f"graded {len(rows)} of {len(found)}")
@@ -150,25 +150,25 @@ def _grade_all(
 
 
 def _table(algo: str | None, json_: bool, quiet: bool) -> int:
-    from optilab import console
     from optilab.console import verify as views
     from optilab.errors import ExitCode, chosen_names
     from optilab.optimize import RULES
+    from optilab.show import terminal
     from optilab.verify.parity import rows
 
     names = chosen_names("--algo", algo, "algorithm", RULES) if algo is not None else []
     found = list(views.followed(rows(names)))
     if json_:
-        console.document(views.rows_document(found))
+        terminal.document(views.rows_document(found))
     elif not quiet:
         views.table(found)
     return ExitCode.OK if all(row.holds for row in found) else ExitCode.EXPECTATION
 
 
 def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: bool, quiet: bool) -> int:
-    from optilab import console
     from optilab.console import verify as views
     from optilab.errors import ExitCode
+    from optilab.show import terminal
     from optilab.verify import candidate, time_limit
 
     exam = _exam(ctx, against)
@@ -176,7 +176,7 @@ def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: b
     verdict = time_limit.run(lambda: exam.grade(candidate.load(spec)), spec, timeout)
     label = spec.replace("\\", "/").rpartition("/")[2]
     if json_:
-        console.document(views.document(label, rule, verdict))
+        terminal.document(views.document(label, rule, verdict))
     elif not quiet:
         views.verdict(label, rule, verdict, _by_hand(rule, verdict, retyped(ctx, ("function",))))
     return ExitCode.OK if verdict.equal else ExitCode.EXPECTATION

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from optilab import console
 from optilab.console.junit import Suite, TestCase
 from optilab.errors import ExitCode, OptilabError, printable
+from optilab.show import terminal
 from optilab.study.claims import Judged
 
 _STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
@@ -43,10 +43,10 @@ def after(judged: Sequence[Judged], silent: bool = False) -> ExitCode:
     if silent:
         for one in judged:
             if not one.holds:
-                console.note(_line(one))
+                terminal.note(_line(one))
     else:
         for one in judged:
-            console.say(_line(one), _STYLES[one.result])
+            terminal.say(_line(one), _STYLES[one.result])
     _annotate(f"{one.of}: {_line(one)}" for one in judged if not one.holds)
     return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
 
@@ -58,9 +58,9 @@ def show(checked: Checked, silent: bool) -> None:
         message = str(checked.error).removeprefix("--config: ")
         lines.append((f"{'error':11}   {message}", "error"))
     if not silent:
-        console.say(checked.target, "bold")
+        terminal.say(checked.target, "bold")
         for line, result in lines:
-            console.say(f"  {line}", _STYLES[result])
+            terminal.say(f"  {line}", _STYLES[result])
     _annotate(f"{checked.target}: {line}" for line, result in lines if result != "holds")
 
 

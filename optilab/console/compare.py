@@ -5,8 +5,8 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from optilab import console
-from optilab.console.tables import Column, write
+from optilab.show import terminal
+from optilab.show.table import Column, write
 from optilab.study.groups import telling, text
 from optilab.study.side_by_side import Contender, SideBySide
 
@@ -17,18 +17,18 @@ _FEW = 6
 def show(side: SideBySide, format: str = "table") -> None:
     """The whole comparison in a format; documents and CSV are the table alone."""
     if format == "json":
-        console.document(document(side))
+        terminal.document(document(side))
     elif format != "table":
         write(format, columns(side), rows(side))
     else:
         for line in differences(side):
-            console.say(line)
-        console.say()
+            terminal.say(line)
+        terminal.say()
         write("table", columns(side), rows(side))
-        console.say()
-        console.say(f"verdict: {verdict(side)}", style="bold")
+        terminal.say()
+        terminal.say(f"verdict: {verdict(side)}", style="bold")
         for note in side.notes:
-            console.say(f"note: {note}")
+            terminal.say(f"note: {note}")
 
 
 # --- what differs ------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from optilab import console
 from optilab.config.fields import ENTRY, EVERYDAY, LAST, SECTION, Key
 from optilab.config.presets import Preset
 from optilab.config.yaml import flow
+from optilab.show import terminal
 
 
 def presets(listed: Sequence[Preset]) -> None:
@@ -20,10 +20,10 @@ def presets(listed: Sequence[Preset]) -> None:
             "optimizers": "sigmoid.yaml with another rule, its lr tuned",
             "published": "networks with a published log",
         }
-        console.show(console.grid([f"optilab {kind} --config", what.get(folder, "")], rows, left=(0, 1)))
-        console.say()
-    console.say("run one:  optilab train --config sigmoid.yaml")
-    console.say("edit one: optilab config cp sigmoid.yaml my.yaml")
+        terminal.show(terminal.grid([f"optilab {kind} --config", what.get(folder, "")], rows, left=(0, 1)))
+        terminal.say()
+    terminal.say("run one:  optilab train --config sigmoid.yaml")
+    terminal.say("edit one: optilab config cp sigmoid.yaml my.yaml")
 
 
 def key_facts(kind: str, keys: Sequence[Key]) -> dict[str, Any]:
@@ -41,10 +41,10 @@ def preset_facts(listed: Sequence[Preset]) -> dict[str, Any]:
 def overview(kind: str, keys: Sequence[Key]) -> None:
     """Every key of a command's config, section by section, then the entries of each choice with their settings."""
     set_ = "; --set KEY=VALUE sets any of them" if kind in ("optimize", "train") else ""
-    console.say(f"Keys of `optilab {kind}` configs with their defaults{set_}.", "bold")
+    terminal.say(f"Keys of `optilab {kind}` configs with their defaults{set_}.", "bold")
     examples = {"optimize": "adam, function", "train": "model.norm, data, adam", "check": "checks.expect"}
     example = examples.get(kind, "seeds, expect")
-    console.say(f"Types and ranges of a part: optilab config show {kind} PART, as in: {example}")
+    terminal.say(f"Types and ranges of a part: optilab config show {kind} PART, as in: {example}")
     plain = [key for key in keys if not key.of and key.key not in EVERYDAY[kind]]
     _keys("everyday", [key for name in EVERYDAY[kind] for key in keys if key.key == name])
     _keys("other keys of the run", [key for key in plain if "." not in key.key and key.type != SECTION])
@@ -63,10 +63,10 @@ def overview(kind: str, keys: Sequence[Key]) -> None:
 
 def _keys(title: str, keys: Sequence[Key]) -> None:
     """A line for each key: name, default, meaning."""
-    console.say()
-    console.say(title, style="bold")
-    console.show(
-        console.grid(
+    terminal.say()
+    terminal.say(title, style="bold")
+    terminal.show(
+        terminal.grid(
             ["", "", ""], [[key.key, key.default, key.meaning] for key in keys], left=(0, 1, 2), show_header=False
         )
     )
@@ -80,14 +80,14 @@ def _choices(keys: Sequence[Key]) -> None:
             shared = next((names for names in titles if set(key.choices) <= set(names)), key.choices)
             titles.setdefault(shared, []).append(key.key)
     for names, chosen_by in titles.items():
-        console.say()
-        console.say(f"{', '.join(chosen_by)}: one of", style="bold")
+        terminal.say()
+        terminal.say(f"{', '.join(chosen_by)}: one of", style="bold")
         rows = []
         for name in names:
             settings = [key for key in keys if key.of == name and key.key.rpartition(".")[0] == chosen_by[0]]
             texts = (f"{key.key.removeprefix(f'{chosen_by[0]}.')} {key.default}" for key in settings)
             rows.append([name, ", ".join(texts)])
-        console.show(console.grid(["", ""], rows, left=(0, 1), show_header=False))
+        terminal.show(terminal.grid(["", ""], rows, left=(0, 1), show_header=False))
 
 
 def details(keys: Sequence[Key], rules: Mapping[str, Mapping[str, Any]]) -> None:
@@ -100,11 +100,11 @@ def details(keys: Sequence[Key], rules: Mapping[str, Mapping[str, Any]]) -> None
             rows.append(
                 [key.key, key.default, *([flow(value)] if preset else []), f"{key.meaning}: {key.type}{names}"]
             )
-        console.say()
+        terminal.say()
         if of:
-            console.say(of, style="bold")
+            terminal.say(of, style="bold")
         headings = ["key", "default", *(["preset"] if preset else []), "meaning"]
-        console.show(console.grid(headings, rows, left=range(4)))
+        terminal.show(terminal.grid(headings, rows, left=range(4)))
         if preset:
-            console.say(f"preset: of the exercise; used wherever optimize, map and explain find the name {of}")
-            console.say("default: of the literature; used by train and verify")
+            terminal.say(f"preset: of the exercise; used wherever optimize, map and explain find the name {of}")
+            terminal.say("default: of the literature; used by train and verify")

@@ -9,9 +9,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from optilab import console
 from optilab.console.diagnose import bar
 from optilab.console.pictures import GUTTER, Canvas, colours, framed, letters, symbol
+from optilab.show import terminal
 from optilab.study.curves import Curve, Histories, History, LayerHistory, curvature_limits, limits
 
 WIDTH = 80
@@ -49,7 +49,7 @@ def left_out(found: Histories) -> None:
         if records:
             names = ", ".join(record.name for record in records[:NAMED])
             more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
-            console.note(f"not drawn: {names}{more}: {reason}")
+            terminal.note(f"not drawn: {names}{more}: {reason}")
 
 
 def document(found: Histories, picture: str | None) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _numbers(curve: Curve) -> dict[str, Any]:
 
 def show(found: Histories) -> None:
     """Loss and accuracy of the groups, and the gradient of their layers after the last epoch."""
-    width = console.out.width if console.out.is_terminal else WIDTH
+    width = terminal.out.width if terminal.out.is_terminal else WIDTH
     lines = _lines(found.groups)
     layered = [line for line in lines if line.half == "val" and line.history.layers is not None]
     beside = width >= BESIDE and len(found.groups) == 1 and bool(layered)
@@ -89,14 +89,14 @@ def show(found: Histories) -> None:
     pictures = [_picture(lines, metric, columns) for metric in ("loss", "acc")]
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row(*pictures, *([_layers(layered, LAYERS)] if beside else []))
-    console.show(table, _legend(lines))
+    terminal.show(table, _legend(lines))
     measured = [line for line in lines if line.half == "val" and line.history.curvature is not None]
     if measured:
-        console.say()
-        console.show(_curvature(measured, min(width, 2 * WIDTH) - GUTTER - 1))
+        terminal.say()
+        terminal.show(_curvature(measured, min(width, 2 * WIDTH) - GUTTER - 1))
     if layered and not beside:
-        console.say()
-        console.show(_layers(layered, width))
+        terminal.say()
+        terminal.show(_layers(layered, width))
 
 
 def _lines(histories: Sequence[History]) -> list[_Line]:

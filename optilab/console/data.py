@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from optilab import console
 from optilab.data.sources import DatasetInfo
+from optilab.show import terminal
 
 
 def datasets(rows: Sequence[Any]) -> None:
@@ -18,7 +18,7 @@ def datasets(rows: Sequence[Any]) -> None:
         sizes = ["", "", "", ""] if info.own else [_shape(info), f"{len(info.classes)}", *_counts(info)]
         cells.append([info.name, *sizes, row.state, "" if row.folder is None else str(row.folder)])
     heads = ["dataset", "image", "classes", "train", "test", "", "folder"]
-    console.show(console.grid(heads, cells, left=(0, 5, 6)))
+    terminal.show(terminal.grid(heads, cells, left=(0, 5, 6)))
 
 
 def _shape(info: DatasetInfo) -> str:
@@ -57,14 +57,14 @@ def search_path(info: DatasetInfo, places: Sequence[tuple[str, Path]], found: Pa
         text = (
             "name its folder or file with --data-dir" if info.own else "it has no files, so none is searched for"
         )
-        console.say(f"{info.name}: {text}")
+        terminal.say(f"{info.name}: {text}")
         return
     rows = []
     for label, folder in places:
         here = found is not None and (found == folder or folder in found.parents)
         rows.append([label, str(folder), "found" if here else "-"])
         found = None if here else found
-    console.show(console.grid(["place", "folder", ""], rows, left=(0, 1, 2)))
+    terminal.show(terminal.grid(["place", "folder", ""], rows, left=(0, 1, 2)))
 
 
 def search_document(places: Sequence[tuple[str, Path]], found: Path | None) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def checks_document(rows: Sequence[Any]) -> dict[str, Any]:
 def checks(rows: Sequence[Any]) -> None:
     """The dataset's files, each with its size, digest and state."""
     cells = [[row.name, f"{row.size:,}", row.digest[:16], "ok" if row.ok else "DAMAGED"] for row in rows]
-    console.show(console.grid(["file", "bytes", "sha256", ""], cells, left=(0, 2, 3)))
+    terminal.show(terminal.grid(["file", "bytes", "sha256", ""], cells, left=(0, 2, 3)))
 
 
 class Transfer:
@@ -103,12 +103,12 @@ class Transfer:
     def report(self, label: str, done: int, total: int | None) -> None:
         """`done` of `total` bytes of `label` have arrived."""
         if label not in self._tasks:
-            if not console.err.is_terminal:
-                console.note(label)
+            if not terminal.err.is_terminal:
+                terminal.note(label)
             if self._progress is None:
                 columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-                self._progress = Progress(*columns, console=console.err, transient=True)
-                if console.err.is_terminal:
+                self._progress = Progress(*columns, console=terminal.err, transient=True)
+                if terminal.err.is_terminal:
                     self._progress.start()
             self._tasks[label] = self._progress.add_task(label, total=total)
         if self._progress is not None:

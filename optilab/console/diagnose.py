@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optilab import console
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, verdict
+from optilab.show import terminal
 
 BARS = " ▏▎▍▌▋▊▉█"
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
@@ -22,7 +22,7 @@ def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
     """A gradient norm beside the largest one, over DECADES, in eighths of a character; `#` without Unicode."""
     share = 1 + math.log10(norm / largest) / DECADES if norm and largest else 0.0
     share = min(1.0, max(0.0, share))
-    if not console.out.encoding.startswith("utf"):
+    if not terminal.out.encoding.startswith("utf"):
         return "#" * round(share * width)
     full, part = divmod(round(share * width * 8), 8)
     return BARS[8] * full + (BARS[part] if part else "")
@@ -56,25 +56,25 @@ def show(target: str, evidence: Evidence, findings: Sequence[Finding], config: s
         if evidence.trial
         else f"{len(evidence.rows)} epochs"
     )
-    console.say(f"{target} ({kind})", style="bold")
+    terminal.say(f"{target} ({kind})", style="bold")
     if evidence.epochs:
-        console.say()
-        console.show(_layers(evidence))
-        console.say(COLUMNS, style="dim")
-    console.say()
+        terminal.say()
+        terminal.show(_layers(evidence))
+        terminal.say(COLUMNS, style="dim")
+    terminal.say()
     sick = verdict.sick(findings)
-    console.say(verdict.sentence(evidence, findings), style="" if sick else "green")
+    terminal.say(verdict.sentence(evidence, findings), style="" if sick else "green")
     if text := verdict.stability(evidence):
-        console.say(text)
+        terminal.say(text)
     if sick and (text := predicted(evidence)):
-        console.say(text)
+        terminal.say(text)
     for finding in findings:
-        console.say()
-        console.say(line(finding), STYLES[finding.severity])
+        terminal.say()
+        terminal.say(line(finding), STYLES[finding.severity])
         for number, command in enumerate(commands(finding, config)):
-            console.say(f"  {'try' if number == 0 else ' or'}: {command}")
+            terminal.say(f"  {'try' if number == 0 else ' or'}: {command}")
         if finding.advice:
-            console.say(f"  {finding.advice}")
+            terminal.say(f"  {finding.advice}")
 
 
 def line(finding: Finding) -> str:
@@ -97,7 +97,7 @@ def _layers(evidence: Evidence) -> Any:
         moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
         shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
         rows.append([names[number], *norms, *ratios, *moments, *shares])
-    return console.grid(headings, rows, left=(0, 2))
+    return terminal.grid(headings, rows, left=(0, 2))
 
 
 def predicted(evidence: Evidence) -> str:
@@ -113,22 +113,22 @@ def predicted(evidence: Evidence) -> str:
 def top(evidence: Evidence, findings: Sequence[Finding], config: str) -> None:
     """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
     text, learns = verdict.learning(evidence)
-    console.say(text, style="green" if learns else "yellow")
+    terminal.say(text, style="green" if learns else "yellow")
     if text := verdict.stability(evidence):
-        console.say(text)
+        terminal.say(text)
     if not verdict.sick(findings):
-        console.say(f"diagnosis: {verdict.sentence(evidence, findings)}")
+        terminal.say(f"diagnosis: {verdict.sentence(evidence, findings)}")
         return
     first = findings[0]
     if first.rule == "vanishing-gradient" and (text := predicted(evidence)):
-        console.say(text)
-    console.say(f"diagnosis: {line(first)}", STYLES[first.severity])
+        terminal.say(text)
+    terminal.say(f"diagnosis: {line(first)}", STYLES[first.severity])
     for command in commands(first, config)[:1]:
-        console.say(f"  try: {command}")
+        terminal.say(f"  try: {command}")
     if first.advice:
-        console.say(f"  {first.advice}")
+        terminal.say(f"  {first.advice}")
     if len(findings) > 1 or len(first.remedies) > 1:
-        console.say(f"  more: optilab diagnose {config.removesuffix('/config.yaml')}")
+        terminal.say(f"  more: optilab diagnose {config.removesuffix('/config.yaml')}")
 
 
 def document(target: str, evidence: Evidence, findings: Sequence[Finding], config: str) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from optilab import console
 from optilab.console.optimize import settings
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
 from optilab.optimize.worked_step import Line, WorkedStep
+from optilab.show import terminal
 
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
 _GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
@@ -37,9 +37,9 @@ def show(steps: Sequence[WorkedStep], style: str) -> None:
     write = {"text": _TEXT, "markdown": _MARKDOWN, "latex": _LATEX}[style]
     for number, worked in enumerate(steps):
         if number:
-            console.say()
+            terminal.say()
         for line in _written(worked, write, style):
-            console.say(line)
+            terminal.say(line)
 
 
 def document(steps: Sequence[WorkedStep]) -> dict[str, Any]:

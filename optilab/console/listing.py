@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optilab import console
-from optilab.console.tables import Column, write
 from optilab.errors import printable
 from optilab.runs import Study
+from optilab.show import terminal
+from optilab.show.table import Column, write
 from optilab.study.groups import short, text
 from optilab.study.listing import ListedRun
 
@@ -27,7 +27,7 @@ def skipped(unreadable: Mapping[str, str], folder: Path) -> None:
         "1 directory is not a readable run" if len(unreadable) == 1 else "{} directories are not readable runs"
     )
     listed = ", ".join([*names, *more])
-    console.note(
+    terminal.note(
         f"{folder}: {number.format(len(unreadable))}: {listed}; `optilab runs show NAME` gives the reason"
     )
 
@@ -35,7 +35,7 @@ def skipped(unreadable: Mapping[str, str], folder: Path) -> None:
 def show(lines: Sequence[ListedRun], format: str = "table", axes: Sequence[str] | None = None) -> None:
     """The lines as a table; of one study's trials, with its `axes` as columns."""
     if format == "json":
-        console.document({"runs": [document(line) for line in lines]})
+        terminal.document({"runs": [document(line) for line in lines]})
     elif axes is None:
         values = format == "csv"
         row = _values if values else _words

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from optilab import console
 from optilab.config.fields import dump
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.console import compare
-from optilab.console.bar import Bar
 from optilab.console.pictures import GUTTER, Canvas, colours, framed
+from optilab.show import terminal
+from optilab.show.progress import Bar
 from optilab.study.confirmation import Confirmation
 from optilab.study.rates import MOVED, Ladder, RangeTest
 
@@ -67,13 +67,13 @@ class RangeProgress:
             return
         left = (len(rates) - self._done) * (time.monotonic() - self._started) / (self._done - 1)
         if self._done == min(TIMED, len(rates)) and not self._silent:
-            console.note(f"{self._cost()}; about {console.duration(left)}; nothing is written")
+            terminal.note(f"{self._cost()}; about {terminal.duration(left)}; nothing is written")
         rate = rates[self._done - 1]
         self._bar.update(
             self._task,
             completed=self._done,
             description=f"range test   lr {rate:.2g}   loss {loss:.4g}",
-            left=f"{console.duration(left)} left",
+            left=f"{terminal.duration(left)} left",
         )
 
     def _cost(self) -> str:
@@ -85,35 +85,35 @@ class RangeProgress:
 def rate_alone(result: RateAnswer) -> None:
     """The recommendation and nothing else, for `--lr $(optilab lr ... --quiet)`; on stderr why there is none."""
     if result.rate is None:
-        console.note(unmoved(result))
+        terminal.note(unmoved(result))
     else:
-        console.say(f"{result.rate:g}")
+        terminal.say(f"{result.rate:g}")
 
 
 def show(result: RateAnswer) -> None:
     """The curve, the recommendation with its evidence, and the commands to go on with."""
     config, test = result.config, result.test
     facts = f"{config.name}   {config.optimizer.name}   batch {config.data.batch_size}   seed {config.seed}"
-    console.say(f"{facts}   {len(test.losses):,} steps", style="bold")
-    console.show(_picture(test))
-    console.say()
+    terminal.say(f"{facts}   {len(test.losses):,} steps", style="bold")
+    terminal.show(_picture(test))
+    terminal.say()
     if test.rate is None:
-        console.say(unmoved(result), style="yellow")
+        terminal.say(unmoved(result), style="yellow")
     else:
         prefix = "recommended" if result.confirmation is None else "by the range test"
-        console.say(f"{prefix}: {_key(result)} {test.rate:g}", style="bold" if prefix == "recommended" else "")
-        console.say(_evidence(test))
+        terminal.say(f"{prefix}: {_key(result)} {test.rate:g}", style="bold" if prefix == "recommended" else "")
+        terminal.say(_evidence(test))
     others = [f"{name} {rate:.2g}" for name, rate in test.others.items() if rate is not None]
     if others:
-        console.say(f"other rules on the same curve: {', '.join(others)}")
+        terminal.say(f"other rules on the same curve: {', '.join(others)}")
     if result.confirmation is None:
         if test.rate is None:
-            console.say(f"  try: optilab lr {result.asked} --confirm --epochs 30")
+            terminal.say(f"  try: optilab lr {result.asked} --confirm --epochs 30")
             if " " not in result.asked:  # `diagnose` takes no settings
-                console.say(f"  why: optilab diagnose {result.asked}")
+                terminal.say(f"  why: optilab diagnose {result.asked}")
         else:
-            console.say(f"  try: optilab train {result.asked} --set {_setting(result, test.rate)}")
-            console.say(f"  confirm with seeds: optilab lr {result.asked} --confirm")
+            terminal.say(f"  try: optilab train {result.asked} --set {_setting(result, test.rate)}")
+            terminal.say(f"  confirm with seeds: optilab lr {result.asked} --confirm")
     else:
         _confirmed(result, result.confirmation)
 
@@ -166,23 +166,23 @@ def _evidence(test: RangeTest) -> str:
 
 def _confirmed(result: RateAnswer, confirmation: Confirmation) -> None:
     """The table of the trainings, and the recommendation with the rates that cannot be told from it."""
-    console.say()
+    terminal.say()
     size = f"{_counted(confirmation.epochs, 'epoch')}, {_counted(confirmation.seeds, 'seed')} each"
-    console.say(f"trainings at {len(confirmation.rows)} rates, {size}, judged on held-out images", style="bold")
+    terminal.say(f"trainings at {len(confirmation.rows)} rates, {size}, judged on held-out images", style="bold")
     if confirmation.side is not None:
         compare.show(confirmation.side)
-    console.say()
+    terminal.say()
     if confirmation.rate is None:
-        console.say(unmoved(result), style="yellow")
+        terminal.say(unmoved(result), style="yellow")
     else:
-        console.say(f"recommended: {_key(result)} {confirmation.rate:g}{_interval(confirmation)}", style="bold")
+        terminal.say(f"recommended: {_key(result)} {confirmation.rate:g}{_interval(confirmation)}", style="bold")
         if confirmation.at_edge:
-            console.say(
+            terminal.say(
                 f"note: {confirmation.rate:g} is the last rate that was tried; a better one may lie beyond: "
                 f"optilab sweep {result.asked} --over {confirmation.key}=LOW:HIGH:log"
             )
-        console.say(f"  try: optilab train {result.asked} --set {_setting(result, confirmation.rate)}")
-    console.say(str(result.study))
+        terminal.say(f"  try: optilab train {result.asked} --set {_setting(result, confirmation.rate)}")
+    terminal.say(str(result.study))
 
 
 def _interval(confirmation: Confirmation) -> str:
@@ -192,7 +192,7 @@ def _interval(confirmation: Confirmation) -> str:
 
 def _picture(test: RangeTest) -> Any:
     """The smoothed loss against the logarithm of the rate; dotted the loss of guessing, R the recommended rate."""
-    width = min(console.out.width if console.out.is_terminal else WIDTH, 100)
+    width = min(terminal.out.width if terminal.out.is_terminal else WIDTH, 100)
     canvas = Canvas(width - GUTTER - 1, ROWS)
     ends = np.log(test.ladder.rates[[0, -1]])
     low, high = float(test.smooth.min()), 1.1 * max(test.guessing, float(test.smooth[0]))

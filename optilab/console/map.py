@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from optilab import console
 from optilab.console import pictures
 from optilab.console.optimize import plain
 from optilab.optimize.functions import Floats
+from optilab.show import terminal
 from optilab.study.axes import Axis
 from optilab.study.map import Map, summary
 
@@ -19,41 +19,43 @@ def show(found: Map, what: str) -> None:
     """The picture, then the numbers."""
     numbers = summary(found)
     over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
-    console.say(f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs", style="bold")
+    terminal.say(f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs", style="bold")
     if found.settings:
-        console.say("   ".join(f"{name} {plain(value)}" for name, value in found.settings.items()))
-    console.say()
+        terminal.say("   ".join(f"{name} {plain(value)}" for name, value in found.settings.items()))
+    terminal.say()
     x, y = ((axis.key.removeprefix("algo."), axis.low, axis.high) for axis in (found.x, found.y))
     if found.of_starts:
         pictures.basins(found.basin, len(found.function.minima), x, y)
-        console.say()
+        terminal.say()
         _basins(found, numbers)
         return
     values, title = _shown(found, what)
     pictures.heat(values, found.diverged, partial(_stable, found), title, x, y)
-    console.say()
+    terminal.say()
     share = f"{numbers['diverged'] / numbers['cells']:.1%} diverged, {numbers['converged'] / numbers['cells']:.1%}"
-    console.say(f"{numbers['cells']:,} cells: {share} converged (|grad| < {found.tolerance:g} at some epoch)")
+    terminal.say(f"{numbers['cells']:,} cells: {share} converged (|grad| < {found.tolerance:g} at some epoch)")
     if numbers["best"]:
-        console.say("lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items()))
+        terminal.say("lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items()))
     if numbers["theory"]:
-        console.say("theory, in the long run: " + "   ".join(f"{k} {v:.4g}" for k, v in numbers["theory"].items()))
+        terminal.say(
+            "theory, in the long run: " + "   ".join(f"{k} {v:.4g}" for k, v in numbers["theory"].items())
+        )
 
 
 def _basins(found: Map, numbers: Mapping[str, Any]) -> None:
     """The share of the starts per minimum, and how many of their paths have settled there."""
     cells = numbers["cells"]
-    console.say(f"{cells:,} starts by the minimum that is near the end of the path:")
+    terminal.say(f"{cells:,} starts by the minimum that is near the end of the path:")
     names = [
         f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
         for letter, minimum in zip(ascii_lowercase, found.function.minima, strict=False)
     ]
     rest = f". none ({numbers['diverged'] / cells:.1%} diverged)"
     for name, count in zip([*names, rest], numbers["basins"].values(), strict=True):
-        console.say(f"  {name}: {count / cells:.1%}")
+        terminal.say(f"  {name}: {count / cells:.1%}")
     if numbers["converged"] + numbers["diverged"] < cells:
         share = f"{numbers['converged'] / cells:.1%}"
-        console.say(
+        terminal.say(
             f"{share} had |grad| < {found.tolerance:g} by epoch {found.steps}; more --epochs would settle others"
         )
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from optilab import console
 from optilab.console.compare import Units
-from optilab.console.tables import Column, write
+from optilab.show import terminal
+from optilab.show.table import Column, write
 from optilab.study.compare import Judgement
 from optilab.study.heats import Heat, Heats, Runner, verdicts
 from optilab.study.network_race import NetworkRace
@@ -18,24 +18,24 @@ def show(planned: NetworkRace, result: Heats, format: str) -> None:
     if format != "table":
         write(format, *whole(result))
         return
-    console.say(planned.shape, style="bold")
+    terminal.say(planned.shape, style="bold")
     for heat in result.heats:
         config = planned.problems[heat.problem]
-        console.say()
-        console.say(f"{heat.problem}   {config.epochs} epochs", style="bold")
+        terminal.say()
+        terminal.say(f"{heat.problem}   {config.epochs} epochs", style="bold")
         if not heat.runners:
-            console.say("no rule has a judged training")
+            terminal.say("no rule has a judged training")
             continue
         write("table", columns(heat, result.kinds[0]), rows(heat))
-        console.say(f"verdict: {_verdict(heat, result)}", style="bold")
+        terminal.say(f"verdict: {_verdict(heat, result)}", style="bold")
     if result.overall is not None:
-        console.say()
-        console.say(f"over all {len(result.heats)} networks, mean test accuracy", style="bold")
+        terminal.say()
+        terminal.say(f"over all {len(result.heats)} networks, mean test accuracy", style="bold")
         write("table", OVERALL, judged(result.overall, result.rules))
-        console.say(f"verdict: {verdict(result.overall, result.rules, 'networks')}", style="bold")
-    console.say()
+        terminal.say(f"verdict: {verdict(result.overall, result.rules, 'networks')}", style="bold")
+    terminal.say()
     for line in notes(result):
-        console.say(line)
+        terminal.say(line)
 
 
 def whole(result: Heats) -> tuple[list[Column], list[dict[str, Any]]]:

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from math import inf
 from typing import Any
 
-from optilab import console
 from optilab.config.fields import Override, dump, load
 from optilab.config.optimize import OptimizeConfig
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule
 from optilab.optimize.theory import best_rates, measured_rate, predict
+from optilab.show import terminal
 
 HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
 
@@ -46,17 +46,17 @@ def show(
     else:
         best = _several(result)
         if options is not None:
-            console.say(f"one in full: {f'optilab optimize --algo {best} {options}'.rstrip()}")
-    if console.is_wide() if picture is None else picture:
+            terminal.say(f"one in full: {f'optilab optimize --algo {best} {options}'.rstrip()}")
+    if terminal.is_wide() if picture is None else picture:
         from optilab.console import pictures  # slow to import
 
-        console.say()
+        terminal.say()
         pictures.paths(config.function, dict(zip(config.legend, paths, strict=True)))
-        console.say()
-    elif picture is None and console.out.is_terminal:
-        console.say("contour and curves: --picture")
+        terminal.say()
+    elif picture is None and terminal.out.is_terminal:
+        terminal.say("contour and curves: --picture")
     for path in written:
-        console.say(path)
+        terminal.say(path)
 
 
 def document(result: Paths, run: str | None) -> dict[str, Any]:
@@ -129,18 +129,18 @@ def _point(point: Sequence[float]) -> str:
 
 def _one(result: Paths) -> None:
     config, path, rule = result.config, result.paths[0], result.config.algo[0]
-    console.say(f"{rule.name} on {_where(config)}", style="bold")
-    console.say(settings(rule))
-    console.say(rule.formula)
+    terminal.say(f"{rule.name} on {_where(config)}", style="bold")
+    terminal.say(settings(rule))
+    terminal.say(rule.formula)
     for line in (_around(config), result.tuned):
         if line:
-            console.say(line)
-    console.say()
-    console.show(_table(path))
-    console.say()
-    console.say(verdict(config, path), style=_STYLES[path.status])
+            terminal.say(line)
+    terminal.say()
+    terminal.show(_table(path))
+    terminal.say()
+    terminal.say(verdict(config, path), style=_STYLES[path.status])
     if sentence := theory(config, rule, path):
-        console.say(sentence)
+        terminal.say(sentence)
     _warn_of_chaos(result)
 
 
@@ -148,7 +148,7 @@ def _warn_of_chaos(result: Paths) -> None:
     pairs = zip(result.config.labels, result.chaotic, strict=True)
     names = ", ".join(f"{label} from epoch {epoch}" for label, epoch in pairs if epoch is not None)
     if names:
-        console.say(
+        terminal.say(
             f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
         )
 
@@ -166,7 +166,7 @@ def _table(path: Trajectory) -> Any:
             continue
         point = [_number(value) for value in path.points[epoch][:dimension]]
         rows.append([str(epoch), *point, _number(path.values[epoch]), f"{path.gradient_norms[epoch]:.5g}"])
-    return console.grid(["epoch", *names, "f(w)", "|grad|"], rows, left=())
+    return terminal.grid(["epoch", *names, "f(w)", "|grad|"], rows, left=())
 
 
 def _number(value: float) -> str:
@@ -246,10 +246,12 @@ def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]
             notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
         elif defect := _defect(prediction, path):
             notes.append(f"{label}{defect.replace(';', ':', 1)}")
-    console.show(console.grid(["rate per step", "theory", "measured", "stable up to", "best"], rows, left=(0, 4)))
+    terminal.show(
+        terminal.grid(["rate per step", "theory", "measured", "stable up to", "best"], rows, left=(0, 4))
+    )
     for line in (*notes, _best_possible(bounds)):
-        console.say(line)
-    console.say()
+        terminal.say(line)
+    terminal.say()
 
 
 def origin(rule: Any) -> str:
@@ -276,11 +278,11 @@ _STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: 
 def _several(result: Paths) -> str:
     """The comparison; returns the name of the best rule."""
     config, paths = result.config, result.paths
-    console.say(f"{len(paths)} algorithms on {_where(config)}   {config.epochs} epochs", style="bold")
+    terminal.say(f"{len(paths)} algorithms on {_where(config)}   {config.epochs} epochs", style="bold")
     for line in (_around(config), result.tuned):
         if line:
-            console.say(line)
-    console.say()
+            terminal.say(line)
+    terminal.say()
     order = {Status.CONVERGED: 0, Status.MOVING: 1, Status.DIVERGED: 2}
     ranked = sorted(
         zip(config.labels, config.algo, paths, strict=True),
@@ -303,14 +305,14 @@ def _several(result: Paths) -> str:
         )
     names = [f"w{i + 1}" for i in range(len(end))]
     headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "verdict"]
-    console.show(console.grid(headings, rows, left=(0, len(headings) - 1)))
-    console.say()
+    terminal.show(terminal.grid(headings, rows, left=(0, len(headings) - 1)))
+    terminal.say()
     origins = _origins(result, ranked)
     rows = [[label, settings(rule), whose] for (label, rule, _), whose in zip(ranked, origins, strict=True)]
-    console.show(console.grid(["", "", ""], rows, left=(0, 1, 2), show_header=False))
+    terminal.show(terminal.grid(["", "", ""], rows, left=(0, 1, 2), show_header=False))
     if "default" in origins and len(set(origins)) > 1:
-        console.say("default settings are made for networks: tune all rules alike with --tune 50")
-    console.say()
+        terminal.say("default settings are made for networks: tune all rules alike with --tune 50")
+    terminal.say()
     _rates(config, ranked)
     _warn_of_chaos(result)
     return str(ranked[0][1].name)

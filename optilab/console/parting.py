@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from optilab import console
-from optilab.console.tables import Column, write
 from optilab.runs import Record
+from optilab.show import terminal
+from optilab.show.table import Column, write
 from optilab.study.groups import text
 from optilab.study.parting import Pairs, Parting
 
@@ -36,11 +36,11 @@ def show(a: Record, b: Record, parting: Parting) -> None:
         ]
         write("table", columns, rows)
     if equal := [section for section, pairs in sections.items() if not pairs]:
-        console.say(f"equal: {', '.join(equal)}")
-    console.say()
-    console.say(rows_in_words(parting, a.manifest["command"] == "train"))
+        terminal.say(f"equal: {', '.join(equal)}")
+    terminal.say()
+    terminal.say(rows_in_words(parting, a.manifest["command"] == "train"))
     for number, cause in enumerate(parting.causes):
-        console.say(f"{'also' if number else 'cause'}: {cause}", style=None if number else "bold")
+        terminal.say(f"{'also' if number else 'cause'}: {cause}", style=None if number else "bold")
 
 
 def rows_in_words(parting: Parting, training: bool) -> str:

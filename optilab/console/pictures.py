@@ -12,10 +12,10 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from optilab import console
 from optilab.optimize import Status, Trajectory
 from optilab.optimize.functions import Floats, Objective
 from optilab.optimize.landscape import bands, gaps, span, view
+from optilab.show import terminal
 
 COLOURS = (
     "#e69f00",
@@ -45,7 +45,7 @@ GUTTER = 9
 
 def unicode() -> bool:
     """Whether the output is a terminal that shows Unicode."""
-    return console.out.is_terminal and bool(re.fullmatch("utf-?8", console.out.encoding, re.IGNORECASE))
+    return terminal.out.is_terminal and bool(re.fullmatch("utf-?8", terminal.out.encoding, re.IGNORECASE))
 
 
 class Canvas:
@@ -103,8 +103,8 @@ class Canvas:
 
 def paths(function: Objective, named: dict[str, Trajectory]) -> None:
     """The contour with every path (of a function of two variables), and the loss curves."""
-    width = console.out.width
-    beside = width >= console.SIDE_BY_SIDE and len(function.start) == 2
+    width = terminal.out.width
+    beside = width >= terminal.SIDE_BY_SIDE and len(function.start) == 2
     columns = (width - 4) // 2 if beside else min(width, 100)
     pictures = [_losses(function, named, columns - GUTTER - 1)]
     if len(function.start) == 2:
@@ -115,9 +115,9 @@ def paths(function: Objective, named: dict[str, Trajectory]) -> None:
     else:
         for picture in pictures:
             table.add_row(picture)
-    console.show(table)
+    terminal.show(table)
     names = [f"{name} (diverged)" if path.status is Status.DIVERGED else name for name, path in named.items()]
-    console.show(legend(names))
+    terminal.show(legend(names))
 
 
 def legend(names: Sequence[str]) -> Text:
@@ -233,7 +233,7 @@ def heat(values: Floats, mask: Any, stable: Callable[[Any, Any], Any], title: st
     of those that share it.
     """
     canvas, at = _sampled(*values.shape)
-    coloured = canvas.unicode and bool(console.out.color_system) and not console.out.no_color
+    coloured = canvas.unicode and bool(terminal.out.color_system) and not terminal.out.no_color
     shown, gone = values[at], np.asarray(mask)[at]
     finite = shown[~gone & np.isfinite(shown)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -254,11 +254,11 @@ def heat(values: Floats, mask: Any, stable: Callable[[Any, Any], Any], title: st
         across[:, 1:], up[1:] = calm[:, 1:] != calm[:, :-1], calm[1:] != calm[:-1]
     for i, j in np.argwhere(across | up):
         canvas.marks[canvas.rows - 1 - i, j] = symbol("edge" if across[i, j] else "ledge"), "bold white"
-    console.show(framed(canvas, [], [], title, x, y))
+    terminal.show(framed(canvas, [], [], title, x, y))
     dark, bright = ("dark", "bright") if coloured else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
     never = "   ? not converged" if (~gone & ~np.isfinite(shown)).any() else ""
     edge = f"   {symbol('edge')} limit of stability by theory" if across.any() or up.any() else ""
-    console.say(f"{' ' * GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{never}{edge}")
+    terminal.say(f"{' ' * GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{never}{edge}")
 
 
 def basins(numbers: Any, count: int, x: Span, y: Span) -> None:
@@ -269,12 +269,12 @@ def basins(numbers: Any, count: int, x: Span, y: Span) -> None:
         n = shown[i, j]
         sign, style = (".", "bright_black") if n < 0 else (letters(count)[n], colours(count)[n])
         canvas.marks[canvas.rows - 1 - i, j] = sign, style
-    console.show(framed(canvas, [], [], "the minimum that each start reaches; . is none", x, y))
+    terminal.show(framed(canvas, [], [], "the minimum that each start reaches; . is none", x, y))
 
 
 def _sampled(height: int, width: int) -> tuple[Canvas, Any]:
     """A canvas for a map, and the cells in the middle of its characters (rows upwards, columns)."""
-    canvas = Canvas(min(console.out.width if console.out.is_terminal else 80, 100) - GUTTER - 1, 20)
+    canvas = Canvas(min(terminal.out.width if terminal.out.is_terminal else 80, 100) - GUTTER - 1, 20)
     rows = (np.arange(canvas.rows) + 0.5) / canvas.rows * height
     columns = (np.arange(canvas.columns) + 0.5) / canvas.columns * width
     return canvas, np.ix_(rows.astype(int), columns.astype(int))

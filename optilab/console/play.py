@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from optilab import console
 from optilab.config.fields import dump
 from optilab.config.optimize import OptimizeConfig
 from optilab.optimize import Status, descend
+from optilab.show import terminal
 
 
 def document(config: OptimizeConfig, file: str, size: int) -> dict[str, Any]:
@@ -25,13 +25,15 @@ def document(config: OptimizeConfig, file: str, size: int) -> dict[str, Any]:
 def show(config: OptimizeConfig, file: str, size: int) -> None:
     """The file, where to open it, and a hint for rules that diverge."""
     where = Path(file).absolute().as_uri()
-    console.say(f"{', '.join(config.labels)} on {config.function.name}, {config.epochs} epochs, {size // 1000} KB")
+    terminal.say(
+        f"{', '.join(config.labels)} on {config.function.name}, {config.epochs} epochs, {size // 1000} KB"
+    )
     if diverged := _diverged(config):
-        console.note(
+        terminal.note(
             f"at these settings {', '.join(diverged)} diverge{'s' * (len(diverged) == 1)}; "
             "the page shows the limits, and --tune 50 starts at better settings"
         )
-    console.say(f"open it in a browser: {where}")
+    terminal.say(f"open it in a browser: {where}")
 
 
 def _diverged(config: OptimizeConfig) -> list[str]:

@@ -6,11 +6,11 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
-from optilab import console
-from optilab.console.notebook import ProgressLine
-from optilab.console.tables import Column, write
 from optilab.optimize.algorithms import Rule
 from optilab.optimize.functions import Objective
+from optilab.show import terminal
+from optilab.show.progress import ProgressLine
+from optilab.show.table import Column, write
 from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
 
@@ -20,7 +20,7 @@ def announce(rules: int, functions: int, conditions: Conditions) -> None:
     tunings = rules * functions * conditions.repeats
     gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
     parts = [counted(rules, "rule"), counted(functions, "function"), counted(conditions.repeats, "repeat")]
-    console.note(
+    terminal.note(
         f"{counted(tunings, 'tuning')} ({' x '.join(parts)}) of {counted(conditions.budget, 'setting')} from "
         f"{counted(2 * conditions.starts, 'start')}: at most {counted(gradients, 'gradient')}"
     )
@@ -30,15 +30,15 @@ class RaceProgress:
     """A line that is overwritten on a terminal and in a notebook, with the time left; nothing in a pipe."""
 
     def __init__(self, silent: bool) -> None:
-        self._shown = console.err.is_terminal and not silent
-        self._line = ProgressLine() if console.err.is_jupyter and not silent else None
+        self._shown = terminal.err.is_terminal and not silent
+        self._line = ProgressLine() if terminal.err.is_jupyter and not silent else None
         self._start = monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         left = (monotonic() - self._start) / done * (total - done)
-        text = f"tuning {done} of {total}, {console.duration(left)} left "
+        text = f"tuning {done} of {total}, {terminal.duration(left)} left "
         if self._shown:
-            console.err.print(text, end="\r" if done < total else "\n")
+            terminal.err.print(text, end="\r" if done < total else "\n")
         elif self._line is not None and done < total:
             self._line.draw(done / total, text)
         elif self._line is not None:
@@ -48,23 +48,23 @@ class RaceProgress:
 def show(race: Race, rules: Sequence[Rule], functions: Sequence[Objective], settings: bool, drawn: bool) -> None:
     """The standings; `settings` adds those of every rule on every function, `drawn` if a picture was written."""
     table = rows(race, rules)
-    console.say(heading(race), style="bold")
-    console.say()
+    terminal.say(heading(race), style="bold")
+    terminal.say()
     write("table", COLUMNS, table)
-    console.say()
+    terminal.say()
     for line in notes(race, rules, functions):
-        console.say(line)
-    console.say()
+        terminal.say(line)
+    terminal.say()
     for line in verdict(race):
-        console.say(line)
-    console.say()
+        terminal.say(line)
+    terminal.say()
     headings, values = settings_of(race, [row["rule"] for row in table], settings)
     left = (0, 1, 3) if settings else (0, 1)
-    console.show(console.grid(headings, values, left=left))
+    terminal.show(terminal.grid(headings, values, left=left))
     hints = [] if settings else ["per function: --settings"]
     hints += ["everything: --json", *([] if drawn else ["profile and tuning curves: --plot race.png"])]
     hints += ["as a page: --report race.html"]
-    console.say("; ".join(hints))
+    terminal.say("; ".join(hints))
 
 
 COLUMNS = (

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from optilab import console
 from optilab.console import listing
-from optilab.console.tables import Column, write
 from optilab.runs import Record, Row, Study, best, read_timings, resume_command
+from optilab.show import terminal
+from optilab.show.table import Column, write
 from optilab.study.groups import text
 from optilab.study.listing import lines, trials
 
@@ -23,7 +23,7 @@ def show(entry: Record | Study, format: str = "table", config: bool = False) -> 
         whole = (
             {"rows": entry.rows()} if isinstance(entry, Record) else {"runs": list(map(entry_facts, entry.runs()))}
         )
-        console.document({**entry_facts(entry), **whole})
+        terminal.document({**entry_facts(entry), **whole})
     elif isinstance(entry, Study):
         _study(entry, format)
     elif format == "table":
@@ -36,7 +36,7 @@ def show(entry: Record | Study, format: str = "table", config: bool = False) -> 
 def _facts(entry: Record | Study) -> None:
     manifest = entry.manifest
     (line,) = lines([entry])
-    console.say(f"{entry.name}   {entry.state}", style="bold")
+    terminal.say(f"{entry.name}   {entry.state}", style="bold")
     facts: list[list[str]] = [["command", " ".join(["optilab", *map(str, manifest.get("argv", [])[1:])])]]
     facts += [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
     if origin := manifest.get("fork"):
@@ -47,8 +47,8 @@ def _facts(entry: Record | Study) -> None:
         changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
         facts.append(["preset", line.variant.preset])
         facts.append(["changed", ", ".join(changed) or "nothing"])
-    console.show(console.grid(["", ""], facts, left=(0, 1), show_header=False))
-    console.say()
+    terminal.show(terminal.grid(["", ""], facts, left=(0, 1), show_header=False))
+    terminal.say()
 
 
 def _study(study: Study, format: str) -> None:
@@ -59,21 +59,21 @@ def _study(study: Study, format: str) -> None:
         listing.show(found, format, axes)
     if format == "table":
         (line,) = lines([study])
-        console.say(listing.progress(line))
+        terminal.say(listing.progress(line))
 
 
 def _run(record: Record, config: bool) -> None:
     rows = record.rows()
     _facts(record)
     if config:
-        console.say(record.config.decode("utf-8", "replace").rstrip())
-        console.say()
+        terminal.say(record.config.decode("utf-8", "replace").rstrip())
+        terminal.say()
     if rows:
         _ends(record, rows)
     if record.state == "interrupted":
-        console.say(f"continue with: {resume_command(record.path)}")
+        terminal.say(f"continue with: {resume_command(record.path)}")
     if not config:
-        console.say(f"every key: {record.path / 'config.yaml'}")
+        terminal.say(f"every key: {record.path / 'config.yaml'}")
 
 
 def _ends(record: Record, rows: Sequence[Row]) -> None:
@@ -83,9 +83,9 @@ def _ends(record: Record, rows: Sequence[Row]) -> None:
     if record.manifest["command"] == "train":
         shown.append(("best", best(rows)))
     cells = [[what, *(_cell(row[key]) for key in keys)] for what, row in shown]
-    console.show(console.grid(["", *keys], cells))
+    terminal.show(terminal.grid(["", *keys], cells))
     if timings := read_timings(record.path / "timings.csv"):
-        console.say(f"{len(timings)} epochs in {console.duration(sum(row['seconds'] for row in timings))}")
+        terminal.say(f"{len(timings)} epochs in {terminal.duration(sum(row['seconds'] for row in timings))}")
 
 
 def _cell(value: Any) -> str:

@@ -4,9 +4,8 @@ import time
 from collections.abc import Collection
 from dataclasses import asdict
 
-from optilab import console
-from optilab.console.bar import Bar
-from optilab.console.notebook import ProgressLine
+from optilab.show import terminal
+from optilab.show.progress import Bar, ProgressLine
 from optilab.study.outcomes import Measure
 from optilab.study.trials import Cost, Outcome
 
@@ -22,7 +21,7 @@ def plan(shape: str, cost: Cost) -> str:
         parts.append(f"{cost.trials - cost.missing:,} done already")
     if cost.seconds is not None and cost.seconds_per_epoch is not None:
         pace = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
-        parts.append(f"about {console.duration(cost.seconds)} ({pace})")
+        parts.append(f"about {terminal.duration(cost.seconds)} ({pace})")
     if cost.bytes is not None:
         parts.append(f"about {cost.bytes / 2**20:,.1f} MiB on disk")
     return "; ".join(parts)
@@ -31,11 +30,11 @@ def plan(shape: str, cost: Cost) -> str:
 def show_plan(shape: str, cost: Cost, json_: bool) -> None:
     """The end of a dry run."""
     if json_:
-        console.document(
+        terminal.document(
             {"plan": shape, **{key: value for key, value in asdict(cost).items() if key != "problem"}}
         )
     else:
-        console.say(plan(shape, cost))
+        terminal.say(plan(shape, cost))
 
 
 class Progress:
@@ -51,7 +50,7 @@ class Progress:
         self._first: int | None = None
         self._epochs, self._started, self._quiet = 0, time.monotonic(), quiet
         self._task = self._bar.add_task("", total=self._total, left="")
-        self._line = ProgressLine() if console.err.is_jupyter and not quiet else None
+        self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -81,7 +80,7 @@ class Progress:
         if not self._quiet and (outcome.failed or (self._bar.disable and self._line is None)):
             reason = f": {outcome.reason}" if outcome.failed else ""
             left = f", {left}" if (left := self.left()) else ""
-            console.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")
+            terminal.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")
 
     def left(self) -> str:
         """`about 2:30 left`, from the epochs since the start; empty while nothing is known."""
@@ -89,7 +88,7 @@ class Progress:
         ended = len(self._ended) == self._trials and not self._stopped
         if fresh <= 0 or ended or self._epochs >= self._total:
             return ""
-        return f"about {console.duration((self._total - self._epochs) * elapsed / fresh)} left"
+        return f"about {terminal.duration((self._total - self._epochs) * elapsed / fresh)} left"
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.trial.name not in self._ended:
@@ -109,7 +108,7 @@ class Progress:
         ]
 
     def _draw(self) -> None:
-        pace = console.pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
+        pace = terminal.pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
         bad = [f"{n} {what}" for n, what in ((self._failed, "failed"), (self._diverged, "diverged")) if n]
         text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), pace])
         self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())

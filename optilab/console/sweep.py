@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from optilab import console
 from optilab.console import compare
 from optilab.runs import Record
+from optilab.show import terminal
 from optilab.study.groups import text
 from optilab.study.halving import rungs
 from optilab.study.outcomes import Measure
@@ -31,18 +31,18 @@ def show(plan: Sweep, outcomes: Sequence[Outcome], ran_through: Sequence[Record]
     counts = Counter(outcome.status for outcome in outcomes)
     ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
     epochs = f"{plan.base.epochs} epoch{'s' * (plan.base.epochs > 1)}"
-    console.say(f"{plan.base.name}: {plan.shape}, {epochs}: {ended}", style="bold")
+    terminal.say(f"{plan.base.name}: {plan.shape}, {epochs}: {ended}", style="bold")
     images = "validation images held out" if plan.base.data.holdout else "the test set, which also validates"
     if plan.asked.search is not None:
         best = "highest" if Measure(plan.asked.metric).higher else "lowest"
-        console.say(f"TPE looked for the {best} mean {plan.asked.metric} of the last epoch, on {images}")
+        terminal.say(f"TPE looked for the {best} mean {plan.asked.metric} of the last epoch, on {images}")
     if plan.asked.halving is not None:
-        console.say(f"{_rungs(plan, plan.asked.halving)}, on {images}")
-        console.say(f"to the end: {_through(outcomes)}")
+        terminal.say(f"{_rungs(plan, plan.asked.halving)}, on {images}")
+        terminal.say(f"to the end: {_through(outcomes)}")
     if ran_through:
         compare.show(lay(ran_through, Measure(plan.asked.metric)))
     else:
-        console.say("no training has a result", style="red")
+        terminal.say("no training has a result", style="red")
 
 
 def _rungs(plan: Sweep, eta: int) -> str:

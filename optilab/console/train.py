@@ -12,13 +12,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from optilab import console
 from optilab.config.training import TrainConfig
 from optilab.console import diagnose as diagnosis
-from optilab.console.notebook import ProgressLine
 from optilab.console.optimize import settings
 from optilab.diagnose import Stability, diagnose, of_run
 from optilab.runs import Record, best, read, read_timings
+from optilab.show import terminal
+from optilab.show.progress import ProgressLine
 from optilab.study.claims import Judged
 from optilab.study.seeds import outcome, spread
 from optilab.study.trials import Outcome
@@ -33,13 +33,13 @@ def curvature_cost(measurements: int, products: int, seconds: float) -> None:
     """What the measurements of the curvature have cost."""
     if measurements:
         times = f"{measurements} time{'s' * (measurements > 1)}"
-        console.say(f"curvature measured {times}: {products:,} Hessian-vector products, {seconds:.1f} s")
+        terminal.say(f"curvature measured {times}: {products:,} Hessian-vector products, {seconds:.1f} s")
 
 
 def starting(name: str) -> None:
     """The first line on a terminal, before PyTorch is loaded, which takes seconds."""
-    if console.err.is_terminal:
-        console.note(f"starting {name}: loading PyTorch and the dataset")
+    if terminal.err.is_terminal:
+        terminal.note(f"starting {name}: loading PyTorch and the dataset")
 
 
 def header(
@@ -62,22 +62,22 @@ def header(
         f"seed {config.seed}",
         f"{device}{threads}",
     ]
-    console.say("   ".join(facts), style="bold")
+    terminal.say("   ".join(facts), style="bold")
     info = config.data.info
     name, checked = info.name if info.own else info.title, "checksums ok"
     if info.form == "npz":  # nobody has published a digest to compare with
         ((name, digest),) = digests.items()
         checked = f"sha256 {digest[:16]}"
-    console.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
+    terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
 
 
 def forked(origin: Mapping[str, Any]) -> None:
     """Where a fork comes from, what is changed, and whether the optimizer starts afresh."""
-    console.say(
+    terminal.say(
         f"fork of {origin['run']} after epoch {origin['epoch']}; optimizer state {origin['optimizer_state']}"
     )
     for change in origin["changed"]:
-        console.say(f"  {change}")
+        terminal.say(f"  {change}")
 
 
 def _widths(widths: Sequence[int]) -> str:
@@ -107,9 +107,9 @@ class Display:
         self._batch = (0, 1)
         self._layers: Sequence[dict[str, Any]] = []
         self._started, self._worked = time.perf_counter(), time.process_time()
-        live = not quiet and console.err.is_terminal and sys.stdout.isatty()
-        self._live = Live(get_renderable=self._render, console=console.err, transient=True) if live else None
-        self._line = ProgressLine() if console.err.is_jupyter and not quiet else None
+        live = not quiet and terminal.err.is_terminal and sys.stdout.isatty()
+        self._live = Live(get_renderable=self._render, console=terminal.err, transient=True) if live else None
+        self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
         self._plain = not quiet and not live and self._line is None
 
     def __enter__(self) -> "Display":
@@ -136,7 +136,7 @@ class Display:
         self._batch = (0, self._batch[1])
         line = plain(row, self._epochs, seconds, record)
         if self._plain:
-            console.say(line)
+            terminal.say(line)
         elif self._live is not None:
             self._live.console.print(Text(line))  # above the display, so that the history stays
 
@@ -158,15 +158,15 @@ class Display:
         line = Table.grid(padding=(0, 2))
         line.add_row(
             f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
-            ProgressBar(total=1.0, completed=share, width=max(10, min(40, console.err.width - 60))),
+            ProgressBar(total=1.0, completed=share, width=max(10, min(40, terminal.err.width - 60))),
             f"{share:.0%}",
             f"batch {batch}/{batches}",
-            console.pace(fresh, elapsed),
-            f"{console.duration(left)} left",
+            terminal.pace(fresh, elapsed),
+            f"{terminal.duration(left)} left",
         )
         lines: list[Any] = [line, Text(self._latest())]
         if self._layers:
-            lines.append(Text(diagnosis.thermometer(self._layers, console.err.width)))
+            lines.append(Text(diagnosis.thermometer(self._layers, terminal.err.width)))
         return Group(*lines)
 
     def _latest(self) -> str:
@@ -189,14 +189,14 @@ def summary(rows: Sequence[Row], timings: Sequence[Row], record: Record) -> None
     keys = [key for key in last if key != "epoch"]
     lines = (("last", last), ("best", top))
     table = [(label, str(row["epoch"]), *(_number(row[key]) for key in keys)) for label, row in lines]
-    console.say()
-    console.show(console.grid(["", "epoch", *keys], table))
+    terminal.say()
+    terminal.show(terminal.grid(["", "epoch", *keys], table))
     seconds = sum(row["seconds"] for row in timings)
-    pace = console.pace(len(timings), seconds)
-    console.say(f"{len(rows)} epoch{'s' * (len(rows) > 1)} in {console.duration(seconds)}, {pace}")
+    pace = terminal.pace(len(timings), seconds)
+    terminal.say(f"{len(rows)} epoch{'s' * (len(rows) > 1)} in {terminal.duration(seconds)}, {pace}")
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
-        console.say(f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}")
+        terminal.say(f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}")
 
 
 def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], spread: Mapping[str, Any]) -> None:
@@ -204,8 +204,8 @@ def seeds(numbers: Sequence[int], outcomes: Sequence[Mapping[str, float]], sprea
     table = [(str(n), *(_number(value) for value in o.values())) for n, o in zip(numbers, outcomes, strict=True)]
     table.append(("mean", *(_number(value.mean) for value in spread.values())))
     table.append(("std", *(_number(value.std) for value in spread.values())))
-    console.say()
-    console.show(console.grid(["seed", *spread], table))
+    terminal.say()
+    terminal.show(terminal.grid(["seed", *spread], table))
 
 
 def report(
@@ -226,7 +226,7 @@ def report(
     if quiet:
         print(path, flush=True)
     elif json_:
-        console.document(document(path) | _claims(judged))
+        terminal.document(document(path) | _claims(judged))
     else:
         if rows:
             summary(rows, read_timings(path / "timings.csv"), record)
@@ -234,21 +234,21 @@ def report(
             evidence = of_run(record)
             diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
         for file in (*written, path):
-            console.say(str(file))
+            terminal.say(str(file))
 
 
 def curves(records: Sequence[Record], picture: bool | None) -> None:
     """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
-    if console.out.is_terminal if picture is None else picture:
+    if terminal.out.is_terminal if picture is None else picture:
         from optilab.console import curves as view  # slow to import
         from optilab.study.curves import histories
 
-        console.say()
-        if picture or console.out.width >= view.WIDTH:
+        terminal.say()
+        if picture or terminal.out.width >= view.WIDTH:
             view.show(histories(records))
-            console.say()
+            terminal.say()
         else:
-            console.say("curves and layers: --picture")
+            terminal.say("curves and layers: --picture")
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -294,13 +294,13 @@ def report_seeds(
             for record, own in zip(records, rows, strict=True)
         ]
         summary = {key: value._asdict() for key, value in spreads.items()}
-        console.document({"run": str(study), "runs": facts, "summary": summary} | _claims(judged))
+        terminal.document({"run": str(study), "runs": facts, "summary": summary} | _claims(judged))
     else:
         if outcomes:
             seeds(list(outcomes), list(outcomes.values()), spreads)
             curves(records, picture)
         for file in (*written, study):
-            console.say(str(file))
+            terminal.say(str(file))
 
 
 def _claims(judged: Sequence[Judged]) -> dict[str, Any]:

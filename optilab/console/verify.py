@@ -7,9 +7,9 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from optilab import console
 from optilab.console.junit import Suite, TestCase, xml
-from optilab.console.tables import Column, write
+from optilab.show import terminal
+from optilab.show.table import Column, write
 from optilab.verify.grade import TOLERANCE as AGREEMENT
 from optilab.verify.grade import Verdict
 from optilab.verify.parity import GROUNDS, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
@@ -19,7 +19,7 @@ from optilab.verify.submissions import VERDICTS, Graded
 
 def followed(rows: Iterable[Row]) -> Iterator[Row]:
     """Pass rows through; on a terminal, show which rule is being compared."""
-    with console.err.status("comparing") as status:
+    with terminal.err.status("comparing") as status:
         for row in rows:
             status.update(f"comparing {row.rule} with {row.library}")
             yield row
@@ -27,12 +27,12 @@ def followed(rows: Iterable[Row]) -> Iterator[Row]:
 
 def table(rows: Sequence[Row]) -> None:
     """One line per rule and form; per library the difference, or the form it implements instead."""
-    console.say(
+    terminal.say(
         f"{STEPS} steps in float64 on {', '.join(GROUNDS)}, rules for matrices on matrices; equal is at "
         f"most {TOLERANCE:g} of the path's size",
         style="bold",
     )
-    console.say()
+    terminal.say()
     lines: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         lines.setdefault((row.rule, row.form), {})[row.library] = row
@@ -40,16 +40,18 @@ def table(rows: Sequence[Row]) -> None:
         [rule, form, *(_cell(found.pop(library, None)) for library in LIBRARIES), _elsewhere(found.values())]
         for (rule, form), found in lines.items()
     ]
-    console.show(console.grid(["rule", "form", "torch.optim", "optax", "elsewhere"], cells, left=(0, 1, 2, 3, 4)))
-    console.say()
+    terminal.show(
+        terminal.grid(["rule", "form", "torch.optim", "optax", "elsewhere"], cells, left=(0, 1, 2, 3, 4))
+    )
+    terminal.say()
     absent = {row.library for row in rows if row.difference is None and row.reason == NOT_INSTALLED}
     for library in sorted(absent):
-        console.say(
+        terminal.say(
             f"{library} is {NOT_INSTALLED}: nothing was compared with it; it comes with: pip install {library}"
         )
     wrong = sum(not row.holds for row in rows)
     compared = sum(row.difference is not None for row in rows)
-    console.say(
+    terminal.say(
         f"{wrong} of {compared} comparisons fail" if wrong else f"all {compared} comparisons hold",
         style="red" if wrong else "green",
     )
@@ -84,13 +86,13 @@ def verdict(label: str, rule: Any, result: Verdict, by_hand: str) -> None:
     `by_hand` is the command that writes the step out.
     """
     places = ", ".join(result.functions)
-    console.say(f"{label} against {rule.name}, {result.steps} steps on {places}", style="bold")
-    console.say("   ".join(f"{key} {value:g}" for key, value in result.settings.items()))
-    console.say(rule.formula)
+    terminal.say(f"{label} against {rule.name}, {result.steps} steps on {places}", style="bold")
+    terminal.say("   ".join(f"{key} {value:g}" for key, value in result.settings.items()))
+    terminal.say(rule.formula)
     if result.fixed:
-        console.say(f"your code takes no {', '.join(result.fixed)}: written in, and compared as above")
-    console.say()
-    console.say(outcome(result), style="green" if result.equal else "red")
+        terminal.say(f"your code takes no {', '.join(result.fixed)}: written in, and compared as above")
+    terminal.say()
+    terminal.say(outcome(result), style="green" if result.equal else "red")
     if result.equal:
         return
     assert result.point is not None
@@ -100,17 +102,17 @@ def verdict(label: str, rule: Any, result: Verdict, by_hand: str) -> None:
         for who, point in (("yours", result.point), (rule.name, result.expected))
     ]
     names = [f"w{i + 1}" for i in range(min(len(result.point), 6))]
-    console.show(console.grid(["", *names], rows))
-    console.say()
+    terminal.show(terminal.grid(["", *names], rows))
+    terminal.say()
     if result.explanation:
-        console.say("explained by:", style="bold")
+        terminal.say("explained by:", style="bold")
         for reason in result.explanation:
-            console.say(f"  {reason}")
+            terminal.say(f"  {reason}")
         if result.equal_with:
-            console.say("equal with " + " ".join(f"--set {setting}" for setting in result.equal_with))
+            terminal.say("equal with " + " ".join(f"--set {setting}" for setting in result.equal_with))
     else:
-        console.say("no known convention or slip explains it: check the formula above, term by term")
-        console.say(f"the numbers of the step: {by_hand} --step {result.first_step}")
+        terminal.say("no known convention or slip explains it: check the formula above, term by term")
+        terminal.say(f"the numbers of the step: {by_hand} --step {result.first_step}")
 
 
 def outcome(result: Verdict) -> str:
@@ -144,7 +146,7 @@ def submissions(rows: Sequence[Graded], format: str, against: str) -> None:
     counts = Counter(row.verdict for row in rows)
     summary = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
     if format == "json":
-        console.document(
+        terminal.document(
             {"against": against, "summary": dict(counts), "submissions": [asdict(row) for row in rows]}
         )
     elif format == "junit":
@@ -163,8 +165,8 @@ def submissions(rows: Sequence[Graded], format: str, against: str) -> None:
     else:
         write(format, _COLUMNS, [_shown(asdict(row), format) for row in rows])
         if format == "table":
-            console.say()
-            console.say(f"{len(rows)} submissions against {against}: {summary}")
+            terminal.say()
+            terminal.say(f"{len(rows)} submissions against {against}: {summary}")
 
 
 def _shown(row: dict[str, Any], format: str) -> dict[str, Any]:

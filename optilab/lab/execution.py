@@ -142,9 +142,9 @@ class Ran:
 
 def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: bool) -> Ran:
     """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest."""
-    from optilab import console
     from optilab.console import study as views
     from optilab.runs.record import provenance
+    from optilab.show import terminal
     from optilab.study.pool import WorkersLost
     from optilab.study.trials import Execution, relabel
 
@@ -166,7 +166,7 @@ def run(request: Request, folder: Path, name: str, argv: Sequence[str], silent: 
             with chosen as pool, progress:
                 places, keep, fail_fast = places_of(datasets), request.keep, request.fail_fast
                 if whole.missing and not (silent or stop()):
-                    console.note(views.plan(request.shape, whole.cost(pool, places)))
+                    terminal.note(views.plan(request.shape, whole.cost(pool, places)))
                 execution = Execution(study, pool, places, origin, progress, stop, keep, fail_fast)
                 outcomes = request.execute(execution)
             failed = any(outcome.failed for outcome in outcomes)
@@ -248,7 +248,7 @@ def _workers(
     """Where the trials of a study run: on a cluster where one is named, else on this machine."""
     if request.cluster is None:
         return _processes(request)
-    from optilab import console
+    from optilab.show import terminal
     from optilab.study.cluster import Cluster
 
     if len(datasets) > 1:
@@ -256,7 +256,14 @@ def _workers(
         raise UsageError(f"a study on a cluster has one dataset, this one {len(datasets)}: {names}", "--cluster")
     (dataset,) = datasets
     return Cluster(
-        request.cluster, study, dataset.folder, dataset.digests, console.note, stop, request.jobs, _on_cpu(request)
+        request.cluster,
+        study,
+        dataset.folder,
+        dataset.digests,
+        terminal.note,
+        stop,
+        request.jobs,
+        _on_cpu(request),
     )
 
 

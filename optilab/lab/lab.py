@@ -363,9 +363,9 @@ def _shown(progress: bool | None) -> bool:
         return progress
     if "IPython" not in sys.modules:
         return False
-    from optilab import console
+    from optilab.show import terminal
 
-    return console.err.is_jupyter
+    return terminal.err.is_jupyter
 
 
 def _stop(number: int, message: str) -> NoReturn:

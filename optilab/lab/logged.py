@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from optilab import console
 from optilab.config.fields import dump, flat
 from optilab.config.training import TrainConfig
 from optilab.console.train import Display
 from optilab.errors import UsageError, unknown
 from optilab.runs import Row
+from optilab.show import terminal
 from optilab.study.export import require
 from optilab.study.trackers import LiveEvents
 
@@ -50,6 +50,6 @@ class LoggedDisplay:
     def _give_up(self, error: Exception) -> None:
         self._events = None
         reason = getattr(error, "strerror", None) or error
-        console.note(
+        terminal.note(
             f"the event file of TensorBoard cannot be written ({reason}); the training goes on without it"
         )

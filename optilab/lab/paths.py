@@ -53,8 +53,8 @@ class LabPaths(LabResult):
 
     def show(self) -> Shown:
         """The end of each path, and its verdict."""
-        from optilab.console.tables import Column
         from optilab.lab.result import cell
+        from optilab.show.table import Column
 
         last = {row["algo"]: row for row in self.rows}
         ends = [{**last[label], "verdict": sentence} for label, sentence in self.verdicts.items()]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from optilab.console.tables import Column
+    from optilab.show.table import Column
 
 HEAD, TAIL = 8, 8
 """Rows that a table shows of a result that has more than both."""
@@ -63,7 +63,7 @@ class LabResult(ABC):
 
     def show(self) -> Shown:
         """The table that stands for the result where it is printed."""
-        from optilab.console.tables import Column
+        from optilab.show.table import Column
 
         rows = self.rows
         keys = list(dict.fromkeys(key for row in rows for key in row))
@@ -98,17 +98,17 @@ class LabResult(ABC):
 
     def __str__(self) -> str:
         """The table as text."""
-        from optilab import console
+        from optilab.show import terminal
 
         columns, cells, notes = self._text()
         left = [place for place, column in enumerate(columns) if column.left]
-        grid = console.grid([column.title for column in columns], cells, left)
+        grid = terminal.grid([column.title for column in columns], cells, left)
         parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
         return "\n\n".join(part for part in parts if part)
 
     def _text(self) -> "tuple[list[Column], list[list[str]], Sequence[str]]":
         """The table as texts, without empty columns: columns, cells, sentences."""
-        from optilab.console import tables
+        from optilab.show import table as tables
 
         shown = self.show()
         columns = [column for column in shown.columns if column.only != "values"]

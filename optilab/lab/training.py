@@ -38,14 +38,14 @@ def train(
     `argv` is the command, for the manifest; `log` writes an event file of TensorBoard. Raises what `session` raises; a
     run that diverges is on disk by then.
     """
-    from optilab import console
     from optilab.console import train as views
     from optilab.lab.logged import LoggedDisplay
     from optilab.runs.record import provenance
+    from optilab.show import terminal
     from optilab.train import session  # torch comes in here, after everything that can be refused without it
 
     if resumed:
-        training, run = session.resume(path, config, dataset, console.note)
+        training, run = session.resume(path, config, dataset, terminal.note)
     else:
         facts = provenance(argv, ["numpy", "torch"])
         place = (dataset, path.parent, path.name, facts)

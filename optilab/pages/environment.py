@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
-from optilab.console import plain
 from optilab.errors import DataError, UsageError, printable
 from optilab.runs.durable import read_regular, write_atomic
+from optilab.show.terminal import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment

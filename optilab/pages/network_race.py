@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from optilab.console import network_race as views
-from optilab.console.tables import Column, cell
 from optilab.pages.race import RaceChart, profile_chart, tuning_chart
 from optilab.pages.report import Table, failed, page, places
 from optilab.runs import Study
+from optilab.show.table import Column, cell
 from optilab.study.compare import Judgement
 from optilab.study.groups import Group, groups
 from optilab.study.heats import Heat, Heats

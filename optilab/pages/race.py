@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from optilab.console import race as views
-from optilab.console.tables import cell
 from optilab.optimize.algorithms import Rule
 from optilab.optimize.functions import Floats, Objective
 from optilab.pages.environment import asset, render
 from optilab.pages.settings import SHADES, Cell, HeatMap
+from optilab.show.table import cell
 from optilab.study import search_space
 from optilab.study.race import Race, Standing, profile, standings
 from optilab.study.tuning import counted

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from optilab.console import compare
-from optilab.console.tables import Column, cell
 from optilab.pages.curves import curves
 from optilab.pages.environment import asset, render
 from optilab.pages.settings import Outlook, mark, outlook
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.durable import read_regular
+from optilab.show.table import Column, cell
 from optilab.study.compare import Judgement
 from optilab.study.curves import history, title
 from optilab.study.differences import circumstances, varying

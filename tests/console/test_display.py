@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from optilab import console
 from optilab.console.train import Display
+from optilab.show import terminal
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_threads_that_wait_for_each_other_are_told(monkeypatch, threads, seconds
 
 
 def test_a_terminal_folds_prose_between_words_and_commands_not_at_all(monkeypatch, capsys):
-    monkeypatch.setattr(console, "out", Console(force_terminal=True, width=20, color_system=None))
-    console.say("theory: stable up to the limit of stability")
-    console.say("try: optilab train --config sigmoid.yaml")
+    monkeypatch.setattr(terminal, "out", Console(force_terminal=True, width=20, color_system=None))
+    terminal.say("theory: stable up to the limit of stability")
+    terminal.say("try: optilab train --config sigmoid.yaml")
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         "theory: stable up to",
         "the limit of",
@@ -39,7 +39,7 @@ def test_a_terminal_folds_prose_between_words_and_commands_not_at_all(monkeypatc
 
 
 def test_a_document_has_its_version_first_and_null_for_what_is_not_finite(capsys):
-    console.document({"f": [1.5, math.inf], "point": np.array([[0.1, np.nan]]), "deep": {"x": -math.inf}, "n": 3})
+    terminal.document({"f": [1.5, math.inf], "point": np.array([[0.1, np.nan]]), "deep": {"x": -math.inf}, "n": 3})
     text = capsys.readouterr().out
     assert text.startswith('{"schema_version": 1, ')
     assert json.loads(text) == {

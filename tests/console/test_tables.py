@@ -9,8 +9,8 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from optilab import console
-from optilab.console.tables import Column, latex, markdown, write
+from optilab.show import terminal
+from optilab.show.table import Column, latex, markdown, write
 from tests.faults.test_text import LIVE, PAYLOADS
 
 COLUMNS = [
@@ -100,5 +100,5 @@ def test_a_narrow_terminal_gets_the_columns_that_matter(capsys, monkeypatch):
         (40, ["name", "a long heading", "verdict"]),
         (25, ["name", "verdict"]),
     ):
-        monkeypatch.setattr(console, "out", Console(force_terminal=True, width=width, color_system=None))
+        monkeypatch.setattr(terminal, "out", Console(force_terminal=True, width=width, color_system=None))
         assert re.split(" {2,}", written(capsys, "table", rows, columns).splitlines()[0].strip()) == headings

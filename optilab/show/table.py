@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from optilab import console, runs
+from optilab import runs
 from optilab.errors import printable
+from optilab.show import terminal
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Column:
 
 
 def write(format: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a table in any format but `json`, which is the business of `console.document`.
+    """Print a table in any format but `json`, which is the business of `terminal.document`.
 
     A value that a row lacks, or that is None, is an empty cell.
     """
@@ -48,8 +49,8 @@ def write(format: str, columns: Sequence[Column], rows: Sequence[Mapping[str, An
         _print(_latex(columns, cells))
     else:
         shown = _fitting(columns, cells)
-        console.show(
-            console.grid(
+        terminal.show(
+            terminal.grid(
                 [columns[i].title for i in shown],
                 [[row[i] for i in shown] for row in cells],
                 left=[place for place, i in enumerate(shown) if columns[i].left],
@@ -71,11 +72,14 @@ def _print(text: str) -> None:
 def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
     """The columns that a terminal has room for; all of them in a pipe."""
     shown = [i for i in range(len(columns)) if any(row[i] for row in cells) or not columns[i].detail]
-    if not console.out.is_terminal:
+    if not terminal.out.is_terminal:
         return shown
     widths = [max(len(columns[i].title), *(len(row[i]) for row in cells), 0) for i in range(len(columns))]
     for i in sorted(shown, key=lambda i: -columns[i].detail):
-        if sum(widths[j] + console.GAP for j in shown) - console.GAP <= console.out.width or not columns[i].detail:
+        if (
+            sum(widths[j] + terminal.GAP for j in shown) - terminal.GAP <= terminal.out.width
+            or not columns[i].detail
+        ):
             break
         shown.remove(i)
     return shown

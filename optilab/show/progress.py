@@ -1,18 +1,34 @@
-"""Progress in a notebook: one line that is updated in place, without a widget or an extension."""
+"""Progress of long work: a bar on a terminal, one line that is updated in place in a notebook."""
 
 import time
 from html import escape
 from importlib import import_module
 from typing import Any
 
+from rich.progress import BarColumn, Progress, TextColumn
+
 from optilab.errors import printable
+from optilab.show import terminal
 
 EVERY = 0.2
 """Seconds between two updates: each is a message to the browser."""
 
 
+class Bar(Progress):
+    """Description, bar, and the field `left`, on stderr where that is a terminal; else nothing at all."""
+
+    def __init__(self, quiet: bool) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}")
+        live = terminal.err.is_terminal and not quiet
+        super().__init__(*columns, console=terminal.err, transient=True, disable=not live)
+
+    def stop(self) -> None:
+        if not self.disable:  # rich 14 prints a line all the same
+            super().stop()
+
+
 class ProgressLine:
-    """A bar and a text; nothing is shown before the first `draw`."""
+    """A bar and a text in a notebook, without a widget or an extension; nothing is shown before the first `draw`."""
 
     def __init__(self) -> None:
         self._handle: Any = None

@@ -1,0 +1,1 @@
+"""Generic display: tables, charts, pages, progress. It knows no subject."""

@@ -1,0 +1,161 @@
+"""Everything a person sees in a terminal, and the documents of `--json`: a module for each command.
+
+Only this package imports rich. Results go to stdout; progress, warnings and errors go to stderr. Colour is never
+the only sign. Text from configs, names and files is printed as text, never as markup or a control sequence.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from optilab.errors import printable
+
+MIN_WIDTH = 40
+UNFOLDED = 10_000  # columns, more than any table needs
+GAP = 3  # spaces between the columns of a table
+SIDE_BY_SIDE = 100  # columns that two pictures need
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader has left: a command that SIGPIPE does not end (`train`) continues without output."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _console(**options: Any) -> Console:
+    console = _Console(markup=False, highlight=False, emoji=False, soft_wrap=False, **options)
+    if console.width < MIN_WIDTH:
+        console.width = MIN_WIDTH
+    return console
+
+
+out = _console()
+err = _console(stderr=True)
+
+
+def is_wide() -> bool:
+    """Whether pictures are shown by default: on a terminal with room for two."""
+    return out.is_terminal and out.width >= SIDE_BY_SIDE
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """A line of a result, wrapped at words on a terminal, except lines with a command, so they can be copied."""
+    whole = not out.is_terminal or "optilab " in text
+    out.print(Text(printable(text), style=style or ""), soft_wrap=whole)
+
+
+def show(*renderables: Any) -> None:
+    """Tables and texts of a result; in a pipe, each row of a table is one line, for grep and awk."""
+    for item in renderables:
+        if out.is_terminal:
+            out.print(item)
+        elif isinstance(item, Grid):
+            out.out("\n".join(item.lines()), highlight=False)
+        else:
+            options = out.options.update_width(UNFOLDED) if isinstance(item, Table) else out.options
+            for segments in out.render_lines(item, options, pad=False):
+                say("".join(segment.text for segment in segments).rstrip())
+
+
+def note(text: str) -> None:
+    """A warning or a hint on stderr."""
+    err.print(Text(f"optilab: {printable(text)}"), soft_wrap=True)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """A spinner on a terminal's stderr while something takes seconds; nothing in a pipe."""
+    if err.is_terminal:
+        with err.status(Text(text)):
+            yield
+    else:
+        yield
+
+
+SCHEMA_VERSION = 1
+"""Of every document of `--json`; it grows when a key changes its meaning."""
+
+
+def document(facts: Mapping[str, Any]) -> None:
+    """Print the one JSON document of `--json`: full precision, null for a number that is not finite."""
+    text = json.dumps(plain({"schema_version": SCHEMA_VERSION, **facts}), allow_nan=False)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it; arrays become lists, numbers that are not finite null."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return plain(value.tolist()) if hasattr(value, "tolist") else value
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A plain table without lines: headings, then cells; the columns in `left` are text, the others numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: Sequence[int]
+    show_header: bool
+
+    def __rich__(self) -> Table:
+        """On a terminal: folded where it is too narrow."""
+        table = Table(
+            box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=self.show_header
+        )
+        for index, column in enumerate(self.columns):
+            justify: Literal["left", "right"] = "left" if index in self.left else "right"
+            # What stands first is a name, to be typed again: it is never folded.
+            table.add_column(column, justify=justify, overflow="fold", no_wrap=index == 0)
+        for row in self.rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        return table
+
+    def lines(self) -> Iterator[str]:
+        """In a pipe: a row is a line. Rich would take half a minute for 100,000 of them."""
+        rows = [[printable(cell).replace("\n", " ") for cell in row] for row in self.rows]
+        if self.show_header:
+            rows.insert(0, list(self.columns))
+        widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        for row in rows:
+            padded = []
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+                room = " " * (width - cell_len(cell))
+                padded.append(cell + room if index in self.left else room + cell)
+            yield (" " * GAP).join(padded).rstrip()
+
+
+def grid(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), show_header: bool = True
+) -> Grid:
+    """A table for `show`; the columns in `left` are text."""
+    return Grid(columns, rows, left, show_header)
+
+
+def duration(seconds: float) -> str:
+    """1:03, or 2:01:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def pace(epochs: float, seconds: float) -> str:
+    """3.1 epochs/s, or 38.8 s/epoch below one epoch per second."""
+    speed = epochs / seconds if seconds else 0.0
+    return f"{1 / speed:.1f} s/epoch" if 0 < speed < 1 else f"{speed:.1f} epochs/s"
