@@ -71,7 +71,7 @@ class TestVerify:
         assert "differs from step 1 on, where it is not finite" in said
 
     def test_without_optax_its_column_is_empty_and_that_is_said(self, optilab, monkeypatch):
-        monkeypatch.setattr("optilab.verify.parity.find_spec", lambda name: None if name == "optax" else name)
+        monkeypatch.setattr("optilab.verify.cases.find_spec", lambda name: None if name == "optax" else name)
         said = optilab("verify", "--algo", "sgd,newton").stdout
         assert "optax is not installed: nothing was compared with it; it comes with: pip install optax" in said
         assert said.count("not installed") == 1

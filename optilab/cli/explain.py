@@ -55,7 +55,7 @@ def explain(
     from optilab.config.presets import algorithms
     from optilab.console import explain as views
     from optilab.optimize import Regime
-    from optilab.optimize.worked_step import worked_steps
+    from optilab.optimize.path import worked_steps
     from optilab.show import terminal
 
     only_one(json=json_, quiet=quiet)

@@ -72,7 +72,7 @@ def map(
     from optilab.config.presets import algorithms
     from optilab.errors import UsageError, did_you_mean
     from optilab.optimize import Regime
-    from optilab.optimize.algorithms.rule import settings_of
+    from optilab.optimize.rule import settings_of
     from optilab.study import map as study
     from optilab.study.axes import Axis
 

@@ -103,7 +103,7 @@ def optimize(
     from optilab.config.optimize import OptimizeConfig
     from optilab.config.presets import algorithms
     from optilab.errors import UsageError
-    from optilab.optimize.sensitivity import chaotic_from
+    from optilab.optimize.theory import chaotic_from
 
     only_one(json=json_, quiet=quiet)
     only_one(quiet=quiet, no_save=no_save)

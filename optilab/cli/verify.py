@@ -154,7 +154,7 @@ def _table(algo: str | None, json_: bool, quiet: bool) -> int:
     from optilab.errors import ExitCode, chosen_names
     from optilab.optimize import RULES
     from optilab.show import terminal
-    from optilab.verify.parity import rows
+    from optilab.verify.cases import rows
 
     names = chosen_names("--algo", algo, "algorithm", RULES) if algo is not None else []
     found = list(views.followed(rows(names)))
@@ -169,11 +169,12 @@ def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: b
     from optilab.console import verify as views
     from optilab.errors import ExitCode
     from optilab.show import terminal
-    from optilab.verify import candidate, time_limit
+    from optilab.verify import candidate
+    from optilab.verify.submissions import time_limited
 
     exam = _exam(ctx, against)
     rule = exam.rule
-    verdict = time_limit.run(lambda: exam.grade(candidate.load(spec)), spec, timeout)
+    verdict = time_limited(lambda: exam.grade(candidate.load(spec)), spec, timeout)
     label = spec.replace("\\", "/").rpartition("/")[2]
     if json_:
         terminal.document(views.document(label, rule, verdict))

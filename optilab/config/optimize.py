@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from optilab.config.claims import PATH, Claims, require_metrics
 from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
-from optilab.optimize import regime as around
+from optilab.optimize import schedules as around
 from optilab.optimize.schedules import Constant
 
 Decimal = BeforeValidator(decimal)

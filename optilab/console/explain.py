@@ -11,7 +11,7 @@ from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
-from optilab.optimize.worked_step import Line, WorkedStep
+from optilab.optimize.path import Line, WorkedStep
 from optilab.show import terminal
 
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}

@@ -9,7 +9,7 @@ import numpy as np
 
 from optilab.console import pictures
 from optilab.console.optimize import plain
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.show import terminal
 from optilab.study.axes import Axis
 from optilab.study.map import Map, summary

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from optilab.optimize import Status, Trajectory
-from optilab.optimize.functions import Floats, Objective
-from optilab.optimize.landscape import bands, gaps, span, view
+from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.path import bands, gaps, span, view
 from optilab.show import terminal
 
 COLOURS = (

@@ -6,8 +6,8 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
-from optilab.optimize.algorithms import Rule
-from optilab.optimize.functions import Objective
+from optilab.optimize.objective import Objective
+from optilab.optimize.rule import Rule
 from optilab.show import terminal
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Column, write

@@ -10,9 +10,9 @@ from typing import Any
 from optilab.console.junit import Suite, TestCase, xml
 from optilab.show import terminal
 from optilab.show.table import Column, write
+from optilab.verify.cases import GROUNDS, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
 from optilab.verify.grade import TOLERANCE as AGREEMENT
 from optilab.verify.grade import Verdict
-from optilab.verify.parity import GROUNDS, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
 from optilab.verify.references import STEPS
 from optilab.verify.submissions import VERDICTS, Graded
 

@@ -9,7 +9,7 @@ from optilab.errors import SystemFailure, UsageError
 from optilab.figures.paths import draw_ends, draw_ground, draw_losses, draw_paths, headline
 from optilab.figures.style import check, look, new
 from optilab.optimize import Trajectory
-from optilab.optimize.functions import Objective
+from optilab.optimize.objective import Objective
 
 FRAMES = 120
 SECONDS = 8

@@ -7,7 +7,7 @@ import numpy as np
 from optilab.errors import DataError
 from optilab.figures.race import ticks
 from optilab.figures.style import empty, look, series
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.study.curves import history
 from optilab.study.heats import Heat, Heats
 from optilab.study.race import profile

@@ -8,8 +8,8 @@ import numpy as np
 
 from optilab.figures.style import look, new, series
 from optilab.optimize import Status, Trajectory
-from optilab.optimize.functions import Objective
-from optilab.optimize.landscape import gaps, heights, span, view
+from optilab.optimize.objective import Objective
+from optilab.optimize.path import gaps, heights, span, view
 
 MARKED = 60  # points of a path that are shown one by one
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from optilab.figures.style import empty, look, series
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.study.curves import MEASURED, Histories, History, LayerHistory, layer_limits, limits
 
 MARKERS = 12

@@ -6,11 +6,10 @@ path = descend(RULES["adam"](lr=0.2), OBJECTIVES["ravine"](), steps=30)
 path.points   # (31, 2): the start and thirty steps
 """
 
-from optilab.optimize.algorithms import RULES, Rule
-from optilab.optimize.functions import OBJECTIVES, Objective
-from optilab.optimize.regime import Regime
-from optilab.optimize.schedules import SCHEDULES
-from optilab.optimize.trajectory import Status, Trajectory, descend
+from optilab.optimize.objective import OBJECTIVES, Objective
+from optilab.optimize.path import Status, Trajectory, descend
+from optilab.optimize.rule import RULES, Rule
+from optilab.optimize.schedules import SCHEDULES, Regime
 
 ALGORITHMS, FUNCTIONS = RULES, OBJECTIVES
 """Earlier names of the two tables."""

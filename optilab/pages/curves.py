@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.study.curves import (
     MEASURED,
     CurvatureHistory,

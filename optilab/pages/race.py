@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from optilab.console import race as views
-from optilab.optimize.algorithms import Rule
-from optilab.optimize.functions import Floats, Objective
+from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.rule import Rule
 from optilab.pages.environment import asset, render
 from optilab.pages.settings import SHADES, Cell, HeatMap
 from optilab.show.table import cell

@@ -8,7 +8,7 @@ import numpy as np
 
 from optilab.config import yaml
 from optilab.errors import UsageError
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 
 RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
 MAX_COUNT = 100_000

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 
 DRAWS = 20_000
 """Simulated families behind a critical value; 5 % is met within 0.15 points."""

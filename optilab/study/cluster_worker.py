@@ -21,7 +21,7 @@ from typing import Any
 
 from optilab import __version__
 from optilab.errors import DataError, shown
-from optilab.optimize.own import origin
+from optilab.optimize import own_source
 from optilab.runs.directory import checkpoints, publish, read_checkpoint, stage
 from optilab.runs.durable import FOLDER_MODE, is_held, read_regular, write_errors, write_new
 from optilab.runs.record import Record, read
@@ -158,7 +158,7 @@ def called(
     function: str, arguments: Mapping[str, Any], sources: Mapping[str, bytes], stop: Callable[[], bool]
 ) -> Ended:
     """In the process of the trial: the function, with the user's own rules as they were sent."""
-    origin.shipped.update(sources)
+    own_source.shipped.update(sources)
     return pkgutil.resolve_name(function)(**arguments, stop=stop)  # type: ignore[no-any-return]
 
 

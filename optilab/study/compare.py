@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.study.best import family_p, single_level
 
 EXACT = 2**16

@@ -13,7 +13,7 @@ import numpy as np
 
 from optilab.config.fields import Override, dump, flat, load
 from optilab.config.training import TrainConfig
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records
 from optilab.study.groups import DATA, FORK, FORKED, Grouping, groups, short, text
 

@@ -16,7 +16,7 @@ import numpy as np
 from optilab import runs
 from optilab.config import yaml
 from optilab.errors import DataError
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.study.compare import Judgement, judge
 from optilab.study.groups import Group
 from optilab.study.outcomes import Measure, Taken, take

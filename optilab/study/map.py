@@ -10,11 +10,10 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import theory
-from optilab.optimize.algorithms import Rule
-from optilab.optimize.algorithms.rule import settings_of, with_settings
-from optilab.optimize.functions import Floats, Objective
-from optilab.optimize.grid import Ends, explore
-from optilab.optimize.landscape import lowest
+from optilab.optimize.maps import Ends, explore
+from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.path import lowest
+from optilab.optimize.rule import Rule, settings_of, with_settings
 from optilab.study.axes import RANGE, Axis, read_range
 
 MAX_CELLS = 25_000_000

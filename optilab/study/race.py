@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.algorithms import Rule
-from optilab.optimize.functions import Floats, Objective
-from optilab.optimize.functions.test_function import minima_inside
+from optilab.optimize.objective import Floats, Objective, minima_inside
 from optilab.optimize.own import OwnRule
+from optilab.optimize.rule import Rule
 from optilab.runs import write_atomic
 from optilab.study import search_space
 from optilab.study.best import compare_with_best

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.study.search_space import network_space
 
 STEPS = 1000

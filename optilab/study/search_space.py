@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import numpy as np
 from annotated_types import Le, Lt
 
-from optilab.optimize.functions import Floats, Objective
+from optilab.optimize.objective import Floats, Objective
 
 
 @dataclass(frozen=True)

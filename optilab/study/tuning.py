@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.algorithms import Rule
-from optilab.optimize.algorithms.rule import with_settings
-from optilab.optimize.functions import Floats, Objective
-from optilab.optimize.functions.test_function import minima_inside
-from optilab.optimize.grid import explore
-from optilab.optimize.landscape import lowest
+from optilab.optimize.maps import explore
+from optilab.optimize.objective import Floats, Objective, minima_inside
+from optilab.optimize.path import lowest
+from optilab.optimize.rule import Rule, with_settings
 from optilab.study import search_space
 
 UNSOLVED = 2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.optimize import Rule
-from optilab.optimize.algorithms.sharpness import SAM
+from optilab.optimize.rules.wrappers import SAM
 from optilab.train.model import MLP
 from optilab.train.optimizers import RuleOptimizer
 from optilab.train.theory import Hessian

@@ -18,8 +18,8 @@ from optilab.config.model import BatchNorm, Standardize
 from optilab.config.training import TrainConfig, too_large
 from optilab.data.load import Dataset
 from optilab.errors import DivergedError, UsageError
+from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.theory import stability_limit
-from optilab.optimize.trajectory import DIVERGENCE_FACTOR
 from optilab.train import draws, first_batch, meanfield, optimizers, own, patience, probes, theory
 from optilab.train.again import Again
 from optilab.train.images import Images, as_input

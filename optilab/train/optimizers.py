@@ -13,13 +13,12 @@ from typing import Any
 import torch
 
 from optilab.optimize import Rule
-from optilab.optimize.algorithms.adam import Adam, AdamW, NAdam, RAdam
-from optilab.optimize.algorithms.adaptive import Adadelta, Adagrad, RMSProp
-from optilab.optimize.algorithms.momentum import SGD, Momentum, Nesterov
-from optilab.optimize.algorithms.second_moment import Adamax, Adopt, AMSGrad
-from optilab.optimize.algorithms.sharpness import SAM
 from optilab.optimize.own import OwnRule
-from optilab.optimize.regime import scheduled
+from optilab.optimize.rules.adam import Adam, AdamW, NAdam, RAdam
+from optilab.optimize.rules.adaptive import Adadelta, Adagrad, Adamax, Adopt, AMSGrad, RMSProp
+from optilab.optimize.rules.momentum import SGD, Momentum, Nesterov
+from optilab.optimize.rules.wrappers import SAM
+from optilab.optimize.schedules import scheduled
 from optilab.train import own
 from optilab.train.without_compiler import EagerOptimizer, eager
 

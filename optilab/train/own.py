@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from optilab.errors import CheckpointError, UsageError
-from optilab.optimize.own import OwnRule
-from optilab.optimize.own.own_rule import checked
+from optilab.optimize.own import OwnRule, checked
 from optilab.train.without_compiler import EAGER, EagerOptimizer
 
 HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"

@@ -8,9 +8,8 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import Objective
-from optilab.optimize.functions import Floats
-from optilab.optimize.own import OwnRule, kind_of
-from optilab.optimize.own.signature import ALIASES
+from optilab.optimize.objective import Floats
+from optilab.optimize.own import ALIASES, OwnRule, kind_of
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize import Objective
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 
 MOMENTS = {
     "sgd": (False, False),

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from optilab.optimize.algorithms.adam import Adam
-from optilab.optimize.algorithms.adam_averages import Adan
-from optilab.optimize.algorithms.second_moment import Adamax, Yogi
-from optilab.optimize.algorithms.step_size import Prodigy
+from optilab.optimize.rules.adam import Adam, Adan
+from optilab.optimize.rules.adaptive import Adamax, Yogi
+from optilab.optimize.rules.momentum import Prodigy
 from optilab.verify.case import NO_SUCH_RULE, Case, Other, form
 from optilab.verify.network_cases import layer_cases, matrix_cases
 from optilab.verify.references import (

@@ -5,16 +5,21 @@ rule differs from every other form on at least one of them. Where a path is so s
 would separate two correct implementations, the comparison ends at that step.
 """
 
-from collections.abc import Mapping, Sequence
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from itertools import product
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from optilab.optimize import OBJECTIVES, Objective, Regime, descend
-from optilab.optimize.functions import Floats
+from optilab.errors import UsageError
+from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, descend
+from optilab.optimize.objective import Floats
 from optilab.verify.candidate import Candidate
+from optilab.verify.conventions import MOMENTS, MOST_DIFFERENCES, lattice
+from optilab.verify.conventions import path as convention_path
 
 STEPS = 100
 TOLERANCE = 1e-11
@@ -162,7 +167,6 @@ def _compare(
     ]
     if not parted:
         return verdict
-    from optilab.verify.explanation import explain
 
     comparison, path, step = min(parted, key=lambda item: item[2])
     explanation = explain(candidate, takes, comparisons, paths, passed)
@@ -212,3 +216,270 @@ def sensitive_from(path: Floats, twin: Floats) -> int:
         apart = np.abs(path - twin).max(axis=1) * ROUNDING
     bad = ~(apart <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
     return int(np.argmax(bad)) if bad.any() else len(path)
+
+
+PREFIX = 4
+"""Steps after the first difference that an explanation must reproduce before its whole path is computed."""
+USUAL = {
+    "eps": (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12, 1e-16, 0.0),
+    "beta": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
+    "beta1": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
+    "beta2": (0.9, 0.95, 0.98, 0.99, 0.999, 0.9999),
+    "decay": (0.9, 0.95, 0.99, 0.999),
+}
+"""Constants that implementations have written in."""
+
+Path = Callable[[Objective, Sequence[float], int], Floats]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """In words, and as settings of the rule where those can say it; both empty where nothing known explains."""
+
+    words: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    path: Path | None = None
+
+
+def explain(
+    candidate: Candidate,
+    takes: set[str],
+    comparisons: Sequence[GroundComparison],
+    paths: Sequence[Floats],
+    passed: Mapping[str, Any],
+) -> Explanation:
+    """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
+    first = comparisons[0]
+    if _ignores_its_gradient(candidate, passed, first, paths[0]):
+        return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
+    written = [
+        f.name for f in fields(first.rule) if f.name not in takes and isinstance(_number(first.rule, f), float)
+    ]
+    families = (
+        _forms(first),
+        _constants(candidate, first, written),
+        _conventions(candidate, first, written),
+        _other_rules(first),
+    )
+    for family in families:
+        holding = [possible for possible in family if _holds(possible, comparisons, paths)]
+        if holding:
+            return min(holding, key=lambda possible: len(possible.words))
+    return _fitted(first, written, comparisons, paths)
+
+
+def _holds(possible: Explanation, comparisons: Sequence[GroundComparison], paths: Sequence[Floats]) -> bool:
+    """Whether the explanation's path is the candidate's everywhere, as far as rounding allows."""
+    assert possible.path is not None
+    for comparison, path in zip(comparisons, paths, strict=True):
+        ground, steps = comparison.ground, comparison.steps
+        few = min(steps, (comparison.differs(path) or 0) + PREFIX)
+        try:
+            short = padded(possible.path(ground.function, ground.start, few), few)
+            if first_difference(path[: few + 1][: comparison.horizon], short[: comparison.horizon]) is not None:
+                return False
+        except (UsageError, ValueError):  # every coordinate is NaN, or the rule does not apply here
+            return False
+    for comparison, path in zip(comparisons, paths, strict=True):
+        ground, steps = comparison.ground, comparison.steps
+        whole = padded(possible.path(ground.function, ground.start, steps), steps)
+        horizon = sensitive_from(whole, padded(possible.path(ground.function, ground.nudged, steps), steps))
+        if first_difference(path[:horizon], whole[:horizon]) is not None:
+            return False
+    return True
+
+
+def _follow(rule: Any, regime: Any) -> Path:
+    return lambda function, start, steps: descend(rule, function, start, steps, regime=regime).points
+
+
+def _choices(rule: Any) -> dict[str, tuple[Any, ...]]:
+    hints = get_type_hints(type(rule))
+    return {
+        key: get_args(hint) if get_origin(hint) is Literal else (False, True)
+        for key, hint in hints.items()
+        if (get_origin(hint) is Literal or hint is bool) and hasattr(rule, key)
+    }
+
+
+def forms_of(rule: Any) -> Iterator[dict[str, Any]]:
+    """Every combination of the fields that choose a rule's form."""
+    choices = _choices(rule)
+    for values in product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
+
+
+def _forms(comparison: GroundComparison) -> Iterator[Explanation]:
+    """The rule's other forms."""
+    for form in forms_of(comparison.rule):
+        changed = {
+            key: str(value).lower() for key, value in form.items() if value != getattr(comparison.rule, key)
+        }
+        if changed and not (set(changed) == {"eps_placement"} and comparison.rule.name in MOMENTS):
+            yield Explanation(
+                tuple(f"{key} {value}" for key, value in changed.items()),
+                tuple(f"algo.{key}={value}" for key, value in changed.items()),
+                _follow(replace(comparison.rule, **form), comparison.regime),
+            )
+
+
+def _number(rule: Any, field: Any) -> Any:
+    return getattr(rule, field.name)
+
+
+def _values(candidate: Candidate, field: str) -> list[float]:
+    """Constants that the candidate may have written in: those of its file first, then the usual ones."""
+    return list(dict.fromkeys([*literals(candidate), *USUAL.get(field, ())]))
+
+
+def literals(candidate: Candidate) -> list[float]:
+    """The numbers in the candidate's source, in order, each once."""
+    tree = candidate.kind.origin.tree
+    numbers = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return list(dict.fromkeys(float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)))
+
+
+def _constants(
+    candidate: Candidate, comparison: GroundComparison, written: Sequence[str]
+) -> Iterator[Explanation]:
+    """Other values of the constants that the candidate has written in, one or two at a time."""
+    usual = type(comparison.rule)()
+    for one in written:
+        for value in _values(candidate, one):
+            yield _constant(comparison, {one: value}, usual)
+    own = literals(candidate)[:12]
+    for one, other in ((a, b) for i, a in enumerate(written) for b in written[i + 1 :]):
+        for first, second in product(own, own):
+            yield _constant(comparison, {one: first, other: second}, usual)
+
+
+def _constant(comparison: GroundComparison, values: Mapping[str, float], usual: Any) -> Explanation:
+    changed = {key: value for key, value in values.items() if value != getattr(comparison.rule, key)}
+    words = tuple(
+        f"{key} {value:g} is written in; the rule has {getattr(usual, key):g}" for key, value in changed.items()
+    )
+    settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
+    return Explanation(words, settings, _follow(replace(comparison.rule, **changed), comparison.regime))
+
+
+def _conventions(
+    candidate: Candidate, comparison: GroundComparison, written: Sequence[str]
+) -> Iterator[Explanation]:
+    """The rule's lattice of conventions and slips, and with it another eps or weight decay that is written in."""
+    rule = comparison.rule
+    if rule.name not in MOMENTS:
+        return
+    own_decay = getattr(rule, "weight_decay", comparison.regime.weight_decay)
+    variants: list[tuple[tuple[str, ...], Any, float]] = [((), rule, own_decay)]
+    if "eps" in written:
+        variants += [
+            ((f"eps {value:g} is written in; the rule has {rule.eps:g}",), replace(rule, eps=value), own_decay)
+            for value in _values(candidate, "eps")
+        ]
+    if not own_decay:
+        variants += [
+            ((f"weight_decay {value:g} of its own",), rule, value)
+            for value in literals(candidate)
+            if 0 < value < 1
+        ]
+    points = list(lattice(rule.name, decays=True))
+    few = min(3, comparison.steps)
+    target = comparison.path[: few + 1]
+    own = next(
+        (
+            point
+            for point in points
+            if first_difference(_on(point, rule, own_decay, comparison.ground, few), target) is None
+        ),
+        None,
+    )
+    if own is None:
+        return
+    for extra, changed, strength in variants:
+        for point in points:
+            distance = point.distance(own)
+            if (not strength and point.decay != own.decay) or distance + len(extra) > MOST_DIFFERENCES:
+                continue
+            if (extra and distance > 1) or not (extra or distance):
+                continue
+            yield Explanation(
+                (*point.differences(own), *extra),
+                path=lambda f, s, n, p=point, r=changed, d=strength: convention_path(p, r, d, f, s, n),  # type: ignore[misc]
+            )
+
+
+def _on(point: Any, rule: Any, strength: float, ground: Ground, steps: int) -> Floats:
+    return padded(convention_path(point, rule, strength, ground.function, ground.start, steps), steps)
+
+
+def _other_rules(comparison: GroundComparison) -> Iterator[Explanation]:
+    """Other rules, in every form, with the numbers that they share with this one."""
+    shared = {f.name: getattr(comparison.rule, f.name) for f in fields(comparison.rule)}
+    for name in RULES:
+        kind: Any = RULES[name]
+        if name == comparison.rule.name or kind.weights == "matrices":
+            continue
+        same = {f.name: shared[f.name] for f in fields(kind) if isinstance(shared.get(f.name), float)}
+        other = kind(**same)
+        for form in forms_of(other):
+            words = ", ".join([f"it is {name}", *(f"{key} {str(value).lower()}" for key, value in form.items())])
+            yield Explanation((words,), path=_follow(replace(other, **form), comparison.regime))
+
+
+def _ignores_its_gradient(
+    candidate: Candidate, passed: Mapping[str, Any], comparison: GroundComparison, path: Floats
+) -> bool:
+    """Whether its path stays the same when the gradients it is given are zero: it computes its own."""
+    if bool(np.isnan(path[1:]).all()) or bool((path == path[0]).all()):
+        return False
+
+    class Flat:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(comparison.ground.function, name)
+
+        def gradient(self, w: Floats) -> Floats:
+            return np.zeros_like(w)
+
+    flat: Any = Flat()
+    return bool(
+        np.array_equal(
+            padded(candidate.path(passed, flat, comparison.ground.start, comparison.steps), comparison.steps),
+            path,
+            equal_nan=True,
+        )
+    )
+
+
+def _fitted(
+    first: GroundComparison,
+    written: Sequence[str],
+    comparisons: Sequence[GroundComparison],
+    paths: Sequence[Floats],
+) -> Explanation:
+    """One constant of any value, found as the root of the first coordinate's difference, and rounded if it may be."""
+    from scipy.optimize import brentq
+
+    target = paths[0]
+    few = min(first.steps, max(first.differs(target) or 1, 2))
+    if not np.isfinite(target[few]).all():
+        return Explanation()
+    usual = type(first.rule)()
+    for field in written:
+        grid = np.concatenate([np.logspace(-16, 0, 65), 1 - np.logspace(-4, -0.05, 40)])
+
+        def apart(value: float, key: str = field) -> float:
+            rule = replace(first.rule, **{key: float(value)})
+            points = _follow(rule, first.regime)(first.ground.function, first.ground.start, few)
+            return float((points[-1] - target[few])[0]) if len(points) == few + 1 else np.nan
+
+        grid = np.unique(grid)
+        differences = [apart(value) for value in grid]
+        for low, high, a, b in zip(grid, grid[1:], differences, differences[1:], strict=False):
+            if not (np.isfinite(a) and np.isfinite(b)) or a * b > 0:
+                continue
+            root = brentq(apart, low, high, xtol=1e-300, rtol=1e-14)
+            for value in [*(float(f"{root:.{digits}g}") for digits in range(1, 13)), root]:
+                possible = _constant(first, {field: value}, usual)
+                if possible.words and _holds(possible, comparisons, paths):
+                    return possible
+    return Explanation()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.functions import Floats
+from optilab.optimize.objective import Floats
 from optilab.verify.references import STEPS, Reference
 
 SHAPES = ((5, 3), (3, 4), (4,))

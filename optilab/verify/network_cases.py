@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from optilab.optimize.algorithms.adam import Adam, AdamW, NAdam
+from optilab.optimize.rules.adam import Adam, AdamW, NAdam
 from optilab.verify import references
 from optilab.verify.case import NO_SUCH_RULE, Case, Other, form
 from optilab.verify.matrices import in_optax, in_pytorch_optimizer, in_torch, shampoo

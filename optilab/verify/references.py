@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize import Objective
-from optilab.optimize.functions import Floats
-from optilab.optimize.functions.expression import Expression
-from optilab.optimize.worked_step import worked_steps
+from optilab.optimize.objective import Expression, Floats
+from optilab.optimize.path import worked_steps
 
 STEPS = 100
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from optilab.optimize import OBJECTIVES, RULES, trajectory
-from optilab.optimize.codegen.scalar import follow
-from optilab.optimize.grid import explore
+from optilab.optimize import OBJECTIVES, RULES
+from optilab.optimize import path as trajectory
+from optilab.optimize.emit import follow
+from optilab.optimize.maps import explore
 
 SIDE, STEPS, ROUNDS = 1000, 100, 3
 LR = np.linspace(0.01, 2, SIDE)

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
-from optilab.optimize.worked_step import worked_step
+from optilab.optimize.path import worked_step
 
 
 def forms(kind: Any) -> list[Any]:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from optilab.optimize import OBJECTIVES, RULES, descend, trajectory
-from optilab.optimize.codegen import Untraceable
-from optilab.optimize.codegen.scalar import follow
-from optilab.optimize.codegen.trace import trace
+from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.optimize import path as trajectory
+from optilab.optimize.emit import follow
+from optilab.optimize.trace import Untraceable, trace
 
 UNTRACEABLE_RULES = {"lookahead", "newton", "damped-newton", "sophia", "l-bfgs", "conjugate-gradient"}
 UNTRACEABLE_FUNCTIONS = {"logistic-regression"}

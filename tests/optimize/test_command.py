@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.landscape import gaps
+from optilab.optimize.path import gaps
 from optilab.study.tuning import Conditions, tune
 
 

@@ -9,10 +9,9 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, formula
-from optilab.optimize.functions.expression import Expression
-from optilab.optimize.functions.learned import LogisticRegression
-from optilab.optimize.functions.quadratics import Quadratic
-from optilab.optimize.functions.test_function import power
+from optilab.optimize.formula import power
+from optilab.optimize.objective import Expression, LogisticRegression
+from optilab.optimize.objectives import Quadratic
 
 MINIMUM = {  # as the sources print it
     "styblinski-tang": -78.33233,
@@ -132,7 +131,7 @@ def test_quadratic_has_its_condition_and_rotation() -> None:
 def test_the_irises_are_fishers() -> None:
     petals = np.abs(LogisticRegression().signed_inputs)
     assert petals.shape == (100, 3)
-    from optilab.optimize.functions.learned import _PETALS
+    from optilab.optimize.objective import _PETALS
 
     table = np.array(_PETALS.split(), dtype=float).reshape(2, 50, 2) / 10
     assert_allclose(table.mean(axis=1), [[4.26, 1.326], [5.552, 2.026]])  # as in Fisher 1936, table III

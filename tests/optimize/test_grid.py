@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from optilab.errors import UsageError
-from optilab.optimize import OBJECTIVES, RULES, Status, descend, grid
-from optilab.optimize.grid import explore
+from optilab.optimize import OBJECTIVES, RULES, Status, descend, maps
+from optilab.optimize.maps import explore
 
 LR = np.geomspace(1e-3, 2, 37)[None, :]
 BETA = np.linspace(0, 0.99, 23)[:, None]
@@ -67,7 +67,7 @@ def test_a_setting_of_a_wrapped_rule_is_an_axis(rule):
 def test_blocks_do_not_change_the_grid(monkeypatch):
     function, rule = OBJECTIVES["ravine"](), RULES["momentum"]()
     whole = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3)
-    monkeypatch.setattr(grid, "BLOCK", 10)
+    monkeypatch.setattr(maps, "BLOCK", 10)
     cut = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, workers=3)
     for one, other in zip(vars(whole).values(), vars(cut).values(), strict=True):
         assert np.array_equal(one, other)
@@ -75,16 +75,16 @@ def test_blocks_do_not_change_the_grid(monkeypatch):
 
 def test_a_process_that_ends_early_is_no_empty_corner_of_the_map(monkeypatch):
     """Without a word: killed, or out of memory."""
-    monkeypatch.setattr(grid, "BLOCK", 10)
+    monkeypatch.setattr(maps, "BLOCK", 10)
     parent = os.getpid()
-    monkeypatch.setattr(grid.np, "sqrt", lambda x: np.power(x, 0.5) if os.getpid() == parent else os._exit(9))
+    monkeypatch.setattr(maps.np, "sqrt", lambda x: np.power(x, 0.5) if os.getpid() == parent else os._exit(9))
     function = OBJECTIVES["ravine"]()
     with pytest.raises(RuntimeError, match=r"ended with \[9\]"):
         explore(RULES["sgd"](), function, at(function), 3, {"lr": LR}, workers=2)
 
 
 def test_a_rule_that_cannot_fill_a_map_is_refused_before_any_process(monkeypatch):
-    monkeypatch.setattr(grid, "BLOCK", 10)
+    monkeypatch.setattr(maps, "BLOCK", 10)
     monkeypatch.setattr(multiprocessing, "get_context", None)
     function = OBJECTIVES["ravine"]()
     with pytest.raises(UsageError, match="cannot fill this map"):

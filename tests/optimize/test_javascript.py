@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from optilab.optimize import OBJECTIVES, RULES, descend, theory
-from optilab.optimize.codegen import Untraceable
-from optilab.optimize.codegen.emit import POWERS
-from optilab.optimize.codegen.javascript import path_source, stability_source, switches, value_source
-from optilab.optimize.codegen.trace import axes_of, operations, trace
-from optilab.optimize.sensitivity import NUDGE
+from optilab.optimize.emit import POWERS, path_source, stability_source, switches, value_source
+from optilab.optimize.theory import NUDGE
+from optilab.optimize.trace import Untraceable, axes_of, operations, trace
 from tests.optimize.test_codegen import UNTRACEABLE_FUNCTIONS, UNTRACEABLE_RULES
 
 pytestmark = pytest.mark.browser

@@ -11,9 +11,9 @@ from optilab.config.fields import dump, load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, Regime, descend
-from optilab.optimize.grid import explore
+from optilab.optimize.maps import explore
 from optilab.optimize.own import kind_of
-from optilab.optimize.worked_step import worked_step
+from optilab.optimize.path import worked_step
 
 SOURCE = """
 import numpy as np

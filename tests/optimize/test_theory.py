@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optilab.optimize import OBJECTIVES, RULES, Status, descend
-from optilab.optimize.grid import explore
+from optilab.optimize.maps import explore
 from optilab.optimize.theory import (
     best_rates,
     curvatures,

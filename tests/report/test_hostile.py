@@ -18,8 +18,8 @@ from optilab.config.fields import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.console import junit
 from optilab.errors import printable
-from optilab.optimize.algorithms.momentum import SGD
-from optilab.optimize.functions.quadratics import Booth
+from optilab.optimize.objectives import Booth
+from optilab.optimize.rules.momentum import SGD
 from optilab.pages import play
 from optilab.pages.network_race import network_race_page
 from optilab.pages.race import race_page

@@ -7,10 +7,9 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
-from optilab.verify import time_limit
 from optilab.verify.candidate import load
-from optilab.verify.explanation import forms_of
-from optilab.verify.grade import STEPS, TELLING, GroundComparison, grade, grounds
+from optilab.verify.grade import STEPS, TELLING, GroundComparison, forms_of, grade, grounds
+from optilab.verify.submissions import time_limited
 
 ADAM_CLASS = """
 import numpy as np
@@ -146,7 +145,7 @@ def test_one_corrected_moment_of_two_is_named(tmp_path, v, s, moment):
         ),
         (
             """
-            from optilab.optimize.algorithms.adam import Adam as Mine
+            from optilab.optimize.rules.adam import Adam as Mine
             """,
             "Mine",
             "adam",
@@ -380,13 +379,13 @@ class TestTimeLimit:
         path = tmp_path / "mine.py"
         path.write_text(source)
         with pytest.raises(UsageError) as error:
-            time_limit.run(lambda: judge(load(f"{path}:f"), "sgd"), "mine.py:f", 0.3)
+            time_limited(lambda: judge(load(f"{path}:f"), "sgd"), "mine.py:f", 0.3)
         assert words in str(error.value)
 
     def test_a_verdict_comes_back_whole(self, tmp_path):
         found = adam(tmp_path)
-        assert time_limit.run(lambda: judge(found, "adam"), "mine.py:Adam", 10) == judge(found, "adam")
+        assert time_limited(lambda: judge(found, "adam"), "mine.py:Adam", 10) == judge(found, "adam")
 
     def test_the_childs_errors_are_its_parents(self, tmp_path):
         with pytest.raises(UsageError, match="no file"):
-            time_limit.run(lambda: load(str(tmp_path / "other.py:f")), "other.py:f", 10)
+            time_limited(lambda: load(str(tmp_path / "other.py:f")), "other.py:f", 10)

@@ -5,10 +5,10 @@ import pytest
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.verify.case import shown
+from optilab.verify.cases import TOLERANCE, rows_of
 from optilab.verify.correspondence import NO_SUCH_RULE, cases
 from optilab.verify.matrices import MatrixProblem, follow, in_optax
 from optilab.verify.network_cases import IN_SINGLE
-from optilab.verify.parity import TOLERANCE, rows_of
 
 CASES = cases()
 

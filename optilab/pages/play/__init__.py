@@ -5,7 +5,7 @@ programs.py   the JavaScript of a rule, for all of its forms
 scene.py      what a page shows, its data, and the page
 
 In ../assets: model.js (state, paths), pictures.js, panel.js (sliders, tables) and player.js, which starts the page.
-The code of rules, functions and theory is emitted from their traces (`optilab.optimize.codegen`); the page has no
+The code of rules, functions and theory is emitted from their traces (`optilab.optimize.emit`); the page has no
 arithmetic of its own but that of its pictures.
 """
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
-from optilab.optimize.codegen import Untraceable
-from optilab.optimize.codegen.javascript import path_source, stability_source, switches
+from optilab.optimize.emit import path_source, stability_source, switches
+from optilab.optimize.trace import Untraceable
 from optilab.pages.play.controls import Choice, choices, numbers
 
 MOST_FORMS = 24

@@ -14,10 +14,9 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.figures.style import series
 from optilab.optimize import OBJECTIVES, Objective, Regime, Rule, Trajectory, theory
-from optilab.optimize.codegen import Untraceable
-from optilab.optimize.codegen.javascript import value_source
-from optilab.optimize.landscape import lowest
-from optilab.optimize.trajectory import DIVERGENCE_FACTOR
+from optilab.optimize.emit import value_source
+from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
+from optilab.optimize.trace import Untraceable
 from optilab.pages.environment import asset, render
 from optilab.pages.play.controls import control
 from optilab.pages.play.programs import Sources, forms, obstacle

@@ -8,7 +8,7 @@ import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt
 
-from optilab.optimize.algorithms.rule import (
+from optilab.optimize.rule import (
     Array,
     Decay,
     Eps,
@@ -215,6 +215,3 @@ def _next_iterate(
     t = min(state.steps + 1, len(iterates) - 1)
     step = iterates[t] - state.x
     return step, IteratesState(state.x + step, iterates, t)
-
-
-ENTRIES = (Newton, DampedNewton, Sophia, LBFGS, ConjugateGradient)

@@ -18,14 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
-from optilab.optimize.algorithms import Rule
-from optilab.optimize.algorithms.rule import needed, require_vector, with_settings
-from optilab.optimize.codegen import Untraceable
-from optilab.optimize.codegen.blocks import Kernel, block_kernel
-from optilab.optimize.functions import Floats, Objective
-from optilab.optimize.functions.test_function import is_near_minimum
+from optilab.optimize.emit import Kernel, block_kernel
+from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.own import OwnRule
-from optilab.optimize.trajectory import DIVERGENCE_FACTOR
+from optilab.optimize.path import DIVERGENCE_FACTOR
+from optilab.optimize.rule import Rule, needed, require_vector, with_settings
+from optilab.optimize.trace import Untraceable
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
 OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.algorithms import Rule
-from optilab.optimize.algorithms.rule import needed, require_vector, with_settings
-from optilab.optimize.functions import Objective
+from optilab.optimize.objective import Objective
+from optilab.optimize.rule import Rule, needed, require_vector, with_settings
 
 MAX_DIMENSION = 4  # beyond it one vector operation is cheaper than many scalar ones
 

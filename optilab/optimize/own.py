@@ -1,0 +1,559 @@
+"""A user's own rule, accepted wherever the name of a rule is: `FILE.py:NAME`, or `package.module:NAME`.
+
+The accepted interfaces, each as two functions: `begin` makes its memory, `follow` takes a step.
+
+    def momentum(w, g, lr, V, beta): ... return w, V      a function; it returns the state it takes, after w
+    class Adam:                                            a class with state: a new w for every gradient
+        def __init__(self, lr, beta1, beta2, eps): ...
+        def update(self, w, g): ... return w
+    class Rule: init(x) -> state, update(g, state) -> step, state     the step API of optilab.optimize
+    class Mine(torch.optim.Optimizer)                      an optimizer of torch
+
+Arrays are NumPy's and have the shape of w; an optimizer of torch gets tensors. `arguments` are the code's own
+parameters. A memory is data (arrays, numbers, texts, tuples, lists, dicts), except that of torch.
+
+Hyper-parameters are read off the source without executing it wherever that is possible. The file is executed when a
+path or a step is computed, not when a config is shown or checked; only where a class inherits its parameters, or code
+makes the name, is there no other way to learn them.
+"""
+
+import ast
+import copy
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize.own_source import Origin, locate, of_object
+from optilab.optimize.rule import Array, Rule
+
+STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
+"""Parameters of a function that receive the number of the step, from 1."""
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "lr": ("learning_rate", "alpha", "eta", "step_size"),
+    "beta": ("momentum", "gamma", "mu", "beta1"),
+    "beta1": ("b1",),
+    "beta2": ("b2",),
+    "decay": ("rho", "alpha", "gamma", "beta", "beta2"),
+    "eps": ("epsilon",),
+    "weight_decay": ("wd",),
+}
+"""What a hyper-parameter is called elsewhere."""
+USUAL = {
+    **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), 0.01),
+    **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "decay", "rho"), 0.9),
+    **dict.fromkeys(("beta2", "b2"), 0.999),
+    **dict.fromkeys(("eps", "epsilon"), 1e-8),
+    **dict.fromkeys(("weight_decay", "wd"), 0.0),
+}
+"""Hyper-parameters that need no default in the code, and the one that they have then."""
+NAMED = {"alpha", "beta3", "nu", "damping"}
+"""Parameters of a function that are hyper-parameters by their name, but need a value."""
+KERNELS = {"foreach", "capturable", "differentiable", "fused"}
+"""Parameters of torch's optimizers that choose how the numbers are computed, not which."""
+TAKEN = {"name", "needs", "formula", "init", "update", "begin", "follow", "origin", "settings", "sha256", "shaped"}
+"""Names that the config or the shape of a rule has for itself."""
+_SCALARS = {"float": float, "int": int, "bool": bool, "str": str}
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter as the code has it; `annotation` is its text, `default` MISSING where there is none."""
+
+    name: str
+    annotation: str
+    default: Any
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key of the config and the parameter that receives its value; several keys can fill one (`betas`)."""
+
+    field: str
+    parameter: str
+    hint: Any
+    default: Any
+
+
+def declared_settings(origin: Origin) -> tuple[Setting, ...]:
+    """The hyper-parameters of the code at `origin`, in its order."""
+    written = _written(origin)
+    is_class, parameters = _inspected(origin) if written is None else written
+    if is_class:
+        parameters = [p for n, p in enumerate(parameters) if not (n == 0 and p.name in ("params", "parameters"))]
+        parameters = [p for p in parameters if p.name not in KERNELS]
+    elif len(parameters) < 2:
+        raise UsageError(f"{origin.label}: takes {len(parameters)} argument(s); w and g are needed")
+    else:
+        parameters = [p for p in parameters[2:] if _is_setting(p)]
+    settings = [setting for p in parameters for setting in _settings(p, {q.name for q in parameters})]
+    taken = [setting.field for setting in settings if setting.field in TAKEN]
+    if taken:
+        raise UsageError(f"{origin.label}: a parameter cannot be called {', '.join(taken)} here; rename it")
+    return tuple(settings)
+
+
+def _is_setting(parameter: Parameter) -> bool:
+    """Of a function: a hyper-parameter, not a state or the number of the step."""
+    if parameter.default is not MISSING or parameter.annotation in _SCALARS:
+        return parameter.name not in STEP_NUMBER
+    return parameter.name in USUAL or parameter.name in NAMED
+
+
+def _settings(parameter: Parameter, beside: Iterable[str]) -> Iterable[Setting]:
+    name, default = parameter.name, parameter.default
+    default = USUAL.get(name, MISSING) if default is MISSING else default
+    if name == "betas":
+        values = default if isinstance(default, tuple) else (0.9, 0.999)
+        for number, value in enumerate(values, 1):
+            yield Setting(f"beta{number}", name, float, value)
+        return
+    renamed = name in ("learning_rate", "eta", "step_size") and "lr" not in beside
+    default = tuple(default) if isinstance(default, list) else default
+    yield Setting("lr" if renamed else name, name, _hint(parameter.annotation, default), default)
+
+
+def _hint(annotation: str, default: Any) -> Any:
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    if default is MISSING:
+        return float
+    if type(default) is int:  # as `weight_decay=0`, which may become 0.1
+        return Number
+    return type(default) if type(default) in _SCALARS.values() else Any
+
+
+# --- read off the source -----------------------------------------------------------------------------------
+
+
+def _written(origin: Origin) -> tuple[bool, list[Parameter]] | None:
+    """Whether it is a class, and its parameters; None where the source does not spell them out."""
+    named = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]
+    if len(named) != 1:
+        return None
+    (node,) = named
+    try:
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+            return False, _of_arguments(node.args)
+        if isinstance(node, ast.ClassDef):
+            return _of_class(node)
+    except ValueError:  # a default that is an expression
+        pass
+    return None
+
+
+def _of_class(node: ast.ClassDef) -> tuple[bool, list[Parameter]] | None:
+    inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+    if node.keywords or len(inits) > 1:
+        return None
+    if inits and not node.decorator_list and not inits[0].decorator_list:
+        return True, _of_arguments(inits[0].args)[1:]
+    if inits or node.bases:
+        return None
+    if not node.decorator_list:
+        return True, []
+    texts = {ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list}
+    if texts - {"dataclass", "dataclasses.dataclass"}:
+        return None
+    found = []
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            annotation = ast.unparse(item.annotation)
+            if "ClassVar" in annotation or "InitVar" in annotation:
+                continue
+            default = MISSING if item.value is None else ast.literal_eval(item.value)
+            found.append(Parameter(item.target.id, annotation, default))
+    return True, found
+
+
+def _of_arguments(arguments: ast.arguments) -> list[Parameter]:
+    """The parameters of a `def`; ValueError for a default that is not a literal."""
+    plain = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(plain) - len(arguments.defaults)) + list(arguments.defaults)
+    pairs = [*zip(plain, defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    return [
+        Parameter(
+            argument.arg,
+            ast.unparse(argument.annotation) if argument.annotation else "",
+            MISSING if default is None else ast.literal_eval(default),
+        )
+        for argument, default in pairs
+    ]
+
+
+# --- from the object ---------------------------------------------------------------------------------------
+
+
+def _inspected(origin: Origin) -> tuple[bool, list[Parameter]]:
+    code = origin.code
+    empty, plain = inspect.Parameter.empty, (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    try:
+        found = inspect.signature(code).parameters.values()
+    except (TypeError, ValueError):
+        return isinstance(code, type), []
+    return isinstance(code, type), [
+        Parameter(
+            p.name,
+            "" if p.annotation is empty else getattr(p.annotation, "__name__", str(p.annotation)),
+            MISSING if p.default is empty else p.default,
+        )
+        for p in found
+        if p.kind not in plain
+    ]
+
+
+Arguments = Mapping[str, Any]
+
+
+class Protocoled(Protocol):
+    """An interface of a user's code."""
+
+    def begin(self, w: Array, arguments: Arguments) -> Any:
+        """The memory before the first step from w."""
+
+    def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        """The next w after step t, from 1, and the next memory; w, g and memory may be changed in place."""
+
+    def remembered(self, memory: Any) -> dict[str, Any]:
+        """The parts of a memory by their names in the code; empty where they have none."""
+
+
+def interface_of(code: Any, hyper_parameters: set[str]) -> Protocoled:
+    """The interface that a class or function has."""
+    if not isinstance(code, type):
+        return Function(code, hyper_parameters)
+    torch = sys.modules.get("torch")
+    if torch is not None and issubclass(code, torch.optim.Optimizer):
+        return TorchInterface(code)
+    if hasattr(code, "init") and hasattr(code, "update"):
+        return StepInterface(code)
+    method = next((name for name in ("update", "step") if hasattr(code, name)), None)
+    if method is None:
+        raise UsageError("has no method update(w, g)")
+    return Stateful(code, method)
+
+
+class Function:
+    """`f(w, g, ...)`; parameters without a default that are not hyper-parameters are state, which starts at zero."""
+
+    def __init__(self, code: Any, hyper_parameters: set[str]) -> None:
+        _, _, *others = inspect.signature(code).parameters.values()
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        rest = [p for p in others if p.kind in named and p.name not in hyper_parameters]
+        self.code = code
+        self.counts = [p.name for p in rest if p.name in STEP_NUMBER]
+        self.states = [p.name for p in rest if p.name not in self.counts and p.default is inspect.Parameter.empty]
+
+    def begin(self, w: Array, arguments: Arguments) -> Any:
+        return tuple({} if name == "state" else np.zeros_like(w) for name in self.states)
+
+    def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        states = dict(zip(self.states, memory, strict=True))
+        result = self.code(w, g, **arguments, **dict.fromkeys(self.counts, t), **states)
+        if not isinstance(result, tuple):
+            if len(self.states) > (self.states == ["state"]):
+                raise UsageError(self._returned(0))
+            return result, memory  # a dict called `state` may be changed in place
+        point, *after = result
+        if len(after) != len(self.states):
+            raise UsageError(self._returned(len(after)))
+        return point, tuple(after)
+
+    def remembered(self, memory: Any) -> dict[str, Any]:
+        return dict(zip(self.states, memory, strict=True))
+
+    def _returned(self, count: int) -> str:
+        advice = " (a hyper-parameter needs a default, as in nu=0.7)" if count < len(self.states) else ""
+        return f"returned w and {count} more; it takes the states {', '.join(self.states) or '-'}{advice}"
+
+
+class Stateful:
+    """A class whose `update(w, g)` returns the new w; its memory is what its instance has as attributes."""
+
+    def __init__(self, code: Any, method: str) -> None:
+        self.code, self.method = code, method
+
+    def begin(self, w: Array, arguments: Arguments) -> Any:
+        if not isinstance(w, np.ndarray):
+            return tuple(self._moving(w, arguments).values())
+        try:
+            return dict(arguments), vars(self.code(**arguments))
+        except TypeError as error:
+            if "__dict__" not in str(error):
+                raise
+            raise UsageError("has no attributes of its own (__slots__), so its state cannot be kept") from None
+
+    def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        if not isinstance(w, np.ndarray):
+            return self._traced(w, g, memory, arguments)
+        given, attributes = memory
+        for name, value in arguments.items():
+            if value is not given[name] and value != given[name]:  # a schedule's
+                if not np.array_equal(attributes.get(name, np.nan), given[name]):
+                    raise UsageError(f"keeps no attribute {name} that a schedule could change")
+                attributes[name] = value
+        instance = self.code.__new__(self.code)
+        vars(instance).update(attributes)
+        point = getattr(instance, self.method)(w, g)
+        return point, (dict(arguments), vars(instance))
+
+    def remembered(self, memory: Any) -> dict[str, Any]:
+        given, attributes = memory
+        return {name: value for name, value in attributes.items() if name not in given}
+
+    def _traced(self, w: Array, g: Array, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        """One step on symbols, whose memory is a tuple of the attributes that change."""
+        names, instance = list(self._moving(w, arguments)), self.code(**arguments)
+        vars(instance).update(zip(names, memory, strict=True))
+        point = getattr(instance, self.method)(w, g)
+        return point, tuple(vars(instance)[name] for name in names)
+
+    def _moving(self, w: Array, arguments: Arguments) -> dict[str, Any]:
+        """The attributes that a step changes, as they are before it, in the shape that they have after it."""
+        start, after = vars(self.code(**arguments)), self.code(**arguments)
+        getattr(after, self.method)(copy.copy(w), copy.copy(w))
+        changed = {name: value for name, value in vars(after).items() if value is not start.get(name)}
+        if not all(isinstance(start.get(name), int | float | np.ndarray) for name in changed):
+            raise TypeError("an attribute that is no number at first")
+        return {
+            name: np.full(np.shape(value), start[name]) if np.ndim(start[name]) == 0 else start[name]
+            for name, value in changed.items()
+        }
+
+
+class StepInterface:
+    """The step API: `init(x) -> state`, `update(g, state) -> (step, state)`."""
+
+    def __init__(self, code: Any) -> None:
+        self.code = code
+        if needs := getattr(code, "needs", ()):
+            raise UsageError(
+                f"needs the {' and '.join(needs)} of the function; a rule of your own gets gradients only"
+            )
+
+    def begin(self, w: Array, arguments: Arguments) -> Any:
+        return self.code(**arguments).init(w)
+
+    def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        step, memory = self.code(**arguments).update(g, memory)
+        return w + step, memory
+
+    def remembered(self, memory: Any) -> dict[str, Any]:
+        return dict(memory._asdict()) if hasattr(memory, "_asdict") else {"state": memory}
+
+
+class TorchInterface:
+    """A torch.optim.Optimizer on one tensor in float64; its memory is the optimizer itself, which is not copied."""
+
+    def __init__(self, code: Any) -> None:
+        self.code = code
+
+    def begin(self, w: Array, arguments: Arguments) -> Any:
+        import torch
+
+        parameter = torch.tensor(w, requires_grad=True)
+        return parameter, self.code([parameter], **arguments)
+
+    def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        import torch
+
+        parameter, optimizer = memory
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)  # for numbers that an optimizer keeps beside its tensors
+        try:
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(w))
+            for group in optimizer.param_groups:
+                if "lr" in arguments and "lr" in group:
+                    group["lr"] = arguments["lr"]
+            parameter.grad = torch.from_numpy(g)
+            optimizer.step()
+        finally:
+            torch.set_default_dtype(usual)
+        return parameter.detach().numpy().copy(), memory
+
+    def remembered(self, memory: Any) -> dict[str, Any]:
+        return {}  # it has changed already: torch's optimizers keep one state
+
+
+class OwnState(NamedTuple):
+    """The point x (..., d), the number of steps done, and the memory of the user's code for each point."""
+
+    x: Array
+    steps: Any
+    memories: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class OwnRule(Rule):
+    """Base of the classes that `kind_of` makes: their fields are the hyper-parameters of the user's code.
+
+    The user's code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule
+    that looks at the whole vector gives in a map what it gives on a path.
+    """
+
+    origin: ClassVar[Origin]
+    settings: ClassVar[tuple[Setting, ...]]
+
+    @property
+    def code(self) -> Any:
+        """The user's class or function; the file is executed when it is first asked for."""
+        return self.origin.code
+
+    @property
+    def interface(self) -> Protocoled:
+        with self.origin.running(0):
+            return interface_of(self.code, {setting.parameter for setting in self.settings})
+
+    @property
+    def shaped(self) -> bool:
+        """Whether the code asks for each weight as it is shaped, by an attribute `shaped = True`."""
+        return bool(getattr(self.code, "shaped", False))
+
+    @property
+    def formula(self) -> str:
+        """The code's own `formula`, or where the code is."""
+        own = getattr(self.code, "formula", None)
+        if isinstance(own, property):
+            with self.origin.running(0):
+                own = self.code(**self.arguments()).formula
+        return own if isinstance(own, str) else f"the code of {self.name}"
+
+    def remembered(self, state: OwnState) -> dict[str, Any]:
+        """What the code remembers of the first point, by the names that it has in the code."""
+        return self.interface.remembered(state.memories[0])
+
+    def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> dict[str, Any]:
+        """The code's parameters; of settings that are arrays (..., 1), those of one point of `shape`."""
+        arguments: dict[str, Any] = {}
+        for setting in self.settings:
+            value = getattr(self, setting.field)
+            if isinstance(value, np.ndarray):
+                value = np.broadcast_to(value[..., 0], shape).reshape(-1)[cell].item()
+            if setting.parameter == "betas":
+                arguments["betas"] = (*arguments.get("betas", ()), value)
+            else:
+                arguments[setting.parameter] = value
+        return arguments
+
+    def init(self, x: Array) -> OwnState:
+        if self.shaped:
+            raise UsageError(
+                f"{self.name} works on weight matrices (shaped = True), and the point of a function is a vector: "
+                "it only trains networks"
+            )
+        interface, shape = self.interface, x.shape[:-1]
+        memories = []
+        for n, w in enumerate(_points(x)):
+            with self._running(0, w):
+                memories.append(interface.begin(copy.copy(w), self.arguments(n, shape)))
+        return OwnState(x, 0, tuple(memories))
+
+    def update(self, grad: Array, state: OwnState) -> tuple[Array, OwnState]:
+        point, after = self.advance(grad, state)
+        step = point - state.x
+        return step, after._replace(x=state.x + step)
+
+    def advance(self, grad: Array, state: OwnState) -> tuple[Array, OwnState]:
+        """The points as the code returns them, and the state there: `update` rounds their difference once more."""
+        interface, shape, t = self.interface, state.x.shape[:-1], state.steps + 1
+        reached, memories = [], []
+        for n, (w, g, before) in enumerate(zip(_points(state.x), _points(grad), state.memories, strict=True)):
+            with np.errstate(all="ignore"), self._running(t, w):
+                own, arguments = _copied(before), self.arguments(n, shape)
+                point, memory = interface.follow(copy.copy(w), copy.copy(g), t, own, arguments)
+                reached.append(checked(point, w))
+            memories.append(memory)
+        moved = np.stack(reached).reshape(state.x.shape) if shape else reached[0]
+        return moved, OwnState(moved, t, tuple(memories))
+
+    def _running(self, step: Any, w: Array) -> AbstractContextManager[None]:
+        return self.origin.running(step) if isinstance(w, np.ndarray) else _traced()
+
+
+@contextmanager
+def _traced() -> Iterator[None]:
+    """The user's code sees symbols inside: whatever it does not do with them is no error of its own."""
+    from optilab.optimize.trace import Untraceable  # which only a map imports
+
+    try:
+        yield
+    except Exception as error:
+        raise Untraceable(f"{type(error).__name__}: {error}") from None
+
+
+def checked(point: Any, w: Array) -> Array:
+    """What the user's code returned, as an array like w; UsageError where it is none."""
+    if point is None:
+        raise UsageError("returned nothing; the new w is expected")
+    if not isinstance(w, np.ndarray):
+        return point
+    array = np.array(point, dtype=w.dtype)
+    if array.shape != w.shape:
+        raise UsageError(f"returned an array of shape {array.shape}, not {w.shape}")
+    return array
+
+
+def _points(x: Array) -> Iterator[Array]:
+    """Every point of an array (..., d)."""
+    if len(x.shape) == 1:
+        yield x
+    else:
+        yield from x.reshape(-1, x.shape[-1])
+
+
+def _copied(memory: Any) -> Any:
+    """A copy that the code may change in place; the optimizer of torch stays the one it is."""
+    is_optimizer = isinstance(memory, tuple) and len(memory) == 2 and hasattr(memory[1], "param_groups")
+    return memory if is_optimizer else copy.deepcopy(memory)
+
+
+def is_own(name: Any) -> bool:
+    """Whether the name of a rule is meant as FILE.py:NAME or package.module:NAME."""
+    return isinstance(name, str) and (":" in name or name.endswith(".py"))
+
+
+def kind_of(spec: str | Callable[..., Any]) -> type[OwnRule]:
+    """The rule class of FILE.py:NAME or package.module:NAME, as the file is now, or of a class or function.
+
+    UsageError where there is no such file, or its parameters do not make a rule.
+    """
+    return _kind(locate(spec) if isinstance(spec, str) else of_object(spec))
+
+
+@cache
+def _kind(origin: Origin) -> type[OwnRule]:
+    settings = declared_settings(origin)
+    definitions: list[Any] = [
+        (s.field, s.hint, field(kw_only=True) if s.default is MISSING else field(default=s.default, kw_only=True))
+        for s in settings
+    ]
+    namespace = {"name": origin.label, "origin": origin, "settings": settings}
+    return make_dataclass(origin.attribute, definitions, bases=(OwnRule,), frozen=True, namespace=namespace)
+
+
+def sources(rules: Iterable[Any]) -> dict[str, Origin]:
+    """The files of all rules of a user's own among these, rules inside rules included, by the name of their copy."""
+    found: dict[str, Origin] = {}
+    for rule in rules:
+        if isinstance(rule, OwnRule):
+            name = rule.origin.path.name
+            if found.get(name, rule.origin).sha256 != rule.origin.sha256:
+                name = f"{rule.origin.sha256[:8]}-{name}"
+            found[name] = rule.origin
+        else:
+            found |= sources(getattr(rule, f.name) for f in fields(rule) if f.name == "base")
+    return found
+
+
+def described(own: Mapping[str, Origin]) -> dict[str, Any]:
+    """The rules of the user's own for the manifest of a run: the digest of each file, and the name of its copy."""
+    return {origin.spec: {"sha256": origin.sha256, "copy": copy} for copy, origin in own.items()}

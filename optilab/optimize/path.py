@@ -1,0 +1,322 @@
+"""The path of one rule on one objective, as data; and one step of it worked out, every intermediate result shown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from itertools import count, islice
+from typing import Any
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize import formula as formulas
+from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.own import OwnRule
+from optilab.optimize.rule import Rule, needed
+from optilab.optimize.schedules import Regime, stepper
+
+DIVERGENCE_FACTOR = 10.0
+"""A path that ends this many times higher above the minimum than it started has diverged."""
+
+
+TRACE_FROM = 200
+"""Steps from which on tracing a rule (a millisecond) and running the code is faster than stepping on arrays."""
+
+
+class Status(StrEnum):
+    """How a path ended."""
+
+    CONVERGED = "converged"
+    """The gradient's norm is below the tolerance."""
+    MOVING = "moving"
+    """Neither converged nor diverged: more steps would change the answer."""
+    DIVERGED = "diverged"
+    """Not finite any more, or much higher than the start: a smaller learning rate would help."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Every point of a path, the start included. A path ends at its last finite point.
+
+    points (T+1, d), values (T+1,), gradients (T+1, d); `diverged_at` is the step whose result was not finite.
+    """
+
+    points: Floats
+    values: Floats
+    gradients: Floats
+    status: Status
+    diverged_at: int | None = None
+
+    @property
+    def gradient_norms(self) -> Floats:
+        """|grad f| at every point, (T+1,)."""
+        with np.errstate(over="ignore"):  # a finite gradient may have a square that is not
+            return np.asarray(np.linalg.norm(self.gradients, axis=-1))
+
+    def first_below(self, tolerance: float) -> int | None:
+        """The first epoch whose gradient norm is below the tolerance, or None."""
+        below = np.flatnonzero(self.gradient_norms < tolerance)
+        return int(below[0]) if below.size else None
+
+    def distance(self, minima: Sequence[Sequence[float]]) -> tuple[float, tuple[float, ...]] | None:
+        """From the last point to the nearest of the minima: (distance, that minimum); None without minima."""
+        if not minima:
+            return None
+        return min((float(np.linalg.norm(self.points[-1] - np.array(m))), tuple(m)) for m in minima)
+
+
+_PLAIN = Regime()
+
+
+def descend(
+    algorithm: Rule,
+    function: Objective,
+    start: Sequence[float] | None = None,
+    steps: int = 30,
+    tolerance: float = 1e-3,
+    regime: Regime = _PLAIN,
+) -> Trajectory:
+    """Follow `algorithm` on `function` for `steps` updates from `start` (default: the function's own).
+
+    `regime` is what happens around the rule: schedule, weight decay, clipping, noise; the gradients of the path
+    are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
+    overflow is a result, not a warning.
+    """
+    start = function.start if start is None else start
+    # A user's own code may do anything; one path is fast enough without tracing it.
+    traceable = regime == _PLAIN and steps >= TRACE_FROM and not isinstance(algorithm, OwnRule)
+    rows = _traced(algorithm, function, start, steps) if traceable else None
+    points, values, gradients = rows or _stepwise(algorithm, function, start, steps, regime)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
+        finite[0] = True  # a path has at least its start
+        end = len(finite) if finite.all() else int(np.argmin(finite))
+        diverged_at = None if end == len(finite) else end
+        path = Trajectory(points[:end], values[:end], gradients[:end], Status.MOVING, diverged_at)
+        return replace(path, status=_status(path, function, tolerance))
+
+
+Rows = tuple[Floats, Floats, Floats]
+
+
+def _traced(algorithm: Rule, function: Objective, start: Sequence[float], steps: int) -> Rows | None:
+    """The rows of `_stepwise` from generated code, twenty times faster; None where there is none."""
+    from optilab.optimize.emit import follow
+    from optilab.optimize.trace import Untraceable
+
+    try:
+        return follow(algorithm, function, start, steps)
+    except Untraceable:
+        return None
+
+
+def _stepwise(algorithm: Rule, function: Objective, start: Sequence[float], steps: int, regime: Regime) -> Rows:
+    """One step after the other on arrays (1, d), up to the first that is not finite."""
+    x = np.array([start], dtype=np.float64)  # NumPy rounds powers of arrays and of single numbers differently
+    update = stepper(algorithm, function, regime, steps)
+    state = algorithm.init(x)
+    points, values, gradients = [x], [function.value(x)], [function.gradient(x)]
+    with np.errstate(all="ignore"):
+        for epoch in range(steps):
+            step, state = update(epoch, x, gradients[-1], state)
+            x = x + step
+            points.append(x)
+            values.append(function.value(x))
+            gradients.append(function.gradient(x))
+            if not (np.isfinite(x).all() and np.isfinite(values[-1]) and np.isfinite(gradients[-1]).all()):
+                break
+    return np.concatenate(points), np.concatenate(values), np.concatenate(gradients)
+
+
+def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
+    if path.diverged_at is not None:
+        return Status.DIVERGED
+    if path.gradient_norms[-1] < tolerance:
+        return Status.CONVERGED
+    lowest = float(function.value(np.array(function.minima[0]))) if function.minima else min(path.values)
+    if path.values[-1] - lowest > DIVERGENCE_FACTOR * max(path.values[0] - lowest, tolerance):
+        return Status.DIVERGED
+    return Status.MOVING
+
+
+AGREEMENT = 1e-9
+
+
+@dataclass(frozen=True)
+class Line:
+    """One statement of the formula at this step: `target` gets `value`, (d,) or a number.
+
+    `known` are the values of its symbols before it: hyper-parameters, state, w, g, t. `renews` is true for a state
+    (or the point itself) and false for an intermediate result.
+    """
+
+    target: str
+    node: formulas.Node
+    known: Mapping[str, Any]
+    value: Any
+    renews: bool
+
+
+@dataclass(frozen=True)
+class WorkedStep:
+    """Step `step` of a rule from `point` to `result`, both (d,), with the gradient (d,) in between.
+
+    `lines` is empty for a rule without an executable formula (a line search). `state` and `next_state` are the
+    rule's own. `difference` is the largest one between formula and rule over all steps, relative to max(1, |w|).
+    """
+
+    rule: Rule
+    function: Objective
+    step: int
+    point: Floats
+    gradient: Floats
+    lines: tuple[Line, ...]
+    result: Floats
+    state: Any
+    next_state: Any
+    difference: float
+
+
+def worked_step(
+    rule: Rule, function: Objective, start: Sequence[float] | None = None, step: int = 1
+) -> WorkedStep:
+    """Step number `step` (from 1) of `rule` on `function`.
+
+    Raises UsageError if the path overflows at or before that step.
+    """
+    return next(islice(worked_steps(rule, function, start), step - 1, None))
+
+
+def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None = None) -> Iterator[WorkedStep]:
+    """All steps in order, without end; as `worked_step`."""
+    x = np.array(function.start if start is None else start, dtype=np.float64)
+    state, difference = rule.init(x), 0.0
+    remembered: dict[str, Any] = {}
+    program = _program(rule)
+    for t in count(1):
+        with np.errstate(all="ignore"):
+            point, before, gradient = x, state, function.gradient(x)
+            extra = needed(rule, function, x)
+            taken, state = rule.update(gradient, before, **extra)
+            x = point + taken
+            if not np.isfinite(x).all():
+                raise UsageError(f"{rule.name} on {function.name} overflows at step {t}; try a smaller lr")
+            known = {**_hyper_parameters(rule), **_symbols(point, gradient, t, extra)}
+            lines, remembered = _execute(program, known, remembered)
+            if lines:
+                gap = np.abs(lines[-1].value - x)
+                # The formula is 0/0 where the rule, by its docstring, does not move.
+                difference = max(difference, float(np.nanmax(gap, initial=0.0) / max(1.0, np.abs(x).max())))
+                if difference > AGREEMENT and isinstance(rule, OwnRule):
+                    reached = f"the formula reaches {lines[-1].value}, the code {x}"
+                    raise UsageError(f"{rule.name}: its formula is not what its code does: at step {t} {reached}")
+                assert difference <= AGREEMENT, f"{rule.name}: the formula is not the rule, at step {t}"
+        yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)
+
+
+def _program(rule: Rule) -> list[formulas.Statement]:
+    try:
+        return formulas.statements(rule.formula)
+    except UsageError:  # a sentence instead of a formula
+        return []
+
+
+def _hyper_parameters(rule: Any) -> dict[str, Any]:
+    values = {field.name: getattr(rule, field.name) for field in fields(rule)}
+    return {**_hyper_parameters(values["base"]), **values} if "base" in values else values
+
+
+def _symbols(point: Floats, gradient: Floats, t: int, quantities: Mapping[str, Any]) -> dict[str, Any]:
+    letters = {"value": "f", "hessian": "H"}
+    extra = {letters[name]: value for name, value in quantities.items() if name in letters}
+    if ahead := quantities.get("gradient_at"):
+        extra["grad"] = lambda x: ahead(x - point)
+    if diagonal := quantities.get("hessian_diagonal"):
+        extra["diagonal"] = lambda x: diagonal()
+    return {"w": point, "g": gradient, "t": float(t), "I": np.eye(len(point)), **extra}
+
+
+def _execute(
+    program: Sequence[formulas.Statement], values: Mapping[str, Any], remembered: Mapping[str, Any]
+) -> tuple[tuple[Line, ...], dict[str, Any]]:
+    """Every statement in order; a state starts at zero or, with a statement `S0 = ...`, at that value."""
+    renewed = {statement.target for statement in program if statement.arrow == "<-"} - {"w"}
+    known = {**values, **{name: np.zeros_like(values["w"]) for name in renewed}, **remembered}
+    starts = [s for s in program if s.arrow == "=" and s.target[:-1] in renewed and s.target.endswith("0")]
+    if not remembered:
+        known |= {s.target[:-1]: formulas.evaluate(s.node, known) for s in starts}
+    lines = []
+    for statement in program:
+        if statement in starts:
+            continue
+        value = formulas.evaluate(statement.node, known)
+        lines.append(Line(statement.target, statement.node, dict(known), value, statement.arrow == "<-"))
+        known[statement.target] = value
+    return tuple(lines), {name: known[name] for name in renewed}
+
+
+BANDS_PER_DECADE = 2
+
+
+def lowest(function: Objective) -> float | None:
+    """The value at the minimum; None where the function has none."""
+    return float(function.value(np.array(function.minima[0]))) if function.minima else None
+
+
+def view(function: Objective, paths: Sequence[Trajectory]) -> list[tuple[float, float]]:
+    """(left, right) and (bottom, top) of the picture: the function's box, wider where a path starts outside it."""
+    sides = []
+    for axis, (low, high) in enumerate(function.box[:2]):
+        starts = [float(path.points[0, axis]) for path in paths]
+        low, high = min(low, *starts), max(high, *starts)
+        margin = 0.04 * (high - low)
+        sides.append((low - margin, high + margin))
+    return sides
+
+
+def heights(function: Objective, x: Floats) -> Floats:
+    """f above its minimum at points (..., 2), or above the lowest of the points where there is no minimum."""
+    with np.errstate(all="ignore"):
+        values = function.value(x)
+    floor = lowest(function)
+    finite = values[np.isfinite(values)]
+    return np.asarray(values - (float(finite.min()) if floor is None else floor))
+
+
+def bands(function: Objective, x: Floats) -> Floats:
+    """The number of the band of height each point lies in; bands are evenly spaced on a log scale."""
+    above = heights(function, x)
+    scale = float(np.nanmedian(np.where(np.isfinite(above), above, np.nan)))
+    lift = 1e-3 * scale if scale > 0 else 1e-9
+    with np.errstate(all="ignore"):
+        return np.asarray(np.floor(np.log10(np.maximum(above, 0) + lift) * BANDS_PER_DECADE))
+
+
+def gaps(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
+    """f above its minimum along each path, and the name of that quantity, for a log scale.
+
+    A gap of zero is NaN, since a log scale has no zero; where f_min is not zero, gaps end at its rounding error. Where
+    no minimum is known, f above the lowest f reached.
+    """
+    floor = lowest(function)
+    if floor is None:
+        reached = min(float(path.values.min()) for path in paths)
+        above = [path.values - reached for path in paths]
+        if any((gap > 0).any() for gap in above):
+            return [np.where(gap > 0, gap, np.nan) for gap in above], "f - lowest f reached"
+        floor = reached  # no path has moved
+    rounding = float(np.finfo(float).eps * abs(floor))
+    above = [np.maximum(path.values - floor, rounding) for path in paths]
+    above = [np.where(gap > 0, gap, np.nan) for gap in above]
+    if not any(np.isfinite(gap).any() for gap in above):  # every path starts at the minimum and stays
+        above = [np.full_like(gap, 1e-16) for gap in above]
+    return above, "f - f_min"
+
+
+def span(curves: Sequence[Floats], paths: Sequence[Trajectory]) -> tuple[float, float]:
+    """The lowest and highest gap of a picture; the gaps of a diverged path count only if there is no other path."""
+    seen = np.concatenate(curves)
+    tame = [curve for curve, path in zip(curves, paths, strict=True) if path.status is not Status.DIVERGED]
+    shown = np.concatenate(tame) if tame and np.isfinite(np.concatenate(tame)).any() else seen
+    low, high = float(np.nanmin(seen)), float(np.nanmax(shown))
+    return min(low, high), min(high, 1e250)  # a margin fits above

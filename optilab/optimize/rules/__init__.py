@@ -1,0 +1,1 @@
+"""The update rules, one small frozen class each; `optilab.optimize.rule.RULES` is their table."""
