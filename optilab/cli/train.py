@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optilab.config.claims import Claim
     from optilab.config.fields import Override
     from optilab.config.training import TrainConfig
-    from optilab.train.fork import Branch
+    from optilab.train.resume import Branch
 
 EXAMPLES = """\b
 Examples:
@@ -123,8 +123,7 @@ def train(
     from optilab.config.fields import load
     from optilab.config.training import TrainConfig
     from optilab.show import terminal
-    from optilab.train.fork import branch
-    from optilab.train.resume import continuation, require_alike
+    from optilab.train.resume import branch, continuation, require_alike
 
     only_one(json=json_, quiet=quiet)
     only_one(resume=resume, fork=fork, config=config or preset)

@@ -86,8 +86,7 @@ class Lab:
         from optilab.lab.entries import LabRun
         from optilab.lab.execution import dataset_of
         from optilab.lab.logged import tracked
-        from optilab.train.fork import branch
-        from optilab.train.resume import continuation, require_alike
+        from optilab.train.resume import branch, continuation, require_alike
 
         if log is not None:
             tracked(log)

@@ -16,14 +16,14 @@ def range_test(asked: "TrainConfig", ladder: "Ladder", dataset: "Dataset", silen
 
     if not silent:
         starting(asked.name)
-    from optilab.train import rates as ramps  # torch comes in here
+    from optilab.train import session  # torch comes in here
 
-    training, guessing = ramps.begin(asked, dataset)
+    training = session.build(asked, dataset)
     losses: list[float] = []
     with RangeProgress(ladder, asked.data.batch_size, len(training.train), silent) as progress:
-        for loss in ramps.ramp(training, ladder.rates, ladder.lr):
+        for loss in training.ramp(rate / ladder.lr for rate in ladder.rates):
             losses.append(loss)
             progress.step(loss)
-            if rates.runs_away(losses, guessing):
+            if rates.runs_away(losses, training.chance_loss):
                 break
-    return rates.read(ladder, losses, guessing)
+    return rates.read(ladder, losses, training.chance_loss)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from optilab.console.train import Display
     from optilab.data.load import Dataset
     from optilab.train.engine import Training
-    from optilab.train.fork import Branch
+    from optilab.train.resume import Branch
 
 
 @dataclass(frozen=True)

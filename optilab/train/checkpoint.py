@@ -8,8 +8,9 @@ import io
 import json
 import math
 import shlex
+import sys
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,10 +22,9 @@ from optilab.config.fields import digest
 from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, RunError
 from optilab.train import own
-from optilab.train.device import generator_state, set_generator_state
+from optilab.train.device import fetched, generator_state, is_on_a_device, leaves, set_generator_state
 from optilab.train.engine import Row, Training
 from optilab.train.optimizers import RuleOptimizer
-from optilab.train.state import canonical, leaves
 
 FORMAT = 2
 
@@ -49,6 +49,25 @@ def save(training: Training) -> bytes:
     buffer = io.BytesIO()
     torch.save(canonical(state), buffer)
     return buffer.getvalue()
+
+
+def canonical(tree: Any) -> Any:
+    """A copy on the CPU in which equal texts are one object and nothing else is shared, tensor memory included.
+
+    Pickle writes an object that it meets again as a reference; without this, a loaded state and an equal computed one
+    would give different bytes. Tensors on a device come in one transfer.
+    """
+    return _copy(tree, fetched([leaf for leaf in leaves(tree) if is_on_a_device(leaf)]))
+
+
+def _copy(tree: Any, fetched: Iterator[Tensor]) -> Any:
+    if isinstance(tree, dict):
+        return {_copy(key, fetched): _copy(value, fetched) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_copy(value, fetched) for value in tree]
+    if isinstance(tree, Tensor):
+        return next(fetched) if is_on_a_device(tree) else tree.detach().clone()
+    return sys.intern(tree) if type(tree) is str else tree
 
 
 def restore(training: Training, data: bytes, written_by: TrainConfig | None = None) -> None:

@@ -5,9 +5,10 @@ order of the images, every batch, every sum. It is faster, because the data stay
 one operation. A batch waits for the device once, where its loss is read.
 """
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,17 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import BatchNorm, Standardize
-from optilab.config.training import TrainConfig, too_large
+from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, too_large
 from optilab.data.load import Dataset
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.theory import stability_limit
-from optilab.train import draws, first_batch, meanfield, optimizers, own, patience, probes, theory
-from optilab.train.again import Again
+from optilab.train import draws, optimizers, own, probes, theory
+from optilab.train.device import all_finite, failures_explained
 from optilab.train.images import Images, as_input
 from optilab.train.model import MLP
-from optilab.train.state import all_finite
-from optilab.train.tally import Tally
+from optilab.train.optimizers import Closure
 
 Row = dict[str, Any]
 
@@ -34,81 +34,47 @@ class Stopped(Exception):
     """The run was asked to stop; the unfinished epoch is forgotten."""
 
 
-def before_training(training: "Training") -> probes.EpochRecord:
-    """The record of epoch 0: dataset and labels in numbers, the network's first loss and gradients, and the theory's.
-
-    `first_loss` and `sample_gradients` are those of the first batch, `input_rms` the root mean square of its inputs.
-    """
-    data, train, validation = training.config.data, training.train, training.validation
-    images = as_input(train.pixels[: data.batch_size], data)
-    curved = {}
-    if training.config.curvature is not None:
-        curved = {"curvature": training.measure_curvature(training.config.optimizer)}
-    if not training.config.probes:
-        return {"epoch": 0, **curved}
-    prediction = _predicted(training, images)
-    loss, gradients = first_batch.measure(training.model, images, train.labels[: data.batch_size])
-    return {
-        "epoch": 0,
-        **curved,
-        **probes.labels(train.labels, validation.labels),
-        "input_rms": probes.finite(float(images.square().mean().sqrt())),
-        "first_loss": probes.finite(loss),
-        "sample_gradients": [probes.finite(value) for value in gradients],
-        "first_weights": [
-            probes.finite(float(linear.weight.detach().norm())) for linear in training.model.linears
-        ],
-        "predicted_gains": prediction and prediction.gains,
-        "predicted_ratio": prediction and prediction.ratio,
-    }
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "acc": lambda logits, labels: (logits.argmax(dim=1) == labels).sum(),
+}
+"""Metric -> how many images of a batch score, from logits (n, classes) and labels (n,). A row has their share."""
 
 
-def _predicted(training: "Training", images: Tensor) -> meanfield.GradientPrediction | None:
-    """The theory's expectation; None where it does not apply or its numbers overflow."""
-    try:
-        prediction = meanfield.predict(training.model, training.config.model, images)
-    except OverflowError:
-        return None
-    return prediction if prediction and all_finite([prediction.gains, prediction.ratio]) else None
+@dataclass
+class Tally:
+    """Losses and scores of a pass, batch by batch; they stay on the device until they are asked for."""
 
+    sizes: list[int] = field(default_factory=list)  # images per batch
+    losses: list[Tensor] = field(default_factory=list)  # mean over each batch
+    scores: list[Tensor] = field(default_factory=list)  # (metrics,) int64 per batch
 
-def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
-    optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay)
-    if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
-        raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
-    return optimizer
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """A batch: its loss, logits (n, classes) and labels (n,)."""
+        self.sizes.append(len(labels))
+        self.losses.append(loss.detach())
+        self.scores.append(torch.stack([score(logits.detach(), labels) for score in METRICS.values()]))
 
+    def row(self, split: str, replay: Replay) -> Row:
+        """`SPLIT_loss` and `SPLIT_METRIC` of the pass.
 
-def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
-    """Factor of the learning rate and cycled momentum (None: not cycled) in a batch; epoch and batch count from 0."""
-    by_batch = config.schedule_by == "batch"
-    at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
-    cycled = config.replay.cycle_momentum
-    return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if cycled else None
+        The loss is the mean of the batches' losses, each with the same weight or that of its size; a metric is the
+        share of the images that score, or the mean of the batches' shares (in float32, as `.float().mean()` has it).
+        """
+        weights = self.sizes if replay.loss_mean == "images" else [1] * len(self.sizes)
+        losses = zip(torch.stack(self.losses).tolist(), weights, strict=True)
+        row = {f"{split}_loss": sum(loss * weight for loss, weight in losses) / sum(weights)}
+        scores = torch.stack(self.scores)
+        if replay.accuracy_mean == "batches":
+            shares = scores.float() / torch.tensor(self.sizes, device=scores.device).float().unsqueeze(1)
+            values = [sum(column) / len(self.sizes) for column in shares.T.tolist()]
+        else:
+            values = [score / sum(self.sizes) for score in scores.sum(dim=0).tolist()]
+        return row | {f"{split}_{name}": value for name, value in zip(METRICS, values, strict=True)}
 
-
-def _stepped(rule: Any, factor: float, momentum: float | None) -> Any:
-    """The rule with the learning rate, and the cycled momentum, of one step."""
-    changes = {"lr": rule.lr * factor} if hasattr(rule, "lr") and factor != 1 else {}
-    cycled = next((name for name in ("beta", "beta1", "momentum") if hasattr(rule, name)), None)
-    return replace(rule, **changes, **({cycled: momentum} if cycled and momentum is not None else {}))
-
-
-def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
-    """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
-    data, norm = config.data, config.model.norm
-    if data.drop_last and train < data.batch_size:
-        raise UsageError(f"data.drop_last: {train} images make no whole batch of {data.batch_size}")
-    over_batch = isinstance(norm, BatchNorm) or (isinstance(norm, Standardize) and norm.over == "feature")
-    key = "batch_size" if data.validation_batch_size is None else "validation_batch_size"
-    passes = [(key, data.evaluated_at_once, images) for images in evaluated]
-    passes.append(("batch_size", data.batch_size, train - train % data.batch_size * data.drop_last))
-    for key, size, images in passes:
-        if over_batch and config.model.hidden and (images % size == 1 or size == 1):
-            raise UsageError(
-                f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalisation "
-                "needs two; choose another batch size"
-            )
+    def overflow(self) -> tuple[int, float] | None:
+        """Index and loss of the first batch whose loss is not finite."""
+        losses = enumerate(torch.stack(self.losses).tolist())
+        return next(((index, loss) for index, loss in losses if not math.isfinite(loss)), None)
 
 
 @dataclass
@@ -181,13 +147,17 @@ class Training:
     @property
     def finished(self) -> bool:
         """The last epoch is done, or early stopping has ended the run; the rows alone tell."""
-        return self.epoch >= self.config.epochs or patience.stalled(self.rows, self.config.early_stopping)
+        return self.epoch >= self.config.epochs or stalled(self.rows, self.config.early_stopping)
 
     @property
     def loss_limit(self) -> float:
         """A run whose last training and validation losses are both above this has diverged (`ExitCode.DIVERGED`)."""
-        guessing = probes.prior_entropy(self.train.labels)
-        return DIVERGENCE_FACTOR * max(guessing, self.first_loss)
+        return DIVERGENCE_FACTOR * max(self.chance_loss, self.first_loss)
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss of a network that gives each class its share of the training labels."""
+        return probes.prior_entropy(self.train.labels)
 
     def enter(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
@@ -253,7 +223,7 @@ class Training:
         divisor = optimizers.preconditioner(self.optimizer, self.config.optimizer)
         unscaled = divisor is None and hasattr(rule, "preconditioner")  # before the first step
         limit = None if unscaled else stability_limit(rule, optimizers.state_of(self.optimizer))
-        return theory.measure(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
+        return theory.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
@@ -279,22 +249,14 @@ class Training:
         config = self.config
         batches = math.ceil(self._images_per_epoch / config.data.batch_size)
         loss_of = nn.CrossEntropyLoss()
-        lowered = patience.lowered(self.rows, config.plateau)
+        lowered = plateau_factor(self.rows, config.plateau)
         tally = Tally()
         probed = probes.probed(batches, config.probes)
         evidence = probes.EpochProbes()
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
             probe = probes.Probe(self.model) if batch in probed else None
-            again = Again(
-                self.model,
-                images,
-                labels,
-                (config.seed, self.epoch + 1, batch),
-                config.weight_decay,
-                config.clip_norm,
-                config.clip_value,
-            )
+            closure = Closure(self.model, images, labels, (config.seed, self.epoch + 1, batch), config)
             logits = self.model(images)
             loss = loss_of(logits, labels)
             if not math.isfinite(value := loss.item()):
@@ -307,10 +269,10 @@ class Training:
             loss.backward()
             if probe:
                 probe.after_backward()
-            again.clip()
+            closure.clip()
             factor, momentum = _scheduled(config, self.epoch, batch, batches)
             self.set_rate(factor * lowered, momentum)
-            again.step(self.optimizer, config.optimizer)
+            closure.step(self.optimizer, config.optimizer)
             if probe:
                 evidence.add(probe, self.optimizer)
             tally.add(loss, logits, labels)
@@ -322,6 +284,28 @@ class Training:
         self.set_rate(1.0)
         self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
         return tally
+
+    def ramp(self, factors: Iterable[float]) -> Iterator[float]:
+        """A learning rate range test (Smith 2015, arXiv:1506.01186): for each factor of the config's rate in turn the
+        loss of a batch, and then a step at that rate. It ends after a loss that is not finite.
+
+        Batches come in the order of `run`, epoch after epoch. Clipping, weight decay and dropout are those of the
+        config; its schedule does not apply.
+        """
+        passes = (batch for _ in itertools.count() for batch in self.batches())
+        with failures_explained(str(self.device)):
+            self.model.train()
+            for step, (factor, (images, labels)) in enumerate(zip(factors, passes, strict=False)):
+                closure = Closure(self.model, images, labels, (self.config.seed, 0, step), self.config)
+                loss = nn.functional.cross_entropy(self.model(images), labels)
+                yield (value := loss.item())
+                if not math.isfinite(value):
+                    return
+                self.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                closure.clip()
+                self.set_rate(factor)
+                closure.step(self.optimizer, self.config.optimizer)
 
     def set_rate(self, factor: float, momentum: float | None = None) -> None:
         """Learning rate and momentum (beta1) of the next step; None: the config's own."""
@@ -355,3 +339,118 @@ class Training:
             batch, loss = overflow
             raise DivergedError(f"diverged at epoch {self.epoch + 1}, {split} batch {batch + 1}: loss is {loss}")
         return tally.row(split, self.config.replay)
+
+
+# --- what a config means for a step ---
+
+
+def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
+    optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay)
+    if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+        raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
+    return optimizer
+
+
+def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
+    """Factor of the learning rate and cycled momentum (None: not cycled) in a batch; epoch and batch count from 0."""
+    by_batch = config.schedule_by == "batch"
+    at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
+    cycled = config.replay.cycle_momentum
+    return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if cycled else None
+
+
+def _stepped(rule: Any, factor: float, momentum: float | None) -> Any:
+    """The rule with the learning rate, and the cycled momentum, of one step."""
+    changes = {"lr": rule.lr * factor} if hasattr(rule, "lr") and factor != 1 else {}
+    cycled = next((name for name in ("beta", "beta1", "momentum") if hasattr(rule, name)), None)
+    return replace(rule, **changes, **({cycled: momentum} if cycled and momentum is not None else {}))
+
+
+def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
+    """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
+    data, norm = config.data, config.model.norm
+    if data.drop_last and train < data.batch_size:
+        raise UsageError(f"data.drop_last: {train} images make no whole batch of {data.batch_size}")
+    over_batch = isinstance(norm, BatchNorm) or (isinstance(norm, Standardize) and norm.over == "feature")
+    key = "batch_size" if data.validation_batch_size is None else "validation_batch_size"
+    passes = [(key, data.evaluated_at_once, images) for images in evaluated]
+    passes.append(("batch_size", data.batch_size, train - train % data.batch_size * data.drop_last))
+    for key, size, images in passes:
+        if over_batch and config.model.hidden and (images % size == 1 or size == 1):
+            raise UsageError(
+                f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalisation "
+                "needs two; choose another batch size"
+            )
+
+
+# --- early stopping and plateaus: functions of the rows alone, so that a checkpoint needs no state of theirs ---
+
+
+def stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
+    """Whether the last `patience` epochs brought no improvement on the epochs before them."""
+    if stopping is None or len(rows) <= stopping.patience:
+        return False
+    sign = -1 if stopping.monitor == "val_loss" else 1
+    best, since = -math.inf, 0
+    for row in rows:
+        value = sign * row[stopping.monitor]
+        best, since = (value, 0) if value > best + stopping.min_delta else (best, since + 1)
+    return since >= stopping.patience
+
+
+def plateau_factor(rows: Sequence[Row], plateau: ReduceOnPlateau | None) -> float:
+    """Factor of the learning rate after these epochs, as torch's ReduceLROnPlateau sets it when stepped after each."""
+    if plateau is None:
+        return 1.0
+    sign = 1 if plateau.monitor == "val_acc" else -1
+    factor, best, since, resting = 1.0, -math.inf, 0, 0
+    for row in rows:
+        value = sign * row[plateau.monitor]
+        margin = abs(best) * plateau.threshold if plateau.relative else plateau.threshold
+        best, since = (value, 0) if best == -math.inf or value > best + margin else (best, since + 1)
+        if resting:
+            resting, since = resting - 1, 0
+        if since > plateau.patience:
+            factor, since, resting = max(factor * plateau.factor, plateau.lowest), 0, plateau.cooldown
+    return factor
+
+
+# --- the record of epoch 0 ---
+
+
+def before_training(training: Training) -> probes.EpochRecord:
+    """The record of epoch 0: dataset and labels in numbers, the network's first loss and gradients, and the theory's.
+
+    `first_loss` and `sample_gradients` are those of the first batch, `input_rms` the root mean square of its inputs.
+    """
+    data, train, validation = training.config.data, training.train, training.validation
+    images = as_input(train.pixels[: data.batch_size], data)
+    curved = {}
+    if training.config.curvature is not None:
+        curved = {"curvature": training.measure_curvature(training.config.optimizer)}
+    if not training.config.probes:
+        return {"epoch": 0, **curved}
+    prediction = _predicted(training, images)
+    loss, gradients = probes.first_batch(training.model, images, train.labels[: data.batch_size])
+    return {
+        "epoch": 0,
+        **curved,
+        **probes.labels(train.labels, validation.labels),
+        "input_rms": probes.finite(float(images.square().mean().sqrt())),
+        "first_loss": probes.finite(loss),
+        "sample_gradients": [probes.finite(value) for value in gradients],
+        "first_weights": [
+            probes.finite(float(linear.weight.detach().norm())) for linear in training.model.linears
+        ],
+        "predicted_gains": prediction and prediction.gains,
+        "predicted_ratio": prediction and prediction.ratio,
+    }
+
+
+def _predicted(training: Training, images: Tensor) -> theory.GradientPrediction | None:
+    """The theory's expectation; None where it does not apply or its numbers overflow."""
+    try:
+        prediction = theory.predict_gradients(training.model, training.config.model, images)
+    except OverflowError:
+        return None
+    return prediction if prediction and all_finite([prediction.gains, prediction.ratio]) else None

@@ -5,13 +5,17 @@ plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel 
 that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 
+from optilab.config.training import TrainConfig
 from optilab.optimize import Rule
 from optilab.optimize.own import OwnRule
 from optilab.optimize.rules.adam import Adam, AdamW, NAdam, RAdam
@@ -20,9 +24,11 @@ from optilab.optimize.rules.momentum import SGD, Momentum, Nesterov
 from optilab.optimize.rules.wrappers import SAM
 from optilab.optimize.schedules import scheduled
 from optilab.train import own
-from optilab.train.without_compiler import EagerOptimizer, eager
+from optilab.train.model import MLP
+from optilab.train.theory import Hessian
+from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
-Parameters = Iterable[torch.nn.Parameter]
+Parameters = Iterable[nn.Parameter]
 
 
 class RuleOptimizer(EagerOptimizer):
@@ -88,7 +94,7 @@ class RuleOptimizer(EagerOptimizer):
         for parameter, step in zip(parameters, steps, strict=True):
             parameter.add_(step.view_as(parameter))
 
-    def _blocks(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def _blocks(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Copies of the tensors in the shape in which the rule gets them."""
         if self.rule.weights == "joined":
             return [torch.cat([tensor.flatten() for tensor in tensors])]
@@ -130,85 +136,76 @@ class AdoptOptimizer(EagerOptimizer):
             state["steps"] += 1
 
 
-def _adopt(rule: Adopt, params: Parameters, weight_decay: float) -> torch.optim.Optimizer:
-    return AdoptOptimizer(params, rule, weight_decay)
+def _adams(rule: Any) -> dict[str, Any]:
+    return {"lr": rule.lr, "betas": (rule.beta1, rule.beta2), "eps": rule.eps}
 
 
-def _sgd(rule: SGD, **options: Any) -> Any:
-    return eager("SGD")(lr=rule.lr, fused=True, **options)
+Native = tuple[str, Callable[[Any], bool], Callable[[Any], dict[str, Any]]]
+_NATIVE: dict[type[Any], Native] = {
+    SGD: ("SGD", lambda rule: True, lambda rule: {"lr": rule.lr, "fused": True}),
+    Momentum: ("SGD", lambda rule: rule.form == "classic", lambda rule: {"lr": rule.lr, "momentum": rule.beta}),
+    Nesterov: (
+        "SGD",
+        lambda rule: rule.form == "classic",
+        lambda rule: {"lr": rule.lr, "momentum": rule.beta, "nesterov": True},
+    ),
+    RMSProp: (
+        "RMSprop",
+        lambda rule: rule.eps_placement == "outside" and not rule.initial_accumulator,
+        lambda rule: {
+            "lr": rule.lr,
+            "alpha": rule.decay,
+            "eps": rule.eps,
+            "centered": rule.centered,
+            "momentum": rule.momentum,
+        },
+    ),
+    Adagrad: (
+        "Adagrad",
+        lambda rule: rule.eps_placement == "outside",
+        lambda rule: {
+            "lr": rule.lr,
+            "lr_decay": rule.lr_decay,
+            "initial_accumulator_value": rule.initial_accumulator,
+            "eps": rule.eps,
+        },
+    ),
+    Adadelta: ("Adadelta", lambda rule: True, lambda rule: {"lr": rule.lr, "rho": rule.rho, "eps": rule.eps}),
+    Adam: ("Adam", lambda rule: rule.eps_placement == "outside", _adams),
+    AMSGrad: (
+        "Adam",
+        lambda rule: rule.largest == "raw" and rule.eps_placement == "outside",
+        lambda rule: {**_adams(rule), "amsgrad": True},
+    ),
+    AdamW: (
+        "AdamW",
+        lambda rule: rule.eps_placement == "outside",
+        lambda rule: {**_adams(rule), "weight_decay": rule.weight_decay},
+    ),
+    Adamax: ("Adamax", lambda rule: rule.eps_placement == "inside", _adams),
+    NAdam: (
+        "NAdam",
+        lambda rule: rule.form == "schedule",
+        lambda rule: {**_adams(rule), "momentum_decay": rule.momentum_decay},
+    ),
+    RAdam: ("RAdam", lambda rule: rule.eps_placement == "uncorrected", _adams),
+}
+"""Rule -> the class in torch.optim, whether it implements the rule's form, and its arguments."""
 
 
-def _momentum(rule: Momentum, **options: Any) -> Any:
-    if rule.form != "classic":
+def _native(parameters: Parameters, rule: Rule, weight_decay: float) -> torch.optim.Optimizer | None:
+    """torch's own optimizer for the rule; None where it has none for this form."""
+    name, implements, arguments = _NATIVE.get(type(rule), ("", lambda rule: False, _adams))
+    if not implements(rule):
         return None
-    return eager("SGD")(lr=rule.lr, momentum=rule.beta, **options)
-
-
-def _nesterov(rule: Nesterov, **options: Any) -> Any:
-    if rule.form != "classic":
+    options = arguments(rule)
+    if "weight_decay" in options and weight_decay:  # AdamW's own decay is no L2 penalty, and torch's has no other
         return None
-    return eager("SGD")(lr=rule.lr, momentum=rule.beta, nesterov=True, **options)
-
-
-def _rmsprop(rule: RMSProp, **options: Any) -> Any:
-    if rule.eps_placement != "outside" or rule.initial_accumulator:
-        return None
-    return eager("RMSprop")(
-        lr=rule.lr,
-        alpha=rule.decay,
-        eps=rule.eps,
-        centered=rule.centered,
-        momentum=rule.momentum,
-        **options,
+    optimizer: torch.optim.Optimizer = without_compiler(name)(
+        parameters, **{"weight_decay": weight_decay, **options}
     )
-
-
-def _adagrad(rule: Adagrad, **options: Any) -> Any:
-    if rule.eps_placement != "outside":
-        return None
-    return eager("Adagrad")(
-        lr=rule.lr,
-        lr_decay=rule.lr_decay,
-        initial_accumulator_value=rule.initial_accumulator,
-        eps=rule.eps,
-        **options,
-    )
-
-
-def _adadelta(rule: Adadelta, **options: Any) -> Any:
-    return eager("Adadelta")(lr=rule.lr, rho=rule.rho, eps=rule.eps, **options)
-
-
-def _adam(rule: Adam, **options: Any) -> Any:
-    if rule.eps_placement != "outside":
-        return None
-    return eager("Adam")(**_adams(rule), **options)
-
-
-def _amsgrad(rule: AMSGrad, **options: Any) -> Any:
-    if rule.largest != "raw" or rule.eps_placement != "outside":
-        return None
-    return eager("Adam")(**_adams(rule), amsgrad=True, **options)
-
-
-def _adamw(rule: AdamW, params: Parameters, weight_decay: float) -> Any:
-    # torch.optim.AdamW has the rule's own decay only; `weight_decay` is added to the gradient.
-    if rule.eps_placement != "outside" or weight_decay:
-        return None
-    return eager("AdamW")(params, **_adams(rule), weight_decay=rule.weight_decay)
-
-
-def _adamax(rule: Adamax, **options: Any) -> Any:
-    if rule.eps_placement != "inside":
-        return None
-    return eager("Adamax")(**_adams(rule), **options)
-
-
-def _nadam(rule: NAdam, **options: Any) -> Any:
-    if rule.form != "schedule":
-        return None
-    optimizer = eager("NAdam")(**_adams(rule), momentum_decay=rule.momentum_decay, **options)
-    optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
+    if name == "NAdam":
+        optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
     return optimizer
 
 
@@ -219,46 +216,19 @@ def _momentum_products_to_cpu(optimizer: torch.optim.Optimizer) -> None:
         state["mu_product"] = state["mu_product"].cpu()
 
 
-def _radam(rule: RAdam, **options: Any) -> Any:
-    if rule.eps_placement != "uncorrected":
-        return None
-    return eager("RAdam")(**_adams(rule), **options)
-
-
-def _adams(rule: Adam | AMSGrad | Adamax | NAdam | RAdam) -> dict[str, Any]:
-    return {"lr": rule.lr, "betas": (rule.beta1, rule.beta2), "eps": rule.eps}
-
-
-_NATIVE: dict[type[Any], Callable[..., torch.optim.Optimizer | None]] = {
-    SGD: _sgd,
-    Momentum: _momentum,
-    Nesterov: _nesterov,
-    RMSProp: _rmsprop,
-    Adagrad: _adagrad,
-    Adadelta: _adadelta,
-    Adam: _adam,
-    AdamW: _adamw,
-    AMSGrad: _amsgrad,
-    Adamax: _adamax,
-    NAdam: _nadam,
-    RAdam: _radam,
-    Adopt: _adopt,
-}
-
-
 def build(parameters: Parameters, rule: Rule, weight_decay: float = 0.0) -> torch.optim.Optimizer:
     """The torch optimizer for `rule`: torch's own where it implements this form, else the rule's own code.
 
     `weight_decay`: an L2 penalty; weight_decay * w is added to the gradient before the rule sees it.
     """
     parameters = list(parameters)
-    if isinstance(rule, SAM):  # `sharpness.step` takes its gradients; it has no state
+    if isinstance(rule, SAM):  # `Closure.step` takes its gradients; it has no state
         return build(parameters, rule.base, weight_decay)
     if isinstance(rule, OwnRule):
         return own.build(parameters, rule, weight_decay)
-    native = _NATIVE.get(type(rule))
-    optimizer = native and native(rule, params=parameters, weight_decay=weight_decay)
-    return optimizer or RuleOptimizer(parameters, rule, weight_decay)
+    if isinstance(rule, Adopt):
+        return AdoptOptimizer(parameters, rule, weight_decay)
+    return _native(parameters, rule, weight_decay) or RuleOptimizer(parameters, rule, weight_decay)
 
 
 _STATE_NAMES = {
@@ -286,19 +256,19 @@ def state_of(optimizer: torch.optim.Optimizer) -> Any:
     return SimpleNamespace(**{_STATE_NAMES[name]: _joined([state[name] for state in states]) for name in names})
 
 
-def preconditioner(optimizer: torch.optim.Optimizer, rule: Rule) -> torch.Tensor | None:
+def preconditioner(optimizer: torch.optim.Optimizer, rule: Rule) -> Tensor | None:
     """What the rule divides the step by in each coordinate of the joined parameters; None before the first step, and
     for a rule that has no such thing."""
     divide = getattr(rule, "preconditioner", None)
     if divide is None or (state := state_of(optimizer)) is None:
         return None
-    divisor: torch.Tensor = divide(state)
+    divisor: Tensor = divide(state)
     return divisor
 
 
 def _joined(values: Sequence[Any]) -> Any:
     """Tensors as one vector; a number that is the same for all parameters."""
-    if isinstance(first := values[0], torch.Tensor) and first.dim():
+    if isinstance(first := values[0], Tensor) and first.dim():
         return torch.cat([value.flatten() for value in values])
     return float(first)
 
@@ -315,7 +285,7 @@ def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, 
 
 def _parts(rule: Rule) -> Any:
     """The optimizer of a rule and the names and types in its state, of torch's own as they are after one step."""
-    weight = torch.nn.Parameter(torch.ones(1))
+    weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
     if isinstance(optimizer, RuleOptimizer):
         return type(optimizer), _outline(optimizer.state_at_start())
@@ -329,3 +299,75 @@ def _outline(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _outline(value) for key, value in tree.items()}
     return [type(tree), *map(_outline, tree)] if isinstance(tree, list | tuple) else type(tree)
+
+
+# --- rules that look at the batch of a step more than once ---
+
+
+@dataclass(frozen=True)
+class Closure:
+    """What a rule needs to evaluate the batch of a step again: network, images as inputs (n, inputs), labels (n,),
+    and the config's L2 penalty and limits of the gradient.
+
+    `draw` identifies the batch (seed, epoch, number of the batch): the same random signs for the same batch, and none
+    from the generators of the training, so that runs of several rules see the same batches.
+    """
+
+    model: MLP
+    images: Tensor
+    labels: Tensor
+    draw: tuple[int, ...]
+    config: TrainConfig
+
+    def clip(self) -> None:
+        """Limit the gradients that the trained parameters have."""
+        if self.config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.trained, self.config.clip_norm)
+        if self.config.clip_value is not None:
+            nn.utils.clip_grad_value_(self.model.trained, self.config.clip_value)
+
+    def step(self, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
+        """One step of the optimizer that was built for `rule`, with the gradients that the parameters have."""
+        if isinstance(rule, SAM):
+            self._take_gradient_nearby(rule)
+            self.step(optimizer, rule.base)
+        else:
+            if isinstance(optimizer, RuleOptimizer):
+                optimizer.quantities = {"hessian_diagonal": self.hessian_diagonal}
+            optimizer.step()
+
+    @torch.enable_grad()
+    def hessian_diagonal(self) -> Tensor:
+        """An estimate of the diagonal of the Hessian of the batch's loss by all trained parameters, joined.
+
+        s*(H*s) with random signs s, whose mean is the diagonal (Hutchinson 1990). Dropout is off.
+        """
+        hessian = Hessian(self.model, (self.images, self.labels), self.config.weight_decay)
+        like = hessian.gradient
+        signs = 1.0 - 2.0 * np.random.default_rng(self.draw).integers(0, 2, len(like))
+        vector = torch.from_numpy(signs).to(like.dtype).to(like.device)
+        return vector * hessian.times(vector)
+
+    def _take_gradient_nearby(self, rule: SAM) -> None:
+        """Set the gradients to those of the batch at the worst point nearby; all else stays as it is."""
+        parameters = self.model.trained
+        gradients = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
+        ascent = rule.ascent(gradients).split([parameter.numel() for parameter in parameters])
+        with _kept([*parameters, *self.model.buffers()]):
+            with torch.no_grad():
+                for parameter, part in zip(parameters, ascent, strict=True):
+                    parameter.add_(part.view_as(parameter))
+            self.model.zero_grad()
+            loss = nn.functional.cross_entropy(self.model(self.images), self.labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.clip()
+
+
+@contextmanager
+def _kept(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
+    before = [tensor.detach().clone() for tensor in tensors]
+    yield
+    with torch.no_grad():
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.copy_(value)

@@ -145,9 +145,9 @@ def _layer(row: dict[str, float]) -> dict[str, float | None]:
     return {name: finite(value) for name, value in row.items()}
 
 
-def finite(value: float) -> float | None:
+def finite(value: float | None) -> float | None:
     """The number, or None where it is infinite or not a number."""
-    return value if math.isfinite(value) else None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _noise(gradients: Sequence[Tensor]) -> float:
@@ -183,6 +183,48 @@ def _eps_share(optimizer: torch.optim.Optimizer) -> float | None:
             below.append((squares < (eps**2) * correction).sum())
             total += squares.numel()
     return int(torch.stack(below).sum()) / total if total else None
+
+
+MOST_IMAGES = 512
+"""Images that are measured at most; the root mean square over so many has an error of a few percent."""
+
+
+def first_batch(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, list[float]]:
+    """(mean loss in nats, root mean square over the images of |dL_i/dW_l| for every layer l, output layer last).
+
+    The gradient of one image's loss by a weight matrix is the product of two vectors, the gradient by the layer's
+    outputs and the layer's inputs, so its norm is the product of theirs. Under batch norm an image's gradient
+    includes its influence on the others. Dropout is off.
+    """
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+
+    def keep(module: nn.Module, given: Any, output: Tensor) -> None:
+        inputs.append(given[0].detach())
+        outputs.append(output)
+
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    hooks = [linear.register_forward_hook(keep) for linear in model.linears]
+    training = model.training
+    model.train()
+    for dropout in dropouts:
+        dropout.eval()
+    try:
+        logits = model(images[:MOST_IMAGES].clone().requires_grad_())
+        loss = nn.functional.cross_entropy(logits, labels[:MOST_IMAGES], reduction="sum")
+        gradients = torch.autograd.grad(loss, outputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(training)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+    squares = [
+        (gradient.square().sum(dim=1) * entry.square().sum(dim=1)).mean()
+        for gradient, entry in zip(gradients, inputs, strict=True)
+    ]
+    return float(loss.detach()) / len(logits), torch.stack(squares).sqrt().tolist()
 
 
 def labels(train: Tensor, validation: Tensor) -> EpochRecord:

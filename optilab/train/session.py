@@ -20,7 +20,7 @@ from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.device import configure, failures_explained, numerics, resolve_device
 from optilab.train.engine import Stopped, Training
-from optilab.train.fork import Branch
+from optilab.train.resume import Branch
 
 
 class Listener(Protocol):

@@ -27,7 +27,7 @@ class EagerOptimizer(torch.optim.Optimizer):
 
 
 @cache
-def eager(name: str) -> Any:
+def without_compiler(name: str) -> Any:
     """torch.optim.`name` as an `EagerOptimizer`: the same kernels, the same bits."""
     kind = getattr(torch.optim, name)
     # The wrapper around `step` also turns gradients off.

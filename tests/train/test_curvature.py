@@ -16,7 +16,7 @@ from optilab.optimize import RULES
 from optilab.optimize.theory import stability_limit
 from optilab.train import optimizers, session
 from optilab.train.images import as_input
-from optilab.train.theory import MeasurementCost, measure
+from optilab.train.theory import MeasurementCost, measure_curvature
 from tests.train.idx import arrays
 
 CHOSEN_RULES = {
@@ -326,7 +326,7 @@ def test_measure_counts_its_products(small):
     training = trained(small, [])
     images = training.train.take(torch.arange(60))
     cost = MeasurementCost()
-    measure(
+    measure_curvature(
         training.model,
         (as_input(images.pixels, training.config.data), images.labels),
         None,

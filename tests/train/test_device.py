@@ -14,8 +14,9 @@ from optilab.optimize import RULES
 from optilab.runs.record import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
+from optilab.train.checkpoint import canonical
+from optilab.train.device import leaves
 from optilab.train.images import Images, as_input
-from optilab.train.state import canonical, leaves
 from tests.train.idx import write_idx_dataset
 from tests.train.simulated import DEVICE, OnDevice, simulated
 

@@ -7,7 +7,7 @@ import torch
 from optilab.config.fields import load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
-from optilab.train import device, engine, first_batch
+from optilab.train import device, engine, probes
 from optilab.train.images import as_input
 from tests.train.idx import arrays
 
@@ -88,7 +88,7 @@ def test_measured_gradients_are_those_of_one_image_after_the_other(sets):
         loss.backward()
         losses.append(loss.item())
         squares.append([float(linear.weight.grad.norm()) ** 2 for linear in run.model.linears])
-    loss, gradients = first_batch.measure(run.model, images, run.train.labels[:64])
+    loss, gradients = probes.first_batch(run.model, images, run.train.labels[:64])
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
     assert gradients == pytest.approx(np.sqrt(np.mean(squares, axis=0)).tolist(), rel=1e-4)
 

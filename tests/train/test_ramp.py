@@ -10,7 +10,7 @@ from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.study.rates import ladder
-from optilab.train import rates
+from optilab.train import session
 
 OWN = """
 import torch
@@ -46,8 +46,9 @@ def dataset(config):
 
 def ramped(config, grid):
     """Losses and the trained weights."""
-    training, _ = rates.begin(config, dataset(config))
-    losses = list(rates.ramp(training, grid, ladder(config.optimizer, 2).lr))
+    training = session.build(config, dataset(config))
+    lr = ladder(config.optimizer, 2).lr
+    losses = list(training.ramp(rate / lr for rate in grid))
     return losses, torch.cat([p.detach().flatten() for p in training.model.parameters()])
 
 
@@ -67,7 +68,7 @@ def test_each_step_has_its_own_rate(small):
     asked = config(small)
     grid = np.geomspace(1e-3, 1.0, 10)
     losses, weights = ramped(asked, grid)
-    training, _ = rates.begin(asked, dataset(asked))
+    training = session.build(asked, dataset(asked))
     model, own = training.model.train(), []
     batches = iter([*training.batches(), *training.batches()])
     for rate in grid:

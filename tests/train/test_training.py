@@ -18,7 +18,7 @@ from optilab.data import load as data
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
-from optilab.train import checkpoint, engine, optimizers, patience
+from optilab.train import checkpoint, engine, optimizers
 from optilab.train.device import configure
 from tests.train.idx import write_idx_dataset
 from tests.train.plain_loop import (
@@ -530,13 +530,13 @@ def test_early_stopping_counts_epochs_without_a_better_value():
     config = configured(early_stopping={"patience": 2, "min_delta": 0.01})
     losses = [1.0, 0.9, 0.895, 0.5, 0.6, 0.495, 0.4]
     rows = [{"val_loss": loss} for loss in losses]
-    stopped = [patience.stalled(rows[:n], config.early_stopping) for n in range(len(rows))]
+    stopped = [engine.stalled(rows[:n], config.early_stopping) for n in range(len(rows))]
     assert stopped == [False] * 6 + [True]
     training = engine.Training(config, CPU, None, None, None, None, None, rows=rows[:5])
     assert training.finished  # its 4 epochs are done
     accuracy = configured(early_stopping={"patience": 1, "monitor": "val_acc"}).early_stopping
-    assert patience.stalled([{"val_acc": 0.5}, {"val_acc": 0.5}], accuracy)
-    assert not patience.stalled([{"val_acc": 0.5}, {"val_acc": 0.6}], accuracy)
+    assert engine.stalled([{"val_acc": 0.5}, {"val_acc": 0.5}], accuracy)
+    assert not engine.stalled([{"val_acc": 0.5}, {"val_acc": 0.6}], accuracy)
 
 
 @pytest.mark.parametrize("relative", [True, False])
@@ -554,7 +554,7 @@ def test_a_plateau_lowers_the_rate_when_torch_does(monitor, relative, cooldown):
         scheduler.step(value)
         seen.append(optimizer.param_groups[0]["lr"])
     rows = [{monitor: value} for value in values]
-    ours = [0.1 * patience.lowered(rows[: n + 1], plateau) for n in range(len(rows))]
+    ours = [0.1 * engine.plateau_factor(rows[: n + 1], plateau) for n in range(len(rows))]
     assert ours == pytest.approx(seen, rel=1e-12)
     assert len(set(seen)) > 3
 
