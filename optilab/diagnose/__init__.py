@@ -1,7 +1,7 @@
-"""`optilab diagnose`: what a training has recorded (evidence), what is wrong (rules), in a sentence (verdict)."""
+"""`optilab diagnose`: what a training has recorded (evidence), its causes, and the verdict."""
 
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Stability, of_run
-from optilab.diagnose.rules import CAUSES, Finding, Severity, commands, diagnose
+from optilab.diagnose.verdict import CAUSES, Finding, Severity, commands, diagnose
 
 __all__ = [
     "CAUSES",

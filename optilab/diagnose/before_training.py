@@ -1,31 +1,100 @@
-"""Signs of the set-up: what is wrong with data, settings or first weights before the first step."""
+"""Causes that stand before the first step: data, settings and first weights. Each has its thresholds above it."""
 
 from optilab.config.model import HardSigmoid, NoNorm, Sigmoid
+from optilab.diagnose.causes import Sets, Symptom, cause, remedy_sets
 from optilab.diagnose.evidence import Evidence
-from optilab.diagnose.sign import Seen, Sets, study
+
+
+@cause(
+    "one-class",
+    measures="classes among the training labels",
+    threshold="1",
+    normal="2 or more",
+    remedy="none; check the labels",
+    advice="check the labels",
+)
+def one_class(e: Evidence) -> Symptom | None:
+    if e.start.get("classes", 2) > 1:
+        return None
+    text = "all training images have the same label, so there is nothing to distinguish"
+    return Symptom(text, {"classes": 1}, (), harm=True)
+
 
 INPUTS = (0.01, 10.0)
 """Root mean square of the inputs; pixels divided by 255 have 0.35, standardised ones 1."""
+
+
+@cause(
+    "inputs-out-of-scale",
+    measures="root mean square of the first batch's inputs",
+    threshold=f"below {INPUTS[0]:g} or above {INPUTS[1]:g}",
+    normal="0.1 to 3",
+    remedy="pixels divided by 255",
+)
+def inputs_out_of_scale(e: Evidence) -> Symptom | None:
+    size = e.start.get("input_rms")
+    if size is None or INPUTS[0] <= size <= INPUTS[1]:
+        return None
+    text = f"the network's inputs have a root mean square of {size:.2g}"
+    return Symptom(text, {"input_rms": size}, (("data.normalize={scale: 255}",),))
+
+
 ALIKE = 0.9
 """Share of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
 ONE = 0.95
 """The same, where a network that has learned has hardly more than one unit per layer."""
 EQUAL = 0.99
 """The same, of units that are dead: they stay as they were drawn, and their death is the cause if they differ."""
-LOUD = 2.0
-"""First loss over the prior's entropy; initialisations in use begin at 1.0 to 1.3."""
-SATURATED = 0.5
-"""Share of outputs on a flat part of an activation that is flat on both sides."""
-DEAD = 0.95
-"""Share of a layer's units that are flat for every image of a batch."""
-SILENT = 1e-4
-"""Gradient of layer 1 over the output layer's, single images, before training."""
-GROWN = 3.0
-"""Norm of a hidden layer's weights over that of its first weights, in a network that knows nothing."""
+
+
+@cause(
+    "symmetric-init",
+    measures="share of the squares of a hidden layer's weights that its units have in common",
+    threshold=f"{ALIKE:g} or more ({ONE:g} if it has learned)",
+    normal="near 1/units",
+    remedy="random initial weights",
+)
+def symmetric_init(e: Evidence) -> Symptom | None:
+    common = [(layer.get("common") or 0.0) for record in e.epochs[-1:] for layer in record["layers"][:-1]]
+    same = [(layer.get("identical_units") or 0.0) for record in e.epochs[-1:] for layer in record["layers"][:-1]]
+    shares = [max(pair) for pair in zip(common, same, strict=True)]
+    share = max(shares, default=0.0)
+    if share < (ALIKE if dead_units(e) is None else EQUAL):
+        return None
+    layer = shares.index(share) + 1
+    text = f"the units of layer {layer} have {share:.2%} of their squared weights in common and act as one unit"
+    remedy = (("model.init=default",), *remedy_sets("xavier"))
+    return Symptom(text, {"layer": layer, "common": share}, remedy, harm=share >= ONE)
+
+
 DROPPED = 0.5
 """Share of the outputs that dropout sets to zero."""
 HELD_BACK = 0.1
 """Validation accuracy, which knows no dropout, minus training accuracy: what dropout takes from a training."""
+
+
+@cause(
+    "dropout-too-strong",
+    measures="share of a layer's outputs that dropout sets to zero, and, if it has learned, validation accuracy minus "
+    "training accuracy",
+    threshold=f"above {DROPPED:g}, and {HELD_BACK:g} or more",
+    normal="0 to 0.5, and near 0",
+    remedy="no dropout",
+)
+def dropout_too_strong(e: Evidence) -> Symptom | None:
+    model = e.config.model
+    share = max(model.dropout, model.input_dropout)
+    if share <= DROPPED:
+        return None
+    sets = tuple(f"{key}=0" for key in ("model.dropout", "model.input_dropout") if getattr(model, key[6:]))
+    text = f"dropout sets {share:.0%} of a layer's outputs to zero"
+    if harm := not e.trial and e.held_back >= HELD_BACK:
+        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
+    numbers = {"dropout": share, "held_back": e.held_back}
+    remedy = (sets, ("model.dropout=0.2", "model.input_dropout=0"))
+    return Symptom(text, numbers, remedy, f"above {DROPPED:g}", "0 to 0.5", harm=harm)
+
+
 PAIRS = 2
 """Images over which batch statistics are taken: two become 1 and -1, and only their order is left."""
 SMALL_BATCH = 4
@@ -36,35 +105,45 @@ NOISY = 0.2
 """Validation accuracy minus training accuracy: what the noise of so few images takes from a training."""
 
 
-def one_class(e: Evidence) -> Seen | None:
-    if e.start.get("classes", 2) > 1:
+@cause(
+    "batch-norm-small-batch",
+    measures="images over which batch norm computes mean and variance; validation accuracy minus training accuracy",
+    threshold=f"{PAIRS} or fewer; {SMALL_BATCH} where the network has hardly learned, or with {NOISY:g} or more",
+    normal="16 or more; near 0",
+    remedy="larger batches, or layer norm",
+)
+def batch_norm_small_batch(e: Evidence) -> Symptom | None:
+    size, norm = e.config.data.batch_size, e.config.model.norm
+    # A trial is too short to tell slow from sick, and so is a network without an epoch.
+    ended = bool(e.rows) and not e.trial
+    harm = ended and e.held_back >= NOISY
+    bound = SMALL_BATCH if harm or (ended and e.skill < HARDLY) else PAIRS
+    if norm.name not in ("batch", "standardize") or size > bound:
         return None
-    text = "all training images have the same label, so there is nothing to distinguish"
-    return Seen(text, {"classes": 1}, (), harm=True)
+    text = f"{norm.name} normalisation computes mean and variance over {size} image{'s' * (size > 1)}"
+    if harm:
+        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
+    numbers = {"batch_size": size, "held_back": e.held_back}
+    remedy = (*remedy_sets("layernorm"), ("data.batch_size=64",))
+    return Symptom(text, numbers, remedy, f"{bound} or fewer", "16 or more", harm=harm)
 
 
-def inputs(e: Evidence) -> Seen | None:
-    size = e.start.get("input_rms")
-    if size is None or INPUTS[0] <= size <= INPUTS[1]:
-        return None
-    text = f"the network's inputs have a root mean square of {size:.2g}"
-    return Seen(text, {"input_rms": size}, (("data.normalize={scale: 255}",),))
+LOUD = 2.0
+"""First loss over the prior's entropy; initialisations in use begin at 1.0 to 1.3."""
+SATURATED = 0.5
+"""Share of outputs on a flat part of an activation that is flat on both sides."""
+GROWN = 3.0
+"""Norm of a hidden layer's weights over that of its first weights, in a network that knows nothing."""
 
 
-def alike(e: Evidence) -> Seen | None:
-    common = [(layer.get("common") or 0.0) for record in e.epochs[-1:] for layer in record["layers"][:-1]]
-    same = [(layer.get("identical_units") or 0.0) for record in e.epochs[-1:] for layer in record["layers"][:-1]]
-    shares = [max(pair) for pair in zip(common, same, strict=True)]
-    share = max(shares, default=0.0)
-    if share < (ALIKE if dead(e) is None else EQUAL):
-        return None
-    layer = shares.index(share) + 1
-    text = f"the units of layer {layer} have {share:.2%} of their squared weights in common and act as one unit"
-    remedy = (("model.init=default",), *study("xavier"))
-    return Seen(text, {"layer": layer, "common": share}, remedy, harm=share >= ONE)
-
-
-def weights_too_large(e: Evidence) -> Seen | None:
+@cause(
+    "weights-too-large",
+    measures="loss of the first batch over the prior's entropy; share of saturated outputs in a hidden layer",
+    threshold=f"above {LOUD:g}; {SATURATED:g} or more",
+    normal="1.0 to 1.3; below 0.3",
+    remedy="smaller initial weights",
+)
+def weights_too_large(e: Evidence) -> Symptom | None:
     loss = e.start.get("first_loss")
     ratio = None if loss is None else loss / e.entropy if e.entropy else None
     shouts = loud(e)
@@ -85,7 +164,7 @@ def weights_too_large(e: Evidence) -> Seen | None:
         else f"{share:.0%} of the outputs of layer {layer} are where {e.config.model.activation.name} is flat"
     )
     numbers = {"first_loss": loss, "saturated": share}
-    xavier, batchnorm = study("xavier", "batchnorm")
+    xavier, batchnorm = remedy_sets("xavier", "batchnorm")
     remedy: list[Sets] = [xavier, ("model.init=default",), batchnorm]
     advice = ""
     # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
@@ -95,8 +174,8 @@ def weights_too_large(e: Evidence) -> Seen | None:
     if e.config.model.bias_init is not None:
         remedy.insert(0, ("model.bias_init=null",))
     if shouts:
-        return Seen(text, numbers, remedy, f"above {LOUD:g}", "1.0 to 1.3", advice)
-    return Seen(text, numbers, remedy, f"{SATURATED:g} or more", "below 0.3", advice)
+        return Symptom(text, numbers, remedy, f"above {LOUD:g}", "1.0 to 1.3", advice)
+    return Symptom(text, numbers, remedy, f"{SATURATED:g} or more", "below 0.3", advice)
 
 
 def loud(e: Evidence) -> bool:
@@ -107,7 +186,21 @@ def loud(e: Evidence) -> bool:
     return loss is None or (e.entropy > 0 and loss / e.entropy > LOUD)
 
 
-def dead(e: Evidence) -> Seen | None:
+DEAD = 0.95
+"""Share of a layer's units that are flat for every image of a batch."""
+SILENT = 1e-4
+"""Gradient of layer 1 over the output layer's, single images, before training."""
+
+
+@cause(
+    "dead-units",
+    measures="share of units that are flat for every image; gradient of a layer over the output layer's, at "
+    "initialisation",
+    threshold=f"{DEAD:g} or more; {SILENT:g} or less",
+    normal="below 0.5; above 0.01",
+    remedy="biases at zero, or leaky-relu",
+)
+def dead_units(e: Evidence) -> Symptom | None:
     layer, share = e.worst("dead")
     if share < DEAD or not dead_from_the_start(e):
         return None
@@ -116,45 +209,10 @@ def dead(e: Evidence) -> Seen | None:
     )
     bias = e.config.model.bias_init is not None
     first = (("model.bias_init=null",),) if bias else (("model.init=kaiming",),)
-    return Seen(text, {"layer": layer, "share": share}, (*first, ("model.activation=leaky-relu",)))
+    return Symptom(text, {"layer": layer, "share": share}, (*first, ("model.activation=leaky-relu",)))
 
 
 def dead_from_the_start(e: Evidence) -> bool:
     gradients = e.start.get("sample_gradients") or [1.0]
     last = gradients[-1] or 1.0
     return any(value is not None and value <= SILENT * last for value in gradients[:-1])
-
-
-def dropout(e: Evidence) -> Seen | None:
-    model = e.config.model
-    share = max(model.dropout, model.input_dropout)
-    if share <= DROPPED:
-        return None
-    sets = tuple(f"{key}=0" for key in ("model.dropout", "model.input_dropout") if getattr(model, key[6:]))
-    text = f"dropout sets {share:.0%} of a layer's outputs to zero"
-    if harm := not e.trial and e.held_back >= HELD_BACK:
-        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
-    numbers = {"dropout": share, "held_back": e.held_back}
-    remedy = (sets, ("model.dropout=0.2", "model.input_dropout=0"))
-    return Seen(text, numbers, remedy, f"above {DROPPED:g}", "0 to 0.5", harm=harm)
-
-
-def small_batch(e: Evidence) -> Seen | None:
-    size, norm = e.config.data.batch_size, e.config.model.norm
-    # A trial is too short to tell slow from sick, and so is a network without an epoch.
-    ended = bool(e.rows) and not e.trial
-    harm = ended and e.held_back >= NOISY
-    bound = SMALL_BATCH if harm or (ended and e.skill < HARDLY) else PAIRS
-    if norm.name not in ("batch", "standardize") or size > bound:
-        return None
-    text = f"{norm.name} normalisation computes mean and variance over {size} image{'s' * (size > 1)}"
-    if harm:
-        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
-    return Seen(
-        text,
-        {"batch_size": size, "held_back": e.held_back},
-        (*study("layernorm"), ("data.batch_size=64",)),
-        f"{bound} or fewer",
-        "16 or more",
-        harm=harm,
-    )

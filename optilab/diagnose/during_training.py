@@ -1,11 +1,125 @@
-"""Signs of the course of a training: what steps, schedule, eps, decay and data have done to the network."""
+"""Causes in the course of a training: what steps, schedule, eps, decay and data have done to the network.
+
+Each has its thresholds above it.
+"""
 
 import math
 from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
+from optilab.diagnose.causes import Symptom, cause, rate_times, remedy_sets
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence
-from optilab.diagnose.sign import Seen, rate, study
+
+UNFIT = 0.75
+"""Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
+LEARNT = 0.99
+"""Training loss over the prior's entropy: below it the network has begun to learn its training images."""
+STILL = 3e-4
+"""|dw|/|w| of one step: a layer that moves less stands still for thousands of steps."""
+
+
+def _steps(e: Evidence) -> int:
+    batches = max(1, int(e.start.get("train_images", e.config.data.info.train)) // e.config.data.batch_size)
+    return TRIAL_BATCHES if e.trial else len(e.epochs) * batches
+
+
+SHRUNK = 0.5
+"""Norm of the weights over that of the first weights, in some hidden layer."""
+SHARE_OF_DECAY = 0.1
+"""What decay by itself would have taken of the logarithm of the norm, over what is gone."""
+
+
+@cause(
+    "weight-decay-too-strong",
+    measures="norm of a hidden layer's weights over the initial norm, with weight decay; skill on the training images",
+    threshold=f"{SHRUNK:g} or less; {UNFIT:g} or less",
+    normal="1 or more; above 0.8",
+    remedy="no weight decay",
+)
+def weight_decay_too_strong(e: Evidence) -> Symptom | None:
+    decay = e.config.weight_decay or getattr(e.rule, "weight_decay", 0.0)
+    smallest = min(e.growth, default=1.0)
+    if not decay or smallest > SHRUNK or e.training_skill > UNFIT:
+        return None
+    key = "weight_decay" if e.config.weight_decay else f"{e.rule_key}.weight_decay"
+    # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
+    taken = getattr(e.rule, "lr", 1.0) * decay * _steps(e)
+    if not e.config.weight_decay and taken < SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
+        return None
+    text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
+    remedies = ((f"{key}=0",), (f"{key}={decay / 1000:g}",))
+    numbers = {"shrunk": smallest, "weight_decay": decay}
+    return Symptom(text, numbers, remedies, f"{SHRUNK:g} or less", "1 or more", harm=True)
+
+
+EPS = 0.5
+"""Share of parameters whose sqrt(v) is below eps: there the method does not adapt."""
+
+
+@cause(
+    "eps-dominates",
+    measures="share of the parameters whose sqrt(v) is below eps",
+    threshold=f"{EPS:g} or more",
+    normal="below 0.1",
+    remedy="eps 1e-8",
+)
+def eps_dominates(e: Evidence) -> Symptom | None:
+    shares = [record["eps_share"] for record in e.epochs if record.get("eps_share") is not None]
+    eps = getattr(e.config.optimizer, "eps", None)
+    if not shares or eps is None or shares[-1] < EPS or eps < 1e-6 or (e.trial and e.knows):
+        return None
+    text = f"for {shares[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
+    return Symptom(text, {"share": shares[-1], "eps": eps}, (("optimizer.eps=1e-08",),))
+
+
+IDLE = 0.5
+"""Share of the epochs whose learning rate is below a hundredth of the largest."""
+
+
+@cause(
+    "learning-rate-decayed",
+    measures="share of the last epochs with a learning rate below a hundredth of its largest; skill on the training "
+    "images",
+    threshold=f"{IDLE:g} or more; {UNFIT:g} or less",
+    normal="below 0.2; above 0.8",
+    remedy="a constant learning rate",
+)
+def learning_rate_decayed(e: Evidence) -> Symptom | None:
+    rates = [record["lr"] for record in e.epochs if record.get("lr") is not None]
+    top = max([getattr(e.rule, "lr", 0.0), *rates], default=0.0)
+    idle = len(list(takewhile(lambda rate: rate < 0.01 * top, reversed(rates)))) / max(1, len(rates))
+    if idle < IDLE or e.training_skill > UNFIT or e.divergence or e.trial:
+        return None
+    below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
+    text = f"{below}; it is now {rates[-1]:.2g}"
+    sets = ("schedule=constant",) if e.config.plateau is None else ("schedule=constant", "plateau=null")
+    return Symptom(text, {"idle": idle, "lr": rates[-1]}, (sets,), f"{IDLE:.0%} or more", "below 20%", harm=True)
+
+
+FEW = 50
+"""Training images per class."""
+GAP = 0.15
+"""Training accuracy minus validation accuracy."""
+
+
+@cause(
+    "too-few-images",
+    measures="training images per class, and training accuracy minus validation accuracy",
+    threshold=f"below {FEW}, and {GAP:g} or more",
+    normal="hundreds or more",
+    remedy="all images",
+    advice="collect more images",
+)
+def too_few_images(e: Evidence) -> Symptom | None:
+    count, classes = e.start.get("train_images"), e.start.get("classes", len(e.config.data.info.classes))
+    gap = e.training_accuracy - e.accuracy
+    if count is None or count >= FEW * classes or gap < GAP:
+        return None
+    more = f"training accuracy is {100 * gap:.1f} points above validation accuracy"
+    text = f"{count / classes:.3g} training images per class, and {more}"
+    sets = (("data.images=null",),) if e.config.data.images else ()
+    return Symptom(text, {"train_images": count}, sets, harm=True)
+
 
 ABOVE = 1.03
 """Training loss over the prior's entropy: more than a network that ignores the images need lose."""
@@ -21,58 +135,27 @@ FAR = 25.0
 """Norm of a hidden layer's weights over that of its first weights, in a network that knows little."""
 WILD = 0.05
 """|dw|/|w| of one step; about 1e-3 is usual, and above this the weights are new after twenty steps."""
-SHRUNK = 0.5
-"""Norm of the weights over that of the first weights, in some hidden layer."""
-SHARE_OF_DECAY = 0.1
-"""What decay by itself would have taken of the logarithm of the norm, over what is gone."""
-UNFIT = 0.75
-"""Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
-EPS = 0.5
-"""Share of parameters whose sqrt(v) is below eps: there the method does not adapt."""
-IDLE = 0.5
-"""Share of the epochs whose learning rate is below a hundredth of the largest."""
-VANISHING = 0.05
-"""Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
-STILL = 3e-4
-"""|dw|/|w| of one step: a layer that moves less stands still for thousands of steps."""
-TRIAL_STILL = 5e-5
-"""The same in a trial: some networks learn, slowly, whose first layer begins with 1e-4."""
-FADING = 0.02
-"""Spread of the last hidden layer's outputs over the first one's."""
-PATH = 0.1
-"""Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone."""
-PATH_STEPS = 400
-"""The steps of a training in which PATH is little; in fewer steps, it is a share of it."""
-TRIAL_PATH = 0.003
-"""The same in the sixty steps of a trial."""
-FEW = 50
-"""Training images per class."""
-GAP = 0.15
-"""Training accuracy minus validation accuracy."""
-LEARNT_BY_HEART = 0.9
-"""Training accuracy."""
-BY_HEART = 0.12
-"""Training accuracy minus validation accuracy of a network whose validation loss rises."""
-RELATED = 0.95
-"""Best validation loss over the entropy of the validation labels, where the accuracy is below twice chance."""
-UNSEEN = 0.5
-"""What is known of the validation images over what is known of the training images, as shares of the entropies."""
-LEARNT = 0.99
-"""Training loss over the prior's entropy: below it the network has begun to learn its training images."""
-RISE = 0.5
-"""The validation loss above its best value, as a share of it."""
 
 
-def rate_too_high(e: Evidence) -> Seen | None:
+@cause(
+    "learning-rate-too-high",
+    measures="training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a "
+    "step",
+    threshold=f"{ABOVE:g} (in a trial {TRIAL_ABOVE:g}), {LOST:g}, {DEAD:g}, {GROWN:g} ({FAR:g} if it knows something), "
+    f"or {WILD:g}",
+    normal="below 1; near 0; below 0.5; 1 to 2; near 0.001",
+    remedy="a tenth of the learning rate",
+)
+def learning_rate_too_high(e: Evidence) -> Symptom | None:
     step = max([*e.of_hidden("update_to_weight"), e.now("update_to_weight", 0) or 0.0], default=0.0)
     layer, dead = e.worst("dead")
     lost, unlearnt = e.best_accuracy - e.accuracy, e.best_training_accuracy - e.training_accuracy
     grown, moved = max(e.growth, default=1.0), max((abs(g - 1) for g in e.growth), default=0.0)
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
-    remedy = (*rate(e, 0.1), *rate(e, 0.01), ("clip_norm=1",))
+    remedy = (*rate_times(e, 0.1), *rate_times(e, 0.01), ("clip_norm=1",))
     if e.divergence:
         text = f"the training diverged: {e.divergence.removeprefix('diverged ')}"
-        return Seen(text, numbers, remedy, "any divergence", "none")
+        return Symptom(text, numbers, remedy, "any divergence", "none")
     if not e.rows or not e.entropy:
         return None
     if e.trial and e.knows:
@@ -92,14 +175,14 @@ def rate_too_high(e: Evidence) -> Seen | None:
     elif not e.trial and grown > (far := _far(e)):
         text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
         bound, normal, harm = far, "1 to 2", e.worst_fall >= LOST
-    elif step > WILD and not e.trial and vanishing(e) is None:
+    elif step > WILD and not e.trial and vanishing_gradient(e) is None:
         text = f"a single step changes weights by {step:.1%}"
         bound, normal, harm = WILD, "near 0.001", e.worst_fall >= LOST
     else:
         return None
     if harm:
         text += f"; from one epoch to the next, training accuracy once fell by {100 * e.worst_fall:.1f} points"
-    return Seen(text, numbers, remedy, f"above {bound:g}", normal, harm=harm)
+    return Symptom(text, numbers, remedy, f"above {bound:g}", normal, harm=harm)
 
 
 def _far(e: Evidence) -> float:
@@ -107,44 +190,22 @@ def _far(e: Evidence) -> float:
     return GROWN if not e.knows and e.loss > LEARNT * e.entropy else FAR
 
 
-def decay(e: Evidence) -> Seen | None:
-    decay = e.config.weight_decay or getattr(e.rule, "weight_decay", 0.0)
-    smallest = min(e.growth, default=1.0)
-    if not decay or smallest > SHRUNK or e.training_skill > UNFIT:
-        return None
-    key = "weight_decay" if e.config.weight_decay else f"{e.rule_key}.weight_decay"
-    # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
-    taken = getattr(e.rule, "lr", 1.0) * decay * _steps(e)
-    if not e.config.weight_decay and taken < SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
-        return None
-    text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
-    remedies = ((f"{key}=0",), (f"{key}={decay / 1000:g}",))
-    numbers = {"shrunk": smallest, "weight_decay": decay}
-    return Seen(text, numbers, remedies, f"{SHRUNK:g} or less", "1 or more", harm=True)
+VANISHING = 0.05
+"""Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
+FADING = 0.02
+"""Spread of the last hidden layer's outputs over the first one's."""
+TRIAL_STILL = 5e-5
+"""STILL in a trial: some networks learn, slowly, whose first layer begins with 1e-4."""
 
 
-def eps(e: Evidence) -> Seen | None:
-    shares = [record["eps_share"] for record in e.epochs if record.get("eps_share") is not None]
-    eps = getattr(e.config.optimizer, "eps", None)
-    if not shares or eps is None or shares[-1] < EPS or eps < 1e-6 or (e.trial and e.knows):
-        return None
-    text = f"for {shares[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
-    return Seen(text, {"share": shares[-1], "eps": eps}, (("optimizer.eps=1e-08",),))
-
-
-def rate_decayed(e: Evidence) -> Seen | None:
-    rates = [record["lr"] for record in e.epochs if record.get("lr") is not None]
-    top = max([getattr(e.rule, "lr", 0.0), *rates], default=0.0)
-    idle = len(list(takewhile(lambda rate: rate < 0.01 * top, reversed(rates)))) / max(1, len(rates))
-    if idle < IDLE or e.training_skill > UNFIT or e.divergence or e.trial:
-        return None
-    below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
-    text = f"{below}; it is now {rates[-1]:.2g}"
-    sets = ("schedule=constant",) if e.config.plateau is None else ("schedule=constant", "plateau=null")
-    return Seen(text, {"idle": idle, "lr": rates[-1]}, (sets,), f"{IDLE:.0%} or more", "below 20%", harm=True)
-
-
-def vanishing(e: Evidence) -> Seen | None:
+@cause(
+    "vanishing-gradient",
+    measures="gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
+    threshold=f"below {VANISHING:g}, or below {FADING:g}, and below {STILL:g} (in a trial {TRIAL_STILL:g})",
+    normal="0.1 to 10, 0.1 to 10, near 0.001",
+    remedy="batch norm, unit-gain weights, another activation",
+)
+def vanishing_gradient(e: Evidence) -> Symptom | None:
     ratio, step = e.ratio, e.now("update_to_weight", 1) if e.hidden else None
     spreads = e.of_hidden("activation_std")
     fade = spreads[-1] / spreads[0] if len(spreads) > 1 and spreads[0] > 0 else 1.0
@@ -161,30 +222,38 @@ def vanishing(e: Evidence) -> Seen | None:
     )
     numbers = {"gradient_ratio": ratio, "fading": fade, "first_layer_update": step}
     threshold = f"below {VANISHING if weak else FADING:g}, and |dw|/|w| of layer 1 below {still:g}"
-    return Seen(
-        text, numbers, study("batchnorm", "unit-gain", "tanh", "adam"), threshold, "0.1 to 10, and near 0.001"
-    )
+    remedy = remedy_sets("batchnorm", "unit-gain", "tanh", "adam")
+    return Symptom(text, numbers, remedy, threshold, "0.1 to 10, and near 0.001")
 
 
-def rate_too_low(e: Evidence) -> Seen | None:
+PATH = 0.1
+"""Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone."""
+PATH_STEPS = 400
+"""The steps of a training in which PATH is little; in fewer steps, it is a share of it."""
+TRIAL_PATH = 0.003
+"""The same in the sixty steps of a trial."""
+
+
+@cause(
+    "learning-rate-too-low",
+    measures="sum of |dw|/|w| over all steps, of the layer that moves most",
+    threshold=f"{PATH:g} or less, before step {PATH_STEPS} in proportion (in a trial {TRIAL_PATH:g})",
+    normal="above 1",
+    remedy="a rate at which a step changes 0.1 % of the weights",
+)
+def learning_rate_too_low(e: Evidence) -> Symptom | None:
     steps = _steps(e)
-    if e.trial and e.knows:
-        return None
-    if not steps:
+    if not steps or (e.trial and e.knows):
         return None
     path = max(e.paths, default=math.inf) * steps
     bound = TRIAL_PATH if e.trial else PATH * min(1.0, steps / PATH_STEPS)
     # Units that large steps have killed do not move either.
-    if path > bound or _warming(e) or rate_too_high(e) is not None:
+    if path > bound or _warming(e) or learning_rate_too_high(e) is not None:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
-    return Seen(
-        text,
-        {"path": path, "update_to_weight": path / steps},
-        (*rate(e, 1e-3 / max(path / steps, 1e-12)), *study("adam")),
-        f"{bound:g} or less",
-        "near 0.06" if e.trial else "above 1",
-    )
+    numbers = {"path": path, "update_to_weight": path / steps}
+    remedy = (*rate_times(e, 1e-3 / max(path / steps, 1e-12)), *remedy_sets("adam"))
+    return Symptom(text, numbers, remedy, f"{bound:g} or less", "near 0.06" if e.trial else "above 1")
 
 
 def _warming(e: Evidence) -> bool:
@@ -193,23 +262,22 @@ def _warming(e: Evidence) -> bool:
     return e.trial and bool(rates) and max(rates) < 0.5 * getattr(e.rule, "lr", 0.0)
 
 
-def _steps(e: Evidence) -> int:
-    batches = max(1, int(e.start.get("train_images", e.config.data.info.train)) // e.config.data.batch_size)
-    return TRIAL_BATCHES if e.trial else len(e.epochs) * batches
+RISE = 0.5
+"""The validation loss above its best value, as a share of it."""
+LEARNT_BY_HEART = 0.9
+"""Training accuracy."""
+BY_HEART = 0.12
+"""Training accuracy minus validation accuracy of a network whose validation loss rises."""
 
 
-def few(e: Evidence) -> Seen | None:
-    count, classes = e.start.get("train_images"), e.start.get("classes", len(e.config.data.info.classes))
-    gap = e.training_accuracy - e.accuracy
-    if count is None or count >= FEW * classes or gap < GAP:
-        return None
-    more = f"training accuracy is {100 * gap:.1f} points above validation accuracy"
-    text = f"{count / classes:.3g} training images per class, and {more}"
-    sets = (("data.images=null",),) if e.config.data.images else ()
-    return Seen(text, {"train_images": count}, sets, harm=True)
-
-
-def overfitting(e: Evidence) -> Seen | None:
+@cause(
+    "overfitting",
+    measures="validation loss above its best value, and training accuracy minus validation accuracy",
+    threshold=f"{RISE:g} or more, and {BY_HEART:g} or more",
+    normal="below 0.1; below 0.05",
+    remedy="early stopping, dropout, weight decay",
+)
+def overfitting(e: Evidence) -> Symptom | None:
     if len(e.rows) < 5 or e.training_accuracy < LEARNT_BY_HEART or e.training_accuracy - e.accuracy < BY_HEART:
         return None
     best = min(e.rows, key=lambda row: row["val_loss"])
@@ -217,15 +285,26 @@ def overfitting(e: Evidence) -> Seen | None:
     if rise < RISE:
         return None
     text = f"the validation loss has risen by {rise:.0%} since epoch {best['epoch']}"
-    return Seen(
-        text,
-        {"rise": rise},
-        (("early_stopping={patience: 3}",), ("model.dropout=0.2",), ("weight_decay=0.0001",)),
-        harm=True,
-    )
+    remedy = (("early_stopping={patience: 3}",), ("model.dropout=0.2",), ("weight_decay=0.0001",))
+    return Symptom(text, {"rise": rise}, remedy, harm=True)
 
 
-def labels(e: Evidence) -> Seen | None:
+RELATED = 0.95
+"""Best validation loss over the entropy of the validation labels, where the accuracy is below twice chance."""
+UNSEEN = 0.5
+"""What is known of the validation images over what is known of the training images, as shares of the entropies."""
+
+
+@cause(
+    "labels-unrelated",
+    measures="best validation loss over that of guessing, while the training images are learned, without another cause",
+    threshold=f"{RELATED:g} or more",
+    normal="below 0.8",
+    remedy="none; check the labels",
+    last=True,
+    advice="check that images and labels belong together",
+)
+def labels_unrelated(e: Evidence) -> Symptom | None:
     losses = [row["val_loss"] for row in e.rows]
     if e.trial or not losses or not e.validation_entropy or not e.entropy:
         return None
@@ -238,4 +317,4 @@ def labels(e: Evidence) -> Seen | None:
     if share < RELATED or known < 1 - LEARNT or unseen > UNSEEN * known:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of the loss of guessing"
-    return Seen(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ())
+    return Symptom(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ())

@@ -1,11 +1,103 @@
-"""The sentences that sum up a diagnosis: one verdict, and what the network has learned beyond chance."""
+"""Why a network does not learn, and what to change: the causes in their order, findings, and a verdict in words."""
 
 import math
+import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
 
+from optilab.config.fields import dump, load, override_from_text
+from optilab.config.training import TrainConfig
+from optilab.diagnose import before_training, during_training
+from optilab.diagnose.causes import Cause, Sets, learned
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence
-from optilab.diagnose.rules import Finding, Severity
-from optilab.diagnose.sign import learned
+from optilab.errors import ConfigError
+
+CAUSES: tuple[Cause, ...] = (
+    before_training.one_class,
+    before_training.inputs_out_of_scale,
+    during_training.weight_decay_too_strong,
+    before_training.symmetric_init,
+    before_training.dropout_too_strong,
+    before_training.batch_norm_small_batch,
+    before_training.weights_too_large,
+    before_training.dead_units,
+    during_training.eps_dominates,
+    during_training.learning_rate_decayed,
+    during_training.too_few_images,
+    during_training.learning_rate_too_high,
+    during_training.vanishing_gradient,
+    during_training.learning_rate_too_low,
+    during_training.overfitting,
+    during_training.labels_unrelated,
+)
+"""In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
+right is measured on labelled trainings (tests/diagnosis; docs/diagnose.md)."""
+
+
+class Severity(IntEnum):
+    """How much a finding matters; a run is healthy below `WARNING`, and what is only `INFO` has no remedy."""
+
+    INFO = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause: `text` has its number, `evidence` all of them, `remedies` are `key=value` settings, best first."""
+
+    rule: str
+    severity: Severity
+    text: str
+    threshold: str
+    normal: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+    remedies: tuple[Sets, ...] = ()
+    advice: str = ""
+
+
+def diagnose(e: Evidence) -> list[Finding]:
+    """The findings, the most severe first; none above INFO means healthy."""
+    findings: list[Finding] = []
+    survives = learned(e)
+    for cause in CAUSES:
+        seen = cause(e)
+        if seen is None or (cause.last and findings):
+            continue
+        harmless = survives and not seen.harm
+        severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
+        findings.append(
+            Finding(
+                cause.name,
+                severity,
+                seen.text,
+                seen.threshold or cause.threshold,
+                seen.normal or cause.normal,
+                seen.numbers,
+                () if harmless else tuple(sets for sets in seen.remedies if _changes(e, sets)),
+                "" if harmless else seen.advice or cause.advice,
+            )
+        )
+    return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
+
+
+def _changes(e: Evidence, sets: Sets) -> bool:
+    """Whether these settings are not those that the training had."""
+    try:
+        return load(TrainConfig, dump(e.config), [override_from_text("--set", text) for text in sets]) != e.config
+    except ConfigError:
+        return True
+
+
+def commands(finding: Finding, config: str) -> list[str]:
+    """The remedies as commands to type; `config` is what their --config says."""
+    start = f"optilab train --config {shlex.quote(config)}"
+    return [" ".join([start, *(f"--set {shlex.quote(text)}" for text in sets)]) for sets in finding.remedies]
+
+
+# --- the verdict in words ---
 
 
 def sick(findings: Sequence[Finding]) -> bool:
