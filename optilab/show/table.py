@@ -30,6 +30,28 @@ class Column:
     """Leave it out of formats that hold values, or of those that show text."""
 
 
+@dataclass(frozen=True)
+class Table:
+    """Columns, the values of their rows, and the sentences below them."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = ()
+
+    def write(self, format: str) -> None:
+        """Print it in any format but `json`; the notes belong to the medium."""
+        write(format, self.columns, self.rows)
+
+    def texts(self, head: int, tail: int) -> tuple[list[Column], list[list[str]]]:
+        """The columns that have a value, and the cells as text; the middle of a long table is left out."""
+        columns = [column for column in self.columns if column.only != "values"]
+        columns = [column for column in columns if any(cell(column, row) for row in self.rows)]
+        cells = [[cell(column, row) for column in columns] for row in self.rows]
+        if len(cells) > head + tail + 1:
+            cells[head:-tail] = [["..."] * len(columns)]
+        return columns, cells
+
+
 def write(format: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
     """Print a table in any format but `json`, which is the business of `terminal.document`.
 

@@ -35,7 +35,7 @@ def words(environment: MutableMapping[str, str]) -> list[str] | None:
     return joined[1:]
 
 
-def complete_preset(kind: str | None = None, also: Iterable[str] = (), ending: str = ".yaml") -> Completer:
+def preset(kind: str | None = None, also: Iterable[str] = (), ending: str = ".yaml") -> Completer:
     """Names of presets, of one command or of all, beside the shell's own file names."""
 
     def names(incomplete: str) -> list[str]:
@@ -46,7 +46,7 @@ def complete_preset(kind: str | None = None, also: Iterable[str] = (), ending: s
     return names
 
 
-def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+def run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of runs, newest first."""
     from optilab import runs
 
@@ -54,37 +54,37 @@ def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
     return _starting((path.name for path in reversed(runs.directories(folder))), incomplete)
 
 
-def complete_run_or_preset(ctx: typer.Context, incomplete: str) -> list[str]:
+def run_or_preset(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of runs and of the presets of `train`."""
-    return [*complete_run(ctx, incomplete), *complete_preset("train")(incomplete)]
+    return [*run(ctx, incomplete), *preset("train")(incomplete)]
 
 
-def complete_algo(incomplete: str) -> list[str]:
+def rule(incomplete: str) -> list[str]:
     """The last name of a list of algorithms."""
     from optilab.optimize import RULES
 
     return _listing(RULES, incomplete)
 
 
-def complete_function(incomplete: str) -> list[str]:
+def objective(incomplete: str) -> list[str]:
     """The last name of a list of test functions."""
     from optilab.optimize import OBJECTIVES
 
     return _listing(OBJECTIVES, incomplete)
 
 
-def complete_remedy(incomplete: str) -> list[str]:
+def remedy(incomplete: str) -> list[str]:
     """The last name of a list of remedies."""
     from optilab.diagnose.remedies import remedies
 
     return _listing(remedies(), incomplete)
 
 
-def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
+def key(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
     from optilab.config.fields import describe, schema_for
 
-    keys = {key.key: key.choices for key in describe(schema_for(config_kind(ctx.info_name)))}
+    keys = {one.key: one.choices for one in describe(schema_for(config_kind(ctx.info_name)))}
     prefix = os.environ.get(_PREFIX, "")
     name, equals, _ = (prefix + incomplete).partition("=")
     if not equals:
@@ -93,7 +93,7 @@ def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
     return _starting((value.removeprefix(prefix) for value in values), incomplete)
 
 
-def complete_part(ctx: typer.Context, incomplete: str) -> list[str]:
+def part(ctx: typer.Context, incomplete: str) -> list[str]:
     """Keys, sections and entries of the config that `config show` describes."""
     from optilab.config.fields import describe, schema_for
 
@@ -103,7 +103,7 @@ def complete_part(ctx: typer.Context, incomplete: str) -> list[str]:
     )
 
 
-def complete_axis(ctx: typer.Context, incomplete: str) -> list[str]:
+def axis(ctx: typer.Context, incomplete: str) -> list[str]:
     """`algo.KEY=` of the numbers of the chosen rule, and the coordinates."""
     from dataclasses import fields
 
@@ -117,6 +117,11 @@ def complete_axis(ctx: typer.Context, incomplete: str) -> list[str]:
 def config_kind(command: str | None) -> str:
     """Whose configs a command reads: those of `train` or of `optimize`."""
     return "train" if command in ("train", "lr", "sweep", "remedy", "diagnose") else "optimize"
+
+
+def one_of(names: Iterable[str]) -> Completer:
+    """One of these names."""
+    return lambda incomplete: _starting(names, incomplete)
 
 
 def _listing(names: Iterable[str], incomplete: str) -> list[str]:

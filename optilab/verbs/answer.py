@@ -1,0 +1,187 @@
+"""What a command returns: the verdict in words, tables, a picture, a document; shown in a terminal or a notebook."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from optilab.errors import ExitCode
+from optilab.show import terminal
+from optilab.show.table import Column, Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from optilab.study.claims import Judged
+    from optilab.verbs.verb import Request
+
+HEAD, TAIL = 8, 8
+"""Rows that a table shows of a result that has more than both."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence with a style of the terminal."""
+
+    text: str
+    style: str = ""
+
+
+Part = str | Line | Table | Any
+"""A piece of an answer in a terminal: a sentence, a table, or what rich renders."""
+
+
+class Answer(ABC):
+    """What a verb found: values first, every view of them on request."""
+
+    judged: "Sequence[Judged]" = ()
+    """The claims of `expect`."""
+    written: Sequence[str] = ()
+    """Files and directories that were written, the run's own last."""
+
+    @property
+    @abstractmethod
+    def headline(self) -> str:
+        """What it is and what came out, in one line."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> list[dict[str, Any]]:
+        """The result as flat rows of plain values."""
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit code, but for the claims."""
+        return ExitCode.OK
+
+    def parts(self) -> "Iterable[Part]":
+        """What a person reads in a terminal, in this order."""
+        yield self.headline
+        yield self.table()
+
+    def table(self) -> Table:
+        """The table that stands for the result in every format; by default its rows."""
+        rows = self.rows
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        return Table([Column(key, key, cell, left=_is_text(rows, key)) for key in keys], rows)
+
+    def document(self) -> Mapping[str, Any]:
+        """What `--json` prints."""
+        return {"rows": self.rows}
+
+    def short(self) -> Iterable[str]:
+        """What `--quiet` prints."""
+        return self.written[-1:]
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """The picture that the command's `--plot` writes. DataError where there is nothing to draw."""
+        from optilab.errors import DataError
+
+        raise DataError("there is no picture of this result")
+
+    def frame(self) -> Any:
+        """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
+        from optilab.errors import UsageError
+
+        for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
+            try:
+                library = import_module(name)
+            except ModuleNotFoundError:
+                continue
+            return library.DataFrame(self.rows, **options)
+        raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
+
+    def report(self, path: str, title: str | None = None) -> "Path":
+        """Write one HTML file that needs no network. An older page of optilab is replaced, any other file is not."""
+        from optilab import pages
+
+        file = pages.target(path)
+        pages.write(file, self.page(title))
+        return file
+
+    def page(self, title: str | None) -> bytes:
+        """The page of `report`: the table and the picture."""
+        from optilab import pages
+
+        heading = title or self.headline
+        return pages.render("result.html", None, title=heading, heading=heading, **self._content())
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the table and the picture, with every name escaped."""
+        from optilab import pages
+
+        return pages.fragment("notebook.html", heading=self.headline, **self._content())
+
+    def _content(self) -> dict[str, Any]:
+        from optilab import figures
+        from optilab.errors import OptilabError
+
+        try:
+            picture = figures.png(self.plot())
+        except OptilabError:  # nothing to draw
+            picture = None
+        table = self.table()
+        columns, cells = table.texts(HEAD, TAIL)
+        return {"columns": columns, "rows": cells, "notes": table.notes, "picture": picture}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.headline}>"
+
+    def __str__(self) -> str:
+        """The table as text."""
+        table = self.table()
+        columns, cells = table.texts(HEAD, TAIL)
+        left = [place for place, column in enumerate(columns) if column.left]
+        grid = terminal.grid([column.title for column in columns], cells, left)
+        parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(table.notes)]
+        return "\n\n".join(part for part in parts if part)
+
+
+def present(answer: Answer, request: "Request") -> int:
+    """Print an answer as the request asks for it, and return the exit code, claims included."""
+    json, quiet = getattr(request, "json", False), getattr(request, "quiet", False)
+    format = "json" if json else getattr(request, "format", "table")
+    if format == "json":
+        judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
+        terminal.document({**answer.document(), **judgement})
+    elif quiet:
+        for line in answer.short():
+            terminal.say(line)
+    elif format != "table":
+        answer.table().write(format)
+    else:
+        paint(answer.parts())
+    return max(answer.code, _after(answer.judged, silent=quiet or format != "table"))
+
+
+def paint(parts: "Iterable[Part]") -> None:
+    """Print the parts of an answer."""
+    for part in parts:
+        if isinstance(part, str):
+            terminal.say(part)
+        elif isinstance(part, Line):
+            terminal.say(part.text, part.style or None)
+        elif isinstance(part, Table):
+            part.write("table")
+        else:
+            terminal.show(part)
+
+
+def cell(value: Any) -> str:
+    """A value of a table: numbers with five digits."""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _after(judged: "Sequence[Judged]", silent: bool) -> ExitCode:
+    if not judged:
+        return ExitCode.OK
+    from optilab.console.claims import after
+
+    return after(judged, silent)
+
+
+def _is_text(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+    return any(isinstance(row.get(key), str) for row in rows)

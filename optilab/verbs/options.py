@@ -1,0 +1,153 @@
+"""Groups of fields that several requests share; each group is a part of their help text."""
+
+import os
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab.verbs import completion
+from optilab.verbs.verb import Flag, Key, Read, Request
+
+FORMATS = ("table", "csv", "markdown", "latex", "json")
+"""What `--format` accepts."""
+
+
+
+def as_utf8(path: str) -> str:
+    """A path as UTF-8, like a config, in every locale."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'")
+
+Expect = Annotated[
+    list[str] | None,
+    Flag("CLAIM"),
+    Doc("Exit with 9 unless the claim holds, as 'val_acc > 0.8' (docs/ci.md); may be repeated"),
+]
+Device = Annotated[str | None, Key("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
+Seed = Annotated[str | None, Key("seed"), Flag("N"), Doc("Seed of every random number")]
+BatchSize = Annotated[str | None, Key("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")]
+Optimizer = Annotated[
+    str | None,
+    Key("optimizer"),
+    Flag("NAME", complete=completion.rule),
+    Doc("Optimizer, with its defaults"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(Request):
+    GROUP: ClassVar[str] = "Output"
+    CONFLICTS = (("json", "quiet"),)
+
+    json: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
+    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the run directory and nothing else")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silent(Output):
+    quiet: Annotated[
+        bool, Flag(names=("--quiet", "-q")), Doc("Print nothing; the exit status is the result")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formatted(Request):
+    GROUP: ClassVar[str] = "Output"
+
+    format: Annotated[
+        str,
+        Flag("FORMAT", complete=completion.one_of(FORMATS)),
+        Doc("table, csv, markdown, latex or json"),
+    ] = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(Request):
+    GROUP: ClassVar[str] = "Saving and resuming"
+
+    runs_dir: Annotated[
+        str | None, Flag("DIR", path=True), Doc("Folder of the runs [OPTILAB_RUNS, else ./runs]")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved(Folder):
+    name: Annotated[str | None, Flag("NAME"), Doc("Name of the run directory")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(Request):
+    GROUP: ClassVar[str] = "Output"
+
+    plot: Annotated[
+        str | None, Flag("FILE", path=True), Doc("Write the picture to a .png, .svg or .pdf file")
+    ] = None
+    dark: Annotated[bool, Doc("Dark background for picture files")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Request):
+    """Keys of the config that a command reads."""
+
+    GROUP: ClassVar[str] = "What to run"
+
+    set: Annotated[
+        Any,
+        Flag("KEY=VALUE", complete=completion.key),
+        Doc("Set any key of the config (optilab config show); may be repeated"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Request):
+    GROUP: ClassVar[str] = "What to run"
+
+    data_dir: Annotated[
+        str | None,
+        Key("data.dir"),
+        Read(as_utf8),
+        Flag("DIR", path=True),
+        Doc("Folder of the dataset [OPTILAB_DATA]"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs(Request):
+    GROUP: ClassVar[str] = "How to run it"
+
+    jobs: Annotated[int | None, Flag("N"), Ge(1), Le(256), Doc("Trainings at once [one per physical core]")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers(Jobs):
+    cluster: Annotated[
+        str | None,
+        Flag("ADDRESS"),
+        Doc("Train on the workers of a dask scheduler, tcp://HOST:PORT or its file"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Workers, Saved):
+    """How a study is executed, repeated and continued."""
+
+    GROUP: ClassVar[str] = "How to run it"
+    IS_STUDY: ClassVar[bool] = True
+    CONFLICTS = (
+        ("dry_run", "quiet"),
+        ("dry_run", "cluster"),
+        ("resume", "file"),
+        ("resume", "name"),
+    )
+
+    dry_run: Annotated[bool, Doc("Print the plan and its estimated cost; train nothing")] = False
+    resume: Annotated[str | None, Flag("STUDY", complete=completion.run), Doc("Continue a stopped study")] = None
+    file: Annotated[
+        str | None,
+        Flag("FILE", names=("--config",)),
+        Doc("Repeat a study: its study.yaml, or one of yours"),
+    ] = None

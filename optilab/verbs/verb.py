@@ -1,0 +1,292 @@
+"""What every command is made of: a request, the place where it runs, and an answer.
+
+A request is declared once, as a frozen dataclass. Its fields are the options of the command, the keywords of the
+method of `Lab`, the keys of the study's file, and the text of the help. What a class inherits from a group of
+`verbs.options` says how it is executed and shown; what it declares itself is what is asked.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab.errors import UsageError
+
+if TYPE_CHECKING:
+    from optilab.config.fields import Override
+
+Completer = Callable[..., list[str]]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a field is typed on a command line."""
+
+    metavar: str = ""
+    names: tuple[str, ...] = ()
+    """Instead of `--` and the field's name."""
+    complete: Completer | None = None
+    shown: str = ""
+    """The default in the help text, where the field's own says less."""
+    path: bool = False
+    """A file or a directory: an empty text, such as an unset variable leaves, is refused."""
+
+
+@dataclass(frozen=True)
+class Argument(Flag):
+    """A field that is typed by its place."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A field that sets this key of the config that the command reads."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a text of a command line means, where it is not read as in YAML."""
+
+    read: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class InFile:
+    """A key of a study's file without an option; `key` is its name there."""
+
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A field that means nothing without another one."""
+
+    other: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a request, as the command line, the library and the help see it."""
+
+    name: str
+    type: Any
+    default: Any
+    marks: tuple[Any, ...]
+    group: str
+    """The heading of its part of the help text; empty for what the request itself declares."""
+
+    def mark(self, kind: type[Any]) -> Any:
+        """Its mark of a kind, or None."""
+        return next((mark for mark in self.marks if isinstance(mark, kind)), None)
+
+    @property
+    def doc(self) -> str:
+        doc = self.mark(Doc)
+        return doc.documentation if doc else ""
+
+    @property
+    def flag(self) -> str:
+        """What is typed: `--batch-size`, or the metavar of an argument."""
+        mark = self.mark(Flag)
+        if isinstance(mark, Argument):
+            return mark.metavar.strip("[]")
+        names = mark.names if mark else ()
+        return names[0].partition("/")[0] if names else f"--{self.name.rstrip('_').replace('_', '-')}"
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it may be given several times."""
+        return any(kind is list or get_origin(kind) is list for kind in (self.type, *get_args(self.type)))
+
+    @property
+    def low(self) -> Any:
+        """The smallest value; None: there is none."""
+        mark = self.mark(Ge)
+        return mark.ge if mark else None
+
+    @property
+    def high(self) -> Any:
+        """The largest value; None: there is none."""
+        mark = self.mark(Le)
+        return mark.le if mark else None
+
+    @property
+    def key(self) -> str:
+        """Its name in a study's file."""
+        mark = self.mark(InFile)
+        return mark.key or self.name if mark else self.name
+
+    def read(self, text: Any) -> Any:
+        """What a text of a command line means. ConfigError or UsageError for one that means nothing."""
+        from optilab.config.fields import override
+
+        mark = self.mark(Read)
+        return mark.read(text) if mark else override(self.flag, self.key, text).value if isinstance(text, str) else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of the laboratory."""
+
+    EXAMPLES: ClassVar[Sequence[str]] = ()
+    CONFLICTS: ClassVar[Sequence[tuple[str, ...]]] = ()
+    """Fields of which at most one is given."""
+    GROUP: ClassVar[str] = ""
+    """The heading of its fields in help texts, where it is a group that requests share."""
+    IS_STUDY: ClassVar[bool] = False
+    """Whether a file keeps what is asked."""
+
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was given, by field: texts of a command line, or values of Python."""
+    typed: bool = field(default=False, repr=False, compare=False)
+    """Whether it comes from a command line, where errors name options."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        """The request; UsageError for fields that exclude or need each other."""
+        known = {one.name: one for one in fields_of(cls)}
+        named = lambda name: known[name].flag if typed else name  # noqa: E731
+        conflicts = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())]
+        for conflict in conflicts:
+            both = [named(name) for name in conflict if given.get(name)]
+            if len(both) > 1:
+                raise UsageError(f"{' and '.join(both)} cannot be combined")
+        for name in given:
+            needs = known[name].mark(Needs)
+            if needs and not given.get(needs.other):
+                raise UsageError(f"{named(name)} needs {named(needs.other)}")
+        return cls(**given, given=given, typed=typed)
+
+    def flag(self, name: str) -> str:
+        """A field as errors name it."""
+        return next(one.flag for one in fields_of(type(self)) if one.name == name) if self.typed else name
+
+    def changes(self, kept: bool = False) -> "list[Override]":
+        """The keys of the config that this request sets, by its own options and by `set`; or with `kept` those of the
+        file of its study.
+
+        A section comes before the keys inside it, so their order does not matter. UsageError for a key that is set
+        by an option and by `--set`.
+        """
+        from optilab.config.fields import Override
+
+        made: list[Override] = []
+        for one in fields_of(type(self)):
+            value, mark = self.given.get(one.name), one.mark(Key)
+            if value is None or (one not in kept_of(type(self)) if kept else mark is None):
+                continue
+            key, where = mark.key if mark else one.key, self.flag(one.name)
+            if one.name == "expect":
+                texts = [value] if isinstance(value, str) else list(value)
+                made.append(Override(where, key, texts, adds=True))
+            else:
+                made.append(Override(where, key, one.read(value) if self.typed else plain(value)))
+        if kept:
+            return made
+        named = {change.key: change.where for change in made}
+        for change in self._set():
+            if change.key in named:
+                raise UsageError(f"{change.key} is set twice: by {named[change.key]} and by {change.where}")
+            made.append(change)
+        return sorted(made, key=lambda change: change.key.count("."))
+
+    def _set(self) -> "list[Override]":
+        from optilab.config.fields import Override, override_from_text
+
+        given = self.given.get("set") or ()
+        if isinstance(given, Mapping):
+            return [Override(f"set {key}", key, plain(value)) for key, value in given.items()]
+        return [override_from_text("--set", text) for text in given]
+
+    def retyped(self, *names: str) -> str:
+        """The options of these fields, to be typed again."""
+        words = []
+        for one in fields_of(type(self)):
+            value = self.given.get(one.name) if one.name in names else None
+            for text in value if isinstance(value, list) else [value] if value not in (None, False) else []:
+                words += [one.flag] if text is True else [one.flag, shlex.quote(str(text))]
+        return " ".join(words)
+
+
+@cache
+def fields_of(request: type[Request]) -> tuple[Field, ...]:
+    """The fields of a request: its own, then those of the groups that it inherits, in the order of its bases."""
+    hints = get_type_hints(request, include_extras=True)
+    declared = {one.name: one for one in fields(request)}
+    found = []
+    for owner in request.__mro__:
+        for name in owner.__dict__.get("__annotations__", {}):
+            if name in declared and name not in ("given", "typed") and all(name != one.name for one in found):
+                hint, info = hints[name], declared[name]
+                marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
+                kind = get_args(hint)[0] if marks else hint
+                default = info.default if info.default_factory is MISSING else info.default_factory()
+                origin = [one for one in request.__mro__ if name in one.__dict__.get("__annotations__", {})][-1]
+                group = origin.__dict__.get("GROUP", "")
+                found.append(Field(name, kind, default, marks, group))
+    return tuple(found)
+
+
+@cache
+def kept_of(request: type[Request]) -> tuple[Field, ...]:
+    """What a study's file keeps of a request: what it asks, not how that is executed or shown."""
+    if not request.IS_STUDY:
+        return ()
+    return tuple(one for one in fields_of(request) if not one.group and one.mark(Key) is None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What surrounds a request: where runs are, what is shown on the way, the command that a manifest names."""
+
+    folder: Path
+    """Of the runs."""
+    argv: Sequence[str]
+    silent: bool = False
+    """Neither a heading nor progress is shown."""
+    library: bool = False
+    """The request comes from a script or a notebook: a signal is raised there, and nothing is printed."""
+
+    def stopped(self, number: int, command: str, call: str) -> None:
+        """End by the signal that stopped the work, with the sentence on how it continues."""
+        import signal
+
+        from optilab import signals
+
+        if not self.library:
+            from optilab.show import terminal
+
+            terminal.note(command)
+            signals.die_of(number)
+        if number != signal.SIGINT:
+            signals.die_of(number)
+        raise KeyboardInterrupt(call)
+
+
+def plain(value: Any) -> Any:
+    """A value of Python as YAML would give it: NumPy's numbers, tuples, paths, rules and objectives as plain data."""
+    import os
+    from dataclasses import is_dataclass
+
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if is_dataclass(value) and not isinstance(value, type) and hasattr(value, "name"):
+        name = value.origin.spec if hasattr(value, "origin") else value.name
+        return {"name": name, **{one.name: plain(getattr(value, one.name)) for one in fields(value)}}
+    return value
