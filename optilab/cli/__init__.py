@@ -19,8 +19,10 @@ from typing import Annotated
 import typer
 
 from optilab.cli import completion
+from optilab.cli.flags import command, epilog
 from optilab.cli.options import TypedOrder
 from optilab.cli.usage import usage_error
+from optilab.verbs.verb import Verb
 
 __all__ = ["COMMANDS", "build", "usage_error"]
 
@@ -45,6 +47,9 @@ COMMANDS = {
 }
 """In the order of `--help`, each with its line there; each is a module beside this one, with a function of that name
 or an `app` of its own."""
+
+MOVED = {"env"}
+"""Commands that are made of requests, in `optilab.verbs`."""
 
 EXAMPLES = """\b
 Examples:
@@ -97,6 +102,16 @@ def _stub() -> None:
 
 
 def _add(app: typer.Typer, name: str, line: str) -> None:
+    if name in MOVED:
+        verb = import_module(f"optilab.verbs.{name}")
+        if not hasattr(verb, "VERBS"):
+            _register(app, name, verb.VERB, line)
+            return
+        group = typer.Typer(help=line, no_args_is_help=True, epilog=epilog(verb.EXAMPLES))
+        for part, one in verb.VERBS.items():
+            _register(group, part, one)
+        app.add_typer(group, name=name, short_help=line)
+        return
     module = import_module(f"{__name__}.{name}")
     if hasattr(module, "app"):
         app.add_typer(module.app, name=name, short_help=line)
@@ -104,3 +119,9 @@ def _add(app: typer.Typer, name: str, line: str) -> None:
     function = getattr(module, name)
     text = None if function.__doc__ else line  # `python -OO` has no docstrings
     app.command(name, cls=TypedOrder, epilog=module.EXAMPLES, short_help=line, help=text)(function)
+
+
+def _register(app: typer.Typer, name: str, verb: Verb, line: str | None = None) -> None:
+    function, request = command(verb), verb.requests[0]
+    text = None if function.__doc__ else line  # `python -OO` has no docstrings
+    app.command(name, epilog=epilog(request.EXAMPLES), short_help=line, help=text)(function)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli.completion import complete_part, complete_preset
+from optilab.cli.completion import part as complete_part
+from optilab.cli.completion import preset as complete_preset
 from optilab.cli.options import Json, Silent, examples, only_one
 from optilab.errors import ExitCode, OptilabError, UsageError
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from optilab.cli.completion import complete_algo, complete_function
+from optilab.cli.completion import objective as complete_function
+from optilab.cli.completion import rule as complete_algo
 from optilab.cli.options import Json, Set, examples, only_one, overrides
 from optilab.errors import UsageError, shown
 

@@ -3,45 +3,41 @@
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Annotated, Any, get_args
 
 import typer
 
+from optilab.cli import completion
+from optilab.config.marks import Argument, ConfigKey, Flag, InFile
 from optilab.errors import UsageError
-from optilab.verbs.verb import Argument, Field, Flag, InFile, Key, Place, Request, fields_of, kept_of
+from optilab.verbs.verb import Field, Place, Verb, fields_of, kept_of
 
 
-def command(verb: ModuleType | Any, requests: Sequence[type[Request]]) -> Callable[..., int]:
-    """The function that typer registers for a verb: it makes the request of what was typed, runs it, shows the answer.
-
-    Of a verb with several requests, the options are those of all, and `verb.choose` says which one is meant.
-    """
+def command(verb: Verb) -> Callable[..., int]:
+    """The function that typer registers for a verb: it makes the request of what was typed and prints its answer."""
     found: dict[str, tuple[Field, bool]] = {}
-    for request in requests:
+    for request in verb.requests:
         for one in fields_of(request):
             if one.mark(InFile) is None:
                 found.setdefault(one.name, (one, one in kept_of(request)))
 
     def run(**values: Any) -> int:
-        given = {name: value for name, value in values.items() if value not in (None, [], ())}
-        chosen = requests[0] if len(requests) == 1 else verb.choose(given)
-        return answer(verb, chosen.of(given, typed=True))
+        return answer(verb, {name: value for name, value in values.items() if value not in (None, [], ())})
 
     parameters = [_parameter(one, kept) for one, kept in found.values()]
-    run.__name__, run.__doc__ = requests[0].__name__.lower(), requests[0].__doc__
+    run.__name__, run.__doc__ = verb.run.__name__, verb.requests[0].__doc__
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
     return run
 
 
-def answer(verb: ModuleType | Any, request: Request) -> int:
-    """Run a request that was typed, and print its answer; returns the exit code."""
+def answer(verb: Verb, given: dict[str, Any]) -> int:
+    """Run what was typed, by field, and print the answer; returns the exit code."""
     from optilab import runs
 
-    silent = bool(getattr(request, "json", False) or getattr(request, "quiet", False))
-    place = Place(runs.root(getattr(request, "runs_dir", None)), sys.argv, silent)
-    found = verb.run(request, place)
+    request = verb.request({name: value for name, value in given.items() if value is not False}, typed=True)
+    silent = bool(given.get("json") or given.get("quiet"))
+    found = verb.run(request, Place(runs.root(given.get("runs_dir")), sys.argv, silent))
     if isinstance(found, int):
         return found
     from optilab.verbs.answer import present
@@ -49,15 +45,19 @@ def answer(verb: ModuleType | Any, request: Request) -> int:
     return present(found, request)
 
 
-def epilog(request: type[Request]) -> str:
+def epilog(examples: Sequence[str]) -> str:
     """The end of a help text: commands that run as they are."""
-    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in request.EXAMPLES)
+    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in examples)
 
 
 def _parameter(one: Field, kept: bool) -> inspect.Parameter:
     flag: Flag = one.mark(Flag) or Flag()
     kind = _kind(one, kept)
-    common: dict[str, Any] = {"help": _help(one), "show_default": False, "autocompletion": flag.complete}
+    common: dict[str, Any] = {
+        "help": _help(one),
+        "show_default": False,
+        "autocompletion": completion.of(flag.complete),
+    }
     if flag.metavar:
         common["metavar"] = flag.metavar
     if flag.path:
@@ -80,7 +80,7 @@ def _kind(one: Field, kept: bool) -> Any:
         return bool | None if flag and any("/" in name for name in flag.names) else bool
     if one.is_list:
         return list[str] if one.required else list[str] | None
-    if one.mark(Key) is None and not kept:
+    if one.mark(ConfigKey) is None and not kept:
         for kind in (int, float):
             if kind in kinds:
                 return kind | None

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from optilab.cli.completion import (
-    complete_algo,
-    complete_axis,
-    complete_function,
-    complete_preset,
-    complete_remedy,
-    complete_run,
-    complete_run_or_preset,
-    complete_set,
-)
+from optilab.cli.completion import axis as complete_axis
+from optilab.cli.completion import key as complete_set
+from optilab.cli.completion import objective as complete_function
+from optilab.cli.completion import preset as complete_preset
+from optilab.cli.completion import remedy as complete_remedy
+from optilab.cli.completion import rule as complete_algo
+from optilab.cli.completion import run as complete_run
+from optilab.cli.completion import run_or_preset as complete_run_or_preset
 from optilab.errors import UsageError, unknown
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 
 from optilab.console import network_race as views
 from optilab.pages.race import RaceChart, profile_chart, tuning_chart
-from optilab.pages.report import Table, failed, page, places
+from optilab.pages.report import PageTable, failed, page, places
 from optilab.runs import Study
 from optilab.show.table import Column, cell
 from optilab.study.compare import Judgement
@@ -21,7 +21,7 @@ SLOWEST = 20.0
 def network_race_page(result: Heats, study: Study, heading: str | None = None) -> bytes:
     """The page of a race on trainings, as UTF-8. DataError for a run whose tables are damaged."""
     several = len(result.heats) > 1
-    chosen, looks, tables = list[Group](), list[int](), list[Table]()
+    chosen, looks, tables = list[Group](), list[int](), list[PageTable]()
     if result.overall is not None:
         verdict = views.verdict(result.overall, result.rules, "networks")
         title = f"over all {len(result.heats)} networks, mean test accuracy"
@@ -64,10 +64,10 @@ def _table(
     judgement: Judgement | None,
     names: Sequence[str],
     heat: Heat | None = None,
-) -> Table:
+) -> PageTable:
     """A table of a terminal, each row with its mark, its interval as places of a picture, and its rule's colour."""
     if judgement is None:
-        return Table(title, verdict, columns, [])
+        return PageTable(title, verdict, columns, [])
     rows = views.rows(heat) if heat else views.judged(judgement, names)
     drawn = places(judgement, share=True)
     marks = {"cannot tell": "near", "worse": "worse"}
@@ -80,7 +80,7 @@ def _table(
         }
         for i, row in zip(judgement.order, rows, strict=True)
     ]
-    return Table(title, verdict, columns, found)
+    return PageTable(title, verdict, columns, found)
 
 
 def _charts(heat: Heat, rules: Sequence[str]) -> list[RaceChart]:

@@ -51,7 +51,7 @@ class Repetition:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """Results as a table: each row has its cells, its mark, its interval as places of a picture, and its colour."""
 
     title: str
@@ -92,7 +92,7 @@ def page(
     entries: Sequence[Record | Study],
     question: str,
     answer: str,
-    tables: Sequence[Table],
+    tables: Sequence[PageTable],
     notes: Sequence[str],
     views: Outlook = Outlook(),  # noqa: B008 (frozen)
     looks: Sequence[int] = (),
@@ -238,7 +238,7 @@ def _tuned(entries: Sequence[Record | Study]) -> list[str]:
 # --- results -----------------------------------------------------------------------------------------------
 
 
-def _results(side: SideBySide, order: Sequence[int]) -> Table:
+def _results(side: SideBySide, order: Sequence[int]) -> PageTable:
     """The table of the comparison: headings, and per row its cells, mark and interval as places of a picture."""
     rows = compare.rows(side)
     needed = ("group", "n", "verdict") if len(rows) > 1 else ("group", "n")
@@ -263,7 +263,7 @@ def _results(side: SideBySide, order: Sequence[int]) -> Table:
         for number, (i, row) in enumerate(zip(order, rows, strict=True))
     ]
     joined = all(len(contender.groups) == 1 for contender in side.contenders)
-    return Table("", "", shown, found, joined)
+    return PageTable("", "", shown, found, joined)
 
 
 def places(judgement: Judgement | None, share: bool) -> dict[int, tuple[float, float, float]]:

@@ -23,14 +23,14 @@ HEAD, TAIL = 8, 8
 
 
 @dataclass(frozen=True)
-class Line:
+class Sentence:
     """A sentence with a style of the terminal."""
 
     text: str
     style: str = ""
 
 
-Part = str | Line | Table | Any
+Part = str | Sentence | Table | Any
 """A piece of an answer in a terminal: a sentence, a table, or what rich renders."""
 
 
@@ -162,7 +162,7 @@ def paint(parts: "Iterable[Part]") -> None:
     for part in parts:
         if isinstance(part, str):
             terminal.say(part)
-        elif isinstance(part, Line):
+        elif isinstance(part, Sentence):
             terminal.say(part.text, part.style or None)
         elif isinstance(part, Table):
             part.write("table")

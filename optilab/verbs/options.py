@@ -7,12 +7,11 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.verbs import completion
-from optilab.verbs.verb import Flag, Key, Read, Request
+from optilab.config.marks import ConfigKey, Flag, Read
+from optilab.verbs.verb import Request
 
 FORMATS = ("table", "csv", "markdown", "latex", "json")
 """What `--format` accepts."""
-
 
 
 def as_utf8(path: str) -> str:
@@ -27,19 +26,21 @@ Expect = Annotated[
     Flag("CLAIM"),
     Doc("Exit with 9 unless the claim holds, as 'val_acc > 0.8' (docs/ci.md); may be repeated"),
 ]
-Device = Annotated[str | None, Key("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
-Seed = Annotated[str | None, Key("seed"), Flag("N"), Doc("Seed of every random number")]
-BatchSize = Annotated[str | None, Key("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")]
+Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
+Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
+BatchSize = Annotated[
+    str | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")
+]
 Optimizer = Annotated[
     str | None,
-    Key("optimizer"),
-    Flag("NAME", complete=completion.rule),
+    ConfigKey("optimizer"),
+    Flag("NAME", complete="rule"),
     Doc("Optimizer, with its defaults"),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output(Request):
+class OutputOptions(Request):
     GROUP: ClassVar[str] = "Output"
     CONFLICTS = (("json", "quiet"),)
 
@@ -48,25 +49,25 @@ class Output(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Silent(Output):
-    quiet: Annotated[
-        bool, Flag(names=("--quiet", "-q")), Doc("Print nothing; the exit status is the result")
-    ] = False
+class SilentOptions(OutputOptions):
+    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print nothing; the exit status is the result")] = (
+        False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Formatted(Request):
+class FormatOptions(Request):
     GROUP: ClassVar[str] = "Output"
 
     format: Annotated[
         str,
-        Flag("FORMAT", complete=completion.one_of(FORMATS)),
+        Flag("FORMAT", complete=",".join(FORMATS)),
         Doc("table, csv, markdown, latex or json"),
     ] = "table"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(Request):
+class FolderOptions(Request):
     GROUP: ClassVar[str] = "Saving and resuming"
 
     runs_dir: Annotated[
@@ -75,40 +76,40 @@ class Folder(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved(Folder):
+class SaveOptions(FolderOptions):
     name: Annotated[str | None, Flag("NAME"), Doc("Name of the run directory")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture(Request):
+class PictureOptions(Request):
     GROUP: ClassVar[str] = "Output"
 
-    plot: Annotated[
-        str | None, Flag("FILE", path=True), Doc("Write the picture to a .png, .svg or .pdf file")
-    ] = None
+    plot: Annotated[str | None, Flag("FILE", path=True), Doc("Write the picture to a .png, .svg or .pdf file")] = (
+        None
+    )
     dark: Annotated[bool, Doc("Dark background for picture files")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Request):
+class SetOptions(Request):
     """Keys of the config that a command reads."""
 
     GROUP: ClassVar[str] = "What to run"
 
     set: Annotated[
         Any,
-        Flag("KEY=VALUE", complete=completion.key),
+        Flag("KEY=VALUE", complete="key"),
         Doc("Set any key of the config (optilab config show); may be repeated"),
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data(Request):
+class DataOptions(Request):
     GROUP: ClassVar[str] = "What to run"
 
     data_dir: Annotated[
         str | None,
-        Key("data.dir"),
+        ConfigKey("data.dir"),
         Read(as_utf8),
         Flag("DIR", path=True),
         Doc("Folder of the dataset [OPTILAB_DATA]"),
@@ -116,14 +117,14 @@ class Data(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Jobs(Request):
+class JobOptions(Request):
     GROUP: ClassVar[str] = "How to run it"
 
     jobs: Annotated[int | None, Flag("N"), Ge(1), Le(256), Doc("Trainings at once [one per physical core]")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workers(Jobs):
+class ClusterOptions(JobOptions):
     cluster: Annotated[
         str | None,
         Flag("ADDRESS"),
@@ -132,11 +133,10 @@ class Workers(Jobs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Workers, Saved):
+class StudyOptions(ClusterOptions, SaveOptions):
     """How a study is executed, repeated and continued."""
 
     GROUP: ClassVar[str] = "How to run it"
-    IS_STUDY: ClassVar[bool] = True
     CONFLICTS = (
         ("dry_run", "quiet"),
         ("dry_run", "cluster"),
@@ -145,7 +145,7 @@ class Study(Workers, Saved):
     )
 
     dry_run: Annotated[bool, Doc("Print the plan and its estimated cost; train nothing")] = False
-    resume: Annotated[str | None, Flag("STUDY", complete=completion.run), Doc("Continue a stopped study")] = None
+    resume: Annotated[str | None, Flag("STUDY", complete="run"), Doc("Continue a stopped study")] = None
     file: Annotated[
         str | None,
         Flag("FILE", names=("--config",)),

@@ -5,6 +5,7 @@ method of `Lab`, the keys of the study's file, and the text of the help. What a 
 `verbs.options` says how it is executed and shown; what it declares itself is what is asked.
 """
 
+import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -15,59 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args, get_
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
+from optilab.config.marks import Argument, ConfigKey, Flag, Needs, Read
 from optilab.errors import UsageError
 
 if TYPE_CHECKING:
     from optilab.config.fields import Override
-
-Completer = Callable[..., list[str]]
-
-
-@dataclass(frozen=True)
-class Flag:
-    """How a field is typed on a command line."""
-
-    metavar: str = ""
-    names: tuple[str, ...] = ()
-    """Instead of `--` and the field's name."""
-    complete: Completer | None = None
-    shown: str = ""
-    """The default in the help text, where the field's own says less."""
-    path: bool = False
-    """A file or a directory: an empty text, such as an unset variable leaves, is refused."""
-
-
-@dataclass(frozen=True)
-class Argument(Flag):
-    """A field that is typed by its place."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """A field that sets this key of the config that the command reads."""
-
-    key: str
-
-
-@dataclass(frozen=True)
-class Read:
-    """What a text of a command line means, where it is not read as in YAML."""
-
-    read: Callable[[Any], Any]
-
-
-@dataclass(frozen=True)
-class InFile:
-    """A key of a study's file without an option; `key` is its name there."""
-
-    key: str = ""
-
-
-@dataclass(frozen=True)
-class Needs:
-    """A field that means nothing without another one."""
-
-    other: str
+    from optilab.errors import ExitCode
+    from optilab.verbs.answer import Answer
 
 
 @dataclass(frozen=True)
@@ -120,18 +75,18 @@ class Field:
         mark = self.mark(Le)
         return mark.le if mark else None
 
-    @property
-    def key(self) -> str:
-        """Its name in a study's file."""
-        mark = self.mark(InFile)
-        return mark.key or self.name if mark else self.name
-
     def read(self, text: Any) -> Any:
         """What a text of a command line means. ConfigError or UsageError for one that means nothing."""
         from optilab.config.fields import override
 
         mark = self.mark(Read)
-        return mark.read(text) if mark else override(self.flag, self.key, text).value if isinstance(text, str) else text
+        return (
+            mark.read(text)
+            if mark
+            else override(self.flag, self.name, text).value
+            if isinstance(text, str)
+            else text
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +98,8 @@ class Request:
     """Fields of which at most one is given."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
-    IS_STUDY: ClassVar[bool] = False
-    """Whether a file keeps what is asked."""
+    KEPT: ClassVar[Any] = None
+    """What the file of a study keeps of it: a `Section` whose keys are options, too. None: it is no study."""
 
     given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What was given, by field: texts of a command line, or values of Python."""
@@ -155,7 +110,10 @@ class Request:
     def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
         """The request; UsageError for fields that exclude or need each other."""
         known = {one.name: one for one in fields_of(cls)}
-        named = lambda name: known[name].flag if typed else name  # noqa: E731
+
+        def named(name: str) -> str:
+            return known[name].flag if typed else name
+
         conflicts = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())]
         for conflict in conflicts:
             both = [named(name) for name in conflict if given.get(name)]
@@ -165,7 +123,8 @@ class Request:
             needs = known[name].mark(Needs)
             if needs and not given.get(needs.other):
                 raise UsageError(f"{named(name)} needs {named(needs.other)}")
-        return cls(**given, given=given, typed=typed)
+        own = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if name in own}, given=given, typed=typed)
 
     def flag(self, name: str) -> str:
         """A field as errors name it."""
@@ -182,10 +141,10 @@ class Request:
 
         made: list[Override] = []
         for one in fields_of(type(self)):
-            value, mark = self.given.get(one.name), one.mark(Key)
+            value, mark = self.given.get(one.name), one.mark(ConfigKey)
             if value is None or (one not in kept_of(type(self)) if kept else mark is None):
                 continue
-            key, where = mark.key if mark else one.key, self.flag(one.name)
+            key, where = mark.key if mark else one.name, self.flag(one.name)
             if one.name == "expect":
                 texts = [value] if isinstance(value, str) else list(value)
                 made.append(Override(where, key, texts, adds=True))
@@ -218,31 +177,45 @@ class Request:
         return " ".join(words)
 
 
-@cache
 def fields_of(request: type[Request]) -> tuple[Field, ...]:
-    """The fields of a request: its own, then those of the groups that it inherits, in the order of its bases."""
+    """The fields of a request: the keys of its study, its own, then those of the groups that it inherits."""
+    return _fields_of(request)  # type: ignore[arg-type]  # a class is hashable
+
+
+@cache
+def _fields_of(request: type[Request]) -> tuple[Field, ...]:
     hints = get_type_hints(request, include_extras=True)
     declared = {one.name: one for one in fields(request)}
-    found = []
+    found = list(kept_of(request))
     for owner in request.__mro__:
-        for name in owner.__dict__.get("__annotations__", {}):
-            if name in declared and name not in ("given", "typed") and all(name != one.name for one in found):
-                hint, info = hints[name], declared[name]
-                marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
-                kind = get_args(hint)[0] if marks else hint
-                default = info.default if info.default_factory is MISSING else info.default_factory()
-                origin = [one for one in request.__mro__ if name in one.__dict__.get("__annotations__", {})][-1]
-                group = origin.__dict__.get("GROUP", "")
-                found.append(Field(name, kind, default, marks, group))
+        for name in inspect.get_annotations(owner):
+            if name not in declared or name in ("given", "typed") or any(name == one.name for one in found):
+                continue
+            hint, info = hints[name], declared[name]
+            marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
+            kind = get_args(hint)[0] if marks else hint
+            default = info.default if info.default_factory is MISSING else info.default_factory()
+            origin = [one for one in request.__mro__ if name in inspect.get_annotations(one)][-1]
+            group = "" if origin is request else getattr(origin, "GROUP", "")
+            found.append(Field(name, kind, default, marks, group))
     return tuple(found)
 
 
-@cache
 def kept_of(request: type[Request]) -> tuple[Field, ...]:
-    """What a study's file keeps of a request: what it asks, not how that is executed or shown."""
-    if not request.IS_STUDY:
+    """The keys that the file of a study keeps of a request."""
+    if request.KEPT is None:
         return ()
-    return tuple(one for one in fields_of(request) if not one.group and one.mark(Key) is None)
+    hints = get_type_hints(request.KEPT, include_extras=True)
+    return tuple(
+        Field(
+            name,
+            info.annotation,
+            MISSING if info.is_required() else info.get_default(call_default_factory=True),
+            tuple(info.metadata) or getattr(hints[name], "__metadata__", ()),
+            "",
+        )
+        for name, info in request.KEPT.model_fields.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -271,6 +244,23 @@ class Place:
         if number != signal.SIGINT:
             signals.die_of(number)
         raise KeyboardInterrupt(call)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command: what is asked, and what answers it.
+
+    Of several requests the command has the options of all; `choose` finds the one that is meant by what was typed.
+    """
+
+    run: Callable[[Any, Place], "Answer | ExitCode"]
+    requests: tuple[type[Request], ...]
+    choose: Callable[[Mapping[str, Any]], type[Request]] | None = None
+
+    def request(self, given: Mapping[str, Any], typed: bool = False) -> Request:
+        """The request of what was given. UsageError for what does not go together."""
+        kind = self.choose(given) if self.choose else self.requests[0]
+        return kind.of(given, typed)
 
 
 def plain(value: Any) -> Any:

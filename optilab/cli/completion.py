@@ -119,9 +119,15 @@ def config_kind(command: str | None) -> str:
     return "train" if command in ("train", "lr", "sweep", "remedy", "diagnose") else "optimize"
 
 
-def one_of(names: Iterable[str]) -> Completer:
-    """One of these names."""
-    return lambda incomplete: _starting(names, incomplete)
+def of(name: str) -> Completer | None:
+    """What `Flag.complete` names: a function of this module, `preset:KIND`, or one of several names."""
+    if not name:
+        return None
+    if "," in name:
+        return lambda incomplete: _starting(name.split(","), incomplete)
+    function, _, kind = name.partition(":")
+    found: Completer = globals()[function]
+    return preset(kind or None) if function == "preset" else found
 
 
 def _listing(names: Iterable[str], incomplete: str) -> list[str]:
