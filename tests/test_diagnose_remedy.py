@@ -19,7 +19,7 @@ from optilab.console import diagnose as view
 from optilab.console.study import Progress
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
-from optilab.study.remedy import Plan, Result, smallest_fix
+from optilab.study.remedy import RemedyTrials, Result, smallest_fix
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -231,7 +231,7 @@ def _trial(study, label):
 
 def _result(name, accuracy, state="done"):
     known = None if name is None else remedies()[name]
-    return Result(Plan(known, ()), () if accuracy is None else (accuracy,), None, 0.0, state)
+    return Result(RemedyTrials(known, ()), () if accuracy is None else (accuracy,), None, 0.0, state)
 
 
 def test_the_smallest_fix_is_one_that_was_seen_to_work():

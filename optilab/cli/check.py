@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from optilab.config.fields import Override
     from optilab.config.optimize import OptimizeConfig
     from optilab.console.claims import Checked
-    from optilab.lab.execution import Request
     from optilab.study.claims import Judged
+    from optilab.study.plan import StudyPlan
 
     _Found = tuple[list[Judged], list[str]]
     """Claims as they were judged, and the directories that were made or read."""
@@ -196,10 +196,10 @@ class _Request:
         from optilab.cli import execution
         from optilab.study.claims import of_study
 
-        asked, request = self._asked(kind, given, changes, claimed)
+        asked, plan = self._asked(kind, given, changes, claimed)
         claims = _require(asked.expect)
         label = asked.config.name if kind == "remedy" else asked.name
-        ran = execution.run(request, self.folder, runs.new_name(f"{label}-check"), self.silent)
+        ran = execution.run(plan, self.folder, runs.new_name(f"{label}-check"), self.silent, self.jobs)
         failed = [outcome for outcome in ran.outcomes if outcome.failed]
         if failed:
             raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
@@ -207,13 +207,12 @@ class _Request:
 
     def _asked(
         self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
-    ) -> "tuple[Any, Request]":
+    ) -> "tuple[Any, StudyPlan]":
         """The study that a training, a sweep, remedies or a race on trainings mean."""
         from optilab.config.fields import load
         from optilab.config.presets import algorithms
         from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
-        from optilab.lab import execution
-        from optilab.lab.races import NETWORK_ALGOS, network_race
+        from optilab.lab.races import NETWORK_ALGOS
         from optilab.study import network_race as races
         from optilab.study import remedy, sweep
 
@@ -221,17 +220,17 @@ class _Request:
             asked = load(RemedyConfig, given, claimed)
             settings = {**asked.set, **{change.key: change.value for change in changes}}
             asked = remedy.resolve(asked.model_copy(update={"set": settings}))
-            return asked, execution.of_remedy(asked, self.jobs)
+            return asked, remedy.plan(asked)
         if kind == "race":
             if isinstance(given, dict):
                 given = {"algos": algorithms(NETWORK_ALGOS), **given}
             raced = races.resolve(load(RaceConfig, given, claimed), changes)
-            return raced, network_race(raced, self.jobs, False, None)[1]
+            return raced, races.plan(raced)
         if kind == "sweep":
             swept = sweep.resolve(load(SweepConfig, given, claimed), changes)
         else:
             swept = sweep.resolve(SweepConfig(config=given, seeds=self.seeds), [*changes, *claimed])
-        return swept, execution.of_sweep(kind, sweep.plan(swept), self.jobs)
+        return swept, sweep.plan(swept, kind)
 
     def _entries(self, target: str) -> "Sequence[Checked]":
         """The runs and studies that a name, path or pattern means."""

@@ -13,7 +13,8 @@ from optilab.cli.options import complete_run, no_config, only_one
 from optilab.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from optilab.lab.execution import Ran, Request
+    from optilab.study.execution import StudyResult
+    from optilab.study.plan import StudyPlan
 
 Jobs = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=256, help="Trainings at once [one per physical core].")
@@ -75,12 +76,20 @@ def _require_study_of(command: str, path: Path) -> None:
         raise RunError(f"{path} is a study of `optilab {made}`; continue it with: optilab {made} {again}")
 
 
-def run(request: "Request", folder: Path, name: str, silent: bool) -> "Ran":
+def run(
+    plan: "StudyPlan",
+    folder: Path,
+    name: str,
+    silent: bool,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    fail_fast: bool = False,
+) -> "StudyResult":
     """Run the study `name` in `folder`, or what is missing of it. Does not return where a signal stops it."""
     from optilab.lab import execution
     from optilab.show import terminal
 
-    ran = execution.run(request, folder, name, sys.argv, silent)
+    ran = execution.run(plan, folder, name, sys.argv, silent, jobs, cluster, fail_fast)
     if ran.stopped is not None:
         terminal.note(f"stopped; the same command with --name {name} continues with what is missing")
         signals.die_of(ran.stopped)

@@ -26,8 +26,8 @@ from optilab.cli.options import (
 from optilab.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from optilab.lab.execution import Ran
     from optilab.study.confirmation import Confirmation
+    from optilab.study.execution import StudyResult
 
 EXAMPLES = """\b
 Examples:
@@ -97,7 +97,7 @@ def lr(
     from optilab.config.training import TrainConfig
     from optilab.console import lr as views
     from optilab.console.claims import after
-    from optilab.lab.execution import dataset_of, of_sweep
+    from optilab.lab.execution import dataset_of
     from optilab.lab.rates import range_test
     from optilab.show import terminal
     from optilab.study import confirmation as confirmations
@@ -119,14 +119,13 @@ def lr(
     dataset = dataset_of(asked.data)
     test = range_test(asked, ladder, dataset, silent=json_ or quiet)
     confirmation: Confirmation | None = None
-    ran: Ran | None = None
+    ran: StudyResult | None = None
     if confirm:
         plan = confirmations.plan(
             asked, ladder.key, confirmations.around(test), seeds, epochs, len(dataset.train_images)
         )
-        request = of_sweep("sweep", plan, jobs)
-        ran = execution.run(request, folder, runs.chosen_name(name, f"{asked.name}-lr"), json_ or quiet)
-        confirmation = confirmations.confirm(plan, [runs.read(path) for path in ran.through])
+        ran = execution.run(plan, folder, runs.chosen_name(name, f"{asked.name}-lr"), json_ or quiet, jobs)
+        confirmation = confirmations.confirm(plan, [runs.read(path) for path in ran.completed])
     words = f"{shlex.quote(config)} {retyped(ctx, [*_KEYS, 'set_'])}".rstrip()
     result = views.RateAnswer(words, asked, test, confirmation, str(ran.path) if ran else None)
     if plot is not None:

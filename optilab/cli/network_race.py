@@ -23,7 +23,6 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     from optilab.console.claims import after
     from optilab.lab import execution as studies
     from optilab.lab.races import NETWORK_ALGOS
-    from optilab.lab.races import network_race as of_networks
     from optilab.pages.network_race import network_race_page
     from optilab.show import terminal
     from optilab.study import network_race as races
@@ -52,12 +51,12 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     if "algos" in given:
         changes.append(Override("--algos", "algos", algorithms(given["algos"])))
     asked = races.resolve(load(RaceConfig, source.config, changes), overrides(ctx, _TRAINING))
-    planned, request = of_networks(asked, ctx.params["jobs"], "fail_fast" in given, given.get("cluster"))
+    planned, jobs = races.plan(asked), ctx.params["jobs"]
     name = runs.chosen_name(source.name, f"{asked.name}-race")
     if "dry_run" in given:
-        study.show_plan(planned.shape, studies.dry_run(request, folder / name), format_ == "json")
+        study.show_plan(planned.shape, studies.dry_run(planned, folder / name, jobs), format_ == "json")
         return ExitCode.OK
-    ran = execution.run(request, folder, name, quiet)
+    ran = execution.run(planned, folder, name, quiet, jobs, given.get("cluster"), "fail_fast" in given)
     if quiet and not (plot or report or asked.expect):
         typer.echo(ran.path)
         return ran.code

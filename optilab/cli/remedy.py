@@ -100,29 +100,27 @@ def remedy(
     asked = plans.resolve(asked.model_copy(update={"set": changes, "only": names, "pairs": both}))
     label = asked.config.name
     study_name = runs.chosen_name(source.name, f"{label}-remedies")
-    request = studies.of_remedy(asked, jobs, cluster)
+    plan = plans.plan(asked)
     if dry_run:
-        study.show_plan(request.shape, studies.dry_run(request, folder / study_name), json_)
+        study.show_plan(plan.shape, studies.dry_run(plan, folder / study_name, jobs), json_)
         return 0
-    ran = execution.run(request, folder, study_name, quiet)
+    ran = execution.run(plan, folder, study_name, quiet, jobs, cluster)
     judged = claims.of_study(asked.expect, runs.read_study(ran.path)) if asked.expect else []
     document: dict[str, Any] = {"run": str(ran.path)}
     if quiet:
         typer.echo(ran.path)
-    elif asked.tune is None:
-        planned = plans.plan(asked)
-        results = plans.results(planned, ran.outcomes, ran.path)
+    elif isinstance(plan, plans.Remedies):
+        results = plans.results(plan.tried, ran.outcomes, ran.path)
         if json_:
             document |= views.document(results)
         else:
-            views.show(label, planned[0].trials[0].config.epochs, asked.seeds, results)
+            views.show(label, plan.trials[0].config.epochs, asked.seeds, results)
     else:
-        race = plans.tuned(asked)
-        heats = races.result(race, ran.outcomes, ran.path)
+        heats = races.result(plan, ran.outcomes, ran.path)
         if json_:
-            document |= {"asked": race.asked.model_dump(mode="json", exclude={"on"}), **race_views.document(heats)}
+            document |= {"asked": plan.asked.model_dump(mode="json", exclude={"on"}), **race_views.document(heats)}
         else:
-            race_views.show(race, heats, "table")
+            race_views.show(plan, heats, "table")
     if json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}
         terminal.document(document | judgement)

@@ -101,7 +101,6 @@ def sweep(
     from optilab.console import study
     from optilab.console import sweep as views
     from optilab.lab.execution import dry_run as estimate
-    from optilab.lab.execution import of_sweep
     from optilab.show import terminal
     from optilab.study import claims
     from optilab.study import sweep as plans
@@ -128,13 +127,12 @@ def sweep(
     )
     asked = plans.resolve(asked, overrides(ctx, _TRAINING))
     plan = plans.plan(asked)
-    request = of_sweep("sweep", plan, jobs, fail_fast, cluster)
     study_name = runs.chosen_name(source.name, f"{asked.name}-sweep")
     if dry_run:
-        study.show_plan(plan.shape, estimate(request, folder / study_name), json_)
+        study.show_plan(plan.shape, estimate(plan, folder / study_name, jobs), json_)
         return ExitCode.OK
-    ran = execution.run(request, folder, study_name, quiet)
-    through = [runs.read(path) for path in ran.through]
+    ran = execution.run(plan, folder, study_name, quiet, jobs, cluster, fail_fast)
+    through = [runs.read(path) for path in ran.completed]
     if not (quiet or json_):
         views.show(plan, ran.outcomes, through)
         terminal.say(str(ran.path))

@@ -281,14 +281,12 @@ def _train_seeds(
     from optilab.config.study import SweepConfig
     from optilab.console import claims as verdicts
     from optilab.console import train as views
-    from optilab.lab.execution import of_sweep
     from optilab.study import claims, sweep
 
     asked = sweep.resolve(SweepConfig(config=config, seeds=seeds), changes)
-    plan = sweep.plan(asked)
-    request = of_sweep("train", plan, jobs, cluster=cluster)
-    ran = execution.run(request, folder, runs.chosen_name(name, plan.base.name), view.silent)
-    judged = claims.of_trainings(plan.asked.expect, [runs.read(run) for run in ran.through])
-    drawn = view.draw(ran.through)
+    plan = sweep.plan(asked, "train")
+    ran = execution.run(plan, folder, runs.chosen_name(name, plan.base.name), view.silent, jobs, cluster)
+    judged = claims.of_trainings(plan.asked.expect, [runs.read(run) for run in ran.completed])
+    drawn = view.draw(ran.completed)
     views.report_seeds(ran.path, ran.outcomes, view.json_, view.quiet, view.picture, drawn, judged)
     return max(ran.code, verdicts.after(judged, view.silent))

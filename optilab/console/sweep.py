@@ -8,8 +8,8 @@ from optilab.console import compare
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.study.groups import text
-from optilab.study.halving import rungs
 from optilab.study.outcomes import Measure
+from optilab.study.plan import rungs
 from optilab.study.side_by_side import lay
 from optilab.study.sweep import Sweep
 from optilab.study.trials import Outcome

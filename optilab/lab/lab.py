@@ -12,10 +12,10 @@ from optilab.lab.arguments import Config, Names, changes, command, listed, plain
 if TYPE_CHECKING:
     from optilab.lab.comparison import LabComparison
     from optilab.lab.entries import LabRun, LabStudy
-    from optilab.lab.execution import Request
     from optilab.lab.paths import LabPaths
     from optilab.lab.races import LabRace
     from optilab.lab.verification import LabVerification
+    from optilab.study.plan import StudyPlan
 
 
 class Lab:
@@ -149,7 +149,6 @@ class Lab:
         from optilab.config.fields import load
         from optilab.config.study import SweepConfig
         from optilab.lab.entries import LabStudy
-        from optilab.lab.execution import of_sweep
         from optilab.study import sweep
 
         plan_keys = {
@@ -164,11 +163,12 @@ class Lab:
         axes = plain(over or {})
         asked = load(SweepConfig, {"config": source(config), "over": axes}, changes(plan_keys, None))
         asked = sweep.resolve(asked, changes({"epochs": epochs}, set))
-        request = of_sweep("sweep", sweep.plan(asked), jobs, fail_fast, cluster)
+        plan = sweep.plan(asked)
         options = {**plan_keys, "epochs": epochs, "name": name}
         argv = command("sweep", config, options, set)
         argv += [word for key, axis in axes.items() for word in ("--over", f"{key}={_axis(axis)}")]
-        path = self._made(request, runs.chosen_name(name, f"{asked.name}-sweep"), argv, progress)
+        study = runs.chosen_name(name, f"{asked.name}-sweep")
+        path = self._made(plan, study, argv, progress, jobs, cluster, fail_fast)
         return LabStudy(runs.read_study(path))
 
     @overload
@@ -340,17 +340,27 @@ class Lab:
         rules = algorithms(",".join(listed(algos or races.NETWORK_ALGOS)))
         tree = {"on": [source(config) for config in on], "algos": rules}
         asked = network_race.resolve(load(RaceConfig, tree, changes(keys, None)), changes({"epochs": epochs}, set))
-        _, request = races.network_race(asked, jobs, fail_fast, cluster)
+        plan = network_race.plan(asked)
         named = ",".join(os.fspath(config) for config in on if not isinstance(config, Mapping))
         argv = command("race", None, {"on": named, "algos": rules, **keys, "epochs": epochs, "name": name}, set)
-        path = self._made(request, runs.chosen_name(name, f"{asked.name}-race"), argv, progress)
+        study = runs.chosen_name(name, f"{asked.name}-race")
+        path = self._made(plan, study, argv, progress, jobs, cluster, fail_fast)
         return LabStudy(runs.read_study(path))
 
-    def _made(self, request: "Request", name: str, argv: Sequence[str], progress: bool | None) -> Path:
+    def _made(
+        self,
+        plan: "StudyPlan",
+        name: str,
+        argv: Sequence[str],
+        progress: bool | None,
+        jobs: int | None,
+        cluster: str | None,
+        fail_fast: bool,
+    ) -> Path:
         """The directory of a study that has run to its end."""
         from optilab.lab.execution import run
 
-        ran = run(request, self.folder, name, argv, not _shown(progress))
+        ran = run(plan, self.folder, name, argv, not _shown(progress), jobs, cluster, fail_fast)
         if ran.stopped is not None:
             _stop(ran.stopped, f"stopped; the same call with name={name!r} continues with what is missing")
         return ran.path

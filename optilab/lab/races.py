@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from optilab.config.study import FunctionRaceConfig, RaceConfig
-    from optilab.lab.execution import Request
+    from optilab.config.study import FunctionRaceConfig
     from optilab.optimize import Objective, Rule
-    from optilab.study.network_race import NetworkRace
     from optilab.study.race import Race
 
 ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
@@ -110,16 +108,3 @@ def cache_folder() -> "Path":
     from platformdirs import user_cache_path
 
     return user_cache_path("optilab") / "races"
-
-
-def network_race(
-    asked: "RaceConfig", jobs: int | None, fail_fast: bool, cluster: str | None
-) -> "tuple[NetworkRace, Request]":
-    """The plan of a resolved race on trainings, and the study that makes it."""
-    from optilab.config.fields import to_yaml
-    from optilab.lab.execution import of_race
-    from optilab.study import network_race as races
-
-    planned = races.plan(asked)
-    same = lambda path: races.require_same(path, asked)  # noqa: E731
-    return planned, of_race("race", to_yaml(asked), same, planned, jobs, fail_fast, cluster)

@@ -9,49 +9,25 @@ settings and seeds anew, the repeats are the sample, and the luck of tuning is p
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from optilab import runs
-from optilab.config.fields import Override, dump, load
+from optilab.config.fields import Override, dump, load, to_yaml
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import RunError, UsageError
 from optilab.study import search_space
 from optilab.study.heats import OPTIMIZERS, Heats, Tuned, heats
+from optilab.study.plan import Plan, TunedCandidate, tuned
 from optilab.study.sweep import MAX_TRIALS
-from optilab.study.trials import Execution, Outcome, Trial, refused_changes
+from optilab.study.trials import Outcome, Trial, refused_changes
 
 SPAN = 20_000
 """Seeds of a repeat: the first half for tuning, the second for judging."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One rule on one training, in one repeat: the trials of its tuning, one per setting."""
-
-    problem: str
-    rule: str
-    repeat: int
-    tuning: tuple[Trial, ...]
-
-    def chosen(self, outcomes: Mapping[str, Outcome]) -> Trial | None:
-        """The setting with the highest accuracy, the first of equals; None until all have ended, or if none has one."""
-        scores = self.scores(outcomes)
-        if scores is None or max(scores) == -inf:
-            return None
-        return self.tuning[scores.index(max(scores))]
-
-    def scores(self, outcomes: Mapping[str, Outcome]) -> list[float] | None:
-        """The validation accuracy of each setting; a training that diverged or failed has none, -inf."""
-        ended = [outcomes.get(trial.name) for trial in self.tuning]
-        if not all(ended):
-            return None
-        return [float(o.row["val_acc"]) if o.status == "done" else -inf for o in ended if o is not None]
 
 
 @dataclass(frozen=True)
@@ -62,14 +38,21 @@ class NetworkRace:
     rules: Mapping[str, Sequence[str]]
     """The fields that are tuned, by the name of the rule."""
     problems: Mapping[str, TrainConfig]
-    entries: tuple[Entry, ...]
+    candidates: tuple[TunedCandidate, ...]
     kinds: tuple[str, str] = OPTIMIZERS
     """What is compared, one and several."""
+    command: str = "race"
+    metric = "val_acc"
+    relabels = False  # finals would pass for settings under another label
 
     @property
     def trials(self) -> list[Trial]:
         """Those of the tuning."""
-        return [trial for entry in self.entries for trial in entry.tuning]
+        return [trial for candidate in self.candidates for trial in candidate.tuning]
+
+    @property
+    def count(self) -> int:
+        return len(self.trials)
 
     @property
     def shape(self) -> str:
@@ -82,21 +65,28 @@ class NetworkRace:
         parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
         return " x ".join([*parts, f"({asked.budget} settings + {asked.seeds} seed{'s' * (asked.seeds > 1)})"])
 
-    def finals(self, entry: Entry, chosen: Trial) -> list[Trial]:
-        """The chosen setting, from new seeds."""
-        first = self.problems[entry.problem].seed + entry.repeat * SPAN + SPAN // 2
-        return [
-            Trial(
-                f"{entry.problem}-{entry.rule}-final",
-                chosen.config.model_copy(update={"seed": seed}),
-                {**chosen.settings, "stage": "final"},
-            )
-            for seed in range(first, first + self.asked.seeds)
-        ]
+    @property
+    def keep(self) -> str:
+        return self.asked.keep
 
-    def following(self, outcomes: Mapping[str, Outcome]) -> list[Trial]:
-        """The finals, as far as tuning has ended; in the place of the others, the first setting, for its cost."""
-        return [t for e in self.entries for t in self.finals(e, e.chosen(outcomes) or e.tuning[0])]
+    def study(self) -> bytes:
+        return to_yaml(self.asked)
+
+    def plan(self, study: Path, dry: bool = False) -> Plan:
+        return tuned(self.candidates)
+
+    def require_same(self, study: Path) -> None:
+        """RunError where a study raced on other trainings; rules, trainings, budget and seeds may grow."""
+        asked, before = self.asked, resolve(load(RaceConfig, str(study / runs.STUDY)))
+        old = {config.name: config for config in before.on}
+        changed = [
+            f"{config.name}: {'; '.join(keys)}"
+            for config in asked.on
+            if config.name in old and (keys := refused_changes(old[config.name], config, before.keep))
+        ]
+        changed += [f"seed: {before.seed} -> {asked.seed}"] if before.seed != asked.seed else []
+        if changed:
+            raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
@@ -125,14 +115,26 @@ def plan(asked: RaceConfig) -> NetworkRace:
     count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"{count:,} trials; at most {MAX_TRIALS:,} make a study", "--budget")
-    entries = [
-        Entry(problem, rule.name, repeat, _tuning(asked, name, rule, config, repeat))
+    candidates = [
+        TunedCandidate(
+            problem,
+            rule.name,
+            repeat,
+            _tuning(asked, name, rule, config, repeat),
+            final_seeds(config.seed, asked.seeds, repeat),
+        )
         for problem, config in problems.items()
         for name, rule in rules.items()
         for repeat in range(asked.repeats)
     ]
-    tuned = {rule.name: list(search_space.tuned(rule)) for rule in rules.values()}
-    return NetworkRace(asked, tuned, problems, tuple(entries))
+    fields = {rule.name: list(search_space.tuned(rule)) for rule in rules.values()}
+    return NetworkRace(asked, fields, problems, tuple(candidates))
+
+
+def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
+    """The new seeds of a repeat, after those of its tuning; `first` is the seed of the training."""
+    start = first + repeat * SPAN + SPAN // 2
+    return range(start, start + seeds)
 
 
 def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat: int) -> tuple[Trial, ...]:
@@ -186,53 +188,27 @@ def _fields(asked: RaceConfig) -> list[str]:
     return list(dict.fromkeys(field for rule in rules for field in search_space.tuned(rule)))
 
 
-def require_same(study: Path, asked: RaceConfig) -> None:
-    """RunError where a study raced on other trainings before; rules, trainings, budget and seeds may grow."""
-    before = resolve(load(RaceConfig, str(study / runs.STUDY)))
-    old = {config.name: config for config in before.on}
-    changed = [
-        f"{config.name}: {'; '.join(keys)}"
-        for config in asked.on
-        if config.name in old and (keys := refused_changes(old[config.name], config, before.keep))
-    ]
-    changed += [f"seed: {before.seed} -> {asked.seed}"] if before.seed != asked.seed else []
-    if changed:
-        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
-
-
-def race(execution: Execution, planned: NetworkRace) -> list[Outcome]:
-    """Tune, choose, judge; the outcomes of all trials that have ended."""
-    outcomes = {o.trial.name: o for o in execution.run(planned.trials)}
-    trials = planned.trials
-    if not execution.ending:
-        finals = [t for e in planned.entries if (best := e.chosen(outcomes)) for t in planned.finals(e, best)]
-        outcomes |= {o.trial.name: o for o in execution.run(finals)}
-        trials = [*trials, *finals]
-    execution.tabulate(trials, outcomes)
-    return [outcomes[trial.name] for trial in trials if trial.name in outcomes]
-
-
 # --- results -----------------------------------------------------------------------------------------------
 
 
 def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> Heats:
     """What the trials say; rules without a judged training have no row. DataError for a damaged run."""
     by_name = {outcome.trial.name: outcome for outcome in outcomes}
-    tuned = []
-    for entry in planned.entries:
-        scores, chosen = entry.scores(by_name), entry.chosen(by_name)
-        finals = [by_name[t.name] for t in planned.finals(entry, chosen) if t.name in by_name] if chosen else []
-        ended = [by_name[t.name] for t in entry.tuning if t.name in by_name] + finals
-        tuned.append(
+    judged = []
+    for own in planned.candidates:
+        scores, chosen = own.scores(by_name), own.chosen(by_name)
+        finals = [by_name[t.name] for t in own.finals(chosen) if t.name in by_name] if chosen else []
+        ended = [by_name[t.name] for t in own.tuning if t.name in by_name] + finals
+        judged.append(
             Tuned(
-                entry.problem,
-                entry.rule,
-                entry.repeat,
+                own.problem,
+                own.name,
+                own.repeat,
                 None if scores is None else tuple(scores),
-                {key: chosen.settings[key] for key in planned.rules[entry.rule]} if chosen else None,
+                {key: chosen.settings[key] for key in planned.rules[own.name]} if chosen else None,
                 tuple(o.trial.name for o in finals if o.status in ("done", "diverged")),
                 sum(outcome.failed for outcome in ended),
             )
         )
     asked = planned.asked
-    return heats(tuned, asked.budget, asked.seeds, asked.target, planned.kinds, study)
+    return heats(judged, asked.budget, asked.seeds, asked.target, planned.kinds, study)

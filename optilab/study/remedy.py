@@ -1,27 +1,28 @@
 """`optilab remedy`: every remedy on one network, from the same seeds, in one table of results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
 from optilab import runs
-from optilab.config.fields import Override, dump, load
+from optilab.config.fields import Override, dump, load, to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, DataError, RunError, UsageError
 from optilab.study.heats import REMEDIES
-from optilab.study.network_race import Entry, NetworkRace, draw
+from optilab.study.network_race import NetworkRace, draw, final_seeds
+from optilab.study.plan import Plan, TunedCandidate, grid
 from optilab.study.trials import Outcome, Trial, refused_changes
 
 AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True)
-class Plan:
+class RemedyTrials:
     """One remedy on one config: a trial per seed, or why the change does not fit the network."""
 
     remedy: Remedy | None  # None: the config as it is
@@ -33,15 +34,67 @@ class Plan:
         return self.remedy.name if self.remedy else AS_IT_IS
 
 
-def plan(asked: RemedyConfig) -> list[Plan]:
-    """The config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
+@dataclass(frozen=True)
+class Remedies:
+    """What is trained: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
     Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
     device that the config names.
     """
+
+    asked: RemedyConfig
+    tried: tuple[RemedyTrials, ...]
+    command: str = "remedy"
+    keep = "last"
+    metric = "val_acc"
+    relabels = True
+
+    @property
+    def shape(self) -> str:
+        return f"{len(self.tried)} networks x {self.asked.seeds} seed{'s' * (self.asked.seeds > 1)}"
+
+    @property
+    def trials(self) -> list[Trial]:
+        return [trial for one in self.tried for trial in one.trials]
+
+    @property
+    def count(self) -> int:
+        return len(self.trials)
+
+    def study(self) -> bytes:
+        return to_yaml(self.asked)
+
+    def plan(self, study: Path, dry: bool = False) -> Plan:
+        return grid(self.trials)
+
+    def require_same(self, study: Path) -> None:
+        require_same(study, self.asked)
+
+
+@dataclass(frozen=True)
+class TunedRemedies(NetworkRace):
+    """A race between remedies, each with its own learning rates, and the config as it is."""
+
+    remedies: RemedyConfig = field(kw_only=True)
+    command: str = "remedy"
+
+    def study(self) -> bytes:
+        return to_yaml(self.remedies)
+
+    def require_same(self, study: Path) -> None:
+        require_same(study, self.remedies)
+
+
+def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
+    """The trials of resolved remedies: each as it is, or with `tune` as a race between them."""
+    return Remedies(asked, tuple(tried(asked))) if asked.tune is None else tuned(asked)
+
+
+def tried(asked: RemedyConfig) -> list[RemedyTrials]:
+    """The config as it is, then each remedy."""
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
     changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
-    plans = [Plan(None, _trials(AS_IT_IS, load(TrainConfig, config, changes), asked.seeds))]
+    plans = [RemedyTrials(None, _trials(AS_IT_IS, load(TrainConfig, config, changes), asked.seeds))]
     single = chosen(asked.only)
     if asked.tune is not None:  # a rate is no remedy where each has its own
         single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
@@ -49,18 +102,18 @@ def plan(asked: RemedyConfig) -> list[Plan]:
         try:
             changed = load(TrainConfig, config, [*changes, *remedy.overrides])
         except ConfigError as error:
-            plans.append(Plan(remedy, (), error.problems[0].message))
+            plans.append(RemedyTrials(remedy, (), error.problems[0].message))
         else:
-            plans.append(Plan(remedy, _trials(remedy.name, changed, asked.seeds)))
+            plans.append(RemedyTrials(remedy, _trials(remedy.name, changed, asked.seeds)))
     return plans
 
 
-def tuned(asked: RemedyConfig) -> NetworkRace:
+def tuned(asked: RemedyConfig) -> TunedRemedies:
     """Each remedy, and the network as it is, with `asked.tune` learning rates, as a race between them.
 
     A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
     """
-    plans = [p for p in plan(asked.model_copy(update={"seeds": 1})) if p.trials]
+    plans = [p for p in tried(asked.model_copy(update={"seeds": 1})) if p.trials]
     configs = {p.name: p.trials[0].config for p in plans if hasattr(p.trials[0].config.optimizer, "lr")}
     if len(configs) < 2:
         raise UsageError("no remedy is left to tune: it fits the network and changes more than the learning rate")
@@ -68,7 +121,7 @@ def tuned(asked: RemedyConfig) -> NetworkRace:
     base = next(iter(configs.values()))
     problem = asked.config.name if isinstance(asked.config, TrainConfig) else base.name
     race = RaceConfig(on=[base], algos=list(configs), budget=asked.tune, seeds=asked.seeds, holdout=asked.holdout)
-    entries = []
+    candidates = []
     for name, config in configs.items():
         held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
         trials = []
@@ -78,9 +131,10 @@ def tuned(asked: RemedyConfig) -> NetworkRace:
             facts = {"remedy": name, "setting": number + 1, **settings, "stage": "tuning"}
             seeded = changed.model_copy(update={"seed": config.seed + number})
             trials.append(Trial(f"{name}-{number + 1}", seeded, facts))
-        entries.append(Entry(problem, name, 0, tuple(trials)))
+        seeds = final_seeds(base.seed, asked.seeds)
+        candidates.append(TunedCandidate(problem, name, 0, tuple(trials), seeds))
     rates = dict.fromkeys(configs, ("lr",))
-    return NetworkRace(race, rates, {problem: base}, tuple(entries), REMEDIES)
+    return TunedRemedies(race, rates, {problem: base}, tuple(candidates), REMEDIES, remedies=asked)
 
 
 def resolve(asked: RemedyConfig) -> RemedyConfig:
@@ -92,7 +146,7 @@ def resolve(asked: RemedyConfig) -> RemedyConfig:
 def require_same(study: Path, asked: RemedyConfig) -> None:
     """RunError where a study was asked about another training before; remedies and seeds may be added."""
     before, now = (
-        plan(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
+        tried(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
         for a in (load(RemedyConfig, str(study / runs.STUDY)), asked)
     )
     if changed := refused_changes(before, now, "last"):
@@ -119,7 +173,7 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
 class Result:
     """The outcome of a remedy over the seeds: validation accuracy at the best epoch, gradient ratio, time."""
 
-    plan: Plan
+    plan: RemedyTrials
     accuracies: tuple[float, ...]
     ratio: float | None  # |g1|/|gL| over the run, the median of the seeds
     seconds: float
@@ -135,13 +189,13 @@ class Result:
         return stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
 
-def results(plans: Sequence[Plan], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
+def results(plans: Sequence[RemedyTrials], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
     """One result per plan, in their order."""
     by_trial = {outcome.trial.name: outcome for outcome in outcomes}
     return [_result(plan, [by_trial[t.name] for t in plan.trials if t.name in by_trial], study) for plan in plans]
 
 
-def _result(plan: Plan, outcomes: Sequence[Outcome], study: Path) -> Result:
+def _result(plan: RemedyTrials, outcomes: Sequence[Outcome], study: Path) -> Result:
     accuracies, ratios, seconds = [], [], 0.0
     states = {outcome.status for outcome in outcomes} or {"does not fit" if plan.misfit else "not run"}
     for outcome in outcomes:

@@ -1,11 +1,11 @@
 """A search: points that a Tree-structured Parzen Estimator (Bergstra et al. 2011) chooses, by Optuna's ask and tell.
 
-Points are asked for in generations of a fixed size, and a generation is told when all of it has ended: the same seed
-gives the same study with any number of jobs. Optuna's journal in the study's folder has every point from the moment
+Optuna's journal in the study's folder has every point from the moment
 that it is asked for, so a study that was killed goes on with the same points; `optuna-dashboard` opens it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,12 @@ from optilab.config.yaml import flow
 from optilab.errors import UsageError
 from optilab.study.axes import Axis, Choices
 from optilab.study.outcomes import Measure
-from optilab.study.sweep import Sweep, of_point
-from optilab.study.trials import Execution, Outcome, Trial
+from optilab.study.plan import GENERATION
+from optilab.study.trials import Outcome
 
 if TYPE_CHECKING:
     import optuna
 
-GENERATION = 8
-"""Points that are chosen without the outcomes of each other; the first ones are drawn at random."""
 JOURNAL = "optuna.log"
 
 
@@ -35,40 +33,30 @@ def require_optuna() -> None:
         raise UsageError("Optuna is not installed: pip install 'optilab[optuna]'", "--search") from None
 
 
-def search(execution: Execution, plan: Sweep) -> list[Outcome]:
-    """The outcomes of all trials, point by point: `samples` of the box of the axes, each with all seeds."""
-    journal = _Journal(execution.study.path, plan)
-    trials, outcomes = dict[str, Trial](), dict[str, Outcome]()
-    for first in range(0, plan.asked.samples or 0, GENERATION):
-        numbers = range(first, min(first + GENERATION, plan.asked.samples or 0))
-        points = [of_point(plan.base, journal.ask(number), plan.asked.seeds) for number in numbers]
-        generation = {trial.name: trial for point in points for trial in point}  # a point may be asked for twice
-        trials |= generation
-        outcomes |= {outcome.trial.name: outcome for outcome in execution.run([*generation.values()])}
-        if execution.ending:
-            break
-        for number, point in zip(numbers, points, strict=True):
-            journal.tell(number, [outcomes[trial.name] for trial in point])
-    execution.tabulate([*trials.values()], outcomes)
-    return [outcomes[name] for name in trials if name in outcomes]
+class Journal:
+    """Optuna's study, in a file of the study's folder; with `dry`, points that the file lacks are drawn at random and
+    nothing is written.
+    """
 
-
-class _Journal:
-    """Optuna's study, in a file."""
-
-    def __init__(self, folder: Path, plan: Sweep) -> None:
+    def __init__(
+        self, folder: Path, axes: Sequence[Axis | Choices], seed: int, metric: str, dry: bool = False
+    ) -> None:
         import optuna
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         file = folder / JOURNAL
-        _repair(file)
-        self._axes, self._seed, self._metric = plan.axes, plan.base.seed, Measure(plan.asked.metric)
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
+        if not dry:
+            _repair(file)
+        self._axes, self._seed, self._metric, self._dry = axes, seed, Measure(metric), dry
+        backend = _unwritten(file) if dry else JournalFileBackend(str(file))
         kinds = optuna.study.StudyDirection
         direction = kinds.MAXIMIZE if self._metric.higher else kinds.MINIMIZE
         self._study = optuna.create_study(
-            storage=storage, study_name=folder.name, direction=direction, load_if_exists=True
+            storage=optuna.storages.JournalStorage(backend),
+            study_name=folder.name,
+            direction=direction,
+            load_if_exists=True,
         )
 
     def ask(self, number: int) -> dict[str, Any]:
@@ -77,8 +65,12 @@ class _Journal:
 
         # A sampler of its own for each point: its state is not in the journal.
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=GENERATION, multivariate=True, constant_liar=True
+        self._study.sampler = (
+            optuna.samplers.RandomSampler(seed)
+            if self._dry
+            else optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=GENERATION, multivariate=True, constant_liar=True
+            )
         )
         before = self._study.get_trials(deepcopy=False)
         if number < len(before):
@@ -93,7 +85,7 @@ class _Journal:
         """The mean of the metric over the seeds. A point of which a seed diverged is worse than all others."""
         from optuna.trial import TrialState
 
-        if self._study.get_trials(deepcopy=False)[number].state.is_finished():
+        if self._dry or self._study.get_trials(deepcopy=False)[number].state.is_finished():
             return
         statuses = {outcome.status for outcome in outcomes}
         if "failed" in statuses:
@@ -116,6 +108,24 @@ def _setting(axis: Axis | Choices, suggestion: Any) -> Any:
     if isinstance(axis, Choices):
         return next(value for value in axis.values if flow(value) == suggestion)
     return axis.setting(suggestion)
+
+
+def _unwritten(file: Path) -> Any:
+    """A backend of Optuna's journal that has the whole lines of a file, and keeps what is added to itself."""
+    from optuna.storages.journal import BaseJournalBackend
+
+    class Unwritten(BaseJournalBackend):
+        def __init__(self) -> None:
+            whole = file.read_bytes() if file.exists() else b""
+            self._logs = [json.loads(line) for line in whole[: whole.rfind(b"\n") + 1].splitlines()]
+
+        def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+            return self._logs[log_number_from:]
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            self._logs += logs
+
+    return Unwritten()
 
 
 def _repair(file: Path) -> None:

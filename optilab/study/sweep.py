@@ -20,8 +20,10 @@ from optilab.config.yaml import flow
 from optilab.errors import RunError, UsageError, unknown
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
+from optilab.study import search
 from optilab.study.axes import RANGE, Axis, Choices, listed, read_choices, read_range
 from optilab.study.outcomes import TESTED
+from optilab.study.plan import Plan, grid, halving, tpe
 from optilab.study.trials import Trial, refused_changes
 
 MAX_TRIALS = 100_000
@@ -44,12 +46,26 @@ _NOT_AXES = {
 class Sweep:
     """What a sweep trains: `asked`, with the training resolved, and its trials, the seeds of a point together.
 
-    The trials of a search are unnamed and without settings: its points follow from outcomes.
+    Those of a search, whose points follow from outcomes, are the corners of its box.
     """
 
     asked: SweepConfig
     axes: Sequence[Axis | Choices]
     trials: tuple[Trial, ...]
+    command: str = "sweep"
+    relabels = True
+
+    @property
+    def keep(self) -> str:
+        return self.asked.keep
+
+    @property
+    def metric(self) -> str:
+        return self.asked.metric
+
+    @property
+    def count(self) -> int:
+        return self.points * self.asked.seeds
 
     @property
     def base(self) -> TrainConfig:
@@ -59,6 +75,8 @@ class Sweep:
     @property
     def points(self) -> int:
         """Of the axes; each has all the seeds."""
+        if self.asked.search is not None:
+            return self.asked.samples or 0
         return len(self.trials) // self.asked.seeds
 
     @property
@@ -73,8 +91,34 @@ class Sweep:
         return " x ".join([*counts, f"{self.asked.seeds} seed{'s' * (self.asked.seeds > 1)}"])
 
     def study(self) -> bytes:
-        """study.yaml."""
         return to_yaml(self.asked)
+
+    def require_same(self, study: Path) -> None:
+        """RunError where a study was asked about another training; axes, seeds, samples and epochs may grow.
+
+        Of a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
+        """
+        asked = self.asked
+        before = resolve(load(SweepConfig, str(study / STUDY)))
+        assert isinstance(before.config, TrainConfig)
+        assert isinstance(asked.config, TrainConfig)
+        changed = refused_changes(before.config, asked.config, before.keep)
+        if before.search or asked.search:
+            was, now = ({**dump(one), "epochs": one.config.epochs} for one in (before, asked))
+            keys = ("search", "over", "seeds", "metric", "epochs")
+            changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
+        if changed:
+            raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+
+    def plan(self, study: Path, dry: bool = False) -> Plan:
+        asked = self.asked
+        if asked.search is not None:
+            journal = search.Journal(study, self.axes, self.base.seed, asked.metric, dry)
+            ask = lambda number: of_point(self.base, journal.ask(number), asked.seeds)  # noqa: E731
+            return tpe(ask, journal.tell, asked.samples or 0)
+        if asked.halving is not None:
+            return halving(self.trials, asked.halving, asked.metric)
+        return grid(self.trials)
 
 
 def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig:
@@ -90,7 +134,7 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
 
 
-def plan(asked: SweepConfig) -> Sweep:
+def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
     _require_metric(asked)
     axes = [_axis(key, given) for key, given in asked.over.items()]
@@ -102,11 +146,10 @@ def plan(asked: SweepConfig) -> Sweep:
         raise UsageError(f"{count * asked.seeds:,} trials; at most {MAX_TRIALS:,} make a study: choose {advice}")
     assert isinstance(asked.config, TrainConfig)
     if asked.search is not None:
-        _require_searchable(asked, axes)
-        return Sweep(asked, axes, count * asked.seeds * (Trial("", asked.config),))
+        return Sweep(asked, axes, tuple(_corners(asked, axes)), command)
     trials = tuple(trial for point in points(asked, axes) for trial in of_point(asked.config, point, asked.seeds))
     _require_distinct(trials, asked.samples)
-    return Sweep(asked, axes, trials)
+    return Sweep(asked, axes, trials, command)
 
 
 def read_axes(texts: Sequence[str]) -> dict[str, str]:
@@ -194,8 +237,12 @@ def _require_metric(asked: SweepConfig) -> None:
         raise UsageError(unknown("metric", asked.metric, accepted) + advice, "--metric")
 
 
-def _require_searchable(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> None:
-    """UsageError where a search lacks a budget or an axis, or has another plan; ConfigError for values of its axes."""
+def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
+    """One training per end of an axis of a search, so that all its data and devices are known.
+
+    UsageError where it lacks a budget or an axis, has another plan, or Optuna is not installed; ConfigError for values
+    of its axes.
+    """
     if asked.samples is None:
         raise UsageError("needs the number of points: add --samples N", "--search")
     if not axes:
@@ -207,29 +254,7 @@ def _require_searchable(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> N
     ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
     corner = {key: values[0] for key, values in ends.items()}
     others = [{**corner, key: value} for key, values in ends.items() for value in values[1:]]
-    _require_distinct([of_point(asked.config, point, 1)[0] for point in (corner, *others)])
-
-
-def require_same(study: Path, asked: SweepConfig) -> None:
-    """RunError where a study was asked about another training before; axes, seeds, samples and epochs may grow.
-
-    Of a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
-    """
-    before = resolve(load(SweepConfig, str(study / STUDY)))
-    assert isinstance(before.config, TrainConfig)
-    assert isinstance(asked.config, TrainConfig)
-    changed = refused_changes(before.config, asked.config, before.keep)
-    if before.search or asked.search:
-        was, now = ({**dump(one), "epochs": one.config.epochs} for one in (before, asked))
-        keys = ("search", "over", "seeds", "metric", "epochs")
-        changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
-    if changed:
-        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
-
-
-def groups(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """The trials by point, which differ in nothing but the seed, in order."""
-    found: dict[str, list[Trial]] = {}
-    for trial in trials:
-        found.setdefault(flow(trial.settings), []).append(trial)
-    return list(found.values())
+    corners = [of_point(asked.config, point, 1)[0] for point in (corner, *others)]
+    _require_distinct(corners)
+    search.require_optuna()
+    return corners

@@ -95,6 +95,12 @@ class Outcome:
         """Not a divergence, which is a result."""
         return self.status == "failed"
 
+    def at(self, epoch: int | None, study: Path) -> "Outcome":
+        """As it was at an earlier epoch, by metrics.csv; of a trial that ended before it, the same."""
+        if epoch is None or self.status not in ("done", "stopped") or (self.row.get("epochs") or 0) <= epoch:
+            return self
+        return Outcome(self.trial, {**self.row, **runs.read(study / self.trial.name).rows()[epoch - 1]})
+
 
 class Watcher(Protocol):
     """The view of a study in progress."""
@@ -235,7 +241,9 @@ class Execution:
         self.study.tabulate([*(ended[t.name].row for t in trials if t.name in ended), *others])
 
 
-def cost(workers: Workers, places: Places, trials: Sequence[Trial], missing: Sequence[Trial], epochs: int) -> Cost:
+def cost(
+    workers: Workers, places: Places, trials: Sequence[Trial], missing: Sequence[Trial], epochs: int, keep: str
+) -> Cost:
     """What the `missing` of the trials cost, from some batches of the first one; all take `epochs` together."""
     lengths = [trial.config.epochs for trial in trials]
     size = len(trials), len(missing), epochs, max(lengths), min(workers.slots, len(trials))
@@ -248,7 +256,8 @@ def cost(workers: Workers, places: Places, trials: Sequence[Trial], missing: Seq
         return Cost(*size, None, None, None, problem)
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first[0])
     seconds = measured["seconds"] * work * epochs / sum(lengths) / size[-1]
-    return Cost(*size, measured["seconds"], seconds, len(missing) * measured["bytes"])
+    one_each = keep not in ("none", "all")
+    return Cost(*size, measured["seconds"], seconds, len(missing) * measured["bytes"] if one_each else None)
 
 
 def refused_changes(before: TrainConfig, after: TrainConfig, keep: str) -> list[str]:

@@ -181,7 +181,8 @@ class Milliseconds(pool.Pool):
 @contextmanager
 def opened(folder: Path, name: str, asked: SweepConfig) -> Iterator[tuple[runs.OpenStudy, Places]]:
     """A new study in `folder`, and where the dataset is."""
-    from optilab.lab.execution import dataset_of, places_of
+    from optilab.lab.execution import dataset_of
+    from optilab.study.execution import places_of
 
     assert isinstance(asked.config, TrainConfig)
     facts = {"command": "sweep", **provenance([], []), "trials": asked.seeds}

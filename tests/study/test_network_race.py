@@ -50,7 +50,7 @@ def plan(**settings):
 
 
 def test_the_settings_of_a_wrapped_rule_are_tuned():
-    sgd, sam, lookahead = plan(on=["relu"], algos=["sgd", "sam", "lookahead"]).entries
+    sgd, sam, lookahead = plan(on=["relu"], algos=["sgd", "sam", "lookahead"]).candidates
     rates = [trial.config.optimizer.lr for trial in sgd.tuning]
     assert len(set(rates)) == 4
     assert [trial.config.optimizer.base.lr for trial in sam.tuning] == rates
@@ -66,16 +66,16 @@ def test_what_is_added_to_a_root_is_not_tuned_as_a_momentum():
 
 def test_every_rule_gets_the_same_budget_seeds_and_uniform_numbers():
     planned = plan(repeats=2)
-    assert len(planned.entries) == 2 * 3 * 2
-    assert {len(entry.tuning) for entry in planned.entries} == {4}
-    for entry in planned.entries:
-        first = 42 + entry.repeat * network_race.SPAN
-        assert [trial.config.seed for trial in entry.tuning] == list(range(first, first + 4))
-        assert {trial.config.data.holdout for trial in entry.tuning} == {10_000}
+    assert len(planned.candidates) == 2 * 3 * 2
+    assert {len(own.tuning) for own in planned.candidates} == {4}
+    for own in planned.candidates:
+        first = 42 + own.repeat * network_race.SPAN
+        assert [trial.config.seed for trial in own.tuning] == list(range(first, first + 4))
+        assert {trial.config.data.holdout for trial in own.tuning} == {10_000}
     sgd, adam, rmsprop = (
-        [trial.settings["lr"] for trial in entry.tuning]
-        for entry in planned.entries
-        if entry.problem == "relu" and entry.repeat == 0
+        [trial.settings["lr"] for trial in own.tuning]
+        for own in planned.candidates
+        if own.problem == "relu" and own.repeat == 0
     )
     assert adam == rmsprop  # of the same space
     assert np.allclose(np.log10(sgd), np.log10(adam) + 2, atol=1e-5)
@@ -84,7 +84,7 @@ def test_every_rule_gets_the_same_budget_seeds_and_uniform_numbers():
 
 def test_a_larger_budget_begins_with_the_smaller_one():
     small, large = plan(), plan(budget=6)
-    for few, more in zip(small.entries, large.entries, strict=True):
+    for few, more in zip(small.candidates, large.candidates, strict=True):
         assert [t.name for t in more.tuning[:4]] == [t.name for t in few.tuning]
     more_problems = plan(on=["sigmoid", "relu", "tanh"])
     assert {t.name for t in small.trials} < {t.name for t in more_problems.trials}

@@ -9,6 +9,7 @@ import pytest
 
 from optilab import runs
 from optilab.study import search
+from optilab.study.plan import GENERATION
 from optilab.study.trials import Outcome
 from tests.run import run
 from tests.study.test_sweep import files, plan
@@ -69,15 +70,15 @@ def test_it_finds_more_good_points_than_chance(tmp_path):
     """Of a function with one maximum, without trainings: the points of TPE end nearer to it than its first ones."""
     space = plan({"optimizer.lr": "1e-6:1:log"}, samples=40, search="tpe")
     kept = _ask_and_tell(tmp_path, space)
-    early, late = kept[: search.GENERATION], kept[-2 * search.GENERATION :]
+    early, late = kept[:GENERATION], kept[-2 * GENERATION :]
     assert sum(late) / len(late) < 0.5 * sum(early) / len(early)
 
 
 def _ask_and_tell(folder, space):
-    asks = search._Journal(folder, space)
+    asks = search.Journal(folder, space.axes, space.base.seed, "val_acc")
     distances = []
-    for first in range(0, 40, search.GENERATION):
-        points = [asks.ask(number)["optimizer.lr"] for number in range(first, first + search.GENERATION)]
+    for first in range(0, 40, GENERATION):
+        points = [asks.ask(number)["optimizer.lr"] for number in range(first, first + GENERATION)]
         for number, lr in enumerate(points, start=first):
             distances.append(abs(log10(lr) + 2))
             asks.tell(number, [Outcome(space.trials[0], {"status": "done", "val_acc": -distances[-1]})])

@@ -13,7 +13,7 @@ from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.study import sweep
-from optilab.study.halving import rungs, total
+from optilab.study.plan import rungs
 
 
 def plan(over, **settings):
@@ -316,7 +316,6 @@ def test_the_rungs():
     assert rungs(9, 300, 3) == [(9, 34), (3, 100), (1, 300)]
     assert rungs(100, 4, 2) == [(100, 1), (50, 2), (25, 4)]
     assert rungs(1, 10, 2) == [(1, 10)]
-    assert total(27, 2, 27, 3) == 2 * (27 * 1 + 9 * 2 + 3 * 6 + 1 * 18)
 
 
 def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):

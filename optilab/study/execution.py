@@ -1,0 +1,199 @@
+"""A study from its plan to its end: opened or continued, watched, and ended by what was asked or by a signal."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from optilab import runs, signals
+from optilab.config.training import DataConfig
+from optilab.data.load import Dataset
+from optilab.errors import CheckpointError, ExitCode, UsageError
+from optilab.runs.record import provenance
+from optilab.study import plan as plans
+from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
+from optilab.study.pool import Pool, Workers, WorkersLost, cores
+from optilab.study.trials import MODULE, Cost, Execution, Outcome, Places, Trial, Watcher, cost, relabel
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the trials of a study run."""
+
+    jobs: int | None = None
+    """Trials at once; None: one per physical core, or on a GPU one."""
+    cluster: str | None = None
+    """A scheduler of dask, of whose workers at most `jobs` trials at once are asked; None: this machine."""
+    fail_fast: bool = False
+    """Whether the first trial that fails ends the study."""
+
+
+class StudyView(Protocol):
+    """Who follows a study: where datasets come from, and where it says what it does."""
+
+    def dataset(self, config: DataConfig) -> Dataset:
+        """The verified dataset of a config; fetched first if this machine lacks it."""
+
+    def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
+        """Trials of this shape are missing; `cost` measures what they take."""
+
+    def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
+        """Who watches that many trials, of that many epochs together."""
+
+    def note(self, message: str) -> None:
+        """Something that went otherwise than planned."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study as it ended; `stopped` is the signal that ended it before all trials were done, if one did."""
+
+    path: Path
+    outcomes: list[Outcome]
+    stopped: int | None = None
+
+    @property
+    def completed(self) -> list[Path]:
+        """The run directories of the trials that ran to their end, a divergence included."""
+        ended = ("done", "diverged")
+        return [self.path / outcome.trial.name for outcome in self.outcomes if outcome.status in ended]
+
+    @property
+    def code(self) -> ExitCode:
+        return ExitCode.SWEEP if any(outcome.failed for outcome in self.outcomes) else ExitCode.OK
+
+
+def run(
+    plan: StudyPlan, folder: Path, name: str, argv: Sequence[str], view: StudyView, how: Running
+) -> StudyResult:
+    """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest.
+
+    WorkersLost where nothing runs any more, RunError for a study that was asked something else.
+    """
+    _require_same(plan, folder / name)
+    datasets = _datasets(plan.trials, view)  # fetched once, before many processes need them
+    origin = provenance(argv, [])
+    facts = {"command": plan.command, **origin, "trials": plan.count}
+    status, outcomes = "failed", list[Outcome]()
+    with signals.on_signal() as stop:
+        chosen = _workers(plan, how, folder / name, list(datasets.values()), view, stop)
+        study = runs.open_study(folder, name, plan.study(), facts)
+        try:
+            plan.require_same(study.path)  # now that no other process writes it
+            study.ask(plan.study(), **{**facts, "argv": _repeated(study.manifest.get("argv", argv), argv)})
+            if plan.relabels:
+                relabel(study, plan.trials)
+            ahead = forecast(plan.plan(study.path, dry=True), study.path, study.rows)
+            places = places_of(datasets)
+            with chosen as pool, view.progress(len(ahead.trials), ahead.epochs, plan.metric) as watcher:
+                if ahead.missing and not stop():
+                    view.planned(plan.shape, partial(_cost, plan, ahead, pool, places))
+                execution = Execution(study, pool, places, origin, watcher, stop, plan.keep, how.fail_fast)
+                outcomes = _executed(plan, execution)
+            failed = any(outcome.failed for outcome in outcomes)
+            status = "interrupted" if stop() else "failed" if failed else "done"
+        except WorkersLost as error:
+            status = "interrupted"
+            raise WorkersLost(f"{error}; the same command with --name {study.name} continues the study") from None
+        finally:
+            study.finish(status)
+    return StudyResult(study.path, outcomes, stop.signal)
+
+
+def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: Running) -> Cost:
+    """What the study at `path`, or what is missing of it, would cost. It is not written, nor is anything else.
+
+    UsageError where the first trial that is missing cannot be trained.
+    """
+    rows: Sequence[runs.Row] = ()
+    if path.exists():
+        plan.require_same(path)
+        rows = runs.read_study(path).trials()
+    places = places_of(_datasets(plan.trials, view))
+    with _processes(plan, how) as pool:
+        found = _cost(plan, forecast(plan.plan(path, dry=True), path, rows), pool, places)
+    if found.problem is not None:
+        raise UsageError(found.problem)
+    return found
+
+
+def places_of(datasets: Mapping[tuple[str, str | None], Dataset]) -> Places:
+    """Where datasets were found."""
+    return {key: None if data.folder is None else str(data.folder) for key, data in datasets.items()}
+
+
+def _executed(plan: StudyPlan, execution: Execution) -> list[Outcome]:
+    """The outcomes of all trials that have ended, in the order of the plan, in which trials.csv has them."""
+    batches = 0
+
+    def run(batch: Batch) -> plans.Outcomes:
+        nonlocal batches
+        batches += 1
+        return {outcome.trial.name: outcome for outcome in execution.run(batch.trials, batch.until)}
+
+    path = execution.study.path
+    trials, outcomes = plans.execute(plan.plan(path), run, path, lambda: execution.ending)
+    if batches > 1:
+        execution.tabulate(trials, outcomes)
+    return [outcomes[trial.name] for trial in trials if trial.name in outcomes]
+
+
+def _require_same(plan: StudyPlan, path: Path) -> None:
+    """RunError for a study that was asked something else, before anything of it is touched."""
+    try:
+        same_kind = (path / runs.STUDY).is_file() and runs.read_study(path).manifest["command"] == plan.command
+    except CheckpointError:  # opening it says what is wrong
+        return
+    if same_kind:
+        plan.require_same(path)
+
+
+def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """The command that makes the study from nothing: of one that `--resume` continued, the command before and more."""
+    names = [text.partition("=")[0] for text in typed]
+    if "--resume" not in names:
+        return list(typed)
+    at = names.index("--resume")
+    return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
+
+
+def _cost(plan: StudyPlan, ahead: Forecast, pool: Workers, places: Places) -> Cost:
+    return cost(pool, places, ahead.trials, ahead.missing, ahead.epochs, plan.keep)
+
+
+def _workers(
+    plan: StudyPlan,
+    how: Running,
+    study: Path,
+    datasets: Sequence[Dataset],
+    view: StudyView,
+    stop: Callable[[], bool],
+) -> AbstractContextManager[Workers]:
+    """Where the trials of a study run: on a cluster where one is named, else on this machine."""
+    if how.cluster is None:
+        return _processes(plan, how)
+    from optilab.study.cluster import Cluster
+
+    if len(datasets) > 1:
+        names = ", ".join(dict.fromkeys(dataset.name for dataset in datasets))
+        raise UsageError(f"a study on a cluster has one dataset, this one {len(datasets)}: {names}", "--cluster")
+    (dataset,) = datasets
+    cpu = _on_cpu(plan.trials)
+    return Cluster(how.cluster, study, dataset.folder, dataset.digests, view.note, stop, how.jobs, cpu)
+
+
+def _processes(plan: StudyPlan, how: Running) -> Pool:
+    cpu = _on_cpu(plan.trials)
+    return Pool(MODULE, min(how.jobs or (cores() if cpu else 1), max(1, plan.count)), fork=cpu)
+
+
+def _on_cpu(trials: Sequence[Trial]) -> bool:
+    return all(trial.config.device == "cpu" for trial in trials)
+
+
+def _datasets(trials: Sequence[Trial], view: StudyView) -> dict[tuple[str, str | None], Dataset]:
+    """The datasets of trials, each once."""
+    configs = {trial.config.data.place: trial.config.data for trial in trials}
+    return {place: view.dataset(config) for place, config in configs.items()}

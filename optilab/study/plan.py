@@ -1,0 +1,246 @@
+"""A study as a generator of batches: it yields trials, is sent what came out of them, and ends.
+
+    plan = halving(trials, eta=3, metric="val_acc")
+    execute(plan, run, study)      runs it, or what is missing of it
+    forecast(plan, study, rows)    what that takes: the same generator, sent the worst outcome for what is not known
+
+A plan is deterministic: the same outcomes give the same batches. So a study that was stopped is continued by replaying
+its plan, with the rows of trials.csv in place of trainings.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+from statistics import fmean
+from typing import Protocol
+
+from optilab import runs
+from optilab.config.yaml import flow
+from optilab.runs.tables import METRICS
+from optilab.study.trials import Outcome, Trial, known
+
+GENERATION = 8
+"""Points of a search that are chosen without the outcomes of each other; the first ones are drawn at random."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Trials that do not depend on the outcomes of each other."""
+
+    trials: Sequence[Trial]
+    until: int | None = None
+    """The epoch up to which they are trained; None: each to its last one."""
+
+
+Outcomes = Mapping[str, Outcome]
+"""By the name of the trial; after a batch with `until`, those of that epoch."""
+Plan = Generator[Batch, Outcomes, None]
+
+
+# --- plans -------------------------------------------------------------------------------------------------
+
+
+def grid(trials: Sequence[Trial]) -> Plan:
+    """All trials, whatever comes out."""
+    yield Batch(trials)
+
+
+def halving(trials: Sequence[Trial], eta: int, metric: str) -> Plan:
+    """Successive halving (Jamieson & Talwalkar 2016): all points to the first rung, the best 1/eta of them further.
+
+    The paper halves; eta is that of Hyperband (Li et al. 2018). A promoted trial resumes from its checkpoint, so its
+    metrics are those of a trial that ran through. The seeds of a point go on together; points are ranked by the mean
+    of a metric over their seeds at the rung's epoch, with diverged seeds as the worst, and the first of equals.
+    """
+    alive = _by_point(trials)
+    steps = rungs(len(alive), trials[0].config.epochs, eta)
+    for (_, epochs), (survivors, _) in pairwise(steps):
+        outcomes = yield Batch([trial for point in alive for trial in point], epochs)
+        scores = [_score(point, outcomes, metric) for point in alive]
+        best = sorted(range(len(alive)), key=lambda number: (-scores[number], number))[:survivors]
+        alive = [alive[number] for number in sorted(best)]
+    yield Batch([trial for point in alive for trial in point], steps[-1][1])
+
+
+def tpe(
+    ask: Callable[[int], Sequence[Trial]], tell: Callable[[int, Sequence[Outcome]], None], samples: int
+) -> Plan:
+    """A search: `ask` gives the trials of the point of a number, `tell` takes their outcomes.
+
+    Points are asked for in generations of a fixed size, and a generation is told when all of it has ended: the same
+    seed gives the same study with any number of jobs.
+    """
+    for first in range(0, samples, GENERATION):
+        points = {number: ask(number) for number in range(first, min(first + GENERATION, samples))}
+        once = {
+            trial.name: trial for point in points.values() for trial in point
+        }  # a point may be asked for twice
+        outcomes = yield Batch([*once.values()])
+        for number, point in points.items():
+            tell(number, [outcomes[trial.name] for trial in point])
+
+
+@dataclass(frozen=True)
+class TunedCandidate:
+    """A rule or a remedy on one training, in one repeat: the trials of its tuning, one per setting."""
+
+    problem: str
+    name: str
+    repeat: int
+    tuning: tuple[Trial, ...]
+    seeds: range
+    """New seeds, from which the chosen setting is trained again."""
+
+    def scores(self, outcomes: Outcomes) -> list[float] | None:
+        """The validation accuracy of each setting; a training that diverged or failed has none, -inf.
+
+        None until all have ended.
+        """
+        ended = [outcomes.get(trial.name) for trial in self.tuning]
+        if not all(ended):
+            return None
+        return [float(o.row["val_acc"]) if o.status == "done" else -inf for o in ended if o is not None]
+
+    def chosen(self, outcomes: Outcomes) -> Trial | None:
+        """The setting with the highest accuracy, the first of equals; None until all have ended, or if none has one."""
+        scores = self.scores(outcomes)
+        if scores is None or max(scores) == -inf:
+            return None
+        return self.tuning[scores.index(max(scores))]
+
+    def finals(self, chosen: Trial) -> list[Trial]:
+        """The chosen setting, from the new seeds."""
+        label, settings = f"{self.problem}-{self.name}-final", {**chosen.settings, "stage": "final"}
+        return [Trial(label, chosen.config.model_copy(update={"seed": seed}), settings) for seed in self.seeds]
+
+
+def tuned(candidates: Sequence[TunedCandidate]) -> Plan:
+    """Tune every candidate with its own settings, then train the best of each from seeds it was not tuned on."""
+    outcomes = yield Batch([trial for candidate in candidates for trial in candidate.tuning])
+    best = [(candidate, candidate.chosen(outcomes)) for candidate in candidates]
+    if finals := [trial for candidate, chosen in best if chosen for trial in candidate.finals(chosen)]:
+        yield Batch(finals)
+
+
+def rungs(points: int, epochs: int, eta: int) -> list[tuple[int, int]]:
+    """(points, epochs) of each rung, the last one with all `epochs`; no rung is shorter than an epoch."""
+    count = min(int(math.log(points, eta) + 1e-9), int(math.log(epochs, eta) + 1e-9))
+    return [(max(1, points // eta**rung), math.ceil(epochs / eta ** (count - rung))) for rung in range(count + 1)]
+
+
+def _by_point(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """The trials by their settings, so that those of a group differ in nothing but the seed, in order."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(flow(trial.settings), []).append(trial)
+    return list(found.values())
+
+
+def _score(point: Sequence[Trial], outcomes: Outcomes, metric: str) -> float:
+    """Mean of the metric over the seeds, higher for better; a seed that diverged or failed makes it the worst."""
+    ended = [outcomes[trial.name] for trial in point]
+    if any(outcome.status in ("failed", "diverged") for outcome in ended):
+        return -inf
+    return fmean(outcome.row[metric] for outcome in ended) * (-1 if metric.endswith("loss") else 1)
+
+
+# --- what runs them ----------------------------------------------------------------------------------------
+
+
+class StudyPlan(Protocol):
+    """What a command asks of a study: its plan, and what is recorded and said of it."""
+
+    @property
+    def command(self) -> str:
+        """The one that makes the study."""
+
+    @property
+    def shape(self) -> str:
+        """What the trials are, in words: `9 optimizer.lr x 3 seeds`."""
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Those that depend on no outcome; they need the data and the devices that all need."""
+
+    @property
+    def count(self) -> int:
+        """Number of trials in the manifest."""
+
+    @property
+    def keep(self) -> str:
+        """Checkpoints that remain of a trial that has ended."""
+
+    @property
+    def metric(self) -> str:
+        """What the best trial so far is the best by."""
+
+    @property
+    def relabels(self) -> bool:
+        """Whether trials may be on disk under the labels of a study with fewer axes."""
+
+    def study(self) -> bytes:
+        """study.yaml."""
+
+    def require_same(self, study: Path) -> None:
+        """RunError where the study of that directory was asked something else."""
+
+    def plan(self, study: Path, dry: bool = False) -> Plan:
+        """A new generator, for the study of that directory; with `dry`, nothing is written."""
+
+
+def execute(
+    plan: Plan, run: Callable[[Batch], Outcomes], study: Path, ending: Callable[[], bool] = lambda: False
+) -> tuple[list[Trial], dict[str, Outcome]]:
+    """Run a plan to its end, or until `ending()` is true after a batch.
+
+    `run` gives the outcomes of a batch; of a study that is continued, it trains only what is missing. Returns the
+    trials in the order of the plan, each once, and the outcomes of those that have ended.
+    """
+    trials, outcomes = dict[str, Trial](), dict[str, Outcome]()
+    try:
+        batch = next(plan)
+        while True:
+            trials |= {trial.name: trial for trial in batch.trials}
+            outcomes |= run(batch)
+            if ending():
+                break
+            batch = plan.send({name: outcome.at(batch.until, study) for name, outcome in outcomes.items()})
+    except StopIteration:
+        pass
+    return list(trials.values()), outcomes
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The trials of a study as far as they are known before it runs."""
+
+    trials: list[Trial]
+    missing: list[Trial]
+    epochs: int
+    """Of all trials together."""
+
+
+def forecast(plan: Plan, study: Path, rows: Iterable[runs.Row]) -> Forecast:
+    """What a plan still trains, where trials.csv has these rows: trials without an outcome are taken for the worst."""
+    rows = list(rows)
+    missing, reached = dict[str, Trial](), dict[str, int]()
+
+    def run(batch: Batch) -> Outcomes:
+        ended = known(study, rows, batch.trials, batch.until)
+        for trial in batch.trials:
+            until = trial.config.epochs if batch.until is None else batch.until
+            reached[trial.name] = max(until, reached.get(trial.name, 0))
+            if trial.name not in ended:
+                missing[trial.name] = trial
+        return {trial.name: ended.get(trial.name) or _worst(trial) for trial in batch.trials}
+
+    trials, _ = execute(plan, run, study)
+    return Forecast(trials, list(missing.values()), sum(reached.values()))
+
+
+def _worst(trial: Trial) -> Outcome:
+    """A trial that was trained in vain."""
+    return Outcome(trial, trial.row("done", "", {key: 0.0 if key.endswith("acc") else inf for key in METRICS[1:]}))

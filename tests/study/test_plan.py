@@ -1,0 +1,133 @@
+"""Plans as generators: any prefix of outcomes gives the same next batch, and a dry run is the same generator."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
+from optilab.study import network_race, remedy, sweep
+from optilab.study.plan import Batch, Outcomes, StudyPlan, execute, forecast
+from optilab.study.trials import Outcome
+
+EPOCHS = 300
+"""Of the preset relu."""
+RATES = {"optimizer.lr": "1e-4:1:9:log"}
+SEARCH = {"over": {"optimizer.lr": "1e-4:1:log"}, "samples": 18, "search": "tpe"}
+
+
+def swept(**keys) -> StudyPlan:
+    return sweep.plan(sweep.resolve(SweepConfig(**{"config": "relu", "over": RATES, "seeds": 2, **keys})))
+
+
+def raced() -> StudyPlan:
+    asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2)
+    return network_race.plan(network_race.resolve(asked))
+
+
+def remedied(**keys) -> StudyPlan:
+    return remedy.plan(remedy.resolve(RemedyConfig(config="relu", only=["adam", "batchnorm"], seeds=2, **keys)))
+
+
+PLANS = {
+    "grid": swept(),
+    "halving": swept(halving=3),
+    "race": raced(),
+    "remedy": remedied(),
+    "tuned remedies": remedied(tune=3),
+}
+
+
+def outcome(trial, drawn) -> Outcome:
+    """The outcome that a table of draws gives a trial."""
+    status, value = drawn[hash(trial.name) % len(drawn)]
+    numbers = {"train_loss": 1 - value, "train_acc": value, "val_loss": 1 - value, "val_acc": value}
+    return Outcome(trial, trial.row(status, "", numbers))
+
+
+def batches(plan: StudyPlan, folder, drawn, count=None) -> Iterator[Batch]:
+    """The batches of a plan whose trials have the outcomes of a table."""
+    generator = plan.plan(folder)
+    known: dict[str, Outcome] = {}
+    batch = next(generator)
+    while True:
+        yield batch
+        known |= {trial.name: outcome(trial, drawn) for trial in batch.trials}
+        try:
+            batch = generator.send(known)
+        except StopIteration:
+            return
+
+
+def names(batch: Batch) -> tuple[list[str], int | None]:
+    return [trial.name for trial in batch.trials], batch.until
+
+
+DRAWN = st.lists(
+    st.tuples(st.sampled_from(["done", "done", "diverged", "failed"]), st.floats(0, 1)), min_size=1, max_size=20
+)
+
+
+@pytest.mark.parametrize("kind", PLANS)
+@settings(deadline=None, max_examples=10)
+@given(drawn=DRAWN)
+def test_every_prefix_of_outcomes_gives_the_same_next_batch(kind, drawn, tmp_path_factory):
+    plan, folder = PLANS[kind], tmp_path_factory.getbasetemp()
+    whole = [names(batch) for batch in batches(plan, folder, drawn)]
+    assert whole == [names(batch) for batch in batches(plan, folder, drawn)]
+    for length in range(1, len(whole)):
+        again = batches(plan, folder, drawn)
+        assert [names(next(again)) for _ in range(length + 1)] == whole[: length + 1]
+        again.close()
+
+
+@settings(deadline=None, max_examples=3)
+@given(drawn=DRAWN)
+def test_every_prefix_of_a_search_gives_the_same_points(drawn, tmp_path_factory):
+    """Also with the journal of a study that was stopped, which has points that were asked for and not told."""
+    pytest.importorskip("optuna")
+    plan, folder = swept(**SEARCH), tmp_path_factory.mktemp("search")
+    (folder / "whole").mkdir()
+    whole = [names(batch) for batch in batches(plan, folder / "whole", drawn)]
+    for length in range(1, len(whole) + 1):
+        stopped = folder / f"after-{length}"
+        stopped.mkdir()
+        begun = batches(plan, stopped, drawn)
+        assert [names(next(begun)) for _ in range(length)] == whole[:length]
+        begun.close()
+        assert [names(batch) for batch in batches(plan, stopped, drawn)] == whole
+
+
+@pytest.mark.parametrize(
+    ("kind", "trials", "epochs"),
+    [
+        ("grid", 18, 18 * EPOCHS),
+        ("halving", 18, 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))),
+        ("race", 4 * (3 + 2), 4 * (3 + 2) * EPOCHS),
+        ("remedy", 3 * 2, 6 * EPOCHS),
+        ("tuned remedies", 3 * (3 + 2), 15 * EPOCHS),
+    ],
+)
+def test_a_dry_run_counts_trials_and_epochs_and_writes_nothing(kind, trials, epochs, tmp_path):
+    ahead = forecast(PLANS[kind].plan(tmp_path, dry=True), tmp_path, [])
+    assert (len(ahead.trials), len(ahead.missing), ahead.epochs) == (trials, trials, epochs)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_dry_run_of_a_search_writes_no_journal(tmp_path):
+    pytest.importorskip("optuna")
+    ahead = forecast(swept(**SEARCH).plan(tmp_path, dry=True), tmp_path, [])
+    assert (len(ahead.trials), ahead.epochs) == (36, 36 * EPOCHS)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_plan_ends_where_it_is_told_to(tmp_path):
+    asked: list[Batch] = []
+
+    def run(batch: Batch) -> Outcomes:
+        asked.append(batch)
+        return {}
+
+    trials, outcomes = execute(swept(halving=3).plan(tmp_path), run, tmp_path, ending=lambda: True)
+    assert (len(asked), len(trials), outcomes) == (1, 18, {})
