@@ -45,7 +45,6 @@ ALLOWED: dict[str, set[str]] = {
         "diagnose",
         "figures",
         "show",
-        "lab",
         "console",
         "pages",
     },
@@ -68,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
         "pages",
     },
     "lab": {
+        "verbs",
         "errors",
         "signals",
         "optimize",

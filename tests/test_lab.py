@@ -148,7 +148,7 @@ def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
     again = optilab("race", "--on", small, "--algos", "sgd,adam", *flags, "--name", "r", "--json")
     (network,) = json.loads(again.stdout)["networks"]
     assert found.verdict == network["verdict"]
-    assert [row["rule"] for row in found.show().rows] == [rule["rule"] for rule in network["rules"]]
+    assert [row["rule"] for row in found.table().rows] == [rule["rule"] for rule in network["rules"]]
     assert len(found.rows) == 8
     assert len(lab.compare("r").side.records) == 4, "not those of the tuning"
 
@@ -351,7 +351,7 @@ def test_a_text_of_a_study_in_a_notebook_is_text(lab):
     study = lab.load("bad")
     assert isinstance(study, LabStudy)
     assert study.verdict == "failed, no training has a result"
-    assert len(study.show().notes) == len(HOSTILE)
+    assert len(study.table().notes) == len(HOSTILE)
     assert tags(study._repr_html_()) <= TAGS
     with pytest.raises(DataError, match="nothing to draw"):
         study.plot()

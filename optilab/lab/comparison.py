@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optilab.lab.result import LabResult, Shown
+from optilab.show.table import Table
+from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ MOST = 12
 
 
 @dataclass(frozen=True, repr=False)
-class LabComparison(LabResult):
+class LabComparison(Answer):
     """What `Lab.compare` laid side by side, and the runs and studies that were named."""
 
     side: "SideBySide"
@@ -52,13 +53,13 @@ class LabComparison(LabResult):
         """The curves of the groups, the best MOST of them."""
         return curves(ranked(self.side)[:MOST], dark)
 
-    def show(self) -> Shown:
+    def table(self) -> Table:
         from optilab.console import compare
 
         notes = [f"note: {note}" for note in self.side.notes]
-        return Shown(compare.columns(self.side), compare.rows(self.side), notes)
+        return Table(compare.columns(self.side), compare.rows(self.side), notes)
 
-    def _page(self, title: str | None) -> bytes:
+    def page(self, title: str | None) -> bytes:
         from optilab.pages.report import report
 
         return report(self.side, self.entries, title)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optilab.lab.comparison import LabComparison, compare, curves, judged
-from optilab.lab.result import LabResult, Shown
+from optilab.show.table import Table
+from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class LabRun(LabResult):
+class LabRun(Answer):
     """A run: a training, or the paths of `optimize` that the command wrote."""
 
     record: "Record"
@@ -73,12 +74,12 @@ class LabRun(LabResult):
         """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
         return curves([[self.record]], dark) if self._is_training else self._paths.plot(dark)
 
-    def show(self) -> Shown:
-        return super().show() if self._is_training else self._paths.show()
+    def table(self) -> Table:
+        return super().table() if self._is_training else self._paths.table()
 
-    def _page(self, title: str | None) -> bytes:
+    def page(self, title: str | None) -> bytes:
         if not self._is_training:
-            return self._paths._page(title)
+            return self._paths.page(title)
         from optilab.pages.report import report
 
         metric = "test_acc" if "test_acc" in self.manifest else "val_acc"
@@ -98,7 +99,7 @@ class LabRun(LabResult):
 
 
 @dataclass(frozen=True, repr=False)
-class LabStudy(LabResult):
+class LabStudy(Answer):
     """A study: the trainings of a sweep, of `train --seeds`, of `remedy`, or of a race on trainings."""
 
     study: "Study"
@@ -198,25 +199,25 @@ class LabStudy(LabResult):
             raise DataError(f"nothing to draw: {self.name} has no training")
         return self.comparison.plot(dark)
 
-    def show(self) -> Shown:
+    def table(self) -> Table:
         from optilab.console import network_race
         from optilab.errors import UsageError
 
         notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
         if self.heats is not None:
-            return Shown(*network_race.whole(self.heats), [*network_race.notes(self.heats), *notes])
+            return Table(*network_race.whole(self.heats), [*network_race.notes(self.heats), *notes])
         try:
-            shown = self.comparison.show()
+            shown = self.comparison.table()
         except UsageError:
-            return Shown([], [], notes)
-        return Shown(shown.columns, shown.rows, [*shown.notes, *notes])
+            return Table([], [], notes)
+        return Table(shown.columns, shown.rows, [*shown.notes, *notes])
 
-    def _page(self, title: str | None) -> bytes:
+    def page(self, title: str | None) -> bytes:
         if self.heats is not None:
             from optilab.pages.network_race import network_race_page
 
             return network_race_page(self.heats, self.study, title)
-        return self.comparison._page(title)
+        return self.comparison.page(title)
 
 
 def entry(found: "Record | Study") -> LabRun | LabStudy:

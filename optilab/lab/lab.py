@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Lab:
     """A folder of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
-    Each verb does what the command of its name does and returns a `LabResult`: `.rows`, `.frame()`, `.plot()`,
-    `.report("page.html")`, and a table with a picture in a notebook. Errors are those of the commands, as exceptions
+    Each verb does what the command of its name does and returns a `verbs.answer.Answer`: `.rows`, `.frame()`,
+    `.plot()`, `.report("page.html")`, and a table with a picture in a notebook. Errors are those of the commands, as exceptions
     (`optilab.errors`). `progress` shows how far a verb is: True or False; None: in a notebook only.
     """
 

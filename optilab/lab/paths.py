@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from optilab.lab.result import LabResult, Shown
+from optilab.show.table import Table
+from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class LabPaths(LabResult):
+class LabPaths(Answer):
     """What `Lab.optimize` followed: the path of each rule, by its label."""
 
     config: "OptimizeConfig"
@@ -51,19 +52,19 @@ class LabPaths(LabResult):
 
         return {label: verdict(self.config, path) for label, path in self.paths.items()}
 
-    def show(self) -> Shown:
+    def table(self) -> Table:
         """The end of each path, and its verdict."""
-        from optilab.lab.result import cell
         from optilab.show.table import Column
+        from optilab.verbs.answer import cell
 
         last = {row["algo"]: row for row in self.rows}
         ends = [{**last[label], "verdict": sentence} for label, sentence in self.verdicts.items()]
         keys = [key for key in ends[0] if key not in ("algo", "verdict")]
         middle = [Column(key, key, cell) for key in keys]
         columns = [Column("algo", "algo", left=True), *middle, Column("verdict", "verdict", left=True)]
-        return Shown(columns, ends, [self.note] if self.note else [])
+        return Table(columns, ends, [self.note] if self.note else [])
 
-    def _page(self, title: str | None) -> bytes:
+    def page(self, title: str | None) -> bytes:
         """The page of `play`, on which the settings of the rules can be moved."""
         from optilab.pages import play
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from optilab.lab.arguments import command, listed
-from optilab.lab.result import LabResult, Shown
+from optilab.show.table import Table
+from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ OBJECTIVES = (
 
 
 @dataclass(frozen=True, repr=False)
-class LabRace(LabResult):
+class LabRace(Answer):
     """What `Lab.race` found on test functions."""
 
     race: "Race"
@@ -62,14 +63,13 @@ class LabRace(LabResult):
         drawn: Figure = figures.race(self.race, dark)
         return drawn
 
-    def show(self) -> Shown:
+    def table(self) -> Table:
         from optilab.console.race import COLUMNS, notes, rows, verdict
 
         said = [*verdict(self.race), *notes(self.race, self.rules, self.functions)]
-        return Shown(COLUMNS, rows(self.race, self.rules), said)
+        return Table(COLUMNS, rows(self.race, self.rules), said)
 
-    def _page(self, title: str | None) -> bytes:
-        from optilab.pages.race import race_page
+    def page(self, title: str | None) -> bytes:
         from optilab.runs.record import provenance
 
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from optilab.lab.result import LabResult, Shown
+from optilab.show.table import Table
+from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +62,7 @@ class Exam:
 
 
 @dataclass(frozen=True, repr=False)
-class LabVerification(LabResult):
+class LabVerification(Answer):
     """What `Lab.verify` found."""
 
     candidate: "Candidate"
@@ -96,12 +97,12 @@ class LabVerification(LabResult):
             for i, (own, expected) in pairs
         ]
 
-    def show(self) -> Shown:
-        shown, verdict = super().show(), self.verdict
+    def table(self) -> Table:
+        shown, verdict = super().table(), self.verdict
         fixed = [f"your code takes no {', '.join(verdict.fixed)}: written in"] if verdict.fixed else []
         why = [f"explained by: {reason}" for reason in verdict.explanation]
         settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
-        return Shown(shown.columns, shown.rows, [self.exam.rule.formula, *fixed, *why, *settings])
+        return Table(shown.columns, shown.rows, [self.exam.rule.formula, *fixed, *why, *settings])
 
     def plot(self, dark: bool = False) -> "Figure":
         """The two paths where they differ first, or on the first function."""
