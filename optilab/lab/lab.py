@@ -22,8 +22,8 @@ class Lab:
     """A folder of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
     Each verb does what the command of its name does and returns a `verbs.answer.Answer`: `.rows`, `.frame()`,
-    `.plot()`, `.report("page.html")`, and a table with a picture in a notebook. Errors are those of the commands, as exceptions
-    (`optilab.errors`). `progress` shows how far a verb is: True or False; None: in a notebook only.
+    `.plot()`, `.report("page.html")`, and a table with a picture in a notebook. Errors are those of the commands, as
+    exceptions (`optilab.errors`). `progress` shows how far a verb is: True or False; None: in a notebook only.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:

@@ -70,6 +70,7 @@ class LabRace(Answer):
         return Table(COLUMNS, rows(self.race, self.rules), said)
 
     def page(self, title: str | None) -> bytes:
+        from optilab.pages.race import race_page
         from optilab.runs.record import provenance
 
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
