@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from optilab.console.optimize import settings
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
 from optilab.optimize.path import Line, WorkedStep
 from optilab.show import terminal
+from optilab.words import settings
 
 _LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
 _GREEK = {"alpha", "beta", "gamma", "nu", "mu"}

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from optilab.console import pictures
-from optilab.console.optimize import plain
 from optilab.optimize.objective import Floats
 from optilab.show import terminal
 from optilab.study.axes import Axis
 from optilab.study.map import Map, summary
+from optilab.words import setting
 
 
 def show(found: Map, what: str) -> None:
@@ -21,7 +21,7 @@ def show(found: Map, what: str) -> None:
     over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
     terminal.say(f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs", style="bold")
     if found.settings:
-        terminal.say("   ".join(f"{name} {plain(value)}" for name, value in found.settings.items()))
+        terminal.say("   ".join(f"{name} {setting(value)}" for name, value in found.settings.items()))
     terminal.say()
     x, y = ((axis.key.removeprefix("algo."), axis.low, axis.high) for axis in (found.x, found.y))
     if found.of_starts:

@@ -1,7 +1,7 @@
 """`optilab optimize`: the table of a path, the comparison of several, and the verdict."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields
 from math import inf
 from typing import Any
 
@@ -11,6 +11,7 @@ from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule
 from optilab.optimize.theory import best_rates, measured_rate, predict
 from optilab.show import terminal
+from optilab.words import setting, settings
 
 HEAD, TAIL = 12, 8  # rows shown of a path that is longer than both
 
@@ -90,35 +91,20 @@ def _theory_document(config: OptimizeConfig, rule: Any, path: Trajectory) -> dic
     return {**known, "measured_rate": measured_rate(path, config.function), "best_rates": bounds}
 
 
-def settings(rule: Any) -> str:
-    """`lr 0.2   beta1 0.9   ...`: every hyper-parameter of a rule."""
-    return "   ".join(f"{f.name} {plain(getattr(rule, f.name))}" for f in fields(rule))
-
-
-def plain(value: Any) -> str:
-    """A setting as text; a rule or a schedule with its settings in parentheses."""
-    if is_dataclass(value):  # a rule inside a rule, a schedule
-        parts = [(f.name, getattr(value, f.name), f.default) for f in fields(value)]
-        shown = [(name, own) for name, own, usual in parts if isinstance(own, int | float) or own != usual]
-        inside = ", ".join(f"{name} {plain(own)}" for name, own in shown)
-        return f"{getattr(value, 'name', '')} ({inside})" if inside else str(getattr(value, "name", ""))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _around(config: OptimizeConfig) -> str:
     """The schedule, decay, clipping and noise of the config; empty without any."""
     usual, regime = Regime(), config.regime
     changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(usual, f.name)]
     form = ["weight_decay_form"] if "weight_decay" in changed else []
     names = dict.fromkeys(changed + form)
-    return "   ".join(f"{name} {plain(getattr(regime, name))}" for name in names)
+    return "   ".join(f"{name} {setting(getattr(regime, name))}" for name in names)
 
 
 def _where(config: OptimizeConfig) -> str:
     function: Any = config.function
     start = config.start or function.start
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
-    own = "".join(f"   {name} {plain(getattr(function, name))}" for name in named)
+    own = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
     return f"{function.name}   f(w) = {function.formula}{own}   start {_point(start)}"
 
 

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from optilab.config.training import TrainConfig
 from optilab.console import diagnose as diagnosis
-from optilab.console.optimize import settings
 from optilab.diagnose import Stability, diagnose, of_run
 from optilab.runs import Record, best, read, read_timings
 from optilab.show import terminal
@@ -22,6 +21,7 @@ from optilab.show.progress import ProgressLine
 from optilab.study.claims import Judged
 from optilab.study.seeds import outcome, spread
 from optilab.study.trials import Outcome
+from optilab.words import settings
 
 Row = Mapping[str, Any]
 

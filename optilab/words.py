@@ -1,0 +1,44 @@
+"""Small words of sentences, each written once: counts, lists, times, settings."""
+
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+
+def plural(count: int, noun: str) -> str:
+    """1 seed, 20 seeds, 1,000 seeds."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def listed(names: Iterable[Any], last: str = "and") -> str:
+    """a, a and b, or a, b and c."""
+    *before, end = map(str, names)
+    return f"{', '.join(before)} {last} {end}" if before else end
+
+
+def duration(seconds: float) -> str:
+    """1:03, or 2:01:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def pace(epochs: float, seconds: float) -> str:
+    """3.1 epochs/s, or 38.8 s/epoch below one epoch per second."""
+    speed = epochs / seconds if seconds else 0.0
+    return f"{1 / speed:.1f} s/epoch" if 0 < speed < 1 else f"{speed:.1f} epochs/s"
+
+
+def settings(rule: Any) -> str:
+    """`lr 0.2   beta1 0.9   ...`: every hyperparameter of a rule, a dataclass."""
+    return "   ".join(f"{f.name} {setting(getattr(rule, f.name))}" for f in fields(rule))
+
+
+def setting(value: Any) -> str:
+    """A setting as text; a rule or a schedule with its settings in parentheses."""
+    if is_dataclass(value):  # a rule inside a rule, a schedule
+        parts = [(f.name, getattr(value, f.name), f.default) for f in fields(value)]
+        shown = [(name, own) for name, own, usual in parts if isinstance(own, int | float) or own != usual]
+        inside = ", ".join(f"{name} {setting(own)}" for name, own in shown)
+        return f"{getattr(value, 'name', '')} ({inside})" if inside else str(getattr(value, "name", ""))
+    return f"{value:g}" if isinstance(value, float) else str(value)
