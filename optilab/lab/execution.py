@@ -66,8 +66,8 @@ def dry_run(plan: "StudyPlan", path: Path, jobs: int | None = None) -> "Cost":
 
 def dataset_of(config: "DataConfig") -> "Dataset":
     """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
-    from optilab.console.data import Transfer
     from optilab.data import fetch
+    from optilab.show.progress import Transfer
 
     with Transfer() as transfer:
         return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)

@@ -140,6 +140,37 @@ class Answer(ABC):
         return "\n\n".join(part for part in parts if part)
 
 
+@dataclass(frozen=True, repr=False)
+class Printed(Answer):
+    """An answer of a few values that are at hand: what is read, the document of `--json`, what `--quiet` prints."""
+
+    shown: Sequence[Part]
+    facts: Mapping[str, Any]
+    brief: Sequence[str] = ()
+    exit_code: ExitCode = ExitCode.OK
+
+    @property
+    def headline(self) -> str:
+        return next((part for part in self.shown if isinstance(part, str)), "")
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for part in self.shown if isinstance(part, Table) for row in part.rows]
+
+    @property
+    def code(self) -> ExitCode:
+        return self.exit_code
+
+    def parts(self) -> Iterable[Part]:
+        return self.shown
+
+    def document(self) -> Mapping[str, Any]:
+        return self.facts
+
+    def short(self) -> Iterable[str]:
+        return self.brief
+
+
 def present(answer: Answer, request: "Request") -> int:
     """Print an answer as the request asks for it, and return the exit code, claims included."""
     json, quiet = getattr(request, "json", False), getattr(request, "quiet", False)

@@ -189,13 +189,15 @@ def _fields_of(request: type[Request]) -> tuple[Field, ...]:
     found = list(kept_of(request))
     for owner in request.__mro__:
         for name in inspect.get_annotations(owner):
+            origin = [one for one in request.__mro__ if name in inspect.get_annotations(one)][-1]
             if name not in declared or name in ("given", "typed") or any(name == one.name for one in found):
+                continue
+            if origin is not owner:  # what a request says anew stays where its group has it
                 continue
             hint, info = hints[name], declared[name]
             marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
             kind = get_args(hint)[0] if marks else hint
             default = info.default if info.default_factory is MISSING else info.default_factory()
-            origin = [one for one in request.__mro__ if name in inspect.get_annotations(one)][-1]
             group = "" if origin is request else getattr(origin, "GROUP", "")
             found.append(Field(name, kind, default, marks, group))
     return tuple(found)

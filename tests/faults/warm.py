@@ -25,7 +25,7 @@ LIGHT = (
     "optilab.__main__",
     "optilab.cli",
     "optilab.config.fields",
-    "optilab.console.data",
+    "optilab.show.progress",
     "optilab.console.train",
 )
 HEAVY = (
