@@ -97,7 +97,7 @@ class SetOptions(Request):
     GROUP: ClassVar[str] = "What to run"
 
     set: Annotated[
-        Any,
+        list[str] | dict[str, Any] | None,
         Flag("KEY=VALUE", complete="key"),
         Doc("Set any key of the config (optilab config show); may be repeated"),
     ] = None

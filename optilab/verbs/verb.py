@@ -50,7 +50,7 @@ class Field:
         """What is typed: `--batch-size`, or the metavar of an argument."""
         mark = self.mark(Flag)
         if isinstance(mark, Argument):
-            return mark.metavar.strip("[]")
+            return mark.metavar.strip("[]").partition("[")[0]
         names = mark.names if mark else ()
         return names[0].partition("/")[0] if names else f"--{self.name.rstrip('_').replace('_', '-')}"
 
@@ -149,7 +149,8 @@ class Request:
                 texts = [value] if isinstance(value, str) else list(value)
                 made.append(Override(where, key, texts, adds=True))
             else:
-                made.append(Override(where, key, one.read(value) if self.typed else plain(value)))
+                text = self.typed or (isinstance(value, str) and one.mark(Read))
+                made.append(Override(where, key, one.read(value) if text else plain(value)))
         if kept:
             return made
         named = {change.key: change.where for change in made}

@@ -1,0 +1,336 @@
+"""`optilab explain`: single steps of optimizers, worked out as text, Markdown or LaTeX."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_doc import Doc
+
+from optilab.config.fields import load
+from optilab.config.marks import Argument, ConfigKey, Flag, Read
+from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import algorithms
+from optilab.errors import UsageError, shown, unknown
+from optilab.optimize import Regime
+from optilab.optimize import formula as formulas
+from optilab.optimize.formula import Node
+from optilab.optimize.own import OwnRule
+from optilab.optimize.path import Line, WorkedStep, worked_steps
+from optilab.verbs.answer import Answer
+from optilab.verbs.options import OutputOptions, SetOptions
+from optilab.verbs.paths import Function, LearningRate, Start
+from optilab.verbs.verb import Place, Verb
+from optilab.words import settings
+
+LAST_STEP = 100_000
+MOST = 100
+"""Steps of one optimizer that are worked out at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(SetOptions, OutputOptions):
+    """Work out steps of a rule: every intermediate result with its numbers, checked against the run."""
+
+    EXAMPLES = (
+        "optilab explain adam --step 2",
+        "optilab explain sgd,momentum --step 1-3",
+        "optilab explain momentum --step 3 --format markdown",
+        'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
+    )
+    CONFLICTS = (("rule", "algo"),)
+
+    rule: Annotated[
+        str | None,
+        ConfigKey("algo"),
+        Read(algorithms),
+        Argument("NAME[,NAME...]", complete="rule"),
+        Doc("Rules, as in their presets"),
+    ] = None
+    algo: Annotated[
+        str | None,
+        ConfigKey("algo"),
+        Read(algorithms),
+        Flag("NAME[,NAME...]", complete="rule"),
+        Doc("The same as an option"),
+    ] = None
+    step: Annotated[str, Flag("N|N-M"), Doc("A step, from 1, or a range of steps")] = "1"
+    function: Function = None
+    start: Start = None
+    lr: LearningRate = None
+    style: Annotated[
+        str,
+        Flag("FORMAT", names=("--format",), complete="text,markdown,latex"),
+        Doc("text, markdown or latex"),
+    ] = "text"
+    quiet: Annotated[
+        bool, Flag(names=("--quiet", "-q")), Doc("Print the points after the steps and nothing else")
+    ] = False
+
+
+def explain(request: Explain, place: Place) -> "WorkedSteps":
+    """The steps. UsageError for a step that is none, and for what changes more than the rule."""
+    if request.rule is None and request.algo is None:
+        raise UsageError("explain needs the name of a rule, as in: optilab explain adam --step 2")
+    if request.style not in STYLES:
+        raise UsageError(unknown("format", request.style, STYLES), request.flag("style"))
+    first, last = _range(request.step, request.flag("step"))
+    config = load(OptimizeConfig, None, request.changes())
+    if config.regime != Regime():
+        raise UsageError("explain works out the bare rule; remove schedule, weight_decay, clipping and noise")
+    paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
+    return WorkedSteps([one for path in paths for one in islice(path, first - 1, last)], request.style)
+
+
+def _range(text: Any, flag: str) -> tuple[int, int]:
+    """The first and the last step of `2` or `1-3`."""
+    match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", str(text).strip())
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last <= LAST_STEP:
+        raise UsageError(f"a step from 1 to {LAST_STEP:,}, or a range as 1-3, expected, got {shown(text)}", flag)
+    if last - first >= MOST:
+        raise UsageError(f"at most {MOST} steps at once, got {last - first + 1:,}", flag)
+    return first, last
+
+
+@dataclass(frozen=True, repr=False)
+class WorkedSteps(Answer):
+    """Steps that were worked out."""
+
+    steps: Sequence[WorkedStep]
+    style: str
+
+    @property
+    def headline(self) -> str:
+        return "; ".join(map(_title, self.steps))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each statement of each step."""
+        return [
+            {"algo": worked.rule.name, "step": worked.step, **line, "value": line["value"].tolist()}
+            for worked in self.steps
+            for line in _lines(worked)
+        ]
+
+    def parts(self) -> Iterator[str]:
+        """Each step: the calculation, then its difference from the run."""
+        for number, worked in enumerate(self.steps):
+            if number:
+                yield ""
+            yield from _written(worked, STYLES[self.style])
+
+    def document(self) -> dict[str, Any]:
+        """The facts of one step, or a list of those of several."""
+        facts = [_facts(worked) for worked in self.steps]
+        return facts[0] if len(facts) == 1 else {"results": facts}
+
+    def short(self) -> list[str]:
+        """The points after the steps."""
+        return [" ".join(map(repr, one.result.tolist())) for one in self.steps]
+
+
+def _title(worked: WorkedStep) -> str:
+    return f"{worked.rule.name} on {worked.function.name}, step {worked.step}"
+
+
+def _facts(worked: WorkedStep) -> dict[str, Any]:
+    return {
+        "algo": worked.rule.name,
+        "function": worked.function.name,
+        "step": worked.step,
+        "point": worked.point,
+        "gradient": worked.gradient,
+        "lines": _lines(worked),
+        "result": worked.result,
+        "difference": worked.difference,
+    }
+
+
+def _lines(worked: WorkedStep) -> list[dict[str, Any]]:
+    return [
+        {"target": line.target, "formula": formulas.text(line.node), "value": np.ravel(line.value)}
+        for line in worked.lines
+    ]
+
+
+# --- the calculation ----------------------------------------------------------------------------------------
+
+_ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
+"""Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
+
+
+def _written(worked: WorkedStep, style: "_Text") -> Iterator[str]:
+    yield style.title(_title(worked))
+    yield from style.sentence(settings(worked.rule))
+    yield from style.sentence(worked.rule.formula)
+    yield style.begin
+    for line in (_given("w", worked.point), *_gradient(worked), *worked.lines):
+        yield from _line(line, style)
+    if not worked.lines:
+        yield from _states(worked)
+    if style.end:
+        yield style.end
+    end = ", ".join(_Text().number(value) for value in worked.result)
+    yield from style.sentence(f"w after step {worked.step}: ({end})")
+    if worked.lines:
+        gap = f"differs by {worked.difference:.0e} at most" if worked.difference else "no difference"
+        yield from style.sentence(f"checked against the run, step by step: {gap}")
+
+
+def _given(name: str, value: Any) -> Line:
+    return Line(name, formulas.symbol(name), {name: value}, value, renews=False)
+
+
+def _gradient(worked: WorkedStep) -> Iterator[Line]:
+    """The gradient: each partial derivative with the numbers put in, where the function's formula can be read."""
+    names = [f"w{i + 1}" for i in range(len(worked.point))]
+    known: dict[str, Any] = {name: float(w) for name, w in zip(names, worked.point, strict=True)}
+    known |= {key: value for key, value in vars(worked.function).items() if isinstance(value, float | int)}
+    try:
+        tree = formulas.parse(worked.function.formula)
+    except UsageError:
+        yield _given("g", worked.gradient)
+        return
+    for i, name in enumerate(names):
+        slope = formulas.derivative(tree, name)
+        if formulas.symbols(slope) <= set(known):
+            yield Line(f"g{i + 1}", slope, known, float(worked.gradient[i]), renews=False)
+
+
+def _line(line: Line, style: "_Text") -> Iterator[str]:
+    """A statement, and what it gives for each coordinate."""
+    yield style.statement(line)
+    value = np.atleast_1d(line.value)
+    across = bool(_operations(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
+    for i, result in enumerate(value.ravel()):
+
+        def number(symbol: str, i: int = i) -> str:
+            known = np.asarray(line.known[symbol])
+            if known.ndim > 1:
+                return symbol
+            text = style.number(float(known.ravel()[i if known.size > 1 else 0]))
+            return f"({text})" if text.startswith("-") else text
+
+        numbers = "" if across else f"{style.formula(line.node, number)} = "
+        yield style.value(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
+    yield from style.after
+
+
+def _operations(node: Node) -> set[str]:
+    return {node.op}.union(*(_operations(child) for child in node.args))
+
+
+def _states(worked: WorkedStep) -> Iterator[str]:
+    own = worked.rule if isinstance(worked.rule, OwnRule) else None
+    for when, state in (("before", worked.state), ("after", worked.next_state)):
+        for name, value in (own.remembered(state) if own else state._asdict()).items():
+            if isinstance(value, tuple):  # of all points that SciPy went through
+                continue
+            yield f"{name} {when}: {value}"
+
+
+# --- how it is written --------------------------------------------------------------------------------------
+
+
+class _Text:
+    """A calculation as plain text."""
+
+    begin, end = "", ""
+    after: tuple[str, ...] = ()
+    """What follows a statement and its values."""
+    renews = "<-"
+
+    def title(self, text: str) -> str:
+        return text
+
+    def sentence(self, text: str) -> Iterator[str]:
+        """A sentence next to the calculation."""
+        yield text
+
+    def statement(self, line: Line) -> str:
+        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
+        target = self.symbol(line.target)
+        if line.node == formulas.symbol(line.target):
+            return target
+        return f"{target} {self.renews if line.renews else '='} {self.formula(line.node, self.symbol)}"
+
+    def value(self, name: str, equation: str) -> str:
+        """The value for a coordinate."""
+        return f"    {name:3} {equation}"
+
+    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
+        return formulas.text(node, shown)
+
+    def symbol(self, name: str) -> str:
+        return name
+
+    def number(self, value: float) -> str:
+        return f"{value:.9g}"
+
+
+_LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
+_GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
+
+
+class _Latex(_Text):
+    """A calculation as LaTeX's `align*`; sentences are comments."""
+
+    begin, end = r"\begin{align*}", r"\end{align*}"
+    renews = r"\leftarrow"
+
+    def title(self, text: str) -> str:
+        return f"% {text}"
+
+    def sentence(self, text: str) -> Iterator[str]:
+        yield f"% {text}"
+
+    def statement(self, line: Line) -> str:
+        return rf"& {super().statement(line)} \\"
+
+    def value(self, name: str, equation: str) -> str:
+        where = rf"{self.symbol(name)}:\quad " if name else ""
+        return rf"& {where}{equation} \\"
+
+    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
+        return formulas.latex(node, shown)
+
+    def symbol(self, name: str) -> str:
+        """A name as a mathematician writes it: beta1 is a beta with an index."""
+        if name in _LETTERS:
+            return _LETTERS[name]
+        letters = name.rstrip("0123456789")
+        index = name[len(letters) :]
+        words = letters.replace("_", r"\ ")
+        base = f"\\{letters}" if letters in _GREEK else letters if len(letters) == 1 else rf"\mathrm{{{words}}}"
+        return f"{base}_{{{index}}}" if index else base
+
+    def number(self, value: float) -> str:
+        digits, e, exponent = super().number(value).partition("e")
+        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e else digits
+
+
+class _Markdown(_Latex):
+    """A calculation as Markdown with formulas between dollars."""
+
+    begin, end = "", ""
+    after = ("",)
+
+    def title(self, text: str) -> str:
+        return f"### {text}"
+
+    def sentence(self, text: str) -> Iterator[str]:
+        yield from ("", f"`{text}`" if "<-" in text else text)
+
+    def statement(self, line: Line) -> str:
+        return f"$${_Text.statement(self, line)}$$\n"
+
+    def value(self, name: str, equation: str) -> str:
+        return f"- {f'${self.symbol(name)}$: ' if name else ''}${equation}$"
+
+
+STYLES: Mapping[str, _Text] = {"text": _Text(), "markdown": _Markdown(), "latex": _Latex()}
+
+VERB = Verb(explain, (Explain,))
