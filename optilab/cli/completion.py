@@ -46,6 +46,13 @@ def preset(kind: str | None = None, also: Iterable[str] = (), ending: str = ".ya
     return names
 
 
+def config(incomplete: str) -> list[str]:
+    """The commands that read configs, and the presets of all."""
+    from optilab.verbs.config import KINDS
+
+    return preset(also=KINDS)(incomplete)
+
+
 def run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of runs, newest first."""
     from optilab import runs

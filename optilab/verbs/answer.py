@@ -30,6 +30,10 @@ class Sentence:
     style: str = ""
 
 
+class Verbatim(str):
+    """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
+
+
 Part = str | Sentence | Table | Any
 """A piece of an answer in a terminal: a sentence, a table, or what rich renders."""
 
@@ -179,8 +183,7 @@ def present(answer: Answer, request: "Request") -> int:
         judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
         terminal.document({**answer.document(), **judgement})
     elif quiet:
-        for line in answer.short():
-            terminal.say(line)
+        paint(answer.short())
     elif format != "table":
         answer.table().write(format)
     else:
@@ -191,7 +194,9 @@ def present(answer: Answer, request: "Request") -> int:
 def paint(parts: "Iterable[Part]") -> None:
     """Print the parts of an answer."""
     for part in parts:
-        if isinstance(part, str):
+        if isinstance(part, Verbatim):
+            print(part, flush=True)
+        elif isinstance(part, str):
             terminal.say(part)
         elif isinstance(part, Sentence):
             terminal.say(part.text, part.style or None)
