@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from optilab import runs
-from optilab.config.claims import OPERATORS
-from optilab.config.fields import dump, expectations, load
+from optilab.config.claims import OPERATORS, expectations
+from optilab.config.load import dump, load
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.study.claims import of_trainings

@@ -7,21 +7,12 @@ from dataclasses import replace
 import pytest
 
 from optilab.config import presets, yaml
-from optilab.config.fields import (
-    SECTION,
-    ConfigError,
-    changed_keys,
-    describe,
-    digest,
-    load,
-    override_from_text,
-    schema_for,
-    to_yaml,
-)
+from optilab.config.fields import SECTION, describe, schema_for
+from optilab.config.load import load, override_from_text, to_yaml
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import KINDS
-from optilab.config.training import MOVED, TrainConfig
-from optilab.errors import UsageError
+from optilab.config.training import MOVED, TrainConfig, changed_keys, digest
+from optilab.errors import ConfigError, UsageError
 from optilab.optimize import RULES
 
 ALL = presets.presets()
@@ -43,8 +34,9 @@ def test_a_resolved_config_reads_back_as_itself(preset, tmp_path):
     (tmp_path / "config.yaml").write_bytes(to_yaml(config))
     again = load(schema, str(tmp_path / "config.yaml"))
     assert again == config
-    assert digest(again) == digest(config)
-    assert changed_keys(config, again) == []
+    if isinstance(config, TrainConfig):
+        assert digest(again) == digest(config)
+        assert changed_keys(config, again) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

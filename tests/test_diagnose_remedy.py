@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from optilab.config.fields import load
+from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.console import diagnose as view

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 from optilab.config import fields
 from optilab.config import yaml as strict_yaml
-from optilab.config.fields import decimal, load, schema_for
+from optilab.config.fields import decimal, schema_for
+from optilab.config.load import load
 from optilab.config.presets import presets, schema_file
 from optilab.errors import ConfigError
 from tests.pages import ROOT

@@ -20,7 +20,7 @@ from optilab.errors import ExitCode, OptilabError, UsageError, shown
 
 if TYPE_CHECKING:
     from optilab.config.claims import Check
-    from optilab.config.fields import Override
+    from optilab.config.load import Override
     from optilab.config.optimize import OptimizeConfig
     from optilab.console.claims import Checked
     from optilab.study.claims import Judged
@@ -122,7 +122,7 @@ class _Request:
     def checks(self, target: str) -> "Sequence[Checked]":
         """The claims of a target, judged; those of a file of claims one command at a time."""
         from optilab.config.claims import CheckFile
-        from optilab.config.fields import command_of, load
+        from optilab.config.load import command_of, load
 
         if not target.endswith((".yaml", ".yml")) and not Path(target).is_file():
             return self._entries(target)
@@ -140,13 +140,13 @@ class _Request:
         return [self._judged(entry.name, lambda entry=entry: self._entry(entry)) for entry in chosen]
 
     def _entry(self, check: "Check") -> "_Found":
-        from optilab.config.fields import dump
+        from optilab.config.load import dump
 
         return self._config(check.command, check.target, check.set, dump(check)["expect"])
 
     def _config(self, kind: str, given: Any, settings: dict[str, Any], claims: Sequence[Any]) -> "_Found":
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
-        from optilab.config.fields import Override, load
+        from optilab.config.load import Override, load
         from optilab.config.optimize import OptimizeConfig
 
         changes = [Override("set", key, value) for key, value in settings.items()]
@@ -166,7 +166,8 @@ class _Request:
         return self._study(kind, given, changes, claimed)
 
     def _rate(self, given: Any, changes: "Sequence[Override]", texts: Sequence[str]) -> "list[Judged]":
-        from optilab.config.fields import expectations, load
+        from optilab.config.claims import expectations
+        from optilab.config.load import load
         from optilab.config.training import TrainConfig
         from optilab.lab.execution import dataset_of
         from optilab.lab.rates import range_test
@@ -179,7 +180,7 @@ class _Request:
         return of_rate(claims, test.rate, asked.name)
 
     def _function_race(self, given: dict[str, Any], claimed: "Sequence[Override]") -> "list[Judged]":
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.study import FunctionRaceConfig
         from optilab.lab.races import on_functions
         from optilab.study.claims import of_race
@@ -209,7 +210,7 @@ class _Request:
         self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
     ) -> "tuple[Any, StudyPlan]":
         """The study that a training, a sweep, remedies or a race on trainings mean."""
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.presets import algorithms
         from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
         from optilab.lab.races import NETWORK_ALGOS
@@ -244,7 +245,9 @@ class _Request:
 
     def _read(self, path: Path) -> "_Found":
         from optilab import runs
-        from optilab.config.fields import expectations, load, schema_for
+        from optilab.config.claims import expectations
+        from optilab.config.fields import schema_for
+        from optilab.config.load import load
         from optilab.study.claims import of_paths, of_study, of_trainings
 
         entry = runs.read_entry(path)

@@ -62,7 +62,7 @@ def _evidence(target: str, runs_dir: str | None, data_dir: str | None) -> "tuple
     from optilab import diagnose as rules
     from optilab import runs
     from optilab.config import presets
-    from optilab.config.fields import Override, load
+    from optilab.config.load import Override, load
     from optilab.config.training import TrainConfig
     from optilab.errors import RunError, UsageError
 

@@ -93,7 +93,8 @@ def lr(
     """
     from optilab import runs
     from optilab.cli import execution
-    from optilab.config.fields import expectations, load
+    from optilab.config.claims import expectations
+    from optilab.config.load import load
     from optilab.config.training import TrainConfig
     from optilab.console import lr as views
     from optilab.console.claims import after

@@ -66,8 +66,8 @@ def map(
     quiet: Silent = False,
 ) -> int:
     """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
-    from optilab.config.fields import Override, load, numbers
-    from optilab.config.fields import function as read_function
+    from optilab.config.load import Override, load, numbers
+    from optilab.config.load import function as read_function
     from optilab.config.optimize import OptimizeConfig
     from optilab.config.presets import algorithms
     from optilab.errors import UsageError, did_you_mean

@@ -15,7 +15,7 @@ def network_race(ctx: typer.Context, given: dict[str, Any]) -> int:
     """Race on trainings; `given` are the options that were typed, by parameter."""
     from optilab import figures, pages, runs
     from optilab.cli import execution
-    from optilab.config.fields import Override, load, override
+    from optilab.config.load import Override, load, override
     from optilab.config.presets import algorithms
     from optilab.config.study import RaceConfig
     from optilab.console import network_race as views

@@ -98,8 +98,8 @@ def optimize(
     ] = False,
 ) -> int:
     """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
-    from optilab.config.fields import function as read_function
-    from optilab.config.fields import load, numbers
+    from optilab.config.load import function as read_function
+    from optilab.config.load import load, numbers
     from optilab.config.optimize import OptimizeConfig
     from optilab.config.presets import algorithms
     from optilab.errors import UsageError
@@ -188,7 +188,7 @@ def _write(
     import sys
 
     from optilab import runs
-    from optilab.config.fields import dump, to_yaml
+    from optilab.config.load import dump, to_yaml
     from optilab.optimize.own import described, sources
     from optilab.runs.record import provenance
 

@@ -19,7 +19,7 @@ from optilab.cli.completion import run_or_preset as complete_run_or_preset
 from optilab.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from optilab.config.fields import Override
+    from optilab.config.load import Override
 
 __all__ = [
     "complete_algo",
@@ -129,7 +129,7 @@ def overrides(
     `keys` maps a flag's parameter to its config key; its text is read as in YAML, but a path is taken as it is. A
     flag in `readers` sets the key of its own name to what its reader makes of the text.
     """
-    from optilab.config.fields import Override, override, override_from_text
+    from optilab.config.load import Override, override, override_from_text
 
     changes = []
     for name, value in ctx.meta[_TYPED]:

@@ -61,8 +61,8 @@ def play(
 ) -> int:
     """Write a page on which the settings of rules are moved, and their paths and limits follow at once."""
     from optilab import pages
-    from optilab.config.fields import Override, load, numbers
-    from optilab.config.fields import function as read_function
+    from optilab.config.load import Override, load, numbers
+    from optilab.config.load import function as read_function
     from optilab.config.optimize import OptimizeConfig
     from optilab.config.presets import algorithms
     from optilab.console import play as views

@@ -181,7 +181,7 @@ def race(
         from optilab.cli.network_race import network_race
 
         return network_race(ctx, given)
-    from optilab.config.fields import expectations
+    from optilab.config.claims import expectations
     from optilab.console import race as views
     from optilab.console.claims import after
     from optilab.lab.races import cache_folder, function_race

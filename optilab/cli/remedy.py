@@ -73,7 +73,7 @@ def remedy(
     """
     from optilab import runs
     from optilab.cli import execution
-    from optilab.config.fields import Override, load, override
+    from optilab.config.load import Override, load, override
     from optilab.config.study import RemedyConfig
     from optilab.console import claims as verdicts
     from optilab.console import network_race as race_views

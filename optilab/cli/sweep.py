@@ -95,7 +95,7 @@ def sweep(
     """
     from optilab import runs
     from optilab.cli import execution
-    from optilab.config.fields import Override, load, override
+    from optilab.config.load import Override, load, override
     from optilab.config.study import SweepConfig
     from optilab.console import claims as verdicts
     from optilab.console import study

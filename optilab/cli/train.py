@@ -30,7 +30,7 @@ from optilab.errors import DivergedError, UsageError
 
 if TYPE_CHECKING:
     from optilab.config.claims import Claim
-    from optilab.config.fields import Override
+    from optilab.config.load import Override
     from optilab.config.training import TrainConfig
     from optilab.train.resume import Branch
 
@@ -120,7 +120,7 @@ def train(
 ) -> int:
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
     from optilab import runs
-    from optilab.config.fields import load
+    from optilab.config.load import load
     from optilab.config.training import TrainConfig
     from optilab.show import terminal
     from optilab.train.resume import branch, continuation, require_alike

@@ -185,7 +185,7 @@ def _grade(ctx: typer.Context, spec: str, against: str, timeout: float, json_: b
 
 def _exam(ctx: typer.Context, against: str) -> "Exam":
     """The comparison that is asked for."""
-    from optilab.config.fields import function as read_function
+    from optilab.config.load import function as read_function
     from optilab.lab.verification import Exam
 
     return Exam.of(against, overrides(ctx, {"epochs": "epochs"}, {"function": read_function}))
@@ -195,7 +195,7 @@ def _by_hand(rule: Any, verdict: "Verdict", options: str) -> str:
     """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
     from dataclasses import fields
 
-    from optilab.config.fields import Override, load
+    from optilab.config.load import Override, load
     from optilab.config.optimize import OptimizeConfig
 
     usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]

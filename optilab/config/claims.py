@@ -1,7 +1,7 @@
 """A claim: what the result of a command is expected to be, as a mapping or as text (`val_acc > 0.8`)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, Strict, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal
+from optilab.config.load import Override, load
 from optilab.errors import shown, unknown
 from optilab.runs.tables import METRICS
 
@@ -44,6 +45,12 @@ _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
 class Claim(Section):
     """One expectation: a metric, and exactly one bound."""
 
+    as_text: ClassVar[Mapping[str, Any]] = {
+        "type": "string",
+        "pattern": f"^{_NAMELESS}$",
+        "description": f"such as {EXAMPLE}",
+    }
+
     of: Annotated[
         str | None, Doc("whose: a rule of several, or a group of a study by its label, or best; null: everyone's")
     ] = None
@@ -66,11 +73,6 @@ class Claim(Section):
         Lt(1),
         Doc("the mean over the seeds meets the bound with this confidence; null: every seed meets it"),
     ] = None
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        text = {"type": "string", "pattern": f"^{_NAMELESS}$", "description": f"such as {EXAMPLE}"}
-        return {"anyOf": [text, super().__get_pydantic_json_schema__(schema, handler)]}
 
     @model_validator(mode="before")
     @classmethod
@@ -184,6 +186,12 @@ class Expectations(Section):
         return self
 
 
+def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
+    """The claims of `--expect` about a result that has no config of its own."""
+    changes = [Override("--expect", "expect", list(texts), adds=True)] if texts else []
+    return load(Expectations, {"command": command}, changes).expect
+
+
 def require_metrics(claims: Sequence[Claim], accepted: Iterable[str]) -> None:
     """PydanticCustomError for a claim on something that the command does not measure."""
     names = list(accepted)
@@ -253,6 +261,13 @@ class CheckFile(Section):
     """`optilab check FILE`: several commands, each with its claims."""
 
     kind: ClassVar[str] = "check"
+    everyday: ClassVar[Sequence[str]] = (
+        "checks.name",
+        "checks.optimize",
+        "checks.train",
+        "checks.set",
+        "checks.expect",
+    )
 
     checks: Annotated[tuple[Check, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 

@@ -1,5 +1,6 @@
 """The keys of `optilab optimize`."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar
 
@@ -32,6 +33,7 @@ class OptimizeConfig(Section):
     """`optilab optimize`: the paths of one or several algorithms on one function."""
 
     kind: ClassVar[str] = "optimize"
+    everyday: ClassVar[Sequence[str]] = ("algo", "function", "start", "epochs")
 
     algo: Annotated[
         tuple[Annotated[Rule, OneOf(RULES, "algorithm")], ...],

@@ -1,5 +1,6 @@
 """The keys of `optilab sweep`, `optilab remedy` and `optilab race --on`: a study, as its study.yaml repeats it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -8,7 +9,7 @@ from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
-from optilab.config.fields import Name, Number, Section, Whole, built
+from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference
 from optilab.config.training import TrainConfig
 from optilab.errors import shown
 
@@ -31,8 +32,8 @@ class _Training:
     def dump(value: Any) -> Any:
         return value.model_dump(mode="json") if isinstance(value, TrainConfig) else value
 
-    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, handler(built(TrainConfig))]}
+    def json_schema(self, inner: Any, definitions: Definitions) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, reference(TrainConfig, definitions)]}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -44,6 +45,7 @@ class SweepConfig(Section):
     """`optilab sweep`: one training over axes of settings and several seeds."""
 
     kind: ClassVar[str] = "sweep"
+    everyday: ClassVar[Sequence[str]] = ("config", "over", "seeds", "samples", "metric")
 
     name: Annotated[Name | None, Doc("label of the study; null: that of the training")] = None
     config: Annotated[Any, _Training(), Doc("the training: a preset, a YAML file, or its keys")]
@@ -76,6 +78,7 @@ class RemedyConfig(Section):
     """`optilab remedy`: one training as it is, and with each remedy."""
 
     kind: ClassVar[str] = "remedy"
+    everyday: ClassVar[Sequence[str]] = ("config", "only", "tune", "seeds")
 
     config: Annotated[Any, _Training(), Doc("the training: a preset, a YAML file, or its keys")]
     set: Annotated[dict[str, Any], Doc("dotted key -> value, in all trainings")] = Field(default_factory=dict)
@@ -130,6 +133,7 @@ class RaceConfig(Section):
     """`optilab race --on`: rules with the same budget of tuning, on one or more trainings."""
 
     kind: ClassVar[str] = "race"
+    everyday: ClassVar[Sequence[str]] = ("on", "algos", "budget", "seeds")
 
     name: Annotated[Name | None, Doc("label of the study; null: those of the trainings")] = None
     on: Annotated[

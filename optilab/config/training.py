@@ -1,5 +1,7 @@
 """The keys of `optilab train`."""
 
+import hashlib
+import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +16,8 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from optilab.config.claims import TRAINING, Claims, require_metrics
-from optilab.config.fields import Listed, Name, Number, OneOf, Section, Whole
+from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole
+from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import shown
@@ -216,6 +219,16 @@ class TrainConfig(Section):
     """`optilab train`: one network, trained and validated epoch by epoch."""
 
     kind: ClassVar[str] = "train"
+    everyday: ClassVar[Sequence[str]] = (
+        "model.hidden",
+        "model.activation",
+        "optimizer",
+        "epochs",
+        "data.batch_size",
+        "seed",
+        "device",
+        "threads",
+    )
     moved: ClassVar[Mapping[str, str]] = MOVED
 
     name: Annotated[Name, Doc("label of the experiment, part of the run's name")] = "train"
@@ -246,7 +259,7 @@ class TrainConfig(Section):
     device: Annotated[
         str,
         AfterValidator(_device),
-        Field(json_schema_extra={"pattern": f"^({_DEVICE.pattern})$"}),
+        Pattern(f"^({_DEVICE.pattern})$"),
         Doc("auto, cpu, cuda, cuda:N or mps"),
     ] = "auto"
     dtype: Annotated[
@@ -354,6 +367,33 @@ class TrainConfig(Section):
         if self.plateau is not None:
             raise _problem("plateau", "cannot be combined with stages")
         return self
+
+
+def changeable(config: TrainConfig) -> frozenset[str]:
+    """Keys of a training that may change when it is resumed, because no number of the epochs so far depends on them.
+
+    `epochs` is one of them unless there is a schedule, which can depend on their number.
+    """
+    curvature = {"curvature", "curvature.every", "curvature.images"}
+    keys = frozenset({"checkpoint_every", "data.dir", "expect", "probes", *curvature})
+    return keys | {"epochs"} if config.schedule.name == "constant" else keys
+
+
+def digest(config: TrainConfig) -> str:
+    """SHA-256 of every key that a run's numbers depend on."""
+    return hashlib.sha256(json.dumps(_numbers(config), sort_keys=True).encode()).hexdigest()
+
+
+def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
+    """`key: old -> new` of every key that differs and that a run's numbers depend on."""
+    old, new = _numbers(before), _numbers(after)
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return [f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}" for key in keys]
+
+
+def _numbers(config: TrainConfig) -> dict[str, Any]:
+    free = changeable(config)
+    return {key: value for key, value in flat(dump(config)).items() if key not in free}
 
 
 def too_large(widths: Sequence[int]) -> str:

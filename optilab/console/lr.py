@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.fields import dump
+from optilab.config.load import dump
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.console import compare

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from math import inf
 from typing import Any
 
-from optilab.config.fields import Override, dump, load
+from optilab.config.load import Override, dump, load
 from optilab.config.optimize import OptimizeConfig
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule

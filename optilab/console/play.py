@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from optilab.config.fields import dump
+from optilab.config.load import dump
 from optilab.config.optimize import OptimizeConfig
 from optilab.optimize import Status, descend
 from optilab.show import terminal

@@ -14,7 +14,7 @@ from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
-from optilab.config.fields import load
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.optimize.own import is_own

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from optilab.config import presets, yaml
-from optilab.config.fields import Override, dump, load
+from optilab.config.load import Override, dump, load
 from optilab.config.training import TrainConfig
 from optilab.errors import chosen_names
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from optilab.config.fields import dump, load, override_from_text
+from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training
 from optilab.diagnose.causes import Cause, Sets, learned

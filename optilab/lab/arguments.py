@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from optilab.errors import UsageError, shown
 
 if TYPE_CHECKING:
-    from optilab.config.fields import Override
+    from optilab.config.load import Override
 
 Config = str | os.PathLike[str] | Mapping[str, Any]
 """A YAML file, the name of a preset, or the keys themselves."""
@@ -18,7 +18,7 @@ Names = str | Sequence[str]
 
 def changes(keys: Mapping[str, Any], dotted: Mapping[str, Any] | None) -> "list[Override]":
     """The keys of a config that were given as keywords, unless they are None, and the dotted ones of `set`."""
-    from optilab.config.fields import Override
+    from optilab.config.load import Override
 
     given = {key: value for key, value in keys.items() if value is not None}
     return [

@@ -90,7 +90,7 @@ class LabRun(Answer):
     @cached_property
     def _paths(self) -> "LabPaths":
         """The paths, followed once more: they are the same to the last digit."""
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
         from optilab.lab.paths import LabPaths, follow
 
@@ -146,7 +146,7 @@ class LabStudy(Answer):
         """That of a sweep; None where the command chooses it."""
         if self.manifest["command"] != "sweep":
             return None
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.study import SweepConfig
 
         return load(SweepConfig, str(self._asked)).metric

@@ -48,7 +48,7 @@ class Lab:
         `epochs=30`), `set` the dotted ones (`{"algo.lr": 0.1}`); `tune` gives every rule the best of so many random
         settings first. ConfigError with every problem at once.
         """
-        from optilab.config.fields import function, load
+        from optilab.config.load import function, load
         from optilab.config.optimize import OptimizeConfig
         from optilab.config.presets import algorithms
         from optilab.lab.paths import LabPaths, follow, tuned
@@ -79,7 +79,7 @@ class Lab:
         DivergedError where the training diverges; its run is kept.
         """
         from optilab import runs, signals
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.training import TrainConfig
         from optilab.errors import DivergedError, UsageError
         from optilab.lab import training
@@ -146,7 +146,7 @@ class Lab:
         `name` continues a study that was stopped. Trials that failed are rows like any other, with their reason.
         """
         from optilab import runs
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.study import SweepConfig
         from optilab.lab.entries import LabStudy
         from optilab.study import sweep
@@ -222,7 +222,7 @@ class Lab:
         and `functions` are `"sgd,adam"` or lists, `on` presets, YAML files or mappings. UsageError for options of the
         other kind of race.
         """
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.study import FunctionRaceConfig
         from optilab.errors import UsageError, unknown
         from optilab.lab.races import on_functions
@@ -293,7 +293,7 @@ class Lab:
 
         Its interface is one of those of `optilab verify --help`. The code runs in this process, without a time limit.
         """
-        from optilab.config.fields import function as read_function
+        from optilab.config.load import function as read_function
         from optilab.lab.verification import Exam, LabVerification
         from optilab.verify.candidate import load
 
@@ -330,7 +330,7 @@ class Lab:
         **keys: Any,
     ) -> "LabStudy":
         from optilab import runs
-        from optilab.config.fields import load
+        from optilab.config.load import load
         from optilab.config.presets import algorithms
         from optilab.config.study import RaceConfig
         from optilab.lab import races

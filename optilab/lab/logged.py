@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from optilab.config.fields import dump, flat
+from optilab.config.load import dump, flat
 from optilab.config.training import TrainConfig
 from optilab.console.train import Display
 from optilab.errors import UsageError, unknown

@@ -9,7 +9,7 @@ from optilab.verbs.answer import Answer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from optilab.config.fields import Override
+    from optilab.config.load import Override
     from optilab.config.optimize import OptimizeConfig
     from optilab.verify.candidate import Candidate
     from optilab.verify.grade import Verdict
@@ -28,7 +28,7 @@ class Exam:
     @classmethod
     def of(cls, against: str, changes: "list[Override]") -> "Exam":
         """ConfigError for a rule that does not exist, and for settings that it does not have."""
-        from optilab.config.fields import Override, load
+        from optilab.config.load import Override, load
         from optilab.config.optimize import OptimizeConfig
         from optilab.verify.grade import STEPS
 

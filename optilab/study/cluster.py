@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from optilab.config.fields import to_yaml
+from optilab.config.load import to_yaml
 from optilab.config.training import TrainConfig
 from optilab.errors import DataError, SystemFailure, UsageError, shown
 from optilab.optimize.own import sources

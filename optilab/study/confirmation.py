@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optilab.config.fields import dump
+from optilab.config.load import dump
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run, verdict

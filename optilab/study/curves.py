@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.fields import Override, dump, flat, load
+from optilab.config.load import Override, dump, flat, load
 from optilab.config.training import TrainConfig
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optilab.config.fields import flat
+from optilab.config.load import flat
 from optilab.runs import Record
 from optilab.study.groups import text
 

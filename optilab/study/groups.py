@@ -15,7 +15,7 @@ from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
-from optilab.config.fields import dump, flat, load
+from optilab.config.load import dump, flat, load
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown

@@ -13,7 +13,7 @@ from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
-from optilab.config.fields import flat
+from optilab.config.load import flat
 from optilab.errors import OptilabError
 from optilab.runs import Record, Row, Study
 from optilab.study.conditions import Condition, named, ordered

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config.fields import Override, dump, load, to_yaml
+from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.config.fields import flat
+from optilab.config.load import flat
 from optilab.errors import UsageError, printable, shown
 from optilab.runs import Record, Row, Study
 from optilab.study.differences import circumstances

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optilab.config.fields import decimal, describe, dump, load, schema_for
+from optilab.config.fields import decimal, describe, schema_for
+from optilab.config.load import dump, load
 from optilab.config.presets import presets
 from optilab.config.yaml import flow
 from optilab.optimize.own import is_own

@@ -7,7 +7,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from optilab import runs
-from optilab.config.fields import Override, dump, load, to_yaml
+from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optilab.config.fields import Override, describe, dump, load, to_yaml
+from optilab.config.fields import describe
+from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optilab import runs
-from optilab.config.fields import changed_keys, digest, dump
-from optilab.config.training import TrainConfig
+from optilab.config.load import dump
+from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, printable
 from optilab.study.pool import Ended, WorkerDied, Workers, WorkersLost

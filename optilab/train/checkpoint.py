@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from optilab import runs
-from optilab.config.fields import digest
-from optilab.config.training import TrainConfig
+from optilab.config.training import TrainConfig, digest
 from optilab.errors import CheckpointError, RunError
 from optilab.train import own
 from optilab.train.device import fetched, generator_state, is_on_a_device, leaves, set_generator_state

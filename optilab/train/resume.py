@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.fields import Override, changeable, changed_keys, dump, flat, load
-from optilab.config.training import MOVED, TrainConfig
+from optilab.config.load import Override, dump, flat, load
+from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys
 from optilab.errors import CheckpointError, ConfigError, RunError, UsageError, shown
 from optilab.optimize.own import kind_of
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from optilab import runs
-from optilab.config.fields import dump, to_yaml
+from optilab.config.load import dump, to_yaml
 from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError

@@ -109,15 +109,16 @@ def show(request: ShowConfig, place: Place) -> Printed:
 
 def _overview(kind: str, keys: "Sequence[Key]") -> Iterator[Part]:
     """Every key of a command's config, section by section, then the entries of each choice with their settings."""
-    from optilab.config.fields import EVERYDAY, LAST, SECTION
+    from optilab.config.fields import LAST, SECTION, schema_for
 
     set_ = "; --set KEY=VALUE sets any of them" if kind in ("optimize", "train") else ""
     yield Sentence(f"Keys of `optilab {kind}` configs with their defaults{set_}.", "bold")
     examples = {"optimize": "adam, function", "train": "model.norm, data, adam", "check": "checks.expect"}
     example = examples.get(kind, "seeds, expect")
     yield f"Types and ranges of a part: optilab config show {kind} PART, as in: {example}"
-    own = [key for key in keys if not key.of and key.key not in EVERYDAY[kind]]
-    yield from _section("everyday", [key for name in EVERYDAY[kind] for key in keys if key.key == name])
+    everyday = schema_for(kind).everyday
+    own = [key for key in keys if not key.of and key.key not in everyday]
+    yield from _section("everyday", [key for name in everyday for key in keys if key.key == name])
     yield from _section("other keys of the run", [k for k in own if "." not in k.key and k.type != SECTION])
     sections = sorted((key for key in own if key.type == SECTION), key=lambda key: key.key == LAST)
     for section in sections:
@@ -254,7 +255,8 @@ class CheckConfigs(SilentOptions):
 
 
 def check(request: CheckConfigs, place: Place) -> Printed:
-    from optilab.config.fields import command_of, load, schema_for
+    from optilab.config.fields import schema_for
+    from optilab.config.load import command_of, load
 
     results: list[dict[str, Any]] = []
     for file in request.files:

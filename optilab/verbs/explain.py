@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.config.fields import load
+from optilab.config.load import load
 from optilab.config.marks import Argument, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.config.fields import function, numbers
+from optilab.config.load import function, numbers
 from optilab.config.marks import ConfigKey, Flag, Read
 from optilab.config.presets import algorithms
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.fields import load
+from optilab.config.load import load
 from optilab.errors import RunError, UsageError
 from optilab.verbs.options import StudyOptions
 from optilab.verbs.verb import Place

@@ -20,7 +20,7 @@ from optilab.config.marks import Argument, ConfigKey, Flag, Needs, Read
 from optilab.errors import UsageError
 
 if TYPE_CHECKING:
-    from optilab.config.fields import Override
+    from optilab.config.load import Override
     from optilab.errors import ExitCode
     from optilab.verbs.answer import Answer
 
@@ -77,7 +77,7 @@ class Field:
 
     def read(self, text: Any) -> Any:
         """What a text of a command line means. ConfigError or UsageError for one that means nothing."""
-        from optilab.config.fields import override
+        from optilab.config.load import override
 
         mark = self.mark(Read)
         return (
@@ -137,7 +137,7 @@ class Request:
         A section comes before the keys inside it, so their order does not matter. UsageError for a key that is set
         by an option and by `--set`.
         """
-        from optilab.config.fields import Override
+        from optilab.config.load import Override
 
         made: list[Override] = []
         for one in fields_of(type(self)):
@@ -161,7 +161,7 @@ class Request:
         return sorted(made, key=lambda change: change.key.count("."))
 
     def _set(self) -> "list[Override]":
-        from optilab.config.fields import Override, override_from_text
+        from optilab.config.load import Override, override_from_text
 
         given = self.given.get("set") or ()
         if isinstance(given, Mapping):

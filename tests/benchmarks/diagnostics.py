@@ -8,7 +8,7 @@ import statistics
 
 import torch
 
-from optilab.config.fields import Override, load
+from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.train import engine
 from optilab.train.device import configure

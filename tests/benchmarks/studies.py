@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config.fields import Override, dump, load
+from optilab.config.load import Override, dump, load
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.runs.record import provenance

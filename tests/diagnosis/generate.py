@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from optilab.config.fields import load, override_from_text
+from optilab.config.load import load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.data import fetch
 from optilab.data.load import Dataset

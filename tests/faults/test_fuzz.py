@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from optilab.config.fields import load, schema_for
+from optilab.config.fields import schema_for
+from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.errors import ConfigError, UsageError
 from tests.faults.conftest import Figure

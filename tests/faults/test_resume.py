@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from optilab.config.fields import ENTRY, SECTION, Key, Override, describe, load
+from optilab.config.fields import ENTRY, SECTION, Key, describe
+from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError

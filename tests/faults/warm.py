@@ -24,7 +24,7 @@ LIGHT = (
     "numpy",
     "optilab.__main__",
     "optilab.cli",
-    "optilab.config.fields",
+    "optilab.config.load",
     "optilab.show.progress",
     "optilab.console.train",
 )

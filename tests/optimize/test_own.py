@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from optilab.config.fields import dump, load
+from optilab.config.load import dump, load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, Regime, descend
@@ -160,7 +160,7 @@ def test_states_are_not_changed_by_the_next_step(own):
 
 
 def overrides(algo, *settings):
-    from optilab.config.fields import Override, override_from_text
+    from optilab.config.load import Override, override_from_text
 
     return [Override("--algo", "algo", [algo]), *(override_from_text("--set", text) for text in settings)]
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from optilab import pages, runs
-from optilab.config.fields import load
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.console import junit
 from optilab.errors import printable

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optilab import pages
-from optilab.config.fields import load
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend, theory

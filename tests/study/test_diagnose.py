@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.fields import load, override_from_text
+from optilab.config.load import load, override_from_text
 from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import qmc
 
 from optilab import runs
-from optilab.config.fields import dump, load
+from optilab.config.load import dump, load
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, UsageError

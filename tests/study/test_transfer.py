@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from optilab import runs
-from optilab.config.fields import load
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, DataError
 from optilab.study import cluster_worker

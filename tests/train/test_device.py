@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from optilab.config.fields import Override, load
+from optilab.config.load import Override, load
 from optilab.config.study import RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.data import load as data

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from optilab import runs
-from optilab.config.fields import Override, load
+from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError, UsageError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from optilab.config.fields import Override, load
+from optilab.config.load import Override, load
 from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, NORMS, Tanh
 from optilab.config.training import TrainConfig
 from optilab.train.model import INITIALISERS, MLP, MODULES, NORMALISATIONS, GradientNorm, activation_of, unit_gain

@@ -5,7 +5,7 @@ from shutil import copytree
 import pytest
 import yaml
 
-from optilab.config.fields import dump, load
+from optilab.config.load import dump, load
 from optilab.config.presets import presets, presets_folder
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies

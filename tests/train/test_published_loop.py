@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.fields import Override, load
+from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.data.sources import DATASETS
 from optilab.train import engine

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from optilab.config.fields import Override, load
+from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.train import engine
 from optilab.train.device import configure

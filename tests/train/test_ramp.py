@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.fields import Override, dump, load
+from optilab.config.load import Override, dump, load
 from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError

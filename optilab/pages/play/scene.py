@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.fields import dump
+from optilab.config.load import dump
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.figures.style import series

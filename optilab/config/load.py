@@ -1,0 +1,303 @@
+"""YAML and overrides -> one frozen value of a section, or every problem at once with its file and line.
+
+Precedence: the default of the field < YAML < flags and `--set`, in the order typed.
+"""
+
+import copy
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from optilab.config import presets, yaml
+from optilab.config.fields import SCHEMAS, Section, decimal, schema_for, unknown_key
+from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean, shown
+from optilab.runs import run_name
+
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True)
+class Override:
+    """One flag or `--set`: `where` names it in messages, `key` is dotted, `value` is a tree."""
+
+    where: str
+    key: str
+    value: Any
+    adds: bool = False
+    """The value is a list, to follow what the key has."""
+
+
+def override_from_text(where: str, text: str) -> Override:
+    """`KEY=VALUE` of a `--set`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError("the command line", [Problem(where, "", f"KEY=VALUE expected, got {shown(text)}")])
+    return override(f"{where} {key}", key.strip(), value)
+
+
+def override(where: str, key: str, value: str) -> Override:
+    """A flag whose value is read as in YAML."""
+    try:
+        return Override(where, key, yaml.value(value))
+    except ValueError as error:
+        raise ConfigError("the command line", [_typed(where, key, str(error))]) from None
+
+
+def numbers(text: str) -> list[Any]:
+    """`-5,-2` of a flag as the list [-5, -2]; what is not a number stays text, which the schema refuses."""
+    return [decimal(part.strip()) for part in text.split(",")]
+
+
+def function(text: str) -> Any:
+    """The value of `function` for `--function`: the name of a test function, or a formula of the user's."""
+    named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
+    return text if named else {"name": "expression", "formula": text}
+
+
+def load(
+    schema: type[S],
+    config: str | Mapping[str, Any] | None,
+    overrides: Sequence[Override] = (),
+    rules: Literal["exercise", "literature"] = "exercise",
+) -> S:
+    """Read `config` (a path, the name of a preset, or a plain tree; None: the defaults) and apply the overrides.
+
+    `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
+    the defaults of the literature. `train` always has the literature's. Raises `ConfigError` with every problem at
+    once, in the order of the lines.
+    """
+    kind = schema.kind
+    document, source = yaml.Document({}, {}), "the command line"
+    if isinstance(config, Mapping):
+        document, source = yaml.Document(copy.deepcopy(dict(config)), {}), "the config"
+    elif config is not None:
+        path = presets.find(kind, config)
+        source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+        document = yaml.read(_bytes(path), source)
+        if kind == "train":
+            document.tree.setdefault("name", _name_of(path))
+    places = {path: f"{source}:{line}" for path, line in document.lines.items()}
+    problems = [problem for item in overrides if (problem := _apply(document.tree, item, places))]
+    if kind == "optimize" and rules == "exercise":
+        document.tree.update({key: presets.filled(rule) for key, rule in document.tree.items() if key == "algo"})
+    try:
+        config_value = schema.model_validate(document.tree)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        problems += [
+            _problem(details, lambda path: unknown_key(schema, path, document.tree), places, source)
+            for details in found
+            if not _follows(details, found)
+        ]
+    if problems:
+        problems.sort(key=lambda problem: _line(problem, source))
+        advice = f"Every key is described by: optilab config show {kind}" if kind else ""
+        if all(problem.where.startswith("--") for problem in problems):
+            source = "the command line"
+        elif {problem.where for problem in problems} <= {item.where for item in overrides}:
+            source = "the arguments"
+        raise ConfigError(source, problems, advice)
+    return config_value
+
+
+def _follows(details: Any, found: Sequence[Any]) -> bool:
+    """Whether a list is too short only because an entry of it has a problem of its own."""
+    place = details["loc"]
+    return details["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and other is not details for other in found
+    )
+
+
+def _line(problem: Problem, source: str) -> float:
+    """The line of a problem in the file; what was typed comes after it."""
+    line = problem.where.removeprefix(f"{source}:").partition(":")[0]
+    return int(line) if line.isdecimal() else inf
+
+
+def _name_of(path: Path) -> str:
+    """The name of a config that has none: that of its file."""
+    try:
+        return run_name(re.sub(r"[^A-Za-z0-9._-]", "-", path.stem))
+    except ValueError:
+        return "train"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(yaml.MAX_BYTES + 1)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except OSError as error:
+        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
+
+
+def _apply(tree: dict[str, Any], item: Override, places: dict[yaml.Path, str]) -> Problem | None:
+    """Set a dotted key; where the way leads through a list of mappings, in each of them.
+
+    Returns the problem where it leads through a list of something else.
+    """
+    *way, last = item.key.split(".")
+    nodes: list[tuple[yaml.Path, dict[str, Any]]] = [((), tree)]
+    for depth, part in enumerate(way, start=1):
+        below, above = [], ".".join(way[:depth])
+        for path, node in nodes:
+            child = node.get(part)
+            if isinstance(child, str):  # `algo: adam` is short for `algo: {name: adam}`
+                child = {"name": child}
+            elif isinstance(child, list):
+                child[:] = [{"name": entry} if isinstance(entry, str) else entry for entry in child]
+            elif not isinstance(child, dict):
+                child = {}
+            node[part] = child
+            inner = enumerate(child) if isinstance(child, list) else [(None, child)]
+            for index, entry in inner:
+                if isinstance(entry, dict):
+                    below.append(((*path, part) if index is None else (*path, part, index), entry))
+        if not below:
+            advice = f"a list of values has no keys; set all of it, as in --set '{above}={yaml.flow(child)}'"
+            return _typed(item.where, item.key, advice)
+        nodes = below
+    for path, node in nodes:
+        here = (*path, last)
+        if item.adds:
+            before = node.get(last) or []
+            before = before if isinstance(before, list) else [before]
+            node[last] = [*before, *item.value]
+            places |= {(*here, len(before) + index): item.where for index in range(len(item.value))}
+            continue
+        node[last] = item.value
+        for inside in [place for place in places if place[: len(here)] == here]:
+            del places[inside]  # overridden: errors must not point to the file any more
+        places[here] = item.where
+        if last == "name":  # it decides which keys the section accepts
+            places[path] = item.where
+    return None
+
+
+def dump(config: Section) -> dict[str, Any]:
+    """A config as a plain tree that `load` reads back to an equal value."""
+    return config.model_dump(mode="json")
+
+
+def to_yaml(config: Section) -> bytes:
+    """A config as a file that `load` reads back to an equal value."""
+    import yaml
+
+    return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree by dotted keys; lists are values."""
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            values.update(flat(value, f"{prefix}{key}."))
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
+
+
+def command_of(config: str) -> str:
+    """The command whose keys a config has, or whose preset it names."""
+    for kind in presets.KINDS:
+        if presets.lookup(kind, config):
+            return kind
+    tree = yaml.read(_bytes(presets.find("train", config)), config).tree
+    return max(SCHEMAS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
+
+
+def _problem(
+    details: Any,
+    unknown: Callable[[yaml.Path], str],
+    places: Mapping[yaml.Path, str],
+    source: str,
+) -> Problem:
+    context = details.get("ctx", {})
+    path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
+    # A union adds the names of its branches to the path; they are not keys.
+    path = tuple(part for part in path if isinstance(part, int) or re.fullmatch(r"[^\s\[\]()]+", part))
+    if path not in places:
+        # A single algorithm is a list of one to the schema; its author wrote no list.
+        plain = tuple(part for part in path if isinstance(part, str))
+        path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
+    inside = (place for place in places if path and place[: len(path)] == path)  # `--set model.hidden.0=5`
+    written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
+    where = places[written] if written else source
+    key = yaml.dotted(path)
+    message = _message(details, context, lambda: unknown(path))
+    return _typed(where, key, message)
+
+
+def _typed(where: str, key: str, message: str) -> Problem:
+    """A problem whose key is left out where `where` ends with it."""
+    return Problem(where, "" if where in (key, f"--{key}", f"--set {key}", f"set {key}") else key, message)
+
+
+def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str]) -> str:
+    value = details["input"]
+    match details["type"]:
+        case "extra_forbidden":
+            return unknown()
+        case "missing":
+            return "missing; it has no default"
+        case "greater_than":
+            return f"must be greater than {context['gt']:g}, got {shown(value)}"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:,}, got {shown(value)}"
+        case "less_than":
+            return f"must be less than {context['lt']:g}, got {shown(value)}"
+        case "less_than_equal":
+            return f"must be at most {context['le']:,}, got {shown(value)}"
+        case "finite_number":
+            return f"a finite number expected, got {shown(value)}"
+        case "float_type" | "float_parsing":
+            return f"number expected, got {shown(value)}{_decimal_advice(value)}"
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            return f"whole number expected, got {shown(value)}{_whole_advice(value)}"
+        case "string_type":
+            quoted = "no" if value is False else "yes" if value is True else shown(value)
+            return f'text expected, got {shown(value)}; put quotes around it: "{quoted}"'
+        case "literal_error":
+            accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
+            close = did_you_mean(value, accepted) if isinstance(value, str) else ""
+            return f"one of {', '.join(accepted)} expected, got {shown(value)}{close}"
+        case "bool_type":
+            return f"true or false expected, got {shown(value)}"
+        case "tuple_type" | "list_type":
+            return f"a list expected, got {shown(value)}{_list_advice(value)}"
+        case "model_type" | "dict_type" | "dataclass_type":
+            return f"a mapping (key: value) expected, got {shown(value)}"
+        case "too_short":
+            return f"at least {context['min_length']} expected, got {context['actual_length']}"
+        case "too_long":
+            return f"at most {context['max_length']} expected, got {shown(value)}"
+        case "string_too_short":
+            return "must not be empty"
+        case _:
+            return str(details["msg"]).removeprefix("Value error, ")
+
+
+def _decimal_advice(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value):
+        return f"; write {value.replace(',', '.')} with a decimal point"
+    return ""
+
+
+def _list_advice(value: Any) -> str:
+    if isinstance(value, str) and "," in value:
+        return f"; write [{', '.join(part.strip() for part in value.split(','))}]"
+    return f"; write [{value}]" if isinstance(value, int | float) else ""
+
+
+def _whole_advice(value: Any) -> str:
+    number = decimal(value)
+    if isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
+        return f"; write {int(number)}"
+    return ""
