@@ -8,43 +8,35 @@ as the browser's own.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import inf, nan, sqrt
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from optilab.optimize import theory
+from optilab.optimize.formula import (
+    OPERATORS,
+    Node,
+    Operation,
+    compiled,
+    line,
+    number,
+    operations,
+    symbol,
+    written,
+)
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.rule import Rule
 from optilab.optimize.trace import (
-    Operation,
     Program,
-    Symbol,
     Symbols,
     Untraceable,
     axes_of,
-    operations,
     trace,
     trace_measure,
     variable,
 )
 
-OPERATORS = {
-    "add": "{} + {}",
-    "subtract": "{} - {}",
-    "multiply": "{} * {}",
-    "divide": "{} / {}",
-    "power": "{} ** {}",
-    "negative": "-{}",
-    "copy": "{}",
-    "reciprocal": "1.0 / {}",
-    "greater": "{} > {}",
-    "greater_equal": "{} >= {}",
-    "less": "{} < {}",
-    "less_equal": "{} <= {}",
-    "equal": "{} == {}",
-    "not_equal": "{} != {}",
-}
 SCALARS = OPERATORS | {
     "sqrt": "sqrt({})",
     "absolute": "abs({})",
@@ -72,31 +64,9 @@ def as_array_operation(operation: Operation) -> Operation:
     return operation
 
 
-def text(arg: Any) -> str:
-    """A name, or a number in parentheses where it is negative."""
-    return arg if isinstance(arg, str) else f"({arg!r})" if arg < 0 else repr(arg)
-
-
-def line(operation: Operation, templates: Mapping[str, str], function: str = "{}") -> str:
-    """One assignment; an operation without a template is a call of NumPy's function, put into `function`."""
-    args = [text(arg) for arg in operation.args]
-    template = templates.get(operation.op)
-    if template is None:
-        called = f"np.{operation.op}({', '.join(args)})"
-        return f"{operation.name} = {function.format(called)}"
-    return f"{operation.name} = {template.format(*args)}"
-
-
-def compiled(source: str) -> dict[str, Any]:
-    """The names that the generated source defines."""
-    names: dict[str, Any] = {"np": np, "sqrt": sqrt, "inf": inf, "nan": nan}
-    exec(compile(source, "<traced step>", "exec"), names)  # only names and numbers of a trace are in the source
-    return names
-
-
 def listed(items: Sequence[Any]) -> str:
     """A tuple's inside: `a, b, `."""
-    return "".join(f"{text(item)}, " for item in items)
+    return "".join(f"{written(item)}, " for item in items)
 
 
 def scalar_source(rule: Rule, function: Objective) -> str:
@@ -112,7 +82,7 @@ def scalar_source(rule: Rule, function: Objective) -> str:
     moving = [*program.points, *program.states]
     lines = [f"def run(steps, {', '.join(program.points)}):"]
     lines += [f"    {line(operation, SCALARS)}" for operation in start]
-    lines += [f"    {name} = {text(place)}" for name, place in zip(program.states, first, strict=True)]
+    lines += [f"    {name} = {written(place)}" for name, place in zip(program.states, first, strict=True)]
     lines += ["    rows = []", "    append = rows.extend", "    for _ in range(steps + 1):"]
     for operation in body:
         exact = as_array_operation(operation) if axes[operation.name] else operation
@@ -174,7 +144,7 @@ def block_source(rule: Rule, function: Objective, axes: tuple[tuple[str, str], .
 
     for i, operation in enumerate(plan.body):
         dying = {arg for arg in operation.args if last_use.get(arg) == i and arg in place and arg not in plan.ends}
-        args = [place.get(arg, text(arg)) for arg in operation.args]
+        args = [place.get(arg, written(arg)) for arg in operation.args]
         if operation.op == "watch":
             body += [f"np.less({args[0]}, limits, reached)", "np.greater(pending, reached, pending)"]
             body += ["np.add(count, pending, count)"]
@@ -200,7 +170,7 @@ def block_source(rule: Rule, function: Objective, axes: tuple[tuple[str, str], .
             after.append(place[end])
         else:
             after.append(take(False))
-            body.append(f"np.copyto({after[-1]}, {place.get(end, text(end))})")
+            body.append(f"np.copyto({after[-1]}, {place.get(end, written(end))})")
     buffers = [*plan.moving, *created[False]]
     after += [buffer for buffer in buffers if buffer not in after]
     settings = "".join(f"{name}, " for name, _ in axes)
@@ -208,9 +178,9 @@ def block_source(rule: Rule, function: Objective, axes: tuple[tuple[str, str], .
     lines += [f"    {settings}= settings"] if axes else []
     lines += [f"    {line(operation, OPERATORS)}" for operation in (*plan.start, *plan.fixed)]
     lines += [
-        f"    {name} = np.empty_like(w1); np.copyto({name}, {text(start)})"
+        f"    {name} = np.empty_like(w1); np.copyto({name}, {written(start)})"
         if name in full
-        else f"    {name} = {text(start)}"
+        else f"    {name} = {written(start)}"
         for name, start in zip(program.states, plan.first, strict=True)
     ]
     lines += [f"    {name} = np.empty_like(w1)" for name in ("scratch", *created[False])]
@@ -232,7 +202,7 @@ def block_source(rule: Rule, function: Objective, axes: tuple[tuple[str, str], .
 class KernelPlan:
     """The operations of a program sorted by how often they run: once, once per step, or once per step and cell."""
 
-    def __init__(self, program: Program, axes: Mapping[str, str], watched: Symbol | None) -> None:
+    def __init__(self, program: Program, axes: Mapping[str, str], watched: Node | None) -> None:
         self.start, self.first = operations(program.first, "first")
         roots = [*program.point_after, *program.state_after]
         body, ends = operations(roots if watched is None else [watched, *roots])
@@ -270,17 +240,17 @@ class KernelPlan:
         self.ends_of_uniform = [after[name] for name in self.uniform]
 
 
-def watched_symbol(program: Program, function: Objective, watch: str | None) -> Symbol | None:
+def watched_symbol(program: Program, function: Objective, watch: str | None) -> Node | None:
     """The quantity that is compared with the limits at every step, see `explore`; |gradient|^2 for |gradient|."""
     if watch != "solved":
         return _square(program.gradient) if watch else None
-    near: Any = is_near_minimum(function, Symbols([Symbol("input", name) for name in program.points]))  # type: ignore[arg-type]
-    return Symbol("where", near.symbols.item(), program.value, Symbol("number", inf))
+    near: Any = is_near_minimum(function, Symbols([symbol(name) for name in program.points]))  # type: ignore[arg-type]
+    return Node("where", (near.symbols.item(), program.value, number(inf)))
 
 
-def _square(gradient: Sequence[Symbol]) -> Symbol:
+def _square(gradient: Sequence[Node]) -> Node:
     """|g|^2, added in the order of np.sum."""
-    squares = [Symbol("multiply", node, node) for node in gradient]
+    squares = [Node("multiply", (node, node)) for node in gradient]
     total = squares[0]
     for square in squares[1:]:
         total = total + square

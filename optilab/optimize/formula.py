@@ -1,13 +1,15 @@
-"""Formulas as text: parsed by a whitelist (never by `eval`), evaluated, differentiated, printed.
+"""Formulas as trees: parsed by a whitelist (never by `eval`), evaluated, differentiated, printed, written as code.
 
-Two kinds of text: a function that a user types ("0.1*w1^2 + 2*w2^2"), and the formula of every rule
-("V <- beta*V + g;  w <- w - lr*V"), which is executed in the tests and in `explain` to prove that it is the rule.
+Three things become trees: a function that a user types ("0.1*w1^2 + 2*w2^2"), the formula of every rule
+("V <- beta*V + g;  w <- w - lr*V"), which is executed in the tests and in `explain` to prove that it is the rule, and
+one step of a rule as it runs (`optilab.optimize.trace`).
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import pi
+from math import inf, nan, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,22 @@ from optilab.errors import UsageError, did_you_mean
 MAX_LENGTH, MAX_DEPTH = 2000, 100
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Node:
-    """A number, a symbol or an operation: `op` is "number", "symbol", an operator or a function's name."""
+    """A number, a symbol (its name is the value), or an operation on nodes, named as NumPy names it."""
 
     op: str
     args: tuple["Node", ...] = ()
-    value: float = 0.0
-    name: str = ""
+    value: Any = None
+
+    def __add__(self, other: "Node") -> "Node":  # np.sum over nodes
+        return Node("add", (self, other))
+
+    def __mul__(self, other: "Node") -> "Node":  # np.prod over nodes
+        return Node("multiply", (self, other))
+
+    def __bool__(self) -> bool:
+        raise TypeError("an if depends on a value")
 
 
 @dataclass(frozen=True)
@@ -36,49 +46,40 @@ class Statement:
     node: Node
 
 
-def number(value: float) -> Node:
-    return Node("number", value=float(value))
+def number(value: Any) -> Node:
+    return Node("number", value=value)
 
 
 def symbol(name: str) -> Node:
-    return Node("symbol", name=name)
+    return Node("symbol", value=name)
 
 
-ZERO, ONE, TWO = number(0), number(1), number(2)
+ZERO, ONE, TWO = number(0.0), number(1.0), number(2.0)
 CONSTANTS = {"pi": pi}
 COORDINATES = {"x": "w1", "y": "w2"}  # other names in a typed function
 
 _BINARY: dict[type[ast.AST], str] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.Pow: "^",
-    ast.Mod: "%",
-    ast.Gt: ">",
-    ast.Lt: "<",
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.Pow: "power",
+    ast.Mod: "remainder",
 }
-_OPERATORS: dict[str, Callable[..., Any]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "^": np.power,
-    "%": np.mod,
-    ">": np.greater,
-    "<": np.less,
-    "neg": np.negative,
+_COMPARED: dict[type[ast.AST], str] = {ast.Gt: "greater", ast.Lt: "less"}
+SMOOTH = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
+    "abs": "absolute",
+    "sign": "sign",
+    "min": "minimum",
+    "max": "maximum",
 }
-SMOOTH: dict[str, Callable[..., Any]] = {
-    name: getattr(np, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-} | {"abs": np.abs, "sign": np.sign, "min": np.minimum, "max": np.maximum}
-"""Functions in a test function; each has a derivative, at a kink on both of its sides."""
+"""Functions in a test function, each with its operation; each has a derivative, at a kink on both of its sides."""
 
-RULE_ONLY: dict[str, Callable[..., Any] | None] = {
-    "where": np.where,
-    "clip": np.clip,
-    "grad": None,  # the gradient of the function, which is a value
-    "diagonal": None,  # the diagonal of its Hessian, too
+RULE_ONLY = {name: name for name in ("where", "clip", "grad", "diagonal", "sum", "norm", "solve", "smallest")}
+"""Functions in the formula of a rule besides; `grad` and `diagonal`, of the function's gradient and of the diagonal
+of its Hessian, are values."""
+
+_OF_VECTORS: dict[str, Callable[..., Any]] = {
     "sum": lambda x: np.sum(x, axis=-1, keepdims=True),
     "norm": lambda x: np.sqrt(np.sum(np.square(x), axis=-1, keepdims=True)),
     "solve": lambda matrix, x: np.linalg.pinv(matrix, hermitian=True) @ x,
@@ -95,7 +96,7 @@ def power(x: Any, n: int) -> Any:
     return squared * x if n > 1 and n % 2 else squared
 
 
-def parse(text: str, functions: Mapping[str, Any] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
+def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
     """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
     `names` are replaced. Raises UsageError with the column of the first part that is not accepted.
@@ -131,7 +132,7 @@ def _error(column: int, what: str) -> UsageError:
 
 
 def _node(
-    tree: Any, functions: Mapping[str, Any], names: Mapping[str, str], column: Callable[[Any], int], depth: int
+    tree: Any, functions: Mapping[str, str], names: Mapping[str, str], column: Callable[[Any], int], depth: int
 ) -> Node:
     if depth > MAX_DEPTH:
         raise UsageError("the formula is nested too deeply")
@@ -141,23 +142,23 @@ def _node(
 
     match tree:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and value < 1e300:
-            return number(value)
+            return number(float(value))
         case ast.Name(id=name):
             return number(CONSTANTS[name]) if name in CONSTANTS else symbol(names.get(name, name))
         case ast.UnaryOp(op=ast.USub()):
             return _negative(below(tree.operand))
         case ast.UnaryOp(op=ast.UAdd()):
             return below(tree.operand)
-        case ast.BinOp() if type(tree.op) in _BINARY and _BINARY[type(tree.op)] in "+-*/^%":
+        case ast.BinOp() if type(tree.op) in _BINARY:
             return Node(_BINARY[type(tree.op)], (below(tree.left), below(tree.right)))
-        case ast.Compare(ops=[op], comparators=[right]) if type(op) in _BINARY and "where" in functions:
-            return Node(_BINARY[type(op)], (below(tree.left), below(right)))
+        case ast.Compare(ops=[op], comparators=[right]) if type(op) in _COMPARED and "where" in functions:
+            return Node(_COMPARED[type(op)], (below(tree.left), below(right)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name not in functions:
                 raise _error(column(tree), f'unknown function "{name}"{did_you_mean(name, list(functions))}')
             if len(args) != _ARITY.get(name, 1):
                 raise _error(column(tree), f"{name} takes {_ARITY.get(name, 1)} argument(s), got {len(args)}")
-            return Node(name, tuple(map(below, args)))
+            return Node(functions[name], tuple(map(below, args)))
     raise _error(column(tree), "not accepted here")
 
 
@@ -171,26 +172,42 @@ def statements(rule: str) -> list[Statement]:
     return result
 
 
+def inlined(program: str) -> dict[str, Node]:
+    """Every target of a formula's statements, in terms of the names that none of them defines."""
+    known: dict[str, Node] = {}
+
+    def put_in(node: Node) -> Node:
+        if node.op == "symbol":
+            return known.get(node.value, node)
+        return Node(node.op, tuple(map(put_in, node.args)), node.value)
+
+    for statement in statements(program):
+        known[statement.target] = put_in(statement.node)
+    return known
+
+
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
     """The value, with the symbols' `values` (numbers or arrays that broadcast)."""
     if node.op == "number":
         return node.value
     if node.op == "symbol":
-        return values[node.name]
-    if node.op == "^" and node.args[1].value in _WHOLE:
+        return values[node.value]
+    if node.op == "power" and node.args[1].value in _WHOLE:
         return power(evaluate(node.args[0], values), int(node.args[1].value))
-    call: Any = _OPERATORS.get(node.op) or SMOOTH.get(node.op) or RULE_ONLY[node.op] or values[node.op]
+    call: Any = _OF_VECTORS.get(node.op) or getattr(np, node.op, None)
+    if node.op in ("grad", "diagonal"):
+        call = values[node.op]
     return call(*(evaluate(child, values) for child in node.args))
 
 
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
-    return {node.name} if node.op == "symbol" else set().union(*(symbols(child) for child in node.args))
+    return {node.value} if node.op == "symbol" else set().union(*(symbols(child) for child in node.args))
 
 
 def is_smooth(node: Node) -> bool:
     """Whether the expression is free of abs, sign, min and max, whose derivatives jump."""
-    return node.op not in ("abs", "sign", "min", "max") and all(map(is_smooth, node.args))
+    return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
 
 
 def derivative(node: Node, name: str) -> Node:
@@ -198,8 +215,8 @@ def derivative(node: Node, name: str) -> Node:
     if node.op == "number":
         return ZERO
     if node.op == "symbol":
-        return ONE if node.name == name else ZERO
-    if node.op in (">", "<", "sign"):  # constant between their jumps
+        return ONE if node.value == name else ZERO
+    if node.op in ("greater", "less", "sign"):  # constant between their jumps
         return ZERO
     inner = [derivative(child, name) for child in node.args]
     if all(d == ZERO for d in inner):
@@ -208,24 +225,24 @@ def derivative(node: Node, name: str) -> Node:
     if len(node.args) == 2:
         v, dv = node.args[1], inner[1]
         match node.op:
-            case "+":
+            case "add":
                 return _plus(du, dv)
-            case "-":
+            case "subtract":
                 return _minus(du, dv)
-            case "*":
+            case "multiply":
                 return _plus(_times(du, v), _times(u, dv))
-            case "/":
-                return _over(_minus(_times(du, v), _times(u, dv)), Node("^", (v, TWO)))
-            case "^" if dv == ZERO:
+            case "divide":
+                return _over(_minus(_times(du, v), _times(u, dv)), Node("power", (v, TWO)))
+            case "power" if dv == ZERO:
                 return _times(_times(v, _power(u, _minus(v, ONE))), du)
-            case "^":
+            case "power":
                 return _times(node, _plus(_times(dv, Node("log", (u,))), _over(_times(v, du), u)))
-            case "min" | "max":
-                return Node("where", (Node("<" if node.op == "min" else ">", (u, v)), du, dv))
+            case "minimum" | "maximum":
+                return Node("where", (Node("less" if node.op == "minimum" else "greater", (u, v)), du, dv))
     match node.op:
         case "where":
             return Node("where", (u, inner[1], inner[2]))
-        case "neg":
+        case "negative":
             return _negative(du)
         case "sqrt":
             return _over(du, _times(TWO, node))
@@ -238,30 +255,30 @@ def derivative(node: Node, name: str) -> Node:
         case "cos":
             return _negative(_times(Node("sin", (u,)), du))
         case "tan":
-            return _over(du, Node("^", (Node("cos", (u,)), TWO)))
+            return _over(du, Node("power", (Node("cos", (u,)), TWO)))
         case "sinh":
             return _times(Node("cosh", (u,)), du)
         case "cosh":
             return _times(Node("sinh", (u,)), du)
         case "tanh":
-            return _times(_minus(ONE, Node("^", (node, TWO))), du)
-        case "abs":
+            return _times(_minus(ONE, Node("power", (node, TWO))), du)
+        case "absolute":
             return _times(Node("sign", (u,)), du)
     raise UsageError(f"{node.op} has no derivative here")
 
 
 def _negative(a: Node) -> Node:
-    return number(-a.value) if a.op == "number" else Node("neg", (a,))
+    return number(-a.value) if a.op == "number" else Node("negative", (a,))
 
 
 def _plus(a: Node, b: Node) -> Node:
-    return b if a == ZERO else a if b == ZERO else Node("+", (a, b))
+    return b if a == ZERO else a if b == ZERO else Node("add", (a, b))
 
 
 def _minus(a: Node, b: Node) -> Node:
     if a.op == b.op == "number":
         return number(a.value - b.value)
-    return a if b == ZERO else _negative(b) if a == ZERO else Node("-", (a, b))
+    return a if b == ZERO else _negative(b) if a == ZERO else Node("subtract", (a, b))
 
 
 def _times(a: Node, b: Node) -> Node:
@@ -269,20 +286,32 @@ def _times(a: Node, b: Node) -> Node:
         return number(a.value * b.value)
     if ZERO in (a, b):
         return ZERO
-    if a.op == "number" and b.op == "*" and b.args[0].op == "number":  # 0.1*(2*w) reads 0.2*w
+    if a.op == "number" and b.op == "multiply" and b.args[0].op == "number":  # 0.1*(2*w) reads 0.2*w
         return _times(_times(a, b.args[0]), b.args[1])
-    return b if a == ONE else a if b == ONE else Node("*", (a, b))
+    return b if a == ONE else a if b == ONE else Node("multiply", (a, b))
 
 
 def _over(a: Node, b: Node) -> Node:
-    return a if b == ONE or a == ZERO else Node("/", (a, b))
+    return a if b == ONE or a == ZERO else Node("divide", (a, b))
 
 
 def _power(a: Node, b: Node) -> Node:
-    return a if b == ONE else ONE if b == ZERO else Node("^", (a, b))
+    return a if b == ONE else ONE if b == ZERO else Node("power", (a, b))
 
 
-_BINDING = {">": 1, "<": 1, "+": 2, "-": 2, "*": 3, "/": 3, "%": 3, "neg": 3, "^": 4}
+_SIGNS = {
+    "greater": " > ",
+    "less": " < ",
+    "add": " + ",
+    "subtract": " - ",
+    "multiply": "*",
+    "divide": "/",
+    "remainder": " % ",
+    "negative": "-",
+    "power": "^",
+}
+_BINDING = dict(zip(_SIGNS, (1, 1, 2, 2, 3, 3, 3, 3, 4), strict=True))
+_NAMES = {op: name for name, op in SMOOTH.items()}
 
 
 def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
@@ -290,14 +319,12 @@ def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
     if node.op == "number":
         return f"{node.value:.15g}"
     if node.op == "symbol":
-        return shown(node.name)
-    if node.op not in _BINDING:
+        return shown(node.value)
+    if node.op not in _SIGNS:
         parts = [_bare(child, text(child, shown)) for child in node.args]
-        return f"{node.op if node.op != 'bracket' else ''}({', '.join(parts)})"
+        return f"{_NAMES.get(node.op, node.op) if node.op != 'bracket' else ''}({', '.join(parts)})"
     parts = [text(child, shown) for child in _bracketed(node)]
-    if node.op == "neg":
-        return f"-{parts[0]}"
-    return (f" {node.op} " if node.op in "+-<>%" else node.op).join(parts)
+    return f"-{parts[0]}" if node.op == "negative" else _SIGNS[node.op].join(parts)
 
 
 def _bare(node: Node, written: str) -> str:
@@ -310,23 +337,25 @@ def latex(node: Node, shown: Callable[[str], str]) -> str:
     if node.op == "number":
         return f"{node.value:.15g}"
     if node.op == "symbol":
-        return shown(node.name)
+        return shown(node.value)
     if node.op == "bracket":
         return rf"\left({_bare(node.args[0], latex(node.args[0], shown))}\right)"
-    if node.op in ("/", "sqrt", "abs"):  # these bracket by their own shape
+    if node.op in ("divide", "sqrt", "absolute"):  # these bracket by their own shape
         parts = [_bare(child, latex(child, shown)) for child in node.args]
-        return {"/": r"\frac{%s}{%s}", "sqrt": r"\sqrt{%s}", "abs": r"\left|%s\right|"}[node.op] % tuple(parts)
+        return {"divide": r"\frac{%s}{%s}", "sqrt": r"\sqrt{%s}", "absolute": r"\left|%s\right|"}[node.op] % tuple(
+            parts
+        )
     parts = [latex(child, shown) for child in _bracketed(node)]
     if node.op == "where":
         return rf"\begin{{cases}}{parts[1]} & {parts[0]}\\{parts[2]} & \text{{else}}\end{{cases}}"
-    if node.op == "neg":
+    if node.op == "negative":
         return f"-{parts[0]}"
-    if node.op == "^":
+    if node.op == "power":
         return f"{parts[0]}^{{{latex(node.args[1], shown)}}}"
-    if node.op in _BINDING:
-        joint = {"*": r" \cdot ", "%": r" \bmod "}.get(node.op, f" {node.op} ")
+    if node.op in _SIGNS:
+        joint = {"multiply": r" \cdot ", "remainder": r" \bmod "}.get(node.op, _SIGNS[node.op])
         return joint.join(parts)
-    return rf"\operatorname{{{node.op}}}\left({', '.join(parts)}\right)"
+    return rf"\operatorname{{{_NAMES.get(node.op, node.op)}}}\left({', '.join(parts)}\right)"
 
 
 def _bracketed(node: Node) -> list[Node]:
@@ -335,8 +364,123 @@ def _bracketed(node: Node) -> list[Node]:
     operands = []
     for index, child in enumerate(node.args):
         binding = _BINDING.get(child.op, 9)
-        tight = index > 0 and node.op in "-/%"  # a - (b + c), a/(b*c)
-        first_power = index == 0 and node.op == "^"
+        tight = index > 0 and node.op in ("subtract", "divide", "remainder")  # a - (b + c), a/(b*c)
+        first_power = index == 0 and node.op == "power"
         loose = binding < here or (tight and binding == here) or (first_power and binding == here)
         operands.append(Node("bracket", (child,)) if loose else child)
     return operands
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`name = op(args)`; an argument is the name of an earlier result or of an input, or a number."""
+
+    name: str
+    op: str
+    args: tuple[Any, ...]
+
+
+def operations(roots: Sequence[Node], prefix: str = "n") -> tuple[list[Operation], list[Any]]:
+    """The operations behind `roots`, each once and in order, and the name (or number) of each root.
+
+    A result's name is the prefix and a number.
+    """
+    done: list[Operation] = []
+    seen: dict[tuple[Any, ...], str] = {}
+    places: dict[int, Any] = {}
+
+    def visit(node: Node) -> Any:
+        if node.op in ("symbol", "number"):
+            return node.value
+        if id(node) not in places:
+            args = tuple(map(visit, node.args))
+            key = (node.op, *map(repr, args))  # repr tells 2 from 2.0 and 0.0 from -0.0
+            if key not in seen:
+                seen[key] = f"{prefix}{len(done) + 1}"
+                done.append(Operation(seen[key], node.op, args))
+            places[id(node)] = seen[key]
+        return places[id(node)]
+
+    return done, [visit(root) for root in roots]
+
+
+OPERATORS = {
+    "add": "{} + {}",
+    "subtract": "{} - {}",
+    "multiply": "{} * {}",
+    "divide": "{} / {}",
+    "power": "{} ** {}",
+    "negative": "-{}",
+    "copy": "{}",
+    "reciprocal": "1.0 / {}",
+    "greater": "{} > {}",
+    "greater_equal": "{} >= {}",
+    "less": "{} < {}",
+    "less_equal": "{} <= {}",
+    "equal": "{} == {}",
+    "not_equal": "{} != {}",
+}
+_ON_ARRAYS = {op: template for op, template in OPERATORS.items() if op != "power"} | {
+    "sign": "np.sign({}.real)"  # a complex point, from which a Hessian is computed, has the sign of its real part
+}
+
+
+def written(arg: Any) -> str:
+    """A name, or a number in parentheses where it is negative."""
+    return arg if isinstance(arg, str) else f"({arg!r})" if arg < 0 else repr(arg)
+
+
+def called(operation: Operation, templates: Mapping[str, str], function: str = "{}") -> str:
+    """The operation as an expression; without a template it is a call of NumPy's function, put into `function`."""
+    args = [written(arg) for arg in operation.args]
+    if template := templates.get(operation.op):
+        return template.format(*args)
+    return function.format(f"np.{operation.op}({', '.join(args)})")
+
+
+def line(operation: Operation, templates: Mapping[str, str], function: str = "{}") -> str:
+    """The operation as one assignment; see `called`."""
+    return f"{operation.name} = {called(operation, templates, function)}"
+
+
+def compiled(source: str) -> dict[str, Any]:
+    """The names that generated source defines."""
+    names: dict[str, Any] = {"np": np, "sqrt": sqrt, "inf": inf, "nan": nan}
+    exec(compile(source, "<formula>", "exec"), names)  # only names and numbers of a tree are in the source
+    return names
+
+
+def function_of(nodes: Sequence[Node], names: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
+    """The expressions as one function of arrays, the symbols `names`; what they have in common is calculated once.
+
+    A result that is read once stands where it is read, so that NumPy can reuse its memory.
+    """
+    body, ends = operations([_in_products(node) for node in nodes])
+    reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
+    lines, inside = [f"def function({', '.join(names)}):"], dict[Any, str]()
+    for name, op, args in ((o.name, o.op, o.args) for o in body):
+        expression = called(Operation(name, op, tuple(inside.get(arg) or arg for arg in args)), _ON_ARRAYS)
+        if reads[name] == 1 and expression.count("(") < MAX_DEPTH // 2:
+            inside[name] = f"({expression})"
+        else:
+            lines.append(f"{name} = {expression}")
+    results = [
+        inside.get(end) or end if isinstance(end, str) else f"np.full({names[0]}.shape, {end!r})" for end in ends
+    ]
+    function: Callable[..., tuple[Any, ...]]
+    function = compiled("\n    ".join([*lines, f"return {', '.join(results)},"]))["function"]
+    return function
+
+
+def _in_products(node: Node) -> Node:
+    """The expression as `evaluate` calculates it: whole powers as products, and what is constant as its value."""
+    if not node.args:
+        return node
+    args = tuple(map(_in_products, node.args))
+    if all(arg.op == "number" for arg in args):
+        with np.errstate(all="ignore"):
+            return number(float(evaluate(Node(node.op, args), {})))
+    if node.op == "power" and args[1].value in _WHOLE:
+        products: Node = power(args[0], int(args[1].value))
+        return products
+    return Node(node.op, args)

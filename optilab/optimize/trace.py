@@ -1,8 +1,8 @@
-"""Traces one step of a rule on a function: the list of its scalar operations.
+"""One step of a rule on a function, traced: the tree of every number that it makes.
 
 A rule and a function are written for NumPy arrays. Tracing runs the same lines once on an array of symbols, which
-NumPy's protocols (`__array_ufunc__`, `__array_function__`) accept in place of numbers. The result is a straight-line
-program, which the other modules of this package turn into code.
+NumPy's protocols (`__array_ufunc__`, `__array_function__`) accept in place of numbers. The trees, which share what
+they have in common, are a straight-line program; `optilab.optimize.emit` writes it as code.
 
 A rule that branches on a value in an `if`, or calls SciPy, cannot be traced: Untraceable.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from optilab.optimize.formula import Node, Operation, number, symbol
 from optilab.optimize.objective import Objective
 from optilab.optimize.rule import Rule, needed, require_vector, with_settings
 
@@ -22,24 +23,6 @@ MAX_DIMENSION = 4  # beyond it one vector operation is cheaper than many scalar 
 
 class Untraceable(Exception):
     """The rule or the function needs numbers: symbols do not pass through its lines."""
-
-
-class Symbol:
-    """One scalar operation on symbols; op `input` (args: its name) and op `number` (args: its value) are the leaves."""
-
-    __slots__ = ("args", "op")
-
-    def __init__(self, op: str, *args: Any) -> None:
-        self.op, self.args = op, args
-
-    def __add__(self, other: "Symbol") -> "Symbol":  # np.sum over symbols
-        return Symbol("add", self, other)
-
-    def __mul__(self, other: "Symbol") -> "Symbol":  # np.prod over symbols
-        return Symbol("multiply", self, other)
-
-    def __bool__(self) -> bool:
-        raise Untraceable("an if depends on a value")
 
 
 class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
@@ -113,7 +96,7 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
             return Symbols(np.full(self.shape, _CONSTANTS[function], dtype=object))
         if function is np.where and len(args) == 3:
             arrays = np.broadcast_arrays(*map(_symbols, args))
-            return Symbols(np.vectorize(lambda *symbols: Symbol("where", *symbols), otypes=[object])(*arrays))
+            return Symbols(np.vectorize(lambda *nodes: Node("where", nodes), otypes=[object])(*arrays))
         if function is np.clip:
             return np.minimum(np.maximum(args[0], args[1]), args[2])  # type: ignore[no-any-return]
         if function is np.linalg.norm and set(options) <= {"axis", "keepdims"}:
@@ -124,11 +107,11 @@ class Symbols(np.lib.mixins.NDArrayOperatorsMixin):
         raise Untraceable(function.__name__)
 
 
-_CONSTANTS = {np.zeros_like: Symbol("number", 0.0), np.ones_like: Symbol("number", 1.0)}
+_CONSTANTS = {np.zeros_like: number(0.0), np.ones_like: number(1.0)}
 
 
 def _symbols(value: Any) -> Any:
-    """An object array of Symbol: those of Symbols, or one `number` for each number."""
+    """An object array of Node: those of Symbols, or one `number` for each number."""
     if isinstance(value, Symbols):
         return value.symbols
     array: Any = np.asarray(value).astype(object)
@@ -137,7 +120,7 @@ def _symbols(value: Any) -> Any:
     symbols = np.empty(array.shape, dtype=object)
     for index in np.ndindex(array.shape):
         item = array[index]
-        symbols[index] = item.symbols.item() if isinstance(item, Symbols) else Symbol("number", item)
+        symbols[index] = item.symbols.item() if isinstance(item, Symbols) else number(item)
     return symbols
 
 
@@ -147,24 +130,15 @@ def _plain(argument: Any) -> Any:
     return argument.symbols if isinstance(argument, Symbols) else argument
 
 
-def _operation(op: str, *args: Any) -> Symbol:
+def _operation(op: str, *args: Any) -> Node:
     """The operation, with NumPy's synonyms reduced to one."""
     if op == "square":
-        return Symbol("multiply", args[0], args[0])
+        return Node("multiply", (args[0], args[0]))
     if op == "add" and args[1].op == "negative":
-        return Symbol("subtract", args[0], args[1].args[0])
+        return Node("subtract", (args[0], args[1].args[0]))
     if op == "float_power":
-        return Symbol("power", *args)
-    return Symbol("copy" if op == "positive" else op, *args)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """`name = op(args)`; an argument is the name of an earlier result or of an input, or a number."""
-
-    name: str
-    op: str
-    args: tuple[Any, ...]
+        return Node("power", args)
+    return Node("copy" if op == "positive" else op, args)
 
 
 @dataclass(frozen=True)
@@ -174,12 +148,12 @@ class Program:
     points: tuple[str, ...]
     states: tuple[str, ...]
     settings: tuple[str, ...]
-    first: tuple[Symbol, ...]
+    first: tuple[Node, ...]
     """State before the first step, from the start point."""
-    value: Symbol
-    gradient: tuple[Symbol, ...]
-    point_after: tuple[Symbol, ...]
-    state_after: tuple[Symbol, ...]
+    value: Node
+    gradient: tuple[Node, ...]
+    point_after: tuple[Node, ...]
+    state_after: tuple[Node, ...]
 
 
 def trace(rule: Rule, function: Objective, settings: Iterable[str] = ()) -> Program:
@@ -195,7 +169,7 @@ def trace(rule: Rule, function: Objective, settings: Iterable[str] = ()) -> Prog
     points = tuple(f"w{i + 1}" for i in range(dimension))
     try:
         rule = _opened(rule, names)
-        x = Symbols([Symbol("input", name) for name in points])
+        x = Symbols([symbol(name) for name in points])
         states: list[str] = []
         start = rule.init(x)
         state = _symbols_for(start, states)
@@ -217,15 +191,15 @@ def trace_measure(
     settings: Iterable[str],
     inputs: Sequence[str],
     measure: Callable[[Rule, Any], Iterable[Any]],
-) -> list[Symbol]:
+) -> list[Node]:
     """What `measure(rule, array)` calculates with the rule's `settings` and the array's entries `inputs` unknown."""
-    array = Symbols([Symbol("input", name) for name in inputs])
+    array = Symbols([symbol(name) for name in inputs])
     return [symbol for part in measure(_opened(rule, settings), array) for symbol in _symbols(part).ravel()]
 
 
 def _opened(rule: Rule, settings: Iterable[str]) -> Rule:
     """The rule with inputs in the place of its fields named in `settings`."""
-    opened: Rule = with_settings(rule, {name: Symbols([Symbol("input", variable(name))]) for name in settings})
+    opened: Rule = with_settings(rule, {name: Symbols([symbol(variable(name))]) for name in settings})
     return opened
 
 
@@ -243,38 +217,14 @@ def _symbols_for(tree: Any, names: list[str]) -> Any:
     symbols = np.empty(shape, dtype=object)
     for index in np.ndindex(shape):
         names.append(f"s{len(names) + 1}")
-        symbols[index] = Symbol("input", names[-1])
+        symbols[index] = symbol(names[-1])
     return Symbols(symbols)
 
 
-def _leaves(tree: Any) -> list[Symbol]:
+def _leaves(tree: Any) -> list[Node]:
     if isinstance(tree, tuple):
         return [symbol for part in tree for symbol in _leaves(part)]
     return list(_symbols(tree).ravel())
-
-
-def operations(roots: Sequence[Symbol], prefix: str = "n") -> tuple[list[Operation], list[Any]]:
-    """The operations behind `roots`, each once and in order, and the name (or number) of each root.
-
-    A result's name is the prefix and a number.
-    """
-    done: list[Operation] = []
-    seen: dict[tuple[Any, ...], str] = {}
-    places: dict[int, Any] = {}
-
-    def visit(symbol: Symbol) -> Any:
-        if symbol.op in ("input", "number"):
-            return symbol.args[0]
-        if id(symbol) not in places:
-            args = tuple(map(visit, symbol.args))
-            key = (symbol.op, *map(repr, args))  # repr tells 2 from 2.0 and 0.0 from -0.0
-            if key not in seen:
-                seen[key] = f"{prefix}{len(done) + 1}"
-                done.append(Operation(seen[key], symbol.op, args))
-            places[id(symbol)] = seen[key]
-        return places[id(symbol)]
-
-    return done, [visit(root) for root in roots]
 
 
 def axes_of(

@@ -9,9 +9,10 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, formula
+from optilab.optimize.families import LogisticRegression, Quadratic
 from optilab.optimize.formula import power
-from optilab.optimize.objective import Expression, LogisticRegression
-from optilab.optimize.objectives import Quadratic
+from optilab.optimize.objective import Expression, Formula
+from tests.optimize.handwritten import HANDWRITTEN
 
 MINIMUM = {  # as the sources print it
     "styblinski-tang": -78.33233,
@@ -116,6 +117,21 @@ def test_the_printed_formula_is_the_function(function: Any) -> None:
         assert_allclose(slope, function.gradient(x)[:, i], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", HANDWRITTEN)
+def test_an_executed_formula_has_the_bits_of_code_written_by_hand(name: str) -> None:
+    """Also of its gradient, on which every published path depends."""
+    function, code = OBJECTIVES[name](), HANDWRITTEN[name]
+    for far in (1, 10):
+        x = far * points(function, 500)
+        with np.errstate(all="ignore"):
+            assert np.array_equal(function.value(x), code.value(x), equal_nan=True)
+            assert np.array_equal(function.gradient(x), code.gradient(x), equal_nan=True)
+
+
+def test_every_formula_that_is_executed_is_compared() -> None:
+    assert {name for name, kind in OBJECTIVES.items() if issubclass(kind, Formula)} == {*HANDWRITTEN, "expression"}
+
+
 def test_every_function_has_a_source() -> None:
     assert all(len(kind.source) > 5 for kind in OBJECTIVES.values())
     assert len(OBJECTIVES) >= 31
@@ -131,7 +147,7 @@ def test_quadratic_has_its_condition_and_rotation() -> None:
 def test_the_irises_are_fishers() -> None:
     petals = np.abs(LogisticRegression().signed_inputs)
     assert petals.shape == (100, 3)
-    from optilab.optimize.objective import _PETALS
+    from optilab.optimize.families import _PETALS
 
     table = np.array(_PETALS.split(), dtype=float).reshape(2, 50, 2) / 10
     assert_allclose(table.mean(axis=1), [[4.26, 1.326], [5.552, 2.026]])  # as in Fisher 1936, table III
