@@ -8,9 +8,9 @@ from typing import Annotated, Any, get_args
 import typer
 
 from optilab.cli import completion
-from optilab.config.marks import Argument, ConfigKey, Flag, InFile
+from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile
 from optilab.errors import UsageError
-from optilab.verbs.verb import Field, Place, Verb, fields_of, kept_of
+from optilab.verbs.verb import Place, Verb, fields_of, kept_of
 
 
 def command(verb: Verb) -> Callable[..., int]:

@@ -1,7 +1,7 @@
 """The keys of a config: what a field may be, and what is read off the fields of a section.
 
 A section is a class whose annotated fields give each key its type, range, default and help text. One walk over them
-(`fields_of`) lists the keys for `config show`, completion and advice (`describe`, `unknown_key`), and writes them as
+(`keys_of`) lists the keys for `config show`, completion and advice (`describe`, `unknown_key`), and writes them as
 JSON Schema for editors (`json_schema`). `config/load.py` reads a tree into a value of a section.
 """
 
@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib import import_module
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
@@ -20,7 +20,6 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 # variable when it builds its first model, so this comes before its import; child processes may inherit it.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MinLen
 from pydantic import (
     AfterValidator,
@@ -34,6 +33,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import yaml
+from optilab.config.marks import Field
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
@@ -224,90 +224,25 @@ def schema_for(kind: str) -> type[Section]:
 # --- the walk ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Declaration:
-    """One key of a section, as its class declares it."""
-
-    name: str
-    hint: Any
-    """The annotated type."""
-    required: bool
-    default: Any
-
-    @cached_property
-    def parts(self) -> tuple[Any, ...]:
-        """The marks of the type and the types inside it, the outermost first."""
-        return tuple(_parts(self.hint))
-
-    @property
-    def doc(self) -> str:
-        return next((mark.documentation for mark in self.parts if isinstance(mark, Doc)), "")
-
-    @property
-    def choice(self) -> OneOf | None:
-        """The registry of which the key takes an entry."""
-        return next((mark for mark in self.parts if isinstance(mark, OneOf)), None)
-
-    @property
-    def section(self) -> type[Section] | None:
-        """The part of the config that the key holds, alone, in a list or where it is not null."""
-        return next((part for part in self.parts if _is_section(part)), None)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Those of which the key takes one; none where it takes something else."""
-        kind = get_args(self.hint)[0] if get_origin(self.hint) is Annotated else self.hint
-        return ("true", "false") if kind is bool else tuple(map(str, _words(kind)))
-
-    @property
-    def range(self) -> str:
-        """The bounds of a number: `>= 1, <= 1,000`."""
-        bounds = []
-        for mark in self.parts:
-            match mark:
-                case Gt(gt=low):
-                    bounds.append(f"> {low}")
-                case Ge(ge=low):
-                    bounds.append(f">= {low:,}")
-                case Lt(lt=high):
-                    bounds.append(f"< {high}")
-                case Le(le=high):
-                    bounds.append(f"<= {high:,}")
-        return ", ".join(dict.fromkeys(bounds))
-
-    @property
-    def type(self) -> str:
-        """What the key takes, in words: `whole number >= 1`, `list of numbers`, `a | b`."""
-        if self.words:
-            return " | ".join(self.words)
-        kind = "number" if float in self.parts else "whole number" if int in self.parts else "text"
-        kind = f"list of {kind}s" if tuple in self.parts else kind
-        return f"{kind} {self.range}" if self.range else kind
-
-
 @cache
-def fields_of(section: type[Section]) -> Mapping[str, Declaration]:
+def keys_of(section: type[Section]) -> Mapping[str, Field]:
     """The keys of a section in order, by name."""
     found = {}
     for name, info in section.model_fields.items():
         hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        default = None if info.is_required() else info.get_default(call_default_factory=True)
-        found[name] = Declaration(name, hint, info.is_required(), default)
+        default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
+        found[name] = Field(name, hint, default)
     return found
 
 
-def _parts(hint: Any) -> Iterator[Any]:
-    if get_origin(hint) is Annotated:
-        yield from hint.__metadata__
-        hint = hint.__origin__
-    if get_origin(hint) is not Literal:
-        yield get_origin(hint) or hint
-        for inner in get_args(hint):
-            yield from _parts(inner)
+def choice_of(field: Field) -> OneOf | None:
+    """The registry of which a key takes an entry."""
+    return next((mark for mark in field.parts if isinstance(mark, OneOf)), None)
 
 
-def _words(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) is Literal else ()
+def section_of(field: Field) -> type[Section] | None:
+    """The part of the config that a key holds, alone, in a list or where it is not null."""
+    return next((part for part in field.parts if _is_section(part)), None)
 
 
 def _is_section(part: Any) -> bool:
@@ -365,17 +300,17 @@ def describe(
     section: type[Section], prefix: str = "", of: str = "", within: Mapping[str, Any] | None = None
 ) -> Iterator[Key]:
     """Every key that a section accepts, in order; of an entry `within` an entry of the same registry the name."""
-    for field in fields_of(section).values():
+    for field in keys_of(section).values():
         key, default = f"{prefix}{field.name}", "required" if field.required else _written(field.default)
-        if (choice := field.choice) is not None:
+        if (choice := choice_of(field)) is not None:
             yield Key(key, ENTRY, default, field.doc, of, tuple(choice.registry))
             for entry in choice.registry.values() if choice.registry is not within else ():
                 yield from describe(schema_of(entry), f"{key}.", entry.name, choice.registry)
-        elif field.section is not None:
+        elif (inner := section_of(field)) is not None:
             yield Key(key, SECTION, default, field.doc, of)
-            yield from describe(field.section, f"{key}.", of, within)
+            yield from describe(inner, f"{key}.", of, within)
         else:
-            yield Key(key, field.type, default, field.doc, of, field.words)
+            yield Key(key, field.kind, default, field.doc, of, field.words)
 
 
 def _written(value: Any) -> str:
@@ -422,8 +357,8 @@ def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
         except (KeyError, IndexError, TypeError):
             tree = None
         if isinstance(step, str):
-            field = fields_of(section).get(step) if section else None
-            choice, section = (field.choice, field.section) if field else (None, None)
+            field = keys_of(section).get(step) if section else None
+            choice, section = (choice_of(field), section_of(field)) if field else (None, None)
         if choice:
             name = tree.get("name") if isinstance(tree, dict) else None
             name = getattr(choice.default, "name", None) if name is None else name
@@ -431,7 +366,7 @@ def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
                 return sorted(["name", *(own.name for own in fields(kind_of(name)))])
             entry = choice.registry.get(name) if isinstance(name, str) else None
             section = schema_of(entry) if entry else None
-    return sorted({*(["name"] if choice else []), *(fields_of(section) if section else ())})
+    return sorted({*(["name"] if choice else []), *(keys_of(section) if section else ())})
 
 
 def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
@@ -485,17 +420,18 @@ def _mapping(section: type[Section], definitions: Definitions, entry: Any = None
     """The mapping of a section, or of an entry of a registry with its name."""
     text = inspect.cleandoc((entry or section).__doc__ or "")
     properties: dict[str, Any] = {"name": {"const": entry.name}} if entry else {}
-    for field in fields_of(section).values():
+    for field in keys_of(section).values():
         properties[field.name] = key = _of_type(field.hint, definitions)
         if field.doc:
             key["description"] = field.doc
         if not field.required and not isinstance(field.default, Section):
-            key["default"] = field.choice.dump(field.default) if field.choice else field.default
+            choice = choice_of(field)
+            key["default"] = choice.dump(field.default) if choice else field.default
     return {
         "type": "object",
         "description": text.partition("\n")[0] if entry else text,
         "properties": properties,
-        "required": [*(["name"] if entry else []), *(f.name for f in fields_of(section).values() if f.required)],
+        "required": [*(["name"] if entry else []), *(f.name for f in keys_of(section).values() if f.required)],
         "additionalProperties": False,
     }
 

@@ -1,8 +1,16 @@
-"""What a field says about itself on a command line; beside `Doc` and the ranges of annotated_types."""
+"""A field of a config or a request, and what it says about itself next to `Doc` and the ranges of annotated_types.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+The list of a config's keys, its JSON Schema, the options of a command and the keywords of the library are read off the
+same fields. Pydantic is not loaded.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Le, Lt
 
 
 @dataclass(frozen=True)
@@ -49,3 +57,111 @@ class Needs:
     """A field that means nothing without another one."""
 
     other: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A key of a config, or what a command is asked, as its class declares it."""
+
+    name: str
+    hint: Any
+    """The annotated type."""
+    default: Any = MISSING
+    group: str = ""
+    """The heading of its part of the help text; empty for what a request itself declares."""
+
+    @property
+    def marks(self) -> tuple[Any, ...]:
+        return getattr(self.hint, "__metadata__", ())
+
+    @property
+    def type(self) -> Any:
+        """The type without its marks."""
+        return get_args(self.hint)[0] if self.marks else self.hint
+
+    @cached_property
+    def parts(self) -> tuple[Any, ...]:
+        """The marks and the types inside each other, the outermost first."""
+        return tuple(_parts(self.hint))
+
+    def mark(self, kind: Any) -> Any:
+        """Its mark of a kind, or None."""
+        return next((mark for mark in self.marks if isinstance(mark, kind)), None)
+
+    @property
+    def doc(self) -> str:
+        return next((mark.documentation for mark in self.parts if isinstance(mark, Doc)), "")
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it may be given several times."""
+        return any(kind is list or get_origin(kind) is list for kind in (self.type, *get_args(self.type)))
+
+    @property
+    def low(self) -> Any:
+        """The smallest value; None: there is none."""
+        mark = self.mark(Ge)
+        return mark.ge if mark else None
+
+    @property
+    def high(self) -> Any:
+        """The largest value; None: there is none."""
+        mark = self.mark(Le)
+        return mark.le if mark else None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Those of which it takes one; none where it takes something else."""
+        literal = get_args(self.type) if get_origin(self.type) is Literal else ()
+        return ("true", "false") if self.type is bool else tuple(map(str, literal))
+
+    @property
+    def kind(self) -> str:
+        """What it takes: `whole number >= 1, <= 1,000`, `list of numbers`, `a | b`."""
+        if self.words:
+            return " | ".join(self.words)
+        kind = "number" if float in self.parts else "whole number" if int in self.parts else "text"
+        bounds = []
+        for mark in self.parts:
+            match mark:
+                case Gt(gt=low):
+                    bounds.append(f"> {low}")
+                case Ge(ge=low):
+                    bounds.append(f">= {low:,}")
+                case Lt(lt=high):
+                    bounds.append(f"< {high}")
+                case Le(le=high):
+                    bounds.append(f"<= {high:,}")
+        kind = f"list of {kind}s" if tuple in self.parts else kind
+        return f"{kind} {', '.join(dict.fromkeys(bounds))}" if bounds else kind
+
+    @property
+    def flag(self) -> str:
+        """What is typed: `--batch-size`, or the metavar of an argument."""
+        mark = self.mark(Flag)
+        if isinstance(mark, Argument):
+            return mark.metavar.strip("[]")
+        names = mark.names if mark else ()
+        return names[0].partition("/")[0] if names else f"--{self.name.rstrip('_').replace('_', '-')}"
+
+    def read(self, text: Any) -> Any:
+        """What a text of a command line means. ConfigError or UsageError for one that means nothing."""
+        if mark := self.mark(Read):
+            return mark.read(text)
+        from optilab.config.load import override
+
+        return override(self.flag, self.name, text).value if isinstance(text, str) else text
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    if get_origin(hint) is Annotated:
+        yield from hint.__metadata__
+        hint = hint.__origin__
+    if get_origin(hint) is not Literal:
+        yield get_origin(hint) or hint
+        for inner in get_args(hint):
+            yield from _parts(inner)

@@ -11,82 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
-from annotated_doc import Doc
-from annotated_types import Ge, Le
-
-from optilab.config.marks import Argument, ConfigKey, Flag, Needs, Read
+from optilab.config.marks import ConfigKey, Field, Needs, Read
 from optilab.errors import UsageError
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
     from optilab.errors import ExitCode
     from optilab.verbs.answer import Answer
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a request, as the command line, the library and the help see it."""
-
-    name: str
-    type: Any
-    default: Any
-    marks: tuple[Any, ...]
-    group: str
-    """The heading of its part of the help text; empty for what the request itself declares."""
-
-    def mark(self, kind: type[Any]) -> Any:
-        """Its mark of a kind, or None."""
-        return next((mark for mark in self.marks if isinstance(mark, kind)), None)
-
-    @property
-    def doc(self) -> str:
-        doc = self.mark(Doc)
-        return doc.documentation if doc else ""
-
-    @property
-    def flag(self) -> str:
-        """What is typed: `--batch-size`, or the metavar of an argument."""
-        mark = self.mark(Flag)
-        if isinstance(mark, Argument):
-            return mark.metavar.strip("[]").partition("[")[0]
-        names = mark.names if mark else ()
-        return names[0].partition("/")[0] if names else f"--{self.name.rstrip('_').replace('_', '-')}"
-
-    @property
-    def required(self) -> bool:
-        return self.default is MISSING
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it may be given several times."""
-        return any(kind is list or get_origin(kind) is list for kind in (self.type, *get_args(self.type)))
-
-    @property
-    def low(self) -> Any:
-        """The smallest value; None: there is none."""
-        mark = self.mark(Ge)
-        return mark.ge if mark else None
-
-    @property
-    def high(self) -> Any:
-        """The largest value; None: there is none."""
-        mark = self.mark(Le)
-        return mark.le if mark else None
-
-    def read(self, text: Any) -> Any:
-        """What a text of a command line means. ConfigError or UsageError for one that means nothing."""
-        from optilab.config.load import override
-
-        mark = self.mark(Read)
-        return (
-            mark.read(text)
-            if mark
-            else override(self.flag, self.name, text).value
-            if isinstance(text, str)
-            else text
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,12 +128,10 @@ def _fields_of(request: type[Request]) -> tuple[Field, ...]:
                 continue
             if origin is not owner:  # what a request says anew stays where its group has it
                 continue
-            hint, info = hints[name], declared[name]
-            marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
-            kind = get_args(hint)[0] if marks else hint
+            info = declared[name]
             default = info.default if info.default_factory is MISSING else info.default_factory()
             group = "" if origin is request else getattr(origin, "GROUP", "")
-            found.append(Field(name, kind, default, marks, group))
+            found.append(Field(name, hints[name], default, group))
     return tuple(found)
 
 
@@ -208,17 +139,9 @@ def kept_of(request: type[Request]) -> tuple[Field, ...]:
     """The keys that the file of a study keeps of a request."""
     if request.KEPT is None:
         return ()
-    hints = get_type_hints(request.KEPT, include_extras=True)
-    return tuple(
-        Field(
-            name,
-            info.annotation,
-            MISSING if info.is_required() else info.get_default(call_default_factory=True),
-            tuple(info.metadata) or getattr(hints[name], "__metadata__", ()),
-            "",
-        )
-        for name, info in request.KEPT.model_fields.items()
-    )
+    from optilab.config.fields import keys_of
+
+    return tuple(keys_of(request.KEPT).values())
 
 
 @dataclass(frozen=True)
