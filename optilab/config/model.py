@@ -1,7 +1,7 @@
 """The keys of `model`: the network. Layers are numbered from 1, the output layer comes last."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
+from math import inf
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -11,150 +11,59 @@ from pydantic_core import PydanticCustomError
 
 from optilab.config.fields import Number, OneOf, Section, Whole
 
-
-@dataclass(frozen=True)
-class Identity:
-    """x"""
-
-    name: ClassVar[str] = "identity"
-    flat: ClassVar[None] = None
+Flat = tuple[float, float] | property | None
 
 
-@dataclass(frozen=True)
-class Sigmoid:
-    """1/(1 + exp(-x))"""
+def _activation(name: str, formula: str, flat: Flat = None, **parameters: tuple[Any, Any]) -> type[Any]:
+    """The class of an activation phi: its name, its formula, and its parameters with their defaults, which are torch's.
 
-    name: ClassVar[str] = "sigmoid"
-    flat: ClassVar[tuple[float, float]] = (0.05, 0.95)
-
-
-@dataclass(frozen=True)
-class HardSigmoid:
-    """x/6 + 1/2, cut to 0 and 1"""
-
-    name: ClassVar[str] = "hard-sigmoid"
-    flat: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    `flat` are the bounds of the output at or beyond which the slope is below a fifth of its maximum; None where there
+    are none. An activation that is flat on both sides saturates, one that is flat on one side has units that die.
+    """
+    fields = [(key, hint, field(default=default)) for key, (hint, default) in parameters.items()]
+    members = {"__doc__": formula, "name": name, "flat": flat, "__module__": __name__}
+    return make_dataclass(name.title().replace("-", ""), fields, frozen=True, namespace=members)
 
 
-@dataclass(frozen=True)
-class Tanh:
-    """tanh(x)"""
-
-    name: ClassVar[str] = "tanh"
-    flat: ClassVar[tuple[float, float]] = (-0.9, 0.9)
-
-
-@dataclass(frozen=True)
-class Softsign:
-    """x/(1 + |x|)"""
-
-    name: ClassVar[str] = "softsign"
-    flat: ClassVar[tuple[float, float]] = (-0.56, 0.56)
-
-
-@dataclass(frozen=True)
-class ReLU:
-    """max(x, 0)"""
-
-    name: ClassVar[str] = "relu"
-    flat: ClassVar[tuple[float, float]] = (0.0, math.inf)
-
-
-@dataclass(frozen=True)
-class LeakyReLU:
-    """x, below 0 slope*x (Maas et al. 2013)"""
-
-    name: ClassVar[str] = "leaky-relu"
-    flat: ClassVar[None] = None
-    slope: Annotated[float, Ge(0), Doc("slope below 0")] = 0.01
-
-
-@dataclass(frozen=True)
-class PReLU:
-    """x, below 0 a*x with one trained a per layer (He et al. 2015)"""
-
-    name: ClassVar[str] = "prelu"
-    flat: ClassVar[None] = None
-    slope: Annotated[float, Ge(0), Doc("slope below 0 at the start")] = 0.25
-
-
-@dataclass(frozen=True)
-class ELU:
-    """x, below 0 alpha*(exp(x) - 1) (Clevert et al. 2016)"""
-
-    name: ClassVar[str] = "elu"
-    alpha: Annotated[float, Gt(0), Doc("minus the lowest output")] = 1.0
-
-    @property
-    def flat(self) -> tuple[float, float]:
-        return -0.81 * self.alpha, math.inf
-
-
-@dataclass(frozen=True)
-class SELU:
-    """1.0507*elu(x) with alpha 1.6733 (Klambauer et al. 2017)"""
-
-    name: ClassVar[str] = "selu"
-    flat: ClassVar[tuple[float, float]] = (-1.42, math.inf)
-
-
-@dataclass(frozen=True)
-class GELU:
-    """x*Phi(x), Phi the normal distribution (Hendrycks & Gimpel 2016)"""
-
-    name: ClassVar[str] = "gelu"
-    flat: ClassVar[None] = None
-    approximate: Annotated[Literal["none", "tanh"], Doc("Phi itself, or by a tanh")] = "none"
-
-
-@dataclass(frozen=True)
-class SiLU:
-    """x*sigmoid(x), also called swish"""
-
-    name: ClassVar[str] = "silu"
-    flat: ClassVar[None] = None
-
-
-@dataclass(frozen=True)
-class Mish:
-    """x*tanh(softplus(x)) (Misra 2019)"""
-
-    name: ClassVar[str] = "mish"
-    flat: ClassVar[None] = None
-
-
-@dataclass(frozen=True)
-class Softplus:
-    """log(1 + exp(beta*x))/beta"""
-
-    name: ClassVar[str] = "softplus"
-    beta: Annotated[float, Gt(0), Doc("the larger, the closer to relu")] = 1.0
-
-    @property
-    def flat(self) -> tuple[float, float]:
-        return 0.21 / self.beta, math.inf
-
+_Slope = Annotated[float, Ge(0), Doc("slope below 0")]
+_StartSlope = Annotated[float, Ge(0), Doc("slope below 0 at the start")]
+_Alpha = Annotated[float, Gt(0), Doc("minus the lowest output")]
+_Phi = Annotated[Literal["none", "tanh"], Doc("Phi itself, or by a tanh")]
+_Beta = Annotated[float, Gt(0), Doc("the larger, the closer to relu")]
 
 ACTIVATIONS: dict[str, type[Any]] = {
-    activation.name: activation
-    for activation in (
-        Identity,
-        Sigmoid,
-        HardSigmoid,
-        Tanh,
-        Softsign,
-        ReLU,
-        LeakyReLU,
-        PReLU,
-        ELU,
-        SELU,
-        GELU,
-        SiLU,
-        Mish,
-        Softplus,
+    phi.name: phi
+    for phi in (
+        _activation("identity", "x"),
+        _activation("sigmoid", "1/(1 + exp(-x))", (0.05, 0.95)),
+        _activation("hard-sigmoid", "x/6 + 1/2, cut to 0 and 1", (0.0, 1.0)),
+        _activation("tanh", "tanh(x)", (-0.9, 0.9)),
+        _activation("softsign", "x/(1 + |x|)", (-0.56, 0.56)),
+        _activation("relu", "max(x, 0)", (0.0, inf)),
+        _activation("leaky-relu", "x, below 0 slope*x (Maas et al. 2013)", slope=(_Slope, 0.01)),
+        _activation(
+            "prelu", "x, below 0 a*x with one trained a per layer (He et al. 2015)", slope=(_StartSlope, 0.25)
+        ),
+        _activation(
+            "elu",
+            "x, below 0 alpha*(exp(x) - 1) (Clevert et al. 2016)",
+            property(lambda elu: (-0.81 * elu.alpha, inf)),
+            alpha=(_Alpha, 1.0),
+        ),
+        _activation("selu", "1.0507*elu(x) with alpha 1.6733 (Klambauer et al. 2017)", (-1.42, inf)),
+        _activation(
+            "gelu", "x*Phi(x), Phi the normal distribution (Hendrycks & Gimpel 2016)", approximate=(_Phi, "none")
+        ),
+        _activation("silu", "x*sigmoid(x), also called swish"),
+        _activation("mish", "x*tanh(softplus(x)) (Misra 2019)"),
+        _activation(
+            "softplus",
+            "log(1 + exp(beta*x))/beta",
+            property(lambda phi: (0.21 / phi.beta, inf)),
+            beta=(_Beta, 1.0),
+        ),
     )
 }
-
 
 Distribution = Annotated[Literal["normal", "uniform"], Doc("distribution that is drawn from")]
 Gain = Annotated[float, Gt(0), Doc("factor of the standard deviation")]
@@ -343,7 +252,7 @@ class ModelConfig(Section):
         Doc("widths of the hidden layers; [] is a linear model"),
     ] = (128, 128, 128, 128, 128)
     activation: Annotated[Any, OneOf(ACTIVATIONS, "activation"), Doc("activation of each hidden layer")] = (
-        Sigmoid()
+        ACTIVATIONS["sigmoid"]()
     )
     bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
     init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("initial weights")] = DefaultInit()

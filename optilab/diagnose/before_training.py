@@ -1,6 +1,6 @@
 """Causes that stand before the first step: data, settings and first weights. Each has its thresholds above it."""
 
-from optilab.config.model import HardSigmoid, NoNorm, Sigmoid
+from optilab.config.model import NoNorm
 from optilab.diagnose.causes import Sets, Symptom, cause, remedy_sets
 from optilab.diagnose.evidence import Evidence
 
@@ -168,7 +168,7 @@ def weights_too_large(e: Evidence) -> Symptom | None:
     remedy: list[Sets] = [xavier, ("model.init=default",), batchnorm]
     advice = ""
     # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
-    if isinstance(e.config.model.activation, Sigmoid | HardSigmoid) and isinstance(e.config.model.norm, NoNorm):
+    if e.config.model.activation.name in ("sigmoid", "hard-sigmoid") and isinstance(e.config.model.norm, NoNorm):
         remedy = [(*xavier, *batchnorm), batchnorm]
         advice = "batch norm, because with xavier alone the gradient of sigmoids tends to vanish"
     if e.config.model.bias_init is not None:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.config import model
 from optilab.config.model import (
     BatchNorm,
     ConstantInit,
@@ -28,27 +27,27 @@ from optilab.config.model import (
 )
 from optilab.errors import UsageError
 
-MODULES: dict[type[Any], Callable[[Any], nn.Module]] = {
-    model.Identity: lambda phi: nn.Identity(),
-    model.Sigmoid: lambda phi: nn.Sigmoid(),
-    model.HardSigmoid: lambda phi: nn.Hardsigmoid(),
-    model.Tanh: lambda phi: nn.Tanh(),
-    model.Softsign: lambda phi: nn.Softsign(),
-    model.ReLU: lambda phi: nn.ReLU(),
-    model.LeakyReLU: lambda phi: nn.LeakyReLU(phi.slope),
-    model.PReLU: lambda phi: nn.PReLU(init=phi.slope),
-    model.ELU: lambda phi: nn.ELU(phi.alpha),
-    model.SELU: lambda phi: nn.SELU(),
-    model.GELU: lambda phi: nn.GELU(phi.approximate),
-    model.SiLU: lambda phi: nn.SiLU(),
-    model.Mish: lambda phi: nn.Mish(),
-    model.Softplus: lambda phi: nn.Softplus(phi.beta),
+MODULES: dict[str, Callable[[Any], nn.Module]] = {
+    "identity": lambda phi: nn.Identity(),
+    "sigmoid": lambda phi: nn.Sigmoid(),
+    "hard-sigmoid": lambda phi: nn.Hardsigmoid(),
+    "tanh": lambda phi: nn.Tanh(),
+    "softsign": lambda phi: nn.Softsign(),
+    "relu": lambda phi: nn.ReLU(),
+    "leaky-relu": lambda phi: nn.LeakyReLU(phi.slope),
+    "prelu": lambda phi: nn.PReLU(init=phi.slope),
+    "elu": lambda phi: nn.ELU(phi.alpha),
+    "selu": lambda phi: nn.SELU(),
+    "gelu": lambda phi: nn.GELU(phi.approximate),
+    "silu": lambda phi: nn.SiLU(),
+    "mish": lambda phi: nn.Mish(),
+    "softplus": lambda phi: nn.Softplus(phi.beta),
 }
 
 
 def activation_of(phi: Any) -> nn.Module:
     """The torch module of an activation of the schema."""
-    return MODULES[type(phi)](phi)
+    return MODULES[phi.name](phi)
 
 
 class MLP(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from optilab.config.load import Override, load
-from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, NORMS, Tanh
+from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, NORMS
 from optilab.config.training import TrainConfig
 from optilab.train.model import INITIALISERS, MLP, MODULES, NORMALISATIONS, GradientNorm, activation_of, unit_gain
 
@@ -58,7 +58,7 @@ def test_an_activation_is_its_formula(name):
 
 
 def test_the_schema_and_the_network_know_the_same_names():
-    assert set(ACTIVATIONS.values()) == set(MODULES)
+    assert set(ACTIVATIONS) == set(MODULES)
     assert {*INITS.values(), *BIAS_INITS.values()} == set(INITIALISERS)
     assert set(NORMS.values()) == set(NORMALISATIONS)
 
@@ -90,7 +90,10 @@ TORCH_INITS = {
         lambda w: nn.init.kaiming_uniform_(w, nonlinearity="linear"),
     ),
     "orthogonal": ({"name": "orthogonal", "gain": 1.5}, lambda w: nn.init.orthogonal_(w, 1.5)),
-    "unit-gain": ("unit-gain", lambda w: w.data.normal_(0, unit_gain(Tanh()) / math.sqrt(w.shape[0]))),
+    "unit-gain": (
+        "unit-gain",
+        lambda w: w.data.normal_(0, unit_gain(ACTIVATIONS["tanh"]()) / math.sqrt(w.shape[0])),
+    ),
 }
 
 
