@@ -52,7 +52,7 @@ def report(
     from optilab.pages.network_race import network_race_page
     from optilab.pages.report import report as comparison
     from optilab.show import terminal
-    from optilab.study import heats
+    from optilab.study import race_results
 
     only_one(json=json_, quiet=quiet)
     path = pages.target(out)
@@ -63,7 +63,7 @@ def report(
         entries, records, metric = judged(folder, names, metric)
         study = entries[0]
         if len(entries) == 1 and isinstance(study, runs.Study) and not chosen:
-            result = heats.read(study)
+            result = race_results.read(study)
         if result is not None and isinstance(study, runs.Study):
             content = network_race_page(result, study, title)
             found, verdict = {"race": network_race.document(result)}, network_race.answer(result)

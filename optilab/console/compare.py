@@ -7,14 +7,14 @@ from typing import Any
 
 from optilab.show import terminal
 from optilab.show.table import Column, write
+from optilab.study.comparison import ComparedRuns, RunComparison
 from optilab.study.groups import telling, text
-from optilab.study.side_by_side import Contender, SideBySide
 
 _FEW = 6
 """Values of one key, or labels, that a line lists."""
 
 
-def show(side: SideBySide, format: str = "table") -> None:
+def show(side: RunComparison, format: str = "table") -> None:
     """The whole comparison in a format; documents and CSV are the table alone."""
     if format == "json":
         terminal.document(document(side))
@@ -34,7 +34,7 @@ def show(side: SideBySide, format: str = "table") -> None:
 # --- what differs ------------------------------------------------------------------------------------------
 
 
-def differences(side: SideBySide) -> list[str]:
+def differences(side: RunComparison) -> list[str]:
     """Which settings, versions and the like differ between the runs, and how much is equal."""
     grouping = side.grouping
     varied = []
@@ -74,11 +74,13 @@ def ranges(numbers: Sequence[int]) -> str:
 # --- the table ---------------------------------------------------------------------------------------------
 
 
-def columns(side: SideBySide) -> list[Column]:
+def columns(side: RunComparison) -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
     show = Units(side.measure.share)
-    judgement = side.judgement
-    base = "the best" if judgement is None or judgement.chosen else side.contenders[judgement.baseline].label
+    comparison = side.comparison
+    base = (
+        "the best" if comparison is None or comparison.chosen else side.candidates[comparison.baseline.key].label
+    )
     timed = side.measure.target is not None
     return [
         Column("group", "group", left=True),
@@ -102,22 +104,21 @@ def columns(side: SideBySide) -> list[Column]:
     ]
 
 
-def rows(side: SideBySide) -> list[dict[str, Any]]:
+def rows(side: RunComparison) -> list[dict[str, Any]]:
     """The values of the table, best first, then the groups without an outcome."""
-    judgement = side.judgement
-    if judgement is None:
-        return [{"group": contender.label, "n": 0, "verdict": "no outcome"} for contender in side.contenders]
-    clear = judgement.chosen and len(judgement.order) > 1 and judgement.possible_best == [judgement.baseline]
-    own = ("best" if clear else "highest" if side.measure.higher else "lowest") if judgement.chosen else "baseline"
+    comparison = side.comparison
+    if comparison is None:
+        return [{"group": candidate.label, "n": 0, "verdict": "no outcome"} for candidate in side.candidates]
     table = []
-    for i in [*judgement.order, *(i for i, s in enumerate(judgement.summaries) if not s.n)]:
-        contender, summary, contrast = side.contenders[i], judgement.summaries[i], judgement.contrasts[i]
+    for i in [*comparison.order, *(row.key for row in comparison.rows if not row.summary.n)]:
+        candidate, own = side.candidates[i], comparison.rows[i]
+        summary, contrast = own.summary, own.difference
         low, high = summary.interval or (None, None)
-        row: dict[str, Any] = {"group": contender.label, "n": summary.n, **contender.settings}
+        row: dict[str, Any] = {"group": candidate.label, "n": summary.n, **candidate.settings}
         row |= {"mean": summary.mean if summary.n else None, "std": summary.std, "low": low, "high": high}
         row |= {
             "interval": summary.interval,
-            "reached": _reached(contender),
+            "reached": _reached(candidate),
             "rank": side.ranks[i] if side.ranks else None,
         }
         if contrast is not None:
@@ -125,14 +126,14 @@ def rows(side: SideBySide) -> list[dict[str, Any]]:
             row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
             row |= {"difference_low": low, "difference_high": high}
             row |= {"won": contrast.won, "p": contrast.p, "more": contrast.more or None}
-        row["verdict"] = contrast.verdict if contrast else own if i == judgement.baseline else "no outcome"
+        row["verdict"] = own.verdict
         table.append(row)
     return table
 
 
-def _reached(contender: Contender) -> str | None:
+def _reached(candidate: ComparedRuns) -> str | None:
     """`3 (2 to 4)`: median and range of those that reached the target, and how many never did."""
-    taken = contender.taken
+    taken = candidate.taken
     values = [value for seed, value in taken.values.items() if seed not in taken.worst]
     never = f"never in {len(taken.worst)} of {len(taken.values)}" if taken.worst else ""
     if not values:
@@ -173,55 +174,59 @@ def _p(value: float) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def verdict(side: SideBySide) -> str:
+def verdict(side: RunComparison) -> str:
     """The answer in one sentence."""
-    judgement, labels = side.judgement, [contender.label for contender in side.contenders]
+    comparison, labels = side.comparison, [candidate.label for candidate in side.candidates]
     if any("," in label for label in labels):
         labels = [f'"{label}"' for label in labels]
-    if judgement is None:
+    if comparison is None:
         return "no run has an outcome yet"
-    if len(judgement.order) < 2:
-        return f"nothing to compare {labels[judgement.order[0]]} with"
-    what, base = side.measure.name, labels[judgement.baseline]
-    if judgement.chosen:
-        possible = [labels[i] for i in judgement.possible_best]
+    if len(comparison.order) < 2:
+        return f"nothing to compare {labels[comparison.order[0]]} with"
+    what, base = side.measure.name, labels[comparison.baseline.key]
+    if comparison.chosen:
+        possible = [labels[i] for i in comparison.possible_best]
         if len(possible) == 1:
             return f"{base} is the best by {what}"
-        seeds = [c.more for i in judgement.possible_best if (c := judgement.contrasts[i]) and c.more]
+        seeds = [
+            own.difference.more
+            for own in comparison.ranked
+            if own.verdict != "worse" and own.difference and own.difference.more
+        ]
         few = min(seeds, default=0)
         unit = f"{few:,} more {side.sample.removesuffix('s')}{'s' * (few > 1)}"
         advice = f"; about {unit} would tell the closest that can be told" if seeds else ""
         if len(possible) == 2 and seeds:
             advice = f"; about {unit} would tell, if the difference is the one seen"
-        excluded = [labels[i] for i in judgement.order if i not in judgement.possible_best]
+        excluded = [labels[own.key] for own in comparison.ranked if own.verdict == "worse"]
         rest = f"; worse: {_some(excluded)}" if excluded else ""
         return f"cannot tell which is best by {what}: {_some(possible)}{rest}{advice}"
     parts = []
     for word in ("better", "worse", "cannot tell"):
-        found = [labels[i] for i in judgement.order if (c := judgement.contrasts[i]) and c.verdict == word]
+        found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
         if found:
             parts.append(f"{word}: {_some(found)}")
     return f"against {base} by {what}, {'; '.join(parts)}"
 
 
-def document(side: SideBySide) -> dict[str, Any]:
+def document(side: RunComparison) -> dict[str, Any]:
     """The comparison as the tree of `--json`."""
-    judgement = side.judgement
+    comparison = side.comparison
     groups: list[Mapping[str, Any]] = []
-    for i, contender in enumerate(side.contenders):
+    for i, candidate in enumerate(side.candidates):
         facts: dict[str, Any] = {
-            "group": contender.label,
-            "settings": dict(contender.settings),
-            "runs": {str(seed): str(run.path) for group in contender.groups for seed, run in group.runs.items()},
-            "outcomes": {str(seed): value for seed, value in contender.taken.values.items()},
-            "worst": {str(seed): why for seed, why in contender.taken.worst.items()},
-            "absent": {str(seed): why for seed, why in contender.taken.absent.items()},
+            "group": candidate.label,
+            "settings": dict(candidate.settings),
+            "runs": {str(seed): str(run.path) for group in candidate.groups for seed, run in group.runs.items()},
+            "outcomes": {str(seed): value for seed, value in candidate.taken.values.items()},
+            "worst": {str(seed): why for seed, why in candidate.taken.worst.items()},
+            "absent": {str(seed): why for seed, why in candidate.taken.absent.items()},
         }
-        if judgement is not None:
-            contrast = judgement.contrasts[i]
+        if comparison is not None:
+            own = comparison.rows[i]
             facts |= {
-                "summary": asdict(judgement.summaries[i]),
-                "contrast": asdict(contrast) if contrast else None,
+                "summary": asdict(own.summary),
+                "contrast": asdict(own.difference) if own.difference else None,
             }
         groups.append(facts | ({"rank": side.ranks[i]} if side.ranks else {}))
     return {
@@ -229,9 +234,9 @@ def document(side: SideBySide) -> dict[str, Any]:
         "differs": side.grouping.differing,
         "equal": side.grouping.shared,
         "circumstances": side.circumstances,
-        "baseline": None if judgement is None else side.contenders[judgement.baseline].label,
-        "baseline_chosen_by_data": None if judgement is None else judgement.chosen,
-        "order": [] if judgement is None else [side.contenders[i].label for i in judgement.order],
+        "baseline": None if comparison is None else side.candidates[comparison.baseline.key].label,
+        "baseline_chosen_by_data": None if comparison is None else comparison.chosen,
+        "order": [] if comparison is None else [side.candidates[i].label for i in comparison.order],
         "sample": side.sample,
         "problems": side.problems,
         "groups": groups,

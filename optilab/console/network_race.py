@@ -1,50 +1,49 @@
 """`optilab race --on`: a table per training, one over all of them, the settings, and what holds."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from optilab.console.compare import Units
 from optilab.show import terminal
 from optilab.show.table import Column, write
-from optilab.study.compare import Judgement
-from optilab.study.heats import Heat, Heats, Runner, verdicts
+from optilab.study.comparison import Comparison
 from optilab.study.network_race import NetworkRace
+from optilab.study.race_results import NetworkResult, RacedCandidate, RaceResult
 
 _UNITS = Units(share=True)
 
 
-def show(planned: NetworkRace, result: Heats, format: str) -> None:
+def show(planned: NetworkRace, result: RaceResult, format: str) -> None:
     """All tables; in other formats than `table` only that of all heats."""
     if format != "table":
         write(format, *whole(result))
         return
     terminal.say(planned.shape, style="bold")
-    for heat in result.heats:
+    for heat in result.networks:
         config = planned.problems[heat.problem]
         terminal.say()
         terminal.say(f"{heat.problem}   {config.epochs} epochs", style="bold")
-        if not heat.runners:
+        if not heat.candidates:
             terminal.say("no rule has a judged training")
             continue
         write("table", columns(heat, result.kinds[0]), rows(heat))
         terminal.say(f"verdict: {_verdict(heat, result)}", style="bold")
     if result.overall is not None:
         terminal.say()
-        terminal.say(f"over all {len(result.heats)} networks, mean test accuracy", style="bold")
-        write("table", OVERALL, judged(result.overall, result.rules))
-        terminal.say(f"verdict: {verdict(result.overall, result.rules, 'networks')}", style="bold")
+        terminal.say(f"over all {len(result.networks)} networks, mean test accuracy", style="bold")
+        write("table", OVERALL, judged(result.overall))
+        terminal.say(f"verdict: {verdict(result.overall, 'networks')}", style="bold")
     terminal.say()
     for line in notes(result):
         terminal.say(line)
 
 
-def whole(result: Heats) -> tuple[list[Column], list[dict[str, Any]]]:
+def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
     """One table of all heats: its columns and rows."""
-    table = [{"network": heat.problem, **row} for heat in result.heats for row in rows(heat)]
+    table = [{"network": heat.problem, **row} for heat in result.networks for row in rows(heat)]
     return [Column("network", "network", left=True), *columns(None, result.kinds[0])], table
 
 
-def notes(result: Heats) -> list[str]:
+def notes(result: RaceResult) -> list[str]:
     """What the numbers are, and what they do not say."""
     lines = [
         f"tuned on {result.budget} settings of one space, one seed each, by the accuracy on held-out training images; "
@@ -63,12 +62,12 @@ def notes(result: Heats) -> list[str]:
         f"not equal: {n} trials of {rule} failed; the command tries them again"
         for rule, n in result.failed.items()
     ]
-    if result.overall is None and len(result.heats) > 1:
+    if result.overall is None and len(result.networks) > 1:
         lines.append("no table over all networks: one has no result on some of them")
     return lines
 
 
-def columns(heat: Heat | None, kind: str) -> list[Column]:
+def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
     to = "the target" if heat is None else f"{100 * heat.target:.1f} %"
     return [
         Column("rule", kind, left=True),
@@ -99,24 +98,23 @@ OVERALL = (
 """Of the table over all networks."""
 
 
-def rows(heat: Heat) -> list[dict[str, Any]]:
+def rows(heat: NetworkResult) -> list[dict[str, Any]]:
     """The values of a heat's table, best first."""
-    if heat.judgement is None:
+    if heat.comparison is None:
         return []
-    by_rule = {runner.rule: runner for runner in heat.runners}
-    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged(heat.judgement, list(by_rule))]
+    by_rule = {runner.rule: runner for runner in heat.candidates}
+    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged(heat.comparison)]
 
 
-def judged(judgement: Judgement, rules: Sequence[str]) -> list[dict[str, Any]]:
+def judged(comparison: Comparison[str]) -> list[dict[str, Any]]:
     """The outcomes and verdicts of rules as rows, best first."""
     table = []
-    words = verdicts(judgement)
-    for i in judgement.order:
-        summary, contrast = judgement.summaries[i], judgement.contrasts[i]
+    for own in comparison.ranked:
+        summary, contrast = own.summary, own.difference
         low, high = summary.interval or (None, None)
-        row: dict[str, Any] = {"rule": rules[i], "n": summary.n, "mean": summary.mean, "low": low, "high": high}
+        row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean, "low": low, "high": high}
         row["interval"] = summary.interval
-        row["verdict"] = words[i]
+        row["verdict"] = own.verdict
         if contrast:
             low, high = contrast.interval or (None, None)
             row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
@@ -125,7 +123,7 @@ def judged(judgement: Judgement, rules: Sequence[str]) -> list[dict[str, Any]]:
     return table
 
 
-def _speed(runner: Runner) -> dict[str, Any]:
+def _speed(runner: RacedCandidate) -> dict[str, Any]:
     """Mean epochs and seconds to the target where every seed reached it, and what was chosen."""
     epochs = runner.mean_epochs
     seconds = None if epochs is None else sum(runner.seconds.values.values()) / len(runner.seconds.values)
@@ -140,35 +138,35 @@ def _short(value: float) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def verdict(judgement: Judgement | None, rules: Sequence[str], sample: str) -> str:
+def verdict(comparison: Comparison[str] | None, sample: str) -> str:
     """The answer in one sentence."""
-    if judgement is None:
+    if comparison is None:
         return "no result"
-    possible = [rules[i] for i in judgement.possible_best]
+    possible = comparison.possible_best
     if len(possible) == 1:
         return f"{possible[0]} is the best"
-    more = [c.more for i in judgement.possible_best if (c := judgement.contrasts[i]) and c.more]
+    more = [c.more for row in comparison.ranked if row.key in possible and (c := row.difference) and c.more]
     unit = sample[:-1] if more and min(more) == 1 else sample
     advice = f"; about {min(more):,} more {unit} would tell the closest that can be told" if more else ""
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 
-def answer(result: Heats) -> str:
+def answer(result: RaceResult) -> str:
     """The verdict over all networks, or where there is none, those of each."""
     if result.overall is not None:
-        return verdict(result.overall, result.rules, "networks")
-    verdicts = {heat.problem: _verdict(heat, result) for heat in result.heats}
+        return verdict(result.overall, "networks")
+    verdicts = {heat.problem: _verdict(heat, result) for heat in result.networks}
     return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
 
-def _verdict(heat: Heat, result: Heats) -> str:
-    return verdict(heat.judgement, [runner.rule for runner in heat.runners], result.sample)
+def _verdict(heat: NetworkResult, result: RaceResult) -> str:
+    return verdict(heat.comparison, result.sample)
 
 
-def document(result: Heats) -> dict[str, Any]:
+def document(result: RaceResult) -> dict[str, Any]:
     """Everything that was found, as the tree of `--json`."""
     heats = []
-    for heat in result.heats:
+    for heat in result.networks:
         own = {row["rule"]: row for row in rows(heat)}
         runners = [
             {
@@ -179,7 +177,7 @@ def document(result: Heats) -> dict[str, Any]:
                 "best_of": runner.best_of,
                 "runs": {str(seed): str(record.path) for seed, record in runner.runs.items()},
             }
-            for runner in sorted(heat.runners, key=lambda runner: list(own).index(runner.rule))
+            for runner in sorted(heat.candidates, key=lambda runner: list(own).index(runner.rule))
         ]
         heats.append(
             {
@@ -192,10 +190,10 @@ def document(result: Heats) -> dict[str, Any]:
     overall = None
     if result.overall is not None:
         overall = {
-            "verdict": verdict(result.overall, result.rules, "networks"),
+            "verdict": verdict(result.overall, "networks"),
             "rules": [
                 {key: value for key, value in row.items() if not key.endswith("interval")}
-                for row in judged(result.overall, result.rules)
+                for row in judged(result.overall)
             ],
         }
     return {

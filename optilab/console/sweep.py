@@ -7,10 +7,10 @@ from typing import Any
 from optilab.console import compare
 from optilab.runs import Record
 from optilab.show import terminal
+from optilab.study.comparison import compare_runs
 from optilab.study.groups import text
 from optilab.study.outcomes import Measure
 from optilab.study.plan import rungs
-from optilab.study.side_by_side import lay
 from optilab.study.sweep import Sweep
 from optilab.study.trials import Outcome
 
@@ -22,7 +22,7 @@ def document(plan: Sweep, outcomes: Sequence[Outcome], ran_through: Sequence[Rec
     """In the document of `--json`: the rows of trials.csv, and the comparison of the trials that ran through."""
     facts: dict[str, Any] = {"plan": plan.shape, "epochs": plan.base.epochs}
     facts["trials"] = [outcome.row for outcome in outcomes]
-    side = lay(ran_through, Measure(plan.asked.metric)) if ran_through else None
+    side = compare_runs(ran_through, Measure(plan.asked.metric)) if ran_through else None
     return facts | {"comparison": side and compare.document(side)}
 
 
@@ -40,7 +40,7 @@ def show(plan: Sweep, outcomes: Sequence[Outcome], ran_through: Sequence[Record]
         terminal.say(f"{_rungs(plan, plan.asked.halving)}, on {images}")
         terminal.say(f"to the end: {_through(outcomes)}")
     if ran_through:
-        compare.show(lay(ran_through, Measure(plan.asked.metric)))
+        compare.show(compare_runs(ran_through, Measure(plan.asked.metric)))
     else:
         terminal.say("no training has a result", style="red")
 

@@ -9,19 +9,19 @@ from optilab.figures.race import ticks
 from optilab.figures.style import empty, look, series
 from optilab.optimize.objective import Floats
 from optilab.study.curves import history
-from optilab.study.heats import Heat, Heats
 from optilab.study.race import profile
+from optilab.study.race_results import NetworkResult, RaceResult
 
 
-def network_race(result: Heats, dark: bool = False) -> Any:
+def network_race(result: RaceResult, dark: bool = False) -> Any:
     """A row per network: validation accuracy with its 95 % band, expected best of k settings, epochs to the target.
 
     DataError where no network has a result.
     """
-    heats = [heat for heat in result.heats if heat.runners]
+    heats = [heat for heat in result.networks if heat.candidates]
     if not heats:
         raise DataError("nothing to draw: no rule has a judged training")
-    rules = list(dict.fromkeys(runner.rule for heat in heats for runner in heat.runners))
+    rules = list(dict.fromkeys(runner.rule for heat in heats for runner in heat.candidates))
     styles = dict(zip(rules, series(len(rules), dark), strict=True))
     with look(dark):
         figure = empty(13, 3.6 * len(heats) + 0.6)
@@ -35,8 +35,8 @@ def network_race(result: Heats, dark: bool = False) -> Any:
     return figure
 
 
-def _curves(axes: Any, heat: Heat, styles: dict[str, Any]) -> None:
-    for runner in heat.runners:
+def _curves(axes: Any, heat: NetworkResult, styles: dict[str, Any]) -> None:
+    for runner in heat.candidates:
         found = history(runner.rule, runner.runs)
         if found is None:
             continue
@@ -51,9 +51,9 @@ def _curves(axes: Any, heat: Heat, styles: dict[str, Any]) -> None:
     axes.grid(alpha=0.25, linewidth=0.5)
 
 
-def _tuning(axes: Any, heat: Heat, styles: dict[str, Any]) -> None:
-    budget = max(len(runner.best_of) for runner in heat.runners)
-    for runner in heat.runners:
+def _tuning(axes: Any, heat: NetworkResult, styles: dict[str, Any]) -> None:
+    budget = max(len(runner.best_of) for runner in heat.candidates)
+    for runner in heat.candidates:
         tried = np.arange(1, len(runner.best_of) + 1)
         axes.plot(tried, runner.best_of, label=runner.rule, linewidth=1.9, markersize=4, **styles[runner.rule])
     axes.set(xlabel="settings tried", ylabel="expected best of them", xscale="log", xlim=(0.95, max(2, budget)))
@@ -63,7 +63,7 @@ def _tuning(axes: Any, heat: Heat, styles: dict[str, Any]) -> None:
     axes.grid(alpha=0.25, linewidth=0.5)
 
 
-def _profile(axes: Any, heat: Heat, styles: dict[str, Any]) -> None:
+def _profile(axes: Any, heat: NetworkResult, styles: dict[str, Any]) -> None:
     """Share of the seeds on which a rule reaches the target within a multiple of the fastest rule's epochs."""
     factors: Floats = np.geomspace(1, 20, 200)
     axes.set(xlabel="epochs, as a multiple of the fastest rule's", ylabel="share of the seeds", ylim=(-0.02, 1.02))
@@ -73,6 +73,6 @@ def _profile(axes: Any, heat: Heat, styles: dict[str, Any]) -> None:
     axes.set_title(f"to {100 * heat.target:.1f} %: performance profile")
     axes.grid(alpha=0.25, linewidth=0.5)
     if np.isfinite(times := heat.times).any():
-        for runner, share in zip(heat.runners, profile(times, factors), strict=True):
+        for runner, share in zip(heat.candidates, profile(times, factors), strict=True):
             style = {k: v for k, v in styles[runner.rule].items() if k != "marker"}
             axes.step(factors, share, where="post", linewidth=1.9, **style)

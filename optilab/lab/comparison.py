@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from optilab.runs import Record, Study
-    from optilab.study.side_by_side import SideBySide
+    from optilab.study.comparison import RunComparison
 
 MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
@@ -22,7 +22,7 @@ MOST = 12
 class LabComparison(Answer):
     """What `Lab.compare` laid side by side, and the runs and studies that were named."""
 
-    side: "SideBySide"
+    side: "RunComparison"
     entries: "Sequence[Record | Study]"
 
     @property
@@ -65,11 +65,11 @@ class LabComparison(Answer):
         return report(self.side, self.entries, title)
 
 
-def ranked(side: "SideBySide") -> "list[list[Record]]":
+def ranked(side: "RunComparison") -> "list[list[Record]]":
     """The runs of each row, best first, then those without an outcome."""
-    order = list(side.judgement.order) if side.judgement else []
-    order += [i for i in range(len(side.contenders)) if i not in order]
-    return [[run for group in side.contenders[i].groups for run in group.runs.values()] for i in order]
+    order = list(side.comparison.order) if side.comparison else []
+    order += [i for i in range(len(side.candidates)) if i not in order]
+    return [[run for group in side.candidates[i].groups for run in group.runs.values()] for i in order]
 
 
 def curves(groups: "Sequence[Sequence[Record]]", dark: bool) -> "Figure":
@@ -96,18 +96,18 @@ def compare(
     baseline: str | None,
     by: Sequence[str],
     over: str,
-) -> "SideBySide":
+) -> "RunComparison":
     """The comparison that the options of `runs compare` ask for. UsageError for what they do not accept."""
     from optilab.errors import UsageError, unknown
+    from optilab.study.comparison import compare_runs
     from optilab.study.outcomes import read_measure
-    from optilab.study.side_by_side import lay
 
     measure = read_measure(metric, at, target, until)
     if over not in ("seeds", "problems"):
         raise UsageError(unknown("sample", over, ("seeds", "problems")), "--over")
     if not records:
         raise UsageError("nothing to compare: the study has no run yet")
-    return lay(records, measure, baseline, by, over)  # type: ignore[arg-type]
+    return compare_runs(records, measure, baseline, by, over)  # type: ignore[arg-type]
 
 
 def judged(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from optilab.lab.paths import LabPaths
     from optilab.runs import Record, Study
-    from optilab.study.heats import Heats
+    from optilab.study.race_results import RaceResult
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,11 +158,11 @@ class LabStudy(Answer):
         return self.path / runs.STUDY
 
     @cached_property
-    def heats(self) -> "Heats | None":
+    def heats(self) -> "RaceResult | None":
         """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
-        from optilab.study import heats
+        from optilab.study import race_results
 
-        return heats.read(self.study)
+        return race_results.read(self.study)
 
     @property
     def headline(self) -> str:

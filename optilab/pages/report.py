@@ -12,11 +12,10 @@ from optilab.pages.settings import Outlook, mark, outlook
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.durable import read_regular
 from optilab.show.table import Column, cell
-from optilab.study.compare import Judgement
+from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import history, title
 from optilab.study.differences import circumstances, varying
 from optilab.study.groups import DATA, Group, Grouping, short, telling, text
-from optilab.study.side_by_side import SideBySide
 
 ROWS = 25
 """Rows of the table of results before the rest is folded."""
@@ -62,15 +61,15 @@ class PageTable:
     """Whether each row is one curve, whose colour it has."""
 
 
-def report(side: SideBySide, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
+def report(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
     """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question.
 
     DataError for a run whose tables are damaged.
     """
-    judgement = side.judgement
-    ranked = list(judgement.order) if judgement else []
-    order = [*ranked, *(i for i in range(len(side.contenders)) if i not in ranked)]
-    chosen = [group for i in order for group in side.contenders[i].groups]
+    comparison = side.comparison
+    ranked = list(comparison.order) if comparison else []
+    order = [*ranked, *(i for i in range(len(side.candidates)) if i not in ranked)]
+    chosen = [group for i in order for group in side.candidates[i].groups]
     chosen += [group for group in side.grouping.groups if group not in chosen]
     several = len(order) > 1
     return page(
@@ -156,15 +155,15 @@ def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
 # --- question and answer -----------------------------------------------------------------------------------
 
 
-def _question(side: SideBySide) -> str:
+def _question(side: RunComparison) -> str:
     """What the reader wants to know, as one sentence."""
-    what, judgement, count = side.measure.name, side.judgement, len(side.contenders)
+    what, comparison, count = side.measure.name, side.comparison, len(side.candidates)
     if count < 2:
         return f"How well does {_name(side)} train?"
-    if judgement is not None and not judgement.chosen:
-        base = side.contenders[judgement.baseline].label
+    if comparison is not None and not comparison.chosen:
+        base = side.candidates[comparison.baseline.key].label
         return f"Is anything better than {base} by {what}?"
-    own = [contender.settings for contender in side.contenders]
+    own = [candidate.settings for candidate in side.candidates]
     keys = telling(list(dict.fromkeys(key for row in own for key in row)), own)
     words = [short(keys)[key] for key in keys]
     if not 0 < len(words) <= KEYS:
@@ -174,18 +173,18 @@ def _question(side: SideBySide) -> str:
     return f"Which {named} {verb} the best by {what}?"
 
 
-def _name(side: SideBySide) -> str:
+def _name(side: RunComparison) -> str:
     names = dict.fromkeys(
         str(record.manifest.get("config", {}).get("name", record.name)) for record in side.records
     )
     return ", ".join(names)
 
 
-def _alone(side: SideBySide) -> str:
+def _alone(side: RunComparison) -> str:
     """The answer where there is nothing to compare with: the outcome."""
-    if side.judgement is None:
+    if side.comparison is None:
         return compare.verdict(side)
-    summary, show = side.judgement.summaries[0], compare.Units(side.measure.share)
+    summary, show = side.comparison.rows[0].summary, compare.Units(side.measure.share)
     runs = f", the mean of {summary.n} seeds" if summary.n > 1 else ""
     interval = f" (95 % {show.interval(summary.interval)})" if summary.interval else ""
     return f"{side.measure.name}: {show.value(summary.mean)}{interval}{runs}"
@@ -238,7 +237,7 @@ def _tuned(entries: Sequence[Record | Study]) -> list[str]:
 # --- results -----------------------------------------------------------------------------------------------
 
 
-def _results(side: SideBySide, order: Sequence[int]) -> PageTable:
+def _results(side: RunComparison, order: Sequence[int]) -> PageTable:
     """The table of the comparison: headings, and per row its cells, mark and interval as places of a picture."""
     rows = compare.rows(side)
     needed = ("group", "n", "verdict") if len(rows) > 1 else ("group", "n")
@@ -252,7 +251,7 @@ def _results(side: SideBySide, order: Sequence[int]) -> PageTable:
             and any(row.get(column.key) is not None for row in rows)
         )
     ]
-    drawn = places(side.judgement, side.measure.share)
+    drawn = places(side.comparison, side.measure.share)
     found = [
         {
             "cells": [cell(column, row) for column in shown],
@@ -262,17 +261,17 @@ def _results(side: SideBySide, order: Sequence[int]) -> PageTable:
         }
         for number, (i, row) in enumerate(zip(order, rows, strict=True))
     ]
-    joined = all(len(contender.groups) == 1 for contender in side.contenders)
+    joined = all(len(candidate.groups) == 1 for candidate in side.candidates)
     return PageTable("", "", shown, found, joined)
 
 
-def places(judgement: Judgement | None, share: bool) -> dict[int, tuple[float, float, float]]:
+def places(comparison: Comparison[Any] | None, share: bool) -> dict[int, tuple[float, float, float]]:
     """Of each row, where its mean and the ends of its interval lie between the lowest and the highest, in per cent."""
-    if judgement is None or len(judgement.order) < 2:
+    if comparison is None or len(comparison.order) < 2:
         return {}
     found = {}
-    for i in judgement.order:
-        summary = judgement.summaries[i]
+    for i in comparison.order:
+        summary = comparison.rows[i].summary
         low, high = summary.interval or (summary.mean, summary.mean)
         found[i] = (max(low, 0.0), summary.mean, min(high, 1.0)) if share else (low, summary.mean, high)
     lowest, highest = min(low for low, _, _ in found.values()), max(high for _, _, high in found.values())

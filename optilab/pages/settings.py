@@ -8,8 +8,8 @@ from itertools import product
 from typing import Any
 
 from optilab.console.compare import Units
+from optilab.study.comparison import RunComparison
 from optilab.study.groups import short, telling, text
-from optilab.study.side_by_side import SideBySide
 
 SHADES = 20
 """Steps of the colour scale of a heat map; the style sheet has a class for each."""
@@ -51,11 +51,11 @@ class Outlook:
     curves: tuple[Mapping[str, Any], ...] = ()
 
 
-def outlook(side: SideBySide) -> Outlook:
+def outlook(side: RunComparison) -> Outlook:
     """The pictures of the settings of a comparison; empty where a table says it all."""
-    rows = [contender.settings for contender in side.contenders]
+    rows = [candidate.settings for candidate in side.candidates]
     keys = telling(list(dict.fromkeys(key for row in rows for key in row)), rows)
-    if side.judgement is None or len(rows) < 3 or not keys:
+    if side.comparison is None or len(rows) < 3 or not keys:
         return Outlook()
     values = {key: _values(key, rows) for key in keys}
     if len(keys) > 1:
@@ -82,21 +82,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def mark(side: SideBySide, index: int) -> str:
+def mark(side: RunComparison, index: int) -> str:
     """best, near, worse or better: what the verdicts say of a row against the best, or against the baseline."""
-    judgement = side.judgement
-    if judgement is None or index not in judgement.order:
+    comparison = side.comparison
+    if comparison is None or index not in comparison.order:
         return ""
-    contrast = judgement.contrasts[index]
-    if contrast is None:
-        return "best" if judgement.chosen else "baseline"
-    return "near" if contrast.verdict == "cannot tell" else contrast.verdict
+    row = comparison.rows[index]
+    if row is comparison.baseline:
+        return "best" if comparison.chosen else "baseline"
+    return "near" if row.verdict == "cannot tell" else row.verdict
 
 
 # --- heat maps ---------------------------------------------------------------------------------------------
 
 
-def _maps(side: SideBySide, values: Mapping[str, list[Any]]) -> tuple[HeatMap, ...]:
+def _maps(side: RunComparison, values: Mapping[str, list[Any]]) -> tuple[HeatMap, ...]:
     """A map of the two keys with the most values, for each combination of the others."""
     keys = sorted(values, key=lambda key: (len(values[key]), all(map(_is_number, values[key]))))
     *rest, down, across = keys
@@ -105,8 +105,8 @@ def _maps(side: SideBySide, values: Mapping[str, list[Any]]) -> tuple[HeatMap, .
         return ()
     words = short(keys)
     where = {
-        tuple(text(contender.settings.get(key)) for key in keys): index
-        for index, contender in enumerate(side.contenders)
+        tuple(text(candidate.settings.get(key)) for key in keys): index
+        for index, candidate in enumerate(side.candidates)
     }
     shades = _shades(side)
     maps = []
@@ -122,33 +122,33 @@ def _maps(side: SideBySide, values: Mapping[str, list[Any]]) -> tuple[HeatMap, .
     return tuple(maps)
 
 
-def _shades(side: SideBySide) -> dict[int, int]:
+def _shades(side: RunComparison) -> dict[int, int]:
     """0 for the worst mean of the table, SHADES for the best."""
-    assert side.judgement is not None
-    order, summaries = side.judgement.order, side.judgement.summaries
-    best, worst = summaries[order[0]].mean, summaries[order[-1]].mean
+    assert side.comparison is not None
+    ranked = side.comparison.ranked
+    best, worst = ranked[0].summary.mean, ranked[-1].summary.mean
     span = best - worst or 1.0
-    return {i: round(SHADES * (summaries[i].mean - worst) / span) for i in order}
+    return {row.key: round(SHADES * (row.summary.mean - worst) / span) for row in ranked}
 
 
-def _cell(side: SideBySide, index: int | None, shades: Mapping[int, int]) -> Cell | None:
-    if index is None or index not in shades or side.judgement is None:
+def _cell(side: RunComparison, index: int | None, shades: Mapping[int, int]) -> Cell | None:
+    if index is None or index not in shades or side.comparison is None:
         return None
-    summary, show = side.judgement.summaries[index], Units(side.measure.share)
+    summary, show = side.comparison.rows[index].summary, Units(side.measure.share)
     interval = f", 95 % {show.interval(summary.interval)}" if summary.interval else ""
-    label = f"{side.contenders[index].label}: {show.value(summary.mean)}{interval}, n {summary.n}"
+    label = f"{side.candidates[index].label}: {show.value(summary.mean)}{interval}, n {summary.n}"
     return Cell(show.value(summary.mean), shades[index], mark(side, index), label)
 
 
 # --- curves ------------------------------------------------------------------------------------------------
 
 
-def _curve(side: SideBySide, key: str, word: str) -> dict[str, Any]:
+def _curve(side: RunComparison, key: str, word: str) -> dict[str, Any]:
     """Mean and interval of every group over one setting."""
-    assert side.judgement is not None
+    assert side.comparison is not None
     points: list[dict[str, Any]] = []
-    for index in side.judgement.order:
-        summary, setting = side.judgement.summaries[index], side.contenders[index].settings.get(key)
+    for index in side.comparison.order:
+        summary, setting = side.comparison.rows[index].summary, side.candidates[index].settings.get(key)
         low, high = summary.interval or (None, None)
         points.append(
             {
@@ -158,7 +158,7 @@ def _curve(side: SideBySide, key: str, word: str) -> dict[str, Any]:
                 "high": high,
                 "n": summary.n,
                 "mark": mark(side, index),
-                "name": side.contenders[index].label,
+                "name": side.candidates[index].label,
             }
         )
     points.sort(key=lambda point: point["x"])

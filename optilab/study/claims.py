@@ -18,11 +18,12 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.diagnose.evidence import of_run
 from optilab.errors import UsageError, unknown
 from optilab.runs import Record, Row, Study
-from optilab.study.compare import judge, summarize
+from optilab.study.comparison import judge
 from optilab.study.groups import Group, groups
-from optilab.study.heats import Heat, Heats, Runner, verdicts
-from optilab.study.heats import read as read_heats
 from optilab.study.outcomes import Measure, take
+from optilab.study.race_results import NetworkResult, RacedCandidate, RaceResult
+from optilab.study.race_results import read as read_heats
+from optilab.study.statistics import summarize
 
 BEST = "best"
 
@@ -139,7 +140,8 @@ def _of_mean(claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed
     bound, count = float(claim.bound), len(values)
     mean = float(np.mean(list(values.values())))
     level = (1 - claim.confidence) / best_of
-    contrast = judge([values, dict.fromkeys(values, bound)], claim.rises, 1, level).contrasts[0]
+    row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
+    contrast = row.difference
     assert contrast is not None
     if contrast.interval is None:
         interval = f"{count} {unit}{'s' * (count > 1)}"
@@ -147,11 +149,11 @@ def _of_mean(claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed
         low, high = (bound + end for end in contrast.interval)
         choice = f" of the best of {best_of}" if best_of > 1 else ""
         interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
-    if contrast.verdict == "cannot tell":
+    if row.verdict == "cannot tell":
         advice = f"; about {contrast.more} more would tell" if contrast.more else ""
         advice = advice or (f"; more {unit}s would tell (--{unit}s 5)" if count < 5 else "")
         return Judged(claim.text, of, mean, "cannot tell", interval + advice)
-    return Judged(claim.text, of, mean, "holds" if contrast.verdict == "better" else "fails", interval)
+    return Judged(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
 
 
 def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int, str]]:
@@ -230,13 +232,13 @@ def of_race(claims: Iterable[Claim], standings: Iterable[Any]) -> Iterator[Judge
             yield Judged(claim.text, name, value, "holds" if claim.admits(value) else "fails")
 
 
-def of_network_race(claims: Iterable[Claim], found: Heats) -> Iterator[Judged]:
+def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[Judged]:
     """The claims about the rules of a race on trainings: of RULE on every training, or of NETWORK/RULE."""
-    several = len(found.heats) > 1
+    several = len(found.networks) > 1
     places = {
         f"{heat.problem}/{runner.rule}" if several else runner.rule: (heat, runner)
-        for heat in found.heats
-        for runner in heat.runners
+        for heat in found.networks
+        for runner in heat.candidates
     }
     for claim in claims:
         everywhere = [place for place, (_, runner) in places.items() if runner.rule == claim.of]
@@ -246,15 +248,15 @@ def of_network_race(claims: Iterable[Claim], found: Heats) -> Iterator[Judged]:
             yield _of_runner(claim, place, *places[place], found.sample.removesuffix("s"))
 
 
-def _of_runner(claim: Claim, of: str, heat: Heat, runner: Runner, unit: str) -> Judged:
+def _of_runner(claim: Claim, of: str, heat: NetworkResult, runner: RacedCandidate, unit: str) -> Judged:
     if claim.metric == "test_acc":
         if claim.confidence is not None:
             return _of_mean(claim, of, runner.sample, unit)
         return _of_each(claim, of, runner.accuracy.values)
     value: Any
     if claim.metric == "verdict":
-        rules = [own.rule for own in heat.runners]
-        value = verdicts(heat.judgement)[rules.index(runner.rule)] if heat.judgement else None
+        verdicts = {row.key: row.verdict for row in heat.comparison.rows} if heat.comparison else {}
+        value = verdicts.get(runner.rule)
     else:
         value = runner.mean_epochs if claim.metric == "epochs" else runner.near
     if value is None:

@@ -1,24 +1,139 @@
-"""Runs laid side by side: their groups, what each achieved, verdicts, and everything that limits the comparison."""
+"""Which candidate is the best: one judge for trainings, races, remedies and learning rates, and what limits it.
+
+judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
+"""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
-from optilab.study.compare import Judgement, judge
 from optilab.study.differences import circumstances, varying
 from optilab.study.groups import DATA, NOT_SETTINGS, Group, Grouping, groups, settings_label, telling, text
 from optilab.study.outcomes import Measure, Taken, take
+from optilab.study.statistics import DifferenceTest, Outcomes, Summary, family_p, holm, single_level, summarize
 
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
 """Settings that choose the images a run is validated on."""
 
+Key = TypeVar("Key", bound=Hashable)
+Verdict = Literal["better", "worse", "cannot tell"]
+
 
 @dataclass(frozen=True)
-class Contender:
+class PairwiseDifference:
+    """One candidate against the baseline."""
+
+    n: int
+    """Pairs; without pairs, the outcomes of the smaller of the two groups."""
+    paired: bool
+    difference: float
+    """Candidate minus baseline: the mean over the pairs, or the difference of the means."""
+    interval: tuple[float, float] | None
+    """Of the difference; holds for all rows at once. None with one pair or without any variation."""
+    won: float
+    """Share of the pairs in which the candidate is better, ties half; without pairs, of all combinations."""
+    p: float
+    """Of the sign-flip or permutation test, adjusted for all rows."""
+    floor: float
+    """The smallest p that so many blocks can give, before the adjustment."""
+    p_t: float
+    """Of the t test, adjusted for all rows; 1 where there is no interval."""
+    verdict: Verdict
+    more: int | None
+    """About how many more blocks would tell, at 80 % power, if the difference is the one seen; None if too many."""
+
+
+@dataclass(frozen=True)
+class ComparedRow(Generic[Key]):
+    """One candidate: its outcomes and what they say against the baseline."""
+
+    key: Key
+    values: Outcomes
+    summary: Summary
+    difference: PairwiseDifference | None
+    """None for the baseline and for candidates without an outcome."""
+    verdict: str
+    """better, worse or cannot tell; of the baseline best (all others are worse), highest, lowest or baseline (it was
+    named before); without an outcome no outcome."""
+
+
+@dataclass(frozen=True)
+class Comparison(Generic[Key]):
+    """The whole table, in the order in which the candidates were given."""
+
+    rows: tuple[ComparedRow[Key], ...]
+    baseline: ComparedRow[Key]
+    """The row that all others are compared with."""
+    chosen: bool
+    """Whether the baseline is the best candidate by these data; else it was named before."""
+    order: tuple[int, ...]
+    """The places of the rows with outcomes, best first."""
+
+    @property
+    def ranked(self) -> list[ComparedRow[Key]]:
+        """The rows with outcomes, best first."""
+        return [self.rows[i] for i in self.order]
+
+    @property
+    def possible_best(self) -> list[Key]:
+        """The candidates that no verdict excludes from being the best, best first; against a named baseline, those not
+        worse."""
+        return [row.key for row in self.ranked if row.verdict != "worse"]
+
+
+def judge(
+    values: Mapping[Key, Outcomes], higher: bool = True, baseline: Key | None = None, level: float = 0.05
+) -> Comparison[Key]:
+    """Each candidate against `baseline`, or against the best of those with the most nearly complete outcomes.
+
+    `values` has the outcomes of each candidate by block: a seed, a function, a network. Blocks are the sample:
+    conclusions hold for blocks like these. `higher`: a higher outcome is better. Outcomes are finite; a candidate may
+    have none, but not all. ValueError if the baseline has none.
+    """
+    keys, outcomes = list(values), list(values.values())
+    summaries = [summarize(list(own.values()), level) for own in outcomes]
+    sign = 1 if higher else -1
+    order = sorted((i for i, s in enumerate(summaries) if s.n), key=lambda i: -sign * summaries[i].mean)
+    chosen = baseline is None
+    if baseline is None:
+        # One lucky run is not a baseline where other candidates have several.
+        first = ([i for i in order if summaries[i].n > 1] or order)[0]
+    elif (first := keys.index(baseline)) not in order:
+        raise ValueError("the baseline has no outcome")
+    tests = {i: DifferenceTest(outcomes[i], outcomes[first], sign) for i in order if i != first}
+    blocks = min((test.n for test in tests.values() if test.error), default=0)
+    single = single_level(len(order), blocks, level, chosen) if blocks > 1 else level
+    family = len(order) * (len(order) - 1) // 2 if chosen else len(tests)
+    adjusted = dict(zip(tests, holm([test.p for test in tests.values()], family), strict=True))
+    differences = dict[int, PairwiseDifference]()
+    for i, test in tests.items():
+        interval = test.interval(single)
+        p_t = family_p(test.p_t, len(order), blocks, chosen) if test.error else 1.0
+        different = adjusted[i] <= level if interval is None else interval[0] > 0 or interval[1] < 0
+        verdict: Verdict = "cannot tell" if not different else "better" if sign * test.difference > 0 else "worse"
+        more = 0 if different else test.more(single)
+        differences[i] = PairwiseDifference(
+            test.n, test.paired, test.difference, interval, test.won, adjusted[i], test.floor, p_t, verdict, more
+        )
+    clear = tests and all(own.verdict == "worse" for own in differences.values())
+    words = {i: str(own.verdict) for i, own in differences.items()}
+    words[first] = "baseline" if not chosen else "best" if clear else "highest" if higher else "lowest"
+    rows = tuple(
+        ComparedRow(key, outcomes[i], summaries[i], differences.get(i), words.get(i, "no outcome"))
+        for i, key in enumerate(keys)
+    )
+    return Comparison(rows, rows[first], chosen, tuple(order))
+
+
+# --- trainings ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
     """One row of the table: a group, or with `by` all groups with the same value of a key."""
 
     label: str
@@ -28,13 +143,13 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class RunComparison:
     """A comparison with its context."""
 
     measure: Measure
     grouping: Grouping
-    contenders: tuple[Contender, ...]
-    judgement: Judgement | None
+    candidates: tuple[ComparedRuns, ...]
+    comparison: Comparison[int] | None
     """None where no run has an outcome."""
     sample: Literal["seeds", "problems"]
     """What the verdicts generalise over."""
@@ -55,17 +170,16 @@ class SideBySide:
     @property
     def possible_best(self) -> list[str]:
         """The labels of the rows that no verdict excludes from being the best; against a baseline, those not worse."""
-        judgement = self.judgement
-        return [] if judgement is None else [self.contenders[i].label for i in judgement.possible_best]
+        return [] if self.comparison is None else [self.candidates[i].label for i in self.comparison.possible_best]
 
 
-def lay(
+def compare_runs(
     records: Sequence[Record],
     measure: Measure,
     baseline: str | None = None,
     by: Sequence[str] = (),
     sample: Literal["seeds", "problems"] = "seeds",
-) -> SideBySide:
+) -> RunComparison:
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
     `by` names the keys or sections that tell rows apart; each row is then averaged over the settings that differ
@@ -79,7 +193,7 @@ def lay(
         raise UsageError(
             f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}"
         )
-    contenders, problems, table = _contenders(grouping, taken, by)
+    candidates, problems, table = _candidates(grouping, taken, by)
     if sample == "problems" and len(problems) < 2:
         raise UsageError("--over problems needs --by KEY and at least two values of the other settings")
     if table and sample == "problems":
@@ -87,16 +201,16 @@ def lay(
             {problem: fmean(values.values()) for problem, values in row.items() if values} for row in table
         ]
     else:
-        outcomes = [contender.taken.values for contender in contenders]
-    chosen = None if baseline is None else _named(contenders, baseline)
+        outcomes = [candidate.taken.values for candidate in candidates]
+    chosen = None if baseline is None else _named(candidates, baseline)
     if chosen is not None and not outcomes[chosen]:
         raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
-    judgement = judge(outcomes, measure.higher, chosen) if any(outcomes) else None
+    comparison = judge(dict(enumerate(outcomes)), measure.higher, chosen) if any(outcomes) else None
     around = varying([circumstances(record) for record in records])
     ranks = _mean_ranks(table, measure.higher) if table else ()
-    notes = _notes(grouping, contenders, judgement, measure, sample, problems, around)
-    return SideBySide(
-        measure, grouping, tuple(contenders), judgement, sample, tuple(problems), ranks, around, tuple(notes)
+    notes = _notes(grouping, candidates, comparison, measure, sample, problems, around)
+    return RunComparison(
+        measure, grouping, tuple(candidates), comparison, sample, tuple(problems), ranks, around, tuple(notes)
     )
 
 
@@ -106,13 +220,13 @@ _Table = list[dict[str, dict[int, float]]]
 """Of each row: the outcomes of each problem, by seed."""
 
 
-def _contenders(
+def _candidates(
     grouping: Grouping, taken: Sequence[Taken], by: Sequence[str]
-) -> tuple[list[Contender], list[str], _Table]:
+) -> tuple[list[ComparedRuns], list[str], _Table]:
     """The rows, and with `by` the problems that all rows have, and the outcomes of each row on each of them."""
     if not by:
         pairs = zip(grouping.groups, taken, strict=True)
-        return [Contender(group.label, group.settings, (group,), own) for group, own in pairs], [], []
+        return [ComparedRuns(group.label, group.settings, (group,), own) for group, own in pairs], [], []
     keys = [key for key in grouping.differing if any(key == k or key.startswith(f"{k}.") for k in by)]
     if not keys:
         equal = any(key == k or key.startswith(f"{k}.") for k in by for key in grouping.shared)
@@ -129,18 +243,18 @@ def _contenders(
         members = {key: {"": next(iter(row.values()))} for key, row in members.items()}
     if not shared:
         raise UsageError(f"--by {','.join(by)}: no setting of {', '.join(rest)} is common to all its values")
-    contenders, table = [], []
+    candidates, table = [], []
     for row in members.values():
         parts = [row[problem] for problem in shared]
         of_row = {key: value for key, value in parts[0][0].settings.items() if key in keys}
         chosen = tuple(group for group, _ in parts)
-        contenders.append(
-            Contender(settings_label(of_row, words), of_row, chosen, _mean([own for _, own in parts]))
+        candidates.append(
+            ComparedRuns(settings_label(of_row, words), of_row, chosen, _mean([own for _, own in parts]))
         )
         table.append({problem: dict(row[problem][1].values) for problem in shared})
     if len(shared) < 2:
-        return contenders, [], []
-    return contenders, [settings_label(group.settings, rest) for group in contenders[0].groups], table
+        return candidates, [], []
+    return candidates, [settings_label(group.settings, rest) for group in candidates[0].groups], table
 
 
 def _identity(group: Group, keys: Sequence[str]) -> str:
@@ -167,20 +281,20 @@ def _mean_ranks(table: _Table, higher: bool) -> tuple[float, ...]:
     return tuple(fmean(own) for own in ranks) if ranks[0] else ()
 
 
-def _named(contenders: Sequence[Contender], name: str) -> int:
+def _named(candidates: Sequence[ComparedRuns], name: str) -> int:
     """The row that `--baseline` means: its label, the end of it, the name of its config or of one of its runs."""
-    records = [[record for group in c.groups for record in group.runs.values()] for c in contenders]
+    records = [[record for group in c.groups for record in group.runs.values()] for c in candidates]
     matches: list[Callable[[int], bool]] = [
-        lambda i: contenders[i].label == name,
+        lambda i: candidates[i].label == name,
         lambda i: name in {record.name for record in records[i]},
         lambda i: name in {record.path.parent.name for record in records[i]},
         lambda i: name in {record.manifest.get("config", {}).get("name") for record in records[i]},
-        lambda i: contenders[i].label.endswith(f" {name}"),
+        lambda i: candidates[i].label.endswith(f" {name}"),
     ]
     for matching in matches:
-        if len(found := [i for i in range(len(contenders)) if matching(i)]) == 1:
+        if len(found := [i for i in range(len(candidates)) if matching(i)]) == 1:
             return found[0]
-    labels = [contender.label for contender in contenders]
+    labels = [candidate.label for candidate in candidates]
     raise UsageError(f"--baseline: no single row {shown(name)}; one of {'; '.join(labels)}")
 
 
@@ -189,8 +303,8 @@ def _named(contenders: Sequence[Contender], name: str) -> int:
 
 def _notes(
     grouping: Grouping,
-    contenders: Sequence[Contender],
-    judgement: Judgement | None,
+    candidates: Sequence[ComparedRuns],
+    comparison: Comparison[int] | None,
     measure: Measure,
     sample: str,
     problems: Sequence[str],
@@ -198,7 +312,7 @@ def _notes(
 ) -> list[str]:
     differing = grouping.differing
     notes = []
-    if len(contenders) < 2:
+    if len(candidates) < 2:
         notes.append("one group: nothing to compare with; a group differs in nothing but the seed")
     if other := [key for key in VALIDATED_ON if key in differing]:
         notes.append(
@@ -216,10 +330,10 @@ def _notes(
             f"each row is the mean over {len(problems)} other setting{'s' * (len(problems) > 1)}; verdicts hold for "
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
-    if judgement is not None and sample == "seeds":
-        notes += _seed_notes(contenders, judgement)
-    for contender in contenders:
-        notes += _trial_notes(contender, measure)
+    if comparison is not None and sample == "seeds":
+        notes += _seed_notes(candidates, comparison)
+    for candidate in candidates:
+        notes += _trial_notes(candidate, measure)
     if measure.at == "best" and "data.holdout" in grouping.shared and grouping.shared["data.holdout"] is None:
         notes.append("the best epoch is chosen on the images that it is measured on, so its outcome is optimistic")
     if grouping.repeated:
@@ -230,37 +344,37 @@ def _notes(
     return notes
 
 
-def _seed_notes(contenders: Sequence[Contender], judgement: Judgement) -> list[str]:
-    base = contenders[judgement.baseline]
+def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int]) -> list[str]:
+    base = candidates[comparison.baseline.key]
     notes, floors = [], {}
-    for contender, contrast in zip(contenders, judgement.contrasts, strict=True):
-        if contrast is None:
+    for candidate, row in zip(candidates, comparison.rows, strict=True):
+        if (contrast := row.difference) is None:
             continue
-        own, other = set(contender.taken.values), set(base.taken.values)
+        own, other = set(candidate.taken.values), set(base.taken.values)
         if not contrast.paired:
-            notes.append(f"{contender.label} and {base.label} share no seed: compared without pairs (Welch)")
+            notes.append(f"{candidate.label} and {base.label} share no seed: compared without pairs (Welch)")
         elif own != other:
             notes.append(
-                f"{contender.label} and {base.label} share {contrast.n} of {len(own | other)} seeds; only these are "
+                f"{candidate.label} and {base.label} share {contrast.n} of {len(own | other)} seeds; only these are "
                 "compared"
             )
         if contrast.interval is None and contrast.n < 2:
-            notes.append(f"{contender.label}: one seed to compare by has no interval; train with --seeds 5")
+            notes.append(f"{candidate.label}: one seed to compare by has no interval; train with --seeds 5")
         elif contrast.floor > 0.05:
             floors[contrast.n] = contrast.floor
     notes += [f"p: {n} seeds cannot give less than {floor:.2g}" for n, floor in sorted(floors.items())]
     return notes
 
 
-def _trial_notes(contender: Contender, measure: Measure) -> list[str]:
-    taken, notes = contender.taken, []
+def _trial_notes(candidate: ComparedRuns, measure: Measure) -> list[str]:
+    taken, notes = candidate.taken, []
     for ending in dict.fromkeys(taken.worst.values()):
         seeds = [seed for seed, why in taken.worst.items() if why == ending]
         if ending == "diverged" or measure.target is None:
             counted = f"count{'s' * (len(seeds) == 1)} as the worst outcome"
-            notes.append(f"{contender.label}: {len(seeds)} of {len(taken.values)} diverged and {counted}")
+            notes.append(f"{candidate.label}: {len(seeds)} of {len(taken.values)} diverged and {counted}")
     if taken.absent:
-        notes.append(f"{contender.label}: left out {_listed(list(taken.absent.values()), 3)}")
+        notes.append(f"{candidate.label}: left out {_listed(list(taken.absent.values()), 3)}")
     return notes
 
 

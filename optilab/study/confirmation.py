@@ -11,9 +11,9 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run, verdict
 from optilab.runs import Record
 from optilab.study import sweep
+from optilab.study.comparison import RunComparison, compare_runs
 from optilab.study.outcomes import Measure
 from optilab.study.rates import MARGIN, RangeTest, short
-from optilab.study.side_by_side import SideBySide, lay
 
 COUNT = 5
 REACH = 10.0
@@ -38,7 +38,7 @@ class Confirmation:
     key: str
     rows: tuple[RateRow, ...]
     """By rate."""
-    side: SideBySide | None
+    side: RunComparison | None
     """None where no training ran through."""
     learned: bool
     """Whether a training knows more of the validation images than guessing does."""
@@ -52,9 +52,9 @@ class Confirmation:
     @property
     def possible(self) -> tuple[float, ...]:
         """The rates that no verdict excludes from being the best, the highest mean first."""
-        if self.side is None or self.side.judgement is None or not self.learned:
+        if self.side is None or self.side.comparison is None or not self.learned:
             return ()
-        return tuple(_rate(self.side, i, self.key) for i in self.side.judgement.possible_best)
+        return tuple(_rate(self.side, i, self.key) for i in self.side.comparison.possible_best)
 
     @property
     def rate(self) -> float | None:
@@ -98,14 +98,14 @@ def confirm(planned: sweep.Sweep, records: Sequence[Record]) -> Confirmation:
     size = planned.asked.seeds, planned.base.epochs
     if not records:
         return Confirmation(key, (), None, False, *size)
-    side = lay(records, Measure("val_acc"))
+    side = compare_runs(records, Measure("val_acc"))
     rows = sorted(
-        (RateRow(_rate(side, i, key), tuple(own.taken.values.values())) for i, own in enumerate(side.contenders)),
+        (RateRow(_rate(side, i, key), tuple(own.taken.values.values())) for i, own in enumerate(side.candidates)),
         key=lambda row: row.rate,
     )
     learned = any(verdict.learning(of_run(record))[1] for record in records)
     return Confirmation(key, tuple(rows), side, learned, *size)
 
 
-def _rate(side: SideBySide, row: int, key: str) -> float:
-    return float({**side.grouping.shared, **side.contenders[row].settings}[key])
+def _rate(side: RunComparison, row: int, key: str) -> float:
+    return float({**side.grouping.shared, **side.candidates[row].settings}[key])

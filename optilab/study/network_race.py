@@ -21,8 +21,8 @@ from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import RunError, UsageError
 from optilab.study import search_space
-from optilab.study.heats import OPTIMIZERS, Heats, Tuned, heats
 from optilab.study.plan import Plan, TunedCandidate, tuned
+from optilab.study.race_results import OPTIMIZERS, RaceResult, TuningOutcome, race_result
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, refused_changes
 
@@ -191,7 +191,7 @@ def _fields(asked: RaceConfig) -> list[str]:
 # --- results -----------------------------------------------------------------------------------------------
 
 
-def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> Heats:
+def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> RaceResult:
     """What the trials say; rules without a judged training have no row. DataError for a damaged run."""
     by_name = {outcome.trial.name: outcome for outcome in outcomes}
     judged = []
@@ -200,7 +200,7 @@ def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> He
         finals = [by_name[t.name] for t in own.finals(chosen) if t.name in by_name] if chosen else []
         ended = [by_name[t.name] for t in own.tuning if t.name in by_name] + finals
         judged.append(
-            Tuned(
+            TuningOutcome(
                 own.problem,
                 own.name,
                 own.repeat,
@@ -211,4 +211,4 @@ def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> He
             )
         )
     asked = planned.asked
-    return heats(judged, asked.budget, asked.seeds, asked.target, planned.kinds, study)
+    return race_result(judged, asked.budget, asked.seeds, asked.target, planned.kinds, study)

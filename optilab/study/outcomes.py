@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record, Row, read_timings
-from optilab.study.compare import Outcomes
 from optilab.study.groups import Group
+from optilab.study.statistics import Outcomes
 
 TESTED = ("test_loss", "test_acc")
 """Metrics of the test set, which a run with held-out images is measured on once, at the end."""

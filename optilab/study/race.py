@@ -22,7 +22,7 @@ from optilab.optimize.own import OwnRule
 from optilab.optimize.rule import Rule
 from optilab.runs import write_atomic
 from optilab.study import search_space
-from optilab.study.best import compare_with_best
+from optilab.study.comparison import judge
 from optilab.study.tuning import Conditions, Tuning, extra_knowledge, log_costs, measure
 
 CODE = ("optimize", "study/search_space.py", "study/tuning.py")
@@ -174,24 +174,26 @@ class Standing:
 
 def standings(race: Race) -> list[Standing]:
     """Lowest cost first, each compared with the best over the functions."""
-    costs = race.log_costs
-    comparisons = compare_with_best(costs)
-    solved = np.isfinite(race.costs).mean(axis=1)
-    means = costs.mean(axis=1)
-    order = np.argsort(means, kind="stable")
-    clear = len(order) > 1 and all(comparisons[i].worse for i in order[1:])
+    costs = {
+        rule: dict(zip(race.functions, own, strict=True))
+        for rule, own in zip(race.rules, race.log_costs.tolist(), strict=True)
+    }
+    solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
+    words = {"worse": "slower", "best": "best"}
     rows = []
-    for i in order.tolist():
-        ratio, interval = comparisons[i].difference, comparisons[i].interval
+    for row in judge(costs, higher=False).ranked:
+        ratio, interval, p = 0.0, None, 1.0
+        if row.difference is not None:
+            ratio, interval, p = row.difference.difference, row.difference.interval, row.difference.p_t
         rows.append(
             Standing(
-                race.rules[i],
-                float(np.exp(means[i])),
+                row.key,
+                float(np.exp(row.summary.mean)),
                 float(np.exp(ratio)),
                 None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1]))),
-                comparisons[i].p,
-                float(solved[i]),
-                "slower" if comparisons[i].worse else "best" if clear else "cannot tell",
+                p,
+                solved[row.key],
+                words.get(row.verdict, "cannot tell"),
             )
         )
     return rows

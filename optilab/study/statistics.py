@@ -1,35 +1,42 @@
-"""Comparison of groups of outcomes, one outcome per seed, with verdicts that hold for the whole table at once.
+"""Tests and intervals of paired outcomes, and the level at which a whole table of them errs in 5 % of cases.
 
 The best group is usually chosen by the same data that it is then compared on, and a table has many rows: verdicts at
 5 % each would call one of ten equal groups "worse" in most tables. So each row's t test uses the level at which 5 % of
-all tables of equal groups get any verdict (`best`), and its interval is the one that goes with this test: verdict and
-interval always agree, and all intervals of a table hold together in 95 % of tables.
+all tables of equal groups get any verdict, and its interval is the one that goes with this test: verdict and interval
+always agree, and all intervals of a table hold together in 95 % of tables. These are multiple comparisons with the best
+of Edwards & Hsu 1983 (Hsu 1996, chapter 4), in the unconstrained form that also holds for ties; the critical value is
+simulated (Edwards & Berry 1987) for normal, equally varying groups. Each pair has a standard error of its own, as
+groups vary differently between blocks. Simulations with other groups, normal or not, are in tests/study/test_family.py
+and docs/maps-and-races.md.
 
-Outcomes of the same seed are pairs: the same initial weights, the same order of images. Groups without a common seed
-are compared by Welch's t test (1947). Beside it stands a p value that assumes no distribution: the sign-flip test of
-the pairs (Fisher 1935), or without pairs the permutation test, adjusted by Holm 1979.
+Outcomes of the same block (a seed, a function) are pairs: the same initial weights, the same order of images. Groups
+without a common block are compared by Welch's t test (1947). Beside it stands a p value that assumes no distribution:
+the sign-flip test of the pairs (Fisher 1935), or without pairs the permutation test, adjusted by Holm 1979.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from math import comb, nan, sqrt
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from optilab.optimize.objective import Floats
-from optilab.study.best import family_p, single_level
 
 EXACT = 2**16
 """Arrangements up to which a permutation test takes all; beyond, it draws."""
-DRAWS = 100_000
+ARRANGEMENTS = 100_000
+"""Arrangements that are drawn where not all are taken."""
+FAMILIES = 20_000
+"""Simulated families behind a critical value; 5 % is met within 0.15 points."""
 POWER = 0.8
 ROUNDING = 1e-12
 """Relative to the sum of the absolute values: sums that differ less are equal."""
 MOST_SEEDS = 10_000
 
-Verdicts = Literal["better", "worse", "cannot tell"]
+
 Outcomes = Mapping[Any, float]
 """The outcome of each block, which is a seed in most comparisons."""
 
@@ -46,97 +53,6 @@ class Summary:
     """95 % interval of the mean (Student's t)."""
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """One group against the baseline."""
-
-    n: int
-    """Pairs; without pairs, the outcomes of the smaller of the two groups."""
-    paired: bool
-    difference: float
-    """Group minus baseline: the mean over the pairs, or the difference of the means."""
-    interval: tuple[float, float] | None
-    """Of the difference; holds for all rows at once. None with one pair or without any variation."""
-    won: float
-    """Share of the pairs in which the group is better, ties half; without pairs, of all combinations."""
-    p: float
-    """Of the sign-flip or permutation test, adjusted for all rows."""
-    floor: float
-    """The smallest p that so many seeds can give, before the adjustment."""
-    p_t: float
-    """Of the t test, adjusted for all rows; 1 where there is no interval."""
-    verdict: Verdicts
-    more: int | None
-    """About how many more seeds would tell, at 80 % power, if the difference is the one seen; None if too many."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The whole table, in the order of the groups."""
-
-    summaries: tuple[Summary, ...]
-    contrasts: tuple[Contrast | None, ...]
-    """None for the baseline and for groups without an outcome."""
-    baseline: int
-    chosen: bool
-    """Whether the baseline is the best group by these data; else it was named before."""
-
-    order: tuple[int, ...]
-    """Groups with outcomes, best first."""
-
-    @property
-    def possible_best(self) -> list[int]:
-        """The groups that no verdict excludes from being the best, best first. Only where the baseline was chosen."""
-        return [i for i in self.order if (row := self.contrasts[i]) is None or row.verdict != "worse"]
-
-
-def judge(
-    groups: Sequence[Outcomes], higher: bool = True, baseline: int | None = None, level: float = 0.05
-) -> Judgement:
-    """Each group against `baseline`, or against the best of those with the most nearly complete outcomes.
-
-    `higher`: a higher outcome is better. Outcomes are finite; a group may be empty, but not all. ValueError if the
-    baseline is empty.
-    """
-    summaries = tuple(summarize(list(group.values()), level) for group in groups)
-    sign = 1 if higher else -1
-    order = sorted((i for i, s in enumerate(summaries) if s.n), key=lambda i: -sign * summaries[i].mean)
-    chosen = baseline is None
-    if baseline is None:
-        # One lucky run is not a baseline where other groups have several.
-        several = [i for i in order if summaries[i].n > 1]
-        baseline = (several or order)[0]
-    elif baseline not in order:
-        raise ValueError("the baseline has no outcome")
-    tests = {i: _Test(groups[i], groups[baseline], sign) for i in order if i != baseline}
-    blocks = min((test.n for test in tests.values() if test.error), default=0)
-    single = single_level(len(order), blocks, level, chosen) if blocks > 1 else level
-    family = len(order) * (len(order) - 1) // 2 if chosen else len(tests)
-    adjusted = dict(zip(tests, holm([test.p for test in tests.values()], family), strict=True))
-    contrasts: list[Contrast | None] = [None] * len(groups)
-    for i, test in tests.items():
-        interval = test.interval(single)
-        p_t = family_p(test.p_t, len(order), blocks, chosen) if test.error else 1.0
-        different = adjusted[i] <= level if interval is None else interval[0] > 0 or interval[1] < 0
-        verdict: Verdicts = "cannot tell"
-        if different:
-            verdict = "better" if sign * test.difference > 0 else "worse"
-        more = test.more(single) if verdict == "cannot tell" else 0
-        contrasts[i] = Contrast(
-            test.n,
-            test.paired,
-            test.difference,
-            interval,
-            test.won,
-            adjusted[i],
-            test.floor,
-            p_t,
-            verdict,
-            more,
-        )
-    return Judgement(summaries, tuple(contrasts), baseline, chosen, tuple(order))
-
-
 def summarize(values: Sequence[float], level: float = 0.05) -> Summary:
     """Number, mean, sample standard deviation and the interval of the mean."""
     n = len(values)
@@ -150,7 +66,7 @@ def summarize(values: Sequence[float], level: float = 0.05) -> Summary:
 # --- one comparison ----------------------------------------------------------------------------------------
 
 
-class _Test:
+class DifferenceTest:
     """The tests of one group against the baseline; `error` is zero where there is no t test."""
 
     def __init__(self, group: Outcomes, baseline: Outcomes, sign: int) -> None:
@@ -239,7 +155,7 @@ def sign_flip(differences: Floats) -> tuple[float, float]:
         return _share(sums, observed, 0), min(1.0, 2.0 ** (1 - n))
     generator = np.random.default_rng(n)
     drawn = [(1.0 - 2 * generator.integers(0, 2, (count, n))) @ differences for count in _portions(n)]
-    return _share(np.concatenate(drawn), observed, 1), 1 / (1 + DRAWS)
+    return _share(np.concatenate(drawn), observed, 1), 1 / (1 + ARRANGEMENTS)
 
 
 def permutation(first: Floats, second: Floats) -> tuple[float, float]:
@@ -256,12 +172,12 @@ def permutation(first: Floats, second: Floats) -> tuple[float, float]:
         generator.permuted(np.tile(values, (portion, 1)), axis=1)[:, :n].sum(axis=1)
         for portion in _portions(len(values))
     ]
-    return _share(np.concatenate(drawn), observed, 1), 1 / (1 + DRAWS)
+    return _share(np.concatenate(drawn), observed, 1), 1 / (1 + ARRANGEMENTS)
 
 
 def _portions(size: int) -> Iterator[int]:
     """The draws in portions that fit in memory, each draw having `size` numbers."""
-    portion, left = max(1, 1_000_000 // size), DRAWS
+    portion, left = max(1, 1_000_000 // size), ARRANGEMENTS
     while left:
         yield (now := min(portion, left))
         left -= now
@@ -270,6 +186,52 @@ def _portions(size: int) -> Iterator[int]:
 def _share(sums: Floats, observed: float, extra: int) -> float:
     """Share of |sums| that reach the observed one; `extra` counts it itself where arrangements are drawn."""
     return float(((np.abs(sums) >= observed).sum() + extra) / (len(sums) + extra))
+
+
+# --- families of comparisons -------------------------------------------------------------------------------
+
+
+def single_level(candidates: int, blocks: int, level: float = 0.05, chosen: bool = True) -> float:
+    """Two-sided level of one t test such that `level` of all families of equal candidates have a test below it.
+
+    With `chosen` the candidate that all are compared with is the best of them, chosen by the data; else it was named
+    before (Dunnett 1955, with a standard error for each pair). Exact for two candidates. A critical value of a larger
+    number of blocks is smaller, so the level of the fewest blocks of a table is safe for all of its tests.
+    """
+    if candidates < 3:
+        return level
+    critical = np.quantile(_largest_statistics(candidates, blocks, chosen), 1 - level)
+    return float(2 * _special().stdtr(blocks - 1, -critical))
+
+
+def family_p(p: float, candidates: int, blocks: int, chosen: bool = True) -> float:
+    """Share of the families of equal candidates with a test whose p value is as small as `p`; see `single_level`."""
+    if candidates < 3:
+        return p
+    statistic = -_special().stdtrit(blocks - 1, p / 2)
+    null = _largest_statistics(candidates, blocks, chosen)
+    return float((1 + (null >= statistic).sum()) / (1 + FAMILIES))
+
+
+@cache
+def _largest_statistics(candidates: int, blocks: int, chosen: bool = True) -> Floats:
+    """The largest |t| of each of `FAMILIES` families of equal candidates, (FAMILIES,)."""
+    generator = np.random.default_rng([candidates, blocks])
+    largest: list[Floats] = []
+    families = max(1, min(1000, 2_000_000 // (candidates * blocks)))
+    for start in range(0, FAMILIES, families):
+        measured = generator.standard_normal((min(families, FAMILIES - start), candidates, blocks))
+        lowest = np.argmin(measured.mean(axis=2), axis=1)[:, None, None] if chosen else np.zeros((1, 1, 1), int)
+        differences = measured - np.take_along_axis(measured, lowest, axis=1)
+        means, errors = differences.mean(axis=2), _standard_errors(differences)
+        largest.append(np.abs(np.divide(means, errors, out=np.zeros_like(means), where=errors > 0)).max(axis=1))
+    return np.concatenate(largest)
+
+
+def _standard_errors(differences: Floats) -> Floats:
+    """Of the means over the blocks, the last axis; zero with one block."""
+    blocks = differences.shape[-1]
+    return np.asarray(differences.std(axis=-1, ddof=min(1, blocks - 1)) / np.sqrt(blocks))
 
 
 def _quantile(df: float, level: float) -> float:

@@ -13,8 +13,7 @@ import warnings
 
 import numpy as np
 
-from optilab.study.compare import judge
-from tests.study.test_compare import by_seed, covered, error_rate
+from tests.study.test_statistics import by_seed, covered, error_rate, judge
 
 SIZES = [(2, 3), (2, 5), (2, 10), (5, 3), (5, 5), (5, 10)]
 
@@ -47,7 +46,7 @@ def deepsig_errs(values: np.ndarray) -> bool:
 
 def ours_errs(values: np.ndarray) -> bool:
     table = judge([by_seed(row) for row in values])
-    return any(row is not None and row.verdict != "cannot tell" for row in table.contrasts)
+    return any(row.difference and row.verdict != "cannot tell" for row in table.rows)
 
 
 JUDGES = {"optilab": (ours_errs, 1), "autorank": (autorank_errs, 1), "deepsig": (deepsig_errs, 25)}

@@ -24,11 +24,11 @@ from optilab.pages import play
 from optilab.pages.network_race import network_race_page
 from optilab.pages.race import race_page
 from optilab.pages.report import report
-from optilab.study import heats
+from optilab.study import race_results
+from optilab.study.comparison import compare_runs
 from optilab.study.groups import select
 from optilab.study.outcomes import Measure
 from optilab.study.race import Race
-from optilab.study.side_by_side import lay
 from optilab.study.tuning import Conditions, Tuning
 from tests.faults.test_text import PAYLOADS
 from tests.study.generated import layered, training
@@ -105,15 +105,15 @@ def test_trainings_with_hostile_names_settings_and_machines(tmp_path, page):
         place.parent.mkdir()
         os.rename(record.path, place)
         records.append(replace(record, path=place))
-    side = lay(records, Measure())
+    side = compare_runs(records, Measure())
     grouping = replace(
         side.grouping,
         groups=tuple(replace(g, label=text) for g, text in zip(side.grouping.groups, HOSTILE, strict=True)),
     )
-    contenders = tuple(
-        replace(c, label=g.label, groups=(g,)) for c, g in zip(side.contenders, grouping.groups, strict=True)
+    candidates = tuple(
+        replace(c, label=g.label, groups=(g,)) for c, g in zip(side.candidates, grouping.groups, strict=True)
     )
-    side = replace(side, grouping=grouping, contenders=contenders, notes=HOSTILE)
+    side = replace(side, grouping=grouping, candidates=candidates, notes=HOSTILE)
     for heading in (None, "".join(HOSTILE)):
         (tmp_path / "report.html").write_bytes(report(side, records, heading))
         page.open(tmp_path / "report.html")
@@ -165,7 +165,7 @@ def test_a_race_on_trainings_of_hostile_rules(tmp_path, page):
     manifest = {**runs.read(race / "final-0").manifest, "command": "race", "argv": ["optilab", *HOSTILE]}
     (race / "manifest.json").write_text(json.dumps(manifest))
     study = runs.read_study(race)
-    found = heats.read(study)
+    found = race_results.read(study)
     (tmp_path / "cup.html").write_bytes(network_race_page(found, study))
     page.open(tmp_path / "cup.html")
     inert(page, scripts=6)

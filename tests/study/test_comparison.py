@@ -3,14 +3,14 @@
 import pytest
 
 from optilab.errors import UsageError
+from optilab.study.comparison import compare_runs
 from optilab.study.groups import select
 from optilab.study.outcomes import Measure
-from optilab.study.side_by_side import lay
 from tests.study.generated import DIGESTS, VERSIONS, training
 
 
 def laid(folder, measure=None, **options):
-    return lay(select(folder, ["*"]), measure or Measure(), **options)
+    return compare_runs(select(folder, ["*"]), measure or Measure(), **options)
 
 
 def pair(folder, *changes, seeds=(1, 2, 3), other_seeds=None, epochs=2, **manifest):
@@ -73,7 +73,7 @@ def test_one_seed_is_said(tmp_path):
     pair(tmp_path, "model.activation=relu", seeds=(1,))
     side = laid(tmp_path)
     noted(side, "one seed to compare by has no interval")
-    assert side.judgement.contrasts[0].verdict == "cannot tell"
+    assert side.comparison.rows[0].difference.verdict == "cannot tell"
 
 
 def test_diverged_and_unfinished_trainings_are_said(tmp_path):
@@ -83,7 +83,7 @@ def test_diverged_and_unfinished_trainings_are_said(tmp_path):
     side = laid(tmp_path)
     noted(side, "activation sigmoid: 1 of 4 diverged and counts as the worst outcome")
     noted(side, "activation relu: left out b5: failed after epoch 1 of 2")
-    assert side.judgement.summaries[0].mean == pytest.approx((0.51 + 0.52 + 0.53 + 0) / 4)
+    assert side.comparison.rows[0].summary.mean == pytest.approx((0.51 + 0.52 + 0.53 + 0) / 4)
 
 
 def test_the_best_epoch_of_the_test_set_is_optimistic(tmp_path):
@@ -113,8 +113,8 @@ def test_one_group_is_said(tmp_path):
 def test_a_baseline_is_named_by_label_config_or_run(tmp_path, name):
     pair(tmp_path, "model.activation=relu", "name=second")
     side = laid(tmp_path, baseline=name)
-    assert side.contenders[side.judgement.baseline].label == "activation relu"
-    assert not side.judgement.chosen
+    assert side.candidates[side.comparison.baseline.key].label == "activation relu"
+    assert not side.comparison.chosen
 
 
 def test_an_unknown_baseline_is_refused_with_the_labels(tmp_path):
@@ -140,20 +140,20 @@ def grid(tmp_path):
 
 def test_by_a_key_each_row_is_the_mean_over_the_other_settings(grid):
     side = laid(grid, by=["optimizer"])
-    sgd, adam = side.contenders
+    sgd, adam = side.candidates
     assert (sgd.label, adam.label) == ("optimizer sgd", "optimizer adam")
     assert side.problems == ("hidden [8]", "hidden [8, 8]", "hidden [8, 8, 8]")
     assert adam.taken.values == {seed: pytest.approx(0.5 + seed / 100 + seed / 500) for seed in (1, 2, 3, 4)}
-    assert side.judgement.contrasts[0].difference == pytest.approx(-0.205)
+    assert side.comparison.rows[0].difference.difference == pytest.approx(-0.205)
     assert side.ranks == (2.0, 1.0)
     noted(side, "each row is the mean over 3 other settings", "seeds as the sample")
 
 
 def test_over_problems_the_problems_are_the_sample(grid):
     side = laid(grid, by=["optimizer"], sample="problems")
-    assert side.judgement.summaries[0].n == 3
-    assert side.judgement.contrasts[0].difference == pytest.approx(-0.205)
-    assert side.judgement.contrasts[0].verdict == "cannot tell"  # gains of 0.1, 0.2 and 0.3
+    assert side.comparison.rows[0].summary.n == 3
+    assert side.comparison.rows[0].difference.difference == pytest.approx(-0.205)
+    assert side.comparison.rows[0].difference.verdict == "cannot tell"  # gains of 0.1, 0.2 and 0.3
 
 
 def test_problems_that_not_all_rows_have_are_left_out(grid):
@@ -171,7 +171,7 @@ def test_by_without_anything_in_common_is_refused(tmp_path):
 def test_by_a_key_that_decides_the_others_only_labels(tmp_path):
     pair(tmp_path, "model.activation=relu", "name=second")
     side = laid(tmp_path, by=["name"])
-    assert [contender.label for contender in side.contenders] == ["name sigmoid", "name second"]
+    assert [candidate.label for candidate in side.candidates] == ["name sigmoid", "name second"]
     assert not side.problems
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optilab.study import best
-from optilab.study.best import compare_with_best
+from optilab.study.comparison import judge
+from optilab.study.statistics import _largest_statistics
 
 STARTS = 20
 SETTINGS = [  # rules, functions, standard deviation of the effect of the rule on the function
@@ -34,9 +34,14 @@ def races(count, rules, functions, effect, shifts=0.0, seed=0):
     return difficulty + effects + noise + np.broadcast_to(shifts, rules)[:, None, None]
 
 
+def judged(measured):
+    """The rows of candidates by their measured values (candidates, blocks), where lower is better."""
+    return judge({number: dict(enumerate(own)) for number, own in enumerate(measured.tolist())}, higher=False).rows
+
+
 def verdicts(logs):
     """Which rules are called worse, (count, rules)."""
-    return np.array([[one.worse for one in compare_with_best(race.mean(axis=-1))] for race in logs])
+    return np.array([[row.verdict == "worse" for row in judged(race.mean(axis=-1))] for race in logs])
 
 
 def at_most(share, count):
@@ -105,7 +110,7 @@ def test_effects_that_are_not_normal_do_little_harm(shape, rules, functions):
     generator, count = np.random.default_rng(3), 4000
     effects = SHAPES[shape](generator, (count, rules, functions))
     means = effects + generator.normal(0, 0.5 / np.sqrt(STARTS), effects.shape)
-    wrong = sum(any(one.worse for one in compare_with_best(race)) for race in means)
+    wrong = sum(any(row.verdict == "worse" for row in judged(race)) for race in means)
     print(f"{shape}, {rules} rules, {functions} functions: {100 * wrong / count:.1f} of 100")
     assert wrong <= at_most(0.07 if shape == "uniform" else 0.05, count)
 
@@ -121,12 +126,12 @@ def test_the_intervals_hold_for_all_rules_at_once():
     shifts = np.linspace(0, 1.5, 6)
     missed = 0
     for race in races(400, 6, 10, 0.5, shifts):
-        rows = compare_with_best(race.mean(axis=-1))
-        first = next(i for i, row in enumerate(rows) if row.interval is None)
+        rows = judged(race.mean(axis=-1))
+        first = next(i for i, row in enumerate(rows) if row.difference is None)
         missed += any(
-            not row.interval[0] <= shift - shifts[first] <= row.interval[1]
+            not row.difference.interval[0] <= shift - shifts[first] <= row.difference.interval[1]
             for row, shift in zip(rows, shifts, strict=True)
-            if row.interval
+            if row.difference
         )
     assert missed <= at_most(0.05, 400)
 
@@ -153,32 +158,32 @@ def test_two_candidates_are_compared_by_students_t(blocks):
     measured[1] += 1 + max(0, measured[0].mean() - measured[1].mean())
     reference = stats.ttest_rel(measured[1], measured[0])
     low, high = reference.confidence_interval(0.95)
-    row = compare_with_best(measured)[1]
+    row = judged(measured)[1].difference
     assert row.difference == pytest.approx((measured[1] - measured[0]).mean())
-    assert row.p == pytest.approx(reference.pvalue, abs=0.01)
-    half = (high - low) / 2
-    assert row.interval == pytest.approx((row.difference - half, row.difference + half), abs=0.06 * half)
+    assert row.p_t == pytest.approx(reference.pvalue)
+    assert row.interval == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize("candidates", [3, 10])
 def test_with_many_blocks_the_critical_value_is_that_of_the_studentized_range(candidates):
     """Then all standard errors are known, and the largest difference is a range: Tukey's."""
-    critical = np.quantile(best._largest_statistics(candidates, 200), 0.95)
+    critical = np.quantile(_largest_statistics(candidates, 200), 0.95)
     exact = stats.studentized_range.ppf(0.95, candidates, np.inf) / np.sqrt(2)
     assert critical == pytest.approx(exact, rel=0.03)
 
 
 def test_nothing_is_concluded_from_one_block_or_without_variation():
-    one = compare_with_best(np.array([[1.0], [9.0]]))
-    assert [(row.difference, row.interval, row.p, row.worse) for row in one] == [
-        (0, None, 1, False),
-        (8, None, 1, False),
-    ]
-    equal = compare_with_best(np.full((3, 5), 2.0))
-    assert all(row.interval is None and not row.worse and row.difference == 0 for row in equal)
+    lower, higher = judged(np.array([[1.0], [9.0]]))
+    assert (lower.difference, lower.verdict) == (None, "lowest")
+    found = higher.difference
+    assert (found.difference, found.interval, found.p_t, found.verdict) == (8, None, 1, "cannot tell")
+    for row in judged(np.full((3, 5), 2.0))[1:]:
+        assert (row.difference.interval, row.difference.difference, row.verdict) == (None, 0, "cannot tell")
 
 
 def test_verdict_interval_and_p_agree():
     for race in races(50, 5, 8, 0.5, np.linspace(0, 2, 5)):
-        for row in compare_with_best(race.mean(axis=-1)):
-            assert row.worse == (row.p <= 0.05) == (row.interval is not None and row.interval[0] > 0)
+        for row in judged(race.mean(axis=-1)):
+            if row.difference is not None:
+                worse = row.verdict == "worse"
+                assert worse == (row.difference.p_t <= 0.05) == (row.difference.interval[0] > 0)

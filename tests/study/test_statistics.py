@@ -4,12 +4,24 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from optilab.study.best import compare_with_best, family_p, single_level
-from optilab.study.compare import holm, judge, permutation, power, sign_flip, summarize
+from optilab.study import comparison
+from optilab.study.statistics import (
+    _largest_statistics,
+    family_p,
+    holm,
+    permutation,
+    power,
+    sign_flip,
+    single_level,
+    summarize,
+)
 
 SLEEP = (
     # Extra hours of sleep of ten patients under two drugs: Cushny & Peebles 1905 as printed in Student 1908 and as the
@@ -18,6 +30,11 @@ SLEEP = (
     (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0),
     (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4),
 )
+
+
+def judge(groups, higher=True, baseline=None, level=0.05):
+    """The judgement of a list of groups, each with its place as its name."""
+    return comparison.judge(dict(enumerate(groups)), higher, baseline, level)
 
 
 def by_seed(values, first=0):
@@ -41,17 +58,17 @@ def at_most(share, count):
 
 def test_the_sleep_data_as_published():
     table = judge([by_seed(drug) for drug in SLEEP], baseline=1)
-    row = table.contrasts[0]
+    row = table.rows[0].difference
     assert row.difference == pytest.approx(-1.58)
     assert row.interval == pytest.approx((-2.4598858, -0.7001142), abs=5e-8)
     assert row.p_t == pytest.approx(0.002833, abs=5e-7)
     assert (row.verdict, row.n, row.won) == ("worse", 10, 0.05)
-    assert table.summaries[1].mean == pytest.approx(2.33)
+    assert table.rows[1].summary.mean == pytest.approx(2.33)
 
 
 def test_welch_on_the_sleep_data_as_published():
     """R's documentation of `t.test`: t = -1.8608, df = 17.776, p = 0.07939, interval -3.3654832 to 0.2054832."""
-    row = judge([by_seed(SLEEP[0]), by_seed(SLEEP[1], first=100)], baseline=1).contrasts[0]
+    row = judge([by_seed(SLEEP[0]), by_seed(SLEEP[1], first=100)], baseline=1).rows[0].difference
     assert not row.paired
     assert row.interval == pytest.approx((-3.3654832, 0.2054832), abs=5e-8)
     assert row.p_t == pytest.approx(0.07939, abs=5e-6)
@@ -62,7 +79,7 @@ def test_welch_on_the_sleep_data_as_published():
 def test_two_groups_are_compared_as_scipy_compares_them(seeds):
     first, second = np.random.default_rng(seeds).normal([[0], [1]], [[1], [3]], (2, seeds))
     for paired in (True, False):
-        row = judge([by_seed(first), by_seed(second, 0 if paired else 100)], baseline=0).contrasts[1]
+        row = judge([by_seed(first), by_seed(second, 0 if paired else 100)], baseline=0).rows[1].difference
         test = stats.ttest_rel(second, first) if paired else stats.ttest_ind(second, first, equal_var=False)
         assert row.interval == pytest.approx(tuple(test.confidence_interval()))
         assert row.p_t == pytest.approx(test.pvalue)
@@ -109,10 +126,10 @@ def test_the_smallest_p_of_a_permutation_test_is_reached():
 
 def test_the_share_won_counts_ties_half():
     groups = [by_seed([1, 2, 3, 4]), by_seed([0, 2, 4, 3])]
-    assert judge(groups, baseline=1).contrasts[0].won == 0.625
-    assert judge(groups, higher=False, baseline=1).contrasts[0].won == 0.375
+    assert judge(groups, baseline=1).rows[0].difference.won == 0.625
+    assert judge(groups, higher=False, baseline=1).rows[0].difference.won == 0.375
     apart = [by_seed([1, 3]), by_seed([2, 3], first=9)]
-    assert judge(apart, baseline=1).contrasts[0].won == (0 + 0 + 1 + 0.5) / 4
+    assert judge(apart, baseline=1).rows[0].difference.won == (0 + 0 + 1 + 0.5) / 4
 
 
 @pytest.mark.parametrize("effect", [0.2, 0.5, 1.0, 2.0])
@@ -120,14 +137,14 @@ def test_the_number_of_further_seeds_against_statsmodels(effect):
     oracle = TTestPower()
     assert power(9, effect * np.sqrt(10), 0.05) == pytest.approx(oracle.power(effect, 10, 0.05), abs=1e-6)
     pairs = np.array([-1.0, 0.0, 1.0]) + effect  # mean `effect`, standard deviation 1
-    row = judge([by_seed(pairs), by_seed([0.0, 0.0, 0.0])], baseline=1).contrasts[0]
+    row = judge([by_seed(pairs), by_seed([0.0, 0.0, 0.0])], baseline=1).rows[0].difference
     assert 3 + row.more == np.ceil(oracle.solve_power(effect, power=0.8, alpha=0.05))
 
 
 def test_no_number_of_seeds_finds_a_difference_of_nothing():
     groups = [by_seed([0.0, 1.0, 2.0]), by_seed([1.0, 2.0, 0.0])]
-    assert judge(groups, baseline=1).contrasts[0].more is None
-    assert judge([by_seed([0, 1e3, 2e3]), by_seed([1e3, 2e3, 0.1])], baseline=1).contrasts[0].more is None
+    assert judge(groups, baseline=1).rows[0].difference.more is None
+    assert judge([by_seed([0, 1e3, 2e3]), by_seed([1e3, 2e3, 0.1])], baseline=1).rows[0].difference.more is None
 
 
 # --- many groups -------------------------------------------------------------------------------------------
@@ -147,14 +164,17 @@ def test_holm_of_tests_that_were_looked_at_never_says_less_than_of_all():
 
 @pytest.mark.parametrize(("groups", "seeds"), [(3, 3), (5, 5), (10, 8)])
 def test_complete_tables_are_judged_as_races_are(groups, seeds):
-    """One family-wise rule: `judge` and `compare_with_best` give the same intervals, p values and verdicts."""
+    """The largest of the t statistics is compared with its own distribution for equal candidates."""
     values = np.random.default_rng(seeds).normal(np.arange(groups)[:, None], 1, (groups, seeds))
-    table, race = judge([by_seed(row) for row in values], higher=False), compare_with_best(values)
-    for contrast, comparison in zip(table.contrasts, race, strict=True):
-        if contrast is not None:
-            assert contrast.interval == pytest.approx(comparison.interval)
-            assert contrast.p_t == pytest.approx(comparison.p)
-            assert (contrast.verdict == "worse") == comparison.worse
+    null = _largest_statistics(groups, seeds)
+    critical = np.quantile(null, 0.95)
+    for row, own in zip(judge([by_seed(row) for row in values], higher=False).rows, values, strict=True):
+        differences = own - values[np.argmin(values.mean(axis=1))]
+        mean, error = differences.mean(), differences.std(ddof=1) / np.sqrt(seeds)
+        if row.difference is not None:
+            assert row.difference.interval == pytest.approx((mean - critical * error, mean + critical * error))
+            assert row.difference.p_t == pytest.approx((1 + (null >= mean / error).sum()) / (1 + len(null)))
+            assert (row.verdict == "worse") == (mean > critical * error)
 
 
 def test_a_baseline_named_before_is_dunnetts_comparison():
@@ -162,8 +182,8 @@ def test_a_baseline_named_before_is_dunnetts_comparison():
     values = np.random.default_rng(4).normal(0, 1, (4, 50)) + np.array([0.3, 0.5, 0, 0])[:, None]
     table = judge([by_seed(row, 1000 * i) for i, row in enumerate(values)], baseline=3)
     oracle = stats.dunnett(*values[:3], control=values[3])
-    for contrast, p in zip(table.contrasts, oracle.pvalue, strict=False):
-        assert contrast.p_t == pytest.approx(p, abs=0.02)
+    for row, p in zip(table.rows, oracle.pvalue, strict=False):
+        assert row.difference.p_t == pytest.approx(p, abs=0.02)
 
 
 @pytest.mark.parametrize("chosen", [True, False])
@@ -174,12 +194,35 @@ def test_the_level_of_one_test_and_the_p_of_the_family_are_inverse(chosen):
     assert single_level(2, 5, 0.05, chosen) == 0.05
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    values=arrays(float, st.tuples(st.integers(2, 5), st.integers(2, 6)), elements=st.floats(-1, 1, width=16)),
+    higher=st.booleans(),
+    scale=st.sampled_from([0.5, 4.0]),
+    shift=st.sampled_from([0.0, 1.0]),
+    data=st.data(),
+)
+def test_names_order_and_scale_of_the_values_change_no_verdict(values, higher, scale, shift, data):
+    rows = {f"c{number}": by_seed(row) for number, row in enumerate(values)}
+    table = comparison.judge(rows, higher)
+    order = data.draw(st.permutations(list(rows)))
+    means = [row.summary.mean for row in table.rows]
+    assume(len(set(means)) == len(means))  # the first of equals is the baseline
+    renamed = {name.upper(): {k: shift + scale * v for k, v in rows[name].items()} for name in order}
+    other = comparison.judge(renamed, higher)
+    assume(len({row.summary.mean for row in other.rows}) == len(means))
+    assert {row.key: row.verdict for row in other.rows} == {row.key.upper(): row.verdict for row in table.rows}
+    mirrored = comparison.judge({k: {s: -v for s, v in own.items()} for k, own in rows.items()}, not higher)
+    words = {"highest": "lowest", "lowest": "highest"}
+    assert [words.get(row.verdict, row.verdict) for row in mirrored.rows] == [row.verdict for row in table.rows]
+
+
 def test_the_order_of_the_groups_does_not_matter():
     groups = normal_groups(np.random.default_rng(8), 4, 5)
     table = judge(groups)
     for order in permutations(range(4)):
         other = judge([groups[i] for i in order])
-        assert other.contrasts == tuple(table.contrasts[i] for i in order)
+        assert [row.difference for row in other.rows] == [table.rows[i].difference for i in order]
 
 
 # --- what has no variation or few values -------------------------------------------------------------------
@@ -187,29 +230,35 @@ def test_the_order_of_the_groups_does_not_matter():
 
 def test_one_seed_has_no_interval_and_no_verdict():
     table = judge([{42: 0.9}, {42: 0.1}])
-    assert table.summaries[0].std is None
-    assert table.summaries[0].interval is None
-    assert table.contrasts[1].verdict == "cannot tell"
-    assert (table.contrasts[1].interval, table.contrasts[1].p, table.contrasts[1].more) == (None, 1.0, None)
+    assert table.rows[0].summary.std is None
+    assert table.rows[0].summary.interval is None
+    assert table.rows[1].difference.verdict == "cannot tell"
+    assert (table.rows[1].difference.interval, table.rows[1].difference.p, table.rows[1].difference.more) == (
+        None,
+        1.0,
+        None,
+    )
 
 
 def test_a_constant_difference_is_judged_by_the_signs():
     """Without variation there is no t test: five equal differences are not enough, six are (p = 2/64)."""
     for seeds, verdict in ((5, "cannot tell"), (6, "worse")):
-        row = judge([by_seed([0.1] * seeds), by_seed([0.7] * seeds)]).contrasts[0]
+        row = judge([by_seed([0.1] * seeds), by_seed([0.7] * seeds)]).rows[0].difference
         assert (row.interval, row.verdict) == (None, verdict)
         assert row.p == 2 / 2**seeds
 
 
 def test_one_lucky_run_is_not_the_baseline_of_groups_with_several():
     table = judge([{1: 0.99}, by_seed([0.5, 0.6, 0.7]), by_seed([0.4, 0.5, 0.7])])
-    assert table.baseline == 1
+    assert table.baseline.key == 1
     assert table.order == (0, 1, 2)
 
 
 def test_empty_groups_are_no_contenders():
     groups = [{}, by_seed([0.5, 0.6, 0.7]), by_seed([0.1, 0.2, 0.0])]
-    assert judge(groups).contrasts == (None, *judge(groups[1:]).contrasts)
+    differences = [row.difference for row in judge(groups[1:]).rows]
+    assert [row.difference for row in judge(groups).rows] == [None, *differences]
+    assert judge(groups).rows[0].verdict == "no outcome"
     with pytest.raises(ValueError, match="no outcome"):
         judge(groups, baseline=0)
 
@@ -236,9 +285,9 @@ def error_rate(count, groups, seeds, spread, paired, seed=0, **options):
     wrong = 0
     for _ in range(count):
         rows = [
-            row
-            for row in judge(normal_groups(generator, groups, seeds, spread, paired), **options).contrasts
-            if row
+            row.difference
+            for row in judge(normal_groups(generator, groups, seeds, spread, paired), **options).rows
+            if row.difference
         ]
         assert all((row.verdict == "cannot tell") == (row.interval[0] <= 0 <= row.interval[1]) for row in rows)
         wrong += any(row.verdict != "cannot tell" for row in rows)
@@ -270,7 +319,7 @@ def covered(count, seeds, paired, seed=0):
     for _ in range(count):
         first, second = normal_groups(generator, 2, seeds, paired=paired)
         table = judge([first, {key: value + 0.7 for key, value in second.items()}], baseline=0)
-        low, high = table.contrasts[1].interval
+        low, high = table.rows[1].difference.interval
         differences += low <= 0.7 <= high
         low, high = summarize(list(generator.normal(5, 2, seeds))).interval
         means += low <= 5 <= high
@@ -311,7 +360,8 @@ def test_a_clear_difference_is_found():
     for _ in range(count):
         first, second = normal_groups(generator, 2, 5)
         found += (
-            judge([first, {seed: value - 3 for seed, value in second.items()}]).contrasts[1].verdict == "worse"
+            judge([first, {seed: value - 3 for seed, value in second.items()}]).rows[1].difference.verdict
+            == "worse"
         )
     expected = power(4, 3 / np.sqrt(2 / 5), 0.05)
     low, high = stats.binom.ppf([0.0001, 0.9999], count, expected)

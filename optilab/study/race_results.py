@@ -17,7 +17,7 @@ from optilab import runs
 from optilab.config import yaml
 from optilab.errors import DataError
 from optilab.optimize.objective import Floats
-from optilab.study.compare import Judgement, judge
+from optilab.study.comparison import Comparison, judge
 from optilab.study.groups import Group
 from optilab.study.outcomes import Measure, Taken, take
 from optilab.study.race import expected_best
@@ -31,7 +31,7 @@ _ASKED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningOutcome:
     """One rule on one training, in one repeat, as far as its trials have ended."""
 
     problem: str
@@ -47,7 +47,7 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Runner:
+class RacedCandidate:
     """One rule on one training."""
 
     rule: str
@@ -76,27 +76,27 @@ class Runner:
 
 
 @dataclass(frozen=True)
-class Heat:
+class NetworkResult:
     """The result of one training."""
 
     problem: str
     target: float
-    runners: tuple[Runner, ...]
-    judgement: Judgement | None
+    candidates: tuple[RacedCandidate, ...]
+    comparison: Comparison[str] | None
 
     @property
     def times(self) -> Floats:
         """Epochs to the target on the seeds that all rules have, (rules, seeds); infinite where never reached."""
-        seeds = sorted(set.intersection(*(set(runner.epochs.values) for runner in self.runners)))
+        seeds = sorted(set.intersection(*(set(candidate.epochs.values) for candidate in self.candidates)))
         rows = [
-            [inf if seed in runner.epochs.worst else runner.epochs.values[seed] for seed in seeds]
-            for runner in self.runners
+            [inf if seed in candidate.epochs.worst else candidate.epochs.values[seed] for seed in seeds]
+            for candidate in self.candidates
         ]
         return np.array(rows, dtype=float)
 
 
 @dataclass(frozen=True)
-class Heats:
+class RaceResult:
     """The heats, and with several trainings the comparison over them."""
 
     budget: int
@@ -104,15 +104,15 @@ class Heats:
     rules: tuple[str, ...]
     kinds: tuple[str, str]
     """What is compared, one and several."""
-    heats: tuple[Heat, ...]
-    overall: Judgement | None
+    networks: tuple[NetworkResult, ...]
+    overall: Comparison[str] | None
     sample: str
     """What the verdicts of a heat generalise over: seeds or repeats."""
     failed: Mapping[str, int]
     """Trials that failed, by rule: its tuning had so many settings less, or its judgement so many seeds."""
 
 
-def read(study: runs.Study) -> Heats | None:
+def read(study: runs.Study) -> RaceResult | None:
     """What a study that raced on trainings has found so far, from its tables; None for another study.
 
     A rule of the user's own is not loaded. DataError for a damaged table or run, ConfigError for a damaged study.yaml.
@@ -144,7 +144,7 @@ def read(study: runs.Study) -> Heats | None:
         finals = [row for row in own if row["stage"] == "final" and best and row["setting"] == best["setting"]]
         finals = sorted(finals, key=lambda row: row["seed"])[:seeds]
         tuned.append(
-            Tuned(
+            TuningOutcome(
                 problem,
                 rule,
                 repeat - 1,
@@ -154,35 +154,48 @@ def read(study: runs.Study) -> Heats | None:
                 sum(row["status"] == "failed" for row in [*tuning, *finals]),
             )
         )
-    return heats(tuned, budget, seeds, asked.get("target"), kinds, study.path)
+    return race_result(tuned, budget, seeds, asked.get("target"), kinds, study.path)
 
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def heats(
-    tuned: Sequence[Tuned], budget: int, seeds: int, target: float | None, kinds: tuple[str, str], study: Path
-) -> Heats:
+def race_result(
+    tuned: Sequence[TuningOutcome],
+    budget: int,
+    seeds: int,
+    target: float | None,
+    kinds: tuple[str, str],
+    study: Path,
+) -> RaceResult:
     """The heats of all rules, trainings and repeats of the study in a folder. DataError for a damaged run."""
     rules = tuple(dict.fromkeys(one.rule for one in tuned))
     problems = list(dict.fromkeys(one.problem for one in tuned))
     found = tuple(
-        _heat(problem, [one for one in tuned if one.problem == problem], target, study) for problem in problems
+        _network_result(problem, [one for one in tuned if one.problem == problem], target, study)
+        for problem in problems
     )
-    means = [
-        {heat.problem: fmean(r.accuracy.values.values()) for heat in found for r in heat.runners if r.rule == rule}
+    means = {
+        rule: {
+            heat.problem: fmean(r.accuracy.values.values())
+            for heat in found
+            for r in heat.candidates
+            if r.rule == rule
+        }
         for rule in rules
-    ]
-    whole = len(found) > 1 and all(len(mean) == len(found) for mean in means)
+    }
+    whole = len(found) > 1 and all(len(mean) == len(found) for mean in means.values())
     failed = Counter[str]()
     for one in tuned:
         failed[one.rule] += one.failed
     sample = "repeats" if any(one.repeat for one in tuned) else "seeds"
-    return Heats(budget, seeds, rules, kinds, found, judge(means) if whole else None, sample, +failed)
+    return RaceResult(budget, seeds, rules, kinds, found, judge(means) if whole else None, sample, +failed)
 
 
-def _heat(problem: str, tuned: Sequence[Tuned], target: float | None, study: Path) -> Heat:
+def _network_result(
+    problem: str, tuned: Sequence[TuningOutcome], target: float | None, study: Path
+) -> NetworkResult:
     records: dict[str, dict[int, runs.Record]] = {one.rule: {} for one in tuned}
     repeat_of: dict[int, int] = {}
     for one in tuned:
@@ -193,7 +206,7 @@ def _heat(problem: str, tuned: Sequence[Tuned], target: float | None, study: Pat
     there = [rule for rule, own in records.items() if own]
     groups = [Group(rule, {}, dict(sorted(records[rule].items()))) for rule in there]
     if not groups:
-        return Heat(problem, target or 0.0, (), None)
+        return NetworkResult(problem, target or 0.0, (), None)
     accuracy = take(groups, JUDGED)
     target = target or _target(groups)
     epochs, seconds = (take(groups, Measure("val_acc", target=target, until=u)) for u in ("epochs", "seconds"))
@@ -202,8 +215,8 @@ def _heat(problem: str, tuned: Sequence[Tuned], target: float | None, study: Pat
         for rule in records
     }
     top = max(score for of_rule in scores.values() for own in of_rule for score in own)
-    runners = tuple(
-        Runner(
+    candidates = tuple(
+        RacedCandidate(
             rule,
             tuple(one.settings for one in tuned if one.rule == rule and one.settings is not None),
             dict(groups[i].runs),
@@ -216,18 +229,21 @@ def _heat(problem: str, tuned: Sequence[Tuned], target: float | None, study: Pat
         )
         for i, rule in enumerate(there)
     )
-    runners += tuple(
-        _diverged(one, runners, scores[one.rule], repeat_of)
+    candidates += tuple(
+        _diverged(one, candidates, scores[one.rule], repeat_of)
         for one in {one.rule: one for one in tuned if one.rule not in there}.values()
         if scores[one.rule] and not any(other.failed for other in tuned if other.rule == one.rule)
     )
-    blocks = [runner.sample for runner in runners]
-    return Heat(problem, target, runners, judge(blocks) if any(blocks) else None)
+    blocks = {candidate.rule: candidate.sample for candidate in candidates}
+    return NetworkResult(problem, target, candidates, judge(blocks) if any(blocks.values()) else None)
 
 
 def _diverged(
-    one: Tuned, others: Sequence[Runner], scores: Sequence[Sequence[float]], repeat_of: Mapping[int, int]
-) -> Runner:
+    one: TuningOutcome,
+    others: Sequence[RacedCandidate],
+    scores: Sequence[Sequence[float]],
+    repeat_of: Mapping[int, int],
+) -> RacedCandidate:
     """A rule of which every setting has diverged: the worst outcome on the seeds on which the others were judged."""
     seeds = sorted({seed for other in others for seed in other.accuracy.values})
     why = dict.fromkeys(seeds, "every setting diverged")
@@ -235,14 +251,7 @@ def _diverged(
     values = dict.fromkeys(seeds, 0.0)
     never = Taken(dict.fromkeys(seeds, late), why)
     sample = _blocks(values, repeat_of)
-    return Runner(one.rule, (), {}, Taken(values, why), sample, never, never, _best_of(scores), 0.0)
-
-
-def verdicts(judgement: Judgement) -> list[str]:
-    """Of every rule: worse, cannot tell, or of the highest: best where all others are worse, else highest."""
-    clear = len(judgement.order) > 1 and judgement.possible_best == [judgement.baseline]
-    own = "best" if clear else "highest"
-    return [contrast.verdict if contrast else own for contrast in judgement.contrasts]
+    return RacedCandidate(one.rule, (), {}, Taken(values, why), sample, never, never, _best_of(scores), 0.0)
 
 
 def _target(groups: Sequence[Group]) -> float:
