@@ -48,7 +48,7 @@ COMMANDS = {
 """In the order of `--help`, each with its line there; each is a module beside this one, with a function of that name
 or an `app` of its own."""
 
-MOVED = {"config", "data", "env", "explain"}
+MOVED = {"config", "data", "env", "explain", "map"}
 """Commands that are made of requests, in `optilab.verbs`."""
 
 EXAMPLES = """\b

@@ -1,6 +1,7 @@
 """Groups of fields that several requests share; each group is a part of their help text."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -42,7 +43,7 @@ Optimizer = Annotated[
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(Request):
     GROUP: ClassVar[str] = "Output"
-    CONFLICTS = (("json", "quiet"),)
+    CONFLICTS: ClassVar[Sequence[tuple[str, ...]]] = (("json", "quiet"),)
 
     json: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the run directory and nothing else")] = False

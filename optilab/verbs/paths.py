@@ -1,12 +1,22 @@
-"""What the commands share that follow paths: the options that choose rule, function and start; following; tuning."""
+"""What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from annotated_doc import Doc
 
-from optilab.config.load import function, numbers
+from optilab.config.load import Override, function, load, numbers
 from optilab.config.marks import ConfigKey, Flag, Read
+from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
+from optilab.errors import UsageError
+from optilab.optimize import Regime, Trajectory, descend
+from optilab.verbs.verb import Request, plain
+from optilab.words import plural
+
+if TYPE_CHECKING:
+    from optilab.study.claims import Judged
 
 Algo = Annotated[
     Any,
@@ -25,3 +35,64 @@ Function = Annotated[
 ]
 Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("Start point, as -5,-2")]
 LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
+
+
+def chosen(request: Request, config: Any, epochs: int | None = None, *more: Override) -> OptimizeConfig:
+    """The config that a request chooses: `config` with the keys that were given, and `more`.
+
+    Without a config there are `epochs` unless they are given. ConfigError with every problem at once.
+    """
+    steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
+    return load(OptimizeConfig, plain(config), [*steps, *request.changes(), *more])
+
+
+def require_bare(config: OptimizeConfig, what: str) -> None:
+    """UsageError, which begins with `what` runs the bare rule, where the config puts something around it."""
+    if config.regime != Regime():
+        raise UsageError(f"{what}; remove schedule, weight_decay, clipping and noise")
+
+
+def follow(config: OptimizeConfig) -> list[Trajectory]:
+    """The path of each rule."""
+    return [
+        descend(rule, config.function, config.start, config.epochs, config.tolerance, config.regime)
+        for rule in config.algo
+    ]
+
+
+def rows(paths: Mapping[str, Trajectory]) -> list[dict[str, Any]]:
+    """One row per algorithm and epoch, as in metrics.csv."""
+    return [
+        {
+            "algo": label,
+            "epoch": epoch,
+            **{f"w{i + 1}": float(value) for i, value in enumerate(path.points[epoch])},
+            "f": float(path.values[epoch]),
+            "gradient_norm": float(norm),
+        }
+        for label, path in paths.items()
+        for epoch, norm in enumerate(path.gradient_norms)
+    ]
+
+
+def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[Judged]":
+    """The claims of the config about its paths."""
+    if not config.expect:
+        return []
+    from optilab.study.claims import of_paths
+
+    named = dict(zip(config.labels, paths, strict=True))
+    return of_paths(config, rows(named), {label: path.status.value for label, path in named.items()})
+
+
+def tuned(config: OptimizeConfig, budget: int) -> tuple[OptimizeConfig, str]:
+    """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it."""
+    from optilab.study.tuning import Conditions, tune
+
+    require_bare(config, "--tune runs the bare rules")
+    conditions = Conditions(budget=budget, gradients=config.epochs)
+    start = np.array([config.function.start if config.start is None else config.start], dtype=float)
+    rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
+    cost = f"{plural(budget, 'path')} of {config.epochs} epochs each"
+    note = f"tuned: the best of {budget} random settings per rule from this start ({cost})"
+    return config.model_copy(update={"algo": rules}), note

@@ -1,0 +1,233 @@
+"""`optilab map`: one rule over a grid of settings or of starts."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from annotated_doc import Doc
+
+from optilab.config.load import Override
+from optilab.config.marks import ConfigKey, Flag
+from optilab.config.optimize import OptimizeConfig
+from optilab.errors import UsageError, did_you_mean
+from optilab.optimize.rule import settings_of
+from optilab.study import map as study
+from optilab.study.axes import Axis
+from optilab.verbs.answer import Answer, Sentence
+from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
+from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, require_bare
+from optilab.verbs.verb import Place, Verb
+from optilab.words import setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EPOCHS = 100
+"""Steps of every cell where neither the command line nor a config says how many."""
+STARTS = 300
+"""Starts along each side of the box of a map of basins."""
+AXIS = "KEY=LOW:HIGH[:COUNT][:log]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapRequest(SetOptions, PictureOptions, SilentOptions):
+    """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
+
+    EXAMPLES = (
+        "optilab map --algo momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
+        "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --plot adam.png",
+        "optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --plot basins.png",
+    )
+    CONFLICTS = (("basins", "x"), ("basins", "y"))
+
+    algo: Algo = None
+    x: Annotated[str | None, Flag(AXIS, complete="axis"), Doc("Across: a setting, or w1")] = None
+    y: Annotated[str | None, Flag(AXIS, complete="axis"), Doc("Upwards: a setting, or w2")] = None
+    basins: Annotated[bool, Doc("Map the starts of the box: the minimum that each reaches")] = False
+    config: Source = None
+    function: Function = None
+    start: Start = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc(f"Steps of every cell [{EPOCHS}]")] = None
+    lr: LearningRate = None
+    show: Annotated[
+        str,
+        Flag("WHAT", complete="value,steps"),
+        Doc("value (f above its minimum) or steps (until it converged)"),
+    ] = "value"
+
+
+def map(request: MapRequest, place: Place) -> "LabMap":
+    """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
+    if (request.algo is None and request.config is None) or not (request.basins or (request.x and request.y)):
+        raise UsageError("map needs --algo NAME, and --x KEY=LOW:HIGH with --y KEY=LOW:HIGH, or --basins")
+    if request.show not in ("value", "steps"):
+        raise UsageError(f"{request.flag('show')} {request.show}: value or steps expected")
+    config = chosen(request, request.config, EPOCHS)
+    if len(config.algo) != 1:
+        raise UsageError(f"map takes one algorithm, got {len(config.algo)}")
+    x, y = _box(config) if request.basins else _axes(request, config)
+    require_bare(config, "map runs the bare rule")
+    found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
+    answer = LabMap(found, request.show, [request.plot] if request.plot else [])
+    if request.plot:
+        from optilab import figures
+
+        figures.save(answer.plot(request.dark), request.plot)
+    return answer
+
+
+def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
+    """The starts of the function's box. UsageError where it has no plane of starts, or no minimum."""
+    function = config.function
+    if len(function.start) != 2:
+        raise UsageError(f"--basins needs a function of two variables; {function.name} has {len(function.start)}")
+    if not function.minima:
+        raise UsageError(f"no minimum of {function.name} is known, so --basins has nothing to map")
+    return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
+
+
+def _axes(request: MapRequest, config: OptimizeConfig) -> tuple[Axis, ...]:
+    """The axes that were asked for. UsageError for what is no number of the rule; their ends are settings like any."""
+    named = [(request.flag(name), str(getattr(request, name))) for name in ("x", "y")]
+    axes = tuple(study.read_axis(flag, text) for flag, text in named)
+    numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
+    for (flag, _), axis in zip(named, axes, strict=True):
+        if not axis.field:
+            continue
+        if axis.field not in numeric:
+            advice = did_you_mean(axis.field, numeric) or f"; one of {', '.join(numeric)}"
+            raise UsageError(f"{flag} {axis.field}: not a numeric setting of {config.algo[0].name}{advice}")
+        for value in (axis.low, axis.high):
+            chosen(request, request.config, EPOCHS, Override(f"{flag} {axis.field}={value:g}", axis.key, value))
+    return axes
+
+
+@dataclass(frozen=True, repr=False)
+class LabMap(Answer):
+    """A map: what every cell came to."""
+
+    map: study.Map
+    what: str = "value"
+    """What the picture shows: value or steps."""
+    written: list[str] | tuple[()] = ()
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """The map in a few numbers."""
+        return study.summary(self.map)
+
+    @property
+    def headline(self) -> str:
+        found = self.map
+        over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
+        return f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per cell: its settings, the final f, the epoch at which |grad| first was below the tolerance, whether
+        it diverged, and the number of the minimum that it reached."""
+        found = self.map
+        return [
+            {
+                found.x.key: float(x),
+                found.y.key: float(y),
+                "f": float(found.ends.values[row, column]),
+                "first_below": int(found.first_below[row, column]),
+                "diverged": bool(found.diverged[row, column]),
+                "basin": int(found.basin[row, column]),
+            }
+            for row, y in enumerate(found.y.points)
+            for column, x in enumerate(found.x.points)
+        ]
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """The map as a picture, with the limits of theory where they are known."""
+        from optilab import figures
+
+        drawn: Figure = figures.heat_map(self.map, self.what, dark)
+        return drawn
+
+    def parts(self) -> Iterator[Any]:
+        """The picture, then the numbers."""
+        from optilab.console import pictures
+
+        found = self.map
+        yield Sentence(self.headline, "bold")
+        if found.settings:
+            yield "   ".join(f"{name} {setting(value)}" for name, value in found.settings.items())
+        yield ""
+        x, y = ((axis.key.removeprefix("algo."), axis.low, axis.high) for axis in (found.x, found.y))
+        if found.of_starts:
+            pictures.basins(found.basin, len(found.function.minima), x, y)
+            yield ""
+            yield from self._reached()
+        else:
+            values, title = found.height, f"log10 of {found.above}"
+            if self.what == "steps":
+                values, title = found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
+            pictures.heat(values, found.diverged, partial(_stable, found), title, x, y)
+            yield ""
+            yield from self._counted()
+        yield from self.written
+
+    def _counted(self) -> Iterator[str]:
+        """How many cells diverged and converged, the best one, and what theory says is best."""
+        numbers, cells = self.summary, self.summary["cells"]
+        share = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
+        yield f"{cells:,} cells: {share} converged (|grad| < {self.map.tolerance:g} at some epoch)"
+        if numbers["best"]:
+            yield "lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items())
+        if numbers["theory"]:
+            best = "   ".join(f"{key} {value:.4g}" for key, value in numbers["theory"].items())
+            yield f"theory, in the long run: {best}"
+
+    def _reached(self) -> Iterator[str]:
+        """The share of the starts per minimum, and how many of their paths have settled there."""
+        found, numbers, cells = self.map, self.summary, self.summary["cells"]
+        yield f"{cells:,} starts by the minimum that is near the end of the path:"
+        names = [
+            f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
+            for letter, minimum in zip(ascii_lowercase, found.function.minima, strict=False)
+        ]
+        rest = f". none ({numbers['diverged'] / cells:.1%} diverged)"
+        for name, count in zip([*names, rest], numbers["basins"].values(), strict=True):
+            yield f"  {name}: {count / cells:.1%}"
+        if numbers["converged"] + numbers["diverged"] < cells:
+            settled = f"{numbers['converged'] / cells:.1%} had |grad| < {found.tolerance:g}"
+            yield f"{settled} by epoch {found.steps}; more --epochs would settle others"
+
+    def document(self) -> dict[str, Any]:
+        """Axes, summary, and per cell the final f, null where it diverged."""
+        found = self.map
+        values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
+        return {
+            "algo": found.rule.name,
+            "function": found.function.name,
+            "epochs": found.steps,
+            "x": {"key": found.x.key, "values": found.x.points.tolist()},
+            "y": {"key": found.y.key, "values": found.y.points.tolist()},
+            **self.summary,
+            "limit": None if found.limit is None else found.limit.tolist(),
+            "f": values.tolist(),
+            "first_below": found.first_below.tolist(),
+            "basin": found.basin.tolist(),
+        }
+
+    def short(self) -> tuple[()]:
+        return ()
+
+
+def _span(axis: Axis) -> str:
+    return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
+
+
+def _stable(found: study.Map, rows: Any, columns: Any) -> Any:
+    """Where these cells are stable by theory; None without one."""
+    radius = found.radius(found.x.points[columns], found.y.points[rows])
+    return None if radius is None else radius < 1
+
+
+VERB = Verb(map, (MapRequest,))
