@@ -17,9 +17,9 @@ import pytest
 
 from optilab import Lab, runs
 from optilab.errors import ConfigError, DataError, DivergedError, RunError, UsageError, printable
-from optilab.lab.entries import LabStudy
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
+from optilab.verbs.results import LabStudy
 from tests.report.test_hostile import HOSTILE
 from tests.run import restored
 from tests.study.generated import layered, training

@@ -14,6 +14,7 @@ command's name, COMMANDS holds all that is shown.
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -47,9 +48,6 @@ COMMANDS = {
 }
 """In the order of `--help`, each with its line there; each is a module beside this one, with a function of that name
 or an `app` of its own."""
-
-MOVED = {"config", "data", "env", "explain", "map"}
-"""Commands that are made of requests, in `optilab.verbs`."""
 
 EXAMPLES = """\b
 Examples:
@@ -102,7 +100,7 @@ def _stub() -> None:
 
 
 def _add(app: typer.Typer, name: str, line: str) -> None:
-    if name in MOVED:
+    if find_spec(f"optilab.verbs.{name}"):  # made of requests
         verb = import_module(f"optilab.verbs.{name}")
         if not hasattr(verb, "VERBS"):
             _register(app, name, verb.VERB, line)

@@ -182,13 +182,20 @@ class _Request:
     def _function_race(self, given: dict[str, Any], claimed: "Sequence[Override]") -> "list[Judged]":
         from optilab.config.load import load
         from optilab.config.study import FunctionRaceConfig
-        from optilab.lab.races import on_functions
         from optilab.study.claims import of_race
         from optilab.study.race import standings
+        from optilab.verbs.race import FunctionRace, found_on_functions
+        from optilab.verbs.verb import Place
 
         asked = load(FunctionRaceConfig, given, claimed)
+        place = Place(self.folder, (), self.silent, library=True)
         claims = _require(asked.expect)
-        return list(of_race(claims, standings(on_functions(asked, self.silent).race)))
+        return list(
+            of_race(
+                claims,
+                standings(found_on_functions(asked, FunctionRace(), place).race),
+            )
+        )
 
     def _study(
         self, kind: str, given: Any, changes: "Sequence[Override]", claimed: "Sequence[Override]"
@@ -212,8 +219,7 @@ class _Request:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
         from optilab.config.load import load
         from optilab.config.presets import algorithms
-        from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
-        from optilab.lab.races import NETWORK_ALGOS
+        from optilab.config.study import NETWORK_ALGOS, RaceConfig, RemedyConfig, SweepConfig
         from optilab.study import network_race as races
         from optilab.study import remedy, sweep
 

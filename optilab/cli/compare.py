@@ -51,8 +51,8 @@ def compare(
 ) -> None:
     from optilab import runs
     from optilab.console import compare as views
-    from optilab.lab import comparison
     from optilab.study.groups import select
+    from optilab.verbs import compare as comparison
 
     only_one(json=json_, quiet=quiet)
     format_ = chosen_format(format_, json_)

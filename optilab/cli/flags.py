@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from optilab.cli import completion
-from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile
+from optilab.config.marks import Argument, ConfigKey, Field, Flag
 from optilab.errors import UsageError
 from optilab.verbs.verb import Place, Verb, fields_of, kept_of
 
@@ -18,8 +18,7 @@ def command(verb: Verb) -> Callable[..., int]:
     found: dict[str, tuple[Field, bool]] = {}
     for request in verb.requests:
         for one in fields_of(request):
-            if one.mark(InFile) is None:
-                found.setdefault(one.name, (one, one in kept_of(request)))
+            found.setdefault(one.name, (one, one in kept_of(request)))
 
     def run(**values: Any) -> int:
         return answer(verb, {name: value for name, value in values.items() if value not in (None, [], ())})
@@ -66,7 +65,7 @@ def _parameter(one: Field, kept: bool) -> inspect.Parameter:
         common |= {"min": one.low, "max": one.high}
     place = isinstance(flag, Argument)
     info: Any = typer.Argument(**common) if place else typer.Option(*(flag.names or (one.flag,)), **common)
-    default = inspect.Parameter.empty if place and one.required else False if kind is bool else None
+    default = inspect.Parameter.empty if one.obligatory else False if kind is bool else None
     return inspect.Parameter(
         one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
     )
@@ -78,19 +77,20 @@ def _kind(one: Field, kept: bool) -> Any:
     kinds = {*get_args(one.type), one.type} - {type(None)}
     if bool in kinds:
         return bool | None if flag and any("/" in name for name in flag.names) else bool
-    if one.is_list:
-        return list[str] if one.required else list[str] | None
+    if one.repeated:
+        return list[str] if one.obligatory else list[str] | None
     if one.mark(ConfigKey) is None and not kept:
         for kind in (int, float):
             if kind in kinds:
                 return kind | None
-    return str if isinstance(flag, Argument) and one.required else str | None
+    return str if one.obligatory else str | None
 
 
 def _help(one: Field) -> str:
     """What the field is, and its default where that is not said."""
     flag: Flag = one.mark(Flag) or Flag()
-    shown = flag.shown or ("" if one.default in (None, False, "", True) or one.required else str(one.default))
+    plain = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
+    shown = flag.shown or (str(one.default) if plain else "")
     return f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}."
 
 

@@ -46,13 +46,14 @@ def report(
     on trainings, the judged ones are reported, with its verdicts; with --metric and the like they are compared anew.
     """
     from optilab import pages, runs
-    from optilab.console import compare, network_race
-    from optilab.lab.comparison import compare as lay
-    from optilab.lab.comparison import judged
-    from optilab.pages.network_race import network_race_page
+    from optilab.console import compare
     from optilab.pages.report import report as comparison
     from optilab.show import terminal
     from optilab.study import race_results
+    from optilab.verbs import race as views
+    from optilab.verbs.compare import compare as lay
+    from optilab.verbs.compare import judged
+    from optilab.verbs.network_race_page import network_race_page
 
     only_one(json=json_, quiet=quiet)
     path = pages.target(out)
@@ -66,7 +67,7 @@ def report(
             result = race_results.read(study)
         if result is not None and isinstance(study, runs.Study):
             content = network_race_page(result, study, title)
-            found, verdict = {"race": network_race.document(result)}, network_race.answer(result)
+            found, verdict = {"race": views.document(result)}, views.answer_of(result)
         else:
             side = lay(records, metric, at, target, until, baseline, keys(by), over)
             content = comparison(side, entries, title)

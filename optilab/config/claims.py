@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal
 from optilab.config.load import Override, load
+from optilab.config.marks import Flag
 from optilab.errors import shown, unknown
 from optilab.runs.tables import METRICS
 
@@ -161,7 +162,10 @@ Claims = Annotated[
     tuple[Claim, ...],
     Strict(False),
     Listed((str, dict)),
-    Doc(f"claims that the result has to meet: mappings, or texts such as {EXAMPLE}"),
+    Flag("CLAIM", repeated=True),
+    Doc(
+        f"Claims that the result has to meet, such as {EXAMPLE}; the exit status is 9 unless they hold (docs/ci.md)"
+    ),
 ]
 
 

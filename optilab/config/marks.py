@@ -24,6 +24,8 @@ class Flag:
     """What completes it: a function of `cli.completion`, or NAME,NAME,..."""
     shown: str = ""
     """The default in the help text, where the field's own says less."""
+    repeated: bool = False
+    """It may be typed several times; a list without `Read` may always."""
     path: bool = False
     """A file or a directory: an empty text, such as an unset variable leaves, is refused."""
 
@@ -97,9 +99,17 @@ class Field:
         return self.default is MISSING
 
     @property
-    def is_list(self) -> bool:
-        """Whether it may be given several times."""
-        return any(kind is list or get_origin(kind) is list for kind in (self.type, *get_args(self.type)))
+    def obligatory(self) -> bool:
+        """Whether a command line must have it: `RUN` in its usage, not `[RUN]`."""
+        flag = self.mark(Flag)
+        return isinstance(flag, Argument) and self.required and not flag.metavar.startswith("[")
+
+    @property
+    def repeated(self) -> bool:
+        """Whether it may be typed several times."""
+        flag = self.mark(Flag)
+        lists = any(kind is list or get_origin(kind) is list for kind in (self.type, *get_args(self.type)))
+        return bool(flag and flag.repeated) or (lists and self.mark(Read) is None)
 
     @property
     def low(self) -> Any:
@@ -144,7 +154,7 @@ class Field:
         """What is typed: `--batch-size`, or the metavar of an argument."""
         mark = self.mark(Flag)
         if isinstance(mark, Argument):
-            return mark.metavar.strip("[]")
+            return mark.metavar.strip("[]").partition("[")[0]
         names = mark.names if mark else ()
         return names[0].partition("/")[0] if names else f"--{self.name.rstrip('_').replace('_', '-')}"
 

@@ -10,10 +10,45 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
 from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference
+from optilab.config.marks import Argument, Flag, InFile, Read
+from optilab.config.presets import algorithms
 from optilab.config.training import TrainConfig
-from optilab.errors import shown
+from optilab.errors import UsageError, shown
 
 MAX_SEEDS = 1000
+RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
+EXAMPLE = "optimizer.lr=1e-3:10:9:log"
+
+
+def read_axes(texts: Sequence[str]) -> dict[str, str]:
+    """`KEY=...` of each `--over`, by key. UsageError for what is not that, and for a key that is there twice."""
+    axes: dict[str, str] = {}
+    for text in texts:
+        key, equals, span = (part.strip() for part in text.partition("="))
+        if not (key and equals and span):
+            raise UsageError(f"{text}: {RANGE} or KEY=VALUE,VALUE,... expected, as {EXAMPLE}", "--over")
+        if key in axes:
+            raise UsageError(f"{key} is there twice; give all its values in one --over", "--over")
+        axes[key] = span
+    return axes
+
+
+ALGOS = "sgd,momentum,nesterov,rmsprop,adam,nadam,adagrad,lion,rprop,barzilai-borwein"
+NETWORK_ALGOS = "sgd,momentum,nesterov,adagrad,rmsprop,adam,nadam,amsgrad,lion,prodigy"
+FUNCTIONS = (
+    "ravine,quadratic,booth,matyas,rosenbrock,beale,dixon-price,zakharov,himmelblau,three-hump-camel,six-hump-camel,"
+    "goldstein-price,branin,mccormick,styblinski-tang,bohachevsky"
+)
+
+
+def spaced(names: str) -> str:
+    """With spaces, so that a help text does not break inside a name."""
+    return names.replace(",", ", ")
+
+
+def read_names(text: str) -> list[str]:
+    """`a,b` as a list."""
+    return [name.strip() for name in text.split(",")]
 
 
 class _Training:
@@ -47,24 +82,35 @@ class SweepConfig(Section):
     kind: ClassVar[str] = "sweep"
     everyday: ClassVar[Sequence[str]] = ("config", "over", "seeds", "samples", "metric")
 
-    name: Annotated[Name | None, Doc("label of the study; null: that of the training")] = None
-    config: Annotated[Any, _Training(), Doc("the training: a preset, a YAML file, or its keys")]
+    name: Annotated[Name | None, InFile(), Doc("label of the study; null: that of the training")] = None
+    config: Annotated[
+        Any,
+        _Training(),
+        Argument("[CONFIG]", complete="preset:train"),
+        Doc("The training: a preset, a YAML file, or in a study file also its keys"),
+    ]
     over: Annotated[
         dict[str, Any],
-        Doc("axes: dotted key -> LOW:HIGH[:COUNT][:log], or a list of values; the study is their product"),
+        Flag(RANGE, complete="key", repeated=True),
+        Read(read_axes),
+        Doc("An axis: a range, or KEY=VALUE,VALUE,... in YAML's notation; may be repeated"),
     ] = Field(default_factory=dict)
-    zip: Annotated[bool, Doc("walk all axes together instead of taking their product")] = False
+    zip: Annotated[bool, Doc("Walk the axes together; by default, take their product")] = False
     samples: Annotated[
-        Whole | None, Ge(1), Le(100_000), Doc("draw so many points from the box of the axes; null: the product")
+        Whole | None, Ge(1), Le(100_000), Flag("N"), Doc("Draw N points of the box of the axes (Sobol)")
     ] = None
-    search: Annotated[Literal["tpe"] | None, Doc("how the samples are chosen; null: a Sobol sequence")] = None
-    seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Doc("seeds of each point, from that of the training on")] = 1
+    search: Annotated[
+        Literal["tpe"] | None, Flag("tpe"), Doc("Let Optuna's TPE choose the N points by earlier outcomes")
+    ] = None
+    seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("Seeds of each point, from the config's on")] = 1
     halving: Annotated[
-        Whole | None, Ge(2), Le(100), Doc("successive halving: at each rung one in so many goes on; null: all do")
+        Whole | None, Ge(2), Le(100), Flag("ETA"), Doc("Successive halving: the best 1/ETA of the points go on")
     ] = None
-    metric: Annotated[str, MinLen(1), Doc("the column of metrics.csv by which points are compared")] = "val_acc"
+    metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("What points are compared by")] = "val_acc"
     keep: Annotated[
-        Literal["last", "best", "none", "all"], Doc("checkpoints that remain of a trial that has ended")
+        Literal["last", "best", "none", "all"],
+        Flag("WHICH"),
+        Doc("Checkpoints that remain: last, best, none, all"),
     ] = "last"
     expect: Claims = ()
 
@@ -80,22 +126,37 @@ class RemedyConfig(Section):
     kind: ClassVar[str] = "remedy"
     everyday: ClassVar[Sequence[str]] = ("config", "only", "tune", "seeds")
 
-    config: Annotated[Any, _Training(), Doc("the training: a preset, a YAML file, or its keys")]
-    set: Annotated[dict[str, Any], Doc("dotted key -> value, in all trainings")] = Field(default_factory=dict)
-    only: Annotated[list[str] | None, MinLen(1), Doc("names of remedies; null: all")] = None
-    pairs: Annotated[bool, Doc("also two remedies at once, where they change different keys")] = False
+    config: Annotated[
+        Any,
+        _Training(),
+        Argument("[CONFIG]", complete="preset:train"),
+        Doc("The training: a preset, a YAML file, or in a study file also its keys"),
+    ]
+    set: Annotated[dict[str, Any], InFile(), Doc("dotted key -> value, in all trainings")] = Field(
+        default_factory=dict
+    )
+    only: Annotated[
+        list[str] | None,
+        MinLen(1),
+        Flag("NAME[,NAME...]", complete="remedy"),
+        Read(read_names),
+        Doc("These remedies only"),
+    ] = None
+    pairs: Annotated[bool, Doc("Also two remedies at once, where they change different keys")] = False
     tune: Annotated[
         Whole | None,
         Ge(1),
         Le(10_000),
-        Doc("learning rates tried per remedy, the unchanged network included; null: that of the config"),
+        Flag("N"),
+        Doc("Give each remedy, and the network as it is, the best of N learning rates; judge on new seeds"),
     ] = None
     holdout: Annotated[
         Whole,
         Ge(1),
+        InFile(),
         Doc("with tune: training images held out to choose rates on, unless the training has its own"),
     ] = 10_000
-    seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Doc("seeds of each training, from its own on")] = 1
+    seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("Seeds per remedy, from the config's on")] = 1
     expect: Claims = ()
 
     @model_validator(mode="after")
@@ -109,18 +170,42 @@ class FunctionRaceConfig(Section):
 
     kind: ClassVar[str] = "race"
 
-    algos: Annotated[list[str] | None, MinLen(1), Doc("the rules; null: ten")] = None
-    functions: Annotated[
-        list[str] | None, MinLen(1), Doc("test functions with a known minimum; null: sixteen")
+    algos: Annotated[
+        list[str] | None,
+        MinLen(1),
+        Flag("NAME,...", complete="rule"),
+        Read(read_names),
+        Doc(f"Rules to compare [{spaced(ALGOS)}; with --on {spaced(NETWORK_ALGOS)}]"),
     ] = None
-    budget: Annotated[Whole, Ge(1), Le(10_000), Doc("settings tried per rule and function")] = 50
-    starts: Annotated[Whole, Ge(1), Le(10_000), Doc("starts to tune on, and as many to judge on")] = 20
-    repeats: Annotated[Whole, Ge(1), Le(1000), Doc("repeats with other settings and starts")] = 3
-    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("gradients until a path is given up")] = 200
-    accuracy: Annotated[Number, Ge(1e-15), Le(0.5), Doc("solved when f - f_min is this share of what it was")] = (
-        1e-3
-    )
-    seed: Annotated[Whole, Ge(0), Doc("seed of the settings and the starts")] = 0
+    functions: Annotated[
+        list[str] | None,
+        MinLen(1),
+        Flag("NAME,...", complete="objective"),
+        Read(read_names),
+        Doc(f"Test functions with a known minimum [{spaced(FUNCTIONS)}]"),
+    ] = None
+    budget: Annotated[
+        Whole,
+        Ge(1),
+        Le(10_000),
+        Flag("N"),
+        Doc("Random settings tried per rule and problem [50; with --on 10]"),
+    ] = 50
+    starts: Annotated[Whole, Ge(1), Le(10_000), Flag("N"), Doc("Starts to tune on, and as many to judge on")] = 20
+    repeats: Annotated[
+        Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats with other settings and starts [3; with --on 1]")
+    ] = 3
+    epochs: Annotated[
+        Whole,
+        Ge(1),
+        Le(1_000_000),
+        Flag("N"),
+        Doc("Gradients until a path is given up [200]; with --on epochs of each training"),
+    ] = 200
+    accuracy: Annotated[
+        Number, Ge(1e-15), Le(0.5), Flag("SHARE"), Doc("Solved when f - f_min is this share of what it was")
+    ] = 1e-3
+    seed: Annotated[Whole, Ge(0), Flag("N"), Doc("Seed of the settings and the starts")] = 0
     expect: Claims = ()
 
     @model_validator(mode="after")
@@ -135,27 +220,46 @@ class RaceConfig(Section):
     kind: ClassVar[str] = "race"
     everyday: ClassVar[Sequence[str]] = ("on", "algos", "budget", "seeds")
 
-    name: Annotated[Name | None, Doc("label of the study; null: those of the trainings")] = None
+    name: Annotated[Name | None, InFile(), Doc("label of the study; null: those of the trainings")] = None
     on: Annotated[
         list[Annotated[Any, _Training()]],
         MinLen(1),
-        Doc("the trainings: presets, YAML files, or their keys; the optimizer of each is replaced"),
+        Flag("CONFIG,...", complete="preset:train"),
+        Read(read_names),
+        Doc("Race on these trainings instead: YAML files or presets, in a study file also their keys"),
     ]
-    algos: Annotated[list[str], MinLen(2), Doc("the rules")]
-    budget: Annotated[Whole, Ge(1), Le(10_000), Doc("settings tried per rule and training, one seed each")] = 10
-    seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Doc("new seeds on which the chosen setting is judged")] = 5
-    repeats: Annotated[Whole, Ge(1), Le(1000), Doc("repeats of tuning and judging with other draws and seeds")] = 1
+    algos: Annotated[
+        list[str],
+        MinLen(2),
+        Flag("NAME,...", complete="rule"),
+        Read(algorithms),
+        Doc("The rules to compare"),
+    ]
+    budget: Annotated[
+        Whole, Ge(1), Le(10_000), Flag("N"), Doc("Random settings tried per rule and training, one seed each")
+    ] = 10
+    seeds: Annotated[
+        Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("With --on: new seeds that the chosen setting is judged on")
+    ] = 5
+    repeats: Annotated[
+        Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats of tuning and judging with other draws and seeds")
+    ] = 1
     holdout: Annotated[
         Whole,
         Ge(1),
+        InFile(),
         Doc("training images held out, on which settings are chosen, unless the training has its own"),
     ] = 10_000
     target: Annotated[
-        Number | None, Gt(0), Lt(1), Doc("validation accuracy to be reached; null: that of sgd, or the first rule")
+        Number | None,
+        Gt(0),
+        Lt(1),
+        Flag("X"),
+        Doc("With --on: validation accuracy to be reached [that of sgd, else of the first rule, at its end]"),
     ] = None
-    seed: Annotated[Whole, Ge(0), Doc("seed of the drawn settings")] = 0
+    seed: Annotated[Whole, Ge(0), InFile(), Doc("seed of the drawn settings")] = 0
     keep: Annotated[
-        Literal["last", "best", "none", "all"], Doc("checkpoints that remain of a trial that has ended")
+        Literal["last", "best", "none", "all"], InFile(), Doc("checkpoints that remain of a trial that has ended")
     ] = "none"
     expect: Claims = ()
 

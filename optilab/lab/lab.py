@@ -5,17 +5,15 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from optilab.lab.arguments import Config, Names, changes, command, listed, plain, source
+from optilab.lab.arguments import Config, Names, changes, command, listed, source
 
 if TYPE_CHECKING:
-    from optilab.lab.comparison import LabComparison
-    from optilab.lab.entries import LabRun, LabStudy
     from optilab.lab.paths import LabPaths
-    from optilab.lab.races import LabRace
     from optilab.lab.verification import LabVerification
-    from optilab.study.plan import StudyPlan
+    from optilab.verbs.compare import LabComparison
+    from optilab.verbs.results import LabRun, LabStudy
 
 
 class Lab:
@@ -83,10 +81,10 @@ class Lab:
         from optilab.config.training import TrainConfig
         from optilab.errors import DivergedError, UsageError
         from optilab.lab import training
-        from optilab.lab.entries import LabRun
         from optilab.lab.execution import dataset_of
         from optilab.lab.logged import tracked
         from optilab.train.resume import branch, continuation, require_alike
+        from optilab.verbs.results import LabRun
 
         if log is not None:
             tracked(log)
@@ -120,141 +118,37 @@ class Lab:
             _stop(stop.signal, f"stopped; lab.train(resume={path.name!r}) continues it")
         return LabRun(runs.read(path))
 
-    def sweep(
-        self,
-        config: Config,
-        over: Mapping[str, Any] | None = None,
-        *,
-        seeds: int | None = None,
-        epochs: int | None = None,
-        zip: bool = False,
-        samples: int | None = None,
-        search: Literal["tpe"] | None = None,
-        halving: int | None = None,
-        metric: str | None = None,
-        keep: Literal["last", "best", "none", "all"] | None = None,
-        set: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        jobs: int | None = None,
-        cluster: str | None = None,
-        fail_fast: bool = False,
-        progress: bool | None = None,
-    ) -> "LabStudy":
+    def sweep(self, config: Config | None = None, over: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Train one network over axes of settings with several seeds each, several at once on one thread each.
 
         `over` maps a dotted key to `"LOW:HIGH[:COUNT][:log]"` or to a list of values. The same call with the same
         `name` continues a study that was stopped. Trials that failed are rows like any other, with their reason.
         """
-        from optilab import runs
-        from optilab.config.load import load
-        from optilab.config.study import SweepConfig
-        from optilab.lab.entries import LabStudy
-        from optilab.study import sweep
+        return self._ask("sweep", {"config": config, "over": over, **options})
 
-        plan_keys = {
-            "samples": samples,
-            "search": search,
-            "seeds": seeds,
-            "halving": halving,
-            "metric": metric,
-            "keep": keep,
-            "zip": zip or None,
-        }
-        axes = plain(over or {})
-        asked = load(SweepConfig, {"config": source(config), "over": axes}, changes(plan_keys, None))
-        asked = sweep.resolve(asked, changes({"epochs": epochs}, set))
-        plan = sweep.plan(asked)
-        options = {**plan_keys, "epochs": epochs, "name": name}
-        argv = command("sweep", config, options, set)
-        argv += [word for key, axis in axes.items() for word in ("--over", f"{key}={_axis(axis)}")]
-        study = runs.chosen_name(name, f"{asked.name}-sweep")
-        path = self._made(plan, study, argv, progress, jobs, cluster, fail_fast)
-        return LabStudy(runs.read_study(path))
-
-    @overload
-    def race(
-        self,
-        algos: Names | None = None,
-        functions: Names | None = None,
-        *,
-        on: None = None,
-        budget: int = 50,
-        starts: int = 20,
-        repeats: int = 3,
-        epochs: int = 200,
-        accuracy: float = 1e-3,
-        seed: int = 0,
-        cache: bool = True,
-        progress: bool | None = None,
-    ) -> "LabRace": ...
-
-    @overload
-    def race(
-        self,
-        algos: Names | None = None,
-        *,
-        on: Names | Sequence[Config],
-        budget: int | None = None,
-        seeds: int | None = None,
-        repeats: int | None = None,
-        epochs: int | None = None,
-        target: float | None = None,
-        set: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        jobs: int | None = None,
-        cluster: str | None = None,
-        fail_fast: bool = False,
-        progress: bool | None = None,
-    ) -> "LabStudy": ...
-
-    def race(
-        self,
-        algos: Names | None = None,
-        functions: Names | None = None,
-        *,
-        on: Any = None,
-        progress: bool | None = None,
-        **options: Any,
-    ) -> "LabRace | LabStudy":
+    def race(self, algos: Names | None = None, functions: Names | None = None, **options: Any) -> Any:
         """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on.
 
         On test functions (nothing is written but a cache of tunings), or with `on` on trainings, as a study. `algos`
         and `functions` are `"sgd,adam"` or lists, `on` presets, YAML files or mappings. UsageError for options of the
         other kind of race.
         """
-        from optilab.config.load import load
-        from optilab.config.study import FunctionRaceConfig
-        from optilab.errors import UsageError, unknown
-        from optilab.lab.races import on_functions
+        return self._ask("race", {"algos": algos, "functions": functions, **options})
 
-        of_networks = (
-            "budget",
-            "seeds",
-            "repeats",
-            "epochs",
-            "target",
-            "set",
-            "name",
-            "jobs",
-            "cluster",
-            "fail_fast",
-        )
-        of_functions = ("budget", "starts", "repeats", "epochs", "accuracy", "seed", "cache")
-        accepted, other = (of_functions, of_networks) if on is None else (of_networks, of_functions)
-        where = "trainings: add on=[CONFIG, ...]" if on is None else "test functions, without on"
-        if wrong := [key for key in options if key not in accepted and key in other]:
-            raise UsageError(f"{', '.join(wrong)}: only for a race on {where}")
-        if wrong := [key for key in options if key not in accepted]:
-            raise UsageError("\n".join(unknown("option", key, accepted) for key in wrong))
-        if on is None:
-            names = {"algos": algos, "functions": functions}
-            given = {key: listed(value) for key, value in names.items() if value is not None}
-            cache = options.pop("cache", True)
-            return on_functions(load(FunctionRaceConfig, {**given, **options}), not _shown(progress), cache)
-        if functions is not None:
-            raise UsageError(f"functions: only for a race on {where}")
-        trainings = [on] if isinstance(on, Mapping) else listed(on)
-        return self._network_race(algos, trainings, progress, **options)
+    def remedy(self, config: Config | None = None, **options: Any) -> Any:
+        """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config."""
+        return self._ask("remedy", {"config": config, **options})
+
+    def _ask(self, name: str, options: dict[str, Any]) -> Any:
+        """The answer of a verb to what was given; None is as if it was not."""
+        from importlib import import_module
+
+        from optilab.verbs.verb import Place, argv
+
+        progress = options.pop("progress", None)
+        verb = import_module(f"optilab.verbs.{name}").VERB
+        request = verb.request({key: value for key, value in options.items() if value is not None})
+        return verb.run(request, Place(self.folder, argv(name, request), not _shown(progress), library=True))
 
     def compare(
         self,
@@ -273,7 +167,7 @@ class Lab:
         `names` are names of runs and studies, paths, `latest`, patterns such as `relu-*`, or results of this lab.
         `metric` is a column of `.rows`, seconds, test_acc or test_loss (None: val_acc; of a race test_acc).
         """
-        from optilab.lab.comparison import LabComparison, compare, judged
+        from optilab.verbs.compare import LabComparison, compare, judged
 
         chosen = [names] if isinstance(names, str) or hasattr(names, "path") else list(names)
         places = [one if isinstance(one, str) else str(one.path) for one in chosen]
@@ -305,65 +199,16 @@ class Lab:
     def load(self, name: str) -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
         from optilab import runs
-        from optilab.lab.entries import entry
+        from optilab.verbs.results import entry
 
         return entry(runs.read_entry(runs.locate(self.folder, name)))
 
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the folder, oldest first."""
         from optilab import runs
-        from optilab.lab.entries import entry
+        from optilab.verbs.results import entry
 
         return [entry(found) for found in runs.entries(self.folder)[0]]
-
-    def _network_race(
-        self,
-        algos: Names | None,
-        on: Sequence[Config],
-        progress: bool | None,
-        epochs: int | None = None,
-        set: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        jobs: int | None = None,
-        cluster: str | None = None,
-        fail_fast: bool = False,
-        **keys: Any,
-    ) -> "LabStudy":
-        from optilab import runs
-        from optilab.config.load import load
-        from optilab.config.presets import algorithms
-        from optilab.config.study import RaceConfig
-        from optilab.lab import races
-        from optilab.lab.entries import LabStudy
-        from optilab.study import network_race
-
-        rules = algorithms(",".join(listed(algos or races.NETWORK_ALGOS)))
-        tree = {"on": [source(config) for config in on], "algos": rules}
-        asked = network_race.resolve(load(RaceConfig, tree, changes(keys, None)), changes({"epochs": epochs}, set))
-        plan = network_race.plan(asked)
-        named = ",".join(os.fspath(config) for config in on if not isinstance(config, Mapping))
-        argv = command("race", None, {"on": named, "algos": rules, **keys, "epochs": epochs, "name": name}, set)
-        study = runs.chosen_name(name, f"{asked.name}-race")
-        path = self._made(plan, study, argv, progress, jobs, cluster, fail_fast)
-        return LabStudy(runs.read_study(path))
-
-    def _made(
-        self,
-        plan: "StudyPlan",
-        name: str,
-        argv: Sequence[str],
-        progress: bool | None,
-        jobs: int | None,
-        cluster: str | None,
-        fail_fast: bool,
-    ) -> Path:
-        """The directory of a study that has run to its end."""
-        from optilab.lab.execution import run
-
-        ran = run(plan, self.folder, name, argv, not _shown(progress), jobs, cluster, fail_fast)
-        if ran.stopped is not None:
-            _stop(ran.stopped, f"stopped; the same call with name={name!r} continues with what is missing")
-        return ran.path
 
 
 def _shown(progress: bool | None) -> bool:
@@ -384,10 +229,3 @@ def _stop(number: int, message: str) -> NoReturn:
 
         signals.die_of(number)
     raise KeyboardInterrupt(message)
-
-
-def _axis(axis: Any) -> str:
-    """An axis as `--over` has it."""
-    from optilab.config.yaml import flow
-
-    return ",".join(map(flow, axis)) if isinstance(axis, list) else flow(axis)

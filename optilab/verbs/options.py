@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab.config.marks import ConfigKey, Flag, Read
-from optilab.verbs.verb import Request
+from optilab.verbs.verb import Conflicts, Request
 
 FORMATS = ("table", "csv", "markdown", "latex", "json")
 """What `--format` accepts."""
@@ -43,7 +43,7 @@ Optimizer = Annotated[
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(Request):
     GROUP: ClassVar[str] = "Output"
-    CONFLICTS: ClassVar[Sequence[tuple[str, ...]]] = (("json", "quiet"),)
+    CONFLICTS: ClassVar[Conflicts] = (("json", "quiet"),)
 
     json: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the run directory and nothing else")] = False
@@ -99,7 +99,7 @@ class SetOptions(Request):
 
     set: Annotated[
         list[str] | dict[str, Any] | None,
-        Flag("KEY=VALUE", complete="key"),
+        Flag("KEY=VALUE", complete="key", repeated=True),
         Doc("Set any key of the config (optilab config show); may be repeated"),
     ] = None
 
@@ -138,7 +138,7 @@ class StudyOptions(ClusterOptions, SaveOptions):
     """How a study is executed, repeated and continued."""
 
     GROUP: ClassVar[str] = "How to run it"
-    CONFLICTS = (
+    CONFLICTS: ClassVar[Conflicts] = (
         ("dry_run", "quiet"),
         ("dry_run", "cluster"),
         ("resume", "file"),

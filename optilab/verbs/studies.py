@@ -1,15 +1,26 @@
-"""What the commands share that train many networks: where they start from, what they ask, how a signal ends them."""
+"""What the commands share that train many networks: where they start from, what they ask, what is shown meanwhile."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from optilab import runs
 from optilab.config.load import load
-from optilab.errors import RunError, UsageError
-from optilab.verbs.options import StudyOptions
-from optilab.verbs.verb import Place
+from optilab.config.training import DataConfig
+from optilab.data.load import Dataset
+from optilab.errors import ExitCode, RunError, UsageError, shown
+from optilab.runs import Record
+from optilab.show import terminal
+from optilab.show.progress import Bar, ProgressLine
+from optilab.study import execution
+from optilab.study.outcomes import Measure
+from optilab.study.plan import StudyPlan
+from optilab.study.trials import Cost, Outcome
+from optilab.verbs.answer import Answer
+from optilab.verbs.options import JobOptions, StudyOptions
+from optilab.verbs.verb import Place, plain
 
 
 @dataclass(frozen=True)
@@ -37,16 +48,26 @@ def source(command: str, request: StudyOptions, config: Any, place: Place) -> St
     if config is not None and request.file is not None:
         raise UsageError(f"two configs: {config} and --config {request.file}; give one")
     if config is not None:
-        return StudySource({"config": config}, request.name)
+        return StudySource({"config": training(config)}, request.name)
     if request.file is not None:
         return StudySource(request.file, request.name)
     raise no_config(command)
 
 
 def asked(request: StudyOptions, source: StudySource) -> Any:
-    """What the file of the study keeps: that of `source`, changed by what was given."""
-    assert request.KEPT is not None
-    return load(request.KEPT, source.config, request.changes(kept=True))
+    """What the file of the study keeps: that of `source`, changed by what was given; a mapping adds to one."""
+    given = request.changes(kept=True)
+    mappings = {change.key: change.value for change in given if isinstance(change.value, dict)}
+    found = load(request.KEPT, source.config, [change for change in given if change.key not in mappings])
+    return found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
+
+
+def training(config: Any) -> str | Mapping[str, Any]:
+    """A training as `load` takes it: a preset, a file, or its keys. UsageError for anything else."""
+    given: Any = plain(config)
+    if not isinstance(given, str | Mapping):
+        raise UsageError(f"a preset, a YAML file or a mapping of keys expected, got {shown(config)}", "config")
+    return given
 
 
 def no_config(command: str) -> UsageError:
@@ -65,3 +86,187 @@ def _require_study_of(command: str, path: Path) -> None:
     if made != command:
         again = f"--seeds N --name {path.name}" if made == "train" else f"--resume {path.name}"
         raise RunError(f"{path} is a study of `optilab {made}`; continue it with: optilab {made} {again}")
+
+
+# --- the study runs -----------------------------------------------------------------------------------------
+
+
+def run(plan: StudyPlan, name: str, request: JobOptions, place: Place) -> execution.StudyResult:
+    """Run the study `name`, or what is missing of it. A signal ends it, and does not return here."""
+    how = execution.Running(
+        request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
+    )
+    silent = bool(request.given.get("quiet")) if request.typed else place.silent
+    ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
+    if ran.stopped is not None:
+        place.stopped(
+            ran.stopped,
+            f"stopped; the same command with --name {name} continues with what is missing",
+            f"stopped; the same call with name={name!r} continues with what is missing",
+        )
+    return ran
+
+
+def dry_run(plan: StudyPlan, name: str, request: JobOptions, place: Place) -> "PlannedStudy":
+    """What the study `name`, or what is missing of it, would cost; nothing is written."""
+    cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.Running(request.jobs))
+    return PlannedStudy(plan.shape, cost)
+
+
+def completed(ran: execution.StudyResult) -> list[Record]:
+    """The trials that ran to their end, a divergence included."""
+    return [runs.read(path) for path in ran.completed]
+
+
+def dataset_of(config: DataConfig) -> Dataset:
+    """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
+    from optilab.data import fetch
+    from optilab.show.progress import Transfer
+
+    with Transfer() as transfer:
+        return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)
+
+
+@dataclass(frozen=True, repr=False)
+class PlannedStudy(Answer):
+    """The answer of a dry run."""
+
+    shape: str
+    cost: Cost
+
+    @property
+    def headline(self) -> str:
+        return announcement(self.shape, self.cost)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(self.document())]
+
+    @property
+    def code(self) -> ExitCode:
+        return ExitCode.OK
+
+    def parts(self) -> Iterable[str]:
+        yield self.headline
+
+    def document(self) -> Mapping[str, Any]:
+        return {"plan": self.shape, **{key: value for key, value in asdict(self.cost).items() if key != "problem"}}
+
+
+# --- what is shown meanwhile --------------------------------------------------------------------------------
+
+
+class TerminalView:
+    """A study on the terminal or in a notebook; `silent`: only errors and notes."""
+
+    def __init__(self, silent: bool = False) -> None:
+        self._silent = silent
+
+    def dataset(self, config: DataConfig) -> Dataset:
+        return dataset_of(config)
+
+    def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
+        if not self._silent:
+            terminal.note(announcement(shape, cost()))
+
+    def progress(self, trials: int, epochs: int, metric: str) -> "StudyProgress":
+        return StudyProgress(trials, epochs, self._silent, metric)
+
+    def note(self, message: str) -> None:
+        terminal.note(message)
+
+
+def announcement(shape: str, cost: Cost) -> str:
+    """What is to be trained, and about what it takes: `54 trials: 9 optimizer.lr x 2 model.init x 3 seeds, ...`."""
+    all_alike = cost.epochs == cost.longest * cost.trials
+    each = (
+        f"{cost.longest:,} epoch{'s' * (cost.longest > 1)} each" if all_alike else f"up to {cost.longest:,} epochs"
+    )
+    parts = [f"{cost.trials:,} trial{'s' * (cost.trials > 1)}: {shape}, {each}"]
+    if cost.missing < cost.trials:
+        parts.append(f"{cost.trials - cost.missing:,} done already")
+    if cost.seconds is not None and cost.seconds_per_epoch is not None:
+        pace = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
+        parts.append(f"about {terminal.duration(cost.seconds)} ({pace})")
+    if cost.bytes is not None:
+        parts.append(f"about {cost.bytes / 2**20:,.1f} MiB on disk")
+    return "; ".join(parts)
+
+
+class StudyProgress:
+    """Trials and epochs done, the best trial so far, time left: a bar on a terminal and in a notebook, a line per trial
+    in a log.
+    """
+
+    def __init__(self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc") -> None:
+        self._bar = Bar(quiet)
+        self._trials, self._total = trials, epochs
+        self._ended, self._failed, self._diverged, self._stopped = set[str](), 0, 0, 0
+        self._measure, self._best = Measure(metric), list[float]()
+        self._first: int | None = None
+        self._epochs, self._started, self._quiet = 0, time.monotonic(), quiet
+        self._task = self._bar.add_task("", total=self._total, left="")
+        self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
+
+    def __enter__(self) -> "StudyProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        if self._line is not None:
+            self._line.close()
+
+    def epochs(self, done: int) -> None:
+        """So many epochs of all trials are on disk."""
+        if self._first is None:
+            self._first, self._started = done, time.monotonic()
+        self._epochs = done
+        self._draw()
+
+    def known(self, outcomes: Collection[Outcome]) -> None:
+        """These trials had ended before."""
+        for outcome in outcomes:
+            self._count(outcome)
+
+    def done(self, outcome: Outcome) -> None:
+        """A trial has ended."""
+        self._count(outcome)
+        self._draw()
+        if not self._quiet and (outcome.failed or (self._bar.disable and self._line is None)):
+            reason = f": {outcome.reason}" if outcome.failed else ""
+            left = f", {left}" if (left := self.left()) else ""
+            terminal.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")
+
+    def left(self) -> str:
+        """`about 2:30 left`, from the epochs since the start; empty while nothing is known."""
+        fresh, elapsed = self._epochs - (self._first or 0), time.monotonic() - self._started
+        ended = len(self._ended) == self._trials and not self._stopped
+        if fresh <= 0 or ended or self._epochs >= self._total:
+            return ""
+        return f"about {terminal.duration((self._total - self._epochs) * elapsed / fresh)} left"
+
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.trial.name not in self._ended:
+            self._failed += outcome.failed
+            self._diverged += outcome.status == "diverged"
+            self._stopped += outcome.status == "stopped"  # at a rung: some of these go on
+        self._ended.add(outcome.trial.name)
+        value = outcome.row.get(self._measure.metric)
+        if outcome.status in ("done", "stopped") and isinstance(value, int | float):
+            choose = max if self._measure.rises else min
+            self._best = [choose([*self._best, value])]
+
+    def _best_so_far(self) -> list[str]:
+        name = self._measure.metric
+        return [
+            f"best {name} {100 * v:.1f} %" if self._measure.share else f"best {name} {v:.4g}" for v in self._best
+        ]
+
+    def _draw(self) -> None:
+        pace = terminal.pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
+        bad = [f"{n} {what}" for n, what in ((self._failed, "failed"), (self._diverged, "diverged")) if n]
+        text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), pace])
+        self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())
+        if self._line is not None:
+            self._line.draw(self._epochs / self._total, f"{text}   {self.left()}")

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
-from optilab.config.marks import ConfigKey, Field, Needs, Read
-from optilab.errors import UsageError
+from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile, Needs, Read
+from optilab.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from optilab.verbs.answer import Answer
 
 
+Conflicts = Sequence[tuple[str, ...]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What is asked of the laboratory."""
 
     EXAMPLES: ClassVar[Sequence[str]] = ()
-    CONFLICTS: ClassVar[Sequence[tuple[str, ...]]] = ()
+    CONFLICTS: ClassVar[Conflicts] = ()
     """Fields of which at most one is given."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
@@ -43,6 +46,8 @@ class Request:
     def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
         """The request; UsageError for fields that exclude or need each other."""
         known = {one.name: one for one in fields_of(cls)}
+        if wrong := [name for name in given if name not in known]:
+            raise UsageError("\n".join(unknown("option", name, known) for name in wrong))
 
         def named(name: str) -> str:
             return known[name].flag if typed else name
@@ -72,10 +77,11 @@ class Request:
         """
         from optilab.config.load import Override
 
-        made: list[Override] = []
+        made, own = list[Override](), kept_of(type(self))
         for one in fields_of(type(self)):
             value, mark = self.given.get(one.name), one.mark(ConfigKey)
-            if value is None or (one not in kept_of(type(self)) if kept else mark is None):
+            chosen = one in own and one.name not in ("config", "on") if kept else mark is not None
+            if value is None or not chosen:  # where a study starts from is not a change of it
                 continue
             key, where = mark.key if mark else one.name, self.flag(one.name)
             if one.name == "expect":
@@ -120,7 +126,7 @@ def fields_of(request: type[Request]) -> tuple[Field, ...]:
 def _fields_of(request: type[Request]) -> tuple[Field, ...]:
     hints = get_type_hints(request, include_extras=True)
     declared = {one.name: one for one in fields(request)}
-    found = list(kept_of(request))
+    found = [one for one in kept_of(request) if one.mark(InFile) is None]
     for owner in request.__mro__:
         for name in inspect.get_annotations(owner):
             origin = [one for one in request.__mro__ if name in inspect.get_annotations(one)][-1]
@@ -187,6 +193,38 @@ class Verb:
         """The request of what was given. UsageError for what does not go together."""
         kind = self.choose(given) if self.choose else self.requests[0]
         return kind.of(given, typed)
+
+
+def argv(verb: str, request: Request) -> list[str]:
+    """The command that asks the same; a config without a file is only in the run itself."""
+    from optilab.config.yaml import flow
+
+    words, options = ["optilab", verb], list[str]()
+    for one in fields_of(type(request)):
+        value = plain(request.given.get(one.name))
+        if value is None or value is False:
+            continue
+        if isinstance(one.mark(Flag), Argument):
+            words += [] if isinstance(value, Mapping) else [str(value)]
+        elif value is True:
+            options.append(one.flag)
+        elif isinstance(value, Mapping):
+            texts = [f"{key}={_axis(item) if one.name == 'over' else flow(item)}" for key, item in value.items()]
+            options += [word for text in texts for word in (one.flag, text)]
+        elif isinstance(value, list) and one.repeated:
+            options += [word for item in value for word in (one.flag, str(item))]
+        elif isinstance(value, list):
+            options += [one.flag, ",".join(str(item) for item in value if not isinstance(item, Mapping))]
+        else:
+            options += [one.flag, flow(value)]
+    return words + options
+
+
+def _axis(axis: Any) -> str:
+    """An axis as `--over` has it."""
+    from optilab.config.yaml import flow
+
+    return ",".join(map(flow, axis)) if isinstance(axis, list) else flow(axis)
 
 
 def plain(value: Any) -> Any:

@@ -21,8 +21,6 @@ from optilab.errors import printable
 from optilab.optimize.objectives import Booth
 from optilab.optimize.rules.momentum import SGD
 from optilab.pages import play
-from optilab.pages.network_race import network_race_page
-from optilab.pages.race import race_page
 from optilab.pages.report import report
 from optilab.study import race_results
 from optilab.study.comparison import compare_runs
@@ -30,6 +28,8 @@ from optilab.study.groups import select
 from optilab.study.outcomes import Measure
 from optilab.study.race import Race
 from optilab.study.tuning import Conditions, Tuning
+from optilab.verbs.network_race_page import network_race_page
+from optilab.verbs.race_page import race_page
 from tests.faults.test_text import PAYLOADS
 from tests.study.generated import layered, training
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from optilab.console import race as views
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import Rule
 from optilab.pages.environment import asset, render
@@ -17,6 +16,7 @@ from optilab.show.table import cell
 from optilab.study import search_space
 from optilab.study.race import Race, Standing, profile, standings
 from optilab.study.tuning import counted
+from optilab.verbs import race as views
 
 PLACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Columns of the tables of curves."""
@@ -104,7 +104,7 @@ def race_page(
         tuning_chart("expected cost: gradients, geometric mean", result.best_of[order].tolist(), share=False),
     ]
     question = heading or f"Which of {counted(len(names), 'rule')} is the best after the same tuning?"
-    answer = "; ".join(views.verdict(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
+    answer = "; ".join(views.race_verdict(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
     facts = [
         ("rules", str(len(names))),
         ("functions", str(len(result.functions))),
@@ -122,8 +122,8 @@ def race_page(
         question=question,
         answer=answer[:1].upper() + answer[1:],
         facts=facts,
-        results=_results(views.rows(result, rules), rows),
-        notes=views.notes(result, rules, functions),
+        results=_results(views.standing_rows(result, rules), rows),
+        notes=views.race_notes(result, rules, functions),
         race={"title": "", "tables": [chart.table(names) for chart in charts]},
         map=_costs(result, names),
         chosen=[views.settings_of(result, names, every) for every in (False, True)],

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from optilab.console import network_race as views
-from optilab.pages.race import RaceChart, profile_chart, tuning_chart
 from optilab.pages.report import PageTable, failed, page, places
 from optilab.runs import Study
 from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison
 from optilab.study.groups import Group, groups
 from optilab.study.race_results import NetworkResult, RaceResult
+from optilab.verbs import race as views
+from optilab.verbs.race_page import RaceChart, profile_chart, tuning_chart
 
 SLOWEST = 20.0
 """Multiple of the fastest rule's epochs at which a profile ends."""
@@ -46,7 +46,7 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
         groups([record for group in chosen for record in group.runs.values()]),
         [study],
         heading or f"Which {result.kinds[0]} is the best after the same tuning?",
-        views.answer(result),
+        views.answer_of(result),
         tables,
         [*views.notes(result), *failed([study])],
         looks=looks,

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optilab.lab.comparison import LabComparison, compare, curves, judged
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
+from optilab.verbs.compare import LabComparison, compare, curves, judged
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -178,9 +178,9 @@ class LabStudy(Answer):
         from optilab.errors import UsageError
 
         if self.heats is not None:
-            from optilab.console.network_race import answer
+            from optilab.verbs.race import answer_of
 
-            return answer(self.heats)
+            return answer_of(self.heats)
         try:
             return self.comparison.verdict
         except UsageError:
@@ -200,12 +200,12 @@ class LabStudy(Answer):
         return self.comparison.plot(dark)
 
     def table(self) -> Table:
-        from optilab.console import network_race
         from optilab.errors import UsageError
+        from optilab.verbs import race as views
 
         notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
         if self.heats is not None:
-            return Table(*network_race.whole(self.heats), [*network_race.notes(self.heats), *notes])
+            return Table(*views.whole(self.heats), [*views.notes(self.heats), *notes])
         try:
             shown = self.comparison.table()
         except UsageError:
@@ -214,7 +214,7 @@ class LabStudy(Answer):
 
     def page(self, title: str | None) -> bytes:
         if self.heats is not None:
-            from optilab.pages.network_race import network_race_page
+            from optilab.verbs.network_race_page import network_race_page
 
             return network_race_page(self.heats, self.study, title)
         return self.comparison.page(title)

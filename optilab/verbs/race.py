@@ -1,0 +1,600 @@
+"""`optilab race`: which optimizer is the best after the same tuning, on test functions or, with --on, on trainings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_doc import Doc
+from platformdirs import user_cache_path
+
+from optilab import figures, pages, runs
+from optilab.config.load import load
+from optilab.config.marks import ConfigKey, Flag
+from optilab.config.presets import algorithms, rules_named
+from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, read_names
+from optilab.console.compare import Units
+from optilab.errors import ExitCode, UsageError, chosen_names
+from optilab.optimize import OBJECTIVES, Objective, Rule
+from optilab.runs.record import provenance
+from optilab.show import terminal
+from optilab.show.progress import ProgressLine
+from optilab.show.table import Column, Table
+from optilab.signals import Interrupted
+from optilab.study import network_race as races
+from optilab.study import race as study
+from optilab.study.claims import Judged, of_network_race, of_race
+from optilab.study.comparison import Comparison
+from optilab.study.execution import StudyResult
+from optilab.study.network_race import NetworkRace
+from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
+from optilab.study.race_results import NetworkResult, RacedCandidate, RaceResult
+from optilab.study.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
+from optilab.verbs import studies
+from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.options import (
+    DataOptions,
+    FormatOptions,
+    OutputOptions,
+    PictureOptions,
+    SetOptions,
+    StudyOptions,
+)
+from optilab.verbs.results import LabStudy
+from optilab.verbs.verb import Place, Verb, fields_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXAMPLES = (
+    "optilab race --algos sgd,momentum,adam --functions rosenbrock,beale,himmelblau --budget 20 --starts 10",
+    "optilab race --budget 50 --starts 20 --plot race.png --report race.html",
+    "optilab race --settings",
+    "optilab race --on sigmoid.yaml,relu.yaml --algos sgd,momentum,adam --budget 10 --epochs 5 --seeds 5 --dry-run",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceOptions(PictureOptions, OutputOptions):
+    """What both kinds of races have."""
+
+    report: Annotated[str | None, Flag("FILE", path=True), Doc("Write the race as one HTML page")] = None
+    quiet: Annotated[
+        bool,
+        Flag(names=("--quiet", "-q")),
+        Doc("Print the rules that may be the best; with --on the run directory"),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionRace(RaceOptions):
+    """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on."""
+
+    KEPT = FunctionRaceConfig
+    EXAMPLES = EXAMPLES
+    CONFLICTS = (("json", "settings"), ("quiet", "settings"))
+
+    settings: Annotated[bool, Doc("Print the tuned settings of every rule on every function")] = False
+    cache: Annotated[
+        bool, Flag(names=("--cache/--no-cache",)), Doc("Keep results in the user's cache, and reuse them")
+    ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRace(StudyOptions, SetOptions, DataOptions, FormatOptions, RaceOptions):
+    """Compare rules on trainings."""
+
+    KEPT = RaceConfig
+    CONFLICTS = (("on", "file"), ("on", "resume"))
+
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each training")] = None
+    fail_fast: Annotated[bool, Doc("With --on: stop at the first trial that fails")] = False
+    dry_run: Annotated[bool, Doc("With --on: print the plan and its estimated cost; train nothing")] = False
+
+
+def choose(given: Mapping[str, Any]) -> type[FunctionRace | TrainingRace]:
+    """The kind of race that was typed. UsageError for options of the other kind."""
+
+    networks = any(given.get(name) for name in ("on", "file", "resume"))
+    meant, other = (TrainingRace, FunctionRace) if networks else (FunctionRace, TrainingRace)
+    accepted = {one.name for one in fields_of(meant)}
+    if wrong := [one.flag for one in fields_of(other) if one.name in given and one.name not in accepted]:
+        where = "on test functions, without --on" if networks else "on trainings: add --on CONFIG"
+        raise UsageError(f"{', '.join(wrong)}: only for a race {where}")
+    return meant
+
+
+def race(request: FunctionRace | TrainingRace, place: Place) -> Answer:
+    if isinstance(request, TrainingRace):
+        return race_on_trainings(request, place)
+    return race_on_functions(request, place)
+
+
+# --- on test functions --------------------------------------------------------------------------------------
+
+
+def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
+    asked = load(FunctionRaceConfig, None, request.changes(kept=True))
+    if request.plot:
+        figures.check(request.plot)
+    page = pages.target(request.report) if request.report else None
+    answer = found_on_functions(asked, request, place)
+    if request.plot:
+        figures.save(answer.plot(request.dark), request.plot)
+    if page:
+        pages.write(page, answer.page(None))
+    return answer
+
+
+def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
+    """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
+    conditions = Conditions(asked.budget, asked.starts, asked.repeats, asked.epochs, asked.accuracy, asked.seed)
+    rules = rules_named(request.flag("algos"), ",".join(asked.algos or ALGOS.split(",")))
+    names = ",".join(asked.functions or FUNCTIONS.split(","))
+    tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
+    study.check(rules, tests)
+    if not (place.silent or place.library):
+        announce(len(rules), len(tests), conditions)
+    folder = user_cache_path("optilab") / "races" if request.cache else None
+    try:
+        found = study.run(rules, tests, conditions, folder, RaceProgress(place.silent))
+    except Interrupted:
+        if not place.library:
+            terminal.note("stopped; the same command continues where it was" if request.cache else "stopped")
+        raise
+    judged = list(of_race(asked.expect, standings(found)))
+    return LabRace(found, rules, tests, place.argv, request.settings, bool(request.plot), judged)
+
+
+@dataclass(frozen=True, repr=False)
+class LabRace(Answer):
+    """What a race on test functions found."""
+
+    race: Race
+    rules: Sequence[Rule]
+    functions: Sequence[Objective]
+    argv: Sequence[str]
+    """The command that finds the same."""
+    settings: bool = False
+    """Whether the tuned settings of every function are shown."""
+    drawn: bool = False
+    judged: Sequence[Judged] = ()
+
+    @property
+    def may_be_best(self) -> list[str]:
+        """The rules that no verdict excludes, lowest cost first."""
+        return may_be_best(standings(self.race))
+
+    @property
+    def headline(self) -> str:
+        return heading(self.race)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per rule, lowest cost first: rule, cost, ratio to the lowest, its interval, p, solved, verdict."""
+        keys = [column.key for column in COLUMNS if column.only != "text"]
+        return [{key: row[key] for key in keys} for row in standing_rows(self.race, self.rules)]
+
+    def parts(self) -> Iterable[Part]:
+        """The standings, what they measure, and the tuned settings."""
+        race, rules, functions = self.race, self.rules, self.functions
+        table = standing_rows(race, rules)
+        yield Sentence(heading(race), "bold")
+        yield ""
+        yield self.table()
+        yield ""
+        for line in race_notes(race, rules, functions):
+            yield line
+        yield ""
+        for line in race_verdict(race):
+            yield line
+        yield ""
+        headings, values = settings_of(race, [row["rule"] for row in table], self.settings)
+        left = (0, 1, 3) if self.settings else (0, 1)
+        yield (terminal.grid(headings, values, left=left))
+        hints = [] if self.settings else ["per function: --settings"]
+        hints += ["everything: --json", *([] if self.drawn else ["profile and tuning curves: --plot race.png"])]
+        hints += ["as a page: --report race.html"]
+        yield "; ".join(hints)
+
+    def table(self) -> Table:
+        """The standings."""
+        said = [*race_verdict(self.race), *race_notes(self.race, self.rules, self.functions)]
+        return Table(COLUMNS, standing_rows(self.race, self.rules), said)
+
+    def document(self) -> Mapping[str, Any]:
+        return study.document(self.race, self.rules, self.functions)
+
+    def short(self) -> Iterable[str]:
+        return self.may_be_best
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """The performance profile, and the cost after more and more tuning."""
+        drawn: Figure = figures.race(self.race, dark)
+        return drawn
+
+    def page(self, title: str | None) -> bytes:
+        from optilab.verbs.race_page import race_page
+
+        return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
+
+
+def announce(rules: int, functions: int, conditions: Conditions) -> None:
+    """What the race will cost, before it starts."""
+    tunings = rules * functions * conditions.repeats
+    gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
+    parts = [counted(rules, "rule"), counted(functions, "function"), counted(conditions.repeats, "repeat")]
+    terminal.note(
+        f"{counted(tunings, 'tuning')} ({' x '.join(parts)}) of {counted(conditions.budget, 'setting')} from "
+        f"{counted(2 * conditions.starts, 'start')}: at most {counted(gradients, 'gradient')}"
+    )
+
+
+class RaceProgress:
+    """A line that is overwritten on a terminal and in a notebook, with the time left; nothing in a pipe."""
+
+    def __init__(self, silent: bool) -> None:
+        self._shown = terminal.err.is_terminal and not silent
+        self._line = ProgressLine() if terminal.err.is_jupyter and not silent else None
+        self._start = monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        left = (monotonic() - self._start) / done * (total - done)
+        text = f"tuning {done} of {total}, {terminal.duration(left)} left "
+        if self._shown:
+            terminal.err.print(text, end="\r" if done < total else "\n")
+        elif self._line is not None and done < total:
+            self._line.draw(done / total, text)
+        elif self._line is not None:
+            self._line.close()
+
+
+COLUMNS = (
+    Column("rule", "", only="values"),
+    Column("marked", "rule", left=True, only="text"),
+    Column("cost", "cost", "{:.1f}".format),
+    Column("ratio", "x lowest", "{:.2f}".format),
+    Column("interval", "95 %", only="text"),
+    Column("low", "", only="values"),
+    Column("high", "", only="values"),
+    Column("p", "", only="values"),
+    Column("solved", "solved", "{:.0%}".format),
+    Column("verdict", "verdict", left=True),
+)
+"""Of the standings."""
+
+
+def heading(race: Race) -> str:
+    """What raced, and under which conditions."""
+    counts = counted(len(race.rules), "rule"), counted(len(race.functions), "function")
+    return f"{' on '.join(counts)}   {race.conditions}"
+
+
+def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    """The standings as rows of the table; `marked` has a star where a rule uses more than gradients."""
+    marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
+    table = []
+    for row in standings(race):
+        low, high = row.interval or (None, None)
+        interval = f"{low:.2f} to {high:.2f}" if row.interval else "-"
+        table.append(
+            {**asdict(row), "marked": row.rule + marks[row.rule], "interval": interval, "low": low, "high": high}
+        )
+    return table
+
+
+def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
+    """What the numbers are."""
+    conditions = race.conditions
+    problems, unsolved = counted(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
+    return [
+        f"cost: gradients until f - f_min is {conditions.accuracy:g} of what it was, near a known minimum in the box; "
+        f"geometric mean over {problems}, unsolved ones count as {unsolved}",
+        "x lowest: intervals and verdicts hold for all rules at once, with the functions as the sample",
+        *(note for rule in rules if (note := _extra(rule, functions))),
+    ]
+
+
+def race_verdict(race: Race) -> list[str]:
+    """The answer, and what limits it; nothing of a single rule."""
+    table = standings(race)
+    if not any(row.solved for row in table):
+        return ["no rule solved any problem: try more --epochs or a larger --accuracy"]
+    if len(table) < 2:
+        return []
+    possible = may_be_best(table)
+    if len(possible) == 1:
+        lines = [f"{possible[0]} is the best on functions like these"]
+    else:
+        lines = [f"may be the best: {', '.join(possible)}; more functions would tell"]
+    if len(race.functions) < ENOUGH_FUNCTIONS:
+        lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell rules apart")
+    return lines
+
+
+def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
+    """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
+    names = {
+        "gradient_at": "a second gradient",
+        "hessian": "the Hessian",
+        "hessian_diagonal": "the Hessian's diagonal",
+        "value": "f",
+        "f_min": "f_min",
+    }
+    extra = [names[name] for name in extra_knowledge(rule)]
+    prices = sorted({gradients_per_step(rule, function) for function in functions})
+    charge = "at no charge" if prices == [1] else f"a step is charged {' or '.join(map(str, prices))} gradients"
+    return f"* {rule.name} uses {' and '.join(extra)} besides the gradient; {charge}" if extra else ""
+
+
+def settings_of(race: Race, order: Sequence[str], every: bool) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: medians and ranges per rule, or the setting of each function and repeat."""
+    if every:
+        return ["function", "rule", "repeat", "tuned settings"], [
+            [function, rule, str(tuning.repeat + 1), _text(tuning.settings)]
+            for function in race.functions
+            for rule in order
+            for tuning in race.of(rule, function)
+        ]
+    table = []
+    for rule in order:
+        tunings = [tuning for function in race.functions for tuning in race.of(rule, function)]
+        for name in tunings[0].settings:
+            values = [tuning.settings[name] for tuning in tunings]
+            table.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
+    return ["rule", "tuned", "median", "over functions and repeats"], table
+
+
+def _text(settings: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in settings.items()) or "-"
+
+
+# --- on trainings -------------------------------------------------------------------------------------------
+
+
+def race_on_trainings(request: TrainingRace, place: Place) -> Answer:
+    if request.plot:
+        figures.check(request.plot)
+    page = pages.target(request.report) if request.report else None
+    source = source_of(request, place)
+    asked = races.resolve(studies.asked(request, source), request.changes())
+    plan = races.plan(asked)
+    name = runs.chosen_name(source.name, f"{asked.name}-race")
+    if request.dry_run:
+        return studies.dry_run(plan, name, request, place)
+    ran = studies.run(plan, name, request, place)
+    found = races.result(plan, ran.outcomes, ran.path)
+    answer = NetworkRaceAnswer(
+        runs.read_study(ran.path), plan, found, ran, list(of_network_race(asked.expect, found))
+    )
+    if request.plot:
+        figures.save(answer.plot(request.dark), request.plot)
+    if page:
+        pages.write(page, answer.page(None))
+    return answer
+
+
+def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
+    """The trainings of `on`, or the study that is repeated or continued."""
+    if (on := request.given.get("on")) is not None:
+        listed = read_names(on) if isinstance(on, str) else [on] if isinstance(on, Mapping) else list(on)
+        trainings = {"on": [studies.training(config) for config in listed], "algos": algorithms(NETWORK_ALGOS)}
+        return studies.StudySource(trainings, request.name)
+    return studies.source("race --on", request, None, place)
+
+
+@dataclass(frozen=True, repr=False)
+class NetworkRaceAnswer(LabStudy):
+    """A race on trainings, or of remedies with their own rates, at its end."""
+
+    planned: NetworkRace
+    found: RaceResult
+    ran: StudyResult
+    judged: Sequence[Judged] = ()
+
+    @property
+    def code(self) -> ExitCode:
+        return self.ran.code
+
+    def parts(self) -> Iterable[Part]:
+        """A table per training, one over all of them, the settings, and what holds."""
+        planned, result = self.planned, self.found
+        yield Sentence(planned.shape, "bold")
+        for heat in result.networks:
+            config = planned.problems[heat.problem]
+            yield ""
+            yield Sentence(f"{heat.problem}   {config.epochs} epochs", "bold")
+            if not heat.candidates:
+                yield "no rule has a judged training"
+                continue
+            yield Table(columns(heat, result.kinds[0]), rows(heat))
+            yield Sentence(f"verdict: {_verdict(heat, result)}", "bold")
+        if result.overall is not None:
+            yield ""
+            yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
+            yield Table(OVERALL, judged(result.overall))
+            yield Sentence(f"verdict: {verdict(result.overall, 'networks')}", "bold")
+        yield ""
+        yield from notes(result)
+        yield str(self.ran.path)
+
+    def document(self) -> Mapping[str, Any]:
+        asked = self.planned.asked.model_dump(mode="json", exclude={"on"})
+        return {"run": str(self.ran.path), "asked": asked, **document(self.found)}
+
+    def short(self) -> Iterable[str]:
+        yield str(self.ran.path)
+
+
+_UNITS = Units(share=True)
+
+
+def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
+    """One table of all heats: its columns and rows."""
+    table = [{"network": heat.problem, **row} for heat in result.networks for row in rows(heat)]
+    return [Column("network", "network", left=True), *columns(None, result.kinds[0])], table
+
+
+def notes(result: RaceResult) -> list[str]:
+    """What the numbers are, and what they do not say."""
+    lines = [
+        f"tuned on {result.budget} settings of one space, one seed each, by the accuracy on held-out training images; "
+        f"judged on the test set, from {result.seeds} new seed{'s' * (result.seeds > 1)}",
+        "verdicts hold for all rows of a table at once; "
+        + (
+            "the luck of tuning is part of the intervals"
+            if result.sample == "repeats"
+            else "they hold for the settings that were chosen; the luck of tuning is in no interval"
+            + (": --repeats N makes it part of them" if result.kinds[0] == "rule" else "")
+        ),
+        f"near: share of the settings within a point of the best of all {result.kinds[1]}; seconds: with several "
+        "trainings at once",
+    ]
+    lines += [
+        f"not equal: {n} trials of {rule} failed; the command tries them again"
+        for rule, n in result.failed.items()
+    ]
+    if result.overall is None and len(result.networks) > 1:
+        lines.append("no table over all networks: one has no result on some of them")
+    return lines
+
+
+def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
+    to = "the target" if heat is None else f"{100 * heat.target:.1f} %"
+    return [
+        Column("rule", kind, left=True),
+        Column("n", "n", detail=2),
+        Column("mean", "test_acc", _UNITS.value),
+        Column("interval", "95 %", _UNITS.interval, only="text", detail=4),
+        Column("low", "", only="values"),
+        Column("high", "", only="values"),
+        Column("difference", "against the best", _UNITS.difference),
+        Column("difference_interval", "95 %", _UNITS.differences, only="text"),
+        Column("difference_low", "", only="values"),
+        Column("difference_high", "", only="values"),
+        Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
+        Column("seconds", "seconds", "{:.0f}".format, detail=6),
+        Column("near", "near", "{:.0%}".format, detail=5),
+        Column("verdict", "verdict", left=True),
+        Column("settings", "settings", left=True, detail=1),
+    ]
+
+
+OVERALL = (
+    Column("rule", "rule", left=True),
+    Column("mean", "test_acc", _UNITS.value),
+    Column("difference", "against the best", _UNITS.difference),
+    Column("difference_interval", "95 %", _UNITS.differences),
+    Column("verdict", "verdict", left=True),
+)
+"""Of the table over all networks."""
+
+
+def rows(heat: NetworkResult) -> list[dict[str, Any]]:
+    """The values of a heat's table, best first."""
+    if heat.comparison is None:
+        return []
+    by_rule = {runner.rule: runner for runner in heat.candidates}
+    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged(heat.comparison)]
+
+
+def judged(comparison: Comparison[str]) -> list[dict[str, Any]]:
+    """The outcomes and verdicts of rules as rows, best first."""
+    table = []
+    for own in comparison.ranked:
+        summary, contrast = own.summary, own.difference
+        low, high = summary.interval or (None, None)
+        row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean, "low": low, "high": high}
+        row["interval"] = summary.interval
+        row["verdict"] = own.verdict
+        if contrast:
+            low, high = contrast.interval or (None, None)
+            row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
+            row |= {"difference_low": low, "difference_high": high}
+        table.append(row)
+    return table
+
+
+def _speed(runner: RacedCandidate) -> dict[str, Any]:
+    """Mean epochs and seconds to the target where every seed reached it, and what was chosen."""
+    epochs = runner.mean_epochs
+    seconds = None if epochs is None else sum(runner.seconds.values.values()) / len(runner.seconds.values)
+    chosen = ["  ".join(f"{key} {_short(value)}" for key, value in own.items()) for own in runner.settings]
+    settings = " | ".join(chosen) or "every setting diverged"
+    return {"epochs": epochs, "seconds": seconds, "near": runner.near, "settings": settings}
+
+
+def _short(value: float) -> str:
+    """Three digits; more for a number that they would make 1."""
+    text = f"{value:.3g}"
+    return f"{value:.6g}" if float(text) == 1 != value else text
+
+
+def verdict(comparison: Comparison[str] | None, sample: str) -> str:
+    """The answer in one sentence."""
+    if comparison is None:
+        return "no result"
+    possible = comparison.possible_best
+    if len(possible) == 1:
+        return f"{possible[0]} is the best"
+    more = [c.more for row in comparison.ranked if row.key in possible and (c := row.difference) and c.more]
+    unit = sample[:-1] if more and min(more) == 1 else sample
+    advice = f"; about {min(more):,} more {unit} would tell the closest that can be told" if more else ""
+    return f"cannot tell which is best: {', '.join(possible)}{advice}"
+
+
+def answer_of(result: RaceResult) -> str:
+    """The verdict over all networks, or where there is none, those of each."""
+    if result.overall is not None:
+        return verdict(result.overall, "networks")
+    verdicts = {heat.problem: _verdict(heat, result) for heat in result.networks}
+    return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
+
+
+def _verdict(heat: NetworkResult, result: RaceResult) -> str:
+    return verdict(heat.comparison, result.sample)
+
+
+def document(result: RaceResult) -> dict[str, Any]:
+    """Everything that was found, as the tree of `--json`."""
+    heats = []
+    for heat in result.networks:
+        own = {row["rule"]: row for row in rows(heat)}
+        runners = [
+            {
+                **{key: value for key, value in own[runner.rule].items() if not key.endswith("interval")},
+                "settings": runner.settings,
+                "test_acc": {str(seed): value for seed, value in runner.accuracy.values.items()},
+                "worst": {str(seed): why for seed, why in runner.accuracy.worst.items()},
+                "best_of": runner.best_of,
+                "runs": {str(seed): str(record.path) for seed, record in runner.runs.items()},
+            }
+            for runner in sorted(heat.candidates, key=lambda runner: list(own).index(runner.rule))
+        ]
+        heats.append(
+            {
+                "network": heat.problem,
+                "target": heat.target,
+                "verdict": _verdict(heat, result),
+                "rules": runners,
+            }
+        )
+    overall = None
+    if result.overall is not None:
+        overall = {
+            "verdict": verdict(result.overall, "networks"),
+            "rules": [
+                {key: value for key, value in row.items() if not key.endswith("interval")}
+                for row in judged(result.overall)
+            ],
+        }
+    return {
+        "sample": result.sample,
+        "failed": dict(result.failed),
+        "networks": heats,
+        "overall": overall,
+    }
+
+
+VERB = Verb(race, (FunctionRace, TrainingRace), choose)

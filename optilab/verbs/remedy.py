@@ -1,0 +1,141 @@
+"""`optilab remedy`: every remedy of the study on one network, side by side."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.config.marks import ConfigKey, Flag
+from optilab.config.study import RemedyConfig
+from optilab.errors import ExitCode
+from optilab.show import terminal
+from optilab.study import claims
+from optilab.study import network_race as races
+from optilab.study import remedy as plans
+from optilab.study.claims import Judged
+from optilab.study.execution import StudyResult
+from optilab.study.remedy import Result, smallest_fix
+from optilab.verbs import studies
+from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyOptions
+from optilab.verbs.race import NetworkRaceAnswer
+from optilab.verbs.results import LabStudy
+from optilab.verbs.verb import Place, Verb
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemedyRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
+    """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config.
+
+    All start from the same random numbers, several run at once; the table gives each change and its result. The same
+    command with the same --name, or --resume, continues a stopped study.
+    """
+
+    KEPT = RemedyConfig
+    EXAMPLES = (
+        "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
+        "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",
+        "optilab remedy sigmoid.yaml --only batchnorm,relu,unit-gain --pairs --tune 5 --seeds 3 --epochs 10",
+    )
+
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+
+
+def remedy(request: RemedyRequest, place: Place) -> Answer:
+    source = studies.source("remedy", request, request.given.get("config"), place)
+    asked = studies.asked(request, source)
+    changes = {**asked.set, **{change.key: change.value for change in request.changes()}}
+    asked = plans.resolve(asked.model_copy(update={"set": changes}))
+    name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
+    plan = plans.plan(asked)
+    if request.dry_run:
+        return studies.dry_run(plan, name, request, place)
+    ran = studies.run(plan, name, request, place)
+    study = runs.read_study(ran.path)
+    judged = claims.of_study(asked.expect, study) if asked.expect else []
+    if isinstance(plan, plans.Remedies):
+        results = plans.results(plan.tried, ran.outcomes, ran.path)
+        return RemedyAnswer(study, asked.config.name, plan, results, ran, judged)
+    return NetworkRaceAnswer(study, plan, races.result(plan, ran.outcomes, ran.path), ran, judged)
+
+
+@dataclass(frozen=True, repr=False)
+class RemedyAnswer(LabStudy):
+    """Remedies at their end, each with the learning rate of the config."""
+
+    label: str
+    plan: plans.Remedies
+    results: Sequence[Result]
+    ran: StudyResult
+    judged: Sequence[Judged] = ()
+
+    @property
+    def heading(self) -> str:
+        seeds, epochs = self.plan.asked.seeds, self.plan.trials[0].config.epochs
+        tried = "1 remedy" if len(self.results) == 2 else f"{len(self.results) - 1} remedies"
+        return f"{self.label}: {tried}, {seeds} seed{'s' * (seeds > 1)}, {epochs} epoch{'s' * (epochs > 1)}"
+
+    @property
+    def code(self) -> ExitCode:
+        return self.ran.code
+
+    def parts(self) -> Iterable[Part]:
+        """The results, the best first, and the smallest change that fixes the network."""
+        results, seeds = self.results, self.plan.asked.seeds
+        yield Sentence(self.heading, "bold")
+        yield ""
+        ranked = sorted(results, key=lambda result: -(result.accuracy or 0.0))
+        rows = []
+        for result in ranked:
+            changes = "  ".join(result.plan.remedy.sets) if result.plan.remedy else ""
+            accuracy = result.state if result.accuracy is None else f"{result.accuracy:.1%}"
+            spread = "" if result.spread is None else f"{result.spread:.1%}"
+            ratio = "" if result.ratio is None else f"{result.ratio:.0e}"
+            text = result.plan.misfit or changes
+            rows.append([result.plan.name, accuracy, spread, ratio, terminal.duration(result.seconds), text])
+        headings = ["remedy", "val_acc", "+-", "|g1|/|gL|", "time", "change"]
+        yield (terminal.grid(headings, rows, left=(0, 5)))
+        seen = (
+            "+-: standard deviation over the seeds" if seeds > 1 else "one seed: others differ by several points"
+        )
+        yield Sentence(
+            f"val_acc: best epoch, chosen on the images it is measured on, so a little high\n{seen}", "dim"
+        )
+        yield ""
+        if (fix := smallest_fix(results)) and fix.plan.remedy:
+            yield Sentence(
+                f"smallest change that fixes it: {fix.plan.name}: {'  '.join(fix.plan.remedy.sets)}", "green"
+            )
+        elif all(result.accuracy is None for result in results):
+            yield Sentence("no training has a result", "red")
+        else:
+            yield Sentence("no remedy does much better than the network as it is", "yellow")
+        yield str(self.ran.path)
+
+    def document(self) -> Mapping[str, Any]:
+        fix = smallest_fix(self.results)
+        return {
+            "run": str(self.ran.path),
+            "results": [
+                {
+                    "remedy": result.plan.name,
+                    "changes": dict(result.plan.remedy.changes) if result.plan.remedy else {},
+                    "val_acc": list(result.accuracies),
+                    "mean": result.accuracy,
+                    "std": result.spread,
+                    "gradient_ratio": result.ratio,
+                    "seconds": result.seconds,
+                    "state": result.plan.misfit or result.state,
+                }
+                for result in self.results
+            ],
+            "smallest_fix": fix and fix.plan.name,
+        }
+
+    def short(self) -> Iterable[str]:
+        yield str(self.ran.path)
+
+
+VERB = Verb(remedy, (RemedyRequest,))

@@ -1,0 +1,148 @@
+"""`optilab sweep`: one training over axes of settings and several seeds, on every core."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.config.marks import ConfigKey, Flag
+from optilab.config.study import SweepConfig
+from optilab.console import compare
+from optilab.runs import Record
+from optilab.study import claims
+from optilab.study import sweep as plans
+from optilab.study.claims import Judged
+from optilab.study.comparison import compare_runs
+from optilab.study.execution import StudyResult
+from optilab.study.groups import text
+from optilab.study.outcomes import Measure
+from optilab.study.plan import rungs
+from optilab.study.trials import Outcome
+from optilab.verbs import studies
+from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyOptions
+from optilab.verbs.results import LabStudy
+from optilab.verbs.verb import Conflicts, Place, Verb
+
+MOST_POINTS = 6
+"""Points of the last rung that are written out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
+    """Train one network over axes of settings, with several seeds each, several at once on one thread each.
+
+    The table compares the points by their seeds. Each trial is a run directory, bit-identical to `optilab train
+    --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
+    """
+
+    KEPT = SweepConfig
+    CONFLICTS: ClassVar[Conflicts] = (("zip", "samples"),)
+    EXAMPLES = (
+        "optilab sweep sigmoid.yaml --over optimizer.lr=1e-3:10:9:log --over model.init=default,unit-gain --seeds 3 "
+        "--epochs 10",
+        "optilab sweep relu.yaml --over optimizer=sgd,adam --over optimizer.lr=1e-4:1:5:log --epochs 5 --dry-run",
+        "optilab sweep relu.yaml --over optimizer.lr=1e-4:1:log --samples 30 --halving 3 --epochs 9",
+        "optilab sweep relu.yaml --over optimizer.lr=0.1,1 --seeds 5 --epochs 5 --expect "
+        "'best: val_acc > 0.8 confidence 0.95'",
+        "optilab sweep relu.yaml --over optimizer=sgd,adam --over optimizer.lr=1e-4:1:log --samples 32 --search tpe",
+        "optilab sweep --resume 20261124-231207-sigmoid-sweep-91c07d4e",
+    )
+
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each training")] = None
+    device: Annotated[
+        str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
+    ] = None
+    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
+
+
+def sweep(request: SweepRequest, place: Place) -> Answer:
+    source = studies.source("sweep", request, request.given.get("config"), place)
+    asked = plans.resolve(studies.asked(request, source), request.changes())
+    plan = plans.plan(asked)
+    name = runs.chosen_name(source.name, f"{asked.name}-sweep")
+    if request.dry_run:
+        return studies.dry_run(plan, name, request, place)
+    ran = studies.run(plan, name, request, place)
+    through = studies.completed(ran)
+    return SweepAnswer(runs.read_study(ran.path), plan, ran, through, claims.of_trainings(asked.expect, through))
+
+
+@dataclass(frozen=True, repr=False)
+class SweepAnswer(LabStudy):
+    """A sweep at its end."""
+
+    plan: plans.Sweep
+    ran: StudyResult
+    through: Sequence[Record]
+    judged: Sequence[Judged]
+
+    @property
+    def heading(self) -> str:
+        """How the trials ended."""
+        counts = Counter(outcome.status for outcome in self.ran.outcomes)
+        ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
+        epochs = f"{self.plan.base.epochs} epoch{'s' * (self.plan.base.epochs > 1)}"
+        return f"{self.plan.base.name}: {self.plan.shape}, {epochs}: {ended}"
+
+    @property
+    def code(self) -> Any:
+        return self.ran.code
+
+    def parts(self) -> Iterable[Part]:
+        """How the trials ended, and the comparison of those that ran through."""
+        plan = self.plan
+        yield Sentence(self.heading, "bold")
+        images = "validation images held out" if plan.base.data.holdout else "the test set, which also validates"
+        if plan.asked.search is not None:
+            best = "highest" if Measure(plan.asked.metric).higher else "lowest"
+            yield f"TPE looked for the {best} mean {plan.asked.metric} of the last epoch, on {images}"
+        if plan.asked.halving is not None:
+            yield f"{_rungs(plan, plan.asked.halving)}, on {images}"
+            yield f"to the end: {_through(self.ran.outcomes)}"
+        if self.through:
+            compare.show(compare_runs(self.through, Measure(plan.asked.metric)))
+        else:
+            yield Sentence("no training has a result", "red")
+        yield str(self.ran.path)
+
+    def document(self) -> Mapping[str, Any]:
+        """The rows of trials.csv, and the comparison of the trials that ran through."""
+        side = compare_runs(self.through, Measure(self.plan.asked.metric)) if self.through else None
+        return {
+            "run": str(self.ran.path),
+            "plan": self.plan.shape,
+            "epochs": self.plan.base.epochs,
+            "trials": [outcome.row for outcome in self.ran.outcomes],
+            "comparison": side and compare.document(side),
+        }
+
+    def short(self) -> Iterable[str]:
+        yield str(self.ran.path)
+
+
+def _rungs(plan: plans.Sweep, eta: int) -> str:
+    """Which points went how far, and by what they were chosen."""
+    ladder = rungs(plan.points, plan.base.epochs, eta)
+    if len(ladder) == 1:
+        few = f"too few points ({plan.points}) or epochs ({plan.base.epochs}) to leave any out"
+        return f"one rung, {few} (--halving {eta}); compared by mean {plan.asked.metric}"
+    steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
+    return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
+
+
+def _through(outcomes: Sequence[Outcome]) -> str:
+    """The settings of the points that were promoted to the last rung."""
+    points = dict.fromkeys(
+        ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
+        for outcome in outcomes
+        if outcome.status == "done"
+    )
+    more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
+    return "; ".join([*points][:MOST_POINTS]) + more or "none"
+
+
+VERB = Verb(sweep, (SweepRequest,))
