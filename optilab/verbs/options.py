@@ -1,7 +1,6 @@
 """Groups of fields that several requests share; each group is a part of their help text."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 

@@ -79,7 +79,7 @@ class LabRun(Answer):
 
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
-            return self._paths.page(title)
+            return bytes(self._paths.page(title))
         from optilab.pages.report import report
 
         metric = "test_acc" if "test_acc" in self.manifest else "val_acc"
