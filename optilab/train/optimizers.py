@@ -5,11 +5,11 @@ plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel 
 that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import Any
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -136,77 +136,46 @@ class AdoptOptimizer(EagerOptimizer):
             state["steps"] += 1
 
 
-def _adams(rule: Any) -> dict[str, Any]:
-    return {"lr": rule.lr, "betas": (rule.beta1, rule.beta2), "eps": rule.eps}
+class _Native(NamedTuple):
+    """A class of torch.optim that implements a rule."""
+
+    name: str
+    arguments: Mapping[str, Any]  # of torch's -> the rule's settings
+    form: Mapping[str, Any] = MappingProxyType({})  # settings of the rule that torch's form has
+    options: Mapping[str, Any] = MappingProxyType({})  # more arguments of torch's
+
+    def optimizer(self, parameters: Parameters, rule: Any, weight_decay: float) -> torch.optim.Optimizer | None:
+        """None for a rule in another form."""
+        decays = "weight_decay" in self.arguments  # AdamW's own decay is no L2 penalty, and torch's has no other
+        if any(getattr(rule, name) != value for name, value in self.form.items()) or (decays and weight_decay):
+            return None
+        settings: dict[str, Any] = {"weight_decay": weight_decay, **self.options}
+        for key, names in self.arguments.items():
+            single = isinstance(names, str)
+            settings[key] = getattr(rule, names) if single else tuple(getattr(rule, name) for name in names)
+        optimizer: torch.optim.Optimizer = without_compiler(getattr(torch.optim, self.name))(
+            parameters, **settings
+        )
+        return optimizer
 
 
-Native = tuple[str, Callable[[Any], bool], Callable[[Any], dict[str, Any]]]
-_NATIVE: dict[type[Any], Native] = {
-    SGD: ("SGD", lambda rule: True, lambda rule: {"lr": rule.lr, "fused": True}),
-    Momentum: ("SGD", lambda rule: rule.form == "classic", lambda rule: {"lr": rule.lr, "momentum": rule.beta}),
-    Nesterov: (
-        "SGD",
-        lambda rule: rule.form == "classic",
-        lambda rule: {"lr": rule.lr, "momentum": rule.beta, "nesterov": True},
-    ),
-    RMSProp: (
-        "RMSprop",
-        lambda rule: rule.eps_placement == "outside" and not rule.initial_accumulator,
-        lambda rule: {
-            "lr": rule.lr,
-            "alpha": rule.decay,
-            "eps": rule.eps,
-            "centered": rule.centered,
-            "momentum": rule.momentum,
-        },
-    ),
-    Adagrad: (
-        "Adagrad",
-        lambda rule: rule.eps_placement == "outside",
-        lambda rule: {
-            "lr": rule.lr,
-            "lr_decay": rule.lr_decay,
-            "initial_accumulator_value": rule.initial_accumulator,
-            "eps": rule.eps,
-        },
-    ),
-    Adadelta: ("Adadelta", lambda rule: True, lambda rule: {"lr": rule.lr, "rho": rule.rho, "eps": rule.eps}),
-    Adam: ("Adam", lambda rule: rule.eps_placement == "outside", _adams),
-    AMSGrad: (
-        "Adam",
-        lambda rule: rule.largest == "raw" and rule.eps_placement == "outside",
-        lambda rule: {**_adams(rule), "amsgrad": True},
-    ),
-    AdamW: (
-        "AdamW",
-        lambda rule: rule.eps_placement == "outside",
-        lambda rule: {**_adams(rule), "weight_decay": rule.weight_decay},
-    ),
-    Adamax: ("Adamax", lambda rule: rule.eps_placement == "inside", _adams),
-    NAdam: (
-        "NAdam",
-        lambda rule: rule.form == "schedule",
-        lambda rule: {**_adams(rule), "momentum_decay": rule.momentum_decay},
-    ),
-    RAdam: ("RAdam", lambda rule: rule.eps_placement == "uncorrected", _adams),
+_RATE, _BETAS = {"lr": "lr"}, {"lr": "lr", "betas": ("beta1", "beta2"), "eps": "eps"}
+_RMSPROP = {"lr": "lr", "alpha": "decay", "eps": "eps", "centered": "centered", "momentum": "momentum"}
+_ADAGRAD = {"lr": "lr", "lr_decay": "lr_decay", "initial_accumulator_value": "initial_accumulator", "eps": "eps"}
+_NATIVE: dict[type[Rule], _Native] = {
+    SGD: _Native("SGD", _RATE, options={"fused": True}),
+    Momentum: _Native("SGD", {**_RATE, "momentum": "beta"}, {"form": "classic"}),
+    Nesterov: _Native("SGD", {**_RATE, "momentum": "beta"}, {"form": "classic"}, {"nesterov": True}),
+    RMSProp: _Native("RMSprop", _RMSPROP, {"eps_placement": "outside", "initial_accumulator": 0}),
+    Adagrad: _Native("Adagrad", _ADAGRAD, {"eps_placement": "outside"}),
+    Adadelta: _Native("Adadelta", {**_RATE, "rho": "rho", "eps": "eps"}),
+    Adam: _Native("Adam", _BETAS, {"eps_placement": "outside"}),
+    AMSGrad: _Native("Adam", _BETAS, {"largest": "raw", "eps_placement": "outside"}, {"amsgrad": True}),
+    AdamW: _Native("AdamW", {**_BETAS, "weight_decay": "weight_decay"}, {"eps_placement": "outside"}),
+    Adamax: _Native("Adamax", _BETAS, {"eps_placement": "inside"}),
+    NAdam: _Native("NAdam", {**_BETAS, "momentum_decay": "momentum_decay"}, {"form": "schedule"}),
+    RAdam: _Native("RAdam", _BETAS, {"eps_placement": "uncorrected"}),
 }
-"""Rule -> the class in torch.optim, whether it implements the rule's form, and its arguments."""
-
-
-def _native(parameters: Parameters, rule: Rule, weight_decay: float) -> torch.optim.Optimizer | None:
-    """torch's own optimizer for the rule; None where it has none for this form."""
-    name, implements, arguments = _NATIVE.get(type(rule), ("", lambda rule: False, _adams))
-    if not implements(rule):
-        return None
-    options = arguments(rule)
-    if "weight_decay" in options and weight_decay:  # AdamW's own decay is no L2 penalty, and torch's has no other
-        return None
-    optimizer: torch.optim.Optimizer = without_compiler(name)(
-        parameters, **{"weight_decay": weight_decay, **options}
-    )
-    if name == "NAdam":
-        optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
-    return optimizer
 
 
 def _momentum_products_to_cpu(optimizer: torch.optim.Optimizer) -> None:
@@ -228,7 +197,11 @@ def build(parameters: Parameters, rule: Rule, weight_decay: float = 0.0) -> torc
         return own.build(parameters, rule, weight_decay)
     if isinstance(rule, Adopt):
         return AdoptOptimizer(parameters, rule, weight_decay)
-    return _native(parameters, rule, weight_decay) or RuleOptimizer(parameters, rule, weight_decay)
+    native = _NATIVE.get(type(rule))
+    optimizer = native and native.optimizer(parameters, rule, weight_decay)
+    if isinstance(optimizer, torch.optim.NAdam):
+        optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
+    return optimizer or RuleOptimizer(parameters, rule, weight_decay)
 
 
 _STATE_NAMES = {

@@ -1,7 +1,6 @@
 """A rule of the user's own as a torch optimizer, and its memory as data that a checkpoint may hold."""
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from optilab.errors import CheckpointError, UsageError
 from optilab.optimize.own import OwnRule, checked
-from optilab.train.without_compiler import EAGER, EagerOptimizer
+from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
 HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"
 PLAIN = (type(None), bool, int, float, str)
@@ -80,9 +79,7 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: f
 
     What it keeps in `state` and `param_groups` is saved, and its own attributes that are numbers or texts.
     """
-    kind = rule.code
-    torchs = inspect.unwrap(kind.step).__module__.startswith("torch.")
-    one_step = torch.no_grad()(inspect.unwrap(kind.step)) if torchs else kind.step
+    kind = without_compiler(rule.code)
 
     def step(self: Any, closure: Any = None) -> None:
         if weight_decay:
@@ -92,25 +89,19 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: f
                     parameter.grad = gradient.add(parameter, alpha=weight_decay)
         self.own_steps += 1
         with rule.origin.running(self.own_steps):
-            one_step(self)
+            super(watched, self).step()
             if self.own_steps == 1:
                 _require_data(self.state, "state")
 
     def state_dict(self: Any) -> dict[str, Any]:
         numbers = {name: value for name, value in vars(self).items() if type(value) in PLAIN and name[0] != "_"}
-        return {**super(eager, self).state_dict(), "own": numbers}
+        return {**super(watched, self).state_dict(), "own": numbers}
 
     def load_state_dict(self: Any, state_dict: dict[str, Any]) -> None:
         rest = {key: value for key, value in state_dict.items() if key != "own"}
-        super(eager, self).load_state_dict(rest)
+        super(watched, self).load_state_dict(rest)
         vars(self).update(state_dict["own"])
 
-    methods = {
-        name: method
-        for name, method in EAGER.items()
-        if getattr(kind, name) is getattr(torch.optim.Optimizer, name)
-    }
-    unwrapped = type(kind.__name__, (kind,), methods)
     own = {
         "step": step,
         "state_dict": state_dict,
@@ -118,9 +109,9 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: f
         "own_steps": 0,
         "is_own": True,
     }
-    eager: Any = type(kind.__name__, (unwrapped,), own)
+    watched: Any = type(kind.__name__, (kind,), own)
     with rule.origin.running(0):
-        optimizer: torch.optim.Optimizer = eager(parameters, **rule.arguments())
+        optimizer: torch.optim.Optimizer = watched(parameters, **rule.arguments())
     optimizer.own_steps = 0  # type: ignore[attr-defined]
     for settings in (optimizer.defaults, *optimizer.param_groups):
         settings.setdefault("lr", 1.0)  # what a schedule would change

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-EAGER: dict[str, Any] = {
+_METHODS: dict[str, Any] = {
     name: inspect.unwrap(getattr(torch.optim.Optimizer, name))
     for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 }
@@ -20,15 +20,20 @@ EAGER: dict[str, Any] = {
 class EagerOptimizer(torch.optim.Optimizer):
     """An optimizer whose methods are not wrapped for the compiler."""
 
-    add_param_group = EAGER["add_param_group"]
-    zero_grad = EAGER["zero_grad"]
-    state_dict = EAGER["state_dict"]
-    load_state_dict = EAGER["load_state_dict"]
+    add_param_group = _METHODS["add_param_group"]
+    zero_grad = _METHODS["zero_grad"]
+    state_dict = _METHODS["state_dict"]
+    load_state_dict = _METHODS["load_state_dict"]
 
 
 @cache
-def without_compiler(name: str) -> Any:
-    """torch.optim.`name` as an `EagerOptimizer`: the same kernels, the same bits."""
-    kind = getattr(torch.optim, name)
-    # The wrapper around `step` also turns gradients off.
-    return type(name, (EagerOptimizer, kind), {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+def without_compiler(kind: type[torch.optim.Optimizer]) -> Any:
+    """A class of torch's, or one derived from it, with torch's methods by themselves: the same kernels, the same bits.
+
+    Methods that the class overrides are its own.
+    """
+    inherited = {name: own for name, own in _METHODS.items() if inspect.unwrap(getattr(kind, name)) is own}
+    step = inspect.unwrap(kind.step)
+    if step.__module__.startswith("torch."):  # the wrapper around `step` also turns gradients off
+        inherited["step"] = torch.no_grad()(step)
+    return type(kind.__name__, (kind,), inherited)
