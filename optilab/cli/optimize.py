@@ -190,7 +190,7 @@ def _write(
     from optilab import runs
     from optilab.config.load import dump, to_yaml
     from optilab.optimize.own import described, sources
-    from optilab.runs.record import provenance
+    from optilab.runs.provenance import provenance
 
     named = dict(zip(settings.labels, paths, strict=True))
     manifest = {

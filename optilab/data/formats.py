@@ -1,4 +1,7 @@
-"""Guarded reads of data files: at most MAX_BYTES, each file once, so the bytes that are verified are the ones used."""
+"""Datasets from where they are: four IDX files, one .npz file, a package, a generator of random numbers.
+
+Reads of files are guarded: at most MAX_BYTES, each file once, so the bytes that are verified are the ones used.
+"""
 
 import gzip
 import hashlib
@@ -87,7 +90,10 @@ def one_line(text: object) -> str:
 
 
 def read_idx(info: DatasetInfo, folder: Path | None) -> ReadDataset:
-    """The files of a dataset; DataError where one is missing, or their digests are not written down."""
+    """Four IDX files (http://yann.lecun.com/exdb/mnist), compared with their digests and taken apart.
+
+    DataError where one is missing, or their digests are not written down.
+    """
     if info.own and not sources.is_named(folder):
         raise DataError(
             f"dataset {info.name}: expected its folder, found none; give --data-dir or set OPTILAB_DATA"
@@ -166,7 +172,12 @@ _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
 
 
 def read_npz(info: DatasetInfo, folder: Path | None) -> ReadDataset:
-    """The file that is named, or the only .npz of the folder that is named. DataError with all of its problems."""
+    """One .npz file with x_train, y_train, x_test and y_test, as Keras names them: that which is named, or the only one
+    of the folder that is named.
+
+    It is never unpickled. The headers are read before the arrays, so that a small file that claims huge arrays is
+    refused, not allocated. DataError with all of its problems.
+    """
     path = _path(info, folder)
     data = read_file(path)
     digest = sha256(data)
@@ -273,12 +284,21 @@ PATTERNS, SPOTS, MOVED = 2, 4, 2
 
 
 def read_synthetic(info: DatasetInfo, folder: Path | None) -> ReadDataset:
-    """The two sets, compared with their digests."""
+    """Images drawn from a seed, the same bytes on every machine, for lessons and CI offline.
+
+    Each of ten classes has two patterns of four soft spots. An image is a pattern of its class, moved by up to two
+    pixels, over a fainter pattern of another class and noise. A linear classifier gets two thirds of the test images
+    right, a network with hidden layers six out of seven (docs/data.md). Compared with their digests.
+    """
     return checked(info, draw(info), "a defect of NumPy or of this machine")
 
 
 def draw(info: DatasetInfo) -> Arrays:
-    """Images (n, height, width) and labels (n,) of the training set, then of the test set."""
+    """Images (n, height, width) and labels (n,) of the training set, then of the test set.
+
+    From the raw 64-bit integers of NumPy's PCG64, whose stream is fixed, by integer arithmetic alone: no rounding, no
+    method of a Generator that a later NumPy may change.
+    """
     bits = np.random.PCG64(SEED)
     height, width = info.shape
     classes, count = len(info.classes), info.train + info.test
@@ -335,7 +355,14 @@ def checked(info: DatasetInfo, arrays: Sequence[NDArray[Any]], cause: str) -> Re
 
 
 def read_digits(info: DatasetInfo, folder: Path | None) -> ReadDataset:
-    """The two sets, compared with their digests. UsageError without scikit-learn."""
+    """scikit-learn's digits: 1,797 images of 8 x 8 that ship with the package, so nothing is fetched.
+
+    The last 360 are the test set, as `train_test_split(test_size=0.2, shuffle=False)` has it: other people wrote them.
+    The values 0 to 16 are scaled to 0 to 255, rounded to the nearest integer. Compared with their digests. UsageError
+    without scikit-learn.
+
+    Source: the test set of Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80.
+    """
     try:
         from sklearn.datasets import load_digits
     except ImportError:

@@ -40,7 +40,7 @@ def train(
     """
     from optilab.console import train as views
     from optilab.lab.logged import LoggedDisplay
-    from optilab.runs.record import provenance
+    from optilab.runs.provenance import provenance
     from optilab.show import terminal
     from optilab.train import session  # torch comes in here, after everything that can be refused without it
 

@@ -1,4 +1,4 @@
-"""A run directory: claimed by one rename, committed epoch by epoch, readable at any moment.
+"""A run directory, and the folder of a study: claimed by one rename, committed epoch by epoch, readable at any moment.
 
     runs/20261124-143512-sigmoid-1c2d9e05/
       config.yaml      resolved; `optilab train --config .../config.yaml` repeats the run
@@ -336,12 +336,26 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
     return data
 
 
+# --- studies --------------------------------------------------------------------------------------------------
+
 _ASKED_BYTES = 1 << 20
 
 
 @dataclass
 class OpenStudy:
-    """A study that this process writes; it holds the lock until `finish`."""
+    """A study, a folder of trials that one command makes, which this process writes; it holds the lock until `finish`.
+
+        runs/20261124-231207-sigmoid-sweep-91c07d4e/
+          study.yaml     what was asked; `optilab sweep --config .../study.yaml` repeats it
+          manifest.json  versions, times, status
+          trials.csv     one row per trial that has ended, deterministic fields only
+          timings.csv    seconds per trial, apart, so that trials.csv can be compared by bytes
+          run.lock       held while a process makes the study
+          0.1-unit-gain-s42-5f3a9c1e/  the run directory of each trial
+
+    trials.csv is an index of the run directories: a row that a kill prevented is made again from its directory, and so
+    is the whole file if it is damaged, as a power cut may leave it.
+    """
 
     path: Path
     manifest: dict[str, Any]

@@ -1,4 +1,7 @@
-"""Durable writes: a file is on disk, whole, when a function returns. Guarded reads: regular files of a limited size."""
+"""Durable writes: a file is on disk, whole, when a function returns. Guarded reads: regular files of a limited size.
+
+The lock of a run directory: it admits one writer, and its holder, not a status, shows that a run is alive.
+"""
 
 import contextlib
 import errno
@@ -13,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from optilab.errors import DataError, RunError, SystemFailure, shown
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -162,10 +170,7 @@ def _finite(text: str) -> float:
     return number
 
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+# --- the lock -------------------------------------------------------------------------------------------------
 
 WAIT_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that long
 _POLL_SECONDS = 0.02

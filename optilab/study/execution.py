@@ -11,7 +11,7 @@ from optilab import runs, signals
 from optilab.config.training import DataConfig
 from optilab.data.load import Dataset
 from optilab.errors import CheckpointError, ExitCode, UsageError
-from optilab.runs.record import provenance
+from optilab.runs.provenance import provenance
 from optilab.study import plan as plans
 from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
 from optilab.study.pool import Pool, Workers, WorkersLost, cores

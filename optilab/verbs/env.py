@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from optilab.runs.record import provenance
+from optilab.runs.provenance import provenance
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import SilentOptions
 from optilab.verbs.verb import Place, Verb

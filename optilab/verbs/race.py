@@ -17,7 +17,7 @@ from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceCo
 from optilab.console.compare import Units
 from optilab.errors import ExitCode, UsageError, chosen_names
 from optilab.optimize import OBJECTIVES, Objective, Rule
-from optilab.runs.record import provenance
+from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Column, Table

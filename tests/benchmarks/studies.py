@@ -25,7 +25,7 @@ from optilab import runs
 from optilab.config.load import Override, dump, load
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.runs.record import provenance
+from optilab.runs.provenance import provenance
 from optilab.study import pool, sweep
 from optilab.study.trials import MODULE, Execution, Places, known
 

@@ -11,7 +11,7 @@ from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import RULES
-from optilab.runs.record import provenance
+from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
 from optilab.train.checkpoint import canonical

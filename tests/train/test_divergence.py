@@ -11,7 +11,7 @@ from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError, UsageError
-from optilab.runs.record import provenance
+from optilab.runs.provenance import provenance
 from optilab.train import checkpoint, device, engine, session
 from tests.train.idx import write_idx_dataset
 

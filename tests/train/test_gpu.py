@@ -14,7 +14,7 @@ import torch
 
 from optilab.data import load as data
 from optilab.errors import DivergedError, SystemFailure
-from optilab.runs.record import provenance
+from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, session
 from tests.train.idx import write_idx_dataset
