@@ -69,109 +69,102 @@ def _digests(names: Iterable[str], *digests: str) -> dict[str, str]:
     return dict(zip(names, digests, strict=True))
 
 
-_FASHION = DatasetInfo(
-    name="fashion-mnist",
-    title="FashionMNIST",
-    form="idx",
-    source="Xiao, Rasul and Vollgraf 2017",
-    digests=_digests(
-        IDX_FILES,
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    ),
-    torchvision="FashionMNIST",
-    layouts=(".", "fashion-mnist", "FashionMNIST/raw"),
-    package="dataset-fashion-mnist",
-    package_folder=Path("/usr/share/datasets/fashion-mnist"),
-    classes=(
-        "T-shirt/top",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
-)
-_MNIST = DatasetInfo(
-    name="mnist",
-    title="MNIST",
-    form="idx",
-    source="LeCun, Cortes and Burges 1998",
-    digests=_digests(
-        IDX_FILES,
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
-    torchvision="MNIST",
-    layouts=("mnist", ".", "MNIST/raw"),
-)
-_KMNIST = DatasetInfo(
-    name="kmnist",
-    title="Kuzushiji-MNIST",
-    form="idx",
-    source="Clanuwat et al. 2018, arXiv:1812.01718",
-    digests=_digests(
-        (f"{name}.gz" for name in IDX_FILES),  # the published digests are those of the compressed files
-        "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
-        "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
-        "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
-        "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
-    ),
-    torchvision="KMNIST",
-    layouts=("kmnist", ".", "KMNIST/raw"),
-    classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-)
-_DIGITS = DatasetInfo(
-    name="digits",
-    title="digits of scikit-learn",
-    form="scikit-learn",
-    source="Alpaydin and Kaynak 1998",
-    digests=_digests(
-        ARRAYS,
-        "1a5fd3b5c524e826767083c882fe4f8c91850d3568a78caadaa66eb3fe78f5b6",
-        "00d355536cfe54c3c5aaa1bbc756008bcc5ba7030407f225954ebda1d1ca46c9",
-        "a422c8110b35908d8bc868469498d8bc67c5d5f4357631b3ded0ee283ca6a1e9",
-        "7a7a9acee298b8862700d7c2a0341a0ee3744e1369c9107a26149f5d0e61b304",
-    ),
-    shape=(8, 8),
-    train=1_437,
-    test=360,
-)
-_SYNTHETIC = DatasetInfo(
-    name="synthetic",
-    title="synthetic",
-    form="drawn",
-    source="optilab, drawn from a seed",
-    digests=_digests(
-        ARRAYS,
-        "2bd19a4750104e10e5ada83568da384ed393a84bc87994caa95cfbded2254093",
-        "526a0d9d7f22c46eb20ac528ab8175555ac5bfa443c61cb0ffc1bd4515896a87",
-        "b5e068dc2df45c29b2fba6a17fbf0bd15dafdb22d5404e4782573b9ef27e2c36",
-        "e2854e7b2ee3134b0bbdd4f9a9ef0ad90f737794e04e27d55f7247df2fa8f8e5",
-    ),
-    shape=(16, 16),
-    train=10_000,
-    test=2_000,
-)
-_IDX = DatasetInfo(
-    name="idx",
-    title="own IDX files",
-    form="idx",
-    source="four files and SHA256SUMS in data.dir",
-    layouts=(".", "FashionMNIST/raw"),
-)
-_NPZ = DatasetInfo("npz", "own .npz file", "npz", "the file that data.dir names")
-
 DATASETS: dict[str, DatasetInfo] = {
-    info.name: info for info in (_FASHION, _MNIST, _KMNIST, _DIGITS, _SYNTHETIC, _IDX, _NPZ)
+    info.name: info
+    for info in (
+        DatasetInfo(
+            name="fashion-mnist",
+            title="FashionMNIST",
+            form="idx",
+            source="Xiao, Rasul and Vollgraf 2017",
+            digests=_digests(
+                IDX_FILES,
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
+            torchvision="FashionMNIST",
+            layouts=(".", "fashion-mnist", "FashionMNIST/raw"),
+            package="dataset-fashion-mnist",
+            package_folder=Path("/usr/share/datasets/fashion-mnist"),
+            classes=(
+                *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+                *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+            ),
+        ),
+        DatasetInfo(
+            name="mnist",
+            title="MNIST",
+            form="idx",
+            source="LeCun, Cortes and Burges 1998",
+            digests=_digests(
+                IDX_FILES,
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            ),
+            torchvision="MNIST",
+            layouts=("mnist", ".", "MNIST/raw"),
+        ),
+        DatasetInfo(
+            name="kmnist",
+            title="Kuzushiji-MNIST",
+            form="idx",
+            source="Clanuwat et al. 2018, arXiv:1812.01718",
+            digests=_digests(
+                (f"{name}.gz" for name in IDX_FILES),  # the published digests are those of the compressed files
+                "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+                "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+                "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+                "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+            ),
+            torchvision="KMNIST",
+            layouts=("kmnist", ".", "KMNIST/raw"),
+            classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        ),
+        DatasetInfo(
+            name="digits",
+            title="digits of scikit-learn",
+            form="scikit-learn",
+            source="Alpaydin and Kaynak 1998",
+            digests=_digests(
+                ARRAYS,
+                "1a5fd3b5c524e826767083c882fe4f8c91850d3568a78caadaa66eb3fe78f5b6",
+                "00d355536cfe54c3c5aaa1bbc756008bcc5ba7030407f225954ebda1d1ca46c9",
+                "a422c8110b35908d8bc868469498d8bc67c5d5f4357631b3ded0ee283ca6a1e9",
+                "7a7a9acee298b8862700d7c2a0341a0ee3744e1369c9107a26149f5d0e61b304",
+            ),
+            shape=(8, 8),
+            train=1_437,
+            test=360,
+        ),
+        DatasetInfo(
+            name="synthetic",
+            title="synthetic",
+            form="drawn",
+            source="optilab, drawn from a seed",
+            digests=_digests(
+                ARRAYS,
+                "2bd19a4750104e10e5ada83568da384ed393a84bc87994caa95cfbded2254093",
+                "526a0d9d7f22c46eb20ac528ab8175555ac5bfa443c61cb0ffc1bd4515896a87",
+                "b5e068dc2df45c29b2fba6a17fbf0bd15dafdb22d5404e4782573b9ef27e2c36",
+                "e2854e7b2ee3134b0bbdd4f9a9ef0ad90f737794e04e27d55f7247df2fa8f8e5",
+            ),
+            shape=(16, 16),
+            train=10_000,
+            test=2_000,
+        ),
+        DatasetInfo(
+            name="idx",
+            title="own IDX files",
+            form="idx",
+            source="four files and SHA256SUMS in data.dir",
+            layouts=(".", "FashionMNIST/raw"),
+        ),
+        DatasetInfo("npz", "own .npz file", "npz", "the file that data.dir names"),
+    )
 }
 
 
