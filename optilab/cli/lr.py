@@ -107,9 +107,9 @@ def lr(
 
     only_one(json=json_, quiet=quiet)
     if plot is not None:
-        from optilab import figures
+        from optilab.show import chart_file
 
-        figures.check(plot)
+        chart_file.check(plot)
     if not confirm and (alone := [key for key in _CONFIRM_ONLY if key in typed(ctx)]):
         raise UsageError(f"--{alone[0].replace('_', '-')} needs --confirm")
     if config is None:
@@ -130,7 +130,9 @@ def lr(
     words = f"{shlex.quote(config)} {retyped(ctx, [*_KEYS, 'set_'])}".rstrip()
     result = views.RateAnswer(words, asked, test, confirmation, str(ran.path) if ran else None)
     if plot is not None:
-        figures.save(figures.rates(test, confirmation, asked.name, dark), plot)
+        from optilab.charts.rates import rates_chart
+
+        chart_file.save(rates_chart(test, confirmation, asked.name), plot, dark)
     judged = of_rate(claims, result.rate, asked.name)
     if json_:
         judgement = {"expect": [one.document() for one in judged]} if judged else {}

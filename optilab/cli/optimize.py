@@ -165,19 +165,21 @@ def _draw(
     note: str,
 ) -> None:
     """The picture files; matplotlib is imported only here. A moving picture that ends in .html is a page."""
-    from optilab import figures
+    from optilab.charts.paths import paths_chart, require_plane
+    from optilab.show import chart_file
 
-    named = dict(zip(settings.legend, paths, strict=True))
-    ending = figures.check(animate, ("gif", "mp4", "html")).suffix.lower() if animate else ""
+    chart = paths_chart(settings.function, dict(zip(settings.legend, paths, strict=True)), note)
+    ending = chart_file.check(animate, ("gif", "mp4", "html")).suffix.lower() if animate else ""
     if plot:
-        figures.save(figures.paths(settings.function, named, dark, note), plot)
+        chart_file.save(chart, plot, dark)
     if animate and ending == ".html":
         from optilab import pages
         from optilab.pages import play
 
         pages.write(pages.target(animate), play.page(play.recorded(settings, paths, note)))
     elif animate:
-        figures.animate(settings.function, named, animate, dark, note)
+        require_plane(settings.function)
+        chart_file.animate(chart, animate, dark)
 
 
 def _write(

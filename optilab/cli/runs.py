@@ -161,7 +161,8 @@ def plot(
     ] = False,
 ) -> None:
     from optilab import runs
-    from optilab.console import curves as views
+    from optilab.charts.training import training_chart
+    from optilab.console import runs as views
     from optilab.errors import DataError
     from optilab.show import terminal
     from optilab.study.curves import histories
@@ -172,15 +173,15 @@ def plot(
     if not found.groups:
         raise DataError(f"nothing to draw: no epoch yet in {', '.join(run.name for run in found.without_epochs)}")
     if plot is not None:
-        from optilab import figures
+        from optilab.show import chart_file
 
-        figures.save(figures.training(found, dark), plot)
+        chart_file.save(training_chart(found), plot, dark)
     if json_:
-        terminal.document(views.document(found, plot))
+        terminal.document(views.plot_document(found, plot))
     elif not quiet:
         views.left_out(found)
         if plot is None:
-            views.show(found)
+            terminal.draw(training_chart(found))
     if plot is not None and not json_:
         terminal.say(plot)
 

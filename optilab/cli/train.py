@@ -132,9 +132,9 @@ def train(
     if config is not None and preset is not None:
         raise UsageError(f"two configs: {preset} and --config {config}; give one")
     if plot is not None:
-        from optilab import figures
+        from optilab.show import chart_file
 
-        figures.check(plot)
+        chart_file.check(plot)
     if log is not None:
         from optilab.lab.logged import tracked
 
@@ -207,15 +207,16 @@ class _View:
         """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
         if self.plot is None:
             return []
-        from optilab import figures, runs
-        from optilab.show import terminal
+        from optilab import runs
+        from optilab.charts.training import training_chart
+        from optilab.show import chart_file, terminal
         from optilab.study.curves import histories
 
         found = histories([runs.read(path) for path in paths])
         if not found.groups:
             terminal.note(f"{self.plot} is not written: there is no epoch to draw")
             return []
-        figures.save(figures.training(found, self.dark), self.plot)
+        chart_file.save(training_chart(found), self.plot, self.dark)
         return [self.plot]
 
 

@@ -1,16 +1,13 @@
 """`optilab diagnose`: the layers with bars for their gradients, the findings, the commands to try."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, verdict
 from optilab.show import terminal
+from optilab.show.chart_text import bar
 
-BARS = " ▏▎▍▌▋▊▉█"
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
-DECADES = 4.0
-"""A bar is empty for a gradient of 1e-4 of the largest one, and full for the largest."""
 COLUMNS = (
     "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the probed batches\n"
     "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"
@@ -18,14 +15,8 @@ COLUMNS = (
 )
 
 
-def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
-    """A gradient norm beside the largest one, over DECADES, in eighths of a character; `#` without Unicode."""
-    share = 1 + math.log10(norm / largest) / DECADES if norm and largest else 0.0
-    share = min(1.0, max(0.0, share))
-    if not terminal.out.encoding.startswith("utf"):
-        return "#" * round(share * width)
-    full, part = divmod(round(share * width * 8), 8)
-    return BARS[8] * full + (BARS[part] if part else "")
+def _bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+    return bar(norm, largest, width, blocks=terminal.out.encoding.startswith("utf"))
 
 
 def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
@@ -36,7 +27,7 @@ def thermometer(layers: Sequence[dict[str, Any]], width: int = 100) -> str:
     """`gradient  1 ▎ 9e-09   2 ▌ 2e-07 ...`: a bar per layer; the middle of a deep network is left out."""
     names = [*map(str, range(1, len(layers))), "out"]
     cells = [
-        f"{name} {bar(layer['gradient_norm'], _largest(layers), 3)} {_short(layer['gradient_norm'], 0)}"
+        f"{name} {_bar(layer['gradient_norm'], _largest(layers), 3)} {_short(layer['gradient_norm'], 0)}"
         for name, layer in zip(names, layers, strict=True)
     ]
     room = max(2, (width - 9) // 14)
@@ -92,7 +83,7 @@ def _layers(evidence: Evidence) -> Any:
     rows = []
     for number in keep:
         layer = layers[number]
-        norms = [_short(layer["gradient_norm"]), bar(layer["gradient_norm"], _largest(layers))]
+        norms = [_short(layer["gradient_norm"]), _bar(layer["gradient_norm"], _largest(layers))]
         ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
         moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
         shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]

@@ -5,21 +5,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from optilab.charts.rates import rates_chart
 from optilab.config.load import dump
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.console import compare
-from optilab.console.pictures import GUTTER, Canvas, colours, framed
 from optilab.show import terminal
 from optilab.show.progress import Bar
 from optilab.study.confirmation import Confirmation
 from optilab.study.rates import MOVED, Ladder, RangeTest
 
-ROWS, WIDTH = 12, 80
-MARKS = {"h": "half", "s": "steepest", "d": "diverging"}
-"""The letters of the picture, and the places of a range test that they mark."""
 TIMED = 10
 """Steps after which the time of all is estimated."""
 
@@ -95,7 +90,7 @@ def show(result: RateAnswer) -> None:
     config, test = result.config, result.test
     facts = f"{config.name}   {config.optimizer.name}   batch {config.data.batch_size}   seed {config.seed}"
     terminal.say(f"{facts}   {len(test.losses):,} steps", style="bold")
-    terminal.show(_picture(test))
+    terminal.draw(rates_chart(test))
     terminal.say()
     if test.rate is None:
         terminal.say(unmoved(result), style="yellow")
@@ -188,32 +183,6 @@ def _confirmed(result: RateAnswer, confirmation: Confirmation) -> None:
 def _interval(confirmation: Confirmation) -> str:
     rest = [f"{rate:g}" for rate in sorted(confirmation.possible) if rate != confirmation.rate]
     return f" (highest mean; cannot tell it from {', '.join(rest)})" if rest else " (better than the other rates)"
-
-
-def _picture(test: RangeTest) -> Any:
-    """The smoothed loss against the logarithm of the rate; dotted the loss of guessing, R the recommended rate."""
-    width = min(terminal.out.width if terminal.out.is_terminal else WIDTH, 100)
-    canvas = Canvas(width - GUTTER - 1, ROWS)
-    ends = np.log(test.ladder.rates[[0, -1]])
-    low, high = float(test.smooth.min()), 1.1 * max(test.guessing, float(test.smooth[0]))
-    low -= 0.05 * (high - low)
-    x = (np.log(test.rates) - ends[0]) / (ends[1] - ends[0])
-    y = (test.smooth - low) / (high - low)
-    guess = np.arange(0, 1, 4 / canvas.columns)
-    canvas.dots(guess, np.full(len(guess), (test.guessing - low) / (high - low)), 0)
-    canvas.curve(x, y, 1)
-    colour = colours(1)[0]
-    marks = [(letter, getattr(test, place)) for letter, place in MARKS.items()] + [("R", test.rate)]
-    for letter, rate in marks:
-        if rate is not None:
-            share = (np.log(rate) - ends[0]) / (ends[1] - ends[0])
-            canvas.mark(
-                share, float(np.interp(share, x, y)), letter, "bold" if letter == "R" else f"bold {colour}"
-            )
-    words = "   ".join(f"{letter} {place}" for letter, place in MARKS.items())
-    title = f"mean loss   {words}   R recommended" if test.rate else "mean loss"
-    axes = ("learning rate, log scale", float(np.exp(ends[0])), float(np.exp(ends[1]))), ("", low, high)
-    return framed(canvas, [".", "*"], ["bright_black", colour], title, *axes)
 
 
 def document(result: RateAnswer) -> dict[str, Any]:

@@ -49,10 +49,10 @@ def show(
         if options is not None:
             terminal.say(f"one in full: {f'optilab optimize --algo {best} {options}'.rstrip()}")
     if terminal.is_wide() if picture is None else picture:
-        from optilab.console import pictures  # slow to import
+        from optilab.charts.paths import paths_chart  # slow to import
 
         terminal.say()
-        pictures.paths(config.function, dict(zip(config.legend, paths, strict=True)))
+        terminal.draw(paths_chart(config.function, dict(zip(config.legend, paths, strict=True))))
         terminal.say()
     elif picture is None and terminal.out.is_terminal:
         terminal.say("contour and curves: --picture")

@@ -1,14 +1,19 @@
 """`optilab runs show`: one run or study in full."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from optilab.console import listing
 from optilab.runs import Record, Row, Study, best, read_timings, resume_command
 from optilab.show import terminal
 from optilab.show.table import Column, write
+from optilab.study.curves import Curve, Histories
 from optilab.study.groups import text
 from optilab.study.listing import lines, trials
+
+NAMED = 3
+"""Runs that the line about those left out names."""
 
 
 def entry_facts(entry: Record | Study) -> dict[str, Any]:
@@ -90,3 +95,45 @@ def _ends(record: Record, rows: Sequence[Row]) -> None:
 
 def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+# --- runs plot ---------------------------------------------------------------------------------------------
+
+
+def left_out(found: Histories) -> None:
+    """A line about the runs that are not drawn."""
+    for records, reason in (
+        (found.without_epochs, "no epoch yet"),
+        (found.repeated, "another run has the same settings and seed"),
+    ):
+        if records:
+            names = ", ".join(record.name for record in records[:NAMED])
+            more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
+            terminal.note(f"not drawn: {names}{more}: {reason}")
+
+
+def plot_document(found: Histories, picture: str | None) -> dict[str, Any]:
+    """The document of `runs plot --json`: what is drawn, as numbers; index 0 is epoch 1."""
+    return {
+        "picture": picture,
+        "shared": found.title,
+        "groups": [
+            {
+                "group": history.label,
+                "seeds": history.seeds,
+                "best_epoch": history.best,
+                "diverged": history.diverged,
+                "metrics": {name: _numbers(curve) for name, curve in history.curves.items()},
+                "curvature": history.curvature and asdict(history.curvature),
+                "layers": history.layers and {"names": history.layers.names, **history.layers.values},
+            }
+            for history in found.groups
+        ],
+        "without_epochs": [record.name for record in found.without_epochs],
+        "repeated": [record.name for record in found.repeated],
+    }
+
+
+def _numbers(curve: Curve) -> dict[str, Any]:
+    low, high = curve.interval or (None, None)
+    return {"mean": curve.mean, "low": low, "high": high, "runs": curve.runs}

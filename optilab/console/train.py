@@ -240,12 +240,12 @@ def report(
 def curves(records: Sequence[Record], picture: bool | None) -> None:
     """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
     if terminal.out.is_terminal if picture is None else picture:
-        from optilab.console import curves as view  # slow to import
+        from optilab.charts.training import training_chart  # slow to import
         from optilab.study.curves import histories
 
         terminal.say()
-        if picture or terminal.out.width >= view.WIDTH:
-            view.show(histories(records))
+        if picture or terminal.out.width >= terminal.PIPE_WIDTH:
+            terminal.draw(training_chart(histories(records)))
             terminal.say()
         else:
             terminal.say("curves and layers: --picture")

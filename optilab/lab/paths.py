@@ -8,10 +8,9 @@ from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from optilab.config.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
+    from optilab.show.chart import Chart
     from optilab.study.claims import Judged
 
 
@@ -37,13 +36,12 @@ class LabPaths(Answer):
         """One row per rule and epoch: algo, epoch, w1 to wd, f, gradient_norm."""
         return rows(self.paths)
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def chart(self) -> "Chart":
         """The paths on the contours of the function, as `optimize --plot` draws them."""
-        from optilab import figures
+        from optilab.charts.paths import paths_chart
 
         named = dict(zip(self.config.legend, self.paths.values(), strict=True))
-        drawn: Figure = figures.paths(self.function, named, dark, self.note)
-        return drawn
+        return paths_chart(self.function, named, self.note)
 
     @property
     def verdicts(self) -> dict[str, str]:

@@ -7,10 +7,9 @@ from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from optilab.config.load import Override
     from optilab.config.optimize import OptimizeConfig
+    from optilab.show.chart import Chart
     from optilab.verify.candidate import Candidate
     from optilab.verify.grade import Verdict
 
@@ -104,9 +103,9 @@ class LabVerification(Answer):
         settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
         return Table(shown.columns, shown.rows, [self.exam.rule.formula, *fixed, *why, *settings])
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def chart(self) -> "Chart":
         """The two paths where they differ first, or on the first function."""
-        from optilab import figures
+        from optilab.charts.paths import paths_chart
         from optilab.optimize import OBJECTIVES, descend
 
         verdict = self.verdict
@@ -119,8 +118,7 @@ class LabVerification(Answer):
             name: descend(rule, function, start, min(verdict.steps, SHOWN), regime=self.exam.settings.regime)
             for name, rule in rules.items()
         }
-        drawn: Figure = figures.paths(function, paths, dark)
-        return drawn
+        return paths_chart(function, paths)
 
 
 SHOWN = 40

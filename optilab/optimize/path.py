@@ -255,9 +255,6 @@ def _execute(
     return tuple(lines), {name: known[name] for name in renewed}
 
 
-BANDS_PER_DECADE = 2
-
-
 def lowest(function: Objective) -> float | None:
     """The value at the minimum; None where the function has none."""
     return float(function.value(np.array(function.minima[0]))) if function.minima else None
@@ -281,15 +278,6 @@ def heights(function: Objective, x: Floats) -> Floats:
     floor = lowest(function)
     finite = values[np.isfinite(values)]
     return np.asarray(values - (float(finite.min()) if floor is None else floor))
-
-
-def bands(function: Objective, x: Floats) -> Floats:
-    """The number of the band of height each point lies in; bands are evenly spaced on a log scale."""
-    above = heights(function, x)
-    scale = float(np.nanmedian(np.where(np.isfinite(above), above, np.nan)))
-    lift = 1e-3 * scale if scale > 0 else 1e-9
-    with np.errstate(all="ignore"):
-        return np.asarray(np.floor(np.log10(np.maximum(above, 0) + lift) * BANDS_PER_DECADE))
 
 
 def gaps(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:

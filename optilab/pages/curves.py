@@ -9,17 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from optilab.charts.training import curvature_scale, layer_scale, metric_scale
 from optilab.optimize.objective import Floats
-from optilab.study.curves import (
-    MEASURED,
-    CurvatureHistory,
-    Curve,
-    History,
-    Limits,
-    curvature_limits,
-    layer_limits,
-    limits,
-)
+from optilab.show.chart import Scale
+from optilab.study.curves import MEASURED, CurvatureHistory, Curve, History
 
 METRICS = ("loss", "acc")
 MOST = 240_000
@@ -50,9 +43,9 @@ def curves(histories: Sequence[History | None], looks: Sequence[int] = ()) -> di
         "epochs": epochs,
         "every": epochs[1] - epochs[0] if len(epochs) > 1 else 1,
         "layerEpochs": layer_epochs,
-        "limits": {metric: _range(limits(drawn, metric)) for metric in METRICS},
-        "layerLimits": {quantity: _range(layer_limits(drawn, quantity)) for quantity in MEASURED},
-        "curvatureLimits": _range(curvature_limits(drawn)),
+        "limits": {metric: _range(metric_scale(drawn, metric)) for metric in METRICS},
+        "layerLimits": {quantity: _range(layer_scale(drawn, quantity)) for quantity in MEASURED},
+        "curvatureLimits": _range(curvature_scale(drawn)),
         "guessing": classes.pop() if len(classes) == 1 else None,
         "runs": with_runs,
         "groups": [
@@ -69,7 +62,7 @@ def _epochs(histories: Sequence[History], longest: int, numbers: int) -> list[in
     return sorted({*range(1, longest + 1, max(1, every)), longest, *last})
 
 
-def _range(view: Limits) -> dict[str, Any]:
+def _range(view: Scale) -> dict[str, Any]:
     return {"low": view.low, "high": view.high, "log": view.log}
 
 

@@ -6,12 +6,13 @@ the only sign. Text from configs, names and files is printed as text, never as m
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,10 +21,14 @@ from rich.text import Text
 
 from optilab.errors import printable
 
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+
 MIN_WIDTH = 40
 UNFOLDED = 10_000  # columns, more than any table needs
 GAP = 3  # spaces between the columns of a table
 SIDE_BY_SIDE = 100  # columns that two pictures need
+PIPE_WIDTH = 80  # columns of pictures in a pipe
 
 
 class _Console(Console):
@@ -66,6 +71,22 @@ def show(*renderables: Any) -> None:
             options = out.options.update_width(UNFOLDED) if isinstance(item, Table) else out.options
             for segments in out.render_lines(item, options, pad=False):
                 say("".join(segment.text for segment in segments).rstrip())
+
+
+def draw(chart: "Chart") -> None:
+    """A chart as text: in color on a terminal, in ASCII in a pipe."""
+    from optilab.show import chart_text  # NumPy is slow to import
+
+    encoding = out.encoding.lower()
+    braille = out.is_terminal and bool(re.fullmatch("utf-?8", encoding))
+    color = bool(out.color_system) and not out.no_color
+    width = out.width if out.is_terminal else PIPE_WIDTH
+    screen = chart_text.Screen(width, braille, encoding.startswith("utf"), color)
+    for line in chart_text.paint(chart, screen):
+        if out.is_terminal:
+            out.print(Text.assemble(*line))
+        else:
+            say("".join(text for text, _ in line).rstrip())
 
 
 def note(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab.errors import ExitCode
 from optilab.show import terminal
+from optilab.show.chart import Chart
 from optilab.show.table import Column, Table
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class Verbatim(str):
     """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
 
 
-Part = str | Sentence | Table | Any
-"""A piece of an answer in a terminal: a sentence, a table, or what rich renders."""
+Part = str | Sentence | Table | Chart | Any
+"""A piece of an answer in a terminal: a sentence, a table, a chart, or what rich renders."""
 
 
 class Answer(ABC):
@@ -80,11 +81,17 @@ class Answer(ABC):
         """What `--quiet` prints."""
         return self.written[-1:]
 
-    def plot(self, dark: bool = False) -> "Figure":
-        """The picture that the command's `--plot` writes. DataError where there is nothing to draw."""
+    def chart(self) -> Chart:
+        """The chart that the command's `--plot` writes. DataError where there is nothing to draw."""
         from optilab.errors import DataError
 
         raise DataError("there is no picture of this result")
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
+        from optilab.show import chart_file
+
+        return chart_file.draw(self.chart(), dark)
 
     def frame(self) -> Any:
         """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
@@ -120,11 +127,11 @@ class Answer(ABC):
         return pages.fragment("notebook.html", heading=self.headline, **self._content())
 
     def _content(self) -> dict[str, Any]:
-        from optilab import figures
         from optilab.errors import OptilabError
+        from optilab.show import chart_file
 
         try:
-            picture = figures.png(self.plot())
+            picture = chart_file.png(self.plot())
         except OptilabError:  # nothing to draw
             picture = None
         table = self.table()
@@ -202,6 +209,8 @@ def paint(parts: "Iterable[Part]") -> None:
             terminal.say(part.text, part.style or None)
         elif isinstance(part, Table):
             part.write("table")
+        elif isinstance(part, Chart):
+            terminal.draw(part)
         else:
             terminal.show(part)
 

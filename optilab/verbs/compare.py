@@ -9,9 +9,8 @@ from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from optilab.runs import Record, Study
+    from optilab.show.chart import Chart
     from optilab.study.comparison import RunComparison
 
 MOST = 12
@@ -49,9 +48,9 @@ class LabComparison(Answer):
         keys = [column.key for column in compare.columns(self.side) if column.only != "text"]
         return [{key: row.get(key) for key in keys} for row in compare.rows(self.side)]
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them."""
-        return curves(ranked(self.side)[:MOST], dark)
+        return curves(ranked(self.side)[:MOST])
 
     def table(self) -> Table:
         from optilab.console import compare
@@ -72,9 +71,9 @@ def ranked(side: "RunComparison") -> "list[list[Record]]":
     return [[run for group in side.candidates[i].groups for run in group.runs.values()] for i in order]
 
 
-def curves(groups: "Sequence[Sequence[Record]]", dark: bool) -> "Figure":
+def curves(groups: "Sequence[Sequence[Record]]") -> "Chart":
     """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
-    from optilab import figures
+    from optilab.charts.training import training_chart
     from optilab.errors import DataError
     from optilab.study.curves import histories
 
@@ -83,8 +82,7 @@ def curves(groups: "Sequence[Sequence[Record]]", dark: bool) -> "Figure":
     if found is None or not found.groups:
         names = ", ".join(record.name for record in records)
         raise DataError(f"nothing to draw: no epoch yet in {names or 'any run'}")
-    drawn: Figure = figures.training(found, dark)
-    return drawn
+    return training_chart(found)
 
 
 def compare(

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_doc import Doc
 
+from optilab.charts.maps import map_chart
 from optilab.config.load import Override
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError, did_you_mean
 from optilab.optimize.rule import settings_of
+from optilab.show.chart import Chart
 from optilab.study import map as study
 from optilab.study.axes import Axis
 from optilab.verbs.answer import Answer, Sentence
@@ -21,9 +23,6 @@ from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
 from optilab.words import setting
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 EPOCHS = 100
 """Steps of every cell where neither the command line nor a config says how many."""
@@ -73,9 +72,9 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
     answer = LabMap(found, request.show, [request.plot] if request.plot else [])
     if request.plot:
-        from optilab import figures
+        from optilab.show import chart_file
 
-        figures.save(answer.plot(request.dark), request.plot)
+        chart_file.save(answer.chart(), request.plot, request.dark)
     return answer
 
 
@@ -143,34 +142,20 @@ class LabMap(Answer):
             for column, x in enumerate(found.x.points)
         ]
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def chart(self) -> Chart:
         """The map as a picture, with the limits of theory where they are known."""
-        from optilab import figures
-
-        drawn: Figure = figures.heat_map(self.map, self.what, dark)
-        return drawn
+        return map_chart(self.map, self.what)
 
     def parts(self) -> Iterator[Any]:
         """The picture, then the numbers."""
-        from optilab.console import pictures
-
         found = self.map
         yield Sentence(self.headline, "bold")
         if found.settings:
             yield "   ".join(f"{name} {setting(value)}" for name, value in found.settings.items())
         yield ""
-        x, y = ((axis.key.removeprefix("algo."), axis.low, axis.high) for axis in (found.x, found.y))
-        if found.of_starts:
-            pictures.basins(found.basin, len(found.function.minima), x, y)
-            yield ""
-            yield from self._reached()
-        else:
-            values, title = found.height, f"log10 of {found.above}"
-            if self.what == "steps":
-                values, title = found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
-            pictures.heat(values, found.diverged, partial(_stable, found), title, x, y)
-            yield ""
-            yield from self._counted()
+        yield self.chart()
+        yield ""
+        yield from self._reached() if found.of_starts else self._counted()
         yield from self.written
 
     def _counted(self) -> Iterator[str]:
@@ -222,12 +207,6 @@ class LabMap(Answer):
 
 def _span(axis: Axis) -> str:
     return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
-
-
-def _stable(found: study.Map, rows: Any, columns: Any) -> Any:
-    """Where these cells are stable by theory; None without one."""
-    radius = found.radius(found.x.points[columns], found.y.points[rows])
-    return None if radius is None else radius < 1
 
 
 VERB = Verb(map, (MapRequest,))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 from platformdirs import user_cache_path
 
-from optilab import figures, pages, runs
+from optilab import pages, runs
 from optilab.config.load import load
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.presets import algorithms, rules_named
@@ -18,7 +18,7 @@ from optilab.console.compare import Units
 from optilab.errors import ExitCode, UsageError, chosen_names
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
-from optilab.show import terminal
+from optilab.show import chart_file, terminal
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Column, Table
 from optilab.signals import Interrupted
@@ -45,7 +45,7 @@ from optilab.verbs.results import LabStudy
 from optilab.verbs.verb import Place, Verb, fields_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from optilab.show.chart import Chart
 
 EXAMPLES = (
     "optilab race --algos sgd,momentum,adam --functions rosenbrock,beale,himmelblau --budget 20 --starts 10",
@@ -117,11 +117,11 @@ def race(request: FunctionRace | TrainingRace, place: Place) -> Answer:
 def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     asked = load(FunctionRaceConfig, None, request.changes(kept=True))
     if request.plot:
-        figures.check(request.plot)
+        chart_file.check(request.plot)
     page = pages.target(request.report) if request.report else None
     answer = found_on_functions(asked, request, place)
     if request.plot:
-        figures.save(answer.plot(request.dark), request.plot)
+        chart_file.save(answer.chart(), request.plot, request.dark)
     if page:
         pages.write(page, answer.page(None))
     return answer
@@ -209,10 +209,11 @@ class LabRace(Answer):
     def short(self) -> Iterable[str]:
         return self.may_be_best
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def chart(self) -> "Chart":
         """The performance profile, and the cost after more and more tuning."""
-        drawn: Figure = figures.race(self.race, dark)
-        return drawn
+        from optilab.charts.races import race_chart
+
+        return race_chart(self.race)
 
     def page(self, title: str | None) -> bytes:
         from optilab.verbs.race_page import race_page
@@ -355,7 +356,7 @@ def _text(settings: dict[str, float]) -> str:
 
 def race_on_trainings(request: TrainingRace, place: Place) -> Answer:
     if request.plot:
-        figures.check(request.plot)
+        chart_file.check(request.plot)
     page = pages.target(request.report) if request.report else None
     source = source_of(request, place)
     asked = races.resolve(studies.asked(request, source), request.changes())
@@ -369,7 +370,7 @@ def race_on_trainings(request: TrainingRace, place: Place) -> Answer:
         runs.read_study(ran.path), plan, found, ran, list(of_network_race(asked.expect, found))
     )
     if request.plot:
-        figures.save(answer.plot(request.dark), request.plot)
+        chart_file.save(answer.chart(), request.plot, request.dark)
     if page:
         pages.write(page, answer.page(None))
     return answer

@@ -12,9 +12,8 @@ from optilab.verbs.answer import Answer
 from optilab.verbs.compare import LabComparison, compare, curves, judged
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from optilab.runs import Record, Study
+    from optilab.show.chart import Chart
     from optilab.study.race_results import RaceResult
 
 
@@ -70,9 +69,9 @@ class LabRun(Answer):
         """metrics.csv: a row per epoch, of an `optimize` run per algorithm and epoch."""
         return self.record.rows()
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def chart(self) -> "Chart":
         """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
-        return curves([[self.record]], dark) if self._is_training else self._paths.plot(dark)
+        return curves([[self.record]]) if self._is_training else self._paths.chart()
 
     def table(self) -> Table:
         return super().table() if self._is_training else self._paths.table()
@@ -187,18 +186,17 @@ class LabStudy(Answer):
         except UsageError:
             return f"{self.state}, no training has a result"
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def chart(self) -> "Chart":
         """The curves of the best settings; of a race its judged and tuning curves."""
         if self.heats is not None:
-            from optilab import figures
+            from optilab.charts.races import network_race_chart
 
-            drawn: Figure = figures.network_race(self.heats, dark)
-            return drawn
+            return network_race_chart(self.heats)
         from optilab.errors import DataError
 
         if not self.study.runs():
             raise DataError(f"nothing to draw: {self.name} has no training")
-        return self.comparison.plot(dark)
+        return self.comparison.chart()
 
     def table(self) -> Table:
         from optilab.errors import UsageError

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from optilab.figures import heat_map
 
 from optilab.errors import UsageError
-from optilab.figures import heat_map
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study.axes import Axis
 from optilab.study.map import chart, read_axis, summary

@@ -12,7 +12,6 @@ import numpy as np
 from optilab.config.load import dump
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
-from optilab.figures.style import series
 from optilab.optimize import OBJECTIVES, Objective, Regime, Rule, Trajectory, theory
 from optilab.optimize.emit import value_source
 from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
@@ -20,6 +19,7 @@ from optilab.optimize.trace import Untraceable
 from optilab.pages.environment import asset, render
 from optilab.pages.play.controls import control
 from optilab.pages.play.programs import Sources, forms, obstacle
+from optilab.show.chart import MARKERS
 
 MOST_EPOCHS = 10_000
 """Epochs that a page computes."""
@@ -130,13 +130,12 @@ def data(scene: Scene) -> tuple[dict[str, Any], list[str]]:
     curvatures = next((minimum["curvatures"] for minimum in minima if minimum["curvatures"]), None)
     share = RECORDED // max(1, len(scene.recordings))
     rules = []
-    looks = zip(series(len(scene.rules), dark=False), _keys(scene.trees), strict=True)
-    for index, (look, key) in enumerate(looks):
+    for index, key in enumerate(_keys(scene.trees)):
         rule = scene.rules[index]
         again = sum(other.name == rule.name for other in scene.rules[: index + 1])
         name = rule.name if again == 1 else f"{rule.name} #{again}"
         entry = {"key": key, "name": name, "spec": scene.trees[index]["name"], "formula": rule.formula}
-        entry |= {"marker": look["marker"]}
+        entry |= {"marker": MARKERS[index % len(MARKERS)]}
         if recording := scene.recordings.get(index):
             entry |= {"recording": _thinned(recording.path, share), "reason": recording.reason}
         else:

@@ -1,0 +1,1 @@
+"""Subjects as charts: trainings, paths, maps, range tests and races."""

@@ -1,0 +1,112 @@
+"""Paths as a chart: on the contours of their function, and their heights over the epochs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize import Status, Trajectory
+from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.path import gaps, heights, span, view
+from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale, TextSize
+
+MARKED = 60
+"""Points of a path that are shown one by one."""
+SIDE_BY_SIDE = 100
+"""Columns that two panels need in a terminal."""
+
+
+def paths_chart(function: Objective, named: Mapping[str, Trajectory], note: str = "") -> Chart:
+    """The heights of the paths; beside them the contours, or the curve of a function of one variable, with all paths.
+
+    `note` is a second line of the title.
+    """
+    names = tuple(f"{n} (diverged)" if path.status is Status.DIVERGED else n for n, path in named.items())
+    paths = list(named.values())
+    flat = len(function.start) <= 2
+    panels = (
+        (_ground(function, paths), _losses(function, paths, names)) if flat else (_losses(function, paths, names),)
+    )
+    return Chart(
+        (PanelRow(panels),),
+        names,
+        _title(function, 80 if flat else 40) + (f"\n{note}" if note else ""),
+        width=11 if flat else 6.5,
+        height=4.8,
+        title_size=13.2,
+        text=TextSize(17, beside=SIDE_BY_SIDE, unused=2),
+    )
+
+
+def require_plane(function: Objective) -> None:
+    """UsageError for a function whose paths have no place in a moving picture."""
+    if len(function.start) > 2:
+        raise UsageError(
+            f"--animate needs a function of one or two variables; {function.name} has {len(function.start)}"
+        )
+
+
+def _title(function: Objective, room: int) -> str:
+    """The name, and the formula unless it is much longer than `room`."""
+    formula = function.formula
+    return function.name if len(formula) > 1.25 * room else f"{function.name}    f(w) = {formula}"
+
+
+def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
+    """Contours of a function of two variables, the curve of a function of one, under the paths."""
+    plane = len(function.start) == 2
+    (left, right), *rest = view(function, paths)
+    x, marks = Scale("w1", left, right), list[Mark]()
+    if plane:
+
+        def height(x: Floats, y: Floats) -> Floats:
+            return heights(function, np.stack(np.meshgrid(x, y), axis=-1))
+
+        y = Scale("w2", *rest[0])
+        marks.append(Contour(height))
+    else:
+        at = np.linspace(left, right, 481)
+        with np.errstate(all="ignore"):
+            values = function.value(at[:, None])
+        finite = values[np.isfinite(values)]
+        y = Scale("f", float(finite.min()), float(finite.max()), margin=0.05)
+        marks.append(Polyline(at, values, width=1, alpha=0.6))
+    for number, path in enumerate(paths):
+        x_of, y_of = path.points[:, 0], path.points[:, 1] if plane else path.values
+        marker, letter = (
+            3 if len(path.points) <= MARKED else 0,
+            _along(path.points, (number + 1) / (len(paths) + 1)),
+        )
+        line = Polyline(x_of, y_of, number, width=1.6, alpha=0.95, dash="series", marker=marker, every=1)
+        marks.append(replace(line, letter_at=letter))
+    start, *minima = (
+        point if plane else (point[0], float(function.value(point)))
+        for point in (paths[0].points[0], *map(np.array, function.minima))
+    )
+    marks.append(Points([start[0]], [start[1]], "start", name="start"))
+    if minima:
+        marks.append(Points([p[0] for p in minima], [p[1] for p in minima], "minimum", name="minimum"))
+    return Panel(tuple(marks), x, y, detail=not plane)
+
+
+def _along(points: Floats, share: float) -> int:
+    """The number of the point after that share of the way."""
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=-1))])
+    return int(np.searchsorted(way, share * way[-1]))
+
+
+def _losses(function: Objective, paths: list[Trajectory], names: tuple[str, ...]) -> Panel:
+    """f above its minimum, on a logarithmic scale, against the epoch."""
+    curves, what = gaps(function, paths)
+    low, high = span(curves, paths)
+    epochs = max(map(len, curves)) - 1
+    lines = tuple(
+        Polyline(
+            np.arange(len(curve)), curve, number, dash="series", marker=5, every=max(1, (epochs + 1) // 12),
+            label=names[number], letter_at=min(len(curve) - 1, int(epochs * (number + 1) / (len(curves) + 1))),
+        )
+        for number, curve in enumerate(curves)
+    )  # fmt: skip
+    x = Scale("epoch", 0, epochs, margin=0.01)
+    return Panel(lines, x, Scale(what, low, max(high, low * 10**1e-9), log=True, margin=0.05))

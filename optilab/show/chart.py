@@ -1,0 +1,255 @@
+"""A chart as a value: rows of panels with axes and marks, before a painter makes it text, a picture file or a page.
+
+The function that makes a chart from its subject decides once what is shown, the ranges, which scales are logarithmic,
+and the number of each series. The number is the series' colour, dashes, marker and letter in every medium. A painter
+decides only what its medium demands: a terminal shows no bands and no thin lines, a file has room for names.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:  # a start without a chart needs no NumPy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "p", ">", "h")
+"""Of the series in turn, by matplotlib's names: more than there are colours, since dashes hide in a legend."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis, or the range of a colour scale. Without `low` and `high` the marks set it."""
+
+    label: str = ""
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    unit: Literal["", "share", "epochs"] = ""
+    """Fractions of one are shown in percent; epochs are whole numbers."""
+    margin: float = 0.0
+    """Room at both ends, as a fraction of the range, where the medium has any."""
+    ticks: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    """Of the values 1, 2, ..., where they are no numbers, such as layers."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it has ends of its own."""
+        return self.low is not None and self.high is not None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """ValueError for a scale that is set by its marks."""
+        if self.low is None or self.high is None:
+            raise ValueError("the marks set the ends of this scale")
+        return self.low, self.high
+
+    def place(self, values: Any) -> "Floats":
+        """Where values lie, from 0 at the low end to 1 at the high end."""
+        import numpy as np
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low, high, found = (np.log10(v) if self.log else np.asarray(v) for v in (*self.ends, values))
+            return np.asarray((found - low) / (float(high - low) or 1.0), dtype=float)
+
+
+# --- marks -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Polyline:
+    """Points joined by straight lines, (n,) each; of a `step` horizontal up to the next point."""
+
+    x: Any
+    y: Any
+    series: int | None = None
+    """None is the colour of the text."""
+    role: str = ""
+    """What the line is of its series, such as training and validation."""
+    label: str = ""
+    """In the legend of a file. A line without points is there for its label only."""
+    note: str = ""
+    """What a legend of text says about the line."""
+    width: float = 1.8
+    """In points, as of a file."""
+    alpha: float = 1.0
+    dash: Literal["series", "solid", "dashed"] = "solid"
+    marker: float = 0.0
+    """Size of the series' marker in points; 0 for none."""
+    every: int | tuple[int, ...] = 0
+    """Which points have a marker: every n-th, or these; 0 leaves it to the painter."""
+    step: bool = False
+    letter_at: int | None = None
+    """The point at which text writes the letter of the series; None spreads the letters of all lines."""
+    detail: bool = False
+    """Whether it is shown only where there is room for details, which text has not."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two curves."""
+
+    x: Any
+    low: Any
+    high: Any
+    series: int
+    alpha: float = 0.2
+
+
+@dataclass(frozen=True)
+class Points:
+    """Single points; `symbol` says what they are. Without points, an entry of the legend."""
+
+    x: Any
+    y: Any
+    symbol: Literal["start", "minimum", "best", "optimum", "place", "other", "dot"]
+    series: int | None = None
+    name: str = ""
+    """Beside the first point, to its right."""
+    before: bool = False
+    """Whether the name stands to the left."""
+    label: str = ""
+    size: float | None = None
+    alpha: float = 1.0
+    detail: bool = False
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A straight line across the panel at one value of y, or of x."""
+
+    y: float | None = None
+    x: float | None = None
+    series: int | None = None
+    name: str = ""
+    detail: bool = False
+
+
+@dataclass(frozen=True)
+class Span:
+    """An interval of x."""
+
+    low: float
+    high: float
+    series: int
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Values (rows, columns), rows upwards, at the points of y and x; nan is not known.
+
+    With `kinds`, values are numbers of series, -1 for none.
+    """
+
+    values: Any
+    x: Any
+    y: Any
+    scale: Scale = Scale()
+    series: int | None = None
+    """Whose values they are."""
+    kinds: bool = False
+    gone: Any = None
+    """Which cells have diverged."""
+
+
+@dataclass(frozen=True)
+class Contour:
+    """Lines of equal height over a plane. `height(x, y)`, x of columns and y of rows, is (rows, columns).
+
+    Without `level`, the lines are evenly spaced on a logarithmic scale of heights above zero. `exact` is the line of
+    `level` where it is known in closed form.
+    """
+
+    height: "Callable[[Floats, Floats], Any]"
+    level: float | None = None
+    exact: tuple[Any, Any] | None = None
+    label: str = ""
+
+    def decades(self, x: "Floats", y: "Floats") -> "Floats":
+        """log10 of the heights, lifted by a thousandth of their median, since a logarithmic scale has no zero."""
+        import numpy as np
+
+        height = np.asarray(self.height(x, y), dtype=float)
+        scale = float(np.nanmedian(np.where(np.isfinite(height), height, np.nan)))
+        lift = 1e-3 * scale if scale > 0 else 1e-9
+        with np.errstate(all="ignore"):
+            return np.asarray(np.log10(np.maximum(height, 0) + lift))
+
+
+Mark = Polyline | Band | Points | Threshold | Span | Heatmap | Contour
+
+
+# --- charts ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Marks on a pair of axes, in the order in which they are drawn."""
+
+    marks: tuple[Mark, ...]
+    x: Scale = Scale()
+    y: Scale = Scale()
+    title: str = ""
+    short: str = ""
+    """The title of text, if it is another."""
+    below: Mapping[str, float] = field(default_factory=dict)
+    """Names of places on x, listed under the lowest value where there is room for details."""
+    own_legend: bool = False
+    """Whether labels stand in the panel and not below the chart."""
+    detail: bool = False
+
+    @property
+    def is_layered(self) -> bool:
+        """Whether it shows values of layers over the epochs."""
+        return bool(self.y.names) and any(isinstance(mark, Heatmap) for mark in self.marks)
+
+    @property
+    def is_plane(self) -> bool:
+        """Whether y is a coordinate like x, not a value over x."""
+        return any(isinstance(mark, Contour | Heatmap) for mark in self.marks)
+
+
+@dataclass(frozen=True)
+class TextSize:
+    """The size of panels in characters."""
+
+    lines: int = 12
+    widest: int = 100
+    beside: int = 0
+    """Columns of a terminal from which the panels of a row stand side by side."""
+    widest_row: int = 1000
+    unused: int = 0
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """Panels side by side, and their height in a file in inches."""
+
+    panels: tuple[Panel, ...]
+    height: float = 1.0
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture of any subject."""
+
+    rows: tuple[PanelRow, ...]
+    series: tuple[str, ...] = ()
+    """Their names, by number."""
+    title: str = ""
+    width: float = 11.0
+    """Of a file, in inches."""
+    height: float | None = None
+    """None adds up the heights of the rows, the title and the legend."""
+    title_size: float = 10.0
+    legend_size: float = 11.0
+    columns: int = 6
+    """Of the legend, at most."""
+    text: TextSize = field(default=TextSize())
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        return tuple(panel for row in self.rows for panel in row.panels)
