@@ -180,8 +180,11 @@ def _wrapped(line: Line, width: int) -> list[Line]:
             if used and used + len(word.rstrip()) > width:
                 lines.append([])
                 used = 0
-            lines[-1].append((word, style))
-            used += len(word)
+            last = lines[-1]
+            if last and last[-1][1] == style:
+                word = last.pop()[0] + word
+            last.append((word, style))
+            used = sum(len(text) for text, _ in last)
     return lines if line else []
 
 
@@ -192,8 +195,7 @@ def _table(rows: Sequence[Line], gap: int, right: Sequence[int] = ()) -> list[Li
     for row in rows:
         line: Line = []
         for number, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
-            blank = (" " * (width - len(text)), "")
-            line += [blank, (text, style)] if number in right else [(text, style), blank]
+            line.append((text.rjust(width) if number in right else text.ljust(width), style))
             if number < len(row) - 1:
                 line.append((" " * gap, ""))
         lines.append(line)

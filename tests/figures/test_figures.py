@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optilab import figures
+from optilab.charts.paths import paths_chart, require_plane
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.show import chart_file
 
 SIGNS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+def draw(function, paths):
+    return chart_file.draw(paths_chart(function, paths))
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +28,11 @@ def paths():
 @pytest.mark.parametrize("dark", [False, True])
 def test_paths_as_a_file(paths, kind, dark, tmp_path):
     file = tmp_path / f"paths.{kind}"
-    figures.save(figures.paths(OBJECTIVES["ravine"](), paths, dark), str(file))
+    chart_file.save(paths_chart(OBJECTIVES["ravine"](), paths), str(file), dark)
     data = file.read_bytes()
     assert data.startswith(SIGNS[kind])
     again = tmp_path / f"again.{kind}"
-    figures.save(figures.paths(OBJECTIVES["ravine"](), paths, dark), str(again))
+    chart_file.save(paths_chart(OBJECTIVES["ravine"](), paths), str(again), dark)
     assert again.read_bytes() == data
     if kind == "png":
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float)
@@ -39,7 +44,7 @@ def test_paths_as_a_file(paths, kind, dark, tmp_path):
 
 def test_the_legend_covers_no_path(paths):
     """It stands below the axes."""
-    figure = figures.paths(OBJECTIVES["ravine"](), paths)
+    figure = draw(OBJECTIVES["ravine"](), paths)
     figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     assert all(legend.y1 <= axes.get_tightbbox().y0 for axes in figure.axes)
@@ -55,7 +60,7 @@ def test_a_path_that_diverges_leaves_the_picture_and_does_not_flatten_the_others
     rosenbrock = OBJECTIVES["rosenbrock"]()
     both = {n: descend(RULES[n](lr=0.2), rosenbrock, steps=50) for n in ("momentum", "adam")}
     assert both["momentum"].status == "diverged"
-    figure = figures.paths(rosenbrock, both)
+    figure = draw(rosenbrock, both)
     axes, curves = losses(figure)
     assert curves["momentum (diverged)"].max() > 1e100
     assert axes.get_ylim()[1] < 2 * curves["adam"].max()
@@ -66,14 +71,14 @@ def test_a_path_that_diverges_leaves_the_picture_and_does_not_flatten_the_others
 def test_the_lowest_f_reached_is_no_plunge():
     """Where the minimum is not known, the gap to the lowest value is zero there, and a log scale has no zero."""
     formula = OBJECTIVES["expression"](formula="w1^2 + 3*w2^4")
-    figure = figures.paths(formula, {"adam": descend(RULES["adam"](lr=0.2), formula, steps=30)})
+    figure = draw(formula, {"adam": descend(RULES["adam"](lr=0.2), formula, steps=30)})
     _, curves = losses(figure)
     assert np.isnan(curves["adam"]).sum() == 1
     assert np.nanmin(curves["adam"]) > 1e-6
 
 
 def test_lines_are_told_apart_without_colour(paths):
-    figure = figures.paths(OBJECTIVES["ravine"](), paths)
+    figure = draw(OBJECTIVES["ravine"](), paths)
     assert len({line.get_marker() for line in figure.axes[-1].lines}) == len(paths)
 
 
@@ -81,7 +86,7 @@ def test_lines_are_told_apart_without_colour(paths):
 def test_the_title_fits(name):
     function = OBJECTIVES[name]()
     path = descend(RULES["sgd"](lr=1e-4), function, steps=2)
-    figure = figures.paths(function, {"sgd": path})
+    figure = draw(function, {"sgd": path})
     figure.draw_without_rendering()
     assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
 
@@ -89,14 +94,14 @@ def test_the_title_fits(name):
 def test_a_function_of_many_variables_has_curves_only(tmp_path):
     function = OBJECTIVES["rosenbrock"](dimension=5)
     path = descend(RULES["sgd"](lr=1e-4), function, steps=30)
-    assert len(figures.paths(function, {"sgd": path}).axes) == 1
+    assert len(draw(function, {"sgd": path}).axes) == 1
     with pytest.raises(UsageError, match="function of one or two variables"):
-        figures.animate(function, {"sgd": path}, str(tmp_path / "a.gif"))
+        require_plane(function)
 
 
 def test_a_moving_picture(paths, tmp_path):
     short = {"sgd": descend(RULES["sgd"](lr=0.1), OBJECTIVES["ravine"](), steps=6)}
-    figures.animate(OBJECTIVES["ravine"](), short, str(tmp_path / "paths.gif"))
+    chart_file.animate(paths_chart(OBJECTIVES["ravine"](), short), str(tmp_path / "paths.gif"))
     with Image.open(tmp_path / "paths.gif") as image:
         assert image.n_frames >= 7  # the last one is held, which a GIF may store as one long frame
 
@@ -104,10 +109,10 @@ def test_a_moving_picture(paths, tmp_path):
 def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path, monkeypatch):
     for file, said in (("a.bmp", "one of .png, .svg, .pdf"), ("nowhere/a.png", "there is no folder")):
         with pytest.raises(UsageError, match=said):
-            figures.save(figures.paths(OBJECTIVES["ravine"](), paths), str(tmp_path / file))
+            chart_file.save(paths_chart(OBJECTIVES["ravine"](), paths), str(tmp_path / file))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="needs the program ffmpeg"):
-        figures.animate(OBJECTIVES["ravine"](), paths, str(tmp_path / "a.mp4"))
+        chart_file.animate(paths_chart(OBJECTIVES["ravine"](), paths), str(tmp_path / "a.mp4"))
 
 
 def test_the_command_writes_pictures(optilab, tmp_path):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optilab.study.curves import curve, histories, limits
+from optilab.charts.training import metric_scale
+from optilab.study.curves import curve, histories
 from optilab.study.groups import select
 from tests.study.generated import layered, training
 
@@ -135,15 +136,15 @@ def test_diagnostics_that_are_damaged_or_ahead_of_the_rows_are_no_layers(tmp_pat
 
 def test_the_noise_of_a_network_that_learns_nothing_stays_small(tmp_path):
     training(tmp_path, "run", accuracies=(0.1, 0.101, 0.099))
-    view = limits(drawn(tmp_path).groups, "acc")
+    view = metric_scale(drawn(tmp_path).groups, "acc")
     assert view.high - view.low == pytest.approx(0.1)
-    assert limits(drawn(tmp_path).groups, "loss").high > 0.94
+    assert metric_scale(drawn(tmp_path).groups, "loss").high > 0.94
 
 
 def test_a_diverged_group_leaves_the_picture_unless_it_is_alone(tmp_path):
     training(tmp_path, "good", accuracies=(0.5, 0.9))
     training(tmp_path, "bad", "optimizer.lr=9", accuracies=(0.1, -1e30), status="diverged")
-    assert limits(drawn(tmp_path).groups, "loss").high < 1
-    alone = limits(drawn(tmp_path, "bad").groups, "loss")
+    assert metric_scale(drawn(tmp_path).groups, "loss").high < 1
+    alone = metric_scale(drawn(tmp_path, "bad").groups, "loss")
     assert alone.high == pytest.approx(1.2 * 100 * math.log(10))  # beyond, a loss leaves the scale
     assert alone.log

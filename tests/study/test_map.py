@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from optilab.figures import heat_map
 
+from optilab.charts.maps import map_chart
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.show import chart_file
 from optilab.study.axes import Axis
 from optilab.study.map import chart, read_axis, summary
 
@@ -124,9 +125,11 @@ def test_converged_moving_and_diverged_cells_are_told_apart(optilab):
         60,
         1e-3,
     )
-    labels = heat_map(found, "steps").axes[0].get_legend_handles_labels()[1]
+    labels = chart_file.draw(map_chart(found, "steps")).axes[0].get_legend_handles_labels()[1]
     assert labels[:2] == ["diverged", "not converged"]
-    colours = {line.get_label(): line.get_color() for line in heat_map(found, "steps").axes[0].lines}
+    colours = {
+        line.get_label(): line.get_color() for line in chart_file.draw(map_chart(found, "steps")).axes[0].lines
+    }
     assert colours["diverged"] != colours["not converged"]
 
 
@@ -134,7 +137,10 @@ def test_a_map_states_the_settings_that_are_no_axis(optilab):
     shown = optilab("map", "--algo", "momentum", "--x", "lr=0.1:1:5", "--y", "beta=0:0.9:5").stdout
     assert shown.splitlines()[1] == "form ema"
     found = chart(RULES["momentum"](), OBJECTIVES["ravine"](), *AXES, None, 5, 1e-3)
-    assert heat_map(found).axes[0].get_title(loc="left") == "momentum on ravine, 5 epochs\nform classic"
+    assert (
+        chart_file.draw(map_chart(found)).axes[0].get_title(loc="left")
+        == "momentum on ravine, 5 epochs\nform classic"
+    )
 
 
 def test_basins_do_not_contradict_themselves(optilab_process):
