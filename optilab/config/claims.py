@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import Field, Strict, model_serializer, model_validator
-from pydantic_core import PydanticCustomError
 
-from optilab.config.fields import Listed, Number, Section, Whole, decimal
+from optilab.config.fields import Listed, Number, Section, Whole, decimal, refusal
 from optilab.config.load import Override, load
 from optilab.config.marks import Flag
 from optilab.errors import shown, unknown
@@ -82,7 +81,7 @@ class Claim(Section):
         if not isinstance(given, str):
             return given
         if (match := _TEXT.fullmatch(given)) is None:
-            raise PydanticCustomError("claim", f"a claim expected, such as {EXAMPLE}; got {shown(given)}")
+            raise refusal(f"a claim expected, such as {EXAMPLE}; got {shown(given)}")
         parts = {
             key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
         }
@@ -95,15 +94,15 @@ class Claim(Section):
         bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
-            raise PydanticCustomError("claim", f"exactly one of {accepted} expected")
+            raise refusal(f"exactly one of {accepted} expected")
         word = self.metric in WORDS
         if word != isinstance(self.bound, str):
             kind = "a word" if word else "a number"
-            raise PydanticCustomError("claim", f"{self.metric} is {kind}; got {shown(self.bound)}")
+            raise refusal(f"{self.metric} is {kind}; got {shown(self.bound)}")
         if self.within is not None and (word or self.operator != "=="):
-            raise PydanticCustomError("claim", "within belongs to a number in equals: val_acc == 0.85 +- 0.01")
+            raise refusal("within belongs to a number in equals: val_acc == 0.85 +- 0.01")
         if self.confidence is not None and (word or self.operator == "=="):
-            raise PydanticCustomError("claim", "a confidence needs a bound: above, at_least, below or at_most")
+            raise refusal("a confidence needs a bound: above, at_least, below or at_most")
         return self
 
     @property
@@ -197,27 +196,23 @@ def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
 
 
 def require_metrics(claims: Sequence[Claim], accepted: Iterable[str]) -> None:
-    """PydanticCustomError for a claim on something that the command does not measure."""
+    """A refusal of a claim on something that the command does not measure."""
     names = list(accepted)
     for claim in claims:
         if claim.metric not in names:
-            raise _refused(unknown("metric", claim.metric, names))
+            raise refusal(unknown("metric", claim.metric, names), "expect")
         if claim.at != "last" and claim.metric in ONCE:
-            raise _refused(f"{claim.metric} has one value; leave out: at {claim.at}")
+            raise refusal(f"{claim.metric} has one value; leave out: at {claim.at}", "expect")
         if names == list(TRAINING) and claim.at == 0:
-            raise _refused("at: epochs are counted from 1")
+            raise refusal("at: epochs are counted from 1", "expect")
         if names == list(NETWORK_RACE):
             if claim.at != "last":
-                raise _refused(f"{claim.metric} has one value; leave out: at {claim.at}")
+                raise refusal(f"{claim.metric} has one value; leave out: at {claim.at}", "expect")
             if claim.confidence is not None and claim.metric != "test_acc":
-                raise _refused(f"confidence: only test_acc has it; got {claim.text}")
+                raise refusal(f"confidence: only test_acc has it; got {claim.text}", "expect")
         elif names != list(TRAINING) and (claim.confidence is not None or claim.at in ("best", "area")):
             what = "confidence" if claim.confidence is not None else f"at {claim.at}"
-            raise _refused(f"{what}: only trainings have it; got {claim.text}")
-
-
-def _refused(message: str) -> PydanticCustomError:
-    return PydanticCustomError("claim", "{said}", {"said": message, "key": "expect"})
+            raise refusal(f"{what}: only trainings have it; got {claim.text}", "expect")
 
 
 COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr")
@@ -247,7 +242,7 @@ class Check(Section):
     @model_validator(mode="after")
     def _one_command(self) -> "Check":
         if sum(getattr(self, command) is not None for command in COMMANDS) != 1:
-            raise PydanticCustomError("check", f"exactly one of {', '.join(COMMANDS)} expected")
+            raise refusal(f"exactly one of {', '.join(COMMANDS)} expected")
         return self
 
     @property

@@ -77,6 +77,11 @@ class Pattern:
     regex: str
 
 
+def refusal(message: str, key: str = "") -> PydanticCustomError:
+    """The problem of a value, to be raised where it is validated; `key` is dotted, where it is that of another key."""
+    return PydanticCustomError("refused", "{message}", {"message": message} | ({"key": key} if key else {}))
+
+
 Number = Annotated[float, BeforeValidator(decimal)]
 Whole = int
 Name = Annotated[str, AfterValidator(run_name), Pattern("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -105,7 +110,7 @@ class OneOf:
             given = {"name": given}
         if not isinstance(given, Mapping):
             example = f"{{name: {next(iter(self.registry))}, ...}}"
-            raise PydanticCustomError("shape", f"a name or a mapping expected ({example}), got {shown(given)}")
+            raise refusal(f"a name or a mapping expected ({example}), got {shown(given)}")
         if "name" not in given and self.default is not None:
             given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
@@ -119,12 +124,12 @@ class OneOf:
             elif isinstance(name, str) and name in self.registry:
                 entry = self.registry[name]
             else:
-                raise PydanticCustomError("unknown_entry", self._unknown(name))
+                raise refusal(self._unknown(name))
             # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
             value = schema_of(entry).model_validate({k: item for k, item in given.items() if k not in without})
             return entry(**{key: getattr(value, key) for key in type(value).model_fields})
         except UsageError as error:  # of a formula that cannot be read, or of a file of the user's
-            raise PydanticCustomError("entry", "{said}", {"said": str(error)}) from None
+            raise refusal(str(error)) from None
 
     def dump(self, value: Any) -> dict[str, Any] | None:
         if value is None:

@@ -7,9 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Strict, model_validator
-from pydantic_core import PydanticCustomError
 
-from optilab.config.fields import Number, OneOf, Section, Whole
+from optilab.config.fields import Number, OneOf, Section, Whole, refusal
 
 Flat = tuple[float, float] | property | None
 
@@ -308,15 +307,15 @@ class ModelConfig(Section):
         for key, last in (("gradient_norm", layers), ("freeze", layers + 1)):
             if missing := [number for number in getattr(self, key) if number > last]:
                 output = ", the last one is the output layer" if key == "freeze" else ""
-                raise _problem(key, f"there is no layer {missing[0]}; they are 1 to {last}{output}")
+                raise refusal(f"there is no layer {missing[0]}; they are 1 to {last}{output}", f"model.{key}")
         if set(self.freeze) == set(range(1, layers + 2)):
-            raise _problem("freeze", "every layer is frozen; nothing is left to train")
+            raise refusal("every layer is frozen; nothing is left to train", "model.freeze")
         if self.bias_init is not None and self.bias == "none":
-            raise _problem("bias_init", "no layer has a bias (model.bias: none)")
+            raise refusal("no layer has a bias (model.bias: none)", "model.bias_init")
         if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
-            raise _problem("dropout_at", "there is no normalisation (model.norm: none)")
+            raise refusal("there is no normalisation (model.norm: none)", "model.dropout_at")
         if not layers and self.bias == "hidden":
-            raise _problem("bias", "there is no hidden layer")
+            raise refusal("there is no hidden layer", "model.bias")
         return self
 
     @model_validator(mode="after")
@@ -324,13 +323,9 @@ class ModelConfig(Section):
         for start, end in self.skip:
             if not start < end <= len(self.hidden):
                 expected = f"two hidden layers expected, the first below the second (1 to {len(self.hidden)})"
-                raise _problem("skip", f"{expected}, got [{start}, {end}]")
+                raise refusal(f"{expected}, got [{start}, {end}]", "model.skip")
             widths = self.hidden[start - 1], self.hidden[end - 1]
             if widths[0] != widths[1]:
                 have = f"layers {start} and {end} have {widths[0]} and {widths[1]} units"
-                raise _problem("skip", f"{have}; a sum needs equal widths")
+                raise refusal(f"{have}; a sum needs equal widths", "model.skip")
         return self
-
-
-def _problem(key: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("model", message.replace("{", "{{"), {"key": f"model.{key}"})

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_validator
-from pydantic_core import PydanticCustomError
 
 from optilab.config.claims import TRAINING, Claims, require_metrics
-from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole
+from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole, refusal
 from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
 from optilab.data.sources import DATASETS, DatasetInfo
@@ -290,7 +289,7 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _fits_in_memory(self) -> "TrainConfig":
         if message := too_large(self.widths(self.data.info.inputs, len(self.data.info.classes))):
-            raise _problem("model.hidden", message)
+            raise refusal(message, "model.hidden")
         return self
 
     @model_validator(mode="after")
@@ -298,7 +297,7 @@ class TrainConfig(Section):
         key, value = next(_beyond_float32(self, ""), ("", 0.0))
         if key and self.dtype == "float32":
             largest = f"whose largest number is {FLOAT32_MAX:.4g}"
-            raise _problem(key, f"{value:g} does not fit in float32, {largest}; choose a smaller one")
+            raise refusal(f"{value:g} does not fit in float32, {largest}; choose a smaller one", key)
         return self
 
     @model_validator(mode="after")
@@ -307,17 +306,15 @@ class TrainConfig(Section):
         while rule.name == "sam":  # around whatever trains by itself
             rule = rule.base  # type: ignore[attr-defined]
         if "gradient_at" in rule.needs:
-            raise _problem(
-                "optimizer", f"{rule.name} cannot be around sam in training; put sam around {rule.name}"
-            )
+            raise refusal(f"{rule.name} cannot be around sam in training; put sam around {rule.name}", "optimizer")
         if needs := " and ".join(name for name in rule.needs if name != "hessian_diagonal"):
-            raise _problem(
-                "optimizer", f"{rule.name} needs the {needs} of the function; training provides gradients only"
+            raise refusal(
+                f"{rule.name} needs the {needs} of the function; training provides gradients only", "optimizer"
             )
         if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
-            raise _problem("schedule", f"{rule.name} has no learning rate for a schedule to change")
+            raise refusal(f"{rule.name} has no learning rate for a schedule to change", "schedule")
         if self.plateau is not None and not hasattr(rule, "lr"):
-            raise _problem("plateau", f"{rule.name} has no learning rate to lower")
+            raise refusal(f"{rule.name} has no learning rate to lower", "plateau")
         return self
 
     @model_validator(mode="after")
@@ -329,20 +326,20 @@ class TrainConfig(Section):
     def _replay_fits(self) -> "TrainConfig":
         replay = self.replay
         if replay.take == "random" and self.data.images is None:
-            raise _problem("replay.take", "data.images is not set, so all images are used")
+            raise refusal("data.images is not set, so all images are used", "replay.take")
         if (count := len(replay.loaders_per_epoch)) not in (1, len(self.stages)):
             expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
-            raise _problem("replay.loaders_per_epoch", f"{expected} expected, got {count}")
+            raise refusal(f"{expected} expected, got {count}", "replay.loaders_per_epoch")
         if replay.validation_shuffled and not any(replay.loaders_per_epoch):
-            raise _problem(
-                "replay.validation_shuffled", "replay.loaders_per_epoch is 0: no validation is drawn for"
+            raise refusal(
+                "replay.loaders_per_epoch is 0: no validation is drawn for", "replay.validation_shuffled"
             )
         if replay.cycle_momentum and not isinstance(self.schedule, OneCycle):
             message = f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
-            raise _problem("replay.cycle_momentum", message)
+            raise refusal(message, "replay.cycle_momentum")
         if replay.cycle_momentum and self.optimizer.name == "sgd":
             message = "sgd has no momentum; torch gives it one: write `optimizer: momentum`"
-            raise _problem("replay.cycle_momentum", message)
+            raise refusal(message, "replay.cycle_momentum")
         return self
 
     @model_validator(mode="after")
@@ -352,20 +349,20 @@ class TrainConfig(Section):
         depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
         if depths != sorted(depths) or depths[-1] != depth:
             expected = f"no stage may have fewer layers than the one before, the last needs all {depth}"
-            raise _problem("stages", f"{expected}; got {_listed(depths)}")
+            raise refusal(f"{expected}; got {_listed(depths)}", "stages")
         if any(stage.epochs is None for stage in self.stages[:-1]):
-            raise _problem("stages", "every stage but the last needs its number of epochs")
+            raise refusal("every stage but the last needs its number of epochs", "stages")
         if self.stages[-1].epochs is not None:
             advice = f"leave its epochs out (epochs: {self.epochs} is that of the run)"
-            raise _problem("stages", f"the last stage goes on to the end of the run; {advice}")
+            raise refusal(f"the last stage goes on to the end of the run; {advice}", "stages")
         if frozen:
-            raise _problem(
-                "model.freeze", "cannot be combined with stages; `train: new` freezes the layers of earlier stages"
+            raise refusal(
+                "cannot be combined with stages; `train: new` freezes the layers of earlier stages", "model.freeze"
             )
         if self.early_stopping is not None:
-            raise _problem("early_stopping", "cannot be combined with stages, which have fixed lengths")
+            raise refusal("cannot be combined with stages, which have fixed lengths", "early_stopping")
         if self.plateau is not None:
-            raise _problem("plateau", "cannot be combined with stages")
+            raise refusal("cannot be combined with stages", "plateau")
         return self
 
 
@@ -414,7 +411,3 @@ def _beyond_float32(value: Any, key: str) -> Iterator[tuple[str, float]]:
     names = type(value).model_fields if isinstance(value, Section) else ()
     for name in names or ([field.name for field in fields(value)] if is_dataclass(value) else ()):
         yield from _beyond_float32(getattr(value, name), f"{key}.{name}" if key else name)
-
-
-def _problem(key: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("train", message, {"key": key})
