@@ -1,6 +1,6 @@
 """Small words of sentences, each written once: counts, lists, times, settings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -14,6 +14,23 @@ def listed(names: Iterable[Any], last: str = "and") -> str:
     """a, a and b, or a, b and c."""
     *before, end = map(str, names)
     return f"{', '.join(before)} {last} {end}" if before else end
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """a, b, or of more than `most` the first: a, b, 3 more."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+def ranges(numbers: Iterable[int], most: int) -> str:
+    """42 to 46, 50: rising whole numbers, at most so many stretches of them."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return some([" to ".join(map(str, part)) for part in parts], most)
 
 
 def duration(seconds: float) -> str:

@@ -1,18 +1,8 @@
-"""`optilab runs compare`: groups of runs side by side, with verdicts."""
+"""Options of `report` that say what is compared."""
 
 from typing import Annotated
 
 import typer
-
-from optilab.cli.options import Format, Json, RunNames, RunsDir, chosen_format, examples, only_one
-
-HELP = "Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."
-EXAMPLES = examples(
-    "optilab runs compare 'relu-*' 'tanh-*'",
-    "optilab runs compare remedies --metric val_loss --at best --baseline sigmoid",
-    "optilab runs compare lr-sweep --target 0.8 --format latex",
-)
-
 
 Metric = Annotated[
     str, typer.Option(metavar="NAME", help="A column of metrics.csv, seconds, test_acc or test_loss.")
@@ -31,40 +21,3 @@ By = Annotated[
 Over = Annotated[
     str, typer.Option(metavar="WHAT", help="With --by: verdicts for other seeds, or for other problems.")
 ]
-
-
-def compare(
-    names: RunNames,
-    metric: Metric = "val_acc",
-    at: At = "last",
-    target: Target = None,
-    until: Until = "epochs",
-    baseline: Baseline = None,
-    by: By = None,
-    over: Over = "seeds",
-    format_: Format = "table",
-    runs_dir: RunsDir = None,
-    json_: Json = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the groups that can be the best and nothing else.")
-    ] = False,
-) -> None:
-    from optilab import runs
-    from optilab.console import compare as views
-    from optilab.study.groups import select
-    from optilab.verbs import compare as comparison
-
-    only_one(json=json_, quiet=quiet)
-    format_ = chosen_format(format_, json_)
-    records = select(runs.root(runs_dir), names)
-    side = comparison.compare(records, metric, at, target, until, baseline, keys(by), over)
-    if quiet:
-        for label in side.possible_best:
-            typer.echo(label)
-    else:
-        views.show(side, format_)
-
-
-def keys(by: str | None) -> list[str]:
-    """The keys of `--by`."""
-    return by.split(",") if by else []

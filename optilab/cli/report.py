@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from optilab.cli.compare import At, Baseline, By, Over, Target, Until, keys
+from optilab.cli.compare import At, Baseline, By, Over, Target, Until
 from optilab.cli.options import Json, RunNames, RunsDir, examples, not_empty, only_one, typed
 
 EXAMPLES = examples(
@@ -46,14 +46,12 @@ def report(
     on trainings, the judged ones are reported, with its verdicts; with --metric and the like they are compared anew.
     """
     from optilab import pages, runs
-    from optilab.console import compare
-    from optilab.pages.report import report as comparison
     from optilab.show import terminal
     from optilab.study import race_results
     from optilab.verbs import race as views
-    from optilab.verbs.compare import compare as lay
-    from optilab.verbs.compare import judged
+    from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
     from optilab.verbs.network_race_page import network_race_page
+    from optilab.verbs.report_page import report as comparison
 
     only_one(json=json_, quiet=quiet)
     path = pages.target(out)
@@ -69,9 +67,13 @@ def report(
             content = network_race_page(result, study, title)
             found, verdict = {"race": views.document(result)}, views.answer_of(result)
         else:
-            side = lay(records, metric, at, target, until, baseline, keys(by), over)
+            options = ComparisonOptions(
+                at=at, target=target, until=until, baseline=baseline, by=by, over=over, typed=True
+            )
+            side = compared(records, metric, options)
+            answer = LabComparison(side, entries)
             content = comparison(side, entries, title)
-            found, verdict = {"comparison": compare.document(side)}, compare.verdict(side)
+            found, verdict = {"comparison": answer.document()}, answer.verdict
     pages.write(path, content)
     if json_:
         terminal.document({"page": str(path), "bytes": len(content), **found})

@@ -3,13 +3,13 @@
 import shlex
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from optilab.charts.rates import rates_chart
 from optilab.config.load import dump
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.console import compare
 from optilab.show import terminal
 from optilab.show.progress import Bar
 from optilab.study.confirmation import Confirmation
@@ -165,7 +165,7 @@ def _confirmed(result: RateAnswer, confirmation: Confirmation) -> None:
     size = f"{_counted(confirmation.epochs, 'epoch')}, {_counted(confirmation.seeds, 'seed')} each"
     terminal.say(f"trainings at {len(confirmation.rows)} rates, {size}, judged on held-out images", style="bold")
     if confirmation.side is not None:
-        compare.show(confirmation.side)
+        import_module("optilab.verbs.answer").paint(_comparison(confirmation).parts())
     terminal.say()
     if confirmation.rate is None:
         terminal.say(unmoved(result), style="yellow")
@@ -183,6 +183,11 @@ def _confirmed(result: RateAnswer, confirmation: Confirmation) -> None:
 def _interval(confirmation: Confirmation) -> str:
     rest = [f"{rate:g}" for rate in sorted(confirmation.possible) if rate != confirmation.rate]
     return f" (highest mean; cannot tell it from {', '.join(rest)})" if rest else " (better than the other rates)"
+
+
+def _comparison(confirmation: Confirmation) -> Any:
+    """The trainings side by side."""
+    return import_module("optilab.verbs.compare").LabComparison(confirmation.side)  # until `lr` is a verb
 
 
 def document(result: RateAnswer) -> dict[str, Any]:
@@ -219,6 +224,6 @@ def document(result: RateAnswer) -> dict[str, Any]:
             "epochs": confirmation.epochs,
             "seeds": confirmation.seeds,
             "outcomes": [{"rate": row.rate, "val_acc": row.outcomes} for row in confirmation.rows],
-            "comparison": confirmation.side and compare.document(confirmation.side),
+            "comparison": confirmation.side and _comparison(confirmation).document(),
         }
     return found

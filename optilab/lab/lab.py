@@ -167,12 +167,13 @@ class Lab:
         `names` are names of runs and studies, paths, `latest`, patterns such as `relu-*`, or results of this lab.
         `metric` is a column of `.rows`, seconds, test_acc or test_loss (None: val_acc; of a race test_acc).
         """
-        from optilab.verbs.compare import LabComparison, compare, judged
-
         chosen = [names] if isinstance(names, str) or hasattr(names, "path") else list(names)
         places = [one if isinstance(one, str) else str(one.path) for one in chosen]
-        entries, records, metric = judged(self.folder, places, metric)
-        return LabComparison(compare(records, metric, str(at), target, until, baseline, listed(by), over), entries)
+        options = {"at": at, "target": target, "until": until, "baseline": baseline, "over": over}
+        found: LabComparison = self._ask(
+            "compare", {"names": places, "metric": metric, "by": listed(by), **options}
+        )
+        return found
 
     def verify(
         self,

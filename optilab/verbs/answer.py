@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from optilab.errors import ExitCode
 from optilab.show import terminal
-from optilab.show.chart import Chart
 from optilab.show.table import Column, Table
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from optilab.show.chart import Chart
     from optilab.study.claims import Judged
     from optilab.verbs.verb import Request
 
@@ -35,7 +35,7 @@ class Verbatim(str):
     """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
 
 
-Part = str | Sentence | Table | Chart | Any
+Part = str | Sentence | Table | Any
 """A piece of an answer in a terminal: a sentence, a table, a chart, or what rich renders."""
 
 
@@ -81,7 +81,7 @@ class Answer(ABC):
         """What `--quiet` prints."""
         return self.written[-1:]
 
-    def chart(self) -> Chart:
+    def chart(self) -> "Chart":
         """The chart that the command's `--plot` writes. DataError where there is nothing to draw."""
         from optilab.errors import DataError
 
@@ -209,10 +209,12 @@ def paint(parts: "Iterable[Part]") -> None:
             terminal.say(part.text, part.style or None)
         elif isinstance(part, Table):
             part.write("table")
-        elif isinstance(part, Chart):
-            terminal.draw(part)
-        else:
+        elif isinstance(part, terminal.Grid):
             terminal.show(part)
+        else:
+            from optilab.show.chart import Chart  # with NumPy, which not every answer needs
+
+            terminal.draw(part) if isinstance(part, Chart) else terminal.show(part)
 
 
 def cell(value: Any) -> str:

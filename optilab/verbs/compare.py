@@ -1,34 +1,136 @@
-"""Groups of runs side by side: the comparison of `runs compare` and the page of `report`."""
+"""`optilab runs compare`: groups of runs side by side, with verdicts; also the end of a study."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from optilab.show.table import Table
-from optilab.verbs.answer import Answer
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.config.marks import Argument, Flag
+from optilab.errors import DataError, UsageError, unknown
+from optilab.runs import Record, Study
+from optilab.show.table import Column, Table
+from optilab.verbs.answer import Answer, Part, Sentence, Verbatim
+from optilab.verbs.options import RUN_NAMES, FolderOptions, FormatOptions, OutputOptions
+from optilab.verbs.verb import Place, Request, Verb
+from optilab.words import plural, ranges, some
 
 if TYPE_CHECKING:
-    from optilab.runs import Record, Study
     from optilab.show.chart import Chart
-    from optilab.study.comparison import RunComparison
+    from optilab.study.comparison import ComparedRuns, RunComparison
 
 MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
+FEW = 6
+"""Values of one key, or labels, that a line lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions(Request):
+    """What groups of runs are compared by."""
+
+    GROUP: ClassVar[str] = "What to compare"
+
+    metric: Annotated[str | None, Flag("NAME"), Doc("A column of metrics.csv, seconds, test_acc or test_loss")] = (
+        "val_acc"
+    )
+    at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
+    target: Annotated[float | None, Flag("X"), Doc("Compare by when the metric first reaches X")] = None
+    until: Annotated[str, Flag("UNIT"), Doc("With --target: epochs or seconds")] = "epochs"
+    baseline: Annotated[
+        str | None, Flag("NAME"), Doc("Compare with this group: its label, config or run [the best group]")
+    ] = None
+    by: Annotated[
+        str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
+    ] = None
+    over: Annotated[str, Flag("WHAT"), Doc("With --by: verdicts for other seeds, or for other problems")] = "seeds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions):
+    """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
+
+    EXAMPLES = (
+        "optilab runs compare 'relu-*' 'tanh-*'",
+        "optilab runs compare remedies --metric val_loss --at best --baseline sigmoid",
+        "optilab runs compare lr-sweep --target 0.8 --format latex",
+    )
+
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    quiet: Annotated[
+        bool,
+        Flag(names=("--quiet", "-q")),
+        Doc("Print the groups that can be the best and nothing else"),
+    ] = False
+
+
+def compare(request: CompareRuns, place: Place) -> "LabComparison":
+    """In a library a race is compared by its judged trainings, and by the test set unless `metric` is another."""
+    from optilab.study.groups import select
+
+    if place.library:
+        entries, records, metric = judged(place.folder, request.names, request.given.get("metric"))
+        return LabComparison(compared(records, metric, request), entries)
+    records = select(place.folder, request.names)
+    return LabComparison(compared(records, request.metric or "val_acc", request))
+
+
+def compared(
+    records: Sequence[Record], metric: str, options: ComparisonOptions = ComparisonOptions()
+) -> "RunComparison":
+    """The comparison that options ask for. UsageError for what they do not accept."""
+    from optilab.study.comparison import compare_runs
+    from optilab.study.outcomes import read_measure
+
+    measure = read_measure(metric, str(options.at), options.target, options.until)
+    if options.over not in ("seeds", "problems"):
+        raise UsageError(unknown("sample", options.over, ("seeds", "problems")), options.flag("over"))
+    if not records:
+        raise UsageError("nothing to compare: the study has no run yet")
+    keys: Any = options.by or ()
+    by = keys.split(",") if isinstance(keys, str) else list(keys)
+    return compare_runs(records, measure, options.baseline, by, options.over)  # type: ignore[arg-type]
+
+
+def judged(
+    folder: Path, names: Sequence[str], metric: str | None
+) -> tuple[list[Record | Study], list[Record], str]:
+    """The runs and studies that names mean, the trainings to compare, and the metric.
+
+    Of a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
+    """
+    from optilab.study.groups import select
+
+    entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
+    tuned = tuning(entries)
+    records = [record for record in select(folder, names) if record.name not in tuned]
+    return entries, records, metric or ("test_acc" if tuned else "val_acc")
+
+
+def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
+    """The trainings of races that settings were chosen by, each with the race's name; a page leaves them out."""
+    races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] == "race"]
+    return {
+        str(row["trial"]): study.name for study in races for row in study.trials() if row.get("stage") == "tuning"
+    }
+
+
+# --- the answer --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, repr=False)
 class LabComparison(Answer):
-    """What `Lab.compare` laid side by side, and the runs and studies that were named."""
+    """Runs side by side, and the runs and studies that were named."""
 
     side: "RunComparison"
-    entries: "Sequence[Record | Study]"
+    entries: Sequence[Record | Study] = ()
 
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
-        from optilab.console.compare import verdict
-
         return verdict(self.side)
 
     @property
@@ -43,41 +145,82 @@ class LabComparison(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per group, best first: its settings, mean, interval, difference and verdict."""
-        from optilab.console import compare
+        keys = [column.key for column in columns(self.side) if column.only != "text"]
+        return [{key: row.get(key) for key in keys} for row in rows(self.side)]
 
-        keys = [column.key for column in compare.columns(self.side) if column.only != "text"]
-        return [{key: row.get(key) for key in keys} for row in compare.rows(self.side)]
+    def parts(self) -> Iterator[Part]:
+        yield from differences(self.side)
+        yield ""
+        yield (table := self.table())
+        yield ""
+        yield Sentence(f"verdict: {self.verdict}", "bold")
+        yield from table.notes
+
+    def table(self) -> Table:
+        return Table(columns(self.side), rows(self.side), [f"note: {note}" for note in self.side.notes])
+
+    def short(self) -> Iterable[str]:
+        return map(Verbatim, self.best)
 
     def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them."""
-        return curves(ranked(self.side)[:MOST])
-
-    def table(self) -> Table:
-        from optilab.console import compare
-
-        notes = [f"note: {note}" for note in self.side.notes]
-        return Table(compare.columns(self.side), compare.rows(self.side), notes)
+        order = list(self.side.comparison.order) if self.side.comparison else []
+        order += [i for i in range(len(self.side.candidates)) if i not in order]
+        ranked = [self.side.candidates[i].groups for i in order[:MOST]]
+        return curves([run for groups in ranked for group in groups for run in group.runs.values()])
 
     def page(self, title: str | None) -> bytes:
-        from optilab.pages.report import report
+        from optilab.verbs.report_page import report
 
         return report(self.side, self.entries, title)
 
+    def document(self) -> Mapping[str, Any]:
+        side = self.side
+        comparison = side.comparison
+        groups: list[Mapping[str, Any]] = []
+        for i, candidate in enumerate(side.candidates):
+            facts: dict[str, Any] = {
+                "group": candidate.label,
+                "settings": dict(candidate.settings),
+                "runs": {
+                    str(seed): str(run.path) for group in candidate.groups for seed, run in group.runs.items()
+                },
+                "outcomes": {str(seed): value for seed, value in candidate.taken.values.items()},
+                "worst": {str(seed): why for seed, why in candidate.taken.worst.items()},
+                "absent": {str(seed): why for seed, why in candidate.taken.absent.items()},
+            }
+            if comparison is not None:
+                own = comparison.rows[i]
+                facts |= {
+                    "summary": asdict(own.summary),
+                    "contrast": asdict(own.difference) if own.difference else None,
+                }
+            groups.append(facts | ({"rank": side.ranks[i]} if side.ranks else {}))
+        return {
+            "measure": {
+                **asdict(side.measure),
+                "name": side.measure.name,
+                "higher_is_better": side.measure.higher,
+            },
+            "differs": side.grouping.differing,
+            "equal": side.grouping.shared,
+            "circumstances": side.circumstances,
+            "baseline": None if comparison is None else side.candidates[comparison.baseline.key].label,
+            "baseline_chosen_by_data": None if comparison is None else comparison.chosen,
+            "order": [] if comparison is None else [side.candidates[i].label for i in comparison.order],
+            "sample": side.sample,
+            "problems": side.problems,
+            "groups": groups,
+            "verdict": self.verdict,
+            "notes": side.notes,
+        }
 
-def ranked(side: "RunComparison") -> "list[list[Record]]":
-    """The runs of each row, best first, then those without an outcome."""
-    order = list(side.comparison.order) if side.comparison else []
-    order += [i for i in range(len(side.candidates)) if i not in order]
-    return [[run for group in side.candidates[i].groups for run in group.runs.values()] for i in order]
 
-
-def curves(groups: "Sequence[Sequence[Record]]") -> "Chart":
+def curves(records: Sequence[Record]) -> "Chart":
     """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
     from optilab.charts.training import training_chart
-    from optilab.errors import DataError
     from optilab.study.curves import histories
 
-    records = [record for group in groups for record in group]
     found = histories(records) if records else None
     if found is None or not found.groups:
         names = ", ".join(record.name for record in records)
@@ -85,41 +228,168 @@ def curves(groups: "Sequence[Sequence[Record]]") -> "Chart":
     return training_chart(found)
 
 
-def compare(
-    records: "Sequence[Record]",
-    metric: str,
-    at: str,
-    target: float | None,
-    until: str,
-    baseline: str | None,
-    by: Sequence[str],
-    over: str,
-) -> "RunComparison":
-    """The comparison that the options of `runs compare` ask for. UsageError for what they do not accept."""
-    from optilab.errors import UsageError, unknown
-    from optilab.study.comparison import compare_runs
-    from optilab.study.outcomes import read_measure
-
-    measure = read_measure(metric, at, target, until)
-    if over not in ("seeds", "problems"):
-        raise UsageError(unknown("sample", over, ("seeds", "problems")), "--over")
-    if not records:
-        raise UsageError("nothing to compare: the study has no run yet")
-    return compare_runs(records, measure, baseline, by, over)  # type: ignore[arg-type]
+# --- what differs ------------------------------------------------------------------------------------------
 
 
-def judged(
-    folder: Path, names: Sequence[str], metric: str | None
-) -> "tuple[list[Record | Study], list[Record], str]":
-    """The runs and studies that names mean, the trainings to compare, and the metric.
+def differences(side: "RunComparison") -> list[str]:
+    """Which settings, versions and the like differ between the runs, and how much is equal."""
+    from optilab.study.groups import telling, text
 
-    Of a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
-    """
-    from optilab import runs
-    from optilab.pages.report import tuning
-    from optilab.study.groups import select
+    grouping = side.grouping
+    varied = []
+    own = [group.settings for group in grouping.groups]
+    for key in telling(grouping.differing, own):
+        values = list(dict.fromkeys(text(settings[key]) if key in settings else "-" for settings in own))
+        varied.append(f"{key.removesuffix('.name')} ({some(values, FEW)})")
+    equal = [f"{len(grouping.shared)} settings"]
+    seeds = [set(group.runs) for group in grouping.groups]
+    if all(own == seeds[0] for own in seeds):
+        equal.append(f"seeds {ranges(sorted(seeds[0]), FEW)}")
+    around = {key: values for key, values in side.circumstances.items() if key != "git.commit"}
+    equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
+    lines = [f"differs: {', '.join(varied) or 'nothing'}   equal: {', '.join(equal)}"]
+    for key, numbers in side.circumstances.items():
+        counts = [f"{value[:40]} in {plural(number, 'run')}" for value, number in numbers.items()]
+        lines.append(f"also differs: {key} ({some(counts, FEW)})")
+    return lines
 
-    entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
-    tuned = tuning(entries)
-    records = [record for record in select(folder, names) if record.name not in tuned]
-    return entries, records, metric or ("test_acc" if tuned else "val_acc")
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+
+def columns(side: "RunComparison") -> list[Column]:
+    """The columns of the table; those of a narrow terminal are fewer."""
+    show = Units(side.measure.share)
+    comparison = side.comparison
+    base = (
+        "the best" if comparison is None or comparison.chosen else side.candidates[comparison.baseline.key].label
+    )
+    timed = side.measure.target is not None
+    return [
+        Column("group", "group", left=True),
+        *(Column(key, key, only="values") for key in side.grouping.differing),
+        Column("n", "n"),
+        *([Column("reached", side.measure.name, detail=1)] if timed else []),
+        Column("mean", "mean" if timed else side.measure.name, show.value),
+        Column("std", "std", show.spread, detail=4),
+        Column("interval", "95 %", show.interval, detail=3, only="text"),
+        Column("low", "", only="values"),
+        Column("high", "", only="values"),
+        *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
+        Column("difference", f"against {base}", show.difference),
+        Column("difference_interval", "95 %", show.differences, only="text"),
+        Column("difference_low", "", only="values"),
+        Column("difference_high", "", only="values"),
+        Column("won", "won", "{:.0%}".format, detail=5),
+        Column("p", "p", _p, detail=6),
+        Column("verdict", "verdict", left=True),
+        Column("more", "more seeds", "about {:,}".format, detail=1),
+    ]
+
+
+def rows(side: "RunComparison") -> list[dict[str, Any]]:
+    """The values of the table, best first, then the groups without an outcome."""
+    comparison = side.comparison
+    if comparison is None:
+        return [{"group": candidate.label, "n": 0, "verdict": "no outcome"} for candidate in side.candidates]
+    table = []
+    for i in [*comparison.order, *(row.key for row in comparison.rows if not row.summary.n)]:
+        candidate, own = side.candidates[i], comparison.rows[i]
+        summary, contrast = own.summary, own.difference
+        low, high = summary.interval or (None, None)
+        row: dict[str, Any] = {"group": candidate.label, "n": summary.n, **candidate.settings}
+        row |= {"mean": summary.mean if summary.n else None, "std": summary.std, "low": low, "high": high}
+        row |= {
+            "interval": summary.interval,
+            "reached": _reached(candidate),
+            "rank": side.ranks[i] if side.ranks else None,
+        }
+        if contrast is not None:
+            low, high = contrast.interval or (None, None)
+            row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
+            row |= {"difference_low": low, "difference_high": high}
+            row |= {"won": contrast.won, "p": contrast.p, "more": contrast.more or None}
+        row["verdict"] = own.verdict
+        table.append(row)
+    return table
+
+
+def _reached(candidate: "ComparedRuns") -> str | None:
+    """`3 (2 to 4)`: median and range of those that reached the target, and how many never did."""
+    taken = candidate.taken
+    values = [value for seed, value in taken.values.items() if seed not in taken.worst]
+    never = f"never in {len(taken.worst)} of {len(taken.values)}" if taken.worst else ""
+    if not values:
+        return never or None
+    some = f"{median(values):g} ({min(values):g} to {max(values):g})"
+    return f"{some}, {never}" if never else some
+
+
+class Units:
+    """How outcomes and differences of outcomes are shown: shares in per cent, other numbers with four digits."""
+
+    def __init__(self, share: bool) -> None:
+        self.share = share
+
+    def value(self, value: float) -> str:
+        return f"{value:.1%}" if self.share else f"{value:.4g}"
+
+    def spread(self, value: float) -> str:
+        return f"{100 * value:.1f}" if self.share else f"{value:.3g}"
+
+    def interval(self, ends: tuple[float, float]) -> str:
+        low, high = (min(1.0, max(0.0, end)) for end in ends) if self.share else ends
+        return f"{self.spread(low)} to {self.spread(high)}" if self.share else f"{low:.4g} to {high:.4g}"
+
+    def difference(self, value: float) -> str:
+        return f"{100 * value:+.1f}" if self.share else f"{value:+.3g}"
+
+    def differences(self, ends: tuple[float, float]) -> str:
+        low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.share else ends
+        ends = low, high
+        return " to ".join(map(self.difference, ends))
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def verdict(side: "RunComparison") -> str:
+    """The answer in one sentence."""
+    comparison, labels = side.comparison, [candidate.label for candidate in side.candidates]
+    if any("," in label for label in labels):
+        labels = [f'"{label}"' for label in labels]
+    if comparison is None:
+        return "no run has an outcome yet"
+    if len(comparison.order) < 2:
+        return f"nothing to compare {labels[comparison.order[0]]} with"
+    what, base = side.measure.name, labels[comparison.baseline.key]
+    if comparison.chosen:
+        possible = [labels[i] for i in comparison.possible_best]
+        if len(possible) == 1:
+            return f"{base} is the best by {what}"
+        seeds = [
+            own.difference.more
+            for own in comparison.ranked
+            if own.verdict != "worse" and own.difference and own.difference.more
+        ]
+        few = min(seeds, default=0)
+        unit = plural(few, f"more {side.sample.removesuffix('s')}")
+        advice = f"; about {unit} would tell the closest that can be told" if seeds else ""
+        if len(possible) == 2 and seeds:
+            advice = f"; about {unit} would tell, if the difference is the one seen"
+        excluded = [labels[own.key] for own in comparison.ranked if own.verdict == "worse"]
+        rest = f"; worse: {some(excluded, FEW)}" if excluded else ""
+        return f"cannot tell which is best by {what}: {some(possible, FEW)}{rest}{advice}"
+    parts = []
+    for word in ("better", "worse", "cannot tell"):
+        found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
+        if found:
+            parts.append(f"{word}: {some(found, FEW)}")
+    return f"against {base} by {what}, {'; '.join(parts)}"
+
+
+VERB = Verb(compare, (CompareRuns,))

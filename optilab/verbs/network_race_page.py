@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from optilab.pages.report import PageTable, failed, page, places
 from optilab.runs import Study
 from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison
@@ -13,6 +12,7 @@ from optilab.study.groups import Group, groups
 from optilab.study.race_results import NetworkResult, RaceResult
 from optilab.verbs import race as views
 from optilab.verbs.race_page import RaceChart, profile_chart, tuning_chart
+from optilab.verbs.report_page import PageTable, failed, page, places
 
 SLOWEST = 20.0
 """Multiple of the fastest rule's epochs at which a profile ends."""

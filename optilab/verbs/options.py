@@ -1,13 +1,15 @@
 """Groups of fields that several requests share; each group is a part of their help text."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab.config.marks import ConfigKey, Flag, Read
+from optilab.errors import UsageError, unknown
 from optilab.verbs.verb import Conflicts, Request
 
 FORMATS = ("table", "csv", "markdown", "latex", "json")
@@ -64,6 +66,13 @@ class FormatOptions(Request):
         Flag("FORMAT", complete=",".join(FORMATS)),
         Doc("table, csv, markdown, latex or json"),
     ] = "table"
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        made = super().of(given, typed)
+        if made.format not in FORMATS:
+            raise UsageError(unknown("format", made.format, FORMATS), made.flag("format"))
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)

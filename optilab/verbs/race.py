@@ -14,7 +14,6 @@ from optilab.config.load import load
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.presets import algorithms, rules_named
 from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, read_names
-from optilab.console.compare import Units
 from optilab.errors import ExitCode, UsageError, chosen_names
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -33,6 +32,7 @@ from optilab.study.race_results import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.compare import Units
 from optilab.verbs.options import (
     DataOptions,
     FormatOptions,

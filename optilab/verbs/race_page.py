@@ -11,12 +11,12 @@ import numpy as np
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import Rule
 from optilab.pages.environment import asset, render
-from optilab.pages.settings import SHADES, Cell, HeatMap
 from optilab.show.table import cell
 from optilab.study import search_space
 from optilab.study.race import Race, Standing, profile, standings
 from optilab.study.tuning import counted
 from optilab.verbs import race as views
+from optilab.verbs.settings_page import SHADES, Cell, HeatMap
 
 PLACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Columns of the tables of curves."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
-from optilab.verbs.compare import LabComparison, compare, curves, judged
+from optilab.verbs.compare import LabComparison, compared, curves, judged
 
 if TYPE_CHECKING:
     from optilab.runs import Record, Study
@@ -71,7 +71,7 @@ class LabRun(Answer):
 
     def chart(self) -> "Chart":
         """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
-        return curves([[self.record]]) if self._is_training else self._paths.chart()
+        return curves([self.record]) if self._is_training else self._paths.chart()
 
     def table(self) -> Table:
         return super().table() if self._is_training else self._paths.table()
@@ -79,12 +79,10 @@ class LabRun(Answer):
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
             return bytes(self._paths.page(title))
-        from optilab.pages.report import report
+        from optilab.verbs.report_page import report
 
         metric = "test_acc" if "test_acc" in self.manifest else "val_acc"
-        return report(
-            compare([self.record], metric, "last", None, "epochs", None, [], "seeds"), [self.record], title
-        )
+        return report(compared([self.record], metric), [self.record], title)
 
     @cached_property
     def _paths(self) -> Any:
@@ -138,8 +136,7 @@ class LabStudy(Answer):
         """The trainings that ran through, by their settings; of a race those of its judgement."""
         _, records, metric = judged(self.path.parent, [str(self.path)], self._metric)
         ended = [record for record in records if record.state in ("done", "diverged")]
-        side = compare(ended, metric, "last", None, "epochs", None, [], "seeds")
-        return LabComparison(side, [self.study])
+        return LabComparison(compared(ended, metric), [self.study])
 
     @property
     def _metric(self) -> str | None:

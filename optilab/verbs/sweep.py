@@ -10,7 +10,6 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import SweepConfig
-from optilab.console import compare
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
@@ -23,6 +22,7 @@ from optilab.study.plan import rungs
 from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.compare import LabComparison
 from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyOptions
 from optilab.verbs.results import LabStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
@@ -104,7 +104,7 @@ class SweepAnswer(LabStudy):
             yield f"{_rungs(plan, plan.asked.halving)}, on {images}"
             yield f"to the end: {_through(self.ran.outcomes)}"
         if self.through:
-            compare.show(compare_runs(self.through, Measure(plan.asked.metric)))
+            yield from LabComparison(compare_runs(self.through, Measure(plan.asked.metric))).parts()
         else:
             yield Sentence("no training has a result", "red")
         yield str(self.ran.path)
@@ -117,7 +117,7 @@ class SweepAnswer(LabStudy):
             "plan": self.plan.shape,
             "epochs": self.plan.base.epochs,
             "trials": [outcome.row for outcome in self.ran.outcomes],
-            "comparison": side and compare.document(side),
+            "comparison": side and LabComparison(side).document(),
         }
 
     def short(self) -> Iterable[str]:

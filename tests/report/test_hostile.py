@@ -21,7 +21,6 @@ from optilab.errors import printable
 from optilab.optimize.objectives import Booth
 from optilab.optimize.rules.momentum import SGD
 from optilab.pages import play
-from optilab.pages.report import report
 from optilab.study import race_results
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import select
@@ -30,6 +29,7 @@ from optilab.study.race import Race
 from optilab.study.tuning import Conditions, Tuning
 from optilab.verbs.network_race_page import network_race_page
 from optilab.verbs.race_page import race_page
+from optilab.verbs.report_page import report
 from tests.faults.test_text import PAYLOADS
 from tests.study.generated import layered, training
 

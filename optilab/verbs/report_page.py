@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.console import compare
 from optilab.pages.curves import curves
 from optilab.pages.environment import asset, render
-from optilab.pages.settings import Outlook, mark, outlook
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.durable import read_regular
 from optilab.show.table import Column, cell
@@ -16,6 +14,9 @@ from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import history, title
 from optilab.study.differences import circumstances, varying
 from optilab.study.groups import DATA, Group, Grouping, short, telling, text
+from optilab.verbs import compare
+from optilab.verbs.settings_page import Outlook, mark, outlook
+from optilab.words import ranges
 
 ROWS = 25
 """Rows of the table of results before the rest is folded."""
@@ -144,14 +145,6 @@ def page(
     )
 
 
-def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
-    """The trainings of races that settings were chosen by, each with the race's name; a page leaves them out."""
-    races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] == "race"]
-    return {
-        str(row["trial"]): study.name for study in races for row in study.trials() if row.get("stage") == "tuning"
-    }
-
-
 # --- question and answer -----------------------------------------------------------------------------------
 
 
@@ -202,8 +195,8 @@ def _facts(records: Sequence[Record], count: int) -> list[tuple[str, str]]:
     facts = [
         ("trainings", f"{len(records):,} ({', '.join(f'{n:,} {state}' for state, n in states.items())})"),
         ("groups", f"{count:,}"),
-        ("seeds", compare.ranges(seeds)),
-        ("epochs", compare.ranges(epochs)),
+        ("seeds", ranges(seeds, compare.FEW)),
+        ("epochs", ranges(epochs, compare.FEW)),
         ("data", ", ".join(sorted(data))),
         ("trained", " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""),
     ]
@@ -225,7 +218,7 @@ def failed(entries: Sequence[Record | Study]) -> list[str]:
 def _tuned(entries: Sequence[Record | Study]) -> list[str]:
     """A note about the part of a race that is not shown."""
     counts: dict[str, int] = {}
-    for name in tuning(entries).values():
+    for name in compare.tuning(entries).values():
         counts[name] = counts.get(name, 0) + 1
     return [
         f"{name}: the settings were chosen by {count} trainings on held-out images, which are not shown; the verdicts "

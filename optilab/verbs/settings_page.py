@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from optilab.console.compare import Units
 from optilab.study.comparison import RunComparison
 from optilab.study.groups import short, telling, text
+from optilab.verbs.compare import Units
 
 SHADES = 20
 """Steps of the colour scale of a heat map; the style sheet has a class for each."""

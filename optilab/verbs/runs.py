@@ -1,0 +1,670 @@
+"""`optilab runs`: what ran, in which state, and with which numbers."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.config.marks import Argument, Flag
+from optilab.errors import DataError, ExitCode, UsageError, printable
+from optilab.runs import Record, Study
+from optilab.show import terminal
+from optilab.show.table import Column, Table
+from optilab.verbs import compare
+from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
+from optilab.verbs.options import RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.verbs.verb import Place, Verb
+from optilab.words import duration, plural, some
+
+if TYPE_CHECKING:
+    from optilab.study.curves import Curve, Histories
+    from optilab.study.listing import ListedRun
+    from optilab.study.parting import Pairs, Parting
+
+_RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
+_QUIET = Flag(names=("--quiet", "-q"))
+
+RunName = Annotated[
+    str, Argument("RUN", complete="run"), Doc("Name of a run or study, a path to one, or `latest`")
+]
+RunNames = Annotated[
+    list[str],
+    Argument("RUN...", complete="run"),
+    Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'"),
+]
+AnyRunNames = Annotated[
+    list[str] | None,
+    Argument("RUN...", complete="run"),
+    Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'"),
+]
+NAMED = 3
+"""Directories, and runs, that a line about those left out names."""
+
+
+# --- ls ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRuns(FormatOptions, FolderOptions, OutputOptions):
+    """List runs and studies, oldest first: state, what each changed against its preset, result. A study opens."""
+
+    EXAMPLES = (
+        "optilab runs ls",
+        "optilab runs ls --where 'optimizer.lr>0.1' --where state=done --sort -val_acc",
+        "optilab runs ls --format csv",
+        "optilab runs ls 20261124-231207-sigmoid-sweep-91c07d4e --sort -val_acc",
+    )
+
+    names: Annotated[
+        list[str] | None,
+        Argument("[RUN...]", complete="run"),
+        Doc("A study, to list its trials; or names and patterns such as '2026*' [everything]"),
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        Flag("CONDITION"),
+        Doc("KEY with = != < <= > >= or ~ (a pattern), and a value; may be repeated"),
+    ] = None
+    sort: Annotated[str | None, Flag("KEY"), Doc("Sort by a key of the config or a result; -KEY: descending")] = (
+        None
+    )
+    quiet: Annotated[bool, _QUIET, Doc("Print the names and nothing else")] = False
+
+
+def ls(request: ListRuns, place: Place) -> Answer:
+    names, where = request.names or [], request.where or []
+    paths = runs.select(place.folder, names)
+    entries, unreadable = ([*map(runs.read_entry, paths)], {}) if names else runs.entries(place.folder)
+    if request.quiet and not (where or request.sort or names):
+        return Printed([], {}, [Verbatim(entry.name) for entry in entries])
+    from optilab.study import listing
+    from optilab.study.conditions import read_conditions
+
+    conditions, axes = read_conditions(where), None
+    if names and len(entries) == 1 and isinstance(study := entries[0], Study):
+        found, axes = listing.trials(study)
+    else:
+        found = listing.lines(entries)
+    lines = listing.select(found, conditions, request.sort)
+    if unreadable and not request.quiet:
+        terminal.note(_skipped(unreadable, place.folder))
+    empty = f"no runs in {place.folder}"
+    if found and where:
+        empty = f"no run in {place.folder} meets {' and '.join(where)}"
+    return RunList(lines, axes, empty, values=request.format == "csv")
+
+
+def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
+    """One line about all directories that are not readable runs."""
+    one = len(unreadable) == 1
+    number = "1 directory is not a readable run" if one else f"{len(unreadable)} directories are not readable runs"
+    names = some([repr(printable(name)) for name in unreadable], NAMED)
+    return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
+
+
+@dataclass(frozen=True, repr=False)
+class RunList(Answer):
+    """A line per run and study; of one study's trials, with its axes as columns."""
+
+    lines: "Sequence[ListedRun]"
+    axes: Sequence[str] | None
+    empty: str
+    """What is said where there is no line."""
+    values: bool = False
+    """For programs: a column for each key of the config that is not the same in all, instead of words."""
+
+    @property
+    def headline(self) -> str:
+        return plural(len(self.lines), "line") if self.lines else self.empty
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [line.facts for line in self.lines]
+
+    def parts(self) -> Iterable[Part]:
+        yield self.table() if self.lines else self.empty
+
+    def table(self) -> Table:
+        if self.axes is not None:
+            return _trials(self.lines, self.axes)
+        if self.values:
+            return Table(_value_columns(self.lines), list(map(_values, self.lines)))
+        return Table(_WORDS, list(map(_words, self.lines)))
+
+    def document(self) -> Mapping[str, Any]:
+        return {"runs": list(map(_document, self.lines))}
+
+    def short(self) -> Iterable[str]:
+        return [Verbatim(line.about["run"]) for line in self.lines]
+
+
+_WORDS = (
+    Column("run", "run", left=True),
+    Column("command", "command", left=True, detail=1),
+    Column("state", "state", left=True),
+    Column("config", "config", left=True),
+    Column("result", "result", left=True),
+)
+
+
+def _words(line: "ListedRun") -> dict[str, Any]:
+    facts = {key: line.about[key] for key in ("run", "command", "state")}
+    return {**facts, "config": _configured(line), "result": _result(line)}
+
+
+def _value_columns(lines: "Sequence[ListedRun]") -> list[Column]:
+    first = lines[0].facts if lines else {}
+    keys = dict.fromkeys(key for line in lines for key in line.variant.changed)
+    varying = [k for k in keys if k not in first or any(line.facts.get(k) != first[k] for line in lines)]
+    about = ("run", "command", "state", "preset", "changed", "created", "trials")
+    outcome = ("result", "epoch", "val_acc", "best_val_acc", "best_epoch")
+    return [Column(key, key) for key in (*about, *varying, *outcome)]
+
+
+def _values(line: "ListedRun") -> dict[str, Any]:
+    changed = _changes(line, many=len(line.variant.changed))
+    return {**line.facts, "preset": line.variant.preset, "changed": changed, "result": _result(line)}
+
+
+def _document(line: "ListedRun") -> dict[str, Any]:
+    """A line in the document of `--json`."""
+    if line.entry is None:
+        return dict(line.facts)
+    facts: dict[str, Any] = {
+        "run": str(line.entry.path),
+        "state": line.entry.state,
+        "manifest": line.entry.manifest,
+    }
+    facts |= {"preset": line.variant.preset or None, "changed": dict(line.variant.changed)}
+    if isinstance(line.entry, Study):
+        facts |= {"study": True, "axes": dict(line.axes), "trials": dict(line.counts)}
+    return facts | {"best_val_acc": line.about.get("best_val_acc")}
+
+
+_MANY = 6
+"""Changes that a line lists."""
+
+
+def _configured(line: "ListedRun") -> str:
+    """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 lr x 3 seeds`."""
+    from optilab.study.groups import short
+
+    words = [line.variant.preset, _changes(line, _MANY)]
+    if len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
+        names = short([key for key in line.axes if key != "seed"])
+        counts = [f"{line.axes[key]} {name}" for key, name in names.items()]
+        words.append(" x ".join([*counts, plural(line.axes.get("seed", 1), "seed")]))
+    return ", ".join(filter(None, words))
+
+
+def _changes(line: "ListedRun", many: int) -> str:
+    """What differs from the preset, at most so many settings: `lr 0.1, norm batch`. Not what an axis varies."""
+    from optilab.study.groups import short, text
+
+    fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
+    varied = [key for key in line.variant.changed if any(f"{key}.".startswith(f"{axis}.") for axis in line.axes)]
+    changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
+    names = short(list(changed))
+    return some([f"{names[key]} {text(value)}" for key, value in changed.items()], many)
+
+
+def _result(line: "ListedRun") -> str:
+    """What came of it, in a few words."""
+    if isinstance(line.entry, Study):
+        return _progress(line)
+    if line.problem:
+        return f"metrics.csv is damaged ({line.problem})"
+    if line.about["command"] != "train" and line.entry is not None:
+        results = list(map(str, line.entry.manifest.get("results", {}).values()))
+        return results[0] if len(results) == 1 else f"{results.count('converged')} of {len(results)} converged"
+    if not line.about.get("epoch"):
+        return "no epoch yet"
+    return f"epoch {line.about['epoch']}, best {line.about['best_val_acc']:.1%} at {line.about['best_epoch']}"
+
+
+def _progress(line: "ListedRun") -> str:
+    """`28 of 30 trials done, 1 failed, 1 diverged, best 84.1%`."""
+    if line.problem:
+        return f"trials.csv is damaged ({line.problem})"
+    others = [f"{line.counts[s]} {s}" for s in ("stopped", "failed", "diverged") if line.counts.get(s)]
+    best = [f"best {line.about['best_val_acc']:.1%}"] if "best_val_acc" in line.about else []
+    done = f"{line.counts.get('done', 0):,} of {line.about['trials']:,} trials done"
+    return ", ".join([done, *others, *best])
+
+
+def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
+    """The trials of a study."""
+    from optilab.study.groups import short, text
+
+    names = short(axes)
+    columns = [
+        Column("run", "trial", left=True),
+        *(Column(key, names[key], text, left=True) for key in axes),
+        Column("seed", "seed", detail=1),
+        Column("state", "state", left=True),
+        Column("epoch", "epoch", detail=2),
+        *(Column(key, "", only="values") for key in ("train_loss", "train_acc")),
+        Column("val_loss", "val_loss", "{:.4g}".format, detail=4),
+        Column("val_acc", "val_acc", "{:.1%}".format),
+        Column("best_val_acc", "best", "{:.1%}".format),
+        Column("best_epoch", "at", detail=3),
+        Column("reason", "reason", left=True, detail=5),
+    ]
+    return Table(columns, [line.facts for line in lines])
+
+
+# --- show --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowRun(FormatOptions, FolderOptions, OutputOptions):
+    """Show one run (state, what it changed, last and best rows) or one study (its trials)."""
+
+    EXAMPLES = (
+        "optilab runs show latest",
+        f"optilab runs show {_RUN} --config",
+        "optilab runs show latest --format csv",
+    )
+
+    run: RunName
+    config: Annotated[bool, Doc("Print every key of the config, too")] = False
+
+
+def show(request: ShowRun, place: Place) -> Answer:
+    entry = runs.read_entry(runs.locate(place.folder, request.run))
+    return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, request.config)
+
+
+@dataclass(frozen=True, repr=False)
+class OneRun(Answer):
+    """A run in full: its facts, its last and its best row; in other formats every row."""
+
+    record: Record
+    config: bool = False
+
+    @property
+    def headline(self) -> str:
+        return f"{self.record.name}   {self.record.state}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return self.record.rows()
+
+    def parts(self) -> Iterator[Part]:
+        rows = self.record.rows()
+        yield from _facts(self.record)
+        if self.config:
+            yield self.record.config.decode("utf-8", "replace").rstrip()
+            yield ""
+        if rows:
+            keys = list(rows[-1])
+            ends = {"last": rows[-1]}
+            if self.record.manifest["command"] == "train":
+                ends["best"] = runs.best(rows)
+            yield terminal.grid(
+                ["", *keys], [[what, *(_cell(row[k]) for k in keys)] for what, row in ends.items()]
+            )
+            if timings := runs.read_timings(self.record.path / "timings.csv"):
+                yield f"{len(timings)} epochs in {duration(sum(row['seconds'] for row in timings))}"
+        if self.record.state == "interrupted":
+            yield f"continue with: {runs.resume_command(self.record.path)}"
+        if not self.config:
+            yield f"every key: {self.record.path / 'config.yaml'}"
+
+    def table(self) -> Table:
+        rows = self.rows
+        return Table([Column(key, key, _cell) for key in (rows[-1] if rows else ())], rows)
+
+    def document(self) -> Mapping[str, Any]:
+        return {**_entry_facts(self.record), "rows": self.rows}
+
+    def short(self) -> Iterable[str]:
+        return [Verbatim(self.record.path)]
+
+
+@dataclass(frozen=True, repr=False)
+class OneStudy(Answer):
+    """A study in full: its facts and its trials."""
+
+    study: Study
+
+    @property
+    def headline(self) -> str:
+        return f"{self.study.name}   {self.study.state}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.table().rows]
+
+    def parts(self) -> Iterator[Part]:
+        from optilab.study.listing import lines
+
+        yield from _facts(self.study)
+        if (table := self.table()).rows:
+            yield table
+        yield _progress(*lines([self.study]))
+
+    def table(self) -> Table:
+        from optilab.study.listing import trials
+
+        return _trials(*trials(self.study))
+
+    def document(self) -> Mapping[str, Any]:
+        return {**_entry_facts(self.study), "runs": list(map(_entry_facts, self.study.runs()))}
+
+    def short(self) -> Iterable[str]:
+        return [Verbatim(self.study.path)]
+
+
+def _facts(entry: Record | Study) -> Iterator[Part]:
+    from optilab.study.groups import text
+    from optilab.study.listing import lines
+
+    manifest = entry.manifest
+    (line,) = lines([entry])
+    yield Sentence(f"{entry.name}   {entry.state}", "bold")
+    facts: list[list[str]] = [["command", " ".join(["optilab", *map(str, manifest.get("argv", [])[1:])])]]
+    facts += [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
+    if origin := manifest.get("fork"):
+        facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
+    facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])
+    facts.append(["git", str(manifest.get("git", {}).get("commit", "none"))])
+    if line.variant.preset:
+        changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
+        facts.append(["preset", line.variant.preset])
+        facts.append(["changed", ", ".join(changed) or "nothing"])
+    yield terminal.grid(["", ""], facts, left=(0, 1), show_header=False)
+    yield ""
+
+
+def _entry_facts(entry: Record | Study) -> dict[str, Any]:
+    from optilab.study.listing import lines
+
+    return _document(*lines([entry]))
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+# --- plot --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
+    """Draw trainings: loss, accuracy and layers; runs that differ in nothing but the seed as one curve."""
+
+    EXAMPLES = (
+        "optilab runs plot latest",
+        f"optilab runs plot {_RUN} --plot curves.png",
+        "optilab runs plot '2026*-sigmoid-*' '2026*-batchnorm-*' --plot curves.svg --dark",
+    )
+
+    names: RunNames
+    quiet: Annotated[bool, _QUIET, Doc("Print the picture's file and nothing else")] = False
+
+
+def plot(request: PlotRuns, place: Place) -> Printed:
+    from optilab.charts.training import training_chart
+    from optilab.study.curves import histories
+    from optilab.study.groups import select
+
+    found, file = histories(select(place.folder, request.names)), request.plot
+    if not found.groups:
+        raise DataError(f"nothing to draw: no epoch yet in {', '.join(run.name for run in found.without_epochs)}")
+    if file is not None:
+        from optilab.show import chart_file
+
+        chart_file.save(training_chart(found), file, request.dark)
+    for records, reason in (
+        ()
+        if place.silent
+        else (
+            (found.without_epochs, "no epoch yet"),
+            (found.repeated, "another run has the same settings and seed"),
+        )
+    ):
+        if records:
+            names = ", ".join(record.name for record in records[:NAMED])
+            more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
+            terminal.note(f"not drawn: {names}{more}: {reason}")
+    if file is None and not place.silent:
+        terminal.draw(training_chart(found))
+    written = [] if file is None else [file]
+    return Printed(written, _plot_document(found, file), written)
+
+
+def _plot_document(found: "Histories", picture: str | None) -> dict[str, Any]:
+    """What is drawn, as numbers; index 0 is epoch 1."""
+    return {
+        "picture": picture,
+        "shared": found.title,
+        "groups": [
+            {
+                "group": history.label,
+                "seeds": history.seeds,
+                "best_epoch": history.best,
+                "diverged": history.diverged,
+                "metrics": {name: _numbers(curve) for name, curve in history.curves.items()},
+                "curvature": history.curvature and asdict(history.curvature),
+                "layers": history.layers and {"names": history.layers.names, **history.layers.values},
+            }
+            for history in found.groups
+        ],
+        "without_epochs": [record.name for record in found.without_epochs],
+        "repeated": [record.name for record in found.repeated],
+    }
+
+
+def _numbers(curve: "Curve") -> dict[str, Any]:
+    low, high = curve.interval or (None, None)
+    return {"mean": curve.mean, "low": low, "high": high, "runs": curve.runs}
+
+
+# --- path, rm ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindRun(FolderOptions, OutputOptions):
+    """Print the directory of a run or study."""
+
+    EXAMPLES = ("optilab runs path latest", f"optilab runs path {_RUN}")
+
+    run: RunName
+
+
+def path(request: FindRun, place: Place) -> Printed:
+    found = runs.locate(place.folder, request.run)
+    return Printed([Verbatim(found)], {"run": str(found)}, [Verbatim(found)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveRuns(FolderOptions, OutputOptions):
+    """Delete runs and studies; asks first. Links inside a run are removed, never followed."""
+
+    EXAMPLES = (f"optilab runs rm {_RUN}", "optilab runs rm '2026*-sgd-*' --older-than 30d")
+
+    names: AnyRunNames = None
+    older_than: Annotated[
+        str | None, Flag("AGE"), Doc("Only those that started longer ago than AGE: 90m, 12h, 30d, 8w")
+    ] = None
+    yes: Annotated[bool, Flag(names=("--yes", "-y")), Doc("Do not ask")] = False
+    quiet: Annotated[bool, _QUIET, Doc("Print nothing")] = False
+
+
+def rm(request: RemoveRuns, place: Place) -> Printed:
+    if not request.names and request.older_than is None:
+        raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
+    try:
+        age = None if request.older_than is None else runs.age(request.older_than)
+    except ValueError as error:
+        raise UsageError(f"--older-than: {error}") from None
+    paths = runs.select(place.folder, request.names or [], age)
+    if paths and not request.yes:
+        _confirm(paths)
+    for path in paths:
+        runs.remove(path)
+        if not place.silent:
+            print(f"removed {path}", flush=True)
+    if not paths and not place.silent:
+        terminal.note("nothing to remove: no run is that old")
+    return Printed([], {"removed": [str(path) for path in paths]})
+
+
+def _confirm(paths: Sequence[Path]) -> None:
+    """Ask on a terminal. UsageError without one, Abort for anything but yes."""
+    if not sys.stdin.isatty():
+        raise UsageError("runs rm asks before it deletes; without a terminal, add --yes")
+    import typer
+
+    typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True)
+
+
+# --- diff --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffRuns(FolderOptions, OutputOptions):
+    """Compare two runs to the last bit: config, environment, data, the first epoch that differs, and the cause."""
+
+    EXAMPLES = ("optilab runs diff relu-1 relu-2", "optilab runs diff runs/lr-study/0.1-s42 latest")
+
+    a: Annotated[str, Argument("RUN", complete="run"), Doc("Name of a run, a path, or `latest`")]
+    b: Annotated[str, Argument("RUN", complete="run"), Doc("Name of a run, a path, or `latest`")]
+    quiet: Annotated[bool, _QUIET, Doc("Print the number of equal rows and nothing else")] = False
+
+
+def diff(request: DiffRuns, place: Place) -> Printed:
+    from optilab.study.parting import part
+
+    entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (request.a, request.b)]
+    parting = part(*entries)
+    a, b = (entry for entry in entries if isinstance(entry, Record))
+    first = parting.first
+    facts = {
+        "runs": [str(a.path), str(b.path)],
+        "config": parting.config,
+        "environment": parting.environment,
+        "data": parting.data,
+        "rows": parting.lengths,
+        "equal_rows": parting.equal,
+        "first": first and {"row": first.row, "values": first.values, "relative": first.relative},
+        "causes": parting.causes,
+    }
+    return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
+
+
+def _differences(a: Record, b: Record, parting: "Parting") -> Iterator[Part]:
+    """What differs, where the rows part, and the cause."""
+    sections = {"config": parting.config, "environment": parting.environment, "data": parting.data}
+    if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
+        titles = {"key": "differs", "a": a.name, "b": b.name}
+        yield Table([Column(key, title, left=True) for key, title in titles.items()], rows)
+    if equal := [section for section, pairs in sections.items() if not pairs]:
+        yield f"equal: {', '.join(equal)}"
+    yield ""
+    yield rows_in_words(parting, a.manifest["command"] == "train")
+    for number, cause in enumerate(parting.causes):
+        yield Sentence(f"{'also' if number else 'cause'}: {cause}", "" if number else "bold")
+
+
+def rows_in_words(parting: "Parting", training: bool) -> str:
+    """`rows: equal up to epoch 3; at epoch 4 train_loss 0.51234 and 0.51235, relative 2e-05`."""
+    unit = "epoch" if training else "row"
+    first, (one, other) = parting.first, parting.lengths
+    if first is None:
+        both = min(one, other)
+        more = "" if one == other else f"; one has {one} {unit}s, the other {other}"
+        return (
+            f"rows: equal in all {both} {unit}s that both have{more}" if both else "rows: one of the runs has none"
+        )
+    before = f"equal up to {unit} {first.row - 1}; " if first.row > 1 else ""
+    pairs = [f"{key} {_exact(a)} and {_exact(b)}" for key, (a, b) in list(first.values.items())[:3]]
+    size = "" if first.relative is None else f", relative difference {first.relative:.1g}"
+    return f"rows: {before}at {unit} {first.row} {', '.join(pairs)}{size}"
+
+
+def _exact(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _pairs(section: str, pairs: "Pairs") -> list[dict[str, str]]:
+    prefix = "config." if section == "config" else ""
+    return [{"key": prefix + key, "a": _value(a), "b": _value(b)} for key, (a, b) in pairs.items()]
+
+
+def _value(value: Any) -> str:
+    from optilab.study.groups import text
+
+    words = "-" if value is None else text(value) if not isinstance(value, str) else value
+    return words if len(words) <= 40 else f"{words[:37]}..."
+
+
+# --- export ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRuns(FolderOptions, OutputOptions):
+    """Write all rows of trainings with their settings: one table, or the files of TensorBoard or MLflow."""
+
+    EXAMPLES = (
+        "optilab runs export lr-study --to rows.csv",
+        "optilab runs export '2026*' --to rows.parquet",
+        "optilab runs export relu-1 relu-2 --tensorboard logs",
+    )
+
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    to: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
+    tensorboard: Annotated[
+        str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new folder")
+    ] = None
+    mlflow: Annotated[str | None, Flag("DIR", path=True), Doc("A tracking store of MLflow, in a new folder")] = (
+        None
+    )
+    force: Annotated[bool, Doc("Replace the file of --to")] = False
+    quiet: Annotated[bool, _QUIET, Doc("Do not name runs that are left out")] = False
+
+
+def export(request: ExportRuns, place: Place) -> Printed:
+    from optilab.study import export, trackers
+    from optilab.study.groups import select
+
+    file = None if request.to is None else Path(request.to)
+    named = {"tensorboard": request.tensorboard, "mlflow": request.mlflow}
+    folders = {name: Path(folder) for name, folder in named.items() if folder}
+    if file is None and not folders:
+        raise UsageError("--to FILE, --tensorboard DIR or --mlflow DIR expected, as in --to rows.csv")
+    if file is not None:
+        export.writer_of(file)
+        export.require_free(file, "--to", request.force)
+    for name, folder in folders.items():
+        trackers.require_tracker(name, folder)
+    rows, damaged = export.gather(select(place.folder, request.names))
+    for name, reason in damaged.items() if not request.quiet else ():
+        terminal.note(f"{name} is left out: {reason}")
+    if file is not None:
+        export.write(file, rows)
+    if "tensorboard" in folders:
+        trackers.tensorboard(folders["tensorboard"], rows.exported)
+    if "mlflow" in folders:
+        trackers.mlflow(folders["mlflow"], rows.exported)
+    written = [str(path) for path in ([file] if file else []) + list(folders.values())]
+    facts = {"written": written, "runs": [one.name for one in rows.exported], "left_out": damaged}
+    return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
+
+
+VERBS = {
+    "ls": Verb(ls, (ListRuns,)),
+    "show": Verb(show, (ShowRun,)),
+    "plot": Verb(plot, (PlotRuns,)),
+    "path": Verb(path, (FindRun,)),
+    "rm": Verb(rm, (RemoveRuns,)),
+    "compare": compare.VERB,
+    "diff": Verb(diff, (DiffRuns,)),
+    "export": Verb(export, (ExportRuns,)),
+}
+EXAMPLES = ("optilab runs ls", "optilab runs show latest", "optilab runs rm '2026*' --older-than 30d")
