@@ -4,7 +4,7 @@ from textwrap import wrap
 from typing import Any
 
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
-from optilab.study.map import Map
+from optilab.study.maps import Map
 
 
 def map_chart(found: Map, show: str = "value") -> Chart:

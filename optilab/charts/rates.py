@@ -3,8 +3,7 @@
 import numpy as np
 
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Span, Threshold
-from optilab.study.confirmation import Confirmation
-from optilab.study.rates import RangeTest
+from optilab.study.rates import Confirmation, RangeTest
 
 PLACES = ("half", "steepest", "diverging")
 """Of a range test, with letters in text; the lowest loss is between the last two."""
@@ -39,7 +38,7 @@ def _curve(test: RangeTest) -> Panel:
     letters = "   ".join(f"{place[0]} {place}" for place in PLACES)
     return Panel(
         tuple(marks),
-        Scale("learning rate", float(test.ladder.rates[0]), float(test.ladder.rates[-1]), log=True),
+        Scale("learning rate", float(test.ramp.rates[0]), float(test.ramp.rates[-1]), log=True),
         Scale("loss of the batch", low, high),
         "range test",
         f"mean loss   {letters}   R recommended" if test.rate else "mean loss",

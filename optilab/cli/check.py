@@ -172,11 +172,11 @@ class _Request:
         from optilab.lab.execution import dataset_of
         from optilab.lab.rates import range_test
         from optilab.study.claims import of_rate
-        from optilab.study.rates import ladder
+        from optilab.study.rates import rate_ramp
 
         claims = _require(expectations("lr", [*texts, *self.expect]))
         asked = load(TrainConfig, given, changes)
-        test = range_test(asked, ladder(asked.optimizer), dataset_of(asked.data), self.silent)
+        test = range_test(asked, rate_ramp(asked.optimizer), dataset_of(asked.data), self.silent)
         return of_rate(claims, test.rate, asked.name)
 
     def _function_race(self, given: dict[str, Any], claimed: "Sequence[Override]") -> "list[Judged]":

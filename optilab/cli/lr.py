@@ -26,8 +26,8 @@ from optilab.cli.options import (
 from optilab.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from optilab.study.confirmation import Confirmation
     from optilab.study.execution import StudyResult
+    from optilab.study.rates import Confirmation
 
 EXAMPLES = """\b
 Examples:
@@ -101,7 +101,6 @@ def lr(
     from optilab.lab.execution import dataset_of
     from optilab.lab.rates import range_test
     from optilab.show import terminal
-    from optilab.study import confirmation as confirmations
     from optilab.study import rates
     from optilab.study.claims import of_rate
 
@@ -116,17 +115,15 @@ def lr(
         raise no_config("lr")
     asked = load(TrainConfig, config, overrides(ctx, _KEYS))
     folder, claims = runs.root(runs_dir), expectations("lr", expect or [])
-    ladder = rates.ladder(asked.optimizer, steps)
+    ramp = rates.rate_ramp(asked.optimizer, steps)
     dataset = dataset_of(asked.data)
-    test = range_test(asked, ladder, dataset, silent=json_ or quiet)
+    test = range_test(asked, ramp, dataset, silent=json_ or quiet)
     confirmation: Confirmation | None = None
     ran: StudyResult | None = None
     if confirm:
-        plan = confirmations.plan(
-            asked, ladder.key, confirmations.around(test), seeds, epochs, len(dataset.train_images)
-        )
+        plan = rates.plan(asked, ramp.key, rates.rates_near(test), seeds, epochs, len(dataset.train_images))
         ran = execution.run(plan, folder, runs.chosen_name(name, f"{asked.name}-lr"), json_ or quiet, jobs)
-        confirmation = confirmations.confirm(plan, [runs.read(path) for path in ran.completed])
+        confirmation = rates.confirm(plan, [runs.read(path) for path in ran.completed])
     words = f"{shlex.quote(config)} {retyped(ctx, [*_KEYS, 'set_'])}".rstrip()
     result = views.RateAnswer(words, asked, test, confirmation, str(ran.path) if ran else None)
     if plot is not None:

@@ -47,7 +47,7 @@ def report(
     """
     from optilab import pages, runs
     from optilab.show import terminal
-    from optilab.study import race_results
+    from optilab.study import network_race as races
     from optilab.verbs import race as views
     from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
     from optilab.verbs.network_race_page import network_race_page
@@ -62,7 +62,7 @@ def report(
         entries, records, metric = judged(folder, names, metric)
         study = entries[0]
         if len(entries) == 1 and isinstance(study, runs.Study) and not chosen:
-            result = race_results.read(study)
+            result = races.read(study)
         if result is not None and isinstance(study, runs.Study):
             content = network_race_page(result, study, title)
             found, verdict = {"race": views.document(result)}, views.answer_of(result)

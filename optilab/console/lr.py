@@ -12,8 +12,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.show import terminal
 from optilab.show.progress import Bar
-from optilab.study.confirmation import Confirmation
-from optilab.study.rates import MOVED, Ladder, RangeTest
+from optilab.study.rates import MOVED, Confirmation, RangeTest, RateRamp
 
 TIMED = 10
 """Steps after which the time of all is estimated."""
@@ -40,10 +39,10 @@ class RateAnswer:
 class RangeProgress:
     """A range test in progress: its cost after a few steps, then a bar on a terminal."""
 
-    def __init__(self, ladder: Ladder, batch: int, images: int, silent: bool) -> None:
+    def __init__(self, ramp: RateRamp, batch: int, images: int, silent: bool) -> None:
         self._bar = Bar(silent)
-        self._ladder, self._batch, self._images, self._silent = ladder, batch, images, silent
-        self._task = self._bar.add_task("range test", total=len(ladder.rates), left="")
+        self._ramp, self._batch, self._images, self._silent = ramp, batch, images, silent
+        self._task = self._bar.add_task("range test", total=len(ramp.rates), left="")
         self._done, self._started = 0, time.monotonic()
 
     def __enter__(self) -> "RangeProgress":
@@ -55,7 +54,7 @@ class RangeProgress:
 
     def step(self, loss: float) -> None:
         """A step is done, whose batch had this loss."""
-        rates = self._ladder.rates
+        rates = self._ramp.rates
         self._done += 1
         if self._done == 1:
             self._started = time.monotonic()  # the first step warms up
@@ -72,7 +71,7 @@ class RangeProgress:
         )
 
     def _cost(self) -> str:
-        rates = self._ladder.rates
+        rates = self._ramp.rates
         epochs = len(rates) * self._batch / self._images
         return f"range test: at most {len(rates):,} steps ({epochs:.2g} epochs), lr {rates[0]:g} to {rates[-1]:g}"
 
@@ -135,9 +134,9 @@ def _counted(count: int, noun: str) -> str:
 
 def _setting(result: RateAnswer, rate: float) -> str:
     """What `--set` takes: the rate, or of a rule around another the whole entry."""
-    sections = result.test.ladder.key.split(".")[1:-1]
+    sections = result.test.ramp.key.split(".")[1:-1]
     if not sections:
-        return f"{result.test.ladder.key}={rate:g}"
+        return f"{result.test.ramp.key}={rate:g}"
     tree = inner = dump(result.config)["optimizer"]
     for section in sections:
         inner = inner[section]
@@ -146,7 +145,7 @@ def _setting(result: RateAnswer, rate: float) -> str:
 
 
 def _key(result: RateAnswer) -> str:
-    return result.test.ladder.key.removeprefix("optimizer.")
+    return result.test.ramp.key.removeprefix("optimizer.")
 
 
 def _evidence(test: RangeTest) -> str:
@@ -195,14 +194,14 @@ def document(result: RateAnswer) -> dict[str, Any]:
     test, confirmation = result.test, result.confirmation
     found = {
         "config": result.asked,
-        "key": test.ladder.key,
+        "key": test.ramp.key,
         "rate": result.rate,
         "range_test": {
             "status": test.status,
             "rate": test.rate,
             "steps": len(test.losses),
-            "low": test.ladder.rates[0],
-            "high": test.ladder.rates[-1],
+            "low": test.ramp.rates[0],
+            "high": test.ramp.rates[-1],
             "guessing": test.guessing,
             "lowest_loss": test.floor,
             "half": test.half,

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine
-from optilab.study.outcomes import Measure
+from optilab.study.groups import Measure
 from optilab.study.trials import Cost, Outcome
 
 

@@ -19,7 +19,7 @@ from optilab.runs import Record, best, read, read_timings
 from optilab.show import terminal
 from optilab.show.progress import ProgressLine
 from optilab.study.claims import Judged
-from optilab.study.seeds import outcome, spread
+from optilab.study.groups import outcome, spread
 from optilab.study.trials import Outcome
 from optilab.words import settings
 

@@ -8,8 +8,7 @@ from optilab.console.train import Display
 from optilab.errors import UsageError, unknown
 from optilab.runs import Row
 from optilab.show import terminal
-from optilab.study.export import require
-from optilab.study.trackers import LiveEvents
+from optilab.study.export import LiveEvents, require
 
 
 def tracked(tracker: str) -> None:

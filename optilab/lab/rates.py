@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
     from optilab.data.load import Dataset
-    from optilab.study.rates import Ladder, RangeTest
+    from optilab.study.rates import RangeTest, RateRamp
 
 
-def range_test(asked: "TrainConfig", ladder: "Ladder", dataset: "Dataset", silent: bool) -> "RangeTest":
+def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
     """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
     from optilab.console.lr import RangeProgress
     from optilab.console.train import starting
@@ -20,10 +20,10 @@ def range_test(asked: "TrainConfig", ladder: "Ladder", dataset: "Dataset", silen
 
     training = session.build(asked, dataset)
     losses: list[float] = []
-    with RangeProgress(ladder, asked.data.batch_size, len(training.train), silent) as progress:
-        for loss in training.ramp(rate / ladder.lr for rate in ladder.rates):
+    with RangeProgress(ramp, asked.data.batch_size, len(training.train), silent) as progress:
+        for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
             losses.append(loss)
             progress.step(loss)
             if rates.runs_away(losses, training.chance_loss):
                 break
-    return rates.read(ladder, losses, training.chance_loss)
+    return rates.read(ramp, losses, training.chance_loss)

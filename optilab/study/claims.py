@@ -19,10 +19,9 @@ from optilab.diagnose.evidence import of_run
 from optilab.errors import UsageError, unknown
 from optilab.runs import Record, Row, Study
 from optilab.study.comparison import judge
-from optilab.study.groups import Group, groups
-from optilab.study.outcomes import Measure, take
-from optilab.study.race_results import NetworkResult, RacedCandidate, RaceResult
-from optilab.study.race_results import read as read_heats
+from optilab.study.groups import Group, Measure, groups, values_of
+from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+from optilab.study.network_race import read as read_heats
 from optilab.study.statistics import summarize
 
 BEST = "best"
@@ -167,7 +166,7 @@ def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int,
         missing = "fewer than two layers with measured gradients (probes)"
         absent = {seed: f"{group.runs[seed].name}: {missing}" for seed, value in ratios.items() if value is None}
         return {seed: value for seed, value in ratios.items() if value is not None}, absent
-    (taken,) = take([group], Measure(claim.metric, claim.at))
+    (taken,) = values_of([group], Measure(claim.metric, claim.at))
     return taken.values, taken.absent
 
 

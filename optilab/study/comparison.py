@@ -11,9 +11,20 @@ from typing import Any, Generic, Literal, TypeVar
 
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
-from optilab.study.differences import circumstances, varying
-from optilab.study.groups import DATA, NOT_SETTINGS, Group, Grouping, groups, settings_label, telling, text
-from optilab.study.outcomes import Measure, Taken, take
+from optilab.study.diff import circumstances, varying
+from optilab.study.groups import (
+    DATA,
+    NOT_SETTINGS,
+    Group,
+    Grouping,
+    GroupValues,
+    Measure,
+    distinguishing_keys,
+    groups,
+    settings_label,
+    text,
+    values_of,
+)
 from optilab.study.statistics import DifferenceTest, Outcomes, Summary, family_p, holm, single_level, summarize
 
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
@@ -139,7 +150,7 @@ class ComparedRuns:
     label: str
     settings: Mapping[str, Any]
     groups: tuple[Group, ...]
-    taken: Taken
+    outcomes: GroupValues
 
 
 @dataclass(frozen=True)
@@ -184,10 +195,10 @@ def compare_runs(
 
     `by` names the keys or sections that tell rows apart; each row is then averaged over the settings that differ
     otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
-    population. UsageError for keys, names and metrics that do not exist; see also `groups` and `take`.
+    population. UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
-    taken = take(grouping.groups, measure)
+    taken = values_of(grouping.groups, measure)
     if isinstance(measure.at, int) and all(own.values.keys() == own.worst.keys() for own in taken):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(
@@ -201,7 +212,7 @@ def compare_runs(
             {problem: fmean(values.values()) for problem, values in row.items() if values} for row in table
         ]
     else:
-        outcomes = [candidate.taken.values for candidate in candidates]
+        outcomes = [candidate.outcomes.values for candidate in candidates]
     chosen = None if baseline is None else _named(candidates, baseline)
     if chosen is not None and not outcomes[chosen]:
         raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
@@ -221,7 +232,7 @@ _Table = list[dict[str, dict[int, float]]]
 
 
 def _candidates(
-    grouping: Grouping, taken: Sequence[Taken], by: Sequence[str]
+    grouping: Grouping, taken: Sequence[GroupValues], by: Sequence[str]
 ) -> tuple[list[ComparedRuns], list[str], _Table]:
     """The rows, and with `by` the problems that all rows have, and the outcomes of each row on each of them."""
     if not by:
@@ -233,8 +244,8 @@ def _candidates(
         near = did_you_mean(by[0], grouping.differing) or f"; {', '.join(grouping.differing) or 'nothing'} differs"
         raise UsageError(f"--by {','.join(by)}: {'the same in all runs' if equal else 'no such setting'}{near}")
     rest = [key for key in grouping.differing if key not in keys]
-    words = telling(keys, [group.settings for group in grouping.groups])
-    members: dict[str, dict[str, tuple[Group, Taken]]] = {}
+    words = distinguishing_keys(keys, [group.settings for group in grouping.groups])
+    members: dict[str, dict[str, tuple[Group, GroupValues]]] = {}
     for group, own in zip(grouping.groups, taken, strict=True):
         members.setdefault(_identity(group, keys), {})[_identity(group, rest)] = group, own
     shared = [one for one in next(iter(members.values())) if all(one in row for row in members.values())]
@@ -261,12 +272,12 @@ def _identity(group: Group, keys: Sequence[str]) -> str:
     return json.dumps({key: group.settings[key] for key in keys if key in group.settings}, sort_keys=True)
 
 
-def _mean(parts: Sequence[Taken]) -> Taken:
+def _mean(parts: Sequence[GroupValues]) -> GroupValues:
     """The mean outcome of each seed that all parts have."""
     seeds = [seed for seed in parts[0].values if all(seed in part.values for part in parts)]
     values = {seed: fmean(part.values[seed] for part in parts) for seed in seeds}
     worst = {seed: why for part in parts for seed, why in part.worst.items() if seed in values}
-    return Taken(values, worst, {seed: why for part in parts for seed, why in part.absent.items()})
+    return GroupValues(values, worst, {seed: why for part in parts for seed, why in part.absent.items()})
 
 
 def _mean_ranks(table: _Table, higher: bool) -> tuple[float, ...]:
@@ -350,7 +361,7 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
     for candidate, row in zip(candidates, comparison.rows, strict=True):
         if (contrast := row.difference) is None:
             continue
-        own, other = set(candidate.taken.values), set(base.taken.values)
+        own, other = set(candidate.outcomes.values), set(base.outcomes.values)
         if not contrast.paired:
             notes.append(f"{candidate.label} and {base.label} share no seed: compared without pairs (Welch)")
         elif own != other:
@@ -367,7 +378,7 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
 
 
 def _trial_notes(candidate: ComparedRuns, measure: Measure) -> list[str]:
-    taken, notes = candidate.taken, []
+    taken, notes = candidate.outcomes, []
     for ending in dict.fromkeys(taken.worst.values()):
         seeds = [seed for seed, why in taken.worst.items() if why == ending]
         if ending == "diverged" or measure.target is None:

@@ -1,23 +1,241 @@
 """Runs, studies and trials as lines of a list: what each is, what it changed against its preset, what came out.
 
+The lines can be filtered (`--where 'optimizer.lr>0.1'`) and sorted (`--sort -val_acc`) by all that is known of them.
 Reads as little as it can: of a run that has ended its manifest, of a study study.yaml and trials.csv, and only of
 runs in progress metrics.csv.
 """
 
+import operator
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optilab import runs
 from optilab.config import yaml
-from optilab.config.load import flat
-from optilab.errors import OptilabError
+from optilab.config.fields import ALIASES, decimal, describe, schema_for
+from optilab.config.load import dump, flat, load
+from optilab.config.presets import presets
+from optilab.config.yaml import flow
+from optilab.errors import OptilabError, UsageError, did_you_mean, shown
+from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
-from optilab.study.conditions import Condition, named, ordered
-from optilab.study.presets import Variant, Variants, config_of
+
+GRAMMAR = "KEY=VALUE, KEY!=VALUE, KEY<VALUE, KEY<=VALUE, KEY>VALUE, KEY>=VALUE or KEY~PATTERN"
+RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
+"""What a run can be filtered and sorted by beside its config."""
+
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_CONDITION = re.compile(r"\s*([A-Za-z_][\w.-]*?)\s*(<=|>=|!=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A comparison of one fact with a value: as numbers where both are, else as text in YAML's notation.
+
+    UsageError where a number is ordered against text.
+    """
+
+    keys: Sequence[str]
+    """What the fact may be called; the first of them that is there counts."""
+    operator: str
+    value: str
+
+    def holds(self, facts: Mapping[str, Any]) -> bool:
+        """Whether it does of these facts; where they lack the key, only `!=` does."""
+        key = next((key for key in self.keys if key in facts), None)
+        if key is None:
+            return self.operator == "!="
+        fact, number = facts[key], _number(self.value)
+        comparable = number is not None and type(fact) in (int, float)
+        if self.operator in ("=", "!="):
+            equal = fact == number if comparable else flow(fact) == self.value
+            return equal == (self.operator == "=")
+        if self.operator == "~":
+            return fnmatchcase(flow(fact), self.value)
+        if comparable:
+            return _ORDERS[self.operator](fact, number)
+        if type(fact) in (int, float):
+            raise UsageError(f"{key} is a number; it cannot be compared with {shown(self.value)}", "--where")
+        return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
+
+
+def read_conditions(texts: Sequence[str]) -> list[Condition]:
+    """`KEY OPERATOR VALUE` of each `--where`. UsageError for anything else."""
+    conditions = []
+    for text in texts:
+        match = _CONDITION.fullmatch(text)
+        if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
+            raise UsageError(f"{GRAMMAR} expected, as in 'optimizer.lr>0.1'; got {shown(text)}", "--where")
+        conditions.append(Condition([match[1]], match[2], match[3]))
+    return conditions
+
+
+def named(condition: Condition, known: Iterable[str]) -> Condition:
+    """The condition with the full names of its key. UsageError if nothing listed has such a key."""
+    return Condition(full_keys("--where", condition.keys[0], known), condition.operator, condition.value)
+
+
+def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
+    """The keys that `optimizer.lr`, `lr` or `model.norm` (short for `model.norm.name`) means among the `known` ones."""
+    keys = dict.fromkeys(known)
+    usual = ALIASES.get(key.lower(), key)
+    for name in (key, f"{key}.name", usual, f"{usual}.name"):
+        if name in keys:
+            return [name]
+        if ending := [k for k in keys if k.endswith(f".{name}")]:
+            return ending
+    near = did_you_mean(key, list(keys)) or f"; keys of `optilab config show train`, or {', '.join(RESULTS)}"
+    raise UsageError(f"no run has {shown(key)}{near}", where)
+
+
+def ordered(items: Sequence[T], facts: Callable[[T], Mapping[str, Any]], sort: str) -> list[T]:
+    """The items by a key of their facts, ascending, or descending with `-KEY`; those without it come last."""
+    if not items:
+        return []
+    known = dict.fromkeys(name for item in items for name in facts(item))
+    keys = full_keys("--sort", sort.removeprefix("-"), known)
+    values = [next((own[key] for key in keys if own.get(key) is not None), None) for own in map(facts, items)]
+    having = [i for i, value in enumerate(values) if value is not None]
+    having.sort(key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
+    return [items[i] for i in [*having, *(i for i, value in enumerate(values) if value is None)]]
+
+
+def _rank(value: Any) -> tuple[bool, float, str]:
+    """Numbers by their size, before text by its letters."""
+    number = type(value) in (int, float)
+    return not number, float(value) if number else 0.0, "" if number else flow(value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+# --- what a config changed against its preset -----------------------------------------------------------------
+
+
+HIDDEN = frozenset({"name", "data.dir"})
+"""Keys that change no number and say nothing about a run that its name does not."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A config as a preset and its changes."""
+
+    preset: str
+    """Empty where there is none."""
+    changed: Mapping[str, Any]
+    """Dotted keys, with the values of the config."""
+
+
+def config_of(record: Record) -> dict[str, Any]:
+    """The config in a run's manifest, empty in one of an older version; several rules of `optimize` by their names."""
+    config: dict[str, Any] = record.manifest.get("config", {})
+    rules = config.get("algo")
+    if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
+        return config
+    rest = {key: value for key, value in config.items() if key != "algo"}
+    return {**_named(rules), **rest}
+
+
+def _named(rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}
+
+
+class Variants:
+    """The presets, resolved when the first config is compared with them. No code of a user's rule is run."""
+
+    def __init__(self) -> None:
+        self._nearest: dict[str, str] = {}
+        self._optimize: dict[str, dict[str, Any]] = {}
+        self._defaults: dict[str, dict[tuple[str, str], str]] = {}
+        """Of each command: key and the name of its entry -> the default, as YAML."""
+
+    def of(self, command: str, config: Mapping[str, Any]) -> Variant:
+        """Of a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no presets."""
+        if config and command == "train":
+            preset = self._preset(config)
+            return Variant(preset, self._telling(command, _changed(config, self._trainings[preset])))
+        if config and command == "optimize":
+            rules = {key: rule.get("name") for key, rule in config.items() if isinstance(rule, dict)}
+            names = [str(name) for key, name in rules.items() if key in ("algo", name)]
+            return Variant(",".join(names), self._telling(command, _changed(config, self._paths(names))))
+        return Variant("", {})
+
+    def _preset(self, config: Mapping[str, Any]) -> str:
+        """The preset of the config's name, else the one that it differs from in the fewest keys."""
+        name = str(config.get("name"))
+        if name not in self._nearest:
+            counts = {preset: len(_changed(config, base)) for preset, base in self._trainings.items()}
+            self._nearest[name] = name if name in counts else min(counts, key=counts.__getitem__)
+        return self._nearest[name]
+
+    @cached_property
+    def _trainings(self) -> dict[str, dict[str, Any]]:
+        schema = schema_for("train")
+        trees = [dump(load(schema, str(preset.path))) for preset in presets("train")]
+        return {tree["name"]: tree for tree in trees}
+
+    def _paths(self, rules: Sequence[str]) -> dict[str, Any]:
+        """These rules of `optimize` with the settings of the exercise or the literature, on the default function."""
+        names = ",".join(rules)
+        if names not in self._optimize:
+            listed = [name for name in rules if not is_own(name)]
+            config = dump(load(schema_for("optimize"), {"algo": listed or ["sgd"]}))
+            algo = config.pop("algo")
+            self._optimize[names] = {**({"algo": algo[0]} if len(rules) == 1 else _named(algo)), **config}
+        return self._optimize[names]
+
+    def _telling(self, command: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+        """The changes without the defaults of an entry that was changed: `adam` for `sgd`, without its betas."""
+        entries = {key.removesuffix("name"): value for key, value in changed.items() if key.endswith(".name")}
+        if entries and command not in self._defaults:
+            keys = describe(schema_for(command))
+            self._defaults[command] = {(key.key, key.of): key.default for key in keys if key.of}
+
+        def follows(key: str, value: Any) -> bool:
+            owners = [of for prefix, of in entries.items() if key.startswith(prefix)]
+            return any(_same(value, self._defaults[command].get((key, str(of)))) for of in owners)
+
+        shown = {k: v for k, v in changed.items() if k not in HIDDEN and not k.endswith(".sha256")}
+        return {key: value for key, value in shown.items() if not follows(key, value)}
+
+
+def _same(value: Any, default: str | None) -> bool:
+    """Whether a value is a default, which `describe` gives as YAML."""
+    return default is not None and (flow(value) == default or decimal(value) == decimal(default))
+
+
+def _changed(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a config that its base lacks or has otherwise, by dotted keys."""
+    absent = object()
+    changed: dict[str, Any] = {}
+    for key, value in config.items():
+        other = base.get(key, absent)
+        if value == other:
+            continue
+        if isinstance(value, dict):
+            inner = _changed(value, other if isinstance(other, dict) else {})
+            changed |= {f"{key}.{name}": v for name, v in inner.items()}
+        else:
+            changed[key] = value
+    return changed
+
+
+# --- lines ----------------------------------------------------------------------------------------------------
 
 _ASKED_BYTES = 1 << 20
 _NOT_AXES = ("trial", "seed", "digest", "status", "reason")

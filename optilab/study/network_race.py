@@ -7,27 +7,40 @@ settings and seeds anew, the repeats are the sample, and the luck of tuning is p
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from optilab import runs
+from optilab.config import yaml
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import RunError, UsageError
+from optilab.errors import DataError, RunError, UsageError
+from optilab.optimize.objective import Floats
 from optilab.study import search_space
+from optilab.study.comparison import Comparison, judge
+from optilab.study.groups import Group, GroupValues, Measure, values_of
 from optilab.study.plan import Plan, TunedCandidate, tuned
-from optilab.study.race_results import OPTIMIZERS, RaceResult, TuningOutcome, race_result
+from optilab.study.race import expected_best
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, refused_changes
 
 SPAN = 20_000
 """Seeds of a repeat: the first half for tuning, the second for judging."""
+JUDGED = Measure("test_acc")
+NEAR = 0.01
+"""A setting is near the best if its accuracy is at most so much lower."""
+OPTIMIZERS, REMEDIES = ("rule", "rules"), ("remedy", "variants")
+"""What is compared, one and several."""
+_ASKED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -188,7 +201,134 @@ def _fields(asked: RaceConfig) -> list[str]:
     return list(dict.fromkeys(field for rule in rules for field in search_space.tuned(rule)))
 
 
-# --- results -----------------------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TuningOutcome:
+    """One rule on one training, in one repeat, as far as its trials have ended."""
+
+    problem: str
+    rule: str
+    repeat: int
+    scores: tuple[float, ...] | None
+    """The validation accuracy of each setting, -inf where there is none; None until all have ended."""
+    settings: Mapping[str, Any] | None
+    """The chosen one; None where none was."""
+    judged: tuple[str, ...] = ()
+    """The trials from new seeds that were trained to their end."""
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class RacedCandidate:
+    """One rule on one training."""
+
+    rule: str
+    settings: tuple[Mapping[str, Any], ...]
+    """The chosen ones, per repeat."""
+    runs: dict[int, runs.Record]
+    """The judged trainings by seed."""
+    accuracy: GroupValues
+    """On the test set."""
+    sample: Mapping[int, float]
+    """What the verdicts are made of: the accuracies by seed, or with repeats the mean of each repeat."""
+    epochs: GroupValues
+    """To the target."""
+    seconds: GroupValues
+
+    @property
+    def mean_epochs(self) -> float | None:
+        """To the target; None where a seed never reached it."""
+        reached = self.epochs.values and not self.epochs.worst
+        return fmean(self.epochs.values.values()) if reached else None
+
+    best_of: tuple[float, ...]
+    """Expected validation accuracy of the best of k settings, k = 1..budget (Dodge et al. 2019)."""
+    near: float
+    """Share of the settings that come within a point of the best setting of all rules on this training."""
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """The result of one training."""
+
+    problem: str
+    target: float
+    candidates: tuple[RacedCandidate, ...]
+    comparison: Comparison[str] | None
+
+    @property
+    def times(self) -> Floats:
+        """Epochs to the target on the seeds that all rules have, (rules, seeds); infinite where never reached."""
+        seeds = sorted(set.intersection(*(set(candidate.epochs.values) for candidate in self.candidates)))
+        rows = [
+            [inf if seed in candidate.epochs.worst else candidate.epochs.values[seed] for seed in seeds]
+            for candidate in self.candidates
+        ]
+        return np.array(rows, dtype=float)
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """The heats, and with several trainings the comparison over them."""
+
+    budget: int
+    seeds: int
+    rules: tuple[str, ...]
+    kinds: tuple[str, str]
+    """What is compared, one and several."""
+    networks: tuple[NetworkResult, ...]
+    overall: Comparison[str] | None
+    sample: str
+    """What the verdicts of a heat generalise over: seeds or repeats."""
+    failed: Mapping[str, int]
+    """Trials that failed, by rule: its tuning had so many settings less, or its judgement so many seeds."""
+
+
+def read(study: runs.Study) -> RaceResult | None:
+    """What a study that raced on trainings has found so far, from its tables; None for another study.
+
+    A rule of the user's own is not loaded. DataError for a damaged table or run, ConfigError for a damaged study.yaml.
+    """
+    rows, race = study.trials(), study.manifest["command"] == "race"
+    word, kinds = ("rule", OPTIMIZERS) if race else ("remedy", REMEDIES)
+    if not rows or any(key not in rows[0] for key in (word, "setting", "stage", "val_acc")):
+        return None
+    for line, row in enumerate(rows, start=2):
+        if type(row["setting"]) is not int or row["stage"] not in ("tuning", "final"):
+            raise DataError(f"{study.path / runs.TRIALS}:{line}: the number of a setting and its stage expected")
+    path = study.path / runs.STUDY
+    asked = yaml.read(runs.read_regular(path, _ASKED_BYTES), str(path)).tree
+    budget, seeds = (int(asked.get(key) or 1) for key in ("budget" if race else "tune", "seeds"))
+    facts = list(rows[0])
+    fields = facts[facts.index("setting") + 1 : facts.index("stage")]
+    members: dict[tuple[str, str, int], list[runs.Row]] = {}
+    for row in rows:
+        place = str(row.get("network", study.name)), str(row[word]), int(row.get("repeat") or 1)
+        if place[2] <= int(asked.get("repeats") or 1) and row["setting"] <= budget:
+            members.setdefault(place, []).append(row)
+    tuned = []
+    for (problem, rule, repeat), own in members.items():
+        tuning = sorted((row for row in own if row["stage"] == "tuning"), key=lambda row: row["setting"])
+        scores = [
+            row["val_acc"] if row["status"] == "done" and _is_number(row["val_acc"]) else -inf for row in tuning
+        ]
+        best = tuning[scores.index(max(scores))] if len(scores) == budget and max(scores) > -inf else None
+        finals = [row for row in own if row["stage"] == "final" and best and row["setting"] == best["setting"]]
+        finals = sorted(finals, key=lambda row: row["seed"])[:seeds]
+        tuned.append(
+            TuningOutcome(
+                problem,
+                rule,
+                repeat - 1,
+                tuple(scores) if len(scores) == budget else None,
+                best and {key: best[key] for key in fields if _is_number(best[key])},
+                tuple(str(row["trial"]) for row in finals if row["status"] in ("done", "diverged")),
+                sum(row["status"] == "failed" for row in [*tuning, *finals]),
+            )
+        )
+    return race_result(tuned, budget, seeds, asked.get("target"), kinds, study.path)
 
 
 def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> RaceResult:
@@ -212,3 +352,124 @@ def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> Ra
         )
     asked = planned.asked
     return race_result(judged, asked.budget, asked.seeds, asked.target, planned.kinds, study)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def race_result(
+    tuned: Sequence[TuningOutcome],
+    budget: int,
+    seeds: int,
+    target: float | None,
+    kinds: tuple[str, str],
+    study: Path,
+) -> RaceResult:
+    """The heats of all rules, trainings and repeats of the study in a folder. DataError for a damaged run."""
+    rules = tuple(dict.fromkeys(one.rule for one in tuned))
+    problems = list(dict.fromkeys(one.problem for one in tuned))
+    found = tuple(
+        _network_result(problem, [one for one in tuned if one.problem == problem], target, study)
+        for problem in problems
+    )
+    means = {
+        rule: {
+            heat.problem: fmean(r.accuracy.values.values())
+            for heat in found
+            for r in heat.candidates
+            if r.rule == rule
+        }
+        for rule in rules
+    }
+    whole = len(found) > 1 and all(len(mean) == len(found) for mean in means.values())
+    failed = Counter[str]()
+    for one in tuned:
+        failed[one.rule] += one.failed
+    sample = "repeats" if any(one.repeat for one in tuned) else "seeds"
+    return RaceResult(budget, seeds, rules, kinds, found, judge(means) if whole else None, sample, +failed)
+
+
+def _network_result(
+    problem: str, tuned: Sequence[TuningOutcome], target: float | None, study: Path
+) -> NetworkResult:
+    records: dict[str, dict[int, runs.Record]] = {one.rule: {} for one in tuned}
+    repeat_of: dict[int, int] = {}
+    for one in tuned:
+        for name in one.judged:
+            record = runs.read(study / name)
+            seed = record.manifest.get("seed", 0)
+            records[one.rule][seed], repeat_of[seed] = record, one.repeat
+    there = [rule for rule, own in records.items() if own]
+    groups = [Group(rule, {}, dict(sorted(records[rule].items()))) for rule in there]
+    if not groups:
+        return NetworkResult(problem, target or 0.0, (), None)
+    accuracy = values_of(groups, JUDGED)
+    target = target or _target(groups)
+    epochs, seconds = (
+        values_of(groups, Measure("val_acc", target=target, until=u)) for u in ("epochs", "seconds")
+    )
+    scores = {
+        rule: [[max(s, 0.0) for s in one.scores] for one in tuned if one.rule == rule and one.scores]
+        for rule in records
+    }
+    top = max(score for of_rule in scores.values() for own in of_rule for score in own)
+    candidates = tuple(
+        RacedCandidate(
+            rule,
+            tuple(one.settings for one in tuned if one.rule == rule and one.settings is not None),
+            dict(groups[i].runs),
+            accuracy[i],
+            _blocks(accuracy[i].values, repeat_of),
+            epochs[i],
+            seconds[i],
+            _best_of(scores[rule]),
+            fmean(score >= top - NEAR for own in scores[rule] for score in own),
+        )
+        for i, rule in enumerate(there)
+    )
+    candidates += tuple(
+        _diverged(one, candidates, scores[one.rule], repeat_of)
+        for one in {one.rule: one for one in tuned if one.rule not in there}.values()
+        if scores[one.rule] and not any(other.failed for other in tuned if other.rule == one.rule)
+    )
+    blocks = {candidate.rule: candidate.sample for candidate in candidates}
+    return NetworkResult(problem, target, candidates, judge(blocks) if any(blocks.values()) else None)
+
+
+def _diverged(
+    one: TuningOutcome,
+    others: Sequence[RacedCandidate],
+    scores: Sequence[Sequence[float]],
+    repeat_of: Mapping[int, int],
+) -> RacedCandidate:
+    """A rule of which every setting has diverged: the worst outcome on the seeds on which the others were judged."""
+    seeds = sorted({seed for other in others for seed in other.accuracy.values})
+    why = dict.fromkeys(seeds, "every setting diverged")
+    late = max((value for other in others for value in other.epochs.values.values()), default=1.0)
+    values = dict.fromkeys(seeds, 0.0)
+    never = GroupValues(dict.fromkeys(seeds, late), why)
+    sample = _blocks(values, repeat_of)
+    return RacedCandidate(one.rule, (), {}, GroupValues(values, why), sample, never, never, _best_of(scores), 0.0)
+
+
+def _target(groups: Sequence[Group]) -> float:
+    """The mean last validation accuracy of plain gradient descent, or of the first rule, to three digits."""
+    base = next((group for group in groups if group.label == "sgd"), groups[0])
+    values = values_of([base], Measure("val_acc"))[0].values
+    return min(0.999, max(0.001, round(fmean(values.values()), 3))) if values else 0.5
+
+
+def _best_of(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    ordered: Floats = -np.sort(-np.array(scores), axis=1)
+    return tuple(expected_best(ordered).mean(axis=0).tolist())
+
+
+def _blocks(values: Mapping[int, float], repeat_of: Mapping[int, int]) -> dict[int, float]:
+    """The outcomes by seed, or with repeats the mean of each repeat."""
+    if not any(repeat_of.values()):
+        return dict(values)
+    members: dict[int, list[float]] = {}
+    for seed, value in values.items():
+        members.setdefault(repeat_of[seed], []).append(value)
+    return {repeat: fmean(own) for repeat, own in members.items()}

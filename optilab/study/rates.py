@@ -1,4 +1,4 @@
-"""A learning-rate range test, read: from the rates and losses of a ramp to a rate, with the rules of others beside it.
+"""A learning-rate range test, read, and its answer confirmed by trainings at rates around it.
 
 In a range test (Smith 2015, arXiv:1506.01186) the rate grows at every step. The loss is flat at first, falls, reaches
 its lowest point and rises.
@@ -11,8 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from optilab.config.load import dump
+from optilab.config.study import SweepConfig
+from optilab.config.training import TrainConfig
+from optilab.diagnose import of_run, verdict
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
+from optilab.runs import Record
+from optilab.study import sweep
+from optilab.study.comparison import RunComparison, compare_runs
+from optilab.study.groups import Measure
 from optilab.study.search_space import network_space
 
 STEPS = 1000
@@ -34,7 +42,7 @@ second share of the whole one."""
 
 
 @dataclass(frozen=True)
-class Ladder:
+class RateRamp:
     """The rates of a range test: `key` is that of the config, `lr` its value there."""
 
     key: str
@@ -42,7 +50,7 @@ class Ladder:
     rates: Floats
 
 
-def ladder(rule: Any, steps: int = STEPS) -> Ladder:
+def rate_ramp(rule: Any, steps: int = STEPS) -> RateRamp:
     """`steps` log-spaced rates for an optimizer. UsageError where it has no learning rate."""
     key, inner = "optimizer", rule
     while not hasattr(inner, "lr") and hasattr(inner, "base"):  # a rule around another
@@ -51,7 +59,7 @@ def ladder(rule: Any, steps: int = STEPS) -> Ladder:
         raise UsageError(f"{rule.name} has no learning rate `lr`: there is none to find")
     span = network_space(inner)["lr"]
     rates = np.geomspace(span.low / MARGIN, span.high * MARGIN, steps)
-    return Ladder(f"{key}.lr", inner.lr, rates)
+    return RateRamp(f"{key}.lr", inner.lr, rates)
 
 
 # --- the curve ---------------------------------------------------------------------------------------------
@@ -61,7 +69,7 @@ def ladder(rule: Any, steps: int = STEPS) -> Ladder:
 class RangeTest:
     """A range test and what it says. Places on the curve are rates; None where there is no such place."""
 
-    ladder: Ladder
+    ramp: RateRamp
     losses: Floats
     """Of the batches, up to the last finite one."""
     smooth: Floats
@@ -84,7 +92,7 @@ class RangeTest:
     @property
     def rates(self) -> Floats:
         """One per loss."""
-        return self.ladder.rates[: len(self.losses)]
+        return self.ramp.rates[: len(self.losses)]
 
     @property
     def floor(self) -> float:
@@ -107,7 +115,7 @@ def runs_away(losses: Sequence[float], guessing: float) -> bool:
     return bool(medians[-1] > FAR * best or medians[-1] >= guessing > GAINED * best)
 
 
-def read(ladder: Ladder, losses: Sequence[float], guessing: float) -> RangeTest:
+def read(ramp: RateRamp, losses: Sequence[float], guessing: float) -> RangeTest:
     """What a ramp says. `losses` may end before the rates do, with one that is not finite.
 
     The recommendation is the middle of the valley on the logarithmic scale: between the rate at which half of the gain
@@ -115,8 +123,8 @@ def read(ladder: Ladder, losses: Sequence[float], guessing: float) -> RangeTest:
     has learned before it comes to the rates that train best; the second is about to diverge.
     """
     kept = np.array(losses if isfinite(losses[-1]) else losses[:-1])
-    rates = ladder.rates[: len(kept)]
-    smooth = smoothed(np.minimum(kept, FAR * guessing), len(ladder.rates))
+    rates = ramp.rates[: len(kept)]
+    smooth = smoothed(np.minimum(kept, FAR * guessing), len(ramp.rates))
     others = {
         "fastai valley": fastai(rates, kept, "valley"),
         "fastai steep": fastai(rates, kept, "steep"),
@@ -124,19 +132,17 @@ def read(ladder: Ladder, losses: Sequence[float], guessing: float) -> RangeTest:
         "lightning": lightning(rates, kept),
     }
     if smooth.min() > MOVED * guessing:
-        return RangeTest(ladder, kept, smooth, guessing, "unmoved", None, None, None, None, None, others)
+        return RangeTest(ramp, kept, smooth, guessing, "unmoved", None, None, None, None, None, others)
     last = _end_of_valley(smooth, guessing)
     end = len(kept) - 1 if last is None else last
     bottom = int(np.argmin(smooth[: end + 1]))
     half = int(np.argmax(smooth <= (guessing + smooth[bottom]) / 2))
     steepest = int(np.argmin(np.gradient(smooth, np.log(rates))[: bottom + 1]))
-    after = ladder.rates[len(kept) : len(losses)]  # that of a loss that is not finite
+    after = ramp.rates[len(kept) : len(losses)]  # that of a loss that is not finite
     diverging = float(rates[last]) if last is not None else float(after[0]) if len(after) else None
     middle = float(rates[half] * (rates[end] if diverging is None else diverging)) ** 0.5
     made, falls, lowest = (float(rates[place]) for place in (half, steepest, bottom))
-    return RangeTest(
-        ladder, kept, smooth, guessing, "found", short(middle), made, falls, lowest, diverging, others
-    )
+    return RangeTest(ramp, kept, smooth, guessing, "found", short(middle), made, falls, lowest, diverging, others)
 
 
 def _end_of_valley(smooth: Floats, guessing: float) -> int | None:
@@ -212,3 +218,105 @@ def lightning(rates: Floats, losses: Floats) -> float | None:
     """
     rates, smooth = rates[10:-1], running_mean(losses, offset=1)[10:-1]
     return float(rates[np.argmin(np.gradient(smooth, rates))]) if len(rates) > 1 else None
+
+
+# --- trainings that confirm -----------------------------------------------------------------------------------
+
+
+COUNT = 5
+REACH = 10.0
+"""The lowest and the highest rate are so many times below and above the one in the middle."""
+HELD_OUT = 10_000
+SHARE = 6
+"""One training image in so many is held out, but not more than HELD_OUT: rates are not chosen on the test set."""
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """A rate and the outcomes of its trainings; a diverged one has the worst."""
+
+    rate: float
+    outcomes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What the trainings say."""
+
+    key: str
+    rows: tuple[RateRow, ...]
+    """By rate."""
+    side: RunComparison | None
+    """None where no training ran through."""
+    learned: bool
+    """Whether a training knows more of the validation images than guessing does."""
+    seeds: int
+    epochs: int
+
+    @property
+    def measure(self) -> str:
+        return "last val_acc"
+
+    @property
+    def possible(self) -> tuple[float, ...]:
+        """The rates that no verdict excludes from being the best, the highest mean first."""
+        if self.side is None or self.side.comparison is None or not self.learned:
+            return ()
+        return tuple(_rate(self.side, i, self.key) for i in self.side.comparison.possible_best)
+
+    @property
+    def rate(self) -> float | None:
+        """The rate of the highest mean; None where nothing was learned."""
+        return self.possible[0] if self.possible else None
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the best rate is the lowest or the highest that was tried, so that a better one may lie beyond."""
+        return len(self.rows) > 1 and self.rate in (self.rows[0].rate, self.rows[-1].rate)
+
+
+def rates_near(test: RangeTest) -> list[float]:
+    """COUNT log-spaced rates around the answer of a range test.
+
+    Where the network did not move, those below the highest that a race tunes in, and below where the ramp ended.
+    """
+    centre = test.rate
+    if centre is None:
+        centre = min(float(test.ramp.rates[-1]) / MARGIN, float(test.rates[-1])) / REACH
+    return [short(centre * REACH**share) for share in np.linspace(-1, 1, COUNT)]
+
+
+def plan(
+    config: TrainConfig, key: str, rates: Sequence[float], seeds: int, epochs: int, images: int
+) -> sweep.Sweep:
+    """The trainings; some of the `images` are held out, unless the config holds out its own."""
+    held = config.data.holdout or max(1, min(HELD_OUT, (config.data.images or images) // SHARE))
+    changes = {
+        "name": f"{config.name}-lr",
+        "epochs": epochs,
+        "data": config.data.model_copy(update={"holdout": held}),
+    }
+    tree = dump(config.model_copy(update=changes))
+    return sweep.plan(sweep.resolve(SweepConfig(config=tree, over={key: list(rates)}, seeds=seeds)))
+
+
+def confirm(planned: sweep.Sweep, records: Sequence[Record]) -> Confirmation:
+    """What the trainings that ran through say."""
+    (key,) = planned.asked.over
+    size = planned.asked.seeds, planned.base.epochs
+    if not records:
+        return Confirmation(key, (), None, False, *size)
+    side = compare_runs(records, Measure("val_acc"))
+    rows = sorted(
+        (
+            RateRow(_rate(side, i, key), tuple(own.outcomes.values.values()))
+            for i, own in enumerate(side.candidates)
+        ),
+        key=lambda row: row.rate,
+    )
+    learned = any(verdict.learning(of_run(record))[1] for record in records)
+    return Confirmation(key, tuple(rows), side, learned, *size)
+
+
+def _rate(side: RunComparison, row: int, key: str) -> float:
+    return float({**side.grouping.shared, **side.candidates[row].settings}[key])

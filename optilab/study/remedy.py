@@ -13,9 +13,8 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, DataError, RunError, UsageError
-from optilab.study.network_race import NetworkRace, draw, final_seeds
+from optilab.study.network_race import REMEDIES, NetworkRace, draw, final_seeds
 from optilab.study.plan import Plan, TunedCandidate, grid
-from optilab.study.race_results import REMEDIES
 from optilab.study.trials import Outcome, Trial, refused_changes
 
 AS_IT_IS = "as it is"

@@ -15,7 +15,7 @@ import numpy as np
 from optilab.config.yaml import flow
 from optilab.errors import UsageError
 from optilab.study.axes import Axis, Choices
-from optilab.study.outcomes import Measure
+from optilab.study.groups import Measure
 from optilab.study.plan import GENERATION
 from optilab.study.trials import Outcome
 

@@ -23,7 +23,7 @@ from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.axes import RANGE, Axis, Choices, listed, read_choices, read_range
-from optilab.study.outcomes import TESTED
+from optilab.study.groups import TESTED
 from optilab.study.plan import Plan, grid, halving, tpe
 from optilab.study.trials import Trial, refused_changes
 

@@ -83,7 +83,7 @@ def compared(
 ) -> "RunComparison":
     """The comparison that options ask for. UsageError for what they do not accept."""
     from optilab.study.comparison import compare_runs
-    from optilab.study.outcomes import read_measure
+    from optilab.study.groups import read_measure
 
     measure = read_measure(metric, str(options.at), options.target, options.until)
     if options.over not in ("seeds", "problems"):
@@ -185,9 +185,9 @@ class LabComparison(Answer):
                 "runs": {
                     str(seed): str(run.path) for group in candidate.groups for seed, run in group.runs.items()
                 },
-                "outcomes": {str(seed): value for seed, value in candidate.taken.values.items()},
-                "worst": {str(seed): why for seed, why in candidate.taken.worst.items()},
-                "absent": {str(seed): why for seed, why in candidate.taken.absent.items()},
+                "outcomes": {str(seed): value for seed, value in candidate.outcomes.values.items()},
+                "worst": {str(seed): why for seed, why in candidate.outcomes.worst.items()},
+                "absent": {str(seed): why for seed, why in candidate.outcomes.absent.items()},
             }
             if comparison is not None:
                 own = comparison.rows[i]
@@ -233,12 +233,12 @@ def curves(records: Sequence[Record]) -> "Chart":
 
 def differences(side: "RunComparison") -> list[str]:
     """Which settings, versions and the like differ between the runs, and how much is equal."""
-    from optilab.study.groups import telling, text
+    from optilab.study.groups import distinguishing_keys, text
 
     grouping = side.grouping
     varied = []
     own = [group.settings for group in grouping.groups]
-    for key in telling(grouping.differing, own):
+    for key in distinguishing_keys(grouping.differing, own):
         values = list(dict.fromkeys(text(settings[key]) if key in settings else "-" for settings in own))
         varied.append(f"{key.removesuffix('.name')} ({some(values, FEW)})")
     equal = [f"{len(grouping.shared)} settings"]
@@ -316,7 +316,7 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
 
 def _reached(candidate: "ComparedRuns") -> str | None:
     """`3 (2 to 4)`: median and range of those that reached the target, and how many never did."""
-    taken = candidate.taken
+    taken = candidate.outcomes
     values = [value for seed, value in taken.values.items() if seed not in taken.worst]
     never = f"never in {len(taken.worst)} of {len(taken.values)}" if taken.worst else ""
     if not values:

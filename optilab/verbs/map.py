@@ -16,7 +16,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError, did_you_mean
 from optilab.optimize.rule import settings_of
 from optilab.show.chart import Chart
-from optilab.study import map as study
+from optilab.study import maps as study
 from optilab.study.axes import Axis
 from optilab.verbs.answer import Answer, Sentence
 from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions

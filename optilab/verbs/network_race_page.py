@@ -9,7 +9,7 @@ from optilab.runs import Study
 from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison
 from optilab.study.groups import Group, groups
-from optilab.study.race_results import NetworkResult, RaceResult
+from optilab.study.network_race import NetworkResult, RaceResult
 from optilab.verbs import race as views
 from optilab.verbs.race_page import RaceChart, profile_chart, tuning_chart
 from optilab.verbs.report_page import PageTable, failed, page, places

@@ -26,9 +26,8 @@ from optilab.study import race as study
 from optilab.study.claims import Judged, of_network_race, of_race
 from optilab.study.comparison import Comparison
 from optilab.study.execution import StudyResult
-from optilab.study.network_race import NetworkRace
+from optilab.study.network_race import NetworkRace, NetworkResult, RacedCandidate, RaceResult
 from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
-from optilab.study.race_results import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence

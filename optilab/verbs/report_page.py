@@ -12,8 +12,8 @@ from optilab.runs.durable import read_regular
 from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import history, title
-from optilab.study.differences import circumstances, varying
-from optilab.study.groups import DATA, Group, Grouping, short, telling, text
+from optilab.study.diff import circumstances, varying
+from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
 from optilab.verbs import compare
 from optilab.verbs.settings_page import Outlook, mark, outlook
 from optilab.words import ranges
@@ -157,7 +157,7 @@ def _question(side: RunComparison) -> str:
         base = side.candidates[comparison.baseline.key].label
         return f"Is anything better than {base} by {what}?"
     own = [candidate.settings for candidate in side.candidates]
-    keys = telling(list(dict.fromkeys(key for row in own for key in row)), own)
+    keys = distinguishing_keys(list(dict.fromkeys(key for row in own for key in row)), own)
     words = [short(keys)[key] for key in keys]
     if not 0 < len(words) <= KEYS:
         return f"Which of {count} settings is the best by {what}?"

@@ -14,7 +14,7 @@ from optilab.verbs.compare import LabComparison, compared, curves, judged
 if TYPE_CHECKING:
     from optilab.runs import Record, Study
     from optilab.show.chart import Chart
-    from optilab.study.race_results import RaceResult
+    from optilab.study.network_race import RaceResult
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,9 +157,9 @@ class LabStudy(Answer):
     @cached_property
     def heats(self) -> "RaceResult | None":
         """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
-        from optilab.study import race_results
+        from optilab.study import network_race as races
 
-        return race_results.read(self.study)
+        return races.read(self.study)
 
     @property
     def headline(self) -> str:

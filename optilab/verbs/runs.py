@@ -22,8 +22,8 @@ from optilab.words import duration, plural, some
 
 if TYPE_CHECKING:
     from optilab.study.curves import Curve, Histories
+    from optilab.study.diff import Diff, Pairs
     from optilab.study.listing import ListedRun
-    from optilab.study.parting import Pairs, Parting
 
 _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
 _QUIET = Flag(names=("--quiet", "-q"))
@@ -82,7 +82,7 @@ def ls(request: ListRuns, place: Place) -> Answer:
     if request.quiet and not (where or request.sort or names):
         return Printed([], {}, [Verbatim(entry.name) for entry in entries])
     from optilab.study import listing
-    from optilab.study.conditions import read_conditions
+    from optilab.study.listing import read_conditions
 
     conditions, axes = read_conditions(where), None
     if names and len(entries) == 1 and isinstance(study := entries[0], Study):
@@ -539,10 +539,10 @@ class DiffRuns(FolderOptions, OutputOptions):
 
 
 def diff(request: DiffRuns, place: Place) -> Printed:
-    from optilab.study.parting import part
+    from optilab.study.diff import diff_runs
 
     entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (request.a, request.b)]
-    parting = part(*entries)
+    parting = diff_runs(*entries)
     a, b = (entry for entry in entries if isinstance(entry, Record))
     first = parting.first
     facts = {
@@ -558,7 +558,7 @@ def diff(request: DiffRuns, place: Place) -> Printed:
     return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
 
 
-def _differences(a: Record, b: Record, parting: "Parting") -> Iterator[Part]:
+def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Part]:
     """What differs, where the rows part, and the cause."""
     sections = {"config": parting.config, "environment": parting.environment, "data": parting.data}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
@@ -572,7 +572,7 @@ def _differences(a: Record, b: Record, parting: "Parting") -> Iterator[Part]:
         yield Sentence(f"{'also' if number else 'cause'}: {cause}", "" if number else "bold")
 
 
-def rows_in_words(parting: "Parting", training: bool) -> str:
+def rows_in_words(parting: "Diff", training: bool) -> str:
     """`rows: equal up to epoch 3; at epoch 4 train_loss 0.51234 and 0.51235, relative 2e-05`."""
     unit = "epoch" if training else "row"
     first, (one, other) = parting.first, parting.lengths
@@ -630,7 +630,7 @@ class ExportRuns(FolderOptions, OutputOptions):
 
 
 def export(request: ExportRuns, place: Place) -> Printed:
-    from optilab.study import export, trackers
+    from optilab.study import export
     from optilab.study.groups import select
 
     file = None if request.to is None else Path(request.to)
@@ -642,16 +642,16 @@ def export(request: ExportRuns, place: Place) -> Printed:
         export.writer_of(file)
         export.require_free(file, "--to", request.force)
     for name, folder in folders.items():
-        trackers.require_tracker(name, folder)
+        export.require_tracker(name, folder)
     rows, damaged = export.gather(select(place.folder, request.names))
     for name, reason in damaged.items() if not request.quiet else ():
         terminal.note(f"{name} is left out: {reason}")
     if file is not None:
         export.write(file, rows)
     if "tensorboard" in folders:
-        trackers.tensorboard(folders["tensorboard"], rows.exported)
+        export.tensorboard(folders["tensorboard"], rows.exported)
     if "mlflow" in folders:
-        trackers.mlflow(folders["mlflow"], rows.exported)
+        export.mlflow(folders["mlflow"], rows.exported)
     written = [str(path) for path in ([file] if file else []) + list(folders.values())]
     facts = {"written": written, "runs": [one.name for one in rows.exported], "left_out": damaged}
     return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)

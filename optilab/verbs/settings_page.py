@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from optilab.study.comparison import RunComparison
-from optilab.study.groups import short, telling, text
+from optilab.study.groups import distinguishing_keys, short, text
 from optilab.verbs.compare import Units
 
 SHADES = 20
@@ -54,7 +54,7 @@ class Outlook:
 def outlook(side: RunComparison) -> Outlook:
     """The pictures of the settings of a comparison; empty where a table says it all."""
     rows = [candidate.settings for candidate in side.candidates]
-    keys = telling(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
     if side.comparison is None or len(rows) < 3 or not keys:
         return Outlook()
     values = {key: _values(key, rows) for key in keys}

@@ -15,7 +15,7 @@ from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine
 from optilab.study import execution
-from optilab.study.outcomes import Measure
+from optilab.study.groups import Measure
 from optilab.study.plan import StudyPlan
 from optilab.study.trials import Cost, Outcome
 from optilab.verbs.answer import Answer

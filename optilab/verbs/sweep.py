@@ -16,8 +16,7 @@ from optilab.study import sweep as plans
 from optilab.study.claims import Judged
 from optilab.study.comparison import compare_runs
 from optilab.study.execution import StudyResult
-from optilab.study.groups import text
-from optilab.study.outcomes import Measure
+from optilab.study.groups import Measure, text
 from optilab.study.plan import rungs
 from optilab.study.trials import Outcome
 from optilab.verbs import studies

@@ -21,10 +21,9 @@ from optilab.errors import printable
 from optilab.optimize.objectives import Booth
 from optilab.optimize.rules.momentum import SGD
 from optilab.pages import play
-from optilab.study import race_results
+from optilab.study import network_race as races
 from optilab.study.comparison import compare_runs
-from optilab.study.groups import select
-from optilab.study.outcomes import Measure
+from optilab.study.groups import Measure, select
 from optilab.study.race import Race
 from optilab.study.tuning import Conditions, Tuning
 from optilab.verbs.network_race_page import network_race_page
@@ -165,7 +164,7 @@ def test_a_race_on_trainings_of_hostile_rules(tmp_path, page):
     manifest = {**runs.read(race / "final-0").manifest, "command": "race", "argv": ["optilab", *HOSTILE]}
     (race / "manifest.json").write_text(json.dumps(manifest))
     study = runs.read_study(race)
-    found = race_results.read(study)
+    found = races.read(study)
     (tmp_path / "cup.html").write_bytes(network_race_page(found, study))
     page.open(tmp_path / "cup.html")
     inert(page, scripts=6)

@@ -4,8 +4,7 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.study.comparison import compare_runs
-from optilab.study.groups import select
-from optilab.study.outcomes import Measure
+from optilab.study.groups import Measure, select
 from tests.study.generated import DIGESTS, VERSIONS, training
 
 
@@ -143,7 +142,7 @@ def test_by_a_key_each_row_is_the_mean_over_the_other_settings(grid):
     sgd, adam = side.candidates
     assert (sgd.label, adam.label) == ("optimizer sgd", "optimizer adam")
     assert side.problems == ("hidden [8]", "hidden [8, 8]", "hidden [8, 8, 8]")
-    assert adam.taken.values == {seed: pytest.approx(0.5 + seed / 100 + seed / 500) for seed in (1, 2, 3, 4)}
+    assert adam.outcomes.values == {seed: pytest.approx(0.5 + seed / 100 + seed / 500) for seed in (1, 2, 3, 4)}
     assert side.comparison.rows[0].difference.difference == pytest.approx(-0.205)
     assert side.ranks == (2.0, 1.0)
     noted(side, "each row is the mean over 3 other settings", "seeds as the sample")

@@ -9,7 +9,7 @@ import pytest
 
 from optilab import runs
 from optilab.errors import UsageError
-from optilab.study import export, trackers
+from optilab.study import export
 from optilab.study.groups import select
 from tests.faults.test_text import LIVE, PAYLOADS
 from tests.study.generated import training
@@ -108,7 +108,7 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
     with pytest.raises(UsageError, match=r"--to FILE.parquet needs pyarrow: pip install 'optilab\[export\]'"):
         export.writer_of(export.Path("rows.parquet"))
     with pytest.raises(UsageError, match=r"--mlflow DIR needs mlflow: pip install 'optilab\[mlflow\]'"):
-        trackers.require_tracker("mlflow", export.Path("new"))
+        export.require_tracker("mlflow", export.Path("new"))
 
 
 # --- TensorBoard and MLflow --------------------------------------------------------------------------------
@@ -190,8 +190,8 @@ def test_a_hostile_text_stays_text_in_trackers(some, tmp_path):
     pytest.importorskip("mlflow.tracking")
     (record,) = select(some, ["plain"])
     exported = [export.Exported(record, {payload: payload for payload in PAYLOADS})]
-    trackers.tensorboard(tmp_path / "logs", exported)
-    trackers.mlflow(tmp_path / "store", exported)
+    export.tensorboard(tmp_path / "logs", exported)
+    export.mlflow(tmp_path / "store", exported)
     events = accumulator.EventAccumulator(str(tmp_path / "logs" / "plain"))
     events.Reload()
     assert len(events.Scalars("val_acc")) == 2
@@ -202,7 +202,7 @@ def test_a_hostile_text_stays_text_in_trackers(some, tmp_path):
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "a/../../b", "~", "", "\0", "é", "x" * 300])
 def test_no_name_leads_out_of_the_folder(tmp_path, name):
-    path = (tmp_path / trackers._safe(name)).resolve()
+    path = (tmp_path / export._safe(name)).resolve()
     assert path.is_relative_to(tmp_path)
     assert path != tmp_path
 

@@ -5,14 +5,13 @@ from math import log
 import pytest
 
 from optilab.errors import UsageError
-from optilab.study.groups import groups, select
-from optilab.study.outcomes import Measure, read_measure, take
+from optilab.study.groups import Measure, groups, read_measure, select, values_of
 from tests.study.generated import training
 
 
 def outcomes(folder, measure):
     """What was taken of the group `lr 0.01` and of `lr 0.1`, if there is one."""
-    return take(groups(select(folder, ["*"])).groups, measure)
+    return values_of(groups(select(folder, ["*"])).groups, measure)
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ STEPS = 600
 
 def curve(start=-4.0, fall=-2.5, bottom=-1.0, cliff=-0.5, low=0.5, noise=0.0, scale=1.0):
     """Flat up to 10^fall, then straight down to `low` at 10^bottom, flat to 10^cliff, then up by 5 a decade."""
-    ladder = rates.Ladder("optimizer.lr", 0.01 * scale, scale * np.geomspace(10**start, 100.0, STEPS))
-    u = np.log10(ladder.rates / scale)
+    ramp = rates.RateRamp("optimizer.lr", 0.01 * scale, scale * np.geomspace(10**start, 100.0, STEPS))
+    u = np.log10(ramp.rates / scale)
     losses = np.interp(u, [fall, bottom, cliff, cliff + 1], [GUESSING, low, low, low + 5])
-    return ladder, losses + noise * np.random.default_rng(0).standard_normal(STEPS)
+    return ramp, losses + noise * np.random.default_rng(0).standard_normal(STEPS)
 
 
-def read(ladder, losses):
-    return rates.read(ladder, list(losses), GUESSING)
+def read(ramp, losses):
+    return rates.read(ramp, list(losses), GUESSING)
 
 
 # --- the ramp ----------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ def read(ladder, losses):
 def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side():
     for name in ("sgd", "adam", "lion", "prodigy"):
         rule = RULES[name]()
-        found, span = rates.ladder(rule, 500), network_space(rule)["lr"]
+        found, span = rates.rate_ramp(rule, 500), network_space(rule)["lr"]
         assert found.key == "optimizer.lr"
         assert found.lr == rule.lr
         assert len(found.rates) == 500
@@ -39,14 +39,14 @@ def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side():
 
 
 def test_a_rule_around_another_has_the_rate_of_that_one():
-    found = rates.ladder(RULES["lookahead"](base=RULES["adam"](lr=0.003)), 100)
+    found = rates.rate_ramp(RULES["lookahead"](base=RULES["adam"](lr=0.003)), 100)
     assert (found.key, found.lr) == ("optimizer.base.lr", 0.003)
     assert found.rates[-1] == pytest.approx(1.0)
 
 
 def test_a_rule_without_a_rate_is_refused():
     with pytest.raises(UsageError, match="l-bfgs has no learning rate"):
-        rates.ladder(RULES["l-bfgs"](), 100)
+        rates.rate_ramp(RULES["l-bfgs"](), 100)
 
 
 # --- where it ends -----------------------------------------------------------------------------------------
@@ -88,31 +88,31 @@ def test_the_places_of_a_curve_with_a_known_answer(noise):
 
 def test_only_the_first_valley_counts():
     """Beyond an instability a network may train again, lower than before, at rates that it would not survive."""
-    ladder, _ = curve()
-    u = np.log10(ladder.rates)
+    ramp, _ = curve()
+    u = np.log10(ramp.rates)
     losses = np.interp(u, [-2.5, -1, -0.5, 0, 0.3, 1, 1.5], [GUESSING, 0.5, 0.5, 1.2, 0.4, 0.4, 9.0])
-    assert np.log10(read(ladder, losses).rate) == pytest.approx(np.log10(read(*curve()).rate), abs=0.1)
-    assert np.log10(read(ladder, losses).lowest) < -0.4
+    assert np.log10(read(ramp, losses).rate) == pytest.approx(np.log10(read(*curve()).rate), abs=0.1)
+    assert np.log10(read(ramp, losses).lowest) < -0.4
 
 
 def test_a_bump_before_the_valley_is_not_its_end():
-    ladder, losses = curve()
-    bumped = losses + 0.15 * np.exp(-(((np.log10(ladder.rates) + 2.2) / 0.05) ** 2))
-    assert read(ladder, bumped).diverging == read(ladder, losses).diverging
+    ramp, losses = curve()
+    bumped = losses + 0.15 * np.exp(-(((np.log10(ramp.rates) + 2.2) / 0.05) ** 2))
+    assert read(ramp, bumped).diverging == read(ramp, losses).diverging
 
 
 def test_a_curve_that_never_rises_ends_with_the_ramp():
-    ladder, losses = curve(cliff=3.0)
-    found = read(ladder, losses)
+    ramp, losses = curve(cliff=3.0)
+    found = read(ramp, losses)
     assert found.diverging is None
     assert np.log10(found.rate) == pytest.approx((-1.75 + 2) / 2, abs=0.03)
 
 
 def test_the_steepest_place_is_the_steepest():
-    ladder, _ = curve()
-    u = np.log10(ladder.rates)
+    ramp, _ = curve()
+    u = np.log10(ramp.rates)
     losses = np.interp(u, [-3, -2, -1.8, 0, 1], [GUESSING, 2.0, 1.5, 1.0, 6.0])  # 2.5 a decade between -2 and -1.8
-    found = read(ladder, losses)
+    found = read(ramp, losses)
     assert -2.05 < np.log10(found.steepest) < -1.75
     assert np.log10(found.lowest) == pytest.approx(0, abs=0.1)
 
@@ -126,19 +126,19 @@ def test_the_unit_of_the_rate_does_not_matter():
 
 
 def test_a_loss_that_is_not_finite_ends_the_curve():
-    ladder, losses = curve()
-    found = read(ladder, [*losses[:345], float("nan")])
+    ramp, losses = curve()
+    found = read(ramp, [*losses[:345], float("nan")])
     assert len(found.losses) == 345
-    assert found.diverging == ladder.rates[345]
+    assert found.diverging == ramp.rates[345]
     assert found.lowest == pytest.approx(read(*curve()).lowest, rel=0.3)
 
 
 def test_a_network_that_does_not_move_gets_no_rate():
     """It learns the shares of the labels, as a network of sigmoids does, and nothing of the images."""
-    ladder, _ = curve()
+    ramp, _ = curve()
     noise = 0.01 * np.random.default_rng(1).standard_normal(STEPS)
-    u = np.log10(ladder.rates)
-    found = read(ladder, np.interp(u, [-3, -2, 1, 2], [2.35, GUESSING, GUESSING, 12.0]) + noise)
+    u = np.log10(ramp.rates)
+    found = read(ramp, np.interp(u, [-3, -2, 1, 2], [2.35, GUESSING, GUESSING, 12.0]) + noise)
     assert found.status == "unmoved"
     assert found.rate is found.half is found.steepest is found.lowest is found.diverging is None
     assert all(found.others.values())  # the others name a rate all the same

@@ -3,7 +3,7 @@
 import json
 from statistics import mean, stdev
 
-from optilab.study.seeds import outcome, spread
+from optilab.study.groups import outcome, spread
 from tests.train.idx import write_idx_dataset
 
 

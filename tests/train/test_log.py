@@ -8,7 +8,7 @@ import pytest
 
 from optilab import runs
 from optilab.runs.tables import METRICS
-from optilab.study import trackers
+from optilab.study import export
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -54,13 +54,13 @@ def test_every_epoch_is_read_back_with_the_settings(optilab, small, tmp_path):
 
 def test_an_epoch_is_in_the_file_while_the_training_goes_on(optilab, small, tmp_path, monkeypatch):
     seen = []
-    add = trackers.LiveEvents.add
+    add = export.LiveEvents.add
 
     def spy(self, row, seconds):
         add(self, row, seconds)
         seen.append(len(scalars(self._path.parent)["val_acc"]))
 
-    monkeypatch.setattr(trackers.LiveEvents, "add", spy)
+    monkeypatch.setattr(export.LiveEvents, "add", spy)
     optilab("train", small, "--log", "tensorboard", "--quiet")
     assert seen == [1, 2, 3]
 
@@ -85,7 +85,7 @@ def test_resumed_and_forked_runs_are_one_curve(optilab, small, tmp_path):
 def test_a_file_that_cannot_be_written_is_said_once_and_the_run_goes_on(
     optilab, small, tmp_path, monkeypatch, error, first
 ):
-    append, calls = trackers.LiveEvents._append, []
+    append, calls = export.LiveEvents._append, []
 
     def failing(self, *events):
         calls.append(events)
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_written_is_said_once_and_the_run_goes_on(
             raise error
         append(self, *events)
 
-    monkeypatch.setattr(trackers.LiveEvents, "_append", failing)
+    monkeypatch.setattr(export.LiveEvents, "_append", failing)
     done = optilab("train", small, "--log", "tensorboard", "--name", "a")
     reason = getattr(error, "strerror", None) or error
     assert done.stderr == (
@@ -108,13 +108,13 @@ def test_a_file_that_cannot_be_written_is_said_once_and_the_run_goes_on(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
 def test_a_full_disk_is_an_error_of_the_logger_alone(optilab, small, tmp_path, monkeypatch):
-    begin = trackers.LiveEvents.__init__
+    begin = export.LiveEvents.__init__
 
     def full(self, *arguments):
         begin(self, *arguments)
-        self._path = trackers.Path("/dev/full")
+        self._path = export.Path("/dev/full")
 
-    monkeypatch.setattr(trackers.LiveEvents, "__init__", full)
+    monkeypatch.setattr(export.LiveEvents, "__init__", full)
     done = optilab("train", small, "--log", "tensorboard", "--name", "a")
     assert done.stderr.count("No space left on device") == 1
     assert runs.read(tmp_path / "runs" / "a").state == "done"

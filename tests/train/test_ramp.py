@@ -9,7 +9,7 @@ from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
-from optilab.study.rates import ladder
+from optilab.study.rates import rate_ramp
 from optilab.train import session
 
 OWN = """
@@ -47,7 +47,7 @@ def dataset(config):
 def ramped(config, grid):
     """Losses and the trained weights."""
     training = session.build(config, dataset(config))
-    lr = ladder(config.optimizer, 2).lr
+    lr = rate_ramp(config.optimizer, 2).lr
     losses = list(training.ramp(rate / lr for rate in grid))
     return losses, torch.cat([p.detach().flatten() for p in training.model.parameters()])
 
@@ -90,7 +90,7 @@ def test_every_optimizer_takes_the_rate_of_the_ramp(name, small):
     A rule that leaves some weights to another one has two rates; they keep their ratio.
     """
     first = config(small, name)
-    found = ladder(first.optimizer, 2)
+    found = rate_ramp(first.optimizer, 2)
     usual, weights = ramped(first, [found.lr] * 9)
     assert len(usual) == 9
     assert np.isfinite(usual).all()

@@ -6,7 +6,7 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.runs import read
-from optilab.study.parting import part
+from optilab.study.diff import diff_runs
 from tests.study.generated import VERSIONS, training
 
 NUMERICS = {"torch": VERSIONS["torch"], "device": "cpu", "threads": 2, "cpu_capability": "AVX512"}
@@ -17,7 +17,7 @@ ROUNDED = (0.5, 0.6 + 1e-9, 0.7)
 def parted(folder, first=(), second=(), accuracies=SAME, others=ROUNDED, one=None, two=None):
     a = training(folder, "a", *first, accuracies=accuracies, **{"numerics": NUMERICS, **(one or {})})
     b = training(folder, "b", *second, accuracies=others, **{"numerics": NUMERICS, **(two or {})})
-    return part(read(a), read(b))
+    return diff_runs(read(a), read(b))
 
 
 def numerics(**changes):
@@ -102,4 +102,4 @@ def test_refusals(optilab, tmp_path):
     assert "a is one run; name two" in optilab("runs", "diff", "a", "runs/a", code=2).stderr
     assert "a is a run of 'train', p of 'optimize'" in optilab("runs", "diff", "a", "p", code=2).stderr
     with pytest.raises(UsageError, match="is one run"):
-        part(read(tmp_path / "runs" / "a"), read(tmp_path / "runs" / "a"))
+        diff_runs(read(tmp_path / "runs" / "a"), read(tmp_path / "runs" / "a"))

@@ -1,4 +1,4 @@
-"""Two runs compared to the last bit: what differs in config, environment and data, where their rows part, and why."""
+"""Two runs compared to the last bit: what differs in config, environment and data, from which row on, and why."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,39 @@ from typing import Any
 from optilab.config.load import flat
 from optilab.errors import UsageError, printable, shown
 from optilab.runs import Record, Row, Study
-from optilab.study.differences import circumstances
-from optilab.study.groups import NOT_SETTINGS
-from optilab.study.presets import config_of
+from optilab.study.groups import NOT_SETTINGS, text
+from optilab.study.listing import config_of
+
+SECTIONS = ("versions", "host", "numerics", "environment")
+
+
+def circumstances(record: Record) -> dict[str, str]:
+    """Under which versions, on which machine and data a run was made, as text by dotted keys of its manifest."""
+    manifest = record.manifest
+    facts = flat({section: manifest.get(section, {}) for section in SECTIONS})
+    facts |= {f"data.{key}": manifest.get("data", {}).get(key) for key in ("dataset", "train", "validation")}
+    facts |= {f"data.{name}": digest for name, digest in manifest.get("data", {}).get("sha256", {}).items()}
+    git = manifest.get("git", {})
+    facts["git.commit"] = f"{git.get('commit', 'none')}{' (changed)' if git.get('dirty') else ''}"
+    return {key: text(value) if not isinstance(value, str) else value for key, value in facts.items()}
+
+
+def varying(facts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """The keys whose values are not the same in all: value -> how many have it; `none` where a key is absent."""
+    keys = dict.fromkeys(key for one in facts for key in one)
+    counts: dict[str, dict[str, int]] = {}
+    for key in keys:
+        of_key: dict[str, int] = {}
+        for one in facts:
+            value = one.get(key, "none")
+            of_key[value] = of_key.get(value, 0) + 1
+        if len(of_key) > 1:
+            counts[key] = of_key
+    return counts
+
+
+# --- two runs -------------------------------------------------------------------------------------------------
+
 
 ROUNDING = 1e-3
 """A first difference below this, relative to the value, is one that rounding can make within an epoch."""
@@ -18,7 +48,7 @@ Pairs = Mapping[str, tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
-class First:
+class FirstDifference:
     """The first row in which two runs differ."""
 
     row: int
@@ -34,7 +64,7 @@ class First:
 
 
 @dataclass(frozen=True)
-class Parting:
+class Diff:
     """What sets two runs apart."""
 
     config: Pairs
@@ -43,7 +73,7 @@ class Parting:
     data: Pairs
     lengths: tuple[int, int]
     """Rows of each run."""
-    first: First | None
+    first: FirstDifference | None
     """None where all rows that both have are equal."""
     causes: tuple[str, ...]
     """What can have made the rows part, the likeliest first; empty where they did not."""
@@ -54,7 +84,7 @@ class Parting:
         return self.first.row - 1 if self.first else min(self.lengths)
 
 
-def part(a: Record | Study, b: Record | Study) -> Parting:
+def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     """What sets two runs apart. UsageError for studies, runs of two commands and twice the same run; DataError for a
     damaged table."""
     for entry in (a, b):
@@ -78,17 +108,17 @@ def part(a: Record | Study, b: Record | Study) -> Parting:
     rows = a.rows(), b.rows()
     first = _first(*rows)
     causes = _causes(config, environment, data, first, (a, b)) if first else ()
-    return Parting(config, environment, data, (len(rows[0]), len(rows[1])), first, tuple(causes))
+    return Diff(config, environment, data, (len(rows[0]), len(rows[1])), first, tuple(causes))
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     return {key: (a.get(key), b.get(key)) for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)}
 
 
-def _first(a: Sequence[Row], b: Sequence[Row]) -> First | None:
+def _first(a: Sequence[Row], b: Sequence[Row]) -> FirstDifference | None:
     for number, (mine, other) in enumerate(zip(a, b, strict=False), start=1):
         if mine != other:
-            return First(number, _pairs(mine, other))
+            return FirstDifference(number, _pairs(mine, other))
     return None
 
 
@@ -96,7 +126,7 @@ def _first(a: Sequence[Row], b: Sequence[Row]) -> First | None:
 
 
 def _causes(
-    config: Pairs, environment: Pairs, data: Pairs, first: First, records: tuple[Record, Record]
+    config: Pairs, environment: Pairs, data: Pairs, first: FirstDifference, records: tuple[Record, Record]
 ) -> list[str]:
     """What can have made the rows part: what changes the calculation, then what changes its rounding."""
     settings = [key for key in config if key not in NOT_SETTINGS and key != "epochs"]
