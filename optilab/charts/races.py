@@ -1,6 +1,6 @@
 """Races as charts: performance profiles, and what to expect after more and more tuning."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 import numpy as np
@@ -14,7 +14,7 @@ from optilab.study.race import Race, profile, standings
 
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 COSTS = (*FACTORS, 500.0, 1000.0)
-POINTS = 400
+POINTS = 150
 """Of a performance profile."""
 SLOWEST = 20.0
 """Multiple of the fastest rule's epochs at which a profile of trainings ends."""
@@ -32,12 +32,13 @@ def race_chart(result: Race) -> Chart:
     costs = tuple(cost for cost in COSTS if low / 1.5 < cost < high * 1.5)
     speed = Panel(
         tuple(
-            Polyline(factors, row, i, label=rules[i], width=1.9, dash="series", marker=5, every=40, step=True)
+            Polyline(factors, row, i, label=rules[i], width=1.9, dash="series", marker=5, every=15, step=True)
             for i, row in enumerate(shares)
         ),
         _multiples("cost, as a multiple of the fastest rule's on the same problem", factors[-1]),
-        Scale("share of the problems solved", -0.02, 1.02),
+        Scale("share of the problems solved", -0.02, 1.02, unit="share"),
         "performance profile: speed on each problem",
+        "performance profile: share of the problems solved",
     )
     expected = Panel(
         tuple(
@@ -47,6 +48,7 @@ def race_chart(result: Race) -> Chart:
         _multiples("settings tried", max(2, budget), 0.95),
         Scale("expected cost (gradients, geometric mean)", low, high, log=True, margin=0.05, ticks=costs),
         "tuning: the right ends are the table's costs",
+        "expected cost: gradients, geometric mean",
     )
     caption = [*wrap(", ".join(result.functions), 150, break_on_hyphens=False), str(result.conditions)]
     return Chart(
@@ -62,12 +64,11 @@ def network_race_chart(result: RaceResult) -> Chart:
     networks = [network for network in result.networks if network.candidates]
     if not networks:
         raise DataError("nothing to draw: no rule has a judged training")
-    rules = tuple(dict.fromkeys(candidate.rule for network in networks for candidate in network.candidates))
+    rules = result.rules
+    first = {candidate.rule: network.problem for network in networks[::-1] for candidate in network.candidates}
     rows = tuple(
-        PanelRow(
-            (_judged(network, rules), _tuning(network, rules, labelled=number == 0), _profile(network, rules))
-        )
-        for number, network in enumerate(networks)
+        PanelRow((_judged(network, rules), _tuning(network, rules, first), _profile(network, rules)))
+        for network in networks
     )
     return Chart(rows, rules, width=13, height=3.6 * len(networks) + 0.6)
 
@@ -90,20 +91,24 @@ def _judged(network: NetworkResult, rules: Sequence[str]) -> Panel:
             marks.append(Band(epochs, *curve.interval, number, alpha=0.18))
     marks.append(Threshold(network.target))
     title = f"{network.problem}: judged, mean and 95 %"
-    return Panel(tuple(marks), Scale("epoch"), Scale("validation accuracy"), title)
+    return Panel(tuple(marks), Scale("epoch"), Scale("validation accuracy", unit="share"), title)
 
 
-def _tuning(network: NetworkResult, rules: Sequence[str], labelled: bool) -> Panel:
+def _tuning(network: NetworkResult, rules: Sequence[str], first: Mapping[str, str]) -> Panel:
+    """What to expect of the best of k settings; a rule has its label in the `first` of its networks."""
     lines = tuple(
         Polyline(
             np.arange(1, len(candidate.best_of) + 1), candidate.best_of, rules.index(candidate.rule), width=1.9,
-            dash="series", marker=4, every=1, label=candidate.rule if labelled else "",
+            dash="series", marker=4, every=1, label=candidate.rule if first[candidate.rule] == network.problem else "",
         )
         for candidate in network.candidates
     )  # fmt: skip
     budget = max(2, *(len(candidate.best_of) for candidate in network.candidates))
     x = _multiples("settings tried", budget, 0.95)
-    return Panel(lines, x, Scale("expected best of them"), "tuning (Dodge et al. 2019)")
+    values = [value for candidate in network.candidates for value in candidate.best_of]
+    y = Scale("expected best of them", min(values), max(values), unit="share", margin=0.05)
+    short = "validation accuracy to expect of the best setting tried"
+    return Panel(lines, x, y, "tuning (Dodge et al. 2019)", short)
 
 
 def _profile(network: NetworkResult, rules: Sequence[str]) -> Panel:
@@ -117,6 +122,7 @@ def _profile(network: NetworkResult, rules: Sequence[str]) -> Panel:
     return Panel(
         tuple(lines),
         _multiples("epochs, as a multiple of the fastest rule's", SLOWEST),
-        Scale("share of the seeds", -0.02, 1.02),
+        Scale("share of the seeds", -0.02, 1.02, unit="share"),
         f"to {100 * network.target:.1f} %: performance profile",
+        f"share of the seeds that reach {100 * network.target:.1f} %",
     )

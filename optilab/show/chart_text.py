@@ -463,4 +463,4 @@ def _layers(panels: Sequence[Panel], keys: Sequence[Letter], width: int, screen:
         rows.append(row)
     title = f"{maps[0].scale.label} of each layer, last epoch, log scale"
     more: list[Line] = [[(f"     and {len(maps) - room} more: --plot FILE", "")]] if len(maps) > room else []
-    return [[(title, "")], *_table(rows, GAP, right=range(2, 2 * room + 1, 2)), *more]
+    return [*_wrapped([(title, "")], width), *_table(rows, GAP, right=range(2, 2 * room + 1, 2)), *more]

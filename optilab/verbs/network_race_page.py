@@ -3,19 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from optilab.charts.races import network_race_chart
 from optilab.runs import Study
 from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison
 from optilab.study.groups import Group, groups
 from optilab.study.network_race import NetworkResult, RaceResult
 from optilab.verbs import race as views
-from optilab.verbs.race_page import RaceChart, profile_chart, tuning_chart
 from optilab.verbs.report_page import PageTable, failed, page, places
-
-SLOWEST = 20.0
-"""Multiple of the fastest rule's epochs at which a profile ends."""
 
 
 def network_race_page(result: RaceResult, study: Study, heading: str | None = None) -> bytes:
@@ -36,11 +31,9 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
                 continue
             chosen.append(Group(f"{heat.problem}: {runner.rule}" if several else runner.rule, {}, runner.runs))
             looks.append(result.rules.index(runner.rule))
-    races = [
-        (heat.problem if several else "", _charts(heat, result.rules))
-        for heat in result.networks
-        if heat.candidates
-    ]
+    raced = [heat.problem if several else "" for heat in result.networks if heat.candidates]
+    rows = network_race_chart(result).rows if raced else ()
+    charts = [[panel for panel in row.panels[1:] if panel.marks] for row in rows]  # the judged curves follow below
     return page(
         chosen,
         groups([record for group in chosen for record in group.runs.values()]),
@@ -51,7 +44,7 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
         [*views.notes(result), *failed([study])],
         looks=looks,
         rules=result.rules,
-        races=races,
+        races=list(zip(raced, charts, strict=True)),
     )
 
 
@@ -79,16 +72,3 @@ def _table(
         for i, row in zip(comparison.order, rows, strict=True)
     ]
     return PageTable(title, verdict, columns, found)
-
-
-def _charts(heat: NetworkResult, rules: Sequence[str]) -> list[RaceChart]:
-    """Tuning curves, and the profile of the epochs to the target where any seed has reached it."""
-    by_rule = {runner.rule: number for number, runner in enumerate(heat.candidates)}
-    numbers = [by_rule.get(rule) for rule in rules]
-    best_of = [[] if i is None else heat.candidates[i].best_of for i in numbers]
-    charts = [tuning_chart("validation accuracy to expect of the best setting tried", best_of, share=True)]
-    if np.isfinite(times := heat.times).any():
-        title = f"share of the seeds that reach {100 * heat.target:.1f} %"
-        chart = profile_chart(title, "epochs, as a multiple of the fastest rule's", times, SLOWEST)
-        charts.append(chart.of([None if i is None else i for i in numbers]))
-    return charts

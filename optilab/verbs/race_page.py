@@ -1,85 +1,27 @@
-"""The report of a race on test functions as a page, and the curves of every race."""
+"""The report of a race on test functions as a page."""
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from math import log
 from typing import Any
 
 import numpy as np
 
-from optilab.optimize.objective import Floats, Objective
+from optilab.charts.races import race_chart
+from optilab.optimize.objective import Objective
 from optilab.optimize.rule import Rule
 from optilab.pages.environment import asset, render
+from optilab.show import chart_page
 from optilab.show.table import cell
 from optilab.study import search_space
-from optilab.study.race import Race, Standing, profile, standings
+from optilab.study.race import Race, Standing, standings
 from optilab.study.tuning import counted
 from optilab.verbs import race as views
 from optilab.verbs.settings_page import SHADES, Cell, HeatMap
 
-PLACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-"""Columns of the tables of curves."""
-POINTS = 150
-"""Of a performance profile."""
 WORST = 20.0
 """A rule that costs this many times the lowest cost on a function has the palest cell there."""
-
-
-@dataclass(frozen=True)
-class RaceChart:
-    """Curves of the rules over one number, on a logarithmic axis: `values` by rule, in the order of the page."""
-
-    title: str
-    x_label: str
-    x: list[float]
-    values: list[list[float]]
-    share: bool
-    """Whether the values are shares, shown in per cent."""
-    step: bool = False
-
-    def data(self) -> dict[str, Any]:
-        """For the script, with the range of the axis."""
-        found = [value for row in self.values for value in row]
-        low, high = (0.0, 1.0) if self.share and self.step else (min(found), max(found))
-        logarithmic = not self.share and low > 0
-        room = max(0.02 * (high - low), 0.01) if self.share else 0.0
-        ends = (low / 1.3, high * 1.3) if logarithmic else (low - room, high + room)
-        return {**asdict(self), "low": ends[0], "high": ends[1], "log": logarithmic}
-
-    def of(self, numbers: Sequence[int | None]) -> "RaceChart":
-        """The curves of these rows; None is a rule without one."""
-        return replace(self, values=[[] if i is None else self.values[i] for i in numbers])
-
-    def table(self, rules: Sequence[str]) -> dict[str, Any]:
-        """Headings and rows of some of the values."""
-        places = [k for k in PLACES if k < self.x[-1]] + [self.x[-1]]
-        columns = [max(i for i, x in enumerate(self.x) if x <= place * (1 + 1e-9)) for place in places]
-        show = "{:.1%}".format if self.share else "{:.4g}".format
-        rows = zip(rules, self.values, strict=True)
-        return {
-            "title": self.title,
-            "label": self.x_label,
-            "places": [f"{place:g}" for place in places],
-            "rows": [(rule, [show(values[column]) for column in columns]) for rule, values in rows if values],
-        }
-
-
-def profile_chart(title: str, x_label: str, costs: Floats, highest: float) -> RaceChart:
-    """The performance profile of rules by their costs on each problem, (rules, problems)."""
-    factors = np.geomspace(1, max(2.0, highest), POINTS)
-    return RaceChart(title, x_label, factors.tolist(), profile(costs, factors).tolist(), share=True, step=True)
-
-
-def tuning_chart(title: str, best_of: Sequence[Sequence[float]], share: bool) -> RaceChart:
-    """What to expect of the best of k settings, by rule."""
-    budget = max(map(len, best_of))
-    return RaceChart(
-        title, "settings tried", [float(k) for k in range(1, budget + 1)], [*map(list, best_of)], share
-    )
-
-
-# --- the page ----------------------------------------------------------------------------------------------
 
 
 def race_page(
@@ -92,17 +34,8 @@ def race_page(
     """The page of a race on test functions, as UTF-8; `origin` is the provenance, with the command that was typed."""
     rows = standings(result)
     names = [row.rule for row in rows]
-    order = [result.rules.index(name) for name in names]
     conditions = result.conditions
-    charts = [
-        profile_chart(
-            "performance profile: share of the problems solved",
-            "cost, as a multiple of the fastest rule's",
-            result.costs[order],
-            conditions.gradients,
-        ),
-        tuning_chart("expected cost: gradients, geometric mean", result.best_of[order].tolist(), share=False),
-    ]
+    charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
     question = heading or f"Which of {counted(len(names), 'rule')} is the best after the same tuning?"
     answer = "; ".join(views.race_verdict(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
     facts = [
@@ -115,7 +48,7 @@ def race_page(
     ]
     return render(
         "race.html",
-        {"rules": names, "races": [{"charts": [chart.data() for chart in charts]}]},
+        {"rules": names, "races": [{"charts": charts}]},
         [asset(name) for name in ("uplot.js", "chart.js", "parts.js", "race.js")],
         [asset("uplot.css"), asset("report.css")],
         title=question,
@@ -124,7 +57,7 @@ def race_page(
         facts=facts,
         results=_results(views.standing_rows(result, rules), rows),
         notes=views.race_notes(result, rules, functions),
-        race={"title": "", "tables": [chart.table(names) for chart in charts]},
+        race={"title": "", "tables": [chart_page.table(chart, names) for chart in charts]},
         map=_costs(result, names),
         chosen=[views.settings_of(result, names, every) for every in (False, True)],
         space=[(function.name, _space(function, rules)) for function in functions],

@@ -9,6 +9,8 @@ from optilab.pages.curves import curves
 from optilab.pages.environment import asset, render
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.durable import read_regular
+from optilab.show import chart_page
+from optilab.show.chart import Panel
 from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import history, title
@@ -97,23 +99,23 @@ def page(
     views: Outlook = Outlook(),  # noqa: B008 (frozen)
     looks: Sequence[int] = (),
     rules: Sequence[str] = (),
-    races: Sequence[tuple[str, Sequence[Any]]] = (),
+    races: Sequence[tuple[str, Sequence[Panel]]] = (),
     explained: bool = False,
 ) -> bytes:
     """The page about groups of runs, in the order given, of the runs and studies in `entries`.
 
     `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colours, where that is not
-    their order; `races` the titles and charts of `rules` that raced; `explained` adds what intervals and p are.
+    their order; `races` the titles and panels of `rules` that raced; `explained` adds what intervals and p are.
     DataError for a run whose tables are damaged.
     """
     records = [record for group in chosen for record in group.runs.values()]
     varied = varying([circumstances(record) for record in records])
     drawn = curves([history(group.label, group.runs) for group in chosen], looks)
-    raced = {"rules": rules, "races": [{"charts": [chart.data() for chart in charts]} for _, charts in races]}
+    raced = [(title, [chart_page.curves(panel, rules) for panel in panels]) for title, panels in races]
     scripts = ("uplot.js", "chart.js", "parts.js", "report.js", *(["race.js"] if races else []))
     return render(
         "report.html",
-        {**drawn, "settings": views.curves, **raced},
+        {**drawn, "settings": views.curves, "rules": rules, "races": [{"charts": charts} for _, charts in raced]},
         [asset(name) for name in scripts],
         [asset("uplot.css"), asset("report.css")],
         title=question,
@@ -127,7 +129,9 @@ def page(
         notes=notes,
         maps=views.maps,
         settings=views.curves,
-        races=[{"title": name, "tables": [chart.table(rules) for chart in charts]} for name, charts in races],
+        races=[
+            {"title": title, "tables": [chart_page.table(one, rules) for one in charts]} for title, charts in raced
+        ],
         drawn=any(group for group in drawn["groups"]),
         layers=[group and group.get("layers") and _layers(group) for group in drawn["groups"]],
         curvature=[
