@@ -110,7 +110,7 @@ def paint(chart: Chart, screen: Screen) -> list[Line]:
             columns = (room - GAP) // 2 - GUTTER - 1
             blocks = [_panel(panel, keys, columns, chart.text.lines, screen) for panel in panels]
             if beside and row is chart.rows[0]:
-                blocks.append(_layers(layered, keys, LAYERS, screen))
+                blocks.append(_layers(layered, keys, screen.width - 2 * (columns + GUTTER + 1 + GAP), screen))
             lines += _side_by_side(blocks)
         else:
             columns = min(screen.width, chart.text.widest) - GUTTER - 1
