@@ -290,7 +290,7 @@ class _Request:
 
 
 def _paths(settings: "OptimizeConfig") -> "list[Judged]":
-    from optilab.lab.paths import follow, judge
+    from optilab.verbs.paths import follow, judge
 
     asked = settings.model_copy(update={"expect": _require(settings.expect)})
     return judge(asked, follow(asked))

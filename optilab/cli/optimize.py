@@ -21,7 +21,7 @@ from optilab.cli.options import (
     overrides,
     retyped,
 )
-from optilab.lab.paths import follow, judge, rows, tuned
+from optilab.verbs.paths import follow, judge, rows, tuned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,9 +174,9 @@ def _draw(
         chart_file.save(chart, plot, dark)
     if animate and ending == ".html":
         from optilab import pages
-        from optilab.pages import play
+        from optilab.verbs.play import page
 
-        pages.write(pages.target(animate), play.page(play.recorded(settings, paths, note)))
+        pages.write(pages.target(animate), page(settings, note, paths))
     elif animate:
         require_plane(settings.function)
         chart_file.animate(chart, animate, dark)

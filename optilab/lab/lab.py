@@ -49,7 +49,8 @@ class Lab:
         from optilab.config.load import function, load
         from optilab.config.optimize import OptimizeConfig
         from optilab.config.presets import algorithms
-        from optilab.lab.paths import LabPaths, follow, tuned
+        from optilab.lab.paths import LabPaths
+        from optilab.verbs.paths import follow, tuned
 
         readers: Mapping[str, Callable[[str], Any]] = {"algo": algorithms, "function": function}
         read = {k: readers[k](v) if k in readers and isinstance(v, str) else v for k, v in keys.items()}

@@ -89,11 +89,12 @@ class LabRun(Answer):
         """The paths, followed once more: they are the same to the last digit."""
         from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
+        from optilab.verbs.paths import follow
 
         paths = import_module("optilab.lab.paths")  # until `optimize` is a verb
 
         config = load(OptimizeConfig, str(self.path / "config.yaml"))
-        return paths.LabPaths(config, dict(zip(config.labels, paths.follow(config), strict=True)))
+        return paths.LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
 
 
 @dataclass(frozen=True, repr=False)

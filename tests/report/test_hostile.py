@@ -20,12 +20,12 @@ from optilab.console import junit
 from optilab.errors import printable
 from optilab.optimize.objectives import Booth
 from optilab.optimize.rules.momentum import SGD
-from optilab.pages import play
 from optilab.study import network_race as races
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
 from optilab.study.race import Race
 from optilab.study.tuning import Conditions, Tuning
+from optilab.verbs import play
 from optilab.verbs.network_race_page import network_race_page
 from optilab.verbs.race_page import race_page
 from optilab.verbs.report_page import report
@@ -175,7 +175,7 @@ def test_a_race_on_trainings_of_hostile_rules(tmp_path, page):
 def test_a_playground_with_hostile_notes_and_files(tmp_path, page, optilab):
     config = load(OptimizeConfig, {"algo": ["sgd"], "function": "ravine", "epochs": 5})
     for note in ("".join(HOSTILE), *HOSTILE[:9]):
-        pages.write(tmp_path / "play.html", play.page(play.scene(config, note)))
+        pages.write(tmp_path / "play.html", play.page(config, note))
         page.open(tmp_path / "play.html")
         assert page.script(
             "return [window.live ?? 0, document.querySelectorAll(arguments[0]).length]", FOREIGN

@@ -1,0 +1,481 @@
+"""`optilab play`: one HTML page on which the settings of rules are moved, and their paths follow at once.
+
+The code of rules, functions and theory is emitted from their traces (`optilab.optimize.emit`); the page has no
+arithmetic of its own but that of its pictures. Its scripts are model.js (state, paths), pictures.js, panel.js (sliders,
+tables) and player.js, which starts the page.
+"""
+
+import json
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from itertools import chain, combinations, product
+from math import floor, log10, prod
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+from annotated_doc import Doc
+from annotated_types import Ge, Gt, Le, Lt
+
+from optilab import pages
+from optilab.config.load import dump
+from optilab.config.marks import ConfigKey, Field, Flag
+from optilab.config.optimize import OptimizeConfig
+from optilab.errors import UsageError
+from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
+from optilab.optimize.emit import path_source, stability_source, switches, value_source
+from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
+from optilab.optimize.trace import Untraceable
+from optilab.show import terminal
+from optilab.show.chart import MARKERS
+from optilab.verbs.answer import Answer
+from optilab.verbs.options import OutputOptions, SetOptions
+from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
+from optilab.verbs.verb import Place, Verb
+
+EPOCHS = 60
+"""Steps where neither the command line nor a config says how many."""
+MOST_EPOCHS = 10_000
+"""Epochs that a page computes."""
+MOST_FORMS = 24
+"""Programs of one rule; choices beyond them stay as they are."""
+RECORDED = 2_000
+"""Points of all recordings of a page together; longer ones are thinned evenly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play(SetOptions, OutputOptions):
+    """Write a page on which the settings of rules are moved, and their paths and limits follow at once."""
+
+    EXAMPLES = (
+        "optilab play --algo sgd,momentum,adam",
+        "optilab play --algo sgd,momentum,adam --function rosenbrock --tune 50 --epochs 200 --out play.html",
+        'optilab play --algo adam,rmsprop --function "x^2 + 3*y^4" --start 2,1 --out mine.html',
+        "optilab play --algo nesterov --function himmelblau --lr 0.01 --epochs 80 --out himmelblau.html",
+    )
+
+    algo: Algo = None
+    config: Source = None
+    function: Function = None
+    start: Start = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc(f"Number of steps [{EPOCHS}]")] = None
+    lr: LearningRate = None
+    tune: Annotated[
+        int | None, Ge(1), Le(10_000), Doc("Start every rule at the best of as many random settings")
+    ] = None
+    out: Annotated[str, Flag("FILE", path=True), Doc("The page to write, .html [play.html]")] = "play.html"
+    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
+
+
+def play(request: Play, place: Place) -> "Playground":
+    """Write the page. UsageError for what cannot become JavaScript."""
+    if request.algo is None and request.config is None:
+        raise UsageError("play needs --algo NAME or --config FILE, as in: optilab play --algo sgd,momentum,adam")
+    config = chosen(request, request.config, EPOCHS)
+    require_bare(config, "play runs the bare rules")
+    if config.epochs > MOST_EPOCHS:
+        raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
+    for rule in config.algo:
+        require(rule, config.function)
+    out, note = os.fspath(request.out), ""
+    file = pages.target(out)
+    if request.tune:
+        config, note = tuned(config, request.tune)
+    content = page(config, note)
+    pages.write(file, content)
+    return Playground(config, out, len(content))
+
+
+@dataclass(frozen=True, repr=False)
+class Playground(Answer):
+    """The page that was written, and which rules diverge at the settings that it opens with."""
+
+    config: OptimizeConfig
+    file: str
+    size: int
+    """Bytes."""
+
+    @property
+    def headline(self) -> str:
+        config = self.config
+        return (
+            f"{', '.join(config.labels)} on {config.function.name}, {config.epochs} epochs, {self.size // 1000} KB"
+        )
+
+    @cached_property
+    def diverged(self) -> list[str]:
+        paths = zip(self.config.labels, follow(self.config), strict=True)
+        return [label for label, path in paths if path.status is Status.DIVERGED]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"algo": label, "diverges": label in self.diverged} for label in self.config.labels]
+
+    def parts(self) -> Iterator[str]:
+        """The file, where to open it, and on stderr a hint for rules that diverge."""
+        yield self.headline
+        if self.diverged:
+            terminal.note(
+                f"at these settings {', '.join(self.diverged)} diverge{'s' * (len(self.diverged) == 1)}; "
+                "the page shows the limits, and --tune 50 starts at better settings"
+            )
+        yield f"open it in a browser: {Path(self.file).absolute().as_uri()}"
+
+    def document(self) -> dict[str, Any]:
+        tree = dump(self.config)
+        return {
+            "file": self.file,
+            "bytes": self.size,
+            **{key: tree[key] for key in ("algo", "function", "epochs")},
+            "diverged": self.diverged,
+        }
+
+    def short(self) -> list[str]:
+        return [self.file]
+
+
+# --- the page -----------------------------------------------------------------------------------------------
+
+
+def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = ()) -> bytes:
+    """The page of a config's rules on its function of one or two variables.
+
+    The page computes the paths. Where it cannot, it shows a recording of that one of `paths`, if they are given, and
+    says why. UsageError for too many variables, and for a rule or a function without a program.
+    """
+    function = config.function
+    if len(function.start) > 2:
+        count = len(function.start)
+        raise UsageError(f"a page needs a function of one or two variables; {function.name} has {count}")
+    reasons = [_obstacle_here(config, rule) if paths else None for rule in config.algo]
+    try:
+        tree, sources = _data(config, reasons, paths)
+    except Untraceable as error:
+        raise UsageError(f"{function.name} cannot become a page ({error})") from None
+    scripts = map(pages.asset, ("model.js", "pictures.js", "panel.js", "player.js"))
+    return pages.render(
+        "play.html",
+        tree,
+        ["const PROGRAMS = [" + ",\n".join(sources) + "];\n", *scripts],
+        [pages.asset("play.css")],
+        title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
+        formula=function.formula,
+        settings=_settings(function),
+        note=note,
+        plane=len(function.start) == 2,
+        movable=None in reasons,
+    )
+
+
+def _obstacle_here(config: OptimizeConfig, rule: Rule) -> str | None:
+    """Why a page does not compute the path of a rule; None where it does."""
+    if config.regime != Regime():
+        return "schedule, weight decay, clipping and noise are not computed here"
+    if config.epochs > MOST_EPOCHS:
+        return f"more than {MOST_EPOCHS:,} epochs"
+    return obstacle(rule, config.function)
+
+
+def _data(
+    config: OptimizeConfig, reasons: Sequence[str | None], paths: Sequence[Trajectory]
+) -> tuple[dict[str, Any], list[str]]:
+    """The data of the page, and the sources of its programs, the last of which is the function's value."""
+    function, trees, programs = config.function, dump(config), Programs()
+    minima = [_minimum(function, point) for point in function.minima]
+    curvatures = next((minimum["curvatures"] for minimum in minima if minimum["curvatures"]), None)
+    most = RECORDED // max(1, sum(reason is not None for reason in reasons))
+    rules, seen, keys = [], Counter[str](), Counter[str]()
+    for index, (rule, tree, reason) in enumerate(zip(config.algo, trees["algo"], reasons, strict=True)):
+        short = str(tree["name"]).rpartition(":")[2]
+        seen[rule.name] += 1
+        keys[short] += 1
+        entry = {
+            "key": short if keys[short] == 1 else f"{short}-{keys[short]}",  # in the address
+            "name": rule.name if seen[rule.name] == 1 else f"{rule.name} #{seen[rule.name]}",
+            "spec": tree["name"],
+            "formula": rule.formula,
+            "marker": MARKERS[index % len(MARKERS)],
+        }
+        if reason is not None:
+            entry |= {"recording": _thinned(paths[index], most), "reason": reason}
+        else:
+            entry |= _movable(rule, tree, function, programs, curvatures)
+        rules.append(entry)
+    plotted = {
+        "name": function.name,
+        "dimension": len(function.start),
+        "box": function.box,
+        "minima": minima,
+        "everywhere": theory.curvatures(function) is not None,
+        "lowest": lowest(function),
+    }
+    tree = {
+        "function": plotted,
+        "rules": rules,
+        "start": list(map(float, function.start if config.start is None else config.start)),
+        "epochs": config.epochs,
+        "tolerance": config.tolerance,
+        "command": _command(function, trees["function"]),
+        "most_epochs": MOST_EPOCHS,
+        "diverged": DIVERGENCE_FACTOR,
+    }
+    return tree, [*programs.sources, value_source(function)]
+
+
+def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
+    """A minimum and the curvatures there, ascending; None unless all are positive."""
+    with np.errstate(all="ignore"):
+        hessian = function.hessian(np.array(point, dtype=float))
+    found = np.linalg.eigvalsh(hessian) if np.isfinite(hessian).all() else np.zeros(1)
+    bowl = found[0] > 1e-9 * found[-1] > 0
+    return {"point": list(map(float, point)), "curvatures": found.tolist() if bowl else None}
+
+
+def _thinned(path: Trajectory, most: int) -> dict[str, Any]:
+    """The points of a path, at most `most` and evenly spaced: their epochs, coordinates, values and gradients."""
+    last = len(path.points) - 1
+    epochs = np.unique(np.linspace(0, last, min(last + 1, most)).round().astype(int))
+    rows = np.column_stack([path.points, path.values, path.gradients])[epochs]
+    numbers = [[float(f"{number:.9g}") for number in row] for row in rows.tolist()]
+    return {"epochs": epochs.tolist(), "rows": numbers, "status": path.status.value}
+
+
+def _command(function: Objective, tree: Mapping[str, Any]) -> str:
+    """The options that choose a function, to be typed."""
+    if tree["name"] == "expression":
+        return f"--function {shlex.quote(tree['formula'])}"
+    if function == OBJECTIVES[function.name]():
+        return f"--function {function.name}"
+    return f"--set {shlex.quote(f'function={json.dumps(tree)}')}"
+
+
+def _settings(function: Objective) -> str:
+    """The settings of a function that its formula names: `a 1, b 100`."""
+    names = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]  # type: ignore[arg-type]
+    values = [(name, getattr(function, name)) for name in names]
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values
+    )
+
+
+# --- the JavaScript of a rule, one program for each of its forms ---------------------------------------------
+
+
+class Programs:
+    """The programs of a page, each once."""
+
+    def __init__(self) -> None:
+        self.sources: list[str] = []
+
+    def place(self, source: str | None) -> int | None:
+        """The index of a source, which is added if it is new."""
+        if source is None:
+            return None
+        if source not in self.sources:
+            self.sources.append(source)
+        return self.sources.index(source)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The programs for one combination of a rule's choices, with the settings `off` at 0."""
+
+    choices: dict[str, Any]
+    off: tuple[str, ...]
+    settings: tuple[str, ...]
+    """The arguments of the programs, in order."""
+    path: int | None
+    stability: int | None
+
+
+def _movable(
+    rule: Rule,
+    tree: Mapping[str, Any],
+    function: Objective,
+    programs: Programs,
+    curvatures: list[float] | None,
+) -> dict[str, Any]:
+    """The programs, choices and sliders of a rule, and the settings that stay as they are. Raises Untraceable."""
+    found, several = _forms(rule, function, programs)
+    own = [f.name for f in fields(rule)]  # type: ignore[arg-type]
+    names = sorted({name for form in found for name in (*form.off, *form.settings)}, key=own.index)
+    limit = None
+    if curvatures and getattr(rule, "recurrence", None) is not None:
+        limit = float(theory.largest_lr(rule, np.array(curvatures)))
+    shown = {"name", "sha256", *names, *(choice.name for choice in several)}
+    return {
+        "forms": [asdict(form) for form in found],
+        "choices": [asdict(choice) for choice in several],
+        "controls": [asdict(slider(rule, name, limit if name == "lr" else None)) for name in names],
+        "fixed": {key: value for key, value in tree.items() if key not in shown},
+    }
+
+
+def _forms(rule: Rule, function: Objective, programs: Programs) -> tuple[list[Form], list["Choice"]]:
+    """The forms of a rule, those with more settings at 0 first, and the choices that lead to them.
+
+    Raises Untraceable where the rule as it is has no program; other options that have none are left out.
+    """
+    several = choices(rule)
+    while prod(len(choice.options) for choice in several) > MOST_FORMS:
+        several.pop()
+    own = {choice.name: choice.value for choice in several}
+    found: list[Form] = []
+    for values in product(*(choice.options for choice in several)):
+        chosen = dict(zip(own, values, strict=True))
+        try:
+            found += _forms_of(replace(rule, **chosen), function, chosen, programs)  # type: ignore[type-var]
+        except Untraceable:
+            if chosen == own:
+                raise
+    possible = {name: {form.choices[name] for form in found} for name in own}
+    kept = [
+        replace(choice, options=tuple(option for option in choice.options if option in possible[choice.name]))
+        for choice in several
+    ]
+    return found, [choice for choice in kept if len(choice.options) > 1]
+
+
+def _forms_of(rule: Rule, function: Objective, chosen: dict[str, Any], programs: Programs) -> Iterator[Form]:
+    settings = numbers(rule)
+    zero = switches(rule, function, settings)
+    subsets = chain.from_iterable(combinations(zero, count) for count in range(len(zero), -1, -1))
+    for off in subsets:
+        at_zero = replace(rule, **dict.fromkeys(off, 0.0))  # type: ignore[type-var]
+        moved = tuple(name for name in settings if name not in off)
+        stability = stability_source(at_zero, len(function.start), moved)
+        path = path_source(at_zero, function, moved)
+        yield Form(chosen, off, moved, programs.place(path), programs.place(stability))
+
+
+def obstacle(rule: Rule, function: Objective) -> str | None:
+    """Why a rule on a function has no program in JavaScript; None where it has one."""
+    if "hessian" in getattr(rule, "needs", ()):
+        return "it needs the Hessian, which is computed with complex numbers"
+    try:
+        path_source(rule, function)
+    except Untraceable as error:
+        reason = str(error).removeprefix("Untraceable: ")  # which the code of a user's own rule passes on
+        return reason if " " in reason else f"its code calls {reason}"  # the name of an attribute or a function
+    return None
+
+
+def require(rule: Rule, function: Objective) -> None:
+    """UsageError where a rule on a function has no program in JavaScript: the reason, and what has one."""
+    gradient_descent = RULES["sgd"]()
+    if reason := obstacle(gradient_descent, function):
+        flat = [other for other in (OBJECTIVES[name]() for name in OBJECTIVES) if len(other.start) <= 2]
+        accepted = [other.name for other in flat if not obstacle(gradient_descent, other)]
+        message = f"{function.name} cannot become JavaScript ({reason}); functions that can: {', '.join(accepted)}"
+        raise UsageError(message)
+    if reason := obstacle(rule, function):
+        on_functions = [name for name, kind in RULES.items() if kind.weights != "matrices"]
+        accepted = [name for name in on_functions if not obstacle(RULES[name](), function)]
+        raise UsageError(f"{rule.name} cannot become JavaScript ({reason}); rules that can: {', '.join(accepted)}")
+
+
+# --- sliders and choices ------------------------------------------------------------------------------------
+
+Scale = Literal["linear", "log", "zero-log", "to-one"]
+"""How the positions 0 to 1 of a slider become values.
+
+linear: evenly. log: evenly in the logarithm. zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly
+in the logarithm of the distance from 1.
+"""
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A slider from `low` to `high` at `value`. A number that is typed may lie beyond the ends, inside `accepted`."""
+
+    name: str
+    value: float
+    scale: Scale
+    low: float
+    high: float
+    accepted: tuple[float | None, bool, float | None, bool]
+    """Smallest value, whether it is excluded, largest value, whether it is excluded; None: no limit."""
+    doc: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A hyperparameter that is one of several words, or on or off."""
+
+    name: str
+    value: Any
+    options: tuple[Any, ...]
+    doc: str
+
+
+def _fields(rule: Rule) -> list[Field]:
+    hints = get_type_hints(type(rule), include_extras=True)
+    return [Field(f.name, hints[f.name], f.default) for f in fields(rule)]  # type: ignore[arg-type]
+
+
+def numbers(rule: Rule) -> list[str]:
+    """The fields of a rule that a slider can move: a number, also a whole one where a fraction may stand."""
+    values = [(field, getattr(rule, field.name)) for field in _fields(rule)]
+    return [
+        field.name
+        for field, value in values
+        if isinstance(value, float) or (type(value) is int and float in get_args(field.type))
+    ]
+
+
+def choices(rule: Rule) -> list[Choice]:
+    """The fields of a rule that are words or switches."""
+    found = []
+    for field in _fields(rule):
+        words = get_args(field.type) if get_origin(field.type) is Literal else ()
+        options = (False, True) if field.type is bool else words
+        if len(options) > 1:
+            found.append(Choice(field.name, getattr(rule, field.name), options, field.doc))
+    return found
+
+
+def slider(rule: Rule, name: str, limit: float | None = None) -> Slider:
+    """The slider of one field; `limit`: the largest stable learning rate where it is known."""
+    value = float(getattr(rule, name))
+    field = next(field for field in _fields(rule) if field.name == name)
+    bounds: dict[type, float] = {
+        kind: float(getattr(mark, kind.__name__.lower()))
+        for kind in (Gt, Ge, Lt, Le)
+        if (mark := field.mark(kind))
+    }
+    least, most = bounds.get(Gt, bounds.get(Ge)), bounds.get(Lt, bounds.get(Le))
+    scale, low, high = _range(value, least, Gt in bounds or name == "lr", most, Lt in bounds, limit)
+    return Slider(name, value, scale, low, high, (least, Gt in bounds, most, Lt in bounds), field.doc)
+
+
+def _range(
+    value: float, least: float | None, positive: bool, most: float | None, below: bool, limit: float | None
+) -> tuple[Scale, float, float]:
+    """Scale, low and high of a slider with room on both sides of `value`."""
+    if limit is not None and value > 0:  # the limit of stability in the right half
+        return "log", rounded(min(value / 10, limit / 100)), rounded(max(3 * value, 5 * limit))
+    if least == 0 and most == 1 and below and not positive:
+        return "to-one", 0.0, max(0.99 if value <= 0.9 else 0.999 if value <= 0.99 else 0.9999, value)
+    if least is not None and most is not None:
+        inset = (most - least) / 200
+        return "linear", least + inset * positive, most - inset * below
+    if least and value > least:
+        return "linear", least + (value - least) / 50, least + 5 * (value - least)
+    if positive and value > 0:
+        return "log", rounded(value / 100), rounded(value * 30)
+    if least == 0 or value == 0:
+        return "zero-log", rounded(value / 1e4) if value else 1e-4, rounded(value * 100) if value else 1.0
+    return "linear", value - 2 * abs(value), value + 2 * abs(value)
+
+
+def rounded(value: float) -> float:
+    """The nearest number with one digit: the end of a scale."""
+    exponent = floor(log10(value))
+    return float(f"{round(value / 10.0**exponent)}e{exponent}")
+
+
+VERB = Verb(play, (Play,))
