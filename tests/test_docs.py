@@ -18,8 +18,7 @@ import pytest
 
 from optilab.data.sources import DATASETS
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.verify.case import shown
-from optilab.verify.correspondence import cases
+from optilab.verify.correspondence import CASES, shown
 from tests.diagnosis import measure
 from tests.optimize.test_golden import GOLDEN
 from tests.pages import PAGES, ROOT, answer, difference, files, outputs, printed, scripts, write_files
@@ -60,16 +59,16 @@ def rules():
 def correspondence():
     """One row per form: what to write in torch.optim and optax for the same path."""
     lines = ["| rule | form | torch.optim | optax |", "|---|---|---|---|"]
-    for case in cases():
+    for case in CASES:
         cells = []
         for library in ("torch", "optax"):
-            reference, other = getattr(case, library), getattr(case, f"other_{library}")
-            if isinstance(reference, str):
+            reference, other = case.references[library], case.others.get(library)
+            if reference is None:
                 cells.append("")
             elif other:
                 cells.append(f"has {other.text}")
             else:
-                cells.append(f"`{reference().text.removeprefix('torch.optim.').removeprefix('optax.')}`")
+                cells.append(f"`{reference.text.removeprefix('torch.optim.').removeprefix('optax.')}`")
         lines.append(f"| `{case.name}` | {shown(case.settings)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -94,18 +93,18 @@ def compared():
 
 def _compared(name):
     """torch.optim and optax: the forms that are theirs; other references; whose printed numbers are met."""
-    forms = [case for case in cases() if case.name == name]
+    forms = [case for case in CASES if case.name == name]
     cells = []
     for library in ("torch", "optax"):
-        there = [case for case in forms if not isinstance(getattr(case, library), str)]
-        same = sum(getattr(case, f"other_{library}") is None for case in there)
+        there = [case for case in forms if case.references[library]]
+        same = sum(library not in case.others for case in there)
         whole = "yes" if same == len(forms) else f"{same} of {len(forms)} forms"
         cells.append(whole if same else "another form" if there else "")
-    further = Counter(library for case in forms for library in case.also)
+    further = Counter("pytorch_optimizer" for case in forms if case.pytorch_optimizer)
     others = [
         library if n == len(forms) else f"{library}: {n} of {len(forms)} forms" for library, n in further.items()
     ]
-    cells.append("; ".join(dict.fromkeys([*others, *(case.plain().text for case in forms if case.plain)])))
+    cells.append("; ".join(dict.fromkeys([*others, *(case.plain.text for case in forms if case.plain)])))
     authors = [text.split()[0] for text, golden in GOLDEN.items() if golden.rule.name == name]
     exercise = ["[the exercise](exercise.md)" for case in EXERCISE if case["algo"] == name]
     cells.append(", ".join(sorted({*authors, *exercise}, key=str.lower)))

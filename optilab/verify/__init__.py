@@ -1,1 +1,1 @@
-"""Somebody's optimizer against a rule, and the rules against torch.optim, optax or their equations."""
+"""Check an optimizer implementation against a rule, and the rules against torch.optim, optax and SciPy."""

@@ -5,18 +5,17 @@ instead; where neither has the rule, it is compared with its equations written a
 relative to the largest coordinate of the path.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from optilab.optimize import OBJECTIVES, descend
-from optilab.verify.case import Case, shown
-from optilab.verify.correspondence import cases
-from optilab.verify.matrices import MatrixProblem, follow
-from optilab.verify.references import STEPS, Path, Reference
+from optilab.optimize import OBJECTIVES
+from optilab.optimize.objective import Floats
+from optilab.verify.correspondence import CASES, Case, shown
+from optilab.verify.references import FunctionProblem, MatrixProblem, Problem
 
 TOLERANCE = 1e-12
 GROUNDS = ("ravine", "rosenbrock", "himmelblau")
@@ -48,49 +47,39 @@ class Row:
 
 def rows(names: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of the table, one per form and library, for the rules in `names` or for all, as they are computed."""
-    for case in cases():
+    for case in CASES:
         if not names or case.name in names:
             yield from rows_of(case)
 
 
 def rows_of(case: Case) -> Iterator[Row]:
-    """The rows of one case."""
+    """The rows of one case: of torch and optax always, of the others where there is a reference."""
     form = shown(case.settings)
-    for library in LIBRARIES:
-        reference: Callable[[], Reference] | str = getattr(case, library)
-        other = getattr(case, f"other_{library}")
-        if isinstance(reference, str):
-            yield Row(case.name, form, library, "", None, None, reference)
-        elif find_spec(library) is None:
+    on = (
+        [MatrixProblem()]
+        if case.rule.weights == "matrices"
+        else [FunctionProblem(OBJECTIVES[n]()) for n in GROUNDS]
+    )
+    for library, reference in case.references.items():
+        if reference is None:
+            if library in LIBRARIES:
+                yield Row(case.name, form, library, "", None, None, case.absent)
+        elif library != "plain" and find_spec(library) is None:
             yield Row(case.name, form, library, "", None, None, NOT_INSTALLED)
         else:
-            known = reference()
-            as_is = _difference(case.rule, known.path)
-            instead = _difference(other.make(case.rule), known.path) if other else as_is
+            expected = [reference.path(case.rule, problem) for problem in on]
+            other = case.others.get(library)
+            as_is = _difference(case.rule, on, expected)
+            instead = _difference(other.make(case.rule), on, expected) if other else as_is
             reason = f"it has instead: {other.text}" if other else ""
-            yield Row(case.name, form, library, known.text, instead, as_is, reason)
-    for library, reference in case.also.items():
-        if find_spec(library) is None:
-            yield Row(case.name, form, library, "", None, None, NOT_INSTALLED)
-        else:
-            yield _compared(case, form, library, reference())
-    if case.plain is not None:
-        yield _compared(case, form, "plain", case.plain())
+            yield Row(case.name, form, library, reference.text, instead, as_is, reason)
 
 
-def _compared(case: Case, form: str, library: str, known: Reference) -> Row:
-    difference = _difference(case.rule, known.path)
-    return Row(case.name, form, library, known.text, difference, difference, "")
-
-
-def _difference(rule: Any, path: Path) -> float:
+def _difference(rule: Any, problems: Sequence[Problem], expected: Sequence[Floats]) -> float:
     worst = 0.0
-    of_matrices = rule.weights == "matrices"
-    grounds: list[Any] = [MatrixProblem()] if of_matrices else [OBJECTIVES[name]() for name in GROUNDS]
-    for ground in grounds:
-        expected = path(ground)
-        points = follow(rule, ground) if of_matrices else descend(rule, ground, steps=STEPS).points
-        if points.shape != expected.shape or not np.isfinite(expected).all():
+    for problem, path in zip(problems, expected, strict=True):
+        points = problem.follow(rule)
+        if points.shape != path.shape or not np.isfinite(path).all():
             return float("inf")
-        worst = max(worst, float(np.abs(points - expected).max() / np.abs(expected).max()))
+        worst = max(worst, float(np.abs(points - path).max() / np.abs(path).max()))
     return worst

@@ -1,242 +1,256 @@
-"""The path of an update rule in another program: torch.optim, optax, SciPy, or its equations written again."""
+"""Update rules in other programs: torch.optim, optax, pytorch_optimizer, SciPy, or their equations written again.
+
+A text such as "Adam({w, lr=lr, eps=eps, }amsgrad=True)" is both printed and evaluated; what stands in braces is left
+out where it is printed. Its names are those of the library and the settings of the rule; `w` are the weights (of a
+test function one vector), and `t` is the number of the step, from 1.
+"""
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import import_module
 from itertools import islice
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from optilab.optimize import Objective
+from optilab.optimize import Objective, descend
 from optilab.optimize.objective import Expression, Floats
 from optilab.optimize.path import worked_steps
 
 STEPS = 100
+SHAPES = ((5, 3), (3, 4), (4,))
 
-Path = Callable[[Any], Floats]  # from a test function, or from a problem of matrices
+
+class FunctionProblem:
+    """A test function: its point is the only weight."""
+
+    def __init__(self, function: Objective) -> None:
+        self.function = function
+        self.start = [np.array(function.start)]
+
+    def gradient(self, weights: Sequence[Floats]) -> list[Floats]:
+        return [self.function.gradient(weights[0])]
+
+    def follow(self, rule: Any) -> Floats:
+        """The points that the rule visits, (T+1, d)."""
+        return descend(rule, self.function, steps=STEPS).points
+
+
+class MatrixProblem:
+    """The sum of sum(sin(W) + (A*W*B - C)^2/8) over weights W, with fixed random A, B, C: smooth and not convex.
+
+    The weights are two matrices and a bias.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        draw = np.random.default_rng(seed).standard_normal
+        self.start = [draw(shape) for shape in SHAPES]
+        self._left = [draw((shape[0], shape[0])) for shape in SHAPES]
+        self._right = [draw((shape[-1], shape[-1])) if len(shape) == 2 else np.eye(1) for shape in SHAPES]
+        self._goal = [draw(shape) for shape in SHAPES]
+
+    def gradient(self, weights: Sequence[Floats]) -> list[Floats]:
+        """The gradient of each weight, in its shape."""
+        gradients = []
+        for w, a, b, c in zip(weights, self._left, self._right, self._goal, strict=True):
+            matrix = w.reshape(len(w), -1)
+            rest = a @ matrix @ b - c.reshape(matrix.shape)
+            gradients.append(np.cos(w) + (a.T @ rest @ b.T).reshape(w.shape) / 4)
+        return gradients
+
+    def follow(self, rule: Any) -> Floats:
+        """The weights that the rule visits, (T+1, numbers of all weights), on tensors, as in training."""
+        import torch
+
+        weights = [torch.from_numpy(w.copy()) for w in self.start]
+        parts = rule.for_weights(SHAPES)
+        states = [part.init(w) for part, w in zip(parts, weights, strict=True)]
+        points = [_joined(weights)]
+        for _ in range(STEPS):
+            for n, gradient in enumerate(self.gradient([w.numpy() for w in weights])):
+                step, states[n] = parts[n].update(torch.from_numpy(gradient), states[n])
+                weights[n] = weights[n] + step
+            points.append(_joined(weights))
+        return np.stack(points)
+
+
+Problem = FunctionProblem | MatrixProblem
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A rule in another program: what to write there, and its path, (T+1, d)."""
+    """A rule in another program: what to write there, and the path of a rule's counterpart there, (T+1, numbers)."""
 
     text: str
-    path: Path
+    path: Callable[[Any, Any], Floats]
 
 
-def in_torch(
-    text: str, each_step: Callable[[dict[str, Any], int], None] | None = None, note: str = "", **options: Any
-) -> Any:
-    """Reference to torch.optim.`text`; `each_step` may change the options before step t."""
+def in_torch(text: str, printed: str = "", module: str = "torch.optim") -> Reference:
+    """Reference to the torch optimizer `text`, or to several, each for some of the weights.
 
-    def build() -> Reference:
-        import torch
-
-        path = _torch_path(getattr(torch.optim, text), options, each_step)
-        return Reference(f"torch.optim.{text}({_shown(options, note)})", path)
-
-    return build
-
-
-def in_pytorch_optimizer(text: str, constants: Mapping[str, Any] | None = None, **options: Any) -> Any:
-    """Reference to pytorch_optimizer.`text`, with other values of its class's `constants`.
-
-    The point is a matrix of one row, because the package leaves vectors out of some rules.
+    `printed`: instead of the text. Options with `t` are set again before every step.
     """
 
-    def build() -> Reference:
-        import pytorch_optimizer
+    def path(rule: Any, problem: Problem) -> Floats:
+        import torch
 
-        kind = type(text, (getattr(pytorch_optimizer, text),), dict(constants or {}))
-        path = _torch_path(kind, options, rows=1)
-        return Reference(f"pytorch_optimizer.{text}({_shown({**options, **(constants or {})})})", path)
-
-    return build
-
-
-def _shown(options: dict[str, Any], note: str = "") -> str:
-    shown = [f"{key}={value}" for key, value in options.items() if key not in ("lr", "eps")]
-    return ", ".join([note] * bool(note) + shown)
-
-
-def _torch_path(
-    kind: Any,
-    options: dict[str, Any],
-    each_step: Callable[[dict[str, Any], int], None] | None = None,
-    rows: int = 0,
-) -> Path:
-    """The path of a torch optimizer in float64; with `rows`, the point is a matrix of so many."""
-    import torch
-
-    def path(function: Objective) -> Floats:
         usual = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)  # NAdam keeps its product of momenta in the default type
         try:
-            start = torch.tensor(function.start)
-            w = (start.view(rows, -1) if rows else start).requires_grad_()
-            optimizer = kind([w], **options)
-            points = [w.detach().numpy().ravel().copy()]
+            weights = [torch.tensor(w) for w in problem.start]
+            if module == "pytorch_optimizer" and isinstance(problem, FunctionProblem):
+                weights = [w.view(1, -1) for w in weights]  # it leaves vectors out of some rules
+            for w in weights:
+                w.requires_grad_()
+            shapes = [w.shape for w in problem.start]
+            names = {**vars(import_module(module)), "with_constants": _with_constants, **_settings(rule)}
+            made = eval(code, names | {"w": weights, "t": 1})
+            optimizers = made if isinstance(made, tuple) else (made,)
+            points = [_joined(weights)]
             for t in range(1, STEPS + 1):
-                w.grad = torch.from_numpy(function.gradient(points[-1])).view_as(w)
-                if each_step:
-                    each_step(optimizer.param_groups[0], t)
-                optimizer.step()
-                points.append(w.detach().numpy().ravel().copy())
+                here = [w.detach().numpy().reshape(shape) for w, shape in zip(weights, shapes, strict=True)]
+                for w, gradient in zip(weights, problem.gradient(here), strict=True):
+                    w.grad = torch.from_numpy(gradient).view_as(w)
+                if "t" in code.co_names:
+                    options = eval(code, names | {kind: _options, "w": weights, "t": t})
+                    optimizers[0].param_groups[0].update(options)
+                more = {}
+                if "hessian_diagonal" in rule.needs:
+                    diagonal = torch.from_numpy(_QUANTITIES["hessian_diagonal"](problem, here))
+                    more["hessian"] = [diagonal.view_as(weights[0])] if (t - 1) % rule.interval == 0 else None
+                for optimizer in optimizers:
+                    optimizer.step(**more)
+                points.append(_joined(weights))
         finally:
             torch.set_default_dtype(usual)
         return np.stack(points)
 
-    return path
+    code, kind = _code(text), text.partition("(")[0]
+    return Reference(f"{module}.{printed or _printed(text)}", path)
 
 
-def _diagonal(function: Objective, point: Floats) -> Floats:
-    return function.hessian(point).diagonal().copy()
+def in_pytorch_optimizer(text: str, printed: str = "") -> Reference:
+    """Reference to the optimizer `text` of that package; as `in_torch`."""
+    return in_torch(text, printed, "pytorch_optimizer")
 
 
-_QUANTITIES: Mapping[str, Callable[[Any, Floats], Any]] = {
-    "value": lambda function, point: function.value(point),
-    "diagonal": _diagonal,
-}
+def in_optax(text: str, printed: str = "", updates: int = 1, transposed: bool = False) -> Reference:
+    """Reference to the optax transformation `text`.
 
-
-def in_optax(text: str, make: Callable[[Any, Any], Any], needs: str = "") -> Any:
-    """Reference to the optax transformation that `make(optax, optax.contrib)` builds.
-
-    `needs`: the keyword of its update, besides gradient and point.
+    `updates`: of the transformation in one step. `transposed`: matrices are passed as (inputs, outputs), as that
+    library's layers have them.
     """
 
-    def build() -> Reference:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # jax warns about its own parts
-            import jax
-            import optax
-            from optax import contrib
-
-        with jax.enable_x64(True):
-            transformation = make(optax, contrib)
-            update = jax.jit(transformation.update)
-
-        def path(function: Objective) -> Floats:
-            with jax.enable_x64(True):
-                w = jax.numpy.asarray(function.start, dtype=np.float64)
-                state = transformation.init(w)
-                points = [np.array(w)]
-                for _ in range(STEPS):
-                    gradient = jax.numpy.asarray(function.gradient(points[-1]))
-                    more = {needs: _QUANTITIES[needs](function, points[-1])} if needs else {}
-                    step, state = update(gradient, state, w, **more)
-                    w = w + step
-                    points.append(np.array(w))
-                return np.stack(points)
-
-        return Reference(f"optax.{text}", path)
-
-    return build
-
-
-def sophia_in_optax(lr: float, **options: Any) -> Any:
-    """optax.contrib.sophia with the exact diagonal in the place of its estimate."""
-
-    def make(optax: Any, contrib: Any) -> Any:
-        def exact(updates: Any, state: Any, params: Any = None, *, diagonal: Any) -> Any:
-            return diagonal, state
-
-        diagonal = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), exact)
-        return contrib.sophia(lr, hessian_diagonal_fn=diagonal, **options)
-
-    return in_optax("contrib.sophia", make, needs="diagonal")
-
-
-def sophia_in_pytorch_optimizer(interval: int, **options: Any) -> Any:
-    """pytorch_optimizer.SophiaH, given the exact diagonal in every step that asks for one."""
-
-    def build() -> Reference:
-        import pytorch_optimizer
-        import torch
-
-        def path(function: Objective) -> Floats:
-            w = torch.tensor(function.start, dtype=torch.float64, requires_grad=True)
-            optimizer = pytorch_optimizer.SophiaH([w], update_period=interval, **options)
-            points = [w.detach().numpy().copy()]
-            for t in range(STEPS):
-                w.grad = torch.from_numpy(function.gradient(points[-1]))
-                renewed = t % interval == 0
-                optimizer.step(hessian=[torch.from_numpy(_diagonal(function, points[-1]))] if renewed else None)
-                points.append(w.detach().numpy().copy())
-            return np.stack(points)
-
-        return Reference(f"pytorch_optimizer.SophiaH({_shown(options)}, step(hessian=exact))", path)
-
-    return build
-
-
-def lookahead_path() -> Any:
-    """optax.lookahead, which holds a pair of points and so cannot be built by `in_optax`."""
-
-    def build() -> Reference:
+    def path(rule: Any, problem: Problem) -> Floats:
+        transformation, update = _transformation(text, rule)
         import jax
         import optax
 
-        def path(function: Objective) -> Floats:
-            with jax.enable_x64(True):
-                transformation = optax.lookahead(optax.adam(0.02), sync_period=5, slow_step_size=0.5)
-                pair = optax.LookaheadParams.init_synced(jax.numpy.asarray(function.start, dtype=np.float64))
-                state = transformation.init(pair)
-                update = jax.jit(transformation.update)
-                points = [np.array(pair.fast)]
-                for _ in range(STEPS):
-                    step, state = update(jax.numpy.asarray(function.gradient(points[-1])), state, pair)
-                    pair = optax.apply_updates(pair, step)
-                    points.append(np.array(pair.fast))
-                return np.stack(points)
+        def turned(weights: Sequence[Any]) -> list[Any]:
+            return [jax.numpy.asarray(w.T if transposed else w, dtype=np.float64) for w in weights]
 
-        return Reference("optax.lookahead", path)
+        with jax.enable_x64(True):
+            weights: Any = turned(problem.start)
+            if text.startswith("lookahead"):  # of a fast and a slow point
+                weights = optax.LookaheadParams.init_synced(weights)
+            state = transformation.init(weights)
+            points = [_joined(problem.start)]
+            for _ in range(STEPS):
+                for _ in range(updates):
+                    here = [np.array(w) for w in turned(getattr(weights, "fast", weights))]
+                    more = {name: find(problem, here) for name, find in _QUANTITIES.items() if name in rule.needs}
+                    steps, state = update(turned(problem.gradient(here)), state, weights, **more)
+                    weights = optax.apply_updates(weights, steps)
+                points.append(_joined(turned(getattr(weights, "fast", weights))))
+            return np.stack(points)
 
-    return build
+    return Reference(f"optax.{printed or _printed(text)}", path)
 
 
-def sam_in_optax(lr: float, radius: float) -> Any:
-    """optax.contrib.sam around adam, whose every second update is a step of the wrapped rule."""
-
-    def build() -> Reference:
+@cache
+def _transformation(text: str, rule: Any) -> tuple[Any, Any]:
+    """The optax transformation and its compiled update."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # jax warns about its own parts
         import jax
         import optax
         from optax import contrib
 
-        def path(function: Objective) -> Floats:
-            with jax.enable_x64(True):
-                ascent = optax.chain(contrib.normalize(), optax.sgd(radius))
-                transformation = contrib.sam(optax.adam(lr, eps=1e-3), ascent)
-                w = jax.numpy.asarray(function.start, dtype=np.float64)
-                state = transformation.init(w)
-                update = jax.jit(transformation.update)
-                points = [np.array(w)]
-                for _ in range(STEPS):
-                    for _ in range(2):
-                        step, state = update(jax.numpy.asarray(function.gradient(np.array(w))), state, w)
-                        w = w + step
-                    points.append(np.array(w))
-                return np.stack(points)
-
-        return Reference("optax.contrib.sam(adam)", path)
-
-    return build
+    own = {"contrib": contrib, "mixture": _mixture, "exact_diagonal": _exact_diagonal, "added": _added}
+    with jax.enable_x64(True):
+        transformation = eval(_code(text), {**vars(optax), **own, **_settings(rule)})
+        return transformation, jax.jit(transformation.update)
 
 
-def mixture(optax: Any, nu: float, beta: float) -> Any:
+def _code(text: str) -> Any:
+    return compile(re.sub("[{}]", "", text).replace("^", "**"), text, "eval")
+
+
+def _printed(text: str) -> str:
+    return re.sub(r"\{[^}]*\}", "", text)
+
+
+def _settings(rule: Any) -> dict[str, Any]:
+    return {"sqrt": sqrt} | {field.name: getattr(rule, field.name) for field in fields(rule)}
+
+
+def _joined(weights: Sequence[Any]) -> Floats:
+    """All weights as one vector."""
+    return np.concatenate([np.array(w.detach().numpy() if hasattr(w, "detach") else w).ravel() for w in weights])
+
+
+def _options(weights: Any, **options: Any) -> dict[str, Any]:
+    return options
+
+
+def _with_constants(kind: Any, **constants: Any) -> Any:
+    """The class with other values of its constants."""
+    return type(kind.__name__, (kind,), constants)
+
+
+_QUANTITIES: Mapping[str, Callable[[Any, Sequence[Floats]], Any]] = {
+    "value": lambda problem, weights: problem.function.value(weights[0]),
+    "hessian_diagonal": lambda problem, weights: problem.function.hessian(weights[0]).diagonal().copy(),
+}
+"""What a rule may need besides gradients."""
+
+
+def _exact_diagonal() -> Any:
+    """The diagonal of the Hessian that is passed to every update, in the place of an estimate."""
+    import optax
+
+    def exact(updates: Any, state: Any, params: Any = None, *, hessian_diagonal: Any) -> Any:
+        return [hessian_diagonal], state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), exact)
+
+
+def _added(amount: float) -> Any:
+    """What adds the amount to every entry of an update."""
+    import jax
+
+    return lambda updates, params: jax.tree.map(lambda update: update + amount, updates)
+
+
+def _mixture(nu: float, beta: float) -> Any:
     """(1 - nu) of the gradient and nu of its moving average."""
+    import jax
+    import optax
+
     average = optax.ema(beta, debias=False)
 
     def update(gradient: Any, state: Any, params: Any = None) -> Any:
         mean, state = average.update(gradient, state)
-        return (1 - nu) * gradient + nu * mean, state
+        return jax.tree.map(lambda g, m: (1 - nu) * g + nu * m, gradient, mean), state
 
     return optax.GradientTransformation(average.init, update)
 
 
-class OneLate:
+class DelayedByOneStep:
     """A rule whose every step is taken one gradient later, unless the sign changes then: optax's Rprop."""
 
     needs = ()
@@ -254,62 +268,74 @@ class OneLate:
         return np.where(step == 0, 0.0, waiting), (state, step)
 
 
-def printed_formula(rule: Any) -> Any:
-    """The text of the rule's formula, executed statement by statement."""
-
-    def path(function: Objective) -> Floats:
-        steps = islice(worked_steps(rule, function), STEPS)
-        return np.stack([np.array(function.start), *(step.lines[-1].value for step in steps)])
-
-    return lambda: Reference("its printed formula, executed", path)
+def _executed(rule: Any, problem: FunctionProblem) -> Floats:
+    steps = islice(worked_steps(rule, problem.function), STEPS)
+    return np.stack([*problem.start, *(step.lines[-1].value for step in steps)])
 
 
-def barzilai_borwein(size: str) -> Any:
-    """The paper's two equations, summed in NumPy's order, because the method amplifies every rounding error."""
-
-    def path(function: Objective) -> Floats:
-        w = np.array(function.start)
-        before = function.gradient(w)
-        step: Floats = -0.01 * before
-        points, length = [w, w + step], 0.01
-        while len(points) <= STEPS:
-            gradient = function.gradient(points[-1])
-            change = gradient - before
-            if (step * change).sum() > 0:
-                above, below = (step, step * change) if size == "long" else (change, change * change)
-                length = float((step * above).sum() / below.sum())
-            step, before = -length * gradient, gradient
-            points.append(points[-1] + step)
-        return np.stack(points)
-
-    return lambda: Reference("the paper's equations", path)
+def _barzilai_borwein(rule: Any, problem: FunctionProblem) -> Floats:
+    """Summed in NumPy's order, because the method amplifies every rounding error."""
+    (w,) = problem.start
+    before = problem.function.gradient(w)
+    step: Floats = -0.01 * before
+    points, length = [w, w + step], 0.01
+    while len(points) <= STEPS:
+        gradient = problem.function.gradient(points[-1])
+        change = gradient - before
+        if (step * change).sum() > 0:
+            above, below = (step, step * change) if rule.form == "long" else (change, change * change)
+            length = float((step * above).sum() / below.sum())
+        step, before = -length * gradient, gradient
+        points.append(points[-1] + step)
+    return np.stack(points)
 
 
-def newton(damping: float | None) -> Any:
-    """numpy.linalg.solve with the Hessian of the printed formula, differentiated symbol by symbol."""
-
-    def path(function: Objective) -> Floats:
-        fixed = re.sub(r"\b[ab]\b", lambda name: f"{getattr(function, name[0]):g}", function.formula)
-        hessian, w = Expression(fixed).hessian, np.array(function.start)
-        points = [w]
-        for _ in range(STEPS):
-            matrix = hessian(w)
-            if damping is not None:
-                matrix = matrix + (damping + max(0.0, -np.linalg.eigvalsh(matrix)[0])) * np.eye(len(w))
-            w = w - np.linalg.solve(matrix, function.gradient(w))
-            points.append(w)
-        return np.stack(points)
-
-    return lambda: Reference("numpy.linalg.solve, Hessian of the formula", path)
+def _newton(rule: Any, problem: FunctionProblem) -> Floats:
+    """With the Hessian of the printed formula, differentiated symbol by symbol."""
+    function, (w,) = problem.function, problem.start
+    fixed = re.sub(r"\b[ab]\b", lambda name: f"{getattr(function, name[0]):g}", function.formula)
+    hessian, points = Expression(fixed).hessian, [w]
+    for _ in range(STEPS):
+        matrix = hessian(w)
+        if rule.name == "damped-newton":
+            matrix = matrix + (rule.damping + max(0.0, -np.linalg.eigvalsh(matrix)[0])) * np.eye(len(w))
+        w = w - np.linalg.solve(matrix, function.gradient(w))
+        points.append(w)
+    return np.stack(points)
 
 
-def scipy_minimize(method: str, options: dict[str, Any]) -> Any:
+def _shampoo(rule: Any, problem: MatrixProblem) -> Floats:
+    from scipy.linalg import fractional_matrix_power
+
+    weights = [w.copy() for w in problem.start]
+    sums = [[rule.eps * np.eye(length) for length in w.shape] for w in weights]
+    powers: list[list[Floats]] = [[] for _ in weights]
+    points = [_joined(weights)]
+    for t in range(STEPS):
+        for n, g in enumerate(problem.gradient(weights)):
+            for axis, side in enumerate((g, g.T) if g.ndim == 2 else (g[:, None],)):
+                sums[n][axis] += side @ side.T
+            if t % rule.interval == 0:
+                kept = [np.diag(np.diag(s)) if len(s) > rule.largest_side else s for s in sums[n]]
+                powers[n] = [np.real(fractional_matrix_power(s, -0.5 / g.ndim)) for s in kept]
+            weights[n] -= rule.lr * (powers[n][0] @ g @ powers[n][1] if g.ndim == 2 else powers[n][0] @ g)
+        points.append(_joined(weights))
+    return np.stack(points)
+
+
+FORMULA = Reference("its printed formula, executed", _executed)
+BARZILAI_BORWEIN = Reference("the paper's equations", _barzilai_borwein)
+NEWTON = Reference("numpy.linalg.solve, Hessian of the formula", _newton)
+SHAMPOO = Reference("the paper's equations, scipy.linalg.fractional_matrix_power", _shampoo)
+
+
+def scipy_minimize(method: str, **options: Any) -> Reference:
     """The path of SciPy's minimizer: its result after 0, 1, 2, ... iterations."""
 
-    def path(function: Objective) -> Floats:
+    def path(rule: Any, problem: FunctionProblem) -> Floats:
         from scipy.optimize import minimize
 
-        points = [np.array(function.start)]
+        function, points = problem.function, list(problem.start)
         for t in range(1, STEPS + 1):
             options_now = {"gtol": 1e-12, "maxiter": t, **options}
             end = minimize(function.value, points[0], jac=function.gradient, method=method, options=options_now)
@@ -318,4 +344,4 @@ def scipy_minimize(method: str, options: dict[str, Any]) -> Any:
                 break
         return np.stack([*points, *[points[-1]] * (STEPS + 1 - len(points))])
 
-    return lambda: Reference(f'scipy.optimize.minimize(method="{method}", maxiter=t)', path)
+    return Reference(f'scipy.optimize.minimize(method="{method}", maxiter=t)', path)
