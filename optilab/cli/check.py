@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from optilab.config.load import Override
     from optilab.config.optimize import OptimizeConfig
     from optilab.console.claims import Checked
-    from optilab.study.claims import Judged
+    from optilab.study.claims import ClaimResult
     from optilab.study.plan import StudyPlan
 
-    _Found = tuple[list[Judged], list[str]]
+    _Found = tuple[list[ClaimResult], list[str]]
     """Claims as they were judged, and the directories that were made or read."""
 
 EXAMPLES = """\b
@@ -165,7 +165,7 @@ class _Request:
             return self._function_race(given, claimed), []
         return self._study(kind, given, changes, claimed)
 
-    def _rate(self, given: Any, changes: "Sequence[Override]", texts: Sequence[str]) -> "list[Judged]":
+    def _rate(self, given: Any, changes: "Sequence[Override]", texts: Sequence[str]) -> "list[ClaimResult]":
         from optilab.config.claims import expectations
         from optilab.config.load import load
         from optilab.config.training import TrainConfig
@@ -179,7 +179,7 @@ class _Request:
         test = range_test(asked, rate_ramp(asked.optimizer), dataset_of(asked.data), self.silent)
         return of_rate(claims, test.rate, asked.name)
 
-    def _function_race(self, given: dict[str, Any], claimed: "Sequence[Override]") -> "list[Judged]":
+    def _function_race(self, given: dict[str, Any], claimed: "Sequence[Override]") -> "list[ClaimResult]":
         from optilab.config.load import load
         from optilab.config.study import FunctionRaceConfig
         from optilab.study.claims import of_race
@@ -289,7 +289,7 @@ class _Request:
         return Checked(target, judged, perf_counter() - started, None, made)
 
 
-def _paths(settings: "OptimizeConfig") -> "list[Judged]":
+def _paths(settings: "OptimizeConfig") -> "list[ClaimResult]":
     from optilab.verbs.paths import follow, judge
 
     asked = settings.model_copy(update={"expect": _require(settings.expect)})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from optilab.config.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
-    from optilab.study.claims import Judged
+    from optilab.study.claims import ClaimResult
 
 EXAMPLES = """\b
 Examples:
@@ -139,7 +139,7 @@ def optimize(
     return max(_status(paths, fail_on_divergence), _after(judged, silent=json_))
 
 
-def _after(judged: "list[Judged]", silent: bool) -> int:
+def _after(judged: "list[ClaimResult]", silent: bool) -> int:
     """The exit code of the claims, which are shown."""
     if not judged:
         return 0

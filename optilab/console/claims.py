@@ -9,7 +9,7 @@ from typing import Any
 from optilab.console.junit import Suite, TestCase
 from optilab.errors import ExitCode, OptilabError, printable
 from optilab.show import terminal
-from optilab.study.claims import Judged
+from optilab.study.claims import ClaimResult
 
 _STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
 
@@ -19,7 +19,7 @@ class Checked:
     """One target of `optilab check`: a file, a run or a study, or an entry of a file of claims."""
 
     target: str
-    judged: Sequence[Judged] = ()
+    judged: Sequence[ClaimResult] = ()
     seconds: float = 0.0
     error: OptilabError | None = None
     """Why its claims were not judged."""
@@ -35,7 +35,7 @@ class Checked:
         }
 
 
-def after(judged: Sequence[Judged], silent: bool = False) -> ExitCode:
+def after(judged: Sequence[ClaimResult], silent: bool = False) -> ExitCode:
     """Show the claims of a command that was run with `--expect`, and the exit code: 9 unless all hold.
 
     `silent`: only what does not hold, on stderr.
@@ -98,7 +98,7 @@ def suites(checked: Sequence[Checked]) -> list[Suite]:
     ]
 
 
-def _line(one: Judged) -> str:
+def _line(one: ClaimResult) -> str:
     """`fails        val_acc > 0.8   0.0998   sigmoid   2 of 3 seeds`."""
     value = one.measured
     measured = "-" if value is None else value if isinstance(value, str) else f"{value:.8g}"

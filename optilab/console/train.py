@@ -18,7 +18,7 @@ from optilab.diagnose import Stability, diagnose, of_run
 from optilab.runs import Record, best, read, read_timings
 from optilab.show import terminal
 from optilab.show.progress import ProgressLine
-from optilab.study.claims import Judged
+from optilab.study.claims import ClaimResult
 from optilab.study.groups import outcome, spread
 from optilab.study.trials import Outcome
 from optilab.words import settings
@@ -214,7 +214,7 @@ def report(
     quiet: bool,
     picture: bool | None,
     written: Sequence[str],
-    judged: Sequence[Judged] = (),
+    judged: Sequence[ClaimResult] = (),
 ) -> None:
     """What `train` prints of a run: its directory, one JSON document, or the summary with a diagnosis.
 
@@ -279,7 +279,7 @@ def report_seeds(
     quiet: bool,
     picture: bool | None,
     written: Sequence[str],
-    judged: Sequence[Judged] = (),
+    judged: Sequence[ClaimResult] = (),
 ) -> None:
     """What several seeds print: the study, one JSON document, or a table with mean and spread."""
     records = [read(study / trial.trial.name) for trial in trials if not trial.failed]
@@ -303,5 +303,5 @@ def report_seeds(
             terminal.say(str(file))
 
 
-def _claims(judged: Sequence[Judged]) -> dict[str, Any]:
+def _claims(judged: Sequence[ClaimResult]) -> dict[str, Any]:
     return {"expect": [one.document() for one in judged]} if judged else {}

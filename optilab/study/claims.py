@@ -28,7 +28,7 @@ BEST = "best"
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClaimResult:
     """One claim about one result."""
 
     claim: str
@@ -51,7 +51,7 @@ class Judged:
 # --- trainings ---------------------------------------------------------------------------------------------
 
 
-def of_study(claims: Iterable[Claim], study: Study) -> list[Judged]:
+def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
     """The claims about a study of any command. UsageError for a name that it does not have, or without a trial."""
     command = study.manifest["command"]
     if command in ("race", "remedy") and (found := read_heats(study)) is not None:
@@ -62,7 +62,7 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[Judged]:
         ended = Counter(str(row["status"]) for row in study.trials())
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
         why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
-        return [Judged(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
+        return [ClaimResult(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
     # Those that successive halving has stopped were not meant to end.
     through = {str(row["trial"]) for row in study.trials() if row["status"] in ("done", "diverged")}
     records = [record for record in study.runs() if record.name in through]
@@ -79,15 +79,15 @@ def _remedies(study: Study, records: Sequence[Record]) -> Sequence[Group]:
     return [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items()]
 
 
-def of_trainings(claims: Iterable[Claim], records: Sequence[Record]) -> list[Judged]:
+def of_trainings(claims: Iterable[Claim], records: Sequence[Record]) -> list[ClaimResult]:
     """Every claim about every group of trainings that it names. UsageError for a name that no group has."""
     return _of_groups(claims, groups(records).groups if records else ())
 
 
-def _of_groups(claims: Iterable[Claim], found: Sequence[Group]) -> list[Judged]:
+def _of_groups(claims: Iterable[Claim], found: Sequence[Group]) -> list[ClaimResult]:
     judged = [_of_group(claim, group, len(found)) for claim in claims for group in _meant(claim, found)]
     nothing = "no training has a result"
-    return judged or [Judged(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
+    return judged or [ClaimResult(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
 
 
 def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
@@ -104,32 +104,34 @@ def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
     return [named[claim.of]]
 
 
-def _of_group(claim: Claim, group: Group, of_groups: int) -> Judged:
+def _of_group(claim: Claim, group: Group, of_groups: int) -> ClaimResult:
     values, absent = _values(claim, group)
     config = next(iter(group.runs.values())).manifest.get("config", {})
     of = group.label if of_groups > 1 else config.get("name", group.label)
     if absent:
-        return Judged(claim.text, of, None, "cannot tell", next(iter(absent.values())))
+        return ClaimResult(claim.text, of, None, "cannot tell", next(iter(absent.values())))
     if claim.confidence is not None:
         return _of_mean(claim, of, values, best_of=of_groups if claim.of == BEST else 1)
     return _of_each(claim, of, values)
 
 
-def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> Judged:
+def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> ClaimResult:
     """A claim that every value has to meet, or with a tolerance their mean."""
     seeds = len(values)
     if claim.within is not None:
         mean = float(np.mean(list(values.values())))
         why = f"mean of {seeds} seeds" if seeds > 1 else ""
-        return Judged(claim.text, of, mean, "holds" if claim.admits(mean) else "fails", why)
+        return ClaimResult(claim.text, of, mean, "holds" if claim.admits(mean) else "fails", why)
     admitted = [claim.admits(value) for value in values.values()]
     wrong = [value for value, fine in zip(values.values(), admitted, strict=True) if not fine]
     measured = max(wrong or values.values(), key=claim.distance)
     why = f"{sum(admitted)} of {seeds} seeds" if seeds > 1 else ""
-    return Judged(claim.text, of, measured, "fails" if wrong else "holds", why)
+    return ClaimResult(claim.text, of, measured, "fails" if wrong else "holds", why)
 
 
-def _of_mean(claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1) -> Judged:
+def _of_mean(
+    claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1
+) -> ClaimResult:
     """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
 
     The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
@@ -151,8 +153,8 @@ def _of_mean(claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed
     if row.verdict == "cannot tell":
         advice = f"; about {contrast.more} more would tell" if contrast.more else ""
         advice = advice or (f"; more {unit}s would tell (--{unit}s 5)" if count < 5 else "")
-        return Judged(claim.text, of, mean, "cannot tell", interval + advice)
-    return Judged(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
+        return ClaimResult(claim.text, of, mean, "cannot tell", interval + advice)
+    return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
 
 
 def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int, str]]:
@@ -173,7 +175,7 @@ def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int,
 # --- paths -------------------------------------------------------------------------------------------------
 
 
-def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> list[Judged]:
+def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> list[ClaimResult]:
     """The claims of a config about its paths, from the rows of metrics.csv and the status of each rule."""
     by_rule: dict[str, list[Row]] = {}
     for row in rows:
@@ -193,9 +195,9 @@ def _named(claim: Claim, labels: Sequence[str]) -> Sequence[str]:
     return [claim.of]
 
 
-def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> Judged:
+def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> ClaimResult:
     if isinstance(facts, str):
-        return Judged(claim.text, label, None, "cannot tell", facts)
+        return ClaimResult(claim.text, label, None, "cannot tell", facts)
     value = status if claim.metric == "status" else facts.get(claim.metric)
     if value is None:
         why = {
@@ -204,8 +206,8 @@ def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> Judged:
         }
         # A path that never converged fails a claim on when it did.
         result: Any = "fails" if claim.metric == "epochs" else "cannot tell"
-        return Judged(claim.text, label, None, result, why.get(claim.metric, f"no {claim.metric}"))
-    return Judged(claim.text, label, value, "holds" if claim.admits(value) else "fails")
+        return ClaimResult(claim.text, label, None, result, why.get(claim.metric, f"no {claim.metric}"))
+    return ClaimResult(claim.text, label, value, "holds" if claim.admits(value) else "fails")
 
 
 def _facts(config: OptimizeConfig, rows: Sequence[Row], at: str | int) -> Row | str:
@@ -222,16 +224,16 @@ def _facts(config: OptimizeConfig, rows: Sequence[Row], at: str | int) -> Row | 
 # --- a race ------------------------------------------------------------------------------------------------
 
 
-def of_race(claims: Iterable[Claim], standings: Iterable[Any]) -> Iterator[Judged]:
+def of_race(claims: Iterable[Claim], standings: Iterable[Any]) -> Iterator[ClaimResult]:
     """The claims about the rules of a race, from its standings."""
     rows = {row.rule: row for row in standings}
     for claim in claims:
         for name in _named(claim, list(rows)):
             value = getattr(rows[name], claim.metric)
-            yield Judged(claim.text, name, value, "holds" if claim.admits(value) else "fails")
+            yield ClaimResult(claim.text, name, value, "holds" if claim.admits(value) else "fails")
 
 
-def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[Judged]:
+def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[ClaimResult]:
     """The claims about the rules of a race on trainings: of RULE on every training, or of NETWORK/RULE."""
     several = len(found.networks) > 1
     places = {
@@ -242,12 +244,12 @@ def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[Judg
     for claim in claims:
         everywhere = [place for place, (_, runner) in places.items() if runner.rule == claim.of]
         if not places:
-            yield Judged(claim.text, claim.of or "", None, "cannot tell", "no rule has a judged training")
+            yield ClaimResult(claim.text, claim.of or "", None, "cannot tell", "no rule has a judged training")
         for place in everywhere or _named(claim, list(places)):
             yield _of_runner(claim, place, *places[place], found.sample.removesuffix("s"))
 
 
-def _of_runner(claim: Claim, of: str, heat: NetworkResult, runner: RacedCandidate, unit: str) -> Judged:
+def _of_runner(claim: Claim, of: str, heat: NetworkResult, runner: RacedCandidate, unit: str) -> ClaimResult:
     if claim.metric == "test_acc":
         if claim.confidence is not None:
             return _of_mean(claim, of, runner.sample, unit)
@@ -260,14 +262,14 @@ def _of_runner(claim: Claim, of: str, heat: NetworkResult, runner: RacedCandidat
         value = runner.mean_epochs if claim.metric == "epochs" else runner.near
     if value is None:
         why = f"not every seed reached {100 * heat.target:.1f} %" if claim.metric == "epochs" else "no verdict"
-        return Judged(claim.text, of, None, "fails" if claim.metric == "epochs" else "cannot tell", why)
-    return Judged(claim.text, of, value, "holds" if claim.admits(value) else "fails")
+        return ClaimResult(claim.text, of, None, "fails" if claim.metric == "epochs" else "cannot tell", why)
+    return ClaimResult(claim.text, of, value, "holds" if claim.admits(value) else "fails")
 
 
 # --- a learning rate ---------------------------------------------------------------------------------------
 
 
-def of_rate(claims: Iterable[Claim], rate: float | None, of: str) -> list[Judged]:
+def of_rate(claims: Iterable[Claim], rate: float | None, of: str) -> list[ClaimResult]:
     """The claims about the rate that is recommended for the training `of`; None where its network does not move."""
     facts = {"rate": rate, "status": "unmoved" if rate is None else "found"}
     judged = []
@@ -275,5 +277,5 @@ def of_rate(claims: Iterable[Claim], rate: float | None, of: str) -> list[Judged
         value = facts[claim.metric]
         holds = value is not None and claim.admits(value)
         why = "the network does not move" if value is None else ""
-        judged.append(Judged(claim.text, of, value, "holds" if holds else "fails", why))
+        judged.append(ClaimResult(claim.text, of, value, "holds" if holds else "fails", why))
     return judged

@@ -25,7 +25,7 @@ from optilab.study.groups import (
     text,
     values_of,
 )
-from optilab.study.statistics import DifferenceTest, Outcomes, Summary, family_p, holm, single_level, summarize
+from optilab.study.statistics import DifferenceTest, Summary, Values, family_p, holm, single_level, summarize
 
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
 """Settings that choose the images a run is validated on."""
@@ -63,7 +63,7 @@ class ComparedRow(Generic[Key]):
     """One candidate: its outcomes and what they say against the baseline."""
 
     key: Key
-    values: Outcomes
+    values: Values
     summary: Summary
     difference: PairwiseDifference | None
     """None for the baseline and for candidates without an outcome."""
@@ -97,7 +97,7 @@ class Comparison(Generic[Key]):
 
 
 def judge(
-    values: Mapping[Key, Outcomes], higher: bool = True, baseline: Key | None = None, level: float = 0.05
+    values: Mapping[Key, Values], higher: bool = True, baseline: Key | None = None, level: float = 0.05
 ) -> Comparison[Key]:
     """Each candidate against `baseline`, or against the best of those with the most nearly complete outcomes.
 

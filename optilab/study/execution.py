@@ -126,17 +126,13 @@ def places_of(datasets: Mapping[tuple[str, str | None], Dataset]) -> Places:
 
 def _executed(plan: StudyPlan, execution: Execution) -> list[Outcome]:
     """The outcomes of all trials that have ended, in the order of the plan, in which trials.csv has them."""
-    batches = 0
 
     def run(batch: Batch) -> plans.Outcomes:
-        nonlocal batches
-        batches += 1
         return {outcome.trial.name: outcome for outcome in execution.run(batch.trials, batch.until)}
 
     path = execution.study.path
     trials, outcomes = plans.execute(plan.plan(path), run, path, lambda: execution.ending)
-    if batches > 1:
-        execution.tabulate(trials, outcomes)
+    execution.tabulate(trials, outcomes)
     return [outcomes[trial.name] for trial in trials if trial.name in outcomes]
 
 

@@ -23,7 +23,7 @@ from optilab.config.yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
-from optilab.study.statistics import Outcomes
+from optilab.study.statistics import Values
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
@@ -291,7 +291,7 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
 class GroupValues:
     """The outcomes of one group."""
 
-    values: Outcomes
+    values: Values
     """By seed; the trials in `worst` are among them."""
     worst: Mapping[int, str] = field(default_factory=dict)
     """Trials that diverged or never reached the target, and which of the two; they count as the worst outcome."""

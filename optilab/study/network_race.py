@@ -271,7 +271,7 @@ class NetworkResult:
 
 @dataclass(frozen=True)
 class RaceResult:
-    """The heats, and with several trainings the comparison over them."""
+    """The result of each training, and with several trainings the comparison over them."""
 
     budget: int
     seeds: int
@@ -281,9 +281,9 @@ class RaceResult:
     networks: tuple[NetworkResult, ...]
     overall: Comparison[str] | None
     sample: str
-    """What the verdicts of a heat generalise over: seeds or repeats."""
+    """What the verdicts of a training generalise over: seeds or repeats."""
     failed: Mapping[str, int]
-    """Trials that failed, by rule: its tuning had so many settings less, or its judgement so many seeds."""
+    """Trials that failed, by rule: its tuning had so many settings less, or its evaluation so many seeds."""
 
 
 def read(study: runs.Study) -> RaceResult | None:
@@ -308,50 +308,50 @@ def read(study: runs.Study) -> RaceResult | None:
         place = str(row.get("network", study.name)), str(row[word]), int(row.get("repeat") or 1)
         if place[2] <= int(asked.get("repeats") or 1) and row["setting"] <= budget:
             members.setdefault(place, []).append(row)
-    tuned = []
-    for (problem, rule, repeat), own in members.items():
-        tuning = sorted((row for row in own if row["stage"] == "tuning"), key=lambda row: row["setting"])
-        scores = [
-            row["val_acc"] if row["status"] == "done" and _is_number(row["val_acc"]) else -inf for row in tuning
-        ]
-        best = tuning[scores.index(max(scores))] if len(scores) == budget and max(scores) > -inf else None
-        finals = [row for row in own if row["stage"] == "final" and best and row["setting"] == best["setting"]]
-        finals = sorted(finals, key=lambda row: row["seed"])[:seeds]
-        tuned.append(
-            TuningOutcome(
-                problem,
-                rule,
-                repeat - 1,
-                tuple(scores) if len(scores) == budget else None,
-                best and {key: best[key] for key in fields if _is_number(best[key])},
-                tuple(str(row["trial"]) for row in finals if row["status"] in ("done", "diverged")),
-                sum(row["status"] == "failed" for row in [*tuning, *finals]),
-            )
-        )
-    return race_result(tuned, budget, seeds, asked.get("target"), kinds, study.path)
+    ended = [
+        _tuning_outcome(problem, rule, repeat - 1, own, fields, budget, seeds)
+        for (problem, rule, repeat), own in members.items()
+    ]
+    return race_result(ended, budget, seeds, asked.get("target"), kinds, study.path)
 
 
 def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> RaceResult:
     """What the trials say; rules without a judged training have no row. DataError for a damaged run."""
-    by_name = {outcome.trial.name: outcome for outcome in outcomes}
-    judged = []
+    asked, by_name = planned.asked, {outcome.trial.name: outcome for outcome in outcomes}
+    ended = []
     for own in planned.candidates:
-        scores, chosen = own.scores(by_name), own.chosen(by_name)
-        finals = [by_name[t.name] for t in own.finals(chosen) if t.name in by_name] if chosen else []
-        ended = [by_name[t.name] for t in own.tuning if t.name in by_name] + finals
-        judged.append(
-            TuningOutcome(
-                own.problem,
-                own.name,
-                own.repeat,
-                None if scores is None else tuple(scores),
-                {key: chosen.settings[key] for key in planned.rules[own.name]} if chosen else None,
-                tuple(o.trial.name for o in finals if o.status in ("done", "diverged")),
-                sum(outcome.failed for outcome in ended),
-            )
-        )
-    asked = planned.asked
-    return race_result(judged, asked.budget, asked.seeds, asked.target, planned.kinds, study)
+        chosen = own.chosen(by_name)
+        trials = [*own.tuning, *(own.finals(chosen) if chosen else ())]
+        rows = [by_name[trial.name].row for trial in trials if trial.name in by_name]
+        fields = planned.rules[own.name]
+        ended.append(_tuning_outcome(own.problem, own.name, own.repeat, rows, fields, asked.budget, asked.seeds))
+    return race_result(ended, asked.budget, asked.seeds, asked.target, planned.kinds, study)
+
+
+def _tuning_outcome(
+    problem: str,
+    rule: str,
+    repeat: int,
+    rows: Sequence[runs.Row],
+    fields: Sequence[str],
+    budget: int,
+    seeds: int,
+) -> TuningOutcome:
+    """What the rows of trials.csv say of one rule on one training, in one repeat; `fields` are those that are tuned."""
+    tuning = sorted((row for row in rows if row["stage"] == "tuning"), key=lambda row: row["setting"])
+    scores = [row["val_acc"] if row["status"] == "done" and _is_number(row["val_acc"]) else -inf for row in tuning]
+    best = tuning[scores.index(max(scores))] if len(scores) == budget and max(scores) > -inf else None
+    finals = [row for row in rows if row["stage"] == "final" and best and row["setting"] == best["setting"]]
+    finals = sorted(finals, key=lambda row: row["seed"])[:seeds]
+    return TuningOutcome(
+        problem,
+        rule,
+        repeat,
+        tuple(scores) if len(scores) == budget else None,
+        best and {key: best[key] for key in fields if _is_number(best[key])},
+        tuple(str(row["trial"]) for row in finals if row["status"] in ("done", "diverged")),
+        sum(row["status"] == "failed" for row in [*tuning, *finals]),
+    )
 
 
 def _is_number(value: Any) -> bool:
@@ -366,7 +366,7 @@ def race_result(
     kinds: tuple[str, str],
     study: Path,
 ) -> RaceResult:
-    """The heats of all rules, trainings and repeats of the study in a folder. DataError for a damaged run."""
+    """The results of all rules, trainings and repeats of the study in a folder. DataError for a damaged run."""
     rules = tuple(dict.fromkeys(one.rule for one in tuned))
     problems = list(dict.fromkeys(one.problem for one in tuned))
     found = tuple(
@@ -375,9 +375,9 @@ def race_result(
     )
     means = {
         rule: {
-            heat.problem: fmean(r.accuracy.values.values())
-            for heat in found
-            for r in heat.candidates
+            network.problem: fmean(r.accuracy.values.values())
+            for network in found
+            for r in network.candidates
             if r.rule == rule
         }
         for rule in rules

@@ -94,22 +94,15 @@ class TunedCandidate:
     seeds: range
     """New seeds, from which the chosen setting is trained again."""
 
-    def scores(self, outcomes: Outcomes) -> list[float] | None:
-        """The validation accuracy of each setting; a training that diverged or failed has none, -inf.
-
-        None until all have ended.
-        """
-        ended = [outcomes.get(trial.name) for trial in self.tuning]
-        if not all(ended):
-            return None
-        return [float(o.row["val_acc"]) if o.status == "done" else -inf for o in ended if o is not None]
-
     def chosen(self, outcomes: Outcomes) -> Trial | None:
-        """The setting with the highest accuracy, the first of equals; None until all have ended, or if none has one."""
-        scores = self.scores(outcomes)
-        if scores is None or max(scores) == -inf:
+        """The setting with the highest validation accuracy, the first of equals; a training that diverged or failed has
+        none. None until all have ended, or if none has one.
+        """
+        ended = [outcomes[trial.name] for trial in self.tuning if trial.name in outcomes]
+        done = [outcome for outcome in ended if outcome.status == "done"]
+        if len(ended) < len(self.tuning) or not done:
             return None
-        return self.tuning[scores.index(max(scores))]
+        return max(done, key=lambda outcome: float(outcome.row["val_acc"])).trial
 
     def finals(self, chosen: Trial) -> list[Trial]:
         """The chosen setting, from the new seeds."""

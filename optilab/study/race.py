@@ -23,7 +23,7 @@ from optilab.optimize.rule import Rule
 from optilab.runs import write_atomic
 from optilab.study import search_space
 from optilab.study.comparison import judge
-from optilab.study.tuning import Conditions, Tuning, extra_knowledge, log_costs, measure
+from optilab.study.tuning import RaceSettings, Tuning, extra_knowledge, log_costs, measure
 
 CODE = ("optimize", "study/search_space.py", "study/tuning.py")
 """The source that the numbers of a tuning depend on: a change to any of it invalidates what is kept."""
@@ -37,7 +37,7 @@ ENOUGH_FUNCTIONS = 6
 class Race:
     """All tunings, and their costs as tables."""
 
-    conditions: Conditions
+    conditions: RaceSettings
     rules: list[str]
     functions: list[str]
     tunings: list[Tuning]
@@ -103,7 +103,7 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
 def run(
     rules: Sequence[Rule],
     functions: Sequence[Objective],
-    conditions: Conditions,
+    conditions: RaceSettings,
     folder: Path | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Race:
@@ -120,7 +120,7 @@ def run(
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
 
 
-def _kept(folder: Path | None, rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> Tuning:
+def _kept(folder: Path | None, rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> Tuning:
     if folder is None:
         return measure(rule, function, repeat, conditions)
     path = folder / f"{_address(rule, function, repeat, conditions)}.json"
@@ -133,7 +133,7 @@ def _kept(folder: Path | None, rule: Rule, function: Objective, repeat: int, con
         return tuning
 
 
-def _address(rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> str:
+def _address(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> str:
     """A digest of everything that the numbers depend on; the number of repeats is not part of it."""
     parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
     digest = hashlib.sha256("\n".join(map(repr, parts)).encode())

@@ -37,7 +37,7 @@ ROUNDING = 1e-12
 MOST_SEEDS = 10_000
 
 
-Outcomes = Mapping[Any, float]
+Values = Mapping[Any, float]
 """The outcome of each block, which is a seed in most comparisons."""
 
 
@@ -69,7 +69,7 @@ def summarize(values: Sequence[float], level: float = 0.05) -> Summary:
 class DifferenceTest:
     """The tests of one group against the baseline; `error` is zero where there is no t test."""
 
-    def __init__(self, group: Outcomes, baseline: Outcomes, sign: int) -> None:
+    def __init__(self, group: Values, baseline: Values, sign: int) -> None:
         common = [block for block in group if block in baseline]
         self.paired = bool(common)
         if common:

@@ -161,7 +161,7 @@ class Execution:
         """Train what is missing of `trials`, up to the epoch `until` or their last one; outcomes in their order.
 
         Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
-        missing. WorkersLost where nothing runs any more. At the end trials.csv has the rows in the order of `trials`.
+        missing. WorkersLost where nothing runs any more. New rows of trials.csv stand in the order in which they came.
         """
         ended = known(self.study.path, self.study.rows, trials, until)
         self.tabulate(trials, ended)
@@ -199,7 +199,6 @@ class Execution:
                 trial = running[future]
                 if outcome := self._ended(trial, future):
                     ended[trial.name] = outcome
-        self.tabulate(trials, ended)
         return [ended[trial.name] for trial in trials if trial.name in ended]
 
     def _arguments(self, trial: Trial, until: int | None) -> dict[str, Any]:

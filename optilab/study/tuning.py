@@ -5,7 +5,7 @@ and whose f - f_min is less than `accuracy` of what it was at the start (More & 
 gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
 not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
 
-    rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), Conditions(budget=100))
+    rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), RaceSettings(budget=100))
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def counted(number: int, noun: str) -> str:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class RaceSettings:
     """What is the same for every rule."""
 
     budget: int = 50
@@ -66,7 +66,7 @@ class Tuning:
     """Gradients until each new start was solved with the best setting; -1 where it was not."""
 
 
-def measure(rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> Tuning:
+def measure(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> Tuning:
     """Tune on one half of the starts, judge every setting on the other half.
 
     The starts depend on the function and the repeat, the settings on the rule too: no rule depends on who else takes
@@ -84,7 +84,7 @@ def measure(rule: Rule, function: Objective, repeat: int, conditions: Conditions
     return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist())
 
 
-def tune(rule: Rule, function: Objective, conditions: Conditions, starts: Floats | None = None) -> Rule:
+def tune(rule: Rule, function: Objective, conditions: RaceSettings, starts: Floats | None = None) -> Rule:
     """The rule with the best of `conditions.budget` random settings on `starts` (n, d), drawn from the box if None.
 
     Where no setting solves more than another, the one whose paths end nearer to f_min is better, or where no minimum is
@@ -100,7 +100,7 @@ def tune(rule: Rule, function: Objective, conditions: Conditions, starts: Floats
     return tuned
 
 
-def log_costs(costs: Any, conditions: Conditions) -> Floats:
+def log_costs(costs: Any, conditions: RaceSettings) -> Floats:
     """log cost; -1 is not solved, and a start that is solved already costs 1."""
     return np.log(np.where(np.asarray(costs) < 0, UNSOLVED * conditions.gradients, np.maximum(costs, 1)))
 
@@ -118,17 +118,17 @@ def extra_knowledge(rule: Rule) -> list[str]:
     return known + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 
-def _starts(function: Objective, repeat: int, count: int, conditions: Conditions) -> Floats:
+def _starts(function: Objective, repeat: int, count: int, conditions: RaceSettings) -> Floats:
     low, high = np.array(function.box, dtype=float).T
     return _generator(conditions, function.name, repeat).uniform(low, high, (count, len(low)))
 
 
-def _settings(rule: Rule, function: Objective, repeat: int, conditions: Conditions) -> dict[str, Floats]:
+def _settings(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> dict[str, Floats]:
     generator = _generator(conditions, function.name, repeat, rule.name)
     return search_space.draw(rule, function, conditions.budget, generator)
 
 
-def _generator(conditions: Conditions, *names: str | int) -> np.random.Generator:
+def _generator(conditions: RaceSettings, *names: str | int) -> np.random.Generator:
     digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
     return np.random.default_rng([conditions.seed, *digest[:8]])
 
@@ -141,13 +141,13 @@ def _with_known_minimum(rule: Rule, function: Objective) -> Rule:
     return replace(rule, f_min=floor)  # type: ignore[type-var]
 
 
-def _best_first(costs: Any, left: Floats, conditions: Conditions) -> Any:
+def _best_first(costs: Any, left: Floats, conditions: RaceSettings) -> Any:
     """Settings by mean log cost; where that is equal, the one that came nearer on average is better."""
     return np.lexsort((left.mean(axis=0), log_costs(costs, conditions).mean(axis=0)))
 
 
 def _solve(
-    rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: Conditions
+    rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: RaceSettings
 ) -> tuple[Any, Floats]:
     """Gradients until solved (-1: not), and how much of the way is left at the end, log10, both (starts, settings).
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from optilab.show.chart import Chart
-    from optilab.study.claims import Judged
+    from optilab.study.claims import ClaimResult
     from optilab.verbs.verb import Request
 
 HEAD, TAIL = 8, 8
@@ -42,7 +42,7 @@ Part = str | Sentence | Table | Any
 class Answer(ABC):
     """What a verb found: values first, every view of them on request."""
 
-    judged: "Sequence[Judged]" = ()
+    judged: "Sequence[ClaimResult]" = ()
     """The claims of `expect`."""
     written: Sequence[str] = ()
     """Files and directories that were written, the run's own last."""
@@ -222,7 +222,7 @@ def cell(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _after(judged: "Sequence[Judged]", silent: bool) -> ExitCode:
+def _after(judged: "Sequence[ClaimResult]", silent: bool) -> ExitCode:
     if not judged:
         return ExitCode.OK
     from optilab.console.claims import after

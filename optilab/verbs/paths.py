@@ -16,7 +16,7 @@ from optilab.verbs.verb import Request, plain
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study.claims import Judged
+    from optilab.study.claims import ClaimResult
 
 Algo = Annotated[
     Any,
@@ -75,7 +75,7 @@ def rows(paths: Mapping[str, Trajectory]) -> list[dict[str, Any]]:
     ]
 
 
-def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[Judged]":
+def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimResult]":
     """The claims of the config about its paths."""
     if not config.expect:
         return []
@@ -87,10 +87,10 @@ def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[Judged]"
 
 def tuned(config: OptimizeConfig, budget: int) -> tuple[OptimizeConfig, str]:
     """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it."""
-    from optilab.study.tuning import Conditions, tune
+    from optilab.study.tuning import RaceSettings, tune
 
     require_bare(config, "--tune runs the bare rules")
-    conditions = Conditions(budget=budget, gradients=config.epochs)
+    conditions = RaceSettings(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
     cost = f"{plural(budget, 'path')} of {config.epochs} epochs each"

@@ -23,12 +23,12 @@ from optilab.show.table import Column, Table
 from optilab.signals import Interrupted
 from optilab.study import network_race as races
 from optilab.study import race as study
-from optilab.study.claims import Judged, of_network_race, of_race
+from optilab.study.claims import ClaimResult, of_network_race, of_race
 from optilab.study.comparison import Comparison
 from optilab.study.execution import StudyResult
 from optilab.study.network_race import NetworkRace, NetworkResult, RacedCandidate, RaceResult
 from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
-from optilab.study.tuning import UNSOLVED, Conditions, counted, extra_knowledge, gradients_per_step
+from optilab.study.tuning import UNSOLVED, RaceSettings, counted, extra_knowledge, gradients_per_step
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.compare import Units
@@ -128,7 +128,7 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
 
 def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
     """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
-    conditions = Conditions(asked.budget, asked.starts, asked.repeats, asked.epochs, asked.accuracy, asked.seed)
+    conditions = RaceSettings(asked.budget, asked.starts, asked.repeats, asked.epochs, asked.accuracy, asked.seed)
     rules = rules_named(request.flag("algos"), ",".join(asked.algos or ALGOS.split(",")))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
@@ -158,7 +158,7 @@ class LabRace(Answer):
     settings: bool = False
     """Whether the tuned settings of every function are shown."""
     drawn: bool = False
-    judged: Sequence[Judged] = ()
+    judged: Sequence[ClaimResult] = ()
 
     @property
     def may_be_best(self) -> list[str]:
@@ -220,7 +220,7 @@ class LabRace(Answer):
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
 
 
-def announce(rules: int, functions: int, conditions: Conditions) -> None:
+def announce(rules: int, functions: int, conditions: RaceSettings) -> None:
     """What the race will cost, before it starts."""
     tunings = rules * functions * conditions.repeats
     gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
@@ -391,7 +391,7 @@ class NetworkRaceAnswer(LabStudy):
     planned: NetworkRace
     found: RaceResult
     ran: StudyResult
-    judged: Sequence[Judged] = ()
+    judged: Sequence[ClaimResult] = ()
 
     @property
     def code(self) -> ExitCode:

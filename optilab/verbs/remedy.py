@@ -14,7 +14,7 @@ from optilab.show import terminal
 from optilab.study import claims
 from optilab.study import network_race as races
 from optilab.study import remedy as plans
-from optilab.study.claims import Judged
+from optilab.study.claims import ClaimResult
 from optilab.study.execution import StudyResult
 from optilab.study.remedy import Result, smallest_fix
 from optilab.verbs import studies
@@ -69,7 +69,7 @@ class RemedyAnswer(LabStudy):
     plan: plans.Remedies
     results: Sequence[Result]
     ran: StudyResult
-    judged: Sequence[Judged] = ()
+    judged: Sequence[ClaimResult] = ()
 
     @property
     def heading(self) -> str:

@@ -13,7 +13,7 @@ from optilab.config.study import SweepConfig
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
-from optilab.study.claims import Judged
+from optilab.study.claims import ClaimResult
 from optilab.study.comparison import compare_runs
 from optilab.study.execution import StudyResult
 from optilab.study.groups import Measure, text
@@ -77,7 +77,7 @@ class SweepAnswer(LabStudy):
     plan: plans.Sweep
     ran: StudyResult
     through: Sequence[Record]
-    judged: Sequence[Judged]
+    judged: Sequence[ClaimResult]
 
     @property
     def heading(self) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.path import gaps
-from optilab.study.tuning import Conditions, tune
+from optilab.study.tuning import RaceSettings, tune
 
 
 def test_labels_name_the_settings_that_differ(optilab):
@@ -38,7 +38,7 @@ def test_tuned_rules_are_the_races_own(optilab):
     ravine = OBJECTIVES["ravine"]()
     for result in document["results"]:
         rule = RULES[result["algo"]]()
-        best = tune(rule, ravine, Conditions(budget=20, gradients=30), np.array([ravine.start]))
+        best = tune(rule, ravine, RaceSettings(budget=20, gradients=30), np.array([ravine.start]))
         assert result["params"]["lr"] == best.lr
         assert result["values"][-1] < 1  # both get near; lion's default lr does not move
     said = optilab("optimize", "--algo", "sgd", "--tune", 5, "--set", "clip_norm=1", code=2).stderr

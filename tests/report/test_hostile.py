@@ -24,7 +24,7 @@ from optilab.study import network_race as races
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
 from optilab.study.race import Race
-from optilab.study.tuning import Conditions, Tuning
+from optilab.study.tuning import RaceSettings, Tuning
 from optilab.verbs import play
 from optilab.verbs.network_race_page import network_race_page
 from optilab.verbs.race_page import race_page
@@ -138,7 +138,7 @@ def test_a_race_of_hostile_rules_on_hostile_functions(tmp_path, page):
         for n, (rule, text) in enumerate(zip(rules, HOSTILE, strict=True))
         for function in functions
     ]
-    race = Race(Conditions(2, 2, 1), [r.name for r in rules], [f.name for f in functions], tunings)
+    race = Race(RaceSettings(2, 2, 1), [r.name for r in rules], [f.name for f in functions], tunings)
     origin = {"argv": ["optilab", *HOSTILE], "versions": dict(zip(HOSTILE, HOSTILE, strict=True))}
     for heading in (None, "".join(HOSTILE)):
         (tmp_path / "race.html").write_bytes(race_page(race, rules, functions, origin, heading))

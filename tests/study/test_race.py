@@ -19,9 +19,9 @@ from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.study import race as study
 from optilab.study.race import Race, expected_best, profile, run, standings
-from optilab.study.tuning import Conditions, Tuning, measure
+from optilab.study.tuning import RaceSettings, Tuning, measure
 
-CONDITIONS = Conditions(budget=7, starts=5, repeats=2, gradients=60)
+CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
 WHERE = [OBJECTIVES[name]() for name in ("ravine", "rosenbrock")]
 
@@ -77,8 +77,8 @@ def test_the_code_that_invalidates_the_cache_is_all_that_the_numbers_depend_on()
     program = (
         "import sys\n"
         "from optilab.optimize import RULES, OBJECTIVES\n"
-        "from optilab.study.tuning import Conditions, measure\n"
-        "conditions = Conditions(2, 2, 1, 3)\n"
+        "from optilab.study.tuning import RaceSettings, measure\n"
+        "conditions = RaceSettings(2, 2, 1, 3)\n"
         "names = [n for n, k in RULES.items() if 'function' not in k().needs and k.weights != 'matrices']\n"
         "[measure(RULES[n](), OBJECTIVES['booth'](), 0, conditions) for n in names]\n"
         "print(*(m.__file__ for name, m in sys.modules.items() if name.startswith('optilab')), sep='\\n')\n"
@@ -135,7 +135,7 @@ def made(costs, gradients=200):
         for rule, table in zip(rules, costs, strict=True)
         for function, row in zip(functions, table, strict=True)
     ]
-    return Race(Conditions(1, costs.shape[2], 1, gradients), rules, functions, tunings)
+    return Race(RaceSettings(1, costs.shape[2], 1, gradients), rules, functions, tunings)
 
 
 def test_a_clear_winner_and_a_draw():
@@ -188,7 +188,7 @@ def test_copies_of_one_rule_are_rarely_told_apart_in_real_races():
     ]
     wrong, count = 0, 60
     for seed in range(count):
-        conditions = Conditions(budget=4, starts=3, repeats=1, gradients=60, seed=seed)
+        conditions = RaceSettings(budget=4, starts=3, repeats=1, gradients=60, seed=seed)
         rows = standings(run(copies(RULES["adam"](), 4), functions, conditions, None))
         wrong += any(row.verdict == "slower" for row in rows)
     print(f"copies told apart in {wrong} of {count} races")

@@ -7,9 +7,9 @@ import pytest
 
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study import search_space, tuning
-from optilab.study.tuning import Conditions, measure, tune
+from optilab.study.tuning import RaceSettings, measure, tune
 
-CONDITIONS = Conditions(budget=7, starts=5, repeats=2, gradients=60)
+CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
 HAVE_MINIMA = [name for name, kind in OBJECTIVES.items() if name != "expression" and kind().minima]
 
 
@@ -43,7 +43,7 @@ def test_the_best_setting_and_its_costs_are_those_that_descend_finds():
 def test_scores_come_from_starts_that_tuning_has_not_seen():
     """The tuning half of the starts decides the order, the other half the numbers."""
     rule, function = RULES["adam"](), OBJECTIVES["beale"]()
-    result = measure(rule, function, 0, Conditions(budget=40, starts=4, gradients=60))
+    result = measure(rule, function, 0, RaceSettings(budget=40, starts=4, gradients=60))
     assert result.scores != sorted(result.scores)
 
 
@@ -62,26 +62,26 @@ def test_every_rule_meets_the_same_starts_and_every_repeat_and_function_other_on
 
 def test_a_tuned_rule_is_better_than_its_default():
     rule, function = RULES["sgd"](), OBJECTIVES["ravine"]()
-    better = tune(rule, function, Conditions(budget=30))
-    cost = [cost_by_descend(one, function, np.array(function.start), Conditions()) for one in (rule, better)]
+    better = tune(rule, function, RaceSettings(budget=30))
+    cost = [cost_by_descend(one, function, np.array(function.start), RaceSettings()) for one in (rule, better)]
     assert 0 < cost[1] < 60
     assert cost[0] == -1
-    assert tune(rule, function, Conditions(budget=30)) == better
+    assert tune(rule, function, RaceSettings(budget=30)) == better
 
 
 @pytest.mark.parametrize("name", ["sam", "lookahead"])
 def test_a_rule_around_another_is_tuned_in_that_one(name):
     rule, function = RULES[name](), OBJECTIVES["ravine"]()
-    better = tune(rule, function, Conditions(budget=30))
+    better = tune(rule, function, RaceSettings(budget=30))
     assert better.base != rule.base
     assert replace(better, base=rule.base) == rule
-    costs = [measure(rule, function, 0, Conditions(budget=30)).scores[k] for k in (0, -1)]
+    costs = [measure(rule, function, 0, RaceSettings(budget=30)).scores[k] for k in (0, -1)]
     assert costs[0] < costs[1]
 
 
 def test_where_no_minimum_is_known_the_lowest_final_value_decides():
     rule, function = RULES["sgd"](), OBJECTIVES["expression"](formula="0.1*w1^2 + 2*w2^2 + w1")
-    conditions = Conditions(budget=20, gradients=30)
+    conditions = RaceSettings(budget=20, gradients=30)
     start = np.array([[-5.0, -2.0]])
     chosen = tune(rule, function, conditions, start)
     tried = tuning._settings(rule, function, 0, conditions)["lr"]
@@ -93,17 +93,17 @@ def test_an_escape_below_the_minimum_is_not_nearer_to_it():
     """McCormick's function is lower outside its box, and a path that ends there has not come near."""
     rule, function = RULES["lion"](), OBJECTIVES["mccormick"]()
     settings = {"lr": np.array([0.3, 1e-4])}  # one escapes, the other hardly moves
-    costs, left = tuning._solve(rule, function, np.array([[3.0, -3.0]]), settings, Conditions())
+    costs, left = tuning._solve(rule, function, np.array([[3.0, -3.0]]), settings, RaceSettings())
     assert costs.tolist() == [[-1, -1]]
     assert left[0, 0] == 16
     assert -1 < left[0, 1] < 0
-    assert tuning._best_first(costs, left, Conditions())[0] == 1
+    assert tuning._best_first(costs, left, RaceSettings())[0] == 1
 
 
 def test_a_rule_that_needs_the_hessian_pays_for_it():
     rule, function = RULES["newton"](), OBJECTIVES["booth"]()
     assert tuning.gradients_per_step(rule, function) == 3
-    result = measure(rule, function, 0, Conditions(budget=20, starts=5, gradients=60))
+    result = measure(rule, function, 0, RaceSettings(budget=20, starts=5, gradients=60))
     assert all(cost % 3 == 0 and cost <= 60 for cost in result.costs)
     assert tuning.extra_knowledge(rule) == ["hessian"]
     assert tuning.extra_knowledge(RULES["polyak"]()) == ["value", "f_min"]
@@ -118,7 +118,7 @@ def test_rules_solve_goldstein_price_since_the_range_follows_its_scale():
     """With a floor of 1e-4 for lr, sgd and momentum solved none of it."""
     function = OBJECTIVES["goldstein-price"]()
     for name in ("sgd", "momentum", "nesterov"):
-        result = measure(RULES[name](), function, 0, Conditions())
+        result = measure(RULES[name](), function, 0, RaceSettings())
         assert max(result.costs) > 0
         assert result.settings["lr"] < 1e-4
 
