@@ -15,11 +15,11 @@ from rich.console import Console
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
-from optilab.console import diagnose as view
 from optilab.console.study import Progress
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
 from optilab.study.remedy import RemedyTrials, Result, smallest_fix
+from optilab.verbs import diagnose as view
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from optilab.config.training import TrainConfig
-from optilab.console import diagnose as diagnosis
 from optilab.diagnose import Stability, diagnose, of_run
 from optilab.runs import Record, best, read, read_timings
 from optilab.show import terminal
@@ -166,7 +166,7 @@ class Display:
         )
         lines: list[Any] = [line, Text(self._latest())]
         if self._layers:
-            lines.append(Text(diagnosis.thermometer(self._layers, terminal.err.width)))
+            lines.append(Text(_diagnosis().thermometer(self._layers, terminal.err.width)))
         return Group(*lines)
 
     def _latest(self) -> str:
@@ -232,7 +232,8 @@ def report(
             summary(rows, read_timings(path / "timings.csv"), record)
             curves([record], picture)
             evidence = of_run(record)
-            diagnosis.top(evidence, diagnose(evidence), str(path / "config.yaml"))
+            found = _diagnosis().Diagnosis(str(path), evidence, diagnose(evidence), str(path / "config.yaml"))
+            import_module("optilab.verbs.answer").paint(found.brief())
         for file in (*written, path):
             terminal.say(str(file))
 
@@ -267,7 +268,9 @@ def document(path: Path) -> dict[str, Any]:
             "best": best(rows),
             "seconds": sum(row["seconds"] for row in read_timings(path / "timings.csv")),
             "chance": evidence.chance,
-            "diagnosis": diagnosis.document(str(path), evidence, findings, str(path / "config.yaml")),
+            "diagnosis": _diagnosis()
+            .Diagnosis(str(path), evidence, findings, str(path / "config.yaml"))
+            .document(),
         }
     return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}
 
@@ -305,3 +308,7 @@ def report_seeds(
 
 def _claims(judged: Sequence[ClaimResult]) -> dict[str, Any]:
     return {"expect": [one.document() for one in judged]} if judged else {}
+
+
+def _diagnosis() -> Any:
+    return import_module("optilab.verbs.diagnose")  # until `train` is a verb

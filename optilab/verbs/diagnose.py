@@ -1,0 +1,249 @@
+"""`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.config import presets
+from optilab.config.load import load
+from optilab.config.marks import Argument, Flag
+from optilab.config.training import TrainConfig
+from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, verdict
+from optilab.diagnose import diagnose as findings_of
+from optilab.errors import ExitCode, RunError, UsageError, chosen_names
+from optilab.show import chart_text, terminal
+from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.options import DataOptions, FolderOptions, SilentOptions
+from optilab.verbs.verb import Place, Verb
+
+LEVELS = ("info", "warning", "critical")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnose(DataOptions, FolderOptions, SilentOptions):
+    """Name what keeps a network from learning, with the numbers that show it and what to change.
+
+    Of a run, its records are read; a config is first tried for sixty batches, which write nothing.
+    """
+
+    EXAMPLES = (
+        "optilab diagnose sigmoid.yaml",
+        "optilab diagnose 20261124-143512-sigmoid-1c2d9e05",
+        "optilab diagnose sigmoid.yaml --json --fail-on critical",
+    )
+
+    target: Annotated[str, Argument("RUN|CONFIG", complete="run_or_preset"), Doc("A run, a YAML file or a preset")]
+    fail_on: Annotated[str | None, Flag("LEVEL"), Doc("Exit with 9 if a finding is at least this severe")] = None
+
+
+def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
+    """The evidence of a run, or of a trial of a config, judged."""
+    levels = [] if request.fail_on is None else chosen_names("--fail-on", request.fail_on, "level", LEVELS)
+    evidence, config = _evidence(request, place)
+    return Diagnosis(request.target, evidence, findings_of(evidence), config, levels)
+
+
+def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
+    """The evidence, and the argument that `--config` takes for what it is about."""
+    target = request.target
+    try:  # a run may have the name of a preset, which NAME.yaml still means
+        path = runs.locate(place.folder, target, "train")
+    except (RunError, UsageError):
+        try:
+            presets.find("train", target)
+        except UsageError:
+            raise UsageError(f"{target!r} is not a run in {place.folder}, a file or a preset") from None
+    else:
+        record = runs.read(path)
+        if record.manifest.get("command") != "train":
+            raise UsageError(f"{path} is not a training run; diagnose reads training runs only")
+        return of_run(record), str(path / "config.yaml")
+
+    from optilab.verbs.studies import dataset_of
+
+    config = load(TrainConfig, target, request.changes())
+    dataset = dataset_of(config.data)
+    from optilab.train import session
+
+    try:
+        rows, records, divergence = session.look_into(config, dataset, TRIAL_BATCHES)
+        return Evidence(config, rows, records, divergence, trial=True), target
+    except UsageError:
+        # What the engine refuses, such as batch norm over one image, may be what a rule names.
+        evidence = Evidence(config, [], [], trial=True)
+        if not findings_of(evidence):
+            raise
+        return evidence, target
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Answer):
+    """What a training's records show: the layers with bars for their gradients, the findings, the commands to try."""
+
+    target: str
+    evidence: Evidence
+    findings: Sequence[Finding]
+    config: str
+    """What `--config` takes for it."""
+    levels: Sequence[str] = ()
+    """A finding that is at least this severe makes the exit code 9."""
+
+    @property
+    def headline(self) -> str:
+        return f"{self.target}: {verdict.sentence(self.evidence, self.findings)}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per finding, most severe first."""
+        return [
+            {
+                "rule": finding.rule,
+                "severity": finding.severity.name.lower(),
+                "text": finding.text,
+                "threshold": finding.threshold,
+                "normal": finding.normal,
+                "evidence": finding.evidence,
+                "remedies": commands(finding, self.config),
+                "advice": finding.advice,
+            }
+            for finding in self.findings
+        ]
+
+    @property
+    def code(self) -> ExitCode:
+        bad = any(finding.severity >= LEVELS.index(level) for finding in self.findings for level in self.levels)
+        return ExitCode.EXPECTATION if bad else ExitCode.OK
+
+    def parts(self) -> Iterator[Part]:
+        """The layers, the verdict, and for each finding what to try."""
+        evidence, epochs = self.evidence, f"{len(self.evidence.rows)} epochs"
+        what = f"trial of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
+        yield Sentence(f"{self.target} ({what})", "bold")
+        if evidence.epochs:
+            yield ""
+            yield _layers(evidence)
+            yield Sentence(COLUMNS, "dim")
+        yield ""
+        sick = verdict.sick(self.findings)
+        yield Sentence(verdict.sentence(evidence, self.findings), "" if sick else "green")
+        if text := verdict.stability(evidence):
+            yield text
+        if sick and (text := _predicted(evidence)):
+            yield text
+        for finding in self.findings:
+            yield ""
+            yield Sentence(_line(finding), STYLES[finding.severity])
+            for number, command in enumerate(commands(finding, self.config)):
+                yield f"  {'try' if number == 0 else ' or'}: {command}"
+            if finding.advice:
+                yield f"  {finding.advice}"
+
+    def brief(self) -> Iterator[Part]:
+        """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
+        text, learns = verdict.learning(self.evidence)
+        yield Sentence(text, "green" if learns else "yellow")
+        if text := verdict.stability(self.evidence):
+            yield text
+        if not verdict.sick(self.findings):
+            yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
+            return
+        first = self.findings[0]
+        if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
+            yield text
+        yield Sentence(f"diagnosis: {_line(first)}", STYLES[first.severity])
+        for command in commands(first, self.config)[:1]:
+            yield f"  try: {command}"
+        if first.advice:
+            yield f"  {first.advice}"
+        if len(self.findings) > 1 or len(first.remedies) > 1:
+            yield f"  more: optilab diagnose {self.config.removesuffix('/config.yaml')}"
+
+    def document(self) -> Mapping[str, Any]:
+        """Verdict, findings, and the last epoch's layers at full precision."""
+        evidence = self.evidence
+        return {
+            "target": self.target,
+            "trial": evidence.trial,
+            "verdict": verdict.sentence(evidence, self.findings),
+            "healthy": not verdict.sick(self.findings),
+            "stability": verdict.stability(evidence) or None,
+            "predicted_ratio": evidence.start.get("predicted_ratio"),
+            "measured_ratio": evidence.first_ratio,
+            "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
+            "findings": self.rows,
+        }
+
+    def short(self) -> Iterable[str]:
+        return ()
+
+
+STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
+COLUMNS = (
+    "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the probed batches\n"
+    "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"
+    "sat.: outputs where the activation is flat; dead: units that are flat for every image of a batch"
+)
+
+
+def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+    return chart_text.bar(norm, largest, width, blocks=terminal.out.encoding.startswith("utf"))
+
+
+def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
+    return max((layer["gradient_norm"] for layer in layers if layer["gradient_norm"] is not None), default=None)
+
+
+def thermometer(layers: Sequence[dict[str, Any]], width: int = 100) -> str:
+    """`gradient  1 ▎ 9e-09   2 ▌ 2e-07 ...`: a bar per layer; the middle of a deep network is left out."""
+    names = [*map(str, range(1, len(layers))), "out"]
+    cells = [
+        f"{name} {bar(layer['gradient_norm'], _largest(layers), 3)} {_short(layer['gradient_norm'], 0)}"
+        for name, layer in zip(names, layers, strict=True)
+    ]
+    room = max(2, (width - 9) // 14)
+    if len(cells) > room:
+        cells = [*cells[: room - 2], "...", cells[-1]]
+    return "gradient  " + "   ".join(cells)
+
+
+def _short(value: float | None, digits: int = 2) -> str:
+    return "none" if value is None else f"{value:.{digits}e}"
+
+
+def _line(finding: Finding) -> str:
+    """A finding with its number, the threshold and what is normal."""
+    name = "note" if finding.severity is Severity.INFO else finding.severity.name.lower()
+    bounds = f"threshold: {finding.threshold}; normal: {finding.normal}"
+    return f"{name}: {finding.rule}: {finding.text} ({bounds})"
+
+
+def _layers(evidence: Evidence) -> Any:
+    layers = evidence.epochs[-1]["layers"]
+    names = [*map(str, range(1, len(layers))), "out"]
+    keep = range(len(layers)) if len(layers) <= 12 else [*range(6), *range(len(layers) - 4, len(layers))]
+    headings = ["layer", "|g|", "", "|g|/|w|", "|dw|/|w|", "mean", "std", "sat.", "dead"]
+    rows = []
+    for number in keep:
+        layer = layers[number]
+        norms = [_short(layer["gradient_norm"]), bar(layer["gradient_norm"], _largest(layers))]
+        ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
+        moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
+        shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
+        rows.append([names[number], *norms, *ratios, *moments, *shares])
+    return terminal.grid(headings, rows, left=(0, 2))
+
+
+def _predicted(evidence: Evidence) -> str:
+    """The gradient ratio that theory predicts for the first weights, beside the measured one; empty without theory."""
+    ratio, theory = evidence.first_ratio, evidence.start.get("predicted_ratio")
+    if ratio is None or theory is None:
+        return ""
+    layers = len(evidence.start["sample_gradients"]) - 1
+    of = f"|g1|/|g{layers}|, layer 1's gradient over layer {layers}'s, of single images before training"
+    return f"{of}: mean-field theory {theory:.2g}, measured {ratio:.2g}"
+
+
+VERB = Verb(diagnose, (Diagnose,))
