@@ -9,7 +9,13 @@ from optilab.study.maps import Map
 
 def map_chart(found: Map, show: str = "value") -> Chart:
     """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
-    x, y = (Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in (found.x, found.y))
+    x, y = (
+        Scale(
+            axis.key.removeprefix("algo."), axis.low, axis.high, axis.log,
+            tex="" if axis.field else f"$w_{{{axis.key[1:]}}}$",
+        )
+        for axis in (found.x, found.y)
+    )  # fmt: skip
     marks, short = _basins(found) if found.of_starts else _values(found, show)
     settings = ", ".join(f"{name} {_short(value)}" for name, value in found.settings.items())
     title = "\n".join([f"{found.rule.name} on {found.function.name}, {found.steps} epochs", *wrap(settings, 70)])
@@ -24,16 +30,17 @@ def _short(value: Any) -> str:
 def _values(found: Map, show: str) -> tuple[list[Mark], str]:
     """The marks, and the title of text."""
     if show == "value":
-        values, label = found.height, f"log10({found.above}) after the last epoch"
-        short = f"log10 of {found.above}"
+        above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
+        values, short = found.height, f"log10 of {found.above}"
+        scale = Scale(f"{short} after the last epoch", tex=rf"$\log_{{10}}({above})$ after the last epoch")
     else:
-        values, label = found.steps_to_tolerance, f"epochs to |gradient| < {found.tolerance:g}"
-        short = f"epochs to |grad| < {found.tolerance:g}"
+        values, short = found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
+        scale = Scale(f"epochs to |gradient| < {found.tolerance:g}")
     exact = None
     if found.limit is not None:
         exact = (found.limit, found.y.points) if found.x.field == "lr" else (found.x.points, found.limit)
     marks: list[Mark] = [
-        Heatmap(values, found.x.points, found.y.points, Scale(label), gone=found.diverged),
+        Heatmap(values, found.x.points, found.y.points, scale, gone=found.diverged),
         Contour(found.radius, level=1.0, exact=exact, label="limit of stability by theory"),
     ]
     if found.optimum is not None:

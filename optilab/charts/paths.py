@@ -1,5 +1,6 @@
 """Paths as a chart: on the contours of their function, and their heights over the epochs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -48,22 +49,28 @@ def require_plane(function: Objective) -> None:
 
 
 def _title(function: Objective, room: int) -> str:
-    """The name, and the formula unless it is much longer than `room`."""
+    """The name, and the formula unless it is much longer than `room`: as mathematics, or as text where it has words."""
     formula = function.formula
-    return function.name if len(formula) > 1.25 * room else f"{function.name}    f(w) = {formula}"
+    if len(formula) > 1.25 * room:
+        return function.name
+    if re.fullmatch(r"(w\d|\b([ab]|pi|exp|sin|cos|abs)\b|[0-9 .+*/^()-])+", formula):
+        signs = re.sub(r"\b(pi|exp|sin|cos)\b", r"\\\1 ", formula.replace("abs", r"\mathrm{abs}"))
+        powers = re.sub(r"\^(\d+)", r"^{\1}", re.sub(r"w(\d)", r"w_{\1}", signs))
+        return f"{function.name}    $f(w) = {powers.replace('*', chr(92) + ',')}$"
+    return f"{function.name}    f(w) = {formula}"
 
 
 def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
     """Contours of a function of two variables, the curve of a function of one, under the paths."""
     plane = len(function.start) == 2
     (left, right), *rest = view(function, paths)
-    x, marks = Scale("w1", left, right), list[Mark]()
+    x, marks = Scale("w1", left, right, tex="$w_1$"), list[Mark]()
     if plane:
 
         def height(x: Floats, y: Floats) -> Floats:
             return heights(function, np.stack(np.meshgrid(x, y), axis=-1))
 
-        y = Scale("w2", *rest[0])
+        y = Scale("w2", *rest[0], tex="$w_2$")
         marks.append(Contour(height))
     else:
         at = np.linspace(left, right, 481)
@@ -109,4 +116,6 @@ def _losses(function: Objective, paths: list[Trajectory], names: tuple[str, ...]
         for number, curve in enumerate(curves)
     )  # fmt: skip
     x = Scale("epoch", 0, epochs, margin=0.01)
-    return Panel(lines, x, Scale(what, low, max(high, low * 10**1e-9), log=True, margin=0.05))
+    tex = "$f - f_{min}$" if what == "f - f_min" else ""
+    y = Scale(what, low, max(high, low * 10**1e-9), log=True, margin=0.05, tex=tex)
+    return Panel(lines, x, y)

@@ -32,6 +32,8 @@ class Scale:
     margin: float = 0.0
     """Room at both ends, as a fraction of the range, where the medium has any."""
     ticks: tuple[float, ...] = ()
+    tex: str = ""
+    """The label where mathematics is set by TeX's rules, if it has any."""
     names: tuple[str, ...] = ()
     """Of the values 1, 2, ..., where they are no numbers, such as layers."""
 
@@ -240,6 +242,7 @@ class Chart:
     series: tuple[str, ...] = ()
     """Their names, by number."""
     title: str = ""
+    """Of a file, which may have mathematics between dollar signs."""
     width: float = 11.0
     """Of a file, in inches."""
     height: float | None = None

@@ -4,7 +4,6 @@ Every picture is a matplotlib Figure until `save` writes it; the extension of th
 imported only inside functions.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,11 +50,6 @@ HEATED = 500
 FRAMES, SECONDS = 120, 8
 """Of a moving picture."""
 
-# Okabe & Ito (2008); yellow is too pale for lines on white, black is the text's.
-_COLORS = {
-    False: ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"),
-    True: ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50"),
-}
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _DASHED, _DOTTED = (0, (5, 3)), (0, (1, 3))
 
@@ -64,44 +58,34 @@ _DASHED, _DOTTED = (0, (5, 3)), (0, (1, 3))
 class Palette:
     """The colors of a picture."""
 
-    dark: bool
-
-    @property
-    def ink(self) -> str:
-        return "#e8e8e8" if self.dark else "#202020"
-
-    @property
-    def ground(self) -> str:
-        return "#15181c" if self.dark else "#ffffff"
-
-    @property
-    def nothing(self) -> str:
-        """Of cells without a value."""
-        return "#3a3a3a" if self.dark else "#d9d9d9"
-
-    @property
-    def unknown(self) -> str:
-        """Of cells whose value more epochs would give."""
-        return "#6b4a4a" if self.dark else "#f2c6c2"
+    ink: str
+    ground: str
+    nothing: str
+    """Of cells without a value."""
+    unknown: str
+    """Of cells whose value more epochs would give."""
+    heights: str
+    """matplotlib's name of the colors of a plane."""
+    colors: tuple[str, ...]
+    """Of the series in turn: Okabe & Ito (2008); yellow is too pale for lines on white, black is the text's."""
 
     def color(self, series: int | None) -> str:
-        colors = _COLORS[self.dark]
-        return self.ink if series is None else colors[series % len(colors)]
+        return self.ink if series is None else self.colors[series % len(self.colors)]
 
     def dashes(self, series: int | None) -> Any:
         """No two of the first 24 series have the same color and dashes."""
-        return _DASHES[(series or 0) // len(_COLORS[self.dark]) % len(_DASHES)]
+        return _DASHES[(series or 0) // len(self.colors) % len(_DASHES)]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """matplotlib's settings for the pictures made inside."""
         import matplotlib as mpl
 
+        grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+        inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
         settings: Any = {
-            **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), self.ground),
-            **dict.fromkeys(
-                ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), self.ink
-            ),
+            **dict.fromkeys(grounds, self.ground),
+            **dict.fromkeys(inks, self.ink),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 12,
@@ -115,12 +99,22 @@ class Palette:
             yield
 
 
+LIGHT = Palette(
+    "#202020", "#ffffff", "#d9d9d9", "#f2c6c2", "bone_r",
+    ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"),
+)  # fmt: skip
+DARK = Palette(
+    "#e8e8e8", "#15181c", "#3a3a3a", "#6b4a4a", "bone",
+    ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50"),
+)  # fmt: skip
+
+
 # --- the picture -------------------------------------------------------------------------------------------
 
 
 def draw(chart: Chart, dark: bool = False) -> "Figure":
     """The chart as a figure of matplotlib."""
-    palette = Palette(dark)
+    palette = DARK if dark else LIGHT
     with palette.applied():
         return _figure(chart, palette, _rows(chart))[0]
 
@@ -176,7 +170,7 @@ def _figure(chart: Chart, palette: Palette, rows: Sequence[PanelRow]) -> tuple["
         columns = min(len(labels), chart.columns)
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=chart.legend_size)
     if chart.title:
-        figure.suptitle(_mathematics(chart.title), x=0.01, ha="left", fontsize=chart.title_size)
+        figure.suptitle(chart.title, x=0.01, ha="left", fontsize=chart.title_size)
     return figure, [axes for axes, _ in drawn]
 
 
@@ -186,23 +180,6 @@ def _height(chart: Chart, rows: Sequence[PanelRow]) -> float:
     lines = -(-sum(label.count("\n") + 1 for label in labels if label) // chart.columns)
     title = 0.2 * (chart.title.count("\n") + 1)
     return sum(row.height for row in rows) + title + 0.25 * lines + 0.6 * (len(rows) > 1)
-
-
-def _mathematics(text: str) -> str:
-    """Coordinates, differences of f and formulas of coordinates in the notation of mathematics; other text as it is."""
-    if found := re.fullmatch(r"w(\d+)", text):
-        return f"$w_{{{found[1]}}}$"
-    if text == "f - f_min":
-        return "$f - f_{min}$"
-    text = text.replace("log10(f - f_min)", r"$\log_{10}(f - f_{min})$")
-    text = text.replace("log10(f - lowest f)", r"$\log_{10}(f - \mathrm{lowest}\ f)$")
-    head, mark, rest = text.partition("    f(w) = ")
-    formula, *more = rest.split("\n")
-    if mark and re.fullmatch(r"(w\d|\b([ab]|pi|exp|sin|cos|abs)\b|[0-9 .+*/^()-])+", formula):
-        signs = re.sub(r"\b(pi|exp|sin|cos)\b", r"\\\1 ", formula.replace("abs", r"\mathrm{abs}"))
-        powers = re.sub(r"\^(\d+)", r"^{\1}", re.sub(r"w(\d)", r"w_{\1}", signs))
-        return "\n".join([f"{head}    $f(w) = {powers.replace('*', chr(92) + ',')}$", *more])
-    return text
 
 
 # --- axes --------------------------------------------------------------------------------------------------
@@ -231,7 +208,7 @@ def _frame(axes: Any, panel: Panel, last: bool) -> None:
             ticks = np.unique(np.linspace(1, len(scale.names), min(len(scale.names), NUMBERED)).astype(int))
             axis.set_ticks(ticks, [scale.names[tick - 1] for tick in ticks], fontsize=9)
         if last or name == "y" or not panel.is_layered:
-            axis.set_label_text(_mathematics(scale.label), **({"fontsize": 9} if scale.names else {}))
+            axis.set_label_text(scale.tex or scale.label, **({"fontsize": 9} if scale.names else {}))
     if panel.title:
         axes.set_title(panel.title, **({"fontsize": 11} if panel.is_layered else {}))
     if panel.is_layered:
@@ -271,7 +248,7 @@ def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]]
     """What colors mean: below all maps of layers with this scale, beside another map."""
     from matplotlib.ticker import PercentFormatter
 
-    cells, label = [axes for axes, _ in images], _mathematics(scale.label)
+    cells, label = [axes for axes, _ in images], scale.tex or scale.label
     if not next(panel for axes, panel in drawn if axes is cells[0]).is_layered:
         figure.colorbar(images[0][1], ax=cells[0], label=label, pad=0.02)
         return
@@ -386,8 +363,7 @@ def _contour(axes: Any, panel: Panel, contour: Contour, palette: Palette) -> Non
     height = contour.decades(x, y)
     steps = np.linspace(np.nanmin(height), np.nanmax(height), 15)
     pale = steps[0] + 2.5 * (steps[-1] - steps[0])  # a pale part of the colors, so that the paths stand out
-    colors = "bone" if palette.dark else "bone_r"
-    axes.contourf(x, y, height, steps, cmap=colors, alpha=0.55, vmin=steps[0], vmax=pale)
+    axes.contourf(x, y, height, steps, cmap=palette.heights, alpha=0.55, vmin=steps[0], vmax=pale)
     axes.contour(x, y, height, steps, colors=palette.ink, linewidths=0.4, alpha=0.35, linestyles="solid")
 
 
@@ -520,7 +496,7 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
         raise UsageError(
             f"{file}: .mp4 needs the program ffmpeg, which is not installed; .gif and .html need nothing"
         )
-    palette = Palette(dark)
+    palette = DARK if dark else LIGHT
     with palette.applied():
         figure, every = _figure(replace(chart, width=10, height=4.4), palette, chart.rows)
         *_, last = every

@@ -20,28 +20,11 @@ Segment = tuple[str, str]
 """Text and its style: words and colors such as `bold #e69f00`, or none."""
 Line = list[Segment]
 
-COLORS = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#cc79a7",
-    "#d55e00",
-    "#f0e442",
-    "#0072b2",
-    "#999999",
-)  # Okabe & Ito 2008
+COLORS = ["#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#999999"]
+"""Okabe & Ito (2008)."""
 RAMP = " .:-=+*#%@"
-HEAT = (
-    "#440154",
-    "#472d7b",
-    "#3b528b",
-    "#2c728e",
-    "#21918c",
-    "#28ae80",
-    "#5ec962",
-    "#addc30",
-    "#fde725",
-)  # viridis
+HEAT = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"]
+"""viridis."""
 SYMBOLS = {
     "start": ("●", "S"),
     "minimum": ("✚", "M"),
