@@ -1,0 +1,156 @@
+"""A chart of no subject: what each painter makes of the same value."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from optilab.show import chart_file, chart_page, chart_text
+from optilab.show.chart import (
+    Band,
+    Chart,
+    Contour,
+    Heatmap,
+    Mark,
+    Panel,
+    PanelRow,
+    Points,
+    Polyline,
+    Scale,
+    Span,
+    TextSize,
+    Threshold,
+)
+
+PIPE = chart_text.Screen(40)
+TERMINAL = chart_text.Screen(40, braille=True, blocks=True, color=True)
+X = np.arange(5.0)
+
+
+def lines(count, role="", **options):
+    return tuple(Polyline(X, X + i, i, role, **options) for i in range(count))
+
+
+ACROSS, UP = Scale("x", 0, 4), Scale("", 0, 5)
+
+
+def chart(*marks, series=("up", "higher"), x=ACROSS, y=UP, **options):
+    return Chart((PanelRow((Panel(marks, x, y, "numbers", **options),)),), series, text=TextSize(6))
+
+
+def text(drawn, screen=PIPE):
+    return ["".join(part for part, _ in line).rstrip() for line in chart_text.paint(drawn, screen)]
+
+
+def test_places_on_a_scale():
+    assert Scale("", 2, 6).place([2, 5, 8]) == pytest.approx([0, 0.75, 1.5])
+    assert Scale("", 0.01, 100, log=True).place([0.01, 1, 0]) == pytest.approx([0, 0.5, -np.inf])
+    assert Scale("", 3, 3).place(3) == 0
+    with pytest.raises(ValueError, match="marks set the ends"):
+        Scale("of its marks").place(1)
+
+
+def test_ascii():
+    assert text(chart(*lines(2))) == [
+        "          numbers",
+        "       5 |                         bbbbb",
+        "         |                   bbbbbb aaaa",
+        "         |           bbbbbbbbaaaaaaa",
+        "         |     bbbbbb aaaaaa",
+        "         |bbbbbaaaaaaa",
+        "       0 |aaaa",
+        "         +------------------------------",
+        "          0             x              4",
+        "         a up   b higher",
+    ]
+
+
+def test_a_letter_and_a_color_belong_to_a_series_wherever_it_is_drawn():
+    """Also where the series before it has no line."""
+    both, alone = (chart(*marks) for marks in (lines(2), lines(2)[1:]))
+    styles = [
+        {style for line in chart_text.paint(one, TERMINAL) for part, style in line if part.strip() == "b"}
+        for one in (both, alone)
+    ]
+    assert styles[0] == styles[1] == {f"bold {chart_text.COLORS[1]}"}
+    colors = [chart_file.draw(one).axes[0].lines[-1].get_color() for one in (both, alone)]
+    assert colors[0] == colors[1] == chart_file.LIGHT.color(1)
+    drawn = [chart_page.curves(one.panels[0], one.series)["values"] for one in (both, alone)]
+    assert drawn[0][1] == drawn[1][1] == (X + 1).tolist()
+    assert drawn[1][0] == []
+
+
+def test_the_roles_of_a_single_series_are_told_apart_in_text_and_of_several_only_what_is_no_detail():
+    training = Polyline(X, X, 0, "training")
+    validation = Polyline(X, X + 1, 0, "validation", note="best 5")
+    assert text(chart(training, validation, series=("one",)))[-2:] == [
+        "          t training",
+        "          v validation   best 5",
+    ]
+    faint = lines(2, detail=True)
+    assert text(chart(*lines(2), *faint)) == text(chart(*lines(2)))
+
+
+def test_details_are_in_files_only():
+    marks = (*lines(1), Threshold(2, name="guessing", detail=True), Band(X, X, X + 1, 0), Span(1, 2, 0))
+    assert text(chart(*marks, series=("up",))) == text(chart(*lines(1), series=("up",)))
+    axes = chart_file.draw(chart(*marks, series=("up",))).axes[0]
+    assert [one.get_text() for one in axes.texts] == ["guessing"]
+    assert len(axes.collections) == 1
+
+
+def test_every_mark_has_a_painter_of_files():
+    plane = Heatmap(np.eye(3), X[:3], X[:3], Scale("z"), gone=np.zeros((3, 3), bool))
+    edge = Contour(lambda x, y: x + y[:, None], level=2.0, label="edge")
+    marks = [
+        plane,
+        edge,
+        Points([1], [1], "optimum", label="here"),
+        *lines(1),
+        Span(0, 1, 0),
+        Threshold(1),
+        Band(X, X, X, 0),
+    ]
+    assert {type(mark) for mark in marks} == set(get_args(Mark))
+    figure = chart_file.draw(chart(*marks))
+    assert [label.get_text() for label in figure.legends[0].get_texts()] == ["diverged", "edge", "here"]
+
+
+def test_a_map_in_text_shows_the_cell_in_the_middle():
+    values = np.array([[0.0, 1.0], [np.nan, np.nan]])
+    gone = np.array([[False, False], [True, False]])
+    heat = Heatmap(values, X[:2], X[:2], gone=gone)
+    drawn = text(chart(heat, series=(), y=Scale("beta", 0, 1), short="heights"))
+    assert drawn[0] == "          heights"
+    assert drawn[1] == "       1 |xxxxxxxxxxxxxxx???????????????"
+    assert drawn[4] == "    beta |               @@@@@@@@@@@@@@@"
+    assert drawn[-1] == "          ' ' 0   '@' 1   x diverged   ? not converged"
+
+
+def test_the_range_of_a_panel_is_the_same_in_every_medium():
+    y = Scale("", 0.5, 50, log=True)
+    panel = chart(*lines(1), y=y, series=("up",))
+    assert chart_file.draw(panel).axes[0].get_ylim() == (0.5, 50)
+    page = chart_page.curves(panel.panels[0], panel.series)
+    assert (page["low"], page["high"], page["log"]) == (0.5, 50, True)
+    shown = text(panel)
+    assert shown[0] == "          numbers, log scale"
+    assert (shown[1].split()[0], shown[6].split()[0]) == ("50", "0.5")
+
+
+def test_values_of_a_page_as_a_table():
+    steps = Panel(
+        (Polyline([1, 2, 3, 4], [0.25, 0.5, 0.5, 1], 1, step=True),), Scale("times"), Scale("", 0, 1, unit="share")
+    )
+    drawn = chart_page.curves(steps, ("a", "b"))
+    assert chart_page.table(drawn, ("a", "b")) == {
+        "title": "",
+        "label": "times",
+        "places": ["1", "2", "4"],
+        "rows": [("b", ["25.0%", "50.0%", "100.0%"])],
+    }
+
+
+def test_a_moving_picture_grows_the_lines_of_series(tmp_path):
+    chart_file.animate(chart(*lines(2), Polyline(X, X, None)), str(tmp_path / "a.gif"))
+    assert (tmp_path / "a.gif").read_bytes().startswith(b"GIF89a")
