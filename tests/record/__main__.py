@@ -94,7 +94,7 @@ VARYING = [
     ),
     (re.compile(r"\b\d+(\.\d+)? (seconds|s)\b(?! of )"), "# s"),
     (re.compile(r'time(stamp)?="[^"]*"'), "time=#"),
-    (re.compile(r"tfevents\.[\d.]+"), "tfevents"),
+    (re.compile(r"tfevents[\w.]*"), "tfevents"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+"), "worker"),
     (re.compile(r"(HH:MM:SS)\.\d+"), r"\1"),
 ]
@@ -166,7 +166,7 @@ def content(path: Path) -> str:
     if path.name == "timings.csv":
         text = re.sub(r",[\d.e-]+$", ",#", text, flags=re.MULTILINE)
     if kind == ".csv":
-        text = re.sub(r",\d+\.\d{6}$", ",#", text, flags=re.MULTILINE)  # seconds
+        text = re.sub(r",\d{1,4}\.\d{6}$", ",#", text, flags=re.MULTILINE)  # seconds
     return readable(normal(text))
 
 
@@ -482,7 +482,7 @@ def compare(old: dict[str, str], new: dict[str, str]) -> tuple[list[str], dict[s
     rules, equal, differ, reasons = intended(), [], {}, collections.Counter()
     for key in [*old, *(key for key in new if key not in old)]:
         before, after = old.get(key, "(no such command)"), new.get(key, "(no such command)")
-        if before == after:
+        if before == after or normal(before) == normal(after):
             equal.append(key)
             continue
         lines = list(
