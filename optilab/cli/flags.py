@@ -53,7 +53,7 @@ def _parameter(one: Field, kept: bool) -> inspect.Parameter:
     flag: Flag = one.mark(Flag) or Flag()
     kind = _kind(one, kept)
     common: dict[str, Any] = {
-        "help": _help(one),
+        "help": _help(one, kind),
         "show_default": False,
         "autocompletion": completion.of(flag.complete),
     }
@@ -86,12 +86,17 @@ def _kind(one: Field, kept: bool) -> Any:
     return str if one.obligatory else str | None
 
 
-def _help(one: Field) -> str:
-    """What the field is, and its default where that is not said."""
+def _help(one: Field, kind: Any) -> str:
+    """What the field is; its default where that is not said; its range where typer reads a text and says none."""
     flag: Flag = one.mark(Flag) or Flag()
     plain = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
     shown = flag.shown or (str(one.default) if plain else "")
-    return f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}."
+    often = one.repeated and not isinstance(flag, Argument) and "may be repeated" not in one.doc
+    text = f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}{'; may be repeated' * often}."
+    low, high = (one.low, one.high) if kind in (str, str | None) else (None, None)
+    if low is None and high is None:
+        return text
+    return f"{text}  [{f'x>={low}' if high is None else f'{low}<=x<={high}'}]"
 
 
 def _not_empty(parameter: typer.CallbackParam, value: str | None) -> str | None:

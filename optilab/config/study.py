@@ -93,7 +93,7 @@ class SweepConfig(Section):
         dict[str, Any],
         Flag(RANGE, complete="key", repeated=True),
         Read(read_axes),
-        Doc("An axis: a range, or KEY=VALUE,VALUE,... in YAML's notation; may be repeated"),
+        Doc("An axis: a range, or KEY=VALUE,VALUE,... in YAML's notation"),
     ] = Field(default_factory=dict)
     zip: Annotated[bool, Doc("Walk the axes together; by default, take their product")] = False
     samples: Annotated[

@@ -11,8 +11,9 @@ from annotated_doc import Doc
 
 from optilab.charts.maps import map_chart
 from optilab.config.load import Override
-from optilab.config.marks import ConfigKey, Flag
+from optilab.config.marks import ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import algorithms
 from optilab.errors import UsageError, did_you_mean
 from optilab.optimize.rule import settings_of
 from optilab.show.chart import Chart
@@ -20,7 +21,7 @@ from optilab.study import maps as study
 from optilab.study.axes import Axis
 from optilab.verbs.answer import Answer, Sentence
 from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
-from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, require_bare
+from optilab.verbs.paths import Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
 from optilab.words import setting
 
@@ -42,7 +43,9 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
     )
     CONFLICTS = (("basins", "x"), ("basins", "y"))
 
-    algo: Algo = None
+    algo: Annotated[
+        Any, ConfigKey("algo"), Read(algorithms), Flag("NAME", complete="rule"), Doc("Algorithm, as in its preset")
+    ] = None
     x: Annotated[str | None, Flag(AXIS, complete="axis"), Doc("Across: a setting, or w1")] = None
     y: Annotated[str | None, Flag(AXIS, complete="axis"), Doc("Upwards: a setting, or w2")] = None
     basins: Annotated[bool, Doc("Map the starts of the box: the minimum that each reaches")] = False

@@ -76,7 +76,9 @@ class FunctionRace(RaceOptions):
 
     settings: Annotated[bool, Doc("Print the tuned settings of every rule on every function")] = False
     cache: Annotated[
-        bool, Flag(names=("--cache/--no-cache",)), Doc("Keep results in the user's cache, and reuse them")
+        bool,
+        Flag(names=("--cache/--no-cache",), shown="cache"),
+        Doc("Keep results in the user's cache, and reuse them"),
     ] = True
 
 
@@ -92,15 +94,16 @@ class TrainingRace(StudyOptions, SetOptions, DataOptions, FormatOptions, RaceOpt
     dry_run: Annotated[bool, Doc("With --on: print the plan and its estimated cost; train nothing")] = False
 
 
-def choose(given: Mapping[str, Any]) -> type[FunctionRace | TrainingRace]:
-    """The kind of race that was typed. UsageError for options of the other kind."""
+def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | TrainingRace]:
+    """The kind of race that is asked for. UsageError for options of the other kind."""
 
     networks = any(given.get(name) for name in ("on", "file", "resume"))
     meant, other = (TrainingRace, FunctionRace) if networks else (FunctionRace, TrainingRace)
     accepted = {one.name for one in fields_of(meant)}
-    if wrong := [one.flag for one in fields_of(other) if one.name in given and one.name not in accepted]:
-        where = "on test functions, without --on" if networks else "on trainings: add --on CONFIG"
-        raise UsageError(f"{', '.join(wrong)}: only for a race {where}")
+    if wrong := [one for one in fields_of(other) if one.name in given and one.name not in accepted]:
+        on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
+        where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
+        raise UsageError(f"{', '.join(one.flag if typed else one.name for one in wrong)}: only for a race {where}")
     return meant
 
 

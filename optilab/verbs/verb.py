@@ -187,11 +187,11 @@ class Verb:
 
     run: Callable[[Any, Place], "Answer | ExitCode"]
     requests: tuple[type[Request], ...]
-    choose: Callable[[Mapping[str, Any]], type[Request]] | None = None
+    choose: Callable[[Mapping[str, Any], bool], type[Request]] | None = None
 
     def request(self, given: Mapping[str, Any], typed: bool = False) -> Request:
         """The request of what was given. UsageError for what does not go together."""
-        kind = self.choose(given) if self.choose else self.requests[0]
+        kind = self.choose(given, typed) if self.choose else self.requests[0]
         return kind.of(given, typed)
 
 
