@@ -115,21 +115,25 @@ class OneOf:
             given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
         try:
-            if self.registry is RULES and is_own(name):
-                if not self.own:
-                    raise UsageError(f"a rule inside another has to be one of optilab's, not {name}")
-                entry: Any = kind_of(str(name))
+            entry: Any = self.entry(name)
+            if entry is None:
+                raise refusal(self._unknown(name))
+            if issubclass(entry, OwnRule):
                 _require_unchanged(entry, given.get("sha256"))
                 without = {"name", "sha256"}
-            elif isinstance(name, str) and name in self.registry:
-                entry = self.registry[name]
-            else:
-                raise refusal(self._unknown(name))
             # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
             value = schema_of(entry).model_validate({k: item for k, item in given.items() if k not in without})
             return entry(**{key: getattr(value, key) for key in type(value).model_fields})
         except UsageError as error:  # of a formula that cannot be read, or of a file of the user's
             raise refusal(str(error)) from None
+
+    def entry(self, name: Any) -> Any:
+        """The class that a name means, or None. UsageError for a file that makes no rule, or where none may stand."""
+        if self.registry is RULES and is_own(name):
+            if not self.own:
+                raise UsageError(f"a rule inside another has to be one of optilab's, not {name}")
+            return kind_of(str(name))
+        return self.registry.get(name) if isinstance(name, str) else None
 
     def dump(self, value: Any) -> dict[str, Any] | None:
         if value is None:
@@ -367,9 +371,7 @@ def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
         if choice:
             name = tree.get("name") if isinstance(tree, dict) else None
             name = getattr(choice.default, "name", None) if name is None else name
-            if choice.registry is RULES and isinstance(name, str) and is_own(name):
-                return sorted(["name", *(own.name for own in fields(kind_of(name)))])
-            entry = choice.registry.get(name) if isinstance(name, str) else None
+            entry = choice.entry(name)
             section = schema_of(entry) if entry else None
     return sorted({*(["name"] if choice else []), *(keys_of(section) if section else ())})
 
