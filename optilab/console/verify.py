@@ -10,7 +10,7 @@ from typing import Any
 from optilab.console.junit import Suite, TestCase, xml
 from optilab.show import terminal
 from optilab.show.table import Column, write
-from optilab.verify.cases import GROUNDS, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
+from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
 from optilab.verify.grade import TOLERANCE as AGREEMENT
 from optilab.verify.grade import Verdict
 from optilab.verify.references import STEPS
@@ -28,7 +28,7 @@ def followed(rows: Iterable[Row]) -> Iterator[Row]:
 def table(rows: Sequence[Row]) -> None:
     """One line per rule and form; per library the difference, or the form it implements instead."""
     terminal.say(
-        f"{STEPS} steps in float64 on {', '.join(GROUNDS)}, rules for matrices on matrices; equal is at "
+        f"{STEPS} steps in float64 on {', '.join(COMPARED_ON)}, rules for matrices on matrices; equal is at "
         f"most {TOLERANCE:g} of the path's size",
         style="bold",
     )

@@ -44,11 +44,11 @@ class Exam:
 
     def grade(self, candidate: "Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
-        from optilab.verify.grade import Ground, grade
+        from optilab.verify.grade import StartingPoint, grade
 
         settings, keys = self.settings, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
-        place = Ground(settings.function, tuple(settings.start or settings.function.start))
+        place = StartingPoint(settings.function, tuple(settings.start or settings.function.start))
         return grade(
             candidate,
             self.rule,

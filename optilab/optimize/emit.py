@@ -241,7 +241,7 @@ class KernelPlan:
 
 
 def watched_symbol(program: Program, function: Objective, watch: str | None) -> Node | None:
-    """The quantity that is compared with the limits at every step, see `explore`; |gradient|^2 for |gradient|."""
+    """The quantity that is compared with the limits at every step, see `run_grid`; |gradient|^2 for |gradient|."""
     if watch != "solved":
         return _square(program.gradient) if watch else None
     near: Any = is_near_minimum(function, Symbols([symbol(name) for name in program.points]))  # type: ignore[arg-type]

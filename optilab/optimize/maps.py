@@ -34,7 +34,7 @@ Part = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
-class Ends:
+class GridResult:
     """Where the paths of a grid ended; `first_below` is -1 where the watched quantity never was below its limit.
 
     points (rows, columns, d), values, gradient_norms and first_below (rows, columns).
@@ -54,7 +54,7 @@ class Ends:
         return np.asarray(risen | ~np.isfinite(self.values) | ~np.isfinite(self.points).all(axis=-1))
 
 
-def explore(
+def run_grid(
     rule: Rule,
     function: Objective,
     starts: Floats,
@@ -63,7 +63,7 @@ def explore(
     watch: Watch | None = None,
     limits: Floats | float = 0.0,
     workers: int | None = None,
-) -> Ends:
+) -> GridResult:
     """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
 
     `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule or, as
@@ -85,7 +85,7 @@ def explore(
             run, block = plain, OWN_BLOCK
     run = run or _plain_kernel(rule, function, list(settings), watch)
 
-    ends = Ends(
+    ends = GridResult(
         _shared((*shape, starts.shape[-1]), float),
         _shared(shape, float),
         _shared(shape, float),

@@ -213,7 +213,7 @@ def _inspected(origin: Origin) -> tuple[bool, list[Parameter]]:
 Arguments = Mapping[str, Any]
 
 
-class Protocoled(Protocol):
+class RuleInterface(Protocol):
     """An interface of a user's code."""
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
@@ -226,7 +226,7 @@ class Protocoled(Protocol):
         """The parts of a memory by their names in the code; empty where they have none."""
 
 
-def interface_of(code: Any, hyper_parameters: set[str]) -> Protocoled:
+def interface_of(code: Any, hyper_parameters: set[str]) -> RuleInterface:
     """The interface that a class or function has."""
     if not isinstance(code, type):
         return Function(code, hyper_parameters)
@@ -409,7 +409,7 @@ class OwnRule(Rule):
         return self.origin.code
 
     @property
-    def interface(self) -> Protocoled:
+    def interface(self) -> RuleInterface:
         with self.origin.running(0):
             return interface_of(self.code, {setting.parameter for setting in self.settings})
 

@@ -69,14 +69,14 @@ _PLAIN = Regime()
 
 
 def descend(
-    algorithm: Rule,
+    rule: Rule,
     function: Objective,
     start: Sequence[float] | None = None,
     steps: int = 30,
     tolerance: float = 1e-3,
     regime: Regime = _PLAIN,
 ) -> Trajectory:
-    """Follow `algorithm` on `function` for `steps` updates from `start` (default: the function's own).
+    """Follow `rule` on `function` for `steps` updates from `start` (default: the function's own).
 
     `regime` is what happens around the rule: schedule, weight decay, clipping, noise; the gradients of the path
     are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
@@ -84,9 +84,9 @@ def descend(
     """
     start = function.start if start is None else start
     # A user's own code may do anything; one path is fast enough without tracing it.
-    traceable = regime == _PLAIN and steps >= TRACE_FROM and not isinstance(algorithm, OwnRule)
-    rows = _traced(algorithm, function, start, steps) if traceable else None
-    points, values, gradients = rows or _stepwise(algorithm, function, start, steps, regime)
+    traceable = regime == _PLAIN and steps >= TRACE_FROM and not isinstance(rule, OwnRule)
+    rows = _traced(rule, function, start, steps) if traceable else None
+    points, values, gradients = rows or _stepwise(rule, function, start, steps, regime)
     with np.errstate(all="ignore"):
         finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
         finite[0] = True  # a path has at least its start
@@ -99,22 +99,22 @@ def descend(
 Rows = tuple[Floats, Floats, Floats]
 
 
-def _traced(algorithm: Rule, function: Objective, start: Sequence[float], steps: int) -> Rows | None:
+def _traced(rule: Rule, function: Objective, start: Sequence[float], steps: int) -> Rows | None:
     """The rows of `_stepwise` from generated code, twenty times faster; None where there is none."""
     from optilab.optimize.emit import follow
     from optilab.optimize.trace import Untraceable
 
     try:
-        return follow(algorithm, function, start, steps)
+        return follow(rule, function, start, steps)
     except Untraceable:
         return None
 
 
-def _stepwise(algorithm: Rule, function: Objective, start: Sequence[float], steps: int, regime: Regime) -> Rows:
+def _stepwise(rule: Rule, function: Objective, start: Sequence[float], steps: int, regime: Regime) -> Rows:
     """One step after the other on arrays (1, d), up to the first that is not finite."""
     x = np.array([start], dtype=np.float64)  # NumPy rounds powers of arrays and of single numbers differently
-    update = stepper(algorithm, function, regime, steps)
-    state = algorithm.init(x)
+    update = stepper(rule, function, regime, steps)
+    state = rule.init(x)
     points, values, gradients = [x], [function.value(x)], [function.gradient(x)]
     with np.errstate(all="ignore"):
         for epoch in range(steps):

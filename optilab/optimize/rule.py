@@ -122,6 +122,13 @@ class NoState(NamedTuple):
     """The state of a rule without memory."""
 
 
+class Stateless(Rule):
+    """A rule without memory."""
+
+    def init(self, x: Array) -> NoState:
+        return NoState()
+
+
 def xp_of(array: Array) -> Any:
     """The module whose functions fit the array: numpy, for a plain number, too; or torch (then loaded already).
 

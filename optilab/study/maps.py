@@ -10,7 +10,7 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import theory
-from optilab.optimize.maps import Ends, explore
+from optilab.optimize.maps import GridResult, run_grid
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, settings_of, with_settings
@@ -47,7 +47,7 @@ class Map:
     steps: int
     tolerance: float
     starts: Floats
-    ends: Ends
+    ends: GridResult
 
     @property
     def first_below(self) -> Any:
@@ -162,7 +162,7 @@ def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: 
             names = ", ".join(["algo.KEY", *sorted(known)[:4]])
             raise UsageError(f"{axis.key}: unknown axis; one of {names}")
     starts = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
-    ends = explore(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
+    ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
     return Map(rule, function, x, y, steps, tolerance, starts, ends)
 
 

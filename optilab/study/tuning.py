@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.maps import explore
+from optilab.optimize.maps import run_grid
 from optilab.optimize.objective import Floats, Objective, minima_inside
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, with_settings
@@ -162,7 +162,7 @@ def _solve(
     shaped = {name: values[None, :] for name, values in settings.items()}
     watch: Any = None if floor is None else "solved"
     limits = 0.0 if floor is None else floor + conditions.accuracy * (before - floor)
-    ends = explore(rule, function, starts, steps, shaped, watch=watch, limits=limits, workers=1)
+    ends = run_grid(rule, function, starts, steps, shaped, watch=watch, limits=limits, workers=1)
     with np.errstate(all="ignore"):
         if floor is None or ends.first_below is None:
             values = np.where(np.isfinite(ends.values), ends.values, np.inf)

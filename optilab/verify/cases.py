@@ -18,7 +18,7 @@ from optilab.verify.correspondence import CASES, Case, shown
 from optilab.verify.references import FunctionProblem, MatrixProblem, Problem
 
 TOLERANCE = 1e-12
-GROUNDS = ("ravine", "rosenbrock", "himmelblau")
+COMPARED_ON = ("ravine", "rosenbrock", "himmelblau")
 LIBRARIES = ("torch", "optax")
 NOT_INSTALLED = "not installed"
 
@@ -58,7 +58,7 @@ def rows_of(case: Case) -> Iterator[Row]:
     on = (
         [MatrixProblem()]
         if case.rule.weights == "matrices"
-        else [FunctionProblem(OBJECTIVES[n]()) for n in GROUNDS]
+        else [FunctionProblem(OBJECTIVES[n]()) for n in COMPARED_ON]
     )
     for library, reference in case.references.items():
         if reference is None:

@@ -28,12 +28,12 @@ ROUNDING = 30.0
 EPSILON = 2.0**-52
 FAR = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
-TELLING = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1, "gamma": 1.0}
+REVEALING_SETTINGS = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1, "gamma": 1.0}
 """Settings in which conventions differ visibly; a candidate that takes them gets them, unless others are given."""
 
 
 @dataclass(frozen=True)
-class Ground:
+class StartingPoint:
     """Where two implementations are compared."""
 
     function: Objective
@@ -45,40 +45,40 @@ class Ground:
         return tuple(x + EPSILON * max(abs(x), 1.0) for x in self.start)
 
 
-def grounds() -> tuple[Ground, ...]:
+def starting_points() -> tuple[StartingPoint, ...]:
     """The functions and starts of a comparison.
 
     Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
     """
     named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
-    own = [Ground(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
-    return (*own, Ground(own[0].function, (3.0, 1.0)))
+    own = [StartingPoint(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
+    return (*own, StartingPoint(own[0].function, (3.0, 1.0)))
 
 
 @dataclass(frozen=True)
-class GroundComparison:
-    """A rule on one ground: its path (steps + 1, d), NaN after it left the numbers, and how far it can be compared."""
+class PathComparison:
+    """A rule from one starting point: its path (steps + 1, d), NaN after it left the numbers, and how far it counts."""
 
     rule: Any
-    ground: Ground
+    place: StartingPoint
     steps: int
     regime: Regime
 
     @cached_property
     def path(self) -> Floats:
-        return self._descend(self.ground.start)
+        return self._descend(self.place.start)
 
     @cached_property
     def horizon(self) -> int:
         """The first step at which paths that start one ulp apart differ by more than the tolerance allows."""
-        return sensitive_from(self.path, self._descend(self.ground.nudged))
+        return sensitive_from(self.path, self._descend(self.place.nudged))
 
     def differs(self, other: Floats) -> int | None:
         """The first step at which another path, (steps + 1, d), differs; None if none does."""
         return first_difference(other[: self.horizon], self.path[: self.horizon])
 
     def _descend(self, start: Sequence[float]) -> Floats:
-        points = descend(self.rule, self.ground.function, start, self.steps, regime=self.regime).points
+        points = descend(self.rule, self.place.function, start, self.steps, regime=self.regime).points
         return padded(points, self.steps)
 
 
@@ -115,17 +115,17 @@ class Verdict:
 def grade(
     candidate: Candidate,
     rule: Any,
-    places: Sequence[Ground] = (),
+    places: Sequence[StartingPoint] = (),
     steps: int = STEPS,
     regime: Regime | None = None,
     given: Sequence[str] = (),
     exercise: Any = None,
 ) -> Verdict:
-    """Compare a candidate with `rule`, both in float64, on `places` (default: `grounds()`).
+    """Compare a candidate with `rule`, both in float64, on `places` (default: `starting_points()`).
 
     Differences are relative to the largest coordinate of the rule's path so far. Settings named in `given` are
-    kept, the others are moved to where conventions show (`TELLING`) if the candidate takes them. A candidate that
-    equals the rule with the published exercise's settings, `exercise`, is equal too, and the verdict says so.
+    kept, the others are moved to where conventions show (`REVEALING_SETTINGS`) if the candidate takes them. A
+    candidate that equals the rule with the published exercise's settings, `exercise`, is equal too, and the verdict says so.
     """
     regime = regime or Regime()
     readings = [("", rule)]
@@ -135,7 +135,7 @@ def grade(
         readings.append((f"the published exercise's settings ({changed})", exercise))
     verdicts = []
     for reading, variant in readings:
-        verdicts.append(_compare(candidate, variant, places or grounds(), steps, regime, given, reading))
+        verdicts.append(_compare(candidate, variant, places or starting_points(), steps, regime, given, reading))
         if verdicts[-1].equal:
             return verdicts[-1]
     return verdicts[0]
@@ -144,20 +144,21 @@ def grade(
 def _compare(
     candidate: Candidate,
     rule: Any,
-    places: Sequence[Ground],
+    places: Sequence[StartingPoint],
     steps: int,
     regime: Regime,
     given: Sequence[str],
     reading: str,
 ) -> Verdict:
     takes = {f.name for f in fields(rule) if candidate.accepts(f.name, settings_of(rule))}
-    rule = replace(rule, **{key: value for key, value in TELLING.items() if key in takes and key not in given})
+    moved = takes - set(given)
+    rule = replace(rule, **{key: value for key, value in REVEALING_SETTINGS.items() if key in moved})
     settings = settings_of(rule)
     # A decay around the rule is passed on only where it is asked for: the candidate's own default is part of it.
     passed = settings | ({"weight_decay": regime.weight_decay} if regime.weight_decay else {})
     fixed = tuple(key for key in settings if key not in takes and settings[key])
-    comparisons = [GroundComparison(rule, place, steps, regime) for place in places]
-    paths = [padded(candidate.path(passed, t.ground.function, t.ground.start, steps), steps) for t in comparisons]
+    comparisons = [PathComparison(rule, place, steps, regime) for place in places]
+    paths = [padded(candidate.path(passed, t.place.function, t.place.start, steps), steps) for t in comparisons]
     names = tuple(dict.fromkeys(place.function.name for place in places))
     verdict = Verdict(settings, steps, names, reading, fixed)
     parted = [
@@ -172,8 +173,8 @@ def _compare(
     explanation = explain(candidate, takes, comparisons, paths, passed)
     return replace(
         verdict,
-        function=comparison.ground.function.name,
-        start=comparison.ground.start,
+        function=comparison.place.function.name,
+        start=comparison.place.start,
         first_step=step,
         point=tuple(path[step].tolist()),
         expected=tuple(comparison.path[step].tolist()),
@@ -244,7 +245,7 @@ class Explanation:
 def explain(
     candidate: Candidate,
     takes: set[str],
-    comparisons: Sequence[GroundComparison],
+    comparisons: Sequence[PathComparison],
     paths: Sequence[Floats],
     passed: Mapping[str, Any],
 ) -> Explanation:
@@ -253,7 +254,9 @@ def explain(
     if _ignores_its_gradient(candidate, passed, first, paths[0]):
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
     written = [
-        f.name for f in fields(first.rule) if f.name not in takes and isinstance(_number(first.rule, f), float)
+        f.name
+        for f in fields(first.rule)
+        if f.name not in takes and isinstance(getattr(first.rule, f.name), float)
     ]
     families = (
         _forms(first),
@@ -268,22 +271,22 @@ def explain(
     return _fitted(first, written, comparisons, paths)
 
 
-def _holds(possible: Explanation, comparisons: Sequence[GroundComparison], paths: Sequence[Floats]) -> bool:
+def _holds(possible: Explanation, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> bool:
     """Whether the explanation's path is the candidate's everywhere, as far as rounding allows."""
     assert possible.path is not None
     for comparison, path in zip(comparisons, paths, strict=True):
-        ground, steps = comparison.ground, comparison.steps
+        place, steps = comparison.place, comparison.steps
         few = min(steps, (comparison.differs(path) or 0) + PREFIX)
         try:
-            short = padded(possible.path(ground.function, ground.start, few), few)
+            short = padded(possible.path(place.function, place.start, few), few)
             if first_difference(path[: few + 1][: comparison.horizon], short[: comparison.horizon]) is not None:
                 return False
         except (UsageError, ValueError):  # every coordinate is NaN, or the rule does not apply here
             return False
     for comparison, path in zip(comparisons, paths, strict=True):
-        ground, steps = comparison.ground, comparison.steps
-        whole = padded(possible.path(ground.function, ground.start, steps), steps)
-        horizon = sensitive_from(whole, padded(possible.path(ground.function, ground.nudged, steps), steps))
+        place, steps = comparison.place, comparison.steps
+        whole = padded(possible.path(place.function, place.start, steps), steps)
+        horizon = sensitive_from(whole, padded(possible.path(place.function, place.nudged, steps), steps))
         if first_difference(path[:horizon], whole[:horizon]) is not None:
             return False
     return True
@@ -309,7 +312,7 @@ def forms_of(rule: Any) -> Iterator[dict[str, Any]]:
         yield dict(zip(choices, values, strict=True))
 
 
-def _forms(comparison: GroundComparison) -> Iterator[Explanation]:
+def _forms(comparison: PathComparison) -> Iterator[Explanation]:
     """The rule's other forms."""
     for form in forms_of(comparison.rule):
         changed = {
@@ -321,10 +324,6 @@ def _forms(comparison: GroundComparison) -> Iterator[Explanation]:
                 tuple(f"algo.{key}={value}" for key, value in changed.items()),
                 _follow(replace(comparison.rule, **form), comparison.regime),
             )
-
-
-def _number(rule: Any, field: Any) -> Any:
-    return getattr(rule, field.name)
 
 
 def _values(candidate: Candidate, field: str) -> list[float]:
@@ -339,9 +338,7 @@ def literals(candidate: Candidate) -> list[float]:
     return list(dict.fromkeys(float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)))
 
 
-def _constants(
-    candidate: Candidate, comparison: GroundComparison, written: Sequence[str]
-) -> Iterator[Explanation]:
+def _constants(candidate: Candidate, comparison: PathComparison, written: Sequence[str]) -> Iterator[Explanation]:
     """Other values of the constants that the candidate has written in, one or two at a time."""
     usual = type(comparison.rule)()
     for one in written:
@@ -353,7 +350,7 @@ def _constants(
             yield _constant(comparison, {one: first, other: second}, usual)
 
 
-def _constant(comparison: GroundComparison, values: Mapping[str, float], usual: Any) -> Explanation:
+def _constant(comparison: PathComparison, values: Mapping[str, float], usual: Any) -> Explanation:
     changed = {key: value for key, value in values.items() if value != getattr(comparison.rule, key)}
     words = tuple(
         f"{key} {value:g} is written in; the rule has {getattr(usual, key):g}" for key, value in changed.items()
@@ -363,7 +360,7 @@ def _constant(comparison: GroundComparison, values: Mapping[str, float], usual: 
 
 
 def _conventions(
-    candidate: Candidate, comparison: GroundComparison, written: Sequence[str]
+    candidate: Candidate, comparison: PathComparison, written: Sequence[str]
 ) -> Iterator[Explanation]:
     """The rule's lattice of conventions and slips, and with it another eps or weight decay that is written in."""
     rule = comparison.rule
@@ -389,7 +386,7 @@ def _conventions(
         (
             point
             for point in points
-            if first_difference(_on(point, rule, own_decay, comparison.ground, few), target) is None
+            if first_difference(_on(point, rule, own_decay, comparison.place, few), target) is None
         ),
         None,
     )
@@ -408,11 +405,11 @@ def _conventions(
             )
 
 
-def _on(point: Any, rule: Any, strength: float, ground: Ground, steps: int) -> Floats:
-    return padded(convention_path(point, rule, strength, ground.function, ground.start, steps), steps)
+def _on(point: Any, rule: Any, strength: float, place: StartingPoint, steps: int) -> Floats:
+    return padded(convention_path(point, rule, strength, place.function, place.start, steps), steps)
 
 
-def _other_rules(comparison: GroundComparison) -> Iterator[Explanation]:
+def _other_rules(comparison: PathComparison) -> Iterator[Explanation]:
     """Other rules, in every form, with the numbers that they share with this one."""
     shared = {f.name: getattr(comparison.rule, f.name) for f in fields(comparison.rule)}
     for name in RULES:
@@ -427,7 +424,7 @@ def _other_rules(comparison: GroundComparison) -> Iterator[Explanation]:
 
 
 def _ignores_its_gradient(
-    candidate: Candidate, passed: Mapping[str, Any], comparison: GroundComparison, path: Floats
+    candidate: Candidate, passed: Mapping[str, Any], comparison: PathComparison, path: Floats
 ) -> bool:
     """Whether its path stays the same when the gradients it is given are zero: it computes its own."""
     if bool(np.isnan(path[1:]).all()) or bool((path == path[0]).all()):
@@ -435,7 +432,7 @@ def _ignores_its_gradient(
 
     class Flat:
         def __getattr__(self, name: str) -> Any:
-            return getattr(comparison.ground.function, name)
+            return getattr(comparison.place.function, name)
 
         def gradient(self, w: Floats) -> Floats:
             return np.zeros_like(w)
@@ -443,7 +440,7 @@ def _ignores_its_gradient(
     flat: Any = Flat()
     return bool(
         np.array_equal(
-            padded(candidate.path(passed, flat, comparison.ground.start, comparison.steps), comparison.steps),
+            padded(candidate.path(passed, flat, comparison.place.start, comparison.steps), comparison.steps),
             path,
             equal_nan=True,
         )
@@ -451,9 +448,9 @@ def _ignores_its_gradient(
 
 
 def _fitted(
-    first: GroundComparison,
+    first: PathComparison,
     written: Sequence[str],
-    comparisons: Sequence[GroundComparison],
+    comparisons: Sequence[PathComparison],
     paths: Sequence[Floats],
 ) -> Explanation:
     """One constant of any value, found as the root of the first coordinate's difference, and rounded if it may be."""
@@ -469,7 +466,7 @@ def _fitted(
 
         def apart(value: float, key: str = field) -> float:
             rule = replace(first.rule, **{key: float(value)})
-            points = _follow(rule, first.regime)(first.ground.function, first.ground.start, few)
+            points = _follow(rule, first.regime)(first.place.function, first.place.start, few)
             return float((points[-1] - target[few])[0]) if len(points) == few + 1 else np.nan
 
         grid = np.unique(grid)

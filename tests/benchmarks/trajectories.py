@@ -15,7 +15,7 @@ import numpy as np
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize import path as trajectory
 from optilab.optimize.emit import follow
-from optilab.optimize.maps import explore
+from optilab.optimize.maps import run_grid
 
 SIDE, STEPS, ROUNDS = 1000, 100, 3
 LR = np.linspace(0.01, 2, SIDE)
@@ -41,7 +41,7 @@ def grid(rule: str, beta: str, workers: int | None, clock: Callable[[], float]) 
     settings = {"lr": LR[None, :], beta: BETA[:, None]}
     start = np.array(RAVINE.start)[None, None]
     started = clock()
-    explore(RULES[rule](), RAVINE, start, STEPS, settings, workers=workers)
+    run_grid(RULES[rule](), RAVINE, start, STEPS, settings, workers=workers)
     return (clock() - started) / (STEPS * SIDE * SIDE)
 
 

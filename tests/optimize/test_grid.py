@@ -9,7 +9,7 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, Status, descend, maps
-from optilab.optimize.maps import explore
+from optilab.optimize.maps import run_grid
 
 LR = np.geomspace(1e-3, 2, 37)[None, :]
 BETA = np.linspace(0, 0.99, 23)[:, None]
@@ -31,7 +31,7 @@ def test_a_cell_is_what_descend_finds(rule, function):
     starts = np.random.default_rng(7).uniform(low, high, (3, 4, len(function.start)))
     tunable = hasattr(rule, "lr")
     settings = {"lr": np.array([[1e-3, 0.01, 0.05, 0.1]])} if tunable else {}
-    ends = explore(rule, function, starts, 60, settings, watch="gradient", limits=1e-3)
+    ends = run_grid(rule, function, starts, 60, settings, watch="gradient", limits=1e-3)
     diverged = ends.diverged(function, starts)
     for i, j in np.ndindex(3, 4):
         cell = replace(rule, lr=float(settings["lr"][0, j])) if tunable else rule
@@ -46,7 +46,7 @@ def test_a_cell_is_what_descend_finds(rule, function):
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "lion", "rprop"])
 def test_where_nothing_but_plus_times_and_roots_is_used_the_bits_are_those_of_descend(rule):
     function, rule = OBJECTIVES["ravine"](), RULES[rule]()
-    ends = explore(rule, function, at(function), 50, {"lr": LR})
+    ends = run_grid(rule, function, at(function), 50, {"lr": LR})
     for j in range(LR.size):
         path = descend(replace(rule, lr=float(LR[0, j])), function, steps=50)
         if path.diverged_at is None:
@@ -58,7 +58,7 @@ def test_a_setting_of_a_wrapped_rule_is_an_axis(rule):
     """Both by generated code (sam) and by the rule's own lines (lookahead)."""
     function, rule = OBJECTIVES["rosenbrock"](), RULES[rule]()
     rates = np.array([[1e-4, 1e-3, 2e-3]])
-    ends = explore(rule, function, at(function), 40, {"base.lr": rates})
+    ends = run_grid(rule, function, at(function), 40, {"base.lr": rates})
     for j, lr in enumerate(rates[0].tolist()):
         path = descend(replace(rule, base=replace(rule.base, lr=lr)), function, steps=40)
         np.testing.assert_allclose(ends.points[0, j], path.points[-1], rtol=1e-12)
@@ -66,9 +66,9 @@ def test_a_setting_of_a_wrapped_rule_is_an_axis(rule):
 
 def test_blocks_do_not_change_the_grid(monkeypatch):
     function, rule = OBJECTIVES["ravine"](), RULES["momentum"]()
-    whole = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3)
+    whole = run_grid(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3)
     monkeypatch.setattr(maps, "BLOCK", 10)
-    cut = explore(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, workers=3)
+    cut = run_grid(rule, function, at(function), 40, {"lr": LR, "beta": BETA}, "gradient", 1e-3, workers=3)
     for one, other in zip(vars(whole).values(), vars(cut).values(), strict=True):
         assert np.array_equal(one, other)
 
@@ -80,7 +80,7 @@ def test_a_process_that_ends_early_is_no_empty_corner_of_the_map(monkeypatch):
     monkeypatch.setattr(maps.np, "sqrt", lambda x: np.power(x, 0.5) if os.getpid() == parent else os._exit(9))
     function = OBJECTIVES["ravine"]()
     with pytest.raises(RuntimeError, match=r"ended with \[9\]"):
-        explore(RULES["sgd"](), function, at(function), 3, {"lr": LR}, workers=2)
+        run_grid(RULES["sgd"](), function, at(function), 3, {"lr": LR}, workers=2)
 
 
 def test_a_rule_that_cannot_fill_a_map_is_refused_before_any_process(monkeypatch):
@@ -88,7 +88,7 @@ def test_a_rule_that_cannot_fill_a_map_is_refused_before_any_process(monkeypatch
     monkeypatch.setattr(multiprocessing, "get_context", None)
     function = OBJECTIVES["ravine"]()
     with pytest.raises(UsageError, match="cannot fill this map"):
-        explore(RULES["lookahead"](), function, at(function), 3, {"sync_period": LR}, workers=2)
+        run_grid(RULES["lookahead"](), function, at(function), 3, {"sync_period": LR}, workers=2)
 
 
 def first_solved(path, function, limit, box):
@@ -109,7 +109,7 @@ def test_a_problem_is_solved_near_a_minimum_in_the_box(function, rule):
     starts = np.random.default_rng(1).uniform(*box, (1, 6, len(function.start)))
     floor = float(function.value(np.array(function.minima[0])))
     limits = floor + 0.1 * (function.value(starts) - floor)
-    ends = explore(rule, function, starts, 80, watch="solved", limits=limits)
+    ends = run_grid(rule, function, starts, 80, watch="solved", limits=limits)
     for j in range(6):
         path = descend(rule, function, starts[0, j], steps=80)
         assert ends.first_below[0, j] == first_solved(path, function, limits[0, j], box)
@@ -119,7 +119,7 @@ def test_an_escape_from_the_box_solves_nothing():
     """McCormick's function is lower outside its box: a path that leaves there passes every limit on the value."""
     function, rule = OBJECTIVES["mccormick"](), RULES["lion"](lr=0.3)
     start = np.array([[[3.0, -3.0]]])
-    ends = explore(rule, function, start, 200, watch="solved", limits=-1.9)
+    ends = run_grid(rule, function, start, 200, watch="solved", limits=-1.9)
     assert ends.values[0, 0] < -1.9
     assert ends.points[0, 0].min() < -3
     assert ends.first_below[0, 0] == -1
@@ -128,6 +128,6 @@ def test_an_escape_from_the_box_solves_nothing():
 def test_converged_cells_do_not_crawl():
     """Numbers below 1e-150 become zero, so that no arithmetic meets a denormal."""
     function, rule = OBJECTIVES["ravine"](), RULES["sgd"]()
-    ends = explore(rule, function, at(function), 1_600, {"lr": np.full((1, 8), 0.24)})
+    ends = run_grid(rule, function, at(function), 1_600, {"lr": np.full((1, 8), 0.24)})
     assert ends.points[0, 0, 1] == 0.0  # (1 - 0.96)^1600 would be a denormal, then zero
     assert 0 < abs(ends.points[0, 0, 0]) < 1e-30

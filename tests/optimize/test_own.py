@@ -11,7 +11,7 @@ from optilab.config.load import dump, load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, Regime, descend
-from optilab.optimize.maps import explore
+from optilab.optimize.maps import run_grid
 from optilab.optimize.own import kind_of
 from optilab.optimize.path import worked_step
 
@@ -115,7 +115,7 @@ def test_a_cell_of_a_map_is_the_path_with_its_settings(own, name):
     """Traced or not; the second function of the file cannot be traced."""
     rule, function = own(name)(), OBJECTIVES["booth"]()
     lr, beta = np.array([[0.01, 0.1, 1.0]]), np.array([[0.0], [0.9]])
-    ends = explore(rule, function, np.array(function.start)[None, None], 30, {"lr": lr, "beta1": beta})
+    ends = run_grid(rule, function, np.array(function.start)[None, None], 30, {"lr": lr, "beta1": beta})
     for i, j in np.ndindex(2, 3):
         path = descend(replace(rule, lr=lr[0, j].item(), beta1=beta[i, 0].item()), function, steps=30)
         np.testing.assert_allclose(ends.points[i, j], path.points[-1], rtol=1e-9, atol=1e-12)
@@ -136,7 +136,7 @@ def test_a_cell_of_a_map_is_the_path_with_its_settings(own, name):
 def test_a_map_of_any_code_is_what_the_code_does(own, source):
     rule, function = own("f", source)(), OBJECTIVES["ravine"]()
     lr = np.linspace(0.05, 0.3, 4)[None]
-    ends = explore(rule, function, np.array(function.start)[None, None], 10, {"lr": lr}, workers=1)
+    ends = run_grid(rule, function, np.array(function.start)[None, None], 10, {"lr": lr}, workers=1)
     if "global" in source:
         assert len({tuple(point) for point in ends.points[0].tolist()}) == 4
         return

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optilab.optimize import OBJECTIVES, RULES, Status, descend
-from optilab.optimize.maps import explore
+from optilab.optimize.maps import run_grid
 from optilab.optimize.theory import (
     best_rates,
     curvatures,
@@ -122,7 +122,7 @@ def test_the_edge_of_the_map_is_the_line_of_theory(form):
     lr, beta = np.linspace(0.02, 3.0, 150)[None, :], np.linspace(0, 0.9, 46)[:, None]
     rule = RULES["momentum"](form=form)
     starts = np.array(function.start)[None, None]
-    ends = explore(rule, function, starts, 3000, {"lr": lr, "beta": beta})
+    ends = run_grid(rule, function, starts, 3000, {"lr": lr, "beta": beta})
     diverged = ends.diverged(function, starts)
     line = largest_lr(replace(rule, beta=beta[:, 0]), np.array([0.2, 4.0]))
     spacing = lr[0, 1] - lr[0, 0]

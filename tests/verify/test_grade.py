@@ -8,7 +8,7 @@ import pytest
 from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
 from optilab.verify.candidate import load
-from optilab.verify.grade import STEPS, TELLING, GroundComparison, forms_of, grade, grounds
+from optilab.verify.grade import REVEALING_SETTINGS, STEPS, PathComparison, forms_of, grade, starting_points
 from optilab.verify.submissions import time_limited
 
 ADAM_CLASS = """
@@ -326,10 +326,11 @@ SAME = {("amsgrad", "paper"), ("yogi", "both"), ("yogi", "second")}
 def test_no_form_passes_as_another(name):
     """On the functions and starts that a candidate is compared on, with the settings it is compared with."""
     usual = RULES[name]()
-    usual = replace(usual, **{key: value for key, value in TELLING.items() if hasattr(usual, key)})
+    usual = replace(usual, **{key: value for key, value in REVEALING_SETTINGS.items() if hasattr(usual, key)})
     forms = list(forms_of(usual))
     comparisons = [
-        [GroundComparison(replace(usual, **form), place, STEPS, Regime()) for place in grounds()] for form in forms
+        [PathComparison(replace(usual, **form), place, STEPS, Regime()) for place in starting_points()]
+        for form in forms
     ]
     alike = {
         (name, next(iter(form.values())))

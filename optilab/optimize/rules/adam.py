@@ -1,7 +1,7 @@
 """Adam and its variants with another first moment, average or step; the second moment is Adam's."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge
@@ -49,7 +49,7 @@ class Adam(TwoMoments):
     With `added`, a coordinate whose gradients were all exactly zero moves by lr*eps only.
     """
 
-    name: ClassVar[str] = "adam"
+    name = "adam"
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -125,7 +125,7 @@ class AdamW(Adam):
     The decay is multiplied by lr, as in torch.optim.AdamW and optax.adamw; in the paper only by its schedule.
     """
 
-    name: ClassVar[str] = "adamw"
+    name = "adamw"
     weight_decay: WeightDecay = 0.01
 
     @property
@@ -161,7 +161,7 @@ class NAdam(Rule):
     beta2; no library does.
     """
 
-    name: ClassVar[str] = "nadam"
+    name = "nadam"
     lr: LearningRate = 0.002
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -228,7 +228,7 @@ class RAdam(TwoMoments):
     The paper (algorithm 2) has r > 4 and no eps; torch.optim has r > 5, optax and the authors' code have r >= 5.
     """
 
-    name: ClassVar[str] = "radam"
+    name = "radam"
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -306,7 +306,7 @@ class AdEMAMix(Rule):
     alpha and beta3 are constant, as in optax.contrib.ademamix; the paper warms both up in long trainings.
     """
 
-    name: ClassVar[str] = "ademamix"
+    name = "ademamix"
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -361,7 +361,7 @@ class Adan(Rule):
     its code: algorithm 1 has none, but starts with V = g and S = g^2.
     """
 
-    name: ClassVar[str] = "adan"
+    name = "adan"
     lr: LearningRate = 0.001
     beta1: Decay = 0.98
     beta2: Decay = 0.92

@@ -1,7 +1,7 @@
 """Rules that divide by a root of squared gradients: Adagrad to FTRL, and Adam with another second moment."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge
@@ -28,7 +28,9 @@ class Adagrad(Rule):
     lr_decay: lr/(1 + (t - 1)*lr_decay) for lr  (torch.optim.Adagrad)
     """
 
-    name: ClassVar[str] = "adagrad"
+    name = "adagrad"
+    frozen = Recurrence(0.0, 0.0, 1.0, 0.0)
+    """The step while the sum of squares stands still: gradient descent in scaled coordinates."""
     lr: LearningRate = 0.01
     eps: Eps = 1e-10
     initial_accumulator: Annotated[float, Ge(0), Doc("where the sum of squares starts")] = 0.0
@@ -39,11 +41,6 @@ class Adagrad(Rule):
     def formula(self) -> str:
         lr = "lr/(1 + (t-1)*lr_decay)" if _given(self.lr_decay) else "lr"
         return f"S0 = initial_accumulator;  S <- S + g^2;  w <- w - {lr}*g/{_ROOT[self.eps_placement].format('S')}"
-
-    @property
-    def frozen(self) -> Recurrence:
-        """The step while the sum of squares stands still: gradient descent in scaled coordinates."""
-        return Recurrence(0.0, 0.0, 1.0, 0.0)
 
     def preconditioner(self, state: Any) -> Array:
         """What divides the gradient after t >= 1 steps; with the decay of lr itself."""
@@ -79,7 +76,7 @@ class RMSProp(Rule):
     The lecture has no eps; later code chose its placement.
     """
 
-    name: ClassVar[str] = "rmsprop"
+    name = "rmsprop"
     lr: LearningRate = 0.001
     decay: Decay = 0.9
     eps: Eps = 1e-8
@@ -141,17 +138,13 @@ class Adadelta(Rule):
     The paper has no lr: it is 1. torch.optim.Adadelta and optax.adadelta are this form.
     """
 
-    name: ClassVar[str] = "adadelta"
+    name = "adadelta"
+    formula = (
+        "S <- rho*S + (1-rho)*g^2;  d = sqrt(D + eps)/sqrt(S + eps)*g;  D <- rho*D + (1-rho)*d^2;  w <- w - lr*d"
+    )
     lr: LearningRate = 1.0
     rho: Decay = 0.9
     eps: Eps = 1e-6
-
-    @property
-    def formula(self) -> str:
-        return (
-            "S <- rho*S + (1-rho)*g^2;  d = sqrt(D + eps)/sqrt(S + eps)*g;  "
-            "D <- rho*D + (1-rho)*d^2;  w <- w - lr*d"
-        )
 
     def init(self, x: Array) -> AdadeltaState:
         zeros = xp_of(x).zeros_like(x)
@@ -183,19 +176,16 @@ class FTRL(Rule):
     starts there, and its beta is 1.
     """
 
-    name: ClassVar[str] = "ftrl"
+    name = "ftrl"
+    formula = (
+        "S0 = initial_accumulator;  s = (sqrt(S + g^2) - sqrt(S))/lr;  S <- S + g^2;  Z <- Z + g - s*w;  "
+        "b = (beta + sqrt(S))/lr + l2;  w <- where(min(abs(Z) - l1, b) > 0, (sign(Z)*l1 - Z)/b, 0)"
+    )
     lr: LearningRate = 0.01
     beta: Annotated[float, Ge(0), Doc("added to the root of the sum of squares")] = 0.0
     l1: Annotated[float, Ge(0), Doc("factor of the penalty |w|: a weight with |Z| up to this is 0")] = 0.0
     l2: Annotated[float, Ge(0), Doc("factor of the penalty w^2/2")] = 0.0
     initial_accumulator: Annotated[float, Ge(0), Doc("where the sum of squares starts")] = 0.0
-
-    @property
-    def formula(self) -> str:
-        return (
-            "S0 = initial_accumulator;  s = (sqrt(S + g^2) - sqrt(S))/lr;  S <- S + g^2;  Z <- Z + g - s*w;  "
-            "b = (beta + sqrt(S))/lr + l2;  w <- where(min(abs(Z) - l1, b) > 0, (sign(Z)*l1 - Z)/b, 0)"
-        )
 
     def init(self, x: Array) -> FTRLState:
         zeros = xp_of(x).zeros_like(x)
@@ -246,7 +236,7 @@ class AMSGrad(Rule):
     uncorrected: eps/sqrt(1 - beta2^t) for eps, as in Adam (Keras)
     """
 
-    name: ClassVar[str] = "amsgrad"
+    name = "amsgrad"
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -313,7 +303,7 @@ class Adamax(TwoMoments):
     The paper has no eps.
     """
 
-    name: ClassVar[str] = "adamax"
+    name = "adamax"
     lr: LearningRate = 0.002
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -356,18 +346,15 @@ class AdaBelief(TwoMoments):
     before g.
     """
 
-    name: ClassVar[str] = "adabelief"
+    name = "adabelief"
+    formula = (
+        "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*(g - V)^2 + eps;  "
+        "v = V/(1-beta1^t);  s = S/(1-beta2^t);  w <- w - lr*v/(sqrt(s) + eps)"
+    )
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: Eps = 1e-16
-
-    @property
-    def formula(self) -> str:
-        return (
-            "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*(g - V)^2 + eps;  "
-            "v = V/(1-beta1^t);  s = S/(1-beta2^t);  w <- w - lr*v/(sqrt(s) + eps)"
-        )
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         t = state.steps + 1
@@ -391,7 +378,7 @@ class Yogi(Rule):
     its authors' later default.
     """
 
-    name: ClassVar[str] = "yogi"
+    name = "yogi"
     lr: LearningRate = 0.01
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -445,7 +432,7 @@ class Adopt(TwoMoments):
     Converges with any beta2 (the paper's theorem); Adam does not. As optax.contrib.adopt.
     """
 
-    name: ClassVar[str] = "adopt"
+    name = "adopt"
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
     beta2: Decay = 0.9999
@@ -484,18 +471,15 @@ class LaProp(TwoMoments):
     An old gradient keeps the scale of its own time, so any beta1 is stable with any beta2.
     """
 
-    name: ClassVar[str] = "laprop"
+    name = "laprop"
+    formula = (
+        "S <- beta2*S + (1-beta2)*g^2;  s = S/(1-beta2^t);  "
+        "V <- beta1*V + (1-beta1)*g/(sqrt(s) + eps);  w <- w - lr*V/(1-beta1^t)"
+    )
     lr: LearningRate = 4e-4
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     eps: Eps = 1e-15
-
-    @property
-    def formula(self) -> str:
-        return (
-            "S <- beta2*S + (1-beta2)*g^2;  s = S/(1-beta2^t);  "
-            "V <- beta1*V + (1-beta1)*g/(sqrt(s) + eps);  w <- w - lr*V/(1-beta1^t)"
-        )
 
     def update(self, grad: Array, state: AdamState) -> tuple[Array, AdamState]:
         t = state.steps + 1

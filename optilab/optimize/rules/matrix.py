@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
@@ -16,7 +16,7 @@ from optilab.optimize.rules.adam import AdamW
 class MatrixRule(Rule):
     """Base of the rules that get each weight of a network as it is shaped: a matrix (m, n) or a bias (n,)."""
 
-    weights: ClassVar[Literal["joined", "each", "matrices"]] = "matrices"
+    weights = "matrices"
 
     def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
         """The rule of each weight, by the shapes of all of them in the network's order."""
@@ -51,7 +51,8 @@ class Muon(MatrixRule):
     iteration runs in bfloat16, as theirs does, or in the weights' own type.
     """
 
-    name: ClassVar[str] = "muon"
+    name = "muon"
+    formula = "V <- beta*V + (1-beta)*G, W <- W - lr*r*orthogonal(V) for each matrix"
     lr: LearningRate = 0.02
     beta: Decay = 0.95
     nesterov: Annotated[bool, Doc("look ahead along the velocity")] = True
@@ -67,10 +68,6 @@ class Muon(MatrixRule):
     weight_decay: WeightDecay = 0.0
     matrices: Annotated[Literal["hidden", "all"], Doc("those between the first and the last, or all")] = "hidden"
     others: Annotated[Rule, Doc("the rule of all other weights")] = _ADAMW
-
-    @property
-    def formula(self) -> str:
-        return "V <- beta*V + (1-beta)*G, W <- W - lr*r*orthogonal(V) for each matrix"
 
     def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
         numbers = [n for n, shape in enumerate(shapes) if len(shape) == 2]
@@ -134,7 +131,8 @@ class Adafactor(MatrixRule):
     Biases have the whole S. weight_decay takes lr*weight_decay*W, as in torch. Without momentum, as in both.
     """
 
-    name: ClassVar[str] = "adafactor"
+    name = "adafactor"
+    formula = "S = R*C/mean(R) from moving averages over rows and columns of G^2, W <- W - k*G/sqrt(S)"
     lr: LearningRate = 0.01
     decay_exponent: Annotated[float, Gt(0), Doc("the share of the newest square is t to minus this")] = 0.8
     eps: Eps = 1e-30
@@ -143,10 +141,6 @@ class Adafactor(MatrixRule):
     step_size: Annotated[Literal["bounded", "constant"], Doc("lr limited to 1/sqrt(t), or lr")] = "bounded"
     eps_placement: Annotated[Literal["added", "clamped"], Doc("eps added to G^2, or a lower limit of S")] = "added"
     weight_decay: WeightDecay = 0.0
-
-    @property
-    def formula(self) -> str:
-        return "S = R*C/mean(R) from moving averages over rows and columns of G^2, W <- W - k*G/sqrt(S)"
 
     def init(self, x: Array) -> AdafactorState:
         zeros = xp_of(x).zeros_like(x)
@@ -198,15 +192,12 @@ class Shampoo(MatrixRule):
     the diagonal alone, as in the paper.
     """
 
-    name: ClassVar[str] = "shampoo"
+    name = "shampoo"
+    formula = "L <- L + G*G', R <- R + G'*G, W <- W - lr*L^(-1/4)*G*R^(-1/4)"
     lr: LearningRate = 0.1
     eps: Annotated[float, Gt(0), Doc("where the diagonals of L and R start")] = 1e-4
     interval: Interval = 10
     largest_side: LargestSide = 1024
-
-    @property
-    def formula(self) -> str:
-        return "L <- L + G*G', R <- R + G'*G, W <- W - lr*L^(-1/4)*G*R^(-1/4)"
 
     def init(self, x: Array) -> ShampooState:
         xp, sums = xp_of(x), []
@@ -280,7 +271,8 @@ class SOAP(MatrixRule):
     sorted with them. A side beyond `largest_side` is not rotated. Biases get Adam (eps_placement uncorrected).
     """
 
-    name: ClassVar[str] = "soap"
+    name = "soap"
+    formula = "adam on P'*G*Q, with the eigenvectors P of the average of G*G' and Q of G'*G, rotated back"
     lr: LearningRate = 0.003
     beta1: Decay = 0.95
     beta2: Decay = 0.95
@@ -288,10 +280,6 @@ class SOAP(MatrixRule):
     weight_decay: WeightDecay = 0.0
     interval: Interval = 10
     largest_side: LargestSide = 1024
-
-    @property
-    def formula(self) -> str:
-        return "adam on P'*G*Q, with the eigenvectors P of the average of G*G' and Q of G'*G, rotated back"
 
     def init(self, x: Array) -> SOAPState:
         xp, zeros = xp_of(x), xp_of(x).zeros_like(x)

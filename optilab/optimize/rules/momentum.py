@@ -1,7 +1,7 @@
 """Rules of one velocity or none: gradient descent, momentum, signs, and step lengths that are computed."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
@@ -14,6 +14,7 @@ from optilab.optimize.rule import (
     NoState,
     Recurrence,
     Rule,
+    Stateless,
     WeightDecay,
     total,
     xp_of,
@@ -23,25 +24,16 @@ MomentumForm = Annotated[Literal["classic", "ema"], Doc("how a gradient enters t
 
 
 @dataclass(frozen=True)
-class SGD(Rule):
+class SGD(Stateless):
     """Gradient descent (Cauchy 1847): a step against the gradient.
 
     w <- w - lr*g
     """
 
-    name: ClassVar[str] = "sgd"
+    name = "sgd"
+    formula = "w <- w - lr*g"
+    recurrence = Recurrence(0.0, 0.0, 1.0, 0.0)
     lr: LearningRate = 0.01
-
-    @property
-    def formula(self) -> str:
-        return "w <- w - lr*g"
-
-    @property
-    def recurrence(self) -> Recurrence:
-        return Recurrence(0.0, 0.0, 1.0, 0.0)
-
-    def init(self, x: Array) -> NoState:
-        return NoState()
 
     def update(self, grad: Array, state: NoState) -> tuple[Array, NoState]:
         return -(self.lr * grad), state
@@ -51,8 +43,15 @@ class MomentumState(NamedTuple):
     velocity: Array  # (..., d)
 
 
+class WithVelocity(Rule):
+    """A rule that remembers a velocity, zero at the start."""
+
+    def init(self, x: Array) -> MomentumState:
+        return MomentumState(xp_of(x).zeros_like(x))
+
+
 @dataclass(frozen=True)
-class Momentum(Rule):
+class Momentum(WithVelocity):
     """Gradient descent with momentum (Polyak 1964), in two forms.
 
     classic: V <- beta*V + g             (heavy ball; torch.optim.SGD(momentum=beta))
@@ -62,7 +61,7 @@ class Momentum(Rule):
     The two trace the same path when the learning rate of `ema` is 1/(1 - beta) times that of `classic`.
     """
 
-    name: ClassVar[str] = "momentum"
+    name = "momentum"
     lr: LearningRate = 0.01
     beta: Decay = 0.9
     form: MomentumForm = "classic"
@@ -76,9 +75,6 @@ class Momentum(Rule):
     def recurrence(self) -> Recurrence:
         return Recurrence(self.beta, 1.0 if self.form == "classic" else 1 - self.beta, 0.0, 1.0)
 
-    def init(self, x: Array) -> MomentumState:
-        return MomentumState(xp_of(x).zeros_like(x))
-
     def update(self, grad: Array, state: MomentumState) -> tuple[Array, MomentumState]:
         scaled = grad if self.form == "classic" else (1 - self.beta) * grad
         velocity = self.beta * state.velocity + scaled
@@ -86,7 +82,7 @@ class Momentum(Rule):
 
 
 @dataclass(frozen=True)
-class Nesterov(Rule):
+class Nesterov(WithVelocity):
     """Nesterov's accelerated gradient (1983; Sutskever et al. 2013), in the form with the gradient at w of
     Bengio, Boulanger-Lewandowski & Pascanu 2012 (arXiv:1212.0901).
 
@@ -94,7 +90,7 @@ class Nesterov(Rule):
     ema: the same with (1 - beta)*g for both g
     """
 
-    name: ClassVar[str] = "nesterov"
+    name = "nesterov"
     lr: LearningRate = 0.01
     beta: Decay = 0.9
     form: MomentumForm = "classic"
@@ -109,9 +105,6 @@ class Nesterov(Rule):
         enter = 1.0 if self.form == "classic" else 1 - self.beta
         return Recurrence(self.beta, enter, enter, self.beta)
 
-    def init(self, x: Array) -> MomentumState:
-        return MomentumState(xp_of(x).zeros_like(x))
-
     def update(self, grad: Array, state: MomentumState) -> tuple[Array, MomentumState]:
         scaled = grad if self.form == "classic" else (1 - self.beta) * grad
         velocity = self.beta * state.velocity + scaled
@@ -119,7 +112,7 @@ class Nesterov(Rule):
 
 
 @dataclass(frozen=True)
-class QHM(Rule):
+class QHM(WithVelocity):
     """Quasi-hyperbolic momentum (Ma & Yarats 2019): a weighted mean of the gradient and its moving average.
 
     V <- beta*V + (1 - beta)*g;  w <- w - lr*((1 - nu)*g + nu*V)
@@ -127,21 +120,15 @@ class QHM(Rule):
     nu = 0 is gradient descent, nu = 1 momentum in its `ema` form, nu = beta Nesterov's in its `ema` form.
     """
 
-    name: ClassVar[str] = "qhm"
+    name = "qhm"
+    formula = "V <- beta*V + (1-beta)*g;  w <- w - lr*((1-nu)*g + nu*V)"
     lr: LearningRate = 0.01
     beta: Decay = 0.999
     nu: Annotated[float, Ge(0), Le(1), Doc("weight of the velocity against the plain gradient")] = 0.7
 
     @property
-    def formula(self) -> str:
-        return "V <- beta*V + (1-beta)*g;  w <- w - lr*((1-nu)*g + nu*V)"
-
-    @property
     def recurrence(self) -> Recurrence:
         return Recurrence(self.beta, 1 - self.beta, 1 - self.nu, self.nu)
-
-    def init(self, x: Array) -> MomentumState:
-        return MomentumState(xp_of(x).zeros_like(x))
 
     def update(self, grad: Array, state: MomentumState) -> tuple[Array, MomentumState]:
         velocity = self.beta * state.velocity + (1 - self.beta) * grad
@@ -149,43 +136,31 @@ class QHM(Rule):
 
 
 @dataclass(frozen=True)
-class SignSGD(Rule):
+class SignSGD(Stateless):
     """Sign descent (Bernstein et al. 2018): every coordinate moves by exactly lr.
 
     w <- w - lr*sign(g)
     """
 
-    name: ClassVar[str] = "signsgd"
+    name = "signsgd"
+    formula = "w <- w - lr*sign(g)"
     lr: LearningRate = 0.001
-
-    @property
-    def formula(self) -> str:
-        return "w <- w - lr*sign(g)"
-
-    def init(self, x: Array) -> NoState:
-        return NoState()
 
     def update(self, grad: Array, state: NoState) -> tuple[Array, NoState]:
         return -(self.lr * xp_of(grad).sign(grad)), state
 
 
 @dataclass(frozen=True)
-class Signum(Rule):
+class Signum(WithVelocity):
     """Signum (Bernstein et al. 2018): the sign of the moving average of gradients.
 
     V <- beta*V + (1 - beta)*g;  w <- w - lr*sign(V)
     """
 
-    name: ClassVar[str] = "signum"
+    name = "signum"
+    formula = "V <- beta*V + (1-beta)*g;  w <- w - lr*sign(V)"
     lr: LearningRate = 0.001
     beta: Decay = 0.9
-
-    @property
-    def formula(self) -> str:
-        return "V <- beta*V + (1-beta)*g;  w <- w - lr*sign(V)"
-
-    def init(self, x: Array) -> MomentumState:
-        return MomentumState(xp_of(x).zeros_like(x))
 
     def update(self, grad: Array, state: MomentumState) -> tuple[Array, MomentumState]:
         velocity = self.beta * state.velocity + (1 - self.beta) * grad
@@ -204,15 +179,12 @@ class Lion(Rule):
     w <- w - lr*(sign(beta1*V + (1 - beta1)*g) + weight_decay*w);  V <- beta2*V + (1 - beta2)*g
     """
 
-    name: ClassVar[str] = "lion"
+    name = "lion"
+    formula = "d = sign(beta1*V + (1-beta1)*g);  V <- beta2*V + (1-beta2)*g;  w <- w - lr*(d + weight_decay*w)"
     lr: LearningRate = 1e-4
     beta1: Decay = 0.9
     beta2: Decay = 0.99
     weight_decay: WeightDecay = 0.0
-
-    @property
-    def formula(self) -> str:
-        return "d = sign(beta1*V + (1-beta1)*g);  V <- beta2*V + (1-beta2)*g;  w <- w - lr*(d + weight_decay*w)"
 
     def init(self, x: Array) -> LionState:
         return LionState(xp_of(x).zeros_like(x), x)
@@ -240,20 +212,17 @@ class Rprop(Rule):
     first step size only.
     """
 
-    name: ClassVar[str] = "rprop"
+    name = "rprop"
+    formula = (
+        "D0 = lr;  s = where(g*p > 0, eta_plus, where(g*p < 0, eta_minus, 1));  "
+        "D <- clip(s*D, step_min, step_max);  "
+        "p <- where(g*p < 0, 0, g);  w <- w - D*sign(p)"
+    )
     lr: Annotated[float, Gt(0), Doc("first step size of every coordinate")] = 0.01
     eta_minus: Annotated[float, Gt(0), Lt(1), Doc("factor of the step size when the sign changes")] = 0.5
     eta_plus: Annotated[float, Gt(1), Doc("factor of the step size while the sign stays")] = 1.2
     step_min: Annotated[float, Gt(0), Doc("smallest step size")] = 1e-6
     step_max: Annotated[float, Gt(0), Doc("largest step size")] = 50.0
-
-    @property
-    def formula(self) -> str:
-        return (
-            "D0 = lr;  s = where(g*p > 0, eta_plus, where(g*p < 0, eta_minus, 1));  "
-            "D <- clip(s*D, step_min, step_max);  "
-            "p <- where(g*p < 0, 0, g);  w <- w - D*sign(p)"
-        )
 
     def init(self, x: Array) -> RpropState:
         zeros = xp_of(x).zeros_like(x)
@@ -293,7 +262,7 @@ class Prodigy(Rule):
     always on in optax.contrib.prodigy.
     """
 
-    name: ClassVar[str] = "prodigy"
+    name = "prodigy"
     lr: LearningRate = 1.0
     beta1: Decay = 0.9
     beta2: Decay = 0.999
@@ -358,7 +327,7 @@ class BarzilaiBorwein(Rule):
     The first step has size lr; where the curvature sum(s*y) is not positive the last size is kept.
     """
 
-    name: ClassVar[str] = "barzilai-borwein"
+    name = "barzilai-borwein"
     lr: Annotated[float, Gt(0), Doc("size of the first step")] = 0.01
     form: Annotated[Literal["long", "short"], Doc("which of the paper's two step sizes")] = "long"
 
@@ -386,7 +355,7 @@ class BarzilaiBorwein(Rule):
 
 
 @dataclass(frozen=True)
-class Polyak(Rule):
+class Polyak(Stateless):
     """Polyak's step size (1987): the exact length if f were linear between w and the minimum.
 
     w <- w - min((f - f_min)/(sum(g*g) + eps), lr)*g
@@ -395,18 +364,12 @@ class Polyak(Rule):
     must be known.
     """
 
-    name: ClassVar[str] = "polyak"
-    needs: ClassVar[tuple[str, ...]] = ("value",)
+    name = "polyak"
+    formula = "w <- w - min((f - f_min)/(sum(g^2) + eps), lr)*g"
+    needs = ("value",)
     lr: Annotated[float, Gt(0), Doc("largest factor of the gradient")] = 1.0
     f_min: Annotated[float, Doc("the function's value at its minimum")] = 0.0
     eps: Eps = 0.0
-
-    @property
-    def formula(self) -> str:
-        return "w <- w - min((f - f_min)/(sum(g^2) + eps), lr)*g"
-
-    def init(self, x: Array) -> NoState:
-        return NoState()
 
     def update(self, grad: Array, state: NoState, *, value: Any) -> tuple[Array, NoState]:  # type: ignore[override]
         xp = xp_of(grad)

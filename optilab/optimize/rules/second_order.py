@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from annotated_doc import Doc
@@ -15,13 +15,14 @@ from optilab.optimize.rule import (
     LearningRate,
     NoState,
     Rule,
+    Stateless,
     WeightDecay,
     xp_of,
 )
 
 
 @dataclass(frozen=True)
-class Newton(Rule):
+class Newton(Stateless):
     """Newton's method: the step to the stationary point of the local quadratic model.
 
     w <- w - lr*solve(H, g), with the Hessian H at w
@@ -29,23 +30,17 @@ class Newton(Rule):
     It converges to saddles and maxima as well as to minima. Where H is singular the shortest solution is taken.
     """
 
-    name: ClassVar[str] = "newton"
-    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+    name = "newton"
+    formula = "w <- w - lr*solve(H, g)"
+    needs = ("hessian",)
     lr: LearningRate = 1.0
-
-    @property
-    def formula(self) -> str:
-        return "w <- w - lr*solve(H, g)"
-
-    def init(self, x: Array) -> NoState:
-        return NoState()
 
     def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:  # type: ignore[override]
         return -(self.lr * _solve(hessian, grad)), state
 
 
 @dataclass(frozen=True)
-class DampedNewton(Rule):
+class DampedNewton(Stateless):
     """Newton's method with damping (Nocedal & Wright 2006, section 3.4; after Levenberg 1944): always downhill.
 
     w <- w - lr*solve(H + m*I, g), m = damping + max(0, -smallest eigenvalue of H)
@@ -53,17 +48,11 @@ class DampedNewton(Rule):
     A large damping turns the step towards the gradient and shortens it to g/damping.
     """
 
-    name: ClassVar[str] = "damped-newton"
-    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+    name = "damped-newton"
+    formula = "m = damping + max(0, -smallest(H));  w <- w - lr*solve(H + m*I, g)"
+    needs = ("hessian",)
     lr: LearningRate = 1.0
     damping: Annotated[float, Ge(0), Doc("added to every eigenvalue of the Hessian")] = 1.0
-
-    @property
-    def formula(self) -> str:
-        return "m = damping + max(0, -smallest(H));  w <- w - lr*solve(H + m*I, g)"
-
-    def init(self, x: Array) -> NoState:
-        return NoState()
 
     def update(self, grad: Array, state: NoState, *, hessian: Array) -> tuple[Array, NoState]:  # type: ignore[override]
         smallest = np.linalg.eigvalsh(_finite(hessian))[..., :1]
@@ -102,8 +91,8 @@ class Sophia(Rule):
     divides V by 1 - beta1^t (`bias_correction`). pytorch_optimizer's SophiaH has p for lr*p, gamma p, eps*p here.
     """
 
-    name: ClassVar[str] = "sophia"
-    needs: ClassVar[tuple[str, ...]] = ("hessian_diagonal",)
+    name = "sophia"
+    needs = ("hessian_diagonal",)
     lr: LearningRate = 0.001
     beta1: Decay = 0.96
     beta2: Decay = 0.99
@@ -158,13 +147,10 @@ class LBFGS(Rule):
     There is one start at a time.
     """
 
-    name: ClassVar[str] = "l-bfgs"
-    needs: ClassVar[tuple[str, ...]] = ("function",)
+    name = "l-bfgs"
+    formula = "w <- w + a*d, d from the last gradients, a from a line search"
+    needs = ("function",)
     memory: Annotated[int, Ge(1), Doc("steps from which the curvature is estimated")] = 10
-
-    @property
-    def formula(self) -> str:
-        return "w <- w + a*d, d from the last gradients, a from a line search"
 
     def init(self, x: Array) -> IteratesState:
         return IteratesState(x, (), 0)
@@ -180,12 +166,9 @@ class ConjugateGradient(Rule):
     One step is one iteration of scipy.optimize.minimize(method="CG"). There is one start at a time.
     """
 
-    name: ClassVar[str] = "conjugate-gradient"
-    needs: ClassVar[tuple[str, ...]] = ("function",)
-
-    @property
-    def formula(self) -> str:
-        return "w <- w + a*d, d conjugate to the last direction, a from a line search"
+    name = "conjugate-gradient"
+    formula = "w <- w + a*d, d conjugate to the last direction, a from a line search"
+    needs = ("function",)
 
     def init(self, x: Array) -> IteratesState:
         return IteratesState(x, (), 0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
@@ -33,7 +33,7 @@ class ScheduleFreeSGD(Rule):
     weigh lr^2 in the average, so 1/t where lr is constant. As optax.contrib.schedule_free_sgd.
     """
 
-    name: ClassVar[str] = "schedule-free-sgd"
+    name = "schedule-free-sgd"
     lr: LearningRate = 1.0
     beta1: Interpolation = 0.9
     weight_decay: WeightDecay = 0.0
@@ -62,7 +62,7 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
     As optax.contrib.schedule_free_adamw.
     """
 
-    name: ClassVar[str] = "schedule-free-adamw"
+    name = "schedule-free-adamw"
     lr: LearningRate = 0.0025
     beta2: Decay = 0.999
     eps: Eps = 1e-8
@@ -116,7 +116,7 @@ class Lookahead(Rule):
     The wrapped rule keeps its state, as optax.lookahead does; the path shown is the fast one.
     """
 
-    name: ClassVar[str] = "lookahead"
+    name = "lookahead"
     base: Annotated[Rule, Doc("the rule that is wrapped")] = _ADAM
     sync_period: Annotated[int, Ge(1), Doc("steps between two returns")] = 5
     slow_step_size: Annotated[float, Gt(0), Le(1), Doc("part of the way that is kept")] = 0.5
@@ -172,7 +172,7 @@ class SAM(Rule):
     optax.contrib.sam; pytorch_optimizer's SAM computes |g| in single precision. Where g is 0, e is 0.
     """
 
-    name: ClassVar[str] = "sam"
+    name = "sam"
     base: Annotated[Rule, Doc("the rule that is wrapped")] = _SGD
     radius: Annotated[float, Gt(0), Doc("distance to the point of the gradient; the paper's rho")] = 0.05
 
@@ -220,8 +220,8 @@ class LARS(Rule):
     leaves biases out: they get r = 1 and no decay.
     """
 
-    name: ClassVar[str] = "lars"
-    weights: ClassVar[Literal["joined", "each", "matrices"]] = "each"
+    name = "lars"
+    weights = "each"
     lr: LearningRate = 1.0
     beta: Decay = 0.9
     trust: Annotated[float, Gt(0), Doc("length of a step before lr and momentum, as a share of |w|")] = 0.001
@@ -268,8 +268,8 @@ class LAMB(Rule):
     that divides lr by 1 - beta1^t; it limits |w| to 10 (`largest_norm`) and adds eps to |u|.
     """
 
-    name: ClassVar[str] = "lamb"
-    weights: ClassVar[Literal["joined", "each", "matrices"]] = "each"
+    name = "lamb"
+    weights = "each"
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
     beta2: Decay = 0.999
