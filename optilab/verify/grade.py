@@ -125,7 +125,8 @@ def grade(
 
     Differences are relative to the largest coordinate of the rule's path so far. Settings named in `given` are
     kept, the others are moved to where conventions show (`REVEALING_SETTINGS`) if the candidate takes them. A
-    candidate that equals the rule with the published exercise's settings, `exercise`, is equal too, and the verdict says so.
+    candidate that equals the rule with the published exercise's settings, `exercise`, is equal too, and the verdict
+    says so.
     """
     regime = regime or Regime()
     readings = [("", rule)]
