@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from optilab.lab.arguments import Config, Names, changes, command, listed, source
+from optilab.lab.arguments import Config, Names, changes, listed, source
 
 if TYPE_CHECKING:
     from optilab.lab.paths import LabPaths
@@ -69,7 +69,7 @@ class Lab:
         log: Literal["tensorboard"] | None = None,
         progress: bool | None = None,
         **keys: Any,
-    ) -> "LabRun":
+    ) -> Any:
         """Train one network: a preset, a YAML file or a mapping of keys; several seeds are a `sweep`.
 
         `keys` are the first keys of a train config (`epochs=2`, `seed=7`, `optimizer="adam"`), `set` the dotted ones
@@ -77,47 +77,8 @@ class Lab:
         `log="tensorboard"` writes each epoch to an event file in the run. Ctrl-C commits and raises KeyboardInterrupt.
         DivergedError where the training diverges; its run is kept.
         """
-        from optilab import runs, signals
-        from optilab.config.load import load
-        from optilab.config.training import TrainConfig
-        from optilab.errors import DivergedError, UsageError
-        from optilab.lab import training
-        from optilab.lab.execution import dataset_of
-        from optilab.lab.logged import tracked
-        from optilab.train.resume import branch, continuation, require_alike
-        from optilab.verbs.results import LabRun
-
-        if log is not None:
-            tracked(log)
-        if sum(value is not None for value in (config, resume, fork)) != 1:
-            raise UsageError("one of config, resume and fork expected, as in: lab.train('sigmoid.yaml')")
-        asked, branched = changes(keys, set), None
-        if resume is not None:
-            place = runs.locate(self.folder, resume, "train")
-            require_alike(place, asked)
-            continued = continuation(place, asked)
-            path, settings = continued.path, continued.config
-            if continued.complete:
-                return LabRun(runs.read(path))
-        else:
-            branched = None if fork is None else branch(self.folder, fork, asked)
-            settings = branched.config if branched else load(TrainConfig, source(config or ""), asked)
-            path = self.folder / runs.chosen_name(name, settings.name)
-            runs.require_free(path)
-        options = {"resume": resume, "fork": fork, "name": name, "log": log}
-        argv, silent = command("train", config, options, {**keys, **(set or {})}), not _shown(progress)
-        dataset = dataset_of(settings.data)
-        with signals.on_signal() as stop:
-            try:
-                training.train(
-                    path, settings, dataset, argv, stop, silent, resume is not None, branched, bool(log)
-                )
-            except DivergedError as error:
-                error.add_note(f"the run is kept: lab.load({path.name!r})")
-                raise
-        if stop.signal is not None:
-            _stop(stop.signal, f"stopped; lab.train(resume={path.name!r}) continues it")
-        return LabRun(runs.read(path))
+        given = {"config": config, "resume": resume, "fork": fork, "set": set, "name": name, "log": log}
+        return self._ask("train", {**given, "progress": progress, **keys})
 
     def sweep(self, config: Config | None = None, over: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Train one network over axes of settings with several seeds each, several at once on one thread each.

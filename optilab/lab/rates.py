@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
     """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
     from optilab.console.lr import RangeProgress
-    from optilab.console.train import starting
     from optilab.study import rates
+    from optilab.verbs import studies
 
     if not silent:
-        starting(asked.name)
+        studies.starting(asked.name)
     from optilab.train import session  # torch comes in here
 
     training = session.build(asked, dataset)

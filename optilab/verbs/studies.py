@@ -113,6 +113,12 @@ def dry_run(plan: StudyPlan, name: str, request: JobOptions, place: Place) -> "P
     return PlannedStudy(plan.shape, cost)
 
 
+def starting(name: str) -> None:
+    """The first line on a terminal, before PyTorch is loaded, which takes seconds."""
+    if terminal.err.is_terminal:
+        terminal.note(f"starting {name}: loading PyTorch and the dataset")
+
+
 def completed(ran: execution.StudyResult) -> list[Record]:
     """The trials that ran to their end, a divergence included."""
     return [runs.read(path) for path in ran.completed]

@@ -37,6 +37,9 @@ class Request:
     KEPT: ClassVar[Any] = None
     """What the file of a study keeps of it: a `Section` whose keys are options, too. None: it is no study."""
 
+    OPEN: ClassVar[bool] = False
+    """Whether other keywords of the library are keys of the config that it reads."""
+
     given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """What was given, by field: texts of a command line, or values of Python."""
     typed: bool = field(default=False, repr=False, compare=False)
@@ -46,7 +49,7 @@ class Request:
     def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
         """The request; UsageError for fields that exclude or need each other."""
         known = {one.name: one for one in fields_of(cls)}
-        if wrong := [name for name in given if name not in known]:
+        if (wrong := [name for name in given if name not in known]) and not cls.OPEN:
             raise UsageError("\n".join(unknown("option", name, known) for name in wrong))
 
         def named(name: str) -> str:
@@ -57,7 +60,7 @@ class Request:
             both = [named(name) for name in conflict if given.get(name)]
             if len(both) > 1:
                 raise UsageError(f"{' and '.join(both)} cannot be combined")
-        for name in given:
+        for name in known.keys() & given.keys():
             needs = known[name].mark(Needs)
             if needs and not given.get(needs.other):
                 raise UsageError(f"{named(name)} needs {named(needs.other)}")
@@ -92,6 +95,8 @@ class Request:
                 made.append(Override(where, key, one.read(value) if text else plain(value)))
         if kept:
             return made
+        known = {one.name for one in fields_of(type(self))}
+        made += [Override(name, name, plain(value)) for name, value in self.given.items() if name not in known]
         named = {change.key: change.where for change in made}
         for change in self._set():
             if change.key in named:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from optilab.console.train import Display
 from optilab.show import terminal
+from optilab.verbs.train import TrainingDisplay
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from optilab.show import terminal
     [(2, 100, 0.55, True), (2, 100, 1.95, False), (4, 100, 2.0, True), (1, 100, 0.5, False), (2, 3, 0.5, False)],
 )
 def test_threads_that_wait_for_each_other_are_told(monkeypatch, threads, seconds, cores, told):
-    display = Display(10, [], quiet=True)
+    display = TrainingDisplay(10, [], quiet=True)
     monkeypatch.setattr(time, "perf_counter", lambda: display._started + seconds)
     monkeypatch.setattr(time, "process_time", lambda: display._worked + seconds * cores)
     said = display.crowded(threads)

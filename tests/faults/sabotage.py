@@ -56,29 +56,29 @@ def slow_epochs() -> None:
     """No fault: every batch takes 20 ms longer, so that a signal meets a running epoch."""
     import time
 
-    from optilab.console.train import Display
+    from optilab.verbs.train import TrainingDisplay
 
     def batch(self: Any, done: int, total: int) -> None:
         time.sleep(0.02)
 
-    Display.batch = batch  # type: ignore[method-assign]
+    TrainingDisplay.batch = batch  # type: ignore[method-assign]
 
 
 def held_epochs() -> None:
     """No fault: slow epochs, and the eighth does not end before there is a file `go` where the process was started."""
     import time
 
-    from optilab.console.train import Display
+    from optilab.verbs.train import TrainingDisplay
 
     slow_epochs()
-    epoch = Display.epoch
+    epoch = TrainingDisplay.epoch
 
     def held(self: Any, row: Any, *more: Any) -> None:
         epoch(self, row, *more)
         while row["epoch"] == 8 and not Path("go").exists():
             time.sleep(0.005)
 
-    Display.epoch = held  # type: ignore[method-assign]
+    TrainingDisplay.epoch = held  # type: ignore[method-assign]
 
 
 def pause_after_config() -> None:
@@ -100,7 +100,7 @@ def endless_batch() -> None:
     """No fault: the first batch never ends. It reports that it has begun, and each signal that it outlived."""
     import signal
 
-    from optilab.console.train import Display
+    from optilab.verbs.train import TrainingDisplay
 
     def batch(self: Any, done: int, total: int) -> None:
         print("in a batch", flush=True)
@@ -108,20 +108,20 @@ def endless_batch() -> None:
             signal.pause()  # until a handler has returned
             print("still in the batch", flush=True)
 
-    Display.batch = batch  # type: ignore[method-assign]
+    TrainingDisplay.batch = batch  # type: ignore[method-assign]
 
 
 def bug() -> None:
     """An error of ours after the first epoch, with something secret in the frame."""
     import os
 
-    from optilab.console.train import Display
+    from optilab.verbs.train import TrainingDisplay
 
     def epoch(self: Any, row: Any, *more: Any) -> None:
         secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
         raise ZeroDivisionError(f"row {row['epoch']}" if secret else "row")
 
-    Display.epoch = epoch  # type: ignore[method-assign]
+    TrainingDisplay.epoch = epoch  # type: ignore[method-assign]
 
 
 def nan_weights() -> None:

@@ -26,7 +26,7 @@ LIGHT = (
     "optilab.cli",
     "optilab.config.load",
     "optilab.show.progress",
-    "optilab.console.train",
+    "optilab.verbs.train",
 )
 HEAVY = (
     "torch._dynamo",  # torch imports it for the first optimizer

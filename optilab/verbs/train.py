@@ -1,0 +1,592 @@
+"""`optilab train`: one network, trained epoch by epoch."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from optilab import runs, signals
+from optilab.charts.training import training_chart
+from optilab.config.load import dump, flat, load
+from optilab.config.marks import Argument, ConfigKey, Flag
+from optilab.config.study import SweepConfig
+from optilab.config.training import TrainConfig
+from optilab.console import diagnose as diagnosis
+from optilab.diagnose import Stability, diagnose, of_run
+from optilab.errors import DivergedError, ExitCode, UsageError, unknown
+from optilab.runs import Record, best, read_timings
+from optilab.runs.provenance import provenance
+from optilab.show import chart_file, terminal
+from optilab.show.progress import ProgressLine
+from optilab.study import claims
+from optilab.study import sweep as sweeps
+from optilab.study.claims import Judged
+from optilab.study.curves import histories
+from optilab.study.execution import StudyResult
+from optilab.study.export import LiveEvents, require
+from optilab.study.groups import outcome, spread
+from optilab.train.resume import Branch, branch, continuation, require_alike
+from optilab.verbs import studies
+from optilab.verbs.answer import Answer, Part, present
+from optilab.verbs.options import (
+    BatchSize,
+    ClusterOptions,
+    DataOptions,
+    Device,
+    Expect,
+    Optimizer,
+    OutputOptions,
+    PictureOptions,
+    SaveOptions,
+    Seed,
+    SetOptions,
+)
+from optilab.verbs.results import LabRun, LabStudy
+from optilab.verbs.verb import Conflicts, Place, Verb
+from optilab.words import duration, pace, plural, settings
+
+if TYPE_CHECKING:
+    from optilab.data.load import Dataset
+    from optilab.train.engine import Training
+
+Row = Mapping[str, Any]
+
+CROWDED = 0.7
+"""Cores per thread below which threads wait for each other; two alone on two cores get 0.95."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+    """Train a network and measure it after each epoch; a run can be stopped and resumed."""
+
+    EXAMPLES = (
+        "optilab train sigmoid.yaml",
+        "optilab train sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json",
+        "optilab train sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1",
+        "optilab train sigmoid.yaml --optimizer adam --lr 0.001 --batch-size 64",
+        "optilab train relu.yaml --seeds 5",
+        "optilab train relu.yaml --log tensorboard",
+        "optilab train batchnorm.yaml --epochs 2 --expect 'val_acc > 0.7' --quiet",
+        "optilab train --resume 20261124-143512-sigmoid-1c2d9e05",
+        "optilab train --fork 20261124-143512-sigmoid-1c2d9e05@9 --set optimizer=adam",
+    )
+    CONFLICTS: ClassVar[Conflicts] = (("resume", "fork", "file"), ("resume", "fork", "seeds"), ("resume", "name"))
+    OPEN = True
+
+    config: Annotated[Any, Argument("[CONFIG]", complete="preset:train"), Doc("YAML file or preset")] = None
+    file: Annotated[
+        str | None, Flag("FILE", names=("--config",), complete="preset:train"), Doc("The same as CONFIG")
+    ] = None
+    epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Passes over the training data")] = None
+    seed: Seed = None
+    seeds: Annotated[
+        int | None, Flag("N"), Ge(1), Le(1000), Doc("Train with N seeds, several at once; show the spread")
+    ] = None
+    device: Device = None
+    threads: Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads")] = None
+    optimizer: Optimizer = None
+    lr: Annotated[float | None, ConfigKey("optimizer.lr"), Flag("LR"), Doc("Learning rate (optimizer.lr)")] = None
+    batch_size: BatchSize = None
+    expect: Annotated[Expect, ConfigKey("expect")] = None
+    resume: Annotated[str | None, Flag("RUN", complete="run"), Doc("Resume an interrupted run")] = None
+    fork: Annotated[
+        str | None, Flag("RUN[@EPOCH]", complete="run"), Doc("Start a new run from a checkpoint of another")
+    ] = None
+    log: Annotated[
+        str | None,
+        Flag("TRACKER"),
+        Doc("tensorboard: write each epoch to an event file in the run directory"),
+    ] = None
+    picture: Annotated[
+        bool | None,
+        Flag(names=("--picture/--no-picture",)),
+        Doc("Curves and layers [shown on a terminal 80 wide]"),
+    ] = None
+
+
+def train(request: TrainRequest, place: Place) -> Answer:
+    """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
+    source = _source(request)
+    if request.plot is not None:
+        chart_file.check(request.plot)
+    if request.log is not None:
+        _require_tracker(request)
+    changes = request.changes()
+    if request.resume is not None:
+        found = runs.locate(place.folder, request.resume, "train")
+        require_alike(found, changes)
+        continued = continuation(found, changes)
+        if continued.complete:
+            advice = (
+                "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"
+            )
+            if not place.library:
+                terminal.note(f"{continued.path.name} is already complete ({continued.done} epochs); {advice}")
+            return _ended(continued.path, continued.config, request)
+        return _trained(continued.path, continued.config, request, place)
+    if request.fork is not None:
+        forked = branch(place.folder, request.fork, changes)
+        path = place.folder / runs.chosen_name(request.name, forked.config.name)
+        runs.require_free(path)
+        return _trained(path, forked.config, request, place, forked)
+    if source is None:
+        raise studies.no_config("train")
+    if request.cluster is not None and request.seeds is None:
+        raise UsageError("it trains several networks: add --seeds N", request.flag("cluster"))
+    if request.seeds is not None:
+        if request.given.get("threads") not in (None, "1", 1):
+            threads = f"{request.flag('threads')} {request.given['threads']}"
+            raise UsageError(f"{threads}: with --seeds, each training has one thread")
+        return _trained_seeds(source, request, place)
+    config = load(TrainConfig, source, changes)
+    path = place.folder / runs.chosen_name(request.name, config.name)
+    runs.require_free(path)
+    return _trained(path, config, request, place)
+
+
+def _source(request: TrainRequest) -> Any:
+    """The config, by its place or by `--config`; None without one. UsageError for two things to start from."""
+    starts = [name for name in ("resume", "fork") if request.given.get(name)]
+    if not request.typed and (request.config is not None) + len(starts) != 1 and not request.file:
+        raise UsageError("one of config, resume and fork expected, as in: lab.train('sigmoid.yaml')")
+    if request.config is not None and starts:
+        where = "--config" if request.typed else "config"
+        raise UsageError(f"{' and '.join([*map(request.flag, starts), where])} cannot be combined")
+    if request.config is not None and request.file is not None:
+        raise UsageError(f"two configs: {request.config} and --config {request.file}; give one")
+    config = request.config if request.file is None else request.file
+    return None if config is None else studies.training(config)
+
+
+# --- one training -------------------------------------------------------------------------------------------
+
+
+def _trained(
+    path: Path, config: TrainConfig, request: TrainRequest, place: Place, fork: Branch | None = None
+) -> Answer:
+    """Train as the run `path`. Does not return where a signal stops it.
+
+    A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
+    """
+    if not place.silent:
+        studies.starting(config.name)
+    dataset = studies.dataset_of(config.data)
+    with signals.on_signal() as stop:
+        try:
+            training, status, display = _run(path, config, dataset, request, place, stop, fork)
+        except DivergedError as error:
+            if place.library:
+                error.add_note(f"the run is kept: lab.load({path.name!r})")
+            elif request.json:
+                _ended(path, config, request)
+                error.facts = LabTraining(runs.read(path)).document()  # one document, with the error in it
+            else:
+                present(_ended(path, config, request), request)
+            raise
+    stopped = status == "interrupted"
+    if stopped and not place.library:
+        terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
+        if request.plot is not None:  # a signal is answered at once
+            terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
+    elif training.device.type == "cpu" and (hint := display.crowded(config.threads)) and not place.library:
+        terminal.note(hint)
+    if not place.silent:
+        cost = training.cost
+        if cost.measurements:
+            times = plural(cost.measurements, "time")
+            terminal.say(
+                f"curvature measured {times}: {cost.products:,} Hessian-vector products, {cost.seconds:.1f} s"
+            )
+    if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
+        if not place.library and (request.json or not stopped):
+            present(_ended(path, config, request, drawn=not stopped), request)
+        if not place.library:
+            signals.die_of(stop.signal)
+        place.stopped(stop.signal, "", f"stopped; lab.train(resume={path.name!r}) continues it")
+    return _ended(path, config, request)
+
+
+def _run(
+    path: Path,
+    config: TrainConfig,
+    dataset: "Dataset",
+    request: TrainRequest,
+    place: Place,
+    stop: signals.Stop,
+    fork: Branch | None,
+) -> "tuple[Training, str, TrainingDisplay]":
+    """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
+    from optilab.train import session  # torch comes in here, after everything that can be refused without it
+
+    if request.resume is not None:
+        training, run = session.resume(path, config, dataset, terminal.note)
+    else:
+        where = (dataset, path.parent, path.name, provenance(place.argv, ["numpy", "torch"]))
+        training, run = session.fork(fork, *where) if fork else session.start(config, *where)
+    if not place.silent:
+        sizes = (len(training.train), len(training.validation))
+        header(training.config, training.inputs, dataset.classes, *sizes, str(training.device), dataset.digests)
+        if fork:
+            forked(run.manifest["fork"])
+    with TrainingDisplay(config.epochs, training.rows, quiet=place.silent) as display:
+        logged = request.log is not None
+        listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
+        return training, session.proceed(training, run, listener, stop), display
+
+
+def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool = True) -> "LabTraining":
+    """The run as it is on disk, its claims judged, its picture drawn."""
+    record = runs.read(path)
+    written = _draw(request, [record]) if drawn else []
+    return LabTraining(
+        record, claims.of_trainings(config.expect, [record]), [*written, str(path)], request.picture
+    )
+
+
+def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
+    """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
+    if request.plot is None:
+        return []
+    found = histories(records)
+    if not found.groups:
+        terminal.note(f"{request.plot} is not written: there is no epoch to draw")
+        return []
+    chart_file.save(training_chart(found), request.plot, request.dark)
+    return [request.plot]
+
+
+@dataclass(frozen=True, repr=False)
+class LabTraining(LabRun):
+    """A training at its end."""
+
+    judged: Sequence[Judged] = ()
+    written: Sequence[str] = ()
+    picture: bool | None = None
+    """Whether the curves are shown; None: where there is room."""
+
+    def __repr__(self) -> str:
+        return f"<LabRun: {self.headline}>"
+
+    def parts(self) -> Iterator[Part]:
+        """Last and best epoch, time and speed, the curves, the diagnosis."""
+        rows = self.rows
+        if rows:
+            yield from _summary(rows, self.record)
+            _curves([self.record], self.picture)
+            evidence = of_run(self.record)
+            diagnosis.top(evidence, diagnose(evidence), str(self.path / "config.yaml"))
+        yield from self.written
+
+    def document(self) -> Mapping[str, Any]:
+        """Rows, best epoch, seconds, accuracy of guessing, diagnosis, test set."""
+        record, rows = self.record, self.rows
+        evidence = of_run(record)
+        facts: dict[str, Any] = {"run": str(self.path), "status": record.state, "rows": rows}
+        if measured := [{"epoch": r["epoch"], **r["curvature"]} for r in evidence.records if r.get("curvature")]:
+            facts["curvature"] = measured
+        if origin := record.manifest.get("fork"):
+            facts["fork"] = {key: value for key, value in origin.items() if key not in ("config", "fork")}
+        if rows:
+            config = str(self.path / "config.yaml")
+            facts |= {
+                "best": best(rows),
+                "seconds": sum(row["seconds"] for row in read_timings(self.path / "timings.csv")),
+                "chance": evidence.chance,
+                "diagnosis": diagnosis.document(str(self.path), evidence, diagnose(evidence), config),
+            }
+        return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}
+
+    def short(self) -> Iterable[str]:
+        yield str(self.path)
+
+
+def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
+    """Last and best epoch by validation accuracy, time and speed."""
+    timings = read_timings(record.path / "timings.csv")
+    last, top = rows[-1], best(rows)
+    keys = [key for key in last if key != "epoch"]
+    lines = (("last", last), ("best", top))
+    table = [(label, str(row["epoch"]), *(_number(row[key]) for key in keys)) for label, row in lines]
+    yield ""
+    yield terminal.grid(["", "epoch", *keys], table)
+    seconds = sum(row["seconds"] for row in timings)
+    speed = pace(len(timings), seconds)
+    yield f"{plural(len(rows), 'epoch')} in {duration(seconds)}, {speed}"
+    if "test_acc" in record.manifest:
+        loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
+        yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}"
+
+
+def _curves(records: Sequence[Record], picture: bool | None) -> None:
+    """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
+    if terminal.out.is_terminal if picture is None else picture:
+        terminal.say()
+        if picture or terminal.out.width >= terminal.PIPE_WIDTH:
+            terminal.draw(training_chart(histories(records)))
+            terminal.say()
+        else:
+            terminal.say("curves and layers: --picture")
+
+
+# --- several seeds ------------------------------------------------------------------------------------------
+
+
+def _trained_seeds(config: Any, request: TrainRequest, place: Place) -> "SeedsAnswer":
+    """Train from several seeds: a sweep without an axis."""
+    asked = sweeps.resolve(SweepConfig(config=config, seeds=request.seeds or 1), request.changes())
+    plan = sweeps.plan(asked, "train")
+    ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
+    through = studies.completed(ran)
+    written = [*_draw(request, through), str(ran.path)]
+    judged = claims.of_trainings(plan.asked.expect, through)
+    return SeedsAnswer(runs.read_study(ran.path), ran, judged, written, request.picture)
+
+
+@dataclass(frozen=True, repr=False)
+class SeedsAnswer(LabStudy):
+    """One network from several seeds."""
+
+    ran: StudyResult
+    judged: Sequence[Judged] = ()
+    written: Sequence[str] = ()
+    picture: bool | None = None
+
+    @property
+    def code(self) -> ExitCode:
+        return self.ran.code
+
+    @property
+    def records(self) -> list[Record]:
+        """The trials that did not fail."""
+        return [runs.read(self.path / one.trial.name) for one in self.ran.outcomes if not one.failed]
+
+    def parts(self) -> Iterator[Part]:
+        """The last epoch of every seed, their mean and their standard deviation."""
+        records = self.records
+        outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
+        if outcomes:
+            spreads = spread(list(outcomes.values()))
+            table = [(str(seed), *map(_number, own.values())) for seed, own in outcomes.items()]
+            table.append(("mean", *(_number(value.mean) for value in spreads.values())))
+            table.append(("std", *(_number(value.std) for value in spreads.values())))
+            yield ""
+            yield terminal.grid(["seed", *spreads], table)
+            _curves(records, self.picture)
+        yield from self.written
+
+    def document(self) -> Mapping[str, Any]:
+        records = self.records
+        facts = [
+            {"run": str(one.path), "status": one.state, "seed": one.manifest["seed"], "rows": one.rows()}
+            for one in records
+        ]
+        outcomes = [outcome(one["rows"]) for one in facts if one["rows"]]
+        summary = {key: value._asdict() for key, value in spread(outcomes).items()} if outcomes else {}
+        return {"run": str(self.path), "runs": facts, "summary": summary}
+
+    def short(self) -> Iterable[str]:
+        yield str(self.path)
+
+
+# --- what is shown meanwhile --------------------------------------------------------------------------------
+
+
+def header(
+    config: TrainConfig,
+    inputs: int,
+    classes: int,
+    train: int,
+    validation: int,
+    device: str,
+    digests: Mapping[str, str],
+) -> None:
+    """The network, the optimizer, the seed and the dataset, in two lines."""
+    optimizer = settings(config.optimizer).replace("   ", " ")
+    threads = f", {config.threads} thread{'s' * (config.threads > 1)}" if device == "cpu" else ""
+    facts = [
+        config.name,
+        _widths(config.widths(inputs, classes)),
+        f"{config.optimizer.name} {optimizer}",
+        f"batch {config.data.batch_size}",
+        f"seed {config.seed}",
+        f"{device}{threads}",
+    ]
+    terminal.say("   ".join(facts), style="bold")
+    info = config.data.info
+    name, checked = info.name if info.own else info.title, "checksums ok"
+    if info.form == "npz":  # nobody has published a digest to compare with
+        ((name, digest),) = digests.items()
+        checked = f"sha256 {digest[:16]}"
+    terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
+
+
+def forked(origin: Mapping[str, Any]) -> None:
+    """Where a fork comes from, what is changed, and whether the optimizer starts afresh."""
+    terminal.say(
+        f"fork of {origin['run']} after epoch {origin['epoch']}; optimizer state {origin['optimizer_state']}"
+    )
+    for change in origin["changed"]:
+        terminal.say(f"  {change}")
+
+
+def _widths(widths: Sequence[int]) -> str:
+    """784-128-128-10, or 784-100x(128)-10 where that would not fit a line."""
+    if len(widths) > 12 and len(set(widths[1:-1])) == 1:
+        return f"{widths[0]}-{len(widths) - 2}x({widths[1]})-{widths[-1]}"
+    return "-".join(map(str, widths))
+
+
+def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
+    """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
+    numbers = [f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float)]
+    if (measured := Stability.of(record or {})) is not None:
+        numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
+    return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
+
+
+class TrainingDisplay:
+    """Progress of a training run: one line per epoch, and a live display where stderr and stdout are a terminal.
+
+    In a notebook it is a line that is updated. `quiet` shows nothing. The live display is drawn by a thread, so a batch
+    costs one assignment.
+    """
+
+    def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
+        self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
+        self._batch = (0, 1)
+        self._layers: Sequence[dict[str, Any]] = []
+        self._started, self._worked = time.perf_counter(), time.process_time()
+        live = not quiet and terminal.err.is_terminal and sys.stdout.isatty()
+        self._live = Live(get_renderable=self._render, console=terminal.err, transient=True) if live else None
+        self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
+        self._plain = not quiet and not live and self._line is None
+
+    def __enter__(self) -> "TrainingDisplay":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+        if self._line is not None:
+            self._line.close()
+
+    def batch(self, done: int, total: int) -> None:
+        self._batch = (done, total)
+        if self._line is not None:
+            whole = self._epochs * total
+            share = (len(self._rows) * total + done) / whole
+            self._line.draw(share, f"epoch {len(self._rows) + 1}/{self._epochs}   {self._latest()}")
+
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
+        self._rows.append(row)
+        self._layers = record.get("layers", [])
+        self._batch = (0, self._batch[1])
+        line = line_of(row, self._epochs, seconds, record)
+        if self._plain:
+            terminal.say(line)
+        elif self._live is not None:
+            self._live.console.print(Text(line))  # above the display, so that the history stays
+
+    def crowded(self, threads: int) -> str:
+        """Advice where the threads got much less than a core each, so that each waits for the slowest; else empty."""
+        elapsed = time.perf_counter() - self._started
+        cores = (time.process_time() - self._worked) / elapsed
+        if threads == 1 or elapsed < 5 or cores > CROWDED * threads:
+            return ""
+        return f"the machine is busy: {threads} threads shared {cores:.1f} cores; try --threads 1"
+
+    def _render(self) -> Any:
+        done, (batch, batches) = len(self._rows), self._batch
+        share = (done + batch / batches) / self._epochs
+        elapsed = time.perf_counter() - self._started
+        fresh = done - self._first + batch / batches
+        speed = fresh / elapsed if elapsed else 0.0
+        left = (self._epochs - done - batch / batches) / speed if speed else 0.0
+        line = RichTable.grid(padding=(0, 2))
+        line.add_row(
+            f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
+            ProgressBar(total=1.0, completed=share, width=max(10, min(40, terminal.err.width - 60))),
+            f"{share:.0%}",
+            f"batch {batch}/{batches}",
+            pace(fresh, elapsed),
+            f"{duration(left)} left",
+        )
+        lines: list[Any] = [line, Text(self._latest())]
+        if self._layers:
+            lines.append(Text(diagnosis.thermometer(self._layers, terminal.err.width)))
+        return Group(*lines)
+
+    def _latest(self) -> str:
+        if not self._rows:
+            return ""
+        row, top = self._rows[-1], best(self._rows)
+        train = f"train {_number(row['train_loss'])}  {row['train_acc']:.1%}"
+        validation = f"validation {_number(row['val_loss'])}  {row['val_acc']:.1%}"
+        return f"{train}     {validation}     best {top['val_acc']:.1%} at epoch {top['epoch']}"
+
+
+def _number(value: float) -> str:
+    """Four decimals, as the study was published; four digits for a loss of millions."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def _require_tracker(request: TrainRequest) -> None:
+    """UsageError for a tracker that does not exist or is not installed, and for several seeds."""
+    where = request.flag("log")
+    if request.log != "tensorboard":
+        raise UsageError(unknown("tracker", request.log, ["tensorboard"]), where)
+    require("tensorboard", "--log tensorboard", "tensorboard")
+    if request.seeds is not None:
+        advice = "one training at a time; runs export STUDY --tensorboard DIR writes those of a study"
+        raise UsageError(advice, where)
+
+
+class LoggedDisplay:
+    """A display of a training that also writes an event file of TensorBoard into the run directory.
+
+    Whatever goes wrong with that file is reported once, and ends the logging, never the training.
+    """
+
+    def __init__(self, display: TrainingDisplay, folder: Path, config: TrainConfig, done: int) -> None:
+        """Begin the file; `done` epochs were trained before."""
+        self._display = display
+        self._events: LiveEvents | None = None
+        try:
+            self._events = LiveEvents(folder, flat(dump(config)), done + 1)
+        except Exception as error:
+            self._give_up(error)
+
+    def batch(self, done: int, total: int) -> None:
+        """A batch was trained."""
+        self._display.batch(done, total)
+
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
+        """An epoch is on disk."""
+        self._display.epoch(row, seconds, record)
+        if self._events is not None:
+            try:
+                self._events.add(dict(row), seconds)
+            except Exception as error:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._events = None
+        reason = getattr(error, "strerror", None) or error
+        terminal.note(
+            f"the event file of TensorBoard cannot be written ({reason}); the training goes on without it"
+        )
+
+
+VERB = Verb(train, (TrainRequest,))
