@@ -21,7 +21,6 @@ from optilab.config.load import dump, flat, load
 from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.console import diagnose as diagnosis
 from optilab.diagnose import Stability, diagnose, of_run
 from optilab.errors import DivergedError, ExitCode, UsageError, unknown
 from optilab.runs import Record, best, read_timings
@@ -30,7 +29,7 @@ from optilab.show import chart_file, terminal
 from optilab.show.progress import ProgressLine
 from optilab.study import claims
 from optilab.study import sweep as sweeps
-from optilab.study.claims import Judged
+from optilab.study.claims import ClaimResult
 from optilab.study.curves import histories
 from optilab.study.execution import StudyResult
 from optilab.study.export import LiveEvents, require
@@ -38,6 +37,7 @@ from optilab.study.groups import outcome, spread
 from optilab.train.resume import Branch, branch, continuation, require_alike
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, present
+from optilab.verbs.diagnose import Diagnosis, thermometer
 from optilab.verbs.options import (
     BatchSize,
     ClusterOptions,
@@ -269,7 +269,7 @@ def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
 class LabTraining(LabRun):
     """A training at its end."""
 
-    judged: Sequence[Judged] = ()
+    judged: Sequence[ClaimResult] = ()
     written: Sequence[str] = ()
     picture: bool | None = None
     """Whether the curves are shown; None: where there is room."""
@@ -283,9 +283,13 @@ class LabTraining(LabRun):
         if rows:
             yield from _summary(rows, self.record)
             _curves([self.record], self.picture)
-            evidence = of_run(self.record)
-            diagnosis.top(evidence, diagnose(evidence), str(self.path / "config.yaml"))
+            yield from self._diagnosis.brief()
         yield from self.written
+
+    @property
+    def _diagnosis(self) -> Diagnosis:
+        evidence = of_run(self.record)
+        return Diagnosis(str(self.path), evidence, diagnose(evidence), str(self.path / "config.yaml"))
 
     def document(self) -> Mapping[str, Any]:
         """Rows, best epoch, seconds, accuracy of guessing, diagnosis, test set."""
@@ -297,12 +301,11 @@ class LabTraining(LabRun):
         if origin := record.manifest.get("fork"):
             facts["fork"] = {key: value for key, value in origin.items() if key not in ("config", "fork")}
         if rows:
-            config = str(self.path / "config.yaml")
             facts |= {
                 "best": best(rows),
                 "seconds": sum(row["seconds"] for row in read_timings(self.path / "timings.csv")),
                 "chance": evidence.chance,
-                "diagnosis": diagnosis.document(str(self.path), evidence, diagnose(evidence), config),
+                "diagnosis": self._diagnosis.document(),
             }
         return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}
 
@@ -357,7 +360,7 @@ class SeedsAnswer(LabStudy):
     """One network from several seeds."""
 
     ran: StudyResult
-    judged: Sequence[Judged] = ()
+    judged: Sequence[ClaimResult] = ()
     written: Sequence[str] = ()
     picture: bool | None = None
 
@@ -525,7 +528,7 @@ class TrainingDisplay:
         )
         lines: list[Any] = [line, Text(self._latest())]
         if self._layers:
-            lines.append(Text(diagnosis.thermometer(self._layers, terminal.err.width)))
+            lines.append(Text(thermometer(self._layers, terminal.err.width)))
         return Group(*lines)
 
     def _latest(self) -> str:
