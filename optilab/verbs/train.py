@@ -9,11 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
-from rich.console import Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from optilab import runs, signals
 from optilab.charts.training import training_chart
@@ -26,7 +21,7 @@ from optilab.errors import DivergedError, ExitCode, UsageError, unknown
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import chart_file, terminal
-from optilab.show.progress import ProgressLine
+from optilab.show.progress import LiveView, ProgressLine
 from optilab.study import claims
 from optilab.study import sweep as sweeps
 from optilab.study.claims import ClaimResult
@@ -470,7 +465,7 @@ class TrainingDisplay:
         self._layers: Sequence[dict[str, Any]] = []
         self._started, self._worked = time.perf_counter(), time.process_time()
         live = not quiet and terminal.err.is_terminal and sys.stdout.isatty()
-        self._live = Live(get_renderable=self._render, console=terminal.err, transient=True) if live else None
+        self._live = LiveView(self._view) if live else None
         self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
         self._plain = not quiet and not live and self._line is None
 
@@ -500,7 +495,7 @@ class TrainingDisplay:
         if self._plain:
             terminal.say(line)
         elif self._live is not None:
-            self._live.console.print(Text(line))  # above the display, so that the history stays
+            self._live.above(line)  # above the display, so that the history stays
 
     def crowded(self, threads: int) -> str:
         """Advice where the threads got much less than a core each, so that each waits for the slowest; else empty."""
@@ -510,26 +505,22 @@ class TrainingDisplay:
             return ""
         return f"the machine is busy: {threads} threads shared {cores:.1f} cores; try --threads 1"
 
-    def _render(self) -> Any:
+    def _view(self) -> tuple[list[str | float], list[str]]:
         done, (batch, batches) = len(self._rows), self._batch
-        share = (done + batch / batches) / self._epochs
+        fraction = (done + batch / batches) / self._epochs
         elapsed = time.perf_counter() - self._started
         fresh = done - self._first + batch / batches
         speed = fresh / elapsed if elapsed else 0.0
         left = (self._epochs - done - batch / batches) / speed if speed else 0.0
-        line = RichTable.grid(padding=(0, 2))
-        line.add_row(
+        cells = [
             f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
-            ProgressBar(total=1.0, completed=share, width=max(10, min(40, terminal.err.width - 60))),
-            f"{share:.0%}",
+            fraction,
+            f"{fraction:.0%}",
             f"batch {batch}/{batches}",
             pace(fresh, elapsed),
             f"{duration(left)} left",
-        )
-        lines: list[Any] = [line, Text(self._latest())]
-        if self._layers:
-            lines.append(Text(thermometer(self._layers, terminal.err.width)))
-        return Group(*lines)
+        ]
+        return cells, [self._latest(), *([thermometer(self._layers, terminal.err.width)] if self._layers else [])]
 
     def _latest(self) -> str:
         if not self._rows:
