@@ -97,10 +97,10 @@ def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
     return Panel(tuple(marks), x, y, detail=not plane)
 
 
-def _along(points: Floats, share: float) -> int:
-    """The number of the point after that share of the way."""
+def _along(points: Floats, fraction: float) -> int:
+    """The number of the point after that fraction of the way."""
     way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=-1))])
-    return int(np.searchsorted(way, share * way[-1]))
+    return int(np.searchsorted(way, fraction * way[-1]))
 
 
 def _losses(function: Objective, paths: list[Trajectory], names: tuple[str, ...]) -> Panel:

@@ -27,16 +27,16 @@ def race_chart(result: Race) -> Chart:
     budget = result.conditions.budget
     factors = np.geomspace(1, max(2, result.conditions.gradients), POINTS)
     marked = tuple(np.unique(np.geomspace(1, budget, 8).astype(int) - 1).tolist())
-    shares, tuning = profile(result.costs, factors)[order], result.best_of[order]
+    solved, tuning = profile(result.costs, factors)[order], result.best_of[order]
     low, high = float(tuning.min()), float(tuning.max())
     costs = tuple(cost for cost in COSTS if low / 1.5 < cost < high * 1.5)
     speed = Panel(
         tuple(
             Polyline(factors, row, i, label=rules[i], width=1.9, dash="series", marker=5, every=15, step=True)
-            for i, row in enumerate(shares)
+            for i, row in enumerate(solved)
         ),
         _multiples("cost, as a multiple of the fastest rule's on the same problem", factors[-1]),
-        Scale("share of the problems solved", -0.02, 1.02, unit="share"),
+        Scale("share of the problems solved", -0.02, 1.02, unit="fraction"),
         "performance profile: speed on each problem",
         "performance profile: share of the problems solved",
     )
@@ -91,7 +91,7 @@ def _judged(network: NetworkResult, rules: Sequence[str]) -> Panel:
             marks.append(Band(epochs, *curve.interval, number, alpha=0.18))
     marks.append(Threshold(network.target))
     title = f"{network.problem}: judged, mean and 95 %"
-    return Panel(tuple(marks), Scale("epoch"), Scale("validation accuracy", unit="share"), title)
+    return Panel(tuple(marks), Scale("epoch"), Scale("validation accuracy", unit="fraction"), title)
 
 
 def _tuning(network: NetworkResult, rules: Sequence[str], first: Mapping[str, str]) -> Panel:
@@ -106,23 +106,23 @@ def _tuning(network: NetworkResult, rules: Sequence[str], first: Mapping[str, st
     budget = max(2, *(len(candidate.best_of) for candidate in network.candidates))
     x = _multiples("settings tried", budget, 0.95)
     values = [value for candidate in network.candidates for value in candidate.best_of]
-    y = Scale("expected best of them", min(values), max(values), unit="share", margin=0.05)
+    y = Scale("expected best of them", min(values), max(values), unit="fraction", margin=0.05)
     short = "validation accuracy to expect of the best setting tried"
     return Panel(lines, x, y, "tuning (Dodge et al. 2019)", short)
 
 
 def _profile(network: NetworkResult, rules: Sequence[str]) -> Panel:
-    """Share of the seeds on which a rule reaches the target within a multiple of the fastest rule's epochs."""
+    """Fraction of the seeds on which a rule reaches the target within a multiple of the fastest rule's epochs."""
     factors: Floats = np.geomspace(1, SLOWEST, POINTS)
     lines = []
     if np.isfinite(times := network.times).any():
-        for candidate, share in zip(network.candidates, profile(times, factors), strict=True):
+        for candidate, reached in zip(network.candidates, profile(times, factors), strict=True):
             number = rules.index(candidate.rule)
-            lines.append(Polyline(factors, share, number, width=1.9, dash="series", step=True))
+            lines.append(Polyline(factors, reached, number, width=1.9, dash="series", step=True))
     return Panel(
         tuple(lines),
         _multiples("epochs, as a multiple of the fastest rule's", SLOWEST),
-        Scale("share of the seeds", -0.02, 1.02, unit="share"),
+        Scale("share of the seeds", -0.02, 1.02, unit="fraction"),
         f"to {100 * network.target:.1f} %: performance profile",
         f"share of the seeds that reach {100 * network.target:.1f} %",
     )

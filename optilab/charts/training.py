@@ -152,7 +152,7 @@ def metric_scale(histories: Sequence[History], metric: str) -> Scale:
         high = min(high, most)
     if metric == "acc":
         room = max(0.02, (0.1 - (high - low)) / 2)
-        return Scale("", low - room, high + room, unit="share")
+        return Scale("", low - room, high + room, unit="fraction")
     if low > 0 and high > 30 * low:
         return Scale("", low / 1.2, high * 1.2, log=True)
     room = max(0.05 * (high - low), (0.1 * high - (high - low)) / 2)
@@ -207,11 +207,11 @@ def curvature_scale(histories: Sequence[History]) -> Scale:
 
 
 def layer_scale(histories: Sequence[History], quantity: str) -> Scale:
-    """The range of a quantity of the layers: shares from 0 to 1, norms on a logarithmic scale of DECADES to
+    """The range of a quantity of the layers: fractions from 0 to 1, norms on a logarithmic scale of DECADES to
     MOST_DECADES below the largest value.
     """
     if quantity == "saturated":
-        return Scale(HEADINGS[quantity], 0.0, 1.0, unit="share")
+        return Scale(HEADINGS[quantity], 0.0, 1.0, unit="fraction")
     tables = [history.layers.values[quantity].ravel() for history in tame(histories) if history.layers]
     low, high = _positive_range(np.concatenate([np.ones(0), *tables]))
     return Scale(HEADINGS[quantity], min(max(low, high / 10**MOST_DECADES), high / 10**DECADES), high, log=True)

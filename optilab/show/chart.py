@@ -27,7 +27,7 @@ class Scale:
     low: float | None = None
     high: float | None = None
     log: bool = False
-    unit: Literal["", "share", "epochs"] = ""
+    unit: Literal["", "fraction", "epochs"] = ""
     """Fractions of one are shown in percent; epochs are whole numbers."""
     margin: float = 0.0
     """Room at both ends, as a fraction of the range, where the medium has any."""

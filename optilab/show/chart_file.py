@@ -202,7 +202,7 @@ def _frame(axes: Any, panel: Panel, last: bool) -> None:
         if scale.unit == "epochs":
             few = range(1, round(scale.ends[1]) + 1)
             axis.set_major_locator(FixedLocator(few) if len(few) < 6 else MaxNLocator(integer=True, nbins=6))
-        if scale.unit == "share":
+        if scale.unit == "fraction":
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if name == "y" else None))
         if scale.names:
             ticks = np.unique(np.linspace(1, len(scale.names), min(len(scale.names), NUMBERED)).astype(int))
@@ -256,7 +256,7 @@ def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]]
     bar.outline.set(linewidth=0.4)
     bar.minorticks_off()
     bar.set_label(label)
-    if scale.unit == "share":
+    if scale.unit == "fraction":
         bar.ax.xaxis.set_major_formatter(PercentFormatter(1.0))
 
 
@@ -427,8 +427,12 @@ def _layers(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
     low, high = heat.scale.ends
-    share = heat.scale.unit == "share"  # from the ground, which is zero, to a color
-    colors = LinearSegmentedColormap.from_list("share", [palette.ground, palette.color(1)]) if share else "viridis"
+    fraction = heat.scale.unit == "fraction"  # from the ground, which is zero, to a color
+    colors = (
+        LinearSegmentedColormap.from_list("fraction", [palette.ground, palette.color(1)])
+        if fraction
+        else "viridis"
+    )
     count, epochs = heat.values.shape
     image = axes.imshow(
         heat.values, norm=LogNorm(low, high, clip=True) if heat.scale.log else Normalize(low, high), cmap=colors,
@@ -436,7 +440,7 @@ def _layers(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
     )  # fmt: skip
     if count <= NUMBERED:
         for row, value in enumerate(heat.values[:, -1].tolist(), start=1):
-            _beside(axes, row, "" if np.isnan(value) else f"{value:.0%}" if share else _short(value))
+            _beside(axes, row, "" if np.isnan(value) else f"{value:.0%}" if fraction else _short(value))
     return image
 
 

@@ -14,8 +14,8 @@ def curves(panel: Panel, series: Sequence[str]) -> dict[str, Any]:
     lines = [mark for mark in panel.marks if isinstance(mark, Polyline) and mark.series is not None]
     values = {line.series: [float(y) for y in line.y] for line in lines}
     low, high = panel.y.ends
-    share = panel.y.unit == "share"
-    if panel.y.margin and share:
+    fraction = panel.y.unit == "fraction"
+    if panel.y.margin and fraction:
         room = max(0.02 * (high - low), 0.01)
         low, high = low - room, high + room
     elif panel.y.margin and panel.y.log:
@@ -25,7 +25,7 @@ def curves(panel: Panel, series: Sequence[str]) -> dict[str, Any]:
         "x_label": panel.x.label,
         "x": [float(x) for x in max((line.x for line in lines), key=len)],
         "values": [values.get(number, []) for number in range(len(series))],
-        "share": share,
+        "share": fraction,
         "step": lines[0].step,
         "low": low,
         "high": high,

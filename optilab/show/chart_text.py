@@ -13,7 +13,7 @@ from string import ascii_lowercase
 import numpy as np
 from numpy.typing import NDArray
 
-from optilab.show.chart import Chart, Contour, Heatmap, Panel, Points, Polyline, Scale, Threshold
+from optilab.show.chart import Chart, Contour, Heatmap, Panel, Points, Polyline, Scale, TextSize, Threshold
 
 Floats = NDArray[np.float64]
 Segment = tuple[str, str]
@@ -78,31 +78,32 @@ def paint(chart: Chart, screen: Screen) -> list[Line]:
     """The chart with its legends, as lines of styled text."""
     keys = _keys(chart)
     layered = [row.panels[0] for row in chart.rows if row.panels[0].is_layered]
-    beside = screen.width >= BESIDE and len(chart.series) == 1 and bool(layered)
+    beside = layered if screen.width >= BESIDE and len(chart.series) == 1 else []
     lines: list[Line] = []
     for row in chart.rows:
-        panels = [panel for panel in row.panels if not panel.detail and not panel.is_layered]
-        if not panels:
-            continue
-        if lines:
-            lines.append([])
-        room = min(screen.width, chart.text.widest_row) - chart.text.unused
-        if beside and row is chart.rows[0]:
-            room -= LAYERS + GAP
-        if len(panels) > 1 and screen.width >= chart.text.beside:
-            columns = (room - GAP) // 2 - GUTTER - 1
-            blocks = [_panel(panel, keys, columns, chart.text.lines, screen) for panel in panels]
-            if beside and row is chart.rows[0]:
-                blocks.append(_layers(layered, keys, screen.width - 2 * (columns + GUTTER + 1 + GAP), screen))
-            lines += _side_by_side(blocks)
-        else:
-            columns = min(screen.width, chart.text.widest) - GUTTER - 1
-            for panel in panels:
-                lines += _panel(panel, keys, columns, chart.text.lines, screen)
-        lines += _legend(panels, keys, screen, whole=row is chart.rows[0])
+        if panels := [panel for panel in row.panels if not panel.detail and not panel.is_layered]:
+            first = row is chart.rows[0]
+            lines += [] if first else [[]]
+            lines += _row(panels, beside if first else [], chart.text, keys, screen)
+            lines += _legend(panels, keys, screen, whole=first)
     if layered and not beside:
         lines += [[], *_layers(layered, keys, screen.width, screen)]
     return lines
+
+
+def _row(
+    panels: Sequence[Panel], layered: Sequence[Panel], size: TextSize, keys: Sequence[Letter], screen: Screen
+) -> list[Line]:
+    """Panels side by side, with the layers to the right, or one below the other where there is no room."""
+    if len(panels) < 2 or screen.width < size.beside:
+        columns = min(screen.width, size.widest) - GUTTER - 1
+        return [line for panel in panels for line in _panel(panel, keys, columns, size.lines, screen)]
+    room = min(screen.width, size.widest_row) - size.unused - (LAYERS + GAP if layered else 0)
+    columns = (room - GAP) // 2 - GUTTER - 1
+    blocks = [_panel(panel, keys, columns, size.lines, screen) for panel in panels]
+    if layered:
+        blocks.append(_layers(layered, keys, screen.width - 2 * (columns + GUTTER + 1 + GAP), screen))
+    return _side_by_side(blocks)
 
 
 # --- series ------------------------------------------------------------------------------------------------
@@ -225,8 +226,8 @@ class Canvas:
         for i in range(len(x) - 1):
             lengths = np.abs([(x[i + 1] - x[i]) * self.layers.shape[1], (y[i + 1] - y[i]) * self.layers.shape[0]])
             if np.isfinite(lengths).all():
-                share = np.linspace(0, 1, int(min(lengths.max(), 4000)) + 2)
-                self.dots(x[i] + share * (x[i + 1] - x[i]), y[i] + share * (y[i + 1] - y[i]), layer)
+                way = np.linspace(0, 1, int(min(lengths.max(), 4000)) + 2)
+                self.dots(x[i] + way * (x[i + 1] - x[i]), y[i] + way * (y[i + 1] - y[i]), layer)
 
     def mark(self, x: float, y: float, sign: str, style: str) -> None:
         """One character on top of everything."""
@@ -282,7 +283,7 @@ def _title(panel: Panel, screen: Screen) -> str:
     if panel.is_plane:
         named = [mark for mark in panel.marks if isinstance(mark, Points) and mark.name]
         return "   ".join(f"{screen.symbol(mark.symbol)} {mark.name}" for mark in named)
-    return (panel.title or panel.y.label) + ", %" * (panel.y.unit == "share") + ", log scale" * panel.y.log
+    return (panel.title or panel.y.label) + ", %" * (panel.y.unit == "fraction") + ", log scale" * panel.y.log
 
 
 def _framed(canvas: Canvas, panel: Panel, drawn: Sequence[Line], title: str) -> list[Line]:
@@ -304,7 +305,7 @@ def _framed(canvas: Canvas, panel: Panel, drawn: Sequence[Line], title: str) -> 
 
 
 def _ends(scale: Scale) -> tuple[str, str]:
-    low, high = (f"{end * (100 if scale.unit == 'share' else 1):.3g}" for end in scale.ends)
+    low, high = (f"{end * (100 if scale.unit == 'fraction' else 1):.3g}" for end in scale.ends)
     return low, high
 
 
@@ -413,11 +414,11 @@ def _edge(canvas: Canvas, contour: Contour, x: Floats, y: Floats, screen: Screen
 
 def bar(norm: float | None, largest: float | None, width: int = 8, blocks: bool = True) -> str:
     """A norm beside the largest one, over DECADES, in eighths of a character; `#` without Unicode's blocks."""
-    share = 1 + math.log10(norm / largest) / DECADES if norm and largest else 0.0
-    share = min(1.0, max(0.0, share))
+    length = 1 + math.log10(norm / largest) / DECADES if norm and largest else 0.0
+    length = min(1.0, max(0.0, length))
     if not blocks:
-        return "#" * round(share * width)
-    full, part = divmod(round(share * width * 8), 8)
+        return "#" * round(length * width)
+    full, part = divmod(round(length * width * 8), 8)
     return BARS[8] * full + (BARS[part] if part else "")
 
 

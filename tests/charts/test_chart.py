@@ -140,7 +140,9 @@ def test_the_range_of_a_panel_is_the_same_in_every_medium():
 
 def test_values_of_a_page_as_a_table():
     steps = Panel(
-        (Polyline([1, 2, 3, 4], [0.25, 0.5, 0.5, 1], 1, step=True),), Scale("times"), Scale("", 0, 1, unit="share")
+        (Polyline([1, 2, 3, 4], [0.25, 0.5, 0.5, 1], 1, step=True),),
+        Scale("times"),
+        Scale("", 0, 1, unit="fraction"),
     )
     drawn = chart_page.curves(steps, ("a", "b"))
     assert chart_page.table(drawn, ("a", "b")) == {
