@@ -467,6 +467,65 @@ def run_all(only: re.Pattern[str]) -> tuple[dict[str, str], dict[str, tuple[floa
 # --- comparing ---------------------------------------------------------------------------------------------
 
 
+def deref(node: object, root: dict, inside: tuple[str, ...] = ()) -> object:
+    """A JSON Schema without references, descriptions and defaults, in one order."""
+    if isinstance(node, list):
+        return [deref(item, root, inside) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if (reference := node.get("$ref")) is not None:
+        if reference in inside:
+            return {"again": reference}
+        target = root
+        for part in reference.split("/")[1:]:
+            target = target[part]
+        node, inside = {**target, **{k: v for k, v in node.items() if k != "$ref"}}, (*inside, reference)
+    left_out = ("$defs", "title", "description", "default", "$schema", "$id")
+    found = {
+        key: {name: deref(item, root, inside) for name, item in value.items()}
+        if key == "properties"
+        else deref(value, root, inside)
+        for key, value in node.items()
+        if key not in left_out and value != []
+    }
+    choices = [*found.pop("anyOf", []), *found.pop("oneOf", [])]
+    choices = [inner for one in choices for inner in (one["anyOf"] if set(one) == {"anyOf"} else [one])]
+    if choices:
+        found["anyOf"] = sorted(choices, key=lambda one: json.dumps(one, sort_keys=True))
+    if "const" in found:
+        found["enum"] = [found.pop("const")]
+    if "enum" in found:
+        found.pop("type", None)
+    for key in ("enum", "required"):
+        if key in found:
+            found[key] = sorted(found[key], key=str)
+    if "properties" in found:
+        found["type"] = "object"
+    return found
+
+
+def meaning(key: str, text: str) -> str:
+    """What a text says, where its wording or order may change: schemas, lists of keys and of options."""
+    if key.startswith("help options"):
+        rows = []
+        for line in text.splitlines():
+            head, *said = re.split(r" (?=\[)", line)
+            parts = {part.strip(" []").removeprefix("default: ") for one in said for part in one.split("; ")}
+            rows.append(f"{head} {sorted(parts)}")
+        return "\n".join(sorted(rows))
+    if "config schema" in key and "\nJSON" in text:
+        head, _, rest = text.partition("\nJSON")
+        body, mark, tail = rest.partition("\n{")[2].partition(HARD + "stderr")
+        with contextlib.suppress(ValueError):
+            data = json.loads("{" + body)
+            return f"{head}\n{json.dumps(deref(data, data), indent=1, sort_keys=True)}{mark}{tail}"
+    if "config show" in key:
+        text = re.sub(r'"(meaning|doc)": ".*"', '"meaning": #', text)
+        text = re.sub(r"^expect: .*?(; default \S+)?$", r"expect: #\1", text, flags=re.MULTILINE)
+        return re.sub(r"^([\w.-]+) {2,}(\S+) {2,}.*$", r"\1 \2", text, flags=re.MULTILINE)
+    return text
+
+
 def intended() -> list[tuple[re.Pattern[str], re.Pattern[str], str]]:
     """Lines `COMMAND ||| LINE ||| REASON` of intended.txt: two patterns and the reason."""
     rules = []
@@ -482,7 +541,8 @@ def compare(old: dict[str, str], new: dict[str, str]) -> tuple[list[str], dict[s
     rules, equal, differ, reasons = intended(), [], {}, collections.Counter()
     for key in [*old, *(key for key in new if key not in old)]:
         before, after = old.get(key, "(no such command)"), new.get(key, "(no such command)")
-        if before == after or normal(before) == normal(after):
+        before, after = (meaning(key, normal(text)) for text in (before, after)) if before != after else ("", "")
+        if before == after:
             equal.append(key)
             continue
         lines = list(
@@ -507,12 +567,19 @@ def main() -> None:
     parser.add_argument("what", choices=["store", "compare"])
     parser.add_argument("--only", default="", help="groups and commands that match")
     parser.add_argument("--lines", type=int, default=60, help="lines of a diff at most")
+    parser.add_argument("--again", action="store_true", help="what the last comparison found; run nothing")
     parser.add_argument("--times", action="store_true", help="the slowest commands")
     asked = parser.parse_args()
     os.environ["COLUMNS"] = "100"
     sys.argv = ["optilab"]
     start = os.times()
-    found, times = run_all(re.compile(asked.only))
+    last = RECORD / "last.json.gz"
+    latest = json.loads(gzip.decompress(last.read_bytes())) if last.exists() else {}
+    if asked.again:
+        found = {key: text for key, text in latest.items() if re.search(asked.only, key.partition(":")[0])}
+        times: dict[str, tuple[float, float]] = {}
+    else:
+        found, times = run_all(re.compile(asked.only))
     end = os.times()
     if asked.times:
         for key, taken in sorted(times.items(), key=lambda item: -item[1][0])[:40]:
@@ -528,6 +595,8 @@ def main() -> None:
         print(f"{len(found)} commands stored")
         return
     stored = json.loads(gzip.decompress(file.read_bytes()))
+    if not asked.again:
+        last.write_bytes(gzip.compress(json.dumps({**latest, **found}).encode(), 1))
     groups = {key.partition(":")[0] for key in found}
     stored = {key: text for key, text in stored.items() if key.partition(":")[0] in groups}
     equal, differ, reasons = compare(stored, found)
