@@ -32,7 +32,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from optilab.config import yaml
+from optilab.config import SCHEMAS, yaml
 from optilab.config.marks import Field
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
@@ -210,17 +210,6 @@ def _require_unchanged(kind: type[OwnRule], digest: Any) -> None:
             f"{kind.origin.path} has changed: its SHA-256 is {kind.origin.sha256[:16]}..., not "
             f"{str(digest)[:16]}...; restore it from the copy in the run's directory, or delete the key sha256"
         )
-
-
-SCHEMAS = {
-    "optimize": ("optimize", "OptimizeConfig"),
-    "train": ("training", "TrainConfig"),
-    "sweep": ("study", "SweepConfig"),
-    "remedy": ("study", "RemedyConfig"),
-    "race": ("study", "RaceConfig"),
-    "check": ("claims", "CheckFile"),
-}
-"""Command -> module and class of its schema, imported when it is asked for: `optimize` does not pay for `train`."""
 
 
 def schema_for(kind: str) -> type[Section]:

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from optilab.config import presets, yaml
-from optilab.config.fields import SCHEMAS, Section, decimal, schema_for, unknown_key
+from optilab.config import SCHEMAS, presets, yaml
+from optilab.config.fields import Section, decimal, schema_for, unknown_key
 from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
 

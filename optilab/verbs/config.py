@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
+from optilab.config import SCHEMAS
 from optilab.config.marks import Argument, Flag
 from optilab.errors import ExitCode, OptilabError, UsageError, unknown
 from optilab.show import terminal
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from optilab.config.fields import Key
     from optilab.config.presets import Preset
 
-KINDS = ("optimize", "train", "sweep", "remedy", "race", "check")
+KINDS = tuple(SCHEMAS)
 
 _QUIET = Flag(names=("--quiet", "-q"))
 _Names = Annotated[bool, _QUIET, Doc("Print the names and nothing else")]
