@@ -21,7 +21,9 @@ def command(verb: Verb) -> Callable[..., int]:
             found.setdefault(one.name, (one, one in kept_of(request)))
 
     def run(**values: Any) -> int:
-        return answer(verb, {name: value for name, value in values.items() if value not in (None, [], ())})
+        given = {name: value for name, value in values.items() if value not in (None, [], ())}
+        unset = [name for name, value in given.items() if value is False and found[name][0].default is not None]
+        return answer(verb, {name: value for name, value in given.items() if name not in unset})
 
     parameters = [_parameter(one, kept) for one, kept in found.values()]
     run.__name__, run.__doc__ = verb.run.__name__, verb.requests[0].__doc__
@@ -34,7 +36,7 @@ def answer(verb: Verb, given: dict[str, Any]) -> int:
     """Run what was typed, by field, and print the answer; returns the exit code."""
     from optilab import runs
 
-    request = verb.request({name: value for name, value in given.items() if value is not False}, typed=True)
+    request = verb.request(given, typed=True)
     silent = bool(given.get("json") or given.get("quiet"))
     found = verb.run(request, Place(runs.root(given.get("runs_dir")), sys.argv, silent))
     if isinstance(found, int):

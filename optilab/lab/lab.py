@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from optilab.lab.arguments import Config, Names, changes, listed, source
 
 if TYPE_CHECKING:
-    from optilab.lab.paths import LabPaths
     from optilab.lab.verification import LabVerification
     from optilab.verbs.compare import LabComparison
+    from optilab.verbs.optimize import LabPaths
     from optilab.verbs.results import LabRun, LabStudy
 
 
@@ -49,7 +49,7 @@ class Lab:
         from optilab.config.load import function, load
         from optilab.config.optimize import OptimizeConfig
         from optilab.config.presets import algorithms
-        from optilab.lab.paths import LabPaths
+        from optilab.verbs.optimize import LabPaths
         from optilab.verbs.paths import follow, tuned
 
         readers: Mapping[str, Callable[[str], Any]] = {"algo": algorithms, "function": function}

@@ -31,7 +31,7 @@ MOST = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(SetOptions, OutputOptions):
+class ExplainRequest(SetOptions, OutputOptions):
     """Work out steps of a rule: every intermediate result with its numbers, checked against the run."""
 
     EXAMPLES = (
@@ -70,7 +70,7 @@ class Explain(SetOptions, OutputOptions):
     ] = False
 
 
-def explain(request: Explain, place: Place) -> "WorkedSteps":
+def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     """The steps. UsageError for a step that is none, and for what changes more than the rule."""
     if request.rule is None and request.algo is None:
         raise UsageError("explain needs the name of a rule, as in: optilab explain adam --step 2")
@@ -333,4 +333,4 @@ class _Markdown(_Latex):
 
 STYLES: Mapping[str, _Text] = {"text": _Text(), "markdown": _Markdown(), "latex": _Latex()}
 
-VERB = Verb(explain, (Explain,))
+VERB = Verb(explain, (ExplainRequest,))

@@ -48,7 +48,7 @@ RECORDED = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Play(SetOptions, OutputOptions):
+class PlayRequest(SetOptions, OutputOptions):
     """Write a page on which the settings of rules are moved, and their paths and limits follow at once."""
 
     EXAMPLES = (
@@ -71,7 +71,7 @@ class Play(SetOptions, OutputOptions):
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
 
 
-def play(request: Play, place: Place) -> "Playground":
+def play(request: PlayRequest, place: Place) -> "Playground":
     """Write the page. UsageError for what cannot become JavaScript."""
     if request.algo is None and request.config is None:
         raise UsageError("play needs --algo NAME or --config FILE, as in: optilab play --algo sgd,momentum,adam")
@@ -478,4 +478,4 @@ def rounded(value: float) -> float:
     return float(f"{round(value / 10.0**exponent)}e{exponent}")
 
 
-VERB = Verb(play, (Play,))
+VERB = Verb(play, (PlayRequest,))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from optilab.runs import Record, Study
     from optilab.show.chart import Chart
     from optilab.study.network_race import RaceResult
+    from optilab.verbs.optimize import LabPaths
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,23 +78,22 @@ class LabRun(Answer):
 
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
-            return bytes(self._paths.page(title))
+            return self._paths.page(title)
         from optilab.verbs.report_page import report
 
         metric = "test_acc" if "test_acc" in self.manifest else "val_acc"
         return report(compared([self.record], metric), [self.record], title)
 
     @cached_property
-    def _paths(self) -> Any:
+    def _paths(self) -> "LabPaths":
         """The paths, followed once more: they are the same to the last digit."""
         from optilab.config.load import load
         from optilab.config.optimize import OptimizeConfig
+        from optilab.verbs.optimize import LabPaths
         from optilab.verbs.paths import follow
 
-        paths = import_module("optilab.lab.paths")  # until `optimize` is a verb
-
         config = load(OptimizeConfig, str(self.path / "config.yaml"))
-        return paths.LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
+        return LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
 
 
 @dataclass(frozen=True, repr=False)
