@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.pages.curves import curves
 from optilab.pages.environment import asset, render
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.durable import read_regular
@@ -17,6 +16,7 @@ from optilab.study.curves import history, title
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
 from optilab.verbs import compare
+from optilab.verbs.curves_page import curves
 from optilab.verbs.settings_page import Outlook, mark, outlook
 from optilab.words import ranges
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from optilab.pages import safe_json
-from optilab.pages.curves import curves
 from optilab.study.curves import MEASURED, History, LayerHistory, curve
+from optilab.verbs.curves_page import curves
 
 METRICS = ("train_loss", "val_loss", "train_acc", "val_acc")
 
