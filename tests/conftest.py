@@ -13,6 +13,10 @@ from tests.train.idx import write_idx_dataset
 
 __all__ = ["browser", "page"]  # fixtures of all tests
 
+# Threads of PyTorch that wait sleep at once: beside other tests spinning makes a training many times slower. The
+# numbers do not depend on it. Read when torch is imported, which no test does before this.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_at_a_terminal():

@@ -54,10 +54,10 @@ def timestamp() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def resume_command(path: Path) -> str:
-    """The command that continues the run at `path`, quoted for a shell."""
+def resume_command(path: Path, how: str = "--resume") -> str:
+    """The command that continues the run at `path`, quoted for a shell; `how` may also be --fork."""
     folder = [] if path.parent == root(None) else ["--runs-dir", str(path.parent)]
-    return shlex.join(["optilab", "train", "--resume", path.name, *folder])
+    return shlex.join(["optilab", "train", how, path.name, *folder])
 
 
 # --- finding --------------------------------------------------------------------------------------------------

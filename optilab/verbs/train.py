@@ -1,10 +1,12 @@
 """`optilab train`: one network, trained epoch by epoch."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -29,6 +31,7 @@ from optilab.study.curves import histories
 from optilab.study.execution import StudyResult
 from optilab.study.export import LiveEvents, require
 from optilab.study.groups import outcome, spread
+from optilab.train.crowding import Crowding
 from optilab.train.resume import Branch, branch, continuation, require_alike
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, present
@@ -56,8 +59,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-CROWDED = 0.7
-"""Cores per thread below which threads wait for each other; two alone on two cores get 0.95."""
+SILENCE = 10.0
+"""Seconds after which a pipe gets a line, where the first epoch is not done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +181,7 @@ def _trained(
     dataset = studies.dataset_of(config.data)
     with signals.on_signal() as stop:
         try:
-            training, status, display = _run(path, config, dataset, request, place, stop, fork)
+            training, status = _run(path, config, dataset, request, place, stop, fork)
         except DivergedError as error:
             if place.library:
                 error.add_note(f"the run is kept: lab.load({path.name!r})")
@@ -193,8 +196,6 @@ def _trained(
         terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
         if request.plot is not None:  # a signal is answered at once
             terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
-    elif training.device.type == "cpu" and (hint := display.crowded(config.threads)) and not place.library:
-        terminal.note(hint)
     if not place.silent:
         cost = training.cost
         if cost.measurements:
@@ -219,7 +220,7 @@ def _run(
     place: Place,
     stop: signals.Stop,
     fork: Branch | None,
-) -> "tuple[Training, str, TrainingDisplay]":
+) -> "tuple[Training, str]":
     """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
     from optilab.train import session  # torch comes in here, after everything that can be refused without it
 
@@ -233,10 +234,18 @@ def _run(
         header(training.config, training.inputs, dataset.classes, *sizes, str(training.device), dataset.digests)
         if fork:
             forked(run.manifest["fork"])
-    with TrainingDisplay(config.epochs, training.rows, quiet=place.silent) as display:
+
+    def one_thread() -> str:
+        begun = training.epoch >= config.checkpoint_every
+        start = f"optilab train --config {quote(str(path / 'config.yaml'))}"
+        return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
+
+    alone = config.threads == 1 or training.device.type != "cpu" or place.library
+    crowding = None if alone else Crowding(config.threads, one_thread)
+    with TrainingDisplay(config.epochs, training.rows, place.silent, crowding) as display:
         logged = request.log is not None
         listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
-        return training, session.proceed(training, run, listener, stop), display
+        return training, session.proceed(training, run, listener, stop)
 
 
 def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool = True) -> "LabTraining":
@@ -455,26 +464,34 @@ def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) ->
 class TrainingDisplay:
     """Progress of a training run: one line per epoch, and a live display where stderr and stdout are a terminal.
 
-    In a notebook it is a line that is updated. `quiet` shows nothing. The live display is drawn by a thread, so a batch
-    costs one assignment.
+    In a notebook it is a line that is updated. `quiet` shows nothing but the advice of `crowding`. The live display is
+    drawn by a thread, so a batch costs a few assignments. A pipe gets a line after ten seconds without an epoch.
     """
 
-    def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
+    def __init__(
+        self, epochs: int, rows: Sequence[Row], quiet: bool = False, crowding: Crowding | None = None
+    ) -> None:
+        self._crowding = crowding
         self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
         self._batch = (0, 1)
         self._layers: Sequence[dict[str, Any]] = []
-        self._started, self._worked = time.perf_counter(), time.process_time()
+        self._started = time.perf_counter()
         live = not quiet and terminal.err.is_terminal and sys.stdout.isatty()
         self._live = LiveView(self._view) if live else None
         self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
         self._plain = not quiet and not live and self._line is None
+        self._silence = threading.Timer(SILENCE, self._unfinished)
+        self._silence.daemon = True
 
     def __enter__(self) -> "TrainingDisplay":
+        if self._plain:
+            self._silence.start()
         if self._live is not None:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._silence.cancel()
         if self._live is not None:
             self._live.stop()
         if self._line is not None:
@@ -482,6 +499,8 @@ class TrainingDisplay:
 
     def batch(self, done: int, total: int) -> None:
         self._batch = (done, total)
+        if self._crowding is not None and (advice := self._crowding.batch(done)):
+            terminal.note(advice)
         if self._line is not None:
             whole = self._epochs * total
             share = (len(self._rows) * total + done) / whole
@@ -497,13 +516,16 @@ class TrainingDisplay:
         elif self._live is not None:
             self._live.above(line)  # above the display, so that the history stays
 
-    def crowded(self, threads: int) -> str:
-        """Advice where the threads got much less than a core each, so that each waits for the slowest; else empty."""
-        elapsed = time.perf_counter() - self._started
-        cores = (time.process_time() - self._worked) / elapsed
-        if threads == 1 or elapsed < 5 or cores > CROWDED * threads:
-            return ""
-        return f"the machine is busy: {threads} threads shared {cores:.1f} cores; try --threads 1"
+    def _unfinished(self) -> None:
+        """The line of a pipe that has had none for a while."""
+        if len(self._rows) > self._first:
+            return
+        batch, batches = self._batch
+        progress = f"batch {batch} of {batches}" if batch else "no batch is done"
+        left = f"; an epoch takes about {duration(SILENCE / batch * batches)}" if batch else ""
+        terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {SILENCE:.0f} s{left}")
+        if self._crowding is not None and (advice := self._crowding.stuck()):
+            terminal.note(advice)
 
     def _view(self) -> tuple[list[str | float], list[str]]:
         done, (batch, batches) = len(self._rows), self._batch
@@ -512,7 +534,7 @@ class TrainingDisplay:
         fresh = done - self._first + batch / batches
         speed = fresh / elapsed if elapsed else 0.0
         left = (self._epochs - done - batch / batches) / speed if speed else 0.0
-        cells = [
+        cells: list[str | float] = [
             f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
             fraction,
             f"{fraction:.0%}",

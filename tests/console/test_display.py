@@ -9,21 +9,88 @@ import pytest
 from rich.console import Console
 
 from optilab.show import terminal
+from optilab.train.crowding import Crowding
+from optilab.verbs import train
 from optilab.verbs.train import TrainingDisplay
 
 
+class Clock:
+    """Wall and CPU time of a thread that gets a share of its core, and trains batches of some seconds."""
+
+    def __init__(self, monkeypatch):
+        self.wall = self.cpu = 100.0
+        monkeypatch.setattr(time, "perf_counter", lambda: self.wall)
+        monkeypatch.setattr(time, "thread_time", lambda: self.cpu)
+
+    def epoch(self, crowding, batches, seconds, share, between=50.0):
+        """What is said in an epoch, after a pause without CPU time before its first batch ends."""
+        said = []
+        self.wall += between
+        for done in range(1, batches + 1):
+            self.wall += seconds
+            self.cpu += seconds * share
+            said.append(crowding.batch(done))
+        return [(done, text) for done, text in enumerate(said, 1) if text]
+
+
+def test_threads_that_wait_are_told_at_once_with_the_command_that_ends_it(monkeypatch):
+    told = Clock(monkeypatch).epoch(Crowding(2, lambda: "optilab train --config r --threads 1"), 20, 1.0, 0.36)
+    assert told == [
+        (
+            6,
+            "the machine is busy: the 2 threads of this run wait for 64% of the time (1 s per batch); one thread may "
+            "be faster: press Ctrl-C, then type: optilab train --config r --threads 1",
+        )
+    ]
+
+
 @pytest.mark.parametrize(
-    ("threads", "seconds", "cores", "told"),
-    [(2, 100, 0.55, True), (2, 100, 1.95, False), (4, 100, 2.0, True), (1, 100, 0.5, False), (2, 3, 0.5, False)],
+    ("threads", "seconds", "share", "told"),
+    [(2, 0.01, 0.3, [202]), (2, 0.01, 0.95, []), (4, 0.01, 0.5, [202]), (1, 0.01, 0.3, []), (2, 0.0009, 0.3, [])],
 )
-def test_threads_that_wait_for_each_other_are_told(monkeypatch, threads, seconds, cores, told):
-    display = TrainingDisplay(10, [], quiet=True)
-    monkeypatch.setattr(time, "perf_counter", lambda: display._started + seconds)
-    monkeypatch.setattr(time, "process_time", lambda: display._worked + seconds * cores)
-    said = display.crowded(threads)
-    assert bool(said) is told
-    if told:
-        assert said == f"the machine is busy: {threads} threads shared {cores:.1f} cores; try --threads 1"
+def test_only_threads_that_wait_for_two_seconds_are_told(monkeypatch, threads, seconds, share, told):
+    said = Clock(monkeypatch).epoch(Crowding(threads, str), 1000, seconds, share)
+    assert [done for done, _ in said] == pytest.approx(told, abs=1)
+
+
+def test_pauses_between_epochs_are_not_the_threads_and_neither_is_a_burst_in_a_long_training(monkeypatch):
+    clock, crowding = Clock(monkeypatch), Crowding(2, str)
+    assert not [said for _ in range(100) for said in clock.epoch(crowding, 10, 0.1, 0.95)]
+    assert not clock.epoch(crowding, 50, 0.1, 0.2)
+    assert not [said for _ in range(40) for said in clock.epoch(crowding, 10, 0.1, 0.95)]
+    assert len([said for _ in range(400) for said in clock.epoch(crowding, 10, 0.1, 0.2)]) == 1
+
+
+def test_a_pipe_gets_a_line_where_an_epoch_takes_long(monkeypatch, capsys):
+    monkeypatch.setattr(train, "SILENCE", 0.05)
+    with TrainingDisplay(3, []) as display:
+        display.batch(2, 118)
+        time.sleep(0.3)
+    assert capsys.readouterr().err == "optilab: epoch 1/3: batch 2 of 118 after 0 s; an epoch takes about 0:03\n"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_pipe_gets_a_line_and_the_advice_before_the_first_batch(monkeypatch, capsys, threads):
+    monkeypatch.setattr(train, "SILENCE", 0.3)
+    with TrainingDisplay(3, [], crowding=Crowding(threads, lambda: "optilab train x --threads 1")):
+        time.sleep(1)
+    line, *more = capsys.readouterr().err.splitlines()
+    assert line == "optilab: epoch 1/3: no batch is done after 0 s"
+    assert len(more) == threads - 1
+    assert all(text.endswith("then type: optilab train x --threads 1") for text in more)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_it_gets_none_where_an_epoch_is_done_or_nothing_is_to_be_shown(monkeypatch, capsys, quiet):
+    monkeypatch.setattr(train, "SILENCE", 0.05)
+    with TrainingDisplay(3, [], quiet) as display:
+        display.batch(2, 2)
+        if not quiet:
+            display.epoch(
+                {"epoch": 1, "train_loss": 1.0, "train_acc": 0.5, "val_loss": 1.0, "val_acc": 0.5}, 0.01, {}
+            )
+        time.sleep(0.3)
+    assert not capsys.readouterr().err
 
 
 def test_a_terminal_folds_prose_between_words_and_commands_not_at_all(monkeypatch, capsys):

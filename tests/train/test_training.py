@@ -56,6 +56,7 @@ def configured(**keys):
         "model__hidden": [16, 16],
         "model__activation": "tanh",
         "epochs": 4,
+        "threads": 1,
     }
     items = (chosen | keys).items()
     return load(TrainConfig, None, [Override("", key.replace("__", "."), value) for key, value in items])
