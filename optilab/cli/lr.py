@@ -97,12 +97,12 @@ def lr(
     from optilab.config.load import load
     from optilab.config.training import TrainConfig
     from optilab.console import lr as views
-    from optilab.console.claims import after
     from optilab.lab.execution import dataset_of
     from optilab.lab.rates import range_test
     from optilab.show import terminal
     from optilab.study import rates
     from optilab.study.claims import of_rate
+    from optilab.verbs.answer import after
 
     only_one(json=json_, quiet=quiet)
     if plot is not None:

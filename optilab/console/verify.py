@@ -7,8 +7,8 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from optilab.console.junit import Suite, TestCase, xml
 from optilab.show import terminal
+from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import Column, write
 from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
 from optilab.verify.grade import TOLERANCE as AGREEMENT

@@ -1,12 +1,14 @@
 """What a command returns: the verdict in words, tables, a picture, a document; shown in a terminal or a notebook."""
 
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from optilab.errors import ExitCode
+from optilab.errors import ExitCode, printable
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 
@@ -195,7 +197,7 @@ def present(answer: Answer, request: "Request") -> int:
         answer.table().write(format)
     else:
         paint(answer.parts())
-    return max(answer.code, _after(answer.judged, silent=quiet or format != "table"))
+    return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
 
 
 def paint(parts: "Iterable[Part]") -> None:
@@ -222,12 +224,41 @@ def cell(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _after(judged: "Sequence[ClaimResult]", silent: bool) -> ExitCode:
-    if not judged:
-        return ExitCode.OK
-    from optilab.console.claims import after
+# --- claims ------------------------------------------------------------------------------------------------
 
-    return after(judged, silent)
+STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
+"""Of a claim, by its result."""
+
+
+def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
+    """Show the claims of a command that was run with `--expect`, and the exit code: 9 unless all hold.
+
+    `silent`: only what does not hold, on stderr.
+    """
+    for one in judged:
+        if not silent:
+            terminal.say(claim_line(one), STYLES[one.result])
+        elif not one.holds:
+            terminal.note(claim_line(one))
+    annotate(f"{one.of}: {claim_line(one)}" for one in judged if not one.holds)
+    return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
+
+
+def claim_line(one: "ClaimResult") -> str:
+    """`fails        val_acc > 0.8   0.0998   sigmoid   2 of 3 seeds`."""
+    value = one.measured
+    measured = "-" if value is None else value if isinstance(value, str) else f"{value:.8g}"
+    parts = [f"{one.result:11}", one.claim, measured, one.of, one.why]
+    return "   ".join(part for part in parts if part)
+
+
+def annotate(lines: Iterable[str]) -> None:
+    """Errors where GitHub's runner reads them; on stderr, so that stdout keeps its format."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for line in lines:
+        text = printable(line.replace("\n", "; ")).replace("%", "%25")
+        print(f"::error title=optilab::{text}", file=sys.stderr)
 
 
 def _is_text(rows: Sequence[Mapping[str, Any]], key: str) -> bool:

@@ -16,10 +16,10 @@ import yaml
 from optilab import pages, runs
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
-from optilab.console import junit
 from optilab.errors import printable
 from optilab.optimize.objectives import Booth
 from optilab.optimize.rules.momentum import SGD
+from optilab.show import junit
 from optilab.study import network_race as races
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select

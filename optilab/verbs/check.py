@@ -1,0 +1,308 @@
+"""`optilab check`: claims about results, judged one by one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab import runs
+from optilab.config.claims import Check, CheckFile, expectations
+from optilab.config.fields import schema_for
+from optilab.config.load import Override, command_of, dump, load
+from optilab.config.marks import Argument, Flag
+from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import algorithms
+from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
+from optilab.config.training import TrainConfig
+from optilab.errors import ExitCode, OptilabError, UsageError, shown
+from optilab.show import terminal
+from optilab.show.junit import Suite, TestCase, xml
+from optilab.study import network_race, remedy, sweep
+from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_trainings
+from optilab.study.plan import StudyPlan
+from optilab.verbs import studies
+from optilab.verbs.answer import STYLES, Printed, annotate, claim_line
+from optilab.verbs.options import Expect, FolderOptions, JobOptions, SilentOptions
+from optilab.verbs.verb import Place, Verb
+from optilab.words import plural
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckClaims(JobOptions, FolderOptions, SilentOptions):
+    """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
+
+    EXAMPLES = (
+        "optilab check my.yaml --junit results.xml",
+        "optilab check my.yaml --seeds 5 --expect 'val_acc > 0.5 confidence 0.95'",
+        "optilab check latest --expect 'val_acc > 0.8'",
+        "optilab check claims.yaml --slow --json",
+    )
+
+    targets: Annotated[
+        list[str],
+        Argument("FILE|RUN|STUDY...", complete="run_or_preset"),
+        Doc("Configs with `expect:`, files of claims, runs, studies"),
+    ]
+    expect: Expect = None
+    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("Of a train config: train with N seeds")] = 1
+    slow: Annotated[bool, Doc("Of a file of claims: check the slow ones, too")] = False
+    only: Annotated[
+        str, Flag("PATTERN"), Doc("Of a file of claims: those whose name matches, such as 'README*'")
+    ] = "*"
+    junit: Annotated[str | None, Flag("FILE.xml", path=True), Doc("Write the results as JUnit's XML")] = None
+
+
+def check(request: CheckClaims, place: Place) -> Printed:
+    """Each target is shown when it has been judged; an error of one leaves the others."""
+    junit = None if request.junit is None else Path(request.junit)
+    if junit is not None:
+        _require_writable(junit)
+    checked: list[CheckedTarget] = []
+    for target in request.targets:
+        for one in Checker(request, place).checks(target):
+            checked.append(one)
+            _show(one, place.silent)
+    if junit is not None:
+        runs.write_atomic(junit, xml([one.suite() for one in checked]))
+    failed = [one.error.code for one in checked if one.error is not None]
+    holds = all(claim.holds for one in checked for claim in one.judged)
+    code = failed[0] if failed else ExitCode.OK if holds else ExitCode.EXPECTATION
+    said = _summary(checked)
+    return Printed([said], {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
+
+
+def _require_writable(path: Path) -> None:
+    if path.suffix != ".xml":
+        raise UsageError(f"a file that ends with .xml expected, got {shown(str(path))}", "--junit")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: not a file in a folder that exists", "--junit")
+
+
+# --- what is judged ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CheckedTarget:
+    """One target of `optilab check`: a file, a run or a study, or an entry of a file of claims."""
+
+    target: str
+    judged: Sequence[ClaimResult] = ()
+    runs: Sequence[str] = ()
+    """The directories that were made or read."""
+    error: OptilabError | None = None
+    """Why its claims were not judged."""
+    seconds: float = 0.0
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "runs": list(self.runs),
+            "claims": [one.document() for one in self.judged],
+            **({"error": self.error.document()} if self.error else {}),
+        }
+
+    def suite(self) -> Suite:
+        """For JUnit: a case per claim; `cannot tell` is a failure of that type."""
+        cases = [
+            TestCase(
+                f"{one.of}: {one.claim}" if one.of else one.claim, claim_line(one), "" if one.holds else one.result
+            )
+            for one in self.judged
+        ]
+        if self.error:
+            cases.append(TestCase("run", str(self.error), type(self.error).__name__, True))
+        return Suite(self.target, cases, self.seconds)
+
+
+Judgement = tuple[Sequence[ClaimResult], Sequence[str]]
+"""Claims as they were judged, and the directories that were made or read."""
+
+
+class TrialsFailed(OptilabError):
+    code = ExitCode.SWEEP
+
+
+@dataclass(frozen=True)
+class Checker:
+    """What is asked of every target."""
+
+    request: CheckClaims
+    place: Place
+
+    @property
+    def expect(self) -> Sequence[str]:
+        return tuple(self.request.expect or ())
+
+    def checks(self, target: str) -> Sequence[CheckedTarget]:
+        """The claims of a target, judged; those of a file of claims one command at a time."""
+        if not target.endswith((".yaml", ".yml")) and not Path(target).is_file():
+            return self._entries(target)
+        try:
+            kind = command_of(target)
+            if kind != "check":
+                return [_judged(target, partial(self._config, kind, target, {}, ()))]
+            file = load(CheckFile, target)
+        except OptilabError as error:
+            return [CheckedTarget(target, error=error)]
+        chosen = file.chosen(self.request.slow, self.request.only)
+        if not chosen:
+            which = "" if self.request.slow else " that is not slow"
+            raise UsageError(f"no check{which} has a name like {shown(self.request.only)}", "--only")
+        return [_judged(entry.name, partial(self._entry, entry)) for entry in chosen]
+
+    def _entry(self, check: Check) -> Judgement:
+        return self._config(check.command, check.target, check.set, dump(check)["expect"])
+
+    def _config(self, kind: str, given: Any, settings: Mapping[str, Any], claims: Sequence[Any]) -> Judgement:
+        """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
+        changes = [Override("set", key, value) for key, value in settings.items()]
+        claimed = [
+            Override(where, "expect", list(texts), adds=True)
+            for where, texts in (("expect", claims), ("--expect", self.expect))
+            if texts
+        ]
+        if kind == "optimize":
+            return _paths(load(OptimizeConfig, given, [*changes, *claimed])), []
+        if kind == "lr":
+            return self._rate(given, changes, claims), []
+        if kind == "race" and isinstance(given, dict) and "on" not in given:
+            if settings:
+                raise UsageError("a race on test functions has no settings to set", "set")
+            return self._function_race(given, claimed), []
+        return self._study(kind, given, changes, claimed)
+
+    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> list[ClaimResult]:
+        from optilab.lab.rates import range_test
+        from optilab.study.rates import rate_ramp
+
+        claims = _require(expectations("lr", [*texts, *self.expect]))
+        asked = load(TrainConfig, given, changes)
+        dataset = studies.dataset_of(asked.data)
+        test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
+        return of_rate(claims, test.rate, asked.name)
+
+    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
+        from optilab.study.race import standings
+        from optilab.verbs.race import FunctionRace, found_on_functions
+
+        asked = load(FunctionRaceConfig, given, claimed)
+        claims = _require(asked.expect)
+        place = Place(self.place.folder, (), self.place.silent, library=True)
+        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace(), place).race)))
+
+    def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
+        asked, plan = self._asked(kind, given, changes, claimed)
+        claims = _require(asked.expect)
+        label = asked.config.name if kind == "remedy" else asked.name
+        ran = studies.run(plan, runs.new_name(f"{label}-check"), JobOptions(jobs=self.request.jobs), self.place)
+        failed = [outcome for outcome in ran.outcomes if outcome.failed]
+        if failed:
+            raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
+        return of_study(claims, runs.read_study(ran.path)), [str(ran.path)]
+
+    def _asked(
+        self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]
+    ) -> tuple[Any, StudyPlan]:
+        """The study that a training, a sweep, remedies or a race on trainings mean."""
+        if kind == "remedy":
+            asked = load(RemedyConfig, given, claimed)
+            settings = {**asked.set, **{change.key: change.value for change in changes}}
+            asked = remedy.resolve(asked.model_copy(update={"set": settings}))
+            return asked, remedy.plan(asked)
+        if kind == "race":
+            if isinstance(given, dict):
+                given = {"algos": algorithms(NETWORK_ALGOS), **given}
+            raced = network_race.resolve(load(RaceConfig, given, claimed), changes)
+            return raced, network_race.plan(raced)
+        if kind == "sweep":
+            swept = sweep.resolve(load(SweepConfig, given, claimed), changes)
+        else:
+            swept = sweep.resolve(SweepConfig(config=given, seeds=self.request.seeds), [*changes, *claimed])
+        return swept, sweep.plan(swept, kind)
+
+    def _entries(self, target: str) -> Sequence[CheckedTarget]:
+        """The runs and studies that a name, path or pattern means."""
+        try:
+            paths = runs.select(self.place.folder, [target])
+        except OptilabError as error:
+            return [CheckedTarget(target, error=error)]
+        return [_judged(path.name, partial(self._read, path)) for path in paths]
+
+    def _read(self, path: Path) -> Judgement:
+        entry = runs.read_entry(path)
+        command = entry.manifest["command"]
+        if command not in ("train", "sweep", "race", "remedy", "optimize"):
+            raise UsageError(
+                f"a run of optimize, train, sweep, race or remedy expected, got one of {shown(command)}"
+            )
+        if isinstance(entry, runs.Study):
+            kind: Any = schema_for("sweep" if command == "train" else command)
+            asked = load(kind, str(path / runs.STUDY))
+            raced = command == "race" or getattr(asked, "tune", None) is not None
+            typed = expectations("race --on" if raced else "train", self.expect)
+            return of_study(_require((*asked.expect, *typed)), entry), [str(path)]
+        config: Any = load(schema_for(command), str(path / "config.yaml"))
+        claims = _require((*config.expect, *expectations(command, self.expect)))
+        if command == "train":
+            return of_trainings(claims, [entry]), [str(path)]
+        asked = config.model_copy(update={"expect": claims})
+        return of_paths(asked, entry.rows(), entry.manifest.get("results", {})), [str(path)]
+
+
+def _judged(target: str, judge: Callable[[], Judgement]) -> CheckedTarget:
+    """What `judge` returns, timed; an error of one target leaves the others."""
+    started = perf_counter()
+    try:
+        judged, made = judge()
+    except OptilabError as error:
+        return CheckedTarget(target, error=error, seconds=perf_counter() - started)
+    return CheckedTarget(target, judged, made, seconds=perf_counter() - started)
+
+
+def _paths(settings: OptimizeConfig) -> Sequence[ClaimResult]:
+    from optilab.verbs.paths import follow, judge
+
+    asked = settings.model_copy(update={"expect": _require(settings.expect)})
+    return judge(asked, follow(asked))
+
+
+def _require(claims: Sequence[Any]) -> Sequence[Any]:
+    """Each claim once. UsageError without one."""
+    if not claims:
+        raise UsageError("no claim to judge: add `expect:` to the config, or --expect 'val_acc > 0.8'")
+    return tuple(dict.fromkeys(claims))
+
+
+# --- what is shown -----------------------------------------------------------------------------------------
+
+
+def _show(checked: CheckedTarget, silent: bool) -> None:
+    """One target, when it has been judged: one line per claim, and each that does not hold as an annotation."""
+    lines: list[tuple[str, str]] = [(claim_line(one), one.result) for one in checked.judged]
+    if checked.error is not None:
+        message = str(checked.error).removeprefix("--config: ")
+        lines.append((f"{'error':11}   {message}", "error"))
+    if not silent:
+        terminal.say(checked.target, "bold")
+        for line, result in lines:
+            terminal.say(f"  {line}", STYLES[result])
+    annotate(f"{checked.target}: {line}" for line, result in lines if result != "holds")
+
+
+def _summary(checked: Sequence[CheckedTarget]) -> str:
+    """`7 claims: 5 hold, 1 fails, 1 cannot tell; 1 error`."""
+    results: list[str] = [one.result for target in checked for one in target.judged]
+    words = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "cannot tell": ("cannot tell",) * 2}
+    counts = {result: results.count(result) for result in words}
+    parts = [f"{n} {words[result][n != 1]}" for result, n in counts.items() if n]
+    errors = sum(target.error is not None for target in checked)
+    text = f"{plural(len(results), 'claim')}: {', '.join(parts) or 'none judged'}"
+    return text + (f"; {plural(errors, 'error')}" if errors else "")
+
+
+VERB = Verb(check, (CheckClaims,))
