@@ -129,6 +129,19 @@ def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> ClaimResult:
     return ClaimResult(claim.text, of, measured, "fails" if wrong else "holds", why)
 
 
+def _of_value(
+    claim: Claim,
+    of: str,
+    value: float | str | None,
+    why: str = "",
+    without: Literal["fails", "cannot tell"] = "cannot tell",
+) -> ClaimResult:
+    """A claim about one value; where there is none, the result is `without`, and `why` says why."""
+    if value is None:
+        return ClaimResult(claim.text, of, None, without, why)
+    return ClaimResult(claim.text, of, value, "holds" if claim.admits(value) else "fails")
+
+
 def _of_mean(
     claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1
 ) -> ClaimResult:
@@ -199,15 +212,10 @@ def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> ClaimRe
     if isinstance(facts, str):
         return ClaimResult(claim.text, label, None, "cannot tell", facts)
     value = status if claim.metric == "status" else facts.get(claim.metric)
-    if value is None:
-        why = {
-            "distance": "the function has no known minimum",
-            "epochs": "|grad f| never went below the tolerance",
-        }
-        # A path that never converged fails a claim on when it did.
-        result: Any = "fails" if claim.metric == "epochs" else "cannot tell"
-        return ClaimResult(claim.text, label, None, result, why.get(claim.metric, f"no {claim.metric}"))
-    return ClaimResult(claim.text, label, value, "holds" if claim.admits(value) else "fails")
+    if claim.metric == "epochs":  # a path that never converged fails a claim on when it did
+        return _of_value(claim, label, value, "|grad f| never went below the tolerance", "fails")
+    why = "the function has no known minimum" if claim.metric == "distance" else f"no {claim.metric}"
+    return _of_value(claim, label, value, why)
 
 
 def _facts(config: OptimizeConfig, rows: Sequence[Row], at: str | int) -> Row | str:
@@ -229,41 +237,39 @@ def of_race(claims: Iterable[Claim], standings: Iterable[Any]) -> Iterator[Claim
     rows = {row.rule: row for row in standings}
     for claim in claims:
         for name in _named(claim, list(rows)):
-            value = getattr(rows[name], claim.metric)
-            yield ClaimResult(claim.text, name, value, "holds" if claim.admits(value) else "fails")
+            yield _of_value(claim, name, getattr(rows[name], claim.metric))
 
 
 def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[ClaimResult]:
     """The claims about the rules of a race on trainings: of RULE on every training, or of NETWORK/RULE."""
     several = len(found.networks) > 1
     places = {
-        f"{heat.problem}/{runner.rule}" if several else runner.rule: (heat, runner)
-        for heat in found.networks
-        for runner in heat.candidates
+        f"{network.problem}/{candidate.rule}" if several else candidate.rule: (network, candidate)
+        for network in found.networks
+        for candidate in network.candidates
     }
     for claim in claims:
-        everywhere = [place for place, (_, runner) in places.items() if runner.rule == claim.of]
+        everywhere = [place for place, (_, candidate) in places.items() if candidate.rule == claim.of]
         if not places:
             yield ClaimResult(claim.text, claim.of or "", None, "cannot tell", "no rule has a judged training")
         for place in everywhere or _named(claim, list(places)):
-            yield _of_runner(claim, place, *places[place], found.sample.removesuffix("s"))
+            yield _of_candidate(claim, place, *places[place], found.sample.removesuffix("s"))
 
 
-def _of_runner(claim: Claim, of: str, heat: NetworkResult, runner: RacedCandidate, unit: str) -> ClaimResult:
+def _of_candidate(
+    claim: Claim, of: str, network: NetworkResult, candidate: RacedCandidate, unit: str
+) -> ClaimResult:
     if claim.metric == "test_acc":
         if claim.confidence is not None:
-            return _of_mean(claim, of, runner.sample, unit)
-        return _of_each(claim, of, runner.accuracy.values)
-    value: Any
+            return _of_mean(claim, of, candidate.sample, unit)
+        return _of_each(claim, of, candidate.accuracy.values)
     if claim.metric == "verdict":
-        verdicts = {row.key: row.verdict for row in heat.comparison.rows} if heat.comparison else {}
-        value = verdicts.get(runner.rule)
-    else:
-        value = runner.mean_epochs if claim.metric == "epochs" else runner.near
-    if value is None:
-        why = f"not every seed reached {100 * heat.target:.1f} %" if claim.metric == "epochs" else "no verdict"
-        return ClaimResult(claim.text, of, None, "fails" if claim.metric == "epochs" else "cannot tell", why)
-    return ClaimResult(claim.text, of, value, "holds" if claim.admits(value) else "fails")
+        verdicts = {row.key: row.verdict for row in network.comparison.rows} if network.comparison else {}
+        return _of_value(claim, of, verdicts.get(candidate.rule), "no verdict")
+    if claim.metric == "epochs":
+        why = f"not every seed reached {100 * network.target:.1f} %"
+        return _of_value(claim, of, candidate.mean_epochs, why, "fails")
+    return _of_value(claim, of, candidate.near)
 
 
 # --- a learning rate ---------------------------------------------------------------------------------------
@@ -272,10 +278,4 @@ def _of_runner(claim: Claim, of: str, heat: NetworkResult, runner: RacedCandidat
 def of_rate(claims: Iterable[Claim], rate: float | None, of: str) -> list[ClaimResult]:
     """The claims about the rate that is recommended for the training `of`; None where its network does not move."""
     facts = {"rate": rate, "status": "unmoved" if rate is None else "found"}
-    judged = []
-    for claim in claims:
-        value = facts[claim.metric]
-        holds = value is not None and claim.admits(value)
-        why = "the network does not move" if value is None else ""
-        judged.append(ClaimResult(claim.text, of, value, "holds" if holds else "fails", why))
-    return judged
+    return [_of_value(claim, of, facts[claim.metric], "the network does not move", "fails") for claim in claims]

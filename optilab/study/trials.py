@@ -25,8 +25,6 @@ from optilab.study.pool import Ended, WorkerDied, Workers, WorkersLost
 
 MODULE = "optilab.train.worker"
 """Where the functions are that a worker calls; a name, because only a worker imports torch."""
-KEEP = ("last", "best", "none", "all")
-"""Checkpoints that remain of a trial that has ended."""
 ATTEMPTS = 3
 """So many times a trial may be begun or resumed and lose its worker, or be terminated, before another epoch is done."""
 
