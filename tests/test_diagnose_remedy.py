@@ -15,11 +15,11 @@ from rich.console import Console
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
-from optilab.console.study import Progress
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
 from optilab.study.remedy import RemedyTrials, Result, smallest_fix
 from optilab.verbs import diagnose as view
+from optilab.verbs.studies import StudyProgress
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -245,8 +245,8 @@ def test_the_smallest_fix_is_one_that_was_seen_to_work():
 
 def test_progress_counts_epochs_and_estimates_what_is_left(monkeypatch):
     clock = iter([100.0] * 4 + [110.0] * 20)
-    monkeypatch.setattr("optilab.console.study.time.monotonic", lambda: next(clock))
-    progress = Progress(2, 6, quiet=True)
+    monkeypatch.setattr("optilab.verbs.studies.time.monotonic", lambda: next(clock))
+    progress = StudyProgress(2, 6, quiet=True)
     assert progress.left() == ""
     progress.epochs(1)
     progress.epochs(3)  # two new ones in ten seconds, three to go

@@ -60,7 +60,9 @@ def _parameter(one: Field, kept: bool) -> inspect.Parameter:
         "autocompletion": completion.of(flag.complete),
     }
     if flag.metavar:
-        common["metavar"] = flag.metavar
+        # An argument that may be left out is written [RUN] in its request; the usage line adds the brackets.
+        whole = isinstance(flag, Argument) and flag.metavar.startswith("[") and flag.metavar.endswith("]")
+        common["metavar"] = flag.metavar[1:-1] if whole else flag.metavar
     if flag.path:
         common["callback"] = _not_empty
     if kind in (int | None, float | None):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -179,8 +178,8 @@ class Checker:
 
     def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> list[ClaimResult]:
         from optilab.study.rates import rate_ramp
+        from optilab.verbs.lr import range_test
 
-        range_test = import_module("optilab.lab.rates").range_test  # until `lr` is a verb
         claims = _require(expectations("lr", [*texts, *self.expect]))
         asked = load(TrainConfig, given, changes)
         dataset = studies.dataset_of(asked.data)

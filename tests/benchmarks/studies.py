@@ -181,8 +181,8 @@ class Milliseconds(pool.Pool):
 @contextmanager
 def opened(folder: Path, name: str, asked: SweepConfig) -> Iterator[tuple[runs.OpenStudy, Places]]:
     """A new study in `folder`, and where the dataset is."""
-    from optilab.lab.execution import dataset_of
     from optilab.study.execution import places_of
+    from optilab.verbs.studies import dataset_of
 
     assert isinstance(asked.config, TrainConfig)
     facts = {"command": "sweep", **provenance([], []), "trials": asked.seeds}

@@ -1,0 +1,379 @@
+"""`optilab lr`: which learning rate, by a range test and, with --confirm, by trainings with seeds."""
+
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab import runs
+from optilab.charts.rates import rates_chart
+from optilab.config.claims import expectations
+from optilab.config.load import dump, load
+from optilab.config.marks import Argument, Flag, Needs
+from optilab.config.training import TrainConfig
+from optilab.config.yaml import flow
+from optilab.data.load import Dataset
+from optilab.errors import ExitCode
+from optilab.show import chart_file, terminal
+from optilab.show.progress import Bar
+from optilab.study import rates
+from optilab.study.claims import ClaimResult, of_rate
+from optilab.study.execution import StudyResult
+from optilab.study.rates import MOVED, Confirmation, RangeTest, RateRamp
+from optilab.verbs import studies
+from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.compare import LabComparison
+from optilab.verbs.options import (
+    BatchSize,
+    DataOptions,
+    Device,
+    Expect,
+    JobOptions,
+    Optimizer,
+    OutputOptions,
+    PictureOptions,
+    SaveOptions,
+    Seed,
+    SetOptions,
+)
+from optilab.verbs.verb import Place, Verb
+from optilab.words import duration, plural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TIMED = 10
+"""Steps after which the time of all is estimated."""
+CHANGES = ("optimizer", "batch_size", "seed", "device", "data_dir", "set")
+"""What the commands that go on with the answer repeat."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+    """Find a learning rate for a training: a range test of seconds, which writes nothing.
+
+    The rate grows at each step of one short training, and the loss tells which rates are too small and which too
+    large. With --confirm, trainings at five rates around the answer decide, as a study that is kept. Exit code 9
+    where there is no rate to recommend.
+    """
+
+    EXAMPLES = (
+        "optilab lr relu.yaml",
+        "optilab lr relu.yaml --optimizer adam --plot rates.png",
+        "optilab lr batchnorm.yaml --confirm --seeds 3 --epochs 3",
+        "optilab train relu.yaml --epochs 3 --lr $(optilab lr relu.yaml --quiet)",
+    )
+
+    config: Annotated[
+        Any, Argument("[CONFIG]", complete="preset:train"), Doc("The training: YAML file or preset")
+    ] = None
+    optimizer: Optimizer = None
+    batch_size: BatchSize = None
+    steps: Annotated[int, Flag("N"), Ge(100), Le(100_000), Doc("Steps of the range test, at most")] = 1000
+    confirm: Annotated[bool, Doc("Train at five rates around the answer, with seeds; keep the runs")] = False
+    seeds: Annotated[
+        int, Flag("N"), Ge(1), Le(1000), Needs("confirm"), Doc("With --confirm: seeds of each rate")
+    ] = 3
+    epochs: Annotated[
+        int, Flag("N"), Ge(1), Le(1_000_000), Needs("confirm"), Doc("With --confirm: epochs of each training")
+    ] = 3
+    jobs: Annotated[
+        int | None, Flag("N"), Ge(1), Le(256), Needs("confirm"), Doc("Trainings at once [one per physical core]")
+    ] = None
+    seed: Seed = None
+    device: Device = None
+    expect: Expect = None
+    name: Annotated[str | None, Flag("NAME"), Needs("confirm"), Doc("Name of the run directory")] = None
+    runs_dir: Annotated[
+        str | None,
+        Flag("DIR", path=True),
+        Needs("confirm"),
+        Doc("Folder of the runs [OPTILAB_RUNS, else ./runs]"),
+    ] = None
+    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the rate and nothing else")] = False
+
+
+def lr(request: RateRequest, place: Place) -> "LabRate":
+    """The range test, and with `confirm` the trainings around its answer."""
+    if request.plot is not None:
+        chart_file.check(request.plot)
+    if request.config is None:
+        raise studies.no_config("lr")
+    asked = load(TrainConfig, studies.training(request.config), request.changes())
+    claims = expectations("lr", request.expect or [])
+    ramp = rates.rate_ramp(asked.optimizer, request.steps)
+    dataset = studies.dataset_of(asked.data)
+    test = range_test(asked, ramp, dataset, place.silent)
+    confirmation: Confirmation | None = None
+    ran: StudyResult | None = None
+    if request.confirm:
+        near = rates.rates_near(test)
+        plan = rates.plan(asked, ramp.key, near, request.seeds, request.epochs, len(dataset.train_images))
+        ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
+        confirmation = rates.confirm(plan, studies.completed(ran))
+    config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
+    words = f"{config} {request.retyped(*CHANGES)}".rstrip()
+    answer = LabRate(words, asked, test, confirmation, ran, drawn=request.plot)
+    if request.plot is not None:
+        chart_file.save(rates_chart(test, confirmation, asked.name), request.plot, request.dark)
+    return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
+
+
+def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: bool) -> RangeTest:
+    """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
+    if not silent:
+        studies.starting(asked.name)
+    from optilab.train import session  # torch comes in here
+
+    training = session.build(asked, dataset)
+    losses: list[float] = []
+    with RangeProgress(ramp, asked.data.batch_size, len(training.train), silent) as progress:
+        for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
+            losses.append(loss)
+            progress.step(loss)
+            if rates.runs_away(losses, training.chance_loss):
+                break
+    return rates.read(ramp, losses, training.chance_loss)
+
+
+@dataclass(frozen=True, repr=False)
+class LabRate(Answer):
+    """What was asked, and what was found."""
+
+    asked: str
+    """The config and the options that change it, as they were typed."""
+    config: TrainConfig
+    test: RangeTest
+    confirmation: Confirmation | None
+    ran: StudyResult | None
+    """The trainings that confirm."""
+    drawn: str | None = None
+    """The picture file."""
+    judged: Sequence[ClaimResult] = ()
+
+    @property
+    def rate(self) -> float | None:
+        """The recommendation: that of the trainings, where there are any."""
+        return self.test.rate if self.confirmation is None else self.confirmation.rate
+
+    @property
+    def study(self) -> str | None:
+        """The directory of the trainings that confirm."""
+        return str(self.ran.path) if self.ran else None
+
+    @property
+    def headline(self) -> str:
+        return unmoved(self) if self.rate is None else f"recommended: {_key(self)} {self.rate:g}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per step of the range test: rate, loss, smoothed loss."""
+        test = self.test
+        return [
+            {"rate": float(rate), "loss": float(loss), "smoothed": float(smooth)}
+            for rate, loss, smooth in zip(test.rates, test.losses, test.smooth, strict=False)
+        ]
+
+    @property
+    def code(self) -> ExitCode:
+        """9 without a recommendation, which may be what a claim expects."""
+        found = ExitCode.OK if self.judged or self.rate is not None else ExitCode.EXPECTATION
+        return max(found, self.ran.code if self.ran else ExitCode.OK)
+
+    def parts(self) -> Iterator[Part]:
+        """The curve, the recommendation with its evidence, and the commands to go on with."""
+        config, test = self.config, self.test
+        facts = f"{config.name}   {config.optimizer.name}   batch {config.data.batch_size}   seed {config.seed}"
+        yield Sentence(f"{facts}   {len(test.losses):,} steps", "bold")
+        yield rates_chart(test)
+        yield ""
+        if test.rate is None:
+            yield Sentence(unmoved(self), "yellow")
+        else:
+            prefix = "recommended" if self.confirmation is None else "by the range test"
+            yield Sentence(f"{prefix}: {_key(self)} {test.rate:g}", "bold" if prefix == "recommended" else "")
+            yield _evidence(test)
+        others = [f"{name} {rate:.2g}" for name, rate in test.others.items() if rate is not None]
+        if others:
+            yield f"other rules on the same curve: {', '.join(others)}"
+        if self.confirmation is None:
+            if test.rate is None:
+                yield f"  try: optilab lr {self.asked} --confirm --epochs 30"
+                if " " not in self.asked:  # `diagnose` takes no settings
+                    yield f"  why: optilab diagnose {self.asked}"
+            else:
+                yield f"  try: optilab train {self.asked} --set {_setting(self, test.rate)}"
+                yield f"  confirm with seeds: optilab lr {self.asked} --confirm"
+        else:
+            yield from _confirmed(self, self.confirmation)
+        if self.drawn:
+            yield self.drawn
+
+    def document(self) -> Mapping[str, Any]:
+        """`curve` has one entry per step."""
+        test, confirmation = self.test, self.confirmation
+        found = {
+            "config": self.asked,
+            "key": test.ramp.key,
+            "rate": self.rate,
+            "range_test": {
+                "status": test.status,
+                "rate": test.rate,
+                "steps": len(test.losses),
+                "low": test.ramp.rates[0],
+                "high": test.ramp.rates[-1],
+                "guessing": test.guessing,
+                "lowest_loss": test.floor,
+                "half": test.half,
+                "steepest": test.steepest,
+                "lowest": test.lowest,
+                "diverging": test.diverging,
+                "other_rules": test.others,
+                "curve": {"rate": test.rates, "loss": test.losses, "smoothed": test.smooth},
+            },
+            "confirmation": None,
+        }
+        if confirmation is not None:
+            found["run"] = self.study
+            found["confirmation"] = {
+                "rate": confirmation.rate,
+                "cannot_tell": sorted(set(confirmation.possible) - {confirmation.rate}),
+                "at_edge": confirmation.at_edge,
+                "learned": confirmation.learned,
+                "epochs": confirmation.epochs,
+                "seeds": confirmation.seeds,
+                "outcomes": [{"rate": row.rate, "val_acc": row.outcomes} for row in confirmation.rows],
+                "comparison": confirmation.side and _comparison(confirmation).document(),
+            }
+        return found
+
+    def short(self) -> Iterable[str]:
+        """The recommendation and nothing else, for `--lr $(optilab lr ... --quiet)`; on stderr why there is none."""
+        if self.rate is None:
+            terminal.note(unmoved(self))
+        else:
+            yield f"{self.rate:g}"
+
+    def plot(self, dark: bool = False) -> "Figure":
+        return chart_file.draw(rates_chart(self.test, self.confirmation, self.config.name), dark)
+
+
+class RangeProgress:
+    """A range test in progress: its cost after a few steps, then a bar on a terminal."""
+
+    def __init__(self, ramp: RateRamp, batch: int, images: int, silent: bool) -> None:
+        self._bar = Bar(silent)
+        self._ramp, self._batch, self._images, self._silent = ramp, batch, images, silent
+        self._task = self._bar.add_task("range test", total=len(ramp.rates), left="")
+        self._done, self._started = 0, time.monotonic()
+
+    def __enter__(self) -> "RangeProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def step(self, loss: float) -> None:
+        """A step is done, whose batch had this loss."""
+        rates = self._ramp.rates
+        self._done += 1
+        if self._done == 1:
+            self._started = time.monotonic()  # the first step warms up
+            return
+        left = (len(rates) - self._done) * (time.monotonic() - self._started) / (self._done - 1)
+        if self._done == min(TIMED, len(rates)) and not self._silent:
+            terminal.note(f"{self._cost()}; about {duration(left)}; nothing is written")
+        rate = rates[self._done - 1]
+        self._bar.update(
+            self._task,
+            completed=self._done,
+            description=f"range test   lr {rate:.2g}   loss {loss:.4g}",
+            left=f"{duration(left)} left",
+        )
+
+    def _cost(self) -> str:
+        rates = self._ramp.rates
+        epochs = len(rates) * self._batch / self._images
+        return f"range test: at most {len(rates):,} steps ({epochs:.2g} epochs), lr {rates[0]:g} to {rates[-1]:g}"
+
+
+def unmoved(result: LabRate) -> str:
+    """Why there is no recommendation, and what may help."""
+    test, confirmation = result.test, result.confirmation
+    if confirmation is not None:
+        tried = [row.rate for row in confirmation.rows]
+        span = f" at lr {tried[0]:g} to {tried[-1]:g}" if tried else ""
+        what = f"no training beats guessing{span} within {plural(confirmation.epochs, 'epoch')}"
+        return f"{what}; no recommendation: optilab diagnose {result.asked.split()[0]} says why, or add --epochs N"
+    span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
+    return (
+        f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of that of guessing, "
+        f"{test.guessing:.4g}; no recommendation. Some networks move only after thousands of steps at one rate, which "
+        "trainings of more epochs show"
+    )
+
+
+def _setting(result: LabRate, rate: float) -> str:
+    """What `--set` takes: the rate, or of a rule around another the whole entry."""
+    sections = result.test.ramp.key.split(".")[1:-1]
+    if not sections:
+        return f"{result.test.ramp.key}={rate:g}"
+    tree = inner = dump(result.config)["optimizer"]
+    for section in sections:
+        inner = inner[section]
+    inner["lr"] = rate
+    return shlex.quote(f"optimizer={flow(tree)}")
+
+
+def _key(result: LabRate) -> str:
+    return result.test.ramp.key.removeprefix("optimizer.")
+
+
+def _evidence(test: RangeTest) -> str:
+    """The places of the curve, in words."""
+    rise = "it does not rise again" if test.diverging is None else f"it rises again from {test.diverging:.2g} on"
+    return (
+        f"the middle of the valley on a log scale: half of the gain is made at {test.half:.2g}, {rise}; the loss falls "
+        f"fastest at {test.steepest:.2g} and is lowest at {test.lowest:.2g} ({test.floor:.3g}; guessing "
+        f"{test.guessing:.3g})"
+    )
+
+
+def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
+    """The table of the trainings, and the recommendation with the rates that cannot be told from it."""
+    yield ""
+    size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')} each"
+    yield Sentence(f"trainings at {len(confirmation.rows)} rates, {size}, judged on held-out images", "bold")
+    if confirmation.side is not None:
+        yield from _comparison(confirmation).parts()
+    yield ""
+    if confirmation.rate is None:
+        yield Sentence(unmoved(result), "yellow")
+    else:
+        yield Sentence(f"recommended: {_key(result)} {confirmation.rate:g}{_interval(confirmation)}", "bold")
+        if confirmation.at_edge:
+            yield (
+                f"note: {confirmation.rate:g} is the last rate that was tried; a better one may lie beyond: "
+                f"optilab sweep {result.asked} --over {confirmation.key}=LOW:HIGH:log"
+            )
+        yield f"  try: optilab train {result.asked} --set {_setting(result, confirmation.rate)}"
+    yield str(result.study)
+
+
+def _interval(confirmation: Confirmation) -> str:
+    rest = [f"{rate:g}" for rate in sorted(confirmation.possible) if rate != confirmation.rate]
+    return f" (highest mean; cannot tell it from {', '.join(rest)})" if rest else " (better than the other rates)"
+
+
+def _comparison(confirmation: Confirmation) -> LabComparison:
+    """The trainings side by side."""
+    assert confirmation.side is not None
+    return LabComparison(confirmation.side)
+
+
+VERB = Verb(lr, (RateRequest,))
