@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tests.browser import browser, page
+from tests.data.idx import write_idx_dataset
 from tests.run import run
-from tests.train.idx import write_idx_dataset
 
 __all__ = ["browser", "page"]  # fixtures of all tests
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import pytest
 
+from tests.data.idx import write_idx_dataset
 from tests.faults.harness import Lab, Warm, missing
-from tests.train.idx import write_idx_dataset
 
 CONFIG = """\
 model: {hidden: [64], activation: relu}

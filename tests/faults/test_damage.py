@@ -21,9 +21,9 @@ from optilab.errors import CheckpointError, DataError
 from optilab.optimize import RULES
 from optilab.train import checkpoint
 from optilab.train.engine import Training
+from tests.data.idx import NAMES, idx_bytes, write_idx_dataset, write_sums
 from tests.faults.conftest import Figure
 from tests.faults.harness import Lab
-from tests.train.idx import NAMES, idx_bytes, write_idx_dataset, write_sums
 
 
 @pytest.fixture

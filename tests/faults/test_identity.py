@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
+from tests.data.idx import NAMES, write_sums
 from tests.faults.conftest import Figure
 from tests.faults.harness import Lab
-from tests.train.idx import NAMES, write_sums
 
 
 def _regenerate(folder: Path) -> None:

@@ -22,9 +22,9 @@ from optilab.errors import ConfigError, DivergedError
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint
 from optilab.train.engine import Training
+from tests.data.idx import write_idx_dataset
 from tests.faults.conftest import Figure
 from tests.faults.harness import Lab, Violation, environment, in_parallel, run
-from tests.train.idx import write_idx_dataset
 
 EPOCHS = 4
 BASE = {

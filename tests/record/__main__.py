@@ -370,8 +370,8 @@ def group(name: str, lines: list[str], files: dict[str, object], old: bool, colu
 
 def refusals() -> dict:
     """Command lines of the tests, most of them refused, each with the files that it found."""
+    from tests.data.idx import write_idx_dataset
     from tests.run import run
-    from tests.train.idx import write_idx_dataset
 
     small = write_idx_dataset(PLACE / "small")
     (small / "small.yaml").write_text(

@@ -16,7 +16,7 @@ from optilab.diagnose.remedies import remedies
 from optilab.errors import DivergedError, UsageError
 from optilab.train import engine
 from optilab.train.device import configure
-from tests.train.idx import arrays
+from tests.data.idx import arrays
 
 HEALTHY = ("model.hidden=[32, 32, 32]", "model.activation=tanh", "model.init=xavier", "optimizer.lr=0.1")
 

@@ -4,7 +4,7 @@ import json
 from statistics import mean, stdev
 
 from optilab.study.groups import outcome, spread
-from tests.train.idx import write_idx_dataset
+from tests.data.idx import write_idx_dataset
 
 
 def test_every_seed_is_a_run_of_its_own_and_the_summary_is_over_all(optilab, tmp_path):

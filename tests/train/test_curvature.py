@@ -17,7 +17,7 @@ from optilab.optimize.theory import stability_limit
 from optilab.train import optimizers, session
 from optilab.train.images import as_input
 from optilab.train.theory import MeasurementCost, measure_curvature
-from tests.train.idx import arrays
+from tests.data.idx import arrays
 
 CHOSEN_RULES = {
     "sgd": {"lr": 0.3},

@@ -17,7 +17,7 @@ from optilab.train import checkpoint, device, engine, session
 from optilab.train.checkpoint import canonical
 from optilab.train.device import leaves
 from optilab.train.images import Images, as_input
-from tests.train.idx import write_idx_dataset
+from tests.data.idx import write_idx_dataset
 from tests.train.simulated import DEVICE, OnDevice, simulated
 
 CPU = torch.device("cpu")

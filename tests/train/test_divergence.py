@@ -13,7 +13,7 @@ from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError, UsageError
 from optilab.runs.provenance import provenance
 from optilab.train import checkpoint, device, engine, session
-from tests.train.idx import write_idx_dataset
+from tests.data.idx import write_idx_dataset
 
 CPU = torch.device("cpu")
 OVERFLOWS = {"optimizer": "adam", "model.hidden": [], "data.normalize.scale": 1e-20}

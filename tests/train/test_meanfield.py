@@ -9,7 +9,7 @@ from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.train import device, engine, probes
 from optilab.train.images import as_input
-from tests.train.idx import arrays
+from tests.data.idx import arrays
 
 WIDTHS = ("[128, 128, 128, 128, 128]", "[1024, 256, 64, 16]", "[512, 64, 16]", "[64, 256, 1024]")
 NETWORKS = [  # every activation with every initialisation; each of them with every list of widths and every norm

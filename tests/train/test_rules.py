@@ -16,7 +16,7 @@ from optilab.train import checkpoint, engine, optimizers
 from optilab.train.device import all_finite
 from optilab.train.images import Images, as_input
 from optilab.train.optimizers import Closure
-from tests.train.idx import write_idx_dataset
+from tests.data.idx import write_idx_dataset
 
 CPU = torch.device("cpu")
 TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.train.idx import arrays, idx_bytes, write_sums
+from tests.data.idx import arrays, idx_bytes, write_sums
 
 
 def rows(optilab, *arguments):

@@ -20,7 +20,7 @@ from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
 from optilab.train import checkpoint, engine, optimizers
 from optilab.train.device import configure
-from tests.train.idx import write_idx_dataset
+from tests.data.idx import write_idx_dataset
 from tests.train.plain_loop import (
     Adopt,
     BatchNormInForward,

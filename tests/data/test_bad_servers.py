@@ -18,7 +18,7 @@ from optilab.data import fetch, formats
 from optilab.data import load as data
 from optilab.data.sources import DATASETS
 from optilab.errors import DataError
-from tests.train.idx import NAMES, arrays, write_idx_dataset
+from tests.data.idx import NAMES, arrays, write_idx_dataset
 
 IMAGES = f"{NAMES[0]}.gz"
 QUICK = fetch.FetchLimits(connect=5, stall=0.2, slowest=1000, resumes=4)

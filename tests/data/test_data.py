@@ -23,7 +23,7 @@ from optilab.data import fetch, formats, sources
 from optilab.data import load as data
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import DataError, SystemFailure, UsageError
-from tests.train.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
+from tests.data.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
 

@@ -1,6 +1,6 @@
 """The JSON Schemas of configs: shipped as the code makes them, agreeing with the loader on presets and refusals.
 
-`python -m tests.test_json_schema` writes configs/schema/ anew.
+`python -m tests.config.test_json_schema` writes configs/schema/ anew.
 """
 
 import json

@@ -18,7 +18,7 @@ from optilab.data import load as data
 from optilab.data.sources import ARRAYS, DATASETS
 from optilab.diagnose import of_run
 from optilab.errors import DataError, UsageError
-from tests.train.idx import idx_bytes, write_idx_dataset, write_sums
+from tests.data.idx import idx_bytes, write_idx_dataset, write_sums
 
 
 def silent(label: str, done: int, total: int | None) -> None:
@@ -282,7 +282,7 @@ def pin(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, suffix: str = 
     """Take the files of a folder for those of a published dataset."""
     from dataclasses import replace
 
-    from tests.train.idx import NAMES
+    from tests.data.idx import NAMES
 
     names = [f"{file}{suffix}" for file in NAMES]
     digests = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in names}
