@@ -202,7 +202,18 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
 
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
-    return {node.value} if node.op == "symbol" else set().union(*(symbols(child) for child in node.args))
+    found: set[str] = set()
+    seen: set[int] = set()  # a derivative holds parts of its function many times
+
+    def visit(node: Node) -> None:
+        if id(node) not in seen:
+            seen.add(id(node))
+            found.update({node.value} if node.op == "symbol" else ())
+            for child in node.args:
+                visit(child)
+
+    visit(node)
+    return found
 
 
 def is_smooth(node: Node) -> bool:
@@ -212,13 +223,25 @@ def is_smooth(node: Node) -> bool:
 
 def derivative(node: Node, name: str) -> Node:
     """d node / d name, by the rules of calculus; at the kink of abs, min and max one of the two sides."""
+    known: dict[int, Node] = {}
+
+    def of(node: Node) -> Node:
+        if id(node) not in known:
+            known[id(node)] = _derivative(node, name, of)
+        return known[id(node)]
+
+    return of(node)
+
+
+def _derivative(node: Node, name: str, of: Callable[[Node], Node]) -> Node:
+    """The derivative by `name`, given that `of` the parts."""
     if node.op == "number":
         return ZERO
     if node.op == "symbol":
         return ONE if node.value == name else ZERO
     if node.op in ("greater", "less", "sign"):  # constant between their jumps
         return ZERO
-    inner = [derivative(child, name) for child in node.args]
+    inner = [of(child) for child in node.args]
     if all(d == ZERO for d in inner):
         return ZERO
     u, du = node.args[0], inner[0]
@@ -455,7 +478,8 @@ def function_of(nodes: Sequence[Node], names: Sequence[str]) -> Callable[..., tu
 
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
     """
-    body, ends = operations([_in_products(node) for node in nodes])
+    known: dict[int, Node] = {}
+    body, ends = operations([_in_products(node, known) for node in nodes])
     reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
     lines, inside = [f"def function({', '.join(names)}):"], dict[Any, str]()
     for name, op, args in ((o.name, o.op, o.args) for o in body):
@@ -472,15 +496,17 @@ def function_of(nodes: Sequence[Node], names: Sequence[str]) -> Callable[..., tu
     return function
 
 
-def _in_products(node: Node) -> Node:
+def _in_products(node: Node, known: dict[int, Node]) -> Node:
     """The expression as `evaluate` calculates it: whole powers as products, and what is constant as its value."""
     if not node.args:
         return node
-    args = tuple(map(_in_products, node.args))
-    if all(arg.op == "number" for arg in args):
-        with np.errstate(all="ignore"):
-            return number(float(evaluate(Node(node.op, args), {})))
-    if node.op == "power" and args[1].value in _WHOLE:
-        products: Node = power(args[0], int(args[1].value))
-        return products
-    return Node(node.op, args)
+    if id(node) not in known:
+        args = tuple(_in_products(child, known) for child in node.args)
+        changed = Node(node.op, args)
+        if all(arg.op == "number" for arg in args):
+            with np.errstate(all="ignore"):
+                changed = number(float(evaluate(changed, {})))
+        elif node.op == "power" and args[1].value in _WHOLE:
+            changed = power(args[0], int(args[1].value))
+        known[id(node)] = changed
+    return known[id(node)]

@@ -10,7 +10,7 @@ from optilab.optimize.emit import POWERS, path_source, stability_source, switche
 from optilab.optimize.formula import operations
 from optilab.optimize.theory import NUDGE
 from optilab.optimize.trace import Untraceable, axes_of, trace
-from tests.optimize.test_codegen import UNTRACEABLE_FUNCTIONS, UNTRACEABLE_RULES
+from tests.optimize.test_emit import UNTRACEABLE_FUNCTIONS, UNTRACEABLE_RULES
 
 pytestmark = pytest.mark.browser
 
