@@ -23,6 +23,7 @@ from optilab.study.groups import Group, Measure, groups, values_of
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.network_race import read as read_heats
 from optilab.study.statistics import summarize
+from optilab.words import plural
 
 BEST = "best"
 
@@ -158,7 +159,7 @@ def _of_mean(
     contrast = row.difference
     assert contrast is not None
     if contrast.interval is None:
-        interval = f"{count} {unit}{'s' * (count > 1)}"
+        interval = plural(count, unit)
     else:
         low, high = (bound + end for end in contrast.interval)
         choice = f" of the best of {best_of}" if best_of > 1 else ""

@@ -26,6 +26,7 @@ from optilab.study.groups import (
     values_of,
 )
 from optilab.study.statistics import DifferenceTest, Summary, Values, family_p, holm, single_level, summarize
+from optilab.words import plural, some
 
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
 """Settings that choose the images a run is validated on."""
@@ -335,10 +336,10 @@ def _notes(
         advice = (
             f"--at {lengths[0]} compares at the same epoch" if measure.at == "last" else "the longer have more"
         )
-        notes.append(f"not the same epochs: {_listed(lengths)}; {advice}")
+        notes.append(f"not the same epochs: {some([text(length) for length in lengths], 6)}; {advice}")
     if problems:
         notes.append(
-            f"each row is the mean over {len(problems)} other setting{'s' * (len(problems) > 1)}; verdicts hold for "
+            f"each row is the mean over {plural(len(problems), 'other setting')}; verdicts hold for "
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
     if comparison is not None and sample == "seeds":
@@ -349,9 +350,9 @@ def _notes(
         notes.append("the best epoch is chosen on the images that it is measured on, so its outcome is optimistic")
     if grouping.repeated:
         names = [record.name for record in grouping.repeated]
-        notes.append(f"left out, a run with the same settings and seed counts: {_listed(names, 3)}")
+        notes.append(f"left out, a run with the same settings and seed counts: {some(names, 3)}")
     if exact := [key for key in around if key.startswith(("numerics.", "versions.torch"))]:
-        notes.append(f"{_listed(exact)} differ between the runs: equal seeds are not equal to the last digit")
+        notes.append(f"{some(exact, 6)} differ between the runs: equal seeds are not equal to the last digit")
     return notes
 
 
@@ -385,11 +386,5 @@ def _trial_notes(candidate: ComparedRuns, measure: Measure) -> list[str]:
             counted = f"count{'s' * (len(seeds) == 1)} as the worst outcome"
             notes.append(f"{candidate.label}: {len(seeds)} of {len(taken.values)} diverged and {counted}")
     if taken.absent:
-        notes.append(f"{candidate.label}: left out {_listed(list(taken.absent.values()), 3)}")
+        notes.append(f"{candidate.label}: left out {some(list(taken.absent.values()), 3)}")
     return notes
-
-
-def _listed(values: Sequence[Any], most: int = 6) -> str:
-    texts = [text(value) if not isinstance(value, str) else value for value in values[:most]]
-    more = [f"{len(values) - most} more"] if len(values) > most else []
-    return ", ".join([*texts, *more])

@@ -24,6 +24,7 @@ from optilab.errors import UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import Values
+from optilab.words import plural
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
@@ -348,7 +349,7 @@ class _Trial:
             if measure.at <= len(rows):
                 self.value = rows[measure.at - 1].get(measure.metric)
             else:
-                had = f"{len(rows)} epoch{'s' * (len(rows) != 1)}"
+                had = plural(len(rows), "epoch")
                 self.absent = f"{record.name}: {had}" if ended else unfinished
         elif not ended or not rows:
             self.absent = unfinished

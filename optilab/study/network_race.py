@@ -32,6 +32,7 @@ from optilab.study.plan import Plan, TunedCandidate, tuned
 from optilab.study.race import expected_best
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, refused_changes
+from optilab.words import plural
 
 SPAN = 20_000
 """Seeds of a repeat: the first half for tuning, the second for judging."""
@@ -73,10 +74,10 @@ class NetworkRace:
         asked = self.asked
         parts = [
             f"{len(self.rules)} {self.kinds[1]}",
-            f"{len(self.problems)} network{'s' * (len(self.problems) > 1)}",
+            plural(len(self.problems), "network"),
         ]
         parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
-        return " x ".join([*parts, f"({asked.budget} settings + {asked.seeds} seed{'s' * (asked.seeds > 1)})"])
+        return " x ".join([*parts, f"({asked.budget} settings + {plural(asked.seeds, 'seed')})"])
 
     @property
     def keep(self) -> str:

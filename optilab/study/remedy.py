@@ -16,6 +16,7 @@ from optilab.errors import ConfigError, DataError, RunError, UsageError
 from optilab.study.network_race import REMEDIES, NetworkRace, draw, final_seeds
 from optilab.study.plan import Plan, TunedCandidate, grid
 from optilab.study.trials import Outcome, Trial, refused_changes
+from optilab.words import plural
 
 AS_IT_IS = "as it is"
 
@@ -50,7 +51,7 @@ class Remedies:
 
     @property
     def shape(self) -> str:
-        return f"{len(self.tried)} networks x {self.asked.seeds} seed{'s' * (self.asked.seeds > 1)}"
+        return f"{len(self.tried)} networks x {plural(self.asked.seeds, 'seed')}"
 
     @property
     def trials(self) -> list[Trial]:

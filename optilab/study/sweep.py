@@ -26,6 +26,7 @@ from optilab.study.axes import RANGE, Axis, Choices, listed, read_choices, read_
 from optilab.study.groups import TESTED
 from optilab.study.plan import Plan, grid, halving, tpe
 from optilab.study.trials import Trial, refused_changes
+from optilab.words import plural
 
 MAX_TRIALS = 100_000
 COUNT = 5
@@ -89,7 +90,7 @@ class Sweep:
             counts = [f"{self.asked.samples} points of {', '.join(axis.key for axis in self.axes)}{chosen}"]
         elif self.asked.zip:
             counts = [f"{self.axes[0].count} pairs of {', '.join(axis.key for axis in self.axes)}"]
-        return " x ".join([*counts, f"{self.asked.seeds} seed{'s' * (self.asked.seeds > 1)}"])
+        return " x ".join([*counts, plural(self.asked.seeds, "seed")])
 
     def study(self) -> bytes:
         return to_yaml(self.asked)

@@ -19,14 +19,10 @@ from optilab.optimize.objective import Floats, Objective, minima_inside
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, with_settings
 from optilab.study import search_space
+from optilab.words import plural
 
 UNSOLVED = 2
 """A problem that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
-
-
-def counted(number: int, noun: str) -> str:
-    """1 start, 20 starts."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,8 @@ class RaceSettings:
     seed: int = 0
 
     def __str__(self) -> str:
-        settings, starts = counted(self.budget, "setting"), counted(self.starts, "start")
-        repeats, gradients = counted(self.repeats, "repeat"), counted(self.gradients, "gradient")
+        settings, starts = plural(self.budget, "setting"), plural(self.starts, "start")
+        repeats, gradients = plural(self.repeats, "repeat"), plural(self.gradients, "gradient")
         return f"{settings} tuned on {starts}, judged on as many others; {repeats}; {gradients}"
 
 

@@ -28,7 +28,7 @@ from optilab.study.comparison import Comparison
 from optilab.study.execution import StudyResult
 from optilab.study.network_race import NetworkRace, NetworkResult, RacedCandidate, RaceResult
 from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
-from optilab.study.tuning import UNSOLVED, RaceSettings, counted, extra_knowledge, gradients_per_step
+from optilab.study.tuning import UNSOLVED, RaceSettings, extra_knowledge, gradients_per_step
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.compare import Units
@@ -42,6 +42,7 @@ from optilab.verbs.options import (
 )
 from optilab.verbs.results import LabStudy
 from optilab.verbs.verb import Place, Verb, fields_of
+from optilab.words import plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -227,10 +228,10 @@ def announce(rules: int, functions: int, conditions: RaceSettings) -> None:
     """What the race will cost, before it starts."""
     tunings = rules * functions * conditions.repeats
     gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
-    parts = [counted(rules, "rule"), counted(functions, "function"), counted(conditions.repeats, "repeat")]
+    parts = [plural(rules, "rule"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
     terminal.note(
-        f"{counted(tunings, 'tuning')} ({' x '.join(parts)}) of {counted(conditions.budget, 'setting')} from "
-        f"{counted(2 * conditions.starts, 'start')}: at most {counted(gradients, 'gradient')}"
+        f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')} from "
+        f"{plural(2 * conditions.starts, 'start')}: at most {plural(gradients, 'gradient')}"
     )
 
 
@@ -270,7 +271,7 @@ COLUMNS = (
 
 def heading(race: Race) -> str:
     """What raced, and under which conditions."""
-    counts = counted(len(race.rules), "rule"), counted(len(race.functions), "function")
+    counts = plural(len(race.rules), "rule"), plural(len(race.functions), "function")
     return f"{' on '.join(counts)}   {race.conditions}"
 
 
@@ -290,7 +291,7 @@ def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
 def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
     """What the numbers are."""
     conditions = race.conditions
-    problems, unsolved = counted(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
+    problems, unsolved = plural(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
     return [
         f"cost: gradients until f - f_min is {conditions.accuracy:g} of what it was, near a known minimum in the box; "
         f"geometric mean over {problems}, unsolved ones count as {unsolved}",

@@ -16,9 +16,9 @@ from optilab.show import chart_page
 from optilab.show.table import cell
 from optilab.study import search_space
 from optilab.study.race import Race, Standing, standings
-from optilab.study.tuning import counted
 from optilab.verbs import race as views
 from optilab.verbs.settings_page import SHADES, Cell, HeatMap
+from optilab.words import plural
 
 WORST = 20.0
 """A rule that costs this many times the lowest cost on a function has the palest cell there."""
@@ -36,7 +36,7 @@ def race_page(
     names = [row.rule for row in rows]
     conditions = result.conditions
     charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
-    question = heading or f"Which of {counted(len(names), 'rule')} is the best after the same tuning?"
+    question = heading or f"Which of {plural(len(names), 'rule')} is the best after the same tuning?"
     answer = "; ".join(views.race_verdict(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
     facts = [
         ("rules", str(len(names))),
@@ -44,7 +44,7 @@ def race_page(
         ("settings tried", f"{conditions.budget:,} per rule, function and repeat"),
         ("starts", f"{conditions.starts:,} to tune on, {conditions.starts:,} others to judge on"),
         ("repeats", f"{conditions.repeats:,}"),
-        ("at most", counted(conditions.gradients, "gradient")),
+        ("at most", plural(conditions.gradients, "gradient")),
     ]
     return render(
         "race.html",
