@@ -170,9 +170,9 @@ class LabComparison(Answer):
         return curves([run for groups in ranked for group in groups for run in group.runs.values()])
 
     def page(self, title: str | None) -> bytes:
-        from optilab.verbs.report_page import report
+        from optilab.verbs.report import comparison_page
 
-        return report(self.side, self.entries, title)
+        return comparison_page(self.side, self.entries, title)
 
     def document(self) -> Mapping[str, Any]:
         side = self.side

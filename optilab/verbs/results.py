@@ -79,10 +79,10 @@ class LabRun(Answer):
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
             return self._paths.page(title)
-        from optilab.verbs.report_page import report
+        from optilab.verbs.report import comparison_page
 
         metric = "test_acc" if "test_acc" in self.manifest else "val_acc"
-        return report(compared([self.record], metric), [self.record], title)
+        return comparison_page(compared([self.record], metric), [self.record], title)
 
     @cached_property
     def _paths(self) -> "LabPaths":

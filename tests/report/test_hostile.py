@@ -28,7 +28,7 @@ from optilab.study.tuning import RaceSettings, Tuning
 from optilab.verbs import play
 from optilab.verbs.network_race_page import network_race_page
 from optilab.verbs.race_page import race_page
-from optilab.verbs.report_page import report
+from optilab.verbs.report import comparison_page
 from tests.faults.test_text import PAYLOADS
 from tests.study.generated import layered, training
 
@@ -114,7 +114,7 @@ def test_trainings_with_hostile_names_settings_and_machines(tmp_path, page):
     )
     side = replace(side, grouping=grouping, candidates=candidates, notes=HOSTILE)
     for heading in (None, "".join(HOSTILE)):
-        (tmp_path / "report.html").write_bytes(report(side, records, heading))
+        (tmp_path / "report.html").write_bytes(comparison_page(side, records, heading))
         page.open(tmp_path / "report.html")
         inert(page, scripts=5)
         assert page.script("return document.querySelectorAll('.results tbody tr').length") == len(HOSTILE)

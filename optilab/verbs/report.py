@@ -1,24 +1,90 @@
-"""The report of a comparison as a page for somebody who has no optilab: question, answer, and all that supports it."""
+"""`optilab report`: trainings and studies as a page for somebody who has no optilab: question, answer, and all that
+supports it.
+"""
 
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_doc import Doc
+
+from optilab import pages
+from optilab.config.marks import Argument, Flag
 from optilab.pages.environment import asset, render
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.durable import read_regular
-from optilab.show import chart_page
+from optilab.show import chart_page, terminal
 from optilab.show.chart import Panel
 from optilab.show.table import Column, cell
+from optilab.study import network_race
 from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import history, title
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
 from optilab.verbs import compare
+from optilab.verbs.answer import Printed, Sentence, Verbatim
+from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
 from optilab.verbs.curves_page import curves
+from optilab.verbs.options import RUN_NAMES, FolderOptions, OutputOptions
 from optilab.verbs.settings_page import Outlook, mark, outlook
+from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import ranges
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
+    """Write trainings and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
+
+    The page needs no network and no optilab. An older page of optilab is replaced, any other file is not. Of a race
+    on trainings, the judged ones are reported, with its verdicts; with --metric and the like they are compared anew.
+    """
+
+    EXAMPLES = (
+        "optilab report latest --out report.html",
+        "optilab report lr-sweep --title 'Which learning rate?'",
+        "optilab report 'relu-*' 'tanh-*' --metric val_loss --baseline relu",
+    )
+
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    out: Annotated[str, Flag("FILE", path=True), Doc("The page to write")] = "report.html"
+    title: Annotated[str | None, Flag("TEXT"), Doc("Heading [the question that the page answers]")] = None
+    metric: Annotated[
+        str | None,
+        Flag("NAME"),
+        Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
+    ] = None
+    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file's name and nothing else")] = False
+
+
+def report(request: ReportRequest, place: Place) -> Printed:
+    path = pages.target(request.out)
+    with terminal.busy("reading the runs"):
+        content, verdict, facts = _written(request, place)
+    pages.write(path, content)
+    size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
+    document = {"page": str(path), "bytes": len(content), **facts}
+    return Printed([Sentence(f"verdict: {verdict}", "bold"), size], document, [Verbatim(path)])
+
+
+def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str, Any]]:
+    """The page, its verdict, and what it shows as the document of `--json`."""
+    from optilab.verbs import race
+    from optilab.verbs.network_race_page import network_race_page
+
+    entries, records, metric = judged(place.folder, request.names, request.metric)
+    study, by = entries[0], {one.name for one in fields_of(ComparisonOptions)}
+    raced = None
+    if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():
+        raced = network_race.read(study)
+    if raced is not None and isinstance(study, Study):
+        page = network_race_page(raced, study, request.title)
+        return page, race.answer_of(raced), {"race": race.document(raced)}
+    answer = LabComparison(compared(records, metric, request), entries)
+    return answer.page(request.title), answer.verdict, {"comparison": answer.document()}
+
+
+# --- the page ----------------------------------------------------------------------------------------------
 
 ROWS = 25
 """Rows of the table of results before the rest is folded."""
@@ -64,7 +130,7 @@ class PageTable:
     """Whether each row is one curve, whose colour it has."""
 
 
-def report(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
+def comparison_page(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
     """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question.
 
     DataError for a run whose tables are damaged.
@@ -359,3 +425,6 @@ def _source(entry: Record | Study) -> Repetition:
     else:
         repeat, file, content = "optilab train --config config.yaml", "config.yaml", entry.config
     return Repetition(entry.name, typed, repeat, file, content.decode("utf-8", "replace"))
+
+
+VERB = Verb(report, (ReportRequest,))
