@@ -8,10 +8,9 @@ import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import BeforeValidator, Strict, model_validator
-from pydantic_core import PydanticCustomError
 
 from optilab.config.claims import PATH, Claims, require_metrics
-from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal
+from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal, refusal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.schedules import Constant
@@ -96,7 +95,7 @@ class OptimizeConfig(Section):
         if self.start is not None and len(self.start) != dimension:
             plural = "s" * (dimension > 1)
             message = f"{self.function.name} needs {dimension} number{plural}, got {len(self.start)}"
-            raise PydanticCustomError("start", message, {"key": "start"})
+            raise refusal(message, "start")
         start = self.function.start if self.start is None else self.start
         with np.errstate(all="ignore"):
             value = float(self.function.value(np.array(start, dtype=float)))
@@ -104,5 +103,5 @@ class OptimizeConfig(Section):
             message = (
                 f"f is {value} at the start {', '.join(f'{w:g}' for w in start)}; choose another with --start"
             )
-            raise PydanticCustomError("start", message, {"key": "start"})
+            raise refusal(message, "start")
         return self

@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
-from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference
+from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference, refusal
 from optilab.config.marks import Argument, Flag, InFile, Read
 from optilab.config.presets import algorithms
 from optilab.config.training import TrainConfig
@@ -61,7 +61,7 @@ class _Training:
         if isinstance(given, dict):
             return TrainConfig.model_validate(given)
         message = f"a preset, a YAML file or the keys of a training expected, got {shown(given)}"
-        raise PydanticCustomError("training", "{said}", {"said": message})
+        raise refusal(message)
 
     @staticmethod
     def dump(value: Any) -> Any:
