@@ -14,6 +14,7 @@ from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.schedules import Constant
+from optilab.words import plural
 
 Decimal = BeforeValidator(decimal)
 
@@ -93,8 +94,7 @@ class OptimizeConfig(Section):
     def _start_fits(self) -> "OptimizeConfig":
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
-            plural = "s" * (dimension > 1)
-            message = f"{self.function.name} needs {dimension} number{plural}, got {len(self.start)}"
+            message = f"{self.function.name} needs {plural(dimension, 'number')}, got {len(self.start)}"
             raise refusal(message, "start")
         start = self.function.start if self.start is None else self.start
         with np.errstate(all="ignore"):

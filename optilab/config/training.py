@@ -349,7 +349,7 @@ class TrainConfig(Section):
         depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
         if depths != sorted(depths) or depths[-1] != depth:
             expected = f"no stage may have fewer layers than the one before, the last needs all {depth}"
-            raise refusal(f"{expected}; got {_listed(depths)}", "stages")
+            raise refusal(f"{expected}; got {', '.join(map(str, depths))}", "stages")
         if any(stage.epochs is None for stage in self.stages[:-1]):
             raise refusal("every stage but the last needs its number of epochs", "stages")
         if self.stages[-1].epochs is not None:
@@ -398,10 +398,6 @@ def too_large(widths: Sequence[int]) -> str:
     count = sum(prod(pair) + pair[1] for pair in pairwise(widths))
     needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
     return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 def _beyond_float32(value: Any, key: str) -> Iterator[tuple[str, float]]:
