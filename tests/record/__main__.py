@@ -486,7 +486,7 @@ def deref(node: object, root: dict, inside: tuple[str, ...] = ()) -> object:
         if key == "properties"
         else deref(value, root, inside)
         for key, value in node.items()
-        if key not in left_out and value != []
+        if key not in left_out and value != [] and (key, value) != ("additionalProperties", True)
     }
     choices = [*found.pop("anyOf", []), *found.pop("oneOf", [])]
     choices = [inner for one in choices for inner in (one["anyOf"] if set(one) == {"anyOf"} else [one])]
@@ -511,7 +511,7 @@ def meaning(key: str, text: str) -> str:
         for line in text.splitlines():
             head, *said = re.split(r" (?=\[)", line)
             parts = {part.strip(" []").removeprefix("default: ") for one in said for part in one.split("; ")}
-            rows.append(f"{head} {sorted(parts)}")
+            rows += [f"{head} {part}" for part in sorted(parts) or [""]]
         return "\n".join(sorted(rows))
     if "config schema" in key and "\nJSON" in text:
         head, _, rest = text.partition("\nJSON")
