@@ -45,7 +45,6 @@ ALLOWED: dict[str, set[str]] = {
         "show",
         "charts",
     },
-    "pages": {"words", "errors", "optimize", "runs", "config", "study", "charts", "show", "console"},
     "verbs": {
         "words",
         "errors",
@@ -61,7 +60,6 @@ ALLOWED: dict[str, set[str]] = {
         "charts",
         "show",
         "console",
-        "pages",
     },
     "cli": {
         "words",
@@ -80,7 +78,6 @@ ALLOWED: dict[str, set[str]] = {
         "lab",
         "show",
         "console",
-        "pages",
     },
     "lab": {
         "words",
@@ -98,7 +95,6 @@ ALLOWED: dict[str, set[str]] = {
         "charts",
         "show",
         "console",
-        "pages",
     },
     "__main__": {"words", "errors", "signals", "cli", "show"},
 }

@@ -109,24 +109,24 @@ class Answer(ABC):
 
     def report(self, path: str, title: str | None = None) -> "Path":
         """Write one HTML file that needs no network. An older page of optilab is replaced, any other file is not."""
-        from optilab import pages
+        from optilab.show.page import page_file, write_page
 
-        file = pages.target(path)
-        pages.write(file, self.page(title))
+        file = page_file(path)
+        write_page(file, self.page(title))
         return file
 
     def page(self, title: str | None) -> bytes:
         """The page of `report`: the table and the picture."""
-        from optilab import pages
+        from optilab.show.page import render
 
         heading = title or self.headline
-        return pages.render("result.html", None, title=heading, heading=heading, **self._content())
+        return render("result.html", None, title=heading, heading=heading, **self._content())
 
     def _repr_html_(self) -> str:
         """In a notebook: the table and the picture, with every name escaped."""
-        from optilab import pages
+        from optilab.show.page import fragment
 
-        return pages.fragment("notebook.html", heading=self.headline, **self._content())
+        return fragment("notebook.html", heading=self.headline, **self._content())
 
     def _content(self) -> dict[str, Any]:
         from optilab.errors import OptilabError

@@ -21,7 +21,6 @@ import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab import pages
 from optilab.config.load import dump
 from optilab.config.marks import ConfigKey, Field, Flag
 from optilab.config.optimize import OptimizeConfig
@@ -32,6 +31,7 @@ from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
 from optilab.optimize.trace import Untraceable
 from optilab.show import terminal
 from optilab.show.chart import MARKERS
+from optilab.show.page import asset, page_file, render, write_page
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import OutputOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
@@ -82,11 +82,11 @@ def play(request: PlayRequest, place: Place) -> "Playground":
     for rule in config.algo:
         require(rule, config.function)
     out, note = os.fspath(request.out), ""
-    file = pages.target(out)
+    file = page_file(out)
     if request.tune:
         config, note = tuned(config, request.tune)
     content = page(config, note)
-    pages.write(file, content)
+    write_page(file, content)
     return Playground(config, out, len(content))
 
 
@@ -156,12 +156,12 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
         tree, sources = _data(config, reasons, paths)
     except Untraceable as error:
         raise UsageError(f"{function.name} cannot become a page ({error})") from None
-    scripts = map(pages.asset, ("model.js", "pictures.js", "panel.js", "player.js"))
-    return pages.render(
+    scripts = map(asset, ("model.js", "pictures.js", "panel.js", "player.js"))
+    return render(
         "play.html",
         tree,
         ["const PROGRAMS = [" + ",\n".join(sources) + "];\n", *scripts],
-        [pages.asset("play.css")],
+        [asset("play.css")],
         title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
         formula=function.formula,
         settings=_settings(function),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 from platformdirs import user_cache_path
 
-from optilab import pages, runs
+from optilab import runs
 from optilab.config.load import load
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.presets import algorithms, rules_named
@@ -18,6 +18,7 @@ from optilab.errors import ExitCode, UsageError, chosen_names
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import chart_file, terminal
+from optilab.show.page import page_file, write_page
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Column, Table
 from optilab.signals import Interrupted
@@ -121,12 +122,12 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     asked = load(FunctionRaceConfig, None, request.changes(kept=True))
     if request.plot:
         chart_file.check(request.plot)
-    page = pages.target(request.report) if request.report else None
+    page = page_file(request.report) if request.report else None
     answer = found_on_functions(asked, request, place)
     if request.plot:
         chart_file.save(answer.chart(), request.plot, request.dark)
     if page:
-        pages.write(page, answer.page(None))
+        write_page(page, answer.page(None))
     return answer
 
 
@@ -360,7 +361,7 @@ def _text(settings: dict[str, float]) -> str:
 def race_on_trainings(request: TrainingRace, place: Place) -> Answer:
     if request.plot:
         chart_file.check(request.plot)
-    page = pages.target(request.report) if request.report else None
+    page = page_file(request.report) if request.report else None
     source = source_of(request, place)
     asked = races.resolve(studies.asked(request, source), request.changes())
     plan = races.plan(asked)
@@ -375,7 +376,7 @@ def race_on_trainings(request: TrainingRace, place: Place) -> Answer:
     if request.plot:
         chart_file.save(answer.chart(), request.plot, request.dark)
     if page:
-        pages.write(page, answer.page(None))
+        write_page(page, answer.page(None))
     return answer
 
 

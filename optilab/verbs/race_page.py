@@ -11,8 +11,8 @@ import numpy as np
 from optilab.charts.races import race_chart
 from optilab.optimize.objective import Objective
 from optilab.optimize.rule import Rule
-from optilab.pages.environment import asset, render
 from optilab.show import chart_page
+from optilab.show.page import asset, render
 from optilab.show.table import cell
 from optilab.study import search_space
 from optilab.study.race import Race, Standing, standings

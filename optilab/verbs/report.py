@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab import pages
 from optilab.config.marks import Argument, Flag
-from optilab.pages.environment import asset, render
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.durable import read_regular
 from optilab.show import chart_page, terminal
 from optilab.show.chart import Panel
+from optilab.show.page import asset, page_file, render, write_page
 from optilab.show.table import Column, cell
 from optilab.study import network_race
 from optilab.study.comparison import Comparison, RunComparison
@@ -58,10 +57,10 @@ class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
 
 
 def report(request: ReportRequest, place: Place) -> Printed:
-    path = pages.target(request.out)
+    path = page_file(request.out)
     with terminal.busy("reading the runs"):
         content, verdict, facts = _written(request, place)
-    pages.write(path, content)
+    write_page(path, content)
     size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
     document = {"page": str(path), "bytes": len(content), **facts}
     return Printed([Sentence(f"verdict: {verdict}", "bold"), size], document, [Verbatim(path)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optilab.pages import safe_json
+from optilab.show.page import safe_json
 from optilab.study.curves import MEASURED, History, LayerHistory, curve
 from optilab.verbs.curves_page import curves
 

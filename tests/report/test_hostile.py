@@ -13,13 +13,14 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from optilab import pages, runs
+from optilab import runs
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import printable
 from optilab.optimize.objectives import Booth
 from optilab.optimize.rules.momentum import SGD
 from optilab.show import junit
+from optilab.show import page as pages
 from optilab.study import network_race as races
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
@@ -73,7 +74,7 @@ def test_texts_of_every_kind_are_shown_and_do_nothing(page, tmp_path):
     script = "document.body.dataset.read = JSON.parse(document.getElementById('data').textContent).texts.join('|')"
     for text in HOSTILE:
         content = pages.render("base.html", {"texts": [text], text: text}, [script], title=text)
-        pages.write(tmp_path / "page.html", content)
+        pages.write_page(tmp_path / "page.html", content)
         page.open(tmp_path / "page.html")
         assert page.script("return document.body.dataset.read") == printable(text)
         assert page.script("return [window.live ?? 0, document.body.children.length]") == [0, 2]
@@ -175,7 +176,7 @@ def test_a_race_on_trainings_of_hostile_rules(tmp_path, page):
 def test_a_playground_with_hostile_notes_and_files(tmp_path, page, optilab):
     config = load(OptimizeConfig, {"algo": ["sgd"], "function": "ravine", "epochs": 5})
     for note in ("".join(HOSTILE), *HOSTILE[:9]):
-        pages.write(tmp_path / "play.html", play.page(config, note))
+        pages.write_page(tmp_path / "play.html", play.page(config, note))
         page.open(tmp_path / "play.html")
         assert page.script(
             "return [window.live ?? 0, document.querySelectorAll(arguments[0]).length]", FOREIGN

@@ -6,8 +6,8 @@ from threading import Thread
 
 import pytest
 
-from optilab import pages
 from optilab.errors import UsageError
+from optilab.show import page as pages
 
 
 @pytest.fixture
@@ -66,16 +66,16 @@ def test_a_script_that_would_end_its_element_is_refused():
 def test_only_pages_of_optilab_are_replaced(tmp_path):
     page = pages.render("base.html", {}, title="x")
     for _ in range(2):
-        pages.write(pages.target(str(tmp_path / "a.html")), page)
+        pages.write_page(pages.page_file(str(tmp_path / "a.html")), page)
     (tmp_path / "mine.html").write_text("<p>optilab")
     (tmp_path / "link.html").symlink_to(tmp_path / "mine.html")
     (tmp_path / "folder.html").mkdir()
     for name in ("mine.html", "link.html", "folder.html"):
         with pytest.raises(UsageError, match="is not replaced"):
-            pages.target(str(tmp_path / name))
+            pages.page_file(str(tmp_path / name))
     for name, message in (("a.txt", "ends in .html"), ("none/a.html", "no folder")):
         with pytest.raises(UsageError, match=message):
-            pages.target(str(tmp_path / name))
+            pages.page_file(str(tmp_path / name))
 
 
 def test_the_licence_of_a_library_is_in_its_files():

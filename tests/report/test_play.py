@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optilab import pages
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend, theory
+from optilab.show import page as pages
 from optilab.verbs import play
 from tests.optimize.test_javascript import CHOSEN, TRACED_RULES, agreeing
 from tests.run import run
@@ -34,7 +34,7 @@ def opened(page, tmp_path):
     """Opens the page of a config in the browser."""
 
     def open_page(settings, fragment="", **window):
-        pages.write(tmp_path / "play.html", play.page(settings))
+        pages.write_page(tmp_path / "play.html", play.page(settings))
         page.open(tmp_path / "play.html", fragment, **window)
         return page
 
@@ -369,7 +369,7 @@ def test_texts_of_the_user_do_nothing(page, tmp_path):
         "    def update(self, w, g): return w - self.lr * g\n"
     )
     settings = config([f"{file}:Rule"])
-    pages.write(tmp_path / "play.html", play.page(settings, hostile))
+    pages.write_page(tmp_path / "play.html", play.page(settings, hostile))
     page.open(tmp_path / "play.html", hostile)
     page.script(SETTLED)
     assert page.script("return [window.live ?? 0, document.querySelectorAll('img, b b').length]") == [0, 0]
@@ -436,7 +436,7 @@ def test_a_rule_of_the_users_own(opened, tmp_path):
 def test_paths_that_the_page_cannot_compute_are_recordings(page, tmp_path):
     settings = config(["newton", "sgd", "momentum"])
     paths = [descend(rule, settings.function, steps=60) for rule in settings.algo]
-    pages.write(tmp_path / "play.html", play.page(settings, paths=paths))
+    pages.write_page(tmp_path / "play.html", play.page(settings, paths=paths))
     page.open(tmp_path / "play.html")
     found = rows(page)
     np.testing.assert_allclose(found[0][:, :2], paths[0].points, rtol=1e-8)
@@ -450,7 +450,7 @@ def test_paths_that_the_page_cannot_compute_are_recordings(page, tmp_path):
 def test_recordings_of_long_paths_are_thinned(page, tmp_path):
     noisy = config(["sgd", "adam"], epochs=100_000, noise=0.1)
     paths = [descend(rule, noisy.function, steps=noisy.epochs, regime=noisy.regime) for rule in noisy.algo]
-    pages.write(tmp_path / "noisy.html", play.page(noisy, paths=paths))
+    pages.write_page(tmp_path / "noisy.html", play.page(noisy, paths=paths))
     assert (tmp_path / "noisy.html").stat().st_size < LIMIT
     page.open(tmp_path / "noisy.html", "at=50000&epochs=7&start=1,1")
     page.script(SETTLED)

@@ -1,4 +1,7 @@
-"""HTML pages from Jinja2 templates, written as one file.
+"""HTML pages from Jinja2 templates: each is one file that loads nothing and runs only its own scripts.
+
+    page = render("report.html", data, [asset("uplot.js"), asset("report.js")], title=...)
+    write_page(page_file("report.html"), page)
 
 A page is safe to open whatever names and values it shows. Templates escape them; data for scripts is JSON in which no
 character can end the element; and the content security policy forbids the network, and every script and style whose
@@ -31,7 +34,7 @@ _IN_SCRIPTS = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def asset(name: str) -> str:
-    """A script or style sheet of `optilab/pages/assets`."""
+    """A script or style sheet of `optilab/show/assets`."""
     return (_FOLDER / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -117,7 +120,7 @@ def _hashes(element: str, texts: Sequence[str]) -> str:
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def target(file: str) -> Path:
+def page_file(file: str) -> Path:
     """The path of a page to write: new, or an older page of optilab.
 
     UsageError for another ending than .html, a missing folder, and a file that is not a page of optilab.
@@ -138,6 +141,6 @@ def target(file: str) -> Path:
     return path
 
 
-def write(path: Path, page: bytes) -> None:
+def write_page(path: Path, page: bytes) -> None:
     """Write a page, or replace an older one as a whole. SystemFailure where that fails."""
     write_atomic(path, page)
