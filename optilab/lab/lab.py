@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from optilab.lab.arguments import Config, Names, changes, listed, source
 
 if TYPE_CHECKING:
-    from optilab.lab.verification import LabVerification
     from optilab.verbs.compare import LabComparison
     from optilab.verbs.optimize import LabPaths
     from optilab.verbs.results import LabRun, LabStudy
+    from optilab.verbs.verify import LabVerification
 
 
 class Lab:
@@ -150,14 +150,9 @@ class Lab:
 
         Its interface is one of those of `optilab verify --help`. The code runs in this process, without a time limit.
         """
-        from optilab.config.load import function as read_function
-        from optilab.lab.verification import Exam, LabVerification
-        from optilab.verify.candidate import load
-
-        read = {"function": function and read_function(function), "epochs": epochs}
-        exam = Exam.of(against, changes(read, set))
-        found = load(candidate)
-        return LabVerification(found, exam, exam.grade(found))
+        options = {"function": function, "epochs": epochs, "set": set}
+        found: LabVerification = self._ask("verify", {"candidate": candidate, "against": against, **options})
+        return found
 
     def load(self, name: str) -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""

@@ -75,6 +75,10 @@ class Answer(ABC):
         keys = list(dict.fromkeys(key for row in rows for key in row))
         return Table([Column(key, key, cell, left=_is_text(rows, key)) for key in keys], rows)
 
+    def write(self, format: str) -> None:
+        """Print the table in a format of documents."""
+        self.table().write(format)
+
     def document(self) -> Mapping[str, Any]:
         """What `--json` prints."""
         return {"rows": self.rows}
@@ -194,7 +198,7 @@ def present(answer: Answer, request: "Request") -> int:
     elif quiet:
         paint(answer.short())
     elif format != "table":
-        answer.table().write(format)
+        answer.write(format)
     else:
         paint(answer.parts())
     return max(answer.code, after(answer.judged, silent=quiet or format != "table"))

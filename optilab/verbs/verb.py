@@ -30,6 +30,8 @@ class Request:
     """What is asked of the laboratory."""
 
     EXAMPLES: ClassVar[Sequence[str]] = ()
+    NOTES: ClassVar[str] = ""
+    """What the help text says after them."""
     CONFLICTS: ClassVar[Conflicts] = ()
     """Fields of which at most one is given."""
     GROUP: ClassVar[str] = ""

@@ -1,0 +1,447 @@
+"""`optilab verify`: the rules beside torch.optim, optax or their equations, or your implementation beside a rule."""
+
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+from annotated_types import Ge
+
+from optilab.config.load import Override, load
+from optilab.config.load import function as read_function
+from optilab.config.marks import Argument, ConfigKey, Flag, Read
+from optilab.config.optimize import OptimizeConfig
+from optilab.errors import ExitCode, UsageError, chosen_names, unknown
+from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.show import terminal
+from optilab.show.junit import Suite, TestCase, xml
+from optilab.show.table import Column, Table
+from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.options import FORMATS, SetOptions, SilentOptions
+from optilab.verbs.verb import Place, Verb
+from optilab.verify import candidate as candidates
+from optilab.verify import submissions
+from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
+from optilab.verify.cases import rows as parity_rows
+from optilab.verify.grade import STEPS, StartingPoint, Verdict, grade
+from optilab.verify.grade import TOLERANCE as AGREEMENT
+from optilab.verify.references import STEPS as PARITY_STEPS
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+
+SHOWN = 40
+"""Steps of the two paths in a picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyRequest(SetOptions, SilentOptions):
+    """Check the rules against torch.optim, optax or their equations, or your own implementation against a rule."""
+
+    EXAMPLES = (
+        "optilab verify",
+        "optilab verify --algo adam,nadam",
+        "optilab verify my_adam.py:Adam --against adam",
+        "optilab verify 'submissions/*.py:Adam' --against adam --points equal=10,explained=6 --format csv",
+        "optilab verify my_momentum.py:step --against momentum --set algo.form=ema --json",
+    )
+    NOTES: ClassVar[str] = """\b
+A file may define (arguments are recognized by their names):
+  def momentum(w, g, lr, V, beta): return w, V     a function; its state is what it returns after w
+  class Adam with update(w, g) -> w                hyper-parameters in __init__
+  class Rule with init(x), update(g, state)        the step API of optilab.optimize
+  class Mine(torch.optim.Optimizer)
+\b
+Exit status 9: something differs.
+"""
+
+    candidate: Annotated[
+        Any, Argument("FILE:NAME"), Doc("Your class or function, or of many files: '*.py:Adam'")
+    ] = None
+    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The rule that it is meant to be")] = None
+    algo: Annotated[
+        str | None, Flag("NAME[,NAME...]", complete="rule"), Doc("Without a file: only these rules")
+    ] = None
+    function: Annotated[
+        Any,
+        ConfigKey("function"),
+        Read(read_function),
+        Flag("NAME|FORMULA", complete="objective"),
+        Doc("With a file: compare on this function only"),
+    ] = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("With a file: steps to compare")] = None
+    timeout: Annotated[float, Ge(0.1), Flag("SECONDS"), Doc("With a file: time limit of one step")] = 10.0
+    memory: Annotated[int, Ge(512), Flag("MIB"), Doc("With many files: memory limit of each")] = 4096
+    points: Annotated[
+        str | None,
+        Flag("VERDICT=N,..."),
+        Doc("With many files: points for equal, explained, differs, error"),
+    ] = None
+    format: Annotated[
+        str,
+        Flag("FORMAT", complete=",".join((*FORMATS, "junit"))),
+        Doc("Of many files: table, csv, markdown, latex, junit, json"),
+    ] = "table"
+
+
+def verify(request: VerifyRequest, place: Place) -> Answer:
+    """The table of all rules, the verdict on one implementation, or a row for each of many."""
+    if request.candidate is None:
+        if request.against or request.function or request.epochs or request.set:
+            raise UsageError("--against, --function, --epochs and --set need a FILE:NAME to check")
+        names = chosen_names(request.flag("algo"), request.algo, "algorithm", RULES) if request.algo else []
+        return Parity(list(_followed(parity_rows(names))))
+    if request.against is None:
+        raise UsageError("verify FILE:NAME needs --against NAME, as in: --against adam")
+    if request.algo is not None:
+        raise UsageError("--algo chooses rows of the table; the rule for a file is --against NAME")
+    if isinstance(request.candidate, str) and submissions.is_pattern(request.candidate):
+        return _grade_all(request, request.candidate)
+    if request.points is not None or request.format != "table":
+        raise UsageError("--points and --format need many files, as 'submissions/*.py:Adam'")
+    exam = Exam.of(request)
+    if place.library:
+        own = candidates.load(request.candidate)
+        return LabVerification(own.kind.name, exam, exam.grade(own), own)
+    spec = str(request.candidate)
+    verdict = submissions.time_limited(lambda: exam.grade(candidates.load(spec)), spec, request.timeout)
+    label = spec.replace("\\", "/").rpartition("/")[2]
+    return LabVerification(label, exam, verdict, options=request.retyped("function"))
+
+
+# --- one implementation -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a candidate is compared with: the rule, where and for how long, as the options of `verify` ask for."""
+
+    config: OptimizeConfig
+    exercise: Any
+    """The rule with the settings of the published exercise."""
+    chosen: frozenset[str]
+    """The keys that were set."""
+
+    @classmethod
+    def of(cls, request: VerifyRequest) -> "Exam":
+        """ConfigError for a rule that does not exist, and for settings that it does not have."""
+        changes = request.changes()
+        asked = [
+            Override("--against", "algo", str(request.against).strip().lower()),
+            Override("--epochs", "epochs", STEPS),
+            *changes,
+        ]
+        config = load(OptimizeConfig, None, asked, rules="literature")
+        exercise = load(OptimizeConfig, None, asked).algo[0]
+        return cls(config, exercise, frozenset(change.key for change in changes))
+
+    @property
+    def rule(self) -> Any:
+        return self.config.algo[0]
+
+    def grade(self, candidate: candidates.Candidate) -> Verdict:
+        """Both followed step by step. UsageError where the candidate's code fails."""
+        config, keys = self.config, self.chosen
+        chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
+        place = StartingPoint(config.function, tuple(config.start or config.function.start))
+        return grade(
+            candidate,
+            self.rule,
+            [place] if chosen else (),
+            config.epochs,
+            config.regime,
+            [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
+            self.exercise if self.exercise != self.rule else None,
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class LabVerification(Answer):
+    """Whether an implementation is the rule that it is meant to be."""
+
+    label: str
+    exam: Exam
+    verdict: Verdict
+    candidate: candidates.Candidate | None = None
+    """The code, where it runs in this process."""
+    options: str = ""
+    """Those that chose the function, to be typed again."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the candidate is the rule."""
+        return self.verdict.equal
+
+    @property
+    def explanation(self) -> tuple[str, ...]:
+        """What turns the rule into the candidate; empty where they are equal, or nothing known does."""
+        return self.verdict.explanation
+
+    @property
+    def code(self) -> ExitCode:
+        return ExitCode.OK if self.equal else ExitCode.EXPECTATION
+
+    @property
+    def headline(self) -> str:
+        return f"{self.label} against {self.exam.rule.name}: {outcome(self.verdict)}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The point of both after the first step at which they differ, a row per coordinate; none where none does."""
+        verdict = self.verdict
+        if verdict.point is None or verdict.expected is None:
+            return []
+        pairs = enumerate(zip(verdict.point, verdict.expected, strict=True), 1)
+        return [
+            {"step": verdict.first_step, "coordinate": f"w{i}", "yours": own, self.exam.rule.name: expected}
+            for i, (own, expected) in pairs
+        ]
+
+    def table(self) -> Table:
+        shown, verdict = super().table(), self.verdict
+        fixed = [f"your code takes no {', '.join(verdict.fixed)}: written in"] if verdict.fixed else []
+        why = [f"explained by: {reason}" for reason in verdict.explanation]
+        settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
+        return Table(shown.columns, shown.rows, [self.exam.rule.formula, *fixed, *why, *settings])
+
+    def chart(self) -> "Chart":
+        """The two paths where they differ first, or on the first function."""
+        from optilab.charts.paths import paths_chart
+
+        verdict, config = self.verdict, self.exam.config
+        if self.candidate is None:
+            return super().chart()
+        own = verdict.function in (None, config.function.name)
+        objective = config.function if own else OBJECTIVES[str(verdict.function)]()
+        start = verdict.start or config.start or objective.start
+        rule = replace(self.exam.rule, **verdict.settings)
+        rules = {rule.name: rule, self.label: self.candidate.rule(verdict.settings)}
+        steps = min(verdict.steps, SHOWN)
+        paths = {
+            name: descend(rule, objective, start, steps, regime=config.regime) for name, rule in rules.items()
+        }
+        return paths_chart(objective, paths)
+
+    def document(self) -> dict[str, Any]:
+        facts = {"candidate": self.label, "against": self.exam.rule.name, "equal": self.equal}
+        return {**facts, **asdict(self.verdict)}
+
+    def short(self) -> tuple[()]:
+        return ()
+
+    def parts(self) -> Iterator[Part]:
+        """Whether the candidate is the rule; else where they part, by how much, and why."""
+        verdict, rule = self.verdict, self.exam.rule
+        places = ", ".join(verdict.functions)
+        yield Sentence(f"{self.label} against {rule.name}, {verdict.steps} steps on {places}", "bold")
+        yield "   ".join(f"{key} {value:g}" for key, value in verdict.settings.items())
+        yield rule.formula
+        if verdict.fixed:
+            yield f"your code takes no {', '.join(verdict.fixed)}: written in, and compared as above"
+        yield ""
+        yield Sentence(outcome(verdict), "green" if verdict.equal else "red")
+        if verdict.point is None or verdict.expected is None:
+            return
+        points = (("yours", verdict.point), (rule.name, verdict.expected))
+        cells = [[who, *(f"{value:.12g}" for value in point[:6])] for who, point in points]
+        yield terminal.grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
+        yield ""
+        if not verdict.explanation:
+            yield "no known convention or slip explains it: check the formula above, term by term"
+            yield f"the numbers of the step: {self._by_hand()} --step {verdict.first_step}"
+            return
+        yield Sentence("explained by:", "bold")
+        yield from (f"  {reason}" for reason in verdict.explanation)
+        if verdict.equal_with:
+            yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
+
+    def _by_hand(self) -> str:
+        """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
+        rule, verdict = self.exam.rule, self.verdict
+        usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
+        compared = {f.name: verdict.settings.get(f.name, getattr(rule, f.name)) for f in fields(rule)}
+        changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != getattr(usual, key)]
+        where = self.options or f"--function {verdict.function}"
+        start = ",".join(f"{value:g}" for value in verdict.start or ())
+        return " ".join([f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed])
+
+
+def outcome(verdict: Verdict) -> str:
+    """Whether the two are equal; else from which step on they differ, by how much and where."""
+    if verdict.equal:
+        reading = f", with {verdict.reading}" if verdict.reading else ""
+        return f"equal to {AGREEMENT:g} at every step{reading}"
+    assert verdict.start is not None
+    assert verdict.difference is not None
+    finite = isfinite(verdict.difference)
+    far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"
+    start = ", ".join(f"{value:g}" for value in verdict.start)
+    return f"differs from step {verdict.first_step} on, {far} ({verdict.function} from ({start}))"
+
+
+# --- many implementations -----------------------------------------------------------------------------------
+
+
+def _grade_all(request: VerifyRequest, spec: str) -> "Grades":
+    """Grade many submissions; progress goes to stderr."""
+    if request.format not in (accepted := (*FORMATS, "junit")):
+        raise UsageError(unknown("format", request.format, accepted), request.flag("format"))
+    found, name = submissions.files(spec)
+    points = submissions.read_points(request.points)
+    Exam.of(request)  # refused once, not in every row
+    against = str(request.against)
+    options = ["--against", against, *shlex.split(request.retyped("function", "epochs", "set"))]
+    limits, jobs = submissions.Allowance(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
+    graded = []
+    with terminal.err.status("grading") as status:
+        for row in submissions.grade_all(found, name, options, limits, points, jobs):
+            graded.append(row)
+            status.update(f"graded {len(graded)} of {len(found)}")
+    return Grades(graded, against.strip().lower())
+
+
+@dataclass(frozen=True, repr=False)
+class Grades(Answer):
+    """Many submissions, a row each."""
+
+    graded: Sequence[submissions.Graded]
+    against: str
+
+    @property
+    def headline(self) -> str:
+        counts = Counter(row.verdict for row in self.graded)
+        summary = ", ".join(f"{counts[name]} {name}" for name in submissions.VERDICTS if counts[name])
+        return f"{len(self.graded)} submissions against {self.against}: {summary}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(row) for row in self.graded]
+
+    @property
+    def code(self) -> ExitCode:
+        equal = all(row.verdict == "equal" for row in self.graded)
+        return ExitCode.OK if equal else ExitCode.EXPECTATION
+
+    def table(self) -> Table:
+        """An explanation of several lines is one line."""
+        columns = (
+            Column("submission", "submission", left=True),
+            Column("verdict", "verdict", left=True),
+            Column("points", "points", lambda value: f"{value:g}"),
+            Column("first_step", "first step"),
+            Column("function", "on", left=True, detail=1),
+            Column("explanation", "explanation", left=True),
+        )
+        return Table(columns, [row | {"explanation": " ".join(row["explanation"].split())} for row in self.rows])
+
+    def parts(self) -> Iterator[Part]:
+        yield from (self.table(), "", self.headline)
+
+    def write(self, format: str) -> None:
+        if format != "junit":
+            super().write(format)
+            return
+        cases = [
+            TestCase(
+                row.submission,
+                row.explanation,
+                "" if row.verdict == "equal" else row.verdict,
+                row.verdict == "error",
+            )
+            for row in self.graded
+        ]
+        seconds = sum(row.seconds for row in self.graded)
+        sys.stdout.write(xml([Suite(f"verify against {self.against}", cases, seconds)]).decode())
+
+    def document(self) -> dict[str, Any]:
+        counts = Counter(row.verdict for row in self.graded)
+        return {"against": self.against, "summary": dict(counts), "submissions": self.rows}
+
+    def short(self) -> tuple[()]:
+        return ()
+
+
+# --- the rules beside other libraries -----------------------------------------------------------------------
+
+
+def _followed(rows: Iterable[Row]) -> Iterator[Row]:
+    """Pass rows through; on a terminal, show which rule is being compared."""
+    with terminal.err.status("comparing") as status:
+        for row in rows:
+            status.update(f"comparing {row.rule} with {row.library}")
+            yield row
+
+
+@dataclass(frozen=True, repr=False)
+class Parity(Answer):
+    """The rules beside torch.optim, optax or their equations: one row per form and library."""
+
+    compared: Sequence[Row]
+
+    @property
+    def headline(self) -> str:
+        wrong = sum(not row.holds for row in self.compared)
+        count = sum(row.difference is not None for row in self.compared)
+        return f"{wrong} of {count} comparisons fail" if wrong else f"all {count} comparisons hold"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{**asdict(row), "holds": row.holds} for row in self.compared]
+
+    @property
+    def code(self) -> ExitCode:
+        return ExitCode.OK if all(row.holds for row in self.compared) else ExitCode.EXPECTATION
+
+    def document(self) -> dict[str, Any]:
+        return {"tolerance": TOLERANCE, "rows": self.rows}
+
+    def short(self) -> tuple[()]:
+        return ()
+
+    def parts(self) -> Iterator[Part]:
+        """One line per rule and form; per library the difference, or the form it implements instead."""
+        yield Sentence(
+            f"{PARITY_STEPS} steps in float64 on {', '.join(COMPARED_ON)}, rules for matrices on matrices; equal is "
+            f"at most {TOLERANCE:g} of the path's size",
+            "bold",
+        )
+        yield ""
+        lines: dict[tuple[str, str], dict[str, Row]] = {}
+        for row in self.compared:
+            lines.setdefault((row.rule, row.form), {})[row.library] = row
+        cells = [
+            [*key, *(_cell(found.pop(library, None)) for library in LIBRARIES), _elsewhere(found.values())]
+            for key, found in lines.items()
+        ]
+        yield terminal.grid(["rule", "form", "torch.optim", "optax", "elsewhere"], cells, left=range(5))
+        yield ""
+        absent = {row.library for row in self.compared if row.difference is None and row.reason == NOT_INSTALLED}
+        for library in sorted(absent):
+            advice = f"it comes with: pip install {library}"
+            yield f"{library} is {NOT_INSTALLED}: nothing was compared with it; {advice}"
+        yield Sentence(self.headline, "red" if self.code else "green")
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return ""
+    if row.difference is None:
+        return "-"
+    if not row.holds:
+        return f"DIFFERS by {row.difference:.1g}"
+    if not row.reason:
+        return f"equal ({row.difference:.0e})"
+    return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
+
+
+def _elsewhere(rows: Iterable[Row]) -> str:
+    """The comparisons with further libraries, or with the equations where there is none."""
+    return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
+
+
+VERB = Verb(verify, (VerifyRequest,))
