@@ -1,0 +1,147 @@
+"""The commands on an object, for notebooks and scripts: `from optilab import Lab`.
+
+A method is made from the request of its command when it is first asked for. What an editor and mypy see is lab.pyi,
+which `python -m tests.test_lab_stub` writes from the same requests.
+"""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optilab import runs
+from optilab.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from optilab.config.marks import Field
+    from optilab.verbs.results import LabRun, LabStudy
+    from optilab.verbs.verb import Verb
+
+VERBS = (
+    "optimize",
+    "explain",
+    "verify",
+    "map",
+    "play",
+    "race",
+    "train",
+    "lr",
+    "sweep",
+    "remedy",
+    "compare",
+    "diagnose",
+    "check",
+    "report",
+)
+"""Each is a method, and a module of `optilab.verbs`."""
+BY_PLACE = 2
+"""Arguments that need no name."""
+
+
+class Lab:
+    """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
+
+    Each method does what the command of its name does, and takes its options as keywords. It returns an answer
+    (`optilab.verbs.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a picture
+    in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far a
+    method is: True or False; None: in a notebook only.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder: Path = runs.root(None if folder is None else os.fspath(folder))
+
+    def __repr__(self) -> str:
+        return f"Lab({str(self.folder)!r})"
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *VERBS})
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in VERBS:
+            raise AttributeError(f"Lab has no method {name!r}{did_you_mean(name, VERBS)}")
+        call = partial(_ask, self, name)
+        call.__doc__ = verb(name).requests[0].__doc__
+        call.__signature__ = signature(name)  # type: ignore[attr-defined]
+        return call
+
+    def load(self, name: str) -> "LabRun | LabStudy":
+        """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
+        from optilab.verbs.results import entry
+
+        return entry(runs.read_entry(runs.locate(self.folder, name)))
+
+    def runs(self) -> "list[LabRun | LabStudy]":
+        """Every readable run and study of the directory, oldest first."""
+        from optilab.verbs.results import entry
+
+        return [entry(found) for found in runs.entries(self.folder)[0]]
+
+
+def verb(name: str) -> "Verb":
+    """The verb of a method."""
+    found: Verb = import_module(f"optilab.verbs.{name}").VERB
+    return found
+
+
+@cache
+def keywords(name: str) -> "Mapping[str, Field]":
+    """What a method takes: the fields of its requests, the config first; not how a command prints its answer."""
+    from optilab.verbs.verb import fields_of
+
+    found = {one.name: one for request in verb(name).requests for one in reversed(fields_of(request))}
+    ordered = sorted(reversed(found.values()), key=lambda one: one.name not in ("config", "candidate", "names"))
+    return {one.name: one for one in ordered if one.group != "Output" and one.name != "runs_dir"}
+
+
+def signature(name: str) -> inspect.Signature:
+    """The signature of a method; its keywords are those of the command."""
+    place, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(
+            one.name,
+            place if number < BY_PLACE else named,
+            default=inspect.Parameter.empty if one.obligatory else None,
+        )
+        for number, one in enumerate(keywords(name).values())
+    ]
+    return inspect.Signature([*parameters, inspect.Parameter("progress", named, default=None)])
+
+
+def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
+    """The answer of a verb to what was given; None is as if it was not."""
+    from optilab.verbs.verb import Place, argv
+
+    places = list(keywords(name))[:BY_PLACE]
+    if len(values) > len(places):
+        raise UsageError(f"{name} takes at most {len(places)} arguments by place: {', '.join(places)}")
+    if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
+        raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
+    given = {**dict(zip(places, values, strict=False)), **given}
+    taken = {key: _plain(value, keywords(name).get(key)) for key, value in given.items() if value is not None}
+    request = verb(name).request(taken)
+    place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
+    return verb(name).run(request, place)
+
+
+def _plain(value: Any, field: "Field | None") -> Any:
+    """Results as their paths, and one name as a list where several are accepted."""
+    if hasattr(value, "manifest") and hasattr(value, "path"):
+        value = str(value.path)
+    if isinstance(value, list | tuple):
+        return [_plain(item, None) for item in value]
+    return [value] if field is not None and field.repeated and isinstance(value, str) else value
+
+
+def _shown(progress: bool | None) -> bool:
+    """Whether progress is shown: by default in a notebook only."""
+    if progress is not None:
+        return progress
+    if "IPython" not in sys.modules:
+        return False
+    from optilab.show import terminal
+
+    return terminal.err.is_jupyter

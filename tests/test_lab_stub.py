@@ -1,0 +1,98 @@
+"""lab.pyi: what an editor sees of `Lab`, written from the requests of the commands (`python -m tests.test_lab_stub`)."""
+
+import inspect
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from optilab import lab
+
+STUB = Path(lab.__file__).with_suffix(".pyi")
+HEAD = '''"""Written by `python -m tests.test_lab_stub` from the requests of the commands."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+{imports}
+
+Config = str | os.PathLike[str] | Mapping[str, Any]
+"""A YAML file, the name of a preset, or the keys themselves."""
+Names = str | Sequence[Any]
+"""One name or `a,b`, or several."""
+
+class Lab:
+    folder: Path
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None: ...
+    def load(self, name: str) -> LabRun | LabStudy: ...
+    def runs(self) -> list[LabRun | LabStudy]: ...
+'''
+KINDS = {
+    "config": "Config",
+    "candidate": "str | Callable[..., Any]",
+    "over": "Mapping[str, Any] | str",
+    "set": "Mapping[str, Any]",
+    "on": "Config | Sequence[Config]",
+    "start": "Sequence[float] | str",
+    "algo": "Names | Any",
+    "function": "str | Any",
+}
+"""Types that a field does not say, because a command line gives it as text."""
+
+
+def kind(field: Any) -> str:
+    """The type of a keyword."""
+    if field.name in KINDS:
+        return KINDS[field.name]
+    types = [one for one in (get_args(field.type) or (field.type,)) if one is not type(None)]
+    if any(one is list or get_origin(one) in (list, tuple) for one in [field.type, *types]) or field.repeated:
+        return "Names"
+    names = {bool: "bool", int: "int", float: "float", str: "str"}
+    known = [names[one] for one in types if one in names]
+    return " | ".join(known) if known and len(known) == len(types) else "Any"
+
+
+def method(name: str) -> tuple[str, str]:
+    """The lines of one method, and the name of what it returns."""
+    fields = lab.keywords(name)
+    parameters = []
+    for one in lab.signature(name).parameters.values():
+        if one.kind is one.KEYWORD_ONLY and "*" not in parameters:
+            parameters.append("*")
+        if one.name == "progress":
+            parameters.append("progress: bool | None = None")
+        elif one.default is inspect.Parameter.empty:
+            parameters.append(f"{one.name}: {kind(fields[one.name])}")
+        else:
+            parameters.append(f"{one.name}: {kind(fields[one.name])} | None = None")
+    if lab.verb(name).requests[0].OPEN:
+        parameters.append("**keys: Any")
+    returned = lab.verb(name).run.__annotations__["return"].strip("\'\"")
+    returned = returned if isinstance(returned, str) else returned.__name__
+    lines = "".join(f"        {one},\n" for one in parameters)
+    doc = inspect.getdoc(lab.verb(name).requests[0]) or ""
+    first = doc.partition("\n")[0]
+    return f'    def {name}(\n        self,\n{lines}    ) -> {returned}:\n        """{first}"""\n', returned
+
+
+def stub() -> str:
+    """The file as it has to be."""
+    methods = {name: method(name) for name in lab.VERBS}
+    modules: dict[str, set[str]] = {"results": {"LabRun", "LabStudy"}}
+    for name, (_, returned) in methods.items():
+        for word in returned.split(" | "):
+            module = "answer" if word == "Answer" else name
+            if not any(word in names for names in modules.values()):
+                modules.setdefault(module, set()).add(word)
+    imports = "\n".join(
+        f"from optilab.verbs.{module} import {', '.join(sorted(names))}" for module, names in sorted(modules.items())
+    )
+    return HEAD.format(imports=imports) + "".join(text for text, _ in methods.values())
+
+
+def test_the_stub_is_current():
+    assert STUB.read_text() == stub()
+
+
+if __name__ == "__main__":
+    STUB.write_text(stub())
