@@ -92,8 +92,11 @@ def keywords(name: str) -> "Mapping[str, Field]":
     """What a method takes: the fields of its requests, the config first; not how a command prints its answer."""
     from optilab.verbs.verb import fields_of
 
-    found = {one.name: one for request in verb(name).requests for one in reversed(fields_of(request))}
-    ordered = sorted(reversed(found.values()), key=lambda one: one.name not in ("config", "candidate", "names"))
+    found: dict[str, Field] = {}
+    for request in verb(name).requests:
+        for one in fields_of(request):
+            found.setdefault(one.name, one)
+    ordered = sorted(found.values(), key=lambda one: one.name not in ("config", "candidate", "names", "targets"))
     return {one.name: one for one in ordered if one.group != "Output" and one.name != "runs_dir"}
 
 

@@ -1,6 +1,7 @@
-"""lab.pyi: what an editor sees of `Lab`, written from the requests of the commands (`python -m tests.test_lab_stub`)."""
+"""lab.pyi, what an editor sees of `Lab`: written from the requests by `python -m tests.test_lab_stub`."""
 
 import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -12,7 +13,7 @@ HEAD = '''"""Written by `python -m tests.test_lab_stub` from the requests of the
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 {imports}
 
@@ -67,7 +68,7 @@ def method(name: str) -> tuple[str, str]:
             parameters.append(f"{one.name}: {kind(fields[one.name])} | None = None")
     if lab.verb(name).requests[0].OPEN:
         parameters.append("**keys: Any")
-    returned = lab.verb(name).run.__annotations__["return"].strip("\'\"")
+    returned = lab.verb(name).run.__annotations__["return"]
     returned = returned if isinstance(returned, str) else returned.__name__
     lines = "".join(f"        {one},\n" for one in parameters)
     doc = inspect.getdoc(lab.verb(name).requests[0]) or ""
@@ -78,14 +79,14 @@ def method(name: str) -> tuple[str, str]:
 def stub() -> str:
     """The file as it has to be."""
     methods = {name: method(name) for name in lab.VERBS}
-    modules: dict[str, set[str]] = {"results": {"LabRun", "LabStudy"}}
-    for name, (_, returned) in methods.items():
-        for word in returned.split(" | "):
-            module = "answer" if word == "Answer" else name
-            if not any(word in names for names in modules.values()):
-                modules.setdefault(module, set()).add(word)
+    words = {("results", "LabRun"), ("results", "LabStudy")}
+    words |= {(name, word) for name, (_, returned) in methods.items() for word in returned.split(" | ")}
+    modules: dict[str, set[str]] = {}
+    for verb, word in words:
+        found = getattr(import_module(f"optilab.verbs.{verb}"), word)
+        modules.setdefault(found.__module__, set()).add(word)
     imports = "\n".join(
-        f"from optilab.verbs.{module} import {', '.join(sorted(names))}" for module, names in sorted(modules.items())
+        f"from {module} import {', '.join(sorted(found))}" for module, found in sorted(modules.items())
     )
     return HEAD.format(imports=imports) + "".join(text for text, _ in methods.values())
 

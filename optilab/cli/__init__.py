@@ -1,27 +1,18 @@
-"""The command line: a thin module for each command, whose body is parse -> load -> call -> show.
+"""The command line, made from the requests of `optilab.verbs`; it knows no command but by its name.
 
-    settings = load(Schema, config, overrides(ctx, KEYS))     flags and files -> one value
-    result = study.run(settings, ...)                         the library does the work
-    console.document(views.document(result)) if json_ else views.show(result)
-
-What is wrong with the input is refused in the first two lines, before torch is imported. A module imports typer,
-`errors`, `runs`, `signals` and its options at its top; what is slow to import (pydantic behind `config.load`, NumPy
-behind `optimize`, rich behind `console`, torch behind `train`) is imported in the body, in one block at its start.
-Only the module of the command that is called is imported: for `optilab --help`, and for the completion of a
-command's name, COMMANDS holds all that is shown.
+Only the module of the command that is called is imported. For `optilab --help`, and for the completion of a command's
+name, COMMANDS holds all that is shown.
 """
 
 import os
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from optilab.cli import completion
 from optilab.cli.flags import command, epilog
-from optilab.cli.options import TypedOrder
 from optilab.cli.usage import usage_error
 from optilab.verbs.verb import Verb
 
@@ -46,8 +37,7 @@ COMMANDS = {
     "data": "The datasets: list, fetch, verify.",
     "runs": "Run directories: ls, show, compare, diff, plot, export, path, rm.",
 }
-"""In the order of `--help`, each with its line there; each is a module beside this one, with a function of that name
-or an `app` of its own."""
+"""In the order of `--help`, each with its line there; each is a module of `optilab.verbs`."""
 
 EXAMPLES = """\b
 Examples:
@@ -100,23 +90,14 @@ def _stub() -> None:
 
 
 def _add(app: typer.Typer, name: str, line: str) -> None:
-    if find_spec(f"optilab.verbs.{name}"):  # made of requests
-        verb = import_module(f"optilab.verbs.{name}")
-        if not hasattr(verb, "VERBS"):
-            _register(app, name, verb.VERB, line)
-            return
-        group = typer.Typer(help=line, no_args_is_help=True, epilog=epilog(verb.EXAMPLES))
-        for part, one in verb.VERBS.items():
-            _register(group, part, one)
-        app.add_typer(group, name=name, short_help=line)
+    verb = import_module(f"optilab.verbs.{name}")
+    if not hasattr(verb, "VERBS"):
+        _register(app, name, verb.VERB, line)
         return
-    module = import_module(f"{__name__}.{name}")
-    if hasattr(module, "app"):
-        app.add_typer(module.app, name=name, short_help=line)
-        return
-    function = getattr(module, name)
-    text = None if function.__doc__ else line  # `python -OO` has no docstrings
-    app.command(name, cls=TypedOrder, epilog=module.EXAMPLES, short_help=line, help=text)(function)
+    group = typer.Typer(help=line, no_args_is_help=True, epilog=epilog(verb.EXAMPLES))
+    for part, one in verb.VERBS.items():
+        _register(group, part, one)
+    app.add_typer(group, name=name, short_help=line)
 
 
 def _register(app: typer.Typer, name: str, verb: Verb, line: str | None = None) -> None:

@@ -41,6 +41,7 @@ STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "
 class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
 
+    OPEN: ClassVar[bool] = True
     EXAMPLES = (
         "optilab optimize --algo adam --epochs 30",
         "optilab optimize --algo sgd,momentum,rmsprop,adam",

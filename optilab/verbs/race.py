@@ -42,6 +42,7 @@ from optilab.verbs.options import (
     StudyOptions,
 )
 from optilab.verbs.results import LabStudy
+from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import plural
 
@@ -109,7 +110,7 @@ def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | Trainin
     return meant
 
 
-def race(request: FunctionRace | TrainingRace, place: Place) -> Answer:
+def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabStudy | PlannedStudy":
     if isinstance(request, TrainingRace):
         return race_on_trainings(request, place)
     return race_on_functions(request, place)
@@ -358,7 +359,7 @@ def _text(settings: dict[str, float]) -> str:
 # --- on trainings -------------------------------------------------------------------------------------------
 
 
-def race_on_trainings(request: TrainingRace, place: Place) -> Answer:
+def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
     if request.plot:
         chart_file.check(request.plot)
     page = page_file(request.report) if request.report else None

@@ -18,10 +18,11 @@ from optilab.study.claims import ClaimResult
 from optilab.study.execution import StudyResult
 from optilab.study.remedy import Result, smallest_fix
 from optilab.verbs import studies
-from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyOptions
 from optilab.verbs.race import NetworkRaceAnswer
 from optilab.verbs.results import LabStudy
+from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb
 
 
@@ -43,7 +44,7 @@ class RemedyRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
     epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
 
 
-def remedy(request: RemedyRequest, place: Place) -> Answer:
+def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("remedy", request, request.given.get("config"), place)
     asked = studies.asked(request, source)
     changes = {**asked.set, **{change.key: change.value for change in request.changes()}}

@@ -20,10 +20,11 @@ from optilab.study.groups import Measure, text
 from optilab.study.plan import rungs
 from optilab.study.trials import Outcome
 from optilab.verbs import studies
-from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.compare import LabComparison
 from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyOptions
 from optilab.verbs.results import LabStudy
+from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
 
 MOST_POINTS = 6
@@ -58,7 +59,7 @@ class SweepRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
 
-def sweep(request: SweepRequest, place: Place) -> Answer:
+def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
     asked = plans.resolve(studies.asked(request, source), request.changes())
     plan = plans.plan(asked)

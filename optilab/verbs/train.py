@@ -34,7 +34,7 @@ from optilab.study.groups import outcome, spread
 from optilab.train.crowding import Crowding
 from optilab.train.resume import Branch, branch, continuation, require_alike
 from optilab.verbs import studies
-from optilab.verbs.answer import Answer, Part, present
+from optilab.verbs.answer import Part, present
 from optilab.verbs.diagnose import Diagnosis, thermometer
 from optilab.verbs.options import (
     BatchSize,
@@ -79,7 +79,7 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
         "optilab train --fork 20261124-143512-sigmoid-1c2d9e05@9 --set optimizer=adam",
     )
     CONFLICTS: ClassVar[Conflicts] = (("resume", "fork", "file"), ("resume", "fork", "seeds"), ("resume", "name"))
-    OPEN = True
+    OPEN: ClassVar[bool] = True
 
     config: Annotated[Any, Argument("[CONFIG]", complete="preset:train"), Doc("YAML file or preset")] = None
     file: Annotated[
@@ -112,7 +112,7 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
     ] = None
 
 
-def train(request: TrainRequest, place: Place) -> Answer:
+def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
     """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
     source = _source(request)
     if request.plot is not None:
@@ -171,7 +171,7 @@ def _source(request: TrainRequest) -> Any:
 
 def _trained(
     path: Path, config: TrainConfig, request: TrainRequest, place: Place, fork: Branch | None = None
-) -> Answer:
+) -> "LabTraining":
     """Train as the run `path`. Does not return where a signal stops it.
 
     A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
