@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "optimize": {"errors"},
     "runs": {"errors"},
     "data": {"errors", "runs"},
-    "config": {"errors", "optimize", "runs", "data"},
+    "config": {"words", "errors", "optimize", "runs", "data"},
     "train": {"errors", "optimize", "runs", "data", "config"},
     "verify": {"errors", "optimize"},
     "diagnose": {"errors", "optimize", "runs", "config"},
