@@ -1,12 +1,37 @@
 """Whether the machine is busy, so that the threads of a training wait for each other instead of gaining anything."""
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+PRESSURE = Path("/proc/pressure/cpu")
+"""How much of the last ten seconds some process waited for a core, in percent, as Linux counts it."""
+BUSY = 25.0
+"""The percentage above which the machine is busy; trainings that have a core per thread keep nobody waiting."""
+SPIN = {"busy": 1000, "calm": 10_000, "unknown": 4000}
+"""How often OpenMP's threads, which wait for each other hundreds of times per epoch, look before they sleep.
+
+By itself OpenMP looks for milliseconds, in which a neighbour that wants the core waits as well: an epoch then takes 2
+to 30 times as long as with one thread. On 2 cores (tests/benchmarks/threads.py): with 10,000 an idle machine loses less
+than 5%, with 4000 about 10%, with 1000 a half; beside ten busy processes an epoch takes 4.6, 2.3 and at most 2 times as
+long as with one thread. No number of a run depends on it.
+"""
 CROWDED = 0.7
 """CPU time over wall time of the thread that trains: near 1 on an idle machine; below this it waits for others."""
 FIRST_LOOK, FIRST_BATCHES = 2.0, 5
 """Seconds of training, and batches, after which these times are compared first."""
+
+
+def spin_count(pressure: Path = PRESSURE) -> int:
+    """The value of GOMP_SPINCOUNT that suits this machine now."""
+    try:
+        waited = re.match(r"some avg10=([\d.]+)", pressure.read_text())
+    except OSError:
+        waited = None
+    if waited is None:
+        return SPIN["unknown"]
+    return SPIN["busy" if float(waited[1]) > BUSY else "calm"]
 
 
 class Crowding:

@@ -1,7 +1,11 @@
 """What `optilab train` says beside its numbers."""
 
+import ast
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,9 +13,46 @@ import pytest
 from rich.console import Console
 
 from optilab.show import terminal
-from optilab.train.crowding import Crowding
+from optilab.train.crowding import Crowding, spin_count
 from optilab.verbs import train
 from optilab.verbs.train import TrainingDisplay
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (
+            "some avg10=0.00 avg60=99.00 avg300=98.22 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+            10_000,
+        ),
+        ("some avg10=96.86 avg60=0.00 avg300=0.00 total=5\n", 1000),
+        ("something else", 4000),
+        (None, 4000),
+    ],
+)
+def test_threads_sleep_the_sooner_the_busier_the_machine(text, count, tmp_path):
+    pressure = tmp_path / "cpu"
+    if text is not None:
+        pressure.write_text(text)
+    assert spin_count(pressure) == count
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({}, {"GOMP_SPINCOUNT"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT"}),
+    ],
+)
+def test_what_the_user_has_set_stays(given, seen):
+    program = "import os, optilab.train; print({k: v for k, v in os.environ.items() if k[:4] in ('OMP_', 'GOMP')})"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP"))}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=clean | given, capture_output=True, text=True, check=True
+    )
+    assert (found := ast.literal_eval(done.stdout)).keys() == seen
+    assert given.items() <= found.items()
 
 
 class Clock:
