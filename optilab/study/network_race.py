@@ -23,7 +23,7 @@ from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import DataError, RunError, UsageError
+from optilab.errors import DataError, UsageError
 from optilab.optimize.objective import Floats
 from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge
@@ -31,7 +31,7 @@ from optilab.study.groups import Group, GroupValues, Measure, values_of
 from optilab.study.plan import Plan, TunedCandidate, tuned
 from optilab.study.race import expected_best
 from optilab.study.sweep import MAX_TRIALS
-from optilab.study.trials import Outcome, Trial, refused_changes
+from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
 
 SPAN = 20_000
@@ -99,8 +99,7 @@ class NetworkRace:
             if config.name in old and (keys := refused_changes(old[config.name], config, before.keep))
         ]
         changed += [f"seed: {before.seed} -> {asked.seed}"] if before.seed != asked.seed else []
-        if changed:
-            raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+        require_unchanged(study, changed)
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
@@ -109,8 +108,7 @@ def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
     for given in asked.on:
         config = load(TrainConfig, given if isinstance(given, str) else dump(given), changes)
         held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
-        device = "cpu" if config.device == "auto" else config.device
-        found.append(config.model_copy(update={"threads": 1, "device": device, "data": held}))
+        found.append(as_trial(config, data=held))
     names = [config.name for config in found]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"two trainings of the name {', '.join(twice)}; give each its own `name`", "--on")

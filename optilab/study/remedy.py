@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median, stdev
-from typing import Any
 
 from optilab import runs
 from optilab.config.load import Override, dump, load, to_yaml
@@ -12,10 +11,10 @@ from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
-from optilab.errors import ConfigError, DataError, RunError, UsageError
+from optilab.errors import ConfigError, DataError, UsageError
 from optilab.study.network_race import REMEDIES, NetworkRace, draw, final_seeds
 from optilab.study.plan import Plan, TunedCandidate, grid
-from optilab.study.trials import Outcome, Trial, refused_changes
+from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
 
 AS_IT_IS = "as it is"
@@ -149,8 +148,7 @@ def require_same(study: Path, asked: RemedyConfig) -> None:
         tried(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
         for a in (load(RemedyConfig, str(study / runs.STUDY)), asked)
     )
-    if changed := refused_changes(before, now, "last"):
-        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+    require_unchanged(study, refused_changes(before, now, "last"))
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
@@ -161,10 +159,9 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
         else stage  # the last one goes on to the end
         for stage in config.stages
     )
-    device = "cpu" if config.device == "auto" else config.device
-    fixed: dict[str, Any] = {"threads": 1, "device": device, "name": name.replace(" ", "-"), "stages": stages}
+    label = name.replace(" ", "-")
     return tuple(
-        Trial(fixed["name"], config.model_copy(update={**fixed, "seed": seed}), {"remedy": name})
+        Trial(label, as_trial(config, name=label, stages=stages, seed=seed), {"remedy": name})
         for seed in range(config.seed, config.seed + seeds)
     )
 

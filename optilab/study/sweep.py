@@ -18,14 +18,14 @@ from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.errors import RunError, UsageError, unknown
+from optilab.errors import UsageError, unknown
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.axes import RANGE, Axis, Choices, listed, read_choices, read_range
 from optilab.study.groups import TESTED
 from optilab.study.plan import Plan, grid, halving, tpe
-from optilab.study.trials import Trial, refused_changes
+from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
 
 MAX_TRIALS = 100_000
@@ -109,8 +109,7 @@ class Sweep:
             was, now = ({**dump(one), "epochs": one.config.epochs} for one in (before, asked))
             keys = ("search", "over", "seeds", "metric", "epochs")
             changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
-        if changed:
-            raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+        require_unchanged(study, changed)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         asked = self.asked
@@ -130,9 +129,8 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     """
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
     base = load(TrainConfig, config, changes)
-    device = "cpu" if base.device == "auto" else base.device
     expect = asked.expect if asked.over else (*base.expect, *asked.expect)
-    base = base.model_copy(update={"threads": 1, "device": device, "expect": ()})
+    base = as_trial(base, expect=())
     return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
 
 

@@ -20,7 +20,7 @@ from optilab import runs
 from optilab.config.load import dump
 from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.yaml import flow
-from optilab.errors import OptilabError, UsageError, printable
+from optilab.errors import OptilabError, RunError, UsageError, printable
 from optilab.study.pool import Ended, WorkerDied, Workers, WorkersLost
 
 MODULE = "optilab.train.worker"
@@ -268,6 +268,20 @@ def refused_changes(before: TrainConfig, after: TrainConfig, keep: str) -> list[
     if after.epochs > before.epochs and keep == "none":
         changed.append("more epochs, while its trials kept no checkpoint (keep: none)")
     return changed
+
+
+def require_unchanged(study: Path, changed: Sequence[str]) -> None:
+    """RunError that names what changed since a study was started, where anything did."""
+    if changed:
+        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+
+
+def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:
+    """A training as a trial: on one thread of the CPU, so that several at once give the bits that one alone gives, or
+    on the device that it names; with `changes` of its keys.
+    """
+    device = "cpu" if config.device == "auto" else config.device
+    return config.model_copy(update={"threads": 1, "device": device, **changes})
 
 
 def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
