@@ -18,7 +18,6 @@ from optilab.errors import ExitCode, UsageError
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule, described, sources
 from optilab.optimize.theory import best_rates, chaotic_from, measured_rate, predict
-from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim, cell
@@ -119,6 +118,8 @@ def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
 
 def _save(found: "LabPaths", name: str | None, place: Place) -> str:
     """The run directory: one metrics row per algorithm and epoch."""
+    from optilab.runs.provenance import provenance  # with subprocess, which is slow to import
+
     config = found.config
     manifest = {
         "command": "optimize",

@@ -26,14 +26,12 @@ from optilab.verbs.options import FORMATS, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.verify import candidate as candidates
 from optilab.verify import submissions
-from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE, Row
-from optilab.verify.cases import rows as parity_rows
 from optilab.verify.grade import STEPS, StartingPoint, Verdict, grade
 from optilab.verify.grade import TOLERANCE as AGREEMENT
-from optilab.verify.references import STEPS as PARITY_STEPS
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
+    from optilab.verify.cases import Row
 
 SHOWN = 40
 """Steps of the two paths in a picture."""
@@ -95,7 +93,9 @@ def verify(request: VerifyRequest, place: Place) -> Answer:
         if request.against or request.function or request.epochs or request.set:
             raise UsageError("--against, --function, --epochs and --set need a FILE:NAME to check")
         names = chosen_names(request.flag("algo"), request.algo, "algorithm", RULES) if request.algo else []
-        return Parity(list(_followed(parity_rows(names))))
+        from optilab.verify import cases  # which one implementation does not need
+
+        return Parity(list(_followed(cases.rows(names))))
     if request.against is None:
         raise UsageError("verify FILE:NAME needs --against NAME, as in: --against adam")
     if request.algo is not None:
@@ -369,7 +369,7 @@ class Grades(Answer):
 # --- the rules beside other libraries -----------------------------------------------------------------------
 
 
-def _followed(rows: Iterable[Row]) -> Iterator[Row]:
+def _followed(rows: "Iterable[Row]") -> "Iterator[Row]":
     """Pass rows through; on a terminal, show which rule is being compared."""
     with terminal.err.status("comparing") as status:
         for row in rows:
@@ -381,7 +381,7 @@ def _followed(rows: Iterable[Row]) -> Iterator[Row]:
 class Parity(Answer):
     """The rules beside torch.optim, optax or their equations: one row per form and library."""
 
-    compared: Sequence[Row]
+    compared: "Sequence[Row]"
 
     @property
     def headline(self) -> str:
@@ -398,6 +398,8 @@ class Parity(Answer):
         return ExitCode.OK if all(row.holds for row in self.compared) else ExitCode.EXPECTATION
 
     def document(self) -> dict[str, Any]:
+        from optilab.verify.cases import TOLERANCE
+
         return {"tolerance": TOLERANCE, "rows": self.rows}
 
     def short(self) -> tuple[()]:
@@ -405,8 +407,11 @@ class Parity(Answer):
 
     def parts(self) -> Iterator[Part]:
         """One line per rule and form; per library the difference, or the form it implements instead."""
+        from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE
+        from optilab.verify.references import STEPS as EACH
+
         yield Sentence(
-            f"{PARITY_STEPS} steps in float64 on {', '.join(COMPARED_ON)}, rules for matrices on matrices; equal is "
+            f"{EACH} steps in float64 on {', '.join(COMPARED_ON)}, rules for matrices on matrices; equal is "
             f"at most {TOLERANCE:g} of the path's size",
             "bold",
         )
@@ -427,7 +432,7 @@ class Parity(Answer):
         yield Sentence(self.headline, "red" if self.code else "green")
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: "Row | None") -> str:
     if row is None:
         return ""
     if row.difference is None:
@@ -439,7 +444,7 @@ def _cell(row: Row | None) -> str:
     return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
 
 
-def _elsewhere(rows: Iterable[Row]) -> str:
+def _elsewhere(rows: "Iterable[Row]") -> str:
     """The comparisons with further libraries, or with the equations where there is none."""
     return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
 
