@@ -55,15 +55,20 @@ def test_the_run_directory_of_optimize(optilab, tmp_path):
     assert (tmp_path / again / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 
 
-def test_flags_and_sets_count_in_the_order_typed(optilab):
-    def epochs(*arguments):
-        done = optilab("optimize", "--algo", "sgd", "--json", *arguments)
-        return json.loads(done.stdout)["results"][0]["epochs"]
+def test_settings_do_not_depend_on_the_order_typed(optilab):
+    """A section comes before the keys inside it; a key is set by an option or by --set, and the last --set counts."""
 
-    assert epochs("--epochs", 3, "--set", "epochs=4") == 4
-    assert epochs("--set", "epochs=4", "--epochs", 3) == 3
-    assert epochs("--set", "epochs=4", "--epochs", 3, "--set", "epochs=5") == 5
-    assert epochs("--epochs", 3, "--epochs", 6) == 6
+    def result(*arguments):
+        return json.loads(optilab("optimize", "--json", *arguments).stdout)["results"][0]
+
+    for order in (("--set", "algo.lr=0.3", "--algo", "momentum"), ("--algo", "momentum", "--set", "algo.lr=0.3")):
+        assert result(*order)["params"]["lr"] == 0.3
+        assert "beta" in result(*order)["params"]
+    assert result("--set", "epochs=4", "--set", "epochs=5", "--algo", "sgd")["epochs"] == 5
+    assert result("--algo", "sgd", "--epochs", 3, "--epochs", 6)["epochs"] == 6
+    for arguments in (("--epochs", 3, "--set", "epochs=4"), ("--set", "epochs=4", "--epochs", 3)):
+        done = optilab("optimize", "--algo", "sgd", *arguments, code=2)
+        assert done.stderr == "optilab: epochs is set twice: by --epochs and by --set epochs\n"
 
 
 def test_precedence_schema_yaml_flags(optilab, tmp_path):
@@ -358,7 +363,7 @@ def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_pa
     )
     here = {"PYTHONPATH": str(tmp_path)}
     shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab\ntr", "COMP_CWORD": "1"}
-    needed = "['optilab.cli.completion', 'optilab.cli.options', 'optilab.cli.usage']"
+    needed = "['optilab.cli.completion', 'optilab.cli.flags', 'optilab.cli.usage']"
     assert optilab_process(**shell, **here).stderr.strip() == needed
     assert optilab_process("--help", **here).stderr.strip() == needed
 

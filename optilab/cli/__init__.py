@@ -101,6 +101,5 @@ def _add(app: typer.Typer, name: str, line: str) -> None:
 
 
 def _register(app: typer.Typer, name: str, verb: Verb, line: str | None = None) -> None:
-    function, request = command(verb), verb.requests[0]
-    text = None if function.__doc__ else line  # `python -OO` has no docstrings
-    app.command(name, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line, help=text)(function)
+    request = verb.requests[0]
+    app.command(name, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line)(command(verb))

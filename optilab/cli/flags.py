@@ -10,7 +10,7 @@ import typer
 from optilab.cli import completion
 from optilab.config.marks import Argument, ConfigKey, Field, Flag
 from optilab.errors import UsageError
-from optilab.verbs.verb import Place, Verb, fields_of, kept_of
+from optilab.verbs.verb import Place, Request, Verb, fields_of, kept_of
 
 
 def command(verb: Verb) -> Callable[..., int]:
@@ -26,10 +26,17 @@ def command(verb: Verb) -> Callable[..., int]:
         return answer(verb, {name: value for name, value in given.items() if name not in unset})
 
     parameters = [_parameter(one, kept) for one, kept in found.values()]
-    run.__name__, run.__doc__ = verb.run.__name__, verb.requests[0].__doc__
+    run.__name__, run.__doc__ = verb.run.__name__, described(verb.requests[0])
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
     return run
+
+
+def described(request: type[Request]) -> str:
+    """The help text of a command; under `python -OO`, which drops docstrings, a sentence that says so."""
+    text = request.__doc__ or ""
+    generated = text.startswith(f"{request.__name__}(")  # by dataclass, where there is no docstring
+    return "Its help text was dropped by python -OO; its options are these." if generated or not text else text
 
 
 def answer(verb: Verb, given: dict[str, Any]) -> int:
