@@ -17,7 +17,7 @@ from optilab.runs.directory import (
     require_free,
     write,
 )
-from optilab.runs.durable import make_folder, read_regular, write_atomic
+from optilab.runs.durable import read_regular, write_atomic
 from optilab.runs.find import (
     age,
     chosen_name,
@@ -30,7 +30,7 @@ from optilab.runs.find import (
     select,
     timestamp,
 )
-from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, is_ours, read, read_entry, read_study
+from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, read, read_entry, read_study
 from optilab.runs.tables import (
     Row,
     best,
@@ -39,7 +39,6 @@ from optilab.runs.tables import (
     read_records,
     read_table,
     read_timings,
-    record_line,
     table,
 )
 
@@ -59,10 +58,8 @@ __all__ = [
     "claim",
     "directories",
     "entries",
-    "is_ours",
     "keep_checkpoints",
     "locate",
-    "make_folder",
     "new_name",
     "open_study",
     "outcome",
@@ -75,7 +72,6 @@ __all__ = [
     "read_study",
     "read_table",
     "read_timings",
-    "record_line",
     "remove",
     "reopen",
     "require_free",
