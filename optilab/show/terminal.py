@@ -167,16 +167,3 @@ def grid(
 ) -> Grid:
     """A table for `show`; the columns in `left` are text."""
     return Grid(columns, rows, left, show_header)
-
-
-def duration(seconds: float) -> str:
-    """1:03, or 2:01:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def pace(epochs: float, seconds: float) -> str:
-    """3.1 epochs/s, or 38.8 s/epoch below one epoch per second."""
-    speed = epochs / seconds if seconds else 0.0
-    return f"{1 / speed:.1f} s/epoch" if 0 < speed < 1 else f"{speed:.1f} epochs/s"

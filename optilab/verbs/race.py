@@ -44,7 +44,7 @@ from optilab.verbs.options import (
 from optilab.verbs.results import LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb, fields_of
-from optilab.words import plural
+from optilab.words import duration, plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -247,7 +247,7 @@ class RaceProgress:
 
     def __call__(self, done: int, total: int) -> None:
         left = (monotonic() - self._start) / done * (total - done)
-        text = f"tuning {done} of {total}, {terminal.duration(left)} left "
+        text = f"tuning {done} of {total}, {duration(left)} left "
         if self._shown:
             terminal.err.print(text, end="\r" if done < total else "\n")
         elif self._line is not None and done < total:

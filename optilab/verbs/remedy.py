@@ -24,6 +24,7 @@ from optilab.verbs.race import NetworkRaceAnswer
 from optilab.verbs.results import LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb
+from optilab.words import duration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class RemedyAnswer(LabStudy):
             spread = "" if result.spread is None else f"{result.spread:.1%}"
             ratio = "" if result.ratio is None else f"{result.ratio:.0e}"
             text = result.plan.misfit or changes
-            rows.append([result.plan.name, accuracy, spread, ratio, terminal.duration(result.seconds), text])
+            rows.append([result.plan.name, accuracy, spread, ratio, duration(result.seconds), text])
         headings = ["remedy", "val_acc", "+-", "|g1|/|gL|", "time", "change"]
         yield (terminal.grid(headings, rows, left=(0, 5)))
         seen = (

@@ -21,6 +21,7 @@ from optilab.study.trials import Cost, Outcome
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import JobOptions, StudyOptions
 from optilab.verbs.verb import Place, plain
+from optilab.words import duration, pace
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ def announcement(shape: str, cost: Cost) -> str:
     if cost.missing < cost.trials:
         parts.append(f"{cost.trials - cost.missing:,} done already")
     if cost.seconds is not None and cost.seconds_per_epoch is not None:
-        pace = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
-        parts.append(f"about {terminal.duration(cost.seconds)} ({pace})")
+        at_once = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
+        parts.append(f"about {duration(cost.seconds)} ({at_once})")
     if cost.bytes is not None:
         parts.append(f"about {cost.bytes / 2**20:,.1f} MiB on disk")
     return "; ".join(parts)
@@ -250,7 +251,7 @@ class StudyProgress:
         ended = len(self._ended) == self._trials and not self._stopped
         if fresh <= 0 or ended or self._epochs >= self._total:
             return ""
-        return f"about {terminal.duration((self._total - self._epochs) * elapsed / fresh)} left"
+        return f"about {duration((self._total - self._epochs) * elapsed / fresh)} left"
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.trial.name not in self._ended:
@@ -270,9 +271,9 @@ class StudyProgress:
         ]
 
     def _draw(self) -> None:
-        pace = terminal.pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
+        speed = pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
         bad = [f"{n} {what}" for n, what in ((self._failed, "failed"), (self._diverged, "diverged")) if n]
-        text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), pace])
+        text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), speed])
         self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())
         if self._line is not None:
             self._line.draw(self._epochs / self._total, f"{text}   {self.left()}")
