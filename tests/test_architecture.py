@@ -29,7 +29,6 @@ ALLOWED: dict[str, set[str]] = {
     "diagnose": {"errors", "optimize", "runs", "config"},
     "study": {"words", "errors", "signals", "optimize", "runs", "data", "config", "diagnose"},
     "show": {"words", "errors", "runs"},
-    "charts": {"words", "errors", "optimize", "runs", "study", "show"},
     "verbs": {
         "words",
         "errors",
@@ -42,11 +41,10 @@ ALLOWED: dict[str, set[str]] = {
         "verify",
         "diagnose",
         "study",
-        "charts",
         "show",
     },
     "lab": {"errors", "runs", "config", "show", "verbs"},
-    "cli": {"errors", "optimize", "runs", "config", "diagnose", "show", "verbs"},
+    "cli": {"errors", "config", "verbs"},
     "__init__": {"lab"},  # when it is asked for
     "__main__": {"errors", "signals", "show", "cli"},
 }

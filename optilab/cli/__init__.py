@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from optilab.cli import completion
 from optilab.cli.flags import command, epilog
 from optilab.cli.usage import usage_error
+from optilab.verbs import completion
 from optilab.verbs.verb import Verb
 
 __all__ = ["COMMANDS", "build", "usage_error"]

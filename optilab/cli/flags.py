@@ -7,9 +7,9 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from optilab.cli import completion
 from optilab.config.marks import Argument, ConfigKey, Field, Flag
 from optilab.errors import UsageError
+from optilab.verbs import completion
 from optilab.verbs.verb import Place, Request, Verb, fields_of, kept_of
 
 
@@ -41,11 +41,9 @@ def described(request: type[Request]) -> str:
 
 def answer(verb: Verb, given: dict[str, Any]) -> int:
     """Run what was typed, by field, and print the answer; returns the exit code."""
-    from optilab import runs
-
     request = verb.request(given, typed=True)
     silent = bool(given.get("json") or given.get("quiet"))
-    found = verb.run(request, Place(runs.root(given.get("runs_dir")), sys.argv, silent))
+    found = verb.run(request, Place.of(given.get("runs_dir"), sys.argv, silent))
     if isinstance(found, int):
         return found
     from optilab.verbs.answer import present

@@ -5,8 +5,8 @@ from typing import Any
 
 import typer
 
-from optilab.cli.completion import config_kind
 from optilab.errors import did_you_mean, shown
+from optilab.verbs import completion
 
 SUBCOMMANDS = {
     "download": "fetch",
@@ -71,7 +71,7 @@ def _option_hint(context: Any, option: str) -> str:
         return ""
     from optilab.config.fields import named, schema_for
 
-    keys = named(schema_for(config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
+    keys = named(schema_for(completion.config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
     return f"write --set {' or --set '.join(f'{key}=VALUE' for key in keys[:3])}" if keys else ""
 
 
@@ -83,11 +83,9 @@ def _command_hint(context: Any, name: str) -> str:
 
 def _argument_hint(context: Any, argument: str) -> str:
     """Where an argument belongs that a command does not take."""
-    from optilab.optimize import OBJECTIVES, RULES
-
     if re.fullmatch(r"-?[\d.]+", argument):
         return _LIST
-    options = {"--algo": RULES, "--function": OBJECTIVES}
+    options = {"--algo": completion.rule(""), "--function": completion.objective("")}
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     if argument.endswith((".yaml", ".yml")):
         flag = "--config"

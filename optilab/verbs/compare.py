@@ -218,8 +218,8 @@ class LabComparison(Answer):
 
 def curves(records: Sequence[Record]) -> "Chart":
     """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
-    from optilab.charts.training import training_chart
     from optilab.study.curves import histories
+    from optilab.verbs.charts.training import training_chart
 
     found = histories(records) if records else None
     if found is None or not found.groups:

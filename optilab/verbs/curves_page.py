@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from optilab.charts.training import curvature_scale, layer_scale, metric_scale
 from optilab.optimize.objective import Floats
 from optilab.show.chart import Scale
 from optilab.study.curves import MEASURED, CurvatureHistory, Curve, History
+from optilab.verbs.charts.training import curvature_scale, layer_scale, metric_scale
 
 METRICS = ("loss", "acc")
 MOST = 240_000

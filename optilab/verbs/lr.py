@@ -10,7 +10,6 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
-from optilab.charts.rates import rates_chart
 from optilab.config.claims import expectations
 from optilab.config.load import dump, load
 from optilab.config.marks import Argument, Flag, Needs
@@ -26,6 +25,7 @@ from optilab.study.execution import StudyResult
 from optilab.study.rates import MOVED, Confirmation, RangeTest, RateRamp
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.charts.rates import rates_chart
 from optilab.verbs.compare import LabComparison
 from optilab.verbs.options import (
     BatchSize,

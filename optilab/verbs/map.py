@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.charts.maps import map_chart
 from optilab.config.load import Override
 from optilab.config.marks import ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
@@ -20,6 +19,7 @@ from optilab.show.chart import Chart
 from optilab.study import maps as study
 from optilab.study.axes import Axis
 from optilab.verbs.answer import Answer, Sentence
+from optilab.verbs.charts.maps import map_chart
 from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
 from optilab.verbs.paths import Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb

@@ -102,8 +102,8 @@ def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
     """The picture files; matplotlib is imported only here. A moving picture that ends in .html is a page."""
     if not (request.plot or request.animate):
         return
-    from optilab.charts.paths import require_plane
     from optilab.show import chart_file
+    from optilab.verbs.charts.paths import require_plane
 
     chart = found.chart()
     ending = chart_file.check(request.animate, ("gif", "mp4", "html")).suffix.lower() if request.animate else ""
@@ -167,7 +167,7 @@ class LabPaths(Answer):
 
     def chart(self) -> "Chart":
         """The paths on the contours of the function, as `optimize --plot` draws them."""
-        from optilab.charts.paths import paths_chart
+        from optilab.verbs.charts.paths import paths_chart
 
         named = dict(zip(self.config.legend, self.paths.values(), strict=True))
         return paths_chart(self.function, named, self.note)
@@ -240,7 +240,7 @@ class PathsAnswer(LabPaths):
         yield from self._one() if len(self.paths) == 1 else self._several()
         if terminal.is_wide() if self.picture is None else self.picture:
             named = dict(zip(self.config.legend, self.paths.values(), strict=True))
-            from optilab.charts.paths import paths_chart  # slow to import
+            from optilab.verbs.charts.paths import paths_chart  # slow to import
 
             yield from ("", paths_chart(self.function, named), "")
         elif self.picture is None and terminal.out.is_terminal:

@@ -216,7 +216,7 @@ class LabRace(Answer):
 
     def chart(self) -> "Chart":
         """The performance profile, and the cost after more and more tuning."""
-        from optilab.charts.races import race_chart
+        from optilab.verbs.charts.races import race_chart
 
         return race_chart(self.race)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from optilab.charts.races import race_chart
 from optilab.optimize.objective import Objective
 from optilab.optimize.rule import Rule
 from optilab.show import chart_page
@@ -17,6 +16,7 @@ from optilab.show.table import cell
 from optilab.study import search_space
 from optilab.study.race import Race, Standing, standings
 from optilab.verbs import race as views
+from optilab.verbs.charts.races import race_chart
 from optilab.verbs.settings_page import SHADES, Cell, HeatMap
 from optilab.words import plural
 

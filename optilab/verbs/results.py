@@ -186,7 +186,7 @@ class LabStudy(Answer):
     def chart(self) -> "Chart":
         """The curves of the best settings; of a race its judged and tuning curves."""
         if self.heats is not None:
-            from optilab.charts.races import network_race_chart
+            from optilab.verbs.charts.races import network_race_chart
 
             return network_race_chart(self.heats)
         from optilab.errors import DataError

@@ -409,9 +409,9 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
 
 
 def plot(request: PlotRuns, place: Place) -> Printed:
-    from optilab.charts.training import training_chart
     from optilab.study.curves import histories
     from optilab.study.groups import select
+    from optilab.verbs.charts.training import training_chart
 
     found, file = histories(select(place.folder, request.names)), request.plot
     if not found.groups:

@@ -13,7 +13,6 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs, signals
-from optilab.charts.training import training_chart
 from optilab.config.load import dump, flat, load
 from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.study import SweepConfig
@@ -35,6 +34,7 @@ from optilab.train.crowding import Crowding
 from optilab.train.resume import Branch, branch, continuation, require_alike
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, present
+from optilab.verbs.charts.training import training_chart
 from optilab.verbs.diagnose import Diagnosis, thermometer
 from optilab.verbs.options import (
     BatchSize,

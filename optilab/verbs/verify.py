@@ -211,7 +211,7 @@ class LabVerification(Answer):
 
     def chart(self) -> "Chart":
         """The two paths where they differ first, or on the first function."""
-        from optilab.charts.paths import paths_chart
+        from optilab.verbs.charts.paths import paths_chart
 
         verdict, config = self.verdict, self.exam.config
         if self.candidate is None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optilab.charts.paths import paths_chart, require_plane
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.show import chart_file
+from optilab.verbs.charts.paths import paths_chart, require_plane
 
 SIGNS = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF"}
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optilab.charts.training import training_chart
 from optilab.show import chart_file
 from optilab.study.curves import histories
 from optilab.study.groups import select
+from optilab.verbs.charts.training import training_chart
 from tests.study.generated import layered, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
