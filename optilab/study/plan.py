@@ -206,6 +206,10 @@ def execute(
     return list(trials.values()), outcomes
 
 
+_WORST: runs.Row = {"status": "done", **{key: 0.0 if key.endswith("acc") else inf for key in METRICS[1:]}}
+"""The row of a trial that was trained in vain."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """The trials of a study as far as they are known before it runs."""
@@ -228,12 +232,7 @@ def forecast(plan: Plan, study: Path, rows: Iterable[runs.Row]) -> Forecast:
             reached[trial.name] = max(until, reached.get(trial.name, 0))
             if trial.name not in ended:
                 missing[trial.name] = trial
-        return {trial.name: ended.get(trial.name) or _worst(trial) for trial in batch.trials}
+        return {trial.name: ended.get(trial.name) or Outcome(trial, _WORST) for trial in batch.trials}
 
     trials, _ = execute(plan, run, study)
     return Forecast(trials, list(missing.values()), sum(reached.values()))
-
-
-def _worst(trial: Trial) -> Outcome:
-    """A trial that was trained in vain."""
-    return Outcome(trial, trial.row("done", "", {key: 0.0 if key.endswith("acc") else inf for key in METRICS[1:]}))
