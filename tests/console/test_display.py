@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -14,7 +15,6 @@ from rich.console import Console
 
 from optilab.show import terminal
 from optilab.train.crowding import Crowding, spin_count
-from optilab.verbs import train
 from optilab.verbs.train import TrainingDisplay
 
 
@@ -62,6 +62,7 @@ class Clock:
         self.wall = self.cpu = 100.0
         monkeypatch.setattr(time, "perf_counter", lambda: self.wall)
         monkeypatch.setattr(time, "thread_time", lambda: self.cpu)
+        monkeypatch.setattr(time, "process_time", lambda: self.cpu)
 
     def epoch(self, crowding, batches, seconds, share, between=50.0):
         """What is said in an epoch, after a pause without CPU time before its first batch ends."""
@@ -102,35 +103,50 @@ def test_pauses_between_epochs_are_not_the_threads_and_neither_is_a_burst_in_a_l
     assert len([said for _ in range(400) for said in clock.epoch(crowding, 10, 0.1, 0.2)]) == 1
 
 
-def test_a_pipe_gets_a_line_where_an_epoch_takes_long(monkeypatch, capsys):
-    monkeypatch.setattr(train, "SILENCE", 0.05)
+@pytest.fixture
+def later(monkeypatch):
+    """What the timers that were started do when their ten seconds are over."""
+    started = []
+
+    class Timer(threading.Timer):
+        def start(self):
+            started.append(self)
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    return lambda: [timer.function() for timer in started if timer.interval == 10]
+
+
+def test_a_pipe_gets_a_line_where_an_epoch_takes_long(later, capsys):
     with TrainingDisplay(3, []) as display:
         display.batch(2, 118)
-        time.sleep(0.3)
-    assert capsys.readouterr().err == "optilab: epoch 1/3: batch 2 of 118 after 0 s; an epoch takes about 0:03\n"
+        later()
+    assert capsys.readouterr().err == "optilab: epoch 1/3: batch 2 of 118 after 10 s; an epoch takes about 9:50\n"
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_pipe_gets_a_line_and_the_advice_before_the_first_batch(monkeypatch, capsys, threads):
-    monkeypatch.setattr(train, "SILENCE", 0.3)
+@pytest.mark.parametrize(("threads", "share", "told"), [(1, 0.1, 0), (2, 0.1, 1), (2, 1.9, 0)])
+def test_a_pipe_gets_a_line_and_the_advice_before_the_first_batch(
+    later, monkeypatch, capsys, threads, share, told
+):
+    clock = Clock(monkeypatch)
     with TrainingDisplay(3, [], crowding=Crowding(threads, lambda: "optilab train x --threads 1")):
-        time.sleep(1)
+        clock.wall, clock.cpu = clock.wall + 10, clock.cpu + 10 * share
+        later()
     line, *more = capsys.readouterr().err.splitlines()
-    assert line == "optilab: epoch 1/3: no batch is done after 0 s"
-    assert len(more) == threads - 1
+    assert line == "optilab: epoch 1/3: no batch is done after 10 s"
+    assert len(more) == told
+    assert all("wait for 90% of the time; one thread may be faster" in text for text in more)
     assert all(text.endswith("then type: optilab train x --threads 1") for text in more)
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_it_gets_none_where_an_epoch_is_done_or_nothing_is_to_be_shown(monkeypatch, capsys, quiet):
-    monkeypatch.setattr(train, "SILENCE", 0.05)
+def test_it_gets_none_where_an_epoch_is_done_or_nothing_is_to_be_shown(later, capsys, quiet):
     with TrainingDisplay(3, [], quiet) as display:
         display.batch(2, 2)
         if not quiet:
             display.epoch(
                 {"epoch": 1, "train_loss": 1.0, "train_acc": 0.5, "val_loss": 1.0, "val_acc": 0.5}, 0.01, {}
             )
-        time.sleep(0.3)
+        later()
     assert not capsys.readouterr().err
 
 
