@@ -28,7 +28,7 @@ from optilab.verbs.curves_page import curves
 from optilab.verbs.options import RUN_NAMES, FolderOptions, OutputOptions
 from optilab.verbs.settings_page import Outlook, mark, outlook
 from optilab.verbs.verb import Place, Verb, fields_of
-from optilab.words import ranges
+from optilab.words import plural, ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +279,7 @@ def failed(entries: Sequence[Record | Study]) -> list[str]:
         if isinstance(entry, Study):
             failed = [row for row in entry.trials() if row["status"] == "failed"]
             if failed:
-                count = f"{len(failed)} trial{'s' * (len(failed) > 1)} failed"
+                count = f"{plural(len(failed), 'trial')} failed"
                 notes.append(f"{entry.name}: {count}, {failed[0]['trial']} first: {failed[0].get('reason', '')}")
     return notes
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 from optilab.verbs.compare import LabComparison, compared, curves, judged
+from optilab.words import plural
 
 if TYPE_CHECKING:
     from optilab.runs import Record, Study
@@ -56,7 +57,7 @@ class LabRun(Answer):
             return ", metrics.csv is damaged"
         if not rows:
             return ""
-        count = f"{len(rows)} epoch{'s' * (len(rows) > 1)}"
+        count = plural(len(rows), "epoch")
         tested = f", test_acc {acc:.4f}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
         return f", {count}, val_acc {rows[-1]['val_acc']:.4f}{tested}"
 
