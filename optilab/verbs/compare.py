@@ -14,7 +14,7 @@ from optilab.errors import DataError, UsageError, unknown
 from optilab.runs import Record, Study
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim
-from optilab.verbs.options import RUN_NAMES, FolderOptions, FormatOptions, OutputOptions
+from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions
 from optilab.verbs.verb import Place, Request, Verb
 from optilab.words import plural, ranges, some
 
@@ -62,7 +62,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
     quiet: Annotated[
         bool,
-        Flag(names=("--quiet", "-q")),
+        QUIET,
         Doc("Print the groups that can be the best and nothing else"),
     ] = False
 

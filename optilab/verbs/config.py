@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab.config import SCHEMAS
-from optilab.config.marks import Argument, Flag
+from optilab.config.marks import Argument
 from optilab.errors import ExitCode, OptilabError, UsageError, unknown
 from optilab.show import terminal
 from optilab.verbs.answer import Part, Printed, Sentence, Verbatim
-from optilab.verbs.options import OutputOptions, SilentOptions
+from optilab.verbs.options import QUIET, OutputOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 KINDS = tuple(SCHEMAS)
 
-_QUIET = Flag(names=("--quiet", "-q"))
-_Names = Annotated[bool, _QUIET, Doc("Print the names and nothing else")]
-_Path = Annotated[bool, _QUIET, Doc("Print the path and nothing else")]
+_Names = Annotated[bool, QUIET, Doc("Print the names and nothing else")]
+_Path = Annotated[bool, QUIET, Doc("Print the path and nothing else")]
 
 
 # --- ls ----------------------------------------------------------------------------------------------------

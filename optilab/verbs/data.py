@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.config.marks import Argument, Flag
+from optilab.config.marks import Argument
 from optilab.data import sources
 from optilab.data.sources import DATASETS
 from optilab.errors import DataError
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Printed
-from optilab.verbs.options import DataOptions, OutputOptions, SilentOptions
+from optilab.verbs.options import QUIET, DataOptions, OutputOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 
 if TYPE_CHECKING:
     from optilab.data.load import Presence
 
-_QUIET = Flag(names=("--quiet", "-q"))
 _Name = Annotated[str, Argument("NAME", complete=",".join(DATASETS)), Doc("Name of a dataset")]
-_Folder = Annotated[bool, _QUIET, Doc("Print the folder and nothing else")]
+_Folder = Annotated[bool, QUIET, Doc("Print the folder and nothing else")]
 _DEFAULT = "fashion-mnist"
 
 
@@ -30,7 +29,7 @@ class ListDatasets(DataOptions, OutputOptions):
 
     EXAMPLES = ("optilab data ls", "optilab data ls --json")
 
-    quiet: Annotated[bool, _QUIET, Doc("Print the names of the datasets that are here")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the names of the datasets that are here")] = False
 
 
 _DATASETS = (

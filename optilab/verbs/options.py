@@ -21,6 +21,7 @@ def as_utf8(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
+QUIET = Flag(names=("--quiet", "-q"))
 RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'")
 
 Expect = Annotated[
@@ -47,14 +48,12 @@ class OutputOptions(Request):
     CONFLICTS: ClassVar[Conflicts] = (("json", "quiet"),)
 
     json: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
-    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the run directory and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the run directory and nothing else")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SilentOptions(OutputOptions):
-    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print nothing; the exit status is the result")] = (
-        False
-    )
+    quiet: Annotated[bool, QUIET, Doc("Print nothing; the exit status is the result")] = False
 
 
 @dataclass(frozen=True, kw_only=True)

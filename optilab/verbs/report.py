@@ -25,7 +25,7 @@ from optilab.verbs import compare
 from optilab.verbs.answer import Printed, Sentence, Verbatim
 from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
 from optilab.verbs.curves_page import curves
-from optilab.verbs.options import RUN_NAMES, FolderOptions, OutputOptions
+from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
 from optilab.verbs.settings_page import Outlook, mark, outlook
 from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import plural, ranges
@@ -53,7 +53,7 @@ class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
         Flag("NAME"),
         Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
     ] = None
-    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file's name and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the file's name and nothing else")] = False
 
 
 def report(request: ReportRequest, place: Place) -> Printed:

@@ -16,7 +16,7 @@ from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs import compare
 from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
-from optilab.verbs.options import RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.words import duration, plural, some
 
@@ -26,21 +26,13 @@ if TYPE_CHECKING:
     from optilab.study.listing import ListedRun
 
 _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
-_QUIET = Flag(names=("--quiet", "-q"))
 
 RunName = Annotated[
     str, Argument("RUN", complete="run"), Doc("Name of a run or study, a path to one, or `latest`")
 ]
-RunNames = Annotated[
-    list[str],
-    Argument("RUN...", complete="run"),
-    Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'"),
-]
-AnyRunNames = Annotated[
-    list[str] | None,
-    Argument("RUN...", complete="run"),
-    Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'"),
-]
+_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'")
+RunNames = Annotated[list[str], Argument("RUN...", complete="run"), _NAMES]
+AnyRunNames = Annotated[list[str] | None, Argument("RUN...", complete="run"), _NAMES]
 NAMED = 3
 """Directories, and runs, that a line about those left out names."""
 
@@ -72,7 +64,7 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
     sort: Annotated[str | None, Flag("KEY"), Doc("Sort by a key of the config or a result; -KEY: descending")] = (
         None
     )
-    quiet: Annotated[bool, _QUIET, Doc("Print the names and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the names and nothing else")] = False
 
 
 def ls(request: ListRuns, place: Place) -> Answer:
@@ -405,7 +397,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     )
 
     names: RunNames
-    quiet: Annotated[bool, _QUIET, Doc("Print the picture's file and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the picture's file and nothing else")] = False
 
 
 def plot(request: PlotRuns, place: Place) -> Printed:
@@ -493,7 +485,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
         str | None, Flag("AGE"), Doc("Only those that started longer ago than AGE: 90m, 12h, 30d, 8w")
     ] = None
     yes: Annotated[bool, Flag(names=("--yes", "-y")), Doc("Do not ask")] = False
-    quiet: Annotated[bool, _QUIET, Doc("Print nothing")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print nothing")] = False
 
 
 def rm(request: RemoveRuns, place: Place) -> Printed:
@@ -535,7 +527,7 @@ class DiffRuns(FolderOptions, OutputOptions):
 
     a: Annotated[str, Argument("RUN", complete="run"), Doc("Name of a run, a path, or `latest`")]
     b: Annotated[str, Argument("RUN", complete="run"), Doc("Name of a run, a path, or `latest`")]
-    quiet: Annotated[bool, _QUIET, Doc("Print the number of equal rows and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the number of equal rows and nothing else")] = False
 
 
 def diff(request: DiffRuns, place: Place) -> Printed:
@@ -626,7 +618,7 @@ class ExportRuns(FolderOptions, OutputOptions):
         None
     )
     force: Annotated[bool, Doc("Replace the file of --to")] = False
-    quiet: Annotated[bool, _QUIET, Doc("Do not name runs that are left out")] = False
+    quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
 
 
 def export(request: ExportRuns, place: Place) -> Printed:
