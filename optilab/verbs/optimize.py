@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -90,8 +90,11 @@ def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
     _draw(found, request)
     run = None if request.no_save or place.library else _save(found, request.name, place)
     same = request.retyped("function", "start", "epochs", "lr", "set")
-    return PathsAnswer(
-        *(config, found.paths, note, run, judge(config, paths), request.picture),
+    return replace(
+        found,
+        run=run,
+        judged=judge(config, paths),
+        picture=request.picture,
         written=[file for file in (request.plot, request.animate, run) if file],
         fail_on_divergence=request.fail_on_divergence,
         options=None if request.config or request.tune or not request.algo else same,
@@ -140,12 +143,20 @@ def _save(found: "LabPaths", name: str | None, place: Place) -> str:
 
 @dataclass(frozen=True, repr=False)
 class LabPaths(Answer):
-    """What `Lab.optimize` followed: the path of each rule, by its label."""
+    """The path of each rule, by its label, the run that keeps them, and what is claimed of them."""
 
     config: OptimizeConfig
     paths: Mapping[str, Trajectory]
     note: str = ""
     """How the rules were tuned, if they were."""
+    run: str | None = None
+    judged: "Sequence[ClaimResult]" = ()
+    picture: bool | None = None
+    """Whether the terminal shows a picture; None: where there is room."""
+    written: Sequence[str] = ()
+    fail_on_divergence: bool = False
+    options: str | None = None
+    """Those that run one of several alone, next to --algo; None where --algo alone would be another rule."""
 
     @property
     def function(self) -> Any:
@@ -185,20 +196,6 @@ class LabPaths(Answer):
         from optilab.verbs.play import page
 
         return page(self.config, title or self.note, list(self.paths.values()))
-
-
-@dataclass(frozen=True, repr=False)
-class PathsAnswer(LabPaths):
-    """The paths, the run that keeps them, and what is claimed of them."""
-
-    run: str | None = None
-    judged: "Sequence[ClaimResult]" = ()
-    picture: bool | None = None
-    """Whether the terminal shows a picture; None: where there is room."""
-    written: Sequence[str] = ()
-    fail_on_divergence: bool = False
-    options: str | None = None
-    """Those that run one of several alone, next to --algo; None where --algo alone would be another rule."""
 
     @property
     def code(self) -> ExitCode:
