@@ -8,9 +8,10 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
@@ -42,6 +43,25 @@ BY_PLACE = 2
 """Arguments that need no name."""
 
 
+class _Method:
+    """A verb as a method of `Lab`: its module is imported when it is first asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, lab: "Lab | None", owner: type) -> Callable[..., Any]:
+        name = self.name
+
+        def method(self: Lab, /, *values: Any, **given: Any) -> Any:
+            return _ask(self, name, *values, **given)
+
+        method.__name__, method.__qualname__, method.__doc__ = name, f"Lab.{name}", verb(name).requests[0].__doc__
+        itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        parameters = [itself, *signature(name).parameters.values()]
+        method.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return method if lab is None else MethodType(method, lab)
+
+
 class Lab:
     """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
@@ -57,16 +77,8 @@ class Lab:
     def __repr__(self) -> str:
         return f"Lab({str(self.folder)!r})"
 
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *VERBS})
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name not in VERBS:
-            raise AttributeError(f"Lab has no method {name!r}{did_you_mean(name, VERBS)}")
-        call = partial(_ask, self, name)
-        call.__doc__ = verb(name).requests[0].__doc__
-        call.__signature__ = signature(name)  # type: ignore[attr-defined]
-        return call
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"Lab has no method {name!r}{did_you_mean(name, VERBS)}")
 
     def load(self, name: str) -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
@@ -79,6 +91,10 @@ class Lab:
         from optilab.verbs.results import entry
 
         return [entry(found) for found in runs.entries(self.folder)[0]]
+
+
+for _name in VERBS:
+    setattr(Lab, _name, _Method(_name))
 
 
 def verb(name: str) -> "Verb":
