@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
+from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,8 @@ class Screen:
     blocks: bool = False
     """Whether bars are of Unicode's blocks, which are safe in a pipe that is UTF-8."""
     color: bool = False
+    folds: bool = False
+    """Whether names that are too long for a row are folded, as on a terminal; a row of a pipe is one line."""
 
     def symbol(self, name: str) -> str:
         return SYMBOLS[name][not self.braille]
@@ -144,12 +147,16 @@ def _legend(panels: Sequence[Panel], keys: Sequence[Letter], screen: Screen, who
     symbols = {mark.symbol for panel in panels for mark in panel.marks if isinstance(mark, Points)}
     sign = f"{screen.symbol('best')} " if "best" in symbols else ""
     if notes:
-        rows = []
+        rows, gap, indent = [], 3, " " * (GUTTER + 3)
+        room = screen.width - gap - len(sign) - max(map(len, notes.values()))
         for number, key in enumerate(keys):
             if whole or number in notes:
                 name = f"{' ' * GUTTER} {key.letter}" + (f" {key.name}" if whole else "")
-                rows.append([(name, key.color), (sign + notes[number] if number in notes else "", "")])
-        return _table(rows, 3)
+                folded = wrap(name, room, subsequent_indent=indent) if screen.folds and room > len(indent) else []
+                first, *more = folded or [name]
+                rows.append([(first, key.color), (sign + notes[number] if number in notes else "", "")])
+                rows += [[(line, key.color), ("", "")] for line in more]
+        return _table(rows, gap)
     words: Line = [(" " * GUTTER, "")] if whole else []
     words += [(f"{key.letter} {key.name}   ", key.color) for key in keys if whole]
     return _wrapped(words, screen.width)

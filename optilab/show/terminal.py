@@ -81,7 +81,7 @@ def draw(chart: "Chart") -> None:
     braille = out.is_terminal and bool(re.fullmatch("utf-?8", encoding))
     color = bool(out.color_system) and not out.no_color
     width = out.width if out.is_terminal else PIPE_WIDTH
-    screen = chart_text.Screen(width, braille, encoding.startswith("utf"), color)
+    screen = chart_text.Screen(width, braille, encoding.startswith("utf"), color, out.is_terminal)
     for line in chart_text.paint(chart, screen):
         if out.is_terminal:
             out.print(Text.assemble(*line))
