@@ -530,7 +530,7 @@ def meaning(key: str, text: str) -> str:
             data = json.loads("{" + body)
             return f"{head}\n{json.dumps(deref(data, data), indent=1, sort_keys=True)}{mark}{tail}"
     if key.startswith("refusals"):  # the folder of the images is in these checkpoints
-        return re.sub(r"\.[0-9a-f]{16}\.ckpt", ".#.ckpt", text)
+        text = re.sub(r"\.[0-9a-f]{16}\.ckpt", ".#.ckpt", text)
     if "config show" in key:
         text = re.sub(r'"(meaning|doc)": ".*"', '"meaning": #', text)
         text = re.sub(r"^expect: .*?(; default \S+)?$", r"expect: #\1", text, flags=re.MULTILINE)
