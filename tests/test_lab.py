@@ -215,6 +215,9 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
         (lambda lab: lab.train(7), "a preset, a YAML file or a mapping of keys expected, got 7"),
         (lambda lab: lab.race(on="relu.yaml", starts=3), "starts: only for a race on test functions"),
         (lambda lab: lab.race(seeds=3), "seeds: only for a race on trainings"),
+        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: must be at least 1, got 0"),
+        (lambda lab: lab.lr("relu.yaml", steps=7), "steps: must be at least 100, got 7"),
+        (lambda lab: lab.sweep("relu.yaml", jobs=999), "jobs: must be at most 256, got 999"),
         (lambda lab: lab.race(budgt=3), "unknown option 'budgt'; did you mean \"budget\""),
     ],
 )

@@ -66,6 +66,8 @@ class Request:
             needs = known[name].mark(Needs)
             if needs and not given.get(needs.other):
                 raise UsageError(f"{named(name)} needs {named(needs.other)}")
+            if not typed and known[name].mark(ConfigKey) is None and known[name] not in kept_of(cls):
+                _require_in_range(known[name], given[name])
         own = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in given.items() if name in own}, given=given, typed=typed)
 
@@ -122,6 +124,14 @@ class Request:
             for text in value if isinstance(value, list) else [value] if value not in (None, False) else []:
                 words += [one.flag] if text is True else [one.flag, shlex.quote(str(text))]
         return " ".join(words)
+
+
+def _require_in_range(one: Field, value: Any) -> None:
+    """UsageError for a number of a script outside its range; those of a command line are refused by its parser."""
+    if isinstance(value, int | float) and one.low is not None and value < one.low:
+        raise UsageError(f"{one.name}: must be at least {one.low:,}, got {value}")
+    if isinstance(value, int | float) and one.high is not None and value > one.high:
+        raise UsageError(f"{one.name}: must be at most {one.high:,}, got {value}")
 
 
 def fields_of(request: type[Request]) -> tuple[Field, ...]:
