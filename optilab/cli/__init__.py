@@ -7,14 +7,15 @@ name, COMMANDS holds all that is shown.
 import os
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optilab.cli.flags import command, epilog
 from optilab.cli.usage import usage_error
 from optilab.verbs import completion
-from optilab.verbs.verb import Verb
+
+if TYPE_CHECKING:
+    from optilab.verbs.verb import Verb
 
 __all__ = ["COMMANDS", "build", "usage_error"]
 
@@ -76,10 +77,11 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    called = next((word for word in completion.words(os.environ) or arguments if not word.startswith("-")), None)
+    typed = completion.words(os.environ) or arguments
+    called, part, *_ = [*(word for word in typed if not word.startswith("-")), "", ""]
     for name, line in COMMANDS.items():
         if name == called:
-            _add(app, name, line)
+            _add(app, name, line, part)
         else:
             app.command(name, short_help=line)(_stub)
     return app
@@ -89,17 +91,25 @@ def _stub() -> None:
     """A command that is not called."""
 
 
-def _add(app: typer.Typer, name: str, line: str) -> None:
+def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
+    """Add a command, or a group of commands, of which only the one that is called gets its options."""
+    from optilab.cli.flags import described, epilog
+
     verb = import_module(f"optilab.verbs.{name}")
     if not hasattr(verb, "VERBS"):
         _register(app, name, verb.VERB, line)
         return
     group = typer.Typer(help=line, no_args_is_help=True, epilog=epilog(verb.EXAMPLES))
     for part, one in verb.VERBS.items():
-        _register(group, part, one)
+        if part == called:
+            _register(group, part, one)
+        else:
+            group.command(part, help=described(one.requests[0]))(_stub)
     app.add_typer(group, name=name, short_help=line)
 
 
-def _register(app: typer.Typer, name: str, verb: Verb, line: str | None = None) -> None:
+def _register(app: typer.Typer, name: str, verb: "Verb", line: str | None = None) -> None:
+    from optilab.cli.flags import command, epilog
+
     request = verb.requests[0]
     app.command(name, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line)(command(verb))

@@ -32,7 +32,7 @@ from optilab.verbs.verb import Place, Verb
 from optilab.words import plural
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CheckClaims(JobOptions, FolderOptions, SilentOptions):
     """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
 

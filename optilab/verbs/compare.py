@@ -28,7 +28,7 @@ FEW = 6
 """Values of one key, or labels, that a line lists."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ComparisonOptions(Request):
     """What groups of runs are compared by."""
 
@@ -49,7 +49,7 @@ class ComparisonOptions(Request):
     over: Annotated[str, Flag("WHAT"), Doc("With --by: verdicts for other seeds, or for other problems")] = "seeds"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions):
     """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
 

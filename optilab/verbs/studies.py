@@ -4,24 +4,25 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.training import DataConfig
-from optilab.data.load import Dataset
 from optilab.errors import ExitCode, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine
-from optilab.study import execution
-from optilab.study.groups import Measure
-from optilab.study.plan import StudyPlan
-from optilab.study.trials import Cost, Outcome
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import JobOptions, StudyOptions
 from optilab.verbs.verb import Place, plain
 from optilab.words import duration, pace
+
+if TYPE_CHECKING:
+    from optilab.data.load import Dataset
+    from optilab.study.execution import StudyResult
+    from optilab.study.plan import StudyPlan
+    from optilab.study.trials import Cost, Outcome
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,10 @@ def _require_study_of(command: str, path: Path) -> None:
 # --- the study runs -----------------------------------------------------------------------------------------
 
 
-def run(plan: StudyPlan, name: str, request: JobOptions, place: Place) -> execution.StudyResult:
+def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
     """Run the study `name`, or what is missing of it. A signal ends it, and does not return here."""
+    from optilab.study import execution
+
     how = execution.Running(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
@@ -108,8 +111,10 @@ def run(plan: StudyPlan, name: str, request: JobOptions, place: Place) -> execut
     return ran
 
 
-def dry_run(plan: StudyPlan, name: str, request: JobOptions, place: Place) -> "PlannedStudy":
+def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
+    from optilab.study import execution
+
     cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.Running(request.jobs))
     return PlannedStudy(plan.shape, cost)
 
@@ -120,12 +125,12 @@ def starting(name: str) -> None:
         terminal.note(f"starting {name}: loading PyTorch and the dataset")
 
 
-def completed(ran: execution.StudyResult) -> list[Record]:
+def completed(ran: "StudyResult") -> list[Record]:
     """The trials that ran to their end, a divergence included."""
     return [runs.read(path) for path in ran.completed]
 
 
-def dataset_of(config: DataConfig) -> Dataset:
+def dataset_of(config: DataConfig) -> "Dataset":
     """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
     from optilab.data import fetch
     from optilab.show.progress import Transfer
@@ -139,7 +144,7 @@ class PlannedStudy(Answer):
     """The answer of a dry run."""
 
     shape: str
-    cost: Cost
+    cost: "Cost"
 
     @property
     def headline(self) -> str:
@@ -169,10 +174,10 @@ class TerminalView:
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
 
-    def dataset(self, config: DataConfig) -> Dataset:
+    def dataset(self, config: DataConfig) -> "Dataset":
         return dataset_of(config)
 
-    def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
+    def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
         if not self._silent:
             terminal.note(announcement(shape, cost()))
 
@@ -183,7 +188,7 @@ class TerminalView:
         terminal.note(message)
 
 
-def announcement(shape: str, cost: Cost) -> str:
+def announcement(shape: str, cost: "Cost") -> str:
     """What is to be trained, and about what it takes: `54 trials: 9 optimizer.lr x 2 model.init x 3 seeds, ...`."""
     all_alike = cost.epochs == cost.longest * cost.trials
     each = (
@@ -206,6 +211,8 @@ class StudyProgress:
     """
 
     def __init__(self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc") -> None:
+        from optilab.study.groups import Measure
+
         self._bar = Bar(quiet)
         self._trials, self._total = trials, epochs
         self._ended, self._failed, self._diverged, self._stopped = set[str](), 0, 0, 0
@@ -231,12 +238,12 @@ class StudyProgress:
         self._epochs = done
         self._draw()
 
-    def known(self, outcomes: Collection[Outcome]) -> None:
+    def known(self, outcomes: "Collection[Outcome]") -> None:
         """These trials had ended before."""
         for outcome in outcomes:
             self._count(outcome)
 
-    def done(self, outcome: Outcome) -> None:
+    def done(self, outcome: "Outcome") -> None:
         """A trial has ended."""
         self._count(outcome)
         self._draw()
@@ -253,7 +260,7 @@ class StudyProgress:
             return ""
         return f"about {duration((self._total - self._epochs) * elapsed / fresh)} left"
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: "Outcome") -> None:
         if outcome.trial.name not in self._ended:
             self._failed += outcome.failed
             self._diverged += outcome.status == "diverged"

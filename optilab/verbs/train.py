@@ -15,7 +15,6 @@ from annotated_types import Ge, Le
 from optilab import runs, signals
 from optilab.config.load import dump, flat, load
 from optilab.config.marks import Argument, ConfigKey, Flag
-from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, diagnose, of_run
 from optilab.errors import DivergedError, ExitCode, UsageError, unknown
@@ -23,18 +22,10 @@ from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import chart_file, terminal
 from optilab.show.progress import LiveView, ProgressLine
-from optilab.study import claims
-from optilab.study import sweep as sweeps
-from optilab.study.claims import ClaimResult
-from optilab.study.curves import histories
-from optilab.study.execution import StudyResult
-from optilab.study.export import LiveEvents, require
-from optilab.study.groups import outcome, spread
 from optilab.train.crowding import Crowding
 from optilab.train.resume import Branch, branch, continuation, require_alike
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, present
-from optilab.verbs.charts.training import training_chart
 from optilab.verbs.diagnose import Diagnosis, thermometer
 from optilab.verbs.options import (
     BatchSize,
@@ -55,6 +46,8 @@ from optilab.words import duration, pace, plural, settings
 
 if TYPE_CHECKING:
     from optilab.data.load import Dataset
+    from optilab.study.claims import ClaimResult
+    from optilab.study.execution import StudyResult
     from optilab.train.engine import Training
 
 Row = Mapping[str, Any]
@@ -63,7 +56,7 @@ SILENCE = 10.0
 """Seconds after which a pipe gets a line, where the first epoch is not done."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
 
@@ -250,6 +243,8 @@ def _run(
 
 def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool = True) -> "LabTraining":
     """The run as it is on disk, its claims judged, its picture drawn."""
+    from optilab.study import claims
+
     record = runs.read(path)
     written = _draw(request, [record]) if drawn else []
     return LabTraining(
@@ -259,6 +254,9 @@ def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool =
 
 def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
     """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
+    from optilab.study.curves import histories
+    from optilab.verbs.charts.training import training_chart
+
     if request.plot is None:
         return []
     found = histories(records)
@@ -273,7 +271,7 @@ def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
 class LabTraining(LabRun):
     """A training at its end."""
 
-    judged: Sequence[ClaimResult] = ()
+    judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None
     """Whether the curves are shown; None: where there is room."""
@@ -336,6 +334,9 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
 
 def _curves(records: Sequence[Record], picture: bool | None) -> None:
     """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
+    from optilab.study.curves import histories
+    from optilab.verbs.charts.training import training_chart
+
     if terminal.out.is_terminal if picture is None else picture:
         terminal.say()
         if picture or terminal.out.width >= terminal.PIPE_WIDTH:
@@ -350,6 +351,10 @@ def _curves(records: Sequence[Record], picture: bool | None) -> None:
 
 def _trained_seeds(config: Any, request: TrainRequest, place: Place) -> "SeedsAnswer":
     """Train from several seeds: a sweep without an axis."""
+    from optilab.config.study import SweepConfig
+    from optilab.study import claims
+    from optilab.study import sweep as sweeps
+
     asked = sweeps.resolve(SweepConfig(config=config, seeds=request.seeds or 1), request.changes())
     plan = sweeps.plan(asked, "train")
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
@@ -363,8 +368,8 @@ def _trained_seeds(config: Any, request: TrainRequest, place: Place) -> "SeedsAn
 class SeedsAnswer(LabStudy):
     """One network from several seeds."""
 
-    ran: StudyResult
-    judged: Sequence[ClaimResult] = ()
+    ran: "StudyResult"
+    judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None
 
@@ -379,6 +384,8 @@ class SeedsAnswer(LabStudy):
 
     def parts(self) -> Iterator[Part]:
         """The last epoch of every seed, their mean and their standard deviation."""
+        from optilab.study.groups import outcome, spread
+
         records = self.records
         outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
         if outcomes:
@@ -392,6 +399,8 @@ class SeedsAnswer(LabStudy):
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
+        from optilab.study.groups import outcome, spread
+
         records = self.records
         facts = [
             {"run": str(one.path), "status": one.state, "seed": one.manifest["seed"], "rows": one.rows()}
@@ -560,6 +569,8 @@ def _number(value: float) -> str:
 
 def _require_tracker(request: TrainRequest) -> None:
     """UsageError for a tracker that does not exist or is not installed, and for several seeds."""
+    from optilab.study.export import require
+
     where = request.flag("log")
     if request.log != "tensorboard":
         raise UsageError(unknown("tracker", request.log, ["tensorboard"]), where)
@@ -577,6 +588,8 @@ class LoggedDisplay:
 
     def __init__(self, display: TrainingDisplay, folder: Path, config: TrainConfig, done: int) -> None:
         """Begin the file; `done` epochs were trained before."""
+        from optilab.study.export import LiveEvents
+
         self._display = display
         self._events: LiveEvents | None = None
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Conflicts = Sequence[tuple[str, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Request:
     """What is asked of the laboratory."""
 
