@@ -32,7 +32,6 @@ from optilab.verbs.verb import Place, Verb
 from optilab.words import plural
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CheckClaims(JobOptions, FolderOptions, SilentOptions):
     """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
 
@@ -193,13 +192,15 @@ class Checker:
         asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace(), place).race)))
+        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace.of({}), place).race)))
 
     def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
         asked, plan = self._asked(kind, given, changes, claimed)
         claims = _require(asked.expect)
         label = asked.config.name if kind == "remedy" else asked.name
-        ran = studies.run(plan, runs.new_name(f"{label}-check"), JobOptions(jobs=self.request.jobs), self.place)
+        ran = studies.run(
+            plan, runs.new_name(f"{label}-check"), JobOptions.of({"jobs": self.request.jobs}), self.place
+        )
         failed = [outcome for outcome in ran.outcomes if outcome.failed]
         if failed:
             raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))

@@ -28,7 +28,6 @@ FEW = 6
 """Values of one key, or labels, that a line lists."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ComparisonOptions(Request):
     """What groups of runs are compared by."""
 
@@ -49,7 +48,6 @@ class ComparisonOptions(Request):
     over: Annotated[str, Flag("WHAT"), Doc("With --by: verdicts for other seeds, or for other problems")] = "seeds"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions):
     """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
 
@@ -78,13 +76,12 @@ def compare(request: CompareRuns, place: Place) -> "LabComparison":
     return LabComparison(compared(records, request.metric or "val_acc", request))
 
 
-def compared(
-    records: Sequence[Record], metric: str, options: ComparisonOptions = ComparisonOptions()
-) -> "RunComparison":
+def compared(records: Sequence[Record], metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
     """The comparison that options ask for. UsageError for what they do not accept."""
     from optilab.study.comparison import compare_runs
     from optilab.study.groups import read_measure
 
+    options = options or ComparisonOptions.of({})
     measure = read_measure(metric, str(options.at), options.target, options.until)
     if options.over not in ("seeds", "problems"):
         raise UsageError(unknown("sample", options.over, ("seeds", "problems")), options.flag("over"))

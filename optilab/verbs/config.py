@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +31,6 @@ _Path = Annotated[bool, QUIET, Doc("Print the path and nothing else")]
 # --- ls ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ListPresets(OutputOptions):
     """List the presets: what each one is, and the command that runs it."""
 
@@ -68,7 +67,6 @@ def _facts(preset: "Preset") -> dict[str, Any]:
 # --- show --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ShowConfig(OutputOptions):
     """Describe the keys of the configs of a command, or a part of them; or print a preset."""
 
@@ -183,7 +181,6 @@ def _details(keys: "Sequence[Key]", rules: Mapping[str, Mapping[str, Any]]) -> I
 # --- schema ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PrintSchema(OutputOptions):
     """Print the keys of a config as JSON Schema, for editors."""
 
@@ -211,7 +208,6 @@ def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
 # --- cp ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CopyPreset(OutputOptions):
     """Copy a preset to edit it."""
 
@@ -245,7 +241,6 @@ def cp(request: CopyPreset, place: Place) -> Printed:
 # --- check -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CheckConfigs(SilentOptions):
     """Check configs without running them; all problems of all files."""
 

@@ -1,6 +1,5 @@
 """`optilab data`: which datasets there are, where they are, whether they are intact, how to get them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +22,6 @@ _Folder = Annotated[bool, QUIET, Doc("Print the folder and nothing else")]
 _DEFAULT = "fashion-mnist"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ListDatasets(DataOptions, OutputOptions):
     """List the datasets: sizes, and whether their files are here and intact."""
 
@@ -69,7 +67,6 @@ def _row(one: "Presence") -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FindDataset(DataOptions, OutputOptions):
     """Show where a dataset is searched for, and where it was found."""
 
@@ -102,7 +99,6 @@ def where(request: FindDataset, place: Place) -> Printed:
     return Printed([shown], {"places": rows, "found": found and str(found)}, [str(found)] if found else [])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class VerifyDataset(DataOptions, SilentOptions):
     """Check the files of a dataset against their SHA-256."""
 
@@ -135,7 +131,6 @@ def verify(request: VerifyDataset, place: Place) -> Printed:
     return Printed([table], {"files": rows})
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FetchDataset(DataOptions, OutputOptions):
     """Fetch a dataset from its mirrors; FashionMNIST also from Debian's package."""
 

@@ -22,7 +22,6 @@ from optilab.verbs.verb import Place, Verb
 LEVELS = ("info", "warning", "critical")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Diagnose(DataOptions, FolderOptions, SilentOptions):
     """Name what keeps a network from learning, with the numbers that show it and what to change.
 

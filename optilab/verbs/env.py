@@ -37,7 +37,6 @@ PACKAGES = (
 SETTINGS = ("OPTILAB_RUNS", "OPTILAB_DATA", "OPTILAB_DEBUG")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Env(SilentOptions):
     """Print the versions, the machine and the settings that a bug report needs; no library is imported for it."""
 

@@ -30,7 +30,6 @@ MOST = 100
 """Steps of one optimizer that are worked out at once."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ExplainRequest(SetOptions, OutputOptions):
     """Work out steps of a rule: every intermediate result with its numbers, checked against the run."""
 

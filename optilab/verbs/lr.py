@@ -52,7 +52,6 @@ CHANGES = ("optimizer", "batch_size", "seed", "device", "data_dir", "set")
 """What the commands that go on with the answer repeat."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
     """Find a learning rate for a training: a range test of seconds, which writes nothing.
 

@@ -32,7 +32,6 @@ STARTS = 300
 AXIS = "KEY=LOW:HIGH[:COUNT][:log]"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MapRequest(SetOptions, PictureOptions, SilentOptions):
     """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
 

@@ -36,7 +36,6 @@ STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "
 """In the order in which the paths of a comparison stand."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_doc import Doc
@@ -42,7 +41,6 @@ Optimizer = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class OutputOptions(Request):
     GROUP: ClassVar[str] = "Output"
     CONFLICTS: ClassVar[Conflicts] = (("json", "quiet"),)
@@ -51,12 +49,10 @@ class OutputOptions(Request):
     quiet: Annotated[bool, QUIET, Doc("Print the run directory and nothing else")] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SilentOptions(OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print nothing; the exit status is the result")] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FormatOptions(Request):
     GROUP: ClassVar[str] = "Output"
 
@@ -74,7 +70,6 @@ class FormatOptions(Request):
         return made
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FolderOptions(Request):
     GROUP: ClassVar[str] = "Saving and resuming"
 
@@ -83,12 +78,10 @@ class FolderOptions(Request):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SaveOptions(FolderOptions):
     name: Annotated[str | None, Flag("NAME"), Doc("Name of the run directory")] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PictureOptions(Request):
     GROUP: ClassVar[str] = "Output"
 
@@ -98,7 +91,6 @@ class PictureOptions(Request):
     dark: Annotated[bool, Doc("Dark background for picture files")] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SetOptions(Request):
     """Keys of the config that a command reads."""
 
@@ -111,7 +103,6 @@ class SetOptions(Request):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DataOptions(Request):
     GROUP: ClassVar[str] = "What to run"
 
@@ -124,14 +115,12 @@ class DataOptions(Request):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class JobOptions(Request):
     GROUP: ClassVar[str] = "How to run it"
 
     jobs: Annotated[int | None, Flag("N"), Ge(1), Le(256), Doc("Trainings at once [one per physical core]")] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ClusterOptions(JobOptions):
     cluster: Annotated[
         str | None,
@@ -140,7 +129,6 @@ class ClusterOptions(JobOptions):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StudyOptions(ClusterOptions, SaveOptions):
     """How a study is executed, repeated and continued."""
 

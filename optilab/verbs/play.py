@@ -47,7 +47,6 @@ RECORDED = 2_000
 """Points of all recordings of a page together; longer ones are thinned evenly."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PlayRequest(SetOptions, OutputOptions):
     """Write a page on which the settings of rules are moved, and their paths and limits follow at once."""
 

@@ -57,7 +57,6 @@ EXAMPLES = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RaceOptions(PictureOptions, OutputOptions):
     """What both kinds of races have."""
 
@@ -69,7 +68,6 @@ class RaceOptions(PictureOptions, OutputOptions):
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FunctionRace(RaceOptions):
     """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on."""
 
@@ -85,7 +83,6 @@ class FunctionRace(RaceOptions):
     ] = True
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TrainingRace(StudyOptions, SetOptions, DataOptions, FormatOptions, RaceOptions):
     """Compare rules on trainings."""
 

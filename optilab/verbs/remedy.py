@@ -27,7 +27,6 @@ from optilab.verbs.verb import Place, Verb
 from optilab.words import duration
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RemedyRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
     """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config.
 

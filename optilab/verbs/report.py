@@ -31,7 +31,6 @@ from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import plural, ranges
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
     """Write trainings and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 

@@ -40,7 +40,6 @@ NAMED = 3
 # --- ls ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ListRuns(FormatOptions, FolderOptions, OutputOptions):
     """List runs and studies, oldest first: state, what each changed against its preset, result. A study opens."""
 
@@ -252,7 +251,6 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
 # --- show --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ShowRun(FormatOptions, FolderOptions, OutputOptions):
     """Show one run (state, what it changed, last and best rows) or one study (its trials)."""
 
@@ -386,7 +384,6 @@ def _cell(value: Any) -> str:
 # --- plot --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     """Draw trainings: loss, accuracy and layers; runs that differ in nothing but the seed as one curve."""
 
@@ -460,7 +457,6 @@ def _numbers(curve: "Curve") -> dict[str, Any]:
 # --- path, rm ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FindRun(FolderOptions, OutputOptions):
     """Print the directory of a run or study."""
 
@@ -474,7 +470,6 @@ def path(request: FindRun, place: Place) -> Printed:
     return Printed([Verbatim(found)], {"run": str(found)}, [Verbatim(found)])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RemoveRuns(FolderOptions, OutputOptions):
     """Delete runs and studies; asks first. Links inside a run are removed, never followed."""
 
@@ -519,7 +514,6 @@ def _confirm(paths: Sequence[Path]) -> None:
 # --- diff --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DiffRuns(FolderOptions, OutputOptions):
     """Compare two runs to the last bit: config, environment, data, the first epoch that differs, and the cause."""
 
@@ -599,7 +593,6 @@ def _value(value: Any) -> str:
 # --- export ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ExportRuns(FolderOptions, OutputOptions):
     """Write all rows of trainings with their settings: one table, or the files of TensorBoard or MLflow."""
 

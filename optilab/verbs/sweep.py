@@ -31,7 +31,6 @@ MOST_POINTS = 6
 """Points of the last rung that are written out."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SweepRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
     """Train one network over axes of settings, with several seeds each, several at once on one thread each.
 

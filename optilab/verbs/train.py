@@ -56,7 +56,6 @@ SILENCE = 10.0
 """Seconds after which a pipe gets a line, where the first epoch is not done."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
 

@@ -1,17 +1,17 @@
 """What every command is made of: a request, the place where it runs, and an answer.
 
-A request is declared once, as a frozen dataclass. Its fields are the options of the command, the keywords of the
-method of `Lab`, the keys of the study's file, and the text of the help. What a class inherits from a group of
-`verbs.options` says how it is executed and shown; what it declares itself is what is asked.
+A request is declared once, as a class of annotated fields with defaults. They are the options of the command, the
+keywords of the method of `Lab`, the keys of the study's file, and the text of the help. What a class inherits from a
+group of `verbs.options` says how it is executed and shown; what it declares itself is what is asked.
 """
 
 import inspect
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_origin, get_type_hints
 
 from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile, Needs, Read
 from optilab.errors import UsageError, unknown
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Conflicts = Sequence[tuple[str, ...]]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Request:
     """What is asked of the laboratory."""
 
@@ -42,9 +41,9 @@ class Request:
     OPEN: ClassVar[bool] = False
     """Whether other keywords of the library are keys of the config that it reads."""
 
-    given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    given: Mapping[str, Any]
     """What was given, by field: texts of a command line, or values of Python."""
-    typed: bool = field(default=False, repr=False, compare=False)
+    typed: bool
     """Whether it comes from a command line, where errors name options."""
 
     @classmethod
@@ -68,8 +67,12 @@ class Request:
                 raise UsageError(f"{named(name)} needs {named(needs.other)}")
             if not typed and known[name].mark(ConfigKey) is None and known[name] not in kept_of(cls):
                 _require_in_range(known[name], given[name])
-        own = {one.name for one in fields(cls)}
-        return cls(**{name: value for name, value in given.items() if name in own}, given=given, typed=typed)
+        request = cls()
+        request.__dict__.update(given, given=given, typed=typed)
+        return request
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a request does not change: {name}")
 
     def flag(self, name: str) -> str:
         """A field as errors name it."""
@@ -142,19 +145,16 @@ def fields_of(request: type[Request]) -> tuple[Field, ...]:
 @cache
 def _fields_of(request: type[Request]) -> tuple[Field, ...]:
     hints = get_type_hints(request, include_extras=True)
-    declared = {one.name: one for one in fields(request)}
     found = [one for one in kept_of(request) if one.mark(InFile) is None]
     for owner in request.__mro__:
         for name in inspect.get_annotations(owner):
             origin = [one for one in request.__mro__ if name in inspect.get_annotations(one)][-1]
-            if name not in declared or name in ("given", "typed") or any(name == one.name for one in found):
+            if origin is Request or any(name == one.name for one in found) or get_origin(hints[name]) is ClassVar:
                 continue
             if origin is not owner:  # what a request says anew stays where its group has it
                 continue
-            info = declared[name]
-            default = info.default if info.default_factory is MISSING else info.default_factory()
             group = "" if origin is request else getattr(origin, "GROUP", "")
-            found.append(Field(name, hints[name], default, group))
+            found.append(Field(name, hints[name], getattr(request, name, MISSING), group))
     return tuple(found)
 
 

@@ -37,7 +37,6 @@ SHOWN = 40
 """Steps of the two paths in a picture."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class VerifyRequest(SetOptions, SilentOptions):
     """Check the rules against torch.optim, optax or their equations, or your own implementation against a rule."""
 
