@@ -105,6 +105,7 @@ VARYING = [
     (re.compile(r"\b\d+(\.\d+)? (seconds|s)\b(?! of )"), "# s"),
     (re.compile(r'time(stamp)?="[^"]*"'), "time=#"),
     (re.compile(r"(?<=  )\d:\d\d(?= |$)", re.MULTILINE), "#:##"),
+    (re.compile(r'("sharpness": \d+\.\d{11})\d+'), r"\1"),  # the last digits depend on where arrays lie
     (re.compile(r"tfevents[\w.]*"), "tfevents"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+"), "worker"),
     (re.compile(r"(HH:MM:SS)\.\d+"), r"\1"),
