@@ -100,7 +100,8 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
     how = execution.Running(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
-    silent = bool(request.given.get("quiet")) if request.typed else place.silent
+    told = request.typed and isinstance(request, StudyOptions)  # how far a study is, next to its document, too
+    silent = bool(request.given.get("quiet")) if told else place.silent
     ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
     if ran.stopped is not None:
         place.stopped(

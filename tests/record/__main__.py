@@ -106,6 +106,7 @@ VARYING = [
     (re.compile(r'time(stamp)?="[^"]*"'), "time=#"),
     (re.compile(r"(?<=  )\d:\d\d(?= |$)", re.MULTILINE), "#:##"),
     (re.compile(r'("sharpness": \d+\.\d{11})\d+'), r"\1"),  # the last digits depend on where arrays lie
+    (re.compile(r"\.new-[0-9a-f]{16}"), ".new-x"),
     (re.compile(r"tfevents[\w.]*"), "tfevents"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d+"), "worker"),
     (re.compile(r"(HH:MM:SS)\.\d+"), r"\1"),
@@ -177,8 +178,8 @@ def content(path: Path) -> str:
         return f"svg {digest(text.encode())}, {len(text)} characters"
     if path.name == "timings.csv":
         text = re.sub(r",[\d.e-]+$", ",#", text, flags=re.MULTILINE)
-    if kind == ".csv":
-        text = re.sub(r",\d{1,4}\.\d{6}$", ",#", text, flags=re.MULTILINE)  # seconds
+    if kind == ".csv" and text.partition("\n")[0].endswith(",seconds"):
+        text = re.sub(r",\d{1,4}\.\d{3,7}$", ",#", text, flags=re.MULTILINE)
     return readable(normal(text))
 
 

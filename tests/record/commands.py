@@ -558,6 +558,159 @@ READ = [
     """),
 ]
 
+MORE = lines("""
+    optilab verify mom.py:momentum --against momentum --memory 1024
+    optilab verify mom.py:momentum --against momentum --memory 1
+    optilab verify mom.py:momentum --timeout 0
+    optilab verify mom.py:momentum
+    optilab verify 'nosuch/*.py:Adam' --against adam
+    optilab verify mom.py:momentum --against momentum --algo sgd
+    optilab verify mom.py:momentum --against momentum --points equal=1
+    optilab map --config o.yaml --x lr=0.01:1:10 --y w1=-5:5:5
+    optilab map --config adam.yaml --x lr=0.01:1:10 --y beta1=0:0.9:5 --start -1,1 --set algo.eps=0.1 --plot m.png --dark
+    optilab map --algo sgd --basins --x lr=0:1
+    optilab map --algo sgd --function booth --basins --epochs 20
+    optilab map --algo sgd --x lr=0.01:1:10 --y lr=0.01:1:10
+    optilab map --algo sgd --x lr=1:0.1:10 --y w1=0:1
+    optilab map --algo sgd --x lr=0.01:1:10 --y w1=0:1 --set schedule=cosine
+    optilab map --algo sgd --x lr=0.01:1:10 --y w3=0:1
+    optilab play --config o.yaml --out o.html --quiet
+    optilab play --algo sgd --out o.yaml
+    optilab race --on t.yaml --algos sgd,adam --target 0.2 --budget 2 --epochs 1 --seeds 2 --jobs 1 --set data.holdout=100 --name tt
+    optilab race --config runs/tt/study.yaml --name tt2 --dry-run
+    optilab race --config runs/tt/study.yaml --on t.yaml
+    optilab race --on t.yaml --algos sgd --dry-run
+    optilab race --on t.yaml --algos sgd,adam --target 2 --dry-run
+    optilab race --on t.yaml --algos sgd,adam --fail-fast --data-dir nosuch --dry-run
+    optilab race --algos sgd,adam --functions booth --budget 0
+    optilab race --algos sgd,adam --functions booth --accuracy 2
+    optilab race --algos sgd,adam --functions booth --seed -1
+    optilab race --algos sgd,adam --functions booth --cache --budget 2 --starts 2 --repeats 1 --epochs 10 --runs-dir elsewhere --quiet
+    optilab race --algos sgd,adam --functions booth --format html
+    optilab race --algos sgd,adam --functions booth --json --settings
+    optilab race --settings --quiet
+    optilab race --dry-run
+    optilab race --fail-fast
+    optilab race --jobs 2
+    optilab race --resume nosuch
+    optilab train t.yaml --runs-dir elsewhere --epochs 1 --name e --plot e.png --dark --quiet
+    optilab train t.yaml --data-dir nosuch --epochs 1 --name n
+    optilab train t.yaml --device cuda:7
+    optilab train t.yaml --device nosuch
+    optilab train t.yaml --threads 0
+    optilab train t.yaml --seeds 2 --epochs 1 --jobs 1 --expect 'val_acc > 0.9' --name s2 --plot s2.png --json
+    optilab train t.yaml --seeds 2 --log tensorboard
+    optilab train t.yaml --log nosuch
+    optilab train t.yaml --jobs 2
+    optilab train t.yaml --json --quiet
+    optilab train t.yaml --config t.yaml
+    optilab train t.yaml --resume e
+    optilab train --resume e --name f
+    optilab train --resume e --fork e
+    optilab train --fork nosuch@1
+    optilab train --fork e@x
+    optilab train t.yaml --optimizer sgd --set optimizer.lr=0.3 --epochs 1 --name o1 --quiet
+    optilab train t.yaml --lr 0.3 --optimizer adam --epochs 1 --name o2 --quiet
+    optilab train t.yaml --set optimizer=adam --set optimizer.lr=0.01 --epochs 1 --name o3 --quiet
+    optilab train t.yaml --set model.hidden=[] --epochs 1 --name o4
+    optilab train t.yaml --set 'stages=[{epochs: 1}]' --epochs 1
+    optilab train t.yaml --set clip_norm=1 --set schedule=one-cycle --set weight_decay=0.01 --epochs 2 --name o5
+    optilab train t.yaml --set data.dataset=npz
+    optilab train t.yaml --set dtype=float64 --epochs 1 --name o6
+    optilab train t.yaml --set =3
+    optilab train t.yaml --set optimizer
+    optilab lr t.yaml --steps 100 --batch-size 32 --seed 3 --device cpu --dark --plot d.png
+    optilab lr t.yaml --steps 100 --expect 'rate > 0.001' --json
+    optilab lr t.yaml --steps 100 --expect 'rate > 1000'
+    optilab lr t.yaml --steps 100 --data-dir nosuch
+    optilab lr t.yaml --steps 100 --seeds 3
+    optilab lr t.yaml --steps 100 --name x
+    optilab lr t.yaml --steps 100 --confirm --seeds 1 --epochs 1 --jobs 1 --json --name lrc
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --epochs 1 --jobs 1 --device cpu --set clip_norm=1 --runs-dir elsewhere --name g
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --dry-run --quiet
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --over optimizer.lr=1,2 --dry-run
+    optilab sweep t.yaml --over seed=1,2 --dry-run
+    optilab sweep t.yaml --over epochs=1,2 --dry-run
+    optilab sweep t.yaml --zip --over optimizer.lr=0.1,0.5 --over data.batch_size=1,2,3 --dry-run
+    optilab sweep t.yaml --samples 3 --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1:1:log --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1:1:log --search tpe --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --search grid --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --halving 1 --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --halving 2 --keep none --metric val_loss --epochs 4 --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --metric nosuch --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --keep some --dry-run
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --seeds 0
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --jobs 0
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --cluster nosuch.json
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.5 --cluster tcp://x:1 --dry-run
+    optilab sweep t.yaml --resume g
+    optilab sweep --config t.yaml
+    optilab sweep --config nosuch.yaml
+    optilab remedy deep.yaml --only relu --epochs 1 --jobs 1 --name rr --runs-dir elsewhere --quiet
+    optilab remedy --config elsewhere/rr/study.yaml --dry-run
+    optilab remedy deep.yaml --tune 0
+    optilab remedy deep.yaml --only relu,relu --dry-run
+    optilab remedy
+    optilab check nosuch --expect 'f < 1'
+    optilab check e --runs-dir elsewhere --expect 'val_acc > 0.01'
+    optilab check adam.yaml
+    optilab check adam.yaml --seeds 3 --expect 'distance < 1'
+    optilab check checks.yaml --expect 'f < 1'
+    optilab check checks.yaml --only nosuch
+    optilab check checks.yaml --junit x.txt
+    optilab diagnose t.yaml --fail-on nosuch
+    optilab diagnose e --runs-dir elsewhere --quiet
+    optilab diagnose
+    optilab report g --runs-dir elsewhere --target 0.1 --until hours --out g.html --quiet
+    optilab report g --runs-dir elsewhere --baseline nosuch
+    optilab report g --runs-dir elsewhere --by nosuch
+    optilab report g --runs-dir elsewhere --out g.txt
+    optilab report
+    optilab config schema train --json
+    optilab data ls --data-dir nosuch
+    optilab data fetch mnist --data-dir t.yaml
+    optilab runs ls --runs-dir elsewhere
+    optilab runs ls --runs-dir nosuch
+    optilab runs ls --runs-dir ''
+    optilab runs ls --format html
+    optilab runs ls --where lr
+    optilab runs ls --where 'lr>x'
+    optilab runs show e --runs-dir elsewhere --quiet
+    optilab runs path nosuch
+    optilab runs compare e --runs-dir elsewhere --until minutes
+    optilab runs compare e --runs-dir elsewhere --until seconds
+    optilab runs compare e --runs-dir elsewhere --at 0
+    optilab runs compare g --runs-dir elsewhere --over problems
+    optilab runs compare
+    optilab runs diff e
+    optilab runs export
+    optilab runs export e --runs-dir elsewhere
+    optilab runs export e --runs-dir elsewhere --to e.csv --tensorboard logs
+    optilab runs rm
+    optilab runs rm e --runs-dir elsewhere --yes
+    optilab optimize --algo adam --json --quiet
+    optilab optimize --algo adam --no-save --name x
+    optilab optimize --algo adam --runs-dir t.yaml
+    optilab optimize --algo adam --tune 3 --set algo.lr=0.1 --no-save
+    optilab optimize --algo adam,adam --no-save
+    optilab optimize --algo muon --no-save
+    optilab optimize --algo adam --expect 'sgd: f < 1' --no-save
+    optilab optimize --algo sgd,adam --expect 'adam: f < 1' --json --no-save
+    optilab optimize --algo adam --start nan,1
+    optilab optimize --algo adam --lr x
+    optilab optimize --algo adam --epochs 0
+    optilab optimize --algo adam --epochs 1e9
+    optilab explain
+    optilab explain adam sgd
+    optilab explain adam --json --quiet
+    optilab explain adam --step 2 --set noise=0.1
+    optilab --nosuch
+    optilab --help nosuch
+    optilab help
+    optilab optimise --algo adam
+""")
+
 LAB_HEAD = "import json, inspect\nfrom optilab import Lab\nlab = Lab('runs')\n"
 LAB = [
     f"python {LAB_HEAD}{code}"
@@ -703,6 +856,7 @@ GROUPS = [
     Group("fashion", FASHION, CODE),
     Group("make", MAKE, TRAININGS),
     Group("read", READ, TRAININGS, old=True),
+    Group("more", MORE, ALL),
     Group("lab", LAB, ALL),
     Group("notebooks", [notebook("exercise.ipynb"), notebook("vanishing-gradient.ipynb")], {}),
     Group("terminal100", TERMINAL, ALL, old=True, columns=100),
