@@ -711,6 +711,48 @@ MORE = lines("""
     optilab optimise --algo adam
 """)
 
+RUNNING = (
+    "python import json, pathlib; [(d.update(status='running'), d.pop('finished', 0), p.write_text(json.dumps(d))) "
+    "for p in map(pathlib.Path, {}) for d in [json.loads(p.read_text())]]"
+)
+STOPPED = [
+    RUNNING.format(
+        "['runs/rich/manifest.json', 'runs/deep/manifest.json', 'runs/grid/manifest.json', 'runs/tpe/manifest.json']"
+    ),
+    *lines("""
+    python import pathlib; [p.unlink() for p in sorted(pathlib.Path("runs/rich/checkpoints").iterdir())[-1:]]
+    python import pathlib; (p := pathlib.Path("runs/deep/metrics.csv")).write_text(p.read_text()[:-3])
+    python import pathlib; (p := pathlib.Path("runs/grid/trials.csv")).write_text("".join(p.read_text().splitlines(True)[:5]))
+    python import pathlib; (p := pathlib.Path("runs/tpe/trials.csv")).write_text("".join(p.read_text().splitlines(True)[:3]))
+    optilab runs ls
+    optilab runs show rich
+    optilab runs show grid
+    optilab runs compare grid
+    optilab diagnose rich
+    optilab train --resume rich
+    optilab train --resume deep
+    optilab sweep --resume grid --jobs 1
+    optilab sweep --resume tpe --jobs 1
+    optilab runs ls --format csv
+    python import shutil, pathlib; [shutil.rmtree(p) for p in list(pathlib.Path("runs/race").glob("*-final-*"))[:2]]
+    python import pathlib; pathlib.Path("runs/pairs/study.yaml").write_text("config: {")
+    python import pathlib; (p := pathlib.Path("runs/rem/study.yaml")).write_text(p.read_text() + "nosuch: 3" + chr(10))
+    optilab race --resume race --jobs 1
+    optilab remedy --resume pairs
+    optilab remedy --resume rem
+    optilab sweep --resume race
+    optilab race --resume grid
+    optilab train --resume race
+    optilab check grid --expect 'val_acc > 0.01'
+    optilab check race --expect 't, adam: val_acc > 0.01'
+    optilab train rich.yaml --name rich
+    optilab train t.yaml --name grid
+    optilab sweep t.yaml --over optimizer.lr=0.1,0.2 --name one
+    optilab runs export race halved seeds --to all.csv
+    optilab runs diff runs/grid/0.1-relu-s42-bd235106 one
+    """),
+]
+
 LAB_HEAD = "import json, inspect\nfrom optilab import Lab\nlab = Lab('runs')\n"
 LAB = [
     f"python {LAB_HEAD}{code}"
@@ -857,6 +899,7 @@ GROUPS = [
     Group("make", MAKE, TRAININGS),
     Group("read", READ, TRAININGS, old=True),
     Group("more", MORE, ALL),
+    Group("stopped", STOPPED, TRAININGS, old=True),
     Group("lab", LAB, ALL),
     Group("notebooks", [notebook("exercise.ipynb"), notebook("vanishing-gradient.ipynb")], {}),
     Group("terminal100", TERMINAL, ALL, old=True, columns=100),
