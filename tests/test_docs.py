@@ -6,6 +6,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from optilab.data import fetch
 from optilab.data.sources import DATASETS
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.verify.correspondence import CASES, shown
@@ -202,6 +204,10 @@ def costs(text):
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
 def test_the_commands_of_a_page(page, block, tmp_path):
     write_files(page, tmp_path)
+    found = fetch.ensure(
+        "fashion-mnist", None, lambda *_: None
+    ).folder  # as a reader has it who has trained before
+    shutil.copytree(found, tmp_path / "cache" / "optilab" / "fashion-mnist")
     for line in block.splitlines():
         if line == "python -m tests.benchmarks.trajectories":  # with the other benchmarks of the README
             continue
