@@ -16,6 +16,7 @@ __all__ = ["browser", "page"]  # fixtures of all tests
 # Threads of PyTorch that wait sleep at once: beside other tests spinning makes a training many times slower. The
 # numbers do not depend on it. Read when torch is imported, which no test does before this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 
 
 @pytest.fixture(scope="session", autouse=True)
