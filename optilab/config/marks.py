@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
+RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
+"""How an axis is typed."""
+
 
 @dataclass(frozen=True)
 class Flag:

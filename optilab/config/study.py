@@ -10,13 +10,12 @@ from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
 from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference, refusal
-from optilab.config.marks import Argument, Flag, InFile, Read
+from optilab.config.marks import RANGE, Argument, Flag, InFile, Read
 from optilab.config.presets import algorithms
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError, shown
 
 MAX_SEEDS = 1000
-RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
 EXAMPLE = "optimizer.lr=1e-3:10:9:log"
 
 

@@ -1,7 +1,7 @@
 """Causes that stand before the first step: data, settings and first weights. Each has its thresholds above it."""
 
 from optilab.config.model import NoNorm
-from optilab.diagnose.causes import Sets, Symptom, cause, remedy_sets
+from optilab.diagnose.cause import Sets, Symptom, cause, remedy_sets
 from optilab.diagnose.evidence import Evidence
 
 

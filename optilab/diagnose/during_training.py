@@ -7,7 +7,7 @@ import math
 from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
-from optilab.diagnose.causes import Symptom, cause, rate_times, remedy_sets
+from optilab.diagnose.cause import Symptom, cause, rate_times, remedy_sets
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence
 
 UNFIT = 0.75

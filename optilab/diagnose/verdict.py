@@ -10,7 +10,7 @@ from typing import Any
 from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training
-from optilab.diagnose.causes import Cause, Sets, learned
+from optilab.diagnose.cause import Cause, Sets, learned
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence
 from optilab.errors import ConfigError
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from optilab.config import yaml
+from optilab.config.marks import RANGE
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 
-RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
 MAX_COUNT = 100_000
 _DIGITS = 12
 """Significant digits of a value of a range: 0.1, not 0.10000000000000002."""

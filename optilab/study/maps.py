@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from optilab.config.marks import RANGE
 from optilab.errors import UsageError
 from optilab.optimize import theory
 from optilab.optimize.maps import GridResult, run_grid
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, settings_of, with_settings
-from optilab.study.axes import RANGE, Axis, read_range
+from optilab.study.axes import Axis, read_range
 
 MAX_CELLS = 25_000_000
 COUNT = 200

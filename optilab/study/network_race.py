@@ -27,9 +27,9 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize.objective import Floats
 from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge
+from optilab.study.function_race import expected_best
 from optilab.study.groups import Group, GroupValues, Measure, values_of
 from optilab.study.plan import Plan, TunedCandidate, tuned
-from optilab.study.race import expected_best
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural

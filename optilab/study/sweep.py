@@ -15,14 +15,14 @@ from typing import Any
 
 from optilab.config.fields import describe
 from optilab.config.load import Override, dump, load, to_yaml
-from optilab.config.study import SweepConfig
+from optilab.config.study import EXAMPLE, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.errors import UsageError, unknown
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
-from optilab.study.axes import RANGE, Axis, Choices, listed, read_choices, read_range
+from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
 from optilab.study.groups import TESTED
 from optilab.study.plan import Plan, grid, halving, tpe
 from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
@@ -31,7 +31,6 @@ from optilab.words import plural
 MAX_TRIALS = 100_000
 COUNT = 5
 """Points of a range without a COUNT."""
-EXAMPLE = "optimizer.lr=1e-3:10:9:log"
 
 _NOT_AXES = {
     "seed": "use --seeds N",
@@ -150,19 +149,6 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     trials = tuple(trial for point in points(asked, axes) for trial in of_point(asked.config, point, asked.seeds))
     _require_distinct(trials, asked.samples)
     return Sweep(asked, axes, trials, command)
-
-
-def read_axes(texts: Sequence[str]) -> dict[str, str]:
-    """`KEY=...` of each `--over`, by key. UsageError for what is not that, and for a key that is there twice."""
-    axes: dict[str, str] = {}
-    for text in texts:
-        key, equals, span = (part.strip() for part in text.partition("="))
-        if not (key and equals and span):
-            raise UsageError(f"{text}: {RANGE} or KEY=VALUE,VALUE,... expected, as {EXAMPLE}", "--over")
-        if key in axes:
-            raise UsageError(f"{key} is there twice; give all its values in one --over", "--over")
-        axes[key] = span
-    return axes
 
 
 def _axis(key: str, given: Any) -> Axis | Choices:

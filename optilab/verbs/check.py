@@ -186,7 +186,7 @@ class Checker:
         return of_rate(claims, test.rate, asked.name)
 
     def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
-        from optilab.study.race import standings
+        from optilab.study.function_race import standings
         from optilab.verbs.race import FunctionRace, found_on_functions
 
         asked = load(FunctionRaceConfig, given, claimed)

@@ -10,7 +10,7 @@ import numpy as np
 from annotated_doc import Doc
 
 from optilab.config.load import Override
-from optilab.config.marks import ConfigKey, Flag, Read
+from optilab.config.marks import RANGE, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.errors import UsageError, did_you_mean
@@ -29,7 +29,6 @@ EPOCHS = 100
 """Steps of every cell where neither the command line nor a config says how many."""
 STARTS = 300
 """Starts along each side of the box of a map of basins."""
-AXIS = "KEY=LOW:HIGH[:COUNT][:log]"
 
 
 class MapRequest(SetOptions, PictureOptions, SilentOptions):
@@ -45,8 +44,8 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
     algo: Annotated[
         Any, ConfigKey("algo"), Read(algorithms), Flag("NAME", complete="rule"), Doc("Algorithm, as in its preset")
     ] = None
-    x: Annotated[str | None, Flag(AXIS, complete="axis"), Doc("Across: a setting, or w1")] = None
-    y: Annotated[str | None, Flag(AXIS, complete="axis"), Doc("Upwards: a setting, or w2")] = None
+    x: Annotated[str | None, Flag(RANGE, complete="axis"), Doc("Across: a setting, or w1")] = None
+    y: Annotated[str | None, Flag(RANGE, complete="axis"), Doc("Upwards: a setting, or w2")] = None
     basins: Annotated[bool, Doc("Map the starts of the box: the minimum that each reaches")] = False
     config: Source = None
     function: Function = None

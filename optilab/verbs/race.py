@@ -22,13 +22,13 @@ from optilab.show.page import page_file, write_page
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Column, Table
 from optilab.signals import Interrupted
+from optilab.study import function_race as study
 from optilab.study import network_race as races
-from optilab.study import race as study
 from optilab.study.claims import ClaimResult, of_network_race, of_race
 from optilab.study.comparison import Comparison
 from optilab.study.execution import StudyResult
+from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.network_race import NetworkRace, NetworkResult, RacedCandidate, RaceResult
-from optilab.study.race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.tuning import UNSOLVED, RaceSettings, extra_knowledge, gradients_per_step
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence

@@ -14,7 +14,7 @@ from optilab.show import chart_page
 from optilab.show.page import asset, render
 from optilab.show.table import cell
 from optilab.study import search_space
-from optilab.study.race import Race, Standing, standings
+from optilab.study.function_race import Race, Standing, standings
 from optilab.verbs import race as views
 from optilab.verbs.charts.races import race_chart
 from optilab.verbs.settings_page import SHADES, Cell, HeatMap

@@ -23,8 +23,8 @@ from optilab.show import junit
 from optilab.show import page as pages
 from optilab.study import network_race as races
 from optilab.study.comparison import compare_runs
+from optilab.study.function_race import Race
 from optilab.study.groups import Measure, select
-from optilab.study.race import Race
 from optilab.study.tuning import RaceSettings, Tuning
 from optilab.verbs import play
 from optilab.verbs.network_race_page import network_race_page

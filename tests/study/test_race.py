@@ -17,8 +17,8 @@ from scipy import stats
 import optilab
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.study import race as study
-from optilab.study.race import Race, expected_best, profile, run, standings
+from optilab.study import function_race as study
+from optilab.study.function_race import Race, expected_best, profile, run, standings
 from optilab.study.tuning import RaceSettings, Tuning, measure
 
 CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)

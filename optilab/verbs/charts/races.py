@@ -9,8 +9,8 @@ from optilab.errors import DataError
 from optilab.optimize.objective import Floats
 from optilab.show.chart import Band, Chart, Mark, Panel, PanelRow, Polyline, Scale, Threshold
 from optilab.study.curves import history
+from optilab.study.function_race import Race, profile, standings
 from optilab.study.network_race import NetworkResult, RaceResult
-from optilab.study.race import Race, profile, standings
 
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 COSTS = (*FACTORS, 500.0, 1000.0)
