@@ -128,6 +128,26 @@ def test_a_sweep_is_that_of_the_command(lab, optilab, small, tmp_path):
     assert repr(lab.load(str(study.runs[0].path))).endswith("metrics.csv is damaged>")
 
 
+def test_the_lab_has_the_other_commands(lab, small):
+    """What a training is diagnosed, claimed and given a rate by; steps and maps of a rule."""
+    run = lab.train(small, epochs=1, name="one")
+    assert {"diagnose", "explain", "lr", "map", "remedy", "check"} <= {*dir(lab)}
+    assert [row["severity"] for row in lab.diagnose(run.name).rows] == [
+        row["severity"] for row in lab.diagnose(str(run.path)).rows
+    ]
+    assert lab.check(run, expect=["val_acc > 2"]).code == 9
+    assert lab.check(run, expect="val_acc >= 0").code == 0
+    assert [row["step"] for row in lab.explain("sgd", step="1-3").rows] == [1, 2, 3]
+    cells = lab.map(algo="momentum", x="lr=0.01:1:3", y="beta=0:0.9:2", epochs=5).rows
+    assert len(cells) == 6
+    assert (
+        cells[0]["f"]
+        == lab.optimize(algo="momentum", set={"algo.lr": 0.01, "algo.beta": 0.0}, epochs=5).rows[-1]["f"]
+    )
+    with pytest.raises(UsageError, match='did you mean "seeds"'):
+        lab.sweep(small, seed_s=3)
+
+
 def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
     options = {"budget": 3, "starts": 2, "repeats": 1, "epochs": 20}
     flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
