@@ -25,7 +25,8 @@ def command(verb: Verb) -> Callable[..., int]:
         unset = [name for name, value in given.items() if value is False and found[name][0].default is not None]
         return answer(verb, {name: value for name, value in given.items() if name not in unset})
 
-    parameters = [_parameter(one, kept) for one, kept in found.values()]
+    ordered = sorted(found.values(), key=lambda pair: pair[0].group == "Output")  # how it is printed comes last
+    parameters = [_parameter(one, kept) for one, kept in ordered]
     run.__name__, run.__doc__ = verb.run.__name__, described(verb.requests[0])
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
