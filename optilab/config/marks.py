@@ -24,7 +24,7 @@ class Flag:
     names: tuple[str, ...] = ()
     """Instead of `--` and the field's name."""
     complete: str = ""
-    """What completes it: a function of `cli.completion`, or NAME,NAME,..."""
+    """What completes it: a function of `verbs.completion`, or NAME,NAME,..."""
     shown: str = ""
     """The default in the help text, where the field's own says less."""
     repeated: bool = False

@@ -1,4 +1,4 @@
-"""Everything a person sees in a terminal, and the documents of `--json`: a module for each command.
+"""Everything a person sees in a terminal, and the documents of `--json`.
 
 Only this package imports rich. Results go to stdout; progress, warnings and errors go to stderr. Colour is never
 the only sign. Text from configs, names and files is printed as text, never as markup or a control sequence.
