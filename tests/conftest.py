@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import hypothesis
 import pytest
 
 from tests.browser import browser, page
@@ -12,6 +13,12 @@ from tests.data.idx import write_idx_dataset
 from tests.run import run
 
 __all__ = ["browser", "page"]  # fixtures of all tests
+
+# The same examples in every run, however busy the machine is; `--hypothesis-seed` draws others.
+hypothesis.settings.register_profile(
+    "optilab", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("optilab")
 
 # Threads of PyTorch that wait sleep at once: beside other tests spinning makes a training many times slower. The
 # numbers do not depend on it. Read when torch is imported, which no test does before this.
@@ -28,11 +35,12 @@ def signals_as_at_a_terminal():
 
 
 @pytest.fixture(autouse=True)
-def float32_afterwards():
-    """A training in float64 makes that torch's default."""
+def numerics_afterwards():
+    """What a training sets for the whole process: torch's default type, and that denormals count as zero."""
     yield
     if torch := sys.modules.get("torch"):
         torch.set_default_dtype(torch.float32)
+        torch.set_flush_denormal(False)
 
 
 def _environment(changes):

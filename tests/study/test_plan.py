@@ -70,7 +70,7 @@ DRAWN = st.lists(
 
 
 @pytest.mark.parametrize("kind", PLANS)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(drawn=DRAWN)
 def test_every_prefix_of_outcomes_gives_the_same_next_batch(kind, drawn, tmp_path_factory):
     plan, folder = PLANS[kind], tmp_path_factory.getbasetemp()
@@ -82,7 +82,7 @@ def test_every_prefix_of_outcomes_gives_the_same_next_batch(kind, drawn, tmp_pat
         again.close()
 
 
-@settings(deadline=None, max_examples=3)
+@settings(max_examples=3)
 @given(drawn=DRAWN)
 def test_every_prefix_of_a_search_gives_the_same_points(drawn, tmp_path_factory):
     """Also with the journal of a study that was stopped, which has points that were asked for and not told."""

@@ -194,7 +194,7 @@ def test_the_level_of_one_test_and_the_p_of_the_family_are_inverse(chosen):
     assert single_level(2, 5, 0.05, chosen) == 0.05
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     values=arrays(float, st.tuples(st.integers(2, 5), st.integers(2, 6)), elements=st.floats(-1, 1, width=16)),
     higher=st.booleans(),
