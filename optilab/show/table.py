@@ -44,9 +44,8 @@ class Table:
 
     def texts(self, head: int, tail: int) -> tuple[list[Column], list[list[str]]]:
         """The columns that have a value, and the cells as text; the middle of a long table is left out."""
-        columns = [column for column in self.columns if column.only != "values"]
-        columns = [column for column in columns if any(cell(column, row) for row in self.rows)]
-        cells = [[cell(column, row) for column in columns] for row in self.rows]
+        columns, _ = _texts([column for column in self.columns if any(cell(column, row) for row in self.rows)], ())
+        _, cells = _texts(columns, self.rows)
         if len(cells) > head + tail + 1:
             cells[head:-tail] = [["..."] * len(columns)]
         return columns, cells
@@ -57,27 +56,13 @@ def write(format: str, columns: Sequence[Column], rows: Sequence[Mapping[str, An
 
     A value that a row lacks, or that is None, is an empty cell.
     """
-    if format == "csv":
-        keys = [column.key for column in columns if column.only != "text"]
-        values = [{key: row.get(key) for key in keys} for row in rows]
-        safe = [{key: printable(v) if isinstance(v, str) else v for key, v in row.items()} for row in values]
-        _print(runs.table(safe).decode())
-        return
+    WRITERS[format](columns, rows)
+
+
+def _texts(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> tuple[list[Column], list[list[str]]]:
+    """The columns of a format that shows text, and their cells."""
     columns = [column for column in columns if column.only != "values"]
-    cells = [[cell(column, row) for column in columns] for row in rows]
-    if format == "markdown":
-        _print(_markdown(columns, cells))
-    elif format == "latex":
-        _print(_latex(columns, cells))
-    else:
-        shown = _fitting(columns, cells)
-        terminal.show(
-            terminal.grid(
-                [columns[i].title for i in shown],
-                [[row[i] for i in shown] for row in cells],
-                left=[place for place, i in enumerate(shown) if columns[i].left],
-            )
-        )
+    return columns, [[cell(column, row) for column in columns] for row in rows]
 
 
 def cell(column: Column, row: Mapping[str, Any]) -> str:
@@ -89,6 +74,16 @@ def cell(column: Column, row: Mapping[str, Any]) -> str:
 def _print(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def _terminal(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
+    """For people: aligned, in as many columns as the terminal has room for."""
+    columns, cells = _texts(columns, rows)
+    shown = _fitting(columns, cells)
+    left = [place for place, i in enumerate(shown) if columns[i].left]
+    terminal.show(
+        terminal.grid([columns[i].title for i in shown], [[row[i] for i in shown] for row in cells], left=left)
+    )
 
 
 def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
@@ -110,11 +105,20 @@ def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[
 # --- documents ---------------------------------------------------------------------------------------------
 
 
-def _markdown(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
+def _csv(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
+    """The values themselves, a line for each row."""
+    keys = [column.key for column in columns if column.only != "text"]
+    values = [{key: row.get(key) for key in keys} for row in rows]
+    safe = [{key: printable(v) if isinstance(v, str) else v for key, v in row.items()} for row in values]
+    _print(runs.table(safe).decode())
+
+
+def _markdown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
     """A table of GitHub's Markdown."""
+    columns, cells = _texts(columns, rows)
     rules = [":--" if column.left else "--:" for column in columns]
     lines = [[markdown(column.title) for column in columns], rules, *([markdown(c) for c in row] for row in cells)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    _print("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
 def markdown(text: str) -> str:
@@ -137,8 +141,9 @@ _LATEX = {
 }
 
 
-def _latex(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
+def _latex(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
     """A tabular environment with the rules of the package booktabs."""
+    columns, cells = _texts(columns, rows)
     places = "".join("l" if column.left else "r" for column in columns)
     heading = " & ".join(latex(column.title) for column in columns)
     lines = [
@@ -155,7 +160,7 @@ def _latex(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> str:
         "\\bottomrule",
         "\\end{tabular}",
     ]
-    return "".join(f"{line}\n" for line in lines)
+    _print("".join(f"{line}\n" for line in lines))
 
 
 def latex(text: str) -> str:
@@ -166,3 +171,13 @@ def latex(text: str) -> str:
 def _number(cell: str) -> str:
     """A cell of numbers: a minus sign instead of a hyphen, a thin space before the sign for per cent."""
     return re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", latex(cell)).replace(" \\%", "\\,\\%")
+
+
+WRITERS: Mapping[str, Callable[[Sequence[Column], Sequence[Mapping[str, Any]]], None]] = {
+    "table": _terminal,
+    "csv": _csv,
+    "markdown": _markdown,
+    "latex": _latex,
+}
+FORMATS = (*WRITERS, "json")
+"""What `--format` accepts; `json` is a document of the command's own."""

@@ -9,10 +9,9 @@ from annotated_types import Ge, Le
 
 from optilab.config.marks import ConfigKey, Flag, Read
 from optilab.errors import UsageError, unknown
+from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
-
-FORMATS = ("table", "csv", "markdown", "latex", "json")
-"""What `--format` accepts."""
+from optilab.words import listed
 
 
 def as_utf8(path: str) -> str:
@@ -59,7 +58,7 @@ class FormatOptions(Request):
     format: Annotated[
         str,
         Flag("FORMAT", complete=",".join(FORMATS)),
-        Doc("table, csv, markdown, latex or json"),
+        Doc(listed(FORMATS, "or")),
     ] = "table"
 
     @classmethod

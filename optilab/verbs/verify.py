@@ -20,9 +20,9 @@ from optilab.errors import ExitCode, UsageError, chosen_names, unknown
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
-from optilab.show.table import Column, Table
+from optilab.show.table import FORMATS, Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence
-from optilab.verbs.options import FORMATS, SetOptions, SilentOptions
+from optilab.verbs.options import SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.verify import candidate as candidates
 from optilab.verify import submissions
