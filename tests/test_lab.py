@@ -20,9 +20,9 @@ from optilab.errors import ConfigError, DataError, DivergedError, RunError, Usag
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.verbs.results import LabStudy
-from tests.report.test_hostile import HOSTILE
 from tests.run import restored
 from tests.study.generated import layered, training
+from tests.verbs.test_hostile import HOSTILE
 
 TAGS = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
 FRAMES = ("pandas", "polars")

@@ -6,7 +6,7 @@ from math import log
 import numpy as np
 import pytest
 
-from tests.report.test_report import hover
+from tests.verbs.test_report import hover
 
 pytestmark = pytest.mark.browser
 

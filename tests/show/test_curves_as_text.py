@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.console.test_pictures import on_a_terminal
+from tests.show.test_pictures import on_a_terminal
 from tests.study.generated import layered, training
 
 UTF8 = {"LANG": "C.UTF-8", "PYTHONUTF8": "1"}
