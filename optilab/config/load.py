@@ -62,26 +62,20 @@ def function(text: str) -> Any:
 
 def load(
     schema: type[S],
-    config: str | Mapping[str, Any] | None,
+    config: str | Mapping[str, Any] | yaml.Document | None,
     overrides: Sequence[Override] = (),
     rules: Literal["exercise", "literature"] = "exercise",
 ) -> S:
-    """Read `config` (a path, the name of a preset, or a plain tree; None: the defaults) and apply the overrides.
+    """Read `config` (a path, the name of a preset, a plain tree, or what `yaml.read` gave; None: the defaults) and
+    apply the overrides.
 
     `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
     the defaults of the literature. `train` always has the literature's. Raises `ConfigError` with every problem at
     once, in the order of the lines.
     """
     kind = schema.kind
-    document, source = yaml.Document({}, {}), "the command line"
-    if isinstance(config, Mapping):
-        document, source = yaml.Document(copy.deepcopy(dict(config)), {}), "the config"
-    elif config is not None:
-        path = presets.find(kind, config)
-        source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-        document = yaml.read(_bytes(path), source)
-        if kind == "train":
-            document.tree.setdefault("name", _name_of(path))
+    document = config if isinstance(config, yaml.Document) else _document(kind, config)
+    source = document.source
     places = {path: f"{source}:{line}" for path, line in document.lines.items()}
     problems = [problem for item in overrides if (problem := _apply(document.tree, item, places))]
     if kind == "optimize" and rules == "exercise":
@@ -104,6 +98,19 @@ def load(
             source = "the arguments"
         raise ConfigError(source, problems, advice)
     return config_value
+
+
+def _document(kind: str, config: str | Mapping[str, Any] | None) -> yaml.Document:
+    if config is None:
+        return yaml.Document({}, {}, "the command line")
+    if isinstance(config, Mapping):
+        return yaml.Document(copy.deepcopy(dict(config)), {}, "the config")
+    path = presets.find(kind, config)
+    source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    document = yaml.read(_bytes(path), source)
+    if kind == "train":
+        document.tree.setdefault("name", _name_of(path))
+    return document
 
 
 def _follows(details: Any, found: Sequence[Any]) -> bool:

@@ -45,6 +45,8 @@ class Document:
 
     tree: dict[str, Any]
     lines: dict[Path, int]
+    source: str
+    """Its name in messages."""
 
 
 class _Refused(Exception):
@@ -179,7 +181,7 @@ def read(data: bytes, source: str) -> Document:
     else:
         problems = [Problem(f"{source}:{line}", dotted(path), text) for line, path, text in reader.problems]
         if not problems:
-            return Document(tree, reader.lines)
+            return Document(tree, reader.lines, source)
         raise ConfigError(source, problems)
     raise ConfigError(source, [problem])
 

@@ -257,16 +257,15 @@ def _ratio(record: Mapping[str, Any]) -> float | None:
 
 def _config(record: runs.Record) -> TrainConfig:
     """The config of a run; with gradient descent at its rate in the place of a rule whose file has changed since."""
-    path = record.path / "config.yaml"
+    written = yaml.read(record.config, str(record.path / "config.yaml"))
     try:
-        return load(TrainConfig, str(path))
+        return load(TrainConfig, written)
     except ConfigError:
-        tree = yaml.read(record.config, str(path)).tree
-        rule = tree.get("optimizer")
+        rule = written.tree.get("optimizer")
         if not isinstance(rule, dict) or not is_own(rule.get("name")):
             raise
         rate = {"lr": rule["lr"]} if "lr" in rule else {}
-        return load(TrainConfig, {**tree, "optimizer": {"name": "sgd", **rate}})
+        return load(TrainConfig, {**written.tree, "optimizer": {"name": "sgd", **rate}})
 
 
 def of_run(record: runs.Record) -> Evidence:

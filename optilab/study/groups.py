@@ -74,8 +74,7 @@ def select(folder: Path, names: Sequence[str]) -> list[Record]:
     for runs of another command.
     """
     records: dict[Path, Record] = {}
-    for path in runs.select(folder, names):
-        entry = runs.read_entry(path)
+    for entry in map(runs.read_entry, runs.select(folder, names)):
         records |= {run.path: run for run in (entry.runs() if isinstance(entry, Study) else [entry])}
     foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not _is_training(r)]
     if foreign:
@@ -93,14 +92,13 @@ def settings(record: Record) -> dict[str, Any]:
     A rule of the user's own is not loaded: its file may have changed since, and its digest is a setting. ConfigError if
     the config is damaged.
     """
-    path = record.path / "config.yaml"
-    written = yaml.read(record.config, str(path)).tree
-    rule = written.get("optimizer")
+    written = yaml.read(record.config, str(record.path / "config.yaml"))
+    rule = written.tree.get("optimizer")
     if isinstance(rule, dict) and is_own(rule.get("name")):
-        tree = flat({**dump(load(TrainConfig, {**written, "optimizer": "sgd"})), "optimizer": rule})
+        tree = flat({**dump(load(TrainConfig, {**written.tree, "optimizer": "sgd"})), "optimizer": rule})
         tree["optimizer.sha256"] = str(rule.get("sha256"))[:8]
     else:
-        tree = flat(dump(load(TrainConfig, str(path))))
+        tree = flat(dump(load(TrainConfig, written)))
     digests = record.manifest.get("data", {}).get("sha256", {})
     return {**tree, DATA: _digest(digests), **_fork(record.manifest.get("fork"))}
 
