@@ -21,6 +21,7 @@ from optilab.config.model import ModelConfig
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import shown
 from optilab.optimize import RULES, Rule
+from optilab.optimize.rule import learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 
 MAX_SEED = 2**63 - 1
@@ -311,10 +312,24 @@ class TrainConfig(Section):
             raise refusal(
                 f"{rule.name} needs the {needs} of the function; training provides gradients only", "optimizer"
             )
-        if not isinstance(self.schedule, Constant) and not hasattr(rule, "lr"):
+        if not isinstance(self.schedule, Constant) and not learning_rates(rule):
             raise refusal(f"{rule.name} has no learning rate for a schedule to change", "schedule")
-        if self.plateau is not None and not hasattr(rule, "lr"):
+        if self.plateau is not None and not learning_rates(rule):
             raise refusal(f"{rule.name} has no learning rate to lower", "plateau")
+        return self
+
+    @model_validator(mode="after")
+    def _muon_has_matrices(self) -> "TrainConfig":
+        rule, last = self.optimizer, len(self.model.hidden) + 1
+        while hasattr(rule, "base"):
+            rule = rule.base
+        if getattr(rule, "matrices", "all") == "hidden" and not {*range(2, last)} - {*self.model.freeze}:
+            where = "fewer than two hidden layers have none" if last < 3 else "here none of them is trained"
+            raise refusal(
+                f"{rule.name} trains the matrices between the first and the last, and {where}; write "
+                "`matrices: all`, or add a hidden layer",
+                "optimizer",
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from optilab.diagnose.evidence import Evidence
 from optilab.diagnose.remedies import remedies
+from optilab.optimize.rule import learning_rates
 
 Sets = tuple[str, ...]
 """A remedy as `KEY=VALUE` texts, as `--set` takes them."""
@@ -77,6 +78,7 @@ def remedy_sets(*names: str) -> tuple[Sets, ...]:
 
 
 def rate_times(e: Evidence, factor: float) -> tuple[Sets, ...]:
-    """The learning rate times a factor, where the optimizer, or the rule that it wraps, has one."""
-    rate = getattr(e.rule, "lr", None)
-    return ((f"{e.rule_key}.lr={rate * factor:.2g}",),) if rate else ()
+    """The learning rates times a factor: that of the optimizer or the rule that it wraps, and that of the rule that it
+    gives other weights to; nothing where it has none."""
+    rates = learning_rates(e.config.optimizer)
+    return (tuple(f"optimizer.{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()

@@ -106,6 +106,16 @@ def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     return replace(rule, **own)
 
 
+def learning_rates(rule: Any) -> dict[str, float]:
+    """Every learning rate of a rule by its key: its own `lr`, that of a rule that it wraps as `base.lr`, and that of
+    the rule that it gives other weights to as `others.lr`. The first one is that of most steps."""
+    found = {"lr": rule.lr} if hasattr(rule, "lr") else {}
+    for field in ("base", "others"):
+        if hasattr(rule, field):
+            found |= {f"{field}.{key}": rate for key, rate in learning_rates(getattr(rule, field)).items()}
+    return found
+
+
 class Recurrence(NamedTuple):
     """A linear step, as sgd and momentum take it; adaptive rules take it in coordinates of their own (`frozen`).
 

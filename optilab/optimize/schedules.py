@@ -193,7 +193,7 @@ class Regime:
 
 
 def scheduled(rule: Rule, factor: float) -> Rule:
-    """The rule with its learning rate multiplied; a wrapper passes it on to the rule it wraps.
+    """The rule with all of its `learning_rates` multiplied; a wrapper passes it on to the rule it wraps.
 
     UsageError for a rule without a learning rate (it has a line search).
     """
@@ -203,7 +203,8 @@ def scheduled(rule: Rule, factor: float) -> Rule:
         return replace(rule, base=scheduled(rule.base, factor))  # type: ignore[type-var]
     if not hasattr(rule, "lr"):
         raise UsageError(f"{rule.name} chooses its step lengths itself: it has no lr for a schedule to change")
-    return replace(rule, lr=rule.lr * factor)  # type: ignore[type-var]
+    others = {"others": scheduled(rule.others, factor)} if hasattr(rule, "others") else {}
+    return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[type-var]
 
 
 def stepper(rule: Rule, function: Objective, regime: Regime, steps: int) -> Stepper:

@@ -183,12 +183,15 @@ def _entry(name: str, rule: Any, settings: Mapping[str, float]) -> dict[str, Any
 
 def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, float]]:
     """`budget` settings of the fields `tuned`, each with the rule that has it; the first n of N are those of a budget
-    of n, and all rules share the uniform numbers behind a field.
+    of n, and all rules share the uniform numbers behind a field. A second rate, `others.lr`, has numbers of its own.
     """
     columns = {}
     for field, rule in tuned.items():
         name = field.rpartition(".")[2]
-        generator = np.random.default_rng([asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, name))])
+        stream = ".".join(part for part in field.split(".") if part != "base")
+        generator = np.random.default_rng(
+            [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
+        )
         values = search_space.network_space(rule)[name](generator.random(asked.budget))
         columns[field] = [float(f"{v:.6g}") for v in values.tolist()]
     return [{field: column[k] for field, column in columns.items()} for k in range(asked.budget)]

@@ -17,6 +17,7 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run, verdict
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
+from optilab.optimize.rule import learning_rates, with_settings
 from optilab.runs import Record
 from optilab.study import sweep
 from optilab.study.comparison import RunComparison, compare_runs
@@ -52,14 +53,21 @@ class RateRamp:
 
 def rate_ramp(rule: Any, steps: int = STEPS) -> RateRamp:
     """`steps` log-spaced rates for an optimizer. UsageError where it has no learning rate."""
-    key, inner = "optimizer", rule
-    while not hasattr(inner, "lr") and hasattr(inner, "base"):  # a rule around another
-        key, inner = f"{key}.base", inner.base
-    if not hasattr(inner, "lr"):
+    key, lr = next(iter(learning_rates(rule).items()), ("", 0.0))
+    if not key:
         raise UsageError(f"{rule.name} has no learning rate `lr`: there is none to find")
+    inner = rule
+    for _ in range(key.count(".")):  # a rule around another
+        inner = inner.base
     span = network_space(inner)["lr"]
     rates = np.geomspace(span.low / MARGIN, span.high * MARGIN, steps)
-    return RateRamp(f"{key}.lr", inner.lr, rates)
+    return RateRamp(f"optimizer.{key}", lr, rates)
+
+
+def at_rate(rule: Any, ramp: RateRamp, rate: float) -> Any:
+    """The rule at a rate of its ramp, which moves all of its learning rates by the same factor."""
+    changed = {key: short(lr * rate / ramp.lr) for key, lr in learning_rates(rule).items()}
+    return with_settings(rule, {**changed, ramp.key.removeprefix("optimizer."): rate})
 
 
 # --- the curve ---------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.rule import learning_rates
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,14 @@ def scale_free(rule: Any) -> bool:
 
 
 def tuned(rule: Any) -> dict[str, Any]:
-    """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps."""
+    """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. Of a
+    rule that trains other weights, `others`, its learning rate is searched."""
     names = {"lr", "damping", *FIXED} - _not_shares(type(rule))
     found = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
         found |= {f"base.{name}": inner for name, inner in tuned(rule.base).items()}
+    if hasattr(rule, "others"):
+        found |= {f"others.{key}": rule.others for key in learning_rates(rule.others)}
     return found
 
 

@@ -89,6 +89,17 @@ def set_generator_state(device: torch.device, state: Tensor | None) -> None:
         torch.cuda.set_rng_state(state, device)
 
 
+def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """The states of the global generator and of the device's own."""
+    return torch.get_rng_state(), generator_state(device)
+
+
+def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -> None:
+    """Restore what `generators` has returned."""
+    torch.set_rng_state(states[0])
+    set_generator_state(device, states[1])
+
+
 @contextlib.contextmanager
 def failures_explained(device: str) -> Iterator[None]:
     """Turn a lack of memory and errors of a GPU into a SystemFailure whose message says what to do."""

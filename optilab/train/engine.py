@@ -20,9 +20,10 @@ from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, Trai
 from optilab.data.load import Dataset
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
+from optilab.optimize.rules.wrappers import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.train import draws, optimizers, own, probes, theory
-from optilab.train.device import all_finite, failures_explained
+from optilab.train.device import all_finite, failures_explained, generators
 from optilab.train.images import Images, as_input
 from optilab.train.model import MLP
 from optilab.train.optimizers import Closure
@@ -161,6 +162,7 @@ class Training:
 
     def enter(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
+        optimizers.settle(self.optimizer)
         now = self.config.stages[stage]
         frozen = self.config.stages[stage - 1].layers if stage and now.train == "new" else 0
         self.model.enter(now.layers, frozen)
@@ -182,7 +184,10 @@ class Training:
         if replay.shuffle_seed != before.replay.shuffle_seed:
             self.shuffler = draws.generator(replay.shuffle_seed)
         old, self.config, self.optimizer = self.optimizer, config, _optimizer(config, self.model)
-        return optimizers.carry(old, before.optimizer, self.optimizer, config.optimizer)
+        if optimizers.carry(old, before.optimizer, self.optimizer, config.optimizer):
+            return True
+        optimizers.settle(old)
+        return False
 
     def run(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Iterator[tuple[Row, float]]:
         """Train to the last epoch; after each one, yield its row and its duration in seconds.
@@ -244,6 +249,11 @@ class Training:
             yield as_input(self.train.pixels.index_select(0, here), data), answers
         draws.order_ends(len(self.train), data.shuffle, self.shuffler)
 
+    def _closure(self, images: Tensor, labels: Tensor, draw: tuple[int, ...]) -> Closure:
+        """The batch that is about to be trained on, for rules that look at it twice."""
+        states = generators(self.device) if isinstance(self.config.optimizer, SAM) else None
+        return Closure(self.model, images, labels, draw, self.config, states)
+
     def _train_epoch(self, on_batch: Callable[[int, int], None], stop: Callable[[], bool]) -> Tally:
         """One pass over the training data."""
         config = self.config
@@ -256,7 +266,7 @@ class Training:
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
             probe = probes.Probe(self.model) if batch in probed else None
-            closure = Closure(self.model, images, labels, (config.seed, self.epoch + 1, batch), config)
+            closure = self._closure(images, labels, (config.seed, self.epoch + 1, batch))
             logits = self.model(images)
             loss = loss_of(logits, labels)
             if not math.isfinite(value := loss.item()):
@@ -296,7 +306,7 @@ class Training:
         with failures_explained(str(self.device)):
             self.model.train()
             for step, (factor, (images, labels)) in enumerate(zip(factors, passes, strict=False)):
-                closure = Closure(self.model, images, labels, (self.config.seed, 0, step), self.config)
+                closure = self._closure(images, labels, (self.config.seed, 0, step))
                 loss = nn.functional.cross_entropy(self.model(images), labels)
                 yield (value := loss.item())
                 if not math.isfinite(value):
@@ -323,14 +333,17 @@ class Training:
 
     @torch.inference_mode()
     def _evaluated(self, images: Images) -> Tally:
-        """One pass over images in their own order, without training."""
+        """One pass over images in their own order, without training; at the average of the points where that is the
+        rule's result."""
         size = self.config.data.evaluated_at_once
         loss_of = nn.CrossEntropyLoss()
         tally = Tally()
         self.model.eval()
-        for pixels, labels in zip(torch.split(images.pixels, size), torch.split(images.labels, size), strict=True):
-            logits = self.model(as_input(pixels, self.config.data))
-            tally.add(loss_of(logits, labels), logits, labels)
+        batches = zip(torch.split(images.pixels, size), torch.split(images.labels, size), strict=True)
+        with optimizers.at_average(self.optimizer):
+            for pixels, labels in batches:
+                logits = self.model(as_input(pixels, self.config.data))
+                tally.add(loss_of(logits, labels), logits, labels)
         return tally
 
     def _row(self, split: str, tally: Tally) -> Row:
@@ -345,7 +358,7 @@ class Training:
 
 
 def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
-    optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay)
+    optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay, model.weights)
     if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
         raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
     return optimizer

@@ -114,10 +114,14 @@ class MLP(nn.Module):
         return [*_linears(self.active), self.output]
 
     @property
+    def weights(self) -> list[nn.Parameter]:
+        """All parameters of the current stage."""
+        return [p for layer in (*self.active, self.output) for p in layer.parameters()]
+
+    @property
     def trained(self) -> list[nn.Parameter]:
         """The parameters of the current stage that are not frozen."""
-        parameters = [p for layer in (*self.active, self.output) for p in layer.parameters()]
-        return [parameter for parameter in parameters if parameter.requires_grad]
+        return [parameter for parameter in self.weights if parameter.requires_grad]
 
     def _grow(self, depth: int) -> None:
         """Build hidden layers up to that depth and initialise them."""

@@ -24,6 +24,7 @@ from optilab.optimize.rules.momentum import SGD, Momentum, Nesterov
 from optilab.optimize.rules.wrappers import SAM
 from optilab.optimize.schedules import scheduled
 from optilab.train import own
+from optilab.train.device import generators, set_generators
 from optilab.train.model import MLP
 from optilab.train.theory import Hessian
 from optilab.train.without_compiler import EagerOptimizer, without_compiler
@@ -40,9 +41,17 @@ class RuleOptimizer(EagerOptimizer):
     only tensors and numbers.
     """
 
-    def __init__(self, parameters: Parameters, rule: Rule, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, parameters: Parameters, rule: Rule, weight_decay: float = 0.0, network: Parameters = ()
+    ) -> None:
+        """`network`: all weights in their order, those that are frozen included; without them, the parameters."""
+        parameters = list(parameters)
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule: Any = rule
+        weights = list(network) or parameters
+        trained = {id(parameter) for parameter in parameters}
+        self._shapes = [weight.shape for weight in weights]
+        self._places = [n for n, weight in enumerate(weights) if id(weight) in trained]
         self.quantities: Mapping[str, Any] = {}  # what the rule needs besides gradients, for the next step
         self._states_of = [type(part.init(torch.zeros(1, 1))) for part in self._parts(rule)]
 
@@ -53,24 +62,32 @@ class RuleOptimizer(EagerOptimizer):
             return [rule]
         if rule.weights == "each":
             return [rule] * len(parameters)
-        parts: list[Any] = rule.for_weights([parameter.shape for parameter in parameters])
-        return parts
+        parts = rule.for_weights(self._shapes)
+        return [parts[place] for place in self._places]
 
     def _at_rate(self, lr: float) -> Any:
-        """The rule with another learning rate; that of a rule for other weights changes with it."""
-        if lr == self.defaults["lr"]:
-            return self.rule
-        factor = lr / self.defaults["lr"]
-        if not hasattr(self.rule, "lr"):  # that of the rule it wraps
-            return scheduled(self.rule, factor)
-        rule = replace(self.rule, lr=lr)
-        return replace(rule, others=scheduled(rule.others, factor)) if hasattr(rule, "others") else rule
+        """The rule with another learning rate; those of rules inside it change with it."""
+        rule: Any = scheduled(self.rule, lr / self.defaults["lr"])
+        return replace(rule, lr=lr) if rule is not self.rule and hasattr(rule, "lr") else rule
 
     def state_at_start(self) -> list[dict[str, Any]]:
         """The state before the first step: one for each parameter that owns one."""
         (group,) = self.param_groups
         blocks = self._blocks(group["params"])
         return [part.init(block)._asdict() for part, block in zip(self._parts(self.rule), blocks, strict=True)]
+
+    @torch.no_grad()
+    def averages(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """The parameters whose rule averages its points, each with that average; none before the first step."""
+        found = []
+        parameters = self.param_groups[0]["params"]
+        for part, kind, owner in zip(self._parts(self.rule), self._states_of, parameters, strict=False):
+            if hasattr(part, "averaged") and self.state[owner]:
+                average = part.averaged(kind(**self.state[owner]))
+                owners = parameters if self.rule.weights == "joined" else [owner]
+                shares = average.flatten().split([parameter.numel() for parameter in owners])
+                found += [(p, share.view_as(p)) for p, share in zip(owners, shares, strict=True)]
+        return found
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -185,14 +202,17 @@ def _momentum_products_to_cpu(optimizer: torch.optim.Optimizer) -> None:
         state["mu_product"] = state["mu_product"].cpu()
 
 
-def build(parameters: Parameters, rule: Rule, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+def build(
+    parameters: Parameters, rule: Rule, weight_decay: float = 0.0, network: Parameters = ()
+) -> torch.optim.Optimizer:
     """The torch optimizer for `rule`: torch's own where it implements this form, else the rule's own code.
 
-    `weight_decay`: an L2 penalty; weight_decay * w is added to the gradient before the rule sees it.
+    `weight_decay`: an L2 penalty; weight_decay * w is added to the gradient before the rule sees it. `network`: all
+    weights in their order, where some are frozen and a rule gives the first and the last to another rule.
     """
     parameters = list(parameters)
     if isinstance(rule, SAM):  # `Closure.step` takes its gradients; it has no state
-        return build(parameters, rule.base, weight_decay)
+        return build(parameters, rule.base, weight_decay, network)
     if isinstance(rule, OwnRule):
         return own.build(parameters, rule, weight_decay)
     if isinstance(rule, Adopt):
@@ -201,7 +221,7 @@ def build(parameters: Parameters, rule: Rule, weight_decay: float = 0.0) -> torc
     optimizer = native and native.optimizer(parameters, rule, weight_decay)
     if isinstance(optimizer, torch.optim.NAdam):
         optimizer.register_load_state_dict_post_hook(_momentum_products_to_cpu)
-    return optimizer or RuleOptimizer(parameters, rule, weight_decay)
+    return optimizer or RuleOptimizer(parameters, rule, weight_decay, network)
 
 
 _STATE_NAMES = {
@@ -246,6 +266,23 @@ def _joined(values: Sequence[Any]) -> Any:
     return float(first)
 
 
+@contextmanager
+def at_average(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """The network's weights at the average of the points, where the rule's result is that; afterwards where they were,
+    to the bit."""
+    averages = optimizer.averages() if isinstance(optimizer, RuleOptimizer) else []
+    with kept([parameter for parameter, _ in averages]):
+        settle(optimizer)
+        yield
+
+
+@torch.no_grad()
+def settle(optimizer: torch.optim.Optimizer) -> None:
+    """Move the weights to the average of the points, where that is the rule's result: what follows begins there."""
+    for parameter, average in optimizer.averages() if isinstance(optimizer, RuleOptimizer) else ():
+        parameter.copy_(average)
+
+
 def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, after: Rule) -> bool:
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
@@ -283,7 +320,9 @@ class Closure:
     and the config's L2 penalty and limits of the gradient.
 
     `draw` identifies the batch (seed, epoch, number of the batch): the same random signs for the same batch, and none
-    from the generators of the training, so that runs of several rules see the same batches.
+    from the generators of the training, so that runs of several rules see the same batches. `generators`: the states of
+    those generators before the first pass, which a second pass repeats: it has the same dropout, as in the code of
+    SAM's authors (github.com/google-research/sam).
     """
 
     model: MLP
@@ -291,6 +330,7 @@ class Closure:
     labels: Tensor
     draw: tuple[int, ...]
     config: TrainConfig
+    generators: tuple[Tensor, Tensor | None] | None = None  # None: no second pass
 
     def clip(self) -> None:
         """Limit the gradients that the trained parameters have."""
@@ -326,7 +366,7 @@ class Closure:
         parameters = self.model.trained
         gradients = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
         ascent = rule.ascent(gradients).split([parameter.numel() for parameter in parameters])
-        with _kept([*parameters, *self.model.buffers()]):
+        with kept([*parameters, *self.model.buffers()]), self._repeated():
             with torch.no_grad():
                 for parameter, part in zip(parameters, ascent, strict=True):
                     parameter.add_(part.view_as(parameter))
@@ -335,9 +375,18 @@ class Closure:
             loss.backward()  # type: ignore[no-untyped-call]
         self.clip()
 
+    @contextmanager
+    def _repeated(self) -> Iterator[None]:
+        """The draws of the first pass again; afterwards the generators are as they were."""
+        device = self.images.device
+        now = generators(device)
+        set_generators(device, self.generators or now)
+        yield
+        set_generators(device, now)
+
 
 @contextmanager
-def _kept(tensors: Sequence[Tensor]) -> Iterator[None]:
+def kept(tensors: Sequence[Tensor]) -> Iterator[None]:
     """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
     before = [tensor.detach().clone() for tensor in tensors]
     yield

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from optilab.optimize.rule import learning_rates
 from optilab.train.model import MLP
 
 EpochRecord = dict[str, Any]
@@ -113,7 +114,7 @@ class EpochProbes:
     def add(self, probe: Probe, optimizer: torch.optim.Optimizer) -> None:
         self._measured.append(probe.after_step())
         self._gradients.append(probe.gradient)
-        self._rate = optimizer.param_groups[0].get("lr")
+        self._rate = _rate(optimizer)
 
     def record(self, epoch: int, optimizer: torch.optim.Optimizer) -> EpochRecord:
         """One line of diagnostics.jsonl: means over the epoch's probes, per layer and for the whole network.
@@ -136,6 +137,13 @@ class EpochProbes:
             "eps_share": _eps_share(optimizer),
             "lr": self._rate,
         }
+
+
+def _rate(optimizer: torch.optim.Optimizer) -> float | None:
+    """The learning rate; of a rule around another, whose own factor is 1 without a schedule, that of the inner one."""
+    rate, rule = optimizer.param_groups[0].get("lr"), getattr(optimizer, "rule", None)
+    inside = hasattr(rule, "base")
+    return rate * next(iter(learning_rates(rule).values()), 1.0) if inside and rate is not None else rate
 
 
 def _layer(row: dict[str, float]) -> dict[str, float | None]:

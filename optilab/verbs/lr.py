@@ -17,6 +17,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.data.load import Dataset
 from optilab.errors import ExitCode
+from optilab.optimize.rule import learning_rates
 from optilab.show import chart_file, terminal
 from optilab.show.progress import Bar
 from optilab.study import rates
@@ -111,7 +112,9 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     ran: StudyResult | None = None
     if request.confirm:
         near = rates.rates_near(test)
-        plan = rates.plan(asked, ramp.key, near, request.seeds, request.epochs, len(dataset.train_images))
+        middle = rates.at_rate(asked.optimizer, ramp, near[len(near) // 2])
+        tried = asked.model_copy(update={"optimizer": middle})  # a second rate stays at that of the middle
+        plan = rates.plan(tried, ramp.key, near, request.seeds, request.epochs, len(dataset.train_images))
         ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
         confirmation = rates.confirm(plan, studies.completed(ran))
     config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
@@ -318,15 +321,12 @@ def unmoved(result: LabRate) -> str:
 
 
 def _setting(result: LabRate, rate: float) -> str:
-    """What `--set` takes: the rate, or of a rule around another the whole entry."""
-    sections = result.test.ramp.key.split(".")[1:-1]
-    if not sections:
-        return f"{result.test.ramp.key}={rate:g}"
-    tree = inner = dump(result.config)["optimizer"]
-    for section in sections:
-        inner = inner[section]
-    inner["lr"] = rate
-    return shlex.quote(f"optimizer={flow(tree)}")
+    """What `--set` takes: the rate, or of a rule around another or with a second rate the whole entry."""
+    rule, ramp = result.config.optimizer, result.test.ramp
+    if list(learning_rates(rule)) == ["lr"]:
+        return f"{ramp.key}={rate:g}"
+    at_rate = result.config.model_copy(update={"optimizer": rates.at_rate(rule, ramp, rate)})
+    return shlex.quote(f"optimizer={flow(dump(at_rate)['optimizer'])}")
 
 
 def _key(result: LabRate) -> str:

@@ -90,6 +90,14 @@ def test_a_larger_budget_begins_with_the_smaller_one():
     assert {t.name for t in small.trials} < {t.name for t in more_problems.trials}
 
 
+def test_both_rates_of_muon_are_tuned_with_numbers_of_their_own():
+    muon, lookahead = plan(on=["sigmoid"], algos=["muon", "lookahead"]).candidates
+    rates = [(trial.config.optimizer.lr, trial.config.optimizer.others.lr) for trial in muon.tuning]
+    assert {trial.config.optimizer.others.name for trial in muon.tuning} == {"adamw"}
+    assert all(own != other for own, other in rates)
+    assert [own for own, _ in rates] == [trial.settings["base.lr"] for trial in lookahead.tuning]
+
+
 @pytest.mark.parametrize(
     ("rule", "low", "high"),
     [

@@ -39,6 +39,9 @@ def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side():
 
 
 def test_a_rule_around_another_has_the_rate_of_that_one():
+    muon = RULES["lookahead"](base=RULES["muon"](lr=0.02))
+    at_rate = rates.at_rate(muon, rates.rate_ramp(muon, 100), 0.06)
+    assert (at_rate.base.lr, at_rate.base.others.lr) == (0.06, 0.003)
     found = rates.rate_ramp(RULES["lookahead"](base=RULES["adam"](lr=0.003)), 100)
     assert (found.key, found.lr) == ("optimizer.base.lr", 0.003)
     assert found.rates[-1] == pytest.approx(1.0)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,9 +18,10 @@ from optilab.train.device import all_finite
 from optilab.train.images import Images, as_input
 from optilab.train.optimizers import Closure
 from tests.data.idx import write_idx_dataset
+from tests.train import every_rule
+from tests.train.every_rule import TRAINABLE
 
 CPU = torch.device("cpu")
-TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +166,135 @@ def test_a_schedule_changes_both_rates_of_muon():
     optimizer = optimizers.build(network().parameters(), RULES["muon"](lr=0.1))
     rule = optimizer._at_rate(0.05)
     assert (rule.lr, rule.others.lr) == (0.05, 0.0005)
+    around = optimizers.build(network().parameters(), RULES["lookahead"](base=RULES["muon"](lr=0.1)))._at_rate(0.5)
+    assert (around.base.lr, around.base.others.lr) == (0.05, 0.0005)
+
+
+@pytest.mark.parametrize("frozen", [[1], [4], [1, 2]])
+def test_muon_keeps_to_the_first_and_last_matrix_of_the_network_where_layers_are_frozen(frozen, small):
+    config = configured(optimizer="muon", **{"model.freeze": frozen})
+    training = engine.Training.start(config, small, CPU)
+    optimizer, model = training.optimizer, training.model
+    parts = optimizer._parts(optimizer.rule)
+    trained = {id(parameter): part.name for parameter, part in zip(model.trained, parts, strict=True)}
+    names = [trained.get(id(linear.weight), "frozen") for linear in model.linears]
+    everywhere = ["adamw", "muon", "muon", "adamw"]
+    assert names == ["frozen" if number in frozen else name for number, name in enumerate(everywhere, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ({"model.hidden": [12]}, "fewer than two hidden layers have none"),
+        (
+            {"model.hidden": [], "optimizer": {"name": "sam", "base": "muon"}},
+            "fewer than two hidden layers have none",
+        ),
+        ({"model.freeze": [2, 3]}, "here none of them is trained"),
+    ],
+)
+def test_muon_is_refused_where_it_would_train_nothing(keys, why):
+    with pytest.raises(ConfigError, match=f"optimizer: muon trains the matrices .*{why}; write `matrices: all`"):
+        configured(**{"optimizer": "muon", **keys})
+    configured(**{"optimizer": {"name": "muon", "matrices": "all"}, "model.hidden": [12]})
+
+
+def test_a_schedule_and_a_plateau_reach_the_rule_inside_lookahead(small):
+    """One step at the given rate, against the rule alone at that rate."""
+    weights, lr = [], 0.4
+    for rule, rate, schedule in (
+        (
+            {"name": "lookahead", "base": {"name": "sgd", "lr": lr}},
+            lr / 8,
+            {"name": "step", "every": 1, "gamma": 0.5},
+        ),
+        ({"name": "sgd", "lr": lr}, lr / 8, {"name": "step", "every": 1, "gamma": 0.5}),
+    ):
+        config = configured(optimizer=rule, schedule=schedule, **{"data.batch_size": 150, "epochs": 4})
+        training = engine.Training.start(config, small, CPU)
+        epochs(training)
+        assert training.record["lr"] == pytest.approx(rate)
+        weights.append(nn.utils.parameters_to_vector(training.model.trained).detach())
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-7)
+    configured(optimizer="lookahead", plateau={"patience": 1})
+
+
+AVERAGING = {
+    "schedule-free-sgd": {"name": "schedule-free-sgd", "lr": 0.5},
+    "schedule-free-adamw": {"name": "schedule-free-adamw", "lr": 0.02},
+    "lookahead": {"name": "lookahead", "base": {"name": "sgd", "lr": 0.5}, "sync_period": 4},
+    "lookahead around muon": {"name": "lookahead", "base": "muon", "sync_period": 4},
+    "sam around schedule-free": {"name": "sam", "base": {"name": "schedule-free-sgd", "lr": 0.5}},
+}
+
+
+def average_of(training):
+    """The weights of the rule's result, from the optimizer's own state, in the network's order."""
+    optimizer, parameters = training.optimizer, training.model.trained
+    parts = optimizer._parts(optimizer.rule)
+    owners = parameters[: len(parts)]
+    states = [SimpleNamespace(**optimizer.state[owner]) for owner in owners]
+    return torch.cat([part.averaged(state).flatten() for part, state in zip(parts, states, strict=True)])
+
+
+@pytest.mark.parametrize("case", AVERAGING)
+def test_a_rule_that_averages_is_evaluated_at_its_average_and_trained_at_its_own_point(case, small):
+    config = configured(optimizer=AVERAGING[case], **{"model.hidden": [12, 10, 10]})
+    training = engine.Training.start(config, small, CPU)
+    epochs(training)
+    own = nn.utils.parameters_to_vector(training.model.trained).detach().clone()
+    average = average_of(training)
+    assert float((own - average).abs().max()) > 1e-3
+    images, labels = as_input(training.validation.pixels, config.data), training.validation.labels
+    losses = []
+    for point in (average, own):
+        nn.utils.vector_to_parameters(point, training.model.trained)
+        with torch.no_grad():
+            parts = zip(images.split(32), labels.split(32), strict=True)
+            losses.append([float(nn.functional.cross_entropy(training.model(x), y)) for x, y in parts])
+    assert training.rows[-1]["val_loss"] == pytest.approx(sum(losses[0]) / 2, rel=1e-5)
+    assert abs(sum(losses[1]) - sum(losses[0])) > 1e-3
+
+
+@pytest.mark.parametrize("case", AVERAGING)
+def test_another_optimizer_goes_on_at_the_average_and_the_same_one_at_its_own_point(case, small):
+    config = configured(optimizer=AVERAGING[case])
+    training = engine.Training.start(config, small, CPU)
+    epochs(training)
+    own = nn.utils.parameters_to_vector(training.model.trained).detach().clone()
+    average = average_of(training)
+    assert training.change(config.model_copy(update={"epochs": 9}))
+    assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), own)
+    assert not training.change(configured(optimizer="sgd", epochs=9))
+    assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), average)
+
+
+def test_the_stages_of_a_growing_network_go_on_at_the_average(small):
+    stages = [{"layers": 1, "epochs": 1}, {"layers": 2}]
+    config = configured(optimizer=AVERAGING["schedule-free-sgd"], stages=stages, **{"model.hidden": [12, 10]})
+    training = engine.Training.start(config, small, CPU)
+    next(training.run(lambda done, total: None, lambda: False))
+    average = average_of(training)
+    training.enter(1)
+    first = training.model.hidden[0].linear.weight
+    assert torch.equal(first.flatten(), average[: first.numel()])
+
+
+def test_sam_repeats_the_dropout_of_its_first_pass_and_leaves_the_order_of_images_alone(small):
+    """With a rate and a radius of almost nothing both gradients are the same, so the masks are."""
+    orders, gradients = [], []
+    for rule in (
+        {"name": "sgd", "lr": 1e-12},
+        {"name": "sam", "base": {"name": "sgd", "lr": 1e-12}, "radius": 1e-9},
+    ):
+        config = configured(optimizer=rule, **{"model.dropout": 0.5})
+        training = engine.Training.start(config, small, CPU)
+        epochs(training)
+        orders.append(torch.get_rng_state())
+        gradients.append([parameter.grad.clone() for parameter in training.model.trained])
+    assert torch.equal(*orders)
+    for plain, sharp in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, sharp, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +352,41 @@ def test_tiny_gradients_in_single_precision_and_inputs_that_are_always_zero_are_
         step, state = rule.update(scale * gradient, state)
         assert torch.isfinite(step).all()
         assert all_finite(state._asdict())
+
+
+@pytest.mark.parametrize("placement", ["added", "clamped"])
+def test_adafactor_of_a_dead_unit_and_an_input_that_is_always_zero_is_that_of_double_precision(placement):
+    """The mean square of that row times that of that column is below single precision; their roots are not."""
+    rule = RULES["adafactor"](eps_placement=placement)
+    gradient = torch.tensor([[0.0, 0.3, -0.2], [0.0, 0.0, 0.0], [0.0, 1e-9, 2e-13]])
+    steps = []
+    for kind in (torch.float32, torch.float64):
+        state = rule.init(torch.ones(3, 3, dtype=kind))
+        for scale in (1.0, 0.5):
+            step, state = rule.update(scale * gradient.to(kind), state)
+        steps.append(step.double())
+    assert torch.isfinite(steps[0]).all()
+    torch.testing.assert_close(*steps, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_every_rule_stays_finite_where_inputs_are_always_zero(name, monkeypatch):
+    """Ten of the fifty steps of `python -m tests.train.every_rule`."""
+    monkeypatch.setattr(every_rule, "STEPS", 10)
+    assert every_rule.outcome(name, "digits", "relu", 32).finite
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_every_rule_stays_finite_on_every_small_network(name, monkeypatch):
+    monkeypatch.delitem(every_rule.DATASETS, "fashion-mnist")
+    assert [one for one in every_rule.outcomes([name]) if not one.finite] == []
+
+
+def test_shampoo_renews_its_powers_at_every_step_as_in_the_paper():
+    assert RULES["shampoo"]().interval == 1
+    losses = every_rule.outcome("shampoo", "digits", "relu", 32).losses
+    assert sum(losses[-10:]) / 10 < 0.3 * losses[0]
 
 
 @pytest.mark.parametrize("name", ["shampoo", "soap"])

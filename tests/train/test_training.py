@@ -600,13 +600,11 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
         ({"stages": [{"layers": 2}], "model__freeze": [1]}, "cannot be combined with stages"),
         ({"stages": [{"layers": 2}], "early_stopping": {"patience": 1}}, "cannot be combined with stages"),
         ({"stages": [{"layers": 2}], "plateau": {}}, "plateau: cannot be combined with stages"),
-        ({"optimizer": "lookahead", "plateau": {}}, "no learning rate to lower"),
         ({"early_stopping": {"patience": 0}}, "must be at least 1"),
         ({"early_stopping": {"patiense": 1}}, 'did you mean "patience"?'),
         ({"schedule": "cosin"}, 'did you mean "cosine"?'),
         ({"replay__cycle_momentum": True}, "only the schedule one-cycle has such a cycle, not constant"),
         ({"replay__cycle_momentum": True, "schedule": "one-cycle"}, "write `optimizer: momentum`"),
-        ({"optimizer": "lookahead", "schedule": "cosine"}, "no learning rate for a schedule to change"),
     ],
 )
 def test_the_schema_says_what_is_wrong(keys, message):

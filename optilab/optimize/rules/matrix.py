@@ -19,7 +19,7 @@ class MatrixRule(Rule):
     weights = "matrices"
 
     def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
-        """The rule of each weight, by the shapes of all of them in the network's order."""
+        """The rule of each weight, by the shapes of all of them, frozen ones included, in the network's order."""
         return [self] * len(shapes)
 
 
@@ -45,10 +45,11 @@ class Muon(MatrixRule):
     X = U/|U|, then ns_steps times X <- a*X + (b*X*X' + c*(X*X')^2)*X
     original: r = sqrt(max(1, m/n));  rms: r = 0.2*sqrt(max(m, n)), the size of AdamW's steps;  none: r = 1
 
-    W is (m, n) from n inputs to m outputs. `others` trains biases and the first and last weight matrix (`matrices:
-    all`: biases alone); a schedule applies to both rates. `corrected` divides V and G by what is missing of their
-    sum of weights, as optax.contrib.muon does; torch.optim.Muon and the author's code do not. On tensors the
-    iteration runs in bfloat16, as theirs does, or in the weights' own type.
+    W is (m, n) from n inputs to m outputs. `others` trains biases and the network's first and last weight matrix
+    (`matrices: all`: biases alone); a schedule applies to both rates. `corrected` divides V and G by what is missing of
+    their sum of weights, as optax.contrib.muon does; torch.optim.Muon and the author's code do not. On tensors the
+    iteration runs in bfloat16, as theirs does, or in the weights' own type; on a CPU without bfloat16 instructions
+    (`lscpu` lists avx512_bf16 or amx_bf16) bfloat16 takes 10 to 20 times as long as `precision: full`.
     """
 
     name = "muon"
@@ -155,14 +156,15 @@ class Adafactor(MatrixRule):
         square = grad**2 + added
         if state.columns is None:
             rows, columns = (1 - share) * state.rows + share * square, None
-            estimate = rows
+            root = rows**0.5
         else:
             rows = (1 - share) * state.rows + share * square.mean(-1)[:, None]
             columns = (1 - share) * state.columns + share * square.mean(0)[None]
             mean = rows.mean()
-            # Divided first: the product of two small means underflows in single precision.
-            estimate = rows / xp.maximum(mean, 0 * mean + least) * columns
-        update = grad / xp.maximum(estimate, 0 * estimate + least**2) ** 0.5
+            # A root of each factor: the product of two small means, as of a dead unit and an input that is always
+            # zero, is zero in single precision.
+            root = (rows / xp.maximum(mean, 0 * mean + least)) ** 0.5 * columns**0.5
+        update = grad / xp.maximum(root, 0 * root + least)
         size, weight = (update**2).mean() ** 0.5 / self.clip, (state.x**2).mean() ** 0.5
         rate = min(self.lr, t**-0.5) if self.step_size == "bounded" else self.lr
         rate = rate * xp.maximum(weight, 0 * weight + self.eps_weights) / xp.maximum(size, 0 * size + 1)
@@ -187,16 +189,18 @@ class Shampoo(MatrixRule):
     L <- L + G*G', R <- R + G'*G, from eps*I;  W <- W - lr*L^(-1/4)*G*R^(-1/4)
     of a bias: L <- L + g*g', from eps*I;  w <- w - lr*L^(-1/2)*g
 
-    The powers are renewed at the first step and every `interval` steps after it; at interval 1 this is Shampoo of
-    pytorch_optimizer, which with a longer one stands still up to its first power. A side beyond `largest_side` keeps
-    the diagonal alone, as in the paper.
+    The powers are renewed at the first step and every `interval` steps after it; at interval 1, the paper's algorithm,
+    this is Shampoo of pytorch_optimizer, which with a longer one stands still up to its first power. Until they are
+    renewed, a gradient in a direction that they have not seen is divided by the root of `eps`: with the default `lr`,
+    an interval of 10 diverges on small relu networks. A side beyond `largest_side` keeps the diagonal alone, as in the
+    paper; that is also the way to make an input layer of hundreds of pixels cheap.
     """
 
     name = "shampoo"
     formula = "L <- L + G*G', R <- R + G'*G, W <- W - lr*L^(-1/4)*G*R^(-1/4)"
     lr: LearningRate = 0.1
     eps: Annotated[float, Gt(0), Doc("where the diagonals of L and R start")] = 1e-4
-    interval: Interval = 10
+    interval: Interval = 1
     largest_side: LargestSide = 1024
 
     def init(self, x: Array) -> ShampooState:

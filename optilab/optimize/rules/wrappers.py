@@ -113,7 +113,8 @@ class Lookahead(Rule):
 
     w follows the wrapped rule; at every sync_period-th step: z <- z + slow_step_size*(w - z);  w <- z
 
-    The wrapped rule keeps its state, as optax.lookahead does; the path shown is the fast one.
+    The wrapped rule keeps its state, as optax.lookahead does; the path shown is the fast one. z, the slow point, is the
+    result: `averaged(state)`.
     """
 
     name = "lookahead"
@@ -155,6 +156,10 @@ class Lookahead(Rule):
             if hasattr(base, "x"):  # the wrapped rule's copy of the point follows
                 base = base._replace(x=slow)
         return step, LookaheadState(t, state.x + step, slow, tuple(base))
+
+    def averaged(self, state: LookaheadState) -> Array:
+        """The slow point: the weights to use and to evaluate."""
+        return state.slow
 
 
 _SGD = SGD()
@@ -217,7 +222,8 @@ class LARS(Rule):
     norm: D = |g + weight_decay*w|   (optax.lars)
 
     In a network each weight matrix and each bias has its own r; on a function the point has one. pytorch_optimizer
-    leaves biases out: they get r = 1 and no decay.
+    leaves biases out: they get r = 1 and no decay. Under a schedule lr is that of the step, as there and in torch's
+    SGD; the paper keeps the lr of each gradient inside V, which differs while lr changes.
     """
 
     name = "lars"
