@@ -18,7 +18,7 @@ from optilab.config.yaml import flow
 from optilab.data.load import Dataset
 from optilab.errors import ExitCode
 from optilab.optimize.rule import learning_rates
-from optilab.show import chart_file, terminal
+from optilab.show import terminal
 from optilab.show.progress import Bar
 from optilab.study import rates
 from optilab.study.claims import ClaimResult, of_rate
@@ -45,7 +45,7 @@ from optilab.verbs.verb import Place, Verb
 from optilab.words import duration, plural
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from optilab.show.chart import Chart
 
 TIMED = 10
 """Steps after which the time of all is estimated."""
@@ -99,8 +99,6 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
 
 def lr(request: RateRequest, place: Place) -> "LabRate":
     """The range test, and with `confirm` the trainings around its answer."""
-    if request.plot is not None:
-        chart_file.check(request.plot)
     if request.config is None:
         raise studies.no_config("lr")
     asked = load(TrainConfig, studies.training(request.config), request.changes())
@@ -120,8 +118,7 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
     words = f"{config} {request.retyped(*CHANGES)}".rstrip()
     answer = LabRate(words, asked, test, confirmation, ran, drawn=request.plot)
-    if request.plot is not None:
-        chart_file.save(rates_chart(test, confirmation, asked.name), request.plot, request.dark)
+    request.draw(answer.chart)
     return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
 
 
@@ -260,8 +257,9 @@ class LabRate(Answer):
         else:
             yield f"{self.rate:g}"
 
-    def plot(self, dark: bool = False) -> "Figure":
-        return chart_file.draw(rates_chart(self.test, self.confirmation, self.config.name), dark)
+    def chart(self) -> "Chart":
+        """The losses over the rates, and the confirmed rates."""
+        return rates_chart(self.test, self.confirmation, self.config.name)
 
 
 class RangeProgress:

@@ -72,10 +72,7 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     require_bare(config, "map runs the bare rule")
     found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
     answer = LabMap(found, request.show, [request.plot] if request.plot else [])
-    if request.plot:
-        from optilab.show import chart_file
-
-        chart_file.save(answer.chart(), request.plot, request.dark)
+    request.draw(answer.chart)
     return answer
 
 

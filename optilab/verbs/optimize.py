@@ -109,8 +109,7 @@ def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
 
     chart = found.chart()
     ending = chart_file.check(request.animate, ("gif", "mp4", "html")).suffix.lower() if request.animate else ""
-    if request.plot:
-        chart_file.save(chart, request.plot, request.dark)
+    request.draw(lambda: chart)
     if request.animate and ending == ".html":
         found.report(request.animate)
     elif request.animate:

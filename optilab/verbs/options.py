@@ -1,8 +1,8 @@
 """Groups of fields that several requests share; each group is a part of their help text."""
 
 import os
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -12,6 +12,9 @@ from optilab.errors import UsageError, unknown
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
 from optilab.words import listed
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
 
 
 def as_utf8(path: str) -> str:
@@ -88,6 +91,22 @@ class PictureOptions(Request):
         None
     )
     dark: Annotated[bool, Doc("Dark background for picture files")] = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        made = super().of(given, typed)
+        if made.plot:
+            from optilab.show import chart_file
+
+            chart_file.check(made.plot)
+        return made
+
+    def draw(self, chart: "Callable[[], Chart]") -> None:
+        """Write the picture file where one was asked for."""
+        if self.plot:
+            from optilab.show import chart_file
+
+            chart_file.save(chart(), self.plot, self.dark)
 
 
 class SetOptions(Request):

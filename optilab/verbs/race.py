@@ -17,7 +17,7 @@ from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceCo
 from optilab.errors import ExitCode, UsageError, chosen_names
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
-from optilab.show import chart_file, terminal
+from optilab.show import terminal
 from optilab.show.page import page_file, write_page
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Column, Table
@@ -118,12 +118,9 @@ def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabSt
 
 def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     asked = load(FunctionRaceConfig, None, request.changes(kept=True))
-    if request.plot:
-        chart_file.check(request.plot)
     page = page_file(request.report) if request.report else None
     answer = found_on_functions(asked, request, place)
-    if request.plot:
-        chart_file.save(answer.chart(), request.plot, request.dark)
+    request.draw(answer.chart)
     if page:
         write_page(page, answer.page(None))
     return answer
@@ -357,8 +354,6 @@ def _text(settings: dict[str, float]) -> str:
 
 
 def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
-    if request.plot:
-        chart_file.check(request.plot)
     page = page_file(request.report) if request.report else None
     source = source_of(request, place)
     asked = races.resolve(studies.asked(request, source), request.changes())
@@ -371,8 +366,7 @@ def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | Planne
     answer = NetworkRaceAnswer(
         runs.read_study(ran.path), plan, found, ran, list(of_network_race(asked.expect, found))
     )
-    if request.plot:
-        chart_file.save(answer.chart(), request.plot, request.dark)
+    request.draw(answer.chart)
     if page:
         write_page(page, answer.page(None))
     return answer

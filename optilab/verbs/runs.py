@@ -405,10 +405,7 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     found, file = histories(select(place.folder, request.names)), request.plot
     if not found.groups:
         raise DataError(f"nothing to draw: no epoch yet in {', '.join(run.name for run in found.without_epochs)}")
-    if file is not None:
-        from optilab.show import chart_file
-
-        chart_file.save(training_chart(found), file, request.dark)
+    request.draw(lambda: training_chart(found))
     for records, reason in (
         ()
         if place.silent

@@ -20,7 +20,7 @@ from optilab.diagnose import Stability, diagnose, of_run
 from optilab.errors import DivergedError, ExitCode, UsageError, unknown
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
-from optilab.show import chart_file, terminal
+from optilab.show import terminal
 from optilab.show.progress import LiveView, ProgressLine
 from optilab.train.crowding import Crowding
 from optilab.train.resume import Branch, branch, continuation, require_alike
@@ -107,8 +107,6 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
 def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
     """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
     source = _source(request)
-    if request.plot is not None:
-        chart_file.check(request.plot)
     if request.log is not None:
         _require_tracker(request)
     changes = request.changes()
@@ -262,7 +260,7 @@ def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
     if not found.groups:
         terminal.note(f"{request.plot} is not written: there is no epoch to draw")
         return []
-    chart_file.save(training_chart(found), request.plot, request.dark)
+    request.draw(lambda: training_chart(found))
     return [request.plot]
 
 
