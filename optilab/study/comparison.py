@@ -4,7 +4,7 @@ judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
 """
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar
@@ -25,7 +25,7 @@ from optilab.study.groups import (
     text,
     values_of,
 )
-from optilab.study.statistics import DifferenceTest, Summary, Values, family_p, holm, single_level, summarize
+from optilab.study.statistics import FEW, UNLIMITED, DifferenceTest, Family, Limits, Summary, Values, summarize
 from optilab.words import plural, some
 
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
@@ -47,16 +47,16 @@ class PairwiseDifference:
     interval: tuple[float, float] | None
     """Of the difference; holds for all rows at once. None with one pair or without any variation."""
     won: float
-    """Share of the pairs in which the candidate is better, ties half; without pairs, of all combinations."""
+    """Fraction of the pairs in which the candidate is better, ties half; without pairs, of all combinations."""
     p: float
-    """Of the sign-flip or permutation test, adjusted for all rows."""
-    floor: float
-    """The smallest p that so many blocks can give, before the adjustment."""
-    p_t: float
-    """Of the t test, adjusted for all rows; 1 where there is no interval."""
+    """Of the test that gives the verdict, adjusted for all rows."""
+    shared: bool
+    """Whether the variance is at least the table's; else it is the row's own."""
     verdict: Verdict
     more: int | None
-    """About how many more blocks would tell, at 80 % power, if the difference is the one seen; None if too many."""
+    """About how many more blocks would tell, at 80% power, if the difference is the one seen; None if too many."""
+    more_range: tuple[int, int | None] | None
+    """The same for differences within the quartiles of the estimate; None as the second if that is too many."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,10 @@ class ComparedRow(Generic[Key]):
 
     key: Key
     values: Values
+    """All that the verdicts count."""
     summary: Summary
+    """Of the values without those that diverged, unless all did."""
+    diverged: int
     difference: PairwiseDifference | None
     """None for the baseline and for candidates without an outcome."""
     verdict: str
@@ -98,47 +101,109 @@ class Comparison(Generic[Key]):
 
 
 def judge(
-    values: Mapping[Key, Values], higher: bool = True, baseline: Key | None = None, level: float = 0.05
+    values: Mapping[Key, Values],
+    higher: bool = True,
+    baseline: Key | None = None,
+    level: float = 0.05,
+    diverged: Mapping[Key, Collection[Any]] | None = None,
+    limits: Limits = UNLIMITED,
 ) -> Comparison[Key]:
-    """Each candidate against `baseline`, or against the best of those with the most nearly complete outcomes.
+    """Each candidate against `baseline`, or against the best of those with at least half of the largest number of
+    outcomes.
 
     `values` has the outcomes of each candidate by block: a seed, a function, a network. Blocks are the sample:
     conclusions hold for blocks like these. `higher`: a higher outcome is better. Outcomes are finite; a candidate may
-    have none, but not all. ValueError if the baseline has none.
+    have none, but not all. `diverged`: blocks whose values stand for a divergence; verdicts count them, means and
+    intervals of candidates do not. `limits`: the possible outcomes; intervals end there. ValueError if the baseline has
+    none.
     """
     keys, outcomes = list(values), list(values.values())
-    summaries = [summarize(list(own.values()), level) for own in outcomes]
+    failed = [set((diverged or {}).get(key, ())) for key in keys]
+    ran = [[v for block, v in own.items() if block not in bad] for own, bad in zip(outcomes, failed, strict=True)]
+    summaries = [
+        summarize(own or [*all_.values()], level, limits) for own, all_ in zip(ran, outcomes, strict=True)
+    ]
     sign = 1 if higher else -1
-    order = sorted((i for i, s in enumerate(summaries) if s.n), key=lambda i: -sign * summaries[i].mean)
+    means = [fmean(own.values()) if own else 0.0 for own in outcomes]
+    # A candidate of which every training diverged comes last.
+    order = sorted((i for i, own in enumerate(outcomes) if own), key=lambda i: (not ran[i], -sign * means[i]))
     chosen = baseline is None
     if baseline is None:
-        # One lucky run is not a baseline where other candidates have several.
-        first = ([i for i in order if summaries[i].n > 1] or order)[0]
+        first, tests = _yardstick(order, outcomes, [bool(own) for own in ran], sign)
     elif (first := keys.index(baseline)) not in order:
         raise ValueError("the baseline has no outcome")
-    tests = {i: DifferenceTest(outcomes[i], outcomes[first], sign) for i in order if i != first}
-    blocks = min((test.n for test in tests.values() if test.error), default=0)
-    single = single_level(len(order), blocks, level, chosen) if blocks > 1 else level
-    family = len(order) * (len(order) - 1) // 2 if chosen else len(tests)
-    adjusted = dict(zip(tests, holm([test.p for test in tests.values()], family), strict=True))
+    else:
+        tests = _against(first, order, outcomes, sign)
+    family = Family.of(list(tests.values()), chosen, level)
+    span = limits[1] - limits[0]
     differences = dict[int, PairwiseDifference]()
     for i, test in tests.items():
-        interval = test.interval(single)
-        p_t = family_p(test.p_t, len(order), blocks, chosen) if test.error else 1.0
-        different = adjusted[i] <= level if interval is None else interval[0] > 0 or interval[1] < 0
-        verdict: Verdict = "cannot tell" if not different else "better" if sign * test.difference > 0 else "worse"
-        more = 0 if different else test.more(single)
+        half, p = family.half_width(test) if family.error(test) else None, family.p(test)
+        interval = None if half is None else (test.difference - half, test.difference + half)
+        different = p <= level if interval is None else interval[0] > 0 or interval[1] < 0
+        better = sign * test.difference > 0
+        winner, loser = (i, first) if better else (first, i)
+        # Nothing is better than the best, and no candidate is better because more of its trainings diverged.
+        rates = [len(failed[one]) / len(outcomes[one]) for one in (winner, loser)]
+        different = different and not (chosen and better) and rates[0] <= rates[1]
+        verdict: Verdict = "cannot tell" if not different else "better" if better else "worse"
+        more, more_range = (0, None) if different else _more(family, test)
+        if interval is not None:
+            interval = max(-span, interval[0]), min(span, interval[1])
         differences[i] = PairwiseDifference(
-            test.n, test.paired, test.difference, interval, test.won, adjusted[i], test.floor, p_t, verdict, more
+            test.n,
+            test.paired,
+            test.difference,
+            interval,
+            test.won,
+            p,
+            family.shares(test),
+            verdict,
+            more,
+            more_range,
         )
     clear = tests and all(own.verdict == "worse" for own in differences.values())
     words = {i: str(own.verdict) for i, own in differences.items()}
     words[first] = "baseline" if not chosen else "best" if clear else "highest" if higher else "lowest"
     rows = tuple(
-        ComparedRow(key, outcomes[i], summaries[i], differences.get(i), words.get(i, "no outcome"))
+        ComparedRow(key, outcomes[i], summaries[i], len(failed[i]), differences.get(i), words.get(i, "no outcome"))
         for i, key in enumerate(keys)
     )
     return Comparison(rows, rows[first], chosen, tuple(order))
+
+
+def _against(first: int, order: Sequence[int], outcomes: Sequence[Values], sign: int) -> dict[int, DifferenceTest]:
+    return {i: DifferenceTest(outcomes[i], outcomes[first], sign) for i in order if i != first}
+
+
+def _yardstick(
+    order: Sequence[int], outcomes: Sequence[Values], ran: Sequence[bool], sign: int
+) -> tuple[int, dict[int, DifferenceTest]]:
+    """The best candidate with at least half of the largest number of outcomes, and all others against it.
+
+    A few lucky seeds are no yardstick for complete candidates. Means over other seeds than those that two candidates
+    share may contradict their difference: the best is one that no other exceeds by it.
+    """
+    most = max(len(outcomes[i]) for i in order)
+    able = [i for i in order if len(outcomes[i]) >= min(most, max(2, most / 2))]
+    able = [i for i in able if ran[i]] or able
+    first, seen = able[0], set[int]()
+    while True:
+        tests = _against(first, order, outcomes, sign)
+        seen.add(first)
+        ahead = {i: sign * tests[i].difference for i in able if i not in seen}
+        if not ahead or max(ahead.values()) <= 0:
+            return first, tests
+        first = max(ahead, key=lambda i: ahead[i])
+
+
+def _more(family: Family, test: DifferenceTest) -> tuple[int | None, tuple[int, int | None] | None]:
+    """About how many more blocks would tell, and the range of that number for differences within the quartiles."""
+    quartile = 0.675 * family.error(test)
+    seen = abs(test.difference)
+    low = family.more(test, seen + quartile)
+    high = family.more(test, seen - quartile) if seen > quartile else None
+    return family.more(test, seen), None if low is None else (low, high)
 
 
 # --- trainings ---------------------------------------------------------------------------------------------
@@ -208,16 +273,22 @@ def compare_runs(
     candidates, problems, table = _candidates(grouping, taken, by)
     if sample == "problems" and len(problems) < 2:
         raise UsageError("--over problems needs --by KEY and at least two values of the other settings")
+    diverged: dict[int, Collection[Any]] = {}
     if table and sample == "problems":
         outcomes: list[Mapping[Any, float]] = [
             {problem: fmean(values.values()) for problem, values in row.items() if values} for row in table
         ]
     else:
         outcomes = [candidate.outcomes.values for candidate in candidates]
+        diverged = {i: candidate.outcomes.diverged for i, candidate in enumerate(candidates)}
     chosen = None if baseline is None else _named(candidates, baseline)
     if chosen is not None and not outcomes[chosen]:
         raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
-    comparison = judge(dict(enumerate(outcomes)), measure.higher, chosen) if any(outcomes) else None
+    comparison = (
+        judge(dict(enumerate(outcomes)), measure.higher, chosen, diverged=diverged, limits=measure.limits)
+        if any(outcomes)
+        else None
+    )
     around = varying([circumstances(record) for record in records])
     ranks = _mean_ranks(table, measure.higher) if table else ()
     notes = _notes(grouping, candidates, comparison, measure, sample, problems, around)
@@ -333,9 +404,11 @@ def _notes(
         )
     if "epochs" in differing and measure.target is None and not isinstance(measure.at, int):
         lengths = sorted({group.settings["epochs"] for group in grouping.groups})
-        advice = (
-            f"--at {lengths[0]} compares at the same epoch" if measure.at == "last" else "the longer have more"
-        )
+        advice = {
+            "last": f"--at {lengths[0]} compares at the same epoch",
+            "best": f"the best of the first {lengths[0]} counts",
+            "area": "the longer have more",
+        }[measure.at]
         notes.append(f"not the same epochs: {some([text(length) for length in lengths], 6)}; {advice}")
     if problems:
         notes.append(
@@ -346,8 +419,10 @@ def _notes(
         notes += _seed_notes(candidates, comparison)
     for candidate in candidates:
         notes += _trial_notes(candidate, measure)
-    if measure.at == "best" and "data.holdout" in grouping.shared and grouping.shared["data.holdout"] is None:
+    if measure.at == "best" and measure.metric.startswith("val_"):
         notes.append("the best epoch is chosen on the images that it is measured on, so its outcome is optimistic")
+    if measure.target is not None:
+        notes += _horizon_note(grouping, candidates, measure)
     if grouping.repeated:
         names = [record.name for record in grouping.repeated]
         notes.append(f"left out, a run with the same settings and seed counts: {some(names, 3)}")
@@ -356,15 +431,27 @@ def _notes(
     return notes
 
 
+def _horizon_note(grouping: Grouping, candidates: Sequence[ComparedRuns], measure: Measure) -> list[str]:
+    """Up to where times are compared, where trainings have other lengths."""
+    lengths = {len(record.rows()) for group in grouping.groups for record in group.runs.values()}
+    horizon = candidates[0].outcomes.horizon if candidates else None
+    if horizon is None or len(lengths) < 2:
+        return []
+    unit = f"{horizon:.4g} {measure.until}"
+    return [f"times are compared in the first {unit}, in which all trainings were watched; later counts as never"]
+
+
 def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int]) -> list[str]:
     base = candidates[comparison.baseline.key]
-    notes, floors = [], {}
+    notes, shared = [], False
     for candidate, row in zip(candidates, comparison.rows, strict=True):
         if (contrast := row.difference) is None:
             continue
         own, other = set(candidate.outcomes.values), set(base.outcomes.values)
+        common = len(own & other)
         if not contrast.paired:
-            notes.append(f"{candidate.label} and {base.label} share no seed: compared without pairs (Welch)")
+            some_seeds = f"only {plural(common, 'seed')}" if common else "no seed"
+            notes.append(f"{candidate.label} and {base.label} share {some_seeds}: compared without pairs (Welch)")
         elif own != other:
             notes.append(
                 f"{candidate.label} and {base.label} share {contrast.n} of {len(own | other)} seeds; only these are "
@@ -372,9 +459,9 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
             )
         if contrast.interval is None and contrast.n < 2:
             notes.append(f"{candidate.label}: one seed to compare by has no interval; train with --seeds 5")
-        elif contrast.floor > 0.05:
-            floors[contrast.n] = contrast.floor
-    notes += [f"p: {n} seeds cannot give less than {floor:.2g}" for n, floor in sorted(floors.items())]
+        shared = shared or contrast.shared
+    if shared:
+        notes.append(f"with fewer than {FEW} seeds, a small variance is raised to the table's")
     return notes
 
 
@@ -383,7 +470,9 @@ def _trial_notes(candidate: ComparedRuns, measure: Measure) -> list[str]:
     for ending in dict.fromkeys(taken.worst.values()):
         seeds = [seed for seed, why in taken.worst.items() if why == ending]
         if ending == "diverged" or measure.target is None:
-            counted = f"count{'s' * (len(seeds) == 1)} as the worst outcome"
+            counted = f"count{'s' * (len(seeds) == 1)} as the chance level in differences and verdicts"
+            if measure.target is not None:
+                counted = f"{'has' if len(seeds) == 1 else 'have'} no target"
             notes.append(f"{candidate.label}: {len(seeds)} of {len(taken.values)} diverged and {counted}")
     if taken.absent:
         notes.append(f"{candidate.label}: left out {some(list(taken.absent.values()), 3)}")

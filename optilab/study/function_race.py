@@ -184,7 +184,7 @@ def standings(race: Race) -> list[Standing]:
     for row in judge(costs, higher=False).ranked:
         ratio, interval, p = 0.0, None, 1.0
         if row.difference is not None:
-            ratio, interval, p = row.difference.difference, row.difference.interval, row.difference.p_t
+            ratio, interval, p = row.difference.difference, row.difference.interval, row.difference.p
         rows.append(
             Standing(
                 row.key,

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log
+from math import inf, log
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
@@ -23,7 +23,7 @@ from optilab.config.yaml import flow
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
-from optilab.study.statistics import Values
+from optilab.study.statistics import UNLIMITED, Limits, Values
 from optilab.words import plural
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
@@ -239,7 +239,8 @@ class Measure:
     at: Literal["last", "best", "area"] | int = "last"
     """The last epoch, the run's best one, the mean over all (the area under the curve), or an epoch from 1."""
     target: float | None = None
-    """With a target, the outcome is when the metric first reached it."""
+    """With a target, the outcome is when the metric reached it: by its isotonic regression over the epochs, so that a
+    curve is not faster because it is noisier."""
     until: Literal["epochs", "seconds"] = "epochs"
     """The unit of that time."""
 
@@ -257,6 +258,11 @@ class Measure:
     def share(self) -> bool:
         """Whether the outcome is a share, shown in per cent."""
         return self.target is None and self.rises
+
+    @property
+    def limits(self) -> Limits:
+        """The possible outcomes."""
+        return (0.0, 1.0) if self.share else (0.0, inf) if self.target is not None else UNLIMITED
 
     @property
     def name(self) -> str:
@@ -293,17 +299,29 @@ class GroupValues:
     values: Values
     """By seed; the trials in `worst` are among them."""
     worst: Mapping[int, str] = field(default_factory=dict)
-    """Trials that diverged or never reached the target, and which of the two; they count as the worst outcome."""
+    """Trials that diverged or never reached the target, and which of the two; what stands for them does not depend on
+    other groups."""
     absent: Mapping[int, str] = field(default_factory=dict)
     """Trials without an outcome, and why."""
+    horizon: float | None = None
+    """Where epochs or seconds count: those in which all trials of the comparison were watched."""
+
+    @property
+    def diverged(self) -> list[int]:
+        return [seed for seed, why in self.worst.items() if why != NEVER]
+
+
+NEVER = "never reached"
 
 
 def values_of(groups: Sequence[Group], measure: Measure) -> list[GroupValues]:
     """The outcomes of every group.
 
-    A trial that diverged counts as the worst outcome: an accuracy of 0; a loss of guessing, or the highest of the
-    table if that is more; the time of the whole table's longest trial, and one epoch more, where a target was not
-    reached. DataError for a damaged table, UsageError for a metric that no run has.
+    A trial that diverged counts as having learned nothing: the accuracy or the loss of the chance level, or the highest
+    loss of its own group if that is more. Times to a target are compared in the epochs, or seconds, in which all trials
+    were watched: up to the shortest training, and one that stopped early without the target to its last epoch. A
+    target that was not reached by then counts as one epoch later; so does a divergence. The best epoch is one of those
+    that all trainings were asked for. DataError for a damaged table, UsageError for a metric that no run has.
     """
     found = [{seed: _Trial(record, measure) for seed, record in group.runs.items()} for group in groups]
     trials = [trial for group in found for trial in group.values()]
@@ -311,54 +329,125 @@ def values_of(groups: Sequence[Group], measure: Measure) -> list[GroupValues]:
     if known and measure.metric not in known:
         near = did_you_mean(measure.metric, known) or f"; one of {', '.join(known)}"
         raise UsageError(f"--metric: no run has {shown(measure.metric)}{near}")
-    worst = _worst(trials, measure)
-    return [
-        GroupValues(
-            {s: worst if t.value is None else t.value for s, t in group.items() if not t.absent},
-            {s: t.ending for s, t in group.items() if t.value is None and not t.absent},
-            {s: t.absent for s, t in group.items() if t.absent},
-        )
-        for group in found
-    ]
+    horizon: float
+    step = 0.0
+    if trials and measure.target is not None:
+        horizon, step = _horizon(trials)
+        for trial in trials:
+            trial.take_time(horizon)
+    else:
+        horizon = min((trial.planned for trial in trials), default=0)
+        for trial in trials:
+            trial.take(int(horizon))
+    return [_of_group(group, measure, horizon, step) for group in found]
+
+
+def _of_group(group: Mapping[int, "_Trial"], measure: Measure, horizon: float, step: float) -> GroupValues:
+    values = {seed: trial.value for seed, trial in group.items() if trial.value is not None}
+    worst = horizon + step if measure.target is not None else _chance(group, values, measure)
+    endings = {seed: trial.ending for seed, trial in group.items() if trial.ending}
+    absent = {seed: trial.absent for seed, trial in group.items() if trial.absent}
+    if worst is None:
+        absent |= {seed: f"{group[seed].name}: diverged" for seed in endings}
+        endings = {}
+    elif endings:
+        values |= dict.fromkeys(endings, worst)
+    values = {seed: values[seed] for seed in group if seed in values}
+    watched = measure.target is not None or measure.at == "best"
+    return GroupValues(values, endings, absent, horizon if watched else None)
+
+
+def _chance(group: Mapping[int, "_Trial"], values: Values, measure: Measure) -> float | None:
+    """What stands for a divergence: the chance level; None for a metric that has none."""
+    classes = max((trial.classes for trial in group.values()), default=10)
+    if measure.rises:
+        return 1 / classes
+    return max([log(classes), *values.values()]) if measure.metric.endswith("loss") else None
 
 
 class _Trial:
-    """One run: its outcome, None where it counts as the worst, or why it has none."""
+    """One run: its outcome, or how it ended without one, or why it says nothing."""
 
     def __init__(self, record: Record, measure: Measure) -> None:
-        rows = _rows(record, measure)
-        self.rows = rows
-        self.metrics = [key for key in (rows[-1] if rows else ()) if key != "epoch"]
-        self.epochs = len(rows)
+        self.rows, self._measure = _rows(record, measure), measure
+        self.metrics = [key for key in (self.rows[-1] if self.rows else ()) if key != "epoch"]
+        self._unit = "seconds" if measure.until == "seconds" else "epoch"
         self.classes = record.manifest.get("data", {}).get("classes", 10)
+        self.name = record.name
+        self.diverged = record.state == "diverged"
+        self.ended = record.state == "done"
+        self.planned: int = record.manifest.get("config", {}).get("epochs", len(self.rows))
+        self._unfinished = f"{record.name}: {record.state} after epoch {len(self.rows)} of {self.planned}"
         self.value: float | None = None
         self.ending = self.absent = ""
-        ended = record.state in ("done", "diverged")
-        planned = record.manifest.get("config", {}).get("epochs", "?")
-        unfinished = f"{record.name}: {record.state} after epoch {len(rows)} of {planned}"
-        if measure.target is not None:
-            self.value = _time(rows, measure)
-            if self.value is None:
-                self.ending = "diverged" if record.state == "diverged" else "never reached"
-                self.absent = "" if ended else unfinished
-        elif record.state == "diverged":
+
+    def take(self, horizon: int) -> None:
+        """The metric at an epoch, the best of the first `horizon` epochs, or the mean."""
+        rows, measure = self.rows, self._measure
+        if self.diverged:
             self.ending = "diverged"
         elif isinstance(measure.at, int):
             if measure.at <= len(rows):
                 self.value = rows[measure.at - 1].get(measure.metric)
             else:
                 had = plural(len(rows), "epoch")
-                self.absent = f"{record.name}: {had}" if ended else unfinished
-        elif not ended or not rows:
-            self.absent = unfinished
+                self.absent = f"{self.name}: {had}" if self.ended else self._unfinished
+        elif not self.ended or not rows:
+            self.absent = self._unfinished
         elif measure.metric in rows[-1]:
             values = [row[measure.metric] for row in rows if measure.metric in row]
             choose = max if measure.rises else min
-            self.value = {"last": values[-1], "best": choose(values), "area": sum(values) / len(values)}[
-                str(measure.at)
-            ]
+            if measure.at == "best":
+                self.value = choose(values[:horizon])
+            else:
+                self.value = values[-1] if measure.at == "last" else sum(values) / len(values)
         if self.value is None and not self.ending and not self.absent:
-            self.absent = f"{record.name}: no {measure.metric}"
+            self.absent = f"{self.name}: no {measure.metric}"
+
+    @property
+    def end(self) -> float:
+        """The last epoch, or the seconds until then."""
+        return float(self.rows[-1][self._unit]) if self.rows else 0.0
+
+    @property
+    def stopped_with_target(self) -> bool:
+        """Whether it needed no more epochs to say when it reached the target."""
+        return len(self.rows) < self.planned and self._time(inf) is not None
+
+    def take_time(self, horizon: float) -> None:
+        """When the metric reached the target, if it did by `horizon`."""
+        if not self.ended and not self.diverged and self.end < horizon:
+            self.absent = self._unfinished
+            return
+        self.value = self._time(horizon)
+        if self.value is None:
+            self.ending = "diverged" if self.diverged else NEVER
+
+    def _time(self, horizon: float) -> float | None:
+        """Where the isotonic regression of the metric crosses the target: the epoch with the most below it before and
+        above it from there on. On a curve that only rises it is the first epoch that has reached it.
+        """
+        measure = self._measure
+        assert measure.target is not None
+        most, total, reached, waiting = 0.0, 0.0, 0.0, True
+        for row in self.rows:
+            value: Any = row.get(measure.metric)
+            if value is None or row[self._unit] > horizon:
+                continue
+            if waiting:
+                reached, waiting = float(row[self._unit]), False
+            total += (measure.target - value) * (1 if measure.rises else -1)
+            if total > most:
+                most, waiting = total, True
+        return None if waiting else reached
+
+
+def _horizon(trials: Sequence[_Trial]) -> tuple[float, float]:
+    """The time in which all trials that have ended were watched, and the length of an epoch at its end."""
+    ended = [trial for trial in trials if trial.ended] or list(trials)
+    watched = [trial for trial in ended if not trial.stopped_with_target]
+    last = min(watched, key=lambda trial: trial.end) if watched else max(ended, key=lambda trial: trial.end)
+    return last.end, last.end / max(1, len(last.rows))
 
 
 def _rows(record: Record, measure: Measure) -> list[Row]:
@@ -372,26 +461,6 @@ def _rows(record: Record, measure: Measure) -> list[Row]:
             total += timing["seconds"]
             row["seconds"] = total
     return rows
-
-
-def _time(rows: Sequence[Row], measure: Measure) -> float | None:
-    """When the metric first reached the target."""
-    for row in rows:
-        value: Any = row.get(measure.metric)
-        if value is not None and (value >= measure.target if measure.rises else value <= measure.target):
-            return row.get("seconds") if measure.until == "seconds" else float(row["epoch"])
-    return None
-
-
-def _worst(trials: Sequence[_Trial], measure: Measure) -> float:
-    if measure.target is not None:
-        if measure.until == "epochs":
-            return 1.0 + max((trial.epochs for trial in trials), default=0)
-        return max((trial.rows[-1].get("seconds", 0.0) for trial in trials if trial.rows), default=0.0)
-    if measure.higher:
-        return 0.0
-    guessing = [log(trial.classes) for trial in trials] if measure.metric.endswith("loss") else [0.0]
-    return max([*guessing, *(trial.value for trial in trials if trial.value is not None)])
 
 
 # --- seeds beside each other ----------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ NEAR = 0.01
 """A setting is near the best if its accuracy is at most so much lower."""
 OPTIMIZERS, REMEDIES = ("rule", "rules"), ("remedy", "variants")
 """What is compared, one and several."""
+OF_BEST = 0.9
+"""The target as a fraction of the best rule's accuracy, where the plain baseline has not learned."""
 _ASKED_BYTES = 1 << 20
 
 
@@ -436,7 +438,9 @@ def _network_result(
         if scores[one.rule] and not any(other.failed for other in tuned if other.rule == one.rule)
     )
     blocks = {candidate.rule: candidate.sample for candidate in candidates}
-    return NetworkResult(problem, target, candidates, judge(blocks) if any(blocks.values()) else None)
+    diverged = {} if any(repeat_of.values()) else {own.rule: own.accuracy.diverged for own in candidates}
+    judged = judge(blocks, diverged=diverged, limits=JUDGED.limits) if any(blocks.values()) else None
+    return NetworkResult(problem, target, candidates, judged)
 
 
 def _diverged(
@@ -449,17 +453,32 @@ def _diverged(
     seeds = sorted({seed for other in others for seed in other.accuracy.values})
     why = dict.fromkeys(seeds, "every setting diverged")
     late = max((value for other in others for value in other.epochs.values.values()), default=1.0)
-    values = dict.fromkeys(seeds, 0.0)
+    values = dict.fromkeys(seeds, _chance(others[0].runs))
     never = GroupValues(dict.fromkeys(seeds, late), why)
     sample = _blocks(values, repeat_of)
     return RacedCandidate(one.rule, (), {}, GroupValues(values, why), sample, never, never, _best_of(scores), 0.0)
 
 
 def _target(groups: Sequence[Group]) -> float:
-    """The mean last validation accuracy of plain gradient descent, or of the first rule, to three digits."""
-    base = next((group for group in groups if group.label == "sgd"), groups[0])
-    values = values_of([base], Measure("val_acc"))[0].values
-    return min(0.999, max(0.001, round(fmean(values.values()), 3))) if values else 0.5
+    """The mean last validation accuracy of plain gradient descent, or of the first rule, to three digits.
+
+    Where that is near the chance level, which a network has at its start, it is `OF_BEST` of the best rule's.
+    """
+    means = {
+        group.label: fmean(own.values.values())
+        for group, own in zip(groups, values_of(groups, Measure("val_acc")), strict=True)
+        if own.values
+    }
+    least = 2 * _chance(groups[0].runs)
+    target = means.get("sgd", next(iter(means.values()), 0.5))
+    if target < least:
+        target = max(least, OF_BEST * max(means.values()))
+    return min(0.999, round(target, 3))
+
+
+def _chance(records: Mapping[int, runs.Record]) -> float:
+    """The accuracy of the chance level."""
+    return 1 / float(next(iter(records.values())).manifest.get("data", {}).get("classes", 10))
 
 
 def _best_of(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:

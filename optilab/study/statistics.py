@@ -1,41 +1,49 @@
-"""Tests and intervals of paired outcomes, and the level at which a whole table of them errs in 5 % of cases.
+"""Tests and intervals of paired outcomes, and the level at which a whole table of them errs in 5% of cases.
 
 The best group is usually chosen by the same data that it is then compared on, and a table has many rows: verdicts at
-5 % each would call one of ten equal groups "worse" in most tables. So each row's t test uses the level at which 5 % of
-all tables of equal groups get any verdict, and its interval is the one that goes with this test: verdict and interval
-always agree, and all intervals of a table hold together in 95 % of tables. These are multiple comparisons with the best
-of Edwards & Hsu 1983 (Hsu 1996, chapter 4), in the unconstrained form that also holds for ties; the critical value is
-simulated (Edwards & Berry 1987) for normal, equally varying groups. Each pair has a standard error of its own, as
-groups vary differently between blocks. Simulations with other groups, normal or not, are in tests/study/test_family.py
-and docs/maps-and-races.md.
+5% each would call one of ten equal groups "worse" in most tables. So each row's t test uses the critical value that 5%
+of all tables of equal groups exceed anywhere, and its interval is the one that goes with this test: verdict, interval
+and p value always agree, and all intervals of a table hold together in 95% of tables. These are multiple comparisons
+with the best of Edwards & Hsu 1983 (Hsu 1996, chapter 4), in the unconstrained form that also holds for ties; the
+critical value is simulated (Edwards & Berry 1987) for normal groups.
+
+The variance of a difference is the row's own where there are `FEW` blocks or more. Fewer say little about it: a small
+variance is then luck more often than not, and the critical value that allows for that finds nothing. So it is raised to
+the table's, the mean of all rows' variances with the exponent `EXPONENT`; a larger one stands. This is the shrinkage of
+Smyth 2004 in one direction. Pooling alone would err in up to 25% of tables whose groups vary differently; here the
+critical value is the largest of three: of groups that vary alike, of groups half of which do not vary at all, and of
+one pair by itself (Student's t), which covers a single group that varies much more than the others. Error rates and
+power are in docs/verdicts.md; tests/study/test_error_rates.py measures them.
 
 Outcomes of the same block (a seed, a function) are pairs: the same initial weights, the same order of images. Groups
-without a common block are compared by Welch's t test (1947). Beside it stands a p value that assumes no distribution:
-the sign-flip test of the pairs (Fisher 1935), or without pairs the permutation test, adjusted by Holm 1979.
+that share too few blocks are compared by Welch's t test (1947).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
-from math import comb, nan, sqrt
+from math import comb, inf, nan, sqrt
 from typing import Any
 
 import numpy as np
 
 from optilab.optimize.objective import Floats
 
-EXACT = 2**16
-"""Arrangements up to which a permutation test takes all; beyond, it draws."""
-ARRANGEMENTS = 100_000
-"""Arrangements that are drawn where not all are taken."""
 FAMILIES = 20_000
-"""Simulated families behind a critical value; 5 % is met within 0.15 points."""
+"""Simulated families behind a critical value; 5% is met within 0.15 percentage points."""
+NUMBERS = 5_000_000
+"""Drawn numbers from which on there are fewer families, but never less than a fifth."""
+FEW = 8
+"""Blocks from which on a row's own variance is used; its critical value is then less than twice that of the table's."""
+EXPONENT = 1.5
+"""Of the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary much more;
+the quadratic mean (2) finds less."""
+SHARED = 0.75
+"""Groups are paired if they share more than this fraction of the smaller group's blocks; else all outcomes count."""
 POWER = 0.8
 ROUNDING = 1e-12
 """Relative to the sum of the absolute values: sums that differ less are equal."""
 MOST_SEEDS = 10_000
-
 
 Values = Mapping[Any, float]
 """The outcome of each block, which is a seed in most comparisons."""
@@ -50,79 +58,144 @@ class Summary:
     std: float | None
     """Sample standard deviation."""
     interval: tuple[float, float] | None
-    """95 % interval of the mean (Student's t)."""
+    """95% interval of the mean (Student's t), cut to the possible values."""
 
 
-def summarize(values: Sequence[float], level: float = 0.05) -> Summary:
-    """Number, mean, sample standard deviation and the interval of the mean."""
+Limits = tuple[float, float]
+UNLIMITED: Limits = (-inf, inf)
+
+
+def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNLIMITED) -> Summary:
+    """Number, mean, sample standard deviation and the interval of the mean, within the `limits` of the values."""
     n = len(values)
     if n < 2:
         return Summary(n, values[0] if values else nan, None, None)
     mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
     half = _quantile(n - 1, level) * std / sqrt(n)
-    return Summary(n, mean, std, (mean - half, mean + half) if std else None)
+    low, high = limits
+    return Summary(n, mean, std, (max(low, mean - half), min(high, mean + half)) if std else None)
 
 
 # --- one comparison ----------------------------------------------------------------------------------------
 
 
 class DifferenceTest:
-    """The tests of one group against the baseline; `error` is zero where there is no t test."""
+    """The t test of one group against the baseline; `spread` is zero where nothing varies or there is one outcome."""
 
     def __init__(self, group: Values, baseline: Values, sign: int) -> None:
         common = [block for block in group if block in baseline]
-        self.paired = bool(common)
-        if common:
+        self.paired = len(common) > SHARED * min(len(group), len(baseline))
+        if self.paired:
             pairs = np.array([group[block] - baseline[block] for block in common])
             self.n, self.df, self.difference = len(pairs), len(pairs) - 1.0, float(pairs.mean())
             self.variances = [float(pairs.var(ddof=1))] if self.n > 1 else [0.0]
-            self.error = sqrt(self.variances[0] / self.n)
+            error = sqrt(self.variances[0] / self.n)
             self.won = float(((sign * pairs > 0) + (pairs == 0) / 2).mean())
-            self.p, self.floor = sign_flip(pairs)
+            self.p_constant = min(1.0, 2.0 ** (1 - self.n))
         else:
             first, second = (np.array(list(side.values()), float) for side in (group, baseline))
             self.n, self.difference = min(len(first), len(second)), float(first.mean() - second.mean())
             self.variances = [float(side.var(ddof=1)) if len(side) > 1 else 0.0 for side in (first, second)]
             parts = [v / len(side) for v, side in zip(self.variances, (first, second), strict=True)]
-            self.error = sqrt(sum(parts)) if self.n > 1 else 0.0
+            error = sqrt(sum(parts)) if self.n > 1 else 0.0
             spread = sum(q * q / (len(side) - 1) for q, side in zip(parts, (first, second), strict=True) if q)
             self.df = sum(parts) ** 2 / spread if spread else 0.0
             gaps = sign * (first[:, None] - second)
             self.won = float(((gaps > 0) + (gaps == 0) / 2).mean())
-            self.p, self.floor = permutation(first, second)
-        if self.error <= ROUNDING * abs(self.difference):  # a constant difference, up to rounding
-            self.error = 0.0
+            same = 1 + (len(first) == len(second))
+            self.p_constant = min(1.0, same / comb(len(first) + len(second), len(first)))
+        self.spread = error**2 * self.n
+        """Variance of the difference, per block."""
+        if error <= ROUNDING * abs(self.difference):  # a constant difference, up to rounding
+            self.spread = 0.0
+        if not self.difference:
+            self.p_constant = 1.0
+        """p of the sign-flip or permutation test (Fisher 1935) of a difference without variation."""
 
-    @property
-    def p_t(self) -> float:
-        """Two-sided p of the t test."""
-        return float(2 * _special().stdtr(self.df, -abs(self.difference) / self.error)) if self.error else 1.0
 
-    def interval(self, level: float) -> tuple[float, float] | None:
-        if not self.error:
+@dataclass(frozen=True)
+class Family:
+    """The rows of a table and what they are compared with: their variances and critical values."""
+
+    rows: int
+    """The baseline included."""
+    chosen: bool
+    """Whether the baseline is the best of them by these data."""
+    level: float
+    table: float = 0.0
+    """Variance of a difference, per block, over all rows."""
+
+    @classmethod
+    def of(cls, tests: Sequence[DifferenceTest], chosen: bool, level: float) -> "Family":
+        spreads = np.array([test.spread for test in tests if test.n > 1])
+        table = float((spreads**EXPONENT).mean() ** (1 / EXPONENT)) if spreads.any() else 0.0
+        return cls(len(tests) + 1, chosen, level, table)
+
+    def shares(self, test: DifferenceTest) -> bool:
+        """Whether the table's variance counts for this row, too."""
+        return self.rows > 2 and 1 < test.n < FEW
+
+    def variance(self, test: DifferenceTest) -> float:
+        return max(test.spread, self.table) if self.shares(test) else test.spread
+
+    def error(self, test: DifferenceTest) -> float:
+        """Standard error of the difference; zero where there is no t test."""
+        return sqrt(self.variance(test) / test.n)
+
+    def half_width(self, test: DifferenceTest) -> float:
+        """Of the interval, which holds for all rows at once."""
+        return self._critical(test) * self.error(test)
+
+    def p(self, test: DifferenceTest) -> float:
+        """Fraction of the tables of equal candidates with a row whose difference is as clear as this one.
+
+        Without variation it is the p value of the sign-flip or permutation test times the number of comparisons.
+        """
+        error = self.error(test)
+        if not error:
+            pairs = self.rows * (self.rows - 1) // 2 if self.chosen else self.rows - 1
+            return min(1.0, test.p_constant * pairs)
+        statistic = abs(test.difference) / error
+        if self.shares(test):
+            return max(
+                float(2 * _special().stdtr(test.n - 1, -statistic)),
+                *(_beyond(null, statistic) for null in _shared_nulls(self.rows, test.n, self.chosen)),
+            )
+        return family_p(float(2 * _special().stdtr(test.df, -statistic)), self.rows, test.n, self.chosen)
+
+    def more(self, test: DifferenceTest, difference: float) -> int | None:
+        """Further blocks of each candidate that find `difference` in 8 of 10 cases; None if too many."""
+        if not self.error(test) or not difference:
             return None
-        half = _quantile(self.df, level) * self.error
-        return self.difference - half, self.difference + half
+        variances, each, critical = test.variances, 1, 0.0
+        level = self.level
+        if self.shares(test):
+            variances, each = [self.variance(test)], self.rows - 1
+            critical = simulated_critical(self.rows, test.n, level, self.chosen)
+        else:
+            level = single_level(self.rows, test.n, level, self.chosen)
 
-    def more(self, level: float) -> int | None:
-        """Further seeds (in each group) with which a t test at `level` finds the difference seen in 8 of 10 cases."""
-        if not self.error or not self.difference:
-            return None
-        low, high = self.n, self.n + 1
-        while self._power(high, level) < POWER:
+        def found(n: int) -> float:
+            total = sum(variances)
+            df = each * (n - 1) * total**2 / sum(v * v for v in variances)
+            least = max(critical, _quantile(df / each, level))
+            return power(df, abs(difference) / sqrt(total / n), float(2 * _special().stdtr(df, -least)))
+
+        low, high = test.n, test.n + 1
+        while found(high) < POWER:
             low, high = high, 2 * high
             if high > 2 * MOST_SEEDS:
                 return None
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._power(middle, level) >= POWER else (middle, high)
-        return high - self.n if high <= MOST_SEEDS else None
+            low, high = (low, middle) if found(middle) >= POWER else (middle, high)
+        return high - test.n if high <= MOST_SEEDS else None
 
-    def _power(self, n: int, level: float) -> float:
-        """Of the two-sided t test with `n` seeds in each group."""
-        total = sum(self.variances)
-        df = (n - 1) * total**2 / sum(v * v for v in self.variances)
-        return power(df, abs(self.difference) / sqrt(total / n), level)
+    def _critical(self, test: DifferenceTest) -> float:
+        if self.shares(test):
+            alone = _quantile(test.n - 1, self.level)
+            return max(alone, simulated_critical(self.rows, test.n, self.level, self.chosen))
+        return _quantile(test.df, single_level(self.rows, test.n, self.level, self.chosen))
 
 
 def power(df: float, shift: float, level: float) -> float:
@@ -131,66 +204,10 @@ def power(df: float, shift: float, level: float) -> float:
     return float(1 - special.nctdtr(df, shift, critical) + special.nctdtr(df, shift, -critical))
 
 
-def holm(p: Sequence[float], family: int | None = None) -> list[float]:
-    """Holm's step-down adjustment (1979).
-
-    `family`: the number of hypotheses where these are only the tests that were looked at; the ranks that the others
-    would take are not counted, which errs on the safe side.
-    """
-    count, adjusted, largest = family or len(p), [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        largest = max(largest, min(1.0, (count - rank) * p[i]))
-        adjusted[i] = largest
-    return adjusted
-
-
-def sign_flip(differences: Floats) -> tuple[float, float]:
-    """Two-sided p of the mean under all flips of signs, or 100,000 random ones, and the smallest possible p."""
-    n = len(differences)
-    observed = abs(differences.sum()) - ROUNDING * np.abs(differences).sum()
-    # A flip of all signs gives the same |sum|, so one sign can stay.
-    if 2**n <= EXACT:
-        flips = np.arange(2 ** (n - 1))[:, None] >> np.arange(n - 1) & 1
-        sums = differences[0] + (1 - 2 * flips) @ differences[1:]
-        return _share(sums, observed, 0), min(1.0, 2.0 ** (1 - n))
-    generator = np.random.default_rng(n)
-    drawn = [(1.0 - 2 * generator.integers(0, 2, (count, n))) @ differences for count in _portions(n)]
-    return _share(np.concatenate(drawn), observed, 1), 1 / (1 + ARRANGEMENTS)
-
-
-def permutation(first: Floats, second: Floats) -> tuple[float, float]:
-    """Two-sided p of the difference of the means under all ways to share the values out, and the smallest possible."""
-    values, n = np.concatenate([first, second]), len(first)
-    values = values - values.mean()  # the difference of the means is then proportional to the first group's sum
-    observed = abs(values[:n].sum()) - ROUNDING * np.abs(values).sum()
-    count = comb(len(values), n)
-    if count <= EXACT:
-        sums = np.array([sum(chosen) for chosen in combinations(values.tolist(), n)])
-        return _share(sums, observed, 0), (2 if n == len(second) else 1) / count
-    generator = np.random.default_rng(len(values))
-    drawn = [
-        generator.permuted(np.tile(values, (portion, 1)), axis=1)[:, :n].sum(axis=1)
-        for portion in _portions(len(values))
-    ]
-    return _share(np.concatenate(drawn), observed, 1), 1 / (1 + ARRANGEMENTS)
-
-
-def _portions(size: int) -> Iterator[int]:
-    """The draws in portions that fit in memory, each draw having `size` numbers."""
-    portion, left = max(1, 1_000_000 // size), ARRANGEMENTS
-    while left:
-        yield (now := min(portion, left))
-        left -= now
-
-
-def _share(sums: Floats, observed: float, extra: int) -> float:
-    """Share of |sums| that reach the observed one; `extra` counts it itself where arrangements are drawn."""
-    return float(((np.abs(sums) >= observed).sum() + extra) / (len(sums) + extra))
-
-
 # --- families of comparisons -------------------------------------------------------------------------------
 
 
+@cache
 def single_level(candidates: int, blocks: int, level: float = 0.05, chosen: bool = True) -> float:
     """Two-sided level of one t test such that `level` of all families of equal candidates have a test below it.
 
@@ -205,27 +222,57 @@ def single_level(candidates: int, blocks: int, level: float = 0.05, chosen: bool
 
 
 def family_p(p: float, candidates: int, blocks: int, chosen: bool = True) -> float:
-    """Share of the families of equal candidates with a test whose p value is as small as `p`; see `single_level`."""
+    """Fraction of the families of equal candidates with a test whose p value is as small as `p`; see `single_level`."""
     if candidates < 3:
         return p
-    statistic = -_special().stdtrit(blocks - 1, p / 2)
-    null = _largest_statistics(candidates, blocks, chosen)
-    return float((1 + (null >= statistic).sum()) / (1 + FAMILIES))
+    return _beyond(_largest_statistics(candidates, blocks, chosen), -_special().stdtrit(blocks - 1, p / 2))
 
 
 @cache
-def _largest_statistics(candidates: int, blocks: int, chosen: bool = True) -> Floats:
-    """The largest |t| of each of `FAMILIES` families of equal candidates, (FAMILIES,)."""
+def simulated_critical(candidates: int, blocks: int, level: float = 0.05, chosen: bool = True) -> float:
+    """Critical value of |t| where each row's variance is at least the table's; see the module."""
+    return max(float(np.quantile(null, 1 - level)) for null in _shared_nulls(candidates, blocks, chosen))
+
+
+def _shared_nulls(candidates: int, blocks: int, chosen: bool) -> list[Floats]:
+    """The largest |t| of families of equal candidates that vary alike, and of which half do not vary at all.
+
+    A baseline that was named before is among those that vary, or among those that do not.
+    """
+    half = candidates // 2
+    constant = [slice(0), slice(half, None)] if chosen else [slice(0), slice(half, None), slice(half)]
+    return [_largest_statistics(candidates, blocks, chosen, (own.start, own.stop)) for own in constant]
+
+
+@cache
+def _largest_statistics(
+    candidates: int, blocks: int, chosen: bool = True, constant: tuple[int | None, int | None] | None = None
+) -> Floats:
+    """The largest |t| of each of up to `FAMILIES` families of equal candidates.
+
+    With `constant`, variances are raised to the table's, and the candidates from the first of these places to the
+    second do not vary.
+    """
+    count = max(FAMILIES // 5, min(FAMILIES, NUMBERS // (candidates * blocks)))
     generator = np.random.default_rng([candidates, blocks])
     largest: list[Floats] = []
     families = max(1, min(1000, 2_000_000 // (candidates * blocks)))
-    for start in range(0, FAMILIES, families):
-        measured = generator.standard_normal((min(families, FAMILIES - start), candidates, blocks))
+    for start in range(0, count, families):
+        measured = generator.standard_normal((min(families, count - start), candidates, blocks))
+        if constant is not None:
+            measured[:, slice(*constant)] *= 1e-6
         lowest = np.argmin(measured.mean(axis=2), axis=1)[:, None, None] if chosen else np.zeros((1, 1, 1), int)
         differences = measured - np.take_along_axis(measured, lowest, axis=1)
         means, errors = differences.mean(axis=2), _standard_errors(differences)
+        if constant is not None:  # the baseline's own row, of zeros, is no part of the mean
+            sums = (errors ** (2 * EXPONENT)).sum(axis=1, keepdims=True)
+            errors = np.maximum(errors, (sums / (candidates - 1)) ** (0.5 / EXPONENT))
         largest.append(np.abs(np.divide(means, errors, out=np.zeros_like(means), where=errors > 0)).max(axis=1))
     return np.concatenate(largest)
+
+
+def _beyond(null: Floats, statistic: float) -> float:
+    return float((1 + (null >= statistic).sum()) / (1 + len(null)))
 
 
 def _standard_errors(differences: Floats) -> Floats:

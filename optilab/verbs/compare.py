@@ -262,10 +262,12 @@ def columns(side: "RunComparison") -> list[Column]:
         "the best" if comparison is None or comparison.chosen else side.candidates[comparison.baseline.key].label
     )
     timed = side.measure.target is not None
+    failed = comparison is not None and any(row.diverged for row in comparison.rows)
     return [
         Column("group", "group", left=True),
         *(Column(key, key, only="values") for key in side.grouping.differing),
         Column("n", "n"),
+        *([Column("diverged", "diverged")] if failed else []),
         *([Column("reached", side.measure.name, detail=1)] if timed else []),
         Column("mean", "mean" if timed else side.measure.name, show.value),
         Column("std", "std", show.spread, detail=4),
@@ -280,7 +282,8 @@ def columns(side: "RunComparison") -> list[Column]:
         Column("won", "won", "{:.0%}".format, detail=5),
         Column("p", "p", _p, detail=6),
         Column("verdict", "verdict", left=True),
-        Column("more", "more seeds", "about {:,}".format, detail=1),
+        Column("more", "", only="values"),
+        Column("more_range", "more seeds", _more, only="text", detail=1),
     ]
 
 
@@ -290,11 +293,12 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
     if comparison is None:
         return [{"group": candidate.label, "n": 0, "verdict": "no outcome"} for candidate in side.candidates]
     table = []
-    for i in [*comparison.order, *(row.key for row in comparison.rows if not row.summary.n)]:
+    for i in [*comparison.order, *(row.key for row in comparison.rows if not row.values)]:
         candidate, own = side.candidates[i], comparison.rows[i]
         summary, contrast = own.summary, own.difference
         low, high = summary.interval or (None, None)
-        row: dict[str, Any] = {"group": candidate.label, "n": summary.n, **candidate.settings}
+        row: dict[str, Any] = {"group": candidate.label, "n": len(own.values), **candidate.settings}
+        row["diverged"] = own.diverged
         row |= {"mean": summary.mean if summary.n else None, "std": summary.std, "low": low, "high": high}
         row |= {
             "interval": summary.interval,
@@ -306,6 +310,7 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
             row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
             row |= {"difference_low": low, "difference_high": high}
             row |= {"won": contrast.won, "p": contrast.p, "more": contrast.more or None}
+            row["more_range"] = contrast.more_range
         row["verdict"] = own.verdict
         table.append(row)
     return table
@@ -345,6 +350,12 @@ class Units:
         low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.share else ends
         ends = low, high
         return " to ".join(map(self.difference, ends))
+
+
+def _more(numbers: tuple[int, int | None]) -> str:
+    """`3 to 12`, for a difference within the quartiles of the estimate."""
+    low, high = numbers
+    return f"{low:,} or more" if high is None else f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _p(value: float) -> str:

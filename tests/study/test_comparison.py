@@ -34,9 +34,16 @@ def noted(side, *words):
     return found[0]
 
 
-def test_comparable_groups_have_nothing_to_note_but_the_floor_of_p(tmp_path):
+def test_comparable_groups_have_nothing_to_note(tmp_path):
     pair(tmp_path, "model.activation=relu")
-    assert laid(tmp_path).notes == ("p: 3 seeds cannot give less than 0.25",)
+    assert laid(tmp_path).notes == ()
+
+
+def test_the_variance_of_the_table_is_said(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    for seed in (1, 2, 3):
+        training(tmp_path, f"c{seed}", f"seed={seed}", "epochs=2", "model.activation=tanh", accuracies=(0.3, 0.4))
+    assert laid(tmp_path).notes == ("with fewer than 8 seeds, a small variance is raised to the table's",)
 
 
 def test_other_data_are_said(tmp_path):
@@ -61,7 +68,11 @@ def test_other_epochs_are_said(tmp_path):
 
 @pytest.mark.parametrize(
     ("seeds", "words"),
-    [((4, 5, 6), "share no seed: compared without pairs (Welch)"), ((2, 3, 4), "share 2 of 4 seeds")],
+    [
+        ((4, 5, 6), "share no seed: compared without pairs (Welch)"),
+        ((2, 3, 4), "share only 2 seeds: compared without pairs (Welch)"),
+        ((1, 2, 3, 4), "share 3 of 4 seeds; only these are compared"),
+    ],
 )
 def test_seeds_that_are_not_shared_are_said(tmp_path, seeds, words):
     pair(tmp_path, "model.activation=relu", other_seeds=seeds)
@@ -80,14 +91,50 @@ def test_diverged_and_unfinished_trainings_are_said(tmp_path):
     training(tmp_path, "a4", "seed=4", "epochs=2", accuracies=(0.1,), status="diverged")
     training(tmp_path, "b5", "seed=5", "epochs=2", "model.activation=relu", accuracies=(0.1,), status="failed")
     side = laid(tmp_path)
-    noted(side, "activation sigmoid: 1 of 4 diverged and counts as the worst outcome")
+    noted(side, "activation sigmoid: 1 of 4 diverged and counts as the chance level in differences and verdicts")
     noted(side, "activation relu: left out b5: failed after epoch 1 of 2")
-    assert side.comparison.rows[0].summary.mean == pytest.approx((0.51 + 0.52 + 0.53 + 0) / 4)
+    row = side.comparison.rows[0]
+    assert row.diverged == 1
+    assert row.summary.mean == pytest.approx((0.51 + 0.52 + 0.53) / 3)
+    assert row.values[4] == 0.1
 
 
 def test_the_best_epoch_of_the_test_set_is_optimistic(tmp_path):
     pair(tmp_path, "model.activation=relu")
     noted(laid(tmp_path, Measure(at="best")), "optimistic")
+
+
+def test_the_best_of_other_images_is_optimistic_too(tmp_path):
+    """Of images that were held out: the figure is still that of the images that chose the epoch."""
+    for activation in ("relu", "tanh"):
+        for seed in (1, 2):
+            changes = (f"model.activation={activation}", f"seed={seed}", "data.holdout=5")
+            training(tmp_path, f"{activation}{seed}", *changes)
+    noted(laid(tmp_path, Measure(at="best")), "optimistic")
+    assert not [note for note in laid(tmp_path).notes if "optimistic" in note]
+
+
+def test_the_best_of_more_epochs_is_no_better(tmp_path):
+    for seed in (1, 2, 3, 4):
+        wave = [0.5 + 0.01 * ((seed * epoch) % 7) for epoch in range(30)]
+        training(tmp_path, f"a{seed}", f"seed={seed}", "epochs=3", accuracies=wave[:3])
+        training(tmp_path, f"b{seed}", f"seed={seed}", "epochs=30", accuracies=wave)
+    side = laid(tmp_path, Measure(at="best"))
+    first, second = (candidate.outcomes.values for candidate in side.candidates)
+    assert first == second
+    noted(side, "not the same epochs: 3, 30; the best of the first 3 counts")
+
+
+def test_times_are_compared_in_the_epochs_that_all_have(tmp_path):
+    """The same curves, watched for 4 and for 12 epochs: nothing is faster."""
+    for seed in (1, 2, 3, 4, 5):
+        curve = [0.1 * epoch + 0.01 * seed for epoch in range(12)]
+        training(tmp_path, f"short{seed}", f"seed={seed}", "epochs=4", accuracies=curve[:4])
+        training(tmp_path, f"long{seed}", f"seed={seed}", "epochs=12", "optimizer.lr=0.02", accuracies=curve)
+    side = laid(tmp_path, Measure(target=0.6))
+    assert {verdict for row in side.comparison.rows if (verdict := row.verdict) != "lowest"} == {"cannot tell"}
+    assert side.candidates[0].outcomes.values == side.candidates[1].outcomes.values
+    noted(side, "times are compared in the first 4 epochs, in which all trainings were watched")
 
 
 def test_repeated_trainings_are_said(tmp_path):

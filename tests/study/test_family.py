@@ -160,7 +160,7 @@ def test_two_candidates_are_compared_by_students_t(blocks):
     low, high = reference.confidence_interval(0.95)
     row = judged(measured)[1].difference
     assert row.difference == pytest.approx((measured[1] - measured[0]).mean())
-    assert row.p_t == pytest.approx(reference.pvalue)
+    assert row.p == pytest.approx(reference.pvalue)
     assert row.interval == pytest.approx((low, high))
 
 
@@ -176,7 +176,7 @@ def test_nothing_is_concluded_from_one_block_or_without_variation():
     lower, higher = judged(np.array([[1.0], [9.0]]))
     assert (lower.difference, lower.verdict) == (None, "lowest")
     found = higher.difference
-    assert (found.difference, found.interval, found.p_t, found.verdict) == (8, None, 1, "cannot tell")
+    assert (found.difference, found.interval, found.p, found.verdict) == (8, None, 1, "cannot tell")
     for row in judged(np.full((3, 5), 2.0))[1:]:
         assert (row.difference.interval, row.difference.difference, row.verdict) == (None, 0, "cannot tell")
 
@@ -186,4 +186,4 @@ def test_verdict_interval_and_p_agree():
         for row in judged(race.mean(axis=-1)):
             if row.difference is not None:
                 worse = row.verdict == "worse"
-                assert worse == (row.difference.p_t <= 0.05) == (row.difference.interval[0] > 0)
+                assert worse == (row.difference.p <= 0.05) == (row.difference.interval[0] > 0)

@@ -223,7 +223,7 @@ def test_a_rule_that_always_diverges_is_the_worst(race, optilab, tmp_path):
     race("--algos", "sgd,lost.py:lost", "--budget", 2, "--seeds", 2, "--name", "d", "--quiet")
     (heat,) = json.loads(optilab("race", "--resume", "d", "--json").stdout)["networks"]
     lost = heat["rules"][-1]
-    assert (lost["rule"], lost["mean"], lost["settings"]) == ("lost.py:lost", 0.0, [])
+    assert (lost["rule"], lost["mean"], lost["settings"]) == ("lost.py:lost", 0.1, [])
     assert set(lost["worst"].values()) == {"every setting diverged"}
     shown = optilab("race", "--resume", "d", "--plot", "d.png", "--report", "d.html").stdout
     assert "every setting diverged" in shown

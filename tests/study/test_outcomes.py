@@ -2,7 +2,9 @@
 
 from math import log
 
+import numpy as np
 import pytest
+from scipy import optimize
 
 from optilab.errors import UsageError
 from optilab.study.groups import Measure, groups, read_measure, select, values_of
@@ -30,7 +32,7 @@ def one(tmp_path):
         (Measure("val_loss"), 0.4),
         (Measure("val_loss", "best"), 0.2),
         (Measure(target=0.6), 2.0),
-        (Measure(target=0.8, until="seconds"), 4.0),
+        (Measure(target=0.6, until="seconds"), 4.0),
         (Measure("train_loss", target=0.4), 2.0),
         (Measure("seconds"), 6.0),
     ],
@@ -50,13 +52,13 @@ def test_the_test_set_is_measured_at_the_end(tmp_path):
 @pytest.mark.parametrize(
     ("measure", "worst"),
     [
-        (Measure(), 0.0),
-        (Measure(at="best"), 0.0),
-        (Measure(at=1), 0.0),
+        (Measure(), 0.1),
+        (Measure(at="best"), 0.1),
+        (Measure(at=1), 0.1),
         (Measure("val_loss"), log(10)),
         (Measure("val_loss", at="area"), log(10)),
         (Measure(target=0.55), 4.0),
-        (Measure(target=0.55, until="seconds"), 6.0),
+        (Measure(target=0.55, until="seconds"), 8.0),
     ],
 )
 def test_a_training_that_diverged_counts_as_the_worst(one, measure, worst):
@@ -66,17 +68,66 @@ def test_a_training_that_diverged_counts_as_the_worst(one, measure, worst):
     assert taken.worst == {2: "diverged"}
 
 
-def test_a_loss_above_guessing_is_the_worst_of_its_table(one):
+def test_what_a_divergence_counts_as_does_not_depend_on_other_groups(one):
     training(one, "high", "seed=2", accuracies=(-8.0,))
     training(one, "diverged", "seed=3", accuracies=(0.5,), status="diverged")
-    assert outcomes(one, Measure("val_loss"))[0].values[3] == 9.0
+    training(one, "other", "seed=1", "optimizer.lr=0.2", accuracies=(0.5,), status="diverged")
+    training(one, "awful", "seed=2", "optimizer.lr=0.3", accuracies=(-40.0,))
+    own, other, _ = outcomes(one, Measure("val_loss"))
+    assert own.values[3] == 9.0  # the highest of its own group
+    assert other.values[1] == pytest.approx(log(10))
 
 
-def test_a_target_that_was_not_reached_is_one_epoch_after_the_last(one):
-    training(one, "low", "seed=2", accuracies=(0.1, 0.2, 0.3, 0.4, 0.5))
-    (taken,) = outcomes(one, Measure(target=0.7))
-    assert taken.values == {1: 2.0, 2: 6.0}
-    assert taken.worst == {2: "never reached"}
+def test_a_divergence_has_no_value_of_a_metric_without_a_chance_level(one):
+    training(one, "diverged", "seed=2", accuracies=(0.5,), status="diverged")
+    (taken,) = outcomes(one, Measure("seconds"))
+    assert (taken.values, taken.absent) == ({1: 6.0}, {2: "diverged: diverged"})
+
+
+@pytest.mark.parametrize(
+    ("curve", "epoch"),
+    [
+        ((0.1, 0.5, 0.8, 0.9), 3),
+        ((0.8, 0.9, 0.9, 0.9), 1),
+        ((0.1, 0.8, 0.4, 0.6), None),  # a spike that does not last
+        ((0.1, 0.71, 0.69, 0.9), 2),  # a dip that does not last
+        ((0.1, 0.2, 0.3, 0.4), None),
+    ],
+)
+def test_when_a_target_is_reached(tmp_path, curve, epoch):
+    training(tmp_path, "one", "seed=1", "epochs=4", accuracies=curve)
+    (taken,) = outcomes(tmp_path, Measure(target=0.7))
+    assert taken.values == {1: epoch or 5}
+    assert taken.worst == ({} if epoch else {1: "never reached"})
+
+
+def test_the_time_is_where_the_isotonic_regression_crosses_the_target(tmp_path):
+    generator = np.random.default_rng(0)
+    for seed in range(20):
+        curve = 0.05 * np.arange(12) + generator.normal(0, 0.1, 12)
+        training(tmp_path, f"r{seed:02}", f"seed={seed}", "epochs=12", accuracies=curve.tolist())
+    (taken,) = outcomes(tmp_path, Measure(target=0.3))
+    for record in select(tmp_path, ["*"]):
+        fitted = optimize.isotonic_regression([row["val_acc"] for row in record.rows()]).x
+        reached = np.flatnonzero(fitted >= 0.3)
+        assert taken.values[record.manifest["seed"]] == (reached[0] + 1 if len(reached) else 13)
+
+
+def test_a_target_that_was_not_reached_is_one_epoch_after_the_last_that_all_have(tmp_path):
+    training(tmp_path, "short", "seed=1", "epochs=3", accuracies=(0.1, 0.2, 0.3))
+    training(tmp_path, "long", "seed=1", "epochs=5", accuracies=(0.1, 0.2, 0.3, 0.4, 0.5))
+    for taken in outcomes(tmp_path, Measure(target=0.4)):
+        assert taken.values == {1: 4.0}
+        assert taken.worst == {1: "never reached"}
+        assert taken.horizon == 3
+
+
+def test_a_training_that_stopped_early_is_watched_to_its_last_epoch(one):
+    """Without the target it limits the comparison; with it, it does not."""
+    for seed, curve in ((2, (0.1, 0.2, 0.3)), (3, (0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 0.8))):
+        training(one, f"r{seed}", f"seed={seed}", "epochs=300", accuracies=curve)
+    assert outcomes(one, Measure(target=0.55))[0].values == {1: 2.0, 2: 4.0, 3: 4.0}
+    assert outcomes(one, Measure(target=0.25))[0].values == {1: 2.0, 2: 3.0, 3: 3.0}
 
 
 def test_a_target_reached_before_a_divergence_was_reached(one):

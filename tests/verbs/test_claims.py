@@ -234,7 +234,7 @@ def test_a_group_or_the_best_is_named(tmp_path):
 
 def test_a_diverged_training_is_the_worst_and_an_unfinished_one_cannot_be_judged(tmp_path):
     diverged = write_run(tmp_path, seed=1, val_acc=[0.9], status="diverged")
-    assert judged([diverged], "val_acc > 0.1", "status == diverged") == [("fails", 0.0), ("holds", "diverged")]
+    assert judged([diverged], "val_acc > 0.1", "status == diverged") == [("fails", 0.1), ("holds", "diverged")]
     stopped = write_run(tmp_path, seed=2, val_acc=[0.9], status="interrupted")
     assert judged([stopped], "val_acc > 0.1") == [("cannot tell", None)]
     assert judged([], "val_acc > 0.1") == [("cannot tell", None)]
