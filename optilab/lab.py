@@ -15,7 +15,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import UsageError, did_you_mean
+from optilab.errors import UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from optilab.config.marks import Field
@@ -80,11 +80,14 @@ class Lab:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"Lab has no method {name!r}{did_you_mean(name, VERBS)}")
 
-    def load(self, name: str) -> "LabRun | LabStudy":
+    def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
         from optilab.verbs.results import entry
 
-        return entry(runs.read_entry(runs.locate(self.folder, name)))
+        found = _taken("name", None, name)
+        if not isinstance(found, str):
+            raise UsageError(f"name: a run or study expected, got {shown(found)}")
+        return entry(runs.read_entry(runs.locate(self.folder, found)))
 
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
@@ -116,6 +119,17 @@ def keywords(name: str) -> "Mapping[str, Field]":
     return {one.name: one for one in ordered if one.group != "Output" and one.name != "runs_dir"}
 
 
+@cache
+def _read_by_schemas(name: str) -> frozenset[str]:
+    """The keywords whose values the schema of a config or of a study's file reads, and refuses."""
+    from optilab.config.marks import ConfigKey, InFile
+    from optilab.verbs.verb import kept_of
+
+    keys = [one for request in verb(name).requests for one in kept_of(request)]
+    kept = {one.name for one in keys if one.mark(InFile) is None}
+    return frozenset(key for key, one in keywords(name).items() if key in kept or one.mark(ConfigKey))
+
+
 def signature(name: str) -> inspect.Signature:
     """The signature of a method; its keywords are those of the command."""
     place, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -140,19 +154,68 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     given = {**dict(zip(places, values, strict=False)), **given}
-    taken = {key: _plain(value, keywords(name).get(key)) for key, value in given.items() if value is not None}
+    known = keywords(name)
+    read = _read_by_schemas(name)
+    taken = {
+        key: _taken(key, None if key in read else known.get(key), value)
+        for key, value in given.items()
+        if value is not None
+    }
+    if missing := [key for key, one in known.items() if one.obligatory and taken.get(key) in (None, [])]:
+        raise UsageError(f"{name} needs {' and '.join(missing)}")
     request = verb(name).request(taken)
     place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
     return verb(name).run(request, place)
 
 
-def _plain(value: Any, field: "Field | None") -> Any:
-    """Results as their paths, and one name as a list where several are accepted."""
-    if hasattr(value, "manifest") and hasattr(value, "path"):
-        value = str(value.path)
-    if isinstance(value, list | tuple):
-        return [_plain(item, None) for item in value]
-    return [value] if field is not None and field.repeated and isinstance(value, str) else value
+_KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "whole number"),
+    float: ((int, float), "number"),
+    str: ((str, int, float), "text"),
+}
+"""The values that a field of a type takes, and their name in errors. A number may stand for its text."""
+
+
+def _taken(name: str, field: "Field | None", value: Any) -> Any:
+    """A value of a script as the command would read it. UsageError for one of another kind."""
+    from optilab.config.marks import Flag
+    from optilab.verbs.verb import plain
+
+    if callable(value) and name == "candidate":
+        return value
+    if hasattr(value, "manifest") and hasattr(value, "path"):  # a result stands for its run
+        value = value.path
+    value = [_taken(name, None, item) for item in value] if isinstance(value, list | tuple) else plain(value)
+    if field is None or dict in field.parts or Any in field.parts:
+        if not _is_tree(value):
+            raise UsageError(f"{name}: text, a number, a list or a mapping expected, got {shown(value)}")
+        if field is None or list not in field.parts or isinstance(value, Mapping):
+            return value
+    if list in field.parts:
+        value = [value] if isinstance(value, str) else value
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return value
+        raise UsageError(f"{name}: one name or a list of them expected, got {shown(value)}")
+    kind = next(kind for kind in _KINDS if kind in field.parts)
+    types, expected = _KINDS[kind]
+    if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool) or value != value:
+        raise UsageError(f"{name}: {expected} expected, got {shown(value)}")
+    flag = field.mark(Flag)
+    if flag and flag.path and value == "":
+        raise UsageError(f"{name}: empty path; give a path, or leave it out")
+    if kind is str and "\0" in str(value):
+        raise UsageError(f"{name}: text without NUL expected, got {shown(value)}")
+    return str(value) if kind is str else value
+
+
+def _is_tree(value: Any) -> bool:
+    """Whether it is what YAML could have given."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_tree(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_tree, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _shown(progress: bool | None) -> bool:

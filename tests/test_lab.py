@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 
 from optilab import Lab, runs
 from optilab.errors import ConfigError, DataError, DivergedError, RunError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
+from optilab.train import device
 from optilab.verbs.results import LabStudy
 from tests.run import restored
 from tests.study.generated import layered, training
@@ -439,6 +442,72 @@ def test_a_training_in_a_thread(lab, small):
     with ThreadPoolExecutor() as threads:
         run = threads.submit(lab.train, small, epochs=1).result()
     assert run.state == "done"
+
+
+def test_a_second_training_of_a_process_is_refused(lab, small):
+    """Each would draw from the generator of the other, and give other numbers than it does alone."""
+    with device.alone(), pytest.raises(UsageError, match="another training goes on in this process"):
+        lab.train(small, epochs=1)
+    assert lab.train(small, epochs=1).state == "done"
+
+
+def test_a_training_leaves_torch_as_it_was(lab, small):
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    lab.train(small, epochs=1)
+    assert torch.get_default_dtype() == torch.float64
+    assert torch.equal(torch.get_rng_state(), before)
+    assert float(torch.tensor(5e-320) * 0.5) > 0.0  # denormals are numbers again
+
+
+def test_a_study_in_a_daemonic_process_says_why_it_cannot_be(small, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from multiprocessing import get_context\n"
+        "from optilab import Lab\n"
+        "def sweep(folder):\n"
+        f"    Lab(folder).sweep({str(small)!r}, {{'optimizer.lr': [0.1, 1]}}, epochs=1)\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        "        get_context('spawn').Pool(1).apply(sweep, ('runs',))\n"
+        "    except Exception as error:\n"
+        "        print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("UsageError a study starts processes, which a daemonic process"), done.stderr
+
+
+def test_results_paths_and_classes_stand_for_their_names(lab, small):
+    run = lab.train(small, epochs=1, name="one")
+    lab.train(small, epochs=1, name="two", seed=np.int64(7))
+    assert lab.load(run.path).rows == lab.load(run).rows == run.rows
+    assert len(lab.compare([run.path, "two"]).rows) == 1
+    assert lab.compare(run).rows[0]["n"] == 1
+    assert lab.verify(lambda w, g, lr: w - lr * g, RULES["sgd"]).code == 0
+    assert lab.optimize(algo=RULES["adam"], epochs=np.int32(3)).rows[-1]["epoch"] == 3
+    assert lab.optimize(algo="sgd", set=["algo.lr=0.25"]).rows == lab.optimize(algo="sgd", lr=0.25).rows
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: must be at least 1"),
+        (lambda lab: lab.optimize(algo="sgd", tune="x"), "tune: whole number expected, got 'x'"),
+        (lambda lab: lab.compare("one", target="0.8"), "target: number expected, got '0.8'"),
+        (lambda lab: lab.compare([]), "compare needs names"),
+        (lambda lab: lab.report(), "report needs names"),
+        (lambda lab: lab.train(5), "a preset, a YAML file or a mapping of keys expected, got 5"),
+        (lambda lab: lab.report("one", out=""), "out: empty path"),
+        (lambda lab: lab.load(5), "name: a run or study expected, got 5"),
+        (lambda lab: lab.diagnose("a\0b"), "target: text without NUL expected"),
+        (lambda lab: lab.check("one", expect=3), "expect: one name or a list of them expected, got 3"),
+        (lambda lab: lab.play(algo="sgd", tune=True), "tune: whole number expected, got true"),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_a_sentence(lab, call, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        call(lab)
 
 
 def test_a_sweep_in_a_script_without_a_guard(small, tmp_path):

@@ -105,6 +105,8 @@ def _document(kind: str, config: str | Mapping[str, Any] | None) -> yaml.Documen
         return yaml.Document({}, {}, "the command line")
     if isinstance(config, Mapping):
         return yaml.Document(copy.deepcopy(dict(config)), {}, "the config")
+    if not isinstance(config, str):
+        raise UsageError(f"a YAML file, a preset or a mapping of keys expected, got {shown(config)}", "config")
     path = presets.find(kind, config)
     source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
     document = yaml.read(_bytes(path), source)

@@ -21,7 +21,7 @@ from threading import Lock, Thread
 from types import ModuleType
 from typing import Any, Protocol, Self
 
-from optilab.errors import SystemFailure
+from optilab.errors import SystemFailure, UsageError
 
 Ended = dict[str, Any]
 """What the function that a worker calls returns for a trial."""
@@ -73,6 +73,11 @@ class Pool:
     """
 
     def __init__(self, module: str, slots: int, fork: bool = True) -> None:
+        if multiprocessing.current_process().daemon:
+            raise UsageError(
+                "a study starts processes, which a daemonic process, such as a worker of multiprocessing.Pool, may "
+                "not; call it from the main process, or from a worker of concurrent.futures.ProcessPoolExecutor"
+            )
         self.slots = slots
         self._context = _context(module, fork)
         self._stop = self._context.Event()

@@ -3,8 +3,10 @@
 import contextlib
 import math
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,33 @@ def configure(device: torch.device, threads: int, dtype: str = "float32") -> Non
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = False
+
+
+_training = Lock()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """The only training of this process, whose default type, threads and generators PyTorch shares between all of it.
+
+    They are what they were afterwards. UsageError while another training of the process goes on: each would draw from
+    the generator of the other, and give other numbers than it does alone.
+    """
+    if not _training.acquire(blocking=False):
+        raise UsageError(
+            "another training goes on in this process, and PyTorch has one generator for all of it; train one after "
+            "the other, or each in a process of its own, as a sweep or `seeds` does"
+        )
+    dtype, threads, generator = torch.get_default_dtype(), torch.get_num_threads(), torch.get_rng_state()
+    flushed = sys.float_info.min * 0.5 == 0.0
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
+        torch.set_rng_state(generator)
+        torch.set_flush_denormal(flushed)
+        _training.release()
 
 
 def numerics(device: torch.device) -> dict[str, Any]:

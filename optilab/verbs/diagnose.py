@@ -66,16 +66,18 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
     config = load(TrainConfig, target, request.changes())
     dataset = dataset_of(config.data)
     from optilab.train import session
+    from optilab.train.device import alone
 
-    try:
-        rows, records, divergence = session.look_into(config, dataset, TRIAL_BATCHES)
-        return Evidence(config, rows, records, divergence, trial=True), target
-    except UsageError:
-        # What the engine refuses, such as batch norm over one image, may be what a rule names.
-        evidence = Evidence(config, [], [], trial=True)
-        if not findings_of(evidence):
-            raise
-        return evidence, target
+    with alone():
+        try:
+            rows, records, divergence = session.look_into(config, dataset, TRIAL_BATCHES)
+            return Evidence(config, rows, records, divergence, trial=True), target
+        except UsageError:
+            # What the engine refuses, such as batch norm over one image, may be what a rule names.
+            evidence = Evidence(config, [], [], trial=True)
+            if not findings_of(evidence):
+                raise
+            return evidence, target
 
 
 @dataclass(frozen=True, repr=False)

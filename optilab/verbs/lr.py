@@ -127,15 +127,17 @@ def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: boo
     if not silent:
         studies.starting(asked.name)
     from optilab.train import session  # torch comes in here
+    from optilab.train.device import alone
 
-    training = session.build(asked, dataset)
     losses: list[float] = []
-    with RangeProgress(ramp, asked.data.batch_size, len(training.train), silent) as progress:
-        for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
-            losses.append(loss)
-            progress.step(loss)
-            if rates.runs_away(losses, training.chance_loss):
-                break
+    with alone():
+        training = session.build(asked, dataset)
+        with RangeProgress(ramp, asked.data.batch_size, len(training.train), silent) as progress:
+            for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
+                losses.append(loss)
+                progress.step(loss)
+                if rates.runs_away(losses, training.chance_loss):
+                    break
     return rates.read(ramp, losses, training.chance_loss)
 
 

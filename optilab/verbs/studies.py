@@ -15,7 +15,7 @@ from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import JobOptions, StudyOptions
-from optilab.verbs.verb import Place, plain
+from optilab.verbs.verb import Place, kept_of, plain
 from optilab.words import duration, pace
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def source(command: str, request: StudyOptions, config: Any, place: Place) -> St
 def asked(request: StudyOptions, source: StudySource) -> Any:
     """What the file of the study keeps: that of `source`, changed by what was given; a mapping adds to one."""
     given = request.changes(kept=True)
-    mappings = {change.key: change.value for change in given if isinstance(change.value, dict)}
+    several = {one.name for one in kept_of(type(request)) if dict in one.parts}
+    mappings = {
+        change.key: change.value for change in given if change.key in several and isinstance(change.value, dict)
+    }
     found = load(request.KEPT, source.config, [change for change in given if change.key not in mappings])
     return found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
 

@@ -213,29 +213,33 @@ def _run(
 ) -> "tuple[Training, str]":
     """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
     from optilab.train import session  # torch comes in here, after everything that can be refused without it
+    from optilab.train.device import alone
 
-    if request.resume is not None:
-        training, run = session.resume(path, config, dataset, terminal.note)
-    else:
-        where = (dataset, path.parent, path.name, provenance(place.argv, ["numpy", "torch"]))
-        training, run = session.fork(fork, *where) if fork else session.start(config, *where)
-    if not place.silent:
-        sizes = (len(training.train), len(training.validation))
-        header(training.config, training.inputs, dataset.classes, *sizes, str(training.device), dataset.digests)
-        if fork:
-            forked(run.manifest["fork"])
+    with alone():
+        if request.resume is not None:
+            training, run = session.resume(path, config, dataset, terminal.note)
+        else:
+            where = (dataset, path.parent, path.name, provenance(place.argv, ["numpy", "torch"]))
+            training, run = session.fork(fork, *where) if fork else session.start(config, *where)
+        if not place.silent:
+            sizes = (len(training.train), len(training.validation))
+            header(
+                training.config, training.inputs, dataset.classes, *sizes, str(training.device), dataset.digests
+            )
+            if fork:
+                forked(run.manifest["fork"])
 
-    def one_thread() -> str:
-        begun = training.epoch >= config.checkpoint_every
-        start = f"optilab train --config {quote(str(path / 'config.yaml'))}"
-        return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
+        def one_thread() -> str:
+            begun = training.epoch >= config.checkpoint_every
+            start = f"optilab train --config {quote(str(path / 'config.yaml'))}"
+            return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
 
-    alone = config.threads == 1 or training.device.type != "cpu" or place.library
-    crowding = None if alone else Crowding(config.threads, one_thread)
-    with TrainingDisplay(config.epochs, training.rows, place.silent, crowding) as display:
-        logged = request.log is not None
-        listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
-        return training, session.proceed(training, run, listener, stop)
+        undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library
+        crowding = None if undisturbed else Crowding(config.threads, one_thread)
+        with TrainingDisplay(config.epochs, training.rows, place.silent, crowding) as display:
+            logged = request.log is not None
+            listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
+            return training, session.proceed(training, run, listener, stop)
 
 
 def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool = True) -> "LabTraining":

@@ -95,7 +95,7 @@ class Request:
                 continue
             key, where = mark.key if mark else one.name, self.flag(one.name)
             if one.name == "expect":
-                texts = [value] if isinstance(value, str) else list(value)
+                texts = value if isinstance(value, list) else [value]
                 made.append(Override(where, key, texts, adds=True))
             else:
                 text = self.typed or (isinstance(value, str) and one.mark(Read))
@@ -260,6 +260,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):
         return [plain(item) for item in value]
+    if isinstance(value, type) and is_dataclass(value) and isinstance(name := getattr(value, "name", None), str):
+        return name  # a rule or an objective by its class
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if hasattr(value, "tolist"):
