@@ -27,6 +27,7 @@ EPOCHS = 2
 TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
 STAGES = [{"layers": 1, "epochs": 1}, {"layers": 2}]
 CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
+    "shampoo": {"optimizer": {"name": "shampoo", "interval": 10}},  # its eigendecompositions wait, too
     "batch norm and dropout": {"model__norm": "batch", "model__dropout": 0.2},
     "layer norm, clipped": {"model__norm": "layer", "clip_norm": 0.1, "clip_value": 0.01},
     "stages": {"stages": STAGES, "optimizer": "adam"},
