@@ -221,6 +221,8 @@ class Lab:
         pairs: bool | None = None,
         tune: int | None = None,
         seeds: int | None = None,
+        repeats: int | None = None,
+        seed: int | None = None,
         expect: Names | None = None,
         epochs: str | None = None,
         dry_run: bool | None = None,

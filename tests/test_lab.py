@@ -165,9 +165,9 @@ def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
 
 def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
     found = lab.race(
-        "sgd,adam", on=[small], budget=2, seeds=2, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
+        "sgd,adam", on=[small], budget=2, seeds=2, repeats=1, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
     )
-    flags = ["--budget", "2", "--seeds", "2", "--epochs", "1", "--set", "data.holdout=50"]
+    flags = ["--budget", "2", "--seeds", "2", "--repeats", "1", "--epochs", "1", "--set", "data.holdout=50"]
     again = optilab("race", "--on", small, "--algos", "sgd,adam", *flags, "--name", "r", "--json")
     (network,) = json.loads(again.stdout)["networks"]
     assert found.verdict == network["verdict"]

@@ -156,10 +156,21 @@ class RemedyConfig(Section):
         Doc("with tune: training images held out to choose rates on, unless the training has its own"),
     ] = 10_000
     seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("Seeds per remedy, from the config's on")] = 1
+    repeats: Annotated[
+        Whole,
+        Ge(1),
+        Le(1000),
+        Flag("N"),
+        Doc("With --tune: repeats of tuning and judging with other rates and seeds"),
+    ] = 1
+    seed: Annotated[Whole, Ge(0), Flag("N"), Doc("With --tune: seed of the rates; not of the trainings")] = 0
     expect: Claims = ()
 
     @model_validator(mode="after")
     def _claims_are_measured(self) -> "RemedyConfig":
+        if self.tune is None and (self.repeats != 1 or self.seed != 0):
+            key = "repeats" if self.repeats != 1 else "seed"
+            raise refusal(f"{key} is for tuned remedies: add --tune N (in a file, tune: N)", key)
         require_metrics(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
         return self
 
@@ -191,9 +202,7 @@ class FunctionRaceConfig(Section):
         Doc("Random settings tried per rule and problem [50; with --on 10]"),
     ] = 50
     starts: Annotated[Whole, Ge(1), Le(10_000), Flag("N"), Doc("Starts to tune on, and as many to judge on")] = 20
-    repeats: Annotated[
-        Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats with other settings and starts [3; with --on 1]")
-    ] = 3
+    repeats: Annotated[Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats with other settings and starts")] = 3
     epochs: Annotated[
         Whole,
         Ge(1),
@@ -242,7 +251,7 @@ class RaceConfig(Section):
     ] = 5
     repeats: Annotated[
         Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats of tuning and judging with other draws and seeds")
-    ] = 1
+    ] = 3
     holdout: Annotated[
         Whole,
         Ge(1),
@@ -256,7 +265,7 @@ class RaceConfig(Section):
         Flag("X"),
         Doc("With --on: validation accuracy to be reached [that of sgd, else of the first rule, at its end]"),
     ] = None
-    seed: Annotated[Whole, Ge(0), InFile(), Doc("seed of the drawn settings")] = 0
+    seed: Annotated[Whole, Ge(0), Flag("N"), Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[
         Literal["last", "best", "none", "all"], InFile(), Doc("checkpoints that remain of a trial that has ended")
     ] = "none"

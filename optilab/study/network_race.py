@@ -145,6 +145,11 @@ def plan(asked: RaceConfig) -> NetworkRace:
     return NetworkRace(asked, fields, problems, tuple(candidates))
 
 
+def tuning_seed(first: int, number: int, repeat: int = 0) -> int:
+    """The seed of a setting; `first` is that of the training."""
+    return first + repeat * SPAN + number
+
+
 def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
     """The new seeds of a repeat, after those of its tuning; `first` is the seed of the training."""
     start = first + repeat * SPAN + SPAN // 2
@@ -157,7 +162,7 @@ def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat
     for number, settings in enumerate(draw(asked, search_space.tuned(rule), config.name, repeat)):
         value = _entry(name, rule, settings)
         changed = load(TrainConfig, dump(config), [Override(f"--algos {name}", "optimizer", value)])
-        seed = config.seed + repeat * SPAN + number
+        seed = tuning_seed(config.seed, number, repeat)
         axes = {"network": config.name, "rule": rule.name, "repeat": repeat + 1, "setting": number + 1}
         of_rule = {field: settings.get(field) for field in _fields(asked)}
         trials.append(
@@ -184,8 +189,10 @@ def _entry(name: str, rule: Any, settings: Mapping[str, float]) -> dict[str, Any
 
 
 def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, float]]:
-    """`budget` settings of the fields `tuned`, each with the rule that has it; the first n of N are those of a budget
-    of n, and all rules share the uniform numbers behind a field. A second rate, `others.lr`, has numbers of its own.
+    """`budget` settings of the fields `tuned`, each with the rule that has it, evenly over their ranges.
+
+    The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
+    `others.lr`, has numbers of its own.
     """
     columns = {}
     for field, rule in tuned.items():
@@ -194,7 +201,7 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
         generator = np.random.default_rng(
             [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
-        values = search_space.network_space(rule)[name](generator.random(asked.budget))
+        values = search_space.network_space(rule)[name](search_space.even(asked.budget, stream, generator))
         columns[field] = [float(f"{v:.6g}") for v in values.tolist()]
     return [{field: column[k] for field, column in columns.items()} for k in range(asked.budget)]
 
@@ -222,6 +229,8 @@ class TuningOutcome:
     judged: tuple[str, ...] = ()
     """The trials from new seeds that were trained to their end."""
     failed: int = 0
+    edge: str = ""
+    """Which learning rate was chosen at an end of those tried, and which end; empty for one between others."""
 
 
 @dataclass(frozen=True)
@@ -286,6 +295,8 @@ class RaceResult:
     overall: Comparison[str] | None
     sample: str
     """What the verdicts of a training generalise over: seeds or repeats."""
+    edges: tuple[str, ...]
+    """Chosen learning rates at an end of those tried."""
     failed: Mapping[str, int]
     """Trials that failed, by rule: its tuning had so many settings less, or its evaluation so many seeds."""
 
@@ -355,7 +366,16 @@ def _tuning_outcome(
         best and {key: best[key] for key in fields if _is_number(best[key])},
         tuple(str(row["trial"]) for row in finals if row["status"] in ("done", "diverged")),
         sum(row["status"] == "failed" for row in [*tuning, *finals]),
+        _edge(best, tuning, fields) if best else "",
     )
+
+
+def _edge(best: runs.Row, tuning: Sequence[runs.Row], fields: Sequence[str]) -> str:
+    for field in fields:
+        rates = [row[field] for row in tuning if _is_number(row[field])]
+        if field.rpartition(".")[2] == "lr" and len(set(rates)) > 2 and best[field] in (min(rates), max(rates)):
+            return f"{field} {best[field]:.3g}, the {'lowest' if best[field] == min(rates) else 'highest'}"
+    return ""
 
 
 def _is_number(value: Any) -> bool:
@@ -391,7 +411,9 @@ def race_result(
     for one in tuned:
         failed[one.rule] += one.failed
     sample = "repeats" if any(one.repeat for one in tuned) else "seeds"
-    return RaceResult(budget, seeds, rules, kinds, found, judge(means) if whole else None, sample, +failed)
+    edges = tuple(f"{f'{one.problem}, ' * (len(problems) > 1)}{one.rule}: {one.edge}" for one in tuned if one.edge)
+    overall = judge(means, limits=JUDGED.limits) if whole else None
+    return RaceResult(budget, seeds, rules, kinds, found, overall, sample, edges, +failed)
 
 
 def _network_result(

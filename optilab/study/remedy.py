@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
 
@@ -12,7 +13,7 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, DataError, UsageError
-from optilab.study.network_race import REMEDIES, NetworkRace, draw, final_seeds
+from optilab.study.network_race import REMEDIES, NetworkRace, draw, final_seeds, tuning_seed
 from optilab.study.plan import Plan, TunedCandidate, grid
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
@@ -119,19 +120,27 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
     assert asked.tune is not None
     base = next(iter(configs.values()))
     problem = asked.config.name if isinstance(asked.config, TrainConfig) else base.name
-    race = RaceConfig(on=[base], algos=list(configs), budget=asked.tune, seeds=asked.seeds, holdout=asked.holdout)
+    race = RaceConfig(
+        on=[base],
+        algos=list(configs),
+        budget=asked.tune,
+        seeds=asked.seeds,
+        repeats=asked.repeats,
+        holdout=asked.holdout,
+        seed=asked.seed,
+    )
     candidates = []
-    for name, config in configs.items():
+    for (name, config), repeat in product(configs.items(), range(asked.repeats)):
         held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
         trials = []
-        for number, settings in enumerate(draw(race, {"lr": config.optimizer}, problem, 0)):
+        for number, settings in enumerate(draw(race, {"lr": config.optimizer}, problem, repeat)):
             changes = [Override("--tune", "optimizer.lr", settings["lr"])]
             changed = load(TrainConfig, dump(config.model_copy(update={"data": held})), changes)
-            facts = {"remedy": name, "setting": number + 1, **settings, "stage": "tuning"}
-            seeded = changed.model_copy(update={"seed": config.seed + number})
+            facts = {"remedy": name, "repeat": repeat + 1, "setting": number + 1, **settings, "stage": "tuning"}
+            seeded = changed.model_copy(update={"seed": tuning_seed(config.seed, number, repeat)})
             trials.append(Trial(f"{name}-{number + 1}", seeded, facts))
-        seeds = final_seeds(base.seed, asked.seeds)
-        candidates.append(TunedCandidate(problem, name, 0, tuple(trials), seeds))
+        seeds = final_seeds(base.seed, asked.seeds, repeat)
+        candidates.append(TunedCandidate(problem, name, repeat, tuple(trials), seeds))
     rates = dict.fromkeys(configs, ("lr",))
     return TunedRemedies(race, rates, {problem: base}, tuple(candidates), REMEDIES, remedies=asked)
 
@@ -144,11 +153,14 @@ def resolve(asked: RemedyConfig) -> RemedyConfig:
 
 def require_same(study: Path, asked: RemedyConfig) -> None:
     """RunError where a study was asked about another training before; remedies and seeds may be added."""
+    earlier = load(RemedyConfig, str(study / runs.STUDY))
     before, now = (
         tried(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
-        for a in (load(RemedyConfig, str(study / runs.STUDY)), asked)
+        for a in (earlier, asked)
     )
-    require_unchanged(study, refused_changes(before, now, "last"))
+    changed = refused_changes(before, now, "last")
+    changed += [f"seed: {earlier.seed} -> {asked.seed}"] if earlier.seed != asked.seed else []
+    require_unchanged(study, changed)
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:

@@ -44,7 +44,7 @@ from optilab.verbs.options import (
 from optilab.verbs.results import LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb, fields_of
-from optilab.words import duration, plural
+from optilab.words import duration, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -448,6 +448,9 @@ def notes(result: RaceResult) -> list[str]:
         f"near: share of the settings within a point of the best of all {result.kinds[1]}; seconds: with several "
         "trainings at once",
     ]
+    if result.edges:
+        listed = some(result.edges, 4)
+        lines.append(f"at an end of the rates that were tried, so that a better one may lie beyond: {listed}")
     lines += [
         f"not equal: {n} trials of {rule} failed; the command tries them again"
         for rule, n in result.failed.items()
