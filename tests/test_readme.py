@@ -1,4 +1,4 @@
-"""The README: its commands run, and what it claims about the code is true."""
+"""The README: its commands run, and what it and the pages that it leads to claim about the code is true."""
 
 import ast
 import re
@@ -13,11 +13,11 @@ from optilab.optimize import OBJECTIVES, RULES
 from tests.pages import ROOT, answer, scripts
 from tests.run import run
 
-README = ROOT / "README.md"
+README, CI = ROOT / "README.md", ROOT / "docs" / "ci.md"
 BLOCKS = scripts(README)
 SETUP = [block.strip() for block in BLOCKS if "venv" in block]
-BENCHMARKS = [block for block in BLOCKS if "tests.benchmarks" in block]
-TOUR = [block for block in BLOCKS if block.strip() not in SETUP and block not in BENCHMARKS]
+BENCHMARKS = [block for block in scripts(ROOT / "docs" / "performance.md") if "tests.benchmarks" in block]
+TOUR = [block for block in BLOCKS if block.strip() not in SETUP]
 
 
 @pytest.mark.parametrize("block", TOUR, ids=lambda block: block.splitlines()[0][:40])
@@ -46,8 +46,8 @@ def test_the_numbers_of_rules_and_functions_are_those_of_the_registries():
 
 
 def test_the_message_about_a_config_is_what_the_tool_prints(tmp_path):
-    """The README shows the message alone; here is a config that has those mistakes."""
-    text = README.read_text()
+    """The page shows the message alone; here is a config that has those mistakes."""
+    text = (ROOT / "docs" / "configs.md").read_text()
     (tmp_path / "my.yaml").write_text(
         "model:\n  hidden: [128, 128]\n\n  activaton: relu\noptimizer:\n\n  name: sgd\n\n  lr: -0.01\n"
     )
@@ -68,6 +68,6 @@ def test_the_exit_codes_are_those_of_the_code():
         for before, text in pairwise(enum.body)
         if isinstance(before, ast.Assign) and isinstance(text, ast.Expr)
     }
-    documented = dict(re.findall(r"^\| (\d) \| (.*) \|$", README.read_text(), flags=re.MULTILINE))
+    documented = dict(re.findall(r"^\| (\d) \| (.*) \|$", CI.read_text(), flags=re.MULTILINE))
     assert set(map(int, documented)) == set(ExitCode)
     assert {code: documented[code] for code in meanings} == meanings
