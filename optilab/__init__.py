@@ -4,14 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optilab.lab import Lab as Lab
+    from optilab.loop import Watch
+
+    watch = Watch
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`optilab.Lab`, imported when it is first asked for: a command need not wait for it."""
+    """`optilab.Lab` and `optilab.watch`, imported when they are first asked for: a command need not wait for them."""
     if name == "Lab":
         from optilab.lab import Lab
 
         return Lab
+    if name == "watch":
+        from optilab.loop import Watch
+
+        return Watch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

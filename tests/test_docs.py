@@ -21,7 +21,7 @@ from optilab.data import fetch
 from optilab.data.sources import DATASETS
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.verify.correspondence import CASES, shown
-from tests.diagnosis import measure
+from tests.diagnosis import loops, measure
 from tests.optimize.test_golden import GOLDEN
 from tests.pages import PAGES, ROOT, answer, difference, files, outputs, printed, scripts, write_files
 from tests.run import restored
@@ -140,6 +140,7 @@ TABLES = {
     "optimizers": {"rules": rules, "functions": functions},
     "verify": {"compared": compared, "correspondence": correspondence},
     "diagnose": {"findings": measure.findings, "measured": measure.table, "causes": measure.causes},
+    "watch": {"findings": measure.findings_of_loops, "measured": loops.table},
 }
 
 
@@ -157,8 +158,9 @@ def test_a_table_of_a_page_is_what_the_registry_holds(page, name):
     assert place(name).search(text)[0] == written(name, TABLES[page][name])
 
 
-def test_the_examples_of_the_library_page_run(tmp_path, monkeypatch):
-    page = ROOT / "docs" / "library.md"
+@pytest.mark.parametrize("name", ["library", "watch"])
+def test_the_python_examples_of_a_page_run(name, tmp_path, monkeypatch):
+    page = ROOT / "docs" / f"{name}.md"
     monkeypatch.chdir(tmp_path)
     with restored():
         for example in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):

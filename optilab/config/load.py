@@ -197,9 +197,14 @@ def dump(config: Section) -> dict[str, Any]:
 
 def to_yaml(config: Section) -> bytes:
     """A config as a file that `load` reads back to an equal value."""
+    return yaml_bytes(dump(config))
+
+
+def yaml_bytes(tree: Mapping[str, Any]) -> bytes:
+    """A tree of plain values as YAML."""
     import yaml
 
-    return yaml.safe_dump(dump(config), sort_keys=False, default_flow_style=None, width=110).encode()
+    return yaml.safe_dump(dict(tree), sort_keys=False, default_flow_style=None, width=110).encode()
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

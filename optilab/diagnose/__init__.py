@@ -1,6 +1,6 @@
 """`optilab diagnose`: what a training has recorded (evidence), its causes, and the verdict."""
 
-from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Stability, of_run
+from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Setup, Stability, of_loop, of_run
 from optilab.diagnose.verdict import CAUSES, Finding, Severity, commands, diagnose
 
 __all__ = [
@@ -8,9 +8,11 @@ __all__ = [
     "TRIAL_BATCHES",
     "Evidence",
     "Finding",
+    "Setup",
     "Severity",
     "Stability",
     "commands",
     "diagnose",
+    "of_loop",
     "of_run",
 ]

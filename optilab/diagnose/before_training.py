@@ -1,6 +1,5 @@
 """Causes that stand before the first step: data, settings and first weights. Each has its thresholds above it."""
 
-from optilab.config.model import NoNorm
 from optilab.diagnose.cause import Sets, Symptom, cause, remedy_sets
 from optilab.diagnose.evidence import Evidence
 
@@ -16,7 +15,7 @@ from optilab.diagnose.evidence import Evidence
 def one_class(e: Evidence) -> Symptom | None:
     if e.start.get("classes", 2) > 1:
         return None
-    text = "all training images have the same label, so there is nothing to distinguish"
+    text = f"all training {e.setup.sample}s have the same label, so there is nothing to distinguish"
     return Symptom(text, {"classes": 1}, (), harm=True)
 
 
@@ -62,7 +61,10 @@ def symmetric_init(e: Evidence) -> Symptom | None:
     if share < (ALIKE if dead_units(e) is None else EQUAL):
         return None
     layer = shares.index(share) + 1
-    text = f"the units of layer {layer} have {share:.2%} of their squared weights in common and act as one unit"
+    first = e.start.get("first_common", [])[layer - 1 : layer]
+    if first and (first[0] or 0.0) < ALIKE:  # large steps have made them alike, not the initial weights
+        return None
+    text = f"the units of {e.layer(layer)} have {share:.2%} of their squared weights in common and act as one unit"
     remedy = (("model.init=default",), *remedy_sets("xavier"))
     return Symptom(text, {"layer": layer, "common": share}, remedy, harm=share >= ONE)
 
@@ -82,11 +84,10 @@ HELD_BACK = 0.1
     remedy="no dropout",
 )
 def dropout_too_strong(e: Evidence) -> Symptom | None:
-    model = e.config.model
-    share = max(model.dropout, model.input_dropout)
+    share = max(e.setup.dropouts.values(), default=0.0)
     if share <= DROPPED:
         return None
-    sets = tuple(f"{key}=0" for key in ("model.dropout", "model.input_dropout") if getattr(model, key[6:]))
+    sets = tuple(f"{key}=0" for key, dropped in e.setup.dropouts.items() if dropped)
     text = f"dropout sets {share:.0%} of a layer's outputs to zero"
     if harm := not e.trial and e.held_back >= HELD_BACK:
         text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
@@ -113,14 +114,14 @@ NOISY = 0.2
     remedy="larger batches, or layer norm",
 )
 def batch_norm_small_batch(e: Evidence) -> Symptom | None:
-    size, norm = e.config.data.batch_size, e.config.model.norm
+    size, norm = e.setup.normed_over, e.setup.norm
     # A trial is too short to tell slow from sick, and so is a network without an epoch.
     ended = bool(e.rows) and not e.trial
     harm = ended and e.held_back >= NOISY
     bound = SMALL_BATCH if harm or (ended and e.skill < HARDLY) else PAIRS
-    if norm.name not in ("batch", "standardize") or size > bound:
+    if norm not in ("batch", "standardize") or size > bound:
         return None
-    text = f"{norm.name} normalisation computes mean and variance over {size} image{'s' * (size > 1)}"
+    text = f"{norm} normalisation computes mean and variance over {size} {e.setup.sample}{'s' * (size > 1)}"
     if harm:
         text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
     numbers = {"batch_size": size, "held_back": e.held_back}
@@ -147,8 +148,7 @@ def weights_too_large(e: Evidence) -> Symptom | None:
     loss = e.start.get("first_loss")
     ratio = None if loss is None else loss / e.entropy if e.entropy else None
     shouts = loud(e)
-    bounded = e.config.model.activation.flat is not None and max(map(abs, e.config.model.activation.flat)) < 1e9
-    layer, share = e.worst("saturated") if bounded else (0, 0.0)
+    layer, share = e.worst("saturated") if e.setup.saturates else (0, 0.0)
     # A large first loss may fall and a saturated unit may recover: a trial is too short to blame them in a network that
     # has begun to learn.
     if e.trial and (e.knows or not shouts):
@@ -161,17 +161,17 @@ def weights_too_large(e: Evidence) -> Symptom | None:
         if shouts and loss is not None and ratio is not None
         else "at initialisation the loss is not finite"
         if shouts
-        else f"{share:.0%} of the outputs of layer {layer} are where {e.config.model.activation.name} is flat"
+        else f"{share:.0%} of the outputs of {e.layer(layer)} are where {e.setup.activation} is flat"
     )
     numbers = {"first_loss": loss, "saturated": share}
     xavier, batchnorm = remedy_sets("xavier", "batchnorm")
     remedy: list[Sets] = [xavier, ("model.init=default",), batchnorm]
     advice = ""
     # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
-    if e.config.model.activation.name in ("sigmoid", "hard-sigmoid") and isinstance(e.config.model.norm, NoNorm):
+    if e.setup.activation in ("sigmoid", "hard-sigmoid") and e.setup.norm == "none":
         remedy = [(*xavier, *batchnorm), batchnorm]
         advice = "batch norm, because with xavier alone the gradient of sigmoids tends to vanish"
-    if e.config.model.bias_init is not None:
+    if e.setup.bias_init:
         remedy.insert(0, ("model.bias_init=null",))
     if shouts:
         return Symptom(text, numbers, remedy, f"above {LOUD:g}", "1.0 to 1.3", advice)
@@ -180,7 +180,8 @@ def weights_too_large(e: Evidence) -> Symptom | None:
 
 def loud(e: Evidence) -> bool:
     """The loss of the first weights is not finite, or LOUD times that of guessing."""
-    if "first_loss" not in e.start:
+    # The first loss of a regression is as far from guessing as its targets are from zero.
+    if "first_loss" not in e.start or e.loop.get("task") == "regression":
         return False
     loss = e.start["first_loss"]
     return loss is None or (e.entropy > 0 and loss / e.entropy > LOUD)
@@ -205,14 +206,17 @@ def dead_units(e: Evidence) -> Symptom | None:
     if share < DEAD or not dead_from_the_start(e):
         return None
     text = (
-        f"{share:.0%} of the units of layer {layer} have been dead, the same for every image, since initialisation"
+        f"{share:.0%} of the units of {e.layer(layer)} have been dead, the same for every {e.setup.sample}, since "
+        "initialisation"
     )
-    bias = e.config.model.bias_init is not None
+    bias = e.setup.bias_init
     first = (("model.bias_init=null",),) if bias else (("model.init=kaiming",),)
     return Symptom(text, {"layer": layer, "share": share}, (*first, ("model.activation=leaky-relu",)))
 
 
 def dead_from_the_start(e: Evidence) -> bool:
+    if "first_dead" in e.start:  # of a loop, in which no single sample's gradient is measured
+        return any((share or 0.0) >= DEAD for share in e.start["first_dead"][:-1])
     gradients = e.start.get("sample_gradients") or [1.0]
     last = gradients[-1] or 1.0
     return any(value is not None and value <= SILENT * last for value in gradients[:-1])

@@ -1,13 +1,11 @@
 """What a cause of a training's trouble is: a function of the evidence, with its threshold and its advice beside it."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from optilab.diagnose.evidence import Evidence
 from optilab.diagnose.remedies import remedies
-from optilab.optimize.rule import learning_rates
 
 Sets = tuple[str, ...]
 """A remedy as `KEY=VALUE` texts, as `--set` takes them."""
@@ -17,7 +15,8 @@ class Symptom(NamedTuple):
     """What the function of a cause has seen; `threshold` and `normal` are of the bound that was crossed where the cause
     has several.
 
-    With `harm` it is a finding even in a network that has learned; without, it is a note there.
+    With `harm` it is a finding even in a network that has learned; without, it is a note there. A `note` is never more
+    than one. What is `last` is named only where no other cause is.
     """
 
     text: str
@@ -27,6 +26,8 @@ class Symptom(NamedTuple):
     normal: str = ""
     advice: str = ""
     harm: bool = False
+    note: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,20 @@ class Cause:
     normal: str
     remedy: str
     look: Callable[[Evidence], Symptom | None]
-    last: bool = False  # named only where no other cause is
     advice: str = ""  # where no setting helps, or may not
+    silent: str = ""  # of a loop: when it says nothing
 
     def __call__(self, e: Evidence) -> Symptom | None:
         return self.look(e)
 
 
 def cause(
-    name: str, *, measures: str, threshold: str, normal: str, remedy: str, last: bool = False, advice: str = ""
+    name: str, *, measures: str, threshold: str, normal: str, remedy: str, advice: str = "", silent: str = ""
 ) -> Callable[[Callable[[Evidence], Symptom | None]], Cause]:
     """Make a function of the evidence the cause `name`; what each text says is said by `Cause`."""
 
     def of(look: Callable[[Evidence], Symptom | None]) -> Cause:
-        return Cause(name, measures, threshold, normal, remedy, look, last, advice)
+        return Cause(name, measures, threshold, normal, remedy, look, advice, silent)
 
     return of
 
@@ -69,7 +70,7 @@ def learned(e: Evidence) -> bool:
     A network that is right about most images and loudly wrong about the others has a loss far above guessing.
     """
     skilled = e.skill > (TRIAL_LEARNED if e.trial else LEARNED)
-    return skilled and e.recent("val_loss", math.inf) < e.validation_entropy and not e.divergence
+    return skilled and e.validation_loss < e.validation_entropy and not e.divergence
 
 
 def remedy_sets(*names: str) -> tuple[Sets, ...]:
@@ -80,5 +81,5 @@ def remedy_sets(*names: str) -> tuple[Sets, ...]:
 def rate_times(e: Evidence, factor: float) -> tuple[Sets, ...]:
     """The learning rates times a factor: that of the optimizer or the rule that it wraps, and that of the rule that it
     gives other weights to; nothing where it has none."""
-    rates = learning_rates(e.config.optimizer)
-    return (tuple(f"optimizer.{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()
+    rates = e.setup.rates
+    return (tuple(f"{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
 from optilab.diagnose.cause import Symptom, cause, rate_times, remedy_sets
-from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence
+from optilab.diagnose.evidence import Evidence
 
 UNFIT = 0.75
 """Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
@@ -16,11 +16,6 @@ LEARNT = 0.99
 """Training loss over the prior's entropy: below it the network has begun to learn its training images."""
 STILL = 3e-4
 """|dw|/|w| of one step: a layer that moves less stands still for thousands of steps."""
-
-
-def _steps(e: Evidence) -> int:
-    batches = max(1, int(e.start.get("train_images", e.config.data.info.train)) // e.config.data.batch_size)
-    return TRIAL_BATCHES if e.trial else len(e.epochs) * batches
 
 
 SHRUNK = 0.5
@@ -37,14 +32,14 @@ SHARE_OF_DECAY = 0.1
     remedy="no weight decay",
 )
 def weight_decay_too_strong(e: Evidence) -> Symptom | None:
-    decay = e.config.weight_decay or getattr(e.rule, "weight_decay", 0.0)
+    decay = e.setup.weight_decay or getattr(e.rule, "weight_decay", 0.0)
     smallest = min(e.growth, default=1.0)
     if not decay or smallest > SHRUNK or e.training_skill > UNFIT:
         return None
-    key = "weight_decay" if e.config.weight_decay else f"{e.rule_key}.weight_decay"
+    key = "weight_decay" if e.setup.weight_decay else f"{e.setup.rule_key}.weight_decay"
     # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
-    taken = getattr(e.rule, "lr", 1.0) * decay * _steps(e)
-    if not e.config.weight_decay and taken < SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
+    taken = getattr(e.rule, "lr", 1.0) * decay * e.steps
+    if not e.setup.weight_decay and taken < SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
         return None
     text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
     remedies = ((f"{key}=0",), (f"{key}={decay / 1000:g}",))
@@ -65,7 +60,7 @@ EPS = 0.5
 )
 def eps_dominates(e: Evidence) -> Symptom | None:
     shares = [record["eps_share"] for record in e.epochs if record.get("eps_share") is not None]
-    eps = getattr(e.config.optimizer, "eps", None)
+    eps = e.setup.eps
     if not shares or eps is None or shares[-1] < EPS or eps < 1e-6 or (e.trial and e.knows):
         return None
     text = f"for {shares[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
@@ -92,7 +87,7 @@ def learning_rate_decayed(e: Evidence) -> Symptom | None:
         return None
     below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
     text = f"{below}; it is now {rates[-1]:.2g}"
-    sets = ("schedule=constant",) if e.config.plateau is None else ("schedule=constant", "plateau=null")
+    sets = ("schedule=constant",) if not e.setup.plateau else ("schedule=constant", "plateau=null")
     return Symptom(text, {"idle": idle, "lr": rates[-1]}, (sets,), f"{IDLE:.0%} or more", "below 20%", harm=True)
 
 
@@ -111,13 +106,13 @@ GAP = 0.15
     advice="collect more images",
 )
 def too_few_images(e: Evidence) -> Symptom | None:
-    count, classes = e.start.get("train_images"), e.start.get("classes", len(e.config.data.info.classes))
+    count, classes = e.start.get("train_images"), e.start.get("classes", e.setup.classes)
     gap = e.training_accuracy - e.accuracy
-    if count is None or count >= FEW * classes or gap < GAP:
+    if count is None or not classes or count >= FEW * classes or gap < GAP:
         return None
     more = f"training accuracy is {100 * gap:.1f} points above validation accuracy"
-    text = f"{count / classes:.3g} training images per class, and {more}"
-    sets = (("data.images=null",),) if e.config.data.images else ()
+    text = f"{count / classes:.3g} training {e.setup.sample}s per class, and {more}"
+    sets = (("data.images=null",),) if e.setup.fewer else ()
     return Symptom(text, {"train_images": count}, sets, harm=True)
 
 
@@ -170,12 +165,12 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
         text = f"validation accuracy fell from {e.best_accuracy:.1%} to {e.accuracy:.1%}"
         bound, normal = LOST, "near 0"
     elif dead > DEAD and moved > MOVED and not dead_from_the_start(e):
-        text = f"{dead:.0%} of the units of layer {layer} have died in training"
+        text = f"{dead:.0%} of the units of {e.layer(layer)} have died in training"
         bound, normal = DEAD, "below 0.5"
     elif not e.trial and grown > (far := _far(e)):
         text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
         bound, normal, harm = far, "1 to 2", e.worst_fall >= LOST
-    elif step > WILD and not e.trial and vanishing_gradient(e) is None:
+    elif step > WILD and not e.trial and not _vanishes(e):
         text = f"a single step changes weights by {step:.1%}"
         bound, normal, harm = WILD, "near 0.001", e.worst_fall >= LOST
     else:
@@ -183,6 +178,11 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     if harm:
         text += f"; from one epoch to the next, training accuracy once fell by {100 * e.worst_fall:.1f} points"
     return Symptom(text, numbers, remedy, f"above {bound:g}", normal, harm=harm)
+
+
+def _vanishes(e: Evidence) -> bool:
+    seen = vanishing_gradient(e)
+    return seen is not None and not seen.last
 
 
 def _far(e: Evidence) -> float:
@@ -194,6 +194,8 @@ VANISHING = 0.05
 """Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
 FADING = 0.02
 """Spread of the last hidden layer's outputs over the first one's."""
+FAINT = 1e-3
+"""The same ratio, below which steps of the usual size, as Adam makes of any gradient, do not help."""
 TRIAL_STILL = 5e-5
 """STILL in a trial: some networks learn, slowly, whose first layer begins with 1e-4."""
 
@@ -201,7 +203,8 @@ TRIAL_STILL = 5e-5
 @cause(
     "vanishing-gradient",
     measures="gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
-    threshold=f"below {VANISHING:g}, or below {FADING:g}, and below {STILL:g} (in a trial {TRIAL_STILL:g})",
+    threshold=f"below {VANISHING:g}, or below {FADING:g}, and below {STILL:g} (in a trial {TRIAL_STILL:g}); or below "
+    f"{FAINT:g} alone",
     normal="0.1 to 10, 0.1 to 10, near 0.001",
     remedy="batch norm, unit-gain weights, another activation",
 )
@@ -213,16 +216,19 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     if not weak and (e.trial or fade > FADING):
         return None
     still = TRIAL_STILL if e.trial else STILL
-    if step is not None and step > still:
+    faint = step is not None and step > still
+    if faint and (not weak or ratio is None or ratio > FAINT or e.trial):
         return None
     text = (
-        f"the gradient of layer 1 is {ratio:.1e} times that of layer {e.hidden}"
+        f"the gradient of {e.layer(1)} is {ratio:.1e} times that of {e.layer(e.hidden)}"
         if weak
-        else f"the outputs of layer {e.hidden} vary {fade:.1e} times as much as those of layer 1"
+        else f"the outputs of {e.layer(e.hidden)} vary {fade:.1e} times as much as those of {e.layer(1)}"
     )
     numbers = {"gradient_ratio": ratio, "fading": fade, "first_layer_update": step}
-    threshold = f"below {VANISHING if weak else FADING:g}, and |dw|/|w| of layer 1 below {still:g}"
     remedy = remedy_sets("batchnorm", "unit-gain", "tanh", "adam")
+    threshold = f"below {VANISHING if weak else FADING:g}, and |dw|/|w| of layer 1 below {still:g}"
+    if faint:
+        return Symptom(text, numbers, remedy, f"below {FAINT:g}", "0.1 to 10", last=True)
     return Symptom(text, numbers, remedy, threshold, "0.1 to 10, and near 0.001")
 
 
@@ -242,7 +248,7 @@ TRIAL_PATH = 0.003
     remedy="a rate at which a step changes 0.1 % of the weights",
 )
 def learning_rate_too_low(e: Evidence) -> Symptom | None:
-    steps = _steps(e)
+    steps = e.steps
     if not steps or (e.trial and e.knows):
         return None
     path = max(e.paths, default=math.inf) * steps
@@ -280,7 +286,10 @@ BY_HEART = 0.12
 def overfitting(e: Evidence) -> Symptom | None:
     if len(e.rows) < 5 or e.training_accuracy < LEARNT_BY_HEART or e.training_accuracy - e.accuracy < BY_HEART:
         return None
-    best = min(e.rows, key=lambda row: row["val_loss"])
+    validated = [row for row in e.rows if "val_loss" in row]
+    if not validated:
+        return None
+    best = min(validated, key=lambda row: row["val_loss"])
     rise = e.recent("val_loss", 0.0) / best["val_loss"] - 1
     if rise < RISE:
         return None
@@ -301,20 +310,19 @@ UNSEEN = 0.5
     threshold=f"{RELATED:g} or more",
     normal="below 0.8",
     remedy="none; check the labels",
-    last=True,
     advice="check that images and labels belong together",
 )
 def labels_unrelated(e: Evidence) -> Symptom | None:
-    losses = [row["val_loss"] for row in e.rows]
+    losses = [row["val_loss"] for row in e.rows if "val_loss" in row]
     if e.trial or not losses or not e.validation_entropy or not e.entropy:
         return None
-    if max(e.accuracy, e.rows[-1]["val_acc"]) > 2 * e.chance:
+    if max(e.accuracy, e.rows[-1].get("val_acc", 0.0)) > 2 * e.chance:
         return None
     share = min(losses) / e.validation_entropy
     # A network that has not learned its training images either says nothing about the labels; nor does one that is
     # slow, and has learned as much of both.
-    known, unseen = 1 - e.loss / e.entropy, 1 - e.recent("val_loss", math.inf) / e.validation_entropy
+    known, unseen = 1 - e.loss / e.entropy, 1 - e.validation_loss / e.validation_entropy
     if share < RELATED or known < 1 - LEARNT or unseen > UNSEEN * known:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of the loss of guessing"
-    return Symptom(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, ())
+    return Symptom(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, (), last=True)

@@ -6,18 +6,20 @@ says otherwise. Losses are in nats, accuracies and shares between 0 and 1, layer
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
-from optilab.errors import ConfigError
+from optilab.errors import CheckpointError, ConfigError
 from optilab.optimize.own import is_own
+from optilab.optimize.rule import learning_rates
 
 Row = Mapping[str, Any]
 LayerRecord = Mapping[str, Any]
@@ -59,18 +61,106 @@ class Stability:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What a training was set to, as far as causes ask: read from a config, or from a loop that was watched."""
+
+    rule: Any
+    """The optimizer, or what it wraps: the rule whose learning rate makes the steps."""
+    batch_size: int = 0
+    train: int = 0
+    validation: int = 0
+    classes: int = 0
+    """Assumed where no record says it, as are the numbers of samples for training and validation."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Every learning rate by its key; the first one is that of most steps."""
+    rule_key: str = "optimizer"
+    """The key of `rule` in the config: optimizer, optimizer.base."""
+    eps: float | None = None
+    weight_decay: float = 0.0
+    """The L2 penalty; a decay of the rule's own is the rule's."""
+    dropouts: Mapping[str, float] = field(default_factory=dict)
+    """Key -> fraction of the outputs that are set to zero."""
+    norm: str = "none"
+    normed_over: int = 0
+    """Samples, or values of a channel, over which a norm of batches computes its statistics."""
+    activation: str = "identity"
+    saturates: bool = False
+    """The activation is flat on both sides."""
+    bias_init: bool = False
+    plateau: bool = False
+    fewer: bool = False
+    """A setting leaves training samples out."""
+    sample: str = "image"
+    loop: bool = False
+    """A loop of the user's own: remedies are lines of PyTorch, not settings."""
+
+    @classmethod
+    def read(cls, record: runs.Record) -> "Setup":
+        """That of a loop, from its run."""
+        tree = yaml.read(record.config, str(record.path / "config.yaml")).tree
+        try:
+            known = {key: value for key, value in tree["watch"].items() if key != "every"}
+            rule: Any = SimpleNamespace(**tree["optimizer"])
+            return cls(rule, **of_loop(rule.lr), **known)
+        except (KeyError, TypeError, AttributeError):
+            raise CheckpointError(f"{record.path / 'config.yaml'} is damaged") from None
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "Setup":
+        depth, rule = 0, config.optimizer
+        while hasattr(rule, "base"):
+            depth, rule = depth + 1, rule.base
+        model, data, flat = config.model, config.data, config.model.activation.flat
+        return cls(
+            rule,
+            batch_size=data.batch_size,
+            train=data.info.train,
+            validation=data.info.test,
+            classes=len(data.info.classes),
+            rates={f"optimizer.{key}": rate for key, rate in learning_rates(config.optimizer).items()},
+            rule_key=".".join(["optimizer", *["base"] * depth]),
+            eps=getattr(config.optimizer, "eps", None),
+            weight_decay=config.weight_decay,
+            dropouts={"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
+            norm=model.norm.name,
+            normed_over=data.batch_size,
+            activation=model.activation.name,
+            saturates=flat is not None and max(map(abs, flat)) < 1e9,
+            bias_init=model.bias_init is not None,
+            plateau=config.plateau is not None,
+            fewer=bool(data.images),
+        )
+
+
+def of_loop(rate: float) -> dict[str, Any]:
+    """What every setup of a loop of the user's own has in common."""
+    return {"rates": {"optimizer.lr": rate} if rate else {}, "sample": "sample", "loop": True}
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is recorded of a run: its config, its rows, its records, and how it ended.
 
     The first record is from before training (`engine.before_training`), then there is one for each epoch. Of a
-    `trial` the one row is about a few batches.
+    `trial` the one row is about a few batches. A loop that was watched has its `Setup` in place of a config, and its
+    rows may lack columns.
     """
 
-    config: TrainConfig
+    config: TrainConfig | Setup
     rows: Sequence[Row]
     records: Sequence[Mapping[str, Any]]
     divergence: str = ""
     trial: bool = False
+
+    @cached_property
+    def setup(self) -> Setup:
+        return self.config if isinstance(self.config, Setup) else Setup.of(self.config)
+
+    @property
+    def loop(self) -> Mapping[str, Any]:
+        """What was seen of a loop of the user's own; empty for a training of optilab's."""
+        found: Mapping[str, Any] = self.start.get("loop", {})
+        return found
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
@@ -90,7 +180,7 @@ class Evidence:
     @property
     def entropy(self) -> float:
         """Loss of a network that gives each class its share of the training labels."""
-        return float(self.start.get("prior_entropy", math.log(len(self.config.data.info.classes))))
+        return float(self.start.get("prior_entropy", math.log(max(1, self.setup.classes))))
 
     @property
     def chance(self) -> float:
@@ -100,18 +190,15 @@ class Evidence:
     @property
     def rule(self) -> Any:
         """The optimizer, or what it wraps: the rule whose learning rate makes the steps."""
-        rule: Any = self.config.optimizer
-        while hasattr(rule, "base"):
-            rule = rule.base
-        return rule
+        return self.setup.rule
 
     @property
-    def rule_key(self) -> str:
-        """The key of `rule` in the config: optimizer, optimizer.base."""
-        depth, rule = 0, self.config.optimizer
-        while hasattr(rule, "base"):
-            depth, rule = depth + 1, rule.base
-        return ".".join(["optimizer", *["base"] * depth])
+    def steps(self) -> int:
+        """Training steps."""
+        if "steps" in self.loop:
+            return int(self.loop["steps"])
+        batches = max(1, int(self.start.get("train_images", self.setup.train)) // self.setup.batch_size)
+        return TRIAL_BATCHES if self.trial else len(self.epochs) * batches
 
     @property
     def loss(self) -> float:
@@ -119,13 +206,27 @@ class Evidence:
         return self.recent("train_loss", math.inf)
 
     @property
+    def validation_loss(self) -> float:
+        """Validation loss, or training loss where nothing was validated; infinite where there is no epoch."""
+        return self.recent("val_loss", self.loss)
+
+    @property
     def accuracy(self) -> float:
-        """Validation accuracy; 0 where there is no epoch."""
-        return self.recent("val_acc", 0.0)
+        """Validation accuracy, or that of training where nothing was validated; 0 where there is no epoch.
+
+        Without accuracies it is the fraction of the chance-level loss that is gone.
+        """
+        found = self.recent("val_acc", math.nan)
+        return found if found == found else self._explained(self.validation_loss, self.validation_entropy)
 
     @property
     def training_accuracy(self) -> float:
-        return self.recent("train_acc", 0.0)
+        """As `accuracy`, of the training samples."""
+        found = self.recent("train_acc", math.nan)
+        return found if found == found else self._explained(self.loss, self.entropy)
+
+    def _explained(self, loss: float, chance: float) -> float:
+        return max(0.0, 1 - loss / chance) if chance > 0 and math.isfinite(loss) else 0.0
 
     @property
     def held_back(self) -> float:
@@ -135,17 +236,17 @@ class Evidence:
     @property
     def best_accuracy(self) -> float:
         """The best validation accuracy of any epoch."""
-        return max((row["val_acc"] for row in self.rows), default=0.0)
+        return max((row["val_acc"] for row in self.rows if "val_acc" in row), default=self.accuracy)
 
     @property
     def best_training_accuracy(self) -> float:
         """The best training accuracy of any epoch."""
-        return max((row["train_acc"] for row in self.rows), default=0.0)
+        return max((row["train_acc"] for row in self.rows if "train_acc" in row), default=self.training_accuracy)
 
     @property
     def worst_fall(self) -> float:
         """The most training accuracy that was lost from one epoch to the next."""
-        accuracies = [row["train_acc"] for row in self.rows]
+        accuracies = [row["train_acc"] for row in self.rows if "train_acc" in row]
         return max((before - after for before, after in pairwise(accuracies)), default=0.0)
 
     @property
@@ -161,7 +262,10 @@ class Evidence:
     @property
     def information(self) -> float:
         """Nats that the network knows of all validation images together, beyond the shares of their classes."""
-        return self.validation_images * (self.validation_entropy - self.recent("val_loss", math.inf))
+        if self.loop.get("task") == "regression":  # the logarithm of the likelihood of normal errors
+            loss = max(self.validation_loss, 1e-30)
+            return 0.5 * self.validation_images * math.log(max(self.validation_entropy, 1e-30) / loss)
+        return self.validation_images * (self.validation_entropy - self.validation_loss)
 
     @property
     def validation_entropy(self) -> float:
@@ -170,15 +274,17 @@ class Evidence:
 
     @property
     def validation_images(self) -> int:
-        return int(self.start.get("validation_images", self.config.data.info.test))
+        return int(self.start.get("validation_images", self.setup.validation))
 
     @property
     def knows(self) -> bool:
         """It has learned something of the images: by its loss, or by an accuracy four standard errors above chance."""
+        if self.information > ENOUGH_NATS:
+            return True
+        if not any("val_acc" in row or "train_acc" in row for row in self.rows[-RECENT:]):
+            return False
         error = math.sqrt(self.chance * (1 - self.chance) / self.validation_images)
-        return (
-            self.information > ENOUGH_NATS or self.accuracy > self.chance + 4 * error + 1 / self.validation_images
-        )
+        return self.accuracy > self.chance + 4 * error + 1 / self.validation_images
 
     @property
     def fall(self) -> float | None:
@@ -246,11 +352,19 @@ class Evidence:
 
     def recent(self, key: str, missing: float) -> float:
         """The median of a column over the last epochs; `missing` where there is none."""
-        return median(row[key] for row in self.rows[-RECENT:]) if self.rows else missing
+        values = [row[key] for row in [row for row in self.rows if key in row][-RECENT:]]
+        return median(values) if values else missing
+
+    def layer(self, number: int) -> str:
+        """`layer 3`, with the name of its module where it has one."""
+        layers = self.epochs[-1]["layers"] if self.epochs else []
+        name = layers[number - 1].get("name") if 0 < number <= len(layers) else None
+        return f"layer {number} ({name})" if name else f"layer {number}"
 
 
 def _ratio(record: Mapping[str, Any]) -> float | None:
-    norms = [layer["gradient_norm"] for layer in record["layers"][:-1]]
+    # Rows of an embedding that a batch does not ask for have no gradient: its norm is that of other layers' parts.
+    norms = [layer["gradient_norm"] for layer in record["layers"][:-1] if layer.get("kind") != "Embedding"]
     trained = [norm for norm in norms if norm is not None and norm > 0]
     return trained[0] / trained[-1] if len(trained) > 1 else None
 
@@ -270,8 +384,12 @@ def _config(record: runs.Record) -> TrainConfig:
 
 def of_run(record: runs.Record) -> Evidence:
     """What a run directory holds; a run without diagnostics, or of an older version, has less."""
-    config = _config(record)
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
+    if record.is_watched:
+        records = runs.read_records(record.path)
+        short = bool(records and records[0].get("loop", {}).get("short"))
+        return Evidence(Setup.read(record), record.rows(), records, divergence, short)
+    config = _config(record)
     facts = record.manifest.get("data", {})
     assumed = config.data.info
     classes = facts.get("classes", len(assumed.classes))

@@ -9,12 +9,13 @@ from typing import Any
 
 from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
-from optilab.diagnose import before_training, during_training
+from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import Cause, Sets, learned
-from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence
+from optilab.diagnose.evidence import Evidence, Setup
 from optilab.errors import ConfigError
 
 CAUSES: tuple[Cause, ...] = (
+    *in_loop.DATA_AND_LOOP,
     before_training.one_class,
     before_training.inputs_out_of_scale,
     during_training.weight_decay_too_strong,
@@ -26,11 +27,13 @@ CAUSES: tuple[Cause, ...] = (
     during_training.eps_dominates,
     during_training.learning_rate_decayed,
     during_training.too_few_images,
+    *in_loop.THEN,
     during_training.learning_rate_too_high,
     during_training.vanishing_gradient,
     during_training.learning_rate_too_low,
     during_training.overfitting,
     during_training.labels_unrelated,
+    *in_loop.NOTES,
 )
 """In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
 right is measured on labelled trainings (tests/diagnosis; docs/diagnose.md)."""
@@ -56,18 +59,31 @@ class Finding:
     evidence: dict[str, Any] = field(default_factory=dict)
     remedies: tuple[Sets, ...] = ()
     advice: str = ""
+    code: tuple[str, ...] = ()
+    """The remedies as lines of PyTorch, best first, where the loop is the user's own."""
+
+    @property
+    def name(self) -> str:
+        return self.rule
+
+    @property
+    def remedy(self) -> str:
+        """What to try first; empty for a note."""
+        return next(iter([*self.code, self.advice, *map(" ".join, self.remedies)]), "")
 
 
 def diagnose(e: Evidence) -> list[Finding]:
     """The findings, the most severe first; none above INFO means healthy."""
     findings: list[Finding] = []
     survives = learned(e)
-    for cause in CAUSES:
-        seen = cause(e)
-        if seen is None or (cause.last and findings):
+    found = [(cause, seen) for cause in CAUSES if (seen := cause(e)) is not None]
+    others = any(not seen.last and not seen.note for _, seen in found)
+    for cause, seen in found:
+        if seen.last and others:
             continue
-        harmless = survives and not seen.harm
+        harmless = seen.note or (survives and not seen.harm)
         severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
+        remedies = () if harmless else tuple(sets for sets in seen.remedies if _changes(e, sets))
         findings.append(
             Finding(
                 cause.name,
@@ -76,8 +92,9 @@ def diagnose(e: Evidence) -> list[Finding]:
                 seen.threshold or cause.threshold,
                 seen.normal or cause.normal,
                 seen.numbers,
-                () if harmless else tuple(sets for sets in seen.remedies if _changes(e, sets)),
+                remedies,
                 "" if harmless else seen.advice or cause.advice,
+                tuple(in_pytorch(sets) for sets in remedies) if e.setup.loop else (),
             )
         )
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
@@ -85,6 +102,8 @@ def diagnose(e: Evidence) -> list[Finding]:
 
 def _changes(e: Evidence, sets: Sets) -> bool:
     """Whether these settings are not those that the training had."""
+    if isinstance(e.config, Setup):
+        return True
     try:
         return load(TrainConfig, dump(e.config), [override_from_text("--set", text) for text in sets]) != e.config
     except ConfigError:
@@ -95,6 +114,39 @@ def commands(finding: Finding, config: str) -> list[str]:
     """The remedies as commands to type; `config` is what their --config says."""
     start = f"optilab train --config {shlex.quote(config)}"
     return [" ".join([start, *(f"--set {shlex.quote(text)}" for text in sets)]) for sets in finding.remedies]
+
+
+PYTORCH = {
+    "data.normalize": "divide the inputs by 255, or standardize them: x = (x - mean)/std",
+    "data.batch_size": "DataLoader(data, batch_size={})",
+    "data.images": "train on all samples",
+    "model.init": "initial weights: PyTorch's default, or nn.init.xavier_normal_(layer.weight) ({})",
+    "model.bias_init": "nn.init.zeros_(layer.bias)",
+    "model.norm": "a norm after each hidden layer: nn.BatchNorm1d/2d, or nn.LayerNorm ({})",
+    "model.activation": "another activation between the layers ({})",
+    "model.dropout": "nn.Dropout({})",
+    "model.input_dropout": "nn.Dropout({}) at the inputs",
+    "optimizer.lr": "lr={} in the optimizer",
+    "optimizer.eps": "eps={} in the optimizer",
+    "optimizer.weight_decay": "weight_decay={} in the optimizer",
+    "optimizer": "another optimizer: torch.optim.Adam(model.parameters(), lr=1e-3) ({})",
+    "weight_decay": "weight_decay={} in the optimizer",
+    "clip_norm": "torch.nn.utils.clip_grad_norm_(model.parameters(), {}) after loss.backward()",
+    "schedule": "no scheduler.step(), or a schedule that is as long as the training",
+    "plateau": "no ReduceLROnPlateau",
+    "early_stopping": "keep the weights of the epoch with the lowest validation loss, and stop there ({})",
+}
+"""The setting of a remedy -> the line of a PyTorch loop that it means; braces take its value."""
+
+
+def in_pytorch(sets: Sets) -> str:
+    """A remedy in PyTorch's words."""
+    lines = []
+    for text in sets:
+        key, _, value = text.partition("=")
+        line = PYTORCH.get(key) or next((t for k, t in PYTORCH.items() if key.startswith(f"{k}.")), text)
+        lines.append(line.format(value))
+    return "; ".join(dict.fromkeys(lines))
 
 
 # --- the verdict in words ---
@@ -112,16 +164,30 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         more = f", and {others} more finding{'s' * (others > 1)}" if others else ""
         return f"{findings[0].severity.name.lower()}: {findings[0].rule}{more}"
     if e.trial:
-        return f"no sign of trouble in {TRIAL_BATCHES} batches"
+        return f"no sign of trouble in {e.steps} batches"
     if not e.rows:
         return "no epoch is recorded yet"
-    accuracy = f"validation accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
+    accuracy = _accuracy(e)
     if learned(e):
-        return f"healthy: {accuracy}"
+        sure = e.loop.get("reference") != "the first steps"
+        return f"{'healthy' if sure else 'no sign of trouble'}: {accuracy}"
     fell = (
         f"; the training loss fell by {e.fall:.0%} in the second half of the epochs" if e.fall is not None else ""
     )
     return f"no cause found: {accuracy}{fell}"
+
+
+def _accuracy(e: Evidence) -> str:
+    """`validation accuracy 84.1% in the last epochs, chance 10.0%`; of a loop what it has."""
+    for column, which in (("val_acc", "validation"), ("train_acc", "training")):
+        if any(column in row for row in e.rows):
+            return f"{which} accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
+    which = "validation" if any("val_loss" in row for row in e.rows) else "training"
+    loss, against = e.validation_loss, e.loop.get("reference", "guessing")
+    text = f"{which} loss {loss:.3g} in the last epochs, against {e.validation_entropy:.3g} of {against}"
+    if against != "guessing":
+        text += "; what it has learned cannot be told without target=y in watch.step"
+    return text
 
 
 EDGE = (0.85, 1.5)

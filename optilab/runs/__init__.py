@@ -39,6 +39,7 @@ from optilab.runs.tables import (
     read_records,
     read_table,
     read_timings,
+    score,
     table,
 )
 
@@ -78,6 +79,7 @@ __all__ = [
     "resume_command",
     "root",
     "run_name",
+    "score",
     "select",
     "table",
     "timestamp",

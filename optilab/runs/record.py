@@ -51,6 +51,16 @@ class Record(Entry):
     """A run."""
 
     @property
+    def is_training(self) -> bool:
+        """A training, by `optilab train` or by a loop that `optilab.watch` watched: a row per epoch."""
+        return self.manifest["command"] in ("train", "watch")
+
+    @property
+    def is_watched(self) -> bool:
+        """A loop of the user's own, whose rows have the columns that it measured, and no config of `train`."""
+        return bool(self.manifest["command"] == "watch")
+
+    @property
     def config(self) -> bytes:
         """config.yaml, read now. CheckpointError if it is missing or damaged."""
         try:
@@ -60,8 +70,10 @@ class Record(Entry):
 
     def rows(self) -> list[Row]:
         """metrics.csv; DataError, with the line, if it is damaged."""
-        reader = read_metrics if self.manifest.get("command") == "train" else read_table
-        return reader(self.path / "metrics.csv")
+        path = self.path / "metrics.csv"
+        if self.is_watched:
+            return [{key: value for key, value in row.items() if value is not None} for row in read_table(path)]
+        return read_metrics(path) if self.is_training else read_table(path)
 
     def outcome(self) -> Row:
         """Of a training, in one row: epochs done, last metrics, the best epoch, the test set where there is one."""

@@ -114,8 +114,18 @@ def _parse(cell: str, path: Path, line: int) -> Any:
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The row with the highest validation accuracy, the first of equals."""
-    return dict(max(rows, key=lambda row: (row["val_acc"], -row["epoch"])))
+    """The row with the highest validation accuracy, the first of equals.
+
+    A loop that was watched may have none: its lowest validation loss counts then, or its lowest training loss.
+    """
+    key = score(rows)
+    sign = 1 if key.endswith("acc") else -1
+    return dict(max((row for row in rows if key in row), key=lambda row: (sign * row[key], -row["epoch"])))
+
+
+def score(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The column by which epochs are compared: `val_acc`, or what there is."""
+    return next((key for key in ("val_acc", "val_loss") if rows and key in rows[-1]), "train_loss")
 
 
 def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:
@@ -123,7 +133,7 @@ def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:
     last = rows[-1] if rows else dict.fromkeys(METRICS)
     top = best(rows) if rows else {"epoch": None, "val_acc": None}
     metrics = {key: value for key, value in last.items() if key != "epoch"}
-    return {"epochs": len(rows), **metrics, "best_epoch": top["epoch"], "best_val_acc": top["val_acc"]}
+    return {"epochs": len(rows), **metrics, "best_epoch": top["epoch"], "best_val_acc": top.get("val_acc")}
 
 
 def record_line(record: Row) -> bytes:

@@ -14,7 +14,8 @@ import numpy as np
 from optilab.config.load import Override, dump, flat, load
 from optilab.config.training import TrainConfig
 from optilab.optimize.objective import Floats
-from optilab.runs import Record, Row, read_records
+from optilab.runs import Record, Row, read_records, score
+from optilab.runs.tables import METRICS
 from optilab.study.groups import DATA, FORK, FORKED, Grouping, groups, short, text
 
 LEVEL = 0.95
@@ -126,11 +127,15 @@ def title(grouping: Grouping) -> str:
     """What all groups share, without defaults of little interest: `hidden 5 x 128, optimizer sgd, lr 0.01, ...`."""
     entries = {key: value for key, value in grouping.shared.items() if key.endswith(".name")}
     chosen = {key: value for key, value in entries.items() if key not in (*ALWAYS, FORK)}
-    usual = _defaults({}) | {key: value for key, value in _defaults(chosen).items() if key not in chosen}
+    always: tuple[str, ...] = ALWAYS
+    if "watch.every" in grouping.shared:  # no config of optilab's, and no defaults
+        always, usual = ("model", "name"), {k: v for k, v in grouping.shared.items() if k.startswith("watch.")}
+    else:
+        usual = _defaults({}) | {key: value for key, value in _defaults(chosen).items() if key not in chosen}
     stated = {
         key: value
         for key, value in grouping.shared.items()
-        if key not in _DIGESTS and (key.startswith(ALWAYS) or usual.get(key) != value)
+        if key not in _DIGESTS and (key.startswith(always) or usual.get(key) != value)
     }
     words = short(list(stated))
     seeds = sorted({seed for group in grouping.groups for seed in group.runs})
@@ -165,12 +170,15 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
     if not tables:
         return None
     records = [read_records(runs[seed].path) for seed in tables]
-    columns = [key for key in next(iter(tables.values()))[0] if key != "epoch"]
+    # A loop that was watched may lack columns: their curves have no number.
+    columns = dict.fromkeys([*METRICS[1:], *(key for rows in tables.values() for row in rows for key in row)])
+    columns.pop("epoch", None)
+    best = score([row for rows in tables.values() for row in rows])
     curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}) for key in columns}
     return History(
         label,
         curves,
-        int(np.argmax(curves["val_acc"].mean)) + 1,
+        int(np.argmax(np.nan_to_num(curves[best].mean * (1 if best.endswith("acc") else -1), nan=-np.inf))) + 1,
         layers(records, min(map(len, tables.values()))),
         curvature(records),
         len(runs),

@@ -76,14 +76,10 @@ def select(folder: Path, names: Sequence[str]) -> list[Record]:
     records: dict[Path, Record] = {}
     for entry in map(runs.read_entry, runs.select(folder, names)):
         records |= {run.path: run for run in (entry.runs() if isinstance(entry, Study) else [entry])}
-    foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not _is_training(r)]
+    foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not r.is_training]
     if foreign:
         raise UsageError(f"trainings expected, got {', '.join(map(shown, foreign))}")
     return list(records.values())
-
-
-def _is_training(record: Record) -> bool:
-    return bool(record.manifest["command"] == "train")
 
 
 def settings(record: Record) -> dict[str, Any]:
@@ -93,6 +89,8 @@ def settings(record: Record) -> dict[str, Any]:
     the config is damaged.
     """
     written = yaml.read(record.config, str(record.path / "config.yaml"))
+    if record.is_watched:
+        return flat(written.tree)
     rule = written.tree.get("optimizer")
     if isinstance(rule, dict) and is_own(rule.get("name")):
         tree = flat({**dump(load(TrainConfig, {**written.tree, "optimizer": "sgd"})), "optimizer": rule})
@@ -361,8 +359,8 @@ def _chance(group: Mapping[int, "_Trial"], values: Values, measure: Measure) -> 
     """What stands for a divergence: the chance level; None for a metric that has none."""
     classes = max((trial.classes for trial in group.values()), default=10)
     if measure.rises:
-        return 1 / classes
-    return max([log(classes), *values.values()]) if measure.metric.endswith("loss") else None
+        return 1 / classes if classes else None  # unknown for a loop of the user's own
+    return max([log(max(1, classes)), *values.values()]) if measure.metric.endswith("loss") else None
 
 
 class _Trial:

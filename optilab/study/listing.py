@@ -306,7 +306,7 @@ def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | N
 def _run(record: Record, variants: Variants) -> ListedRun:
     about, config = _about(record), config_of(record)
     problem = ""
-    if record.manifest["command"] == "train":
+    if record.is_training:
         try:
             about |= outcome_facts(record.recorded_outcome())
         except OptilabError as error:  # a damaged table must not hide the other runs

@@ -237,7 +237,7 @@ class Checker:
     def _read(self, path: Path) -> Judgement:
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
-        if command not in ("train", "sweep", "race", "remedy", "optimize"):
+        if command not in ("train", "watch", "sweep", "race", "remedy", "optimize"):
             raise UsageError(
                 f"a run of optimize, train, sweep, race or remedy expected, got one of {shown(command)}"
             )
@@ -247,6 +247,9 @@ class Checker:
             raced = command == "race" or getattr(asked, "tune", None) is not None
             typed = expectations("race --on" if raced else "train", self.expect)
             return of_study(_require((*asked.expect, *typed)), entry), [str(path)]
+        if isinstance(entry, runs.Record) and entry.is_watched:
+            claims = _require(expectations("train", self.expect))
+            return of_trainings(claims, [entry]), [str(path)]
         config: Any = load(schema_for(command), str(path / "config.yaml"))
         claims = _require((*config.expect, *expectations(command, self.expect)))
         if command == "train":

@@ -46,7 +46,7 @@ def curves(histories: Sequence[History | None], looks: Sequence[int] = ()) -> di
         "limits": {metric: _range(metric_scale(drawn, metric)) for metric in METRICS},
         "layerLimits": {quantity: _range(layer_scale(drawn, quantity)) for quantity in MEASURED},
         "curvatureLimits": _range(curvature_scale(drawn)),
-        "guessing": classes.pop() if len(classes) == 1 else None,
+        "guessing": classes.pop() or None if len(classes) == 1 else None,
         "runs": with_runs,
         "groups": [
             history and {**_group(history, epochs, layer_epochs, with_runs), "look": look}
@@ -73,7 +73,7 @@ def _group(
     group: dict[str, Any] = {
         "name": history.name,
         "seeds": history.seeds,
-        "best": [history.best, *(float(history.curves[f"val_{metric}"].mean[best]) for metric in METRICS)],
+        "best": [history.best, *_numbers(np.array([history.curves[f"val_{m}"].mean[best] for m in METRICS]), 17)],
     }
     for metric in METRICS:
         training, validation = history.curves[f"train_{metric}"], history.curves[f"val_{metric}"]

@@ -57,7 +57,7 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
             raise UsageError(f"{target!r} is not a run in {place.folder}, a file or a preset") from None
     else:
         record = runs.read(path)
-        if record.manifest.get("command") != "train":
+        if not record.is_training:
             raise UsageError(f"{path} is not a training run; diagnose reads training runs only")
         return of_run(record), str(path / "config.yaml")
 
@@ -107,7 +107,7 @@ class Diagnosis(Answer):
                 "threshold": finding.threshold,
                 "normal": finding.normal,
                 "evidence": finding.evidence,
-                "remedies": commands(finding, self.config),
+                "remedies": _remedies(finding, self.config),
                 "advice": finding.advice,
             }
             for finding in self.findings
@@ -121,7 +121,10 @@ class Diagnosis(Answer):
     def parts(self) -> Iterator[Part]:
         """The layers, the verdict, and for each finding what to try."""
         evidence, epochs = self.evidence, f"{len(self.evidence.rows)} epochs"
-        what = f"trial of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
+        if evidence.setup.loop:
+            what = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
+        else:
+            what = f"trial of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
         yield Sentence(f"{self.target} ({what})", "bold")
         if evidence.epochs:
             yield ""
@@ -137,10 +140,15 @@ class Diagnosis(Answer):
         for finding in self.findings:
             yield ""
             yield Sentence(_line(finding), STYLES[finding.severity])
-            for number, command in enumerate(commands(finding, self.config)):
+            for number, command in enumerate(_remedies(finding, self.config)):
                 yield f"  {'try' if number == 0 else ' or'}: {command}"
             if finding.advice:
                 yield f"  {finding.advice}"
+
+    def __str__(self) -> str:
+        """What a person reads in a terminal."""
+        lines: Iterable[Any] = (part.text if isinstance(part, Sentence) else part for part in self.parts())
+        return "\n".join(line if isinstance(line, str) else "\n".join(line.lines()) for line in lines)
 
     def brief(self) -> Iterator[Part]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
@@ -179,6 +187,11 @@ class Diagnosis(Answer):
 
     def short(self) -> Iterable[str]:
         return ()
+
+
+def _remedies(finding: Finding, config: str) -> Sequence[str]:
+    """The remedies as commands to type, or as lines of PyTorch for a loop of the user's own."""
+    return finding.code or commands(finding, config)
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
@@ -233,7 +246,8 @@ def _layers(evidence: Evidence) -> Any:
         ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
         moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
         shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
-        rows.append([names[number], *norms, *ratios, *moments, *shares])
+        name = " ".join(filter(None, [names[number], layer.get("name")]))
+        rows.append([name, *norms, *ratios, *moments, *shares])
     return terminal.grid(headings, rows, left=(0, 2))
 
 

@@ -208,7 +208,7 @@ def page(
         varied=[(key, list(counts.items())) for key, counts in varied.items()],
         columns=_run_columns(records),
         runs=_runs(chosen),
-        sources=[_source(entry) for entry in entries],
+        sources=[_source(entry) for entry in entries if not (isinstance(entry, Record) and entry.is_watched)],
         explained=explained,
     )
 

@@ -50,6 +50,7 @@ class LabRun(Answer):
     @property
     def _last(self) -> str:
         from optilab.errors import DataError
+        from optilab.runs import score
 
         try:
             rows = self.rows if self._is_training else []
@@ -59,11 +60,12 @@ class LabRun(Answer):
             return ""
         count = plural(len(rows), "epoch")
         tested = f", test_acc {acc:.4f}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
-        return f", {count}, val_acc {rows[-1]['val_acc']:.4f}{tested}"
+        key = score(rows)
+        return f", {count}, {key} {rows[-1][key]:.4f}{tested}"
 
     @property
     def _is_training(self) -> bool:
-        return bool(self.manifest["command"] == "train")
+        return self.record.is_training
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -80,9 +82,10 @@ class LabRun(Answer):
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
             return self._paths.page(title)
+        from optilab.runs import score
         from optilab.verbs.report import comparison_page
 
-        metric = "test_acc" if "test_acc" in self.manifest else "val_acc"
+        metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
         return comparison_page(compared([self.record], metric), [self.record], title)
 
     @cached_property

@@ -209,12 +209,13 @@ def _result(line: "ListedRun") -> str:
         return _progress(line)
     if line.problem:
         return f"metrics.csv is damaged ({line.problem})"
-    if line.about["command"] != "train" and line.entry is not None:
+    if line.entry is not None and not line.entry.is_training:
         results = list(map(str, line.entry.manifest.get("results", {}).values()))
         return results[0] if len(results) == 1 else f"{results.count('converged')} of {len(results)} converged"
     if not line.about.get("epoch"):
         return "no epoch yet"
-    return f"epoch {line.about['epoch']}, best {line.about['best_val_acc']:.1%} at {line.about['best_epoch']}"
+    best = f"{line.about['best_val_acc']:.1%} at" if "best_val_acc" in line.about else "at"
+    return f"epoch {line.about['epoch']}, best {best} {line.about['best_epoch']}"
 
 
 def _progress(line: "ListedRun") -> str:
@@ -293,10 +294,10 @@ class OneRun(Answer):
         if rows:
             keys = list(rows[-1])
             ends = {"last": rows[-1]}
-            if self.record.manifest["command"] == "train":
+            if self.record.is_training:
                 ends["best"] = runs.best(rows)
             yield terminal.grid(
-                ["", *keys], [[what, *(_cell(row[k]) for k in keys)] for what, row in ends.items()]
+                ["", *keys], [[what, *(_cell(row.get(k, "")) for k in keys)] for what, row in ends.items()]
             )
             if timings := runs.read_timings(self.record.path / "timings.csv"):
                 yield f"{len(timings)} epochs in {duration(sum(row['seconds'] for row in timings))}"
@@ -550,7 +551,7 @@ def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Part]:
     if equal := [section for section, pairs in sections.items() if not pairs]:
         yield f"equal: {', '.join(equal)}"
     yield ""
-    yield rows_in_words(parting, a.manifest["command"] == "train")
+    yield rows_in_words(parting, a.is_training)
     for number, cause in enumerate(parting.causes):
         yield Sentence(f"{'also' if number else 'cause'}: {cause}", "" if number else "bold")
 

@@ -175,6 +175,8 @@ def _records(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_short(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value

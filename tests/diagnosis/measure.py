@@ -83,9 +83,18 @@ def remedy_key(entry: Judged) -> str | None:
 def findings() -> str:
     """One row per rule: what it measures, its threshold, what is normal, its remedy."""
     lines = ["| finding | measures | threshold | normal | remedy |", "|---|---|---|---|---|"]
-    for rule in CAUSES:
+    for rule in (rule for rule in CAUSES if not rule.silent):
         text = " | ".join((rule.measures, rule.threshold, rule.normal, rule.remedy)).replace("|dw|/|w|", "dw/w")
         lines.append(f"| `{rule.name}` | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def findings_of_loops() -> str:
+    """The same of the causes that only a loop of the user's own has, and when they are silent."""
+    lines = ["| finding | measures | threshold | normal | silent when | remedy |", "|---|---|---|---|---|---|"]
+    for rule in (rule for rule in CAUSES if rule.silent):
+        cells = (rule.measures, rule.threshold, rule.normal, rule.silent, rule.remedy)
+        lines.append(f"| `{rule.name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

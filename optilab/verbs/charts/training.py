@@ -42,7 +42,7 @@ def training_chart(found: Histories) -> Chart:
     diagnostics: a row of maps for each.
     """
     histories = found.groups
-    rows = [PanelRow((_metric(histories, "loss"), _metric(histories, "acc")), 3.2)]
+    rows = [PanelRow(tuple(_metric(histories, what) for what in METRICS if has(histories, what)), 3.2)]
     if any(history.curvature for history in histories):
         rows.append(PanelRow((_curvature(histories),), 2.8))
     rows += layers_chart(histories).rows
@@ -78,6 +78,11 @@ def layers_chart(histories: Sequence[History]) -> Chart:
     return Chart(tuple(rows), tuple(history.name for history in histories))
 
 
+def has(histories: Sequence[History], what: str) -> bool:
+    """Whether a group has the metric: a loop that was watched may have no accuracy."""
+    return any(np.isfinite(h.curves[f"{half}_{what}"].mean).any() for h in histories for half in ("train", "val"))
+
+
 def _label(history: History) -> str:
     return fill(history.name, 100)
 
@@ -93,6 +98,7 @@ def tame(histories: Sequence[History]) -> Sequence[History]:
 def _metric(histories: Sequence[History], what: str) -> Panel:
     """One metric of every group: training thin, validation bold with the band of the mean, single runs faint."""
     marks: list[Mark] = []
+    last = "acc" if has(histories, "acc") else "loss"
     for number, history in enumerate(histories):
         training, validation = history.curves[f"train_{what}"], history.curves[f"val_{what}"]
         several = len(histories) > 1
@@ -105,16 +111,18 @@ def _metric(histories: Sequence[History], what: str) -> Panel:
         best = validation.mean[history.best - 1]
         seeds = f", mean of {len(history.seeds)} seeds" if len(history.seeds) > 1 else ""
         accuracy = history.curves["val_acc"].mean[history.best - 1]
+        lowest = best if best == best else training.mean[history.best - 1]  # of a loop that validates nothing
+        reached = f"{accuracy:.1%}" if accuracy == accuracy else f"loss {lowest:.4g}"
         marks.append(
             _over_epochs(
                 validation.mean, number, role="validation", width=2.2, marker=5,
-                label=_label(history) if what == "acc" else "",
-                note=f"best {accuracy:.1%} at epoch {history.best}{seeds}",
+                label=_label(history) if what == last else "",
+                note=f"best {reached} at epoch {history.best}{seeds}",
             )
         )  # fmt: skip
         marks.append(Points(history.best, best, "best", number))
     marks += _guessing(histories, what)
-    if what == "acc":
+    if what == last:
         marks += [
             Polyline((), (), width=2.2, label="validation"),
             Polyline((), (), width=0.9, label="training"),
@@ -133,6 +141,8 @@ def _over_epochs(values: Floats, series: int, **options: Any) -> Polyline:
 def _guessing(histories: Sequence[History], what: str) -> list[Mark]:
     """The loss or accuracy of guessing, where all groups have the same number of classes and the scale shows it."""
     classes, scale = {history.classes for history in histories}, metric_scale(histories, what)
+    if max(classes) < 2:  # of a loop whose targets are unknown
+        return []
     guess = 1 / max(classes) if what == "acc" else math.log(max(classes))
     low, high = scale.ends
     return [Threshold(guess, name="guessing", detail=True)] if len(classes) == 1 and low < guess < high else []
@@ -147,8 +157,11 @@ def metric_scale(histories: Sequence[History], metric: str) -> Scale:
     """
     curves = [h.curves[f"{half}_{metric}"] for h in tame(histories) for half in ("train", "val")]
     values = np.concatenate([run for curve in curves for run in curve.runs.values()])
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if metric == "loss" and low < (most := MOST_LOSS * math.log(max(h.classes for h in histories))):
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return Scale("", 0.0, 1.0)
+    low, high = float(values.min()), float(values.max())
+    if metric == "loss" and low < (most := MOST_LOSS * math.log(max(2, *(h.classes for h in histories)))):
         high = min(high, most)
     if metric == "acc":
         room = max(0.02, (0.1 - (high - low)) / 2)

@@ -1,0 +1,426 @@
+"""Causes in a training loop of the user's own, from what `optilab.watch` saw of it: bugs, not settings.
+
+Each has its thresholds above it. All are silent for a training of optilab's, whose loop is known.
+"""
+
+import math
+
+from optilab.diagnose.cause import Symptom, cause
+from optilab.diagnose.evidence import Evidence
+
+
+@cause(
+    "non-finite-data",
+    measures="sampled batches whose inputs or targets have a number that is not finite",
+    threshold="1 or more",
+    normal="0",
+    remedy="remove or replace them: `x = torch.nan_to_num(x)`",
+    advice="remove the samples that are not finite, or replace their values: x = torch.nan_to_num(x)",
+    silent="batches that are not sampled; targets that are not given",
+)
+def non_finite_data(e: Evidence) -> Symptom | None:
+    if not (count := e.loop.get("non_finite", 0)):
+        return None
+    text = f"{count} of {e.loop['samples']} sampled batches have inputs or targets that are not finite"
+    return Symptom(text, {"batches": count}, (), harm=True)
+
+
+@cause(
+    "labels-out-of-range",
+    measures="lowest and highest label, and outputs of the network, with a cross-entropy loss",
+    threshold="below 0, or not below the number of outputs",
+    normal="0 to outputs - 1",
+    remedy="as many outputs as classes, labels from 0",
+    advice="give the last layer one output per class, and number the classes from 0: y = y - y.min()",
+    silent="no targets, or another loss than cross-entropy",
+)
+def labels_out_of_range(e: Evidence) -> Symptom | None:
+    labels, outputs = e.loop.get("labels"), e.loop.get("outputs")
+    if not labels or not outputs or (labels[0] >= 0 and labels[1] < outputs):
+        return None
+    text = f"labels from {labels[0]} to {labels[1]}, and {outputs} outputs"
+    return Symptom(text, {"labels": labels, "outputs": outputs}, (), harm=True)
+
+
+@cause(
+    "optimizer-of-another-model",
+    measures="parameters of the model that the optimizer holds",
+    threshold="0",
+    normal="all that are trained",
+    remedy="`torch.optim.Adam(model.parameters())`, made after the model",
+    advice="make the optimizer from this model, after it is built and moved: torch.optim.Adam(model.parameters())",
+    silent="no optimizer was given",
+)
+def optimizer_of_another_model(e: Evidence) -> Symptom | None:
+    if e.loop.get("held", 1) > 0:
+        return None
+    text = f"the optimizer holds none of the model's {e.loop['trained']} trained parameters"
+    return Symptom(text, {"held": 0}, (), harm=True)
+
+
+@cause(
+    "parameters-not-in-optimizer",
+    measures="parameters with a gradient that the optimizer does not hold",
+    threshold="1 or more",
+    normal="0",
+    remedy="`optimizer.add_param_group({'params': ...})`",
+    advice="build the optimizer from model.parameters() after the last layer is added; lists of layers need "
+    "nn.ModuleList; freeze with requires_grad_(False) what is not to be trained",
+    silent="frozen parameters, and those without a gradient",
+)
+def parameters_not_in_optimizer(e: Evidence) -> Symptom | None:
+    unheld = e.loop.get("unheld", [])
+    if not unheld or not e.loop.get("held", 0):
+        return None
+    text = f"{len(unheld)} parameters have gradients but are in no optimizer: {_some(unheld)}"
+    return Symptom(text, {"parameters": unheld}, (), harm=True)
+
+
+NO_STEP = 5
+"""Losses without any step of the optimizer; gradients may be accumulated over several batches on purpose."""
+ACCUMULATED = 64
+"""The same where batches of a gradient are still being added up."""
+
+
+@cause(
+    "no-optimizer-step",
+    measures="losses without any step of the optimizer",
+    threshold=f"{ACCUMULATED} or more; {NO_STEP} without a backward pass",
+    normal="1 per step",
+    remedy="`loss.backward(); optimizer.step()`",
+    advice="call loss.backward() and then optimizer.step() for each batch",
+    silent="gradients are accumulated over fewer batches",
+)
+def no_optimizer_step(e: Evidence) -> Symptom | None:
+    steps, updates = e.loop.get("steps", 0), e.loop.get("updates", 0)
+    bound = ACCUMULATED if e.loop.get("backward", True) else NO_STEP
+    if updates or steps < bound:
+        return None
+    return Symptom(f"{steps} losses, and no step of the optimizer", {"steps": steps, "updates": updates}, ())
+
+
+@cause(
+    "learning-rate-zero",
+    measures="learning rate of the last sampled step",
+    threshold="0",
+    normal="above 0",
+    remedy="a schedule that ends where the training ends",
+    advice="let the schedule end where the training ends (T_max, total_steps), and step it once per epoch or once per "
+    "batch, as it was planned",
+    silent="the rate reaches zero in the last fifth only",
+)
+def learning_rate_zero(e: Evidence) -> Symptom | None:
+    if not e.setup.loop:
+        return None
+    rates = [record["lr"] for record in e.epochs if record.get("lr") is not None]
+    idle = 0
+    for rate in reversed(rates):
+        if rate > 1e-12:
+            break
+        idle += 1
+    # A schedule that reaches zero with the last step has done its work.
+    if idle < 2 or idle < 0.2 * len(rates):
+        return None
+    text = f"the learning rate has been zero in the last {idle} of {len(rates)} sampled epochs"
+    return Symptom(text, {"lr": rates[-1], "epochs": idle}, (), harm=idle >= 0.5 * len(rates))
+
+
+@cause(
+    "gradients-not-zeroed",
+    measures="steps whose gradient is the one of the step before plus the new one",
+    threshold="all that were checked, 2 or more",
+    normal="0",
+    remedy="`optimizer.zero_grad()` after each step",
+    advice="call optimizer.zero_grad() once per step, before loss.backward()",
+    silent="gradients are accumulated on purpose: the first batch after a step begins at zero",
+)
+def gradients_not_zeroed(e: Evidence) -> Symptom | None:
+    kept, checked = e.loop.get("kept_gradients", 0), e.loop.get("checked_gradients", 0)
+    if kept < 2 or kept < checked:
+        return None
+    text = f"in {kept} of {checked} checked steps the gradient still had that of the step before in it"
+    return Symptom(text, {"kept": kept, "checked": checked}, (), harm=True)
+
+
+@cause(
+    "graph-cut",
+    measures="layers that were called and are trained, and get no gradient",
+    threshold="1 or more",
+    normal="0",
+    remedy="no `detach()`, `.data`, `.numpy()`, `torch.no_grad()` between layer and loss",
+    advice="between these layers and the loss, remove detach(), .data, numpy(), argmax and torch.no_grad(), or freeze "
+    "the layers with requires_grad_(False)",
+    silent="frozen layers; no layer has a gradient",
+)
+def graph_cut(e: Evidence) -> Symptom | None:
+    cut = e.loop.get("no_gradient", [])
+    if not cut:
+        return None
+    return Symptom(f"no gradient reaches {_some(cut)}", {"layers": cut}, (), harm=True)
+
+
+@cause(
+    "unused-modules",
+    measures="modules with parameters that are never called",
+    threshold="1 or more",
+    normal="0",
+    remedy="none needed",
+    silent="always a note",
+)
+def unused_modules(e: Evidence) -> Symptom | None:
+    unused = e.loop.get("unused", [])
+    if not unused:
+        return None
+    return Symptom(f"never called: {_some(unused)}", {"modules": unused}, (), note=True)
+
+
+@cause(
+    "softmax-twice",
+    measures="operations between the network and a loss that applies softmax or sigmoid itself",
+    threshold="a softmax or sigmoid",
+    normal="none",
+    remedy="logits to `cross_entropy` and `binary_cross_entropy_with_logits`",
+    advice="give the loss the logits: remove softmax, log_softmax or sigmoid at the end of the network, or its loss",
+    silent="an operation without a gradient lies between; `log_softmax` twice is a note, as it changes nothing",
+)
+def softmax_twice(e: Evidence) -> Symptom | None:
+    path = e.loop.get("loss_path", [])
+    pairs = (
+        ("LogSoftmax", ("Softmax", "LogSoftmax", "Sigmoid"), "cross_entropy, which applies softmax"),
+        ("BinaryCrossEntropyWithLogits", ("Sigmoid", "Softmax"), "a loss that applies the sigmoid"),
+    )
+    for applied, again, name in pairs:
+        if applied in path and (
+            twice := next((op for op in path[path.index(applied) + 1 :] if op in again), None)
+        ):
+            # log_softmax is its own fixed point: applied twice, it is the same.
+            harmless = applied == twice == "LogSoftmax"
+            text = f"the network ends in {twice.lower()}, before {name} itself"
+            return Symptom(text, {"path": path}, (), harm=not harmless, note=harmless)
+    return None
+
+
+@cause(
+    "logits-as-probabilities",
+    measures="operations before a loss that expects log-probabilities",
+    threshold="no log-softmax",
+    normal="log-softmax",
+    remedy="`cross_entropy` in the place of `nll_loss`",
+    advice="nll_loss expects log-probabilities: use cross_entropy, or end the network in log_softmax",
+    silent="no mean loss is negative yet",
+)
+def logits_as_probabilities(e: Evidence) -> Symptom | None:
+    path = e.loop.get("loss_path", [])
+    kinds = ("NllLoss", "NllLoss2D", "NllLossNd")
+    if not any(kind in path for kind in kinds) or {"LogSoftmax", "Log"} & set(path):
+        return None
+    if e.loop.get("lowest_loss", 0.0) >= 0:  # log-probabilities that were made in another way
+        return None
+    return Symptom("nll_loss is given outputs without log_softmax", {"path": path}, (), harm=True)
+
+
+@cause(
+    "shapes-broadcast",
+    measures="shapes of outputs and targets of a loss by elements",
+    threshold="(n, 1) and (n,)",
+    normal="equal",
+    remedy="`model(x).squeeze(1)`",
+    advice="make the shapes equal: loss(model(x).squeeze(1), y), or y.unsqueeze(1)",
+    silent="targets are not given, and the loss is not `mse_loss`",
+)
+def shapes_broadcast(e: Evidence) -> Symptom | None:
+    output, target = e.loop.get("output_shape"), e.loop.get("target_shape")
+    if output and target and not e.loop.get("outputs"):
+        n = output[0]
+        if n > 1 and sorted((output, target), key=len) == [[n], [n, 1]]:
+            text = f"outputs {tuple(output)} and targets {tuple(target)} are compared as {n} x {n} pairs"
+            return Symptom(text, {"output": output, "target": target}, (), harm=True)
+    elif not target and "Expand" in e.loop.get("loss_path", []) and "MseLoss" in e.loop["loss_path"]:
+        return Symptom("mse_loss expands the outputs to the shape of the targets", {}, (), harm=True)
+    return None
+
+
+@cause(
+    "eval-mode-in-training",
+    measures="training steps in eval mode, of a network with dropout or batch norm",
+    threshold="half or more",
+    normal="0",
+    remedy="`model.train()` at the start of each epoch",
+    advice="call model.train() at the start of each epoch, after the validation",
+    silent="the network has neither dropout nor batch norm",
+)
+def eval_mode_in_training(e: Evidence) -> Symptom | None:
+    count, modes = e.loop.get("eval_steps", 0), e.loop.get("has_modes", [])
+    if not modes or count < 0.5 * e.loop.get("samples", 0) or not count:
+        return None
+    text = f"{count} of {e.loop['samples']} sampled steps ran in eval mode, in which {' and '.join(modes)} rest"
+    return Symptom(text, {"steps": count}, (), harm=True)
+
+
+@cause(
+    "train-mode-in-validation",
+    measures="forward passes without gradients in train mode, of a network with dropout or batch norm",
+    threshold="half or more",
+    normal="0",
+    remedy="`model.eval()` before the validation",
+    advice="call model.eval() before the validation, and model.train() after it",
+    silent="the network has neither; the validation computes gradients",
+)
+def train_mode_in_validation(e: Evidence) -> Symptom | None:
+    count, total, modes = (
+        e.loop.get("train_validations", 0),
+        e.loop.get("validations", 0),
+        e.loop.get("has_modes", []),
+    )
+    if not modes or not total or count < 0.5 * total:
+        return None
+    text = f"{count} of {total} passes without gradients ran in train mode: {' and '.join(modes)} were active"
+    return Symptom(text, {"passes": count, "all": total}, (), harm=True)
+
+
+SAME = 2
+"""Consecutive sampled batches with equal inputs."""
+
+
+@cause(
+    "same-batch",
+    measures="consecutive sampled batches with equal inputs, where an epoch has several steps",
+    threshold=f"all, {SAME} or more",
+    normal="0",
+    remedy="`for x, y in loader:` in the place of `next(iter(loader))`",
+    advice="iterate over the loader: for x, y in loader; next(iter(loader)) begins anew each time",
+    silent="a step is an epoch, as with all data in one batch, and the network learns",
+)
+def same_batch(e: Evidence) -> Symptom | None:
+    same, pairs = e.loop.get("same_batches", 0), e.loop.get("batch_pairs", 0)
+    if same < SAME or same < pairs:
+        return None
+    text = f"the inputs of all {pairs + 1} consecutive batches that were compared are equal"
+    # Training on one batch on purpose, all data or a test that a network can learn it, looks the same.
+    return Symptom(text, {"same": same, "pairs": pairs}, (), harm=e.loop.get("epoch_steps", 0) > 1)
+
+
+SORTED = 0.6
+"""Fraction of the sampled batches that have one class only."""
+
+
+@cause(
+    "batches-sorted-by-class",
+    measures="sampled batches of eight or more that have one class only, of several classes in all",
+    threshold=f"{SORTED:g} or more",
+    normal="0",
+    remedy="`DataLoader(..., shuffle=True)`",
+    advice="shuffle the training data: DataLoader(data, batch_size, shuffle=True)",
+    silent="targets are not given; batches of fewer than eight",
+)
+def batches_sorted_by_class(e: Evidence) -> Symptom | None:
+    single, counted = e.loop.get("single_class", 0), e.loop.get("labelled", 0)
+    if counted < 3 or e.loop.get("classes_seen", 0) < 2 or single < SORTED * counted:
+        return None
+    text = f"{single} of {counted} sampled batches have a single class"
+    return Symptom(text, {"single": single, "batches": counted}, (), harm=True)
+
+
+@cause(
+    "loss-is-a-sum",
+    measures="loss over the mean loss of the same outputs and targets",
+    threshold="the number of samples, 8 or more",
+    normal="1",
+    remedy="`reduction='mean'`",
+    advice="use reduction='mean', or divide the loss by len(x): the rate then does not depend on the batch size",
+    silent="targets are not given; a note in a network that learns",
+)
+def loss_is_a_sum(e: Evidence) -> Symptom | None:
+    times = e.loop.get("loss_over_mean", 1)
+    if times < 8:
+        return None
+    return Symptom(f"the loss is the sum over {times} values, not their mean", {"times": times}, ())
+
+
+TARGETS = 10.0
+"""Root mean square of the targets of a regression, and its inverse."""
+
+
+@cause(
+    "targets-out-of-scale",
+    measures="root mean square of the targets of a regression",
+    threshold=f"above {TARGETS:g}, and nothing is learned",
+    normal="0.1 to 3",
+    remedy="standardized targets",
+    advice="standardize the targets: y = (y - mean)/std, and undo it for predictions",
+    silent="targets are not given; a note in a network that learns",
+)
+def targets_out_of_scale(e: Evidence) -> Symptom | None:
+    size = e.loop.get("target_rms")
+    if e.loop.get("task") != "regression" or size is None or size <= TARGETS:
+        return None
+    return Symptom(f"the targets have a root mean square of {size:.3g}", {"target_rms": size}, ())
+
+
+THROUGH_TIME = 1e-5
+"""Gradient by the inputs of the first quarter of the time steps over the largest of any step."""
+
+
+@cause(
+    "vanishing-through-time",
+    measures="gradient by the inputs of a recurrent layer, first quarter of the time steps over the largest",
+    threshold=f"below {THROUGH_TIME:g}",
+    normal="above 0.01",
+    remedy="`nn.LSTM` or `nn.GRU`, shorter sequences",
+    advice="use nn.LSTM or nn.GRU in the place of nn.RNN, shorter sequences, or orthogonal recurrent weights",
+    silent="sequences of fewer than eight steps; a note in a network that learns",
+)
+def vanishing_through_time(e: Evidence) -> Symptom | None:
+    found = [
+        (ratio, layer)
+        for layer in range(1, e.hidden + 2)
+        if (ratio := e.now("through_time", layer if layer <= e.hidden else 0)) is not None
+    ]
+    ratio, layer = min(found, default=(1.0, 0))
+    if ratio >= THROUGH_TIME or not math.isfinite(ratio):
+        return None
+    text = f"in {e.layer(layer)} the gradient of the first time steps is {ratio:.1e} times the largest"
+    return Symptom(text, {"ratio": ratio, "layer": layer}, ())
+
+
+@cause(
+    "watch-stopped",
+    measures="errors of the watch itself",
+    threshold="1",
+    normal="0",
+    remedy="none; the training was not disturbed",
+    advice="the training was not disturbed; please report this error",
+    silent="always a note",
+)
+def watch_stopped(e: Evidence) -> Symptom | None:
+    error = e.loop.get("error", "")
+    return Symptom(f"the watch has stopped watching: {error}", {"error": error}, (), note=True) if error else None
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
+
+
+DATA_AND_LOOP = (
+    non_finite_data,
+    labels_out_of_range,
+    optimizer_of_another_model,
+    no_optimizer_step,
+    gradients_not_zeroed,
+    softmax_twice,
+    logits_as_probabilities,
+    shapes_broadcast,
+    same_batch,
+    batches_sorted_by_class,
+    graph_cut,
+    parameters_not_in_optimizer,
+    eval_mode_in_training,
+    train_mode_in_validation,
+    learning_rate_zero,
+    targets_out_of_scale,
+)
+"""They come before all other causes: a loop with a bug says little about the network."""
+THEN = (loss_is_a_sum, vanishing_through_time)
+"""They explain a rate that is too high, and a gradient that vanishes."""
+NOTES = (unused_modules, watch_stopped)

@@ -1,0 +1,269 @@
+"""What a sampled step did in every layer of any network, by public hooks of PyTorch.
+
+A layer is a module with a weight matrix: linear, convolution, embedding, recurrent, attention. Layers are in the order
+of their first call. A window is one step that is looked into: hooks are there only while it is open. Nothing is kept
+of activations but their moments, and of weights and gradients but norms and a sample, so that neither memory nor time
+grows with the network's activations.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from optilab.config.model import ACTIVATIONS
+from optilab.train.probes import _common
+
+SAMPLE = 16_384
+"""Entries of a weight, evenly spaced, from which the length of a step is estimated."""
+ROWS = 32
+"""Samples of a batch from which activations are measured."""
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+OTHER_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+_BOUNDS = {
+    name.replace("-", ""): flat
+    for name, phi in ACTIVATIONS.items()
+    if isinstance(flat := phi().flat if name != "identity" else None, tuple)
+}
+"""Name of an activation, as the graph has it, -> the bounds at which it is flat."""
+_VIEWS = frozenset(
+    ["View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "Permute", "Select",
+     "Slice", "T", "Clone", "ToCopy"]
+)  # fmt: skip
+"""Operations that leave every entry what it is."""
+_KEEPS_ZERO = ("Mean", "MaxPool", "AvgPool", "Adaptive", "Mul", "NativeDropout", "Max")
+"""The beginnings of those that make zero of zeros: pooling, dropout."""
+
+
+def operations(tensor: Tensor, most: int = 12) -> list[str]:
+    """The operations that made a tensor, the last one first, along their first inputs: NllLoss, LogSoftmax, Addmm."""
+    found: list[str] = []
+    node: Any = tensor.grad_fn
+    while node is not None and len(found) < most:
+        found.append(node.name().rpartition("::")[2].partition("Backward")[0])
+        node = next((parent for parent, _ in node.next_functions if parent is not None), None)
+    return found
+
+
+def activation_before(tensor: Tensor) -> tuple[str, bool]:
+    """(the activation that made a tensor, whether every entry is one of its outputs); ("", False) without one."""
+    whole = True
+    for name in operations(tensor, 6):
+        if (low := name.lower()) in _BOUNDS:
+            return low, whole
+        if name.startswith(_KEEPS_ZERO):
+            whole = False
+        elif name.rstrip("0123456789") not in _VIEWS:
+            break
+    return "", False
+
+
+def layers_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that are called as one: those without submodules that have parameters, attention, parametrized."""
+    inner: set[int] = set()
+    for name, module in model.named_modules():
+        if id(module) in inner:
+            continue
+        below = [child for child in module.modules() if child is not module]
+        whole = isinstance(module, nn.MultiheadAttention) or parametrize.is_parametrized(module)
+        if whole:
+            inner |= {id(child) for child in below}
+        if whole or not any(True for child in below for _ in child.parameters()):
+            yield name.removeprefix("_orig_mod.").removeprefix("module.") or type(module).__name__, module
+
+
+def matrices(module: nn.Module) -> list[nn.Parameter]:
+    """The weights of a layer that are at least matrices, the first one its own."""
+    return [p for p in module.parameters() if not nn.parameter.is_lazy(p) and p.dim() >= 2]
+
+
+def first_tensor(values: Any) -> Tensor | None:
+    """The first tensor of arguments, keywords, or an output: `logits` where it has them."""
+    if isinstance(values, Tensor):
+        return values
+    if isinstance(logits := getattr(values, "logits", None), Tensor):
+        return logits
+    inner = values.values() if isinstance(values, Mapping) else values if isinstance(values, list | tuple) else ()
+    return next((found for value in inner if (found := first_tensor(value)) is not None), None)
+
+
+def spaced(tensor: Tensor, most: int = SAMPLE) -> Tensor:
+    """At most `most` entries, evenly spaced, as a vector."""
+    flat = tensor.detach().reshape(-1)
+    return flat[:: max(1, math.ceil(flat.numel() / most))]
+
+
+class Window:
+    """One step that is looked into, from its forward pass to the step of the optimizer."""
+
+    def __init__(self, model: nn.Module, guard: Callable[..., Any], hooked: bool) -> None:
+        self.values: dict[str, dict[str, Any]] = {}  # layer -> quantity -> number, in the order of first calls
+        self.modules: dict[str, nn.Module] = {}
+        self.called: set[str] = set()
+        self.normed_over: list[int] = []
+        self.activations: list[str] = []
+        self.input: Tensor | None = None
+        self._before: dict[str, Tensor] = {}
+        self._latest = ""
+        self._hooks: list[Any] = []
+        for name, module in layers_of(model):
+            self.modules[name] = module
+            if hooked:
+                self._hooks += [
+                    module.register_forward_pre_hook(guard(self._enter, name), with_kwargs=True),
+                    module.register_forward_hook(guard(self._leave, name)),
+                ]
+
+    def close(self) -> None:
+        """Take the hooks away."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    # --- forward ---
+
+    def _enter(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        if not torch.is_grad_enabled() or name in self.called:
+            return None
+        self.called.add(name)
+        given = first_tensor([args, kwargs])
+        if given is None:
+            return None
+        if self.input is None:
+            self.input = given.detach()
+        if isinstance(module, BATCH_NORMS) and module.training:
+            self.normed_over.append(given.numel() // given.shape[1])
+        if not matrices(module):
+            return None
+        if self._latest and given.is_floating_point():
+            self.values[self._latest] |= self._flat(module, given)
+        self.values[name] = {}
+        self._latest = name
+        if isinstance(module, nn.RNNBase) and given.is_floating_point():
+            return self._through_time(name, module, given, args, kwargs)
+        return None
+
+    def _leave(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
+        values = self.values.get(name)
+        if values is None or "activation_std" in values or not torch.is_grad_enabled():
+            return
+        found = first_tensor(output)
+        if found is not None and found.is_floating_point():
+            some = found.detach()[:ROWS].float()
+            values["activation_std"], values["activation_mean"] = torch.std_mean(some, correction=0)
+
+    def _flat(self, module: nn.Module, given: Tensor) -> dict[str, Any]:
+        """Of the layer before: the fraction of its outputs on a flat part, and of its units that are always there."""
+        name, whole = activation_before(given)
+        if not name or given.dim() < 2:
+            return {}
+        low, high = _BOUNDS[name]
+        if not whole and low != 0.0:
+            return {}
+        some = given.detach()[: 4 * ROWS]
+        axis = 1 if isinstance(module, CONVOLUTIONS) else some.dim() - 1
+        flat = (some <= low) | (some >= high)
+        self.activations.append(name)
+        units = flat.transpose(0, axis).reshape(flat.shape[axis], -1).all(dim=1)
+        return {"saturated": flat.float().mean(), "dead": units.float().mean()}
+
+    def _through_time(self, name: str, module: nn.RNNBase, given: Tensor, args: Any, kwargs: Any) -> Any:
+        """Note the gradient by the inputs of each time step; inputs without one are given one, which changes no bit."""
+        watched = given if given.requires_grad else given.detach().requires_grad_()
+        time = 1 if module.batch_first and given.dim() == 3 else 0
+
+        def seen(gradient: Tensor) -> None:
+            others = [axis for axis in range(gradient.dim()) if axis != time]
+            norms = torch.linalg.vector_norm(gradient.detach().float(), dim=others)
+            if len(norms) >= 8:
+                early, late = norms[: len(norms) // 4].mean(), norms[-(len(norms) // 4) :].mean()
+                self.values[name]["through_time"] = early / torch.maximum(early, late)
+
+        watched.register_hook(seen)  # type: ignore[no-untyped-call]
+        if watched is given:
+            return None
+        if args and args[0] is given:
+            return (watched, *args[1:]), kwargs
+        return args, {key: watched if value is given else value for key, value in kwargs.items()}
+
+    # --- backward and step ---
+
+    @torch.no_grad()
+    def before_step(self, held: set[int]) -> None:
+        """Gradients are there, weights are still those that made them; of the layers that an optimizer holds."""
+        for name, module in self.modules.items():
+            weights = matrices(module)
+            mine = [p for p in weights if id(p) in held]
+            if not mine or (self.called and name not in self.called):
+                continue
+            values = self.values.setdefault(name, {})
+            gradients = [p.grad for p in mine if p.grad is not None]
+            sizes = [torch.linalg.vector_norm(g.coalesce().values() if g.is_sparse else g) for g in gradients]
+            values["gradient_norm"] = torch.stack(sizes).norm() if sizes else math.nan
+            values["weight_norm"] = torch.stack([torch.linalg.vector_norm(p) for p in mine]).norm()
+            rows = _rows(module, mine[0])
+            if rows is not None:
+                values["common"] = _common(rows)
+                values["identical_units"] = (rows == rows[:1]).all(dim=1).float().mean()
+            self._before[name] = torch.cat([spaced(p).float() for p in mine])
+            values["_mine"] = mine
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        for name, before in self._before.items():
+            values = self.values[name]
+            now = torch.cat([spaced(p).float() for p in values.pop("_mine")])
+            # As a fraction of the same sample: an estimate of |dw|/|w|.
+            values["update_to_weight"] = (now - before).norm() / before.norm()
+        self._before = {}
+
+    def layers(self) -> list[dict[str, Any]]:
+        """A record of every layer that was called, in the order of first calls; what was not measured is null."""
+        found = []
+        for name, values in self.values.items():
+            row: dict[str, Any] = dict.fromkeys(QUANTITIES)
+            row |= {key: _number(value) for key, value in values.items() if not key.startswith("_")}
+            gradient, weight, step = row["gradient_norm"], row["weight_norm"], row["update_to_weight"]
+            if weight:
+                row["gradient_to_weight"] = None if gradient is None else gradient / weight
+                row["update_norm"] = None if step is None else step * weight
+            found.append({"name": name, "kind": type(self.modules[name]).__name__, **row})
+        return found
+
+
+QUANTITIES = (
+    "gradient_norm",
+    "weight_norm",
+    "update_norm",
+    "identical_units",
+    "activation_mean",
+    "activation_std",
+    "saturated",
+    "dead",
+    "common",
+    "gradient_to_weight",
+    "update_to_weight",
+    "through_time",
+)
+"""What is recorded of a layer, as of optilab's own trainings; `through_time` of recurrent layers."""
+
+
+def _rows(module: nn.Module, weight: Tensor) -> Tensor | None:
+    """A weight as a matrix with a row per unit; None where it has no units to compare."""
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return None
+    if isinstance(module, TRANSPOSED):  # of transposed convolutions, inputs come first
+        weight = weight.transpose(0, 1)
+    rows = weight.detach().flatten(1)
+    return rows if min(rows.shape) > 1 else None
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,148 @@
+"""What a network could know without looking at its inputs, from the targets of the sampled batches; else from the loss.
+
+Chance level is what guessing reaches: the entropy of the labels, or the loss of always predicting the mean target.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOST = 4096
+"""Targets that are kept of a batch."""
+BATCHES = 64
+"""Batches of which they are kept."""
+BY_ELEMENTS = {
+    "mse": nn.functional.mse_loss,
+    "l1": nn.functional.l1_loss,
+    "smooth-l1": nn.functional.smooth_l1_loss,
+}
+"""Losses of a regression, by which guessing the mean is measured."""
+CROSS_ENTROPY = ("NllLoss", "NllLoss2D", "NllLossNd", "CrossEntropyLoss")
+BINARY = ("BinaryCrossEntropyWithLogits", "BinaryCrossEntropy")
+
+
+class Targets:
+    """The targets of the sampled batches, and what outputs and losses say about them."""
+
+    def __init__(self) -> None:
+        self.task = ""
+        self.accuracy: float | None = None  # of the last batch
+        self._counts = torch.zeros(0, dtype=torch.long)
+        self._values: list[Tensor] = []
+        self._loss = ""
+        self._times: list[int] = []
+        self._singles = self._labelled = 0
+        self._outputs = 0
+        self._shapes: dict[str, list[int]] = {}
+
+    @torch.no_grad()
+    def look(self, output: Tensor | None, target: Tensor | None, loss: Any, seen: dict[str, Any]) -> None:
+        """One sampled batch; `seen` has the operations that made the loss."""
+        path = seen.get("loss_path", [])
+        if output is not None and output.dim() > 1 and any(op in path for op in CROSS_ENTROPY):
+            self._outputs = self._outputs or output.shape[-1 if output.dim() == 3 else 1]
+        if output is None or target is None or not isinstance(target, Tensor):
+            return
+        self._shapes = self._shapes or {"output_shape": list(output.shape), "target_shape": list(target.shape)}
+        value = float(loss)
+        if not target.is_floating_point() and output.dim() > 1 and output.numel() > target.numel():
+            self._classes(output, target, value)
+        elif any(op in path for op in BINARY) or not target.is_floating_point():
+            self.task = "binary"
+            answers = output > (0.5 if "BinaryCrossEntropy" in path else 0.0)
+            if answers.numel() == target.numel():
+                self.accuracy = float((answers.reshape(-1) == (target.reshape(-1) > 0.5)).float().mean())
+            self._count((target.reshape(-1) > 0.5).long().cpu())
+        else:
+            self.task = "regression"
+            self._regression(output.float(), target.float(), value)
+
+    def _classes(self, output: Tensor, target: Tensor, value: float) -> None:
+        self.task = "classification"
+        axis = output.dim() - 1 if output.shape[:-1] == target.shape else 1
+        self._outputs = output.shape[axis]
+        rows = output.movedim(axis, -1).reshape(-1, self._outputs).float()
+        labels = target.reshape(-1)
+        if len(rows) != len(labels):
+            return
+        known = labels != -100
+        rows, labels = rows[known], labels[known]
+        self.accuracy = float((rows.argmax(dim=1) == labels).float().mean())
+        labels = labels.cpu()
+        if len(labels) >= 8:
+            self._labelled += 1
+            self._singles += bool((labels == labels[0]).all())
+        self._count(labels)
+        if len(labels) and int(labels.min()) >= 0 and int(labels.max()) < self._outputs:
+            mean = float(nn.functional.cross_entropy(rows, labels.to(rows.device)))
+            if len(labels) >= 8 and mean > 0 and math.isclose(value, mean * len(labels), rel_tol=0.02):
+                self._times.append(len(labels))
+
+    def _count(self, labels: Tensor) -> None:
+        if not len(labels):
+            return
+        low, high = int(labels.min()), int(labels.max())
+        seen = self._shapes.setdefault("labels", [low, high])
+        seen[:] = [min(seen[0], low), max(seen[1], high)]
+        counts = torch.bincount(labels.clamp_min(0))
+        size = max(len(counts), len(self._counts))
+        self._counts = nn.functional.pad(self._counts, (0, size - len(self._counts))) + nn.functional.pad(
+            counts, (0, size - len(counts))
+        )
+
+    def _regression(self, output: Tensor, target: Tensor, value: float) -> None:
+        if len(self._values) < BATCHES:
+            self._values.append(
+                target.reshape(len(target), -1)[:MOST].cpu() if target.dim() else target.reshape(1, 1)
+            )
+        if output.shape != target.shape:
+            return
+        for name, loss in BY_ELEMENTS.items():
+            mean = float(loss(output, target))
+            count = len(target) if target.dim() else 1
+            for times in {1, count, target.numel()}:
+                if mean > 0 and math.isclose(value, mean * times, rel_tol=0.02):
+                    self._loss = self._loss or name
+                    if times >= 8:
+                        self._times.append(times)
+                    return
+
+    def facts(self) -> dict[str, Any]:
+        """What the causes of loops ask."""
+        facts: dict[str, Any] = {**self._shapes, "task": self.task}
+        if self._outputs and any(self._shapes.get(key) for key in ("labels",)) and self.task == "classification":
+            facts["outputs"] = self._outputs
+        if self._times:
+            facts["loss_over_mean"] = min(self._times)
+        facts |= {"single_class": self._singles, "labelled": self._labelled}
+        facts["classes_seen"] = int((self._counts > 0).sum())
+        if self._values:
+            facts["target_rms"] = float(torch.cat([v.reshape(-1) for v in self._values]).square().mean().sqrt())
+        return facts
+
+    def reference(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
+        """The chance-level loss and accuracy, and in `loop` what they are taken from."""
+        times = loop.get("loss_over_mean", 1)
+        path = loop.get("loss_path", [])
+        if self.task in ("classification", "binary") and int(self._counts.sum()):
+            shares = self._counts.double() / self._counts.sum()
+            entropy = float(-(shares * torch.log(shares.clamp_min(1e-300))).sum())
+            loop["reference"] = "guessing"
+            known = self.task == "binary" or any(op in path for op in CROSS_ENTROPY)
+            if known:
+                found = {"prior_entropy": entropy * times, "chance": float(shares.max())}
+                return found | {"classes": int((self._counts > 0).sum())}
+        if self.task == "regression" and self._loss:
+            pooled = torch.cat(self._values)
+            guess = pooled.mean(dim=0, keepdim=True).expand_as(pooled)
+            loop["reference"] = "guessing"
+            return {"prior_entropy": float(BY_ELEMENTS[self._loss](guess, pooled)) * times, "chance": 0.0}
+        if self._outputs > 1 and any(op in path for op in CROSS_ENTROPY):
+            loop["reference"] = "guessing each class alike"
+            return {"prior_entropy": math.log(self._outputs) * times, "chance": 1 / self._outputs}
+        loop["reference"] = "the first steps"
+        first = [loss for loss in losses[:3] if math.isfinite(loss)]
+        return {"prior_entropy": max(0.0, sum(first) / len(first)) if first else 0.0, "chance": 0.0}

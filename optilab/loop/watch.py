@@ -1,0 +1,600 @@
+"""`optilab.watch(model, optimizer)`: look into a training loop of your own, and say why it does not learn.
+
+Looking changes no bit of the training. Three steps at the start and then every fiftieth one are looked into. An error
+of the watch never ends the training: it stops watching, and the diagnosis says so.
+"""
+
+import functools
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace, TracebackType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from optilab import runs
+from optilab.config.load import yaml_bytes
+from optilab.diagnose import Evidence, Setup, diagnose, of_loop
+from optilab.errors import DataError, UsageError
+from optilab.loop.layers import (
+    BATCH_NORMS,
+    DROPOUTS,
+    OTHER_NORMS,
+    Window,
+    first_tensor,
+    layers_of,
+    matrices,
+    operations,
+    spaced,
+)
+from optilab.loop.targets import Targets
+from optilab.optimize.path import DIVERGENCE_FACTOR
+from optilab.runs.tables import record_line
+from optilab.train.probes import _eps_share, finite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from optilab.verbs.diagnose import Diagnosis
+
+FIRST, EVERY = 3, 50
+"""Steps at the start that are looked into, and between those that are later."""
+SHORT = 60
+"""Steps of a training that is judged as a trial: too short to call a network slow, or healthy."""
+IN_RECORDS = ("rule", "rates", "loop", "sample", "train", "validation", "classes", "rule_key")
+"""What of a setup is not a setting."""
+PARTS = 10
+"""Parts, in the place of epochs, of a training that marks no epochs."""
+
+
+class Watch:
+    """Look into a training of `model` by `optimizer`, or several.
+
+    Call `step(loss)` after each step of the optimizer, and `epoch(...)` after each epoch. `every`: steps between two
+    that are looked into. UsageError for what is not a model or an optimizer of PyTorch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] = (),
+        *,
+        every: int = EVERY,
+    ) -> None:
+        self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
+        if not isinstance(model, nn.Module):
+            raise UsageError(f"optilab.watch: expected a torch.nn.Module, got {type(model).__name__}")
+        for one in self._optimizers:
+            if not isinstance(one, torch.optim.Optimizer):
+                raise UsageError(f"optilab.watch: expected an optimizer of torch.optim, got {type(one).__name__}")
+        if every < 1:
+            raise UsageError(f"optilab.watch: every: 1 or more expected, got {every}")
+        self._model, self._every, self._next = model, every, every
+        self._compiled = type(model).__name__ == "OptimizedModule"
+        self._losses: list[float] = []  # of each step, read from the device
+        self._pending: list[Tensor] = []  # not yet read
+        self._probes: list[dict[str, Any]] = []
+        self._ends: list[tuple[int, dict[str, float], float]] = []  # of epochs: step, metrics, seconds
+        self._started = time.perf_counter()
+        self._facts: dict[str, Any] = {
+            "updates": 0, "samples": 0, "kept_gradients": 0, "checked_gradients": 0, "validations": 0,
+            "train_validations": 0, "eval_steps": 0, "non_finite": 0, "same_batches": 0, "batch_pairs": 0,
+        }  # fmt: skip
+        self._targets = Targets()
+        self._samples = self._validated = 0
+        self._start: dict[str, Any] = {}
+        self._normed_over: list[int] = []
+        self._activations: list[str] = []
+        self._error = ""
+        self._window: Window | None = None
+        self._output: Tensor | None = None
+        self._stepped = self._looked = False
+        self._mode = True
+        self._last_input: Tensor | None = None
+        self._gradient = _Gradient()
+        self._hooks: list[Any] = []
+        self._guard = functools.partial(_Hook, self)
+        self._safely(self._attach)
+
+    # --- what a loop calls ---
+
+    def step(self, loss: Tensor | float, target: Tensor | None = None) -> None:
+        """One step is done: its loss, and the targets that it was computed from, if you can give them."""
+        self._safely(self._step, loss, target)
+
+    def epoch(self, **metrics: float) -> None:
+        """An epoch is done: what you measured, such as val_loss, val_acc (a fraction) and train_acc."""
+        self._safely(self._epoch, metrics)
+
+    def close(self) -> None:
+        """Detach: no hook remains on the model or an optimizer."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        self._gradient.close()
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- what came out ---
+
+    def diagnosis(self) -> "Diagnosis":
+        """What keeps the network from learning: `findings`, most severe first. Print it, or look at `rows`."""
+        from optilab.verbs.diagnose import Diagnosis
+
+        evidence = self.evidence()
+        return Diagnosis(type(self._model).__name__, evidence, diagnose(evidence), "")
+
+    def save(self, name: str | None = None, folder: str | os.PathLike[str] | None = None) -> Path:
+        """Write a run directory, which `runs show`, `plot`, `compare`, `diff`, `report`, `diagnose` and `check` read.
+
+        `folder`: as for `optilab.Lab`. RunError where the name is taken.
+        """
+        evidence = self.evidence()
+        rows = evidence.rows
+        columns = dict.fromkeys(key for row in rows for key in row)
+        config = self._config(evidence.setup)
+        files = {
+            "config.yaml": yaml_bytes(config),
+            "metrics.csv": runs.table([{key: row.get(key) for key in columns} for row in rows]),
+            "timings.csv": runs.table(self._timings(len(rows))),
+            "diagnostics.jsonl": b"".join(record_line(dict(record)) for record in evidence.records),
+        }
+        start = evidence.start
+        manifest = {
+            "command": "watch",
+            **runs_provenance(),
+            "seed": config["seed"],
+            "config": config,
+            "data": {
+                "train": int(start.get("train_images", 0)),
+                "validation": int(start.get("validation_images", 0)),
+                "classes": int(start.get("classes", 0)),
+                "sha256": {},
+            },
+            "epoch": len(rows),
+            "status": "diverged" if evidence.divergence else "done",
+            "finished": runs.timestamp(),
+            **({"reason": evidence.divergence} if evidence.divergence else {}),
+        }
+        label = type(self._model).__name__.lower()
+        place = runs.root(None if folder is None else os.fspath(folder))
+        return runs.write(place, runs.chosen_name(name, label), files, manifest)
+
+    def plot(self, dark: bool = False) -> "Figure":
+        """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
+        figure: Figure = self._as_run(lambda run: run.plot(dark))
+        return figure
+
+    def report(self, path: str, title: str | None = None) -> Path:
+        """Write one HTML file that needs no network."""
+        page: Path = self._as_run(lambda run: run.report(path, title))
+        return page
+
+    def _as_run(self, view: Callable[[Any], Any]) -> Any:
+        from optilab.verbs.results import entry
+
+        if not self.evidence().rows:
+            raise DataError("nothing to show: watch.step(loss) was not called")
+        with TemporaryDirectory() as folder:
+            return view(entry(runs.read(self.save(type(self._model).__name__.lower(), folder))))
+
+    # --- hooks ---
+
+    def _safely(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Do it; an error ends the watch, never the training."""
+        if self._error:
+            return None
+        try:
+            return work(*args)
+        except Exception as error:
+            self._error = f"{type(error).__name__}: {error}"
+            self.close()
+            return None
+
+    def _attach(self) -> None:
+        hook = self._model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
+        self._hooks = [hook, self._model.register_forward_hook(self._guard(self._forwarded))]
+        for optimizer in self._optimizers:
+            self._hooks += [
+                optimizer.register_step_pre_hook(self._guard(self._before_step)),
+                optimizer.register_step_post_hook(self._guard(self._after_step)),
+            ]
+        self._open()
+
+    def _open(self) -> None:
+        """Begin the next step; look into it if it is its turn."""
+        number = len(self._losses) + len(self._pending)
+        self._stepped = self._looked = False
+        if number == FIRST:
+            self._gradient.close()
+        if number < FIRST or number >= self._next:
+            if number >= self._next:
+                # Not always the same batch of an epoch: the distances, 25 to 75 for 50, go around.
+                self._next = number + max(1, round(self._every * (0.5 + 0.1 * (7 * len(self._probes) % 11))))
+            self._window = Window(self._model, self._guard, hooked=not self._compiled)
+            held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
+            if number < FIRST:
+                self._gradient.attach([p for p in self._model.parameters() if id(p) in held], self._guard)
+
+    def _forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        given = first_tensor([args, kwargs])
+        count = len(given) if given is not None and given.dim() else 1
+        if torch.is_grad_enabled():
+            self._mode = module.training
+            self._samples += count
+            if self._window is not None and given is not None:
+                self._window.input = given.detach()
+        else:
+            self._facts["validations"] += 1
+            self._facts["train_validations"] += module.training
+            self._validated += count
+
+    def _forwarded(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._window is not None and torch.is_grad_enabled():
+            found = first_tensor(output)
+            self._output = None if found is None else found.detach()
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if self._window is None:
+            return
+        self._window.before_step({id(p) for group in optimizer.param_groups for p in group["params"]})
+        self._gradient.before_step(self._facts)
+        if "unheld" not in self._facts:
+            self._look_at_parameters()
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._facts["updates"] += 1
+        self._stepped = True
+        if self._window is not None:
+            self._window.after_step()
+            self._gradient.after_step()
+
+    def _look_at_parameters(self) -> None:
+        """Which parameters are trained, and which are not although they should be; once, before the first step."""
+        held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
+        named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
+        window = self._window
+        assert window is not None
+        called = window.called
+        no_gradient, unused = [], []
+        for name, module in layers_of(self._model):
+            trained = [p for p in matrices(module) if p.requires_grad]
+            if not list(module.parameters()) or not called:
+                continue
+            if name not in called:
+                unused.append(name)
+            elif trained and all(p.grad is None for p in trained):
+                no_gradient.append(name)
+        some = any(p.grad is not None for _, p in named)
+        self._facts |= {
+            "trained": len(named),
+            "held": sum(id(p) in held for _, p in named),
+            "unheld": [name for name, p in named if id(p) not in held and p.grad is not None],
+            # Without any gradient, another model was called, or the loop steps before its first backward pass.
+            "no_gradient": no_gradient if some else [],
+            "unused": unused,
+            "backward": some,
+        }
+
+    # --- steps and epochs ---
+
+    def _step(self, loss: Tensor | float, target: Tensor | None) -> None:
+        self._pending.append(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
+        window = self._window
+        if window is None:
+            self._open()
+            return
+        if not self._looked:
+            self._looked = True
+            self._look_at_batch(window, loss, target)
+        # Gradients of several batches may be accumulated before a step.
+        if self._stepped or not self._optimizers or self._accumulates():
+            self._finish(window)
+            self._open()
+
+    def _accumulates(self) -> bool:
+        return self._facts["updates"] == 0 and len(self._losses) + len(self._pending) < FIRST
+
+    def _finish(self, window: Window) -> None:
+        """Read what was measured from the device."""
+        window.close()
+        self._window = None
+        layers = window.layers()
+        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
+        rates = [float(group["lr"]) for group in groups if group.get("lr") is not None]
+        self._probes.append(
+            {
+                "step": len(self._losses) + len(self._pending),
+                "layers": layers,
+                "lr": max(rates, default=None),
+                "acc": self._targets.accuracy,
+            }
+        )
+        if layers and "first_weights" not in self._start and layers[0]["weight_norm"] is not None:
+            self._start["first_weights"] = [layer["weight_norm"] for layer in layers]
+            self._start["first_dead"] = [layer["dead"] for layer in layers]
+            self._start["first_common"] = [layer["common"] for layer in layers]
+        self._normed_over += window.normed_over
+        self._activations += window.activations
+        self._targets.accuracy = None
+
+    def _look_at_batch(self, window: Window, loss: Tensor | float, target: Tensor | None) -> None:
+        facts, given = self._facts, window.input
+        facts["samples"] += 1
+        facts["eval_steps"] += not self._mode
+        bad = False
+        if given is not None:
+            some = spaced(given)
+            if given.is_floating_point():
+                bad = not bool(torch.isfinite(given).all())
+                self._start.setdefault("input_rms", finite(float(some.float().square().mean().sqrt())))
+            if facts["samples"] <= FIRST:
+                if (before := self._last_input) is not None:
+                    facts["batch_pairs"] += 1
+                    facts["same_batches"] += before.shape == some.shape and bool(torch.equal(before, some))
+                self._last_input = some.clone() if facts["samples"] < FIRST else None
+            facts.setdefault("batch_size", len(given) if given.dim() else 1)
+        if target is not None and target.is_floating_point():
+            bad = bad or not bool(torch.isfinite(target).all())
+        facts["non_finite"] += bad
+        if isinstance(loss, Tensor) and "loss_path" not in facts:
+            facts["loss_path"] = operations(loss)
+            facts["backward"] = loss.requires_grad
+        self._targets.look(self._output, target, loss, facts)
+        self._output = None
+
+    def _epoch(self, metrics: dict[str, float]) -> None:
+        values = {key: float(value) for key, value in metrics.items() if value is not None}
+        self._ends.append((len(self._losses) + len(self._pending), values, time.perf_counter() - self._started))
+
+    def _read(self) -> list[float]:
+        """The losses of all steps; those on the device are read now."""
+        if self._pending:
+            self._losses += torch.stack([loss.float().reshape(()) for loss in self._pending]).tolist()
+            self._pending = []
+        return self._losses
+
+    # --- evidence ---
+
+    def evidence(self) -> Evidence:
+        """What was seen, as the causes of `diagnose` read it."""
+        losses, count = self._read(), len(self._losses)
+        short = count <= SHORT
+        ends = [(end, metrics) for end, metrics, _ in self._ends]
+        if not ends or short:
+            parts = 1 if short else min(PARTS, max(1, count // 20))
+            last = ends[-1][1] if ends else {}
+            ends = [(round(count * (n + 1) / parts), last if n + 1 == parts else {}) for n in range(parts)]
+        elif count - ends[-1][0] > 0.5 * count / len(ends):  # an epoch that was not finished
+            ends.append((count, {}))
+        rows, records, begin, divergence = [], [], 0, self._divergence(losses)
+        for number, (end, metrics) in enumerate(ends, 1):
+            own = losses[begin:end]
+            if not own or not all(map(math.isfinite, [*own, *metrics.values()])):
+                break
+            probes = [probe for probe in self._probes if begin < probe["step"] <= end]
+            row = {"epoch": number, "train_loss": sum(own) / len(own)}
+            if accuracies := [probe["acc"] for probe in probes if probe["acc"] is not None]:
+                row["train_acc"] = sum(accuracies) / len(accuracies)
+            rows.append(row | metrics)
+            if probes:
+                records.append(_record(number, probes))
+            begin = end
+        if records:
+            eps = self._safely(lambda: [_eps_share(optimizer) for optimizer in self._optimizers])
+            records[-1]["eps_share"] = next((share for share in eps or [] if share is not None), None)
+        return Evidence(self._setup(), rows, [self._before(count, rows), *records], divergence, trial=short)
+
+    def _divergence(self, losses: Sequence[float]) -> str:
+        bad = next((number for number, loss in enumerate(losses, 1) if not math.isfinite(loss)), 0)
+        if bad:
+            return f"diverged at step {bad}: loss is {losses[bad - 1]}"
+        tail = losses[-10:]
+        limit = DIVERGENCE_FACTOR * max([abs(loss) for loss in losses[:FIRST]], default=math.inf)
+        if tail and min(tail) > limit:
+            return (
+                f"diverged: the loss is {tail[-1]:.4g}, above {limit:.4g}, {DIVERGENCE_FACTOR:g} times the first"
+            )
+        return ""
+
+    def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The record of epoch 0, from all that is known by now."""
+        epochs = max(1, len(self._ends))
+        samples, validated = self._samples / epochs, self._validated / epochs
+        start = {"epoch": 0, **self._start, "first_loss": finite(self._losses[0]) if self._losses else None}
+        if not self._losses:
+            del start["first_loss"]
+        kinds = {type(module) for module in self._model.modules()}
+        loop = {
+            **self._facts,
+            "steps": count,
+            "short": count <= SHORT,
+            "epoch_steps": count / len(self._ends) if self._ends else 0,
+            "lowest_loss": min((row["train_loss"] for row in rows), default=0.0),
+            "has_modes": [
+                *(["dropout"] if any(issubclass(kind, DROPOUTS) for kind in kinds) else []),
+                *(["batch norm"] if any(issubclass(kind, BATCH_NORMS) for kind in kinds) else []),
+            ],
+            "error": self._error,
+        }
+        loop |= self._targets.facts()
+        if self._optimizers and "held" not in loop:  # no step was sampled
+            held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
+            named = [p for p in self._model.parameters() if p.requires_grad]
+            loop |= {"trained": len(named), "held": sum(id(p) in held for p in named)}
+        seen = max(1, round(validated or samples))
+        start |= {"validation_images": seen, "loop": loop, **self._targets.reference(self._losses, loop)}
+        if self._ends:
+            start["train_images"] = round(samples)
+        return start
+
+    def _setup(self) -> Setup:
+        group = self._optimizers[0].param_groups[0] if self._optimizers else {}
+        coupled = not self._optimizers or "AdamW" not in type(self._optimizers[0]).__name__
+        decay = float(group.get("weight_decay") or 0.0)
+        rule = SimpleNamespace(lr=float(group.get("lr") or 0.0), weight_decay=0.0 if coupled else decay)
+        dropped = [m.p for m in self._model.modules() if isinstance(m, DROPOUTS)]
+        modules = list(self._model.modules())
+        batch = any(isinstance(m, BATCH_NORMS) for m in modules)
+        layer = any(isinstance(m, OTHER_NORMS) for m in modules)
+        names = [name for name in self._activations if name in ("sigmoid", "tanh", "hardsigmoid", "softsign")]
+        relu = len(self._activations) - len(names)
+        return Setup(
+            rule,
+            batch_size=self._facts.get("batch_size", 1),
+            validation=max(1, self._samples),
+            eps=group.get("eps"),
+            weight_decay=decay if coupled else 0.0,
+            dropouts={"model.dropout": max(dropped)} if dropped else {},
+            norm="batch" if batch and self._normed_over else "layer" if layer else "none",
+            normed_over=min(self._normed_over, default=0),
+            activation=max(names, key=names.count) if names else "relu" if relu else "identity",
+            saturates=len(names) > relu,
+            **of_loop(rule.lr),
+        )
+
+    def _config(self, setup: Setup) -> dict[str, Any]:
+        """config.yaml of a watched run: what the causes ask, and what a reader wants to know of model and optimizer."""
+        optimizers = self._optimizers
+        named = {key: value for key, value in vars(setup).items() if key not in IN_RECORDS}
+        return {
+            "name": type(self._model).__name__,
+            "seed": torch.initial_seed() % 2**63,
+            "model": {
+                "name": type(self._model).__name__,
+                "parameters": sum(p.numel() for p in self._model.parameters() if not nn.parameter.is_lazy(p)),
+                "layers": len(self._probes[-1]["layers"]) if self._probes else 0,
+            },
+            "optimizer": {"name": type(optimizers[0]).__name__ if optimizers else "none", **vars(setup.rule)},
+            "watch": {"every": self._every, **named},
+        }
+
+    def _timings(self, count: int) -> list[dict[str, Any]]:
+        seconds = [at for _, _, at in self._ends][:count]
+        return [
+            {"epoch": number, "seconds": round(at - before, 6)}
+            for number, (at, before) in enumerate(zip(seconds, [0.0, *seconds], strict=False), 1)
+        ]
+
+
+def _record(epoch: int, probes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One line of diagnostics.jsonl: means over the epoch's probes."""
+    names = [layer["name"] for layer in probes[-1]["layers"]]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for probe in probes:
+        for layer in probe["layers"]:
+            if layer["name"] in found:
+                found[layer["name"]].append(layer)
+    layers = [_mean(found[name]) for name in names]
+    first = [layer["gradient_norm"] for layer in probes[0]["layers"]]
+    rates = probes[-1]["lr"]
+    return {
+        "epoch": epoch,
+        "layers": layers,
+        "first_batch_gradients": first,
+        "gradient_noise": None,
+        "eps_share": None,
+        "lr": rates,
+    }
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    mean = dict(rows[-1])
+    for key, value in mean.items():
+        if not isinstance(value, str):
+            values = [row[key] for row in rows if row[key] is not None]
+            mean[key] = sum(values) / len(values) if values else None
+    return mean
+
+
+class _Gradient:
+    """Whether the gradient of one parameter has that of the step before in it, at the first steps."""
+
+    def __init__(self) -> None:
+        self._old: Tensor | None = None
+        self._new: Tensor | None = None
+        self._total: Tensor | None = None
+        self._parameter: nn.Parameter | None = None
+        self._hooks: list[Any] = []
+
+    def attach(self, held: Iterable[nn.Parameter], guard: Callable[..., Any]) -> None:
+        self.close()
+        trained = [p for p in held if p.requires_grad]
+        if not trained:
+            return
+        # Of the last layers, which get a gradient in any network; the smaller the cheaper.
+        self._parameter = min(trained[-4:], key=lambda p: p.numel())
+        self._hooks = [
+            self._parameter.register_hook(guard(self._arrives)),  # type: ignore[no-untyped-call]
+            self._parameter.register_post_accumulate_grad_hook(guard(self._added)),  # type: ignore[no-untyped-call]
+        ]
+
+    def close(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _arrives(self, gradient: Tensor) -> None:
+        gradient = gradient.detach().float()
+        self._new = gradient.clone() if self._new is None else self._new + gradient
+
+    def _added(self, parameter: Tensor) -> None:
+        self._total = None if parameter.grad is None else parameter.grad.detach().float().clone()
+
+    def before_step(self, facts: dict[str, Any]) -> None:
+        old, new, total = self._old, self._new, self._total
+        if old is None or new is None or total is None or not bool(old.any()):
+            return
+        facts["checked_gradients"] += 1
+        facts["kept_gradients"] += _close(total, old + new) and not _close(total, new)
+
+    def after_step(self) -> None:
+        gradient = None if self._parameter is None else self._parameter.grad
+        self._old = None if gradient is None else gradient.detach().float().clone()
+        self._new = self._total = None
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return bool((a - b).norm() <= 1e-3 * b.norm())
+
+
+class _Hook:
+    """A hook of the watch: it fails in silence, and a copy of the model has none."""
+
+    def __init__(self, watch: Watch, work: Callable[..., Any], *first: Any) -> None:
+        self._watch, self._work, self._first = watch, work, first
+
+    def __call__(self, *args: Any) -> Any:
+        return self._watch._safely(self._work, *self._first, *args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _nothing, ()
+
+
+def _nothing() -> Callable[..., None]:
+    return _ignore
+
+
+def _ignore(*args: Any) -> None:
+    """What is left of a hook in a copy of the model."""
+
+
+def runs_provenance() -> dict[str, Any]:
+    """Versions, host and git, for the manifest."""
+    from optilab.runs.provenance import provenance
+
+    return provenance([], ["torch"])

@@ -1,0 +1,536 @@
+"""Labelled loops: plain PyTorch trainings of networks that are not optilab's, healthy or with one change.
+
+`python -m tests.diagnosis.loops --half HALF` trains them (a second or two each) and stores what `optilab.watch` saw.
+A bug of a loop makes it sick, whatever it costs. A bad setting does if it costs five points of skill beside the same
+loop without it, is harmless below half of that, and is left out between. Skill is validation accuracy above chance, or
+the explained share of the variance. The held-out half has other families, seeds and strengths.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+import optilab
+from optilab.diagnose import Evidence, Setup, diagnose, verdict
+from tests.diagnosis import generate
+from tests.diagnosis.measure import _share
+
+CLASSES = 5
+TRAIN, VALIDATION = 480, 400
+
+# --- data: every family can learn its own to 80 % or more in some ten epochs ------------------------------------
+
+
+def images(n: int, size: int = 12) -> tuple[Tensor, Tensor]:
+    """Images (n, 1, size, size) of five blurred strokes, shifted and noisy, and their classes."""
+    y = torch.randint(0, CLASSES, (n,))
+    grid = torch.arange(size).float()
+    x = torch.zeros(n, size, size)
+    for row in range(n):
+        at, angle = size / 2 + torch.randn(2), torch.tensor(y[row] * torch.pi / CLASSES)
+        across = (grid[:, None] - at[0]) * angle.sin() - (grid[None] - at[1]) * angle.cos()
+        x[row] = torch.exp(-(across**2) / 2)
+    return ((x + 0.3 * torch.randn(x.shape)).clamp(0, 1.5)).unsqueeze(1), y
+
+
+def sequences(n: int, length: int = 16) -> tuple[Tensor, Tensor]:
+    """Sequences (n, length, 2) of a noisy wave, classes by its frequency."""
+    y = torch.randint(0, CLASSES, (n,))
+    t, phase = torch.arange(length).float(), 6.3 * torch.rand(n, 1)
+    wave = (0.3 + 0.3 * y[:, None]) * t + phase
+    return torch.stack([wave.sin(), wave.cos()], 2) + 0.2 * torch.randn(n, length, 2), y
+
+
+def tokens(n: int, length: int = 16) -> tuple[Tensor, Tensor]:
+    """Tokens (n, length) of 20 kinds; the class is the kind, of the first five, that is there most often."""
+    y = torch.randint(0, CLASSES, (n,))
+    x = torch.randint(0, 20, (n, length))
+    here = torch.rand(n, length) < 0.35
+    return torch.where(here, y[:, None].expand_as(x), x), y
+
+
+def tagged(n: int, length: int = 12) -> tuple[Tensor, Tensor]:
+    """Tokens (n, length) and a tag for each: token plus the one before, modulo five."""
+    x = torch.randint(0, CLASSES, (n, length))
+    return x, (x + torch.cat([x[:, :1] * 0, x[:, :-1]], 1)) % CLASSES
+
+
+def text(n: int, length: int = 16) -> tuple[Tensor, Tensor]:
+    """Tokens of a Markov chain on twelve symbols, and the next token of each."""
+    rng = torch.Generator().manual_seed(3)
+    table = torch.softmax(3 * torch.randn(12, 12, generator=rng), 1)
+    rows = [torch.randint(0, 12, (n,))]
+    for _ in range(length):
+        rows.append(torch.multinomial(table[rows[-1]], 1).squeeze(1))
+    all_ = torch.stack(rows, 1)
+    return all_[:, :-1], all_[:, 1:]
+
+
+def curve(n: int) -> tuple[Tensor, Tensor]:
+    x = torch.randn(n, 6)
+    return x, (x[:, 0] * x[:, 1] + torch.sin(2 * x[:, 2]) + 0.1 * torch.randn(n)).unsqueeze(1)
+
+
+def yes_or_no(n: int) -> tuple[Tensor, Tensor]:
+    x = torch.randn(n, 6)
+    return x, ((x[:, 0] * x[:, 1] + x[:, 2]) > 0).float().unsqueeze(1)
+
+
+def pictures(n: int) -> tuple[Tensor, Tensor]:
+    x, _ = images(n)
+    return x, x - x.mean()
+
+
+# --- networks ---------------------------------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    """Layers that are called in turn, with an activation by function after each but the last."""
+
+    def __init__(self, layers: list[nn.Module], act: Callable[[Tensor], Tensor] = F.relu) -> None:
+        super().__init__()
+        self.layers, self.act, self.end, self.cut = nn.ModuleList(layers), act, nn.Identity(), False
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number, layer in enumerate(self.layers):
+            x = layer(x)
+            weighs = isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+            followed = self.layers[number + 1 : number + 2]
+            if isinstance(layer, nn.BatchNorm2d) or (
+                weighs and not isinstance(next(iter(followed), None), nn.BatchNorm2d)
+            ):
+                x = (
+                    self.act(x)
+                    if any(hasattr(one, "weight") and one.weight.dim() > 1 for one in self.layers[number + 1 :])
+                    else x
+                )
+            if self.cut and number == len(self.layers) // 2 - 1:
+                x = x.detach()
+        return self.end(x)
+
+
+def cnn(act: Any = F.relu) -> nn.Module:
+    return Net([nn.Conv2d(1, 8, 3), nn.Conv2d(8, 16, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.1),
+                nn.Linear(256, 32), nn.Linear(32, CLASSES)], act)  # fmt: skip
+
+
+def vgg(act: Any = F.relu) -> nn.Module:
+    parts: list[nn.Module] = []
+    for a, b in ((1, 8), (8, 8), (8, 16), (16, 16)):
+        parts += [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b)]
+        parts += [nn.MaxPool2d(2)] if b > a and a > 1 else []
+    return Net([*parts, nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(144, CLASSES)], act)
+
+
+def mlp(inputs: int, outputs: int, depth: int = 2, width: int = 32) -> Callable[..., nn.Module]:
+    def build(act: Any = F.relu) -> nn.Module:
+        sizes = [inputs, *[width] * depth]
+        return Net([nn.Flatten(), *(nn.Linear(a, b) for a, b in pairwise(sizes)),
+                    nn.Linear(width, outputs)], act)  # fmt: skip
+
+    return build
+
+
+def autoencoder(act: Any = F.relu) -> nn.Module:
+    return Net([nn.Conv2d(1, 8, 4, 2, 1), nn.Conv2d(8, 16, 4, 2, 1), nn.ConvTranspose2d(16, 8, 4, 2, 1),
+                nn.ConvTranspose2d(8, 1, 4, 2, 1)], act)  # fmt: skip
+
+
+class Residual(nn.Module):
+    def __init__(self, act: Any = F.relu) -> None:
+        super().__init__()
+        self.stem, self.act, self.end, self.cut = nn.Conv2d(1, 12, 3, padding=1), act, nn.Identity(), False
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([nn.Conv2d(12, 12, 3, padding=1), nn.BatchNorm2d(12), nn.Conv2d(12, 12, 3, padding=1)])
+            for _ in range(3)
+        )
+        self.head = nn.Linear(12 * 9, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.stem(x))
+        for first, norm, second in self.blocks:  # type: ignore[misc]
+            x = self.act(x + second(self.act(norm(first(x)))))
+        x = F.adaptive_avg_pool2d(x, 3).flatten(1)
+        return self.end(self.head(x.detach() if self.cut else x))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: str, each: bool = False, vocabulary: int = 0) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, 16) if vocabulary else nn.Identity()
+        self.rnn = getattr(nn, kind)(16 if vocabulary else 2, 32, batch_first=True)
+        self.drop, self.each, self.end, self.cut = nn.Dropout(0.1), each, nn.Identity(), False
+        self.head = nn.Linear(32, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.rnn(self.embed(x))
+        out = out if self.each else out[:, -1]
+        return self.end(self.head(self.drop(out.detach() if self.cut else out)))
+
+
+class Transformer(nn.Module):
+    def __init__(self, kind: str = "tokens", layers: int = 2) -> None:
+        super().__init__()
+        self.kind, self.end, self.cut = kind, nn.Identity(), False
+        self.embed: nn.Module = nn.Conv2d(1, 32, 3, 3) if kind == "patches" else nn.Embedding(20, 32)
+        self.place = nn.Parameter(0.02 * torch.randn(1, 16, 32))
+        block = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.1, batch_first=True, norm_first=True)
+        self.blocks = nn.TransformerEncoder(block, layers, enable_nested_tensor=False)
+        self.norm, self.head = (
+            nn.LayerNorm(32),
+            nn.Linear(32, 20 if kind == "text" else CLASSES, bias=kind != "text"),
+        )
+        if kind == "text":
+            self.head.weight = self.embed.weight  # type: ignore[assignment]
+            nn.init.normal_(self.head.weight, std=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        x = x.flatten(2).transpose(1, 2) if self.kind == "patches" else x
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1]) if self.kind == "text" else None
+        x = self.norm(self.blocks(x + self.place, mask=mask, is_causal=self.kind == "text"))
+        x = x if self.kind == "text" else x.mean(1)
+        return self.end(self.head(x.detach() if self.cut else x))
+
+
+@dataclass(frozen=True)
+class Family:
+    data: Callable[[int], tuple[Tensor, Tensor]]
+    net: Callable[..., nn.Module]
+    loss: str = "cross-entropy"
+    epochs: int = 12
+    rate: float = 3e-3
+    modes: bool = True  # dropout or batch norm
+    act: bool = False  # takes an activation
+
+
+FAMILIES = {
+    "design": {
+        "cnn": Family(images, cnn, epochs=8, act=True),
+        "mlp": Family(images, mlp(144, CLASSES), modes=False, act=True),
+        "residual": Family(images, Residual, epochs=7, act=True),
+        "lstm": Family(sequences, lambda: Recurrent("LSTM"), epochs=16, rate=1e-2),
+        "transformer": Family(tokens, Transformer),
+        "regression": Family(curve, mlp(6, 1), "mse", 20, 1e-2, modes=False, act=True),
+        "binary": Family(yes_or_no, mlp(6, 1), "bce", 20, 1e-2, modes=False, act=True),
+    },
+    "held-out": {
+        "vgg": Family(images, vgg, epochs=6, act=True),
+        "autoencoder": Family(pictures, autoencoder, "mse", 8, 1e-2, modes=False, act=True),
+        "tagger": Family(tagged, lambda: Recurrent("GRU", True, 8), epochs=12, rate=1e-2),
+        "patches": Family(images, lambda: Transformer("patches"), epochs=10),
+        "language": Family(text, lambda: Transformer("text", 1), epochs=10),
+        "wide-regression": Family(curve, mlp(6, 1, 3, 48), "mse", 20, 5e-3, modes=False, act=True),
+        "deep-binary": Family(yes_or_no, mlp(6, 1, 4, 24), "bce", 20, 5e-3, modes=False, act=True),
+    },
+}
+
+# --- changes ----------------------------------------------------------------------------------------------------
+
+BUGS = {
+    "not zeroed": {"gradients-not-zeroed"},
+    "another model": {"optimizer-of-another-model"},
+    "not held": {"parameters-not-in-optimizer"},
+    "no step": {"no-optimizer-step"},
+    "rate zero": {"learning-rate-zero", "learning-rate-decayed"},
+    "softmax twice": {"softmax-twice"},
+    "broadcast": {"shapes-broadcast"},
+    "eval in training": {"eval-mode-in-training"},
+    "train in validation": {"train-mode-in-validation"},
+    "sorted": {"batches-sorted-by-class"},
+    "same batch": {"same-batch"},
+    "not finite": {"non-finite-data"},
+    "cut": {"graph-cut"},
+    "one class": {"one-class"},
+}
+"""Bugs of loops -> the findings that name them."""
+SETTINGS = {
+    "sum": {"loss-is-a-sum"},
+    "inputs": {"inputs-out-of-scale"},
+    "targets": {"targets-out-of-scale"},
+    "shuffled labels": {"labels-unrelated"},
+    "rate too high": {"learning-rate-too-high"},
+    "rate too low": {"learning-rate-too-low"},
+    "large weights": {"weights-too-large"},
+    "symmetric": {"symmetric-init"},
+    "dead": {"dead-units"},
+    "weight decay": {"weight-decay-too-strong"},
+    "dropout": {"dropout-too-strong"},
+    "vanishing": {"vanishing-gradient", "weights-too-large", "learning-rate-too-low"},
+}
+"""Bad settings -> the findings that name them."""
+HEALTHY = (
+    "", "sgd", "adamw", "rmsprop", "accumulate", "clip", "cosine", "frozen", "unused", "bf16", "two groups",
+    "no targets", "whole set", "large batch", "small batch", "short", "no epochs", "other seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A labelled loop."""
+
+    half: str
+    family: str
+    change: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}: {self.change or 'unchanged'}"
+
+    @property
+    def accepted(self) -> set[str]:
+        return {**BUGS, **SETTINGS}.get(self.change, set())
+
+
+def loops(half: str) -> Iterator[Loop]:
+    """Every family with half of the ways to be healthy, and two thirds of the changes that have a meaning for it."""
+    for number, (name, family) in enumerate(FAMILIES[half].items()):
+        for place, change in enumerate([*HEALTHY, *BUGS, *SETTINGS]):
+            classes = family.loss == "cross-entropy"
+            if (
+                (change in HEALTHY and change and (place + number) % 2)
+                or (change not in HEALTHY and (place + number) % 3 == 0)
+                or (change == "softmax twice" and family.loss == "mse")
+                or (change in ("broadcast", "targets") and (family.loss != "mse" or name == "autoencoder"))
+                or (change == "sorted" and (not classes or name in ("tagger", "language")))
+                or (change == "one class" and (not classes or name in ("tagger", "language")))
+                or (change in ("eval in training", "train in validation", "dropout") and not family.modes)
+                or (change == "dropout" and name in ("vgg", "residual"))
+                or (change == "inputs" and family.data in (tokens, tagged, text))
+                or (change == "vanishing" and (not family.act or name in ("residual", "vgg", "autoencoder")))
+                or (change == "large weights" and not classes)
+                or (change == "not finite" and family.data in (tokens, tagged, text))
+                or (change == "dead" and not family.act)
+            ):
+                continue
+            yield Loop(half, name, change, (7000 if half == "held-out" else 100) + 50 * number + place)
+
+
+def spoil(net: nn.Module, change: str, strong: bool) -> None:
+    """Change the initial weights of hidden layers."""
+    found = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.RNNBase)]
+    with torch.no_grad():
+        for layer in found[:-1] if len(found) > 1 else found:
+            weights = [p for p in layer.parameters() if p.dim() > 1]
+            for weight in weights:
+                if change == "large weights":
+                    weight.mul_(12 if strong else 20)
+                elif change == "symmetric":
+                    weight.fill_(0.05 if strong else 0.1)
+            bias = getattr(layer, "bias", None)
+            if change == "dead" and isinstance(bias, Tensor):
+                bias.fill_(-12 if strong else -8)
+            if change == "symmetric" and isinstance(bias, Tensor):
+                bias.zero_()
+        if change == "large weights":
+            for weight in (p for p in found[-1].parameters() if p.dim() > 1):
+                weight.mul_(12 if strong else 20)
+
+
+def train(loop: Loop) -> dict[str, Any]:
+    """Train one loop under the watch; what was seen, and the skill that came out."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.manual_seed(loop.seed)
+    family, change, held_out = FAMILIES[loop.half][loop.family], loop.change, loop.half == "held-out"
+    x, y = family.data(TRAIN + VALIDATION)
+    vx, vy, x, y = x[TRAIN:], y[TRAIN:], x[:TRAIN].clone(), y[:TRAIN].clone()
+    net = family.net(torch.sigmoid) if change == "vanishing" else family.net()
+    if change == "vanishing":
+        assert isinstance(net, Net)
+        width = net.layers[-1].in_features
+        extra = [nn.Linear(width, width) for _ in range(7 if held_out else 6)]
+        net.layers = nn.ModuleList([*net.layers[:-1], *extra, net.layers[-1]])
+    epochs, rate, batch = family.epochs, family.rate, 24
+    if change == "inputs":
+        x, vx = (x * 300, vx * 300) if held_out else (x * 1e-4, vx * 1e-4)
+    if change == "targets":
+        y, vy = (y * 40 + 300, vy * 40 + 300) if held_out else (y * 100 + 500, vy * 100 + 500)
+    if change == "shuffled labels":
+        y = y[torch.randperm(len(y))]
+    if change == "one class":
+        y, vy = y * 0 + 2, vy * 0 + 2
+    if change == "not finite":
+        x[:: 20 if held_out else 12, ..., 0] = float("nan")
+    spoil(net, change, held_out)
+    if change == "frozen":
+        next(m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Embedding)).requires_grad_(False)
+    if change == "unused":
+        net.extra = nn.Linear(3, 3)
+    if change == "dropout":
+        for module in net.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.97 if held_out else 0.95
+    if change == "softmax twice":
+        net.end = nn.Sigmoid() if family.loss == "bce" else nn.Softmax(-1)
+    net.cut = change == "cut"  # type: ignore[assignment]
+    rate *= {"rate too high": 300 if held_out else 200, "rate too low": 3e-5 if held_out else 1e-5}.get(change, 1)
+    trained = [p for p in net.parameters() if p.requires_grad]
+    if change == "another model":
+        trained = list(family.net().parameters())
+    if change == "not held":
+        trained = trained[len(trained) // 2 :]
+    if change == "two groups":
+        half = len(trained) // 2
+        trained = [{"params": trained[:half]}, {"params": trained[half:], "lr": rate / 2}]  # type: ignore[list-item]
+    decay = {"weight decay": 2.0 if held_out else 1.0}.get(change, 0.0)
+    made: dict[str, Callable[[], torch.optim.Optimizer]] = {
+        "sgd": lambda: torch.optim.SGD(trained, 10 * rate, momentum=0.9),
+        "rmsprop": lambda: torch.optim.RMSprop(trained, rate / 3),
+        "adamw": lambda: torch.optim.AdamW(trained, rate, weight_decay=0.05),
+        "weight decay": lambda: torch.optim.SGD(trained, 10 * rate, weight_decay=decay / 10 * 3),
+        "rate too high": lambda: torch.optim.Adam(trained, rate),
+    }
+    optimizer = made.get(change, lambda: torch.optim.Adam(trained, rate))()
+    epochs = {"short": 2}.get(change, epochs)
+    batch = {"whole set": TRAIN, "large batch": 96, "small batch": 8}.get(change, batch)
+    epochs = {"whole set": 50, "large batch": 3 * epochs}.get(change, epochs)
+    schedule: Any = None
+    if change == "cosine":
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    if change == "rate zero":
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda e: max(0.0, 1 - e / (1.5 if held_out else 1))
+        )
+    losses = {"cross-entropy": F.cross_entropy, "mse": F.mse_loss, "bce": F.binary_cross_entropy_with_logits}
+    of = losses[family.loss]
+
+    def loss_of(out: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+        if family.loss == "cross-entropy":
+            out, y = out.reshape(-1, out.shape[-1]), y.reshape(-1)
+        return of(out, y, reduction=reduction)
+
+    skill = 0.0
+    with optilab.watch(net, optimizer) as watch:
+        for _ in range(epochs):
+            net.train(change != "eval in training")
+            order = torch.randperm(TRAIN)
+            if change == "sorted":
+                order = y.argsort()
+            for number, here in enumerate(order.split(batch)):
+                if change == "same batch":
+                    here = torch.arange(batch)
+                bx, by = x[here], y[here]
+                if change == "broadcast":
+                    by = by.squeeze(1)
+                if change != "not zeroed" and (change != "accumulate" or number % 4 == 0):
+                    optimizer.zero_grad()
+                with torch.autocast("cpu", torch.bfloat16, enabled=change == "bf16"):
+                    out = net(bx)
+                    loss = loss_of(out, by, "sum" if change == "sum" else "mean")
+                loss.backward()
+                if change == "clip":
+                    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                if change != "no step" and (change != "accumulate" or number % 4 == 3):
+                    optimizer.step()
+                watch.step(loss, target=None if change == "no targets" else by)
+            if schedule:
+                schedule.step()
+            net.train(change == "train in validation")
+            with torch.no_grad():
+                out = net(vx)
+                value = loss_of(out, vy)
+            metrics: dict[str, Any] = {"val_loss": value}
+            if family.loss == "mse":
+                skill = 1 - float(value) / float(vy.var())
+            else:
+                answers = out.argmax(-1) == vy if family.loss == "cross-entropy" else (out > 0) == (vy > 0.5)
+                metrics["val_acc"] = answers.float().mean()
+                chance = 0.5 if family.loss == "bce" else 1 / out.shape[-1]
+                skill = (float(metrics["val_acc"]) - chance) / (1 - chance)
+            if change not in ("no epochs", "no targets"):
+                watch.epoch(**metrics)
+    e = watch.evidence()
+    setup = {**vars(e.setup), "rule": vars(e.setup.rule)}
+    seen = {"setup": setup, "rows": list(e.rows), "records": list(e.records), "divergence": e.divergence}
+    return {**seen, "trial": e.trial, "skill": skill if skill == skill else 0.0}
+
+
+def evidence(stored: dict[str, Any]) -> Evidence:
+    setup = Setup(**{**stored["setup"], "rule": SimpleNamespace(**stored["setup"]["rule"])})
+    return Evidence(setup, stored["rows"], stored["records"], stored["divergence"], stored["trial"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    loop: Loop
+    truth: str
+    findings: Any
+
+    @property
+    def flagged(self) -> bool:
+        return verdict.sick(self.findings)
+
+    @property
+    def right(self) -> bool:
+        return self.flagged and self.findings[0].rule in self.loop.accepted
+
+
+def look(half: str) -> list[Outcome]:
+    """Every stored loop that is clearly sick or clearly healthy."""
+    path = generate.HERE / f"loops-{half}.json.gz"
+    stored = generate.read(path) if path.exists() else {}
+    found = []
+    for loop in loops(half):
+        if loop.name not in stored:
+            continue
+        own, twin = stored[loop.name]["skill"], stored[f"{loop.family}: unchanged"]["skill"]
+        if loop.change in BUGS:
+            truth = "sick"
+        elif loop.change in SETTINGS:
+            truth = "sick" if twin - own >= 0.05 else "healthy" if twin - own < 0.025 else "unclear"
+        else:
+            truth = "healthy"
+        if truth != "unclear":
+            found.append(Outcome(loop, truth, diagnose(evidence(stored[loop.name]))))
+    return found
+
+
+def table() -> str:
+    """Flagged, first cause right and healthy left alone, of both halves."""
+    lines = ["| loops | sick: flagged | flagged: first cause right | healthy: not flagged |", "|---|---|---|---|"]
+    for half in FAMILIES:
+        if not (found := look(half)):
+            continue
+        sick = [one for one in found if one.truth == "sick"]
+        healthy = [one for one in found if one.truth == "healthy"]
+        flagged = [one for one in sick if one.flagged]
+        cells = [
+            f"{half} half",
+            _share(len(flagged), len(sick)),
+            _share(sum(one.right for one in flagged), len(flagged)),
+            _share(sum(not one.flagged for one in healthy), len(healthy)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.diagnosis.loops", description=__doc__)
+    parser.add_argument("--half", choices=FAMILIES, required=True)
+    parser.add_argument("--only", default="", metavar="NAME", help="loops whose name begins so")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    path = generate.HERE / f"loops-{options.half}.json.gz"
+    stored = generate.read(path) if path.exists() else {}
+    wanted = [loop for loop in loops(options.half) if loop.name.startswith(options.only)]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for loop, result in zip(wanted, pool.map(train, wanted), strict=True):
+            stored[loop.name] = generate._short(result)
+            print(loop.name, round(result["skill"], 3), file=sys.stderr, flush=True)
+            generate.write(path, stored)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,420 @@
+"""`optilab.watch` in loops of plain PyTorch: it changes nothing, sees every kind of layer, and names bugs of loops."""
+
+import copy
+import json
+import pickle
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+import optilab
+from optilab.diagnose import Severity
+from optilab.errors import RunError, UsageError
+from optilab.loop.layers import activation_before, layers_of, operations
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Everything(nn.Module):
+    """Every kind of layer: embedding, recurrent, attention, convolution and its transpose, norms; one reused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.rnn = nn.Embedding(9, 8), nn.LSTM(8, 8, batch_first=True)
+        self.attention, self.norm = nn.MultiheadAttention(8, 2, batch_first=True), nn.LayerNorm(8)
+        self.conv, self.up, self.batch = nn.Conv1d(8, 6, 3), nn.ConvTranspose1d(6, 8, 3), nn.BatchNorm1d(8)
+        self.mix, self.drop, self.head = nn.Linear(8, 8), nn.Dropout(0.2), nn.Linear(8, 4)
+        self.frozen, self.unused = nn.Linear(8, 8).requires_grad_(False), nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x)
+        x = self.rnn(x)[0]
+        x = self.norm(x + self.attention(x, x, x, need_weights=False)[0])
+        x = self.batch(self.up(F.relu(self.conv(x.transpose(1, 2))))).transpose(1, 2)
+        x = torch.tanh(self.mix(torch.sigmoid(self.mix(x))))
+        return self.head(self.drop(self.frozen(x)).mean(1))
+
+
+def learn(net, x, y, *, watched=True, steps=70, loss=F.cross_entropy, lr=1e-3, step=None, target=True, batch=16):
+    """A loop of the user's own; `step(optimizer, loss)` takes the place of zero_grad, backward and step."""
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    watch = optilab.watch(net, optimizer) if watched else None
+    for number in range(steps):
+        here = torch.arange(number * batch, (number + 1) * batch) % len(x)
+        value = loss(net(x[here]), y[here])
+        if step is None:
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+        else:
+            step(optimizer, value)
+        if watch:
+            watch.step(value, target=y[here] if target else None)
+    return watch
+
+
+def names(watch):
+    return [finding.name for finding in watch.diagnosis().findings if finding.severity > Severity.INFO]
+
+
+X = torch.randn(200, 6, generator=torch.Generator().manual_seed(1))
+Y = (X[:, 0] > 0).long() + (X[:, 1] > 0).long()
+
+
+def mlp(*end):
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3), *end)
+
+
+def test_weights_are_equal_to_the_bit_with_and_without_it():
+    """Also with dropout, whose random numbers the watch must not draw, and with a recurrent layer on raw inputs."""
+    for build, x in (
+        (Everything, torch.randint(0, 9, (64, 12))),
+        (lambda: Raw(), torch.randn(64, 12, 5)),
+    ):
+        y = torch.randint(0, 4, (64,))
+        weights = []
+        for watched in (False, True):
+            torch.manual_seed(3)
+            net = build()
+            watch = learn(net, x, y, watched=watched)
+            weights.append(net.state_dict())
+            assert not watch or not watch.evidence().loop["error"]
+        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+class Raw(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.drop, self.head = nn.RNN(5, 8, batch_first=True), nn.Dropout(0.5), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.drop(self.rnn(x)[0][:, -1]))
+
+
+def test_every_kind_of_layer_is_measured_in_the_order_of_the_first_call():
+    watch = learn(Everything(), torch.randint(0, 9, (64, 12)), torch.randint(0, 4, (64,)))
+    evidence = watch.evidence()
+    layers = evidence.epochs[-1]["layers"]
+    assert [layer["name"] for layer in layers] == [
+        "embed", "rnn", "attention", "conv", "up", "mix", "frozen", "head",
+    ]  # fmt: skip
+    trained = [layer for layer in layers if layer["name"] != "frozen"]
+    assert all(layer["gradient_norm"] > 0 and layer["update_to_weight"] > 0 for layer in trained)
+    assert all(layer["activation_std"] > 0 for layer in layers)
+    by_name = {layer["name"]: layer for layer in layers}
+    assert 0 < by_name["rnn"]["through_time"] <= 1
+    assert by_name["conv"]["dead"] is not None  # from the relu that is only a function
+    assert evidence.loop["unused"] == ["unused"]
+    assert evidence.setup.dropouts == {"model.dropout": 0.2}
+    assert evidence.setup.normed_over == 16 * 12
+
+
+def test_measurements_equal_those_of_numpy_by_hand():
+    net, optimizer = mlp(), None
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    watch = optilab.watch(net, optimizer)
+    before = net[0].weight.detach().clone()
+    loss = F.cross_entropy(net(X), Y)
+    loss.backward()
+    hidden = net[1](net[0](X)).detach()
+    gradient = net[0].weight.grad.clone()
+    optimizer.step()
+    watch.step(loss, target=Y)
+    (layer, *_) = watch.evidence().epochs[-1]["layers"]
+    assert layer["gradient_norm"] == pytest.approx(float(gradient.norm()), rel=1e-5)
+    assert layer["update_to_weight"] == pytest.approx(0.1 * float(gradient.norm() / before.norm()), rel=1e-4)
+    assert layer["dead"] == pytest.approx(float((hidden == 0).all(0).float().mean()))
+    chance = torch.bincount(Y) / len(Y)
+    assert watch.evidence().entropy == pytest.approx(float(-(chance * chance.log()).sum()), rel=1e-5)
+
+
+def test_it_detaches_without_a_trace_and_copies_have_no_hook():
+    net = Everything()
+    optimizer = torch.optim.Adam(net.parameters())
+    with optilab.watch(net, optimizer):
+        copied = copy.deepcopy(net)
+        pickle.loads(pickle.dumps(net))
+        assert net._forward_hooks
+        copied(torch.randint(0, 9, (4, 12)))  # which the watch must not see
+    hooked = [m for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
+    of_gradients = [p for p in net.parameters() if p._backward_hooks]
+    assert not hooked
+    assert not of_gradients
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+
+
+def test_an_error_of_the_watch_never_ends_the_training(monkeypatch):
+    from optilab.loop import layers
+
+    monkeypatch.setattr(layers.Window, "before_step", lambda self, held: 1 / 0)
+    net = mlp()
+    watch = learn(net, X, Y, steps=80)
+    assert not net._forward_hooks
+    finding = watch.diagnosis().findings[-1]
+    assert (finding.name, finding.severity) == ("watch-stopped", Severity.INFO)
+    assert "ZeroDivisionError" in finding.text
+
+
+def test_what_is_not_a_model_is_refused():
+    with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, got int"):
+        optilab.watch(3)
+    with pytest.raises(UsageError, match=r"expected an optimizer of torch\.optim, got int"):
+        optilab.watch(mlp(), [3])
+    with pytest.raises(UsageError, match="every: 1 or more"):
+        optilab.watch(mlp(), every=0)
+
+
+def test_a_healthy_loop_has_no_finding():
+    watch = learn(mlp(), X, Y, steps=300, lr=1e-2)
+    assert names(watch) == []
+    assert str(watch.diagnosis()).splitlines()[-1].startswith("healthy: training accuracy")
+
+
+# --- bugs of loops: each case has its own loop ---------------------------------------------------------------
+
+
+def never_zeroed(optimizer, loss):
+    loss.backward()
+    optimizer.step()
+
+
+def never_stepped(optimizer, loss):
+    loss.backward()
+
+
+def accumulated():
+    """Four batches per step, on purpose."""
+    seen = []
+
+    def step(optimizer, loss):
+        if len(seen) % 4 == 0:
+            optimizer.zero_grad()
+        seen.append(1)
+        (loss / 4).backward()
+        if len(seen) % 4 == 0:
+            optimizer.step()
+
+    return step
+
+
+class Cut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(6, 16), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.body(x)).detach())
+
+
+def nll(out, y):
+    return F.nll_loss(out, y)
+
+
+BUGS = {
+    "gradients-not-zeroed": lambda: learn(mlp(), X, Y, step=never_zeroed),
+    "no-optimizer-step": lambda: learn(mlp(), X, Y, step=never_stepped),
+    "softmax-twice": lambda: learn(mlp(nn.Softmax(1)), X, Y),
+    "logits-as-probabilities": lambda: learn(mlp(), X, Y, loss=nll, steps=200, lr=1e-2),
+    "graph-cut": lambda: learn(Cut(), X, Y),
+    "same-batch": lambda: learn(mlp(), X[:16], Y[:16]),
+    "batches-sorted-by-class": lambda: learn(mlp(), X[Y.argsort()], Y.sort().values, batch=8, steps=300),
+    "one-class": lambda: learn(mlp(), X, Y * 0 + 1),
+    "non-finite-data": lambda: learn(mlp(), torch.where(X > 2, torch.nan, X), Y, batch=100),
+    "inputs-out-of-scale": lambda: learn(mlp(), X * 1e-4, Y),
+    "learning-rate-too-high": lambda: learn(mlp(), X, Y, lr=10.0, steps=200),
+    "learning-rate-too-low": lambda: learn(mlp(), X, Y, lr=1e-8, steps=200),
+    "loss-is-a-sum": lambda: learn(
+        mlp(), X, Y[torch.randperm(len(Y))], loss=lambda out, y: F.cross_entropy(out, y, reduction="sum")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_of_a_loop_is_the_first_finding(name):
+    watch = BUGS[name]()
+    assert not watch.evidence().loop["error"]
+    finding = watch.diagnosis().findings[0]
+    assert (finding.name, finding.severity > Severity.INFO) == (name, True)
+    assert finding.remedy
+
+
+ON_PURPOSE = {
+    "accumulation": lambda: learn(mlp(), X, Y, step=accumulated(), steps=200, lr=1e-2),
+    "no targets": lambda: learn(mlp(), X, Y, target=False, steps=200, lr=1e-2),
+    "log_softmax before nll_loss": lambda: learn(mlp(nn.LogSoftmax(1)), X, Y, loss=nll, steps=200, lr=1e-2),
+    "autocast": lambda: learn(Autocast(), X, Y, steps=200, lr=1e-2),
+}
+
+
+class Autocast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = mlp()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.net(x)
+
+
+@pytest.mark.parametrize("name", ON_PURPOSE)
+def test_what_is_done_on_purpose_is_no_finding(name):
+    watch = ON_PURPOSE[name]()
+    assert not watch.evidence().loop["error"]
+    assert names(watch) == []
+
+
+def test_an_optimizer_of_another_model_and_one_that_lacks_layers():
+    net = mlp()
+    for parameters, name in ((mlp().parameters(), "optimizer-of-another-model"), (net[4].parameters(), None)):
+        optimizer = torch.optim.Adam(parameters)
+        with optilab.watch(net, optimizer) as watch:
+            for _ in range(70):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(net(X), Y)
+                loss.backward()
+                optimizer.step()
+                watch.step(loss, target=Y)
+        findings = {finding.name: finding for finding in watch.diagnosis().findings}
+        assert (name or "parameters-not-in-optimizer") in findings
+    assert "4 parameters" in findings["parameters-not-in-optimizer"].text
+    assert "0.weight" in findings["parameters-not-in-optimizer"].text
+
+
+def test_two_optimizers_hold_the_model_together():
+    net = mlp()
+    optimizers = [torch.optim.Adam(net[:2].parameters(), 1e-2), torch.optim.SGD(net[2:].parameters(), 0.1)]
+    watch = optilab.watch(net, optimizers)
+    for _ in range(70):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss = F.cross_entropy(net(X), Y)
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        watch.step(loss, target=Y)
+    evidence = watch.evidence()
+    assert not evidence.loop["error"]
+    assert all(layer["update_to_weight"] > 0 for layer in evidence.epochs[-1]["layers"])
+    assert "parameters-not-in-optimizer" not in names(watch)
+
+
+def test_modes_of_training_and_validation():
+    for training, validation, name in (
+        (False, False, "eval-mode-in-training"),
+        (True, True, "train-mode-in-validation"),
+    ):
+        net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
+        optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+        watch = optilab.watch(net, optimizer)
+        for _ in range(10):
+            for _ in range(8):
+                net.train(training)
+                optimizer.zero_grad()
+                loss = F.cross_entropy(net(X), Y)
+                loss.backward()
+                optimizer.step()
+                watch.step(loss, target=Y)
+            net.train(validation)
+            with torch.no_grad():
+                watch.epoch(val_loss=F.cross_entropy(net(X), Y))
+        assert names(watch)[:2].count(name) == 1
+
+
+def test_predictions_of_another_shape_than_the_targets():
+    x, y = torch.randn(64, 4), torch.randn(64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns itself
+        watch = learn(nn.Linear(4, 1), x, y, loss=F.mse_loss)
+    assert names(watch)[0] == "shapes-broadcast"
+    assert "(16, 1) and targets (16,)" in watch.diagnosis().findings[0].text
+
+
+def test_a_schedule_that_has_taken_the_rate_to_zero():
+    net = mlp()
+    optimizer = torch.optim.SGD(net.parameters(), 1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: max(0.0, 1 - epoch / 3))
+    watch = optilab.watch(net, optimizer, every=10)
+    for _ in range(10):
+        for _ in range(10):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(X), Y)
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=Y)
+        schedule.step()
+        watch.epoch()
+    assert "learning-rate-zero" in names(watch)
+
+
+# --- the value -----------------------------------------------------------------------------------------------
+
+
+def test_a_diagnosis_is_a_value():
+    found = learn(mlp(nn.Softmax(1)), X, Y).diagnosis()
+    (finding,) = [one for one in found.findings if one.name == "softmax-twice"]
+    assert finding.remedy.startswith("give the loss the logits")
+    (row, *_) = json.loads(json.dumps(found.document()))["findings"]
+    assert row["rule"] == found.findings[0].name
+    assert "softmax-twice" in str(found)
+    assert "softmax-twice" in found._repr_html_()
+
+
+@pytest.mark.parametrize("measured", [True, False], ids=["validated", "loss only"])
+def test_a_watched_loop_is_a_run_that_the_commands_read(optilab, tmp_path, measured):
+    """Also one that has no column but its training loss."""
+    watch = learn(mlp(), X, Y, steps=100, target=measured)
+    watch.epoch(**({"val_loss": 0.9, "val_acc": 0.6} if measured else {}))
+    path = watch.save("mine", tmp_path / "runs")
+    watch.save("other", tmp_path / "runs")
+    column = "val_acc" if measured else "train_loss"
+    for command in (
+        ("runs", "ls"),
+        ("runs", "show", "mine"),
+        ("runs", "plot", "mine"),
+        ("runs", "compare", "mine", "--metric", column),
+        ("runs", "diff", "mine", "other"),
+        ("report", "mine", "--metric", column),
+        ("check", "mine", "--expect", f"{column} > 0"),
+        ("diagnose", "mine"),
+    ):
+        done = optilab(*command)
+        assert done.stdout, command
+        assert "nan" not in done.stdout.split(), command
+    assert (
+        json.loads(optilab("diagnose", "mine", "--json").stdout)["verdict"]
+        == watch.diagnosis().document()["verdict"]
+    )
+    assert "only a training can be resumed" in optilab("train", "--resume", str(path), code=4).stderr
+    with pytest.raises(RunError, match="already exists"):
+        watch.save("mine", tmp_path / "runs")
+
+
+def test_pictures_and_pages_of_a_loop(tmp_path):
+    watch = learn(mlp(), X, Y, steps=100, target=False)
+    assert watch.plot().axes
+    assert watch.report(str(tmp_path / "page.html")).read_bytes().startswith(b"<!doctype html>")
+
+
+def test_operations_and_layers_by_their_public_names():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 2))
+    out = net[:4](torch.randn(3, 1, 6, 6))
+    assert activation_before(out) == ("relu", False)
+    assert activation_before(torch.tanh(net(torch.randn(3, 1, 6, 6)))) == ("tanh", True)
+    assert operations(F.cross_entropy(net(torch.randn(3, 1, 6, 6)), torch.zeros(3).long()))[:2] == [
+        "NllLoss",
+        "LogSoftmax",
+    ]
+    assert [name for name, _ in layers_of(net)] == ["0", "1", "2", "3", "4"]
+    parametrized = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
+    assert [name for name, _ in layers_of(parametrized)] == ["0"]
