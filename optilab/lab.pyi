@@ -196,6 +196,7 @@ class Lab:
         search: Any | None = None,
         seeds: int | None = None,
         halving: int | None = None,
+        confirm: int | None = None,
         metric: str | None = None,
         keep: Any | None = None,
         expect: Names | None = None,

@@ -105,6 +105,15 @@ class SweepConfig(Section):
     halving: Annotated[
         Whole | None, Ge(2), Le(100), Flag("ETA"), Doc("Successive halving: the best 1/ETA of the points go on")
     ] = None
+    confirm: Annotated[
+        Whole | None,
+        Ge(0),
+        Le(1000),
+        Flag("K"),
+        Doc(
+            "Train the K best again from new seeds, at least 5, and judge them there [0; with halving or search 3]"
+        ),
+    ] = None
     metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("What points are compared by")] = "val_acc"
     keep: Annotated[
         Literal["last", "best", "none", "all"],

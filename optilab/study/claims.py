@@ -19,7 +19,7 @@ from optilab.diagnose.evidence import of_run
 from optilab.errors import UsageError, unknown
 from optilab.runs import Record, Row, Study
 from optilab.study.comparison import judge
-from optilab.study.groups import Group, Measure, groups, values_of
+from optilab.study.groups import CONFIRMATION, STAGE, Group, Measure, groups, values_of
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.network_race import read as read_heats
 from optilab.study.statistics import summarize
@@ -65,9 +65,24 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
         why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
         return [ClaimResult(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
     # Those that successive halving has stopped were not meant to end.
-    through = {str(row["trial"]) for row in study.trials() if row["status"] in ("done", "diverged")}
+    rows = study.trials()
+    again = any(row.get(STAGE) == CONFIRMATION for row in rows)
+    through = {
+        str(row["trial"])
+        for row in rows
+        if row["status"] in ("done", "diverged") and (not again or row.get(STAGE) == CONFIRMATION)
+    }
     records = [record for record in study.runs() if record.name in through]
-    return _of_groups(claims, _remedies(study, records)) if command == "remedy" else of_trainings(claims, records)
+    if command == "remedy":
+        return _of_groups(claims, _remedies(study, records))
+    return of_trainings(claims, records, 0 if again else _points(rows))
+
+
+def _points(rows: Sequence[Row]) -> int:
+    """The settings that a study tried, those included that successive halving left."""
+    keys = list(rows[0])[1:] if rows else []
+    keys = keys[: keys.index("seed")] if "seed" in keys else []
+    return len({tuple(row[key] for key in keys) for row in rows})
 
 
 def _remedies(study: Study, records: Sequence[Record]) -> Sequence[Group]:
@@ -80,13 +95,17 @@ def _remedies(study: Study, records: Sequence[Record]) -> Sequence[Group]:
     return [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items()]
 
 
-def of_trainings(claims: Iterable[Claim], records: Sequence[Record]) -> list[ClaimResult]:
-    """Every claim about every group of trainings that it names. UsageError for a name that no group has."""
-    return _of_groups(claims, groups(records).groups if records else ())
+def of_trainings(claims: Iterable[Claim], records: Sequence[Record], points: int = 0) -> list[ClaimResult]:
+    """Every claim about every group of trainings that it names. UsageError for a name that no group has.
+
+    `points`: settings that the best was chosen from, where they are more than the groups.
+    """
+    return _of_groups(claims, groups(records).groups if records else (), points)
 
 
-def _of_groups(claims: Iterable[Claim], found: Sequence[Group]) -> list[ClaimResult]:
-    judged = [_of_group(claim, group, len(found)) for claim in claims for group in _meant(claim, found)]
+def _of_groups(claims: Iterable[Claim], found: Sequence[Group], points: int = 0) -> list[ClaimResult]:
+    count = max(points, len(found))
+    judged = [_of_group(claim, group, len(found), count) for claim in claims for group in _meant(claim, found)]
     nothing = "no training has a result"
     return judged or [ClaimResult(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
 
@@ -105,14 +124,14 @@ def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
     return [named[claim.of]]
 
 
-def _of_group(claim: Claim, group: Group, of_groups: int) -> ClaimResult:
+def _of_group(claim: Claim, group: Group, of_groups: int, points: int) -> ClaimResult:
     values, absent = _values(claim, group)
     config = next(iter(group.runs.values())).manifest.get("config", {})
     of = group.label if of_groups > 1 else config.get("name", group.label)
     if absent:
         return ClaimResult(claim.text, of, None, "cannot tell", next(iter(absent.values())))
     if claim.confidence is not None:
-        return _of_mean(claim, of, values, best_of=of_groups if claim.of == BEST else 1)
+        return _of_mean(claim, of, values, best_of=points if claim.of == BEST else 1)
     return _of_each(claim, of, values)
 
 
@@ -156,16 +175,19 @@ def _of_mean(
     mean = float(np.mean(list(values.values())))
     level = (1 - claim.confidence) / best_of
     row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
+    limits = Measure(claim.metric).limits
     contrast = row.difference
     assert contrast is not None
     if contrast.interval is None:
         interval = plural(count, unit)
     else:
-        low, high = (bound + end for end in contrast.interval)
+        low, high = (min(limits[1], max(limits[0], bound + end)) for end in contrast.interval)
         choice = f" of the best of {best_of}" if best_of > 1 else ""
         interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
     if row.verdict == "cannot tell":
-        advice = f"; about {contrast.more} more would tell" if contrast.more else ""
+        few, many = contrast.more_range or (None, None)
+        some = f"{few}" if few == many else f"{few} or more" if many is None else f"{few} to {many}"
+        advice = f"; {some} further {unit}s would tell" if contrast.more and few else ""
         advice = advice or (f"; more {unit}s would tell (--{unit}s 5)" if count < 5 else "")
         return ClaimResult(claim.text, of, mean, "cannot tell", interval + advice)
     return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)

@@ -35,6 +35,9 @@ DATA = "data.files"
 FORK, FORKED = "fork.name", "fork.settings"
 """The settings that tell the runs that were forked: at which epoch, and a digest of the settings up to there."""
 
+STAGE, CONFIRMATION = "stage", "confirmation"
+"""The column of trials.csv, and its value for the trainings of chosen settings from new seeds."""
+
 _LABEL_CHARACTERS = 48
 
 
@@ -67,15 +70,22 @@ class Grouping:
         return list(dict.fromkeys(key for group in self.groups for key in group.settings))
 
 
-def select(folder: Path, names: Sequence[str]) -> list[Record]:
+def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> list[Record]:
     """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once.
+
+    Without `confirmations`, those of a study by which its best settings were confirmed are left out: together with the
+    trainings that chose these settings, they are neither a fair sample nor a new one.
 
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, and UsageError
     for runs of another command.
     """
     records: dict[Path, Record] = {}
     for entry in map(runs.read_entry, runs.select(folder, names)):
-        records |= {run.path: run for run in (entry.runs() if isinstance(entry, Study) else [entry])}
+        found = entry.runs() if isinstance(entry, Study) else [entry]
+        if isinstance(entry, Study) and not confirmations:
+            again = {row["trial"] for row in entry.trials() if row.get(STAGE) == CONFIRMATION}
+            found = [run for run in found if run.name not in again]
+        records |= {run.path: run for run in found}
     foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not r.is_training]
     if foreign:
         raise UsageError(f"trainings expected, got {', '.join(map(shown, foreign))}")

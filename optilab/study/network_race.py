@@ -29,13 +29,11 @@ from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge
 from optilab.study.function_race import expected_best
 from optilab.study.groups import Group, GroupValues, Measure, values_of
-from optilab.study.plan import Plan, TunedCandidate, tuned
+from optilab.study.plan import SPAN, Plan, TunedCandidate, final_seeds, tuned
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
 
-SPAN = 20_000
-"""Seeds of a repeat: the first half for tuning, the second for judging."""
 JUDGED = Measure("test_acc")
 NEAR = 0.01
 """A setting is near the best if its accuracy is at most so much lower."""
@@ -148,12 +146,6 @@ def plan(asked: RaceConfig) -> NetworkRace:
 def tuning_seed(first: int, number: int, repeat: int = 0) -> int:
     """The seed of a setting; `first` is that of the training."""
     return first + repeat * SPAN + number
-
-
-def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
-    """The new seeds of a repeat, after those of its tuning; `first` is the seed of the training."""
-    start = first + repeat * SPAN + SPAN // 2
-    return range(start, start + seeds)
 
 
 def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat: int) -> tuple[Trial, ...]:

@@ -20,6 +20,7 @@ from typing import Protocol
 from optilab import runs
 from optilab.config.yaml import flow
 from optilab.runs.tables import METRICS
+from optilab.study.groups import CONFIRMATION, STAGE
 from optilab.study.trials import Outcome, Trial, known
 
 GENERATION = 8
@@ -81,6 +82,44 @@ def tpe(
         outcomes = yield Batch([*once.values()])
         for number, point in points.items():
             tell(number, [outcomes[trial.name] for trial in point])
+
+
+SPAN = 20_000
+"""Seeds of a repeat: the first half for choosing settings, the second for judging them."""
+
+
+def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
+    """The new seeds of a repeat, after those that settings were chosen by; `first` is the seed of the training."""
+    start = first + repeat * SPAN + SPAN // 2
+    return range(start, start + seeds)
+
+
+def confirmed(plan: Plan, count: int, seeds: range, metric: str) -> Plan:
+    """`plan`, then the best `count` of the settings that ran through, trained again from new seeds.
+
+    The mean of the best of many settings is too high on the seeds that it is the best of; on new ones it is not.
+    """
+    outcomes: Outcomes = {}
+    ends = dict[str, Trial]()
+    try:
+        batch = next(plan)
+        while True:
+            ends |= {t.name: t for t in batch.trials if batch.until is None or batch.until >= t.config.epochs}
+            outcomes = yield batch
+            batch = plan.send(outcomes)
+    except StopIteration:
+        pass
+    through = _by_point([*ends.values()])
+    scores = [_score(point, outcomes, metric) for point in through]
+    able = [number for number, score in enumerate(scores) if score > -inf]
+    best = sorted(able, key=lambda number: (-scores[number], number))[:count]
+    if again := [trial for number in sorted(best) for trial in _again(through[number][0], seeds)]:
+        yield Batch(again)
+
+
+def _again(trial: Trial, seeds: range) -> list[Trial]:
+    settings = {**trial.settings, STAGE: CONFIRMATION}
+    return [Trial(trial.label, trial.config.model_copy(update={"seed": seed}), settings) for seed in seeds]
 
 
 @dataclass(frozen=True)

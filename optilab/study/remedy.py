@@ -13,8 +13,8 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, DataError, UsageError
-from optilab.study.network_race import REMEDIES, NetworkRace, draw, final_seeds, tuning_seed
-from optilab.study.plan import Plan, TunedCandidate, grid
+from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed
+from optilab.study.plan import Plan, TunedCandidate, final_seeds, grid
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
 

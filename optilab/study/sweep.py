@@ -24,13 +24,17 @@ from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
 from optilab.study.groups import TESTED
-from optilab.study.plan import Plan, grid, halving, tpe
+from optilab.study.plan import Plan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
 
 MAX_TRIALS = 100_000
 COUNT = 5
 """Points of a range without a COUNT."""
+CONFIRMED = 3
+"""Settings that are trained again after a search or halving, which choose among many by few seeds."""
+NEW_SEEDS = 5
+"""At least so many seeds of theirs."""
 
 _NOT_AXES = {
     "seed": "use --seeds N",
@@ -66,7 +70,27 @@ class Sweep:
 
     @property
     def count(self) -> int:
-        return self.points * self.asked.seeds
+        return self.points * self.asked.seeds + self.confirmed * len(self.new_seeds)
+
+    @property
+    def confirmed(self) -> int:
+        """Settings that are trained again from new seeds."""
+        asked = self.asked
+        by_default = CONFIRMED if asked.halving or asked.search else 0
+        through = rungs(self.points, self.base.epochs, asked.halving)[-1][0] if asked.halving else self.points
+        return min(by_default if asked.confirm is None else asked.confirm, through)
+
+    @property
+    def new_seeds(self) -> range:
+        return final_seeds(self.base.seed, max(self.asked.seeds, NEW_SEEDS))
+
+    @property
+    def judged_by(self) -> str:
+        """The metric of the settings that are trained again: of the test set, where that did not choose them."""
+        asked = self.asked
+        if not self.base.data.holdout or not asked.metric.endswith(("acc", "loss")):
+            return asked.metric
+        return "test_loss" if asked.metric.endswith("loss") else "test_acc"
 
     @property
     def base(self) -> TrainConfig:
@@ -89,7 +113,8 @@ class Sweep:
             counts = [f"{self.asked.samples} points of {', '.join(axis.key for axis in self.axes)}{chosen}"]
         elif self.asked.zip:
             counts = [f"{self.axes[0].count} pairs of {', '.join(axis.key for axis in self.axes)}"]
-        return " x ".join([*counts, plural(self.asked.seeds, "seed")])
+        again = f", then the best {self.confirmed} x {len(self.new_seeds)} new seeds" if self.confirmed else ""
+        return " x ".join([*counts, plural(self.asked.seeds, "seed")]) + again
 
     def study(self) -> bytes:
         return to_yaml(self.asked)
@@ -111,6 +136,13 @@ class Sweep:
         require_unchanged(study, changed)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
+        plan = self._choice(study, dry)
+        if not self.confirmed:
+            return plan
+        return confirmed(plan, self.confirmed, self.new_seeds, self.asked.metric)
+
+    def _choice(self, study: Path, dry: bool) -> Plan:
+        """The trainings by which settings are chosen."""
         asked = self.asked
         if asked.search is not None:
             journal = search.Journal(study, self.axes, self.base.seed, asked.metric, dry)
@@ -136,6 +168,8 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
 def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
     _require_metric(asked)
+    if asked.confirm and not asked.over:
+        raise UsageError(f"nothing is chosen without an axis: add --over {EXAMPLE}", "--confirm")
     axes = [_axis(key, given) for key, given in asked.over.items()]
     count = (
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1

@@ -20,7 +20,7 @@ from optilab.words import plural, ranges, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
-    from optilab.study.comparison import ComparedRuns, RunComparison
+    from optilab.study.comparison import ComparedRuns, Comparison, RunComparison
 
 MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
@@ -72,7 +72,7 @@ def compare(request: CompareRuns, place: Place) -> "LabComparison":
     if place.library:
         entries, records, metric = judged(place.folder, request.names, request.given.get("metric"))
         return LabComparison(compared(records, metric, request), entries)
-    records = select(place.folder, request.names)
+    records = select(place.folder, request.names, confirmations=False)
     return LabComparison(compared(records, request.metric or "val_acc", request))
 
 
@@ -103,7 +103,7 @@ def judged(
 
     entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
     tuned = tuning(entries)
-    records = [record for record in select(folder, names) if record.name not in tuned]
+    records = [record for record in select(folder, names, confirmations=False) if record.name not in tuned]
     return entries, records, metric or ("test_acc" if tuned else "val_acc")
 
 
@@ -145,12 +145,13 @@ class LabComparison(Answer):
         keys = [column.key for column in columns(self.side) if column.only != "text"]
         return [{key: row.get(key) for key in keys} for row in rows(self.side)]
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self, verdict: bool = True) -> Iterator[Part]:
         yield from differences(self.side)
         yield ""
         yield (table := self.table())
         yield ""
-        yield Sentence(f"verdict: {self.verdict}", "bold")
+        if verdict:
+            yield Sentence(f"verdict: {self.verdict}", "bold")
         yield from table.notes
 
     def table(self) -> Table:
@@ -379,16 +380,7 @@ def verdict(side: "RunComparison") -> str:
         possible = [labels[i] for i in comparison.possible_best]
         if len(possible) == 1:
             return f"{base} is the best by {what}"
-        seeds = [
-            own.difference.more
-            for own in comparison.ranked
-            if own.verdict != "worse" and own.difference and own.difference.more
-        ]
-        few = min(seeds, default=0)
-        unit = plural(few, f"more {side.sample.removesuffix('s')}")
-        advice = f"; about {unit} would tell the closest that can be told" if seeds else ""
-        if len(possible) == 2 and seeds:
-            advice = f"; about {unit} would tell, if the difference is the one seen"
+        advice = more_advice(comparison, side.sample)
         excluded = [labels[own.key] for own in comparison.ranked if own.verdict == "worse"]
         rest = f"; worse: {some(excluded, FEW)}" if excluded else ""
         return f"cannot tell which is best by {what}: {some(possible, FEW)}{rest}{advice}"
@@ -398,6 +390,22 @@ def verdict(side: "RunComparison") -> str:
         if found:
             parts.append(f"{word}: {some(found, FEW)}")
     return f"against {base} by {what}, {'; '.join(parts)}"
+
+
+def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
+    """How many more seeds would tell the closest candidates that more seeds can tell, if the difference is real."""
+    found = [
+        own.difference
+        for own in comparison.ranked
+        if own.verdict != "worse" and own.difference and own.difference.more
+    ]
+    if not found:
+        return ""
+    closest = min(found, key=lambda difference: difference.more or 0)
+    count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
+    unit = sample.removesuffix("s") if count == "1" else sample
+    what = "would tell" if len(comparison.possible_best) == 2 else "would tell the closest that can be told"
+    return f"; {count} further {unit} {what}"
 
 
 VERB = Verb(compare, (CompareRuns,))

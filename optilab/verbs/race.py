@@ -32,7 +32,7 @@ from optilab.study.network_race import NetworkRace, NetworkResult, RacedCandidat
 from optilab.study.tuning import UNSOLVED, RaceSettings, extra_knowledge, gradients_per_step
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
-from optilab.verbs.compare import Units
+from optilab.verbs.compare import Units, more_advice
 from optilab.verbs.options import (
     DataOptions,
     FormatOptions,
@@ -538,9 +538,7 @@ def verdict(comparison: Comparison[str] | None, sample: str) -> str:
     possible = comparison.possible_best
     if len(possible) == 1:
         return f"{possible[0]} is the best"
-    more = [c.more for row in comparison.ranked if row.key in possible and (c := row.difference) and c.more]
-    unit = sample[:-1] if more and min(more) == 1 else sample
-    advice = f"; about {min(more):,} more {unit} would tell the closest that can be told" if more else ""
+    advice = more_advice(comparison, sample)
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 

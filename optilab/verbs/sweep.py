@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -14,9 +15,9 @@ from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
 from optilab.study.claims import ClaimResult
-from optilab.study.comparison import compare_runs
+from optilab.study.comparison import RunComparison, compare_runs
 from optilab.study.execution import StudyResult
-from optilab.study.groups import Measure, text
+from optilab.study.groups import STAGE, Measure, text
 from optilab.study.plan import rungs
 from optilab.study.trials import Outcome
 from optilab.verbs import studies
@@ -26,6 +27,7 @@ from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyO
 from optilab.verbs.results import LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
+from optilab.words import plural
 
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
@@ -45,6 +47,7 @@ class SweepRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
         "--epochs 10",
         "optilab sweep relu.yaml --over optimizer=sgd,adam --over optimizer.lr=1e-4:1:5:log --epochs 5 --dry-run",
         "optilab sweep relu.yaml --over optimizer.lr=1e-4:1:log --samples 30 --halving 3 --epochs 9",
+        "optilab sweep relu.yaml --over optimizer.lr=1e-3:1:9:log --seeds 3 --confirm 3 --epochs 5",
         "optilab sweep relu.yaml --over optimizer.lr=0.1,1 --seeds 5 --epochs 5 --expect "
         "'best: val_acc > 0.8 confidence 0.95'",
         "optilab sweep relu.yaml --over optimizer=sgd,adam --over optimizer.lr=1e-4:1:log --samples 32 --search tpe",
@@ -66,8 +69,12 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)
     ran = studies.run(plan, name, request, place)
-    through = studies.completed(ran)
-    return SweepAnswer(runs.read_study(ran.path), plan, ran, through, claims.of_trainings(asked.expect, through))
+    ended = {outcome.trial.name: outcome.trial for outcome in ran.outcomes}
+    through, again = list[Record](), list[Record]()
+    for record in studies.completed(ran):
+        (again if STAGE in ended[record.name].settings else through).append(record)
+    judged = claims.of_trainings(asked.expect, again or through, 0 if again else plan.points)
+    return SweepAnswer(runs.read_study(ran.path), plan, ran, through, again, judged)
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +84,32 @@ class SweepAnswer(LabStudy):
     plan: plans.Sweep
     ran: StudyResult
     through: Sequence[Record]
+    again: Sequence[Record]
+    """The trainings of the best settings from new seeds."""
     judged: Sequence[ClaimResult]
+
+    @cached_property
+    def comparison(self) -> LabComparison:
+        """The trainings that ran through, by their settings."""
+        side = compare_runs(self.through, Measure(self.plan.asked.metric))
+        return LabComparison(replace(side, notes=(*side.notes, *self._choice_notes(side))), [self.study])
+
+    @cached_property
+    def confirmation(self) -> LabComparison | None:
+        """The best settings from new seeds; None where none was trained again."""
+        return LabComparison(compare_runs(self.again, Measure(self.plan.judged_by))) if self.again else None
+
+    def _choice_notes(self, side: RunComparison) -> list[str]:
+        """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
+        notes, points = [], self.plan.points
+        if points > 2 and not self.again and side.comparison is not None:
+            notes.append(
+                f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm 3 trains "
+                "the best again from new seeds"
+            )
+        if points > 1 and not self.plan.base.data.holdout:
+            notes.append("the test set chose and measured the settings; --set data.holdout=N keeps it for the end")
+        return notes
 
     @property
     def heading(self) -> str:
@@ -102,21 +134,38 @@ class SweepAnswer(LabStudy):
         if plan.asked.halving is not None:
             yield f"{_rungs(plan, plan.asked.halving)}, on {images}"
             yield f"to the end: {_through(self.ran.outcomes)}"
-        if self.through:
-            yield from LabComparison(compare_runs(self.through, Measure(plan.asked.metric))).parts()
-        else:
+        if not self.through:
             yield Sentence("no training has a result", "red")
+        elif self.confirmation is None:
+            yield from self.comparison.parts()
+        else:
+            yield from self.comparison.parts(verdict=False)
+            yield ""
+            yield Sentence(self.again_by, "bold")
+            yield from self.confirmation.parts()
         yield str(self.ran.path)
+
+    @property
+    def verdict(self) -> str:
+        return self.confirmation.verdict if self.confirmation is not None else super().verdict
+
+    @property
+    def again_by(self) -> str:
+        """How the best settings were trained again."""
+        count = plural(len(self.confirmation.side.candidates), "setting") if self.confirmation else ""
+        images = "the test set" if self.plan.base.data.holdout else "the test set, which chose them, too"
+        seeds = self.plan.new_seeds
+        return f"the best {count} again, from the new seeds {seeds[0]} to {seeds[-1]}, on {images}"
 
     def document(self) -> Mapping[str, Any]:
         """The rows of trials.csv, and the comparison of the trials that ran through."""
-        side = compare_runs(self.through, Measure(self.plan.asked.metric)) if self.through else None
         return {
             "run": str(self.ran.path),
             "plan": self.plan.shape,
             "epochs": self.plan.base.epochs,
             "trials": [outcome.row for outcome in self.ran.outcomes],
-            "comparison": side and LabComparison(side).document(),
+            "comparison": self.comparison.document() if self.through else None,
+            "confirmation": self.confirmation and self.confirmation.document(),
         }
 
     def short(self) -> Iterable[str]:
@@ -138,7 +187,7 @@ def _through(outcomes: Sequence[Outcome]) -> str:
     points = dict.fromkeys(
         ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
         for outcome in outcomes
-        if outcome.status == "done"
+        if outcome.status == "done" and STAGE not in outcome.trial.settings
     )
     more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
     return "; ".join([*points][:MOST_POINTS]) + more or "none"

@@ -14,7 +14,7 @@ from optilab.study.trials import Outcome
 EPOCHS = 300
 """Of the preset relu."""
 RATES = {"optimizer.lr": "1e-4:1:9:log"}
-SEARCH = {"over": {"optimizer.lr": "1e-4:1:log"}, "samples": 18, "search": "tpe"}
+SEARCH = {"over": {"optimizer.lr": "1e-4:1:log"}, "samples": 18, "search": "tpe", "confirm": 0}
 
 
 def swept(**keys) -> StudyPlan:
@@ -22,7 +22,7 @@ def swept(**keys) -> StudyPlan:
 
 
 def raced() -> StudyPlan:
-    asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2)
+    asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1)
     return network_race.plan(network_race.resolve(asked))
 
 
@@ -32,7 +32,9 @@ def remedied(**keys) -> StudyPlan:
 
 PLANS = {
     "grid": swept(),
-    "halving": swept(halving=3),
+    "halving": swept(halving=3, confirm=0),
+    "confirmed": swept(confirm=2),
+    "halving, confirmed": swept(halving=3),
     "race": raced(),
     "remedy": remedied(),
     "tuned remedies": remedied(tune=3),
@@ -104,6 +106,8 @@ def test_every_prefix_of_a_search_gives_the_same_points(drawn, tmp_path_factory)
     [
         ("grid", 18, 18 * EPOCHS),
         ("halving", 18, 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))),
+        ("confirmed", 18 + 2 * 5, 28 * EPOCHS),
+        ("halving, confirmed", 18 + 5, 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100)) + 5 * EPOCHS),
         ("race", 4 * (3 + 2), 4 * (3 + 2) * EPOCHS),
         ("remedy", 3 * 2, 6 * EPOCHS),
         ("tuned remedies", 3 * (3 + 2), 15 * EPOCHS),
@@ -120,6 +124,30 @@ def test_a_dry_run_of_a_search_writes_no_journal(tmp_path):
     ahead = forecast(swept(**SEARCH).plan(tmp_path, dry=True), tmp_path, [])
     assert (len(ahead.trials), ahead.epochs) == (36, 36 * EPOCHS)
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
+    """The last rate would be the best, but one of its seeds diverged."""
+    asked: list[Batch] = []
+
+    def run(batch: Batch) -> Outcomes:
+        asked.append(batch)
+        return {
+            t.name: outcome(
+                t, [("diverged" if t.settings["optimizer.lr"] > 0.9 and t.config.seed == 43 else "done", own(t))]
+            )
+            for t in batch.trials
+        }
+
+    def own(trial):
+        return trial.settings["optimizer.lr"] * (0.9 + trial.config.seed / 1e6)
+
+    execute(swept(confirm=2, seeds=6).plan(tmp_path), run, tmp_path)
+    choice, again = asked
+    rates = sorted({trial.settings["optimizer.lr"] for trial in choice.trials})
+    assert sorted({trial.settings["optimizer.lr"] for trial in again.trials}) == rates[-3:-1]
+    assert {trial.settings["stage"] for trial in again.trials} == {"confirmation"}
+    assert {trial.config.seed for trial in again.trials} == set(range(10_042, 10_048))
 
 
 def test_a_plan_ends_where_it_is_told_to(tmp_path):

@@ -17,7 +17,7 @@ from tests.study.test_sweep import files, plan
 optuna = pytest.importorskip("optuna")
 
 OVER = ["--over", "optimizer=sgd,adam", "--over", "optimizer.lr=1e-4:10:log", "--over", "data.batch_size=16:64"]
-BUDGET = ["--epochs", 1, "--samples", 18, "--search", "tpe", "--quiet", "--name"]
+BUDGET = ["--epochs", 1, "--samples", 18, "--search", "tpe", "--confirm", 0, "--quiet", "--name"]
 
 
 def journal(study):

@@ -321,7 +321,7 @@ def test_the_rungs():
 def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
     over = ["--over", "optimizer.lr=0.001:1:4:log", "--epochs", 4, "--quiet", "--name"]
     optilab("sweep", small, *over, "all")
-    optilab("sweep", small, *over, "halved", "--halving", 2, "--seeds", 1)
+    optilab("sweep", small, *over, "halved", "--halving", 2, "--seeds", 1, "--confirm", 0)
     whole, halved = (runs.read_study(tmp_path / "runs" / name) for name in ("all", "halved"))
     rows = halved.trials()
     assert sorted((row["status"], row["epochs"]) for row in rows) == [
@@ -340,5 +340,30 @@ def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
     assert {row["trial"] for row in rows if row["epochs"] > 1} == set(first[:2])
     assert [row["trial"] for row in rows if row["epochs"] == 4] == second[:1]
     before = files(halved.path)
-    optilab("sweep", small, *over, "halved", "--halving", 2)
+    optilab("sweep", small, *over, "halved", "--halving", 2, "--confirm", 0)
     assert files(halved.path) == before
+
+
+def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
+    over = ["--over", "optimizer.lr=0.001:1:4:log", "--set", "data.holdout=50", "--epochs", 1, "--name", "s"]
+    before = optilab("sweep", small, *over).stdout
+    assert "the best of 4 settings was chosen by these seeds, so its mean is too high; --confirm 3" in before
+    study = tmp_path / "runs" / "s"
+    kept = {path: files(path) for path in study.iterdir() if path.is_dir()}
+    shown = optilab("sweep", small, *over, "--confirm", 2).stdout  # the same study goes on
+    assert "4 optimizer.lr x 1 seed, then the best 2 x 5 new seeds, 1 epoch: 14 done" in shown
+    assert "the best 2 settings again, from the new seeds 10042 to 10046, on the test set" in shown
+    assert shown.count("verdict: ") == 1
+    assert "is too high" not in shown
+    assert {path: files(path) for path in kept} == kept
+    rows = runs.read_study(study).trials()
+    again = [row for row in rows if row["stage"]]
+    assert sorted(row["seed"] for row in again) == sorted(2 * list(range(10042, 10047)))
+    best = sorted((row for row in rows if not row["stage"]), key=lambda row: -row["val_acc"])[:2]
+    assert {row["optimizer.lr"] for row in again} == {row["optimizer.lr"] for row in best}
+    document = json.loads(optilab("sweep", "--resume", "s", "--json").stdout)
+    assert document["confirmation"]["measure"]["metric"] == "test_acc"
+    assert [group["summary"]["n"] for group in document["confirmation"]["groups"]] == [5, 5]
+    # What chose is not mixed with what confirms.
+    assert "seeds 42" in optilab("runs", "compare", "s").stdout.splitlines()[0]
+    assert "nothing is chosen without an axis" in optilab("sweep", small, "--confirm", 2, code=2).stderr

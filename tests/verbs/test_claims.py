@@ -202,6 +202,8 @@ def test_a_claim_is_about_those_that_halving_left(optilab, small):
         2,
         "--epochs",
         4,
+        "--confirm",
+        0,
         "--name",
         "h",
     ]
@@ -210,6 +212,19 @@ def test_a_claim_is_about_those_that_halving_left(optilab, small):
     assert "to the end: optimizer.lr 0." in swept
     assert "1 claim: 1 holds" in optilab("check", "h").stdout
     assert "stopped after epoch 2 of 4" in optilab("runs", "compare", "h").stdout
+
+
+def test_the_best_after_halving_is_the_best_of_all_settings(optilab, small):
+    """Those that were left at a rung were chosen from, too."""
+    over = ["--over", "optimizer.lr=0.1,0.05,0.01,0.005", "--halving", 2, "--epochs", 2, "--seeds", 3]
+    claim = ["--expect", "best: val_acc > 0.99 confidence 0.9"]
+    swept = optilab("sweep", small, *over, *claim, "--confirm", 0, "--name", "h", code=9).stdout
+    assert "interval of the best of 4" in swept
+    assert "interval of the best of 4" in optilab("check", "h", code=9).stdout
+    confirmed = optilab("sweep", small, *over, *claim, "--name", "h", code=9).stdout
+    assert "then the best 2 x 5 new seeds" in confirmed
+    for judged in (confirmed, optilab("check", "h", code=9).stdout):
+        assert "5 seeds, 0.9 interval of the best of 2" in judged
 
 
 def test_an_unknown_metric_is_named_where_it_was_typed(optilab, small):

@@ -41,7 +41,7 @@ def test_what_differs_the_table_and_the_verdict(optilab, compared):
     assert "cannot tell   33 or more" in rows[1]
     assert rows[2].rstrip().endswith("worse")
     assert lines[7].startswith(
-        "verdict: cannot tell which is best by last val_acc: norm batch, norm layer; worse: norm none; about "
+        "verdict: cannot tell which is best by last val_acc: norm batch, norm layer; worse: norm none; 33 or more "
     )
 
 
