@@ -8,7 +8,12 @@ if TYPE_CHECKING:
 
     watch = Watch
 
-__version__ = "0.1.0"
+__all__ = ["Lab", "__version__"]
+__version__ = "0.2.0.dev0"
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

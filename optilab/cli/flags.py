@@ -43,7 +43,7 @@ def described(request: type[Request]) -> str:
 def answer(verb: Verb, given: dict[str, Any]) -> int:
     """Run what was typed, by field, and print the answer; returns the exit code."""
     request = verb.request(given, typed=True)
-    silent = bool(given.get("json") or given.get("quiet"))
+    silent = bool(given.get("json") or given.get("quiet") or given.get("format", "table") != "table")
     found = verb.run(request, Place.of(given.get("runs_dir"), sys.argv, silent))
     if isinstance(found, int):
         return found

@@ -72,7 +72,8 @@ def _option_hint(context: Any, option: str) -> str:
     from optilab.config.fields import named, schema_for
 
     keys = named(schema_for(completion.config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
-    return f"write --set {' or --set '.join(f'{key}=VALUE' for key in keys[:3])}" if keys else ""
+    ways = [f"--{key}" if _has_option(context, f"--{key}") else f"--set {key}=VALUE" for key in keys[:3]]
+    return f"write {' or '.join(ways)}" if ways else ""
 
 
 def _command_hint(context: Any, name: str) -> str:

@@ -50,8 +50,11 @@ def override(where: str, key: str, value: str) -> Override:
 
 
 def numbers(text: str) -> list[Any]:
-    """`-5,-2` of a flag as the list [-5, -2]; what is not a number stays text, which the schema refuses."""
-    return [decimal(part.strip()) for part in text.split(",")]
+    """`-5,-2`, `[-5, -2]` or `-5 -2` of a flag as the list [-5, -2]; what is not a number stays text, which the schema
+    refuses.
+    """
+    parts = text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+    return [decimal(part) for part in parts] or [text]
 
 
 def function(text: str) -> Any:

@@ -110,10 +110,21 @@ def _changes(e: Evidence, sets: Sets) -> bool:
         return True
 
 
-def commands(finding: Finding, config: str) -> list[str]:
-    """The remedies as commands to type; `config` is what their --config says."""
+def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list[str]:
+    """The remedies as commands to type; `config` is what their --config says, `changes` what was set besides."""
     start = f"optilab train --config {shlex.quote(config)}"
-    return [" ".join([start, *(f"--set {shlex.quote(text)}" for text in sets)]) for sets in finding.remedies]
+    return [
+        " ".join([start, *(f"--set {shlex.quote(text)}" for text in (*_kept(changes, sets), *sets))])
+        for sets in finding.remedies
+    ]
+
+
+def _kept(changes: Sequence[str], sets: Sequence[str]) -> list[str]:
+    """The changes that a remedy does not set itself."""
+    keys = [text.partition("=")[0] for text in sets]
+    return [
+        text for text in changes if not any(f"{text.partition('=')[0]}.".startswith(f"{key}.") for key in keys)
+    ]
 
 
 PYTORCH = {

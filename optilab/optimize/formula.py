@@ -6,6 +6,7 @@ one step of a rule as it runs (`optilab.optimize.trace`).
 """
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,16 +100,18 @@ def power(x: Any, n: int) -> Any:
 def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
     """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
-    `names` are replaced. Raises UsageError with the column of the first part that is not accepted.
+    As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. `names` are replaced. Raises
+    UsageError with the column of the first part that is not accepted.
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the formula has {len(text):,} characters; at most {MAX_LENGTH:,} are accepted")
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
-    source, columns = "", []
+    source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
         if not character.isascii() or not (character.isprintable() or character.isspace()):
             raise _error(column, f"unexpected character {character!a}")
         written = "**" if character == "^" else " " if character.isspace() else character
+        written = f"*{written}" if column in factors else written
         source += written
         columns += [column] * len(written)
     columns.append(len(text) + 1)
@@ -122,6 +125,22 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     except (ValueError, MemoryError, RecursionError):
         raise UsageError("the formula is nested too deeply") from None
     return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)
+
+
+_TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<other>\S)")
+
+
+def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
+    """The columns at which a factor begins that only stands next to the one before it."""
+    found, before = set(), None
+    for token in _TOKEN.finditer(text):
+        if before is not None and (token["name"] or token[0] == "("):
+            called = token[0] == "(" and before["name"] and not re.fullmatch(r"w\d|x|y|pi", before[0])
+            ends = before["number"] or (before["name"] and before[0] not in functions) or before[0] == ")"
+            if ends and not called:
+                found.add(token.start() + 1)
+        before = token
+    return found
 
 
 def _error(column: int, what: str) -> UsageError:

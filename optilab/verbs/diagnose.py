@@ -11,18 +11,19 @@ from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.marks import Argument, Flag
 from optilab.config.training import TrainConfig
+from optilab.config.yaml import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, verdict
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import ExitCode, RunError, UsageError, chosen_names
 from optilab.show import chart_text, terminal
 from optilab.verbs.answer import Answer, Part, Sentence
-from optilab.verbs.options import DataOptions, FolderOptions, SilentOptions
+from optilab.verbs.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 
 LEVELS = ("info", "warning", "critical")
 
 
-class Diagnose(DataOptions, FolderOptions, SilentOptions):
+class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
     """Name what keeps a network from learning, with the numbers that show it and what to change.
 
     Of a run, its records are read; a config is first tried for sixty batches, which write nothing.
@@ -42,7 +43,8 @@ def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
     """The evidence of a run, or of a trial of a config, judged."""
     levels = [] if request.fail_on is None else chosen_names("--fail-on", request.fail_on, "level", LEVELS)
     evidence, config = _evidence(request, place)
-    return Diagnosis(request.target, evidence, findings_of(evidence), config, levels)
+    changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
+    return Diagnosis(request.target, evidence, findings_of(evidence), config, changes, levels)
 
 
 def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
@@ -59,6 +61,8 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
         record = runs.read(path)
         if not record.is_training:
             raise UsageError(f"{path} is not a training run; diagnose reads training runs only")
+        if changes := request.changes():
+            raise UsageError(f"{path} is a run, which has ended: {changes[0].where} is only for a config")
         return of_run(record), str(path / "config.yaml")
 
     from optilab.verbs.studies import dataset_of
@@ -89,6 +93,8 @@ class Diagnosis(Answer):
     findings: Sequence[Finding]
     config: str
     """What `--config` takes for it."""
+    changes: Sequence[str] = ()
+    """The keys that were set besides, as `--set` takes them."""
     levels: Sequence[str] = ()
     """A finding that is at least this severe makes the exit code 9."""
 
@@ -107,7 +113,7 @@ class Diagnosis(Answer):
                 "threshold": finding.threshold,
                 "normal": finding.normal,
                 "evidence": finding.evidence,
-                "remedies": _remedies(finding, self.config),
+                "remedies": _remedies(finding, self.config, self.changes),
                 "advice": finding.advice,
             }
             for finding in self.findings
@@ -140,7 +146,7 @@ class Diagnosis(Answer):
         for finding in self.findings:
             yield ""
             yield Sentence(_line(finding), STYLES[finding.severity])
-            for number, command in enumerate(_remedies(finding, self.config)):
+            for number, command in enumerate(_remedies(finding, self.config, self.changes)):
                 yield f"  {'try' if number == 0 else ' or'}: {command}"
             if finding.advice:
                 yield f"  {finding.advice}"
@@ -163,7 +169,7 @@ class Diagnosis(Answer):
         if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
             yield text
         yield Sentence(f"diagnosis: {_line(first)}", STYLES[first.severity])
-        for command in commands(first, self.config)[:1]:
+        for command in _remedies(first, self.config, self.changes)[:1]:
             yield f"  try: {command}"
         if first.advice:
             yield f"  {first.advice}"
@@ -189,9 +195,9 @@ class Diagnosis(Answer):
         return ()
 
 
-def _remedies(finding: Finding, config: str) -> Sequence[str]:
+def _remedies(finding: Finding, config: str, changes: Sequence[str]) -> Sequence[str]:
     """The remedies as commands to type, or as lines of PyTorch for a loop of the user's own."""
-    return finding.code or commands(finding, config)
+    return finding.code or commands(finding, config, changes)
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}

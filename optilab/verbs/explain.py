@@ -75,23 +75,32 @@ def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
         raise UsageError("explain needs the name of a rule, as in: optilab explain adam --step 2")
     if request.style not in STYLES:
         raise UsageError(unknown("format", request.style, STYLES), request.flag("style"))
-    first, last = _range(request.step, request.flag("step"))
+    steps = _steps(request.step, request.flag("step"))
     config = load(OptimizeConfig, None, request.changes())
     if config.regime != Regime():
         raise UsageError("explain works out the bare rule; remove schedule, weight_decay, clipping and noise")
     paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
-    return WorkedSteps([one for path in paths for one in islice(path, first - 1, last)], request.style)
+    return WorkedSteps(
+        [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], request.style
+    )
 
 
-def _range(text: Any, flag: str) -> tuple[int, int]:
-    """The first and the last step of `2` or `1-3`."""
-    match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", str(text).strip())
-    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= first <= last <= LAST_STEP:
-        raise UsageError(f"a step from 1 to {LAST_STEP:,}, or a range as 1-3, expected, got {shown(text)}", flag)
-    if last - first >= MOST:
-        raise UsageError(f"at most {MOST} steps at once, got {last - first + 1:,}", flag)
-    return first, last
+def _steps(text: Any, flag: str) -> list[int]:
+    """The steps of `2`, `1-3` or `1,4-6`, in ascending order."""
+    found = set[int]()
+    for part in str(text).split(","):
+        match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= LAST_STEP:
+            raise UsageError(
+                f"a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6 expected, "
+                f"got {shown(text)}",
+                flag,
+            )
+        found |= set(range(first, last + 1))
+    if len(found) > MOST:
+        raise UsageError(f"at most {MOST} steps at once, got {len(found):,}", flag)
+    return sorted(found)
 
 
 @dataclass(frozen=True, repr=False)

@@ -40,6 +40,7 @@ from optilab.verbs.options import (
     SaveOptions,
     Seed,
     SetOptions,
+    Threads,
 )
 from optilab.verbs.verb import Place, Verb
 from optilab.words import duration, plural
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 TIMED = 10
 """Steps after which the time of all is estimated."""
-CHANGES = ("optimizer", "batch_size", "seed", "device", "data_dir", "set")
+CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "set")
 """What the commands that go on with the answer repeat."""
 
 
@@ -86,6 +87,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     ] = None
     seed: Seed = None
     device: Device = None
+    threads: Threads = None
     expect: Expect = None
     name: Annotated[str | None, Flag("NAME"), Needs("confirm"), Doc("Name of the run directory")] = None
     runs_dir: Annotated[

@@ -51,7 +51,7 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         "optilab optimize --algo adam --expect 'distance < 0.2' --expect 'status == moving'",
         "optilab optimize --algo sgd,momentum,adam --plot paths.png --animate paths.gif",
     )
-    CONFLICTS: ClassVar[Conflicts] = (("quiet", "no_save"), ("name", "no_save"))
+    CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
 
     algo: Algo = None
     config: Source = None

@@ -32,6 +32,8 @@ Expect = Annotated[
 ]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
 Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
+Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads")]
+LearningRate = Annotated[float | None, ConfigKey("optimizer.lr"), Flag("LR"), Doc("Learning rate (optimizer.lr)")]
 BatchSize = Annotated[
     str | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")
 ]
@@ -158,6 +160,10 @@ class StudyOptions(ClusterOptions, SaveOptions):
         ("resume", "name"),
     )
 
+    batch_size: BatchSize = None
+    device: Annotated[
+        str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
+    ] = None
     dry_run: Annotated[bool, Doc("Print the plan and its estimated cost; train nothing")] = False
     resume: Annotated[str | None, Flag("STUDY", complete="run"), Doc("Continue a stopped study")] = None
     file: Annotated[

@@ -19,7 +19,16 @@ from optilab.study.execution import StudyResult
 from optilab.study.remedy import Result, smallest_fix
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
-from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyOptions
+from optilab.verbs.options import (
+    DataOptions,
+    FormatOptions,
+    LearningRate,
+    Optimizer,
+    OutputOptions,
+    PictureOptions,
+    SetOptions,
+    StudyOptions,
+)
 from optilab.verbs.race import NetworkRaceAnswer
 from optilab.verbs.results import LabStudy
 from optilab.verbs.studies import PlannedStudy
@@ -27,7 +36,7 @@ from optilab.verbs.verb import Place, Verb
 from optilab.words import duration
 
 
-class RemedyRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
+class RemedyRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions):
     """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config.
 
     All start from the same random numbers, several run at once; the table gives each change and its result. The same
@@ -42,6 +51,8 @@ class RemedyRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
     )
 
     epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    optimizer: Optimizer = None
+    lr: LearningRate = None
 
 
 def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
@@ -58,8 +69,11 @@ def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     judged = claims.of_study(asked.expect, study) if asked.expect else []
     if isinstance(plan, plans.Remedies):
         results = plans.results(plan.tried, ran.outcomes, ran.path)
-        return RemedyAnswer(study, asked.config.name, plan, results, ran, judged)
-    return NetworkRaceAnswer(study, plan, races.result(plan, ran.outcomes, ran.path), ran, judged)
+        answer: LabStudy = RemedyAnswer(study, asked.config.name, plan, results, ran, judged)
+    else:
+        answer = NetworkRaceAnswer(study, plan, races.result(plan, ran.outcomes, ran.path), ran, judged)
+    request.draw(answer.chart)
+    return answer
 
 
 @dataclass(frozen=True, repr=False)

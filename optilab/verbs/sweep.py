@@ -11,6 +11,7 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import SweepConfig
+from optilab.errors import UsageError
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
@@ -23,7 +24,16 @@ from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.compare import LabComparison
-from optilab.verbs.options import DataOptions, OutputOptions, SetOptions, StudyOptions
+from optilab.verbs.options import (
+    DataOptions,
+    FormatOptions,
+    LearningRate,
+    Optimizer,
+    OutputOptions,
+    PictureOptions,
+    SetOptions,
+    StudyOptions,
+)
 from optilab.verbs.results import LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
@@ -33,7 +43,7 @@ MOST_POINTS = 6
 """Points of the last rung that are written out."""
 
 
-class SweepRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
+class SweepRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions):
     """Train one network over axes of settings, with several seeds each, several at once on one thread each.
 
     The table compares the points by their seeds. Each trial is a run directory, bit-identical to `optilab train
@@ -55,15 +65,17 @@ class SweepRequest(StudyOptions, SetOptions, DataOptions, OutputOptions):
     )
 
     epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each training")] = None
-    device: Annotated[
-        str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
-    ] = None
+    optimizer: Optimizer = None
+    lr: LearningRate = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
 
 def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
     asked = plans.resolve(studies.asked(request, source), request.changes())
+    if not asked.over and asked.seeds == 1 and request.resume is None:
+        over, seeds = request.flag("over"), request.flag("seeds")
+        raise UsageError(f"a sweep needs an axis, as in {over} optimizer.lr=0.01,0.1, or several seeds: {seeds} 3")
     plan = plans.plan(asked)
     name = runs.chosen_name(source.name, f"{asked.name}-sweep")
     if request.dry_run:
@@ -74,7 +86,9 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     for record in studies.completed(ran):
         (again if STAGE in ended[record.name].settings else through).append(record)
     judged = claims.of_trainings(asked.expect, again or through, 0 if again else plan.points)
-    return SweepAnswer(runs.read_study(ran.path), plan, ran, through, again, judged)
+    answer = SweepAnswer(runs.read_study(ran.path), plan, ran, through, again, judged)
+    request.draw(answer.chart)
+    return answer
 
 
 @dataclass(frozen=True, repr=False)

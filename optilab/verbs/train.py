@@ -33,12 +33,14 @@ from optilab.verbs.options import (
     DataOptions,
     Device,
     Expect,
+    LearningRate,
     Optimizer,
     OutputOptions,
     PictureOptions,
     SaveOptions,
     Seed,
     SetOptions,
+    Threads,
 )
 from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
@@ -83,9 +85,9 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
         int | None, Flag("N"), Ge(1), Le(1000), Doc("Train with N seeds, several at once; show the spread")
     ] = None
     device: Device = None
-    threads: Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads")] = None
+    threads: Threads = None
     optimizer: Optimizer = None
-    lr: Annotated[float | None, ConfigKey("optimizer.lr"), Flag("LR"), Doc("Learning rate (optimizer.lr)")] = None
+    lr: LearningRate = None
     batch_size: BatchSize = None
     expect: Annotated[Expect, ConfigKey("expect")] = None
     resume: Annotated[str | None, Flag("RUN", complete="run"), Doc("Resume an interrupted run")] = None
