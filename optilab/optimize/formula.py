@@ -6,6 +6,7 @@ one step of a rule as it runs (`optilab.optimize.trace`).
 """
 
 import ast
+import keyword
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -127,17 +128,17 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)
 
 
-_TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<other>\S)")
+_TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<name>[A-Za-z_]\w*)|(?P<other>\S)")
 
 
 def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     """The columns at which a factor begins that only stands next to the one before it."""
     found, before = set(), None
     for token in _TOKEN.finditer(text):
-        if before is not None and (token["name"] or token[0] == "("):
+        if before is not None and not keyword.iskeyword(before[0]) and (token["name"] or token[0] == "("):
             called = token[0] == "(" and before["name"] and not re.fullmatch(r"w\d|x|y|pi", before[0])
             ends = before["number"] or (before["name"] and before[0] not in functions) or before[0] == ")"
-            if ends and not called:
+            if ends and not called and not keyword.iskeyword(token[0]):
                 found.add(token.start() + 1)
         before = token
     return found

@@ -421,7 +421,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("repot", "Did you mean 'report'?"),
         ("config list", "Did you mean 'ls'?"),
         ("runs delete x", "write optilab runs rm"),
-        ("train --config sigmoid --optim adam", "write --set optimizer=VALUE"),
+        ("train --config sigmoid --optim adam", "write --optimizer"),
         ("train sigmoid --weight-decay 0.1", "write --set weight_decay=VALUE"),
         ("train --config sigmoid --hidden 64", "write --set model.hidden=VALUE"),
         ("train --config sigmoid --set lr=0.1", 'did you mean "optimizer.lr"?'),

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, formula
 from optilab.optimize.families import LogisticRegression, Quadratic
-from optilab.optimize.formula import power
+from optilab.optimize.formula import parse, power
 from optilab.optimize.objective import Expression, Formula
 from tests.optimize.handwritten import HANDWRITTEN
 
@@ -231,3 +231,34 @@ class TestExpression:
         ):
             tree = formula.parse(source)
             assert formula.parse(formula.text(tree)) == tree
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("0.1 w1^2 + 2 w2^2", "0.1*w1^2 + 2*w2^2"),
+        ("2(w1 + 1)^2", "2*(w1 + 1)^2"),
+        ("3x^2y", "3*x^2*y"),
+        ("(1 - x)(1 + y)", "(1 - x)*(1 + y)"),
+        ("1e-3 x + 2e1y", "0.001*x + 20*y"),
+        ("2 sin(x) cos(y)", "2*sin(x)*cos(y)"),
+        ("pi x (x + 1)", "pi*x*(x + 1)"),
+        ("exp(-x^2)sin(3x)", "exp(-x^2)*sin(3*x)"),
+        ("w1(w2 + 1)", "w1*(w2 + 1)"),
+    ],
+)
+def test_two_factors_need_no_sign_between_them(typed, written):
+    assert parse(typed) == parse(written)
+
+
+@pytest.mark.parametrize("text", ["2 3", "x 2", "sin x", "foo(x)", "2 ** ** x", "x + * y"])
+def test_what_is_no_product_on_paper_is_refused(text):
+    with pytest.raises(UsageError, match="column"):
+        parse(text)
+
+
+def test_a_typed_formula_of_a_known_function_has_its_start_box_and_minima():
+    typed, ravine = Expression("0.1 x^2 + 2 y^2"), OBJECTIVES["ravine"]()
+    assert (typed.start, typed.box, typed.minima) == (ravine.start, ravine.box, ravine.minima)
+    other = Expression("0.1*x^2 + 2.5*y^2")
+    assert other.start == (-1.0, 1.0)

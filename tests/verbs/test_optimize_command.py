@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.path import gaps
@@ -50,7 +51,7 @@ def test_nothing_is_written_unasked(optilab, tmp_path):
     assert shown.splitlines()[-1] == "a.svg"
     assert not (tmp_path / "runs").exists()
     assert json.loads(optilab("optimize", "--algo", "sgd", "--no-save", "--json").stdout)["run"] is None
-    optilab("optimize", "--algo", "sgd", "--no-save", "--quiet", code=2)
+    assert optilab("optimize", "--algo", "sgd", "--no-save", "--quiet").stdout == ""
 
 
 def test_functions_of_one_variable_and_of_x_and_y(optilab, tmp_path):
@@ -82,3 +83,24 @@ def test_a_loss_curve_ends_at_rounding_and_not_at_a_floor_of_the_picture():
     branin = OBJECTIVES["branin"]()  # f_min is 0.4: nothing below its last digit can be told
     (gap,), _ = gaps(branin, [descend(RULES["newton"](), branin, (3.1, 2.2), steps=20)])
     assert gap.min() == np.finfo(float).eps * branin.value(np.array(branin.minima[0]))
+
+
+def test_the_formula_of_the_exercise_gives_its_numbers(optilab):
+    named = json.loads(optilab("optimize", "--algo", "adam", "--json", "--no-save").stdout)
+    typed = json.loads(
+        optilab("optimize", "--algo", "adam", "--function", "0.1 w1^2 + 2 w2^2", "--json", "--no-save").stdout
+    )
+    assert typed["results"][0]["points"] == named["results"][0]["points"]
+
+
+@pytest.mark.parametrize("start", ["-5,-2", "[-5, -2]", "-5 -2", " -5 , -2 "])
+def test_a_start_is_typed_in_any_notation_of_a_list(optilab, start):
+    done = optilab("optimize", "--algo", "sgd", "--start", start, "--no-save", "--epochs", "1")
+    assert "start (-5, -2)" in done.stdout
+
+
+def test_a_gate_needs_neither_output_nor_a_run(optilab, tmp_path):
+    command = ("optimize", "--algo", "adam", "--quiet", "--no-save", "--expect")
+    assert optilab(*command, "distance < 0.2").stdout == ""
+    assert optilab(*command, "distance < 0.1", code=9).stdout == ""
+    assert not (tmp_path / "runs").exists()
