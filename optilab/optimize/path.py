@@ -201,7 +201,7 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
             x = point + taken
             if not np.isfinite(x).all():
                 raise UsageError(f"{rule.name} on {function.name} overflows at step {t}; try a smaller lr")
-            known = {**_hyper_parameters(rule), **_symbols(point, gradient, t, extra)}
+            known = {**hyper_parameters(rule), **symbols_of(point, gradient, t, extra)}
             lines, remembered = _execute(program, known, remembered)
             if lines:
                 gap = np.abs(lines[-1].value - x)
@@ -221,12 +221,14 @@ def _program(rule: Rule) -> list[formulas.Statement]:
         return []
 
 
-def _hyper_parameters(rule: Any) -> dict[str, Any]:
+def hyper_parameters(rule: Any) -> dict[str, Any]:
+    """Every field of a rule by the name that it has in the formula, those of a rule that it wraps included."""
     values = {field.name: getattr(rule, field.name) for field in fields(rule)}
-    return {**_hyper_parameters(values["base"]), **values} if "base" in values else values
+    return {**hyper_parameters(values["base"]), **values} if "base" in values else values
 
 
-def _symbols(point: Floats, gradient: Floats, t: int, quantities: Mapping[str, Any]) -> dict[str, Any]:
+def symbols_of(point: Floats, gradient: Floats, t: int, quantities: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the symbols of a formula at a point, hyperparameters and states excepted."""
     letters = {"value": "f", "hessian": "H"}
     extra = {letters[name]: value for name, value in quantities.items() if name in letters}
     if ahead := quantities.get("gradient_at"):

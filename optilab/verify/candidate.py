@@ -1,68 +1,101 @@
-"""A user's own optimizer beside a rule: with the rule's settings where it takes them, followed step by step."""
+"""A user's own optimizer beside a rule: with the rule's hyperparameters where it takes them, followed step by step."""
 
-from collections.abc import Callable, Mapping
+import ast
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize import Objective
 from optilab.optimize.objective import Floats
 from optilab.optimize.own import ALIASES, OwnRule, kind_of
+from optilab.optimize.own_source import Origin
+
+FAR = 1e30
+"""A path is over where a coordinate is larger: its values and gradients overflow soon."""
+
+Gradient = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class or function, such as FILE.py:NAME names, as the class of a rule."""
+    """A class or function, such as FILE.py:NAME names, wherever it runs.
 
-    kind: type[OwnRule]
+    `parameters`: its hyperparameters, and whether each has a default. `literals`: the numbers in its source. `begin`
+    starts it with values of its parameters at a point and returns what maps each gradient to the next point; both
+    raise UsageError, with the line in the user's file, if the code fails or does not return a point.
+    """
+
+    name: str
+    parameters: Mapping[str, bool]
+    literals: Sequence[float]
+    begin: Callable[[Mapping[str, Any], Floats], Gradient]
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
-        """Whether the code takes this hyper-parameter."""
+        """Whether the code takes this hyperparameter."""
         return setting in self._named(settings).values()
 
-    def path(self, settings: Mapping[str, Any], function: Objective, start: Any, steps: int) -> Floats:
-        """The points it visits, (steps + 1, d).
-
-        Raises UsageError, with the line in the user's file, if the code fails or does not return a point.
-        """
-        rule = self.rule(settings)
-        state = rule.init(np.array(start, dtype=np.float64))
-        points = [state.x]
-        for _ in range(steps):
-            with np.errstate(all="ignore"):
-                gradient = function.gradient(points[-1])
-            point, state = rule.advance(gradient, state)
-            points.append(point)
+    def path(self, settings: Mapping[str, Any], gradient: Gradient, start: Sequence[float], steps: int) -> Floats:
+        """The points it visits, (steps + 1, d); fewer where one of them is not finite or beyond `FAR`."""
+        points = [np.array(start, dtype=np.float64)]
+        advance = self.begin(self.values(settings), points[0])
+        with np.errstate(all="ignore"):
+            while len(points) <= steps and bool((np.abs(points[-1]) < FAR).all()):
+                points.append(advance(gradient(points[-1])))
         return np.stack(points)
 
-    def rule(self, settings: Mapping[str, Any]) -> OwnRule:
-        """The rule with the settings that it takes, and its own defaults."""
-        values = {field: settings[key] for field, key in self._named(settings).items()}
-        missing = [f.name for f in fields(self.kind) if f.default is MISSING and f.name not in values]
+    def values(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of its parameters; those that the rule does not have keep their defaults."""
+        values = {parameter: settings[key] for parameter, key in self._named(settings).items()}
+        missing = [name for name, default in self.parameters.items() if not default and name not in values]
         if missing:
             advice = "give it a default in your code"
-            raise UsageError(f"{self.kind.name}: the rule has no {', '.join(missing)} to pass on; {advice}")
-        return self.kind(**values)
+            raise UsageError(f"{self.name}: the rule has no {', '.join(missing)} to pass on; {advice}")
+        return values
 
     def _named(self, settings: Mapping[str, Any]) -> dict[str, str]:
-        """Field of the code -> setting of the rule; a setting's own name takes precedence over its aliases."""
-        names = [f.name for f in fields(self.kind)]
+        """Parameter of the code -> setting of the rule; a setting's own name takes precedence over its aliases."""
+        short = {key: key.rpartition(".")[2] for key in settings}  # base.lr is lr
         taken: dict[str, str] = {}
-        for key in settings:
-            for name in (key, *ALIASES.get(key, ())):
-                if name in names and name not in taken and (name == key or name not in settings):
+        for key, own in short.items():
+            for name in (own, *ALIASES.get(own, ())):
+                if name in self.parameters and name not in taken and (name == own or name not in short.values()):
                     taken[name] = key
                     break
         return taken
 
 
 def load(spec: str | Callable[..., Any]) -> Candidate:
-    """The candidate FILE.py:NAME, whose file is executed, or a class or function of this process.
+    """The candidate FILE.py:NAME, whose file is executed, or a class or function, in this process.
 
     Raises UsageError where there is no such file or name, or the file cannot be executed.
     """
     kind = kind_of(spec)
     _ = kind.origin.code
-    return Candidate(kind)
+    return Candidate(kind.name, parameters(kind), literals(kind.origin), lambda *start: begun(kind, *start))
+
+
+def parameters(kind: type[OwnRule]) -> dict[str, bool]:
+    """As in a candidate."""
+    return {field.name: field.default is not MISSING for field in fields(kind)}
+
+
+def begun(kind: type[OwnRule], values: Mapping[str, Any], start: Floats) -> Gradient:
+    """As `begin` of a candidate."""
+    rule = kind(**values)
+    state = rule.init(start)
+
+    def advance(gradient: Floats) -> Floats:
+        nonlocal state
+        point, state = rule.advance(gradient, state)
+        return np.asarray(point)
+
+    return advance
+
+
+def literals(origin: Origin) -> tuple[float, ...]:
+    """The numbers in a source, in order, each once."""
+    numbers = (node.value for node in ast.walk(origin.tree) if isinstance(node, ast.Constant))
+    found = (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < FAR)
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,342 @@
+"""What explains the difference between an implementation and a rule: the smallest change of the rule that is the code.
+
+A hypothesis counts only where its path is the code's everywhere, with every setting, as far as rounding allows. So an
+explanation is never a guess, and nobody is told of a slip that was not made.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import chain, islice, product
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize import RULES, Regime
+from optilab.optimize.objective import Floats
+from optilab.verify.candidate import Candidate
+from optilab.verify.grade import SETTINGS, PathComparison, first_difference, followed, padded, sensitive_from
+from optilab.verify.slips import Program, clipped, follow, mistakes, program_of, slips, with_decay
+
+PREFIX = 1
+"""Steps after the first difference that an explanation must reproduce before its whole path is computed."""
+USUAL = {
+    "eps": (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12, 1e-16, 0.0),
+    "beta": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
+    "beta1": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
+    "beta2": (0.9, 0.95, 0.98, 0.99, 0.999, 0.9999),
+    "decay": (0.9, 0.95, 0.99, 0.999),
+}
+"""Constants that implementations have written in."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """In words, and as settings of the rule where those can say it; both empty where nothing known explains."""
+
+    words: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+Follow = Callable[[PathComparison, tuple[float, ...], int], Floats]
+Hypothesis = tuple[Explanation, Follow]
+"""What may explain a difference, and the path from a start that it claims for a comparison."""
+
+
+def explain(
+    candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
+) -> Explanation:
+    """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
+    first = comparisons[0]
+    if _ignores_its_gradient(candidate, comparisons, paths):
+        return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
+    unused = _unused(candidate, comparisons, paths)
+    known = first.passed
+    written = {
+        f.name: f.name in unused
+        for f in fields(first.rule)
+        if isinstance(known.get(f.name), float) and (f.name in unused or not candidate.accepts(f.name, known))
+    }
+    program = program_of(first.rule)
+    families = (
+        _forms(first.rule),
+        _constants(candidate, first, written),
+        _slips(candidate, first, written, program, slips),
+        _other_rules(first.rule),
+        _slips(candidate, first, {}, program, mistakes),
+        _two_slips(first.regime, program),
+    )
+    for explanation, path in chain.from_iterable(families):
+        if _holds(path, comparisons, paths):
+            return explanation
+    return _fitted(candidate, first, written, comparisons, paths)
+
+
+def _holds(path: Follow, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> bool:
+    """Whether a hypothesis's path is the candidate's everywhere, as far as rounding allows."""
+    try:
+        for comparison, own in zip(comparisons, paths, strict=True):
+            few = min(comparison.steps, (comparison.differs(own) or 0) + PREFIX)
+            short = padded(path(comparison, comparison.place.start, few), few)
+            if first_difference(own[: few + 1][: comparison.horizon], short[: comparison.horizon]) is not None:
+                return False
+        for comparison, own in zip(comparisons, paths, strict=True):
+            place, steps = comparison.place, comparison.steps
+            whole = padded(path(comparison, place.start, steps), steps)
+            horizon = sensitive_from(whole, padded(path(comparison, place.nudged, steps), steps))
+            if first_difference(own[:horizon], whole[:horizon]) is not None:
+                return False
+    except (UsageError, ValueError, KeyError, np.linalg.LinAlgError):  # the hypothesis does not apply here
+        return False
+    return True
+
+
+def _as_rule(change: Callable[[Any], Any]) -> Follow:
+    """The path of the rule after a change."""
+
+    def path(comparison: PathComparison, start: tuple[float, ...], steps: int) -> Floats:
+        return followed(change(comparison.rule), comparison.place.function, start, steps, comparison.regime)
+
+    return path
+
+
+def _as_program(program: Program, **changed: Any) -> Follow:
+    """The path of a program with the rule's numbers, those in `changed` excepted."""
+
+    def path(comparison: PathComparison, start: tuple[float, ...], steps: int) -> Floats:
+        return follow(program, replace(comparison.rule, **changed), comparison.place.function, start, steps)
+
+    return path
+
+
+# --- the code, without the rule ------------------------------------------------------------------------------
+
+
+def _ignores_its_gradient(
+    candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
+) -> bool:
+    """Whether its path stays the same on every ground when the gradients it is given are random: it has its own."""
+    if all(bool(np.isnan(path[1:]).all() or (path == path[0]).all()) for path in paths):
+        return False
+    for comparison, path in zip(comparisons, paths, strict=True):
+        draw = np.random.default_rng(0).standard_normal
+        try:
+            points = candidate.path(
+                comparison.passed, lambda w, d=draw: d(w.shape), comparison.place.start, comparison.steps
+            )
+        except UsageError:
+            return False
+        if not np.array_equal(padded(points, comparison.steps), path, equal_nan=True):
+            return False
+    return True
+
+
+def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> list[str]:
+    """The hyperparameters that the code takes and that change nothing in any of its paths."""
+    settings, pairs = comparisons[0].passed, list(zip(comparisons, paths, strict=True))
+    finite = [(comparison, path) for comparison, path in pairs if np.isfinite(path[:2]).all()]
+
+    def changes_nothing(key: str) -> bool:
+        for comparison, path in finite:
+            other = next(value for value in SETTINGS[key] if value != comparison.passed[key])
+            if not np.array_equal(comparison.path_of(candidate, **{key: other}), path, equal_nan=True):
+                return False
+        return bool(finite)
+
+    try:
+        return [
+            key for key in settings if key in SETTINGS and candidate.accepts(key, settings) and changes_nothing(key)
+        ]
+    except UsageError:  # it fails with other values
+        return []
+
+
+# --- the rule with other settings ----------------------------------------------------------------------------
+
+
+def _choices(rule: Any) -> dict[str, tuple[Any, ...]]:
+    hints = get_type_hints(type(rule))
+    return {
+        key: get_args(hint) if get_origin(hint) is Literal else (False, True)
+        for key, hint in hints.items()
+        if (get_origin(hint) is Literal or hint is bool) and hasattr(rule, key)
+    }
+
+
+def forms_of(rule: Any) -> Iterator[dict[str, Any]]:
+    """Every combination of the fields that choose a rule's form."""
+    choices = _choices(rule)
+    for values in product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
+
+
+_FORMS = {
+    ("eps_placement", "inside"): "eps inside the root",
+    ("eps_placement", "outside"): "eps outside the root",
+    ("eps_placement", "added"): "eps added to the ratio",
+}
+"""Forms that have a name."""
+
+
+def _forms(rule: Any) -> Iterator[Hypothesis]:
+    """The rule's other forms, those with the fewest differences first."""
+    found = []
+    for form in forms_of(rule):
+        changed = {key: str(value).lower() for key, value in form.items() if value != getattr(rule, key)}
+        words = tuple(_FORMS.get((key, value), f"{key} {value}") for key, value in changed.items())
+        settings = tuple(f"algo.{key}={value}" for key, value in changed.items())
+        if changed:
+            found.append((Explanation(words, settings), _as_rule(lambda rule, form=form: replace(rule, **form))))
+    yield from sorted(found, key=lambda hypothesis: len(hypothesis[0].words))
+
+
+def _values(candidate: Candidate, key: str) -> list[float]:
+    """Constants that the candidate may have written in: those of its file first, then the usual ones."""
+    return list(dict.fromkeys([*candidate.literals, *USUAL.get(key, ())]))
+
+
+def _constants(
+    candidate: Candidate, comparison: PathComparison, written: Mapping[str, bool]
+) -> Iterator[Hypothesis]:
+    """Other values of the constants that the candidate has written in, one or two at a time.
+
+    `written`: name -> whether the candidate takes it, too, and does not use it.
+    """
+    usual = type(comparison.rule)()
+    unused = {key: getattr(usual, key) for key, ignored in written.items() if ignored}
+    if unused:
+        yield _constant(comparison, unused, written)
+    for one in written:
+        for value in _values(candidate, one):
+            yield _constant(comparison, unused | {one: value}, written)
+    own = candidate.literals[:12]
+    names = list(written)
+    for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
+        for first, second in product(own, own):
+            yield _constant(comparison, unused | {one: first, other: second}, written)
+
+
+def _constant(
+    comparison: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]
+) -> Hypothesis:
+    usual = type(comparison.rule)()
+    changed = {key: value for key, value in values.items() if written[key] or value != getattr(comparison.rule, key)}
+    words = tuple(
+        f"{key} is taken and not used: {value:g} is written in"
+        if written[key]
+        else f"{key} {value:g} is written in; the rule has {getattr(usual, key):g}"
+        for key, value in changed.items()
+    )
+    settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
+    return Explanation(words, settings), _as_rule(lambda rule: replace(rule, **changed))
+
+
+# --- the rule with slips -------------------------------------------------------------------------------------
+
+
+def _base(program: Program, regime: Regime) -> Program:
+    """The program under the regime's weight decay; empty where nothing follows a program."""
+    around = regime != Regime(weight_decay=regime.weight_decay, weight_decay_form=regime.weight_decay_form)
+    return () if around or not program else with_decay(program, regime.weight_decay, regime.weight_decay_form)
+
+
+def _slips(
+    candidate: Candidate,
+    comparison: PathComparison,
+    written: Mapping[str, bool],
+    program: Program,
+    lattice: Callable[[Program], Iterator[tuple[str, Program]]],
+) -> Iterator[Hypothesis]:
+    """One slip, and with it another eps that is written in; a weight decay or a clip of its own."""
+    base, rule, regime = _base(program, comparison.regime), comparison.rule, comparison.regime
+    if not base:
+        return
+    for words, changed in lattice(base):
+        yield Explanation((words,)), _as_program(changed)
+    if lattice is not slips:
+        return
+    own = [value for value in candidate.literals if 0 < value]
+    if not regime.weight_decay:
+        for value in own:
+            for form, how in (("coupled", "added to the gradient (coupled)"), ("decoupled", "decoupled")):
+                if value < 1 and (form == "coupled" or hasattr(rule, "lr")):
+                    yield Explanation((f"weight_decay {value:g} of its own, {how}",)), _as_program(
+                        with_decay(base, value, form)
+                    )
+    for value in own:
+        for words, changed in clipped(base, value):
+            yield Explanation((words,)), _as_program(changed)
+    if regime.weight_decay:
+        other = "decoupled" if regime.weight_decay_form == "coupled" else "coupled"
+        how = "added to the gradient (coupled)" if other == "coupled" else "decoupled"
+        yield Explanation((f"weight decay {how}",)), _as_program(with_decay(program, regime.weight_decay, other))
+        yield Explanation(("the weight decay is missing",)), _as_program(program)
+    if "eps" in written:
+        for value in _values(candidate, "eps"):
+            for words, changed in lattice(base):
+                constant = f"eps {value:g} is written in; the rule has {rule.eps:g}"
+                yield Explanation((words, constant)), _as_program(changed, eps=value)
+
+
+MOST_PAIRS = 4000
+"""Pairs of slips that are tried."""
+
+
+def _two_slips(regime: Regime, program: Program) -> Iterator[Hypothesis]:
+    base = _base(program, regime)
+    pairs = (
+        (Explanation((first, second)), _as_program(twice))
+        for first, once in (slips(base) if base else ())
+        for second, twice in chain(slips(once), mistakes(once))
+    )
+    yield from islice(pairs, MOST_PAIRS)
+
+
+def _other_rules(rule: Any) -> Iterator[Hypothesis]:
+    """Other rules, in every form, with the numbers that they share with this one."""
+    for name in RULES:
+        kind: Any = RULES[name]
+        if name == rule.name or kind.weights == "matrices":
+            continue
+        for form in forms_of(kind()):
+            words = ", ".join([f"it is {name}", *(f"{key} {str(value).lower()}" for key, value in form.items())])
+
+            def change(rule: Any, kind: Any = kind, form: Mapping[str, Any] = form) -> Any:
+                shared = {f.name: getattr(rule, f.name, None) for f in fields(kind)}
+                return kind(**{key: value for key, value in shared.items() if isinstance(value, float)} | form)
+
+            yield Explanation((words,)), _as_rule(change)
+
+
+def _fitted(
+    candidate: Candidate,
+    first: PathComparison,
+    written: Mapping[str, bool],
+    comparisons: Sequence[PathComparison],
+    paths: Sequence[Floats],
+) -> Explanation:
+    """One constant of any value, found as the root of the first coordinate's difference, and rounded if it may be."""
+    from scipy.optimize import brentq
+
+    target = paths[0]
+    few = min(first.steps, max(first.differs(target) or 1, 2))
+    if not np.isfinite(target[few]).all():
+        return Explanation()
+    for key in written:
+        grid = np.unique(np.concatenate([np.logspace(-16, 0, 65), 1 - np.logspace(-4, -0.05, 40)]))
+
+        def apart(value: float, key: str = key) -> float:
+            rule = replace(first.rule, **{key: float(value)})
+            points = followed(rule, first.place.function, first.place.start, few, first.regime)
+            return float((points[-1] - target[few])[0])
+
+        differences = [apart(value) for value in grid]
+        for low, high, a, b in zip(grid, grid[1:], differences, differences[1:], strict=False):
+            if not (np.isfinite(a) and np.isfinite(b)) or a * b > 0:
+                continue
+            root = brentq(apart, low, high, xtol=1e-300, rtol=1e-14)
+            for value in [*(float(f"{root:.{digits}g}") for digits in range(1, 13)), root]:
+                explanation, path = _constant(first, {key: value}, written)
+                if explanation.words and _holds(path, comparisons, paths):
+                    return explanation
+    return Explanation()

@@ -1,0 +1,335 @@
+"""The slips and conventions in which implementations of any rule differ, as changes of its printed formula.
+
+A program is the statements of a formula; a slip is one change of a program, in words. So every rule has its lattice:
+one change, or two at once, and `follow` executes what comes out.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize.formula import ONE, ZERO, Node, Statement, evaluate, number, statements, symbol, symbols, text
+from optilab.optimize.objective import Floats
+from optilab.optimize.path import hyper_parameters, symbols_of
+from optilab.optimize.rule import needed
+
+Program = tuple[Statement, ...]
+Slip = tuple[str, Program]
+"""What the code does that the rule does not, in words, and the program of the code."""
+
+SHARES = ("beta", "beta1", "beta2", "beta3", "decay", "rho")
+"""Hyperparameters that may be mistaken for each other."""
+
+
+def program_of(rule: Any) -> Program:
+    """Empty for a rule whose formula is a sentence."""
+    try:
+        return tuple(statements(rule.formula))
+    except UsageError:
+        return ()
+
+
+def follow(program: Program, rule: Any, function: Any, start: Sequence[float], steps: int) -> Floats:
+    """The points that a program visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
+    w = np.array(start, dtype=np.float64)
+    fixed, points = hyper_parameters(rule), [w]
+    states = {s.target for s in program if s.arrow == "<-"} - {"w", "g"}
+    starts = [s for s in program if s.arrow == "=" and s.target[-1] == "0" and s.target[:-1] in states]
+    body = [s for s in program if s not in starts]
+    known: dict[str, Any] = dict.fromkeys(states, np.zeros_like(w))
+    with np.errstate(all="ignore"):
+        for t in range(1, steps + 1):
+            g = function.gradient(w)
+            known |= fixed | symbols_of(w, g, t, needed(rule, function, w))
+            if t == 1:
+                known["last_g"] = g
+                known |= {s.target[:-1]: evaluate(s.node, known) for s in starts}
+            for statement in body:
+                known[statement.target] = evaluate(statement.node, known)
+            known["last_g"] = g
+            w = np.asarray(known["w"], dtype=np.float64)
+            points.append(w)
+            if not np.isfinite(w).all():
+                break
+    return np.stack(points)
+
+
+def slips(program: Program) -> Iterator[Slip]:
+    """Those that have a name, the most frequent first."""
+    yield from _of_the_whole(program)
+    yield from _of_a_statement(program, _named)
+
+
+def mistakes(program: Program) -> Iterator[Slip]:
+    """Any one term, factor, sign or symbol that is missing or another."""
+    yield from _of_a_statement(program, _wrong)
+    yield from _symbols_for_others(program)
+
+
+# --- of the whole program ------------------------------------------------------------------------------------
+
+
+def _of_the_whole(program: Program) -> Iterator[Slip]:
+    last = max(n for n, s in enumerate(program) if s.target == "w")
+    if program[last].node.op == "subtract":
+        uphill = Node("add", program[last].node.args)
+        yield "the step is added to w, not subtracted: it goes uphill", _put(program, last, uphill)
+    yield "the gradient is that of the previous point", _everywhere(program, "g", symbol("last_g"))
+    yield from _corrections(program)
+    used = [name for name in SHARES if any(name in symbols(s.node) for s in program)]
+    for a, b in combinations(used, 2):
+        swapped = _everywhere(program, a, symbol(b), {b: symbol(a)})
+        yield f"{a} and {b} are swapped", swapped
+        yield f"{a} stands for {b} as well", _everywhere(program, b, symbol(a))
+        yield f"{b} stands for {a} as well", _everywhere(program, a, symbol(b))
+    yield from _orders(program)
+    yield from _decays(program)
+
+
+def _corrections(program: Program) -> Iterator[Slip]:
+    """Bias corrections: none, not of all moments, with another t, and a corrected moment that is stored."""
+
+    def is_correction(node: Node) -> bool:
+        return node.op == "divide" and node.args[1].op == "subtract" and text(node.args[1]).endswith("^t")
+
+    corrected = [
+        (n, node, put) for n, s in enumerate(program) for node, put in _parts(s.node) if is_correction(node)
+    ]
+    if not corrected:
+        return
+    none = tuple(Statement(s.target, s.arrow, _mapped(s.node, _uncorrected)) for s in program)
+    yield "no bias correction", none
+    if len(corrected) > 1:
+        for n, node, put in corrected:
+            yield f"no bias correction of {text(node.args[0])}", _put(program, n, put(node.args[0]))
+    zeroth = "t counted from 0, so the first correction divides by 1 - beta^0 = 0"
+    yield zeroth, _everywhere(program, "t", Node("subtract", (symbol("t"), ONE)))
+    yield "t counted from 2, so the first correction divides by 1 - beta^2", _everywhere(
+        program, "t", Node("add", (symbol("t"), ONE))
+    )
+    yield "t stands still at 1: it is never counted up", _everywhere(program, "t", ONE)
+    stored = [
+        (s.target, s.node.args[0].value)
+        for s in program
+        if is_correction(s.node) and s.node.args[0].op == "symbol" and s.arrow == "="
+    ]
+    for some in [stored, *([one] for one in stored if len(stored) > 1)]:
+        if some:
+            names = " and ".join(state for _, state in some)
+            more = (Statement(state, "<-", symbol(name)) for name, state in some)
+            yield f"the corrected {names} is stored and averaged on", (*program, *more)
+
+
+def _uncorrected(node: Node) -> Node:
+    fits = node.op == "divide" and node.args[1].op == "subtract" and text(node.args[1]).endswith("^t")
+    return node.args[0] if fits else node
+
+
+def _orders(program: Program) -> Iterator[Slip]:
+    """A state used before its update that the rule uses after it, and the other way round."""
+    for n, statement in enumerate(program):
+        name = statement.target
+        if statement.arrow != "<-" or name in ("w", "g"):
+            continue
+        after = [m for m in range(n + 1, len(program)) if name in symbols(program[m].node)]
+        before = [m for m in range(n) if name in symbols(program[m].node)]
+        if after:
+            old = f"old_{name}"
+            late = tuple(
+                Statement(s.target, s.arrow, _replaced(s.node, {name: symbol(old)})) if m in after else s
+                for m, s in enumerate(program)
+            )
+            yield f"{name} is used before it is updated", (Statement(old, "=", symbol(name)), *late)
+        needs = symbols(statement.node)
+        if before and not any(program[m].target in needs for m in range(before[0], n)):
+            first = before[0]
+            early = (*program[:first], statement, *program[first:n], *program[n + 1 :])
+            yield f"{name} is updated before it is used", early
+
+
+def _decays(program: Program) -> Iterator[Slip]:
+    """Weight decay: added to the gradient, without the factor lr, left out."""
+    for n, s in enumerate(program):
+        for node, put in _parts(s.node):
+            if text(node) != "weight_decay*w":
+                continue
+            without = _put(program, n, put(ZERO))
+            coupled = Statement("g", "=", Node("add", (symbol("g"), node)))
+            yield "weight decay added to the gradient (coupled)", (coupled, *without)
+            if s.target in ("w", "z"):
+                beside = Node("subtract", (without[n].node, node))
+                yield "the weight decay is not multiplied by lr", _put(program, n, beside)
+                late = Statement(s.target, "<-", Node("subtract", (symbol(s.target), decayed_by(s.target))))
+                after = (*without[: n + 1], late, *without[n + 1 :])
+                yield "the weight decay is taken from w after the step, not before", after
+            yield "the weight decay is missing", without
+
+
+def decayed_by(name: str) -> Node:
+    """lr*weight_decay of a state."""
+    return Node("multiply", (Node("multiply", (symbol("lr"), symbol("weight_decay"))), symbol(name)))
+
+
+def with_decay(program: Program, strength: float, form: str) -> Program:
+    """The program under a weight decay that is not the rule's own; `form` as in `Regime`."""
+    if not strength:
+        return program
+    amount = Node("multiply", (number(strength), symbol("w")))
+    if form == "coupled":
+        return (Statement("g", "=", Node("add", (symbol("g"), amount))), *program)
+    start = Statement("start", "=", symbol("w"))
+    taken = Node("multiply", (symbol("lr"), Node("multiply", (number(strength), symbol("start")))))
+    return (start, *program, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
+
+
+def clipped(program: Program, limit: float) -> Iterator[Slip]:
+    """The gradient clipped to a limit, by its norm or coordinate by coordinate."""
+    g, most = symbol("g"), number(limit)
+    shorter = Node("minimum", (ONE, Node("divide", (most, Node("norm", (g,))))))
+    by_norm = Statement("g", "=", Node("multiply", (g, shorter)))
+    by_value = Statement("g", "=", Node("clip", (g, number(-limit), most)))
+    yield f"the gradient is clipped to the norm {limit:g}", (by_norm, *program)
+    yield f"the gradient is clipped to {limit:g} in every coordinate", (by_value, *program)
+
+
+# --- of one place in a statement -----------------------------------------------------------------------------
+
+
+def _of_a_statement(
+    program: Program, changes: Callable[[Node, str], Iterator[tuple[str, Node]]]
+) -> Iterator[Slip]:
+    for n, statement in enumerate(program):
+        for node, put in _parts(statement.node):
+            for words, instead in changes(node, statement.target):
+                yield words, _put(program, n, put(instead))
+
+
+def _named(node: Node, target: str) -> Iterator[tuple[str, Node]]:
+    """Changes of one part of an expression that have a name."""
+    a, b = (*node.args, ZERO, ZERO)[:2]
+    if node.op == "power" and b.op == "number" and b.value == 2:
+        yield f"the square is missing: {target} has |{text(a)}|, not {text(node)}", Node("absolute", (a,))
+        yield f"the square is missing: {target} has {text(a)}, not {text(node)}", a
+        yield f"{text(node)} is summed over the coordinates", Node("sum", (node,))
+    if node.op == "absolute":
+        yield f"the absolute value is missing: {target} has {text(a)}, not {text(node)}", a
+        yield f"{text(node)} is summed over the coordinates", Node("sum", (node,))
+    if node.op == "sqrt":
+        yield f"the root of {_moment(a)} is missing", a
+        if a.op == "add" and a.args[1].op == "symbol" and a.args[1].value == "eps":
+            yield "eps outside the root", Node("add", (Node("sqrt", (a.args[0],)), a.args[1]))
+    if node.op == "sign":
+        yield f"the sign is missing: {target} has {text(a)}, not {text(node)}", a
+    if node.op == "add" and a.op == "sqrt" and "eps" in symbols(b):
+        yield "eps inside the root", Node("sqrt", (Node("add", (a.args[0], b)),))
+    if node.op == "divide" and b.op == "add" and b.args[0].op == "sqrt" and "eps" in symbols(b.args[1]):
+        yield "eps added to the ratio", Node("add", (Node("divide", (a, b.args[0])), b.args[1]))
+    if node.op == "divide" and b.op == "sqrt" and b.args[0].op == "add" and "eps" in symbols(b.args[0].args[1]):
+        root = Node("sqrt", (b.args[0].args[0],))
+        yield "eps added to the ratio", Node("add", (Node("divide", (a, root)), b.args[0].args[1]))
+    if node.op == "add" and a.op == "multiply" and text(a).endswith(f"*{target}"):
+        share, rest = a.args[0], _without(ONE, a.args[0])
+        if b.op == "multiply" and text(b.args[0]) == text(rest):
+            yield f"{text(b.args[1])} enters {target} as it is, not as {text(b)} (classic)", Node(
+                "add", (a, b.args[1])
+            )
+            swapped = Node("add", (Node("multiply", (rest, a.args[1])), Node("multiply", (share, b.args[1]))))
+            yield f"{text(share)} and 1 - {text(share)} are swapped in {target}", swapped
+        elif b.op != "multiply":
+            yield f"{text(b)} enters {target} as (1 - {text(share)})*{text(b)} (ema)", Node(
+                "add", (a, Node("multiply", (rest, b)))
+            )
+        yield f"lr is a factor of {text(b)} in {target} already", Node(
+            "add", (a, Node("multiply", (symbol("lr"), b)))
+        )
+        yield f"{target} is not averaged: only the last {text(b)} counts", b
+    if node.op == "add" and a.op == "symbol" and a.value == target:
+        yield f"{target} is not summed up: only the last {text(b)} counts", b
+        share = Node("multiply", (symbol("lr"), b))
+        yield f"lr is a factor of {text(b)} in {target} already", Node("add", (a, share))
+    if node.op == "clip":
+        yield f"the clip of {text(a)} is missing", a
+    if node.op in ("maximum", "minimum"):
+        yield f"{text(a)} stands for {text(node)}", a
+        yield f"{text(b)} stands for {text(node)}", b
+
+
+def _moment(node: Node) -> str:
+    return text(node.args[0] if node.op == "add" else node)
+
+
+def _without(a: Node, b: Node) -> Node:
+    return Node("subtract", (a, b))
+
+
+_OPPOSITE = {"maximum": "minimum", "minimum": "maximum", "add": "subtract", "subtract": "add"}
+
+
+def _wrong(node: Node, target: str) -> Iterator[tuple[str, Node]]:
+    """Any term, factor, divisor or case left out or turned round."""
+    args, where = node.args, f"in {target}"
+    if node.op in ("add", "subtract"):
+        yield f"the term {text(args[1])} is missing {where}", args[0]
+        if node.op == "add":
+            yield f"the term {text(args[0])} is missing {where}", args[1]
+        yield f"the sign of {text(args[1])} is wrong {where}", Node(_OPPOSITE[node.op], args)
+        if node.op == "subtract" and text(args[0]) == "1":
+            yield f"{text(args[1])} stands for 1 - {text(args[1])} {where}", args[1]
+            yield f"lr stands for 1 - {text(args[1])} {where}", symbol("lr")
+    elif node.op == "multiply":
+        yield f"the factor {text(args[0])} is missing {where}", args[1]
+        yield f"the factor {text(args[1])} is missing {where}", args[0]
+    elif node.op == "divide":
+        yield f"the division by {text(args[1])} is missing {where}", args[0]
+        yield f"{text(args[1])} multiplies {text(args[0])} {where}, where it divides it", Node("multiply", args)
+    elif node.op in _OPPOSITE:
+        opposite = Node(_OPPOSITE[node.op], args)
+        yield f"{text(opposite)} stands for {text(node)}", opposite
+    elif node.op == "where":
+        yield f"{text(args[1])} stands in every case {where}", args[1]
+        yield f"{text(args[2])} stands in every case {where}", args[2]
+
+
+def _symbols_for_others(program: Program) -> Iterator[Slip]:
+    """In one statement, one quantity in the place of another."""
+    names = {s.target for s in program if not s.target.endswith("0")} - {"w"} | {"g"}
+    shares = {name for name in SHARES if any(name in symbols(s.node) for s in program)}
+    for n, s in enumerate(program):
+        for group in (names, shares):
+            for own in sorted(symbols(s.node) & group):
+                for other in sorted(group - {own}):
+                    instead = _replaced(s.node, {own: symbol(other)})
+                    yield f"{other} stands for {own} in {s.target}", _put(program, n, instead)
+
+
+# --- trees ---------------------------------------------------------------------------------------------------
+
+
+def _parts(node: Node, put: Callable[[Node], Node] = lambda new: new) -> Iterator[tuple[Node, Callable[[Node], Node]]]:
+    """Every part of an expression, and what makes the expression with another part there."""
+    yield node, put
+    for n, child in enumerate(node.args):
+
+        def put_child(new: Node, n: int = n) -> Node:
+            return put(Node(node.op, (*node.args[:n], new, *node.args[n + 1 :]), node.value))
+
+        yield from _parts(child, put_child)
+
+
+def _put(program: Program, n: int, node: Node) -> Program:
+    return (*program[:n], Statement(program[n].target, program[n].arrow, node), *program[n + 1 :])
+
+
+def _mapped(node: Node, change: Callable[[Node], Node]) -> Node:
+    return change(Node(node.op, tuple(_mapped(child, change) for child in node.args), node.value))
+
+
+def _replaced(node: Node, instead: Mapping[str, Node]) -> Node:
+    return _mapped(node, lambda part: instead.get(part.value, part) if part.op == "symbol" else part)
+
+
+def _everywhere(program: Program, name: str, node: Node, more: Mapping[str, Node] = {}) -> Program:  # noqa: B006
+    return tuple(Statement(s.target, s.arrow, _replaced(s.node, {name: node, **more})) for s in program)
