@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -519,6 +520,45 @@ def _copied(memory: Any) -> Any:
 def is_own(name: Any) -> bool:
     """Whether the name of a rule is meant as FILE.py:NAME or package.module:NAME."""
     return isinstance(name, str) and (":" in name or name.endswith(".py"))
+
+
+GRADIENTS = ("g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads")
+"""What the second parameter of an optimizer is called."""
+
+
+def fitting(path: Path) -> str:
+    """The name of the only class or function of a file that is an optimizer; the file is not executed.
+
+    A class comes before functions, which may be its helpers, and a class before those that it extends. UsageError
+    where nothing fits, or more than one does.
+    """
+    tree = locate(f"{path}:any").tree
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    bases = {name: {ast.unparse(base) for base in node.bases} for name, node in classes.items()}
+    functions = {
+        node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+    def fits(name: str) -> bool:
+        methods = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef)}
+        above = bases[name]
+        return (
+            bool(methods & {"update", "step"})
+            or any("optim" in base.lower() for base in above)
+            or any(base != name and fits(base) for base in above & classes.keys())
+        )
+
+    found = [name for name in classes if fits(name)]
+    found = [name for name in found if not any(name in bases[other] for other in found)]
+    found = found or [name for name, names in functions.items() if len(names) > 1 and names[1] in GRADIENTS]
+    found = found or [name for name, names in functions.items() if len(names) > 1]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path.name}:{found[0]}")
+    raise UsageError(f"{path} has no class with update(w, g) and no function f(w, g, ...)")
 
 
 def kind_of(spec: str | Callable[..., Any]) -> type[OwnRule]:

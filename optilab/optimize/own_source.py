@@ -10,7 +10,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.machinery import PathFinder
@@ -20,18 +20,23 @@ from typing import Any
 
 from optilab.errors import UsageError, did_you_mean, printable, shown
 
-
-def unlimited(step: int) -> AbstractContextManager[None]:
-    """No time limit."""
-    return nullcontext()
-
-
-clock: Callable[[int], AbstractContextManager[None]] = unlimited
-"""The context in which the user's code runs: step 0 loads the file, step t computes the t-th point. `verify` puts a
-time limit here."""
-
 shipped: dict[str, bytes] = {}
 """Files of the machine that sent this process its work: absolute path there -> content, used instead of any here."""
+
+
+ENDS = (Exception, SystemExit, GeneratorExit)
+"""What a user's code may raise; KeyboardInterrupt and what a signal raises are the person's at the keyboard."""
+LONGEST = 500
+"""Characters of an exception that are repeated."""
+
+
+def words_of(error: BaseException) -> str:
+    """The name and the text of an exception, whatever its own `__str__` does, safe for a terminal."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = ""
+    return printable(f"{type(error).__name__}: {text}"[:LONGEST])
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,11 @@ class Origin:
         """
         _ = self.tree
         try:
-            with clock(0), redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr):
                 module = self._executed() if self.is_file else importlib.import_module(self._module)
-        except (Exception, SystemExit) as error:
+        except ENDS as error:
             line = self.line_of(error)
-            raise UsageError(f"{self.path}{f':{line}' if line else ''}: {type(error).__name__}: {error}") from None
+            raise UsageError(f"{self.path}{f':{line}' if line else ''}: {words_of(error)}") from None
         code = getattr(module, self.attribute, None)
         if not callable(code):
             raise self.missing(module)
@@ -120,16 +125,18 @@ class Origin:
     def running(self, step: int) -> Iterator[None]:
         """Run the user's code inside: its output goes to stderr, and an error names its line and the step."""
         try:
-            with clock(step), redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr):
                 yield
         except UsageError as error:
             raise UsageError(f"{self.label}, step {step}: {error}") from None
-        except (Exception, SystemExit) as error:
-            line = self.line_of(error)
-            where = f"line {line}: " if line else ""
-            raise UsageError(
-                f"{self.label} failed at step {step}: {where}{type(error).__name__}: {error}"
-            ) from None
+        except ENDS as error:
+            raise self.failure(error, step) from None
+
+    def failure(self, error: BaseException, step: int) -> UsageError:
+        """What the code raised at a step, with its line."""
+        line = self.line_of(error)
+        where = f"line {line}: " if line else ""
+        return UsageError(f"{self.label} failed at step {step}: {where}{words_of(error)}")
 
 
 def locate(spec: str) -> Origin:

@@ -1,23 +1,27 @@
 """`optilab verify`: the rules beside torch.optim, optax or their equations, or your implementation beside a rule."""
 
 import os
-import shlex
 import sys
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from optilab.config.load import Override, load
 from optilab.config.load import function as read_function
 from optilab.config.marks import Argument, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import ExitCode, UsageError, chosen_names, unknown
+from optilab.errors import ExitCode, UsageError, chosen_names, printable, unknown
 from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.optimize.own import OwnRule, kind_of
+from optilab.optimize.rule import settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import FORMATS, Column, Table
@@ -28,6 +32,7 @@ from optilab.verify import candidate as candidates
 from optilab.verify import submissions
 from optilab.verify.grade import STEPS, StartingPoint, Verdict, grade
 from optilab.verify.grade import TOLERANCE as AGREEMENT
+from optilab.verify.remote import Limits, Warden, conceal_environment
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -45,6 +50,7 @@ class VerifyRequest(SetOptions, SilentOptions):
         "optilab verify --algo adam,nadam",
         "optilab verify my_adam.py:Adam --against adam",
         "optilab verify 'submissions/*.py:Adam' --against adam --points equal=10,explained=6 --format csv",
+        "optilab verify 'submissions/**/*.ipynb' --against adam --feedback feedback",
         "optilab verify my_momentum.py:step --against momentum --set algo.form=ema --json",
     )
     NOTES: ClassVar[str] = """\b
@@ -58,7 +64,9 @@ Exit status 9: something differs.
 """
 
     candidate: Annotated[
-        Any, Argument("FILE:NAME"), Doc("Your class or function, or of many files: '*.py:Adam'")
+        Any,
+        Argument("FILE[:NAME]"),
+        Doc("Your class or function, by default the only one that fits; or of many files: '*.py:Adam'"),
     ] = None
     against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The rule that it is meant to be")] = None
     algo: Annotated[
@@ -72,12 +80,21 @@ Exit status 9: something differs.
         Doc("With a file: compare on this function only"),
     ] = None
     epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("With a file: steps to compare")] = None
-    timeout: Annotated[float, Ge(0.1), Flag("SECONDS"), Doc("With a file: time limit of one step")] = 10.0
+    timeout: Annotated[
+        float,
+        Ge(0.1),
+        Le(86_400),
+        Flag("SECONDS"),
+        Doc("With a file: limit of one step, in seconds of CPU time or of waiting"),
+    ] = 10.0
     memory: Annotated[int, Ge(512), Flag("MIB"), Doc("With many files: memory limit of each")] = 4096
     points: Annotated[
         str | None,
         Flag("VERDICT=N,..."),
-        Doc("With many files: points for equal, explained, differs, error"),
+        Doc("With many files: points for equal, explained, differs, timeout, error"),
+    ] = None
+    feedback: Annotated[
+        str | None, Flag("DIR"), Doc("With many files: write a text for each student into this new directory")
     ] = None
     format: Annotated[
         str,
@@ -100,17 +117,34 @@ def verify(request: VerifyRequest, place: Place) -> Answer:
     if request.algo is not None:
         raise UsageError("--algo chooses rows of the table; the rule for a file is --against NAME")
     if isinstance(request.candidate, str) and submissions.is_pattern(request.candidate):
-        return _grade_all(request, request.candidate)
-    if request.points is not None or request.format != "table":
-        raise UsageError("--points and --format need many files, as 'submissions/*.py:Adam'")
+        return _grade_all(request, request.candidate, alone=not place.library)
+    if request.points is not None or request.feedback is not None or request.format != "table":
+        raise UsageError("--points, --feedback and --format need many files, as 'submissions/*.py:Adam'")
     exam = Exam.of(request)
-    if place.library:
+    if place.library or not hasattr(os, "fork"):
         own = candidates.load(request.candidate)
-        return LabVerification(own.kind.name, exam, exam.grade(own), own)
-    spec = str(request.candidate)
-    verdict = submissions.time_limited(lambda: exam.grade(candidates.load(spec)), spec, request.timeout)
-    label = spec.replace("\\", "/").rpartition("/")[2]
-    return LabVerification(label, exam, verdict, options=request.retyped("function"))
+        return LabVerification(own.name, exam, exam.grade(own), own, kind_of(request.candidate))
+    file, name = submissions.split(str(request.candidate))
+    with Warden() as warden:
+        return _verify_one(warden, file, name, exam, request)
+
+
+def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: VerifyRequest) -> "LabVerification":
+    """One file, in a process of its own; what it prints goes to stderr."""
+    submission = None
+    path = Path(file)
+    with tempfile.TemporaryDirectory(prefix="optilab-") as directory:
+        if path.suffix == submissions.NOTEBOOK:
+            path = Path(directory, f"{path.stem}.py")
+            submissions.write_source(Path(file), path)
+        try:
+            with warden.running(path, name, file, Limits(request.timeout), isolated=False) as own:
+                candidate, submission = own
+                verdict = exam.grade(candidate)
+        finally:
+            if submission is not None:
+                sys.stderr.write(submission.output)
+    return LabVerification(candidate.name, exam, verdict, options=request.retyped("function"))
 
 
 # --- one implementation -------------------------------------------------------------------------------------
@@ -168,6 +202,8 @@ class LabVerification(Answer):
     verdict: Verdict
     candidate: candidates.Candidate | None = None
     """The code, where it runs in this process."""
+    kind: type[OwnRule] | None = None
+    """Its class as a rule."""
     options: str = ""
     """Those that chose the function, to be typed again."""
 
@@ -213,13 +249,13 @@ class LabVerification(Answer):
         from optilab.verbs.charts.paths import paths_chart
 
         verdict, config = self.verdict, self.exam.config
-        if self.candidate is None:
+        if self.candidate is None or self.kind is None:
             return super().chart()
         own = verdict.function in (None, config.function.name)
         objective = config.function if own else OBJECTIVES[str(verdict.function)]()
         start = verdict.start or config.start or objective.start
-        rule = replace(self.exam.rule, **verdict.settings)
-        rules = {rule.name: rule, self.label: self.candidate.rule(verdict.settings)}
+        rule = with_settings(self.exam.rule, verdict.settings)
+        rules = {rule.name: rule, self.label: self.kind(**self.candidate.values(verdict.settings))}
         steps = min(verdict.steps, SHOWN)
         paths = {
             name: descend(rule, objective, start, steps, regime=config.regime) for name, rule in rules.items()
@@ -263,8 +299,8 @@ class LabVerification(Answer):
         """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
         rule, verdict = self.exam.rule, self.verdict
         usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
-        compared = {f.name: verdict.settings.get(f.name, getattr(rule, f.name)) for f in fields(rule)}
-        changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != getattr(usual, key)]
+        compared, known = settings_of(with_settings(rule, verdict.settings)), settings_of(usual)
+        changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != known.get(key)]
         where = self.options or f"--function {verdict.function}"
         start = ",".join(f"{value:g}" for value in verdict.start or ())
         return " ".join([f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed])
@@ -286,22 +322,54 @@ def outcome(verdict: Verdict) -> str:
 # --- many implementations -----------------------------------------------------------------------------------
 
 
-def _grade_all(request: VerifyRequest, spec: str) -> "Grades":
-    """Grade many submissions; progress goes to stderr."""
+def _grade_all(request: VerifyRequest, spec: str, alone: bool) -> "Grades":
+    """Grade many submissions; `alone`: this process does nothing else."""
     if request.format not in (accepted := (*FORMATS, "junit")):
         raise UsageError(unknown("format", request.format, accepted), request.flag("format"))
     found, name = submissions.files(spec)
     points = submissions.read_points(request.points)
-    Exam.of(request)  # refused once, not in every row
-    against = str(request.against)
-    options = ["--against", against, *shlex.split(request.retyped("function", "epochs", "set"))]
-    limits, jobs = submissions.Allowance(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
-    graded = []
-    with terminal.err.status("grading") as status:
-        for row in submissions.grade_all(found, name, options, limits, points, jobs):
-            graded.append(row)
-            status.update(f"graded {len(graded)} of {len(found)}")
-    return Grades(graded, against.strip().lower())
+    exam = Exam.of(request)  # refused once, not in every row
+    folder = _feedback_folder(request)
+    limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
+    if alone:
+        conceal_environment()
+    graded = list(
+        _with_progress(
+            submissions.grade_all(found, name, exam.grade, limits, points, min(jobs, len(found))), len(found)
+        )
+    )
+    grades = Grades(graded, exam, bool(name))
+    if folder is not None:
+        grades.write_feedback(folder)
+        return replace(grades, written=(str(folder),))
+    return grades
+
+
+def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterator[submissions.Graded]":
+    """Pass rows through; say how many there are, in a pipe every ten seconds."""
+    last = time.monotonic()
+    with terminal.err.status(f"grading {count} submissions") as status:
+        for number, row in enumerate(rows, 1):
+            yield row
+            status.update(f"graded {number} of {count}")
+            if not terminal.err.is_terminal and time.monotonic() - last > 10:
+                last = time.monotonic()
+                terminal.note(f"graded {number} of {count}")
+
+
+def _feedback_folder(request: VerifyRequest) -> Path | None:
+    """The directory for feedback, made; UsageError where it has anything in it."""
+    if request.feedback is None:
+        return None
+    folder = Path(request.feedback)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot make {folder}: {error.strerror}", request.flag("feedback")) from None
+    if taken:
+        raise UsageError(f"{folder} is not empty; name a new directory", request.flag("feedback"))
+    return folder
 
 
 @dataclass(frozen=True, repr=False)
@@ -309,7 +377,15 @@ class Grades(Answer):
     """Many submissions, a row each."""
 
     graded: Sequence[submissions.Graded]
-    against: str
+    exam: Exam
+    named: bool
+    """Whether the name was given, and need not be said."""
+    written: Sequence[str] = ()
+
+    @property
+    def against(self) -> str:
+        """The rule's name."""
+        return str(self.exam.rule.name)
 
     @property
     def headline(self) -> str:
@@ -319,7 +395,7 @@ class Grades(Answer):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(row) for row in self.graded]
+        return [{key: value for key, value in vars(row).items() if key != "compared"} for row in self.graded]
 
     @property
     def code(self) -> ExitCode:
@@ -330,6 +406,7 @@ class Grades(Answer):
         """An explanation of several lines is one line."""
         columns = (
             Column("submission", "submission", left=True),
+            *([] if self.named else [Column("name", "name", left=True)]),
             Column("verdict", "verdict", left=True),
             Column("points", "points", lambda value: f"{value:g}"),
             Column("first_step", "first step"),
@@ -350,7 +427,7 @@ class Grades(Answer):
                 row.submission,
                 row.explanation,
                 "" if row.verdict == "equal" else row.verdict,
-                row.verdict == "error",
+                row.verdict in ("timeout", "error"),
             )
             for row in self.graded
         ]
@@ -363,6 +440,29 @@ class Grades(Answer):
 
     def short(self) -> tuple[()]:
         return ()
+
+    def write_feedback(self, folder: Path) -> None:
+        """A text for each submission, at its path below the directory that all have in common."""
+        files = [Path(row.submission).absolute() for row in self.graded]
+        common = Path(os.path.commonpath([file.parent for file in files]))
+        for row, file in zip(self.graded, files, strict=True):
+            target = folder / file.relative_to(common)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target = target.with_name(f"{target.name}.txt")
+            target.write_text("\n".join([*self._feedback(row), ""]), encoding="utf-8")
+
+    def _feedback(self, row: submissions.Graded) -> Iterator[str]:
+        yield f"{row.verdict}: {row.points:g} points"
+        yield ""
+        if row.compared is None:
+            yield row.explanation
+        else:
+            label = f"{Path(row.submission).name}:{row.name}"
+            for part in LabVerification(label, self.exam, row.compared).parts():
+                grid = isinstance(part, terminal.Grid)
+                yield printable("\n".join(part.lines()) if grid else getattr(part, "text", part))
+        if row.output:
+            yield from ("", "What your code printed:", row.output)
 
 
 # --- the rules beside other libraries -----------------------------------------------------------------------

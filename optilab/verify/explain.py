@@ -15,7 +15,16 @@ from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
 from optilab.optimize.objective import Floats
 from optilab.verify.candidate import Candidate
-from optilab.verify.grade import SETTINGS, PathComparison, first_difference, followed, padded, sensitive_from
+from optilab.verify.grade import (
+    SETTINGS,
+    TOLERANCE,
+    PathComparison,
+    first_difference,
+    followed,
+    padded,
+    sensitive_from,
+    sizes,
+)
 from optilab.verify.slips import Program, clipped, follow, mistakes, program_of, slips, with_decay
 
 PREFIX = 1
@@ -43,9 +52,7 @@ Hypothesis = tuple[Explanation, Follow]
 """What may explain a difference, and the path from a start that it claims for a comparison."""
 
 
-def explain(
-    candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
-) -> Explanation:
+def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
     first = comparisons[0]
     if _ignores_its_gradient(candidate, comparisons, paths):
@@ -66,25 +73,39 @@ def explain(
         _slips(candidate, first, {}, program, mistakes),
         _two_slips(first.regime, program),
     )
+    targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
     for explanation, path in chain.from_iterable(families):
-        if _holds(path, comparisons, paths):
+        if _holds(path, targets):
             return explanation
-    return _fitted(candidate, first, written, comparisons, paths)
+    return _fitted(first, written, targets)
 
 
-def _holds(path: Follow, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> bool:
+class _Target:
+    """A path that a hypothesis must reproduce: the candidate's, and its first steps up to one that tells."""
+
+    def __init__(self, comparison: PathComparison, path: Floats) -> None:
+        self.comparison, self.path = comparison, path
+        self.few = min(comparison.steps, (comparison.differs(path) or 0) + PREFIX)
+        self.counted = min(self.few + 1, comparison.horizon)
+        self.size = sizes(path)[:, None]
+
+
+def _holds(path: Follow, targets: Sequence[_Target]) -> bool:
     """Whether a hypothesis's path is the candidate's everywhere, as far as rounding allows."""
     try:
-        for comparison, own in zip(comparisons, paths, strict=True):
-            few = min(comparison.steps, (comparison.differs(own) or 0) + PREFIX)
-            short = padded(path(comparison, comparison.place.start, few), few)
-            if first_difference(own[: few + 1][: comparison.horizon], short[: comparison.horizon]) is not None:
+        for target in targets:
+            comparison, counted = target.comparison, target.counted
+            short = padded(path(comparison, comparison.place.start, target.few), target.few)[:counted]
+            own = target.path[:counted]
+            with np.errstate(invalid="ignore"):
+                close = np.abs(short - own) <= TOLERANCE * target.size[:counted]
+            if not (close | (np.isnan(short) & np.isnan(own))).all():
                 return False
-        for comparison, own in zip(comparisons, paths, strict=True):
-            place, steps = comparison.place, comparison.steps
-            whole = padded(path(comparison, place.start, steps), steps)
-            horizon = sensitive_from(whole, padded(path(comparison, place.nudged, steps), steps))
-            if first_difference(own[:horizon], whole[:horizon]) is not None:
+        for target in targets:
+            place, steps = target.comparison.place, target.comparison.steps
+            whole = padded(path(target.comparison, place.start, steps), steps)
+            horizon = sensitive_from(whole, padded(path(target.comparison, place.nudged, steps), steps))
+            if first_difference(target.path[:horizon], whole[:horizon]) is not None:
                 return False
     except (UsageError, ValueError, KeyError, np.linalg.LinAlgError):  # the hypothesis does not apply here
         return False
@@ -145,7 +166,9 @@ def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
 
     try:
         return [
-            key for key in settings if key in SETTINGS and candidate.accepts(key, settings) and changes_nothing(key)
+            key
+            for key in settings
+            if key in SETTINGS and candidate.accepts(key, settings) and changes_nothing(key)
         ]
     except UsageError:  # it fails with other values
         return []
@@ -216,11 +239,11 @@ def _constants(
             yield _constant(comparison, unused | {one: first, other: second}, written)
 
 
-def _constant(
-    comparison: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]
-) -> Hypothesis:
+def _constant(comparison: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
     usual = type(comparison.rule)()
-    changed = {key: value for key, value in values.items() if written[key] or value != getattr(comparison.rule, key)}
+    changed = {
+        key: value for key, value in values.items() if written[key] or value != getattr(comparison.rule, key)
+    }
     words = tuple(
         f"{key} is taken and not used: {value:g} is written in"
         if written[key]
@@ -255,13 +278,14 @@ def _slips(
         yield Explanation((words,)), _as_program(changed)
     if lattice is not slips:
         return
-    own = [value for value in candidate.literals if 0 < value]
+    own = [value for value in candidate.literals if value > 0]
     if not regime.weight_decay:
         for value in own:
             for form, how in (("coupled", "added to the gradient (coupled)"), ("decoupled", "decoupled")):
                 if value < 1 and (form == "coupled" or hasattr(rule, "lr")):
-                    yield Explanation((f"weight_decay {value:g} of its own, {how}",)), _as_program(
-                        with_decay(base, value, form)
+                    yield (
+                        Explanation((f"weight_decay {value:g} of its own, {how}",)),
+                        _as_program(with_decay(base, value, form)),
                     )
     for value in own:
         for words, changed in clipped(base, value):
@@ -308,17 +332,11 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
             yield Explanation((words,)), _as_rule(change)
 
 
-def _fitted(
-    candidate: Candidate,
-    first: PathComparison,
-    written: Mapping[str, bool],
-    comparisons: Sequence[PathComparison],
-    paths: Sequence[Floats],
-) -> Explanation:
+def _fitted(first: PathComparison, written: Mapping[str, bool], targets: Sequence[_Target]) -> Explanation:
     """One constant of any value, found as the root of the first coordinate's difference, and rounded if it may be."""
     from scipy.optimize import brentq
 
-    target = paths[0]
+    target = next(target.path for target in targets if target.comparison is first)
     few = min(first.steps, max(first.differs(target) or 1, 2))
     if not np.isfinite(target[few]).all():
         return Explanation()
@@ -337,6 +355,6 @@ def _fitted(
             root = brentq(apart, low, high, xtol=1e-300, rtol=1e-14)
             for value in [*(float(f"{root:.{digits}g}") for digits in range(1, 13)), root]:
                 explanation, path = _constant(first, {key: value}, written)
-                if explanation.words and _holds(path, comparisons, paths):
+                if explanation.words and _holds(path, targets):
                     return explanation
     return Explanation()

@@ -87,7 +87,7 @@ def starting_points() -> tuple[StartingPoint, ...]:
     return (*own, StartingPoint(own[0].function, (3.0, 1.0)))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=8192)
 def followed(rule: Any, function: Objective, start: tuple[float, ...], steps: int, regime: Regime) -> Floats:
     """The path of a rule, `padded`; of a class of submissions each is calculated once."""
     return padded(descend(rule, function, start, steps, regime=regime).points, steps)
@@ -215,9 +215,13 @@ def comparisons(
 
 
 def moved(rule: Any, names: Sequence[str], number: int) -> Any:
-    """The rule with these hyperparameters in general position; `number` chooses one of the three settings."""
-    values = {key: SETTINGS.get(key.rpartition(".")[2], ()) for key in names}
-    return with_settings(rule, {key: choice[number % 3] for key, choice in values.items() if choice})
+    """The rule with these hyperparameters in general position; `number` chooses one of the three settings.
+
+    The second setting leaves those alone that are 0, which turns a part of the rule off.
+    """
+    usual = settings_of(rule)
+    choices = {key: SETTINGS.get(key.rpartition(".")[2], ()) for key in names if usual[key] or number % 3 != 1}
+    return with_settings(rule, {key: choice[number % 3] for key, choice in choices.items() if choice})
 
 
 def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Verdict:

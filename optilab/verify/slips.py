@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.formula import ONE, ZERO, Node, Statement, evaluate, number, statements, symbol, symbols, text
+from optilab.optimize.formula import (
+    ONE,
+    ZERO,
+    Node,
+    Statement,
+    evaluate,
+    number,
+    statements,
+    symbol,
+    symbols,
+    text,
+)
 from optilab.optimize.objective import Floats
 from optilab.optimize.path import hyper_parameters, symbols_of
 from optilab.optimize.rule import needed
@@ -107,8 +118,9 @@ def _corrections(program: Program) -> Iterator[Slip]:
             yield f"no bias correction of {text(node.args[0])}", _put(program, n, put(node.args[0]))
     zeroth = "t counted from 0, so the first correction divides by 1 - beta^0 = 0"
     yield zeroth, _everywhere(program, "t", Node("subtract", (symbol("t"), ONE)))
-    yield "t counted from 2, so the first correction divides by 1 - beta^2", _everywhere(
-        program, "t", Node("add", (symbol("t"), ONE))
+    yield (
+        "t counted from 2, so the first correction divides by 1 - beta^2",
+        _everywhere(program, "t", Node("add", (symbol("t"), ONE))),
     )
     yield "t stands still at 1: it is never counted up", _everywhere(program, "t", ONE)
     stored = [
@@ -233,17 +245,20 @@ def _named(node: Node, target: str) -> Iterator[tuple[str, Node]]:
     if node.op == "add" and a.op == "multiply" and text(a).endswith(f"*{target}"):
         share, rest = a.args[0], _without(ONE, a.args[0])
         if b.op == "multiply" and text(b.args[0]) == text(rest):
-            yield f"{text(b.args[1])} enters {target} as it is, not as {text(b)} (classic)", Node(
-                "add", (a, b.args[1])
+            yield (
+                f"{text(b.args[1])} enters {target} as it is, not as {text(b)} (classic)",
+                Node("add", (a, b.args[1])),
             )
             swapped = Node("add", (Node("multiply", (rest, a.args[1])), Node("multiply", (share, b.args[1]))))
             yield f"{text(share)} and 1 - {text(share)} are swapped in {target}", swapped
         elif b.op != "multiply":
-            yield f"{text(b)} enters {target} as (1 - {text(share)})*{text(b)} (ema)", Node(
-                "add", (a, Node("multiply", (rest, b)))
+            yield (
+                f"{text(b)} enters {target} as (1 - {text(share)})*{text(b)} (ema)",
+                Node("add", (a, Node("multiply", (rest, b)))),
             )
-        yield f"lr is a factor of {text(b)} in {target} already", Node(
-            "add", (a, Node("multiply", (symbol("lr"), b)))
+        yield (
+            f"lr is a factor of {text(b)} in {target} already",
+            Node("add", (a, Node("multiply", (symbol("lr"), b)))),
         )
         yield f"{target} is not averaged: only the last {text(b)} counts", b
     if node.op == "add" and a.op == "symbol" and a.value == target:
@@ -308,7 +323,9 @@ def _symbols_for_others(program: Program) -> Iterator[Slip]:
 # --- trees ---------------------------------------------------------------------------------------------------
 
 
-def _parts(node: Node, put: Callable[[Node], Node] = lambda new: new) -> Iterator[tuple[Node, Callable[[Node], Node]]]:
+def _parts(
+    node: Node, put: Callable[[Node], Node] = lambda new: new
+) -> Iterator[tuple[Node, Callable[[Node], Node]]]:
     """Every part of an expression, and what makes the expression with another part there."""
     yield node, put
     for n, child in enumerate(node.args):
@@ -331,5 +348,5 @@ def _replaced(node: Node, instead: Mapping[str, Node]) -> Node:
     return _mapped(node, lambda part: instead.get(part.value, part) if part.op == "symbol" else part)
 
 
-def _everywhere(program: Program, name: str, node: Node, more: Mapping[str, Node] = {}) -> Program:  # noqa: B006
+def _everywhere(program: Program, name: str, node: Node, more: Mapping[str, Node] = {}) -> Program:
     return tuple(Statement(s.target, s.arrow, _replaced(s.node, {name: node, **more})) for s in program)

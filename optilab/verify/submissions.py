@@ -1,67 +1,33 @@
-"""Many implementations, each graded in a process of its own: whatever one of them does costs its own row.
+"""Many implementations, a row each: whatever one of them does costs its own row.
 
-A submission is a copy of one file in an empty folder, so its code finds nobody else's beside it. Its process has limits
-of time, memory and file size; its output goes to a file of its own. This bounds accidents and pranks. It is not a
-sandbox: the code runs as the user who grades, and strangers' code belongs in a container.
+A submission is a copy of one file, under a fixed name in an empty directory, so its code finds nobody else's next to
+it, and runs in a process of its own (`optilab.verify.remote`). The verdict is calculated here, from the points that it
+returns. This bounds accidents and pranks. It is not a sandbox: the code runs as the user who grades, and strangers'
+code belongs in a container.
 """
 
-import contextlib
 import json
-import mmap
-import os
-import pickle
 import shutil
-import signal
-import struct
-import subprocess
-import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
 
 from optilab.errors import OptilabError, UsageError, printable, shown
-from optilab.optimize import own_source
+from optilab.verify.candidate import Candidate
+from optilab.verify.grade import Verdict
+from optilab.verify.remote import Limits, TimeLimit, Warden
 
-VERDICTS = ("equal", "explained", "differs", "error")
-"""Equal to the rule; different, by a known convention or slip; different without an explanation; nothing to compare."""
-POINTS: Mapping[str, float] = {"equal": 1.0, "explained": 0.5, "differs": 0.0, "error": 0.0}
-WHOLE = 6
-"""The time limit of a whole submission, in time limits of a step, beside `COMPARISON`."""
-COMPARISON = 30.0
-"""Seconds for Python's start and for the comparison, which are not the submission's fault."""
-LARGEST_FILE = 16 << 20
-SHOWN_OUTPUT = 4000
-"""Characters of a submission's own output that a document holds."""
-
-_START = """
-import resource, runpy, sys
-memory, size, seconds, *sys.argv = sys.argv[1:]
-for limit, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, size), (resource.RLIMIT_CPU, seconds)):
-    resource.setrlimit(limit, (int(value), int(value)))
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-runpy.run_module("optilab", run_name="__main__", alter_sys=True)
-"""
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """Of one submission."""
-
-    seconds: float
-    """Of one step."""
-    memory: int = 4096
-    """MiB of address space."""
-
-    @property
-    def whole(self) -> float:
-        """Seconds of a whole submission."""
-        return self.seconds * WHOLE + COMPARISON
+VERDICTS = ("equal", "explained", "differs", "timeout", "error")
+"""Equal to the rule; different, by a known convention or slip; different without an explanation; too slow to tell;
+nothing to compare."""
+POINTS: Mapping[str, float] = {"equal": 1.0, "explained": 0.5, "differs": 0.0, "timeout": 0.0, "error": 0.0}
+LARGEST_SOURCE = 1 << 20
+NOTEBOOK = ".ipynb"
 
 
 @dataclass(frozen=True)
@@ -78,18 +44,28 @@ class Graded:
     output: str = ""
     """The end of what the submission printed."""
     seconds: float = 0.0
+    name: str = ""
+    """The class or function that was graded."""
+    compared: Verdict | None = None
 
 
 def is_pattern(spec: str) -> bool:
     """Whether FILE:NAME means many files."""
-    return any(character in spec for character in "*?[")
+    pattern, _ = split(spec)
+    return any(character in pattern for character in "*?[") and not Path(pattern).is_file()
+
+
+def split(spec: str) -> tuple[str, str]:
+    """The file or pattern, and the name after the colon; empty for none and for `*`."""
+    file, colon, name = spec.rpartition(":")
+    if colon and file and (name in ("", "*") or name.isidentifier()):
+        return file, name.strip("*")
+    return spec, ""
 
 
 def files(spec: str) -> tuple[list[Path], str]:
-    """The files of `submissions/*.py:Adam`, by name, and the name in each. UsageError for no file or no name."""
-    pattern, colon, name = spec.rpartition(":")
-    if not colon or not name:
-        raise UsageError(f"PATTERN:NAME expected, as in 'submissions/*.py:Adam'; got {shown(spec)}")
+    """The files of `submissions/*.py:Adam`, by path, and the name in each. UsageError for no file."""
+    pattern, name = split(spec)
     found = sorted(Path(path) for path in glob(pattern, recursive=True) if Path(path).is_file())
     if not found:
         raise UsageError(f"no file matches {shown(pattern)}")
@@ -101,14 +77,16 @@ def read_points(text: str | None) -> dict[str, float]:
     if text is None:
         return dict(POINTS)
     points = dict.fromkeys(VERDICTS, 0.0)
+    seen = set[str]()
     for part in text.split(","):
         key, _, number = part.strip().partition("=")
         try:
-            points[key] = float(number) if key in points else float("nan")
+            points[key] = float(number) if key in points and key not in seen else float("nan")
         except ValueError:
             points[key] = float("nan")
+        seen.add(key)
         if not abs(points[key]) < 1e9:
-            accepted = f"{', '.join(VERDICTS)} = number"
+            accepted = f"{', '.join(VERDICTS)} = number, each once"
             raise UsageError(f"{accepted} expected, as in equal=10,explained=6; got {shown(part)}", "--points")
     return points
 
@@ -116,203 +94,87 @@ def read_points(text: str | None) -> dict[str, float]:
 def grade_all(
     found: Sequence[Path],
     name: str,
-    options: Sequence[str],
-    limits: Allowance,
+    grade: Callable[[Candidate], Verdict],
+    limits: Limits,
     points: Mapping[str, float],
     jobs: int,
 ) -> Iterator[Graded]:
-    """Grade files, `jobs` at a time, in their order. `options` are those of `optilab verify FILE:NAME`."""
-    with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda path: _grade(path, name, options, limits, points), found)
+    """Grade files, `jobs` at a time, in their order; `grade` compares a candidate with the rule."""
+    wardens = SimpleQueue[Warden]()
 
-
-def _grade(
-    path: Path, name: str, options: Sequence[str], limits: Allowance, points: Mapping[str, float]
-) -> Graded:
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="optilab-", ignore_cleanup_errors=True) as folder:
-        copy = Path(folder, "submission", path.name)
-        copy.parent.mkdir()
-        shutil.copyfile(path, copy)
-        document, output = Path(folder, "document"), Path(folder, "output")
-        status = _run(copy, name, options, limits, document, output)
-        text = output.read_bytes()[-SHOWN_OUTPUT:].decode("utf-8", "replace").replace(f"{copy.parent}/", "")
+    def graded(path: Path) -> Graded:
+        warden = wardens.get()
         try:
-            answer = json.loads(document.read_bytes()[:LARGEST_FILE])
-        except (OSError, ValueError):
-            answer = None
-        prefix = f"{copy.parent}{os.sep}"
-    facts = _verdict(answer, status, limits)
-    facts["explanation"] = printable(str(facts["explanation"]).replace(prefix, ""))
-    seconds = round(time.monotonic() - started, 2)
-    own = text if facts["verdict"] != "error" else _without_error(text)
-    return Graded(str(path), points=points[facts["verdict"]], output=printable(own), seconds=seconds, **facts)
-
-
-def _run(
-    copy: Path, name: str, options: Sequence[str], limits: Allowance, document: Path, output: Path
-) -> int | None:
-    """The exit status of a submission's process, None if it took too long; none of its processes is left."""
-    whole = limits.whole
-    numbers = [limits.memory << 20, LARGEST_FILE, max(1, round(whole) + 1)]
-    arguments = ["verify", f"{copy.name}:{name}", *options, "--timeout", str(limits.seconds), "--json"]
-    # -P: a numpy.py of the submission's folder is not imported in place of NumPy.
-    command = [sys.executable, "-P", "-c", _START, *map(str, numbers), "optilab", *arguments]
-    home = {"HOME": str(copy.parent), "TMPDIR": str(copy.parent), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
-    environment = {key: value for key, value in os.environ.items() if key in _KEPT} | home
-    with document.open("wb") as out, output.open("wb") as err:
-        process = subprocess.Popen(
-            command,
-            cwd=copy.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(whole)
-        except subprocess.TimeoutExpired:
-            return None
+            return grade_one(warden, path, name, grade, limits, points)
         finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                process.kill()
-            process.wait()
+            wardens.put(warden)
 
-
-_KEPT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")
-"""What a submission sees of the environment; a teacher's tokens are not among it."""
-
-
-def _verdict(answer: Any, status: int | None, limits: Allowance) -> dict[str, Any]:
-    """The columns of a row, from the document of `verify --json` and how its process ended."""
-    if status is None:
-        return {"verdict": "error", "explanation": f"took more than {limits.whole:g} s altogether"}
-    if not isinstance(answer, dict):
-        how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        return {"verdict": "error", "explanation": f"its process ended without a result ({how})"}
-    if "error" in answer:
-        return {"verdict": "error", "explanation": dict(answer["error"]).get("message", "")}
-    if answer.get("equal") is True:
-        return {"verdict": "equal", "explanation": str(answer.get("reading") or "")}
-    words = [str(word) for word in answer.get("explanation") or ()]
-    return {
-        "verdict": "explained" if words else "differs",
-        "first_step": answer.get("first_step"),
-        "function": answer.get("function"),
-        "explanation": "; ".join(words),
-    }
-
-
-def _without_error(text: str) -> str:
-    """The output without the line with which `verify` reports the error, which is the row's explanation."""
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("optilab: "))
-
-
-POLL_SECONDS = 0.02
-_STATE = struct.Struct(
-    "dq"
-)  # when the user's code was entered (0: it is not running), and the step, 0 while loading
-_shared: mmap.mmap | None = None
-
-
-@contextlib.contextmanager
-def counted(step: int) -> Iterator[None]:
-    """The user's code runs inside: step 0 loads the file, step t computes the t-th point."""
-    if _shared is not None:
-        _STATE.pack_into(_shared, 0, time.monotonic(), step)
+    for _ in range(jobs):
+        wardens.put(Warden())
     try:
-        yield
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from pool.map(graded, found)
     finally:
-        if _shared is not None:
-            _STATE.pack_into(_shared, 0, 0.0, step)
+        while not wardens.empty():
+            with wardens.get():
+                pass
 
 
-def time_limited(work: Callable[[], Any], label: str, seconds: float) -> Any:
-    """The result of `work()`, computed in a child process.
-
-    Raises what `work` raises of optilab's own errors, and UsageError if the user's code is inside `counted` for more
-    than `seconds` at a time, or ends the process.
-    """
-    if not hasattr(os, "fork"):
-        return work()
-    global _shared
-    own_source.clock = counted
-    _shared = mmap.mmap(-1, _STATE.size)
-    reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of threads that a fork does not copy; those of the libraries here are idle
-        child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _answer(work, writer)
-    os.close(writer)
-    try:
-        return _result(reader, child, label, seconds)
-    finally:
-        _shared = None
-        own_source.clock = own_source.unlimited
-        os.close(reader)
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-
-
-def _answer(work: Callable[[], Any], writer: int) -> None:
-    """In the child: send the result or the error, and end without cleaning up what belongs to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.dup2(2, 1)  # stdout is the verdict's
-    try:
-        answer: tuple[str, Any] = ("result", work())
-    except OptilabError as error:
-        answer = ("error", error)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # replaced or closed by the user's code
-            stream.flush()
-    with os.fdopen(writer, "wb") as pipe:
-        pickle.dump(answer, pipe)
-    os._exit(0)
-
-
-def _result(reader: int, child: int, label: str, seconds: float) -> Any:
-    os.set_blocking(reader, False)
-    data = bytearray()
-    status: int | None = None
-    while True:
+def grade_one(
+    warden: Warden,
+    path: Path,
+    name: str,
+    grade: Callable[[Candidate], Verdict],
+    limits: Limits,
+    points: Mapping[str, float],
+) -> Graded:
+    """The row of one file."""
+    started, output, own = time.monotonic(), "", ""
+    verdict, compared, explanation = "error", None, ""
+    with tempfile.TemporaryDirectory(prefix="optilab-", ignore_cleanup_errors=True) as directory:
+        copy = Path(directory, "submission.py")
         try:
-            chunk = os.read(reader, 1 << 16)
-        except BlockingIOError:
-            if status is not None:  # a process that the code has forked keeps the pipe open
-                break
-            status = _ended(child)
-            since, step = _STATE.unpack_from(_shared or b"", 0)
-            if since and time.monotonic() - since > seconds:
-                where = f"step {step}" if step else "loading the file"
-                raise UsageError(f"{label}: {where} took more than {seconds:g} s (--timeout)") from None
-            time.sleep(POLL_SECONDS)
-            continue
-        if not chunk:
-            break
-        data += chunk
-    if not data:
-        status = os.waitpid(child, 0)[1] if status is None else status
-        raise UsageError(f"{label}: the code ended the process ({_reason(status)})")
-    kind, value = pickle.loads(bytes(data))
-    if kind == "error":
-        raise value
-    return value
+            write_source(path, copy)
+            with warden.running(copy, name, str(path), limits) as (candidate, submission):
+                try:
+                    own = candidate.name.rpartition(":")[2]
+                    compared = grade(candidate)
+                finally:
+                    submission.drain()
+                    output = submission.output
+        except TimeLimit as error:
+            verdict, explanation = "timeout", str(error)
+        except OptilabError as error:
+            explanation = str(error)
+    if compared is not None:
+        explanation = compared.reading if compared.equal else "; ".join(compared.explanation)
+        verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
+    facts = (compared.first_step, compared.function) if compared else (None, None)
+    seconds = round(time.monotonic() - started, 2)
+    text = printable(explanation)
+    return Graded(str(path), verdict, points[verdict], *facts, text, output, seconds, own, compared)
 
 
-def _ended(child: int) -> int | None:
-    """The status with which the child has ended; None while it runs."""
-    pid, status = os.waitpid(child, os.WNOHANG)
-    return status if pid else None
+def write_source(path: Path, copy: Path) -> None:
+    """Copy a file; of a notebook, the code of its cells without the lines that are IPython's own.
 
-
-def _reason(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"signal {-code}" if code < 0 else f"exit status {code}"
+    UsageError for a file that cannot be read, or is larger than any program.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_SOURCE and path.suffix != NOTEBOOK:
+            raise UsageError(f"{path} has {size:,} bytes; a submission has at most {LARGEST_SOURCE:,}")
+        if path.suffix != NOTEBOOK:
+            shutil.copyfile(path, copy)
+            return
+        if size > 16 * LARGEST_SOURCE:
+            raise UsageError(f"{path} has {size:,} bytes; a notebook has at most {16 * LARGEST_SOURCE:,}")
+        cells = json.loads(path.read_bytes())["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise UsageError(f"{path} is not a notebook") from None
+    lines = [line for source in sources for line in source.splitlines()]
+    code = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in lines]
+    copy.write_text("\n".join([*code, ""]), encoding="utf-8")

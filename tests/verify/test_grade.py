@@ -1,6 +1,8 @@
 """A teacher's grader: correct implementations pass, each wrong convention is named, other mistakes are errors."""
 
+import os
 import textwrap
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,9 @@ from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
 from optilab.verify.candidate import load
 from optilab.verify.explain import forms_of
-from optilab.verify.grade import SETTINGS, STEPS, PathComparison, grade, moved, starting_points, hyperparameters
+from optilab.verify.grade import SETTINGS, STEPS, PathComparison, grade, hyperparameters, moved, starting_points
+from optilab.verify.remote import Limits, TimeLimit, Warden
+from optilab.verify.warden import descendants
 
 ADAM_CLASS = """
 import numpy as np
@@ -363,32 +367,98 @@ def test_adopt_without_its_clip_is_not_adopt(tmp_path):
     assert judge(candidate(tmp_path, source, "Adopt"), "adopt").explanation == ("clip false",)
 
 
-class TestTimeLimit:
+@pytest.fixture(scope="module")
+def warden():
+    with Warden() as made:
+        yield made
+
+
+class TestAnotherProcess:
     @pytest.mark.parametrize(
-        ("source", "words"),
+        ("source", "error", "words"),
         [
-            ("def f(w, g, lr):\n    while True: pass", "step 1 took more than 0.3 s"),
+            ("def f(w, g, lr):\n    while True: pass", TimeLimit, "step 1 took more than 0.3 s"),
             (
                 "def f(w, g, lr, t):\n while t == 3:\n  try: sum(range(10**9))\n  except: pass\n return w",
-                "step 3",
+                TimeLimit,
+                "step 3 took",
             ),
-            ("while True: pass", "loading the file took more than"),
-            ("import os\ndef f(w, g, lr): os._exit(3)", "ended the process (exit status 3)"),
-            ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", "ended the process (signal 9)"),
+            ("import time\ndef f(w, g, lr): time.sleep(60)", TimeLimit, "step 1 took more than 0.3 s"),
+            ("while True: pass", TimeLimit, "loading the file took more than 1 s"),
+            ("import os\ndef f(w, g, lr): os._exit(3)", UsageError, "ended the process (exit status 3)"),
+            ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", UsageError, "ended the process (signal 9)"),
+            (
+                "import os\ndef f(w, g, lr): os.kill(os.getppid(), 9)",
+                UsageError,
+                "ended the process that watches it",
+            ),
+            (
+                "class X(BaseException): pass\ndef f(w, g): raise X('\\x1b[31m')",
+                UsageError,
+                "step 1: line 2: X: \\u001b",
+            ),
+            ("def f(w, g): raise GeneratorExit", UsageError, "step 1: line 1: GeneratorExit"),
+            ("def f(w, g): raise KeyboardInterrupt", UsageError, "step 1: line 1: KeyboardInterrupt"),
+            ("raise KeyboardInterrupt", UsageError, "KeyboardInterrupt"),
+            ("def f(w, g): raise ValueError('A' * 10**7)", UsageError, "ValueError: AAA"),
         ],
-        ids=["endless", "stubborn", "import", "exit", "killed"],
     )
-    def test_it_costs_a_sentence(self, tmp_path, source, words):
+    def test_it_costs_a_sentence(self, warden, tmp_path, source, error, words):
         path = tmp_path / "mine.py"
         path.write_text(source)
-        with pytest.raises(UsageError) as error:
-            time_limited(lambda: judge(load(f"{path}:f"), "sgd"), "mine.py:f", 0.3)
-        assert words in str(error.value)
+        limits = Limits(0.3, loading=1.0)
+        with (
+            pytest.raises(error) as raised,
+            warden.running(path, "f", path.name, limits, isolated=False) as (found, _),
+        ):
+            judge(found, "sgd")
+        assert words in str(raised.value)
+        assert len(str(raised.value)) < 2000
 
-    def test_a_verdict_comes_back_whole(self, tmp_path):
+    def test_the_verdict_is_that_of_this_process(self, warden, tmp_path):
         found = adam(tmp_path)
-        assert time_limited(lambda: judge(found, "adam"), "mine.py:Adam", 10) == judge(found, "adam")
+        path = tmp_path / "mine.py"
+        with warden.running(path, "Adam", path.name, Limits(10.0), isolated=False) as (other, _):
+            assert judge(other, "adam") == judge(found, "adam")
 
-    def test_the_childs_errors_are_its_parents(self, tmp_path):
-        with pytest.raises(UsageError, match="no file"):
-            time_limited(lambda: load(str(tmp_path / "other.py:f")), "other.py:f", 10)
+    def test_what_it_leaves_ends_with_it(self, warden, tmp_path):
+        """A grandchild in a session of its own, whose parent has ended."""
+        path = tmp_path / "mine.py"
+        path.write_text(
+            "import os, pathlib, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n"
+            "  pathlib.Path('mine.pid').write_text(str(os.getpid()))\n  time.sleep(600)\n os._exit(0)\n"
+            "os.wait()\nwhile not os.path.exists('mine.pid'): pass\n"
+            "def f(w, g, lr=0.01): return w - lr * g\n"
+        )
+        with warden.running(path, "f", path.name, Limits(10.0)) as (found, _):
+            assert judge(found, "sgd").equal
+            left = int((tmp_path / "mine.pid").read_text())
+            assert left in descendants(os.getpid())
+        assert left not in descendants(os.getpid())
+
+    @pytest.mark.parametrize(
+        ("source", "said"),
+        [
+            (
+                "import os, time\nfor _ in range(80):\n if os.fork() == 0: time.sleep(60)\ntime.sleep(60)",
+                "processes",
+            ),
+            ("open('big', 'wb').truncate(15 << 20)\n", ""),
+            (
+                "import time\nfor n in range(9): open(str(n), 'wb').truncate(15 << 20)\ntime.sleep(60)",
+                "wrote more than 64 MiB",
+            ),
+            (
+                "import os, time\nfor _ in range(4): os.fork()\n"
+                "big = bytearray(b'x') * (60 << 20)\ntime.sleep(60)",
+                "its processes used more than 600 MiB",
+            ),
+        ],
+        ids=["processes", "a file", "files", "memory"],
+    )
+    def test_limits_are_those_of_all_its_processes(self, warden, tmp_path, source, said):
+        path = tmp_path / "mine.py"
+        path.write_text(source + "\ndef f(w, g, lr=0.01): return w - lr * g\n")
+        expected = pytest.raises(UsageError, match=said) if said else nullcontext()
+        with expected, warden.running(path, "f", path.name, Limits(10.0, memory=600)) as (found, _):
+            assert judge(found, "sgd").equal

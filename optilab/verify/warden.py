@@ -1,0 +1,189 @@
+"""The process that runs submissions: it has imported NumPy and never runs one itself, but forks a child for each.
+
+    python -P -m optilab.verify.warden DESCRIPTOR
+
+It takes requests from the socket DESCRIPTOR, each with the descriptors of the child's channel and output. A child
+knows neither the rule nor the function: it loads the code, and answers each gradient with the next point, in lines of
+JSON. What a submission leaves behind, however it detaches itself, becomes a child of the process above the warden,
+where the grader finds it.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from select import select
+from typing import Any
+
+import numpy as np
+
+from optilab.errors import UsageError
+from optilab.optimize.own import fitting, kind_of
+from optilab.optimize.own_source import words_of
+from optilab.verify.candidate import begun, literals, parameters
+
+LONGEST = 1000
+"""Characters of an error."""
+_SET_DUMPABLE, _SET_CHILD_SUBREAPER = 4, 36
+
+
+def main() -> None:
+    """Serve requests until the grader has left; the process above the warden collects what submissions leave."""
+    adopt()
+    control = socket.socket(fileno=int(sys.argv[1]))
+    if (below := os.fork()) == 0:
+        serve(control)
+        os._exit(0)
+    control.close()
+    while os.wait()[0] != below:
+        pass  # an orphan has ended
+    end_processes(os.getpid())
+
+
+def adopt() -> None:
+    """Orphans become children of this process; others of this user do not read its memory or environment."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+        libc = ctypes.CDLL(None)
+        libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def serve(control: socket.socket) -> None:
+    """Fork a child for every request; its exit status is the reply."""
+    control.send(str(os.getpid()).encode())
+    while True:
+        try:
+            message, descriptors, *_ = socket.recv_fds(control, 1 << 16, 2)
+        except ConnectionResetError:
+            return
+        if not message:
+            return
+        child = os.fork()
+        if child == 0:
+            control.close()
+            _child(json.loads(message), *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if (status := _ended(child, control)) is None:
+            return
+        control.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _ended(child: int, control: socket.socket) -> int | None:
+    """The status with which a child has ended; None where the grader has left before."""
+    handle = [os.pidfd_open(child)] if hasattr(os, "pidfd_open") else []
+    try:
+        while True:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return status
+            ready, _, _ = select([control, *handle], [], [], 0.05)
+            if control in ready and not control.recv(1, socket.MSG_PEEK):
+                return None
+    finally:
+        for descriptor in handle:
+            os.close(descriptor)
+
+
+def _child(request: Mapping[str, Any], channel: int, output: int) -> None:
+    """Answer the grader until it has left; never returns."""
+    try:
+        os.setsid()
+        for descriptor in (1, 2):
+            os.dup2(output, descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for limit, value in request["limits"].items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.chdir(request["directory"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        with socket.socket(fileno=channel) as connection:
+            _answer(connection, request)
+    finally:
+        os._exit(0)
+
+
+def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
+    kind, advance, step = None, None, 0
+    for line in connection.makefile("r"):
+        message, reply = json.loads(line), dict[str, Any]()
+        try:
+            if kind is None:
+                path, name = request["path"], request["name"]
+                kind = kind_of(f"{path}:{name or fitting(Path(path))}")
+                _ = kind.origin.code
+                numbers = literals(kind.origin)
+                reply = {"name": kind.name, "parameters": parameters(kind), "literals": numbers}
+            elif "start" in message:
+                step, advance = 0, begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
+            elif advance is not None:
+                step += 1
+                reply = {"point": advance(np.array(message["gradient"])).tolist()}
+        except UsageError as error:
+            reply = {"error": str(error)[:LONGEST]}
+        except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt
+            reply = {"error": str(kind.origin.failure(error, step) if kind else words_of(error))[:LONGEST]}
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BaseException):  # replaced or closed by the user's code
+                stream.flush()
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+
+# --- the processes of a submission ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Process:
+    """Of Linux's /proc: seconds of CPU time with those of children that have ended, bytes of memory, a letter."""
+
+    seconds: float
+    memory: int
+    state: str
+
+
+def descendants(root: int) -> dict[int, Process]:
+    """The processes below one, those that have ended left out; empty where there is no /proc."""
+    found, below = dict[int, Process](), dict[int, list[int]]()
+    tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    for entry in os.scandir("/proc") if os.path.isdir("/proc/self") else ():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parts = Path(entry.path, "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        below.setdefault(int(parts[1]), []).append(int(entry.name))
+        seconds = sum(map(int, parts[11:15])) / tick
+        found[int(entry.name)] = Process(seconds, int(parts[21]) * page, parts[0])
+    waiting, own = list(below.get(root, [])), dict[int, Process]()
+    while waiting:
+        pid = waiting.pop()
+        if found[pid].state != "Z":
+            own[pid] = found[pid]
+        waiting += below.get(pid, [])
+    return own
+
+
+def end_processes(root: int, but: int | None = None) -> None:
+    """Kill the processes below one, `but` one, until none is left."""
+    for _ in range(1000):
+        alive = descendants(root).keys() - {but}
+        if not alive:
+            return
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""The code of every rule with one token changed, graded as if it were a submission: is any mutant called equal?
+
+    python -m tests.verify.mutants [--rules adam,lion] [--share 0.2] [--seed 0]
+
+A mutant changes one operator, number, comparison, name or setting in `init`, `update` or what they call, and is
+followed in every form of its rule, on the starts and with the settings of `verify`. It is caught where it differs
+in one form or fails. `EQUIVALENT` says of each of the others why it is the same rule.
+"""
+
+import argparse
+import ast
+import copy
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from optilab.optimize import RULES, Regime, descend
+from optilab.optimize.rule import with_settings
+from optilab.verify.candidate import Candidate
+from optilab.verify.explain import forms_of
+from optilab.verify.grade import (
+    STEPS,
+    comparisons,
+    first_difference,
+    hyperparameters,
+    moved,
+    starting_points,
+)
+from optilab.verify.references import MatrixProblem
+
+OPERATORS = {
+    ast.Add: [ast.Sub, ast.Mult],
+    ast.Sub: [ast.Add],
+    ast.Mult: [ast.Div, ast.Add],
+    ast.Div: [ast.Mult],
+    ast.Pow: [ast.Mult],
+    ast.Mod: [ast.FloorDiv],
+    ast.MatMult: [],
+}
+COMPARED = {
+    ast.Gt: [ast.GtE, ast.Lt],
+    ast.Lt: [ast.LtE, ast.Gt],
+    ast.GtE: [ast.Gt],
+    ast.LtE: [ast.Lt],
+    ast.Eq: [ast.NotEq],
+    ast.NotEq: [ast.Eq],
+}
+FUNCTIONS = {
+    "maximum": "minimum",
+    "minimum": "maximum",
+    "sqrt": "abs",
+    "sign": "abs",
+    "abs": "sign",
+    "zeros_like": "ones_like",
+}
+CONTEXT = {"self", "xp", "np", "state", "None", "True", "False"}
+"""Names whose exchange would only fail."""
+
+
+def reachable(kind: type) -> list[tuple[type | None, str]]:
+    """The methods and functions of the rule's own module that `init` and `update` call: (class or None, name)."""
+    module = sys.modules[kind.__module__]
+    tree = ast.parse(Path(module.__file__).read_text())
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    found, waiting = [], [(kind, "init"), (kind, "update")]
+    while waiting:
+        owner, name = waiting.pop()
+        if owner is not None:
+            owner = next((base for base in owner.__mro__ if name in vars(base)), None)
+            if owner is None or owner.__module__ != kind.__module__ or not callable(vars(owner)[name]):
+                continue
+        if (owner, name) in found:
+            continue
+        found.append((owner, name))
+        node = definition(tree, owner, name)
+        for part in ast.walk(node):
+            if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
+                if part.value.id == "self" and hasattr(kind, part.attr):
+                    waiting.append((kind, part.attr))
+                elif isinstance(other := getattr(module, part.value.id, None), type) and issubclass(kind, other):
+                    waiting.append((other, part.attr))
+            if isinstance(part, ast.Name) and part.id in functions:
+                waiting.append((None, part.id))
+    return found
+
+
+def definition(tree: ast.Module, owner: type | None, name: str) -> ast.FunctionDef:
+    body = tree.body
+    if owner is not None:
+        body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == owner.__name__).body
+    return next(n for n in body if isinstance(n, ast.FunctionDef) and n.name == name)
+
+
+def mutants(kind: type) -> Iterator[tuple[str, ast.Module]]:
+    """(what is changed, the module with it)."""
+    tree = ast.parse(Path(sys.modules[kind.__module__].__file__).read_text())
+    numbers = [f.name for f in fields(kind) if isinstance(getattr(kind(), f.name), float | int)]
+    for owner, name in sorted(reachable(kind), key=str):
+        node = definition(tree, owner, name)
+        inside = list(ast.walk(node))
+        skipped = {id(part) for a in ast.walk(node.args) for part in ast.walk(a)}
+        skipped |= {id(p) for n in inside if isinstance(n, ast.AnnAssign) for p in ast.walk(n.annotation)}
+        skipped |= {id(p) for p in ast.walk(node.returns)} if node.returns else set()
+        locals_ = sorted(
+            {n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} | {"grad"}
+        )
+        for index, part in enumerate(inside):
+            if id(part) in skipped:
+                continue
+            for words, change in changes(part, numbers, locals_):
+                mutated = copy.deepcopy(tree)
+                target = list(ast.walk(definition(mutated, owner, name)))[index]
+                change(target)
+                place = f"{owner.__name__ + '.' if owner else ''}{name}:{getattr(part, 'lineno', 0)}"
+                yield f"{place}: {words}", mutated
+
+
+def changes(node: ast.AST, numbers: list[str], names: list[str]) -> Iterator:
+    def setter(**values):
+        return lambda target: [setattr(target, key, value) for key, value in values.items()]
+
+    if isinstance(node, ast.BinOp):
+        for other in OPERATORS.get(type(node.op), []):
+            yield f"{ast.unparse(node)}: {other.__name__}", setter(op=other())
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+        for other in COMPARED.get(type(node.ops[0]), []):
+            yield f"{ast.unparse(node)}: {other.__name__}", setter(ops=[other()])
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield f"{ast.unparse(node)}: without -", setter(op=ast.UAdd())
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        for other in {
+            node.value + 1,
+            node.value - 1,
+            node.value / 2 if type(node.value) is float else node.value + 2,
+        }:
+            yield f"{node.value} -> {other}", setter(value=other)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield f"{node.value} -> {not node.value}", setter(value=not node.value)
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        if node.value.id == "self" and node.attr in numbers:
+            for other in numbers:
+                if other != node.attr:
+                    yield f"self.{node.attr} -> self.{other}", setter(attr=other)
+        elif node.attr in FUNCTIONS:
+            yield f"{node.attr} -> {FUNCTIONS[node.attr]}", setter(attr=FUNCTIONS[node.attr])
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names:
+        for other in names:
+            if other != node.id and not {node.id, other} & CONTEXT:
+                yield f"{node.id} -> {other}", setter(id=other)
+
+
+def class_of(tree: ast.Module, kind: type) -> type:
+    name = "optilab_mutant"
+    module = ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(ast.fix_missing_locations(tree), "<mutant>", "exec"), vars(module))
+    return getattr(module, kind.__name__)
+
+
+class Submission(Candidate):
+    """A mutant, which takes every setting of its rule and whatever a rule may need besides the gradient."""
+
+    def __init__(self, kind: type, rule: object) -> None:
+        super().__init__(kind.__name__, dict.fromkeys((f.name for f in fields(kind)), True), (), None)  # type: ignore
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "rule", rule)
+
+    def path(self, settings, gradient, start, steps):
+        made = self.kind(**{f.name: getattr(self.rule, f.name) for f in fields(self.rule)})
+        return descend(with_settings(made, settings), gradient.__self__, start, steps).points
+
+
+def vector_forms(kind: type) -> list:
+    """The rule in every form and, where switches depend on numbers, with these on."""
+    return [replace(kind(), **form) for form in forms_of(kind())]
+
+
+def is_caught(mutant: type, rule: object) -> bool:
+    submission = Submission(mutant, rule)
+    if rule.weights == "matrices":
+        return matrices_differ(submission, rule)
+    for comparison in cached_comparisons(rule):
+        if comparison.differs(comparison.path_of(submission)) is not None:
+            return True
+    return False
+
+
+_COMPARISONS: dict = {}
+
+
+def cached_comparisons(rule):
+    if rule not in _COMPARISONS:
+        own = Submission(type(rule), rule)
+        _COMPARISONS[rule] = comparisons(own, rule, starting_points(), STEPS, Regime(), ())
+    return _COMPARISONS[rule]
+
+
+_MATRIX: dict = {}
+
+
+def matrices_differ(submission: Submission, rule: object) -> bool:
+    problem = MatrixProblem()
+    for number in range(3):
+        own = moved(rule, [key for key in hyperparameters(rule) if key != "lr"], number)
+        if (rule, number) not in _MATRIX:
+            _MATRIX[rule, number] = problem.follow(own)
+        made = submission.kind(**{f.name: getattr(own, f.name) for f in fields(own)})
+        expected = _MATRIX[rule, number]
+        points = problem.follow(made)
+        if points.shape != expected.shape or first_difference(points, expected) is not None:
+            return True
+    return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rules", default=",".join(RULES))
+    parser.add_argument("--share", type=float, default=1.0, help="fraction of the mutants, drawn")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    draw = random.Random(asked.seed)
+    total = missed = explained = 0
+    np.seterr(all="ignore")
+    import_module("optilab.optimize.rules.matrix")
+    for name in asked.rules.split(","):
+        kind = RULES[name]
+        forms = vector_forms(kind)
+        alive, count = [], 0
+        for words, tree in mutants(kind):
+            if draw.random() > asked.share:
+                continue
+            count += 1
+            try:
+                mutant = class_of(tree, kind)
+                caught = any(is_caught(mutant, rule) for rule in forms)
+            except Exception:
+                caught = True
+            if not caught:
+                alive.append(words)
+        unexplained = [words for words in alive if not any(k in words for k in EQUIVALENT.get(name, ()))]
+        total, missed, explained = (
+            total + count,
+            missed + len(unexplained),
+            explained + len(alive) - len(unexplained),
+        )
+        print(
+            f"{name:20} {count:5} mutants, {len(alive):3} called equal, {len(unexplained):3} unexplained",
+            flush=True,
+        )
+        for words in alive:
+            print(f"    {'' if words in unexplained else '(equivalent) '}{words}", flush=True)
+    print(f"{total} mutants: {explained} equivalent, {missed} missed ({missed / max(total - explained, 1):.2%})")
+    sys.exit(bool(missed))
+
+
+EQUIVALENT: dict[str, tuple[str, ...]] = {}
+"""Rule -> parts of the descriptions of mutants that are the same rule, each with its reason."""
+
+
+if __name__ == "__main__":
+    main()
