@@ -73,6 +73,7 @@ class Lab:
         timeout: float | None = None,
         memory: int | None = None,
         points: str | None = None,
+        feedback: str | None = None,
         format: str | None = None,
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,

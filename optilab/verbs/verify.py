@@ -459,8 +459,10 @@ class Grades(Answer):
         else:
             label = f"{Path(row.submission).name}:{row.name}"
             for part in LabVerification(label, self.exam, row.compared).parts():
-                grid = isinstance(part, terminal.Grid)
-                yield printable("\n".join(part.lines()) if grid else getattr(part, "text", part))
+                if isinstance(part, terminal.Grid):
+                    yield from part.lines()
+                else:
+                    yield printable(str(getattr(part, "text", part)))
         if row.output:
             yield from ("", "What your code printed:", row.output)
 

@@ -6,6 +6,7 @@ explanation is never a guess, and nobody is told of a slip that was not made.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import chain, islice, product
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -143,13 +144,17 @@ def _ignores_its_gradient(
         draw = np.random.default_rng(0).standard_normal
         try:
             points = candidate.path(
-                comparison.passed, lambda w, d=draw: d(w.shape), comparison.place.start, comparison.steps
+                comparison.passed, partial(_random, draw), comparison.place.start, comparison.steps
             )
         except UsageError:
             return False
         if not np.array_equal(padded(points, comparison.steps), path, equal_nan=True):
             return False
     return True
+
+
+def _random(draw: Callable[..., Floats], w: Floats) -> Floats:
+    return draw(w.shape)
 
 
 def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> list[str]:
@@ -209,7 +214,7 @@ def _forms(rule: Any) -> Iterator[Hypothesis]:
         words = tuple(_FORMS.get((key, value), f"{key} {value}") for key, value in changed.items())
         settings = tuple(f"algo.{key}={value}" for key, value in changed.items())
         if changed:
-            found.append((Explanation(words, settings), _as_rule(lambda rule, form=form: replace(rule, **form))))
+            found.append((Explanation(words, settings), _as_rule(partial(replace, **form))))
     yield from sorted(found, key=lambda hypothesis: len(hypothesis[0].words))
 
 
@@ -325,9 +330,9 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
         for form in forms_of(kind()):
             words = ", ".join([f"it is {name}", *(f"{key} {str(value).lower()}" for key, value in form.items())])
 
-            def change(rule: Any, kind: Any = kind, form: Mapping[str, Any] = form) -> Any:
+            def change(rule: Any, kind: Any = kind, form: dict[str, Any] = form) -> Any:
                 shared = {f.name: getattr(rule, f.name, None) for f in fields(kind)}
-                return kind(**{key: value for key, value in shared.items() if isinstance(value, float)} | form)
+                return kind(**{key: value for key, value in shared.items() if isinstance(value, float)}, **form)
 
             yield Explanation((words,)), _as_rule(change)
 

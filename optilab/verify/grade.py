@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize import OBJECTIVES, Objective, Regime, descend
+from optilab.optimize import OBJECTIVES, Regime, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.verify.candidate import FAR, Candidate
+from optilab.verify.slips import follow, program_of
 
 STEPS = 100
 TOLERANCE = 1e-11
@@ -67,13 +68,14 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
 class StartingPoint:
     """Where two implementations are compared."""
 
-    function: Objective
+    function: Any
+    """An objective; paths on it are kept by its hash."""
     start: tuple[float, ...]
 
     @property
     def nudged(self) -> tuple[float, ...]:
-        """The start one rounding error away."""
-        return tuple(x + EPSILON * max(abs(x), 1.0) for x in self.start)
+        """The start one rounding error away; a zero stays one, whose sign or quotient is another than that of 1e-16."""
+        return tuple(x + EPSILON * max(abs(x), 1.0) if x else 0.0 for x in self.start)
 
 
 @cache
@@ -87,8 +89,23 @@ def starting_points() -> tuple[StartingPoint, ...]:
     return (*own, StartingPoint(own[0].function, (3.0, 1.0)))
 
 
+@cache
+def zeros() -> tuple[StartingPoint, ...]:
+    """Starts at which a gradient, the whole gradient or w is exactly zero."""
+    ravine, himmelblau, *_ = (place.function for place in starting_points())
+    return (
+        StartingPoint(ravine, (0.0, 1.0)),
+        StartingPoint(ravine, (0.0, 0.0)),
+        StartingPoint(himmelblau, (0.0, 0.0)),
+    )
+
+
+SHORT = 5
+"""Steps from such a start: rounding cannot separate two paths in so few."""
+
+
 @lru_cache(maxsize=8192)
-def followed(rule: Any, function: Objective, start: tuple[float, ...], steps: int, regime: Regime) -> Floats:
+def followed(rule: Any, function: Any, start: tuple[float, ...], steps: int, regime: Regime) -> Floats:
     """The path of a rule, `padded`; of a class of submissions each is calculated once."""
     return padded(descend(rule, function, start, steps, regime=regime).points, steps)
 
@@ -186,7 +203,7 @@ def grade(
         readings.append((f"the published exercise's settings ({changed})", exercise))
     verdicts = []
     for reading, variant in readings:
-        compared = comparisons(candidate, variant, places or starting_points(), steps, regime, given)
+        compared = comparisons(candidate, variant, places, steps, regime, given)
         paths = [comparison.path_of(candidate) for comparison in compared]
         verdicts.append(replace(_verdict(candidate, compared, paths), reading=reading))
         if verdicts[-1].equal:
@@ -207,11 +224,23 @@ def comparisons(
     regime: Regime,
     given: Sequence[str],
 ) -> list[PathComparison]:
-    """The rule on every place, with the settings in turn; on a single place with each of the three."""
+    """The rule on the given places, or on all, with the settings in turn; on a single place with each of the three."""
     usual = hyperparameters(rule)
     taken = [key for key in usual if candidate.accepts(key, usual) and key not in given]
-    turns = enumerate(places) if len(places) > 1 else [(n, places[0]) for n in range(3)]
-    return [PathComparison(moved(rule, taken, number), place, steps, regime) for number, place in turns]
+    turns = enumerate(places or starting_points()) if len(places) != 1 else ((n, places[0]) for n in range(3))
+    compared = [PathComparison(moved(rule, taken, number), place, steps, regime) for number, place in turns]
+    if not places:
+        few = min(steps, SHORT)
+        rule = moved(rule, taken, 0)
+        compared += [PathComparison(rule, place, few, regime) for place in zeros() if has_value(rule, place, few)]
+    return compared
+
+
+@lru_cache(maxsize=256)
+def has_value(rule: Any, place: StartingPoint, steps: int) -> bool:
+    """Whether the printed formula of a rule is finite from here: nothing in it is 0/0."""
+    program = program_of(rule)
+    return bool(program) and bool(np.isfinite(follow(program, rule, place.function, place.start, steps)).all())
 
 
 def moved(rule: Any, names: Sequence[str], number: int) -> Any:

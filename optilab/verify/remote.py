@@ -214,8 +214,7 @@ class Submission:
             step += 1
             reply = self._ask({"gradient": gradient.tolist()}, f"step {step}", self._limits.seconds)
             point = reply.get("point")
-            numbers = isinstance(point, list) and all(type(x) is float for x in point)
-            if not numbers or len(point) != len(start):
+            if not isinstance(point, list) or len(point) != len(start) or any(type(x) is not float for x in point):
                 raise self._wrong()
             return np.array(point)
 
@@ -244,7 +243,8 @@ class Submission:
         """The next line from the child; empty where it has ended. Raises TimeLimit, and UsageError past a limit."""
         clock: _Clock | None = None
         while b"\n" not in self._received:
-            ready, _, _ = select([self._channel, self._output], [], [], POLL_SECONDS)
+            waits: list[Any] = [self._channel, self._output]
+            ready, _, _ = select(waits, [], [], POLL_SECONDS)
             if self._output in ready and not self._read_output():  # closed by the code
                 time.sleep(POLL_SECONDS)
             if not ready and select([self._warden], [], [], 0)[0] and self._warden.has_ended:

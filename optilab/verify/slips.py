@@ -237,11 +237,13 @@ def _named(node: Node, target: str) -> Iterator[tuple[str, Node]]:
         yield f"the sign is missing: {target} has {text(a)}, not {text(node)}", a
     if node.op == "add" and a.op == "sqrt" and "eps" in symbols(b):
         yield "eps inside the root", Node("sqrt", (Node("add", (a.args[0], b)),))
-    if node.op == "divide" and b.op == "add" and b.args[0].op == "sqrt" and "eps" in symbols(b.args[1]):
-        yield "eps added to the ratio", Node("add", (Node("divide", (a, b.args[0])), b.args[1]))
-    if node.op == "divide" and b.op == "sqrt" and b.args[0].op == "add" and "eps" in symbols(b.args[0].args[1]):
-        root = Node("sqrt", (b.args[0].args[0],))
-        yield "eps added to the ratio", Node("add", (Node("divide", (a, root)), b.args[0].args[1]))
+    if node.op == "divide" and (parts := _guarded_root(b)):
+        root, eps = parts
+        yield "eps added to the ratio", Node("add", (Node("divide", (a, root)), eps))
+        if a.op == "multiply":
+            inside = Node("add", (Node("divide", (a.args[1], root)), eps))
+            yield "eps added to the ratio", Node("multiply", (a.args[0], inside))
+        yield "eps is missing", Node("divide", (a, root))
     if node.op == "add" and a.op == "multiply" and text(a).endswith(f"*{target}"):
         share, rest = a.args[0], _without(ONE, a.args[0])
         if b.op == "multiply" and text(b.args[0]) == text(rest):
@@ -270,6 +272,16 @@ def _named(node: Node, target: str) -> Iterator[tuple[str, Node]]:
     if node.op in ("maximum", "minimum"):
         yield f"{text(a)} stands for {text(node)}", a
         yield f"{text(b)} stands for {text(node)}", b
+
+
+def _guarded_root(node: Node) -> tuple[Node, Node] | None:
+    """The root and eps of sqrt(S) + eps or sqrt(S + eps)."""
+    inner = node.args[0] if node.op == "sqrt" else node
+    if inner.op != "add" or "eps" not in symbols(inner.args[1]):
+        return None
+    if node.op == "sqrt":
+        return Node("sqrt", (inner.args[0],)), inner.args[1]
+    return (inner.args[0], inner.args[1]) if inner.args[0].op == "sqrt" else None
 
 
 def _moment(node: Node) -> str:

@@ -79,7 +79,7 @@ def serve(control: socket.socket) -> None:
 
 def _ended(child: int, control: socket.socket) -> int | None:
     """The status with which a child has ended; None where the grader has left before."""
-    handle = [os.pidfd_open(child)] if hasattr(os, "pidfd_open") else []
+    handle: list[Any] = [os.pidfd_open(child)] if hasattr(os, "pidfd_open") else []
     try:
         while True:
             pid, status = os.waitpid(child, os.WNOHANG)

@@ -447,7 +447,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("diagnose sigmoid --data-dir=", "--data-dir: empty path"),
         ("sweep relu.yaml --jobs 0", "--jobs: a whole number from 1 to 256 expected, got '0'"),
         ("check relu.yaml --seeds many", "--seeds: a whole number from 1 to 1,000 expected, got 'many'"),
-        ("verify --algo adam --timeout 0", "--timeout: a number from 0.1 expected, got '0'"),
+        ("verify --algo adam --timeout 0", "--timeout: a number from 0.1 to 86,400 expected, got '0'"),
         ("config show train adm", 'did you mean "adam"?'),
         ("config show train model.activaton", 'did you mean "model.activation"?'),
         ("config show sigmoid model", "not of the preset sigmoid"),

@@ -46,7 +46,7 @@ class TestVerify:
         spec = adam("np.sqrt(s + self.eps)")
         said = json.loads(optilab("verify", spec, "--against", "adam", "--json", code=9).stdout)
         assert said["explanation"] == ["eps inside the root"]
-        assert (said["equal"], said["first_step"], said["settings"]["eps"]) == (False, 1, 1e-3)
+        assert (said["equal"], said["first_step"], said["settings"]["eps"]) == (False, 1, 0.0013)
         form = ("--set", "algo.eps_placement=inside", "--set", "algo.eps=1e-2", "--epochs", 7)
         said = json.loads(optilab("verify", spec, "--against", "adam", *form, "--json").stdout)
         assert (said["equal"], said["steps"], said["settings"]["eps"]) == (True, 7, 1e-2)

@@ -388,7 +388,7 @@ class TestAnotherProcess:
             ("import os\ndef f(w, g, lr): os._exit(3)", UsageError, "ended the process (exit status 3)"),
             ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", UsageError, "ended the process (signal 9)"),
             (
-                "import os\ndef f(w, g, lr): os.kill(os.getppid(), 9)",
+                "import os, time\ndef f(w, g, lr): os.kill(os.getppid(), 9), time.sleep(60)",
                 UsageError,
                 "ended the process that watches it",
             ),

@@ -4,59 +4,208 @@ import csv
 import io
 import json
 import os
-import subprocess
-import time
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from optilab.errors import UsageError
-from optilab.verify.submissions import files, is_pattern, read_points
+from optilab.optimize import RULES
+from optilab.verify.grade import grade
+from optilab.verify.remote import Limits, Warden
+from optilab.verify.submissions import POINTS, files, grade_one, is_pattern, read_points, split
+from optilab.verify.warden import descendants
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
+WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
+LIMITS = Limits(0.5, memory=2048, loading=1.0)
+
+HARMLESS = {
+    "closes its output": "import os\nos.close(1)\nos.close(2)\n" + RULE,
+    "deletes itself": "import os\nos.remove(__file__)\n" + RULE,
+    "a daemon": "import os, time\nif os.fork() == 0:\n os.setsid()\n time.sleep(600)\n os._exit(0)\n" + RULE,
+    "prints at exit": "import atexit\natexit.register(print, 'bye')\n" + RULE,
+    "a numpy of its own": "open('numpy.py', 'w').write('raise SystemExit')\n" + RULE,
+    "a thousand files": "for n in range(1000): open(str(n), 'w').write('x')\n" + RULE,
+    "a new main": "import sys\nsys.modules['__main__'] = None\nsys.modules['json'] = None\n" + RULE,
+    "no streams": "import sys\nsys.stdout = sys.stderr = None\n" + RULE,
+    "ignores signals": "import signal\nfor n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)\n" + RULE,
+    "a megabyte": "print('x' * 2**20)\n" + RULE,
+    "a directory": "import os\nos.mkdir('d')\nos.chdir('d')\n" + RULE,
+    "no directory": "import os, shutil\nshutil.rmtree(os.getcwd())\n" + RULE,
+    "a thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    + RULE,
+    "in place": "def SGD(w, g, lr=0.01):\n    w -= lr * g\n    return w\n",
+    "a BOM": "\ufeff" + RULE,
+}
+"""Odd, and right."""
 HOSTILE = {
-    "allocates.py": f"import numpy as np\nbig = np.ones(10 * 2**30, dtype=np.uint8)\n{RULE}",
-    "deletes.py": f"import os\nos.remove(__file__)\n{RULE}",
-    "exits.py": "import os\nos._exit(0)\n",
-    "forges.py": "print('{\"equal\": true}', flush=True)\nimport os\nos._exit(0)\n",
-    "forks.py": "import os, time\nif os.fork() == 0:\n    time.sleep(50)\n    os._exit(0)\n" + RULE,
-    "kills.py": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nimport time\ntime.sleep(50)\n",
-    "loops.py": "while True: pass\n",
-    "prints.py": "for _ in range(1024): print('x' * 2**20)\n" + RULE,
-    "secret.py": f"import os\nprint(os.environ.get('GRADER_TOKEN'), os.environ['HOME'], os.listdir())\n{RULE}",
-    "stops.py": f"raise KeyboardInterrupt\n{RULE}",
-    "writes.py": "open('numpy.py', 'w').write('raise SystemExit')\n" + RULE,
+    "allocates": "import numpy as np\nbig = np.ones(10 * 2**30, dtype=np.uint8)\n" + RULE,
+    "a base exception": "class X(BaseException): pass\ndef SGD(w, g, lr=0.01): raise X('\\x1b[31m\\u202e')\n",
+    "a generator's end": "def SGD(w, g, lr=0.01): raise GeneratorExit\n",
+    "an interrupt": "raise KeyboardInterrupt\n" + RULE,
+    "exits": "import os\nos._exit(0)\n",
+    "exits at step 1": "import os\ndef SGD(w, g, lr=0.01): os._exit(9)\n",
+    "quits": "import sys\nsys.exit(0)\n",
+    "aborts": "import os\nos.abort()\n",
+    "a wrong address": "import ctypes\nctypes.string_at(0)\n",
+    "recursion": "def SGD(w, g, lr=0.01): return SGD(w, g, lr)\n",
+    "kills its parent": "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(600)\n",
+    "stops itself": "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n",
+    "loops": "while True: pass\n",
+    "loops at step 1": "def SGD(w, g, lr=0.01):\n while True: pass\n",
+    "catches everything": "def SGD(w, g, lr=0.01):\n while True:\n  try: int('x')\n  except BaseException: pass\n",
+    "sleeps": "import time\ntime.sleep(600)\n",
+    "waits": "import threading\nthreading.Lock().acquire() and threading.Event().wait()\n",
+    "reads": "input()\n" + RULE,
+    "prints without end": "while True: print('x' * 1000)\n",
+    "forks": "import os, time\nfor _ in range(99):\n if os.fork() == 0: time.sleep(600)\ntime.sleep(600)\n",
+    "a bomb": "import os\nwhile True: os.fork()\n",
+    "closes everything": "import os\nos.closerange(0, 256)\n" + RULE,
+    "a long error": "def SGD(w, g, lr=0.01): raise ValueError('A' * 5_000_000)\n",
+    "an error in an error": "class X(Exception):\n def __str__(self): raise self\nraise X\n",
+    "a huge file": "open('big', 'wb').write(bytes(1 << 28))\n",
+    "many large files": "for n in range(9): open(str(n), 'wb').write(bytes(15 << 20))\nwhile True: pass\n",
+    "a huge source": "#" * (2 << 20),
+    "nested": "(" * 5000,
+    "zeros": "\0" * 100,
+    "another type": "def SGD(w, g, lr=0.01): return 'x'\n",
+    "another shape": "def SGD(w, g, lr=0.01): return w[:1]\n",
+    "a generator": "def SGD(w, g, lr=0.01): yield w\n",
+    "an object": "class A:\n def __array__(self, *a, **k): raise MemoryError\ndef SGD(w, g, lr=0.01): return A()\n",
+}
+ODD = {
+    "an array": "import numpy as np\nclass A(np.ndarray):\n def tolist(self): return [1e999]\n"
+    "def SGD(w, g, lr=0.01): return (w + 1).view(A)\n",
+    "complex": "def SGD(w, g, lr=0.01): return w * 1j\n",
+    "an odd default": "def SGD(w, g, lr=0.01, x=object()): return w\n",
+}
+"""Wrong, in types that NumPy accepts."""
+EVERY_DESCRIPTOR = "import os, json\nfor n in range(3, 64):\n try: os.write(n, {!r})\n except OSError: pass\n"
+FORGED = {
+    "a document": "import os\nopen('../document', 'w').write('{\"equal\": true}')\nos.kill(os.getppid(), 9)\n"
+    + WRONG,
+    "a verdict": "import os, pickle\nfrom optilab.verify.grade import Verdict\n"
+    "data = pickle.dumps(('result', Verdict({}, 100, ('ravine',))))\n"
+    + "for n in range(3, 64):\n try: os.write(n, data)\n except OSError: pass\nos._exit(0)\n",
+    "a patched comparison": "import optilab.verify.grade as m\nm.first_difference = lambda *a, **k: None\n"
+    "m.PathComparison.differs = lambda *a: None\nm.grade = lambda *a, **k: m.Verdict({}, 100, ())\n" + WRONG,
+    "a patched NumPy": "import numpy as np\nnp.abs = lambda x: np.zeros_like(x)\nnp.max = np.isnan = np.abs\n"
+    + WRONG,
+    "another's file": "import os, glob\nfor f in glob.glob('/proc/[0-9]*/cwd/good.py') + glob.glob('../*/*.py'):\n"
+    " if 'good' in f: exec(open(f).read())\n" + WRONG,
+    "equal by name": EVERY_DESCRIPTOR.format(b'{"equal": true}\n') + WRONG,
+    "points in advance": EVERY_DESCRIPTOR.format(b'{"point": [0.0, 0.0]}\n' * 5000) + WRONG,
+    "no number": EVERY_DESCRIPTOR.format(b'{"point": [NaN, "x", {}]}\n') + WRONG,
+    "an array that is equal": "import numpy as np\nclass A(np.ndarray):\n def __sub__(self, o): return A((2,))*0\n"
+    " def __eq__(self, o): return True\n def __le__(self, o): return True\n"
+    "def SGD(w, g, lr=0.01): return (w + 3*lr*g*g).view(A)\n",
+    "another warden": "import sys\nimport optilab.verify.warden as m\nm.os.waitstatus_to_exitcode = lambda s: 0\n"
+    "m.begun = None\nsys.modules['optilab.verify.candidate'].begun = None\n" + WRONG,
+    "a tampered copy": "import optilab.optimize.rules.momentum as m\n"
+    "m.SGD.update = lambda self, g, s: (3*self.lr*g*g, s)\nfrom optilab.optimize import descend\n" + WRONG,
 }
 
 
-def test_a_hostile_submission_costs_its_own_row(optilab_process, tmp_path):
-    for name, code in {**HOSTILE, "right.py": RULE, "wrong.py": RULE.replace("-", "+")}.items():
-        (tmp_path / name).write_text(code)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    arguments = ["*.py:SGD", "--against", "sgd", "--timeout", 3, "--memory", 2048, "--json"]
-    done = optilab_process("verify", *arguments, code=9, GRADER_TOKEN="s3cret", TMPDIR=str(tmp_path.parent))
-    document = json.loads(done.stdout)
-    rows = {row["submission"]: row for row in document["submissions"]}
-    assert set(rows) == set(before)
-    verdicts = {name: row["verdict"] for name, row in rows.items()}
-    # Whether a gigabyte is printed within the time is a matter of the machine.
-    fine = {"deletes.py", "forks.py", "prints.py", "right.py", "secret.py", "writes.py"}
-    assert {name for name, verdict in verdicts.items() if verdict == "equal"} <= fine
-    assert {"right.py", "secret.py", "forks.py", "writes.py"} <= {n for n, v in verdicts.items() if v == "equal"}
-    assert verdicts["wrong.py"] == "explained"
-    assert "MemoryError" in rows["allocates.py"]["explanation"] or "llocate" in rows["allocates.py"]["explanation"]
-    assert "more than 3 s" in rows["loops.py"]["explanation"]
-    assert "ended the process" in rows["exits.py"]["explanation"]
-    assert verdicts["forges.py"] == "error"
-    assert len(rows["prints.py"]["output"]) <= 4000
+@pytest.fixture(scope="module")
+def warden():
+    with Warden() as made:
+        yield made
+
+
+def row(warden, tmp_path, source, name="SGD", file="mine.py", limits=LIMITS):
+    path = tmp_path / file
+    path.write_bytes(source.encode() if isinstance(source, str) else source)
+    rule = RULES["sgd"]()
+    graded = grade_one(warden, path, name, lambda own: grade(own, rule), limits, POINTS)
+    assert not set(descendants(os.getpid())) - set(descendants_of(warden))
+    assert len(graded.explanation) < 2500
+    assert len(graded.output) <= 24_000
+    assert graded.explanation.isprintable()
+    return graded
+
+
+def descendants_of(warden):
+    return [warden._process.pid, warden._pid]
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_odd_and_right_is_equal(warden, tmp_path, name):
+    assert row(warden, tmp_path, HARMLESS[name]).verdict == "equal"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_submission_costs_its_own_row(warden, tmp_path, name):
+    graded = row(warden, tmp_path, HOSTILE[name])
+    assert graded.verdict in ("error", "timeout")
+    assert graded.explanation
+    assert row(warden, tmp_path, RULE, file="next.py").verdict == "equal"
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_odd_and_wrong_is_not_equal(warden, tmp_path, name):
+    assert row(warden, tmp_path, ODD[name]).verdict == "explained"
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_no_submission_writes_its_own_verdict(warden, tmp_path, name):
+    (tmp_path / "good.py").write_text(RULE)
+    assert row(warden, tmp_path, FORGED[name]).verdict in ("differs", "error")
+
+
+def test_the_code_is_graded_again_after_all_of_that(warden, tmp_path):
+    assert row(warden, tmp_path, RULE).verdict == "equal"
+    assert row(warden, tmp_path, WRONG).verdict == "differs"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "adam (2).py",
+        "adam[1].py",
+        "what?.py",
+        "open[.py",
+        "-adam.py",
+        "--help.py",
+        "a\nb.py",
+        "a\x1b[31m.py",
+        "a:b.py",
+        "é.py",
+    ],
+)
+def test_a_file_s_name_is_no_option_and_no_pattern(optilab, tmp_path, file):
+    (tmp_path / file).write_text(RULE)
+    (tmp_path / "other.py").write_text(WRONG)
+    document = json.loads(optilab("verify", "*.py:SGD", "--against", "sgd", "--json", code=9).stdout)
+    assert [(one["submission"], one["verdict"]) for one in document["submissions"]] == sorted(
+        [(file, "equal"), ("other.py", "differs")]
+    )
+
+
+def test_one_file_with_the_name_of_a_pattern(optilab, tmp_path):
+    (tmp_path / "adam[1].py").write_text(RULE)
+    assert json.loads(optilab("verify", "adam[1].py:SGD", "--against", "sgd", "--json").stdout)["equal"]
+
+
+def test_no_environment_no_neighbors_and_nothing_left(optilab_process, tmp_path):
+    """Not the grader's own environment either, which /proc would show."""
+    (tmp_path / "right.py").write_text(RULE)
+    (tmp_path / "secret.py").write_text(
+        "import os\nprint(os.environ.get('GRADER_TOKEN'), os.environ['HOME'], os.listdir())\npid = os.getppid()\n"
+        "for _ in range(3):\n"
+        " try: print(b's3cret' in open(f'/proc/{pid}/environ', 'rb').read())\n"
+        " except OSError: print(False)\n"
+        " pid = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])\n" + RULE
+    )
+    arguments = ["*.py:SGD", "--against", "sgd", "--json"]
+    done = optilab_process("verify", *arguments, GRADER_TOKEN="s3cret", TMPDIR=str(tmp_path.parent))
+    rows = {one["submission"]: one for one in json.loads(done.stdout)["submissions"]}
+    assert rows["secret.py"]["verdict"] == rows["right.py"]["verdict"] == "equal"
+    output = rows["secret.py"]["output"]
+    assert output.split()[0] == "None"
+    assert "True" not in output
     assert "s3cret" not in done.stdout
-    assert "None" in rows["secret.py"]["output"]
-    assert "right.py" not in rows["secret.py"]["output"]
-    assert all(row["explanation"] or row["verdict"] == "equal" for row in rows.values())
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    time.sleep(0.2)
-    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert "optilab verify forks.py" not in left
+    assert "right.py" not in output
     assert not [name for name in os.listdir(tmp_path.parent) if name.startswith("optilab-")]
 
 
@@ -79,12 +228,16 @@ def test_formats(optilab, tmp_path):
     ("arguments", "message"),
     [
         (["none/*.py:SGD", "--against", "sgd"], "no file matches"),
-        (["*.py", "--against", "sgd"], "PATTERN:NAME expected"),
         (["*.py:SGD", "--against", "sdg"], "unknown algorithm"),
         (["*.py:SGD", "--against", "sgd", "--points", "good=1"], "as in equal=10"),
         (["*.py:SGD", "--against", "sgd", "--points", "equal=x"], "as in equal=10"),
+        (["*.py:SGD", "--against", "sgd", "--points", "equal=1,equal=2"], "each once"),
         (["*.py:SGD", "--against", "sgd", "--format", "xls"], "unknown format"),
+        (["*.py:SGD", "--against", "sgd", "--feedback", "."], "is not empty"),
+        (["*.py:SGD", "--against", "sgd", "--timeout", "inf"], "--timeout"),
+        (["*.py:SGD", "--against", "sgd", "--timeout", "nan"], "--timeout"),
         (["a.py:SGD", "--against", "sgd", "--format", "csv"], "need many files"),
+        (["a.py:SGD", "--against", "sgd", "--feedback", "new"], "need many files"),
     ],
 )
 def test_a_mistake_is_reported_once_and_as_a_document(optilab, tmp_path, arguments, message):
@@ -100,9 +253,78 @@ def test_a_print_of_the_user_s_code_is_not_in_the_document(optilab_process, tmp_
     assert "hello" in done.stderr
 
 
-def test_points_and_patterns():
-    assert read_points("equal=10, explained=6.5") == {"equal": 10, "explained": 6.5, "differs": 0, "error": 0}
+NAMES = {
+    "one class": ("class MyAdam:\n def update(self, w, g): return w\ndef helper(a, b): return a\n", "MyAdam"),
+    "one function": ("def step(w, g, lr=0.1): return w\ndef mean(a, b): return a\n", "step"),
+    "of two classes the last": (
+        "class Base:\n def update(self, w, g): return w\nclass Mine(Base): pass\n",
+        "Mine",
+    ),
+    "torch": ("import torch\nclass Mine(torch.optim.Optimizer): pass\n", "Mine"),
+}
+
+
+class TestWithoutAName:
+    @pytest.mark.parametrize("case", NAMES)
+    def test_the_only_one_that_fits_is_taken(self, tmp_path, case):
+        from optilab.optimize.own import fitting
+
+        source, name = NAMES[case]
+        (tmp_path / "a.py").write_text(source)
+        assert fitting(tmp_path / "a.py") == name
+
+    def test_it_is_named_in_the_row(self, optilab, tmp_path):
+        (tmp_path / "a.py").write_text(RULE)
+        (tmp_path / "b.py").write_text(RULE.replace("SGD", "mine") + RULE.replace("SGD", "yours"))
+        (tmp_path / "c.py").write_text("x = 1\n")
+        table = optilab("verify", "*.py", "--against", "sgd", code=9).stdout
+        rows = [line.split() for line in table.splitlines()]
+        assert rows[1][:4] == ["a.py", "SGD", "equal", "1"]
+        assert "b.py has mine, yours: choose one, as in b.py:mine" in table
+        assert "c.py has no class with update(w, g)" in table
+
+    def test_one_file(self, optilab, tmp_path):
+        (tmp_path / "a.py").write_text(RULE)
+        assert "a.py:SGD against sgd" in optilab("verify", "a.py", "--against", "sgd").stdout
+
+
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "markdown", "source": ["# SGD"]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "!pip install numpy\n"]},
+        {"cell_type": "code", "source": RULE.splitlines(keepends=True)},
+    ]
+}
+
+
+@pytest.mark.parametrize("spec", ["a.ipynb", "*.ipynb"])
+def test_a_notebook_is_the_code_of_its_cells(optilab, tmp_path, spec):
+    (tmp_path / "a.ipynb").write_text(json.dumps(NOTEBOOK))
+    assert "equal" in optilab("verify", spec, "--against", "sgd").stdout
+
+
+def test_a_broken_notebook_is_an_error(warden, tmp_path):
+    assert "not a notebook" in row(warden, tmp_path, "[1]", file="a.ipynb").explanation
+
+
+def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
+    for student, source in (("ana", RULE), ("ben", WRONG), ("kim", "x = 1")):
+        (tmp_path / "in" / student).mkdir(parents=True)
+        (tmp_path / "in" / student / "sgd.py").write_text(source)
+    optilab("verify", "in/*/*.py", "--against", "sgd", "--feedback", "out", code=9)
+    texts = {path.parent.name: path.read_text() for path in Path(tmp_path, "out").rglob("*.txt")}
+    assert texts["ana"].startswith("equal: 1 points")
+    assert "differs from step 1 on" in texts["ben"]
+    assert "w <- w - lr*g" in texts["ben"]
+    assert "no class with update" in texts["kim"]
+
+
+def test_points_and_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected = {"equal": 10, "explained": 6.5, "differs": 0, "timeout": 0, "error": 0}
+    assert read_points("equal=10, explained=6.5") == expected
     assert is_pattern("s/*.py:A")
     assert not is_pattern("s/a.py:A")
+    assert split("s/*.py:*") == split("s/*.py") == ("s/*.py", "")
     with pytest.raises(UsageError, match="no file"):
         files("nowhere-*.py:A")
