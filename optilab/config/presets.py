@@ -84,11 +84,11 @@ def find(kind: str, config: str) -> Path:
         if config and path.is_file():
             return path.absolute()
     except OSError as error:  # a name that no file can have
-        raise UsageError(f"--config: {shown(config)}: {error.strerror}") from None
+        raise UsageError(f"{shown(config)}: {error.strerror}") from None
     if config and path.exists() and not path.is_dir():
-        raise UsageError(f"--config: {path.absolute()} is a pipe or a device; save the config to a file first")
+        raise UsageError(f"{path.absolute()} is a pipe or a device; save the config to a file first")
     if config and path.is_dir():
-        raise UsageError(f"--config: {path.absolute()} is a directory; a YAML file is expected")
+        raise UsageError(f"{path.absolute()} is a directory; a YAML file is expected")
     if preset := lookup(kind, config):
         return preset.path
     raise UsageError(_not_found(kind, config, _bare(config)))
@@ -96,14 +96,14 @@ def find(kind: str, config: str) -> Path:
 
 def _not_found(kind: str, config: str, name: str) -> str:
     if not config:
-        return "--config: empty path; give a YAML file or the name of a preset (optilab config ls)"
+        return "empty path; give a YAML file or the name of a preset (optilab config ls)"
     for other in presets():
         if other.name == name:
-            return f"--config: {name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`"
+            return f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`"
     names = [preset.name for preset in presets(kind)]
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
-    return f"--config: no file {shown(str(Path(config).absolute()), 300)} and no preset {shown(name)}; {advice}"
+    return f"no file {shown(str(Path(config).absolute()), 300)} and no preset {shown(name)}; {advice}"
 
 
 def named(name: str) -> Preset:

@@ -289,7 +289,7 @@ def _show(checked: CheckedTarget, silent: bool) -> None:
     """One target, when it has been judged: one line per claim, and each that does not hold as an annotation."""
     lines: list[tuple[str, str]] = [(claim_line(one), one.result) for one in checked.judged]
     if checked.error is not None:
-        message = str(checked.error).removeprefix("--config: ")
+        message = str(checked.error)
         lines.append((f"{'error':11}   {message}", "error"))
     if not silent:
         terminal.say(checked.target, "bold")

@@ -261,7 +261,7 @@ def check(request: CheckConfigs, place: Place) -> Printed:
         except OptilabError as error:
             results.append({"file": file, "ok": False, "error": error.document()})
             if not request.quiet:
-                terminal.note(str(error).removeprefix("--config: "))
+                terminal.note(str(error))
         else:
             results.append({"file": file, "ok": True, "command": kind})
             if not place.silent:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from optilab.runs import Record, Study
     from optilab.show.chart import Chart
     from optilab.study.network_race import RaceResult
+    from optilab.verbs.diagnose import Diagnosis
     from optilab.verbs.optimize import LabPaths
 
 
@@ -42,6 +43,15 @@ class LabRun(Answer):
     def state(self) -> str:
         """running, interrupted, or how it ended: done, diverged, failed."""
         return self.record.state
+
+    @property
+    def diagnosis(self) -> "Diagnosis":
+        """What keeps the network of a training from learning, or that it is healthy: `optilab diagnose`."""
+        from optilab.diagnose import diagnose, of_run
+        from optilab.verbs.diagnose import Diagnosis
+
+        evidence = of_run(self.record)
+        return Diagnosis(str(self.path), evidence, diagnose(evidence), str(self.path / "config.yaml"))
 
     @property
     def headline(self) -> str:

@@ -16,7 +16,7 @@ from optilab import runs, signals
 from optilab.config.load import dump, flat, load
 from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.training import TrainConfig
-from optilab.diagnose import Stability, diagnose, of_run
+from optilab.diagnose import Stability, of_run
 from optilab.errors import DivergedError, ExitCode, UsageError, unknown
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
@@ -26,7 +26,7 @@ from optilab.train.crowding import Crowding
 from optilab.train.resume import Branch, branch, continuation, require_alike
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, present
-from optilab.verbs.diagnose import Diagnosis, thermometer
+from optilab.verbs.diagnose import thermometer
 from optilab.verbs.options import (
     BatchSize,
     ClusterOptions,
@@ -288,13 +288,8 @@ class LabTraining(LabRun):
         if rows:
             yield from _summary(rows, self.record)
             _curves([self.record], self.picture)
-            yield from self._diagnosis.brief()
+            yield from self.diagnosis.brief()
         yield from self.written
-
-    @property
-    def _diagnosis(self) -> Diagnosis:
-        evidence = of_run(self.record)
-        return Diagnosis(str(self.path), evidence, diagnose(evidence), str(self.path / "config.yaml"))
 
     def document(self) -> Mapping[str, Any]:
         """Rows, best epoch, seconds, accuracy of guessing, diagnosis, test set."""
@@ -310,7 +305,7 @@ class LabTraining(LabRun):
                 "best": best(rows),
                 "seconds": sum(row["seconds"] for row in read_timings(self.path / "timings.csv")),
                 "chance": evidence.chance,
-                "diagnosis": self._diagnosis.document(),
+                "diagnosis": self.diagnosis.document(),
             }
         return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}
 
