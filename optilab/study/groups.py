@@ -8,6 +8,7 @@ data never share a group. The value is one number, taken the same way from every
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, log
@@ -104,6 +105,7 @@ def settings(record: Record) -> dict[str, Any]:
     rule = written.tree.get("optimizer")
     if isinstance(rule, dict) and is_own(rule.get("name")):
         tree = flat({**dump(load(TrainConfig, {**written.tree, "optimizer": "sgd"})), "optimizer": rule})
+        tree["optimizer.name"] = text(rule["name"])
         tree["optimizer.sha256"] = str(rule.get("sha256"))[:8]
     else:
         tree = flat(dump(load(TrainConfig, written)))
@@ -224,10 +226,18 @@ def short(keys: Sequence[str]) -> dict[str, str]:
     return result
 
 
+_OWN_FILE = re.compile(r".*/([^/]+\.py:\w+)")
+"""An optimizer in a file: a table tells its name, and not in whose home it is; its digest is a setting of its own."""
+
+
 def text(value: Any) -> str:
-    """A setting as it is shown: numbers in short form, lists as YAML, those of equal entries as `5 x 128`."""
+    """A setting as it is shown: numbers in short form, lists as YAML, those of equal entries as `5 x 128`, the file of
+    an optimizer without its directory.
+    """
     if isinstance(value, list) and len(value) > 3 and all(entry == value[0] for entry in value):
         return f"{len(value)} x {text(value[0])}"
+    if isinstance(value, str) and (own := _OWN_FILE.fullmatch(value)):
+        return own[1]
     return f"{value:g}" if isinstance(value, float) else flow(value)
 
 

@@ -134,3 +134,15 @@ def test_it_starts_without_torch_and_matplotlib(compared):
     done = subprocess.run([sys.executable, "-c", program], cwd=compared, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_no_table_says_in_whose_home_an_optimizer_is(optilab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def damped(w, g, lr=0.1):\n    return w - lr * g\n")
+    training(tmp_path / "runs", "own", "optimizer={name: mine.py:damped}", accuracies=[0.5])
+    training(tmp_path / "runs", "plain", accuracies=[0.4])
+    for command in (("compare", "*", "--format", "latex"), ("ls",), ("export", "*", "--to", "all.csv")):
+        done = optilab("runs", *command)
+        written = done.stdout + ((tmp_path / "all.csv").read_text() if "all.csv" in command else "")
+        assert "mine.py:damped" in written
+        assert str(tmp_path) not in written
