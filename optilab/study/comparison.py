@@ -33,6 +33,7 @@ VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "repl
 
 Key = TypeVar("Key", bound=Hashable)
 Verdict = Literal["better", "worse", "cannot tell"]
+Sample = Literal["seeds", "problems", "best"]
 
 
 @dataclass(frozen=True)
@@ -228,8 +229,8 @@ class RunComparison:
     candidates: tuple[ComparedRuns, ...]
     comparison: Comparison[int] | None
     """None where no run has an outcome."""
-    sample: Literal["seeds", "problems"]
-    """What the verdicts generalise over."""
+    sample: Sample
+    """What the verdicts generalize over; `best`: over seeds, each row at the best of its other settings."""
     problems: tuple[str, ...]
     """With `by`: the other settings, over which each row is averaged."""
     ranks: tuple[float, ...]
@@ -255,13 +256,14 @@ def compare_runs(
     measure: Measure,
     baseline: str | None = None,
     by: Sequence[str] = (),
-    sample: Literal["seeds", "problems"] = "seeds",
+    sample: Sample = "seeds",
 ) -> RunComparison:
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
     `by` names the keys or sections that tell rows apart; each row is then averaged over the settings that differ
     otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
-    population. UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
+    population; with `best`, each row has at each seed the setting that is the best of its own on the other seeds.
+    UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     taken = values_of(grouping.groups, measure)
@@ -270,14 +272,20 @@ def compare_runs(
         raise UsageError(
             f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}"
         )
-    candidates, problems, table = _candidates(grouping, taken, by)
-    if sample == "problems" and len(problems) < 2:
-        raise UsageError("--over problems needs --by KEY and at least two values of the other settings")
+    candidates, problems, table = _candidates(grouping, taken, by, common=sample != "best")
+    if sample != "seeds" and len(problems) < 2:
+        raise UsageError(f"--over {sample} needs --by KEY and at least two values of the other settings")
     diverged: dict[int, Collection[Any]] = {}
     if table and sample == "problems":
         outcomes: list[Mapping[Any, float]] = [
             {problem: fmean(values.values()) for problem, values in row.items() if values} for row in table
         ]
+    elif table and sample == "best":
+        outcomes = [_at_their_best(row, measure.higher) for row in table]
+        if not any(outcomes):
+            raise UsageError(
+                "--over best needs two seeds that all settings of a row have: one chooses, one judges"
+            )
     else:
         outcomes = [candidate.outcomes.values for candidate in candidates]
         diverged = {i: candidate.outcomes.diverged for i, candidate in enumerate(candidates)}
@@ -290,7 +298,7 @@ def compare_runs(
         else None
     )
     around = varying([circumstances(record) for record in records])
-    ranks = _mean_ranks(table, measure.higher) if table else ()
+    ranks = _mean_ranks(table, measure.higher) if table and sample != "best" else ()
     notes = _notes(grouping, candidates, comparison, measure, sample, problems, around)
     return RunComparison(
         measure, grouping, tuple(candidates), comparison, sample, tuple(problems), ranks, around, tuple(notes)
@@ -304,9 +312,12 @@ _Table = list[dict[str, dict[int, float]]]
 
 
 def _candidates(
-    grouping: Grouping, taken: Sequence[GroupValues], by: Sequence[str]
+    grouping: Grouping, taken: Sequence[GroupValues], by: Sequence[str], common: bool
 ) -> tuple[list[ComparedRuns], list[str], _Table]:
-    """The rows, and with `by` the problems that all rows have, and the outcomes of each row on each of them."""
+    """The rows, and with `by` the problems that all rows have, and the outcomes of each row on each of them.
+
+    Where they need not be `common`, each row has all of its own, and those of the row with the most are returned.
+    """
     if not by:
         pairs = zip(grouping.groups, taken, strict=True)
         return [ComparedRuns(group.label, group.settings, (group,), own) for group, own in pairs], [], []
@@ -324,20 +335,34 @@ def _candidates(
     if not shared and all(len(row) == 1 for row in members.values()):  # the rest follows from the keys
         shared = [""]
         members = {key: {"": next(iter(row.values()))} for key, row in members.items()}
-    if not shared:
+    if not shared and common:
         raise UsageError(f"--by {','.join(by)}: no setting of {', '.join(rest)} is common to all its values")
     candidates, table = [], []
     for row in members.values():
-        parts = [row[problem] for problem in shared]
+        own = shared if common else [*row]
+        parts = [row[problem] for problem in own]
         of_row = {key: value for key, value in parts[0][0].settings.items() if key in keys}
         chosen = tuple(group for group, _ in parts)
         candidates.append(
             ComparedRuns(settings_label(of_row, words), of_row, chosen, _mean([own for _, own in parts]))
         )
-        table.append({problem: dict(row[problem][1].values) for problem in shared})
-    if len(shared) < 2:
+        table.append({problem: dict(row[problem][1].values) for problem in own})
+    most = max((candidate.groups for candidate in candidates), key=len)
+    if len(most) < 2:
         return candidates, [], []
-    return candidates, [settings_label(group.settings, rest) for group in candidates[0].groups], table
+    return candidates, [settings_label(group.settings, rest) for group in most], table
+
+
+def _at_their_best(row: Mapping[str, Mapping[int, float]], higher: bool) -> dict[int, float]:
+    """The outcome at each seed of the setting that is the best on the other seeds: chosen and judged apart."""
+    sign = 1 if higher else -1
+    seeds = [seed for seed in next(iter(row.values())) if all(seed in own for own in row.values())]
+    if len(seeds) < 2:
+        return {}
+    return {
+        seed: max(row.values(), key=lambda own: sign * fmean(own[s] for s in seeds if s != seed))[seed]
+        for seed in seeds
+    }
 
 
 def _identity(group: Group, keys: Sequence[str]) -> str:
@@ -410,12 +435,16 @@ def _notes(
             "area": "the longer have more",
         }[measure.at]
         notes.append(f"not the same epochs: {some([text(length) for length in lengths], 6)}; {advice}")
-    if problems:
+    if problems and sample == "best":
+        notes.append(
+            f"each row is at the best of its own {len(problems)} other settings, which for each seed the others chose"
+        )
+    elif problems:
         notes.append(
             f"each row is the mean over {plural(len(problems), 'other setting')}; verdicts hold for "
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
-    if comparison is not None and sample == "seeds":
+    if comparison is not None and sample != "problems":
         notes += _seed_notes(candidates, comparison)
     for candidate in candidates:
         notes += _trial_notes(candidate, measure)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
+SAMPLES = ("seeds", "problems", "best")
 FEW = 6
 """Values of one key, or labels, that a line lists."""
 
@@ -45,7 +46,13 @@ class ComparisonOptions(Request):
     by: Annotated[
         str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
     ] = None
-    over: Annotated[str, Flag("WHAT"), Doc("With --by: verdicts for other seeds, or for other problems")] = "seeds"
+    over: Annotated[
+        str,
+        Flag("WHAT"),
+        Doc(
+            "With --by: verdicts for other seeds, for other problems, or best: each row at its best other settings"
+        ),
+    ] = "seeds"
 
 
 class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions):
@@ -83,8 +90,8 @@ def compared(records: Sequence[Record], metric: str, options: ComparisonOptions 
 
     options = options or ComparisonOptions.of({})
     measure = read_measure(metric, str(options.at), options.target, options.until)
-    if options.over not in ("seeds", "problems"):
-        raise UsageError(unknown("sample", options.over, ("seeds", "problems")), options.flag("over"))
+    if options.over not in SAMPLES:
+        raise UsageError(unknown("sample", options.over, SAMPLES), options.flag("over"))
     if not records:
         raise UsageError("nothing to compare: the study has no run yet")
     keys: Any = options.by or ()
@@ -403,7 +410,8 @@ def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
         return ""
     closest = min(found, key=lambda difference: difference.more or 0)
     count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
-    unit = sample.removesuffix("s") if count == "1" else sample
+    units = "seeds" if sample == "best" else sample
+    unit = units.removesuffix("s") if count == "1" else units
     what = "would tell" if len(comparison.possible_best) == 2 else "would tell the closest that can be told"
     return f"; {count} further {unit} {what}"
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -13,17 +13,19 @@ from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
 from optilab.runs import Record
+from optilab.show.table import Column, Table
 from optilab.study import claims
 from optilab.study import sweep as plans
 from optilab.study.claims import ClaimResult
 from optilab.study.comparison import RunComparison, compare_runs
 from optilab.study.execution import StudyResult
-from optilab.study.groups import STAGE, Measure, text
+from optilab.study.groups import STAGE, Measure, short, text
+from optilab.study.importance import Effect, effects
 from optilab.study.plan import rungs
 from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
-from optilab.verbs.compare import LabComparison
+from optilab.verbs.compare import LabComparison, Units
 from optilab.verbs.options import (
     DataOptions,
     FormatOptions,
@@ -39,6 +41,8 @@ from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import plural
 
+MOST_MEANS = 9
+"""Values of an axis whose means are written out."""
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
 
@@ -113,6 +117,39 @@ class SweepAnswer(LabStudy):
         """The best settings from new seeds; None where none was trained again."""
         return LabComparison(compare_runs(self.again, Measure(self.plan.judged_by))) if self.again else None
 
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """Which axes mattered, largest first, and pairs of them; nothing of fewer than two axes."""
+        if len(self.plan.axes) < 2 or not self.through:
+            return []
+        points = {outcome.trial.name: outcome.trial.settings for outcome in self.ran.outcomes}
+        return effects(
+            [
+                (points[next(iter(group.runs.values())).name], candidate.outcomes.values)
+                for candidate in self.comparison.side.candidates
+                for group in candidate.groups
+                if candidate.outcomes.values
+            ]
+        )
+
+    def importance(self) -> Table:
+        """The effects as a table."""
+        show = Units(self.comparison.side.measure.share)
+        words = short([key for effect in self.effects for key in effect.keys if len(effect.keys) == 1])
+        rows = [
+            {
+                "axis": " x ".join(words[key] for key in effect.keys),
+                "part": effect.part,
+                "interval": effect.interval,
+                "low": effect.interval and effect.interval[0],
+                "high": effect.interval and effect.interval[1],
+                "means": ", ".join(f"{text(v)}: {show.value(mean)}" for v, mean in effect.means[:MOST_MEANS])
+                + ", ..." * (len(effect.means) > MOST_MEANS),
+            }
+            for effect in self.effects
+        ]
+        return Table(EFFECTS, rows)
+
     def _choice_notes(self, side: RunComparison) -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
         notes, points = [], self.plan.points
@@ -157,6 +194,10 @@ class SweepAnswer(LabStudy):
             yield ""
             yield Sentence(self.again_by, "bold")
             yield from self.confirmation.parts()
+        if self.effects:
+            yield ""
+            yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
+            yield self.importance()
         yield str(self.ran.path)
 
     @property
@@ -179,6 +220,7 @@ class SweepAnswer(LabStudy):
             "epochs": self.plan.base.epochs,
             "trials": [outcome.row for outcome in self.ran.outcomes],
             "comparison": self.comparison.document() if self.through else None,
+            "importance": [asdict(effect) for effect in self.effects],
             "confirmation": self.confirmation and self.confirmation.document(),
         }
 
@@ -205,6 +247,17 @@ def _through(outcomes: Sequence[Outcome]) -> str:
     )
     more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
     return "; ".join([*points][:MOST_POINTS]) + more or "none"
+
+
+EFFECTS = (
+    Column("axis", "axis", left=True),
+    Column("part", "of the variance", "{:.0%}".format),
+    Column("interval", "95 %", lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}", only="text"),
+    Column("low", "", only="values"),
+    Column("high", "", only="values"),
+    Column("means", "mean over the other axes", left=True),
+)
+"""Of the table of axes."""
 
 
 VERB = Verb(sweep, (SweepRequest,))

@@ -231,7 +231,26 @@ def test_by_what_does_not_differ_is_refused(tmp_path, by, message):
         laid(tmp_path, by=[by])
 
 
-def test_over_problems_needs_problems(tmp_path):
+@pytest.mark.parametrize("sample", ["problems", "best"])
+def test_over_problems_needs_problems(tmp_path, sample):
     pair(tmp_path, "model.activation=relu")
-    with pytest.raises(UsageError, match="--over problems needs --by"):
-        laid(tmp_path, sample="problems")
+    with pytest.raises(UsageError, match=f"--over {sample} needs --by"):
+        laid(tmp_path, sample=sample)
+
+
+def test_each_row_at_its_best_setting_which_other_seeds_chose(tmp_path):
+    """Adam is worse on average, as one of its rates fails, and better at its best."""
+    levels = {("sgd", 0.1): 0.6, ("sgd", 0.2): 0.62, ("adam", 0.1): 0.1, ("adam", 0.2): 0.7}
+    for (optimizer, rate), level in levels.items():
+        for seed in (1, 2, 3, 4):
+            changes = (f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}", "epochs=1")
+            accuracy = level + seed / 100 + (0.05 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
+            training(tmp_path, f"{optimizer}-{rate}-{seed}", *changes, accuracies=(accuracy,))
+    by = ["optimizer.name"]
+    best = laid(tmp_path, by=by, sample="best")
+    assert [best.candidates[i].label for i in best.comparison.order] == ["optimizer adam", "optimizer sgd"]
+    rows = {best.candidates[row.key].label: row.values for row in best.comparison.rows}
+    # Without seed 3 the rate 0.2 is the best of sgd, although at seed 3 itself 0.1 is.
+    assert rows["optimizer sgd"][3] == pytest.approx(0.65)
+    assert rows["optimizer adam"] == {seed: pytest.approx(0.7 + seed / 100) for seed in (1, 2, 3, 4)}
+    noted(best, "each row is at the best of its own 2 other settings, which for each seed the others chose")

@@ -1,0 +1,103 @@
+"""Which axis of a sweep mattered, against the analysis of variance of statsmodels and against known functions."""
+
+import numpy as np
+import pytest
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+
+from optilab.study import importance
+from optilab.study.importance import effects
+
+
+def grid(seeds=4, noise=0.5, interaction=0.0, axes=("abc", (1, 10, 100, 1000))):
+    generator = np.random.default_rng(0)
+    luck = generator.normal(0, 2, seeds)
+    return [
+        (
+            {"init": letter, "lr": rate},
+            {
+                seed: float(
+                    3 * np.log10(rate)
+                    + "abc".index(letter)
+                    + interaction * (letter == "b") * np.log10(rate)
+                    + luck[seed]
+                    + generator.normal(0, noise)
+                )
+                for seed in range(seeds)
+            },
+        )
+        for letter in axes[0]
+        for rate in axes[1]
+    ]
+
+
+@pytest.mark.parametrize("interaction", [0.0, 5.0])
+def test_the_parts_of_a_grid_are_those_of_the_analysis_of_variance(interaction):
+    import pandas as pd
+
+    outcomes = grid(interaction=interaction)
+    frame = pd.DataFrame(
+        [{**point, "seed": seed, "y": value} for point, own in outcomes for seed, value in own.items()]
+    )
+    table = anova_lm(ols("y ~ C(seed) + C(init) * C(lr)", frame).fit())
+    noise, total = table.loc["Residual", "mean_sq"], table["sum_sq"].sum()
+    oracle = {
+        ("init",): "C(init)",
+        ("lr",): "C(lr)",
+        ("init", "lr"): "C(init):C(lr)",
+    }
+    found = {effect.keys: effect for effect in effects(outcomes)}
+    for keys, row in oracle.items():
+        omega = (table.loc[row, "sum_sq"] - table.loc[row, "df"] * noise) / (total + noise)
+        assert found[keys].part == pytest.approx(max(0.0, omega))
+        low, high = found[keys].interval
+        assert low <= found[keys].part + 0.05
+        assert high >= found[keys].part - 0.05
+    assert found["lr",].means[0] == (1, pytest.approx(frame[frame.lr == 1].y.mean()))
+
+
+def test_the_larger_effect_comes_first_and_pairs_come_last():
+    assert [effect.keys for effect in effects(grid())] == [("lr",), ("init",), ("init", "lr")]
+
+
+def test_an_axis_without_effect_has_no_part():
+    generator = np.random.default_rng(1)
+    points = [{"a": a, "b": b} for a in range(4) for b in range(4)]
+    own = effects([(p, {s: p["a"] + float(generator.normal(0, 0.3)) for s in range(5)}) for p in points])
+    parts = {effect.keys: effect.part for effect in own}
+    assert parts["a",] > 0.85
+    assert parts["b",] < 0.03
+
+
+def test_one_axis_or_one_seed():
+    assert effects([({"lr": rate}, {0: 1.0}) for rate in (1, 2)]) == []
+    assert effects([]) == []
+    single = effects([(point, {0: own[0]}) for point, own in grid()])
+    assert all(effect.interval is None for effect in single)
+    assert effects([({"a": a, "b": b}, {0: 1.0, 1: 1.0}) for a in (0, 1) for b in (0, 1)])[0].part == 0
+
+
+def test_points_that_are_no_grid_are_decomposed_by_optuna(monkeypatch):
+    monkeypatch.setattr(importance, "FOREST_DRAWS", 4)
+    pytest.importorskip("optuna")
+    pytest.importorskip("sklearn")
+    generator = np.random.default_rng(0)
+    points = [
+        {"optimizer.lr": float(10 ** generator.uniform(-3, 0)), "model.init": "ab"[number % 2]}
+        for number in range(16)
+    ]
+    own = [(p, {0: 10 * np.log10(p["optimizer.lr"]) + (p["model.init"] == "b")}) for p in points]
+    rate, init = effects(own)
+    assert (rate.keys, init.keys) == (("optimizer.lr",), ("model.init",))
+    assert rate.part > 0.8 > 0.2 > init.part
+    assert rate.interval[0] > init.interval[1]
+    assert effects(own[:5]) == []
+
+
+def test_a_sweep_ends_with_what_mattered(optilab, small):
+    over = ["--over", "optimizer.lr=0.001,0.1", "--over", "model.init=default,unit-gain"]
+    shown = optilab("sweep", small, *over, "--epochs", 1).stdout
+    assert "which axis mattered, by last val_acc" in shown
+    heading, *rows, _ = shown[shown.index("axis  ") :].splitlines()
+    assert "mean over the other axes" in heading
+    assert sorted(row.split("  ")[0] for row in rows) in (["init", "lr", "lr x init"], ["init", "init x lr", "lr"])
