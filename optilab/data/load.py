@@ -99,7 +99,7 @@ def presence(dataset: str, folder: Path | None = None) -> Presence:
     if place is None:
         return Presence(info, None, False, "not here")
     damaged = [row.name for row in verify(dataset, folder) if not row.ok]
-    return Presence(info, place, not damaged, f"DAMAGED: {', '.join(damaged)}" if damaged else "ok")
+    return Presence(info, place, not damaged, f"REFUSED: {', '.join(damaged)}" if damaged else "ok")
 
 
 def _checked(dataset: str, folder: Path | None) -> ReadDataset:

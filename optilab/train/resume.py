@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optilab import runs
+from optilab import __version__, runs
 from optilab.config.load import Override, dump, flat, load
 from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys
 from optilab.errors import CheckpointError, ConfigError, RunError, UsageError, shown
@@ -96,7 +96,12 @@ def _require_same_rule(record: runs.Record) -> None:
 
 def _started(record: runs.Record) -> TrainConfig:
     """The config that a run started with, as its manifest has it."""
-    tree = record.manifest.get("config")
+    tree, made = record.manifest.get("config"), record.manifest["versions"]["optilab"]
+    if tree is None and made != __version__:
+        raise RunError(
+            f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume; start a new "
+            f"run with: optilab train --config {shlex.quote(str(record.path / 'config.yaml'))}"
+        )
     if moved := [f"{key} (now {place})" for key, place in MOVED.items() if _has(tree, key)]:
         raise RunError(
             f"{record.name} was made by an earlier version of optilab, which had other config keys: "

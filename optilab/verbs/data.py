@@ -111,7 +111,7 @@ _FILES = (
     Column("file", "file", left=True),
     Column("bytes", "bytes", "{:,}".format),
     Column("sha256", "sha256", lambda digest: str(digest[:16]), left=True),
-    Column("ok", "", lambda ok: "ok" if ok else "DAMAGED", left=True),
+    Column("ok", "", lambda ok: "ok" if ok else "REFUSED", left=True),
 )
 
 

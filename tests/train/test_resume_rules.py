@@ -42,6 +42,17 @@ def test_a_run_of_an_earlier_version_is_refused_with_the_reason(key, run, tmp_pa
     assert f"done was made by an earlier version of optilab, which had other config keys: {key}" in message
 
 
+def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, tmp_path):
+    path = tmp_path / "runs" / "done" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["config"]
+    manifest["versions"]["optilab"] = "0.1.0"
+    path.write_text(json.dumps(manifest))
+    message = run("--epochs", "5", code=4)
+    assert "done was made by optilab 0.1.0, whose runs this version reads and does not resume" in message
+    assert "optilab train --config runs/done/config.yaml" in message
+
+
 def test_every_refusal_comes_without_torch(optilab_process, small, tmp_path):
     optilab_process("train", "--config", small, "--name", "done", "--quiet")
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
