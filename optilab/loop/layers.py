@@ -110,6 +110,8 @@ class Window:
         self.activations: list[str] = []
         self.input: Tensor | None = None
         self._before: dict[str, Tensor] = {}
+        self._weights: dict[str, list[nn.Parameter]] = {}
+        self._in_step = False
         self._latest = ""
         self._hooks: list[Any] = []
         for name, module in layers_of(model):
@@ -196,39 +198,47 @@ class Window:
 
     @torch.no_grad()
     def before_step(self, held: set[int]) -> None:
-        """Gradients are there, weights are still those that made them; of the layers that an optimizer holds."""
-        for name, module in self.modules.items():
-            weights = matrices(module)
-            mine = [p for p in weights if id(p) in held]
-            if not mine or (self.called and name not in self.called):
+        """Weights are still those that the gradients are of; of the layers that an optimizer holds."""
+        self._weights = {name: mine for name, module in self.modules.items() if (mine := _held(module, held))}
+        self._before = {name: torch.cat([spaced(p).float() for p in mine]) for name, mine in self._weights.items()}
+        # A closure, as Lightning and L-BFGS have it, computes the gradients in the step.
+        self._in_step = not self.called
+        if not self._in_step:
+            self._measure()
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """The weights have changed."""
+        if self._in_step:
+            self._measure()
+        for name, before in self._before.items():
+            if name in self.values:
+                now = torch.cat([spaced(p).float() for p in self._weights[name]])
+                # As a fraction of the same sample: an estimate of |dw|/|w|.
+                self.values[name]["update_to_weight"] = (now - before).norm() / before.norm()
+        self._before, self._weights = {}, {}
+
+    def _measure(self) -> None:
+        """Gradients and weights of the layers that were called; of all where calls are not seen."""
+        for name, mine in self._weights.items():
+            if self.called and name not in self.called:
                 continue
             values = self.values.setdefault(name, {})
             gradients = [p.grad for p in mine if p.grad is not None]
             sizes = [torch.linalg.vector_norm(g.coalesce().values() if g.is_sparse else g) for g in gradients]
             values["gradient_norm"] = torch.stack(sizes).norm() if sizes else math.nan
             values["weight_norm"] = torch.stack([torch.linalg.vector_norm(p) for p in mine]).norm()
-            rows = _rows(module, mine[0])
+            rows = _rows(self.modules[name], mine[0])
             if rows is not None:
                 values["common"] = _common(rows)
                 values["identical_units"] = (rows == rows[:1]).all(dim=1).float().mean()
-            self._before[name] = torch.cat([spaced(p).float() for p in mine])
-            values["_mine"] = mine
-
-    @torch.no_grad()
-    def after_step(self) -> None:
-        for name, before in self._before.items():
-            values = self.values[name]
-            now = torch.cat([spaced(p).float() for p in values.pop("_mine")])
-            # As a fraction of the same sample: an estimate of |dw|/|w|.
-            values["update_to_weight"] = (now - before).norm() / before.norm()
-        self._before = {}
 
     def layers(self) -> list[dict[str, Any]]:
         """A record of every layer that was called, in the order of first calls; what was not measured is null."""
         found = []
         for name, values in self.values.items():
             row: dict[str, Any] = dict.fromkeys(QUANTITIES)
-            row |= {key: _number(value) for key, value in values.items() if not key.startswith("_")}
+            row |= {key: _number(value) for key, value in values.items()}
             gradient, weight, step = row["gradient_norm"], row["weight_norm"], row["update_to_weight"]
             if weight:
                 row["gradient_to_weight"] = None if gradient is None else gradient / weight
@@ -252,6 +262,10 @@ QUANTITIES = (
     "through_time",
 )
 """What is recorded of a layer, as of optilab's own trainings; `through_time` of recurrent layers."""
+
+
+def _held(module: nn.Module, held: set[int]) -> list[nn.Parameter]:
+    return [p for p in matrices(module) if id(p) in held]
 
 
 def _rows(module: nn.Module, weight: Tensor) -> Tensor | None:

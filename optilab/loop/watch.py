@@ -1,14 +1,15 @@
 """`optilab.watch(model, optimizer)`: look into a training loop of your own, and say why it does not learn.
 
-Looking changes no bit of the training. Three steps at the start and then every fiftieth one are looked into. An error
-of the watch never ends the training: it stops watching, and the diagnosis says so.
+Looking changes no bit of the training. The first three steps, every tenth of the next ones, and from step 200 on every
+fiftieth one are looked into. An error of the watch never ends the training: it stops watching, and the diagnosis says
+so.
 """
 
 import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace, TracebackType
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 FIRST, EVERY = 3, 50
 """Steps at the start that are looked into, and between those that are later."""
+DENSE = 10
+"""Steps between two at the start; from step 200 on it is `every`."""
 SHORT = 60
 """Steps of a training that is judged as a trial: too short to call a network slow, or healthy."""
 IN_RECORDS = ("rule", "rates", "loop", "sample", "train", "validation", "classes", "rule_key")
@@ -74,7 +77,7 @@ class Watch:
                 raise UsageError(f"optilab.watch: expected an optimizer of torch.optim, got {type(one).__name__}")
         if every < 1:
             raise UsageError(f"optilab.watch: every: 1 or more expected, got {every}")
-        self._model, self._every, self._next = model, every, every
+        self._model, self._every, self._next = model, every, min(every, DENSE)
         self._compiled = type(model).__name__ == "OptimizedModule"
         self._losses: list[float] = []  # of each step, read from the device
         self._pending: list[Tensor] = []  # not yet read
@@ -93,6 +96,8 @@ class Watch:
         self._error = ""
         self._window: Window | None = None
         self._output: Tensor | None = None
+        self._own_loss: Tensor | None = None  # of a model that returns it
+        self._own_target: Tensor | None = None
         self._stepped = self._looked = False
         self._mode = True
         self._last_input: Tensor | None = None
@@ -103,8 +108,11 @@ class Watch:
 
     # --- what a loop calls ---
 
-    def step(self, loss: Tensor | float, target: Tensor | None = None) -> None:
-        """One step is done: its loss, and the targets that it was computed from, if you can give them."""
+    def step(self, loss: Tensor | float | None = None, target: Tensor | None = None) -> None:
+        """One step is done: its loss, and the targets that it was computed from, if you can give them.
+
+        A model that returns its loss, as those of Hugging Face do, needs neither.
+        """
         self._safely(self._step, loss, target)
 
     def epoch(self, **metrics: float) -> None:
@@ -128,6 +136,20 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.close()
+
+    @staticmethod
+    def lightning() -> Any:
+        """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
+        from optilab.loop import callbacks
+
+        return callbacks.lightning()
+
+    @staticmethod
+    def transformers() -> Any:
+        """The same for the `Trainer` of Hugging Face's Transformers."""
+        from optilab.loop import callbacks
+
+        return callbacks.transformers()
 
     # --- what came out ---
 
@@ -223,8 +245,9 @@ class Watch:
             self._gradient.close()
         if number < FIRST or number >= self._next:
             if number >= self._next:
-                # Not always the same batch of an epoch: the distances, 25 to 75 for 50, go around.
-                self._next = number + max(1, round(self._every * (0.5 + 0.1 * (7 * len(self._probes) % 11))))
+                # More often in the first steps; not always the same batch of an epoch: distances of 25 to 75 for 50.
+                distance = min(self._every, max(DENSE, number / 4))
+                self._next = number + max(1, round(distance * (0.5 + 0.1 * (7 * len(self._probes) % 11))))
             self._window = Window(self._model, self._guard, hooked=not self._compiled)
             held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
             if number < FIRST:
@@ -235,6 +258,9 @@ class Watch:
         count = len(given) if given is not None and given.dim() else 1
         if torch.is_grad_enabled():
             self._mode = module.training
+            labels = kwargs.get("labels")
+            # Labels of a sequence may be shifted inside of the model.
+            self._own_target = labels if isinstance(labels, Tensor) and labels.dim() == 1 else None
             self._samples += count
             if self._window is not None and given is not None:
                 self._window.input = given.detach()
@@ -244,7 +270,12 @@ class Watch:
             self._validated += count
 
     def _forwarded(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._window is not None and torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
+            return
+        own = output.get("loss") if isinstance(output, Mapping) else None
+        if isinstance(own, Tensor):
+            self._own_loss = own if self._window is not None else own.detach()
+        if self._window is not None:
             found = first_tensor(output)
             self._output = None if found is None else found.detach()
 
@@ -253,8 +284,6 @@ class Watch:
             return
         self._window.before_step({id(p) for group in optimizer.param_groups for p in group["params"]})
         self._gradient.before_step(self._facts)
-        if "unheld" not in self._facts:
-            self._look_at_parameters()
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._facts["updates"] += 1
@@ -262,9 +291,11 @@ class Watch:
         if self._window is not None:
             self._window.after_step()
             self._gradient.after_step()
+            if "unheld" not in self._facts:
+                self._look_at_parameters()
 
     def _look_at_parameters(self) -> None:
-        """Which parameters are trained, and which are not although they should be; once, before the first step."""
+        """Which parameters are trained, and which are not although they should be; once, in the first step."""
         held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         window = self._window
@@ -292,7 +323,12 @@ class Watch:
 
     # --- steps and epochs ---
 
-    def _step(self, loss: Tensor | float, target: Tensor | None) -> None:
+    def _step(self, loss: Tensor | float | None, target: Tensor | None) -> None:
+        if loss is None:
+            if self._own_loss is None:
+                raise UsageError("watch.step: the model returns no loss; give it: watch.step(loss)")
+            loss, target = self._own_loss, self._own_target
+        self._own_loss = self._own_target = None
         self._pending.append(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
         window = self._window
         if window is None:
@@ -414,7 +450,10 @@ class Watch:
     def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The record of epoch 0, from all that is known by now."""
         epochs = max(1, len(self._ends))
-        samples, validated = self._samples / epochs, self._validated / epochs
+        seen_samples = self._samples or count * self._facts.get(
+            "batch_size", 0
+        )  # where only parts of it are called
+        samples, validated = seen_samples / epochs, self._validated / epochs
         start = {"epoch": 0, **self._start, "first_loss": finite(self._losses[0]) if self._losses else None}
         if not self._losses:
             del start["first_loss"]
@@ -438,7 +477,7 @@ class Watch:
             loop |= {"trained": len(named), "held": sum(id(p) in held for p in named)}
         seen = max(1, round(validated or samples))
         start |= {"validation_images": seen, "loop": loop, **self._targets.reference(self._losses, loop)}
-        if self._ends:
+        if self._ends and samples:
             start["train_images"] = round(samples)
         return start
 

@@ -1,0 +1,96 @@
+"""The watch as a callback of Lightning and of Hugging Face's Trainer: `watch.diagnosis()` after the training."""
+
+from importlib import import_module
+from typing import Any
+
+from torch import Tensor
+
+from optilab.errors import UsageError
+from optilab.loop.watch import Watch
+
+NAMES = {"eval_loss": "val_loss", "eval_accuracy": "val_acc"}
+"""Names of Hugging Face -> those of the watch."""
+
+
+def _package(names: tuple[str, ...], extra: str) -> Any:
+    for name in names:
+        try:
+            return import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise UsageError(f"this callback needs {extra}: pip install {extra}")
+
+
+def lightning() -> Any:
+    """A callback for `lightning.Trainer(callbacks=[...])`; its `watch` is that of the last fit.
+
+    An epoch has the metrics that the module logged: val_loss, val_acc, train_acc. UsageError without Lightning.
+    """
+    kind: Any = _package(("lightning.pytorch", "pytorch_lightning"), "lightning").Callback
+
+    class LightningWatch(kind):  # type: ignore[misc]
+        watch: Watch
+        loss: Tensor | None = None
+
+        def on_before_backward(self, trainer: Any, module: Any, loss: Tensor) -> None:
+            # Later it is detached from the operations that made it. It is divided where batches are accumulated.
+            self.loss = loss * count if (count := trainer.accumulate_grad_batches) > 1 else loss
+
+        def on_train_start(self, trainer: Any, module: Any) -> None:
+            optimizers = [getattr(one, "optimizer", one) for one in trainer.optimizers]
+            self.watch = Watch(module, optimizers)
+
+        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int) -> None:
+            pair = isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[1], Tensor)
+            if self.loss is not None:
+                self.watch.step(self.loss, target=batch[1] if pair else None)
+            self.loss = None
+
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            self.watch.epoch(**{key: float(value) for key, value in trainer.callback_metrics.items()})
+
+        def on_train_end(self, trainer: Any, module: Any) -> None:
+            self.watch.close()
+
+    return LightningWatch()
+
+
+def transformers() -> Any:
+    """A callback for `transformers.Trainer(callbacks=[...])`; its `watch` is that of the last training.
+
+    The loss is the one that the model returns. UsageError without Transformers.
+    """
+    kind: Any = _package(("transformers",), "transformers").TrainerCallback
+
+    class TrainerWatch(kind):  # type: ignore[misc]
+        watch: Watch
+        _metrics: dict[str, float] | None = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            optimizer = given["optimizer"]
+            self.watch, self._metrics = Watch(given["model"], getattr(optimizer, "optimizer", optimizer)), None
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            self.watch.step()
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any) -> None:
+            found = {NAMES.get(key, key): value for key, value in (metrics or {}).items()}
+            self._metrics = {key: float(found[key]) for key in NAMES.values() if key in found}
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            self._metrics = self._metrics or {}
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            self._end_epoch()
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            self._end_epoch()
+            self.watch.close()
+
+        def _end_epoch(self) -> None:
+            # An epoch ends before it is evaluated.
+            if self._metrics is not None:
+                self.watch.epoch(**self._metrics)
+            self._metrics = None
+
+    return TrainerWatch()

@@ -1,0 +1,119 @@
+"""python -m tests.benchmarks.watch: a step of a loop with and without `optilab.watch`, and the memory of both.
+
+Steps of the two alternate in blocks, so that a noisy machine slows both; the ratio of the medians is the figure. What
+a step that is looked into costs more is measured apart, because its time, over `every`, is what is left in a long
+training. The memory is the largest resident size of two processes that do nothing else.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+import optilab
+
+
+def cnn() -> tuple[nn.Module, Tensor, Tensor]:
+    layers = [
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    ]
+    layers += [nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4096, 128)]
+    net = nn.Sequential(*layers, nn.ReLU(), nn.Linear(128, 10))
+    return net, torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,))
+
+
+def transformer() -> tuple[nn.Module, Tensor, Tensor]:
+    block = nn.TransformerEncoderLayer(128, 4, 512, batch_first=True)
+    net = nn.Sequential(nn.Embedding(1000, 128), nn.TransformerEncoder(block, 4), nn.Linear(128, 1000))
+    return net, torch.randint(0, 1000, (16, 64)), torch.randint(0, 1000, (16, 64))
+
+
+NETWORKS = {"CNN": cnn, "transformer": transformer}
+
+
+def stepper(name: str, watched: bool, every: int = 50) -> tuple[Callable[[], None], "optilab.watch | None"]:
+    """A function that takes one step of a training of its own."""
+    torch.manual_seed(0)
+    net, x, y = NETWORKS[name]()
+    optimizer = torch.optim.Adam(net.parameters())
+    watch = optilab.watch(net, optimizer, every=every) if watched else None
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x).flatten(0, -2), y.flatten())
+        loss.backward()
+        optimizer.step()
+        if watch:
+            watch.step(loss, target=y)
+
+    return step, watch
+
+
+def seconds(step: Callable[[], None], count: int = 1) -> float:
+    started = time.process_time()
+    for _ in range(count):
+        step()
+    return (time.process_time() - started) / count
+
+
+def measure(name: str, blocks: int) -> None:
+    """Print what a step costs: plain, watched but not looked into, and looked into."""
+    plain, _ = stepper(name, watched=False)
+    rarely, _ = stepper(name, watched=True, every=10**6)
+    always, watch = stepper(name, watched=True, every=1)
+    for step in (plain, rarely, always):
+        seconds(step, 5)
+    times: dict[str, list[float]] = {"plain": [], "rarely": [], "always": []}
+    for _ in range(blocks):
+        times["plain"].append(seconds(plain))
+        times["rarely"].append(seconds(rarely))
+        times["always"].append(seconds(always))
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    unseen, seen = (medians[key] / medians["plain"] - 1 for key in ("rarely", "always"))
+    total = unseen + (seen - unseen) / 50
+    print(f"{name}: {1000 * medians['plain']:.2f} ms per step; not looked into {unseen:+.1%}, looked into {seen:+.1%}, "
+          f"one in 50 {total:+.1%}")  # fmt: skip
+    assert watch is not None
+    assert not watch.evidence().loop["error"]
+
+
+def memory(name: str, watched: bool, steps: int) -> int:
+    """The largest resident size of a process that takes so many steps, in kilobytes."""
+    command = [sys.executable, "-m", "tests.benchmarks.watch", "--memory-of", name, "--steps", str(steps)]
+    done = subprocess.run(
+        [*command, *(["--watched"] if watched else [])], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.watch", description=__doc__)
+    parser.add_argument("--blocks", type=int, default=60, help="steps of each")
+    parser.add_argument("--steps", type=int, default=30, help="steps of the processes whose memory is measured")
+    parser.add_argument("--memory-of", choices=NETWORKS)
+    parser.add_argument("--watched", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.memory_of:
+        step, _ = stepper(arguments.memory_of, arguments.watched)
+        seconds(step, arguments.steps)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        return
+    for name in NETWORKS:
+        measure(name, arguments.blocks)
+        plain, watched = (memory(name, watched, arguments.steps) for watched in (False, True))
+        print(f"{name}: {plain / 1024:.0f} MiB, watched {watched / 1024:.0f} MiB, {watched / plain - 1:+.1%}")
+
+
+if __name__ == "__main__":
+    main()
