@@ -24,6 +24,7 @@ from optilab.study import rates
 from optilab.study.claims import ClaimResult, of_rate
 from optilab.study.execution import StudyResult
 from optilab.study.rates import MOVED, Confirmation, RangeTest, RateRamp
+from optilab.train.crowding import Crowding
 from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.charts.rates import rates_chart
@@ -107,7 +108,10 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     claims = expectations("lr", request.expect or [])
     ramp = rates.rate_ramp(asked.optimizer, request.steps)
     dataset = studies.dataset_of(asked.data)
-    test = range_test(asked, ramp, dataset, place.silent)
+    config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
+    words = f"{config} {request.retyped(*CHANGES)}".rstrip()
+    alone = f"optilab lr {config} {request.retyped(*(name for name in CHANGES if name != 'threads'))}".rstrip()
+    test = range_test(asked, ramp, dataset, place.silent, "" if place.library else alone)
     confirmation: Confirmation | None = None
     ran: StudyResult | None = None
     if request.confirm:
@@ -117,20 +121,22 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
         plan = rates.plan(tried, ramp.key, near, request.seeds, request.epochs, len(dataset.train_images))
         ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
         confirmation = rates.confirm(plan, studies.completed(ran))
-    config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
-    words = f"{config} {request.retyped(*CHANGES)}".rstrip()
     answer = LabRate(words, asked, test, confirmation, ran, drawn=request.plot)
     request.draw(answer.chart)
     return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
 
 
-def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: bool) -> RangeTest:
-    """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
+def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: bool, command: str = "") -> RangeTest:
+    """The range test, with its cost beforehand and its progress; it ends where the loss runs away.
+
+    `command` repeats it, for the advice to do so with one thread where the machine is busy; without it there is none.
+    """
     if not silent:
         studies.starting(asked.name)
     from optilab.train import session  # torch comes in here
     from optilab.train.device import alone
 
+    crowding = Crowding(asked.threads if command else 1, lambda: f"{command} --threads 1")
     losses: list[float] = []
     with alone():
         training = session.build(asked, dataset)
@@ -138,6 +144,8 @@ def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: boo
             for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
                 losses.append(loss)
                 progress.step(loss)
+                if advice := crowding.batch(len(losses)):
+                    terminal.note(advice)
                 if rates.runs_away(losses, training.chance_loss):
                     break
     return rates.read(ramp, losses, training.chance_loss)
