@@ -339,14 +339,14 @@ def _candidates(
         raise UsageError(f"--by {','.join(by)}: no setting of {', '.join(rest)} is common to all its values")
     candidates, table = [], []
     for row in members.values():
-        own = shared if common else [*row]
-        parts = [row[problem] for problem in own]
+        problems = shared if common else [*row]
+        parts = [row[problem] for problem in problems]
         of_row = {key: value for key, value in parts[0][0].settings.items() if key in keys}
         chosen = tuple(group for group, _ in parts)
         candidates.append(
             ComparedRuns(settings_label(of_row, words), of_row, chosen, _mean([own for _, own in parts]))
         )
-        table.append({problem: dict(row[problem][1].values) for problem in own})
+        table.append({problem: dict(row[problem][1].values) for problem in problems})
     most = max((candidate.groups for candidate in candidates), key=len)
     if len(most) < 2:
         return candidates, [], []
