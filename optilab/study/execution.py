@@ -94,6 +94,8 @@ def run(
                 outcomes = _executed(plan, execution)
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
+            if status == "done":
+                study.update(looks=sorted({*study.manifest.get("looks", []), plan.seeds}))
         except WorkersLost as error:
             status = "interrupted"
             raise WorkersLost(f"{error}; the same command with --name {study.name} continues the study") from None

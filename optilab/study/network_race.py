@@ -69,6 +69,10 @@ class NetworkRace:
         return len(self.trials)
 
     @property
+    def seeds(self) -> int:
+        return self.asked.seeds
+
+    @property
     def shape(self) -> str:
         """`3 rules x 2 networks x (10 settings + 5 seeds)`."""
         asked = self.asked

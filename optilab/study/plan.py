@@ -202,6 +202,10 @@ class StudyPlan(Protocol):
         """Number of trials in the manifest."""
 
     @property
+    def seeds(self) -> int:
+        """Of each setting; the manifest has all numbers with which the study was compared."""
+
+    @property
     def keep(self) -> str:
         """Checkpoints that remain of a trial that has ended."""
 

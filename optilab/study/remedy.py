@@ -58,6 +58,10 @@ class Remedies:
         return [trial for one in self.tried for trial in one.trials]
 
     @property
+    def seeds(self) -> int:
+        return self.asked.seeds
+
+    @property
     def count(self) -> int:
         return len(self.trials)
 

@@ -81,6 +81,10 @@ class Sweep:
         return self.points * self.asked.seeds + self.confirmed * len(self.new_seeds)
 
     @property
+    def seeds(self) -> int:
+        return self.asked.seeds
+
+    @property
     def confirmed(self) -> int:
         """Settings that are trained again from new seeds."""
         asked = self.asked

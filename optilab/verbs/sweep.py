@@ -39,7 +39,7 @@ from optilab.verbs.options import (
 from optilab.verbs.results import LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
-from optilab.words import plural
+from optilab.words import plural, some
 
 MOST_MEANS = 9
 """Values of an axis whose means are written out."""
@@ -152,7 +152,13 @@ class SweepAnswer(LabStudy):
 
     def _choice_notes(self, side: RunComparison) -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
-        notes, points = [], self.plan.points
+        notes, points, seeds = [], self.plan.points, self.plan.seeds
+        if earlier := [look for look in self.study.manifest.get("looks", []) if look < seeds]:
+            numbers = some([str(look) for look in earlier], 3)
+            notes.append(
+                f"compared before with fewer seeds ({numbers}): looking again errs in more than 5% of tables; "
+                "--confirm 3 judges on new seeds"
+            )
         if points > 2 and not self.again and side.comparison is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm 3 trains "

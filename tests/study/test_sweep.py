@@ -309,6 +309,15 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(optilab, small, tmp_path):
     assert "data.holdout: 5000 of" in refused
 
 
+def test_a_study_that_has_grown_since_it_was_compared_says_so(optilab, small, tmp_path):
+    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1", "--epochs", 1, "--name", "s", "--seeds"]
+    for _ in range(2):
+        assert "compared before" not in optilab(*command, 1).stdout
+    grown = optilab(*command, 2).stdout
+    assert "compared before with fewer seeds (1): looking again errs in more than 5% of tables" in grown
+    assert runs.read_study(tmp_path / "runs" / "s").manifest["looks"] == [1, 2]
+
+
 def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):
     over = ["--over", "optimizer.lr=0.001:1:4:log", "--seeds", 3, "--epochs", 1]
     said = optilab("sweep", small, *over, "--dry-run").stdout
@@ -388,4 +397,6 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     assert [group["summary"]["n"] for group in document["confirmation"]["groups"]] == [5, 5]
     # What chose is not mixed with what confirms.
     assert "seeds 42" in optilab("runs", "compare", "s").stdout.splitlines()[0]
-    assert "nothing is chosen without an axis" in optilab("sweep", small, "--confirm", 2, code=2).stderr
+    assert (
+        "nothing is chosen without an axis" in optilab("sweep", small, "--seeds", 2, "--confirm", 2, code=2).stderr
+    )
