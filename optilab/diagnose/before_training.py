@@ -133,6 +133,10 @@ LOUD = 2.0
 """First loss over the prior's entropy; initialisations in use begin at 1.0 to 1.3."""
 SATURATED = 0.5
 """Share of outputs on a flat part of an activation that is flat on both sides."""
+STILL_LOUD = 4.0
+"""Training loss of a trial over the prior's entropy, where the first loss was LOUD."""
+ALL_SATURATED = 0.9
+"""SATURATED in such a trial."""
 GROWN = 3.0
 """Norm of a hidden layer's weights over that of its first weights, in a network that knows nothing."""
 
@@ -150,8 +154,8 @@ def weights_too_large(e: Evidence) -> Symptom | None:
     shouts = loud(e)
     layer, share = e.worst("saturated") if e.setup.saturates else (0, 0.0)
     # A large first loss may fall and a saturated unit may recover: a trial is too short to blame them in a network that
-    # has begun to learn.
-    if e.trial and (e.knows or not shouts):
+    # has begun to learn, unless hardly anything of either has changed.
+    if e.trial and (not shouts or (e.knows and e.loss < STILL_LOUD * e.entropy and share < ALL_SATURATED)):
         return None
     # Saturated by weights that have grown in training: the steps are to blame.
     if not shouts and (share < SATURATED or max(e.growth, default=1.0) > GROWN):

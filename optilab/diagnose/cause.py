@@ -4,8 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from optilab.diagnose.evidence import Evidence
+from optilab.diagnose.evidence import Evidence, Setup
 from optilab.diagnose.remedies import remedies
+from optilab.optimize.own import OwnRule
+from optilab.optimize.rule import rated
+from optilab.optimize.theory import scale_free
 
 Sets = tuple[str, ...]
 """A remedy as `KEY=VALUE` texts, as `--set` takes them."""
@@ -83,3 +86,41 @@ def rate_times(e: Evidence, factor: float) -> tuple[Sets, ...]:
     gives other weights to; nothing where it has none."""
     rates = e.setup.rates
     return (tuple(f"{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()
+
+
+FIRST_STEP = 0.1
+"""Learning rate times gradient, of single images, over weights, at initialization, of the layer where it is largest: of
+networks that learn, half have 0.03 to 0.15; those whose rate was far too high have 2 and more."""
+FIRST_STEP_NORMED = 0.5
+"""The same behind a normalization, which takes back what steps add to the size of the weights."""
+
+
+def usual_rates(e: Evidence) -> dict[str, float]:
+    """A learning rate that the network is likely to learn with, for each key that has one.
+
+    Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer; where it
+    is proportional to the gradient, the rate at which the first step has the usual size. A rule or a loop of the user's
+    own, or a run without a record of its first gradients, has none.
+    """
+    if isinstance(e.config, Setup):
+        return {}
+    found, gradients, weights = {}, e.start.get("sample_gradients") or [], e.start.get("first_weights") or []
+    sizes = [g / w for g, w in zip(gradients, weights, strict=False) if g is not None and w]
+    for key, rule in rated(e.config.optimizer).items():
+        if isinstance(rule, OwnRule):
+            continue
+        if scale_free(rule):
+            found[f"optimizer.{key}"] = type(rule)().lr
+        elif sizes and max(sizes) > 0:
+            step = FIRST_STEP if e.setup.norm == "none" else FIRST_STEP_NORMED
+            # A velocity of this form adds up 1/(1 - beta) gradients.
+            velocity = rule.name in ("momentum", "nesterov") and rule.form == "classic"
+            found[f"optimizer.{key}"] = step * (1 - rule.beta if velocity else 1.0) / max(sizes)
+    return found
+
+
+def usual_rate(e: Evidence, times: float) -> tuple[Sets, ...]:
+    """`usual_rates` where they are at least `times` what they are now (above 1), or at most (below 1); else nothing."""
+    now = e.setup.rates
+    wanted = {k: rate for k, rate in usual_rates(e).items() if (rate >= times * now[k]) == (times > 1)}
+    return (tuple(f"{key}={rate:.2g}" for key, rate in wanted.items()),) if wanted else ()

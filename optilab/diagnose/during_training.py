@@ -7,7 +7,7 @@ import math
 from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
-from optilab.diagnose.cause import Symptom, cause, rate_times, remedy_sets
+from optilab.diagnose.cause import Symptom, cause, rate_times, remedy_sets, usual_rate
 from optilab.diagnose.evidence import Evidence
 
 UNFIT = 0.75
@@ -20,6 +20,8 @@ STILL = 3e-4
 
 SHRUNK = 0.5
 """Norm of the weights over that of the first weights, in some hidden layer."""
+TRIAL_SHRUNK = 0.9
+"""The same in a trial, whose sixty steps take little of the weights of a network that learns."""
 SHARE_OF_DECAY = 0.1
 """What decay by itself would have taken of the logarithm of the norm, over what is gone."""
 
@@ -27,14 +29,15 @@ SHARE_OF_DECAY = 0.1
 @cause(
     "weight-decay-too-strong",
     measures="norm of a hidden layer's weights over the initial norm, with weight decay; skill on the training images",
-    threshold=f"{SHRUNK:g} or less; {UNFIT:g} or less",
+    threshold=f"{SHRUNK:g} (in a trial {TRIAL_SHRUNK:g}) or less; {UNFIT:g} or less",
     normal="1 or more; above 0.8",
     remedy="no weight decay",
 )
 def weight_decay_too_strong(e: Evidence) -> Symptom | None:
     decay = e.setup.weight_decay or getattr(e.rule, "weight_decay", 0.0)
     smallest = min(e.growth, default=1.0)
-    if not decay or smallest > SHRUNK or e.training_skill > UNFIT:
+    bound = TRIAL_SHRUNK if e.trial else SHRUNK
+    if not decay or smallest > bound or e.training_skill > UNFIT:
         return None
     key = "weight_decay" if e.setup.weight_decay else f"{e.setup.rule_key}.weight_decay"
     # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
@@ -44,11 +47,13 @@ def weight_decay_too_strong(e: Evidence) -> Symptom | None:
     text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
     remedies = ((f"{key}=0",), (f"{key}={decay / 1000:g}",))
     numbers = {"shrunk": smallest, "weight_decay": decay}
-    return Symptom(text, numbers, remedies, f"{SHRUNK:g} or less", "1 or more", harm=True)
+    return Symptom(text, numbers, remedies, f"{bound:g} or less", "1 or more", harm=True)
 
 
 EPS = 0.5
 """Share of parameters whose sqrt(v) is below eps: there the method does not adapt."""
+EPS_PATH = 0.02
+"""`PATH` in a trial: in one that moves further, eps does no harm if it has begun to learn."""
 
 
 @cause(
@@ -61,7 +66,9 @@ EPS = 0.5
 def eps_dominates(e: Evidence) -> Symptom | None:
     shares = [record["eps_share"] for record in e.epochs if record.get("eps_share") is not None]
     eps = e.setup.eps
-    if not shares or eps is None or shares[-1] < EPS or eps < 1e-6 or (e.trial and e.knows):
+    if not shares or eps is None or shares[-1] < EPS or eps < 1e-6:
+        return None
+    if e.trial and e.knows and max(e.paths, default=math.inf) * e.steps > EPS_PATH:
         return None
     text = f"for {shares[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
     return Symptom(text, {"share": shares[-1], "eps": eps}, (("optimizer.eps=1e-08",),))
@@ -120,6 +127,10 @@ ABOVE = 1.03
 """Training loss over the prior's entropy: more than a network that ignores the images need lose."""
 TRIAL_ABOVE = 2.0
 """The same in a trial whose first loss was not LOUD; a network that learns later may be a little above guessing."""
+TRIAL_FAR_ABOVE = 4.0
+"""The same where the network is right about some images already."""
+TRIAL_FAR = 5.0
+"""FAR in a trial: sixty steps of a network that learns multiply no layer's norm by so much."""
 LOST = 0.15
 """Validation accuracy that a network has had and lost; one that oscillates keeps its training accuracy."""
 UNLEARNT = 0.05
@@ -136,10 +147,10 @@ WILD = 0.05
     "learning-rate-too-high",
     measures="training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a "
     "step",
-    threshold=f"{ABOVE:g} (in a trial {TRIAL_ABOVE:g}), {LOST:g}, {DEAD:g}, {GROWN:g} ({FAR:g} if it knows something), "
-    f"or {WILD:g}",
+    threshold=f"{ABOVE:g} (in a trial {TRIAL_ABOVE:g}, or {TRIAL_FAR_ABOVE:g} if it knows something), {LOST:g}, "
+    f"{DEAD:g}, {GROWN:g} ({FAR:g} if it knows something; in a trial {TRIAL_FAR:g}), or {WILD:g}",
     normal="below 1; near 0; below 0.5; 1 to 2; near 0.001",
-    remedy="a tenth of the learning rate",
+    remedy="a rate at which the first step has the usual size, or a tenth",
 )
 def learning_rate_too_high(e: Evidence) -> Symptom | None:
     step = max([*e.of_hidden("update_to_weight"), e.now("update_to_weight", 0) or 0.0], default=0.0)
@@ -147,35 +158,33 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     lost, unlearnt = e.best_accuracy - e.accuracy, e.best_training_accuracy - e.training_accuracy
     grown, moved = max(e.growth, default=1.0), max((abs(g - 1) for g in e.growth), default=0.0)
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
-    remedy = (*rate_times(e, 0.1), *rate_times(e, 0.01), ("clip_norm=1",))
+    remedy = (*usual_rate(e, 0.1), *rate_times(e, 0.1), *rate_times(e, 0.01), ("clip_norm=1",))
     if e.divergence:
         text = f"the training diverged: {e.divergence.removeprefix('diverged ')}"
         return Symptom(text, numbers, remedy, "any divergence", "none")
     if not e.rows or not e.entropy:
         return None
-    if e.trial and e.knows:
-        return None
-    harm = False
+    harm, far = False, TRIAL_FAR if e.trial else _far(e)
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above guessing.
-    above = TRIAL_ABOVE if e.trial else ABOVE
+    above = ABOVE if not e.trial else TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE
     if e.loss > above * e.entropy and step > STILL and not (e.trial and loud(e)):
         text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times the loss of guessing"
-        bound, normal = above, "below 1"
+        bound, normal, harm = above, "below 1", e.trial
     elif lost > LOST and unlearnt > UNLEARNT:
         text = f"validation accuracy fell from {e.best_accuracy:.1%} to {e.accuracy:.1%}"
         bound, normal = LOST, "near 0"
-    elif dead > DEAD and moved > MOVED and not dead_from_the_start(e):
+    elif dead > DEAD and moved > MOVED and not dead_from_the_start(e) and not (e.trial and e.knows):
         text = f"{dead:.0%} of the units of {e.layer(layer)} have died in training"
         bound, normal = DEAD, "below 0.5"
-    elif not e.trial and grown > (far := _far(e)):
+    elif grown > far and not (e.trial and loud(e)):
         text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
-        bound, normal, harm = far, "1 to 2", e.worst_fall >= LOST
+        bound, normal, harm = far, "1 to 2", e.trial or e.worst_fall >= LOST
     elif step > WILD and not e.trial and not _vanishes(e):
         text = f"a single step changes weights by {step:.1%}"
         bound, normal, harm = WILD, "near 0.001", e.worst_fall >= LOST
     else:
         return None
-    if harm:
+    if harm and not e.trial:
         text += f"; from one epoch to the next, training accuracy once fell by {100 * e.worst_fall:.1f} points"
     return Symptom(text, numbers, remedy, f"above {bound:g}", normal, harm=harm)
 
@@ -198,6 +207,8 @@ FAINT = 1e-3
 """The same ratio, below which steps of the usual size, as Adam makes of any gradient, do not help."""
 TRIAL_STILL = 5e-5
 """STILL in a trial: some networks learn, slowly, whose first layer begins with 1e-4."""
+DROWNED = 0.05
+"""|dw|/|w| of the hidden layer that moves most over that of the output layer."""
 
 
 @cause(
@@ -213,7 +224,10 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     spreads = e.of_hidden("activation_std")
     fade = spreads[-1] / spreads[0] if len(spreads) > 1 and spreads[0] > 0 else 1.0
     weak = ratio is not None and ratio < VANISHING
-    if not weak and (e.trial or fade > FADING):
+    # Where all hidden layers get so little, the first one's gradient is not small beside the last one's.
+    most, out = max(e.of_hidden("update_to_weight"), default=0.0), e.now("update_to_weight", 0) or 0.0
+    drowned = e.trial and e.hidden > 1 and 0 < most < DROWNED * out
+    if not weak and not drowned and (e.trial or fade > FADING):
         return None
     still = TRIAL_STILL if e.trial else STILL
     faint = step is not None and step > still
@@ -222,11 +236,14 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     text = (
         f"the gradient of {e.layer(1)} is {ratio:.1e} times that of {e.layer(e.hidden)}"
         if weak
+        else f"a step changes hidden layers by at most {most:.1e} of their weights, and the output layer by {out:.1e}"
+        if drowned
         else f"the outputs of {e.layer(e.hidden)} vary {fade:.1e} times as much as those of {e.layer(1)}"
     )
     numbers = {"gradient_ratio": ratio, "fading": fade, "first_layer_update": step}
     remedy = remedy_sets("batchnorm", "unit-gain", "tanh", "adam")
-    threshold = f"below {VANISHING if weak else FADING:g}, and |dw|/|w| of layer 1 below {still:g}"
+    bound = VANISHING if weak else DROWNED if drowned else FADING
+    threshold = f"below {bound:g}, and |dw|/|w| of layer 1 below {still:g}"
     if faint:
         return Symptom(text, numbers, remedy, f"below {FAINT:g}", "0.1 to 10", last=True)
     return Symptom(text, numbers, remedy, threshold, "0.1 to 10, and near 0.001")
@@ -236,7 +253,7 @@ PATH = 0.1
 """Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone."""
 PATH_STEPS = 400
 """The steps of a training in which PATH is little; in fewer steps, it is a share of it."""
-TRIAL_PATH = 0.003
+TRIAL_PATH = 0.005
 """The same in the sixty steps of a trial."""
 
 
@@ -245,11 +262,11 @@ TRIAL_PATH = 0.003
     measures="sum of |dw|/|w| over all steps, of the layer that moves most",
     threshold=f"{PATH:g} or less, before step {PATH_STEPS} in proportion (in a trial {TRIAL_PATH:g})",
     normal="above 1",
-    remedy="a rate at which a step changes 0.1 % of the weights",
+    remedy="a rate at which the first step has the usual size",
 )
 def learning_rate_too_low(e: Evidence) -> Symptom | None:
     steps = e.steps
-    if not steps or (e.trial and e.knows):
+    if not steps:
         return None
     path = max(e.paths, default=math.inf) * steps
     bound = TRIAL_PATH if e.trial else PATH * min(1.0, steps / PATH_STEPS)
@@ -258,7 +275,7 @@ def learning_rate_too_low(e: Evidence) -> Symptom | None:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
     numbers = {"path": path, "update_to_weight": path / steps}
-    remedy = (*rate_times(e, 1e-3 / max(path / steps, 1e-12)), *remedy_sets("adam"))
+    remedy = (*usual_rate(e, 3), *rate_times(e, 1e-3 / max(path / steps, 1e-12)), *remedy_sets("adam"))
     return Symptom(text, numbers, remedy, f"{bound:g} or less", "near 0.06" if e.trial else "above 1")
 
 
@@ -268,6 +285,8 @@ def _warming(e: Evidence) -> bool:
     return e.trial and bool(rates) and max(rates) < 0.5 * getattr(e.rule, "lr", 0.0)
 
 
+RELATED = 0.95
+"""Best validation loss over the entropy of the validation labels, of a network that has learned nothing of them."""
 RISE = 0.5
 """The validation loss above its best value, as a share of it."""
 LEARNT_BY_HEART = 0.9
@@ -290,6 +309,8 @@ def overfitting(e: Evidence) -> Symptom | None:
     if not validated:
         return None
     best = min(validated, key=lambda row: row["val_loss"])
+    if best["val_loss"] >= RELATED * e.validation_entropy:  # nothing of the validation images was ever learned
+        return None
     rise = e.recent("val_loss", 0.0) / best["val_loss"] - 1
     if rise < RISE:
         return None
@@ -298,31 +319,43 @@ def overfitting(e: Evidence) -> Symptom | None:
     return Symptom(text, {"rise": rise}, remedy, harm=True)
 
 
-RELATED = 0.95
-"""Best validation loss over the entropy of the validation labels, where the accuracy is below twice chance."""
 UNSEEN = 0.5
 """What is known of the validation images over what is known of the training images, as shares of the entropies."""
+WRONG = 0.5
+"""Validation accuracy over chance: only a network that has learned other names of the classes is so often wrong."""
+CLEARLY = 0.25
+"""Skill on the training images of a network that has clearly learned them."""
 
 
 @cause(
     "labels-unrelated",
-    measures="best validation loss over that of guessing, while the training images are learned, without another cause",
-    threshold=f"{RELATED:g} or more",
-    normal="below 0.8",
+    measures="best validation loss over that of guessing, while the training images are learned, without another "
+    "cause; or validation accuracy over chance",
+    threshold=f"{RELATED:g} or more; below {WRONG:g}",
+    normal="below 0.8; above 2",
     remedy="none; check the labels",
     advice="check that images and labels belong together",
 )
 def labels_unrelated(e: Evidence) -> Symptom | None:
     losses = [row["val_loss"] for row in e.rows if "val_loss" in row]
-    if e.trial or not losses or not e.validation_entropy or not e.entropy:
+    if not losses or not e.validation_entropy or not e.entropy:
         return None
     if max(e.accuracy, e.rows[-1].get("val_acc", 0.0)) > 2 * e.chance:
         return None
     share = min(losses) / e.validation_entropy
+    numbers = {"best_val_loss": min(losses), "accuracy": e.accuracy}
+    error = math.sqrt(e.chance * (1 - e.chance) / e.validation_images)
+    wrong = "val_acc" in e.rows[-1] and e.accuracy < min(WRONG * e.chance, e.chance - 4 * error)
+    if wrong and e.training_skill > CLEARLY and share > RELATED:
+        text = f"validation accuracy is {e.accuracy:.1%}, far below chance, and training accuracy "
+        text += f"{e.training_accuracy:.1%}: the validation labels have other names than the training labels"
+        return Symptom(text, numbers, (), f"below {WRONG:g}", "above 2")
+    if e.trial:
+        return None
     # A network that has not learned its training images either says nothing about the labels; nor does one that is
     # slow, and has learned as much of both.
     known, unseen = 1 - e.loss / e.entropy, 1 - e.validation_loss / e.validation_entropy
     if share < RELATED or known < 1 - LEARNT or unseen > UNSEEN * known:
         return None
     text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of the loss of guessing"
-    return Symptom(text, {"best_val_loss": min(losses), "accuracy": e.accuracy}, (), last=True)
+    return Symptom(text, numbers, (), f"{RELATED:g} or more", "below 0.8", last=True)

@@ -17,6 +17,7 @@ from optilab.errors import ConfigError
 CAUSES: tuple[Cause, ...] = (
     *in_loop.DATA_AND_LOOP,
     before_training.one_class,
+    during_training.labels_unrelated,
     before_training.inputs_out_of_scale,
     during_training.weight_decay_too_strong,
     before_training.symmetric_init,
@@ -32,7 +33,6 @@ CAUSES: tuple[Cause, ...] = (
     during_training.vanishing_gradient,
     during_training.learning_rate_too_low,
     during_training.overfitting,
-    during_training.labels_unrelated,
     *in_loop.NOTES,
 )
 """In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
@@ -111,12 +111,36 @@ def _changes(e: Evidence, sets: Sets) -> bool:
 
 
 def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list[str]:
-    """The remedies as commands to type; `config` is what their --config says, `changes` what was set besides."""
-    start = f"optilab train --config {shlex.quote(config)}"
-    return [
-        " ".join([start, *(f"--set {shlex.quote(text)}" for text in (*_kept(changes, sets), *sets))])
-        for sets in finding.remedies
-    ]
+    """The remedies as commands to type; `config` is what their --config says, `changes` what was set besides. For a
+    learning rate there is a range test, too."""
+    found = [_train(sets, config, changes) for sets in finding.remedies]
+    if found and finding.rule in ("learning-rate-too-high", "learning-rate-too-low"):
+        found.append(f"optilab lr {shlex.quote(config)}{_set(changes)}")
+    return found
+
+
+def both(findings: Sequence[Finding]) -> Sets:
+    """The first remedies of the first two findings at once: of two causes, neither may help by itself. Empty where
+    there is one finding, or both remedies change the same key."""
+    if len(findings) < 2 or not (findings[0].remedies and findings[1].remedies):
+        return ()
+    first, second = findings[0].remedies[0], findings[1].remedies[0]
+    apart = _kept(first, second) == [*first] and _kept(second, first) == [*second]
+    return (*first, *second) if apart else ()
+
+
+def command_of_both(findings: Sequence[Finding], config: str, changes: Sequence[str] = ()) -> str:
+    """`both` as a command; empty where there is none, and for a loop of the user's own."""
+    sets = () if any(finding.code for finding in findings) else both(findings)
+    return _train(sets, config, changes) if sets else ""
+
+
+def _train(sets: Sequence[str], config: str, changes: Sequence[str]) -> str:
+    return f"optilab train --config {shlex.quote(config)}{_set((*_kept(changes, sets), *sets))}"
+
+
+def _set(changes: Sequence[str]) -> str:
+    return "".join(f" --set {shlex.quote(text)}" for text in changes)
 
 
 def _kept(changes: Sequence[str], sets: Sequence[str]) -> list[str]:
@@ -162,6 +186,11 @@ def in_pytorch(sets: Sets) -> str:
 
 # --- the verdict in words ---
 
+UNSEEN_IN_A_TRIAL = (
+    "a trial cannot show what takes longer: overfitting, too few images, shuffled labels, a rate that decays too soon, "
+    "a late collapse"
+)
+
 
 def sick(findings: Sequence[Finding]) -> bool:
     """A finding matters: it is more than a note."""
@@ -171,9 +200,10 @@ def sick(findings: Sequence[Finding]) -> bool:
 def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     """The verdict. Only a network that has learned is called healthy; a trial is too short to say so."""
     if sick(findings):
-        others = sum(finding.severity > Severity.INFO for finding in findings) - 1
-        more = f", and {others} more finding{'s' * (others > 1)}" if others else ""
-        return f"{findings[0].severity.name.lower()}: {findings[0].rule}{more}"
+        named = [finding.rule for finding in findings if finding.severity > Severity.INFO]
+        others = len(named) - 2
+        more = f", and {others} more finding{'s' * (others > 1)}" if others > 0 else ""
+        return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}"
     if e.trial:
         return f"no sign of trouble in {e.steps} batches"
     if not e.rows:

@@ -106,14 +106,19 @@ def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     return replace(rule, **own)
 
 
-def learning_rates(rule: Any) -> dict[str, float]:
-    """Every learning rate of a rule by its key: its own `lr`, that of a rule that it wraps as `base.lr`, and that of
-    the rule that it gives other weights to as `others.lr`. The first one is that of most steps."""
-    found = {"lr": rule.lr} if hasattr(rule, "lr") else {}
+def rated(rule: Any) -> dict[str, Any]:
+    """The rules that have a learning rate, by its key: the rule itself as `lr`, one that it wraps as `base.lr`, and one
+    that it gives other weights to as `others.lr`. The first one makes most steps."""
+    found = {"lr": rule} if hasattr(rule, "lr") else {}
     for field in ("base", "others"):
         if hasattr(rule, field):
-            found |= {f"{field}.{key}": rate for key, rate in learning_rates(getattr(rule, field)).items()}
+            found |= {f"{field}.{key}": inner for key, inner in rated(getattr(rule, field)).items()}
     return found
+
+
+def learning_rates(rule: Any) -> dict[str, float]:
+    """Every learning rate of a rule by its key."""
+    return {key: inner.lr for key, inner in rated(rule).items()}
 
 
 class Recurrence(NamedTuple):

@@ -7,6 +7,7 @@ Other rules have no formula here; their rate can be measured.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -219,3 +220,22 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
         size = np.maximum.accumulate(np.linalg.norm(points, axis=-1))
         parted = np.flatnonzero(apart > PARTED * np.maximum(size, np.finfo(float).tiny))
     return int(parted[0]) if parted.size else None
+
+
+def scale_free(rule: Any) -> bool:
+    """Whether a hundred times the gradient makes the rule's steps less than ten times as long, after ten steps."""
+    lengths = []
+    with np.errstate(all="ignore"):
+        for scale in (1.0, 100.0):
+            gradient, point = scale * np.array([[1.0, -1.0]]), np.ones((1, 2))
+            needed = {}
+            if "hessian_diagonal" in getattr(rule, "needs", ()):
+                needed["hessian_diagonal"] = partial(np.abs, gradient)
+            try:
+                state = rule.init(point)
+                for _ in range(10):
+                    step, state = rule.update(gradient, state, **needed)
+            except Exception:  # the user's code, or a torch optimizer, which runs only in a training
+                return False
+            lengths.append(float(np.abs(step).max()))
+    return lengths[1] < 10 * lengths[0]

@@ -17,7 +17,7 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run, verdict
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.rule import learning_rates, with_settings
+from optilab.optimize.rule import learning_rates, rated, with_settings
 from optilab.runs import Record
 from optilab.study import sweep
 from optilab.study.comparison import RunComparison, compare_runs
@@ -53,15 +53,12 @@ class RateRamp:
 
 def rate_ramp(rule: Any, steps: int = STEPS) -> RateRamp:
     """`steps` log-spaced rates for an optimizer. UsageError where it has no learning rate."""
-    key, lr = next(iter(learning_rates(rule).items()), ("", 0.0))
-    if not key:
+    key, inner = next(iter(rated(rule).items()), ("", None))
+    if inner is None:
         raise UsageError(f"{rule.name} has no learning rate `lr`: there is none to find")
-    inner = rule
-    for _ in range(key.count(".")):  # a rule around another
-        inner = inner.base
     span = network_space(inner)["lr"]
     rates = np.geomspace(span.low / MARGIN, span.high * MARGIN, steps)
-    return RateRamp(f"optimizer.{key}", lr, rates)
+    return RateRamp(f"optimizer.{key}", inner.lr, rates)
 
 
 def at_rate(rule: Any, ramp: RateRamp, rate: float) -> Any:

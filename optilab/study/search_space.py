@@ -7,7 +7,7 @@ purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Si
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache, partial
+from functools import cache
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -15,6 +15,7 @@ from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import learning_rates
+from optilab.optimize.theory import scale_free
 
 
 @dataclass(frozen=True)
@@ -125,25 +126,6 @@ def even(budget: int, field: str, generator: np.random.Generator) -> Floats:
     names = ("lr", "others.lr", "damping", *FIXED)
     points = qmc.Sobol(len(names), scramble=False).random_base2(int(budget - 1).bit_length())
     return np.asarray((points[:budget, names.index(field)] + generator.random()) % 1.0)
-
-
-def scale_free(rule: Any) -> bool:
-    """Whether a hundred times the gradient makes the rule's steps less than ten times as long, after ten steps."""
-    lengths = []
-    with np.errstate(all="ignore"):
-        for scale in (1.0, 100.0):
-            gradient, point = scale * np.array([[1.0, -1.0]]), np.ones((1, 2))
-            needed = {}
-            if "hessian_diagonal" in getattr(rule, "needs", ()):
-                needed["hessian_diagonal"] = partial(np.abs, gradient)
-            try:
-                state = rule.init(point)
-                for _ in range(10):
-                    step, state = rule.update(gradient, state, **needed)
-            except Exception:  # the user's code, or a torch optimizer, which runs only in a training
-                return False
-            lengths.append(float(np.abs(step).max()))
-    return lengths[1] < 10 * lengths[0]
 
 
 def tuned(rule: Any) -> dict[str, Any]:

@@ -139,6 +139,8 @@ class Diagnosis(Answer):
         yield ""
         sick = verdict.sick(self.findings)
         yield Sentence(verdict.sentence(evidence, self.findings), "" if sick else "green")
+        if evidence.trial:
+            yield Sentence(verdict.UNSEEN_IN_A_TRIAL, "dim")
         if text := verdict.stability(evidence):
             yield text
         if sick and (text := _predicted(evidence)):
@@ -150,6 +152,9 @@ class Diagnosis(Answer):
                 yield f"  {'try' if number == 0 else ' or'}: {command}"
             if finding.advice:
                 yield f"  {finding.advice}"
+        if text := verdict.command_of_both(self.findings, self.config, self.changes):
+            yield ""
+            yield f"for the first two at once: {text}"
 
     def __str__(self) -> str:
         """What a person reads in a terminal."""
@@ -173,6 +178,8 @@ class Diagnosis(Answer):
             yield f"  try: {command}"
         if first.advice:
             yield f"  {first.advice}"
+        if text := verdict.command_of_both(self.findings, self.config, self.changes):
+            yield f"also {self.findings[1].rule}; for both at once: {text}"
         if len(self.findings) > 1 or len(first.remedies) > 1:
             yield f"  more: optilab diagnose {self.config.removesuffix('/config.yaml')}"
 
@@ -184,6 +191,7 @@ class Diagnosis(Answer):
             "trial": evidence.trial,
             "verdict": verdict.sentence(evidence, self.findings),
             "healthy": not verdict.sick(self.findings),
+            "both": verdict.command_of_both(self.findings, self.config, self.changes) or None,
             "stability": verdict.stability(evidence) or None,
             "predicted_ratio": evidence.start.get("predicted_ratio"),
             "measured_ratio": evidence.first_ratio,

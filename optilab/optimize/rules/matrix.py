@@ -272,7 +272,9 @@ class SOAP(MatrixRule):
 
     As the authors' code and pytorch_optimizer: the first gradient only makes L and R. Every `interval` steps P and Q
     follow them by one power iteration and a QR decomposition in single precision, and the rows and columns of S are
-    sorted with them. A side beyond `largest_side` is not rotated. Biases get Adam (eps_placement uncorrected).
+    sorted with them. A side beyond `largest_side` is not rotated. Biases get Adam (eps_placement uncorrected). Where
+    the first gradient has a lower rank than a side, the rest of its basis is LAPACK's choice, and two right
+    implementations go different ways from the second step on.
     """
 
     name = "soap"
