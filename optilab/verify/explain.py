@@ -68,8 +68,8 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
     program = program_of(first.rule)
     families = (
         _forms(first.rule),
-        _constants(candidate, first, written),
         _slips(candidate, first, written, program, slips),
+        _constants(candidate, first, written),
         _other_rules(first.rule),
         _slips(candidate, first, {}, program, mistakes),
         _two_slips(first.regime, program),
@@ -236,7 +236,8 @@ def _constants(
         yield _constant(comparison, unused, written)
     for one in written:
         for value in _values(candidate, one):
-            yield _constant(comparison, unused | {one: value}, written)
+            if value or not written[one]:  # 0 is a part of the formula that is missing
+                yield _constant(comparison, unused | {one: value}, written)
     own = candidate.literals[:12]
     names = list(written)
     for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):

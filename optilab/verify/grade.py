@@ -30,7 +30,7 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "lr": (0.07, 0.013, 0.11),
     "beta": (0.83, 0.71, 0.937),
     "beta1": (0.86, 0.73, 0.92),
-    "beta2": (0.97, 0.91, 0.987),
+    "beta2": (0.97, 0.79, 0.987),
     "beta3": (0.985, 0.94, 0.96),
     "decay": (0.88, 0.76, 0.953),
     "rho": (0.87, 0.78, 0.94),
@@ -38,20 +38,20 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "momentum": (0.43, 0.67, 0.79),
     "alpha": (4.1, 2.3, 6.7),
     "eps": (1.3e-3, 2.1e-2, 6e-4),
-    "weight_decay": (0.13, 0.057, 0.24),
+    "weight_decay": (0.134, 0.057, 0.24),
     "momentum_decay": (0.031, 0.017, 0.052),
-    "initial_accumulator": (0.17, 0.29, 0.045),
-    "lr_decay": (0.037, 0.19, 0.011),
-    "l1": (0.19, 0.047, 0.31),
+    "initial_accumulator": (0.162, 0.278, 0.045),
+    "lr_decay": (0.037, 0.188, 0.011),
+    "l1": (0.193, 0.047, 0.31),
     "l2": (0.23, 0.033, 0.41),
-    "eta_minus": (0.43, 0.62, 0.37),
+    "eta_minus": (0.47, 0.62, 0.34),
     "eta_plus": (1.17, 1.31, 1.09),
     "step_min": (1.9e-3, 7e-4, 3.1e-3),
-    "step_max": (0.37, 0.21, 0.53),
+    "step_max": (0.37, 0.223, 0.53),
     "sync_period": (3, 4, 7),
-    "slow_step_size": (0.63, 0.41, 0.77),
+    "slow_step_size": (0.632, 0.41, 0.772),
     "trust": (0.021, 0.0093, 0.034),
-    "largest_norm": (2.1, 1.3, 3.7),
+    "largest_norm": (0.72, 1.36, 3.7),
     "radius": (0.061, 0.027, 0.13),
     "d0": (1.7e-3, 4.3e-4, 6.1e-3),
     "d_coef": (1.3, 0.77, 1.9),
@@ -196,6 +196,10 @@ def grade(
     kept; the others get the values of `SETTINGS` if the candidate takes them. A candidate that equals the rule as the
     published exercise has it, `exercise`, is equal too, and the verdict says so.
     """
+    if regime.weight_decay and regime.weight_decay_form == "decoupled" and hasattr(rule, "weight_decay"):
+        own_decay = {"weight_decay": regime.weight_decay}  # it is the rule's own then
+        rule, exercise = (one and replace(one, **own_decay) for one in (rule, exercise))
+        regime, given = replace(regime, weight_decay=0.0), [*given, *own_decay]
     readings = [("", rule)]
     if exercise is not None:
         own = {f.name: getattr(exercise, f.name) for f in fields(exercise)}
@@ -231,8 +235,8 @@ def comparisons(
     compared = [PathComparison(moved(rule, taken, number), place, steps, regime) for number, place in turns]
     if not places:
         few = min(steps, SHORT)
-        rule = moved(rule, taken, 0)
-        compared += [PathComparison(rule, place, few, regime) for place in zeros() if has_value(rule, place, few)]
+        turns = ((moved(rule, taken, number), place) for number, place in enumerate(zeros()))
+        compared += [PathComparison(own, place, few, regime) for own, place in turns if has_value(own, place, few)]
     return compared
 
 
@@ -246,11 +250,16 @@ def has_value(rule: Any, place: StartingPoint, steps: int) -> bool:
 def moved(rule: Any, names: Sequence[str], number: int) -> Any:
     """The rule with these hyperparameters in general position; `number` chooses one of the three settings.
 
-    The second setting leaves those alone that are 0, which turns a part of the rule off.
+    A hyperparameter that is usually 0, which turns a part of the rule off, is 0 in one of the three: in the second or,
+    where the rule has several, not all in the same.
     """
-    usual = settings_of(rule)
-    choices = {key: SETTINGS.get(key.rpartition(".")[2], ()) for key in names if usual[key] or number % 3 != 1}
-    return with_settings(rule, {key: choice[number % 3] for key, choice in choices.items() if choice})
+    usual, values = settings_of(rule), dict[str, Any]()
+    off = [key for key in names if not usual[key]]
+    for key in names:
+        choices = SETTINGS.get(key.rpartition(".")[2], ())
+        if choices and not (key in off and (off.index(key) + 1) % 3 == number % 3):
+            values[key] = choices[number % 3]
+    return with_settings(rule, values)
 
 
 def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Verdict:

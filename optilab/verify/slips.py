@@ -38,9 +38,10 @@ SHARES = ("beta", "beta1", "beta2", "beta3", "decay", "rho")
 def program_of(rule: Any) -> Program:
     """Empty for a rule whose formula is a sentence."""
     try:
-        return tuple(statements(rule.formula))
+        program = tuple(statements(rule.formula))
     except UsageError:
         return ()
+    return program if any(statement.target == "w" for statement in program) else ()
 
 
 def follow(program: Program, rule: Any, function: Any, start: Sequence[float], steps: int) -> Floats:
