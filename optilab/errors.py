@@ -82,6 +82,10 @@ class SystemFailure(OptilabError):
     code = ExitCode.SYSTEM
 
 
+class WriteFailure(SystemFailure):
+    """A file cannot be written: no space, no permission, an I/O error."""
+
+
 class ExpectationError(OptilabError):
     code = ExitCode.EXPECTATION
 

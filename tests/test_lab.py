@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from optilab import Lab, runs
-from optilab.errors import ConfigError, DataError, DivergedError, RunError, UsageError, printable
+from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, RunError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
@@ -127,8 +127,12 @@ def test_a_sweep_is_that_of_the_command(lab, optilab, small, tmp_path):
     assert [row["group"] for row in lab.compare("called").rows] == compared["order"]
     assert len(study.runs) == 4
     assert repr(study) == "<LabStudy: called: done, 4 trials>"
-    (study.runs[0].path / "metrics.csv").write_bytes(b"damaged\n1,2\n")
-    assert repr(lab.load(str(study.runs[0].path))).endswith("metrics.csv is damaged>")
+    (first, *_) = study.runs
+    (first.path / "metrics.csv").write_bytes(b"damaged\n1,2\n")
+    assert repr(lab.load(str(first.path))).endswith("metrics.csv is damaged>")
+    with pytest.raises(OptilabError, match=r"metrics\.csv:2: 1 cells expected, got 2"):
+        _ = study.runs
+    assert first.name in str(lab.compare("called").table())
 
 
 def test_the_lab_has_the_other_commands(lab, small):

@@ -1,7 +1,7 @@
 """A claim: what the result of a command is expected to be, as a mapping or as text (`val_acc > 0.8`)."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,9 +13,14 @@ from optilab.config.fields import Listed, Number, Section, Whole, decimal, refus
 from optilab.config.load import Override, load
 from optilab.config.marks import Flag
 from optilab.errors import shown, unknown
+from optilab.optimize.path import Status
 from optilab.runs.tables import METRICS
 
+BEST = "best"
+"""Of a claim: the group with the best mean of the metric."""
 OPERATORS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "==": "equals", "=": "equals"}
+STATUSES = ("done", "diverged", "failed", "stopped", "interrupted", "running")
+"""Of a training."""
 WORDS = ("status", "verdict")
 """The metrics whose values are words."""
 TRAINING = (*METRICS[1:], "test_loss", "test_acc", "seconds", "epochs", "grad_ratio", "status")
@@ -189,18 +194,30 @@ class Expectations(Section):
         return self
 
 
+WORDS_OF: Mapping[tuple[str, ...], Sequence[str]] = {
+    TRAINING: STATUSES,
+    PATH: tuple(Status),
+    RATE: ("found", "unmoved"),
+    RACE: ("best", "slower", "worse", "cannot tell"),
+    NETWORK_RACE: ("best", "highest", "worse", "cannot tell"),
+}
+"""By the metrics of a command, the words that its status or verdict can be."""
+
+
 def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
     """The claims of `--expect` about a result that has no config of its own."""
     changes = [Override("--expect", "expect", list(texts), adds=True)] if texts else []
     return load(Expectations, {"command": command}, changes).expect
 
 
-def require_metrics(claims: Sequence[Claim], accepted: Iterable[str]) -> None:
-    """A refusal of a claim on something that the command does not measure."""
-    names = list(accepted)
+def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
+    """A refusal of a claim on something that the command does not measure, or a word that it does not say."""
+    names, words = list(accepted), WORDS_OF[accepted]
     for claim in claims:
         if claim.metric not in names:
             raise refusal(unknown("metric", claim.metric, names), "expect")
+        if isinstance(claim.bound, str) and claim.bound not in words:
+            raise refusal(unknown(claim.metric, claim.bound, words), "expect")
         if claim.at != "last" and claim.metric in ONCE:
             raise refusal(f"{claim.metric} has one value; leave out: at {claim.at}", "expect")
         if names == list(TRAINING) and claim.at == 0:
@@ -270,6 +287,10 @@ class CheckFile(Section):
 
     checks: Annotated[tuple[Check, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 
-    def chosen(self, slow: bool, pattern: str) -> Sequence[Check]:
-        """Those whose names match the pattern; the slow ones only if `slow`."""
-        return [check for check in self.checks if (slow or not check.slow) and fnmatchcase(check.name, pattern)]
+    def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, Check]]:
+        """Those whose names match the pattern, each with its place; the slow ones only if `slow`."""
+        return [
+            (number, check)
+            for number, check in enumerate(self.checks)
+            if (slow or not check.slow) and fnmatchcase(check.name, pattern)
+        ]

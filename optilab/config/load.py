@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from optilab.config import SCHEMAS, presets, yaml
 from optilab.config.fields import Section, decimal, schema_for, unknown_key
-from optilab.errors import ConfigError, Problem, SystemFailure, UsageError, did_you_mean, shown
+from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
 
 S = TypeVar("S", bound=Section)
@@ -167,6 +167,7 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[yaml.Path, str]) -
                 child[:] = [{"name": entry} if isinstance(entry, str) else entry for entry in child]
             elif not isinstance(child, dict):
                 child = {}
+                places[(*path, part)] = item.where
             node[part] = child
             inner = enumerate(child) if isinstance(child, list) else [(None, child)]
             for index, entry in inner:
@@ -219,6 +220,42 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             values[f"{prefix}{key}"] = value
     return values
+
+
+def lines_of(file: str) -> dict[yaml.Path, str]:
+    """`FILE:LINE` of every key of a file, by its path; of the empty path, that of its first key."""
+    path = presets.find("", file)
+    source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    lines = {key: f"{source}:{line}" for key, line in yaml.read(_bytes(path), source).lines.items()}
+    return {(): next(iter(lines.values()), source), **lines}
+
+
+def relocated(
+    error: OptilabError, lines: Mapping[yaml.Path, str], at: yaml.Path = (), inner: yaml.Path = ()
+) -> OptilabError:
+    """An error of what stands in a file below `at`, with the file and line; `lines` is what `lines_of` has of it.
+
+    `inner` is where the keys of the config stand, which may be below what changes them.
+    """
+
+    def place(where: str, key: str = "") -> str:
+        section, _, rest = where.removeprefix("--").partition(" ")
+        change = (section, rest.partition("=")[0] or key)
+        keys = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", key)]
+        paths = [(*at, *change), (*inner, *change), (*inner, *keys), at]
+        written = [path[:n] for path in paths for n in range(len(path) + 1) if path[:n] in lines]
+        return lines[max(written, key=len)]
+
+    if not isinstance(error, ConfigError):
+        message = str(error).removeprefix(f"{error.where}: ") if error.where.startswith("--over") else str(error)
+        return type(error)(message, place(error.where))
+    problems = [
+        problem
+        if re.search(r":\d+$", problem.where)  # in another file
+        else Problem(place(problem.where, problem.key), problem.key, problem.message)
+        for problem in error.problems
+    ]
+    return ConfigError(lines[()].rpartition(":")[0], problems)
 
 
 def command_of(config: str) -> str:

@@ -19,7 +19,7 @@ from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section,
 from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
 from optilab.data.sources import DATASETS, DatasetInfo
-from optilab.errors import shown
+from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.rule import learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
@@ -169,6 +169,16 @@ class DataConfig(Section):
     def place(self) -> tuple[str, str | None]:
         """The dataset, and where it is."""
         return self.dataset, self.dir
+
+    def require_enough(self, images: int) -> None:
+        """UsageError where so many training images are too few for `images` and `holdout`."""
+        used = images if self.images is None else self.images
+        if used > images:
+            raise UsageError(f"data.images: {used} of {images} training images cannot be used")
+        if self.holdout is not None and self.holdout >= used:
+            raise UsageError(
+                f"data.holdout: {self.holdout} of {used} images leave none to train; set data.holdout below {used}"
+            )
 
     @property
     def evaluated_at_once(self) -> int:

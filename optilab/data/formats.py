@@ -212,11 +212,8 @@ def _arrays(path: Path, data: bytes) -> tuple[list[str], list[NDArray[Any]]]:
                 try:
                     array = _array(archive, members[name])
                     arrays.append(_images(array) if name.startswith("x") else _labels(array))
-                    if name == "y_train" and (low := int(arrays[-1].min())):
-                        advice = f"save y_train - {low} and y_test - {low}"
-                        raise DataError(
-                            f"expected labels from 0, found {low} to {int(arrays[-1].max())}; {advice}"
-                        )
+                    if name == "y_train":
+                        _require_classes(arrays[-1])
                 except _UNREADABLE as error:
                     problems.append(f"{path}: {name}: {one_line(error)}")
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
@@ -241,8 +238,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
         if dtype.kind not in "buif":
             kind = "Python objects, which are never unpickled" if dtype.hasobject else str(dtype)
             raise DataError(f"expected an array of numbers, found {kind}")
-        if not shape or 0 in shape:
-            raise DataError(f"expected at least one item, found shape {shape}")
+        if not shape or not all(type(size) is int and size > 0 for size in shape):
+            raise DataError(f"expected at least one item in each dimension, found shape {shape}")
         size = math.prod(shape) * dtype.itemsize
         content = file.read(size + 1) if size <= member.file_size else b""
         if len(content) != size:
@@ -271,6 +268,20 @@ def _labels(array: NDArray[Any]) -> NDArray[Any]:
     if low < 0 or high >= MOST_CLASSES:
         raise DataError(f"expected labels 0 to {MOST_CLASSES - 1}, found {low} to {high}")
     return _frozen(array.reshape(-1).astype(np.uint8))
+
+
+def _require_classes(labels: NDArray[Any]) -> None:
+    """DataError unless each class from 0 to the highest label has an image."""
+    there = np.unique(labels)
+    low, high = int(there[0]), int(there[-1])
+    if low:
+        advice = f"save y_train - {low} and y_test - {low}"
+        raise DataError(f"expected labels from 0, found {low} to {high}; {advice}")
+    if len(there) <= high:
+        lacking = sorted(set(range(high)) - set(there.tolist()))
+        names = ", ".join(map(str, lacking[:5])) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        advice = "number the classes without gaps: numpy.unique(y, return_inverse=True)[1]"
+        raise DataError(f"expected an image of each class 0 to {high}, found none of {names}; {advice}")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -339,6 +339,12 @@ class Evidence:
         """|g1|/|gL| of the hidden layers; None with fewer than two that are trained."""
         return self.gradient_ratio(RECENT)
 
+    @property
+    def measured_ratio(self) -> float | None:
+        """`ratio`, where each of the last epochs has its record; else None."""
+        last, probed = [row["epoch"] for row in self.rows[-RECENT:]], {record["epoch"] for record in self.epochs}
+        return self.ratio if probed.issuperset(last) else None
+
     def gradient_ratio(self, epochs: int = 0) -> float | None:
         """|g1|/|gL| of the hidden layers, the median over the last `epochs`, or over all (0)."""
         ratios = [ratio for record in self.epochs[-epochs:] if (ratio := _ratio(record)) is not None]

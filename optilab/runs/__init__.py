@@ -30,7 +30,7 @@ from optilab.runs.find import (
     select,
     timestamp,
 )
-from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, read, read_entry, read_study
+from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, read, read_entry, read_study, read_trial
 from optilab.runs.tables import (
     Row,
     best,
@@ -73,6 +73,7 @@ __all__ = [
     "read_study",
     "read_table",
     "read_timings",
+    "read_trial",
     "remove",
     "reopen",
     "require_free",

@@ -20,7 +20,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,6 @@ from optilab.runs.durable import (
     is_held,
     json_bytes,
     make_folder,
-    read_regular,
     sync_directory,
     write_atomic,
     write_errors,
@@ -50,6 +49,7 @@ from optilab.runs.record import (
     TRIALS,
     Record,
     Study,
+    asked_digest,
     is_ours,
     read,
     read_entry,
@@ -59,6 +59,10 @@ from optilab.runs.tables import Row, read_records, read_timings, record_line, ta
 
 _CHECKPOINT = re.compile(r"(\d{6,7})\.([0-9a-f]{16})\.ckpt")  # `epochs` is at most a million
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
+_TEMPORARY = re.compile(
+    r"\.(study\.yaml|manifest\.json|trials\.csv|timings\.csv)\.tmp-[0-9a-f]{8}|\.study-[0-9a-f]{16}"
+)
+"""What a killed command leaves in its study: half a file, and the mark by which workers recognize the folder."""
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
@@ -107,23 +111,29 @@ class Run:
         if checkpoint is not None:
             self.prune(newest, best)
 
-    def rewind(self, rows: Sequence[Row]) -> None:
-        """Make the tables end where a checkpoint does: drop rows that are torn or ahead of it."""
+    def rewind(self, rows: Sequence[Row]) -> list[str]:
+        """Make the tables end where a checkpoint does: drop rows that are torn or ahead of it.
+
+        Returns a message for each table that cannot be read and begins again.
+        """
         last = rows[-1]["epoch"] if rows else 0
-        try:
-            timings = [row for row in read_timings(self.path / "timings.csv") if row["epoch"] <= last]
-        except DataError:
-            timings = []
+        messages = []
+
+        def up_to_last(read: Callable[[Path], list[Row]], path: Path) -> list[Row]:
+            try:
+                return [row for row in read(path) if row["epoch"] <= last]
+            except DataError as error:
+                messages.append(f"{error}; the file begins again after epoch {last}")
+                return []
+
+        timings = up_to_last(read_timings, self.path / "timings.csv")
         for name, content in (("metrics.csv", rows), ("timings.csv", timings)):
             write_atomic(self.path / name, table(content))
-        if (file := self.path / "diagnostics.jsonl").exists():
-            try:
-                records = [record for record in read_records(self.path) if record["epoch"] <= last]
-            except DataError:
-                records = []
-            write_atomic(file, b"".join(map(record_line, records)))
+        if os.path.lexists(file := self.path / "diagnostics.jsonl"):
+            write_atomic(file, b"".join(map(record_line, up_to_last(read_records, self.path))))
         for leftover in [*self.path.glob(".*.tmp-*"), *(self.path / "checkpoints").glob(".*.tmp-*")]:
             leftover.unlink()
+        return messages
 
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
@@ -338,8 +348,6 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
 
 # --- studies --------------------------------------------------------------------------------------------------
 
-_ASKED_BYTES = 1 << 20
-
 
 @dataclass
 class OpenStudy:
@@ -367,15 +375,14 @@ class OpenStudy:
     def name(self) -> str:
         return self.path.name
 
-    @property
-    def asked(self) -> bytes:
-        """The content of study.yaml."""
-        return read_regular(self.path / STUDY, _ASKED_BYTES)
-
     def ask(self, asked: bytes, **facts: Any) -> None:
-        """Record what is asked now, and facts of the manifest."""
+        """Record what is asked now, and facts of the manifest.
+
+        The manifest has the digests of the new study.yaml and of the one before: a kill may leave either.
+        """
+        before = read_study(self.path).asked
+        self.update(**facts, asked=list(dict.fromkeys(map(asked_digest, (asked, before)))))
         write_atomic(self.path / STUDY, asked)
-        self.update(**facts)
 
     def update(self, **facts: Any) -> None:
         """Merge facts into the manifest."""
@@ -399,10 +406,14 @@ class OpenStudy:
         timing = {"trial": row["trial"], "seconds": round(seconds, 3)}
         append(self.path / "timings.csv", partial(table, [timing]), flush=False)
 
-    def finish(self, status: str) -> None:
-        """Record how the study ended and release its lock."""
+    def finish(self, status: str, **facts: Any) -> None:
+        """Record how the study ended, remove what killed processes left in it, and release its lock."""
         try:
-            self.update(status=status, finished=timestamp())
+            with write_errors(self.path):
+                for path in self.path.iterdir():
+                    if _HIDDEN.fullmatch(path.name) and not path.is_symlink() and not is_held(path):
+                        shutil.rmtree(path, ignore_errors=True)
+            self.update(status=status, finished=timestamp(), **facts)
         finally:
             self.lock.release()
 
@@ -418,12 +429,17 @@ def open_study(folder: Path, name: str, asked: bytes, manifest: Mapping[str, Any
     else:
         files = {
             STUDY: asked,
-            MANIFEST: json_bytes(first_manifest(name, {**manifest, "status": "running"})),
+            MANIFEST: json_bytes(
+                first_manifest(name, {**manifest, "status": "running", "asked": [asked_digest(asked)]})
+            ),
             "run.lock": b"",
         }
         publish(stage(folder, files), path)
     lock = hold(path)
     try:
+        for leftover in path.iterdir():
+            if _TEMPORARY.fullmatch(leftover.name):
+                leftover.unlink()
         before = read_study(path)
         study = OpenStudy(path, before.manifest, lock, _rows(before))
         study.update(status="running")
@@ -441,7 +457,7 @@ def _rows(study: Study) -> list[Row]:
 
 
 def _require_continuable(path: Path, command: str) -> None:
-    if not path.is_symlink() and (path / STUDY).is_file():
+    if not path.is_symlink() and os.path.lexists(path / STUDY):
         try:
             if read_study(path).manifest["command"] == command:
                 return

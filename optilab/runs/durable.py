@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import DataError, RunError, SystemFailure, shown
+from optilab.errors import DataError, RunError, SystemFailure, WriteFailure, shown
 
 if sys.platform == "win32":
     import msvcrt
@@ -31,12 +31,12 @@ FILE_MODE, FOLDER_MODE = 0o644, 0o755
 
 @contextlib.contextmanager
 def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turn an OSError into a SystemFailure that names the path and the bytes that were needed."""
+    """Turn an OSError into a WriteFailure that names the path and the bytes that were needed."""
     try:
         yield
     except OSError as error:
         needs = f" (needs {size:,} bytes)" if size is not None else ""
-        raise SystemFailure(f"cannot write {path}: {error.strerror or error}{needs}") from None
+        raise WriteFailure(f"cannot write {path}: {error.strerror or error}{needs}") from None
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from optilab.errors import OptilabError, RunError, UsageError, shown
-from optilab.runs.record import MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
+from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, shown
+from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -105,6 +105,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         path = Path(name) if Path(name).name not in ("", "..") else Path(os.path.abspath(name))
         if not path.is_symlink():
             return path
+    if name in {path.name for path in directories(folder)} and _was_made(folder / name):
+        return folder / name  # renamed by hand, but not to the name of another place
     if not_a_name:
         raise UsageError(not_a_name)
     close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.4)
@@ -116,7 +118,8 @@ def select(folder: Path, names: Sequence[str], older_than: timedelta | None = No
     """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age.
 
     Both together mean those of the named that are old enough. A pattern or an age leaves out runs that a process
-    writes. Raises what `locate` raises, and RunError for a pattern that matches nothing.
+    writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
+    nothing.
     """
     paths = list(dict.fromkeys(path for name in names for path in _matching(folder, name)))
     if older_than is None:
@@ -138,18 +141,30 @@ def _matching(folder: Path, name: str) -> Iterator[Path]:
     if not re.search(r"[*?\[]", name) or "/" in name:
         yield locate(folder, name)
         return
-    matching = [entry for entry in entries(folder)[0] if fnmatchcase(entry.name, name)]
-    if not matching:
+    readable, unreadable = entries(folder)
+    matching = [entry for entry in readable if fnmatchcase(entry.name, name)]
+    damaged = [folder / other for other in unreadable if fnmatchcase(other, name) and _was_made(folder / other)]
+    if not (matching or damaged):
         raise RunError(f"no run in {folder} matches {shown(name)}; `optilab runs ls` lists them")
     yield from (entry.path for entry in matching if entry.state != "running")
+    yield from damaged  # whoever reads it says what is wrong with it
 
 
 def _latest(folder: Path, command: str | None) -> Path:
-    candidates = [e for e in entries(folder)[0] if command in (None, e.manifest["command"])]
+    readable, unreadable = entries(folder)
+    candidates = [entry for entry in readable if command in (None, entry.manifest["command"])]
     runs = [entry for entry in candidates if command is None or isinstance(entry, Record)]
     if not runs:
         raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}")
+    for name, reason in unreadable.items():
+        if _was_made(folder / name) and (folder / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
+            raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}; name the run")
     return runs[-1].path
+
+
+def _was_made(path: Path) -> bool:
+    """Whether a directory that is no readable run has a file that optilab writes into each."""
+    return any(os.path.lexists(path / name) for name in (MANIFEST, CONFIG, STUDY))
 
 
 def _age(entry: Record | Study) -> tuple[str, int, str]:

@@ -1,7 +1,9 @@
 """Runs and studies as read from disk, recognised by their content."""
 
+import hashlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ STUDY = "study.yaml"
 TRIALS = "trials.csv"
 """One row per trial of a study, its outcome."""
 
+STATUSES = ("done", "diverged", "stopped", "failed")
+"""How a trial ends; successive halving stops those that it does not promote."""
+
 _MANIFEST_BYTES = 16 << 20
 _CONFIG_BYTES = 1 << 20
 
@@ -25,7 +30,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("name", "command", "status", "created", "finished", "reason"), str),
     **dict.fromkeys(("versions", "host", "environment", "git", "numerics", "data"), dict),
     **dict.fromkeys(("config", "results", "own_rules", "fork", "outcome"), dict),
-    **dict.fromkeys(("argv", "resumes"), list),
+    **dict.fromkeys(("argv", "resumes", "asked"), list),
     **dict.fromkeys(("schema_version", "seed", "epoch", "trials"), int),
     **dict.fromkeys(("data.train", "data.validation", "data.classes"), int),
     "data.sha256": dict,
@@ -69,11 +74,17 @@ class Record(Entry):
             raise CheckpointError(_reason(error)) from None
 
     def rows(self) -> list[Row]:
-        """metrics.csv; DataError, with the line, if it is damaged."""
-        path = self.path / "metrics.csv"
+        """metrics.csv; DataError, with the line, if it is damaged or does not end as the manifest says."""
+        file, manifest = self.path / "metrics.csv", self.manifest
         if self.is_watched:
-            return [{key: value for key, value in row.items() if value is not None} for row in read_table(path)]
-        return read_metrics(path) if self.is_training else read_table(path)
+            return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
+        if not self.is_training:
+            return read_table(file)
+        rows = read_metrics(file)
+        # Read again where they differ: a process may have continued the run since.
+        if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
+            raise DataError(f"{file} is damaged: the manifest has another {', '.join(wrong)}")
+        return rows
 
     def outcome(self) -> Row:
         """Of a training, in one row: epochs done, last metrics, the best epoch, the test set where there is one."""
@@ -82,44 +93,77 @@ class Record(Entry):
 
     def recorded_outcome(self) -> Row:
         """`outcome`, from the manifest where the run has ended and recorded it there: without reading metrics.csv."""
-        row = self.manifest.get("outcome")
-        if (
-            self.manifest["status"] == "running"
-            or not row
-            or not all(type(v) in (int, float) for v in row.values())
-        ):
-            return self.outcome()
-        if not row.keys() >= {"epochs", "best_epoch", "best_val_acc"}:
-            return self.outcome()
-        return dict(row)
+        return _recorded(self.manifest) or self.outcome()
 
 
 class Study(Entry):
     """A folder of runs that one command made."""
 
+    @property
+    def asked(self) -> bytes:
+        """study.yaml, read now. CheckpointError if it is missing or damaged."""
+        try:
+            return read_regular(self.path / STUDY, _CONFIG_BYTES)
+        except (FileNotFoundError, DataError) as error:
+            raise CheckpointError(_reason(error)) from None
+
+    def require_unedited(self) -> None:
+        """RunError if study.yaml is not the one that the study's command wrote."""
+        written = self.manifest.get("asked")
+        if written and asked_digest(self.asked) not in written:
+            advice = "restore it; what may change of a study is given as an option"
+            raise RunError(f"{self.path / STUDY} was edited since the study was started: {advice}")
+
     def trials(self) -> list[Row]:
-        """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged."""
-        rows = read_table(self.path / TRIALS)
+        """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged or cut."""
+        rows, file = read_table(self.path / TRIALS), self.path / TRIALS
         for line, row in enumerate(rows, start=2):
-            if not is_plain(row.get("trial")) or not isinstance(row.get("status"), str):
-                raise DataError(f"{self.path / TRIALS}:{line}: the name and the status of a trial expected")
+            if not is_plain(row.get("trial")) or row.get("status") not in STATUSES:
+                raise DataError(f"{file}:{line}: the name and the status of a trial expected")
+        if self.state == "done" and len(rows) < (whole := self.manifest.get("trials", 0)):
+            again = f"the study's command with --name {self.name} writes it again"
+            raise DataError(f"{file}: {whole} trials expected, got {len(rows)}; {again}")
         return rows
 
-    def runs(self) -> list[Record]:
-        """The readable runs of the study: those that have ended in the order of trials.csv, then the others.
+    def runs(self) -> tuple[list[Record], dict[str, str]]:
+        """The runs of the study: those that have ended in the order of trials.csv, then the others; and for each trial
+        without a readable run of its own the reason.
 
         One that successive halving did not promote is `stopped`.
         """
-        ended = {str(row["trial"]): row["status"] for row in self.trials()}
-        found = []
+        ended = {str(row["trial"]): row for row in self.trials()}
+        found, left_out = list[Record](), dict[str, str]()
         for name in dict.fromkeys([*ended, *(path.name for path in directories(self.path))]):
+            row = ended.get(name, {})
             try:
-                record = read(self.path / name)
-            except OptilabError:
-                continue
-            by_halving = record.state == "interrupted" and ended.get(name) == "stopped"
-            found.append(replace(record, state="stopped") if by_halving else record)
-        return found
+                record = read_trial(self.path / name, row)
+            except OptilabError as error:
+                left_out[name] = str((row.get("status") == "failed" and row.get("reason")) or error)
+            else:
+                found.append(record)
+        return found, left_out
+
+    def completed(self) -> list[Record]:
+        """The runs of the trials that ran to their end, a divergence included. DataError where one cannot be read."""
+        statuses = {str(row["trial"]): row["status"] for row in self.trials()}
+        found, left_out = self.runs()
+        for name, reason in left_out.items():
+            if statuses.get(name, "failed") != "failed":
+                raise DataError(f"{self.name}: the run of a trial cannot be judged: {reason}")
+        return [record for record in found if statuses.get(record.name) in ("done", "diverged")]
+
+
+def _unlike(rows: Sequence[Row], manifest: Mapping[str, Any]) -> list[str]:
+    """What the rows of a training have otherwise than its manifest records, once it has ended."""
+    ended = _recorded(manifest)
+    return [key for key, value in outcome(rows).items() if key in ended and ended[key] != value]
+
+
+def _recorded(manifest: Mapping[str, Any]) -> Row:
+    """The outcome in the manifest of a training that has ended; empty without one, or with an odd one."""
+    row: Row = manifest.get("outcome", {}) if manifest["status"] in ("done", "diverged", "interrupted") else {}
+    whole = row.keys() >= {"epochs", "best_epoch", "best_val_acc"}
+    return dict(row) if whole and all(type(value) in (int, float) for value in row.values()) else {}
 
 
 def directories(folder: Path) -> list[Path]:
@@ -153,14 +197,39 @@ def read(path: Path) -> Record:
     return record
 
 
+def read_trial(path: Path, row: Row) -> Record:
+    """The run of a trial whose row in trials.csv this is; empty while it has none.
+
+    CheckpointError or DataError if it cannot be read, or is not what its row says.
+    """
+    record, ended = read(path), ("done", "diverged")
+    if record.state == "interrupted" and row.get("status") == "stopped":
+        return replace(record, state="stopped")
+    if row and (record.state in ended or row["status"] in ended):
+        found: Row = {"status": record.state, "seed": record.manifest.get("seed"), **record.outcome()}
+        if wrong := [key for key, value in found.items() if key in row and row[key] != value]:
+            raise DataError(f"{path} is not the run of this trial: {TRIALS} has another {', '.join(wrong)}")
+    return record
+
+
 def read_study(path: Path) -> Study:
-    """A study's manifest and true state. CheckpointError if it is missing or damaged."""
-    return Study(path, *_manifest(path))
+    """A study's manifest and true state. CheckpointError if it or study.yaml is missing or damaged."""
+    study = Study(path, *_manifest(path))
+    if not is_regular(path / STUDY, _CONFIG_BYTES):
+        _ = study.asked  # raises what is wrong with it
+    return study
 
 
 def read_entry(path: Path) -> Record | Study:
     """A run or a study. CheckpointError if the directory is neither, or damaged."""
-    return read_study(path) if os.path.lexists(path / STUDY) else read(path)
+    if os.path.lexists(path / STUDY) or "trials" in _manifest(path)[0]:
+        return read_study(path)
+    return read(path)
+
+
+def asked_digest(asked: bytes) -> str:
+    """What the manifest of a study has of its study.yaml."""
+    return hashlib.sha256(asked).hexdigest()
 
 
 def is_ours(path: Path) -> bool:

@@ -1,6 +1,5 @@
 """Rows as CSV and back (metrics.csv, timings.csv), records as lines of JSON and back (diagnostics.jsonl)."""
 
-import contextlib
 import csv
 import io
 import json
@@ -142,15 +141,22 @@ def record_line(record: Row) -> bytes:
 
 
 def read_records(path: Path) -> list[Row]:
-    """The whole lines of the diagnostics.jsonl of the run at `path`; lines that a kill tore are left out."""
+    """The lines of the diagnostics.jsonl of the run at `path`, without a last one that a kill tore.
+
+    DataError, with the line, if one is damaged.
+    """
+    file = path / "diagnostics.jsonl"
     try:
-        content = read_regular(path / "diagnostics.jsonl", _RECORDS_BYTES)
+        content = read_regular(file, _RECORDS_BYTES)
     except FileNotFoundError:
         return []
     records = []
-    for line in content.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
             record = json.loads(line)
-            if isinstance(record, dict) and isinstance(record.get("epoch"), int):
-                records.append(record)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+            raise DataError(f"{file}:{number}: damaged: the record of an epoch expected")
+        records.append(record)
     return records

@@ -109,7 +109,9 @@ def _csv(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
     """The values themselves, a line for each row."""
     keys = [column.key for column in columns if column.only != "text"]
     values = [{key: row.get(key) for key in keys} for row in rows]
-    safe = [{key: printable(v) if isinstance(v, str) else v for key, v in row.items()} for row in values]
+    safe = [
+        {printable(key): printable(v) if isinstance(v, str) else v for key, v in row.items()} for row in values
+    ]
     _print(runs.table(safe).decode())
 
 

@@ -143,7 +143,7 @@ class Grid:
         for index, column in enumerate(self.columns):
             justify: Literal["left", "right"] = "left" if index in self.left else "right"
             # What stands first is a name, to be typed again: it is never folded.
-            table.add_column(column, justify=justify, overflow="fold", no_wrap=index == 0)
+            table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=index == 0)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
         return table
@@ -166,4 +166,4 @@ def grid(
     columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), show_header: bool = True
 ) -> Grid:
     """A table for `show`; the columns in `left` are text."""
-    return Grid(columns, rows, left, show_header)
+    return Grid([printable(column).replace("\n", " ") for column in columns], rows, left, show_header)

@@ -13,19 +13,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optilab.config.claims import Claim
+from optilab.config.claims import BEST, Claim
 from optilab.config.optimize import OptimizeConfig
+from optilab.config.training import TrainConfig
 from optilab.diagnose.evidence import of_run
-from optilab.errors import UsageError, unknown
+from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study
 from optilab.study.comparison import judge
-from optilab.study.groups import CONFIRMATION, STAGE, Group, Measure, groups, values_of
+from optilab.study.groups import CONFIRMATION, STAGE, TESTED, Group, Measure, groups, values_of
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.network_race import read as read_heats
+from optilab.study.plan import StudyPlan
 from optilab.study.statistics import summarize
 from optilab.words import plural
-
-BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -49,32 +49,80 @@ class ClaimResult:
         return asdict(self)
 
 
+# --- before the work ---------------------------------------------------------------------------------------
+
+
+def require_judgeable(
+    claims: Iterable[Claim],
+    labels: Sequence[str] | None,
+    trainings: Sequence[TrainConfig] = (),
+    sample: int | None = None,
+    epochs: int | None = None,
+) -> None:
+    """UsageError for claims that no result can meet or fail, all of them at once.
+
+    `labels` are the names that a claim can be about, None where they follow from outcomes; `trainings` what is trained,
+    `sample` the number of trainings whose mean a claim with a confidence is about, `epochs` those of a path.
+    """
+    problems = [
+        f"the claim {shown(f'{claim.of}: {claim.text}' if claim.of else claim.text)} can never be judged: {reason}"
+        for claim in claims
+        if (reason := _never(claim, labels, trainings, sample, epochs))
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def require_judgeable_by(plan: StudyPlan) -> None:
+    """`require_judgeable` of a study that is about to run."""
+    labels = plan.labels if any(claim.of for claim in plan.claims) else None
+    require_judgeable(plan.claims, labels, [trial.config for trial in plan.trials], plan.sample)
+
+
+def _never(
+    claim: Claim,
+    labels: Sequence[str] | None,
+    trainings: Sequence[TrainConfig],
+    sample: int | None,
+    epochs: int | None,
+) -> str:
+    """Why a claim can never be judged; empty where it can be."""
+    if labels is not None and claim.of is not None and claim.of not in labels:
+        return unknown("name", claim.of, labels)
+    if labels is not None and claim.of == BEST and len(labels) == 2:
+        return f"there is only one group, {labels[0]}; leave out {BEST!r}"
+    last = max((config.epochs for config in trainings), default=epochs)
+    if last is not None and isinstance(claim.at, int) and claim.at > last:
+        return f"there are {plural(last, 'epoch')}"
+    if trainings and claim.metric in TESTED and not any(config.data.holdout for config in trainings):
+        return "the test set is evaluated only where images are held out (data.holdout)"
+    if trainings and claim.metric == "grad_ratio" and not any(config.probes for config in trainings):
+        return "gradients are measured only with probes above 0"
+    if claim.confidence is not None and sample == 1:
+        return "one seed has no confidence; add --seeds 5"
+    return ""
+
+
 # --- trainings ---------------------------------------------------------------------------------------------
 
 
 def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
-    """The claims about a study of any command. UsageError for a name that it does not have, or without a trial."""
+    """The claims about a study of any command. UsageError for a name that it does not have, DataError for a trial that
+    cannot be read."""
     command = study.manifest["command"]
-    if command in ("race", "remedy") and (found := read_heats(study)) is not None:
-        return list(of_network_race(claims, found))
-    if command == "race":
-        raise UsageError("the race has no trial yet", study.name)
     if study.state != "done":
         ended = Counter(str(row["status"]) for row in study.trials())
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
         why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
         return [ClaimResult(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
-    # Those that successive halving has stopped were not meant to end.
-    rows = study.trials()
-    again = any(row.get(STAGE) == CONFIRMATION for row in rows)
-    through = {
-        str(row["trial"])
-        for row in rows
-        if row["status"] in ("done", "diverged") and (not again or row.get(STAGE) == CONFIRMATION)
-    }
-    records = [record for record in study.runs() if record.name in through]
+    records = study.completed()  # those that successive halving has stopped were not meant to end
+    if command in ("race", "remedy") and (found := read_heats(study)) is not None:
+        return list(of_network_race(claims, found))
     if command == "remedy":
         return _of_groups(claims, _remedies(study, records))
+    rows = study.trials()
+    if again := {str(row["trial"]) for row in rows if row.get(STAGE) == CONFIRMATION}:
+        records = [record for record in records if record.name in again]
     return of_trainings(claims, records, 0 if again else _points(rows))
 
 
@@ -200,8 +248,8 @@ def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int,
     if claim.metric == "epochs":
         return {seed: float(len(record.rows())) for seed, record in group.runs.items()}, {}
     if claim.metric == "grad_ratio":
-        ratios = {seed: of_run(record).ratio for seed, record in group.runs.items()}
-        missing = "fewer than two layers with measured gradients (probes)"
+        ratios = {seed: of_run(record).measured_ratio for seed, record in group.runs.items()}
+        missing = "fewer than two layers with measured gradients in the last epochs (probes)"
         absent = {seed: f"{group.runs[seed].name}: {missing}" for seed, value in ratios.items() if value is None}
         return {seed: value for seed, value in ratios.items() if value is not None}, absent
     (taken,) = values_of([group], Measure(claim.metric, claim.at))

@@ -17,16 +17,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from optilab.config.load import to_yaml
 from optilab.config.training import TrainConfig
-from optilab.errors import DataError, SystemFailure, UsageError, shown
+from optilab.errors import CheckpointError, DataError, SystemFailure, UsageError, shown
 from optilab.optimize.own import sources
-from optilab.runs import Record
+from optilab.runs import Record, read
 from optilab.study import cluster_worker
-from optilab.study.pool import Ended, WorkerDied, WorkersLost
+from optilab.study.pool import AnswerRefused, Ended, WorkerDied, WorkersLost
+from optilab.words import plural
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,6 +47,7 @@ class _Task:
     future: Any
     config: TrainConfig
     name: str | None
+    until: int
 
 
 class Cluster:
@@ -83,7 +86,7 @@ class Cluster:
         self._shared = set[str]()
         self._refused: dict[str, str] = {}
         self._tasks: dict[Future[Any], _Task] = {}
-        self._lost, self._closing = False, threading.Event()
+        self._lost, self._loss, self._closing = False, WorkersLost(), threading.Event()
 
     @property
     def slots(self) -> int:
@@ -119,7 +122,7 @@ class Cluster:
         with self._changed:
             self._changed.wait_for(lambda: self._lost or self._idle(), timeout=_END_SECONDS)
             if self._lost or not (worker := self._idle()):
-                future.set_exception(self._loss() if self._lost else WorkerDied("no worker is left"))
+                future.set_exception(self._loss if self._lost else WorkerDied("no worker is left"))
                 return future
             away = worker not in self._shared and name is not None and (self._study / name).is_dir()
             call = {
@@ -131,17 +134,42 @@ class Cluster:
                 "fork": self._fork,
             }
             dasks = self._client.submit(cluster_worker.work, **call, workers=[worker], pure=False)
-            self._tasks[future] = task = _Task(worker, dasks, config, name)
+            self._tasks[future] = task = _Task(worker, dasks, config, name, arguments.get("until", 0))
         dasks.add_done_callback(lambda _: self._fetch(future, task))
         return future
 
     def result(self, future: "Future[Any]") -> Ended:
-        task, (ended, files) = future.result()
-        if files is not None and task.name is not None:
-            cluster_worker.receive(
-                files, self._study / task.name, lambda run: self._check(run, task.config, ended)
+        task, answer = future.result()
+        try:
+            return self._believed(task, answer)
+        except (DataError, CheckpointError) as error:
+            self._refuse(task.worker, f"it answered what cannot be: {error}")
+            raise AnswerRefused(f"worker {task.worker}: {error}") from None
+
+    def _believed(self, task: _Task, answer: Any) -> Ended:
+        """What a worker answers, checked; its run is in the study then. DataError or CheckpointError for what no worker
+        of optilab answers."""
+        if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], dict)):
+            raise DataError(f"a result and files expected, got {shown(answer)}")
+        ended: Ended = answer[0]
+        files = answer[1]
+        if task.name is None:
+            require_numbers(ended, "seconds", "bytes")
+            return ended
+        require_ended(ended, task.config, task.until)
+        path, away = self._study / task.name, task.worker not in self._shared
+        if away and ended["status"] == "unwritten":  # the worker's own disk
+            ended["status"] = "interrupted"
+        if ended["status"] in HAVE_RUN and (files is None) == away:
+            raise DataError(
+                f"{'no ' if away else ''}files of the run, from a worker {'without' if away else 'with'} "
+                "a shared disk"
             )
-        return ended  # type: ignore[no-any-return]
+        if files is not None:
+            cluster_worker.receive(files, path, lambda run: self._check(run, task.config, ended))
+        elif ended["status"] in HAVE_RUN:
+            self._check(read(path), task.config, ended)
+        return ended
 
     def stop(self) -> None:
         def ask() -> None:
@@ -174,12 +202,14 @@ class Cluster:
 
     def _check(self, run: Record, config: TrainConfig, ended: Ended) -> None:
         """DataError where a run is not that of the trial, or its rows are not what the worker reported."""
+        others = () if ended["status"] in HAVE_RUN else ("interrupted", "failed")
         wrong = [
             what
             for what, same in {
                 "its config": run.config == to_yaml(config),
-                "its dataset": run.manifest["data"].get("sha256") == dict(self._digests),
-                "its rows": "outcome" not in ended or run.outcome() == ended["outcome"],
+                "its dataset": run.manifest.get("data", {}).get("sha256") == dict(self._digests),
+                "its rows": ended["status"] not in HAVE_RUN or run.outcome() == ended["outcome"],
+                "its status": run.manifest["status"] in (HAVE_RUN.get(ended["status"]), *others),
             }.items()
             if not same
         ]
@@ -207,7 +237,7 @@ class Cluster:
                 self._note(f"no worker at {self._address} yet; waiting for one")
             while not (self._threads or self._asked_to_stop()):
                 if self._all_refused():
-                    raise SystemFailure(f"no worker at {self._address} can take part")
+                    raise self._loss
                 self._changed.wait(_WATCH_SECONDS)
 
     def _all_refused(self) -> bool:
@@ -224,7 +254,7 @@ class Cluster:
                         self._welcome(worker)
             if self._closing.wait(_WATCH_SECONDS):
                 return
-        self._give_up()
+        self._give_up(f"the scheduler at {self._address} is gone")
 
     def _welcome(self, worker: str) -> None:
         folder = {
@@ -237,9 +267,12 @@ class Cluster:
             return self._refuse(worker, f"it has another optilab than here, or none ({answer})")
         if isinstance(answer, BaseException):
             return None  # it is gone, or is asked again
+        expected = {"versions": dict, "shared": bool, "threads": int, "missing": list}
+        if not isinstance(answer, dict) or not all(isinstance(answer.get(k), t) for k, t in expected.items()):
+            return self._refuse(worker, f"it answered what cannot be: {shown(answer)}")
         ours, theirs = cluster_worker.versions(), answer["versions"]
         if different := [
-            f"{name} {theirs[name]} (here {ours[name]})" for name in ours if ours[name] != theirs[name]
+            f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if ours[name] != theirs.get(name)
         ]:
             return self._refuse(worker, f"it has {', '.join(different)}")
         if answer["missing"]:
@@ -263,7 +296,10 @@ class Cluster:
         self._note(f"worker {worker} is refused: {reason}")
         with self._changed:
             self._refused[worker] = reason
+            self._threads.pop(worker, None)
             self._changed.notify_all()
+        if self._all_refused() and not self._tasks:
+            self._give_up(f"no worker at {self._address} can take part")
 
     def _drop(self, workers: set[str]) -> None:
         with self._changed:
@@ -276,16 +312,46 @@ class Cluster:
             with contextlib.suppress(Exception):
                 task.future.cancel()
 
-    def _give_up(self) -> None:
+    def _give_up(self, reason: str) -> None:
         with self._changed:
-            self._lost = True
+            self._lost, self._loss = True, WorkersLost(reason)
             for future, task in [*self._tasks.items()]:
-                self._end(future, task, None, self._loss())
+                self._end(future, task, None, self._loss)
             self._threads = {"": 1}  # a slot, so that a study that has nothing running learns of it
             self._changed.notify_all()
 
-    def _loss(self) -> WorkersLost:
-        return WorkersLost(f"the scheduler at {self._address} is gone")
+
+HAVE_RUN = {"done": "done", "diverged": "diverged", "stopped": "interrupted"}
+"""The statuses of a trial that has a run, and the state of that run."""
+
+
+def require_ended(ended: Mapping[str, Any], config: TrainConfig, until: int) -> None:
+    """DataError for what no trial of this config, asked for up to the epoch `until`, ends with."""
+    status = ended.get("status")
+    if status not in (*HAVE_RUN, "interrupted", "unwritten", "failed"):
+        raise DataError(
+            f"status: one of {', '.join(HAVE_RUN)}, interrupted or failed expected, got {shown(status)}"
+        )
+    if not isinstance(ended.get("reason"), str):
+        raise DataError(f"reason: text expected, got {shown(ended.get('reason'))}")
+    require_numbers(ended, "seconds")
+    if status not in HAVE_RUN:
+        return
+    outcome = ended.get("outcome")
+    if not isinstance(outcome, dict):
+        raise DataError(f"outcome: a mapping expected, got {shown(outcome)}")
+    require_numbers(outcome, "epochs")
+    early = status == "diverged" or (status == "done" and config.early_stopping is not None)
+    if outcome["epochs"] > config.epochs or (outcome["epochs"] < until and not early):
+        raise DataError(f"{status} after {plural(outcome['epochs'], 'epoch')} of {until}")
+
+
+def require_numbers(answer: Mapping[str, Any], *keys: str) -> None:
+    """DataError unless these entries are finite numbers from 0."""
+    for key in keys:
+        value: Any = answer.get(key)
+        if type(value) not in (int, float) or not 0 <= value < inf:
+            raise DataError(f"{key}: a number expected, got {shown(value)}")
 
 
 def _require_scheduler_file(path: Path) -> None:
@@ -313,8 +379,9 @@ def _connect(address: str) -> "Client":
         raise UsageError(
             "dask.distributed is not installed: pip install 'optilab[cluster]'", "--cluster"
         ) from None
-    for name in ("distributed", "tornado"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is an error of ours
+    for name in ("distributed", "tornado", *logging.root.manager.loggerDict):
+        if name.startswith(("distributed", "tornado")):  # each may have a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is an error of ours
     warnings.filterwarnings("ignore", "Sending large graph")  # of a trial that goes on: its checkpoints
     try:
         with warnings.catch_warnings():

@@ -24,6 +24,7 @@ from optilab.errors import DataError, shown
 from optilab.optimize import own_source
 from optilab.runs.directory import checkpoints, publish, read_checkpoint, stage
 from optilab.runs.durable import FOLDER_MODE, is_held, read_regular, write_errors, write_new
+from optilab.runs.find import run_name
 from optilab.runs.record import Record, read
 from optilab.study.pool import Ended, Pool, WorkerDied
 
@@ -225,10 +226,16 @@ def receive(packed: Packed, path: Path, check: Callable[[Record], None]) -> None
 
 def _verified(packed: Packed) -> Mapping[str, bytes]:
     """The content of each file. DataError for a name that no run has, and for other bytes than were packed."""
-    for name, (digest, data) in packed.items():
-        entry = name.removeprefix(f"{_FOLDER}/")
-        if not entry or entry.startswith(".") or {"/", "\0"} & set(entry):
-            raise DataError(f"{shown(name)} is not a file of a run")
+    if not isinstance(packed, dict):
+        raise DataError(f"files expected, got {shown(packed)}")
+    for name, entry in packed.items():
+        if not (isinstance(name, str) and isinstance(entry, tuple) and list(map(type, entry)) == [str, bytes]):
+            raise DataError(f"a file with its SHA-256 and content expected, got {shown(name)}")
+        digest, data = entry
+        try:
+            run_name(name.removeprefix(f"{_FOLDER}/"))  # safe as a path on any system
+        except ValueError:
+            raise DataError(f"{shown(name)} is not a file of a run") from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise DataError(f"{name} was damaged on its way: its SHA-256 is not {digest[:16]}...")
     return {name: data for name, (_, data) in packed.items()}

@@ -257,13 +257,15 @@ def compare_runs(
     baseline: str | None = None,
     by: Sequence[str] = (),
     sample: Sample = "seeds",
+    left_out: Sequence[str] = (),
 ) -> RunComparison:
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
     `by` names the keys or sections that tell rows apart; each row is then averaged over the settings that differ
     otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
     population; with `best`, each row has at each seed the setting that is the best of its own on the other seeds.
-    UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
+    `left_out` has a note for each run that is not among them. UsageError for keys, names and metrics that do not exist;
+    see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     taken = values_of(grouping.groups, measure)
@@ -299,7 +301,7 @@ def compare_runs(
     )
     around = varying([circumstances(record) for record in records])
     ranks = _mean_ranks(table, measure.higher) if table and sample != "best" else ()
-    notes = _notes(grouping, candidates, comparison, measure, sample, problems, around)
+    notes = [*left_out, *_notes(grouping, candidates, comparison, measure, sample, problems, around)]
     return RunComparison(
         measure, grouping, tuple(candidates), comparison, sample, tuple(problems), ranks, around, tuple(notes)
     )

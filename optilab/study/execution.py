@@ -10,7 +10,7 @@ from typing import Protocol
 from optilab import runs, signals
 from optilab.config.training import DataConfig
 from optilab.data.load import Dataset
-from optilab.errors import CheckpointError, ExitCode, UsageError
+from optilab.errors import ExitCode, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.study import plan as plans
 from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
@@ -70,7 +70,8 @@ def run(
 ) -> StudyResult:
     """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest.
 
-    WorkersLost where nothing runs any more, RunError for a study that was asked something else.
+    SystemFailure where nothing runs any more or nothing can be written, RunError for a study that was asked something
+    else.
     """
     _require_same(plan, folder / name)
     datasets = _datasets(plan.trials, view)  # fetched once, before many processes need them
@@ -96,11 +97,13 @@ def run(
             status = "interrupted" if stop() else "failed" if failed else "done"
             if status == "done":
                 study.update(looks=sorted({*study.manifest.get("looks", []), plan.seeds}))
-        except WorkersLost as error:
+        except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
-            raise WorkersLost(f"{error}; the same command with --name {study.name} continues the study") from None
+            raise SystemFailure(
+                f"{error}; the same command with --name {study.name} continues the study"
+            ) from None
         finally:
-            study.finish(status)
+            study.finish(status, **({"trials": len(outcomes)} if status == "done" else {}))
     return StudyResult(study.path, outcomes, stop.signal)
 
 
@@ -111,7 +114,7 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: Running) -> Cost:
     """
     rows: Sequence[runs.Row] = ()
     if path.exists():
-        plan.require_same(path)
+        _require_same(plan, path)
         rows = runs.read_study(path).trials()
     places = places_of(_datasets(plan.trials, view))
     with _processes(plan, how) as pool:
@@ -140,12 +143,11 @@ def _executed(plan: StudyPlan, execution: Execution) -> list[Outcome]:
 
 def _require_same(plan: StudyPlan, path: Path) -> None:
     """RunError for a study that was asked something else, before anything of it is touched."""
-    try:
-        same_kind = (path / runs.STUDY).is_file() and runs.read_study(path).manifest["command"] == plan.command
-    except CheckpointError:  # opening it says what is wrong
-        return
-    if same_kind:
-        plan.require_same(path)
+    if (path / runs.STUDY).is_file() and not path.is_symlink():
+        study = runs.read_study(path)
+        if study.manifest["command"] == plan.command:
+            study.require_unedited()
+            plan.require_same(path)
 
 
 def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
@@ -192,6 +194,9 @@ def _on_cpu(trials: Sequence[Trial]) -> bool:
 
 
 def _datasets(trials: Sequence[Trial], view: StudyView) -> dict[tuple[str, str | None], Dataset]:
-    """The datasets of trials, each once."""
+    """The datasets of trials, each once. UsageError where one has too few images for a trial."""
     configs = {trial.config.data.place: trial.config.data for trial in trials}
-    return {place: view.dataset(config) for place, config in configs.items()}
+    found = {place: view.dataset(config) for place, config in configs.items()}
+    for trial in trials:
+        trial.config.data.require_enough(len(found[trial.config.data.place].train_labels))
+    return found

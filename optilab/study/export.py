@@ -68,9 +68,12 @@ class Rows:
                 yield [value(row[key], kind) if key in row else shared[key] for key, kind in self.columns.items()]
 
 
-def gather(records: Sequence[Record]) -> tuple[Rows, dict[str, str]]:
-    """The table of these trainings, and for each run that cannot be read the reason. UsageError if none can be."""
-    exported, damaged = [], dict[str, str]()
+def gather(records: Sequence[Record], left_out: Mapping[str, str]) -> tuple[Rows, dict[str, str]]:
+    """The table of these trainings, and for each run that cannot be read, besides those in `left_out`, the reason.
+
+    UsageError if none can be.
+    """
+    exported, damaged = [], dict(left_out)
     metrics: dict[str, None] = {}
     for record in records:
         try:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, log
+from math import inf, isfinite, log
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
@@ -21,7 +21,7 @@ from optilab.config import yaml
 from optilab.config.load import dump, flat, load
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import RunError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
@@ -71,7 +71,19 @@ class Grouping:
         return list(dict.fromkeys(key for group in self.groups for key in group.settings))
 
 
-def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> list[Record]:
+class Selection(NamedTuple):
+    """Trainings, and for each trial of their studies without a readable run of its own the reason."""
+
+    records: list[Record]
+    left_out: dict[str, str]
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each trial that is left out."""
+        return [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
+
+
+def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Selection:
     """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once.
 
     Without `confirmations`, those of a study by which its best settings were confirmed are left out: together with the
@@ -80,28 +92,36 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> li
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, and UsageError
     for runs of another command.
     """
-    records: dict[Path, Record] = {}
+    records, left_out = dict[Path, Record](), dict[str, str]()
     for entry in map(runs.read_entry, runs.select(folder, names)):
-        found = entry.runs() if isinstance(entry, Study) else [entry]
+        found, unreadable = entry.runs() if isinstance(entry, Study) else ([entry], {})
         if isinstance(entry, Study) and not confirmations:
             again = {row["trial"] for row in entry.trials() if row.get(STAGE) == CONFIRMATION}
             found = [run for run in found if run.name not in again]
         records |= {run.path: run for run in found}
+        left_out |= {f"{entry.name}/{name}": reason for name, reason in unreadable.items()}
     foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not r.is_training]
     if foreign:
         raise UsageError(f"trainings expected, got {', '.join(map(shown, foreign))}")
-    return list(records.values())
+    return Selection(list(records.values()), left_out)
 
 
 def settings(record: Record) -> dict[str, Any]:
     """Every key of a run's resolved config, dotted, the digest of its data, and where it was forked from, if it was.
 
     A rule of the user's own is not loaded: its file may have changed since, and its digest is a setting. ConfigError if
-    the config is damaged.
+    the config is damaged, RunError if a setting was edited since the run started.
     """
-    written = yaml.read(record.config, str(record.path / "config.yaml"))
+    path = record.path / "config.yaml"
+    written = yaml.read(record.config, str(path))
     if record.is_watched:
         return flat(written.tree)
+    now, started = flat(written.tree), flat(record.manifest.get("config", {}))
+    same = (key for key in started if key not in NOT_SETTINGS and key != "epochs")
+    if edited := [
+        f"{key}: {shown(started[key])} -> {shown(now.get(key))}" for key in same if now.get(key) != started[key]
+    ]:
+        raise RunError(f"{path} was edited since the run started: {'; '.join(edited)}")
     rule = written.tree.get("optimizer")
     if isinstance(rule, dict) and is_own(rule.get("name")):
         tree = flat({**dump(load(TrainConfig, {**written.tree, "optimizer": "sgd"})), "optimizer": rule})
@@ -154,9 +174,7 @@ def groups(records: Sequence[Record], by: Iterable[str] = ()) -> Grouping:
             worse, record = sorted((group[seed], record), key=_progress)
             repeated.append(worse)
         group[seed] = record
-    shared = _shared(list(trees.values()))
-    different = [{key: v for key, v in tree.items() if key not in shared} for tree in trees.values()]
-    labels = _labels(different, list(names.values()))
+    shared, different, labels = _told_apart(list(trees.values()), list(names.values()))
     return Grouping(
         tuple(
             Group(label, own, dict(sorted(seeds.items())))
@@ -165,6 +183,28 @@ def groups(records: Sequence[Record], by: Iterable[str] = ()) -> Grouping:
         shared,
         tuple(repeated),
     )
+
+
+def planned_labels(configs: Iterable[TrainConfig]) -> list[str]:
+    """The labels of the groups that trainings of these configs, on the same images, will make."""
+    trees, names = dict[str, dict[str, Any]](), dict[str, str]()
+    for config in configs:
+        tree = {key: value for key, value in flat(dump(config)).items() if key not in NOT_SETTINGS}
+        if digest := tree.get("optimizer.sha256"):
+            tree["optimizer.sha256"] = str(digest)[:8]
+        identity = json.dumps(tree, sort_keys=True)
+        trees.setdefault(identity, tree)
+        names.setdefault(identity, config.name)
+    return _told_apart(list(trees.values()), list(names.values()))[2]
+
+
+def _told_apart(
+    trees: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    """The settings that all groups share, those by which each differs, and the labels of the groups."""
+    shared = _shared(trees)
+    different = [{key: v for key, v in tree.items() if key not in shared} for tree in trees]
+    return shared, different, _labels(different, names)
 
 
 def _progress(record: Record) -> tuple[bool, int, str]:
@@ -299,6 +339,10 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
         raise UsageError(f"--at: last, best, area or an epoch from 1 expected, got {shown(at)}")
     if until not in ("epochs", "seconds"):
         raise UsageError(f"--until: epochs or seconds expected, got {shown(until)}")
+    if metric == "seconds" and at in ("best", "area"):
+        raise UsageError(f"--at {at}: seconds only grow; last or an epoch expected")
+    if target is not None and not isfinite(target):
+        raise UsageError(f"--target: a finite number expected, got {target}")
     if target is not None and at != "last":
         raise UsageError("--target and --at cannot be combined: a target is reached at an epoch of its own")
     if target is not None and (metric == "seconds" or metric in TESTED):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from optilab import runs
@@ -237,7 +236,6 @@ def _changed(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, An
 
 # --- lines ----------------------------------------------------------------------------------------------------
 
-_ASKED_BYTES = 1 << 20
 _NOT_AXES = ("trial", "seed", "digest", "status", "reason")
 """Columns of trials.csv around those of the axes."""
 
@@ -283,7 +281,7 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     """A study opened: a line per trial, those that have ended in the order of trials.csv, then those in progress; and
     the keys of its axes. DataError, with the line, if trials.csv is damaged."""
     rows = study.trials()
-    base, nothing = _without(_base(study.path), _axes(rows)), Variant("", {})
+    base, nothing = _without(_base(study), _axes(rows)), Variant("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
     names = {str(row["trial"]) for row in rows}
     others = [runs.read_entry(path) for path in runs.directories(study.path) if path.name not in names]
@@ -315,12 +313,12 @@ def _run(record: Record, variants: Variants) -> ListedRun:
 
 
 def _study(study: Study, variants: Variants) -> ListedRun:
-    about, base = _about(study), _base(study.path)
-    variant = variants.of("train", base)
+    about, base = _about(study), dict[str, Any]()
     try:
-        rows = study.trials()
+        rows, base = study.trials(), _base(study)
     except OptilabError as error:
-        return ListedRun(about, base, variant, study, problem=str(error))
+        return ListedRun(about, base, variants.of("train", base), study, problem=str(error))
+    variant = variants.of("train", base)
     counts = Counter(str(row["status"]) for row in rows)
     about["trials"] = max(study.manifest.get("trials", 0), counts.total())
     trials = [_trial_facts(row) for row in rows]
@@ -366,11 +364,8 @@ def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
     return {k: v for k, v in flat(base).items() if not any(k == axis or k.startswith(f"{axis}.") for axis in axes)}
 
 
-def _base(path: Path) -> dict[str, Any]:
-    """The config of a study's trainings; nothing where study.yaml cannot be read."""
-    try:
-        tree = yaml.read(runs.read_regular(path / runs.STUDY, _ASKED_BYTES), str(path)).tree
-    except (OptilabError, FileNotFoundError):
-        return {}
+def _base(study: Study) -> dict[str, Any]:
+    """The config of a study's trainings. ConfigError where study.yaml is damaged."""
+    tree = yaml.read(study.asked, str(study.path / runs.STUDY)).tree
     config = tree.get("config")
     return config if isinstance(config, dict) else {}

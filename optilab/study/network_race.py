@@ -19,6 +19,7 @@ import numpy as np
 
 from optilab import runs
 from optilab.config import yaml
+from optilab.config.claims import Claim
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
@@ -41,7 +42,6 @@ OPTIMIZERS, REMEDIES = ("rule", "rules"), ("remedy", "variants")
 """What is compared, one and several."""
 OF_BEST = 0.9
 """The target as a fraction of the best rule's accuracy, where the plain baseline has not learned."""
-_ASKED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,19 @@ class NetworkRace:
     @property
     def seeds(self) -> int:
         return self.asked.seeds
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        return self.asked.expect
+
+    @property
+    def labels(self) -> list[str]:
+        places = [f"{problem}/{rule}" for problem in self.problems for rule in self.rules]
+        return [*self.rules, *(places if len(self.problems) > 1 else [])]
+
+    @property
+    def sample(self) -> int:
+        return self.asked.repeats if self.asked.repeats > 1 else self.asked.seeds
 
     @property
     def shape(self) -> str:
@@ -306,11 +319,12 @@ def read(study: runs.Study) -> RaceResult | None:
     word, kinds = ("rule", OPTIMIZERS) if race else ("remedy", REMEDIES)
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage", "val_acc")):
         return None
+    study.completed()  # raises for a run that is not what its row says
     for line, row in enumerate(rows, start=2):
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "final"):
             raise DataError(f"{study.path / runs.TRIALS}:{line}: the number of a setting and its stage expected")
     path = study.path / runs.STUDY
-    asked = yaml.read(runs.read_regular(path, _ASKED_BYTES), str(path)).tree
+    asked = yaml.read(study.asked, str(path)).tree
     budget, seeds = (int(asked.get(key) or 1) for key in ("budget" if race else "tune", "seeds"))
     facts = list(rows[0])
     fields = facts[facts.index("setting") + 1 : facts.index("stage")]

@@ -18,6 +18,7 @@ from statistics import fmean
 from typing import Protocol
 
 from optilab import runs
+from optilab.config.claims import Claim
 from optilab.config.yaml import flow
 from optilab.runs.tables import METRICS
 from optilab.study.groups import CONFIRMATION, STAGE
@@ -212,6 +213,18 @@ class StudyPlan(Protocol):
     @property
     def metric(self) -> str:
         """What the best trial so far is the best by."""
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        """What is expected of the result."""
+
+    @property
+    def labels(self) -> Sequence[str] | None:
+        """What a claim can name as its own; None where that follows from outcomes."""
+
+    @property
+    def sample(self) -> int:
+        """Number of trainings, or repeats, whose mean a claim with a confidence is about."""
 
     @property
     def relabels(self) -> bool:

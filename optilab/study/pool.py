@@ -57,6 +57,10 @@ WorkerDied = BrokenProcessPool
 """Raised by the result of a trial whose process was killed, or crashed."""
 
 
+class AnswerRefused(WorkerDied):
+    """Raised by the result of a trial whose worker answered what cannot be: the trial is begun elsewhere."""
+
+
 class WorkersLost(SystemFailure):
     """Raised by the result of every trial where there are no workers any more: the study ends, to be continued."""
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 
 from optilab import runs
+from optilab.config.claims import BEST, Claim
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
-from optilab.errors import ConfigError, DataError, UsageError
+from optilab.errors import ConfigError, UsageError
 from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed
 from optilab.study.plan import Plan, TunedCandidate, final_seeds, grid
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
@@ -65,6 +66,18 @@ class Remedies:
     def count(self) -> int:
         return len(self.trials)
 
+    @property
+    def claims(self) -> Sequence[Claim]:
+        return self.asked.expect
+
+    @property
+    def labels(self) -> list[str]:
+        return [*(one.name for one in self.tried if one.trials), BEST]
+
+    @property
+    def sample(self) -> int:
+        return self.asked.seeds
+
     def study(self) -> bytes:
         return to_yaml(self.asked)
 
@@ -82,6 +95,10 @@ class TunedRemedies(NetworkRace):
     remedies: RemedyConfig = field(kw_only=True)
     command: str = "remedy"
 
+    @property
+    def claims(self) -> Sequence[Claim]:
+        return self.remedies.expect
+
     def study(self) -> bytes:
         return to_yaml(self.remedies)
 
@@ -90,15 +107,22 @@ class TunedRemedies(NetworkRace):
 
 
 def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
-    """The trials of resolved remedies: each as it is, or with `tune` as a race between them."""
-    return Remedies(asked, tuple(tried(asked))) if asked.tune is None else tuned(asked)
+    """The trials of resolved remedies: each as it is, or with `tune` as a race between them. UsageError without one."""
+    if asked.tune is not None:
+        return tuned(asked)
+    plans = tried(asked)
+    if not any(one.remedy and one.trials for one in plans):
+        reasons = "; ".join(f"{one.name}: {one.misfit}" for one in plans[1:])
+        raise UsageError(f"no remedy is left to compare with: {reasons}")
+    return Remedies(asked, tuple(plans))
 
 
 def tried(asked: RemedyConfig) -> list[RemedyTrials]:
     """The config as it is, then each remedy."""
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
     changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
-    plans = [RemedyTrials(None, _trials(AS_IT_IS, load(TrainConfig, config, changes), asked.seeds))]
+    base = load(TrainConfig, config, changes)
+    plans = [RemedyTrials(None, _trials(AS_IT_IS, base, asked.seeds))]
     single = chosen(asked.only)
     if asked.tune is not None:  # a rate is no remedy where each has its own
         single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
@@ -108,7 +132,9 @@ def tried(asked: RemedyConfig) -> list[RemedyTrials]:
         except ConfigError as error:
             plans.append(RemedyTrials(remedy, (), error.problems[0].message))
         else:
-            plans.append(RemedyTrials(remedy, _trials(remedy.name, changed, asked.seeds)))
+            same = changed == base
+            trials = () if same else _trials(remedy.name, changed, asked.seeds)
+            plans.append(RemedyTrials(remedy, trials, "the network has it already" if same else ""))
     return plans
 
 
@@ -203,7 +229,7 @@ class Result:
 
 
 def results(plans: Sequence[RemedyTrials], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
-    """One result per plan, in their order."""
+    """One result per plan, in their order. DataError for a damaged run."""
     by_trial = {outcome.trial.name: outcome for outcome in outcomes}
     return [_result(plan, [by_trial[t.name] for t in plan.trials if t.name in by_trial], study) for plan in plans]
 
@@ -215,11 +241,7 @@ def _result(plan: RemedyTrials, outcomes: Sequence[Outcome], study: Path) -> Res
         if outcome.failed:
             continue
         record = runs.read(study / outcome.trial.name)
-        try:
-            evidence, timings = of_run(record), runs.read_timings(record.path / "timings.csv")
-        except DataError as error:
-            states |= {str(error)}
-            continue
+        evidence, timings = of_run(record), runs.read_timings(record.path / "timings.csv")
         if evidence.rows:
             accuracies.append(runs.best(evidence.rows)["val_acc"])
         if (ratio := evidence.gradient_ratio()) is not None:

@@ -1,7 +1,7 @@
 """A search: points that a Tree-structured Parzen Estimator (Bergstra et al. 2011) chooses, by Optuna's ask and tell.
 
-Optuna's journal in the study's folder has every point from the moment
-that it is asked for, so a study that was killed goes on with the same points; `optuna-dashboard` opens it.
+Optuna's journal in the study's folder has every point from the moment that it is asked for, each in one line, so a
+study that was killed goes on with the same points; `optuna-dashboard` opens it.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optilab.config.yaml import flow
-from optilab.errors import UsageError
+from optilab.errors import CheckpointError, UsageError
 from optilab.study.axes import Axis, Choices
 from optilab.study.groups import Measure
 from optilab.study.plan import GENERATION
@@ -49,37 +49,49 @@ class Journal:
         if not dry:
             _repair(file)
         self._axes, self._seed, self._metric, self._dry = axes, seed, Measure(metric), dry
-        backend = _unwritten(file) if dry else JournalFileBackend(str(file))
         kinds = optuna.study.StudyDirection
         direction = kinds.MAXIMIZE if self._metric.higher else kinds.MINIMIZE
-        self._study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(backend),
-            study_name=folder.name,
-            direction=direction,
-            load_if_exists=True,
-        )
+        self._file = file
+        try:
+            backend = _unwritten(file) if dry else JournalFileBackend(str(file))
+            self._study = optuna.create_study(
+                storage=optuna.storages.JournalStorage(backend),
+                study_name=folder.name,
+                direction=direction,
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise CheckpointError(
+                f"{file} is damaged ({reason}); without it, the points are chosen again"
+            ) from None
 
     def ask(self, number: int) -> dict[str, Any]:
         """The point of that number: dotted key -> value. It depends on the seed and on what was told before."""
         import optuna
 
-        # A sampler of its own for each point: its state is not in the journal.
+        before = self._study.get_trials(deepcopy=False)
+        if number < len(before):
+            params = before[number].params
+            if lacking := [axis.key for axis in self._axes if axis.key not in params]:
+                raise CheckpointError(f"{self._file} is damaged: point {number + 1} lacks {', '.join(lacking)}")
+            return {axis.key: _setting(axis, params[axis.key]) for axis in self._axes}
+        # A sampler of its own for each point, because its state is not in the journal; and a study in memory, because
+        # a kill between two axes of a point would leave half of it in the journal, which draws other numbers later.
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        self._study.sampler = (
-            optuna.samplers.RandomSampler(seed)
+        draft = optuna.create_study(
+            direction=self._study.direction,
+            sampler=optuna.samplers.RandomSampler(seed)
             if self._dry
             else optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=GENERATION, multivariate=True, constant_liar=True
-            )
+            ),
         )
-        before = self._study.get_trials(deepcopy=False)
-        if number < len(before):
-            if before[number].state.is_finished():
-                return {axis.key: _setting(axis, before[number].params[axis.key]) for axis in self._axes}
-            trial = optuna.trial.Trial(self._study, before[number]._trial_id)
-        else:
-            trial = self._study.ask()
-        return {axis.key: _setting(axis, _suggestion(trial, axis)) for axis in self._axes}
+        draft.add_trials(before)
+        trial = draft.ask()
+        point = {axis.key: _setting(axis, _suggestion(trial, axis)) for axis in self._axes}
+        self._study.add_trial(draft.trials[number])
+        return point
 
     def tell(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """The mean of the metric over the seeds. A point of which a seed diverged is worse than all others."""
@@ -130,7 +142,8 @@ def _unwritten(file: Path) -> Any:
 
 def _repair(file: Path) -> None:
     """Drop a line that a kill has torn, and the lock that it left: the study's own lock admits one writer."""
-    Path(f"{file}.lock").unlink(missing_ok=True)
+    for lock in file.parent.glob(f"{file.name}.lock*"):
+        lock.unlink()
     if file.exists():
         whole = file.read_bytes()
         with file.open("r+b") as journal:

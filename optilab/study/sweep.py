@@ -17,6 +17,7 @@ from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
+from optilab.config.claims import BEST, Claim
 from optilab.config.fields import describe
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.study import EXAMPLE, SweepConfig
@@ -27,7 +28,7 @@ from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
-from optilab.study.groups import TESTED
+from optilab.study.groups import TESTED, planned_labels
 from optilab.study.plan import Plan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
 from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
@@ -103,6 +104,21 @@ class Sweep:
         if not self.base.data.holdout or not asked.metric.endswith(("acc", "loss")):
             return asked.metric
         return "test_loss" if asked.metric.endswith("loss") else "test_acc"
+
+    @property
+    def claims(self) -> Sequence[Claim]:
+        return self.asked.expect
+
+    @property
+    def labels(self) -> list[str] | None:
+        chosen = self.asked.search or self.asked.halving or self.confirmed  # by outcomes
+        if chosen or len({trial.config.data.place for trial in self.trials}) > 1:
+            return None
+        return [*planned_labels(trial.config for trial in self.trials), BEST]
+
+    @property
+    def sample(self) -> int:
+        return len(self.new_seeds) if self.confirmed else self.asked.seeds
 
     @property
     def base(self) -> TrainConfig:
@@ -246,6 +262,7 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
         return Sweep(asked, axes, tuple(_corners(asked, axes)), command)
     trials = tuple(trial for point in points(asked, axes) for trial in of_point(asked.config, point, asked.seeds))
     _require_distinct(trials, asked.samples)
+    _require_rungs(asked, len(trials) // asked.seeds)
     return Sweep(asked, axes, trials, command)
 
 
@@ -310,6 +327,14 @@ def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> No
             raise UsageError(f"two of {samples} samples are the same training, {a}; {advice}", "--samples")
 
 
+def _require_rungs(asked: SweepConfig, points: int) -> None:
+    """UsageError for successive halving that leaves out none of the points."""
+    assert isinstance(asked.config, TrainConfig)
+    if asked.halving is not None and len(rungs(points, asked.config.epochs, asked.halving)) < 2:
+        have = f"{plural(points, 'point')} and {plural(asked.config.epochs, 'epoch')}"
+        raise UsageError(f"with {have}, no point can be left out; at least {asked.halving} of each", "--halving")
+
+
 def _require_metric(asked: SweepConfig) -> None:
     """UsageError for a metric that the trainings will not have, or not at each rung or point of a search."""
     assert isinstance(asked.config, TrainConfig)
@@ -319,6 +344,13 @@ def _require_metric(asked: SweepConfig) -> None:
         held_out = asked.metric in TESTED and not asked.config.data.holdout
         advice = "; the test set is measured apart where images are held out (data.holdout)" if held_out else ""
         raise UsageError(unknown("metric", asked.metric, accepted) + advice, "--metric")
+
+
+def _count(axis: Axis | Choices) -> float:
+    """How many values a search can choose."""
+    if isinstance(axis, Choices):
+        return len(axis.values)
+    return axis.at(1.0) - axis.at(0.0) + 1 if axis.whole else math.inf
 
 
 def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
@@ -338,6 +370,10 @@ def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
     ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
     corner = {key: values[0] for key, values in ends.items()}
     others = [{**corner, key: value} for key, values in ends.items() for value in values[1:]]
+    counts = [_count(axis) for axis in axes]
+    if asked.samples > (count := math.prod(counts)):
+        advice = "fewer samples, or without --search the whole grid"
+        raise UsageError(f"the axes have only {plural(int(count), 'point')}: {advice}", "--samples")
     corners = [of_point(asked.config, point, 1)[0] for point in (corner, *others)]
     _require_distinct(corners)
     search.require_optuna()

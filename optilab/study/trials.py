@@ -20,8 +20,8 @@ from optilab import runs
 from optilab.config.load import dump
 from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.yaml import flow
-from optilab.errors import OptilabError, RunError, UsageError, printable
-from optilab.study.pool import Ended, WorkerDied, Workers, WorkersLost
+from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
+from optilab.study.pool import AnswerRefused, Ended, WorkerDied, Workers, WorkersLost
 
 MODULE = "optilab.train.worker"
 """Where the functions are that a worker calls; a name, because only a worker imports torch."""
@@ -215,12 +215,16 @@ class Execution:
         ended: Ended = {"status": "interrupted", "reason": "", "seconds": 0.0}
         try:
             ended = self.workers.result(future)
+        except AnswerRefused as error:
+            ended["reason"] = str(error)
         except WorkerDied:
             ended["reason"] = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
         except WorkersLost:
             raise
         except Exception as error:  # of the worker's function, or on the way there
             ended |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        if ended["status"] == "unwritten":  # nor could the others be written
+            raise WriteFailure(ended["reason"])
         if ended["status"] == "interrupted":
             if not last:
                 return None
@@ -248,13 +252,14 @@ def cost(
     try:
         arguments = {"config": dump(first[0].config), "dataset": places[first[0].config.data.place]}
         measured = workers.result(workers.submit(f"{MODULE}:cost", arguments))
+        per_epoch, checkpoint = float(measured["seconds"]), int(measured["bytes"])
     except Exception as error:  # it fails again as a trial, where it is reported
         problem = f"{first[0].label}: {error}" if isinstance(error, UsageError) else None
         return Cost(*size, None, None, None, problem)
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first[0])
-    seconds = measured["seconds"] * work * epochs / sum(lengths) / size[-1]
+    seconds = per_epoch * work * epochs / sum(lengths) / size[-1]
     one_each = keep not in ("none", "all")
-    return Cost(*size, measured["seconds"], seconds, len(missing) * measured["bytes"] if one_each else None)
+    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if one_each else None)
 
 
 def refused_changes(before: TrainConfig, after: TrainConfig, keep: str) -> list[str]:
@@ -308,16 +313,25 @@ def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
 def known(
     study: Path, rows: Iterable[runs.Row], trials: Sequence[Trial], until: int | None = None
 ) -> dict[str, Outcome]:
-    """The outcomes in a study's trials.csv that still hold: of the same digest, up to the last epoch or `until`."""
+    """The outcomes in a study's trials.csv that still hold: of the same digest, up to the last epoch or `until`, with
+    the run that they are of."""
     by_name = {str(row["trial"]): row for row in rows}
-    there = {path.name for path in runs.directories(study)}
     ended = {}
     for trial in trials:
         row = by_name.get(trial.name)
-        if row and trial.name in there and row.get("digest") == trial.mark and _holds(row, trial, until):
+        if row and row.get("digest") == trial.mark and _holds(row, trial, until) and _is_its_run(study, row):
             facts = trial.row(row["status"], str(row["reason"] or ""))
             ended[trial.name] = Outcome(trial, {**facts, **row, **facts})  # in the order of its columns now
     return ended
+
+
+def _is_its_run(study: Path, row: runs.Row) -> bool:
+    """Whether the trial's run is what its row says; where it is not, the worker that gets the trial says why."""
+    try:
+        runs.read_trial(study / str(row["trial"]), row)
+    except OptilabError:
+        return False
+    return True
 
 
 def _holds(row: runs.Row, trial: Trial, until: int | None) -> bool:

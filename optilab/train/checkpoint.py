@@ -19,10 +19,10 @@ from torch import Tensor
 
 from optilab import runs
 from optilab.config.training import TrainConfig, digest
-from optilab.errors import CheckpointError, RunError
+from optilab.errors import CheckpointError, OptilabError, RunError
 from optilab.train import own
 from optilab.train.device import fetched, generator_state, is_on_a_device, leaves, set_generator_state
-from optilab.train.engine import Row, Training
+from optilab.train.engine import METRICS, Row, Training
 from optilab.train.optimizers import RuleOptimizer
 
 FORMAT = 2
@@ -80,7 +80,12 @@ def restore(training: Training, data: bytes, written_by: TrainConfig | None = No
     rows = _rows(training, state, written_by or training.config)
     if (stage := training.config.stage_at(len(rows))) != training.stage:
         training.enter(stage)
-    _check(training, state, rows)
+    try:
+        _check(training, state, rows)
+    except OptilabError:
+        raise
+    except Exception as error:  # torch raises half a dozen types for tensors that are not plain numbers in memory
+        raise _foreign(error) from None
     training.rows[:] = rows
     training.first_loss = state["first_loss"]
     training.model.load_state_dict(state["model"])
@@ -128,23 +133,22 @@ def _rows(training: Training, state: dict[str, Any], written_by: TrainConfig) ->
         raise _foreign(error) from None
     if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs:
         raise CheckpointError("the checkpoint's history does not fit the run")
+    columns = ["epoch", *(f"{split}_{name}" for split in ("train", "val") for name in ("loss", *METRICS))]
+    if any(list(row) != columns or not all(map(_is_finite, row.values())) for row in rows):
+        raise CheckpointError(f"the checkpoint's history does not have a number for each of {', '.join(columns)}")
     return rows
 
 
 def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> None:
-    try:
-        generators = [torch.get_rng_state(), state["generator"]]
-        device_generator = state["device_generator"]
-        digests, first_loss = dict(state["data"]), float(state["first_loss"])
-        if training.shuffler:
-            generators.append(state["shuffler"])
-        groups = state["optimizer"]["param_groups"]
-        slots = state["optimizer"]["state"].items()
-        _check_tensors("model", state["model"], training.model.state_dict())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _foreign(error) from None
-    if any(not _is_bytes(generator) or generator.shape != generators[0].shape for generator in generators):
-        raise CheckpointError("the checkpoint's generator state is not valid")
+    device_generator = state["device_generator"]
+    digests, first_loss = dict(state["data"]), float(state["first_loss"])
+    groups = state["optimizer"]["param_groups"]
+    slots = state["optimizer"]["state"].items()
+    _check_tensors("model", state["model"], training.model.state_dict())
+    for generator in [state["generator"], *([state["shuffler"]] if training.shuffler else [])]:
+        if not _is_bytes(generator):
+            raise CheckpointError("the checkpoint's generator state is not valid")
+        torch.Generator().set_state(generator)  # raises for bytes that are none
     if rows and not math.isfinite(first_loss):
         raise CheckpointError("the checkpoint's first loss is not finite")
     if digests != training.digests:
@@ -176,7 +180,11 @@ def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> No
 
 
 def _is_bytes(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.uint8
+    return isinstance(value, Tensor) and value.dtype == torch.uint8 and value.dim() == 1
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _foreign(error: Exception) -> CheckpointError:
@@ -219,7 +227,8 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
         except CheckpointError as error:
             warn(f"checkpoint {path.name}: {error}; using the one before")
         else:
-            run.rewind(training.rows)
+            for message in run.rewind(training.rows):
+                warn(message)
             if training.rows:
                 run.prune(path, runs.best(training.rows)["epoch"])
             return
@@ -229,7 +238,8 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
     every = max(training.config.checkpoint_every, run.manifest.get("config", {}).get("checkpoint_every", 1))
     if recorded >= every or run.manifest.get("status") == "done":
         raise CheckpointError(f"{run.path} records {recorded} epochs but has no checkpoint; {_start_again(run)}")
-    run.rewind([])
+    for message in run.rewind([]):
+        warn(message)
 
 
 def _start_again(run: runs.Run) -> str:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from optilab.config.training import DataConfig, Replay
-from optilab.errors import UsageError
 
 
 def start(seed: int, before: int) -> None:
@@ -61,17 +60,14 @@ def split(n: int, data: DataConfig, replay: Replay) -> tuple[Tensor | None, Tens
     At random as torch.utils.data.random_split draws: first the images that are used at all, then the hold-out
     among them. Raises UsageError where there are too few images.
     """
+    data.require_enough(n)
     own, used, held_out = generator(replay.split_seed), None, None
     if data.images is not None:
-        if data.images > n:
-            raise UsageError(f"data.images: {data.images} of {n} training images cannot be used")
         everyone = torch.randperm(n, generator=own) if replay.take == "random" else torch.arange(n)
         used = everyone[: data.images]
     if data.holdout is not None:
         used = torch.arange(n) if used is None else used
         remaining = len(used) - data.holdout
-        if remaining < 1:
-            raise UsageError(f"data.holdout: {data.holdout} of {len(used)} images leave none to train")
         if replay.hold_out == "random":
             used = used[torch.randperm(len(used), generator=own)]
         elif replay.hold_out == "first":

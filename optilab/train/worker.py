@@ -15,9 +15,9 @@ import torch
 
 from optilab import runs
 from optilab.config.load import Override
-from optilab.config.training import TrainConfig
+from optilab.config.training import TrainConfig, digest
 from optilab.data import load as data
-from optilab.errors import DivergedError, OptilabError
+from optilab.errors import DivergedError, OptilabError, RunError, WriteFailure
 from optilab.train import checkpoint, session
 from optilab.train.resume import continuation
 
@@ -48,23 +48,26 @@ def run(
 
     `dataset` is the folder of the dataset if it has files, `keep` the checkpoints that remain of a trial that has
     ended: last, best, none or all. Returns the `status` (done, diverged, stopped: at `until`, interrupted: by `stop()`,
-    or failed), the `reason` of a failure, the `seconds` that it took here and, unless it failed, the `outcome`
-    (`Record.outcome`).
+    unwritten: the disk is full, or failed), the `reason` of a failure, the `seconds` that it took here and, unless it
+    failed, the `outcome` (`Record.outcome`).
     """
     began, path = time.perf_counter(), Path(folder) / name
-    status, reason = "failed", ""
+    ended: dict[str, Any] = {"status": "failed", "reason": ""}
     try:
-        status = _trained(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
-    except DivergedError as error:
-        status, reason = "diverged", str(error)
+        try:
+            status = _trained(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
+        except DivergedError as error:
+            status, ended["reason"] = "diverged", str(error)
+        if status in ("done", "diverged", "stopped"):
+            ended["outcome"] = outcome = runs.read(path).outcome()
+            runs.keep_checkpoints(path, "last" if status == "stopped" else keep, outcome["best_epoch"])
+        ended["status"] = status
+    except WriteFailure as error:
+        ended |= {"status": "unwritten", "reason": str(error)}
     except OptilabError as error:
-        reason = str(error)
+        ended["reason"] = str(error)
     except Exception as error:  # a bug, or a user's optimizer; the run's optilab.log has the traceback
-        reason = f"{type(error).__name__}: {error}"
-    ended: dict[str, Any] = {"status": status, "reason": reason}
-    if status in ("done", "diverged", "stopped"):
-        ended["outcome"] = outcome = runs.read(path).outcome()
-        runs.keep_checkpoints(path, "last" if status == "stopped" else keep, outcome["best_epoch"])
+        ended["reason"] = f"{type(error).__name__}: {error}"
     return {**ended, "seconds": time.perf_counter() - began}
 
 
@@ -97,6 +100,8 @@ def _trained(
     if path.is_dir():
         _await_writer(path)
         continued = continuation(path, [Override("epochs", "epochs", config.epochs)])
+        if digest(continued.config) != digest(config):
+            raise RunError(f"{path} is the run of another trial: move it away")
         if continued.complete:
             return "done"
         if (before := runs.read(path)).state == "diverged":

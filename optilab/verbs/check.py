@@ -13,13 +13,13 @@ from annotated_types import Ge, Le
 from optilab import runs
 from optilab.config.claims import Check, CheckFile, expectations
 from optilab.config.fields import schema_for
-from optilab.config.load import Override, command_of, dump, load
+from optilab.config.load import Override, command_of, dump, lines_of, load, relocated
 from optilab.config.marks import Argument, Flag
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import ExitCode, OptilabError, UsageError, shown
+from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, shown
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.study import network_race, remedy, sweep
@@ -59,6 +59,8 @@ class CheckClaims(JobOptions, FolderOptions, SilentOptions):
 def check(request: CheckClaims, place: Place) -> Printed:
     """Each target is shown when it has been judged; an error of one leaves the others."""
     junit = None if request.junit is None else Path(request.junit)
+    if "seeds" in request.given and not any(map(_may_train, request.targets)):
+        raise UsageError("none of the targets is a training config", request.flag("seeds"))
     if junit is not None:
         _require_writable(junit)
     checked: list[CheckedTarget] = []
@@ -73,6 +75,16 @@ def check(request: CheckClaims, place: Place) -> Printed:
     code = failed[0] if failed else ExitCode.OK if holds else ExitCode.EXPECTATION
     said = _summary(checked)
     return Printed([said], {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
+
+
+def _may_train(target: str) -> bool:
+    """Whether `--seeds` can concern a target: a training config, or a file that is refused when it is read."""
+    if not target.endswith((".yaml", ".yml")) and not Path(target).is_file():
+        return False
+    try:
+        return command_of(target) == "train"
+    except OptilabError:
+        return True
 
 
 def _require_writable(path: Path) -> None:
@@ -145,17 +157,21 @@ class Checker:
             kind = command_of(target)
             if kind != "check":
                 return [_judged(target, partial(self._config, kind, target, {}, ()))]
-            file = load(CheckFile, target)
+            file, lines = load(CheckFile, target), lines_of(target)
         except OptilabError as error:
             return [CheckedTarget(target, error=error)]
         chosen = file.chosen(self.request.slow, self.request.only)
         if not chosen:
             which = "" if self.request.slow else " that is not slow"
             raise UsageError(f"no check{which} has a name like {shown(self.request.only)}", "--only")
-        return [_judged(entry.name, partial(self._entry, entry)) for entry in chosen]
+        return [_judged(entry.name, partial(self._entry, entry, lines, number)) for number, entry in chosen]
 
-    def _entry(self, check: Check) -> Judgement:
-        return self._config(check.command, check.target, check.set, dump(check)["expect"])
+    def _entry(self, check: Check, lines: Mapping[Any, str], number: int) -> Judgement:
+        try:
+            return self._config(check.command, check.target, check.set, dump(check)["expect"])
+        except (UsageError, ConfigError) as error:
+            at = ("checks", number)
+            raise relocated(error, lines, at, (*at, check.command)) from None
 
     def _config(self, kind: str, given: Any, settings: Mapping[str, Any], claims: Sequence[Any]) -> Judgement:
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
@@ -223,7 +239,8 @@ class Checker:
         if kind == "sweep":
             swept = sweep.resolve(load(SweepConfig, given, claimed), changes)
         else:
-            swept = sweep.resolve(SweepConfig(config=given, seeds=self.request.seeds), [*changes, *claimed])
+            trained = load(TrainConfig, given, [*changes, *claimed])
+            swept = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
         return swept, sweep.plan(swept, kind)
 
     def _entries(self, target: str) -> Sequence[CheckedTarget]:
@@ -243,6 +260,7 @@ class Checker:
             )
         if isinstance(entry, runs.Study):
             kind: Any = schema_for("sweep" if command == "train" else command)
+            entry.require_unedited()
             asked = load(kind, str(path / runs.STUDY))
             raced = command == "race" or getattr(asked, "tune", None) is not None
             typed = expectations("race --on" if raced else "train", self.expect)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.config.marks import Argument, Flag
-from optilab.errors import DataError, UsageError, unknown
+from optilab.config.marks import Argument, Flag, Needs
+from optilab.errors import DataError, UsageError, shown, unknown
 from optilab.runs import Record, Study
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim
@@ -21,6 +21,7 @@ from optilab.words import plural, ranges, some
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
     from optilab.study.comparison import ComparedRuns, Comparison, RunComparison
+    from optilab.study.groups import Selection
 
 MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
@@ -39,7 +40,7 @@ class ComparisonOptions(Request):
     )
     at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
     target: Annotated[float | None, Flag("X"), Doc("Compare by when the metric first reaches X")] = None
-    until: Annotated[str, Flag("UNIT"), Doc("With --target: epochs or seconds")] = "epochs"
+    until: Annotated[str, Flag("UNIT"), Needs("target"), Doc("With --target: epochs or seconds")] = "epochs"
     baseline: Annotated[
         str | None, Flag("NAME"), Doc("Compare with this group: its label, config or run [the best group]")
     ] = None
@@ -49,6 +50,7 @@ class ComparisonOptions(Request):
     over: Annotated[
         str,
         Flag("WHAT"),
+        Needs("by"),
         Doc(
             "With --by: verdicts for other seeds, for other problems, or best: each row at its best other settings"
         ),
@@ -77,13 +79,13 @@ def compare(request: CompareRuns, place: Place) -> "LabComparison":
     from optilab.study.groups import select
 
     if place.library:
-        entries, records, metric = judged(place.folder, request.names, request.given.get("metric"))
-        return LabComparison(compared(records, metric, request), entries)
-    records = select(place.folder, request.names, confirmations=False)
-    return LabComparison(compared(records, request.metric or "val_acc", request))
+        entries, selection, metric = judged(place.folder, request.names, request.given.get("metric"))
+        return LabComparison(compared(selection, metric, request), entries)
+    selection = select(place.folder, request.names, confirmations=False)
+    return LabComparison(compared(selection, request.metric or "val_acc", request))
 
 
-def compared(records: Sequence[Record], metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
+def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
     """The comparison that options ask for. UsageError for what they do not accept."""
     from optilab.study.comparison import compare_runs
     from optilab.study.groups import read_measure
@@ -92,26 +94,30 @@ def compared(records: Sequence[Record], metric: str, options: ComparisonOptions 
     measure = read_measure(metric, str(options.at), options.target, options.until)
     if options.over not in SAMPLES:
         raise UsageError(unknown("sample", options.over, SAMPLES), options.flag("over"))
+    records, notes = selection.records, selection.notes
     if not records:
-        raise UsageError("nothing to compare: the study has no run yet")
+        raise UsageError("\n".join(["nothing to compare: the study has no run yet", *notes]))
     keys: Any = options.by or ()
-    by = keys.split(",") if isinstance(keys, str) else list(keys)
-    return compare_runs(records, measure, options.baseline, by, options.over)  # type: ignore[arg-type]
+    by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
+    if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
+        raise UsageError(f"keys are expected, each once; got {shown(options.by)}", options.flag("by"))
+    return compare_runs(records, measure, options.baseline, by, options.over, notes)  # type: ignore[arg-type]
 
 
 def judged(
     folder: Path, names: Sequence[str], metric: str | None
-) -> tuple[list[Record | Study], list[Record], str]:
+) -> tuple[list[Record | Study], "Selection", str]:
     """The runs and studies that names mean, the trainings to compare, and the metric.
 
     Of a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
     """
-    from optilab.study.groups import select
+    from optilab.study.groups import Selection, select
 
     entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
     tuned = tuning(entries)
-    records = [record for record in select(folder, names, confirmations=False) if record.name not in tuned]
-    return entries, records, metric or ("test_acc" if tuned else "val_acc")
+    found = select(folder, names, confirmations=False)
+    records = [record for record in found.records if record.name not in tuned]
+    return entries, Selection(records, found.left_out), metric or ("test_acc" if tuned else "val_acc")
 
 
 def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:

@@ -59,6 +59,7 @@ class SilentOptions(OutputOptions):
 
 class FormatOptions(Request):
     GROUP: ClassVar[str] = "Output"
+    CONFLICTS: ClassVar[Conflicts] = (("json", "format"),)
 
     format: Annotated[
         str,

@@ -53,7 +53,11 @@ def require_bare(config: OptimizeConfig, what: str) -> None:
 
 
 def follow(config: OptimizeConfig) -> list[Trajectory]:
-    """The path of each rule."""
+    """The path of each rule. UsageError for a claim that they cannot meet or fail."""
+    if config.expect:
+        from optilab.study.claims import require_judgeable
+
+        require_judgeable(config.expect, config.labels, epochs=config.epochs)
     return [
         descend(rule, config.function, config.start, config.epochs, config.tolerance, config.regime)
         for rule in config.algo

@@ -14,7 +14,7 @@ from optilab.config.load import load
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.presets import algorithms, rules_named
 from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, read_names
-from optilab.errors import ExitCode, UsageError, chosen_names
+from optilab.errors import ExitCode, UsageError, chosen_names, shown
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
@@ -24,7 +24,7 @@ from optilab.show.table import Column, Table
 from optilab.signals import Interrupted
 from optilab.study import function_race as study
 from optilab.study import network_race as races
-from optilab.study.claims import ClaimResult, of_network_race, of_race
+from optilab.study.claims import ClaimResult, of_network_race, of_race, require_judgeable
 from optilab.study.comparison import Comparison
 from optilab.study.execution import StudyResult
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
@@ -97,7 +97,7 @@ class TrainingRace(StudyOptions, SetOptions, DataOptions, FormatOptions, RaceOpt
 def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | TrainingRace]:
     """The kind of race that is asked for. UsageError for options of the other kind."""
 
-    networks = any(given.get(name) for name in ("on", "file", "resume"))
+    networks = any(given.get(name) is not None for name in ("on", "file", "resume"))
     meant, other = (TrainingRace, FunctionRace) if networks else (FunctionRace, TrainingRace)
     accepted = {one.name for one in fields_of(meant)}
     if wrong := [one for one in fields_of(other) if one.name in given and one.name not in accepted]:
@@ -133,6 +133,9 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
     study.check(rules, tests)
+    if len(rules) < 2:
+        raise UsageError(f"two different rules expected, got {rules[0].name}", request.flag("algos"))
+    require_judgeable(asked.expect, [rule.name for rule in rules])
     if not (place.silent or place.library):
         announce(len(rules), len(tests), conditions)
     folder = user_cache_path("optilab") / "races" if request.cache else None
@@ -376,6 +379,8 @@ def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
     """The trainings of `on`, or the study that is repeated or continued."""
     if (on := request.given.get("on")) is not None:
         listed = read_names(on) if isinstance(on, str) else [on] if isinstance(on, Mapping) else list(on)
+        if not listed or "" in listed:
+            raise UsageError(f"a config is missing in {shown(on)}; CONFIG,... expected", request.flag("on"))
         trainings = {"on": [studies.training(config) for config in listed], "algos": algorithms(NETWORK_ALGOS)}
         return studies.StudySource(trainings, request.name)
     return studies.source("race --on", request, None, place)

@@ -11,7 +11,6 @@ from annotated_doc import Doc
 
 from optilab.config.marks import Argument, Flag
 from optilab.runs import STUDY, Record, Study
-from optilab.runs.durable import read_regular
 from optilab.show import chart_page, terminal
 from optilab.show.chart import Panel
 from optilab.show.page import asset, page_file, render, write_page
@@ -70,7 +69,7 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str
     from optilab.verbs import race
     from optilab.verbs.network_race_page import network_race_page
 
-    entries, records, metric = judged(place.folder, request.names, request.metric)
+    entries, selection, metric = judged(place.folder, request.names, request.metric)
     study, by = entries[0], {one.name for one in fields_of(ComparisonOptions)}
     raced = None
     if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():
@@ -78,7 +77,7 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str
     if raced is not None and isinstance(study, Study):
         page = network_race_page(raced, study, request.title)
         return page, race.answer_of(raced), {"race": race.document(raced)}
-    answer = LabComparison(compared(records, metric, request), entries)
+    answer = LabComparison(compared(selection, metric, request), entries)
     return answer.page(request.title), answer.verdict, {"comparison": answer.document()}
 
 
@@ -90,7 +89,6 @@ NOTES = 6
 """Notes before the rest is folded."""
 KEYS = 4
 """Settings that a question names."""
-_ASKED_BYTES = 1 << 20
 _COLUMNS = {
     "epochs": "epochs",
     "train_loss": "train loss",
@@ -418,7 +416,7 @@ def _source(entry: Record | Study) -> Repetition:
         repeat, file, content = (
             f"optilab {command} --config {STUDY}",
             STUDY,
-            read_regular(entry.path / STUDY, _ASKED_BYTES),
+            entry.asked,
         )
     else:
         repeat, file, content = "optilab train --config config.yaml", "config.yaml", entry.config

@@ -93,10 +93,11 @@ class LabRun(Answer):
         if not self._is_training:
             return self._paths.page(title)
         from optilab.runs import score
+        from optilab.study.groups import Selection
         from optilab.verbs.report import comparison_page
 
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
-        return comparison_page(compared([self.record], metric), [self.record], title)
+        return comparison_page(compared(Selection([self.record], {}), metric), [self.record], title)
 
     @cached_property
     def _paths(self) -> "LabPaths":
@@ -142,15 +143,22 @@ class LabStudy(Answer):
 
     @property
     def runs(self) -> list[LabRun]:
-        """The trainings that can be read, in the order of `rows`."""
-        return [LabRun(record) for record in self.study.runs()]
+        """The trainings, in the order of `rows`. DataError where one cannot be read; `comparison` leaves it out."""
+        from optilab.errors import DataError
+
+        found, left_out = self.study.runs()
+        for name, reason in left_out.items():
+            raise DataError(f"{name}: {reason}")
+        return [LabRun(record) for record in found]
 
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings; of a race those of its judgement."""
-        _, records, metric = judged(self.path.parent, [str(self.path)], self._metric)
-        ended = [record for record in records if record.state in ("done", "diverged")]
-        return LabComparison(compared(ended, metric), [self.study])
+        from optilab.study.groups import Selection
+
+        _, found, metric = judged(self.path.parent, [str(self.path)], self._metric)
+        ended = [record for record in found.records if record.state in ("done", "diverged")]
+        return LabComparison(compared(Selection(ended, found.left_out), metric), [self.study])
 
     @property
     def _metric(self) -> str | None:
@@ -205,7 +213,7 @@ class LabStudy(Answer):
             return network_race_chart(self.heats)
         from optilab.errors import DataError
 
-        if not self.study.runs():
+        if not self.study.runs()[0]:
             raise DataError(f"nothing to draw: {self.name} has no training")
         return self.comparison.chart()
 

@@ -10,7 +10,7 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.config.marks import Argument, Flag
-from optilab.errors import DataError, ExitCode, UsageError, printable
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
 from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.table import Column, Table
@@ -69,7 +69,7 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
 def ls(request: ListRuns, place: Place) -> Answer:
     names, where = request.names or [], request.where or []
     paths = runs.select(place.folder, names)
-    entries, unreadable = ([*map(runs.read_entry, paths)], {}) if names else runs.entries(place.folder)
+    entries, unreadable = _read(paths) if names else runs.entries(place.folder)
     if request.quiet and not (where or request.sort or names):
         return Printed([], {}, [Verbatim(entry.name) for entry in entries])
     from optilab.study import listing
@@ -87,6 +87,19 @@ def ls(request: ListRuns, place: Place) -> Answer:
     if found and where:
         empty = f"no run in {place.folder} meets {' and '.join(where)}"
     return RunList(lines, axes, empty, values=request.format == "csv")
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
+    """The runs and studies in these directories, and why others cannot be read; raises that if none can."""
+    entries, errors = list[Record | Study](), dict[str, OptilabError]()
+    for path in paths:
+        try:
+            entries.append(runs.read_entry(path))
+        except OptilabError as error:
+            errors[path.name] = error
+    if errors and not entries:
+        raise next(iter(errors.values()))
+    return entries, {name: str(error) for name, error in errors.items()}
 
 
 def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
@@ -345,7 +358,8 @@ class OneStudy(Answer):
         return _trials(*trials(self.study))
 
     def document(self) -> Mapping[str, Any]:
-        return {**_entry_facts(self.study), "runs": list(map(_entry_facts, self.study.runs()))}
+        found, left_out = self.study.runs()
+        return {**_entry_facts(self.study), "runs": list(map(_entry_facts, found)), "left_out": left_out}
 
     def short(self) -> Iterable[str]:
         return [Verbatim(self.study.path)]
@@ -403,7 +417,10 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     from optilab.study.groups import select
     from optilab.verbs.charts.training import training_chart
 
-    found, file = histories(select(place.folder, request.names)), request.plot
+    selection, file = select(place.folder, request.names), request.plot
+    for note in selection.notes:
+        terminal.note(note)
+    found = histories(selection.records)
     if not found.groups:
         raise DataError(f"nothing to draw: no epoch yet in {', '.join(run.name for run in found.without_epochs)}")
     request.draw(lambda: training_chart(found))
@@ -626,7 +643,8 @@ def export(request: ExportRuns, place: Place) -> Printed:
         export.require_free(file, "--to", request.force)
     for name, folder in folders.items():
         export.require_tracker(name, folder)
-    rows, damaged = export.gather(select(place.folder, request.names))
+    selection = select(place.folder, request.names)
+    rows, damaged = export.gather(selection.records, selection.left_out)
     for name, reason in damaged.items() if not request.quiet else ():
         terminal.note(f"{name} is left out: {reason}")
     if file is not None:

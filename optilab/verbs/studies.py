@@ -1,15 +1,16 @@
 """What the commands share that train many networks: where they start from, what they ask, what is shown meanwhile."""
 
+import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.config.load import load
+from optilab.config.load import lines_of, load, relocated
 from optilab.config.training import DataConfig
-from optilab.errors import ExitCode, RunError, UsageError, shown
+from optilab.errors import ConfigError, ExitCode, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine
@@ -69,6 +70,18 @@ def asked(request: StudyOptions, source: StudySource) -> Any:
     return found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
 
 
+@contextlib.contextmanager
+def placed(source: StudySource, request: StudyOptions) -> Iterator[None]:
+    """Give errors of the axes of a study's file its file and line."""
+    try:
+        yield
+    except (UsageError, ConfigError) as error:
+        of_axes = "--over" in str(error) and "over" not in request.given
+        if not of_axes or not isinstance(source.config, str):
+            raise
+        raise relocated(error, lines_of(source.config)) from None
+
+
 def training(config: Any) -> str | Mapping[str, Any]:
     """A training as `load` takes it: a preset, a file, or its keys. UsageError for anything else."""
     given: Any = plain(config)
@@ -93,6 +106,7 @@ def _require_study_of(command: str, path: Path) -> None:
     if made != command:
         again = f"--seeds N --name {path.name}" if made == "train" else f"--resume {path.name}"
         raise RunError(f"{path} is a study of `optilab {made}`; continue it with: optilab {made} {again}")
+    entry.require_unedited()
 
 
 # --- the study runs -----------------------------------------------------------------------------------------
@@ -101,7 +115,9 @@ def _require_study_of(command: str, path: Path) -> None:
 def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
     """Run the study `name`, or what is missing of it. A signal ends it, and does not return here."""
     from optilab.study import execution
+    from optilab.study.claims import require_judgeable_by
 
+    require_judgeable_by(plan)
     how = execution.Running(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
@@ -120,7 +136,9 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
 def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
     from optilab.study import execution
+    from optilab.study.claims import require_judgeable_by
 
+    require_judgeable_by(plan)
     cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.Running(request.jobs))
     return PlannedStudy(plan.shape, cost, _design(plan, place.folder))
 

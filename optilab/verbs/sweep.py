@@ -80,7 +80,8 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     if not asked.over and asked.seeds == 1 and request.resume is None:
         over, seeds = request.flag("over"), request.flag("seeds")
         raise UsageError(f"a sweep needs an axis, as in {over} optimizer.lr=0.01,0.1, or several seeds: {seeds} 3")
-    plan = plans.plan(asked)
+    with studies.placed(source, request):
+        plan = plans.plan(asked)
     name = runs.chosen_name(source.name, f"{asked.name}-sweep")
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)
@@ -237,9 +238,6 @@ class SweepAnswer(LabStudy):
 def _rungs(plan: plans.Sweep, eta: int) -> str:
     """Which points went how far, and by what they were chosen."""
     ladder = rungs(plan.points, plan.base.epochs, eta)
-    if len(ladder) == 1:
-        few = f"too few points ({plan.points}) or epochs ({plan.base.epochs}) to leave any out"
-        return f"one rung, {few} (--halving {eta}); compared by mean {plan.asked.metric}"
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
     return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
 

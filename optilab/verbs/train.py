@@ -13,6 +13,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs, signals
+from optilab.config.claims import BEST
 from optilab.config.load import dump, flat, load
 from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.training import TrainConfig
@@ -168,6 +169,9 @@ def _trained(
 
     A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
     """
+    from optilab.study.claims import require_judgeable
+
+    require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
     if not place.silent:
         studies.starting(config.name)
     dataset = studies.dataset_of(config.data)
@@ -353,7 +357,8 @@ def _trained_seeds(config: Any, request: TrainRequest, place: Place) -> "SeedsAn
     from optilab.study import claims
     from optilab.study import sweep as sweeps
 
-    asked = sweeps.resolve(SweepConfig(config=config, seeds=request.seeds or 1), request.changes())
+    trained = load(TrainConfig, config, request.changes())
+    asked = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
     plan = sweeps.plan(asked, "train")
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
     through = studies.completed(ran)

@@ -142,7 +142,7 @@ def test_workers_are_killed_in_trials(kills, shared, lab, machines, undisturbed,
         assert files(study) == undisturbed
         folders = {
             str(Path(run.manifest["data"]["folder"]).is_relative_to(lab.folder))
-            for run in runs.read_study(study).runs()
+            for run in runs.read_study(study).runs()[0]
         }
         assert folders == {str(shared)}
         assert len(runs.read_table(study / "timings.csv")) == 4, "a trial was published twice"
@@ -193,7 +193,7 @@ def test_the_command_is_stopped(number, shared, lab, machines, undisturbed):
     assert process.finish().code == -number
     until(lambda: not machines.busy(study))
     if number == signal.SIGINT or shared:
-        assert any(run.state == "interrupted" for run in runs.read_study(study).runs())
+        assert any(run.state == "interrupted" for run in runs.read_study(study).runs()[0])
     assert run(argv(name, "--cluster", machines.address), lab.folder).code == 0
     assert files(study) == undisturbed
 

@@ -195,6 +195,33 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
         s, lambda rows: rows.extend({**rows[0], "epoch": n} for n in range(6, 20))
     ),
     "history that is no list": lambda s: s.update({"rows": "7"}),
+    "history with NaN": lambda s: s.update({"rows": s["rows"].replace("0.", 'NaN, "x": 0.', 1)}),
+    "history with text": lambda s: _rows(s, lambda rows: rows[0].update(val_acc="high")),
+    "history with an infinite loss": lambda s: _rows(s, lambda rows: rows[0].update(val_loss=float("inf"))),
+    "history without columns": lambda s: _rows(s, lambda rows: [row.pop("val_acc") for row in rows]),
+    "history with another column": lambda s: _rows(s, lambda rows: [row.update(more=1.0) for row in rows]),
+    "history of lists": lambda s: _rows(s, lambda rows: rows.__setitem__(0, [1])),
+    "generator of 255s": lambda s: s["generator"].fill_(255),
+    "generator of two dimensions": lambda s: s.update({"generator": s["generator"].view(2, -1)}),
+    "sparse weight": lambda s: s["model"].update(
+        {_first(s, "weight"): s["model"][_first(s, "weight")].to_sparse()}
+    ),
+    "weight without memory": lambda s: s["model"].update(
+        {_first(s, "weight"): s["model"][_first(s, "weight")].to("meta")}
+    ),
+    "complex weight": lambda s: s["model"].update(
+        {_first(s, "weight"): s["model"][_first(s, "weight")].to(torch.complex64)}
+    ),
+    "sparse optimizer state": lambda s: s["optimizer"]["state"][0].update(
+        {"exp_avg": s["optimizer"]["state"][0]["exp_avg"].to_sparse()}
+    ),
+    "optimizer state without memory": lambda s: s["optimizer"]["state"][0].update(
+        {"exp_avg": s["optimizer"]["state"][0]["exp_avg"].to("meta")}
+    ),
+    "optimizer without state": lambda s: s["optimizer"].update(state=[]),
+    "a model that is a list": lambda s: s.update(model=[1]),
+    "first loss as text": lambda s: s.update(first_loss="low"),
+    "a learning rate that is a tensor": lambda s: s["optimizer"]["param_groups"][0].update(lr=torch.ones(3)),
 }
 
 

@@ -16,6 +16,22 @@ from tests.faults.harness import Violation, fresh, run, until
 from tests.study.test_sweep import files
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SMALL = ["--set", "data.batch_size=16", "--set", "data.holdout=100", "--quiet", "--jobs", "2", "--name"]
+LINES = {
+    "tpe": "sweep lab.yaml --over optimizer=sgd,adam --over optimizer.lr=0.001:1:log --search tpe --samples 12 "
+    "--epochs 2",
+    "halving": "sweep lab.yaml --over optimizer.lr=0.001,0.003,0.01,0.03 --halving 2 --seeds 2 --epochs 8",
+    "race": "race --on lab.yaml --algos sgd,adam --budget 3 --seeds 2 --repeats 1 --epochs 4",
+    "tuned remedies": "remedy lab.yaml --only batchnorm,tanh --tune 2 --seeds 2 --epochs 3",
+    "confirmed rates": "lr lab.yaml --confirm --seeds 2 --epochs 4",
+    "seeds": "train lab.yaml --seeds 4 --epochs 8",
+}
+KINDS = {kind: line.split() for kind, line in LINES.items()}
+"""A study of each kind but for a grid."""
+KILLS = [
+    pytest.param("tpe", 2, id="tpe-2"),
+    *(pytest.param(kind, 60, id=f"{kind}-60", marks=pytest.mark.slow) for kind in KINDS),
+]
 FEW_OR_MANY = [5, pytest.param(50, marks=pytest.mark.slow)]
 OVER = ["--over", "optimizer.lr=0.001,0.003,0.01", "--seeds", "2", "--epochs", "12", "--set", "data.batch_size=4"]
 
@@ -113,3 +129,66 @@ def test_a_study_outlives_its_processes(victim, kills, lab, undisturbed, figure)
         assert files(study) == undisturbed
         runs.remove(study)
     figure("G19", f"a {victim} of a study is killed", f"{hits} kills, the same command goes on, nothing lost")
+
+
+@pytest.mark.parametrize(("kind", "kills"), KILLS)
+def test_a_killed_study_of_every_kind_is_the_same_study(kind, kills, lab, figure):
+    """Command, worker and fork server by three signals, at random moments from the study's first file on."""
+    chance, hits = random.Random(24), dict.fromkeys(("command", "worker", "server"), 0)
+    name = f"{kind.split()[0]}-{kills}"
+    study, whole = lab.folder / "runs" / name, lab.folder / "runs" / f"{name}-whole"
+    assert run([*KINDS[kind], *SMALL, whole.name], lab.folder).code == 0
+    expected = files(whole)
+    while sum(hits.values()) < kills:
+        process = fresh([*KINDS[kind], *SMALL, name], lab.folder)
+        until(lambda process=process: not process.alive() or study.is_dir())
+        for victim in (chance.choice(["command", "worker", "server"]), "command"):  # of no trial three workers
+            time.sleep(chance.uniform(0, 1.5))
+            pids = {"command": [process.pid], "worker": workers(process.pid), "server": [server(process.pid)]}
+            pid = chance.choice(pids[victim] or [None])
+            hits[victim] += bool(process.alive() and pid and kill(pid, chance.choice(SIGNALS)))
+            if victim == "command":
+                break
+        ended = process.finish()
+        until(lambda: not running(study))
+        assert "Traceback" not in ended.err
+        assert ended.code <= 0, ended.err
+        if ended.code == 0:  # it was faster
+            assert files(study) == expected
+            runs.remove(study)
+    if not study.is_dir() or runs.read_study(study).state != "done":
+        assert run([*KINDS[kind], *SMALL, name], lab.folder).code == 0
+    assert files(study) == expected
+    assert not [path.name for path in study.iterdir() if path.name.startswith(".")]
+    told = ", ".join(f"{count} of a {victim}" for victim, count in hits.items())
+    figure("G19", f"a study is killed: {kind}", f"{sum(hits.values())} kills ({told}), the same bytes, no litter")
+
+
+def test_what_killed_commands_leave_in_a_study_is_removed(lab):
+    name = "litter"
+    assert run([*KINDS["seeds"][:3], "2", "--epochs", "1", *SMALL, name], lab.folder).code == 0
+    study = lab.folder / "runs" / name
+    before = files(study)
+    for leftover in (".trials.csv.tmp-e19e3952", ".manifest.json.tmp-0123abcd", ".study-0123456789abcdef"):
+        (study / leftover).touch()
+    (study / ".new-0123456789abcdef").mkdir()
+    (study / ".mine").touch()
+    assert run([*KINDS["seeds"][:3], "2", "--epochs", "1", *SMALL, name], lab.folder).code == 0
+    assert [path.name for path in study.iterdir() if path.name.startswith(".")] == [".mine"]
+    assert files(study) == before
+
+
+def test_a_full_disk_ends_a_study_with_exit_code_7_and_the_same_command_continues(lab):
+    """Files larger than a limit cannot be written: those of a trial, while the study's own still can."""
+    name, command = "full", [*KINDS["seeds"][:3], "2", "--epochs", "3"]
+    assert run([*command, *SMALL, "not-full"], lab.folder).code == 0
+    limited = ["sh", "-c", 'ulimit -f 64; exec "$@"', "sh"]
+    done = run([*command, *SMALL, name], lab.folder, before=limited)
+    assert done.code == 7, done.err
+    assert "cannot write" in done.err
+    assert f"the same command with --name {name} continues the study" in done.err
+    study = runs.read_study(lab.folder / "runs" / name)
+    assert study.state == "interrupted"
+    assert study.trials() == []
+    assert run([*command, *SMALL, name], lab.folder).code == 0
+    assert files(study.path) == files(lab.folder / "runs" / "not-full")

@@ -9,7 +9,7 @@ from tests.study.generated import DIGESTS, VERSIONS, training
 
 
 def laid(folder, measure=None, **options):
-    return compare_runs(select(folder, ["*"]), measure or Measure(), **options)
+    return compare_runs(select(folder, ["*"]).records, measure or Measure(), **options)
 
 
 def pair(folder, *changes, seeds=(1, 2, 3), other_seeds=None, epochs=2, **manifest):

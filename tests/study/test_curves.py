@@ -14,7 +14,7 @@ from tests.study.generated import layered, training
 
 
 def drawn(folder, *names):
-    return histories(select(folder, names or ["*"]))
+    return histories(select(folder, names or ["*"]).records)
 
 
 def test_the_interval_is_that_of_students_t():

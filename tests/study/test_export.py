@@ -161,7 +161,7 @@ def test_mlflow_reads_it(optilab, some, tmp_path):
 
 def poisoned(some, payload):
     """The table of a run whose settings, their keys and its name are a payload."""
-    (record,) = select(some, ["plain"])
+    (record,) = select(some, ["plain"]).records
     settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
     one = export.Exported(record, settings)
     columns = {"run": "TEXT", **dict.fromkeys(settings, "TEXT"), "epoch": "INTEGER"}
@@ -188,7 +188,7 @@ def test_a_hostile_text_stays_text_in_trackers(some, tmp_path):
     """All payloads at once: as keys and values of settings, and as the names of runs."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     pytest.importorskip("mlflow.tracking")
-    (record,) = select(some, ["plain"])
+    (record,) = select(some, ["plain"]).records
     exported = [export.Exported(record, {payload: payload for payload in PAYLOADS})]
     export.tensorboard(tmp_path / "logs", exported)
     export.mlflow(tmp_path / "store", exported)
@@ -208,8 +208,8 @@ def test_no_name_leads_out_of_the_folder(tmp_path, name):
 
 
 def test_numbers_survive_exactly(some, tmp_path):
-    (record,) = select(some, ["plain"])
-    rows, _ = export.gather([record])
+    (record,) = select(some, ["plain"]).records
+    rows, _ = export.gather([record], {})
     for ending in FORMATS:
         export.write(tmp_path / f"r{ending}", rows)
         value = float(read(tmp_path / f"r{ending}")[1]["val_acc"])

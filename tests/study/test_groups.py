@@ -11,7 +11,7 @@ from tests.study.generated import DIGESTS, training
 
 
 def grouped(folder, by=()):
-    return groups(select(folder, ["*"]), by)
+    return groups(select(folder, ["*"]).records, by)
 
 
 def test_a_group_differs_in_nothing_but_the_seed(tmp_path):
@@ -99,9 +99,9 @@ def test_a_study_stands_for_its_trials(tmp_path):
     )
     training(study.path, "a", "seed=1")
     training(study.path, "b", "seed=2")
-    study.finish("done")
+    study.finish("done", trials=0)
     single = training(tmp_path, "single", "seed=3")
-    records = select(tmp_path, ["study", "single", "single"])
+    records = select(tmp_path, ["study", "single", "single"]).records
     assert [record.name for record in records] == ["a", "b", "single"]
     assert records[-1].path == single
 

@@ -13,7 +13,7 @@ from tests.study.generated import training
 
 def outcomes(folder, measure):
     """What was taken of the group `lr 0.01` and of `lr 0.1`, if there is one."""
-    return values_of(groups(select(folder, ["*"])).groups, measure)
+    return values_of(groups(select(folder, ["*"]).records).groups, measure)
 
 
 @pytest.fixture

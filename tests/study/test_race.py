@@ -222,14 +222,15 @@ def test_the_command(optilab, tmp_path):
 
 def test_one_of_each_is_written_in_the_singular_and_nothing_solved_is_no_order(optilab, tmp_path):
     ones = ["--budget", "1", "--starts", "1", "--repeats", "1", "--epochs", "1"]
-    shown = optilab("race", "--algos", "sgd", "--functions", "easom", *ones, "--no-cache")
+    refused = optilab("race", "--algos", "sgd", "--functions", "easom", *ones, code=2).stderr
+    assert "--algos: two different rules expected, got sgd" in refused
+    shown = optilab("race", "--algos", "sgd,momentum", "--functions", "easom", *ones, "--no-cache")
     assert (
-        "1 rule on 1 function   1 setting tuned on 1 start, judged on as many others; 1 repeat; 1 gradient"
+        "2 rules on 1 function   1 setting tuned on 1 start, judged on as many others; 1 repeat; 1 gradient"
         in shown.stdout
     )
-    assert (
-        "1 tuning (1 rule x 1 function x 1 repeat) of 1 setting from 2 starts: at most 2 gradients" in shown.stderr
-    )
+    said = "2 tunings (2 rules x 1 function x 1 repeat) of 1 setting from 2 starts: at most 4 gradients"
+    assert said in shown.stderr
     assert "no rule solved any problem" in shown.stdout
     assert "best" not in shown.stdout.replace("may be the best", "")
 

@@ -8,6 +8,7 @@ from math import log10
 import pytest
 
 from optilab import runs
+from optilab.errors import CheckpointError
 from optilab.study import search
 from optilab.study.plan import GENERATION
 from optilab.study.trials import Outcome
@@ -38,12 +39,12 @@ def test_the_number_of_jobs_does_not_change_the_study(optilab, small, tmp_path, 
 
 
 def test_a_study_without_its_last_trials_goes_on_to_the_same_bytes(optilab, small, tmp_path, undisturbed):
-    """As after a kill in the third generation: of its points one is written in part, none is trained or told."""
+    """As after a kill in the third generation: of its points two are written, the second in part, none is trained."""
     study = tmp_path / "runs" / "whole"
     shutil.copytree(undisturbed, study)
     lines = (undisturbed / search.JOURNAL).read_text().splitlines(keepends=True)
     asked = [n for n, line in enumerate(lines) if json.loads(line)["op_code"] == 4]
-    (study / search.JOURNAL).write_text("".join(lines[: asked[17] + 2]) + lines[asked[17] + 2][:20])
+    (study / search.JOURNAL).write_text("".join(lines[: asked[17]]) + lines[asked[17]][:20])
     (study / f"{search.JOURNAL}.lock").touch()
     rows = (study / "trials.csv").read_text().splitlines(keepends=True)
     (study / "trials.csv").write_text("".join(rows[:17]))
@@ -74,13 +75,38 @@ def test_it_finds_more_good_points_than_chance(tmp_path):
     assert sum(late) / len(late) < 0.5 * sum(early) / len(early)
 
 
-def _ask_and_tell(folder, space):
+def test_a_kill_after_any_line_of_the_journal_changes_no_point(tmp_path):
+    """Points of two axes, three generations; what was told after the kill is told again."""
+    space = plan({"optimizer.lr": "1e-6:1:log", "model.norm": "none,batch"}, samples=20, search="tpe")
+    (tmp_path / "whole").mkdir()
+    distances = _ask_and_tell(tmp_path / "whole", space, 20)
+    lines = (tmp_path / "whole" / search.JOURNAL).read_bytes().splitlines(keepends=True)
+    assert len(lines) == 1 + 20 + 20
+    for cut in range(len(lines)):
+        folder = tmp_path / str(cut) / "whole"
+        folder.mkdir(parents=True)
+        (folder / search.JOURNAL).write_bytes(b"".join(lines[:cut]))
+        assert _ask_and_tell(folder, space, 20) == distances
+
+
+def test_a_damaged_journal_is_named(tmp_path):
+    space = plan({"optimizer.lr": "1e-6:1:log"}, samples=8, search="tpe")
+    _ask_and_tell(tmp_path, space, 8)
+    whole = (tmp_path / search.JOURNAL).read_bytes()
+    for damaged in (whole.replace(b"optimizer.lr", b"optimizer.xx"), b"{}\n" + whole, b"no json\n" + whole):
+        (tmp_path / search.JOURNAL).write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"optuna.log is damaged"):
+            _ask_and_tell(tmp_path, space, 8)
+
+
+def _ask_and_tell(folder, space, samples=40):
     asks = search.Journal(folder, space.axes, space.base.seed, "val_acc")
     distances = []
-    for first in range(0, 40, GENERATION):
-        points = [asks.ask(number)["optimizer.lr"] for number in range(first, first + GENERATION)]
-        for number, lr in enumerate(points, start=first):
-            distances.append(abs(log10(lr) + 2))
+    for first in range(0, samples, GENERATION):
+        numbers = range(first, min(first + GENERATION, samples))
+        points = [asks.ask(number) for number in numbers]
+        for number, point in zip(numbers, points, strict=True):
+            distances.append(abs(log10(point["optimizer.lr"]) + 2) + (point.get("model.norm") == "batch"))
             asks.tell(number, [Outcome(space.trials[0], {"status": "done", "val_acc": -distances[-1]})])
     return distances
 

@@ -111,7 +111,7 @@ def test_one_run_is_shown_and_nothing_is_claimed(optilab, compared):
         (["*", "--at", "zero"], "--at: last, best, area or an epoch from 1 expected, got 'zero'"),
         (["*", "--baseline", "adam"], "--baseline: no single row 'adam'"),
         (["*", "--by", "optimizer"], "--by optimizer: the same in all runs"),
-        (["*", "--over", "days"], "--over: unknown sample 'days'; one of seeds, problems"),
+        (["*", "--by", "optimizer", "--over", "days"], "--over: unknown sample 'days'; one of seeds, problems"),
     ],
 )
 def test_refusals(optilab, compared, arguments, message):

@@ -100,7 +100,7 @@ def test_trainings_with_hostile_names_settings_and_machines(tmp_path, page):
         comment = printable(text).replace("\n", " ")
         (run / "config.yaml").write_text(f"{yaml.safe_dump(config)}# {comment}\n")
     records = []
-    for number, record in enumerate(select(tmp_path / "runs", ["*"])):
+    for number, record in enumerate(select(tmp_path / "runs", ["*"]).records):
         place = tmp_path / f"{number}" / folder_name(HOSTILE[number])
         place.parent.mkdir()
         os.rename(record.path, place)
@@ -153,7 +153,7 @@ def test_a_race_on_trainings_of_hostile_rules(tmp_path, page):
     race, rows = tmp_path / "runs" / "cup", []
     for number, text in enumerate(HOSTILE):
         name = f"final-{number}"
-        training(race, name, "seed=11", test_acc=0.001 * number, test_loss=1.0)
+        training(race, name, "seed=11", accuracies=(0.5,), test_acc=0.001 * number, test_loss=1.0)
         safe = printable(text)  # as the tables of a study have it
         facts = {"network": HOSTILE[number % 2], "rule": safe, "setting": 1, safe: 0.5, "lr": 0.1}
         for stage in ("tuning", "final"):

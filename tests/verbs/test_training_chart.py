@@ -17,7 +17,7 @@ EVEN = [0.3, 0.2, 0.2, 0.3, 0.4, 0.5]
 
 
 def chart(folder, *names):
-    return training_chart(histories(select(folder, names or ["*"])))
+    return training_chart(histories(select(folder, names or ["*"]).records))
 
 
 def figure(folder, *names, dark=False):

@@ -1,0 +1,196 @@
+"""What can be known before the work is refused before it, in a dry run, too; and options that change nothing."""
+
+import pytest
+
+from optilab import runs
+
+SWEEP = ("sweep", "CONFIG", "--over", "optimizer.lr=0.1,1", "--seeds", "2")
+RACE = ("race", "--on", "CONFIG", "--algos", "sgd,adam", "--budget", "1", "--set", "data.holdout=50")
+NEVER = [
+    (SWEEP, "nobody: val_acc > 0.5", "unknown name 'nobody'; one of lr 0.1, lr 1, best"),
+    (SWEEP, "val_acc at 99 > 0.5", "there are 3 epochs"),
+    (SWEEP, "lr 1: test_acc > 0.5", "only where images are held out (data.holdout)"),
+    ((*SWEEP, "--set", "probes=0"), "grad_ratio > 0.1", "only with probes above 0"),
+    (SWEEP[:-2], "val_acc > 0.5 confidence 0.95", "one seed has no confidence; add --seeds 5"),
+    (("train", "CONFIG"), "best: val_acc > 0.5", "there is only one group, small; leave out 'best'"),
+    (("train", "CONFIG"), "val_acc at 4 > 0.5", "there are 3 epochs"),
+    (("train", "CONFIG", "--seeds", "2"), "other: val_acc > 0.5", "unknown name 'other'; one of small, best"),
+    (("remedy", "CONFIG", "--only", "relu"), "tanh: val_acc > 0.5", "one of as it is, relu, best"),
+    (RACE, "lion: test_acc > 0.5", "unknown name 'lion'; one of sgd, adam"),
+    (
+        (*RACE, "--seeds", "1", "--repeats", "1"),
+        "adam: test_acc > 0.5 confidence 0.9",
+        "one seed has no confidence",
+    ),
+    (("race", "--algos", "sgd,adam", "--functions", "ravine"), "lion: cost < 1", "one of sgd, adam"),
+    (("optimize", "--algo", "sgd,adam", "--epochs", "5"), "lion: f < 1", "unknown name 'lion'; one of sgd, adam"),
+    (("optimize", "--algo", "sgd", "--epochs", "5"), "f at 6 < 1", "there are 5 epochs"),
+]
+
+
+def typed(command, small):
+    return [small if word == "CONFIG" else word for word in command]
+
+
+@pytest.mark.parametrize(("command", "claim", "reason"), NEVER)
+def test_a_claim_that_can_never_be_judged_is_refused_before_the_work(
+    command, claim, reason, optilab, small, tmp_path
+):
+    ways = [[], ["--dry-run"]] if command[0] in ("sweep", "remedy") or "--on" in command else [[]]
+    for more in ways:
+        refused = optilab(*typed(command, small), "--expect", claim, *more, code=2).stderr
+        assert f"the claim '{claim}' can never be judged: " in refused
+        assert reason in refused
+    assert not (tmp_path / "runs").exists()
+
+
+def test_every_claim_that_can_never_be_judged_is_named_at_once(optilab, small):
+    claims = ["--expect", "nobody: val_acc > 0", "--expect", "val_acc at 9 > 0", "--expect", "val_acc > 0"]
+    refused = optilab(*typed(SWEEP, small), *claims, code=2).stderr
+    assert refused.count("can never be judged") == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "claim", "accepted"),
+    [
+        (SWEEP, "status == happy", "one of done, diverged"),
+        (("optimize", "--algo", "sgd"), "status == happy", "one of converged, moving, diverged"),
+        (("lr", "CONFIG"), "status == done", "one of found, unmoved"),
+        (RACE, "adam: verdict == good", "one of best, highest, worse, cannot tell"),
+    ],
+)
+def test_a_word_that_no_status_has_is_refused(command, claim, accepted, optilab, small):
+    assert accepted in optilab(*typed(command, small), "--expect", claim, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ((*SWEEP, "--set", "data.holdout=500"), "data.holdout: 500 of 200 images leave none to train"),
+        ((*RACE[:-1], "data.holdout=500"), "data.holdout: 500 of 200 images leave none to train"),
+        (("remedy", "CONFIG", "--only", "relu", "--tune", "2"), "data.holdout: 10000 of 200 images leave none"),
+        ((*SWEEP, "--set", "data.images=500"), "data.images: 500 of 200 training images cannot be used"),
+    ],
+)
+def test_images_that_are_not_there_are_refused_before_a_study_begins(command, message, optilab, small, tmp_path):
+    for more in ([], ["--dry-run"]):
+        assert message in optilab(*typed(command, small), *more, code=2).stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ("sweep", "CONFIG", "--seeds", "2", "--halving", "2"),
+            "--halving: with 1 point and 3 epochs, no point can be left out",
+        ),
+        ((*SWEEP, "--halving", "3"), "--halving: with 2 points and 3 epochs, no point can be left out"),
+        ((*SWEEP, "--search", "tpe", "--samples", "5"), "--samples: the axes have only 2 points"),
+        (("remedy", "adam.yaml", "--only", "adam"), "no remedy is left to compare with: adam: the network has it"),
+        (("race", "--algos", "sgd"), "--algos: two different rules expected, got sgd"),
+        (("race", "--on", "CONFIG,,"), "--on: a config is missing in '"),
+        (("race", "--on", ""), "--on: a config is missing in ''"),
+        (("runs", "compare", "x", "--until", "seconds"), "--until needs --target"),
+        (("runs", "compare", "x", "--over", "problems"), "--over needs --by"),
+        (("runs", "compare", "x", "--format", "csv", "--json"), "--json and --format cannot be combined"),
+        (("runs", "ls", "--format", "csv", "--json"), "--json and --format cannot be combined"),
+        (("check", "x", "--seeds", "3"), "--seeds: none of the targets is a training config"),
+        (("train", "CONFIG", "--set", "optimizer.lr.x=3"), "--set optimizer.lr.x: optimizer.lr: number expected"),
+    ],
+)
+def test_what_changes_nothing_is_refused_and_named(command, message, optilab, small, tmp_path):
+    command = [word.replace("CONFIG", str(small)) for word in command]
+    assert message in optilab(*command, code=2).stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metric", "seconds", "--at", "best"], "--at best: seconds only grow; last or an epoch expected"),
+        (["--metric", "val_loss", "--target", "inf"], "--target: a finite number expected, got inf"),
+        (["--by", ""], "--by: keys are expected, each once; got ''"),
+        (["--by", "optimizer.lr,optimizer.lr"], "each once; got 'optimizer.lr,optimizer.lr'"),
+    ],
+)
+def test_a_comparison_by_nothing_is_refused(options, message, optilab, small):
+    optilab("train", small, "--epochs", "1", "--quiet", "--name", "one")
+    assert message in optilab("runs", "compare", "one", *options, code=2).stderr
+
+
+# --- places ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ("  optimizer.lr: [[], {}]", "s.yaml:4: optimizer.lr: number expected, got a list of 0"),
+        ("  optimizer.lr: '1:2:5:log:extra'", "s.yaml:4: optimizer.lr=1:2:5:log:extra: KEY=LOW:HIGH"),
+        ("  seed: [1, 2]", "s.yaml:4: seed is not an axis: use --seeds N"),
+    ],
+)
+def test_a_problem_of_a_study_file_has_its_line(over, message, optilab, tmp_path):
+    (tmp_path / "s.yaml").write_text(f"config: relu.yaml\nover:\n  data.batch_size: [8]\n{over}\n")
+    refused = optilab("sweep", "--config", "s.yaml", "--dry-run", code=2).stderr
+    assert message in refused
+    assert "--over" not in refused
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("train: relu.yaml\n  expect: [val_ac > 1]", "c.yaml:4: unknown metric 'val_ac'"),
+        ("optimize: {algoo: adam}\n  expect: [f < 1]", "c.yaml:3: algoo: unknown key"),
+        (
+            "train:\n    optimizer: sgd\n    model: {x: 1}\n  expect: [val_acc > 0]",
+            "c.yaml:5: model.x: unknown key",
+        ),
+        ("train: relu.yaml\n  set:\n    nokey: 3\n  expect: [val_acc > 0]", "c.yaml:5: nokey: unknown key"),
+        ("lr: {x: 1}\n  expect: [rate > 1]", "c.yaml:3: x: unknown key"),
+        ("train: {config: 3}\n  expect: [val_acc > 0]", "c.yaml:3: config: unknown key"),
+        (
+            "sweep: {config: relu, over: {optimizer.lr: [[]]}}\n  expect: [val_acc > 0]",
+            "c.yaml:3: optimizer.lr: number",
+        ),
+        (
+            "train: relu.yaml\n  expect: ['nobody: val_acc > 0']",
+            "c.yaml:3: the claim 'nobody: val_acc > 0' can never",
+        ),
+    ],
+)
+def test_a_problem_of_a_file_of_claims_has_its_line(entry, message, optilab, tmp_path):
+    (tmp_path / "c.yaml").write_text(f"checks:\n- name: one\n  {entry}\n")
+    assert message in optilab("check", "c.yaml", code=2).stdout
+
+
+def test_a_config_that_no_training_can_be_is_refused_by_every_way_to_several_seeds(optilab, tmp_path):
+    (tmp_path / "t.yaml").write_text("config: 3\n")
+    assert "config: unknown key" in optilab("train", "t.yaml", "--seeds", "2", code=2).stderr
+
+
+def test_a_link_in_the_place_of_a_studys_file_is_not_followed(optilab, small, tmp_path):
+    optilab(*typed(SWEEP, small), "--epochs", "1", "--quiet", "--name", "s")
+    study = tmp_path / "runs" / "s"
+    before = (study / runs.STUDY).read_bytes()
+    (study / runs.STUDY).write_bytes(before.replace(b"epochs: 1", b"epochs: 2"))
+    for command in (["check", "s", "--expect", "val_acc >= 0"], ["sweep", "--resume", "s"]):
+        done = optilab(*command, code=4)
+        assert "study.yaml was edited since the study was started" in done.stdout + done.stderr
+    (study / runs.STUDY).unlink()
+    for command in (["check", "s"], ["runs", "show", "s"], ["sweep", "--resume", "s"], ["runs", "compare", "s"]):
+        done = optilab(*command, code=5)
+        assert "study.yaml: No such file" in done.stdout + done.stderr
+    (study / runs.STUDY).symlink_to("/etc/passwd")
+    for command in (["check", "s"], ["runs", "show", "s"], ["sweep", "--resume", "s"], ["report", "s"]):
+        done = optilab(*command, code=5)
+        assert "study.yaml is a link" in done.stdout + done.stderr
+        assert "root:" not in done.stdout + done.stderr
+    (study / runs.STUDY).unlink()
+    (study / runs.STUDY).write_bytes(before)
+    (study / runs.TRIALS).unlink()
+    assert "4 trials expected, got 0" in optilab("runs", "ls", "s", code=3).stderr
+    optilab("sweep", "--resume", "s", "--quiet")
+    assert "1 claim: 1 holds" not in optilab("check", "s", "--expect", "lr 1: val_acc > 2", code=9).stdout
+    study.rename(study.with_name("é2"))
+    assert "4 claims" not in optilab("check", "é2", "--expect", "val_acc >= 0").stdout
