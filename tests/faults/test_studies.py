@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from optilab import runs
+from optilab.runs.durable import is_held
 from tests.faults.harness import Violation, fresh, run, until
 from tests.study.test_sweep import files
 
@@ -141,8 +142,10 @@ def test_a_killed_study_of_every_kind_is_the_same_study(kind, kills, lab, figure
     expected = files(whole)
     while sum(hits.values()) < kills:
         process = fresh([*KINDS[kind], *SMALL, name], lab.folder)
-        until(lambda process=process: not process.alive() or study.is_dir())
+        until(lambda process=process: not process.alive() or is_held(study))
         for victim in (chance.choice(["command", "worker", "server"]), "command"):  # of no trial three workers
+            if victim != "command":
+                until(lambda process=process: not process.alive() or bool(workers(process.pid)))
             time.sleep(chance.uniform(0, 1.5))
             pids = {"command": [process.pid], "worker": workers(process.pid), "server": [server(process.pid)]}
             pid = chance.choice(pids[victim] or [None])

@@ -107,7 +107,7 @@ def test_the_time_is_where_the_isotonic_regression_crosses_the_target(tmp_path):
         curve = 0.05 * np.arange(12) + generator.normal(0, 0.1, 12)
         training(tmp_path, f"r{seed:02}", f"seed={seed}", "epochs=12", accuracies=curve.tolist())
     (taken,) = outcomes(tmp_path, Measure(target=0.3))
-    for record in select(tmp_path, ["*"]):
+    for record in select(tmp_path, ["*"]).records:
         fitted = optimize.isotonic_regression([row["val_acc"] for row in record.rows()]).x
         reached = np.flatnonzero(fitted >= 0.3)
         assert taken.values[record.manifest["seed"]] == (reached[0] + 1 if len(reached) else 13)
