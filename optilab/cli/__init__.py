@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from optilab.cli.help import Root
 from optilab.cli.usage import usage_error
 from optilab.verbs import completion
 
@@ -19,26 +20,35 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "build", "usage_error"]
 
-COMMANDS = {
-    "optimize": "Run optimizers on a test function, step by step.",
-    "explain": "Work out single steps, with the numbers put in.",
-    "verify": "Check the rules, or your own implementation of one.",
-    "map": "Map one rule over a grid of settings or starts.",
-    "play": "Write a page on which settings are moved and paths follow.",
-    "race": "Race optimizers that are tuned with the same budget.",
-    "train": "Train a network; a run can be stopped and resumed.",
-    "lr": "Find a learning rate: a range test, confirmed with seeds.",
-    "sweep": "Train one network over axes of settings, on every core.",
-    "check": "Judge claims about results; exit with 9 if one fails.",
-    "diagnose": "Find out why a network does not learn, and what to change.",
-    "remedy": "Try every remedy of the study on one network.",
-    "report": "Trainings and studies as one HTML page, for anybody.",
-    "config": "Presets and the keys of a config: ls, show, schema, cp, check.",
-    "env": "Versions and machine, for a bug report.",
-    "data": "The datasets: list, fetch, verify.",
-    "runs": "Run directories: ls, show, compare, diff, plot, export, path, rm.",
+TASKS = {
+    "Optimizers on test functions": {
+        "optimize": "Run optimizers on a test function, step by step.",
+        "explain": "Show the arithmetic of single steps, number by number.",
+        "verify": "Check an implementation of an optimizer, yours or ours.",
+        "map": "Map one optimizer over a grid of settings or starting points.",
+        "play": "Write an HTML page with sliders; the trajectories follow.",
+        "race": "Compare optimizers that were tuned with the same budget.",
+    },
+    "Training networks": {
+        "train": "Train a network; a run can be stopped and resumed.",
+        "diagnose": "Find out why a network does not learn, and what to change.",
+        "remedy": "Try every known remedy on one network.",
+        "lr": "Find a learning rate: a range test, confirmed with seeds.",
+        "sweep": "Train one network over axes of settings, on every core.",
+    },
+    "Results": {
+        "runs": "Work with runs: ls, show, compare, diff, plot, export, path, rm.",
+        "report": "Write runs and studies as one HTML page.",
+        "check": "Judge claims about results; exit with 9 if one fails.",
+    },
+    "Setup": {
+        "config": "Work with configs and their keys: ls, show, schema, cp, check.",
+        "data": "Work with datasets: ls, where, fetch, verify.",
+        "env": "Print versions and machine, for a bug report.",
+    },
 }
-"""In the order of `--help`, each with its line there; each is a module of `optilab.verbs`."""
+"""What `--help` shows: the commands, each a module of `optilab.verbs`, by task."""
+COMMANDS = {name: line for commands in TASKS.values() for name, line in commands.items()}
 
 EXAMPLES = """\b
 Examples:
@@ -67,8 +77,10 @@ def _root(
 
 def build(arguments: Sequence[str]) -> typer.Typer:
     """The application for a command line: the command that it calls, the others as stubs with a line of help."""
+    Root.tasks = {task: list(commands) for task, commands in TASKS.items()}
     app = typer.Typer(
         name="optilab",
+        cls=Root,
         help="A command-line laboratory for optimizers and training dynamics.",
         epilog=EXAMPLES,
         no_args_is_help=True,
@@ -110,6 +122,7 @@ def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
 
 def _register(app: typer.Typer, name: str, verb: "Verb", line: str | None = None) -> None:
     from optilab.cli.flags import command, epilog
+    from optilab.cli.help import Command
 
     request = verb.requests[0]
-    app.command(name, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line)(command(verb))
+    app.command(name, cls=Command, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line)(command(verb))

@@ -12,13 +12,20 @@ from optilab.errors import UsageError
 from optilab.verbs import completion
 from optilab.verbs.verb import Place, Request, Verb, fields_of, kept_of
 
+OWN = "What to run"
+"""The heading of what a request declares itself."""
+
 
 def command(verb: Verb) -> Callable[..., int]:
     """The function that typer registers for a verb: it makes the request of what was typed and prints its answer."""
     found: dict[str, tuple[Field, bool]] = {}
+    headings: dict[str, str] = {}
     for request in verb.requests:
         for one in fields_of(request):
             found.setdefault(one.name, (one, one in kept_of(request)))
+            shared = one.name in headings or len(verb.requests) == 1
+            own = one.group in ("", OWN)
+            headings[one.name] = (OWN if shared else request.HEADING) if own else one.group
 
     def run(**values: Any) -> int:
         given = {name: value for name, value in values.items() if value not in (None, [], ())}
@@ -26,7 +33,7 @@ def command(verb: Verb) -> Callable[..., int]:
         return answer(verb, {name: value for name, value in given.items() if name not in unset})
 
     ordered = sorted(found.values(), key=lambda pair: pair[0].group == "Output")  # how it is printed comes last
-    parameters = [_parameter(one, kept) for one, kept in ordered]
+    parameters = [_parameter(one, kept, headings[one.name]) for one, kept in ordered]
     run.__name__, run.__doc__ = verb.run.__name__, described(verb.requests[0])
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
@@ -57,7 +64,7 @@ def epilog(examples: Sequence[str]) -> str:
     return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in examples)
 
 
-def _parameter(one: Field, kept: bool) -> inspect.Parameter:
+def _parameter(one: Field, kept: bool, heading: str) -> inspect.Parameter:
     flag: Flag = one.mark(Flag) or Flag()
     kind = _kind(one, kept)
     common: dict[str, Any] = {
@@ -69,11 +76,15 @@ def _parameter(one: Field, kept: bool) -> inspect.Parameter:
         # An argument that may be left out is written [RUN] in its request; the usage line adds the brackets.
         whole = isinstance(flag, Argument) and flag.metavar.startswith("[") and flag.metavar.endswith("]")
         common["metavar"] = flag.metavar[1:-1] if whole else flag.metavar
+    elif kind in (int | None, float | None):
+        common["metavar"] = "N" if kind == int | None else "X"
     if flag.path:
         common["callback"] = _not_empty
     if kind in (int | None, float | None):
         common |= {"min": one.low, "max": one.high}
     place = isinstance(flag, Argument)
+    if not place:
+        common["rich_help_panel"] = heading
     info: Any = typer.Argument(**common) if place else typer.Option(*(flag.names or (one.flag,)), **common)
     default = inspect.Parameter.empty if one.obligatory else False if kind is bool else None
     return inspect.Parameter(

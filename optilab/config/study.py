@@ -90,9 +90,9 @@ class SweepConfig(Section):
     ]
     over: Annotated[
         dict[str, Any],
-        Flag(RANGE, complete="key", repeated=True),
+        Flag("AXIS", complete="key", repeated=True),
         Read(read_axes),
-        Doc("An axis: a range, or KEY=VALUE,VALUE,... in YAML's notation"),
+        Doc(f"An axis: {RANGE}, or KEY=VALUE,VALUE,... in YAML's notation"),
     ] = Field(default_factory=dict)
     zip: Annotated[bool, Doc("Walk the axes together; by default, take their product")] = False
     samples: Annotated[

@@ -44,8 +44,8 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
     algo: Annotated[
         Any, ConfigKey("algo"), Read(algorithms), Flag("NAME", complete="rule"), Doc("Algorithm, as in its preset")
     ] = None
-    x: Annotated[str | None, Flag(RANGE, complete="axis"), Doc("Across: a setting, or w1")] = None
-    y: Annotated[str | None, Flag(RANGE, complete="axis"), Doc("Upwards: a setting, or w2")] = None
+    x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Across, a setting or w1: {RANGE}")] = None
+    y: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Upwards, a setting or w2: {RANGE}")] = None
     basins: Annotated[bool, Doc("Map the starts of the box: the minimum that each reaches")] = False
     config: Source = None
     function: Function = None

@@ -71,6 +71,7 @@ class RaceOptions(PictureOptions, OutputOptions):
 class FunctionRace(RaceOptions):
     """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on."""
 
+    HEADING = "On test functions"
     KEPT = FunctionRaceConfig
     EXAMPLES = EXAMPLES
     CONFLICTS = (("json", "settings"), ("quiet", "settings"))
@@ -86,6 +87,7 @@ class FunctionRace(RaceOptions):
 class TrainingRace(StudyOptions, SetOptions, DataOptions, FormatOptions, RaceOptions):
     """Compare rules on trainings."""
 
+    HEADING = "On trainings, with --on"
     KEPT = RaceConfig
     CONFLICTS = (("on", "file"), ("on", "resume"))
 

@@ -33,6 +33,8 @@ class Request:
     """What the help text says after them."""
     CONFLICTS: ClassVar[Conflicts] = ()
     """Fields of which at most one is given."""
+    HEADING: ClassVar[str] = ""
+    """That of its own fields in the help text of a command that has several requests."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     KEPT: ClassVar[Any] = None

@@ -363,7 +363,7 @@ def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_pa
     )
     here = {"PYTHONPATH": str(tmp_path)}
     shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab\ntr", "COMP_CWORD": "1"}
-    needed = "['optilab.cli.usage']"
+    needed = "['optilab.cli.help', 'optilab.cli.usage']"
     assert optilab_process(**shell, **here).stderr.strip() == needed
     assert optilab_process("--help", **here).stderr.strip() == needed
 
@@ -607,3 +607,22 @@ def test_every_command_is_in_the_list_above(optilab):
         shown = optilab(*line.split(), "--help").stdout
         assert "--json" in shown
         assert "--quiet" in shown
+
+
+def test_the_commands_stand_below_their_tasks(optilab):
+    shown = optilab("--help").stdout
+    tasks = re.findall(r"^(\w[\w ]+):\n((?:  [a-z]+ +[A-Z].*\n)+)", shown, flags=re.MULTILINE)
+    assert [task for task, _ in tasks] == ["Optimizers on test functions", "Training networks", "Results", "Setup"]
+    assert re.findall(r"^  ([a-z]+) ", "".join(lines for _, lines in tasks), flags=re.MULTILINE) == [*COMMANDS]
+
+
+def test_the_options_of_a_race_say_what_they_are_for(optilab):
+    shown = optilab("race", "--help").stdout
+    sections = dict(re.findall(r"^(\w[^:\n]+):\n((?:  .*\n)+)", shown, flags=re.MULTILINE))
+    assert "--functions NAME,..." in sections["On test functions"]
+    assert "--on CONFIG,..." in sections["On trainings, with --on"]
+    assert "--json" in sections["Output"]
+    assert "(1 to 1,000)" in shown
+    assert not re.search(r"<=x|<int|<str|<list", shown)
+    examples = shown.index("Examples:")
+    assert max(map(len, shown[:examples].splitlines())) <= 80

@@ -1,0 +1,53 @@
+"""Help screens: commands by task, options by what they are about."""
+
+import re
+from typing import Any, ClassVar
+
+from typer.core import TyperCommand, TyperGroup
+
+FEW = 7
+"""A command with at most so many options needs no headings."""
+HEADINGS = ("Arguments", "What to run", "How to run it", "Saving and resuming", "Output")
+"""In this order; the headings of a race, which is two commands, stand behind the first two."""
+
+
+class Command(TyperCommand):
+    """A command whose options stand below the headings of their groups, `rich_help_panel` of a parameter."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        parameters = self.get_params(ctx)
+        for parameter in parameters:
+            if record := parameter.get_help_record(ctx):
+                place = "Arguments" if parameter.param_type_name == "argument" else "Output"
+                heading = getattr(parameter, "rich_help_panel", None) or place
+                sections.setdefault(heading, []).append((record[0].partition(" <")[0], _ranges(record[1])))
+        if len(parameters) <= FEW:
+            arguments = sections.pop("Arguments", [])
+            sections = {"Arguments": arguments, "Options": [row for rows in sections.values() for row in rows]}
+        ordered = [*HEADINGS[:2], *(name for name in sections if name not in HEADINGS), *HEADINGS[2:]]
+        for name in ordered:
+            if rows := sections.get(name):
+                with formatter.section(name):
+                    formatter.write_dl(rows)
+
+
+def _ranges(text: str) -> str:
+    """The range of a number as a reader says it."""
+    text = re.sub(r" \[(\S+)<=x<=(\S+)\]", lambda ends: f" ({_grouped(ends[1])} to {_grouped(ends[2])})", text)
+    return re.sub(r" \[x>=(\S+)\]", lambda ends: f" (at least {_grouped(ends[1])})", text).replace("  (", " (")
+
+
+def _grouped(number: str) -> str:
+    return f"{int(number):,}" if number.isdigit() else number
+
+
+class Root(TyperGroup):
+    """`optilab`: its commands stand below the tasks that they are for."""
+
+    tasks: ClassVar[dict[str, list[str]]] = {}
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for task, names in self.tasks.items():
+            with formatter.section(task):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(100)) for name in names])
