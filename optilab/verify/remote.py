@@ -83,9 +83,10 @@ class Warden:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stop()
+        self.stop()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End it, and the submission that runs."""
         self.end_processes()
         self._control.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -133,7 +134,7 @@ class Warden:
         """Wait until the warden has started, or its last child has ended; a warden that was ended is replaced."""
         reply = self._control.recv(64)
         if not reply and again:
-            self._stop()
+            self.stop()
             self._start()
             self._ready(again=False)
         elif not reply:

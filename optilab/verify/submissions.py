@@ -100,7 +100,7 @@ def grade_all(
     jobs: int,
 ) -> Iterator[Graded]:
     """Grade files, `jobs` at a time, in their order; `grade` compares a candidate with the rule."""
-    wardens = SimpleQueue[Warden]()
+    wardens, made = SimpleQueue[Warden](), [Warden() for _ in range(jobs)]
 
     def graded(path: Path) -> Graded:
         warden = wardens.get()
@@ -109,15 +109,15 @@ def grade_all(
         finally:
             wardens.put(warden)
 
-    for _ in range(jobs):
-        wardens.put(Warden())
+    for warden in made:
+        wardens.put(warden)
+    pool = ThreadPoolExecutor(jobs)
     try:
-        with ThreadPoolExecutor(jobs) as pool:
-            yield from pool.map(graded, found)
-    finally:
-        while not wardens.empty():
-            with wardens.get():
-                pass
+        yield from pool.map(graded, found)
+    finally:  # after Ctrl-C, too: what runs ends as an error, and nothing else begins
+        for warden in made:
+            warden.stop()
+        pool.shutdown(cancel_futures=True)
 
 
 def grade_one(

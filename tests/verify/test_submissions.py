@@ -19,6 +19,7 @@ from optilab.verify.warden import descendants
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
 LIMITS = Limits(0.5, memory=2048, loading=1.0)
+ENOUGH = Limits(20.0, memory=2048, loading=20.0)
 
 HARMLESS = {
     "closes its output": "import os\nos.close(1)\nos.close(2)\n" + RULE,
@@ -118,20 +119,16 @@ def row(warden, tmp_path, source, name="SGD", file="mine.py", limits=LIMITS):
     path.write_bytes(source.encode() if isinstance(source, str) else source)
     rule = RULES["sgd"]()
     graded = grade_one(warden, path, name, lambda own: grade(own, rule), limits, POINTS)
-    assert not set(descendants(os.getpid())) - set(descendants_of(warden))
+    assert set(descendants(warden._process.pid)) <= {warden._pid}
     assert len(graded.explanation) < 2500
     assert len(graded.output) <= 24_000
     assert graded.explanation.isprintable()
     return graded
 
 
-def descendants_of(warden):
-    return [warden._process.pid, warden._pid]
-
-
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_is_odd_and_right_is_equal(warden, tmp_path, name):
-    assert row(warden, tmp_path, HARMLESS[name]).verdict == "equal"
+    assert row(warden, tmp_path, HARMLESS[name], limits=ENOUGH).verdict == "equal"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -139,12 +136,12 @@ def test_a_hostile_submission_costs_its_own_row(warden, tmp_path, name):
     graded = row(warden, tmp_path, HOSTILE[name])
     assert graded.verdict in ("error", "timeout")
     assert graded.explanation
-    assert row(warden, tmp_path, RULE, file="next.py").verdict == "equal"
+    assert row(warden, tmp_path, RULE, file="next.py", limits=ENOUGH).verdict == "equal"
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_odd_and_wrong_is_not_equal(warden, tmp_path, name):
-    assert row(warden, tmp_path, ODD[name]).verdict == "explained"
+    assert row(warden, tmp_path, ODD[name], limits=ENOUGH).verdict == "explained"
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -154,8 +151,8 @@ def test_no_submission_writes_its_own_verdict(warden, tmp_path, name):
 
 
 def test_the_code_is_graded_again_after_all_of_that(warden, tmp_path):
-    assert row(warden, tmp_path, RULE).verdict == "equal"
-    assert row(warden, tmp_path, WRONG).verdict == "differs"
+    assert row(warden, tmp_path, RULE, limits=ENOUGH).verdict == "equal"
+    assert row(warden, tmp_path, WRONG, limits=ENOUGH).verdict == "differs"
 
 
 @pytest.mark.parametrize(
