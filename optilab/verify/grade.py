@@ -42,7 +42,7 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "momentum_decay": (0.031, 0.017, 0.052),
     "initial_accumulator": (0.162, 0.278, 0.045),
     "lr_decay": (0.037, 0.188, 0.011),
-    "l1": (0.193, 0.047, 0.31),
+    "l1": (31.3, 0.193, 0.044),
     "l2": (0.23, 0.033, 0.41),
     "eta_minus": (0.47, 0.62, 0.34),
     "eta_plus": (1.17, 1.31, 1.09),

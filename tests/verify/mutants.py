@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -181,6 +180,8 @@ class Submission(Candidate):
 def vector_forms(kind: type) -> list:
     """The rule in every form and, where switches depend on numbers, with these on."""
     forms = [replace(kind(), **form) for form in forms_of(kind())]
+    if kind.weights == "matrices":  # one choice at a time: muon has a hundred forms, of a second each
+        forms = [kind(), *(one for one in forms if sum(vars(one)[k] != vars(kind())[k] for k in vars(one)) == 1)]
     if kind.name == "lookahead":
         forms.append(replace(kind(), base=RULES["adamw"](weight_decay=0.1)))
     return forms
@@ -223,44 +224,44 @@ def matrices_differ(submission: Submission, rule: object) -> bool:
     return False
 
 
+def survivors(name: str, share: float = 1.0, seed: int = 0) -> Iterator[tuple[str | None, str | None]]:
+    """Each mutant of a rule, or a drawn share: (what it changes, or None where it is caught; why it is equal)."""
+    kind, draw = RULES[name], random.Random(seed)
+    forms = vector_forms(kind)
+    for words, tree in mutants(kind):
+        if draw.random() > share:
+            continue
+        try:
+            mutant = class_of(tree, kind)
+            with np.errstate(all="ignore"):
+                caught = any(is_caught(mutant, rule) for rule in forms)
+        except Exception:
+            caught = True
+        if caught:
+            yield None, ""
+        else:
+            yield words, next((why for known, why in EQUIVALENT.items() if re.search(known, words)), None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rules", default=",".join(RULES))
     parser.add_argument("--share", type=float, default=1.0, help="fraction of the mutants, drawn")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    draw = random.Random(asked.seed)
-    total = missed = explained = 0
-    np.seterr(all="ignore")
-    import_module("optilab.optimize.rules.matrix")
+    total = missed = equivalent = 0
     for name in asked.rules.split(","):
-        kind = RULES[name]
-        forms = vector_forms(kind)
-        alive, count = [], 0
-        for words, tree in mutants(kind):
-            if draw.random() > asked.share:
-                continue
-            count += 1
-            try:
-                mutant = class_of(tree, kind)
-                caught = any(is_caught(mutant, rule) for rule in forms)
-            except Exception:
-                caught = True
-            if not caught:
-                alive.append(words)
-        unexplained = [words for words in alive if not any(re.search(known, words) for known in EQUIVALENT)]
-        total, missed, explained = (
-            total + count,
-            missed + len(unexplained),
-            explained + len(alive) - len(unexplained),
-        )
+        found = list(survivors(name, asked.share, asked.seed))
+        alive = [(words, why) for words, why in found if words]
+        unexplained = [words for words, why in alive if why is None]
+        total, missed = total + len(found), missed + len(unexplained)
+        equivalent += len(alive) - len(unexplained)
         print(
-            f"{name:20} {count:5} mutants, {len(alive):3} called equal, {len(unexplained):3} unexplained",
-            flush=True,
+            f"{name:20} {len(found):5} mutants, {len(alive):3} equal, {len(unexplained):3} unexplained", flush=True
         )
-        for words in alive:
-            print(f"    {'' if words in unexplained else '(equivalent) '}{words}", flush=True)
-    print(f"{total} mutants: {explained} equivalent, {missed} missed ({missed / max(total - explained, 1):.2%})")
+        for words, why in alive:
+            print(f"    {words}   {why or 'NOT EQUIVALENT'}", flush=True)
+    print(f"{total} mutants: {equivalent} equivalent, {missed} missed ({missed / max(total - equivalent, 1):.2%})")
     sys.exit(bool(missed))
 
 
@@ -278,7 +279,10 @@ EQUIVALENT = {
     r"return ScheduleFreeState\(x, x, 0.*\[(0|0.0) ->": "not read here, or a largest lr so far",
     r"raised = rule.lr > |largest_lr = raised": "lr is constant, so it is the largest",
     r"_average: return step, ScheduleFreeState.*(state.steps|1 ->)": "the count, which this form does not read",
-    r"t = state.steps \+ 1.*Sub": "-t is divisible where t is",
+    r"slow, t = state.slow.*Sub": "-t is divisible where t is",
+    r"factor = xp.where\(agreement > 0.*same -> factor": "1 where the signs agree",
+    r"weighs = .*(GtE|below ->)": "the same 0 at equality; a positive number for another",
+    r"below = xp.where\(weighs.*weighs ->": "a placeholder where w is 0",
     r"self.largest_norm \+ 0 \* size": "0 times anything gives its shape",
     r"SAM.ascent: ": "acts where the gradient is 0, and is 0 then",
     r"Prodigy.init: .*(zeros -> scalar|scalar -> zeros)": "zeros that are broadcast",
