@@ -259,6 +259,7 @@ class Lab:
         baseline: str | None = None,
         by: str | None = None,
         over: Mapping[str, Any] | str | None = None,
+        pairs: bool | None = None,
         progress: bool | None = None,
     ) -> LabComparison:
         """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
@@ -298,6 +299,7 @@ class Lab:
         baseline: str | None = None,
         by: str | None = None,
         over: Mapping[str, Any] | str | None = None,
+        pairs: bool | None = None,
         progress: bool | None = None,
     ) -> Printed:
         """Write trainings and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands."""

@@ -6,11 +6,13 @@ judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
 import json
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar
 
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
+from optilab.study.aggregates import Aggregate, aggregates, letters
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import (
     DATA,
@@ -235,6 +237,10 @@ class RunComparison:
     """With `by`: the other settings, over which each row is averaged."""
     ranks: tuple[float, ...]
     """Mean rank of each row over the problems, 1 is the best; empty without problems."""
+    aggregates: tuple[Aggregate, ...]
+    """Of each row over the problems; empty without problems."""
+    letters: tuple[str, ...]
+    """Of each row, if all pairs were compared: rows that share a letter cannot be told apart."""
     circumstances: Mapping[str, Mapping[str, int]]
     """Versions, machine and the like that differ between the runs: value -> number of runs."""
     notes: tuple[str, ...]
@@ -258,14 +264,15 @@ def compare_runs(
     by: Sequence[str] = (),
     sample: Sample = "seeds",
     left_out: Sequence[str] = (),
+    pairs: bool = False,
 ) -> RunComparison:
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
     `by` names the keys or sections that tell rows apart; each row is then averaged over the settings that differ
     otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
     population; with `best`, each row has at each seed the setting that is the best of its own on the other seeds.
-    `left_out` has a note for each run that is not among them. UsageError for keys, names and metrics that do not exist;
-    see also `groups` and `values_of`.
+    `left_out` has a note for each run that is not among them. With `pairs`, all rows are also compared with each other.
+    UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     taken = values_of(grouping.groups, measure)
@@ -294,17 +301,49 @@ def compare_runs(
     chosen = None if baseline is None else _named(candidates, baseline)
     if chosen is not None and not outcomes[chosen]:
         raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
-    comparison = (
-        judge(dict(enumerate(outcomes)), measure.higher, chosen, diverged=diverged, limits=measure.limits)
-        if any(outcomes)
-        else None
-    )
+    judged = partial(judge, dict(enumerate(outcomes)), measure.higher, diverged=diverged, limits=measure.limits)
+    comparison = judged(baseline=chosen) if any(outcomes) else None
     around = varying([circumstances(record) for record in records])
     ranks = _mean_ranks(table, measure.higher) if table and sample != "best" else ()
+    over_problems: Sequence[Aggregate] = ()
+    if ranks and comparison is not None:
+        over_problems = aggregates(table, comparison.baseline.key, measure.higher, measure.share)
+    shared = _letters(comparison, judged) if pairs and comparison is not None else ()
     notes = [*left_out, *_notes(grouping, candidates, comparison, measure, sample, problems, around)]
+    if shared:
+        notes.append(
+            "alike: rows that share a letter cannot be told apart; these verdicts hold for all pairs at once"
+        )
     return RunComparison(
-        measure, grouping, tuple(candidates), comparison, sample, tuple(problems), ranks, around, tuple(notes)
+        measure,
+        grouping,
+        tuple(candidates),
+        comparison,
+        sample,
+        tuple(problems),
+        ranks,
+        tuple(over_problems),
+        shared,
+        around,
+        tuple(notes),
     )
+
+
+def _letters(comparison: Comparison[int], judged: Callable[..., Comparison[int]]) -> tuple[str, ...]:
+    """Of each row, by all pairs: each row is compared with those after it, at the level over the number of rows less
+    one (Bonferroni), so that 5% of tables of equal groups have any two rows that are told apart.
+    """
+    order = comparison.order
+    told: set[tuple[int, int]] = set()
+    for place, row in enumerate(order[:-1]):
+        verdicts = judged(baseline=row, level=0.05 / (len(order) - 1)).rows
+        told |= {
+            (place, other)
+            for other in range(place + 1, len(order))
+            if verdicts[order[other]].verdict != "cannot tell"
+        }
+    found = dict(zip(order, letters(len(order), lambda i, j: (i, j) not in told), strict=True))
+    return tuple(found.get(row.key, "") for row in comparison.rows)
 
 
 # --- rows --------------------------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ class ComparisonOptions(Request):
             "With --by: verdicts for other seeds, for other problems, or best: each row at its best other settings"
         ),
     ] = "seeds"
+    pairs: Annotated[bool, Doc("Compare all rows with each other, too: those that share a letter are alike")] = (
+        False
+    )
 
 
 class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions):
@@ -101,7 +104,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"keys are expected, each once; got {shown(options.by)}", options.flag("by"))
-    return compare_runs(records, measure, options.baseline, by, options.over, notes)  # type: ignore[arg-type]
+    return compare_runs(records, measure, options.baseline, by, options.over, notes, options.pairs)  # type: ignore[arg-type]
 
 
 def judged(
@@ -206,7 +209,13 @@ class LabComparison(Answer):
                     "summary": asdict(own.summary),
                     "contrast": asdict(own.difference) if own.difference else None,
                 }
-            groups.append(facts | ({"rank": side.ranks[i]} if side.ranks else {}))
+            if side.ranks:
+                facts["rank"] = side.ranks[i]
+            if side.aggregates:
+                facts |= asdict(side.aggregates[i])
+            if side.letters:
+                facts["alike"] = side.letters[i]
+            groups.append(facts)
         return {
             "measure": {
                 **asdict(side.measure),
@@ -289,6 +298,7 @@ def columns(side: "RunComparison") -> list[Column]:
         Column("low", "", only="values"),
         Column("high", "", only="values"),
         *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
+        *(_over_problems(show) if side.aggregates else []),
         Column("difference", f"against {base}", show.difference),
         Column("difference_interval", "95 %", show.differences, only="text"),
         Column("difference_low", "", only="values"),
@@ -296,8 +306,30 @@ def columns(side: "RunComparison") -> list[Column]:
         Column("won", "won", "{:.0%}".format, detail=5),
         Column("p", "p", _p, detail=6),
         Column("verdict", "verdict", left=True),
+        *([Column("alike", "alike", left=True)] if side.letters else []),
         Column("more", "", only="values"),
         Column("more_range", "more seeds", _more, only="text", detail=1),
+    ]
+
+
+def _over_problems(show: "Units") -> list[Column]:
+    """What papers report over several problems."""
+    return [
+        Column("iqm", "IQM", show.value, detail=1),
+        Column("iqm_interval", "95 %", show.interval, only="text", detail=5),
+        Column("iqm_low", "", only="values"),
+        Column("iqm_high", "", only="values"),
+        *(Column(key, "", only="values") for key in ("gap", "gap_low", "gap_high")),
+        Column("improvement", "P(better)", "{:.0%}".format, detail=2),
+        Column(
+            "improvement_interval",
+            "95 %",
+            lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}",
+            only="text",
+            detail=5,
+        ),
+        Column("improvement_low", "", only="values"),
+        Column("improvement_high", "", only="values"),
     ]
 
 
@@ -318,7 +350,15 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
             "interval": summary.interval,
             "reached": _reached(candidate),
             "rank": side.ranks[i] if side.ranks else None,
+            "alike": side.letters[i] if side.letters else None,
         }
+        if side.aggregates:
+            own_problems = side.aggregates[i]
+            for name in ("iqm", "gap", "improvement"):
+                estimate = getattr(own_problems, name)
+                ends = estimate.interval if estimate else None
+                row |= {name: estimate and estimate.value, f"{name}_interval": ends}
+                row |= {f"{name}_low": ends and ends[0], f"{name}_high": ends and ends[1]}
         if contrast is not None:
             low, high = contrast.interval or (None, None)
             row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
