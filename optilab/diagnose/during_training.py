@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
 from optilab.diagnose.cause import Symptom, cause, rate_times, remedy_sets, usual_rate
-from optilab.diagnose.evidence import Evidence
+from optilab.diagnose.evidence import FIRST_STEPS, Evidence
 
 UNFIT = 0.75
 """Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
@@ -167,8 +167,11 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     harm, far = False, TRIAL_FAR if e.trial else _far(e)
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above guessing.
     above = ABOVE if not e.trial else TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE
+    guessing = e.loop.get("reference", "guessing")
+    if guessing == FIRST_STEPS:  # a loss of another kind may rise while the network learns
+        above = math.inf
     if e.loss > above * e.entropy and step > STILL and not (e.trial and loud(e)):
-        text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times the loss of guessing"
+        text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times the loss of {guessing}"
         bound, normal, harm = above, "below 1", e.trial
     elif lost > LOST and unlearnt > UNLEARNT:
         text = f"validation accuracy fell from {e.best_accuracy:.1%} to {e.accuracy:.1%}"

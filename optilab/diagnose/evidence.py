@@ -28,6 +28,8 @@ TRIAL_BATCHES = 60
 """Training steps of a trial."""
 RECENT = 3
 """Epochs that are `now`."""
+FIRST_STEPS = "the first steps"
+"""What the loss of a loop is compared with where the loss of guessing is not known."""
 ENOUGH_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' shares before it is evidence: a
 network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939)."""

@@ -11,7 +11,7 @@ from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import Cause, Sets, learned
-from optilab.diagnose.evidence import Evidence, Setup
+from optilab.diagnose.evidence import FIRST_STEPS, Evidence, Setup
 from optilab.errors import ConfigError
 
 CAUSES: tuple[Cause, ...] = (
@@ -210,7 +210,7 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         return "no epoch is recorded yet"
     accuracy = _accuracy(e)
     if learned(e):
-        sure = e.loop.get("reference") != "the first steps"
+        sure = e.loop.get("reference") != FIRST_STEPS
         return f"{'healthy' if sure else 'no sign of trouble'}: {accuracy}"
     fell = (
         f"; the training loss fell by {e.fall:.0%} in the second half of the epochs" if e.fall is not None else ""
@@ -226,7 +226,7 @@ def _accuracy(e: Evidence) -> str:
     which = "validation" if any("val_loss" in row for row in e.rows) else "training"
     loss, against = e.validation_loss, e.loop.get("reference", "guessing")
     text = f"{which} loss {loss:.3g} in the last epochs, against {e.validation_entropy:.3g} of {against}"
-    if against != "guessing":
+    if against == FIRST_STEPS:
         text += "; what it has learned cannot be told without target=y in watch.step"
     return text
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from optilab.diagnose.evidence import FIRST_STEPS
+
 MOST = 4096
 """Targets that are kept of a batch."""
 BATCHES = 64
@@ -143,6 +145,6 @@ class Targets:
         if self._outputs > 1 and any(op in path for op in CROSS_ENTROPY):
             loop["reference"] = "guessing each class alike"
             return {"prior_entropy": math.log(self._outputs) * times, "chance": 1 / self._outputs}
-        loop["reference"] = "the first steps"
+        loop["reference"] = FIRST_STEPS
         first = [loss for loss in losses[:3] if math.isfinite(loss)]
         return {"prior_entropy": max(0.0, sum(first) / len(first)) if first else 0.0, "chance": 0.0}

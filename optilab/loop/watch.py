@@ -34,7 +34,6 @@ from optilab.loop.layers import (
     spaced,
 )
 from optilab.loop.targets import Targets
-from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.runs.tables import record_line
 from optilab.train.probes import _eps_share, finite
 
@@ -437,15 +436,7 @@ class Watch:
 
     def _divergence(self, losses: Sequence[float]) -> str:
         bad = next((number for number, loss in enumerate(losses, 1) if not math.isfinite(loss)), 0)
-        if bad:
-            return f"diverged at step {bad}: loss is {losses[bad - 1]}"
-        tail = losses[-10:]
-        limit = DIVERGENCE_FACTOR * max([abs(loss) for loss in losses[:FIRST]], default=math.inf)
-        if tail and min(tail) > limit:
-            return (
-                f"diverged: the loss is {tail[-1]:.4g}, above {limit:.4g}, {DIVERGENCE_FACTOR:g} times the first"
-            )
-        return ""
+        return f"diverged at step {bad}: loss is {losses[bad - 1]}" if bad else ""
 
     def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The record of epoch 0, from all that is known by now."""

@@ -250,11 +250,18 @@ def test_a_bug_of_a_loop_is_the_first_finding(name):
 
 
 ON_PURPOSE = {
+    "a loss that rises from zero": lambda: learn(mlp(), X, Y, target=False, steps=200, lr=1e-2, loss=rising()),
     "accumulation": lambda: learn(mlp(), X, Y, step=accumulated(), steps=200, lr=1e-2),
     "no targets": lambda: learn(mlp(), X, Y, target=False, steps=200, lr=1e-2),
     "log_softmax before nll_loss": lambda: learn(mlp(nn.LogSoftmax(1)), X, Y, loss=nll, steps=200, lr=1e-2),
     "autocast": lambda: learn(Autocast(), X, Y, steps=200, lr=1e-2),
 }
+
+
+def rising():
+    """A loss without a known level of guessing, which is near zero at first and then about one."""
+    first = iter([1e-4] * 3)
+    return lambda out, y: (1 + 0.1 * (out**2).mean()) * next(first, 1.0)
 
 
 class Autocast(nn.Module):
