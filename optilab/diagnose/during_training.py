@@ -167,6 +167,8 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     harm, far = False, TRIAL_FAR if e.trial else _far(e)
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above guessing.
     above = ABOVE if not e.trial else TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE
+    # What guessing loses in a regression is estimated from the targets of the sampled batches.
+    above += 3 * e.start.get("prior_error", 0.0)
     guessing = e.loop.get("reference", "guessing")
     if guessing == FIRST_STEPS:  # a loss of another kind may rise while the network learns
         above = math.inf

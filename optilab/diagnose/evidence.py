@@ -265,8 +265,8 @@ class Evidence:
     def information(self) -> float:
         """Nats that the network knows of all validation images together, beyond the shares of their classes."""
         if self.loop.get("task") == "regression":  # the logarithm of the likelihood of normal errors
-            loss = max(self.validation_loss, 1e-30)
-            return 0.5 * self.validation_images * math.log(max(self.validation_entropy, 1e-30) / loss)
+            chance, loss = (math.log(max(x, 1e-30)) for x in (self.validation_entropy, self.validation_loss))
+            return 0.5 * self.validation_images * (chance - loss)
         return self.validation_images * (self.validation_entropy - self.validation_loss)
 
     @property

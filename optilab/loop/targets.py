@@ -141,7 +141,10 @@ class Targets:
             pooled = torch.cat(self._values)
             guess = pooled.mean(dim=0, keepdim=True).expand_as(pooled)
             loop["reference"] = "guessing"
-            return {"prior_entropy": float(BY_ELEMENTS[self._loss](guess, pooled)) * times, "chance": 0.0}
+            of_each = BY_ELEMENTS[self._loss](guess, pooled, reduction="none").mean(dim=1)
+            mean = float(of_each.mean())
+            error = float(of_each.std()) / math.sqrt(len(of_each)) / mean if mean > 0 and len(of_each) > 1 else 0.0
+            return {"prior_entropy": mean * times, "prior_error": error, "chance": 0.0}
         if self._outputs > 1 and any(op in path for op in CROSS_ENTROPY):
             loop["reference"] = "guessing each class alike"
             return {"prior_entropy": math.log(self._outputs) * times, "chance": 1 / self._outputs}

@@ -3,7 +3,8 @@
 `python -m tests.diagnosis.loops --half HALF` trains them (a second or two each) and stores what `optilab.watch` saw.
 A bug of a loop makes it sick, whatever it costs. A bad setting does if it costs five points of skill beside the same
 loop without it, is harmless below half of that, and is left out between. Skill is validation accuracy above chance, or
-the explained share of the variance. The held-out half has other families, seeds and strengths.
+the explained share of the variance. A healthy loop that learned much less than the unchanged one is left out, too.
+The held-out half has other families, seeds and strengths.
 """
 
 import argparse
@@ -490,8 +491,8 @@ def look(half: str) -> list[Outcome]:
             truth = "sick"
         elif loop.change in SETTINGS:
             truth = "sick" if twin - own >= 0.05 else "healthy" if twin - own < 0.025 else "unclear"
-        else:
-            truth = "healthy"
+        else:  # two epochs are too short to learn; any other healthy loop has learned
+            truth = "healthy" if loop.change == "short" or twin - own < 0.1 else "unclear"
         if truth != "unclear":
             found.append(Outcome(loop, truth, diagnose(evidence(stored[loop.name]))))
     return found

@@ -425,3 +425,58 @@ def test_operations_and_layers_by_their_public_names():
     assert [name for name, _ in layers_of(net)] == ["0", "1", "2", "3", "4"]
     parametrized = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
     assert [name for name, _ in layers_of(parametrized)] == ["0"]
+
+
+# --- other ways to train -------------------------------------------------------------------------------------
+
+
+def test_a_step_that_computes_its_gradients_itself():
+    net = mlp()
+    optimizer = torch.optim.LBFGS(net.parameters(), lr=0.1, max_iter=4)
+    watch = optilab.watch(net, optimizer)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(X), Y)
+        loss.backward()
+        return loss
+
+    for _ in range(30):
+        watch.step(optimizer.step(closure), target=Y)
+    evidence = watch.evidence()
+    assert not evidence.loop["error"]
+    assert all(
+        layer["gradient_norm"] > 0 and layer["update_to_weight"] > 0 for layer in evidence.epochs[-1]["layers"]
+    )
+    assert names(watch) == []
+
+
+def test_two_networks_that_are_trained_against_each_other():
+    """Gradients of the generator's loss are in the discriminator when its step begins, until they are zeroed."""
+    generator = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    judge = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+    optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (generator, judge)]
+    watches = [optilab.watch(*pair) for pair in zip((generator, judge), optimizers, strict=True)]
+    for _ in range(100):
+        real, fake = torch.randn(32, 2) + 2, generator(torch.randn(32, 4))
+        for number, inputs in ((1, (fake.detach(), real)), (0, (fake,))):
+            loss = sum(
+                (F.softplus(judge(x) * (1 if x is inputs[0] else -1)).mean() for x in inputs), torch.zeros(())
+            )
+            loss = F.softplus(-judge(fake)).mean() if number == 0 else loss
+            optimizers[number].zero_grad()
+            loss.backward()
+            optimizers[number].step()
+            watches[number].step(loss)
+    assert not any(watch.evidence().loop["error"] for watch in watches)
+    assert [names(watch) for watch in watches] == [[], []]
+
+
+@pytest.mark.slow  # the compiler starts
+def test_a_compiled_network_has_no_outputs_but_all_else():
+    net = torch.compile(mlp(), backend="eager")
+    watch = learn(net, X, Y, steps=80, lr=1e-2)
+    layers = watch.evidence().epochs[-1]["layers"]
+    assert [layer["name"] for layer in layers] == ["0", "2", "4"]
+    assert all(layer["gradient_norm"] > 0 and layer["activation_std"] is None for layer in layers)
+    assert names(watch) == []
