@@ -25,6 +25,7 @@ from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import DataError, UsageError
+from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge
@@ -261,9 +262,20 @@ class RacedCandidate:
 
     @property
     def mean_epochs(self) -> float | None:
-        """To the target; None where a seed never reached it."""
+        """To the target, each counted as its passes; None where a seed never reached it."""
         reached = self.epochs.values and not self.epochs.worst
-        return fmean(self.epochs.values.values()) if reached else None
+        return self.passes * fmean(self.epochs.values.values()) if reached else None
+
+    @property
+    def passes(self) -> int:
+        """Gradients that a step takes: two where the rule wants another one at another point, as `sam` does."""
+        for record in self.runs.values():
+            optimizer = record.manifest.get("config", {}).get("optimizer", {})
+            return 1 + (
+                optimizer.get("name") in RULES
+                and "gradient_at" in getattr(RULES[optimizer["name"]](), "needs", ())
+            )
+        return 1
 
     best_of: tuple[float, ...]
     """Expected validation accuracy of the best of k settings, k = 1..budget (Dodge et al. 2019)."""
@@ -285,7 +297,10 @@ class NetworkResult:
         """Epochs to the target on the seeds that all rules have, (rules, seeds); infinite where never reached."""
         seeds = sorted(set.intersection(*(set(candidate.epochs.values) for candidate in self.candidates)))
         rows = [
-            [inf if seed in candidate.epochs.worst else candidate.epochs.values[seed] for seed in seeds]
+            [
+                inf if seed in candidate.epochs.worst else candidate.passes * candidate.epochs.values[seed]
+                for seed in seeds
+            ]
             for candidate in self.candidates
         ]
         return np.array(rows, dtype=float)

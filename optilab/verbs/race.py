@@ -455,6 +455,10 @@ def notes(result: RaceResult) -> list[str]:
         f"near: share of the settings within a point of the best of all {result.kinds[1]}; seconds: with several "
         "trainings at once",
     ]
+    charged = dict.fromkeys(own.rule for heat in result.networks for own in heat.candidates if own.passes > 1)
+    if charged:
+        verb = "takes" if len(charged) == 1 else "take"
+        lines.append(f"{some([*charged], 6)} {verb} two gradients per step, so each epoch counts as two")
     if result.edges:
         listed = some(result.edges, 4)
         lines.append(f"at an end of the rates that were tried, so that a better one may lie beyond: {listed}")

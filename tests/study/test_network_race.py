@@ -264,6 +264,12 @@ def test_a_race_repeats_itself_goes_on_and_grows(race, small, tmp_path, optilab)
     assert "was started with other settings: small: model.activation.name: 'sigmoid' -> 'tanh'" in refused
 
 
+def test_an_epoch_of_two_gradients_per_step_counts_as_two(race):
+    document = json.loads(race("--algos", "sgd,sam", "--target", 0.01, "--json").stdout)
+    rules = {row["rule"]: row for row in document["networks"][0]["rules"]}
+    assert (rules["sgd"]["epochs"], rules["sam"]["epochs"]) == (1.0, 2.0)  # both in the first epoch
+
+
 def test_a_rule_that_always_diverges_is_the_worst(race, optilab, tmp_path):
     (tmp_path / "lost.py").write_text("def lost(w, g, lr=0.1):\n    return w - lr * g * float('nan')\n")
     race("--algos", "sgd,lost.py:lost", "--budget", 2, "--seeds", 2, "--name", "d", "--quiet")
