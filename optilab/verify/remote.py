@@ -23,7 +23,7 @@ import numpy as np
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
 from optilab.verify.candidate import FAR, Candidate, Gradient
-from optilab.verify.warden import Process, descendants, end_processes
+from optilab.verify.warden import HAS_PROC, Process, descendants, end_processes
 
 POLL_SECONDS = 0.05
 SHOWN_OUTPUT = 4000
@@ -333,8 +333,9 @@ class _Clock:
         now = time.monotonic()
         if self._first is None:
             self._first = {pid: process.seconds for pid, process in processes.items()}
-        # No process at all: there is no /proc, and the time is that of the clock.
-        if not any(process.state in "RD" for process in processes.values()):
+        # Without a process the child has not started yet, or there is no /proc, and the time is that of the clock.
+        waits = processes or not HAS_PROC
+        if waits and not any(process.state in "RD" for process in processes.values()):
             self._idle += min(now - self._before, 4 * POLL_SECONDS)
         self._before = now
         cpu = sum(process.seconds - self._first.get(pid, 0.0) for pid, process in processes.items())

@@ -32,6 +32,7 @@ from optilab.verify.candidate import begun, literals, parameters
 
 LONGEST = 1000
 """Characters of an error."""
+HAS_PROC = os.path.isdir("/proc/self")
 _SET_DUMPABLE, _SET_CHILD_SUBREAPER = 4, 36
 
 
@@ -154,7 +155,7 @@ def descendants(root: int) -> dict[int, Process]:
     """The processes below one, those that have ended left out; empty where there is no /proc."""
     found, below = dict[int, Process](), dict[int, list[int]]()
     tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-    for entry in os.scandir("/proc") if os.path.isdir("/proc/self") else ():
+    for entry in os.scandir("/proc") if HAS_PROC else ():
         if not entry.name.isdigit():
             continue
         try:
