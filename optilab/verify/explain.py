@@ -65,15 +65,17 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         for f in fields(first.rule)
         if isinstance(known.get(f.name), float) and (f.name in unused or not candidate.accepts(f.name, known))
     }
-    program = program_of(first.rule)
-    families = (
-        _forms(first.rule),
-        _slips(candidate, first, written, program, slips),
-        _constants(candidate, first, written),
-        _other_rules(first.rule),
-        _slips(candidate, first, {}, program, mistakes),
-        _two_slips(first.regime, program),
-    )
+    rule, regime, program = first.rule, first.regime, program_of(first.rule)
+    base = _base(program, regime)
+    families: list[Iterator[Hypothesis]] = [_forms(rule)]
+    if base:
+        families += [_changed(slips(base)), _changed(_around(candidate, rule, regime, program))]
+    families += [_constants(candidate, first, written)]
+    if base and "eps" in written:
+        families += [_with_eps(candidate, rule, base)]
+    families += [_other_rules(rule)]
+    if base:
+        families += [_changed(mistakes(base)), _two_slips(base)]
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
     for explanation, path in chain.from_iterable(families):
         if _holds(path, targets):
@@ -269,54 +271,45 @@ def _base(program: Program, regime: Regime) -> Program:
     return () if around or not program else with_decay(program, regime.weight_decay, regime.weight_decay_form)
 
 
-def _slips(
-    candidate: Candidate,
-    comparison: PathComparison,
-    written: Mapping[str, bool],
-    program: Program,
-    lattice: Callable[[Program], Iterator[tuple[str, Program]]],
-) -> Iterator[Hypothesis]:
-    """One slip, and with it another eps that is written in; a weight decay or a clip of its own."""
-    base, rule, regime = _base(program, comparison.regime), comparison.rule, comparison.regime
-    if not base:
-        return
-    for words, changed in lattice(base):
-        yield Explanation((words,)), _as_program(changed)
-    if lattice is not slips:
-        return
+def _changed(lattice: Iterator[tuple[str, Program]]) -> Iterator[Hypothesis]:
+    for words, program in lattice:
+        yield Explanation((words,)), _as_program(program)
+
+
+def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -> Iterator[tuple[str, Program]]:
+    """Another weight decay around the rule, or a clipped gradient, with the numbers of the candidate's source."""
     own = [value for value in candidate.literals if value > 0]
-    if not regime.weight_decay:
-        for value in own:
-            for form, how in (("coupled", "added to the gradient (coupled)"), ("decoupled", "decoupled")):
-                if value < 1 and (form == "coupled" or hasattr(rule, "lr")):
-                    yield (
-                        Explanation((f"weight_decay {value:g} of its own, {how}",)),
-                        _as_program(with_decay(base, value, form)),
-                    )
-    for value in own:
-        for words, changed in clipped(base, value):
-            yield Explanation((words,)), _as_program(changed)
+    coupled, base = "added to the gradient (coupled)", _base(program, regime)
     if regime.weight_decay:
         other = "decoupled" if regime.weight_decay_form == "coupled" else "coupled"
-        how = "added to the gradient (coupled)" if other == "coupled" else "decoupled"
-        yield Explanation((f"weight decay {how}",)), _as_program(with_decay(program, regime.weight_decay, other))
-        yield Explanation(("the weight decay is missing",)), _as_program(program)
-    if "eps" in written:
-        for value in _values(candidate, "eps"):
-            for words, changed in lattice(base):
-                constant = f"eps {value:g} is written in; the rule has {rule.eps:g}"
-                yield Explanation((words, constant)), _as_program(changed, eps=value)
+        how = coupled if other == "coupled" else other
+        yield f"weight decay {how}", with_decay(program, regime.weight_decay, other)
+        yield "the weight decay is missing", program
+    else:
+        for value in (value for value in own if value < 1):
+            yield f"weight_decay {value:g} of its own, {coupled}", with_decay(base, value, "coupled")
+            if hasattr(rule, "lr"):
+                yield f"weight_decay {value:g} of its own, decoupled", with_decay(base, value, "decoupled")
+    for value in own:
+        yield from clipped(base, value)
+
+
+def _with_eps(candidate: Candidate, rule: Any, base: Program) -> Iterator[Hypothesis]:
+    """One slip, and another eps that is written in."""
+    for value in _values(candidate, "eps"):
+        constant = f"eps {value:g} is written in; the rule has {rule.eps:g}"
+        for words, program in slips(base):
+            yield Explanation((words, constant)), _as_program(program, eps=value)
 
 
 MOST_PAIRS = 4000
 """Pairs of slips that are tried."""
 
 
-def _two_slips(regime: Regime, program: Program) -> Iterator[Hypothesis]:
-    base = _base(program, regime)
+def _two_slips(base: Program) -> Iterator[Hypothesis]:
     pairs = (
         (Explanation((first, second)), _as_program(twice))
-        for first, once in (slips(base) if base else ())
+        for first, once in slips(base)
         for second, twice in chain(slips(once), mistakes(once))
     )
     yield from islice(pairs, MOST_PAIRS)
