@@ -218,13 +218,12 @@ def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
             raise refusal(unknown("metric", claim.metric, names), "expect")
         if isinstance(claim.bound, str) and claim.bound not in words:
             raise refusal(unknown(claim.metric, claim.bound, words), "expect")
-        if claim.at != "last" and claim.metric in ONCE:
+        once = claim.metric in ONCE or accepted in (RACE, NETWORK_RACE, RATE)
+        if once and claim.at != "last":
             raise refusal(f"{claim.metric} has one value; leave out: at {claim.at}", "expect")
         if names == list(TRAINING) and claim.at == 0:
             raise refusal("at: epochs are counted from 1", "expect")
         if names == list(NETWORK_RACE):
-            if claim.at != "last":
-                raise refusal(f"{claim.metric} has one value; leave out: at {claim.at}", "expect")
             if claim.confidence is not None and claim.metric != "test_acc":
                 raise refusal(f"confidence: only test_acc has it; got {claim.text}", "expect")
         elif names != list(TRAINING) and (claim.confidence is not None or claim.at in ("best", "area")):

@@ -23,7 +23,7 @@ from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, show
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.study import network_race, remedy, sweep
-from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_trainings
+from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_trainings, require_judgeable
 from optilab.study.plan import StudyPlan
 from optilab.verbs import studies
 from optilab.verbs.answer import STYLES, Printed, annotate, claim_line
@@ -197,6 +197,7 @@ class Checker:
 
         claims = _require(expectations("lr", [*texts, *self.expect]))
         asked = load(TrainConfig, given, changes)
+        require_judgeable(claims, [asked.name])
         dataset = studies.dataset_of(asked.data)
         test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
         return of_rate(claims, test.rate, asked.name)

@@ -21,7 +21,7 @@ from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
 from optilab.show.progress import Bar
 from optilab.study import rates
-from optilab.study.claims import ClaimResult, of_rate
+from optilab.study.claims import ClaimResult, of_rate, require_judgeable
 from optilab.study.execution import StudyResult
 from optilab.study.rates import MOVED, Confirmation, RangeTest, RateRamp
 from optilab.train.crowding import Crowding
@@ -106,6 +106,7 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
         raise studies.no_config("lr")
     asked = load(TrainConfig, studies.training(request.config), request.changes())
     claims = expectations("lr", request.expect or [])
+    require_judgeable(claims, [asked.name])
     ramp = rates.rate_ramp(asked.optimizer, request.steps)
     dataset = studies.dataset_of(asked.data)
     config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name

@@ -44,11 +44,11 @@ def argv(name: str, *more: str) -> list[str]:
 class Machines:
     """A scheduler and its workers, each a process; a worker `apart` sees empty folders in place of the lab's."""
 
-    def __init__(self, lab, folder: Path) -> None:
-        self.lab, self.folder, self.workers = lab, folder, list[subprocess.Popen]()
+    def __init__(self, lab, folder: Path, scheme: str = "tcp", **env: str) -> None:
+        self.lab, self.folder, self.workers, self.env = lab, folder, list[subprocess.Popen](), env
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+            self.address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
         self.schedule()
 
     def schedule(self) -> None:
@@ -57,7 +57,7 @@ class Machines:
         until(self.answers)
 
     def answers(self) -> bool:
-        host, port = self.address.removeprefix("tcp://").split(":")
+        host, port = self.address.partition("://")[2].split(":")
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             return True
         return False
@@ -66,13 +66,26 @@ class Machines:
         command = [*before, sys.executable, "-m", f"distributed.cli.dask_{kind}", *options]
         with (self.folder / f"{kind}-{len(self.workers)}.log").open("wb") as log:
             return subprocess.Popen(
-                command, cwd=self.folder, env=environment(**more), stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=environment(**self.env, **more),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
-    def worker(self, shared: bool, **more: str) -> None:
+    def worker(self, shared: bool, *preload: str, **more: str) -> None:
         hidden = " && ".join(f"mount -t tmpfs none {self.lab.folder}/{name}" for name in ("runs", "data", "own"))
         before = () if shared else ("unshare", "-rm", "sh", "-c", f'{hidden} && exec "$@"', "sh")
-        options = ["--nthreads", "1", "--no-dashboard", "--no-nanny", "--local-directory", str(self.folder)]
+        options = [
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--no-nanny",
+            "--local-directory",
+            str(self.folder),
+            *preload,
+        ]
         self.workers.append(self.start("worker", self.address, *options, before=before, **more))
 
     def busy(self, study: Path) -> bool:
@@ -231,6 +244,71 @@ def test_a_rule_of_the_users_own_is_sent_along(lab, machines):
     done = run([*command, "own-with", "--cluster", machines.address], lab.folder)
     assert done.code == 0, done.err
     assert files(lab.folder / "runs" / "own-with") == files(lab.folder / "runs" / "own-without")
+
+
+BROKEN = """
+from optilab.study import cluster_worker
+
+ENDED = {"status": "done", "reason": "", "seconds": 0.1, "outcome": {"epochs": 6, "val_acc": 0.999}}
+
+
+def dask_setup(worker):
+    cluster_worker.work = lambda **call: (ENDED if "name" in call["arguments"] else {"seconds": 1.0, "bytes": 1}, None)
+"""
+
+
+def test_a_worker_that_lies_is_refused_and_its_trials_go_to_another(lab, machines, undisturbed, tmp_path):
+    """It reports trainings that it has not made; alone it ends the study, which then goes on with a true one."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    study = lab.folder / "runs" / "lied-to"
+    machines.worker(False, "--preload", str(tmp_path / "broken.py"))
+    alone = run(argv("lied-to", "--cluster", machines.address), lab.folder)
+    assert alone.code == 7, alone.err
+    assert "is refused: it answered what cannot be: no files of the run" in alone.err
+    assert "can take part; the same command with --name lied-to continues the study" in alone.err
+    assert runs.read_study(study).trials() == []
+    machines.worker(False)
+    log = tmp_path / "worker-1.log"
+    until(lambda: log.exists() and "Registered to" in log.read_text())
+    done = fresh(argv("lied-to", "--cluster", machines.address), lab.folder).finish(180)
+    assert done.code == 0, done.err
+    assert files(study) == undisturbed
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """An authority and one certificate, as docs/clusters.md has them, and dask's settings for them."""
+    script = """
+        openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=optilab-ca -keyout ca-key.pem -out ca.pem
+        openssl req -newkey rsa:2048 -nodes -subj /CN=optilab -keyout key.pem -out request.pem
+        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 30 -out cert.pem
+    """
+    subprocess.run(["sh", "-ec", script], cwd=folder, check=True, capture_output=True)
+    start = "DASK_DISTRIBUTED__COMM__"
+    settings = {f"{start}TLS__CA_FILE": str(folder / "ca.pem"), f"{start}REQUIRE_ENCRYPTION": "True"}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        settings[f"{start}TLS__{role}__KEY"] = str(folder / "key.pem")
+        settings[f"{start}TLS__{role}__CERT"] = str(folder / "cert.pem")
+    return settings
+
+
+@pytest.mark.slow
+def test_a_cluster_with_tls_takes_only_those_who_have_a_certificate(lab, undisturbed, tmp_path, needs):
+    needs("openssl")
+    env = certificates(tmp_path)
+    machines = Machines(lab, tmp_path, "tls", **env)
+    try:
+        machines.worker(True)
+        stranger = run(argv("stranger", "--cluster", machines.address), lab.folder)
+        assert stranger.code in (2, 7), stranger.err
+        assert "Traceback" not in stranger.err
+        assert not (lab.folder / "runs" / "stranger").exists()
+        encrypted = argv("encrypted", "--cluster", machines.address)
+        done = fresh(encrypted, lab.folder, env=environment(**env)).finish(180)
+        assert done.code == 0, done.err
+        assert files(lab.folder / "runs" / "encrypted") == undisturbed
+    finally:
+        for process in [*machines.workers, machines.scheduler]:
+            kill(process)
 
 
 @pytest.mark.parametrize("address", ["nowhere", "gopher://x:1", "tcp://x"])
