@@ -257,6 +257,7 @@ def dask_setup(worker):
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_lies_is_refused_and_its_trials_go_to_another(lab, machines, undisturbed, tmp_path):
     """It reports trainings that it has not made; alone it ends the study, which then goes on with a true one."""
     (tmp_path / "broken.py").write_text(BROKEN)
