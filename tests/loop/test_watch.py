@@ -14,6 +14,7 @@ import optilab
 from optilab.diagnose import Severity
 from optilab.errors import RunError, UsageError
 from optilab.loop.layers import activation_before, layers_of, operations
+from tests.diagnosis import loops
 
 
 @pytest.fixture(autouse=True)
@@ -480,3 +481,14 @@ def test_a_compiled_network_has_no_outputs_but_all_else():
     assert [layer["name"] for layer in layers] == ["0", "2", "4"]
     assert all(layer["gradient_norm"] > 0 and layer["activation_std"] is None for layer in layers)
     assert names(watch) == []
+
+
+@pytest.mark.parametrize(("half", "flagged", "right"), [("design", 0.95, 0.95), ("held-out", 0.93, 0.95)])
+def test_loops_are_diagnosed_as_well_as_the_docs_say(half, flagged, right):
+    found = loops.look(half)
+    sick, healthy = ([one for one in found if one.truth == truth] for truth in ("sick", "healthy"))
+    assert len(sick) >= 30
+    assert len(healthy) >= 30
+    assert sum(one.flagged for one in sick) >= flagged * len(sick)
+    assert sum(one.right for one in sick) >= right * sum(one.flagged for one in sick)
+    assert not any(one.flagged for one in healthy)
