@@ -81,5 +81,5 @@ def test_bad_command_lines_are_refused_before_the_work(every: int, folder: Path,
     wrong = [reason for line in chosen if (reason := refused(line, folder))]
     assert not wrong, "\n".join(wrong)
     figure(
-        "G28", f"{len(chosen)} bad claims and options", f"{len(chosen)} exit code 2, nothing trained, 0 tracebacks"
+        "G29", f"{len(chosen)} bad claims and options", f"{len(chosen)} exit code 2, nothing trained, 0 tracebacks"
     )

@@ -217,7 +217,7 @@ def test_nothing_passes_over_what_it_cannot_read(count: int, whole: Path, tmp_pa
         shutil.rmtree(folder)
     assert not failures, "\n".join(failures)
     figure(
-        "G27",
+        "G28",
         f"{total} damages of a study's files x 7 readers",
         "0 pass a gate, 0 leave out in silence, 0 tracebacks",
     )
