@@ -1,6 +1,6 @@
 """Causes that stand before the first step: data, settings and first weights. Each has its thresholds above it."""
 
-from optilab.diagnose.cause import Sets, Symptom, cause, remedy_sets
+from optilab.diagnose.cause import INPUTS, Sets, Symptom, cause, remedy_sets
 from optilab.diagnose.evidence import Evidence
 
 
@@ -17,10 +17,6 @@ def one_class(e: Evidence) -> Symptom | None:
         return None
     text = f"all training {e.setup.sample}s have the same label, so there is nothing to distinguish"
     return Symptom(text, {"classes": 1}, (), harm=True)
-
-
-INPUTS = (0.01, 10.0)
-"""Root mean square of the inputs; pixels divided by 255 have 0.35, standardised ones 1."""
 
 
 @cause(

@@ -88,6 +88,8 @@ def rate_times(e: Evidence, factor: float) -> tuple[Sets, ...]:
     return (tuple(f"{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()
 
 
+INPUTS = (0.01, 10.0)
+"""Root mean square of the inputs; pixels divided by 255 have 0.35, standardised ones 1."""
 FIRST_STEP = 0.1
 """Learning rate times gradient, of single images, over weights, at initialization, of the layer where it is largest: of
 networks that learn, half have 0.03 to 0.15; those whose rate was far too high have 2 and more."""
@@ -98,18 +100,20 @@ FIRST_STEP_NORMED = 0.5
 def usual_rates(e: Evidence) -> dict[str, float]:
     """A learning rate that the network is likely to learn with, for each key that has one.
 
-    Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer; where it
-    is proportional to the gradient, the rate at which the first step has the usual size. A rule or a loop of the user's
-    own, or a run without a record of its first gradients, has none.
+    Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer, and also
+    where inputs out of scale say nothing about gradients; where it is proportional to the gradient, the rate at which
+    the first step has the usual size. A rule or a loop of the user's own, or a run without a record of its first
+    gradients, has none.
     """
     if isinstance(e.config, Setup):
         return {}
     found, gradients, weights = {}, e.start.get("sample_gradients") or [], e.start.get("first_weights") or []
+    scaled = INPUTS[0] <= (e.start.get("input_rms") or 1.0) <= INPUTS[1]
     sizes = [g / w for g, w in zip(gradients, weights, strict=False) if g is not None and w]
     for key, rule in rated(e.config.optimizer).items():
         if isinstance(rule, OwnRule):
             continue
-        if scale_free(rule):
+        if not scaled or scale_free(rule):
             found[f"optimizer.{key}"] = type(rule)().lr
         elif sizes and max(sizes) > 0:
             step = FIRST_STEP if e.setup.norm == "none" else FIRST_STEP_NORMED

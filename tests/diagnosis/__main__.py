@@ -38,14 +38,15 @@ def train(half: str, only: str, missing: bool, jobs: int) -> None:
 
 
 def remedy(half: str, missing: bool, jobs: int) -> None:
-    """Run the first remedy of each flagged case of a half, and store the last row; empty where it diverges."""
+    """Run the first remedy of each flagged case of a half, of two causes both; store the last row; empty where it
+    diverges."""
     path = measure.REMEDIES
     entries = {measure.remedy_key(entry): entry for entry in measure.look(half) if entry.truth == "sick"}
     entries.pop(None, None)
     known = generate.read(path) if path.exists() else {}
     with ProcessPoolExecutor(jobs) as pool:
         names = {
-            pool.submit(generate.remedied, entry.case, entry.findings[0].remedies[0]): key
+            pool.submit(generate.remedied, entry.case, measure.remedy(entry)): key
             for key, entry in entries.items()
             if not (missing and key in known)
         }

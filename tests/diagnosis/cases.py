@@ -46,8 +46,23 @@ ACCEPTED: dict[str, frozenset[str]] = {
     "prior only": frozenset({"inputs-out-of-scale"}),
     "one class": frozenset({"one-class"}),
     "batch norm, small batches": frozenset({"batch-norm-small-batch"}),
+    "validation labels": frozenset({"labels-unrelated"}),
 }
 """Cause -> the findings that name it. Too large first weights are one cause: gradients explode or units saturate."""
+
+TWO = {
+    "prior only + rate too low": ("prior only", "rate too low"),
+    "weight decay + vanishing": ("weight decay", "vanishing"),
+    "dropout + rate too low": ("dropout", "rate too low"),
+    "dead + dropout": ("dead", "dropout"),
+}
+"""Two changes at once, neither of which helps without the other; both findings have to stand first, in any order."""
+VISIBLE = frozenset(
+    {"rate too high", "rate too low", "vanishing", "exploding", "saturated", "dead", "symmetric", "near-symmetric"}
+    | {"eps", "weight decay", "prior only", "one class", *TWO}
+)
+"""Causes that sixty batches can show; the others take longer, or are harmless at first."""
+ACCEPTED |= {name: ACCEPTED[one] | ACCEPTED[other] for name, (one, other) in TWO.items()}
 
 
 @dataclass(frozen=True)
@@ -255,6 +270,7 @@ SICK: dict[str, list[tuple[str, str]]] = {
         *[("tanh", f"model.norm=batch data.batch_size={size} optimizer.lr=0.03 epochs=2") for size in (2, 4)],
         ("relu", "model.norm=standardize model.hidden=[64, 64] data.batch_size=2 epochs=2"),
     ],
+    **{cause: [] for cause in ("validation labels", *TWO)},  # drawn only
 }
 """Cause -> (network, change) of its cases."""
 

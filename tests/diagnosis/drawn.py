@@ -56,12 +56,13 @@ GRADIENT = ("relu", "tanh", "elu", "leaky")
 
 
 class Draw(NamedTuple):
-    """A seed, the families that networks are drawn from, and how many cases of each cause."""
+    """A seed, the families that networks are drawn from, how many cases of each cause, and how many of the causes."""
 
     name: str
     seed: int
     families: tuple[str, ...]
     per_cause: int
+    causes: int = 19
 
 
 class Dice(random.Random):
@@ -220,6 +221,24 @@ def _small_batch(rng: Dice) -> Change:
     return network, change + slower, "", 2
 
 
+def _with_rate_too_low(change: Callable[[Dice], Change]) -> Callable[[Dice], Change]:
+    def both(rng: Dice) -> Change:
+        network, text, data, epochs = change(rng)
+        return network, f"{text} optimizer.lr={network.lr * _around(rng, 1e-6, 2e-3):.2g}", data, epochs
+
+    return both
+
+
+def _decayed_and_vanishing(rng: Dice) -> Change:
+    network, text, data, epochs = _vanishing(rng)
+    return network, f"{text} weight_decay={_around(rng, 0.3, 3)}", data, epochs
+
+
+def _dead_and_dropped(rng: Dice) -> Change:
+    network, text, data, epochs = _dead(rng)
+    return network, f"{text} model.dropout={rng.uniform(0.8, 0.97):.2f}", data, epochs
+
+
 CAUSES: dict[str, Callable[[Dice], Change]] = {
     "rate too high": lambda rng: _rate(rng, 15, 500),
     "rate too low": lambda rng: _rate(rng, 1e-6, 2e-3),
@@ -240,6 +259,11 @@ CAUSES: dict[str, Callable[[Dice], Change]] = {
     "prior only": _scale,
     "one class": _labels("one"),
     "batch norm, small batches": _small_batch,
+    "validation labels": _labels("validation shifted", "validation shuffled"),
+    "prior only + rate too low": _with_rate_too_low(_scale),
+    "weight decay + vanishing": _decayed_and_vanishing,
+    "dropout + rate too low": _with_rate_too_low(_dropout),
+    "dead + dropout": _dead_and_dropped,
 }
 
 # fmt: off
@@ -288,6 +312,7 @@ DRAWS = (
     Draw("first", 20261125, tuple(FAMILIES)[:8], per_cause=6),
     Draw("second", 20261127, tuple(FAMILIES)[:10], per_cause=10),
     Draw("third", 20261128, tuple(FAMILIES), per_cause=10),
+    Draw("fourth", 20261129, tuple(FAMILIES), per_cause=5, causes=24),
 )
 """Each was opened once, when the rules that had not seen it were finished; the last of them is the held-out half."""
 
@@ -298,14 +323,15 @@ def opened() -> list[Case]:
 
 
 def held_out() -> list[Case]:
-    """The draw that the rules have not seen, with two families that none has seen."""
+    """The draw that the rules have not seen."""
     return drawn(DRAWS[-1])
 
 
 def drawn(draw: Draw) -> list[Case]:
     """So many of each cause; then healthy ones: OPTIMIZERS, slow ones, HARMLESS, plain ones; and all PRESETS."""
     rng = Dice(draw.seed, draw.families)
-    listed = [_case(rng, cause, n, change(rng)) for cause, change in CAUSES.items() for n in range(draw.per_cause)]
+    causes = list(CAUSES.items())[: draw.causes]
+    listed = [_case(rng, cause, n, change(rng)) for cause, change in causes for n in range(draw.per_cause)]
     families = ("relu", "tanh", "gelu", "elu", "leaky")
     healthy: list[Change] = [(_network(rng, *families), f"optimizer={name}", "", 12) for name in OPTIMIZERS]
     healthy += [(*_rate(rng, 0.05, 0.2)[:3], 20) for _ in range(8)]

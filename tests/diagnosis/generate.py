@@ -59,7 +59,7 @@ def settings(case: Case, remedy: tuple[str, ...] = (), twin: bool = False) -> Tr
 
 
 def dataset(name: str) -> Dataset:
-    """The first images of both halves, their training labels changed as `name` says."""
+    """The first images of both halves, their labels changed as `name` says."""
     whole = fetch.ensure("fashion-mnist", None, lambda *_: None)
     images, labels = whole.train_images[:TRAIN], whole.train_labels[:TRAIN].copy()
     test_images, test_labels = whole.test_images[:VALIDATION], whole.test_labels[:VALIDATION]
@@ -68,6 +68,10 @@ def dataset(name: str) -> Dataset:
         labels = rng.permutation(labels)
     elif name == "shifted":  # every image has the label of its neighbour
         labels = np.roll(labels, 1)
+    elif name == "validation shifted":  # every class has the name of the next one
+        test_labels = (test_labels + 1) % 10
+    elif name == "validation shuffled":
+        test_labels = rng.permutation(test_labels)
     elif name == "one":
         labels, test_labels = np.full_like(labels, 3), np.full_like(test_labels, 3)
     elif name == "a tenth wrong":

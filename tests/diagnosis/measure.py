@@ -7,7 +7,7 @@ from typing import Any
 
 from optilab.diagnose import CAUSES, Evidence, Finding, diagnose, verdict
 from tests.diagnosis import generate
-from tests.diagnosis.cases import ACCEPTED, SICK, Case, cases
+from tests.diagnosis.cases import ACCEPTED, SICK, TWO, VISIBLE, Case, cases
 from tests.diagnosis.drawn import held_out, opened
 from tests.diagnosis.outcome import beats, judged
 
@@ -66,18 +66,44 @@ def figures(entries: list[Judged]) -> dict[str, int]:
     }
 
 
-def remedied(entries: list[Judged]) -> dict[str, int]:
-    """Counts of the sick cases whose first finding has a remedy: run, and better than the sick network."""
+def remedied(entries: list[Judged], two: bool = False) -> dict[str, int]:
+    """Counts of the sick cases with a remedy: run, and better than the sick network; those with one cause, or `two`."""
     stored = generate.read(REMEDIES)
-    known = [(e, stored[key]) for e in entries if e.truth == "sick" and (key := remedy_key(e)) in stored]
+    known = [
+        (entry, stored[key])
+        for entry in entries
+        if entry.truth == "sick" and (entry.case.cause in TWO) == two and (key := remedy_key(entry)) in stored
+    ]
     return {"run": len(known), "better": sum(beats(entry.recorded, outcome) for entry, outcome in known)}
 
 
+def remedy(entry: Judged) -> tuple[str, ...]:
+    """The first remedy of the first finding; of two causes, those of both. Empty where there is none."""
+    if not entry.flagged:
+        return ()
+    return verdict.both(entry.findings) if entry.case.cause in TWO else (*entry.findings[0].remedies, ())[0]
+
+
 def remedy_key(entry: Judged) -> str | None:
-    """Case and first remedy of the first finding; None where nothing was found or no setting helps."""
-    if not entry.flagged or not entry.findings[0].remedies:
-        return None
-    return " ".join([entry.case.name, "+", *entry.findings[0].remedies[0]])
+    """Case and remedy; None where nothing was found or no setting helps."""
+    sets = remedy(entry)
+    return " ".join([entry.case.name, "+", *sets]) if sets else None
+
+
+def both_named(entries: list[Judged]) -> dict[str, int]:
+    """Counts of the sick cases with two causes: all, and those whose first two findings name both, in any order."""
+    known = [entry for entry in entries if entry.truth == "sick" and entry.case.cause in TWO]
+    named = [{finding.rule for finding in entry.findings[:2]} for entry in known]
+    whole = [
+        all(ACCEPTED[cause] & rules for cause in TWO[entry.case.cause])
+        for entry, rules in zip(known, named, strict=True)
+    ]
+    return {"sick": len(known), "named": sum(whole)}
+
+
+def visible(entries: list[Judged]) -> list[Judged]:
+    """Those whose cause sixty batches can show, and the healthy ones."""
+    return [entry for entry in entries if entry.case.cause in VISIBLE or entry.truth == "healthy"]
 
 
 def findings() -> str:
@@ -114,9 +140,20 @@ def table() -> str:
                 _share(n["clean"], n["healthy"]),
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "| first remedy, run | better than the sick network |", "|---|---|"]
-    n = remedied(look("held-out"))
-    lines.append(f"| held-out half | {_share(n['better'], n['run'])} |")
+    for half in HALVES:
+        n = figures(visible(look(half, trial=True)))
+        found = [
+            _share(n["flagged"], n["sick"]),
+            _share(n["right"], n["flagged"]),
+            _share(n["clean"], n["healthy"]),
+        ]
+        lines.append(f"| trial, causes that it can show, {half} half | {' | '.join(found)} |")
+    entries = look("held-out")
+    one, two, named = remedied(entries), remedied(entries, two=True), both_named(entries)
+    lines += ["", "| held-out half | |", "|---|---|"]
+    lines.append(f"| first remedy, run: better than the sick network | {_share(one['better'], one['run'])} |")
+    lines.append(f"| two causes: the first two findings | {_share(named['named'], named['sick'])} |")
+    lines.append(f"| two causes: both remedies, run: better | {_share(two['better'], two['run'])} |")
     return "\n".join(lines) + "\n"
 
 

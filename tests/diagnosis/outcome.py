@@ -19,7 +19,7 @@ def judged(case: Case, recorded: dict[str, Any]) -> str:
     accuracy = rows["val_acc"][-1] if rows else 0.0
     if not case.cause:
         return "healthy" if accuracy > 0.5 else "unclear"
-    if recorded["divergence"] or case.cause in ("labels shuffled", "one class"):
+    if recorded["divergence"] or case.cause in ("labels shuffled", "one class", "validation labels"):
         return "sick"
     if case.cause == "memorised":
         return "sick" if rows["val_loss"][-1] > 1.5 * min(rows["val_loss"]) else "unclear"
