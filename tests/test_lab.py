@@ -392,7 +392,7 @@ def test_a_text_of_a_study_in_a_notebook_is_text(lab):
 
 def test_a_script_is_silent_unless_it_asks(lab, small, capsys):
     lab.train(small, epochs=1)
-    lab.sweep(small, seeds=1, epochs=1, jobs=1)
+    lab.sweep(small, seeds=2, epochs=1, jobs=1)
     lab.race("sgd,adam", "booth", budget=2, starts=2, repeats=1, epochs=5)
     assert capsys.readouterr() == ("", "")
     with terminal.out.capture() as shown:

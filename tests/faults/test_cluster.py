@@ -239,7 +239,8 @@ def test_a_worker_with_another_version_is_refused_and_named(lab, machines, tmp_p
 def test_a_rule_of_the_users_own_is_sent_along(lab, machines):
     (lab.folder / "own" / "mine.py").write_text(RULE)
     machines.worker(shared=False)
-    command = ["sweep", "lab.yaml", "--set", "optimizer=own/mine.py:halved", "--epochs", "2", "--quiet", "--name"]
+    command = ["sweep", "lab.yaml", "--set", "optimizer=own/mine.py:halved", "--seeds", "2"]
+    command += ["--epochs", "2", "--quiet", "--name"]
     assert run([*command, "own-without"], lab.folder).code == 0
     done = run([*command, "own-with", "--cluster", machines.address], lab.folder)
     assert done.code == 0, done.err
