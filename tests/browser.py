@@ -58,6 +58,8 @@ class BrowserPage:
     def resize(self, width: int, height: int = 900, scale: int = 1) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        # Charts are drawn anew for the width in a frame, and laid out in the next.
+        self.script("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def script(self, body: str, *arguments: Any) -> Any:
         """The result of a function's body in the page; `arguments[0]`, ... in it. A promise is waited for."""

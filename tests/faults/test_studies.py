@@ -183,8 +183,8 @@ def test_what_killed_commands_leave_in_a_study_is_removed(lab):
 
 def test_a_full_disk_ends_a_study_with_exit_code_7_and_the_same_command_continues(lab):
     """Files larger than a limit cannot be written: those of a trial, while the study's own still can."""
-    name, command = "full", [*KINDS["seeds"][:3], "2", "--epochs", "3"]
-    assert run([*command, *SMALL, "not-full"], lab.folder).code == 0
+    name, command = "disk-full", [*KINDS["seeds"][:3], "2", "--epochs", "3"]
+    assert run([*command, *SMALL, "disk-not-full"], lab.folder).code == 0
     limited = ["sh", "-c", 'ulimit -f 64; exec "$@"', "sh"]
     done = run([*command, *SMALL, name], lab.folder, before=limited)
     assert done.code == 7, done.err
@@ -194,4 +194,4 @@ def test_a_full_disk_ends_a_study_with_exit_code_7_and_the_same_command_continue
     assert study.state == "interrupted"
     assert study.trials() == []
     assert run([*command, *SMALL, name], lab.folder).code == 0
-    assert files(study.path) == files(lab.folder / "runs" / "not-full")
+    assert files(study.path) == files(lab.folder / "runs" / "disk-not-full")
