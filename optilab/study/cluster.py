@@ -383,10 +383,18 @@ def _connect(address: str) -> "Client":
         if name.startswith(("distributed", "tornado")):  # each may have a level of its own
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is an error of ours
     warnings.filterwarnings("ignore", "Sending large graph")  # of a trial that goes on: its checkpoints
+
+    class Connection(Client):
+        """A client that leaves no traceback behind where it could not be made."""
+
+        def __del__(self) -> None:
+            with contextlib.suppress(Exception):
+                super().__del__()  # type: ignore[no-untyped-call]  # dask's
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about other versions of Python and dask, which change no result
-            return Client(**to, timeout=_CONNECT_SECONDS, set_as_default=False)
+            return Connection(**to, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError):
         raise SystemFailure(f"no dask scheduler answers at {address}; start one with: dask scheduler") from None
     except Exception as error:
