@@ -13,7 +13,7 @@ __version__ = "0.2.0.dev0"
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "watch"]  # not in __all__: `from optilab import *` would wait for PyTorch
 
 
 def __getattr__(name: str) -> Any:

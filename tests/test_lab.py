@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+import optilab
 from optilab import Lab, runs
 from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, RunError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
@@ -446,6 +447,10 @@ def test_a_training_in_a_thread(lab, small):
     with ThreadPoolExecutor() as threads:
         run = threads.submit(lab.train, small, epochs=1).result()
     assert run.state == "done"
+
+
+def test_a_plain_session_shows_what_there_is_to_import():
+    assert dir(optilab) == ["Lab", "__version__", "watch"]
 
 
 def test_a_second_training_of_a_process_is_refused(lab, small):

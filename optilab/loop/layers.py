@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from optilab.config.model import ACTIVATIONS
-from optilab.train.probes import _common
+from optilab.train.probes import MEASURED, common_share
 
 SAMPLE = 16_384
 """Entries of a weight, evenly spaced, from which the length of a step is estimated."""
@@ -230,7 +230,7 @@ class Window:
             values["weight_norm"] = torch.stack([torch.linalg.vector_norm(p) for p in mine]).norm()
             rows = _rows(self.modules[name], mine[0])
             if rows is not None:
-                values["common"] = _common(rows)
+                values["common"] = common_share(rows)
                 values["identical_units"] = (rows == rows[:1]).all(dim=1).float().mean()
 
     def layers(self) -> list[dict[str, Any]]:
@@ -247,20 +247,7 @@ class Window:
         return found
 
 
-QUANTITIES = (
-    "gradient_norm",
-    "weight_norm",
-    "update_norm",
-    "identical_units",
-    "activation_mean",
-    "activation_std",
-    "saturated",
-    "dead",
-    "common",
-    "gradient_to_weight",
-    "update_to_weight",
-    "through_time",
-)
+QUANTITIES = (*MEASURED, "gradient_to_weight", "update_to_weight", "through_time")
 """What is recorded of a layer, as of optilab's own trainings; `through_time` of recurrent layers."""
 
 

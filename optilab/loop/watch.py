@@ -35,7 +35,7 @@ from optilab.loop.layers import (
 )
 from optilab.loop.targets import Targets
 from optilab.runs.tables import record_line
-from optilab.train.probes import _eps_share, finite
+from optilab.train.probes import eps_share, finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -430,7 +430,7 @@ class Watch:
                 records.append(_record(number, probes))
             begin = end
         if records:
-            eps = self._safely(lambda: [_eps_share(optimizer) for optimizer in self._optimizers])
+            eps = self._safely(lambda: [eps_share(optimizer) for optimizer in self._optimizers])
             records[-1]["eps_share"] = next((share for share in eps or [] if share is not None), None)
         return Evidence(self._setup(), rows, [self._before(count, rows), *records], divergence, trial=short)
 

@@ -55,7 +55,7 @@ class Probe:
                 update,
                 same,
                 *self._activity(output, weight),
-                _common(before),
+                common_share(before),
             ]
             rows.append(torch.stack(values))
         return torch.stack(rows)
@@ -85,7 +85,7 @@ MEASURED = (
 """Columns of a probe, in order; shares are between 0 and 1."""
 
 
-def _common(weight: Tensor) -> Tensor:
+def common_share(weight: Tensor) -> Tensor:
     """Share of a weight matrix's squares that is the same in every unit: 1 where all units are equal."""
     return weight.mean(dim=0).square().sum() * len(weight) / weight.square().sum()
 
@@ -134,7 +134,7 @@ class EpochProbes:
             "layers": layers,
             "first_batch_gradients": [finite(value) for value in first],
             "gradient_noise": finite(_noise(self._gradients)),
-            "eps_share": _eps_share(optimizer),
+            "eps_share": eps_share(optimizer),
             "lr": self._rate,
         }
 
@@ -170,7 +170,7 @@ def _noise(gradients: Sequence[Tensor]) -> float:
     return spread / signal if signal > 0 else math.inf
 
 
-def _eps_share(optimizer: torch.optim.Optimizer) -> float | None:
+def eps_share(optimizer: torch.optim.Optimizer) -> float | None:
     """Share of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
     below, total = [], 0
     for group in optimizer.param_groups:

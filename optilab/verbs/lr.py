@@ -111,8 +111,8 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     dataset = studies.dataset_of(asked.data)
     config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
     words = f"{config} {request.retyped(*CHANGES)}".rstrip()
-    alone = f"optilab lr {config} {request.retyped(*(name for name in CHANGES if name != 'threads'))}".rstrip()
-    test = range_test(asked, ramp, dataset, place.silent, "" if place.library else alone)
+    again = f"optilab lr {config} {request.retyped(*(name for name in CHANGES if name != 'threads'))}".rstrip()
+    test = range_test(asked, ramp, dataset, place.silent, "" if place.library else again)
     confirmation: Confirmation | None = None
     ran: StudyResult | None = None
     if request.confirm:
