@@ -45,7 +45,7 @@ def light() -> Iterator[Warm]:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Lab:
+def trained(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Lab:
     """A dataset of 640 images, a small network with Adam, and its undisturbed run of 12 epochs."""
     folder = tmp_path_factory.mktemp("lab")
     write_idx_dataset(folder / "data", 640, 200)
@@ -53,6 +53,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Lab:
     made = Lab(folder, warm)
     made.learn()
     return made
+
+
+@pytest.fixture(scope="module")
+def lab(trained: Lab) -> Iterator[Lab]:
+    """As it was made: no module finds the runs that another one damaged, whichever modules share a worker."""
+    yield trained
+    trained.tidy()
 
 
 @pytest.fixture

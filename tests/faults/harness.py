@@ -271,6 +271,14 @@ class Lab:
     def forget(self, name: str) -> None:
         shutil.rmtree(self.path(name), ignore_errors=True)
 
+    def tidy(self) -> None:
+        """Keep the reference and nothing else among the runs."""
+        for path in (self.folder / "runs").iterdir():
+            if path.is_dir() and not path.is_symlink() and path.name != "reference":
+                shutil.rmtree(path)
+            elif path.name != "reference":
+                path.unlink()
+
     def examine(self, name: str, printed: str) -> Left:
         """What is left of a run; checks that nothing that was claimed is lost and nothing is half there."""
         path = self.path(name)
