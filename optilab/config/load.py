@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from optilab.config import SCHEMAS, presets, yaml
 from optilab.config.fields import Section, decimal, schema_for, unknown_key
+from optilab.config.marks import Field, Read
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
 
@@ -47,6 +48,13 @@ def override(where: str, key: str, value: str) -> Override:
         return Override(where, key, yaml.value(value))
     except ValueError as error:
         raise ConfigError("the command line", [_typed(where, key, str(error))]) from None
+
+
+def typed(field: Field, text: Any) -> Any:
+    """What a text of a command line means for `field`. ConfigError or UsageError for one that means nothing."""
+    if mark := field.mark(Read):
+        return mark.read(text)
+    return override(field.flag, field.name, text).value if isinstance(text, str) else text
 
 
 def numbers(text: str) -> list[Any]:

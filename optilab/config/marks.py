@@ -161,14 +161,6 @@ class Field:
         names = mark.names if mark else ()
         return names[0].partition("/")[0] if names else f"--{self.name.rstrip('_').replace('_', '-')}"
 
-    def read(self, text: Any) -> Any:
-        """What a text of a command line means. ConfigError or UsageError for one that means nothing."""
-        if mark := self.mark(Read):
-            return mark.read(text)
-        from optilab.config.load import override
-
-        return override(self.flag, self.name, text).value if isinstance(text, str) else text
-
 
 def _parts(hint: Any) -> Iterator[Any]:
     if get_origin(hint) is Annotated:

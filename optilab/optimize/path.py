@@ -310,3 +310,48 @@ def span(curves: Sequence[Floats], paths: Sequence[Trajectory]) -> tuple[float, 
     shown = np.concatenate(tame) if tame and np.isfinite(np.concatenate(tame)).any() else seen
     low, high = float(np.nanmin(seen)), float(np.nanmax(shown))
     return min(low, high), min(high, 1e250)  # a margin fits above
+
+
+def measured_rate(path: Trajectory, function: Objective) -> float | None:
+    """The mean factor per step of the distance to the minimum, over the later half of a path that moved enough.
+
+    Steps within rounding of the minimum do not count; None where fewer than ten are left.
+    """
+    with np.errstate(over="ignore"):
+        distances = np.min([np.linalg.norm(path.points - np.array(m), axis=-1) for m in function.minima], axis=0)
+    moving = np.flatnonzero(distances > 1e-12 * max(distances[0], 1e-300))
+    end = int(moving[-1]) if moving.size else 0
+    if end < 10 or not np.isfinite(distances).all():
+        return None
+    # The largest distance of a few steps: complex eigenvalues make the distance swing.
+    window = max(1, end // 8)
+    early, late = distances[end // 2 - window : end // 2 + 1], distances[end - window : end + 1]
+    return float((late.max() / early.max()) ** (1 / (end - end // 2)))
+
+
+NUDGE = 64 * np.finfo(float).eps
+PARTED = 1e-6
+"""Two paths have parted when they differ by this share of the largest |w| so far: 1e8 times the nudge."""
+LONGEST = 10_000
+"""Steps that are checked."""
+
+
+def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regime) -> int | None:
+    """The first epoch at which `path` and its neighbour have parted; None if they stay together.
+
+    The neighbour starts NUDGE away in every coordinate: 64 units in the last place, since the first step's rounding may
+    absorb a single one.
+    """
+    start = path.points[0]
+    beside = start + NUDGE * np.where(start == 0, 1.0, np.abs(start))
+    steps = min(len(path.points) - 1, LONGEST)
+    # A schedule depends on the number of steps, so only a path of all its steps can be compared.
+    if steps < 1 or (steps < len(path.points) - 1 and replace(regime, schedule=Regime().schedule) != regime):
+        return None
+    neighbour = descend(rule, function, beside.tolist(), steps, regime=regime).points
+    points = path.points[: len(neighbour)]
+    with np.errstate(all="ignore"):
+        apart = np.linalg.norm(points - neighbour[: len(points)], axis=-1)
+        size = np.maximum.accumulate(np.linalg.norm(points, axis=-1))
+        parted = np.flatnonzero(apart > PARTED * np.maximum(size, np.finfo(float).tiny))
+    return int(parted[0]) if parted.size else None

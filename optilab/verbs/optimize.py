@@ -17,7 +17,8 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ExitCode, UsageError
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule, described, sources
-from optilab.optimize.theory import best_rates, chaotic_from, measured_rate, predict
+from optilab.optimize.path import chaotic_from, measured_rate
+from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim, cell

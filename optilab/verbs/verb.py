@@ -87,7 +87,7 @@ class Request:
         A section comes before the keys inside it, so their order does not matter. UsageError for a key that is set
         by an option and by `--set`.
         """
-        from optilab.config.load import Override
+        from optilab.config.load import Override, typed
 
         made, own = list[Override](), kept_of(type(self))
         for one in fields_of(type(self)):
@@ -101,7 +101,7 @@ class Request:
                 made.append(Override(where, key, texts, adds=True))
             else:
                 text = self.typed or (isinstance(value, str) and one.mark(Read))
-                made.append(Override(where, key, one.read(value) if text else plain(value)))
+                made.append(Override(where, key, typed(one, value) if text else plain(value)))
         if kept:
             return made
         known = {one.name for one in fields_of(type(self))}

@@ -8,7 +8,7 @@ import pytest
 from optilab.optimize import OBJECTIVES, RULES, descend, theory
 from optilab.optimize.emit import POWERS, path_source, stability_source, switches, value_source
 from optilab.optimize.formula import operations
-from optilab.optimize.theory import NUDGE
+from optilab.optimize.path import NUDGE
 from optilab.optimize.trace import Untraceable, axes_of, trace
 from tests.optimize.test_emit import UNTRACEABLE_FUNCTIONS, UNTRACEABLE_RULES
 

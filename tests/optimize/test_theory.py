@@ -7,11 +7,11 @@ import pytest
 
 from optilab.optimize import OBJECTIVES, RULES, Status, descend
 from optilab.optimize.maps import run_grid
+from optilab.optimize.path import measured_rate
 from optilab.optimize.theory import (
     best_rates,
     curvatures,
     largest_lr,
-    measured_rate,
     predict,
     spectral_radius,
     update_matrices,
