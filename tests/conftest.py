@@ -26,6 +26,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 
 
+def pytest_addoption(parser):
+    parser.addoption("--draw", type=int, default=0, help="which random faults tests/faults draws [0]")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_at_a_terminal():
     """What `nohup` and a script's `&` have left ignored would be ignored by every child."""

@@ -1,6 +1,7 @@
 """The lab that all fault tests share, and the table of figures at the end of a run."""
 
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,18 @@ class Figure(Protocol):
     """`figure(goal, what, measured)`: one line of the table; `seconds` where other tests did the work."""
 
     def __call__(self, goal: str, what: str, measured: str, seconds: float | None = None) -> None: ...
+
+
+class Drawn(Protocol):
+    """`drawn(number)`: the chance of one test; `--draw` gives another one to all of them."""
+
+    def __call__(self, number: int) -> random.Random: ...
+
+
+@pytest.fixture(scope="session")
+def drawn(request: pytest.FixtureRequest) -> Drawn:
+    other = 1000 * request.config.getoption("--draw")
+    return lambda number: random.Random(number + other)
 
 
 @pytest.fixture(scope="session")

@@ -130,9 +130,9 @@ def in_a_trial(process, machines: Machines, study: Path, chance: random.Random) 
 
 @pytest.mark.parametrize("shared", SHARED)
 @pytest.mark.parametrize("kills", KILLS)
-def test_workers_are_killed_in_trials(kills, shared, lab, machines, undisturbed, figure):
+def test_workers_are_killed_in_trials(kills, shared, lab, machines, undisturbed, figure, drawn):
     """One kill per study, so that no trial is given up: of a machine, of the worker alone, or of a trial's process."""
-    chance, hits, studies = random.Random(20), 0, 0
+    chance, hits, studies = drawn(20), 0, 0
     for _ in range(2):
         machines.worker(shared)
     while hits < kills:
@@ -165,8 +165,8 @@ def test_workers_are_killed_in_trials(kills, shared, lab, machines, undisturbed,
 
 
 @pytest.mark.parametrize("losses", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_the_scheduler_is_lost(losses, lab, machines, undisturbed, figure):
-    chance, name = random.Random(21), f"lost-{losses}"
+def test_the_scheduler_is_lost(losses, lab, machines, undisturbed, figure, drawn):
+    chance, name = drawn(21), f"lost-{losses}"
     study = lab.folder / "runs" / name
     for loss in range(losses):
         machines.worker(shared=loss % 2 == 0)
@@ -195,13 +195,13 @@ def test_the_scheduler_is_lost(losses, lab, machines, undisturbed, figure):
     ],
 )
 @pytest.mark.slow
-def test_the_command_is_stopped(number, shared, lab, machines, undisturbed):
+def test_the_command_is_stopped(number, shared, lab, machines, undisturbed, drawn):
     """Its trials end soon, and what they have committed is in the study, but for a kill without a shared disk."""
     name = f"stopped-{number}-{shared}"
     study = lab.folder / "runs" / name
     machines.worker(shared)
     process = fresh(argv(name, "--cluster", machines.address), lab.folder)
-    assert in_a_trial(process, machines, study, random.Random(22))
+    assert in_a_trial(process, machines, study, drawn(22))
     process.send(number)
     assert process.finish().code == -number
     until(lambda: not machines.busy(study))

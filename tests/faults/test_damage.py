@@ -22,7 +22,7 @@ from optilab.optimize import RULES
 from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.data.idx import NAMES, idx_bytes, write_idx_dataset, write_sums
-from tests.faults.conftest import Figure
+from tests.faults.conftest import Drawn, Figure
 from tests.faults.harness import Lab
 
 
@@ -75,8 +75,7 @@ class Half:
         return buffer.getvalue()
 
 
-def _damages(whole: bytes, truncations: int, flips: int) -> list[bytes]:
-    chance = random.Random(4)
+def _damages(whole: bytes, truncations: int, flips: int, chance: random.Random) -> list[bytes]:
     made = [whole[: chance.randrange(len(whole))] for _ in range(truncations - 2)] + [b"", b"not a checkpoint\n"]
     for _ in range(flips):
         position, bit = chance.randrange(len(whole)), 1 << chance.randrange(8)
@@ -85,11 +84,13 @@ def _damages(whole: bytes, truncations: int, flips: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("truncations", "flips"), [(20, 80), pytest.param(200, 1000, marks=pytest.mark.slow)])
-def test_damaged_checkpoint_falls_back(half: Half, figure: Figure, truncations: int, flips: int) -> None:
+def test_damaged_checkpoint_falls_back(
+    half: Half, figure: Figure, truncations: int, flips: int, drawn: Drawn
+) -> None:
     """Each damage is detected, and the run continues from the bytes of the previous checkpoint."""
     whole, older = half.original[half.file], half.original[half.older]
     silent = 0
-    for content in _damages(whole, truncations, flips):
+    for content in _damages(whole, truncations, flips, drawn(4)):
         training, warnings = half.resumed(content)
         silent += not (len(warnings) == 1 and half.file.name in warnings[0] and training.epoch == half.previous)
         assert checkpoint.save(training) == older
@@ -102,10 +103,13 @@ def test_damaged_checkpoint_falls_back(half: Half, figure: Figure, truncations: 
     assert silent == 0
 
 
-def test_negative_control_no_digest(half: Half, monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+def test_negative_control_no_digest(
+    half: Half, monkeypatch: pytest.MonkeyPatch, figure: Figure, drawn: Drawn
+) -> None:
     """Without the digest, torch loads most flipped checkpoints without an error."""
     monkeypatch.setattr(runs, "read_checkpoint", lambda path, limit: path.read_bytes())
-    noticed = sum(bool(half.resumed(content)[1]) for content in _damages(half.original[half.file], 2, 48)[2:])
+    damages = _damages(half.original[half.file], 2, 48, drawn(4))[2:]
+    noticed = sum(bool(half.resumed(content)[1]) for content in damages)
     half.mend()
     figure("G4", "control: digest not checked, 48 flips", f"{48 - noticed} silent")
     assert noticed < 24
@@ -447,9 +451,9 @@ STRUCTURES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("flips", [40, pytest.param(200, marks=pytest.mark.slow)])
-def test_damaged_dataset_is_refused(tmp_path: Path, figure: Figure, flips: int) -> None:
+def test_damaged_dataset_is_refused(tmp_path: Path, figure: Figure, flips: int, drawn: Drawn) -> None:
     """A flipped byte anywhere in the four files (by its digest), and files of the wrong structure."""
-    whole, chance, refused = write_idx_dataset(tmp_path / "whole"), random.Random(5), 0
+    whole, chance, refused = write_idx_dataset(tmp_path / "whole"), drawn(5), 0
     for _ in range(flips):
         name = chance.choice(NAMES)
         content = bytearray((whole / name).read_bytes())

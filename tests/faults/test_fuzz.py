@@ -18,7 +18,7 @@ from optilab.config.fields import schema_for
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.errors import ConfigError, UsageError
-from tests.faults.conftest import Figure
+from tests.faults.conftest import Drawn, Figure
 from tests.faults.harness import Warm, environment, in_parallel, run
 
 SPICE: list[bytes] = [
@@ -97,8 +97,8 @@ def mutated(text: bytes, chance: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])
-def test_mutated_configs(tmp_path: Path, figure: Figure, count: int) -> None:
-    chance, kinds, slowest, placed = random.Random(7), Counter[str](), 0.0, 0
+def test_mutated_configs(tmp_path: Path, figure: Figure, count: int, drawn: Drawn) -> None:
+    chance, kinds, slowest, placed = drawn(7), Counter[str](), 0.0, 0
     seeds = presets()
     file = tmp_path / "fuzz.yaml"
     kept: list[bytes] = []
@@ -190,8 +190,8 @@ WORDS = [
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.slow)])
-def test_mutated_command_lines(tmp_path: Path, light: Warm, figure: Figure, count: int) -> None:
-    chance, lines = random.Random(8), []
+def test_mutated_command_lines(tmp_path: Path, light: Warm, figure: Figure, count: int, drawn: Drawn) -> None:
+    chance, lines = drawn(8), []
     (tmp_path / "fuzz.yaml").write_text("optimizer: sgd\n", encoding="utf-8")
     for _ in range(count):
         argv = list(chance.choice(VALID))

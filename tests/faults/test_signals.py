@@ -2,7 +2,6 @@
 
 import os
 import pty
-import random
 import select
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Figure
+from tests.faults.conftest import Drawn, Figure
 from tests.faults.harness import Lab, Process, Violation, environment, fresh
 
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
@@ -47,10 +46,10 @@ def _stopped(lab: Lab, process: Process, name: str, number: int) -> None:
     lab.forget(name)
 
 
-@pytest.mark.parametrize("trials", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trials", [3, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(STOPS))
-def test_stop_at_a_random_time(lab: Lab, figure: Figure, name: str, trials: int) -> None:
-    chance = random.Random(6)
+def test_stop_at_a_random_time(lab: Lab, figure: Figure, name: str, trials: int, drawn: Drawn) -> None:
+    chance = drawn(6)
     for number in range(trials):
         run = f"{name.lower()}-{trials}-{number}"
         process = lab.start(run, sabotage="slow_epochs")

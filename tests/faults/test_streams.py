@@ -1,6 +1,5 @@
 """Standard streams that are closed or full, Ctrl-C while Python starts, little address space (G26)."""
 
-import random
 import re
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Figure
+from tests.faults.conftest import Drawn, Figure
 from tests.faults.harness import Lab, Warm, environment, fresh, run
 
 # What is typed, its exit status, and whether it prints a result.
@@ -117,10 +116,12 @@ OURS = re.compile(r'File "[^"]*/optilab/(?:(?!__main__|__init__)[^"]*", line|[^"
 
 
 @pytest.mark.parametrize("moments", [12, pytest.param(50, marks=pytest.mark.slow)])
-def test_an_early_interrupt_leaves_no_traceback(tmp_path: Path, figure: Figure, moments: int) -> None:
+def test_an_early_interrupt_leaves_no_traceback(
+    tmp_path: Path, figure: Figure, moments: int, drawn: Drawn
+) -> None:
     argv = ["optimize", "--algo", "adam", "--quiet"]
     lasted = run(argv, tmp_path).seconds
-    chance, codes = random.Random(9), []
+    chance, codes = drawn(9), []
     for number in range(moments):
         process = fresh(argv, tmp_path)
         time.sleep(lasted * (number + chance.random()) / moments)

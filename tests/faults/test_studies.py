@@ -33,7 +33,7 @@ KILLS = [
     pytest.param("tpe", 2, id="tpe-2"),
     *(pytest.param(kind, 60, id=f"{kind}-60", marks=pytest.mark.slow) for kind in KINDS),
 ]
-FEW_OR_MANY = [5, pytest.param(50, marks=pytest.mark.slow)]
+FEW_OR_MANY = [2, pytest.param(50, marks=pytest.mark.slow)]
 OVER = ["--over", "optimizer.lr=0.001,0.003,0.01", "--seeds", "2", "--epochs", "12", "--set", "data.batch_size=4"]
 
 
@@ -90,8 +90,8 @@ def at_some_moment(process, study: Path, chance: random.Random) -> bool:
 
 
 @pytest.mark.parametrize("kills", FEW_OR_MANY)
-def test_the_command_is_killed_again_and_again(kills, lab, undisturbed, figure):
-    chance, hits, name = random.Random(19), 0, f"command-{kills}"
+def test_the_command_is_killed_again_and_again(kills, lab, undisturbed, figure, drawn):
+    chance, hits, name = drawn(19), 0, f"command-{kills}"
     study = lab.folder / "runs" / name
     for number in range(kills):
         process = fresh(argv(name), lab.folder)
@@ -112,9 +112,9 @@ def test_the_command_is_killed_again_and_again(kills, lab, undisturbed, figure):
 
 @pytest.mark.parametrize("kills", FEW_OR_MANY)
 @pytest.mark.parametrize("victim", ["worker", "server"])
-def test_a_study_outlives_its_processes(victim, kills, lab, undisturbed, figure):
+def test_a_study_outlives_its_processes(victim, kills, lab, undisturbed, figure, drawn):
     """At most two kills per study, so that no trial is given up."""
-    chance, hits, round_ = random.Random(20), 0, 0
+    chance, hits, round_ = drawn(20), 0, 0
     while hits < kills:
         round_ += 1
         name = f"{victim}-{kills}-{round_}"
@@ -133,9 +133,9 @@ def test_a_study_outlives_its_processes(victim, kills, lab, undisturbed, figure)
 
 
 @pytest.mark.parametrize(("kind", "kills"), KILLS)
-def test_a_killed_study_of_every_kind_is_the_same_study(kind, kills, lab, figure):
+def test_a_killed_study_of_every_kind_is_the_same_study(kind, kills, lab, figure, drawn):
     """Command, worker and fork server by three signals, at random moments from the study's first file on."""
-    chance, hits = random.Random(24), dict.fromkeys(("command", "worker", "server"), 0)
+    chance, hits = drawn(24), dict.fromkeys(("command", "worker", "server"), 0)
     name = f"{kind.split()[0]}-{kills}"
     study, whole = lab.folder / "runs" / name, lab.folder / "runs" / f"{name}-whole"
     assert run([*KINDS[kind], *SMALL, whole.name], lab.folder).code == 0

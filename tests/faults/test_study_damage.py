@@ -19,7 +19,7 @@ from optilab import runs
 from optilab.config.study import SweepConfig
 from optilab.runs.tables import outcome
 from optilab.study import sweep
-from tests.faults.conftest import Figure
+from tests.faults.conftest import Drawn, Figure
 from tests.run import run
 from tests.study.generated import training
 
@@ -125,12 +125,9 @@ def _swap(study: Path, one: str, other: str) -> None:
     shutil.copytree(study / other, study / one)
 
 
-def damages(whole: Path, count: int, scratch: Path) -> Iterator[tuple[str, Path]]:
+def damages(whole: Path, count: int, scratch: Path, chance: random.Random) -> Iterator[tuple[str, Path]]:
     """So many damaged copies of the study: what was done, and the folder of its runs."""
-    chance, trials = (
-        random.Random(24),
-        [row["trial"] for row in runs.read_study(whole / "runs" / "study").trials()],
-    )
+    trials = [row["trial"] for row in runs.read_study(whole / "runs" / "study").trials()]
     bad = trials[-1]
     places = [*(f"{bad}/{name}" for name in OF_A_TRIAL), *OF_A_STUDY]
     kinds = [(place, kind) for kind in DAMAGES for place in places]
@@ -202,7 +199,9 @@ def judge(folder: Path, expected: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [16, pytest.param(200, marks=pytest.mark.slow)])
-def test_nothing_passes_over_what_it_cannot_read(count: int, whole: Path, tmp_path: Path, figure: Figure) -> None:
+def test_nothing_passes_over_what_it_cannot_read(
+    count: int, whole: Path, tmp_path: Path, figure: Figure, drawn: Drawn
+) -> None:
     undamaged = tmp_path / "undamaged"
     shutil.copytree(whole, undamaged)
     done = run(["runs", "compare", "study", "--json"], undamaged, dict(os.environ))
@@ -211,7 +210,7 @@ def test_nothing_passes_over_what_it_cannot_read(count: int, whole: Path, tmp_pa
     expected["trials"] = [row["trial"] for row in runs.read_study(undamaged / "runs" / "study").trials()]
     assert judge(undamaged, expected) == []
     failures, total = [], 0
-    for what, folder in damages(whole, count, tmp_path):
+    for what, folder in damages(whole, count, tmp_path, drawn(24)):
         total += 1
         failures += [f"{what}: {reason}" for reason in judge(folder, expected)]
         shutil.rmtree(folder)
