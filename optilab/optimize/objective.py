@@ -125,6 +125,69 @@ def _hessian(formula: str, dimension: int) -> Callable[..., tuple[Floats, ...]]:
     return formulas.function_of(_second_derivatives(formulas.parse(formula), dimension), _names(dimension))
 
 
+_GRID = 201
+"""Points of an axis of the box at which a search for minima begins."""
+_SHRINK, _ROUNDS = 0.5, 60
+"""Each round looks at a finer grid around the lowest point so far."""
+_MOST_MINIMA = 8
+
+
+def _search(function: Objective) -> tuple[Point, ...]:
+    """The lowest points inside the box, each found from a point of a grid that is lower than its neighbors.
+
+    Grids around each become finer down to the rounding of f, which needs no derivative; Newton's steps then use the
+    gradient, which rounds less. Empty where f is lower at the edge of the box than inside, or the lowest points are
+    a line.
+    """
+    low, high = np.array(function.box).T
+    axes = [np.linspace(a, b, _GRID) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    with np.errstate(all="ignore"):
+        values = function.value(grid)
+        values = np.where(np.isfinite(values), values, np.inf)
+        inside = np.ones(values.shape, dtype=bool)
+        for axis in range(values.ndim):
+            here = np.moveaxis(values, axis, 0)
+            lower = np.zeros(here.shape, dtype=bool)
+            before, after = here[:-2], here[2:]
+            lower[1:-1] = (here[1:-1] <= before) & (here[1:-1] <= after) & np.isfinite(before) & np.isfinite(after)
+            inside &= np.moveaxis(lower, 0, axis)
+        places = grid[inside]
+        starts = places[np.argsort(function.value(places), kind="stable")][: 4 * _MOST_MINIMA]
+        found = [_descended(function, start, (high - low) / (_GRID - 1)) for start in starts]
+        depths = [float(function.value(point)) for point in found]
+    if not found or not min(depths) <= float(values.min()):
+        return ()
+    least, scale = min(depths), float(np.abs(values[np.isfinite(values)]).max())
+    minima: list[Floats] = []
+    for point, depth in sorted(zip(found, depths, strict=True), key=lambda pair: tuple(pair[0])):
+        apart = all(np.linalg.norm((point - other) / (high - low)) > 1e-3 for other in minima)
+        if depth - least <= 1e-12 * scale and apart:
+            minima.append(point)
+    return () if len(minima) > _MOST_MINIMA else tuple(tuple(map(float, point)) for point in minima)
+
+
+def _descended(function: Objective, point: Floats, width: Floats) -> Floats:
+    """The lowest point near `point` on a grid of this width."""
+    steps = np.linspace(-1, 1, 9)
+    offsets = np.stack(np.meshgrid(*[steps] * len(point), indexing="ij"), axis=-1).reshape(-1, len(point))
+    low, high = point - width, point + width
+    for _ in range(_ROUNDS):
+        around = np.clip(point + np.concatenate([np.zeros((1, len(point))), offsets * width]), low, high)
+        values = function.value(around)
+        best = int(np.argmin(np.where(np.isfinite(values), values, np.inf)))
+        point, width = around[best], width * (_SHRINK if best == 0 or not values[best] < values[0] else 1)
+    for _ in range(4):
+        hessian, gradient = function.hessian(point), function.gradient(point)
+        if not (np.isfinite(hessian).all() and np.isfinite(gradient).all() and np.linalg.eigvalsh(hessian)[0] > 0):
+            break
+        step = np.linalg.solve(hessian, gradient)
+        if not np.linalg.norm(function.gradient(point - step)) < np.linalg.norm(gradient):
+            break
+        point = point - step
+    return np.where(np.abs(point) < 1e-12, 0.0, point)  # a place at the origin, but for the rounding of the search
+
+
 def minima_inside(function: Objective) -> tuple[Point, ...]:
     """The known minima that lie in the function's box."""
     return tuple(
@@ -154,8 +217,8 @@ class Expression(Formula):
 
     Accepted are numbers, w1 to w9 (x and y stand for w1 and w2), + - * / ^, parentheses, pi and sqrt, exp, log, sin,
     cos, tan, sinh, cosh, tanh, abs, sign, min(a, b), max(a, b); anything else is a UsageError that names the column.
-    The highest coordinate is the dimension. A quadratic (constant second derivatives) has its exact minimum; of other
-    functions none is known.
+    The highest coordinate is the dimension. A quadratic (constant second derivatives) has its exact minimum; that of
+    another function of one or two variables is searched for in the box (`_search`).
     """
 
     name: ClassVar[str] = "expression"
@@ -196,7 +259,7 @@ class Expression(Formula):
         if not formulas.is_smooth(self._tree) or any(
             map(formulas.symbols, _second_derivatives(self._tree, self._dimension))
         ):
-            return ()
+            return _search(self) if self._dimension <= 2 else ()
         centre = np.zeros(self._dimension)
         with np.errstate(all="ignore"):
             hessian, gradient = self.hessian(centre), self.gradient(centre)

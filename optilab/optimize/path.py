@@ -282,18 +282,22 @@ def heights(function: Objective, x: Floats) -> Floats:
     return np.asarray(values - (float(finite.min()) if floor is None else floor))
 
 
+LIFT = 1e-3
+
+
 def gaps(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
     """f above its minimum along each path, and the name of that quantity, for a log scale.
 
     A gap of zero is NaN, since a log scale has no zero; where f_min is not zero, gaps end at its rounding error. Where
-    no minimum is known, f above the lowest f reached.
+    no minimum is known, f above the lowest f reached, lifted by LIFT of the way there, so that a path that gets there
+    neither plunges nor has a hole.
     """
     floor = lowest(function)
     if floor is None:
         reached = min(float(path.values.min()) for path in paths)
-        above = [path.values - reached for path in paths]
-        if any((gap > 0).any() for gap in above):
-            return [np.where(gap > 0, gap, np.nan) for gap in above], "f - lowest f reached"
+        if lift := LIFT * max(float(path.values[0]) - reached for path in paths):
+            above = [path.values - reached + lift for path in paths]
+            return [np.where(gap > 0, gap, np.nan) for gap in above], f"f - lowest f, + {LIFT:.1%}"
         floor = reached  # no path has moved
     rounding = float(np.finfo(float).eps * abs(floor))
     above = [np.maximum(path.values - floor, rounding) for path in paths]

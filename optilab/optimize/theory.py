@@ -45,9 +45,13 @@ def curvatures(function: Objective) -> Floats | None:
         return None
     low, high = np.array(function.box, dtype=float).T
     places = low + (high - low) * np.array([[0.11], [0.37], [0.73], [0.92]])
+    points = np.concatenate([places, [function.start]])
     with np.errstate(all="ignore"):
-        hessians = function.hessian(np.concatenate([places, [function.start]]))
+        hessians, gradients = function.hessian(points), function.gradient(points)
     if not np.isfinite(hessians).all() or not np.allclose(hessians, hessians[0], rtol=1e-9, atol=1e-12):
+        return None
+    linear = gradients[0] + (points - points[0]) @ hessians[0]  # not of a function with a kink
+    if not np.allclose(gradients, linear, rtol=0, atol=1e-6 * np.abs(gradients).max()):
         return None
     eigenvalues = np.linalg.eigvalsh(hessians[0])
     return eigenvalues if eigenvalues[0] > 1e-12 * eigenvalues[-1] else None

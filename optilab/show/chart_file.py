@@ -320,8 +320,8 @@ def _points(axes: Any, panel: Panel, points: Points, palette: Palette) -> None:
     style |= {"linestyle": "", "alpha": points.alpha, **_SYMBOLS[symbol]}
     if points.size is not None:
         style["markersize"] = points.size
-    if symbol == "best" and len(np.ravel(points.x)):
-        style["clip_on"] = False  # it may lie on the edge
+    if symbol == "best" and len(np.ravel(points.x)) and panel.y.is_set:
+        style["clip_on"] = not np.all(np.abs(panel.y.place(points.y) - 0.5) <= 0.5)  # it may lie on the edge
     axes.plot(points.x, points.y, label=points.label or None, **style)
     if not points.name:
         return

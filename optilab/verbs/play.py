@@ -226,11 +226,15 @@ def _data(
 
 
 def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
-    """A minimum and the curvatures there, ascending; None unless all are positive."""
+    """A minimum and the curvatures there, ascending; None unless all are positive, and at a kink."""
+    place = np.array(point, dtype=float)
+    around = 1e-6 * np.maximum(1, np.abs(place)) * np.eye(len(place))
     with np.errstate(all="ignore"):
-        hessian = function.hessian(np.array(point, dtype=float))
+        hessian = function.hessian(place)
+        slopes = function.gradient(place + around) - function.gradient(place - around)
     found = np.linalg.eigvalsh(hessian) if np.isfinite(hessian).all() else np.zeros(1)
-    bowl = found[0] > 1e-9 * found[-1] > 0
+    smooth = np.allclose(slopes, 2 * around @ hessian, rtol=0, atol=1e-2 * np.abs(2 * around @ hessian).max())
+    bowl = smooth and found[0] > 1e-9 * found[-1] > 0
     return {"point": list(map(float, point)), "curvatures": found.tolist() if bowl else None}
 
 

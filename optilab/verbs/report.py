@@ -5,6 +5,7 @@ supports it.
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Any
 
 from annotated_doc import Doc
@@ -25,7 +26,7 @@ from optilab.verbs.answer import Printed, Sentence, Verbatim
 from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
 from optilab.verbs.curves_page import curves
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
-from optilab.verbs.settings_page import Outlook, mark, outlook
+from optilab.verbs.settings_page import Outlook, is_number, mark, outlook
 from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import plural, ranges
 
@@ -361,14 +362,17 @@ def _last(values: Sequence[float | None]) -> str:
 
 
 def _differing(grouping: Grouping) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Every setting that differs: its values, and how many groups have each."""
+    """Every setting that differs: its values, numbers in ascending order, and how many runs have each."""
     table = []
     for key in grouping.differing:
         counts: dict[str, int] = {}
+        sizes: dict[str, float] = {}
         for group in grouping.groups:
-            value = text(group.settings[key]) if key in group.settings else "none"
-            counts[value] = counts.get(value, 0) + 1
-        table.append((key, list(counts.items())))
+            value: Any = group.settings.get(key)
+            word = text(value) if key in group.settings else "none"
+            counts[word] = counts.get(word, 0) + len(group.runs)
+            sizes[word] = value if is_number(value) else inf
+        table.append((key, sorted(counts.items(), key=lambda counted: sizes[counted[0]])))
     return table
 
 

@@ -65,7 +65,7 @@ def outlook(side: RunComparison) -> Outlook:
         if total == len(rows):
             return Outlook(maps=_maps(side, values))
     # A number that few groups differ in is a side issue of their other settings.
-    numbers = [key for key in keys if all(map(_is_number, values[key])) and 2 * len(values[key]) > len(rows)]
+    numbers = [key for key in keys if all(map(is_number, values[key])) and 2 * len(values[key]) > len(rows)]
     return Outlook(curves=tuple(_curve(side, key, short(keys)[key]) for key in numbers[:MOST_CURVES]))
 
 
@@ -75,10 +75,11 @@ def _values(key: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     for row in rows:
         if row.get(key) not in found:
             found.append(row.get(key))
-    return sorted(found) if all(map(_is_number, found)) else found
+    return sorted(found) if all(map(is_number, found)) else found
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a setting is a number, and not on or off."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -98,7 +99,7 @@ def mark(side: RunComparison, index: int) -> str:
 
 def _maps(side: RunComparison, values: Mapping[str, list[Any]]) -> tuple[HeatMap, ...]:
     """A map of the two keys with the most values, for each combination of the others."""
-    keys = sorted(values, key=lambda key: (len(values[key]), all(map(_is_number, values[key]))))
+    keys = sorted(values, key=lambda key: (len(values[key]), all(map(is_number, values[key]))))
     *rest, down, across = keys
     facets = list(product(*(values[key] for key in rest)))
     if len(facets) > MOST_MAPS or len(values[across]) > MOST_VALUES:

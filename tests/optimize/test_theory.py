@@ -55,9 +55,26 @@ def test_a_typed_quadratic_is_a_quadratic(formula, minimum, eigenvalues):
     "formula", ["w1^4", "w1^2 - w2^2", "w1^2 + 0*w2", "abs(w1 - 1) + w1^2", "max(w1, 0) + w1^2"]
 )
 def test_no_other_typed_function_is(formula):
-    function = OBJECTIVES["expression"](formula=formula)
-    assert function.minima == ()
-    assert curvatures(function) is None
+    assert curvatures(OBJECTIVES["expression"](formula=formula)) is None
+
+
+@pytest.mark.parametrize(
+    ("formula", "minima"),
+    [
+        ("x^4 - x^2", [(-(0.5**0.5),), (0.5**0.5,)]),
+        ("x^4 - 3*x^2 + x", [(-1.3008395659415772,)]),
+        ("w1^2 + 3*w2^4", [(0, 0)]),
+        ("abs(x - 1/3) + 2*abs(y)", [(1 / 3, 0)]),
+        ("(1 - w1)^2 + 100*(w2 - w1^2)^2 + 0*w1", [(1, 1)]),
+        ("min(x^2, (x - 1)^2)", [(0,), (1,)]),
+        *((formula, []) for formula in ("x^3", "exp(x)", "log(x)", "1/x^2", "(x - y)^4", "x^2*y^2", "0*x")),
+    ],
+)
+def test_the_minima_of_another_typed_function_are_found_in_its_box(formula, minima):
+    """A function that falls towards the edge of the box, or is lowest along a line, has none."""
+    found = OBJECTIVES["expression"](formula=formula).minima
+    assert len(found) == len(minima)
+    assert np.allclose(found, minima, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", [RULES["sgd"](lr=0.6), RULES["momentum"](lr=0.95, beta=0.8)])

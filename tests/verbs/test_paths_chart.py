@@ -69,12 +69,12 @@ def test_a_path_that_diverges_leaves_the_picture_and_does_not_flatten_the_others
 
 
 def test_the_lowest_f_reached_is_no_plunge():
-    """Where the minimum is not known, the gap to the lowest value is zero there, and a log scale has no zero."""
-    formula = OBJECTIVES["expression"](formula="w1^2 + 3*w2^4")
-    figure = draw(formula, {"adam": descend(RULES["adam"](lr=0.2), formula, steps=30)})
-    _, curves = losses(figure)
-    assert np.isnan(curves["adam"]).sum() == 1
-    assert np.nanmin(curves["adam"]) > 1e-6
+    """Where no minimum is known, the gap to the lowest value would be zero there, and a log scale has no zero."""
+    formula = OBJECTIVES["expression"](formula="w1^3 + 3*w2^4")
+    path = descend(RULES["adam"](lr=0.2), formula, steps=30)
+    _, curves = losses(draw(formula, {"adam": path}))
+    lift = 1e-3 * (path.values[0] - path.values.min())
+    np.testing.assert_allclose(curves["adam"], path.values - path.values.min() + lift)
 
 
 def test_lines_are_told_apart_without_colour(paths):

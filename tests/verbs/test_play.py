@@ -408,6 +408,18 @@ def test_a_function_of_one_variable_is_a_curve(opened):
     assert page.script("return [state.start.length, isFinite(state.start[0])]") == [1, True]
 
 
+@pytest.mark.parametrize("formula", ["x^4 - x^2", "x^3"])
+def test_a_formula_of_ones_own_has_whole_loss_curves(formula, opened):
+    """Where its minimum is found, theory and distance are there, too; where it has none, no curve has holes."""
+    settings = config(["sgd", "adam"], {"name": "expression", "formula": formula}, start=[2.0])
+    page = opened(settings)
+    known = formula == "x^4 - x^2"
+    assert [line.count("M") for line in drawn(page)["loss"]] == [1, 1]
+    assert ("stable up to lr" in page.text("section.card:not(#common)")) == known
+    assert ("distance" in page.text("#results")) == known
+    assert bool(page.script("return document.querySelectorAll('#ground .end').length")) == known
+
+
 def test_a_start_outside_the_domain_is_a_path_of_one_point(opened):
     function = {"name": "expression", "formula": "log(w1) + w1^2 + w2^2"}
     page = opened(config(["sgd"], function, start=[1.0, 1.0]), "start=-1,1")

@@ -183,6 +183,28 @@ def test_paper_is_light_and_the_screen_comes_back(written):
     assert page.driver.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith("JVBERi0")  # %PDF-
 
 
+def test_what_differs_is_counted_in_runs_and_in_order(written, folder):
+    training(folder / "runs", "lr0.05-1", "optimizer.lr=0.05", "seed=1", accuracies=FLAT)
+    page = written("*")
+    text = page.script("return document.querySelector('#differences').parentElement.textContent")
+    counted = re.findall(r"([\d.]+) in (\d runs?)", text)
+    assert counted == [("0.01", "3 runs"), ("0.05", "1 run"), ("0.1", "3 runs")]
+
+
+def test_the_printed_page_names_the_runs(written):
+    page = written("*")
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        shown = page.script(
+            "return [...document.querySelectorAll('.runs tbody tr:not(.config)')].map((r) => r.innerText)"
+        )
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert sorted(row.split()[0] for row in shown) == [
+        f"lr{lr}-{seed}" for lr in ("0.01", "0.1") for seed in (1, 2, 3)
+    ]
+
+
 def test_what_is_not_ours_is_not_replaced(optilab, folder):
     (folder / "mine.html").write_text("mine")
     done = optilab("report", "*", "--out", "mine.html", code=2)

@@ -1,6 +1,7 @@
 """Pictures of trainings: what is drawn where, for every kind of run, light and dark."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -90,6 +91,31 @@ def test_a_line_of_thousands_of_epochs_keeps_its_peaks(tmp_path):
     assert len(points) < 2000
     assert (points[7_778], points[20_000], points[1]) == (0.99, 0.1, 0.5)
     assert all(accuracies[int(epoch) - 1] == value for epoch, value in points.items())
+
+
+def test_a_star_is_inside_its_axes_or_not_seen(two):
+    """The best epoch of a diverged group may lie far above what the axis shows."""
+    training(two, "gone", "seed=9", "optimizer.lr=9", accuracies=(-80.0, -81.0), status="diverged")
+    for axes in figure(two).axes[:2]:
+        low, high = axes.get_ylim()
+        stars = [line for line in axes.lines if line.get_marker() == "*" and len(line.get_ydata())]
+        assert len(stars) == 3
+        for star in stars:
+            assert star.get_clip_on() or low <= star.get_ydata()[0] <= high
+
+
+def test_the_curvature_along_the_gradient_is_on_the_axis(tmp_path):
+    """It is often far below the sharpness; what is not positive has no place on a logarithmic axis."""
+    run = training(tmp_path, "edge")
+    measured = [(4.0, 0.02), (10.0, -1.0), (20.0, 0.6)]
+    records = [
+        {"epoch": epoch, "curvature": {"sharpness": a, "preconditioned": None, "limit": 20.0, "along_gradient": b}}
+        for epoch, (a, b) in enumerate(measured)
+    ]
+    (run / "diagnostics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    low, high = figure(tmp_path).axes[2].get_ylim()
+    assert 0.002 < low < 0.02
+    assert high > 20
 
 
 def test_one_run_has_no_band(two):

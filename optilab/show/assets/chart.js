@@ -250,6 +250,7 @@ const Charts = (() => {
     ctx.save();
     for (const [x, y, color] of stars) {
       const [cx, cy] = [u.valToPos(x, "x", true), u.valToPos(y, "y", true)];
+      if (cy < u.bbox.top - 1 || cy > u.bbox.top + u.bbox.height + 1) continue; // of a curve that leaves the chart
       ctx.beginPath();
       for (let corner = 0; corner < 10; corner += 1) {
         const radius = (corner % 2 ? 3 : 7) * devicePixelRatio;

@@ -228,17 +228,20 @@ function levels(box, width, height) {
 /** f above its minimum along the paths, NaN where a log scale has none; `name`: what it is above.
  *
  * Where no minimum is known it is the lowest f that a path reaches inside the picture, so that a path that falls for ever
- * does not flatten the others.
+ * does not flatten the others, less a thousandth of the way there, so that a path that gets there has no hole or plunge.
  */
 function gaps(paths, shown) {
   let floor = fn.lowest, name = "f − f_min";
   if (floor === null) {
     const sides = view(), isInside = (point) => point.every((w, axis) => w >= sides[axis][0] && w <= sides[axis][1]);
-    name = "f − lowest f seen";
+    name = "f − lowest f, + 0.1%";
+    let first = -Infinity;
     floor = Infinity;
     for (const path of shown.map((index) => paths[index])) {
+      first = Math.max(first, valueOf(path, 0));
       for (let row = 0; row < path.count; row++) if (isInside(pointOf(path, row))) floor = Math.min(floor, valueOf(path, row));
     }
+    floor -= 1e-3 * Math.max(0, first - floor);
   }
   const rounding = fn.lowest === null ? 0 : 2 ** -52 * Math.abs(floor);
   const above = (path, row) => {

@@ -209,11 +209,16 @@ def _curvature(histories: Sequence[History]) -> Panel:
 
 
 def curvature_scale(histories: Sequence[History]) -> Scale:
-    """The logarithmic range of the sharpness and its limits; the curvature along the gradient may leave it below."""
+    """The logarithmic range of the sharpness, its limits and the curvature along the gradient, which is shown where it
+    is positive and at most DECADES below the highest of the others.
+    """
     measured = [history.curvature for history in tame(histories) if history.curvature]
-    values = np.concatenate([np.ones(0), *(side for m in measured for side in (m.sharpness, m.limit))])
-    low, high = _positive_range(values)
-    return Scale("", low / 3, high * 1.5, log=True)
+    low, high = _positive_range(
+        np.concatenate([np.ones(0), *(s for m in measured for s in (m.sharpness, m.limit))])
+    )
+    along = np.concatenate([np.ones(0), *(m.along_gradient for m in measured)])
+    least, _ = _positive_range(np.where(along >= high / 10**DECADES, along, high))
+    return Scale("", min(low / 3, least / 1.5), high * 1.5, log=True)
 
 
 # --- layers ------------------------------------------------------------------------------------------------
