@@ -70,7 +70,7 @@ def listed(items: Sequence[Any]) -> str:
 
 
 def scalar_source(rule: Rule, function: Objective) -> str:
-    """Source of `run(steps, w1, ..., wd)`, which returns w, f and the gradient of every step in one flat list."""
+    """Source of `run(steps, w1, ..., wd)`, which returns w, f and the gradient of every step in one flat array."""
     program = trace(rule, function)
     start, first = operations(program.first, "first")
     body, ends = operations(
@@ -83,7 +83,7 @@ def scalar_source(rule: Rule, function: Objective) -> str:
     lines = [f"def run(steps, {', '.join(program.points)}):"]
     lines += [f"    {line(operation, SCALARS)}" for operation in start]
     lines += [f"    {name} = {written(place)}" for name, place in zip(program.states, first, strict=True)]
-    lines += ["    rows = []", "    append = rows.extend", "    for _ in range(steps + 1):"]
+    lines += ["    rows = array('d')", "    append = rows.extend", "    for _ in range(steps + 1):"]
     for operation in body:
         exact = as_array_operation(operation) if axes[operation.name] else operation
         templates = {k: v for k, v in SCALARS.items() if k != "power"} if axes[operation.name] else SCALARS
@@ -103,8 +103,8 @@ def follow(
     run = compiled(scalar_source(rule, function))["run"]
     try:
         with np.errstate(all="ignore"):
-            rows = np.array(run(steps, *map(float, start))).reshape(steps + 1, -1)
-    except (ArithmeticError, ValueError):  # x/0, sqrt(-1)
+            rows = np.frombuffer(run(steps, *map(float, start))).reshape(steps + 1, -1)
+    except (ArithmeticError, ValueError, TypeError):  # x/0, sqrt(-1), a power that is complex
         return None
     d = len(start)
     return rows[:, :d], rows[:, d], rows[:, d + 1 :]

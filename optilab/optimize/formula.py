@@ -8,6 +8,7 @@ one step of a rule as it runs (`optilab.optimize.trace`).
 import ast
 import keyword
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -488,7 +489,7 @@ def line(operation: Operation, templates: Mapping[str, str], function: str = "{}
 
 def compiled(source: str) -> dict[str, Any]:
     """The names that generated source defines."""
-    names: dict[str, Any] = {"np": np, "sqrt": sqrt, "inf": inf, "nan": nan}
+    names: dict[str, Any] = {"np": np, "array": array, "sqrt": sqrt, "inf": inf, "nan": nan}
     exec(compile(source, "<formula>", "exec"), names)  # only names and numbers of a tree are in the source
     return names
 

@@ -41,6 +41,7 @@ from optilab.runs.tables import (
     read_timings,
     score,
     table,
+    table_parts,
 )
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "score",
     "select",
     "table",
+    "table_parts",
     "timestamp",
     "write",
     "write_atomic",

@@ -170,11 +170,11 @@ class Run:
                     path.unlink()
 
 
-def stage(folder: Path, files: Mapping[str, bytes], folders: Sequence[str] = ()) -> Path:
+def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: Sequence[str] = ()) -> Path:
     """A directory beside the runs that is a complete run but for its name. Leaves nothing behind where it fails."""
     staging = folder / f".new-{secrets.token_hex(8)}"
     try:
-        with write_errors(staging, sum(map(len, files.values()))):
+        with write_errors(staging, sum(len(data) for data in files.values() if isinstance(data, bytes))):
             make_folder(folder)
             _clear(folder)
             staging.mkdir(FOLDER_MODE)
@@ -232,7 +232,7 @@ def taken(path: Path) -> str:
     return f"{path} already exists; choose another --name"
 
 
-def write(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Path:
+def write(folder: Path, name: str, files: Mapping[str, bytes | Iterable[bytes]], manifest: dict[str, Any]) -> Path:
     """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken."""
     path = folder / name
     publish(stage(folder, {**files, MANIFEST: json_bytes(first_manifest(name, manifest))}), path)

@@ -5,13 +5,14 @@ The lock of a run directory: it admits one writer, and its holder, not a status,
 
 import contextlib
 import errno
+import io
 import json
 import os
 import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,31 @@ def read_regular(path: Path, limit: int) -> bytes:
     A FIFO is not waited for, a device is not read, and a link is not followed: each raises DataError, as does a
     larger file. Raises FileNotFoundError if there is no such file, SystemFailure if it cannot be read.
     """
+    with _regular(path) as (file, size):
+        if size > limit:
+            raise DataError(f"{path} has {size:,} bytes; at most {limit:,} are read")
+        return file.readall()
+
+
+def read_ends(path: Path, length: int) -> bytes:
+    """The first line of a regular file and the lines within its last `length` bytes. Raises as `read_regular`."""
+    with _regular(path) as (file, size):
+        if size <= 2 * length:
+            return file.readall()
+        first = file.read(length).partition(b"\n")[0]
+        file.seek(-length, os.SEEK_END)
+        return first + b"\n" + file.readall().partition(b"\n")[2]
+
+
+@contextlib.contextmanager
+def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
+    """An open file and its size; the errors are those of `read_regular`."""
     try:
         with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise DataError(f"{path} is not a regular file")
-            if status.st_size > limit:
-                raise DataError(f"{path} has {status.st_size:,} bytes; at most {limit:,} are read")
-            return file.readall()
+            yield file, status.st_size
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     except OSError as error:
@@ -79,13 +97,17 @@ def make_folder(path: Path) -> None:
             folder.mkdir(FOLDER_MODE, exist_ok=True)
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a new file that is on disk when this returns; never through a link, never over a file."""
+def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a new file, of one piece or of many, that is on disk when this returns.
+
+    Never through a link, never over a file.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, FILE_MODE)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
+        for part in [data] if isinstance(data, bytes) else data:
+            view = memoryview(part)
+            while view:
+                view = view[file.write(view) :]
         os.fsync(file.fileno())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, shown
 from optilab.runs.durable import is_held, is_regular, read_json, read_regular
-from optilab.runs.tables import Row, outcome, read_metrics, read_table
+from optilab.runs.tables import Row, outcome, read_last_row, read_metrics, read_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -85,6 +85,11 @@ class Record(Entry):
         if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
             raise DataError(f"{file} is damaged: the manifest has another {', '.join(wrong)}")
         return rows
+
+    def last_row(self) -> Row | None:
+        """The last row of metrics.csv; of a training one that agrees with all others and with the manifest."""
+        rows = self.rows() if self.is_training else [read_last_row(self.path / "metrics.csv")]
+        return rows[-1] if rows else None
 
     def outcome(self) -> Row:
         """Of a training, in one row: epochs done, last metrics, the best epoch, the test set where there is one."""

@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from optilab.errors import DataError, shown
-from optilab.runs.durable import read_regular
+from optilab.runs.durable import read_ends, read_regular
 
 Row = dict[str, Any]
 
@@ -20,6 +21,7 @@ TIMINGS = ("epoch", "seconds")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _TABLE_BYTES = 256 << 20
 _RECORDS_BYTES = 1 << 30
+_LONGEST_LINE = 64 << 10
 
 
 def cell(value: Any) -> Any:
@@ -33,14 +35,22 @@ def cell(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else "" if value is None else value
 
 
-def table(rows: Sequence[Row], header: bool = True) -> bytes:
+def table(rows: Iterable[Row], header: bool = True) -> bytes:
     """Rows as CSV; the columns are the keys of the first row."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header and rows:
-        writer.writerow([cell(key) for key in rows[0]])
-    writer.writerows([cell(value) for value in row.values()] for row in rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    return b"".join(table_parts(rows, header))
+
+
+def table_parts(rows: Iterable[Row], header: bool = True) -> Iterator[bytes]:
+    """`table` in parts of a thousand rows, for one that is longer than memory should hold."""
+    rows = iter(rows)
+    while part := list(islice(rows, 1000)):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if header:
+            writer.writerow([cell(key) for key in part[0]])
+            header = False
+        writer.writerows([cell(value) for value in row.values()] for row in part)
+        yield text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def read_table(path: Path) -> list[Row]:
@@ -49,9 +59,27 @@ def read_table(path: Path) -> list[Row]:
     Raises DataError, with the line, if the table is damaged or holds a number that is not finite.
     """
     try:
-        text = read_regular(path, _TABLE_BYTES).decode("utf-8", "replace")
+        return _rows(path, read_regular(path, _TABLE_BYTES))
     except FileNotFoundError:
         return []
+
+
+def read_last_row(path: Path) -> Row | None:
+    """The last complete row of a table of any length, without those before it; None if there is no row or no file.
+
+    Raises DataError if the header or that row is damaged.
+    """
+    try:
+        rows = _rows(path, read_ends(path, _LONGEST_LINE))
+    except FileNotFoundError:
+        return None
+    except DataError:
+        rows = read_table(path)  # which knows the line
+    return rows[-1] if rows else None
+
+
+def _rows(path: Path, content: bytes) -> list[Row]:
+    text = content.decode("utf-8", "replace")
     lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))
     header: list[str] = []
     rows: list[Row] = []

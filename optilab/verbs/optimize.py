@@ -133,7 +133,7 @@ def _save(found: "LabPaths", name: str | None, place: Place) -> str:
         "finished": runs.timestamp(),
     }
     own = sources(config.algo)
-    files = {"config.yaml": to_yaml(config), "metrics.csv": runs.table(found.rows)}
+    files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(found.paths))}
     files |= {file: origin.source for file, origin in own.items()}
     manifest |= {"own_rules": described(own)} if own else {}
     label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(rule.name for rule in config.algo))
@@ -168,7 +168,7 @@ class LabPaths(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per rule and epoch: algo, epoch, w1 to wd, f, gradient_norm."""
-        return rows(self.paths)
+        return list(rows(self.paths))
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -184,7 +184,7 @@ class LabPaths(Answer):
 
     def table(self) -> Table:
         """The end of each path, and its verdict."""
-        last = {row["algo"]: row for row in self.rows}
+        last = {row["algo"]: row for row in rows(self.paths)}
         ends = [{**last[label], "verdict": sentence} for label, sentence in self.verdicts.items()]
         middle = [Column(key, key, cell) for key in ends[0] if key not in ("algo", "verdict")]
         columns = [Column("algo", "algo", left=True), *middle, Column("verdict", "verdict", left=True)]

@@ -1,6 +1,6 @@
 """What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -64,19 +64,17 @@ def follow(config: OptimizeConfig) -> list[Trajectory]:
     ]
 
 
-def rows(paths: Mapping[str, Trajectory]) -> list[dict[str, Any]]:
+def rows(paths: Mapping[str, Trajectory]) -> Iterator[dict[str, Any]]:
     """One row per algorithm and epoch, as in metrics.csv."""
-    return [
-        {
-            "algo": label,
-            "epoch": epoch,
-            **{f"w{i + 1}": float(value) for i, value in enumerate(path.points[epoch])},
-            "f": float(path.values[epoch]),
-            "gradient_norm": float(norm),
-        }
-        for label, path in paths.items()
-        for epoch, norm in enumerate(path.gradient_norms)
-    ]
+    for label, path in paths.items():
+        for epoch, norm in enumerate(path.gradient_norms):
+            yield {
+                "algo": label,
+                "epoch": epoch,
+                **{f"w{i + 1}": float(value) for i, value in enumerate(path.points[epoch])},
+                "f": float(path.values[epoch]),
+                "gradient_norm": float(norm),
+            }
 
 
 def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimResult]":
@@ -86,7 +84,7 @@ def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimRes
     from optilab.study.claims import of_paths
 
     named = dict(zip(config.labels, paths, strict=True))
-    return of_paths(config, rows(named), {label: path.status.value for label, path in named.items()})
+    return of_paths(config, list(rows(named)), {label: path.status.value for label, path in named.items()})
 
 
 def tuned(config: OptimizeConfig, budget: int) -> tuple[OptimizeConfig, str]:

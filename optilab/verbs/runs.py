@@ -299,16 +299,15 @@ class OneRun(Answer):
         return self.record.rows()
 
     def parts(self) -> Iterator[Part]:
-        rows = self.record.rows()
+        last = self.record.last_row()
         yield from _facts(self.record)
         if self.config:
             yield self.record.config.decode("utf-8", "replace").rstrip()
             yield ""
-        if rows:
-            keys = list(rows[-1])
-            ends = {"last": rows[-1]}
+        if last:
+            keys, ends = list(last), {"last": last}
             if self.record.is_training:
-                ends["best"] = runs.best(rows)
+                ends["best"] = runs.best(self.rows)
             yield terminal.grid(
                 ["", *keys], [[what, *(_cell(row.get(k, "")) for k in keys)] for what, row in ends.items()]
             )
