@@ -459,12 +459,6 @@ class OwnRule(Rule):
         return OwnState(x, 0, tuple(memories))
 
     def update(self, grad: Array, state: OwnState) -> tuple[Array, OwnState]:
-        point, after = self.advance(grad, state)
-        step = point - state.x
-        return step, after._replace(x=state.x + step)
-
-    def advance(self, grad: Array, state: OwnState) -> tuple[Array, OwnState]:
-        """The points as the code returns them, and the state there: `update` rounds their difference once more."""
         interface, shape, t = self.interface, state.x.shape[:-1], state.steps + 1
         reached, memories = [], []
         for n, (w, g, before) in enumerate(zip(_points(state.x), _points(grad), state.memories, strict=True)):
@@ -473,8 +467,8 @@ class OwnRule(Rule):
                 point, memory = interface.follow(copy.copy(w), copy.copy(g), t, own, arguments)
                 reached.append(checked(point, w))
             memories.append(memory)
-        moved = np.stack(reached).reshape(state.x.shape) if shape else reached[0]
-        return moved, OwnState(moved, t, tuple(memories))
+        step = (np.stack(reached).reshape(state.x.shape) if shape else reached[0]) - state.x
+        return step, OwnState(state.x + step, t, tuple(memories))
 
     def _running(self, step: Any, w: Array) -> AbstractContextManager[None]:
         return self.origin.running(step) if isinstance(w, np.ndarray) else _traced()

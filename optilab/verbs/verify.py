@@ -155,14 +155,19 @@ class Exam:
     """What a candidate is compared with: the rule, where and for how long, as the options of `verify` ask for."""
 
     config: OptimizeConfig
-    exercise: Any
-    """The rule with the settings of the published exercise."""
+    other: Any
+    """The rule with other settings that are right, too; the same where there are none."""
+    named: str
+    """What these are called."""
     chosen: frozenset[str]
     """The keys that were set."""
 
     @classmethod
     def of(cls, request: VerifyRequest) -> "Exam":
-        """ConfigError for a rule that does not exist, and for settings that it does not have."""
+        """ConfigError for a rule that does not exist, and for settings that it does not have.
+
+        UsageError for a function, or something around the rule, where it works on matrices.
+        """
         changes = request.changes()
         asked = [
             Override("--against", "algo", str(request.against).strip().lower()),
@@ -170,8 +175,28 @@ class Exam:
             *changes,
         ]
         config = load(OptimizeConfig, None, asked, rules="literature")
-        exercise = load(OptimizeConfig, None, asked).algo[0]
-        return cls(config, exercise, frozenset(change.key for change in changes))
+        rule: Any = config.algo[0]
+        other, named = load(OptimizeConfig, None, asked).algo[0], "the published exercise's settings"
+        chosen = frozenset(change.key for change in changes)
+        if rule.weights == "matrices":
+            beside = sorted(
+                key for key in chosen if not key.startswith(("algo.", "weight_decay")) and key != "epochs"
+            )
+            regime = config.regime
+            decays = hasattr(rule, "weight_decay") and regime.weight_decay_form == "decoupled"
+            if regime.weight_decay and not decays:
+                beside.append("weight_decay, which is not its own")
+            if rule.needs:
+                beside.append(f"the {rule.name} around it")
+            if beside:
+                raise UsageError(
+                    f"{rule.name} works on weight matrices, and is compared on matrices of its own: leave out "
+                    + ", ".join(beside)
+                )
+        if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
+            rule, named = replace(rule, precision="full"), "the iteration as on tensors"
+            config = config.model_copy(update={"algo": (rule,)})
+        return cls(config, other, named, chosen)
 
     @property
     def rule(self) -> Any:
@@ -189,7 +214,8 @@ class Exam:
             config.epochs,
             config.regime,
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
-            self.exercise if self.exercise != self.rule else None,
+            self.other if self.other != self.rule else None,
+            self.named,
         )
 
 
@@ -249,7 +275,8 @@ class LabVerification(Answer):
         from optilab.verbs.charts.paths import paths_chart
 
         verdict, config = self.verdict, self.exam.config
-        if self.candidate is None or self.kind is None:
+        on_matrices = self.exam.rule.weights == "matrices"
+        if self.candidate is None or self.kind is None or on_matrices:
             return super().chart()
         own = verdict.function in (None, config.function.name)
         objective = config.function if own else OBJECTIVES[str(verdict.function)]()
@@ -288,7 +315,8 @@ class LabVerification(Answer):
         yield ""
         if not verdict.explanation:
             yield "no known convention or slip explains it: check the formula above, term by term"
-            yield f"the numbers of the step: {self._by_hand()} --step {verdict.first_step}"
+            if verdict.start is not None:
+                yield f"the numbers of the step: {self._by_hand()} --step {verdict.first_step}"
             return
         yield Sentence("explained by:", "bold")
         yield from (f"  {reason}" for reason in verdict.explanation)
@@ -310,11 +338,13 @@ def outcome(verdict: Verdict) -> str:
     """Whether the two are equal; else from which step on they differ, by how much and where."""
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
-        return f"equal to {AGREEMENT:g} at every step{reading}"
-    assert verdict.start is not None
+        but = f"; on a bias it {verdict.on_biases}" if verdict.on_biases else ""
+        return f"equal to {AGREEMENT:g} at every step{' on matrices' if but else ''}{reading}{but}"
     assert verdict.difference is not None
     finite = isfinite(verdict.difference)
     far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"
+    if verdict.start is None:
+        return f"differs from step {verdict.first_step} on, {far} ({verdict.function}, its numbers row by row)"
     start = ", ".join(f"{value:g}" for value in verdict.start)
     return f"differs from step {verdict.first_step} on, {far} ({verdict.function} from ({start}))"
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import ALIASES, OwnRule, kind_of
+from optilab.optimize.own import ALIASES, OwnRule, checked, kind_of
 from optilab.optimize.own_source import Origin
 
 FAR = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
 
 Gradient = Callable[[Floats], Floats]
+Start = tuple[float, ...] | tuple[tuple[float, ...], ...]
+"""A point as a vector, or as the rows of a matrix."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,15 @@ class Candidate:
         """Whether the code takes this hyperparameter."""
         return setting in self._named(settings).values()
 
-    def path(self, settings: Mapping[str, Any], gradient: Gradient, start: Sequence[float], steps: int) -> Floats:
-        """The points it visits, (steps + 1, d); fewer where one of them is not finite or beyond `FAR`."""
+    def path(self, settings: Mapping[str, Any], gradient: Gradient, start: Start, steps: int) -> Floats:
+        """The points it visits, (steps + 1, d), those of a matrix row by row; fewer where one of them is not finite or
+        beyond `FAR`."""
         points = [np.array(start, dtype=np.float64)]
         advance = self.begin(self.values(settings), points[0])
         with np.errstate(all="ignore"):
             while len(points) <= steps and bool((np.abs(points[-1]) < FAR).all()):
                 points.append(advance(gradient(points[-1])))
-        return np.stack(points)
+        return np.stack(points).reshape(len(points), -1)
 
     def values(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The values of its parameters; those that the rule does not have keep their defaults."""
@@ -82,14 +85,20 @@ def parameters(kind: type[OwnRule]) -> dict[str, bool]:
 
 
 def begun(kind: type[OwnRule], values: Mapping[str, Any], start: Floats) -> Gradient:
-    """As `begin` of a candidate."""
+    """As `begin` of a candidate; the code sees the whole point, in its shape."""
     rule = kind(**values)
-    state = rule.init(start)
+    interface, arguments, t = rule.interface, rule.arguments(), 0
+    w: Floats = start
+    with rule.origin.running(0):
+        memory = interface.begin(start.copy(), arguments)
 
     def advance(gradient: Floats) -> Floats:
-        nonlocal state
-        point, state = rule.advance(gradient, state)
-        return np.asarray(point)
+        nonlocal w, t, memory
+        t += 1
+        with np.errstate(all="ignore"), rule.origin.running(t):
+            point, memory = interface.follow(w.copy(), gradient.copy(), t, memory, arguments)
+            w = np.asarray(checked(point, w))
+        return w
 
     return advance
 

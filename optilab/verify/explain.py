@@ -15,7 +15,7 @@ import numpy as np
 from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
 from optilab.optimize.objective import Floats
-from optilab.verify.candidate import Candidate
+from optilab.verify.candidate import Candidate, Start
 from optilab.verify.grade import (
     SETTINGS,
     TOLERANCE,
@@ -48,7 +48,7 @@ class Explanation:
     settings: tuple[str, ...] = ()
 
 
-Follow = Callable[[PathComparison, tuple[float, ...], int], Floats]
+Follow = Callable[[PathComparison, Start, int], Floats]
 Hypothesis = tuple[Explanation, Follow]
 """What may explain a difference, and the path from a start that it claims for a comparison."""
 
@@ -118,7 +118,7 @@ def _holds(path: Follow, targets: Sequence[_Target]) -> bool:
 def _as_rule(change: Callable[[Any], Any]) -> Follow:
     """The path of the rule after a change."""
 
-    def path(comparison: PathComparison, start: tuple[float, ...], steps: int) -> Floats:
+    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
         return followed(change(comparison.rule), comparison.place.function, start, steps, comparison.regime)
 
     return path
@@ -127,7 +127,7 @@ def _as_rule(change: Callable[[Any], Any]) -> Follow:
 def _as_program(program: Program, **changed: Any) -> Follow:
     """The path of a program with the rule's numbers, those in `changed` excepted."""
 
-    def path(comparison: PathComparison, start: tuple[float, ...], steps: int) -> Floats:
+    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
         return follow(program, replace(comparison.rule, **changed), comparison.place.function, start, steps)
 
     return path
@@ -319,7 +319,7 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
     """Other rules, in every form, with the numbers that they share with this one."""
     for name in RULES:
         kind: Any = RULES[name]
-        if name == rule.name or kind.weights == "matrices":
+        if name == rule.name or (kind.weights == "matrices") != (rule.weights == "matrices"):
             continue
         for form in forms_of(kind()):
             words = ", ".join([f"it is {name}", *(f"{key} {str(value).lower()}" for key, value in form.items())])

@@ -2,8 +2,8 @@
 
 They are compared for 100 steps from seven starts on six functions, with three settings of the hyperparameters in
 general position: no two of them coincide and none is a default, so code that confuses two of them, or ignores the
-values it is given, is on another path. Where a path is so sensitive that rounding alone would separate two correct
-implementations, the comparison ends at that step.
+values it is given, is on another path. Rules on weight matrices are compared on matrices instead. Where a path is so
+sensitive that rounding alone would separate two correct implementations, the comparison ends at that step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, Regime, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
-from optilab.verify.candidate import FAR, Candidate
+from optilab.verify.candidate import FAR, Candidate, Start
+from optilab.verify.references import MatrixFunction, MatrixProblem
 from optilab.verify.slips import follow, program_of
 
 STEPS = 100
@@ -60,8 +62,17 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "gamma": (0.91, 0.37, 1.6),
     "interval": (3, 4, 7),
     "memory": (3, 4, 7),
+    "ns_steps": (3, 4, 6),
+    "decay_exponent": (0.713, 0.647, 0.933),
+    "eps_weights": (2.3e-3, 1.7, 0.6),
+    "clip": (0.847, 1.43, 0.573),
+    "largest_side": (4, 3, 6),
 }
 """The three values of each hyperparameter; code that takes it gets them, unless the user has chosen another."""
+OF_A_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
+    "adafactor": {"lr": (0.31, 0.083, 0.57), "eps": (0.17, 0.021, 3.1)},  # its limits act
+}
+"""Those of one rule in their place."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +80,19 @@ class StartingPoint:
     """Where two implementations are compared."""
 
     function: Any
-    """An objective; paths on it are kept by its hash."""
-    start: tuple[float, ...]
+    """An objective, or a function of a matrix; paths on it are kept by its hash."""
+    start: Start
 
     @property
-    def nudged(self) -> tuple[float, ...]:
+    def nudged(self) -> Start:
         """The start one rounding error away; a zero stays one, whose sign or quotient is another than that of 1e-16."""
-        return tuple(x + EPSILON * max(abs(x), 1.0) if x else 0.0 for x in self.start)
+        x = np.array(self.start)
+        return as_start(np.where(x == 0, 0.0, x + EPSILON * np.maximum(np.abs(x), 1.0)))
+
+
+def as_start(point: Floats) -> Start:
+    """A vector, or a matrix, as a start."""
+    return tuple(tuple(row) for row in point.tolist()) if point.ndim == 2 else tuple(point.tolist())
 
 
 @cache
@@ -100,14 +117,49 @@ def zeros() -> tuple[StartingPoint, ...]:
     )
 
 
+@cache
+def matrices() -> tuple[StartingPoint, ...]:
+    """Functions of a matrix, and their starts: tall, wide and square ones."""
+    shapes = ((5, 3), (3, 4), (4, 4))
+    first, second = (MatrixProblem(seed, shapes).parts for seed in range(2))
+    return tuple(StartingPoint(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
+
+
+@cache
+def biases() -> tuple[StartingPoint, ...]:
+    """Functions of a bias, and their starts."""
+    parts = MatrixProblem(2, ((5,), (4,), (7,))).parts
+    return tuple(StartingPoint(part, as_start(part.start)) for part in parts)
+
+
 SHORT = 5
 """Steps from such a start: rounding cannot separate two paths in so few."""
 
 
 @lru_cache(maxsize=8192)
-def followed(rule: Any, function: Any, start: tuple[float, ...], steps: int, regime: Regime) -> Floats:
+def followed(rule: Any, function: Any, start: Start, steps: int, regime: Regime) -> Floats:
     """The path of a rule, `padded`; of a class of submissions each is calculated once."""
-    return padded(descend(rule, function, start, steps, regime=regime).points, steps)
+    if isinstance(function, MatrixFunction):
+        return padded(followed_on_matrix(rule, function, start, steps), steps)
+    vector: Any = start
+    return padded(descend(rule, function, vector, steps, regime=regime).points, steps)
+
+
+def followed_on_matrix(rule: Any, function: MatrixFunction, start: Start, steps: int) -> Floats:
+    """The points of a rule on one weight, (steps + 1, d): in NumPy, or on tensors where it asks for bfloat16."""
+    array: Any = np.asarray
+    if getattr(rule, "precision", "full") != "full":
+        import torch
+
+        array = torch.from_numpy
+    x = np.array(start)
+    state, points = rule.init(array(x)), [x]
+    with np.errstate(all="ignore"):
+        while len(points) <= steps and np.isfinite(x).all():
+            step, state = rule.update(array(function.gradient(x)), state)
+            x = x + np.asarray(step)
+            points.append(x)
+    return np.stack(points).reshape(len(points), -1)
 
 
 @dataclass(frozen=True)
@@ -156,16 +208,18 @@ class Verdict:
 
     `settings` are the rule's numbers where the two differ first (where they agree: the first of the three settings),
     `fixed` the names of those that the candidate does not take (it has them written in), `reading` names the settings
-    when they are not the textbook's. `point` and `expected` are where the candidate and the rule are after the first
-    step at which they differ, on `function` from `start`. `explanation` lists what turns the rule into the candidate,
-    () where nothing known does; `equal_with` the settings, as `algo.eps=1e-06`, with which the two are equal, () where
-    settings cannot say it.
+    when they are not the textbook's, `on_biases` says what code that is equal on matrices does on a bias, if the rule
+    does not. `point` and `expected` are where the candidate and the rule are after the first step at which they differ,
+    on `function` from `start` (of a matrix None; the points row by row). `explanation` lists what turns the rule into
+    the candidate, () where nothing known does; `equal_with` the settings, as `algo.eps=1e-06`, with which the two are
+    equal, () where settings cannot say it.
     """
 
     settings: Mapping[str, Any]
     steps: int
     functions: tuple[str, ...]
     reading: str = ""
+    on_biases: str = ""
     fixed: tuple[str, ...] = ()
     function: str | None = None
     start: tuple[float, ...] | None = None
@@ -188,36 +242,51 @@ def grade(
     steps: int = STEPS,
     regime: Regime = PLAIN,
     given: Sequence[str] = (),
-    exercise: Any = None,
+    other: Any = None,
+    named: str = "the published exercise's settings",
 ) -> Verdict:
-    """Compare a candidate with `rule`, both in float64, on `places` (default: `starting_points()`).
+    """Compare a candidate with `rule`, both in float64, on `places` (default: `starting_points()`, or `matrices()`).
 
     Differences are relative to the largest coordinate of the rule's path so far. Hyperparameters named in `given` are
-    kept; the others get the values of `SETTINGS` if the candidate takes them. A candidate that equals the rule as the
-    published exercise has it, `exercise`, is equal too, and the verdict says so.
+    kept; the others get the values of `SETTINGS` if the candidate takes them. A candidate that equals the rule with
+    `other` settings, which are `named` so, is equal too, and the verdict says so; as it does of one that is equal on
+    matrices, and on a bias is not.
     """
     if regime.weight_decay and regime.weight_decay_form == "decoupled" and hasattr(rule, "weight_decay"):
         own_decay = {"weight_decay": regime.weight_decay}  # it is the rule's own then
-        rule, exercise = (one and replace(one, **own_decay) for one in (rule, exercise))
+        rule, other = (one and replace(one, **own_decay) for one in (rule, other))
         regime, given = replace(regime, weight_decay=0.0), [*given, *own_decay]
     readings = [("", rule)]
-    if exercise is not None:
-        own = {f.name: getattr(exercise, f.name) for f in fields(exercise)}
+    if other is not None:
+        own = {f.name: getattr(other, f.name) for f in fields(other)}
         changed = ", ".join(f"{key} {value}" for key, value in own.items() if value != getattr(rule, key))
-        readings.append((f"the published exercise's settings ({changed})", exercise))
+        readings.append((f"{named} ({changed})", other))
     verdicts = []
     for reading, variant in readings:
         compared = comparisons(candidate, variant, places, steps, regime, given)
         paths = [comparison.path_of(candidate) for comparison in compared]
         verdicts.append(replace(_verdict(candidate, compared, paths), reading=reading))
         if verdicts[-1].equal:
-            return verdicts[-1]
+            return _with_biases(verdicts[-1], candidate, variant, steps, given)
         if not reading:
             textbook = compared, paths
     from optilab.verify.explain import explain  # which a correct implementation does not need
 
     explanation = explain(candidate, *textbook)
     return replace(verdicts[0], explanation=explanation.words, equal_with=explanation.settings)
+
+
+def _with_biases(verdict: Verdict, candidate: Candidate, rule: Any, steps: int, given: Sequence[str]) -> Verdict:
+    """The verdict on code that is equal, with what it does on a bias where that is another rule."""
+    if rule.weights != "matrices" or rule.for_weights([(1,)])[0] is not rule:
+        return verdict
+    try:
+        compared = comparisons(candidate, rule, biases(), steps, PLAIN, given)
+        parted = [step for one in compared if (step := one.differs(one.path_of(candidate)))]
+        how = f"differs from step {min(parted)} on" if parted else ""
+    except UsageError as error:
+        how = f"fails: {error}"
+    return replace(verdict, on_biases=how)
 
 
 def comparisons(
@@ -231,9 +300,11 @@ def comparisons(
     """The rule on the given places, or on all, with the settings in turn; on a single place with each of the three."""
     usual = hyperparameters(rule)
     taken = [key for key in usual if candidate.accepts(key, usual) and key not in given]
-    turns = enumerate(places or starting_points()) if len(places) != 1 else ((n, places[0]) for n in range(3))
+    on_matrices = rule.weights == "matrices"
+    own_places = places or (matrices() if on_matrices else starting_points())
+    turns = enumerate(own_places) if len(places) != 1 else ((n, places[0]) for n in range(3))
     compared = [PathComparison(moved(rule, taken, number), place, steps, regime) for number, place in turns]
-    if not places:
+    if not places and not on_matrices:
         few = min(steps, SHORT)
         turns = ((moved(rule, taken, number), place) for number, place in enumerate(zeros()))
         compared += [PathComparison(own, place, few, regime) for own, place in turns if has_value(own, place, few)]
@@ -254,10 +325,15 @@ def moved(rule: Any, names: Sequence[str], number: int) -> Any:
     where the rule has several, not all in the same.
     """
     usual, values = settings_of(rule), dict[str, Any]()
+    settings = {**SETTINGS, **OF_A_RULE.get(rule.name, {})}
     off = [key for key in names if not usual[key]]
     for key in names:
-        choices = SETTINGS.get(key.rpartition(".")[2], ())
-        if choices and not (key in off and (off.index(key) + 1) % 3 == number % 3):
+        choices = settings.get(key.rpartition(".")[2], ())
+        if (
+            choices
+            and type(usual[key]) is not bool
+            and not (key in off and (off.index(key) + 1) % 3 == number % 3)
+        ):
             values[key] = choices[number % 3]
     return with_settings(rule, values)
 
@@ -277,11 +353,12 @@ def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Se
     if not parted:
         return verdict
     comparison, path, step = min(parted, key=lambda item: item[2])
+    on_matrix = isinstance(comparison.place.function, MatrixFunction)
     return replace(
         verdict,
         settings=hyperparameters(comparison.rule),
         function=comparison.place.function.name,
-        start=comparison.place.start,
+        start=None if on_matrix else tuple(np.array(comparison.place.start).tolist()),
         first_step=step,
         point=tuple(path[step].tolist()),
         expected=tuple(comparison.path[step].tolist()),

@@ -215,9 +215,9 @@ class Submission:
             step += 1
             reply = self._ask({"gradient": gradient.tolist()}, f"step {step}", self._limits.seconds)
             point = reply.get("point")
-            if not isinstance(point, list) or len(point) != len(start) or any(type(x) is not float for x in point):
+            if not isinstance(point, list) or len(point) != start.size or any(type(x) is not float for x in point):
                 raise self._wrong()
-            return np.array(point)
+            return np.array(point).reshape(start.shape)
 
         return advance
 

@@ -44,7 +44,7 @@ def program_of(rule: Any) -> Program:
     return program if any(statement.target == "w" for statement in program) else ()
 
 
-def follow(program: Program, rule: Any, function: Any, start: Sequence[float], steps: int) -> Floats:
+def follow(program: Program, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
     """The points that a program visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
     w = np.array(start, dtype=np.float64)
     fixed, points = hyper_parameters(rule), [w]

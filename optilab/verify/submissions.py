@@ -147,7 +147,9 @@ def grade_one(
         except OptilabError as error:
             explanation = str(error)
     if compared is not None:
-        explanation = compared.reading if compared.equal else "; ".join(compared.explanation)
+        biases = f"on a bias it {compared.on_biases}" if compared.on_biases else ""
+        reasons = (compared.reading, biases) if compared.equal else compared.explanation
+        explanation = "; ".join(filter(None, reasons))
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     seconds = round(time.monotonic() - started, 2)

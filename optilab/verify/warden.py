@@ -128,7 +128,7 @@ def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
                 step, advance = 0, begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
             elif advance is not None:
                 step += 1
-                reply = {"point": advance(np.array(message["gradient"])).tolist()}
+                reply = {"point": advance(np.array(message["gradient"])).ravel().tolist()}
         except UsageError as error:
             reply = {"error": str(error)[:LONGEST]}
         except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt

@@ -297,7 +297,7 @@ def test_a_constant_that_is_written_in_is_found(tmp_path, constant, setting):
 def test_the_published_exercise_is_right_too(tmp_path):
     found = candidate(tmp_path, RMSPROP.format(constant="1e-6"), "rmsprop")
     exercise = RULES["rmsprop"](lr=0.3, eps=1e-6)
-    verdict = grade(found, RULES["rmsprop"](), exercise=exercise)
+    verdict = grade(found, RULES["rmsprop"](), other=exercise)
     assert verdict.equal
     assert "eps 1e-06" in verdict.reading
 
