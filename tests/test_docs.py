@@ -28,13 +28,26 @@ from tests.run import restored
 
 EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
 DOCS = [page for page in PAGES if page.parent.name == "docs"]
+LONG = (
+    "optilab race --plot race.png",
+    "--halving 3 --epochs 3",
+    "--over optimizer=sgd,adam --over optimizer.lr=1e-3,1e-2",
+    "optilab verify '*.py:Adam'",
+)
+"""Commands of pages that work for ten seconds and more; what they do is tested elsewhere, on less."""
+
+
+def _marks(command):
+    return [pytest.mark.slow] if any(text in command for text in LONG) else []
+
+
 BLOCKS = [
-    pytest.param(page, block, id=f"{page.stem}: {block.splitlines()[0]}")
+    pytest.param(page, block, id=f"{page.stem}: {block.splitlines()[0]}", marks=_marks(block))
     for page in DOCS
     for block in scripts(page)
 ]
 OUTPUTS = [
-    pytest.param(page, command, shown, id=f"{page.stem}: {command}")
+    pytest.param(page, command, shown, id=f"{page.stem}: {command}", marks=_marks(command))
     for page in PAGES
     for command, shown in outputs(page)
 ]

@@ -460,13 +460,13 @@ def test_paths_that_the_page_cannot_compute_are_recordings(page, tmp_path):
 
 
 def test_recordings_of_long_paths_are_thinned(page, tmp_path):
-    noisy = config(["sgd", "adam"], epochs=100_000, noise=0.1)
+    noisy = config(["sgd", "adam"], epochs=20_000, noise=0.1)
     paths = [descend(rule, noisy.function, steps=noisy.epochs, regime=noisy.regime) for rule in noisy.algo]
     pages.write_page(tmp_path / "noisy.html", play.page(noisy, paths=paths))
     assert (tmp_path / "noisy.html").stat().st_size < LIMIT
-    page.open(tmp_path / "noisy.html", "at=50000&epochs=7&start=1,1")
+    page.open(tmp_path / "noisy.html", "at=10000&epochs=7&start=1,1")
     page.script(SETTLED)
-    assert page.text("#epoch") == "epoch 50000 of 100000"
+    assert page.text("#epoch") == "epoch 10000 of 20000"
     assert page.script("return document.querySelectorAll('[data-path]').length") == 2
     assert page.script("return document.querySelector('#start').disabled")
 
