@@ -37,11 +37,12 @@ from optilab.config.marks import Field
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
+from optilab.optimize.own_source import Origin
 from optilab.runs import run_name
 
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z", re.ASCII)
-_OWN = {"type": "string", "pattern": r":|\.py$"}
-"""A rule of the user's own, as JSON Schema has to recognise it: FILE.py:NAME or package.module:NAME."""
+OWN = {"type": "string", "pattern": r":|\.py$"}
+"""Code of the user's own, as JSON Schema has to recognise it: FILE.py:NAME or package.module:NAME."""
 
 Definitions = dict[str, Any]
 """The `$defs` of a JSON Schema: class name -> schema of a section or an entry, each once."""
@@ -119,7 +120,7 @@ class OneOf:
             if entry is None:
                 raise refusal(self._unknown(name))
             if issubclass(entry, OwnRule):
-                _require_unchanged(entry, given.get("sha256"))
+                require_unchanged(entry.origin, given.get("sha256"))
                 without = {"name", "sha256"}
             # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
             value = schema_of(entry).model_validate({k: item for k, item in given.items() if k not in without})
@@ -156,7 +157,7 @@ class OneOf:
             return {"anyOf": [names, {"type": "object", "properties": {"name": names}, **needs}]}
         choices = [names, *(reference(entry, definitions) for entry in self.registry.values())]
         if self.registry is RULES:
-            choices += [_OWN, {"type": "object", "properties": {"name": _OWN}, "required": ["name"]}]
+            choices += [OWN, {"type": "object", "properties": {"name": OWN}, "required": ["name"]}]
         return {"anyOf": [*choices, {"type": "null"}] if self.optional else choices}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -203,11 +204,11 @@ def _readable(hint: Any, default: Any) -> Any:
     return Annotated[hint, BeforeValidator(decimal)] if kind in (float, int | float) else hint
 
 
-def _require_unchanged(kind: type[OwnRule], digest: Any) -> None:
+def require_unchanged(origin: Origin, digest: Any) -> None:
     """UsageError where a config that a run has written holds another digest than the file has now."""
-    if digest not in (None, kind.origin.sha256):
+    if digest not in (None, origin.sha256):
         raise UsageError(
-            f"{kind.origin.path} has changed: its SHA-256 is {kind.origin.sha256[:16]}..., not "
+            f"{origin.path} has changed: its SHA-256 is {origin.sha256[:16]}..., not "
             f"{str(digest)[:16]}...; restore it from the copy in the run's directory, or delete the key sha256"
         )
 
@@ -347,6 +348,12 @@ def named(section: type[Section], name: str) -> list[str]:
 
 def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
     """The keys that are accepted where the last part of `path` stands in the config `tree`."""
+    section, choice = _asked(schema, path, tree)
+    return sorted({*(["name"] if choice else []), *(keys_of(section) if section else ())})
+
+
+def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Section] | None, OneOf | None]:
+    """The section, and the choice that it is an entry of, in which the last part of `path` stands in `tree`."""
     section: type[Section] | None = schema
     choice: OneOf | None = None
     for step in path[:-1]:
@@ -357,12 +364,14 @@ def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
         if isinstance(step, str):
             field = keys_of(section).get(step) if section else None
             choice, section = (choice_of(field), section_of(field)) if field else (None, None)
+            for mark in field.marks if field else ():
+                section = mark.section(tree) or section if hasattr(mark, "section") else section
         if choice:
             name = tree.get("name") if isinstance(tree, dict) else None
             name = getattr(choice.default, "name", None) if name is None else name
             entry = choice.entry(name)
             section = schema_of(entry) if entry else None
-    return sorted({*(["name"] if choice else []), *(keys_of(section) if section else ())})
+    return section, choice
 
 
 def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
@@ -370,6 +379,8 @@ def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     own = ".".join(step for step in path if isinstance(step, str))
     if place := schema.moved.get(own):
         return f"moved to {place}"
+    if advice := getattr(_asked(schema, path, tree)[0], "advice", None):
+        return str(advice(str(path[-1])))
     beside, name = keys_beside(schema, path, tree), str(path[-1]) if path else ""
     usual = ALIASES.get(name.lower(), name)
     if usual in beside:

@@ -121,9 +121,24 @@ def _document(kind: str, config: str | Mapping[str, Any] | None) -> yaml.Documen
     path = presets.find(kind, config)
     source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
     document = yaml.read(_bytes(path), source)
+    if kind == "optimize" and "optimizer" in document.tree and "algo" not in document.tree:
+        raise UsageError(f"{source} is a config of `optilab train`{presets.NO_NETWORK[kind]}")
     if kind == "train":
         document.tree.setdefault("name", _name_of(path))
+        for key in ("model", "optimizer"):
+            if key in document.tree:
+                document.tree[key] = _beside(path, document.tree[key])
     return document
+
+
+def _beside(path: Path, part: Any) -> Any:
+    """A part of a config whose code, FILE.py:NAME, is not found from here but next to the config."""
+    name = str(part.get("name") if isinstance(part, dict) else part)
+    file = name.rpartition(":")[0]
+    if not file.endswith(".py") or Path(file).is_file() or not (path.parent / file).is_file():
+        return part
+    found = f"{path.parent / name}"
+    return {**part, "name": found} if isinstance(part, dict) else found
 
 
 def _follows(details: Any, found: Sequence[Any]) -> bool:

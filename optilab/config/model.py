@@ -301,6 +301,10 @@ class ModelConfig(Section):
         Doc("layers that keep their initial weights; the output layer has the last number"),
     ] = ()
 
+    def widths(self, inputs: int, classes: int) -> tuple[int, ...]:
+        """Inputs, the neurons of each hidden layer, and outputs."""
+        return inputs, *self.hidden, classes
+
     @model_validator(mode="after")
     def _layers_exist(self) -> "ModelConfig":
         layers = len(self.hidden)

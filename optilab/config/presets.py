@@ -17,6 +17,12 @@ REMEDIES = "remedies"
 
 KINDS = ("optimize", "train")
 """The commands that read a config; the folders of configs/."""
+NO_NETWORK = {
+    "optimize": ": optimize, play, map and explain follow optimizers on functions, and train no network",
+    "train": "",
+    "": "",
+}
+"""Why a command does not take the configs of the other."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,11 @@ class Preset:
     def title(self) -> str:
         """What it is: the file's first comment line, behind the one for editors."""
         return self.path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ").rstrip()
+
+    @property
+    def code(self) -> Path | None:
+        """The file with the network that it names, next to it and of the same name; None: it has none."""
+        return file if (file := self.path.with_suffix(".py")).is_file() else None
 
     @property
     def copy(self) -> bytes:
@@ -81,11 +92,11 @@ def find(kind: str, config: str) -> Path:
     """The file that `--config` means: that path if it exists, else the shipped preset of that name."""
     path = Path(config)
     try:
-        if config and path.is_file():
+        if config and path.is_file() and path.suffix != ".py":
             return path.absolute()
     except OSError as error:  # a name that no file can have
         raise UsageError(f"{shown(config)}: {error.strerror}") from None
-    if config and path.exists() and not path.is_dir():
+    if config and path.exists() and not path.is_dir() and path.suffix != ".py":
         raise UsageError(f"{path.absolute()} is a pipe or a device; save the config to a file first")
     if config and path.is_dir():
         raise UsageError(f"{path.absolute()} is a directory; a YAML file is expected")
@@ -97,9 +108,13 @@ def find(kind: str, config: str) -> Path:
 def _not_found(kind: str, config: str, name: str) -> str:
     if not config:
         return "empty path; give a YAML file or the name of a preset (optilab config ls)"
+    if is_own(config):
+        return (
+            f"{shown(config)} is code, and a config is YAML: `model: FILE.py:NAME` in it means a network of yours"
+        )
     for other in presets():
         if other.name == name:
-            return f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`"
+            return f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`{NO_NETWORK[kind]}"
     names = [preset.name for preset in presets(kind)]
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"

@@ -18,9 +18,12 @@ from optilab.config.claims import TRAINING, Claims, require_metrics
 from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole, refusal
 from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
+from optilab.config.own_network import OrOwn, OwnNetwork
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
+from optilab.optimize.own import sources
+from optilab.optimize.own_source import Origin
 from optilab.optimize.rule import learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 
@@ -242,7 +245,9 @@ class TrainConfig(Section):
     moved: ClassVar[Mapping[str, str]] = MOVED
 
     name: Annotated[Name, Doc("label of the experiment, part of the run's name")] = "train"
-    model: Annotated[ModelConfig, Doc("the network")] = Field(default_factory=ModelConfig)
+    model: Annotated[
+        ModelConfig | OwnNetwork, OrOwn(), Doc("the network: these keys, or FILE.py:NAME, a network of your own")
+    ] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
     optimizer: Annotated[Rule, OneOf(RULES, "optimizer"), Doc("the update rule")]
     weight_decay: Annotated[Number, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
@@ -288,9 +293,10 @@ class TrainConfig(Section):
         default_factory=Replay
     )
 
-    def widths(self, inputs: int, classes: int) -> tuple[int, ...]:
-        """Inputs, the neurons of each hidden layer, and outputs."""
-        return inputs, *self.model.hidden, classes
+    @property
+    def own_files(self) -> dict[str, Origin]:
+        """The files of the user's own that it needs, by the name of their copy: of optimizer and network."""
+        return sources([self.optimizer, self.model])
 
     def stage_at(self, epoch: int) -> int:
         """Index of the stage that an epoch (from 1) belongs to; 0 where there are no stages."""
@@ -299,8 +305,22 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> "TrainConfig":
-        if message := too_large(self.widths(self.data.info.inputs, len(self.data.info.classes))):
+        model, info = self.model, self.data.info
+        if isinstance(model, ModelConfig) and (
+            message := too_large(parameters(model.widths(info.inputs, len(info.classes))))
+        ):
             raise refusal(message, "model.hidden")
+        return self
+
+    @model_validator(mode="after")
+    def _own_network_fits(self) -> "TrainConfig":
+        if not isinstance(self.model, OwnNetwork):
+            return self
+        if self.stages:
+            raise refusal(f"optilab's own network grows in stages; {self.model.name} does not", "stages")
+        for key in ("layers_drawn", "stages_drawn"):
+            if getattr(self.replay, key) != Replay.model_fields[key].default:
+                raise refusal(f"{self.model.name} draws its weights as its code says", f"replay.{key}")
         return self
 
     @model_validator(mode="after")
@@ -330,6 +350,8 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _muon_has_matrices(self) -> "TrainConfig":
+        if isinstance(self.model, OwnNetwork):  # whose layers are known when it is built
+            return self
         rule, last = self.optimizer, len(self.model.hidden) + 1
         while hasattr(rule, "base"):
             rule = rule.base
@@ -369,7 +391,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _stages_grow(self) -> "TrainConfig":
-        if not self.stages:
+        if not self.stages or isinstance(self.model, OwnNetwork):
             return self
         depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
         if depths != sorted(depths) or depths[-1] != depth:
@@ -418,9 +440,13 @@ def _numbers(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in flat(dump(config)).items() if key not in free}
 
 
-def too_large(widths: Sequence[int]) -> str:
-    """Why a network of these widths is refused; an empty text where it is not."""
-    count = sum(prod(pair) + pair[1] for pair in pairwise(widths))
+def parameters(widths: Sequence[int]) -> int:
+    """The parameters of fully connected layers: inputs, the neurons of each hidden layer, and outputs."""
+    return sum(prod(pair) + pair[1] for pair in pairwise(widths))
+
+
+def too_large(count: int) -> str:
+    """Why a network of so many parameters is refused; an empty text where it is not."""
     needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
     return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""
 

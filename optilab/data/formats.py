@@ -254,7 +254,10 @@ def _images(array: NDArray[Any]) -> NDArray[Any]:
             f"expected uint8, pixels of 0 to 255, found {array.dtype}; scale and round them before saving"
         )
     if array.ndim not in (3, 4):
-        raise DataError(f"expected shape (images, height, width) or (..., channels), found {array.shape}")
+        raise DataError(
+            "expected shape (images, height, width), (images, height, width, channels) or (images, channels, height, "
+            f"width), found {array.shape}"
+        )
     return _frozen(array)
 
 

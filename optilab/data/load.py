@@ -34,7 +34,7 @@ class Dataset:
 
     name: str
     folder: Path | None  # or the .npz file; None where there are no files
-    train_images: NDArray[np.uint8]  # (n, height, width) or (n, height, width, channels), 0..255
+    train_images: NDArray[np.uint8]  # (n, height, width), or with channels before or after both, 0..255
     train_labels: NDArray[np.uint8]  # (n,), 0..classes-1
     test_images: NDArray[np.uint8]  # (m, height, width), or with channels
     test_labels: NDArray[np.uint8]  # (m,)
@@ -44,6 +44,16 @@ class Dataset:
     def classes(self) -> int:
         """The number of classes: the largest label of the training set plus one."""
         return int(self.train_labels.max()) + 1
+
+
+def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images as (n, channels, height, width), as convolutions of PyTorch take them.
+
+    Of (n, height, width, channels) and (n, channels, height, width), channels are the shorter axis; the last of equals.
+    """
+    if images.ndim == 3:
+        return images[:, None]
+    return images if images.shape[1] < images.shape[3] else np.moveaxis(images, 3, 1)
 
 
 def info_of(dataset: str) -> DatasetInfo:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
 from optilab.config.load import load
-from optilab.config.training import TrainConfig
+from optilab.config.model import ModelConfig
+from optilab.config.own_network import OwnNetwork, is_own_network
+from optilab.config.training import DataConfig, TrainConfig
 from optilab.errors import CheckpointError, ConfigError
 from optilab.optimize.own import is_own
 from optilab.optimize.rule import learning_rates
@@ -107,12 +109,22 @@ class Setup:
         except (KeyError, TypeError, AttributeError):
             raise CheckpointError(f"{record.path / 'config.yaml'} is damaged") from None
 
+    own: bool = False
+    """A network of the user's own: what it is made of stands in its code."""
+
     @classmethod
-    def of(cls, config: TrainConfig) -> "Setup":
+    def of(cls, config: TrainConfig, network: Mapping[str, Any] = MappingProxyType({})) -> "Setup":
+        """`network`: what was seen of one of the user's own (`train.layers.setup_of`)."""
         depth, rule = 0, config.optimizer
         while hasattr(rule, "base"):
             depth, rule = depth + 1, rule.base
-        model, data, flat = config.model, config.data, config.model.activation.flat
+        model, data = config.model, config.data
+        own = isinstance(model, OwnNetwork)
+        made = (
+            {"normed_over": data.batch_size, **network}
+            if isinstance(model, OwnNetwork)
+            else _layers_of(model, data)
+        )
         return cls(
             rule,
             batch_size=data.batch_size,
@@ -123,15 +135,24 @@ class Setup:
             rule_key=".".join(["optimizer", *["base"] * depth]),
             eps=getattr(config.optimizer, "eps", None),
             weight_decay=config.weight_decay,
-            dropouts={"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
-            norm=model.norm.name,
-            normed_over=data.batch_size,
-            activation=model.activation.name,
-            saturates=flat is not None and max(map(abs, flat)) < 1e9,
+            **made,
+            own=own,
             bias_init=model.bias_init is not None,
             plateau=config.plateau is not None,
             fewer=bool(data.images),
         )
+
+
+def _layers_of(model: ModelConfig, data: DataConfig) -> dict[str, Any]:
+    """What optilab's own network is made of."""
+    flat = model.activation.flat
+    return {
+        "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
+        "norm": model.norm.name,
+        "normed_over": data.batch_size,
+        "activation": model.activation.name,
+        "saturates": flat is not None and max(map(abs, flat)) < 1e9,
+    }
 
 
 def of_loop(rate: float) -> dict[str, Any]:
@@ -156,7 +177,9 @@ class Evidence:
 
     @cached_property
     def setup(self) -> Setup:
-        return self.config if isinstance(self.config, Setup) else Setup.of(self.config)
+        if isinstance(self.config, Setup):
+            return self.config
+        return Setup.of(self.config, self.start.get("network", {}))
 
     @property
     def loop(self) -> Mapping[str, Any]:
@@ -378,16 +401,19 @@ def _ratio(record: Mapping[str, Any]) -> float | None:
 
 
 def _config(record: runs.Record) -> TrainConfig:
-    """The config of a run; with gradient descent at its rate in the place of a rule whose file has changed since."""
+    """The config of a run; where the file of a rule has changed since, with gradient descent at its rate."""
     written = yaml.read(record.config, str(record.path / "config.yaml"))
     try:
         return load(TrainConfig, written)
     except ConfigError:
-        rule = written.tree.get("optimizer")
-        if not isinstance(rule, dict) or not is_own(rule.get("name")):
+        rule, network, changes = written.tree.get("optimizer"), written.tree.get("model"), dict[str, Any]()
+        if isinstance(rule, dict) and is_own(rule.get("name")):
+            changes["optimizer"] = {"name": "sgd", **({"lr": rule["lr"]} if "lr" in rule else {})}
+        if isinstance(network, dict) and is_own_network(network):
+            changes["model"] = OwnNetwork.recorded(network)
+        if not changes:
             raise
-        rate = {"lr": rule["lr"]} if "lr" in rule else {}
-        return load(TrainConfig, {**written.tree, "optimizer": {"name": "sgd", **rate}})
+        return load(TrainConfig, {**written.tree, **changes})
 
 
 def of_run(record: runs.Record) -> Evidence:

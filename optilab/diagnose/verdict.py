@@ -60,7 +60,7 @@ class Finding:
     remedies: tuple[Sets, ...] = ()
     advice: str = ""
     code: tuple[str, ...] = ()
-    """The remedies as lines of PyTorch, best first, where the loop is the user's own."""
+    """Of each remedy the line of PyTorch, where it stands in code of the user's own; empty where it is a setting."""
 
     @property
     def name(self) -> str:
@@ -69,7 +69,9 @@ class Finding:
     @property
     def remedy(self) -> str:
         """What to try first; empty for a note."""
-        return next(iter([*self.code, self.advice, *map(" ".join, self.remedies)]), "")
+        code = self.code or [""] * len(self.remedies)
+        texts = [line or " ".join(sets) for line, sets in zip(code, self.remedies, strict=True)]
+        return next(iter([*filter(None, self.code[:1]), *filter(None, [self.advice]), *texts]), "")
 
 
 def diagnose(e: Evidence) -> list[Finding]:
@@ -94,7 +96,7 @@ def diagnose(e: Evidence) -> list[Finding]:
                 seen.numbers,
                 remedies,
                 "" if harmless else seen.advice or cause.advice,
-                tuple(in_pytorch(sets) for sets in remedies) if e.setup.loop else (),
+                tuple(in_pytorch(sets) if _in_code(e, sets) else "" for sets in remedies),
             )
         )
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
@@ -102,7 +104,7 @@ def diagnose(e: Evidence) -> list[Finding]:
 
 def _changes(e: Evidence, sets: Sets) -> bool:
     """Whether these settings are not those that the training had."""
-    if isinstance(e.config, Setup):
+    if isinstance(e.config, Setup) or _in_code(e, sets):
         return True
     try:
         return load(TrainConfig, dump(e.config), [override_from_text("--set", text) for text in sets]) != e.config
@@ -110,11 +112,22 @@ def _changes(e: Evidence, sets: Sets) -> bool:
         return True
 
 
+OF_ANY_NETWORK = ("model.init", "model.bias_init")
+"""Settings of the network that one of the user's own has, too."""
+
+
+def _in_code(e: Evidence, sets: Sets) -> bool:
+    """Whether a remedy changes what stands in code of the user's own: the loop, or the network."""
+    keys = [text.partition("=")[0] for text in sets]
+    return e.setup.loop or (e.setup.own and any(k.startswith("model.") and k not in OF_ANY_NETWORK for k in keys))
+
+
 def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list[str]:
-    """The remedies as commands to type; `config` is what their --config says, `changes` what was set besides. For a
-    learning rate there is a range test, too."""
-    found = [_train(sets, config, changes) for sets in finding.remedies]
-    if found and finding.rule in ("learning-rate-too-high", "learning-rate-too-low"):
+    """The remedies as commands to type, or as lines of PyTorch; `config` is what their --config says, `changes` what
+    was set besides. For a learning rate there is a range test, too."""
+    code = finding.code or [""] * len(finding.remedies)
+    found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
+    if found and not all(code) and finding.rule in ("learning-rate-too-high", "learning-rate-too-low"):
         found.append(f"optilab lr {shlex.quote(config)}{_set(changes)}")
     return found
 
@@ -131,7 +144,7 @@ def both(findings: Sequence[Finding]) -> Sets:
 
 def command_of_both(findings: Sequence[Finding], config: str, changes: Sequence[str] = ()) -> str:
     """`both` as a command; empty where there is none, and for a loop of the user's own."""
-    sets = () if any(finding.code for finding in findings) else both(findings)
+    sets = () if any(any(finding.code[:1]) for finding in findings[:2]) else both(findings)
     return _train(sets, config, changes) if sets else ""
 
 

@@ -22,19 +22,20 @@ from optilab import runs
 from optilab.config.load import yaml_bytes
 from optilab.diagnose import Evidence, Setup, diagnose, of_loop
 from optilab.errors import DataError, UsageError
-from optilab.loop.layers import (
-    BATCH_NORMS,
-    DROPOUTS,
-    OTHER_NORMS,
-    Window,
-    first_tensor,
-    layers_of,
-    matrices,
-    operations,
-    spaced,
-)
 from optilab.loop.targets import Targets
 from optilab.runs.tables import record_line
+from optilab.train.layers import (
+    BATCH_NORMS,
+    DROPOUTS,
+    Window,
+    first_layers,
+    first_tensor,
+    operations,
+    record_of,
+    setup_of,
+    spaced,
+    without_gradient,
+)
 from optilab.train.probes import eps_share, finite
 
 if TYPE_CHECKING:
@@ -299,16 +300,7 @@ class Watch:
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         window = self._window
         assert window is not None
-        called = window.called
-        no_gradient, unused = [], []
-        for name, module in layers_of(self._model):
-            trained = [p for p in matrices(module) if p.requires_grad]
-            if not list(module.parameters()) or not called:
-                continue
-            if name not in called:
-                unused.append(name)
-            elif trained and all(p.grad is None for p in trained):
-                no_gradient.append(name)
+        no_gradient, unused = without_gradient(self._model, window.called)
         some = any(p.grad is not None for _, p in named)
         self._facts |= {
             "trained": len(named),
@@ -360,9 +352,7 @@ class Watch:
             }
         )
         if layers and "first_weights" not in self._start and layers[0]["weight_norm"] is not None:
-            self._start["first_weights"] = [layer["weight_norm"] for layer in layers]
-            self._start["first_dead"] = [layer["dead"] for layer in layers]
-            self._start["first_common"] = [layer["common"] for layer in layers]
+            self._start |= first_layers(layers)
         self._normed_over += window.normed_over
         self._activations += window.activations
         self._targets.accuracy = None
@@ -427,7 +417,7 @@ class Watch:
                 row["train_acc"] = sum(accuracies) / len(accuracies)
             rows.append(row | metrics)
             if probes:
-                records.append(_record(number, probes))
+                records.append(record_of(number, [probe["layers"] for probe in probes], probes[-1]["lr"]))
             begin = end
         if records:
             eps = self._safely(lambda: [eps_share(optimizer) for optimizer in self._optimizers])
@@ -477,23 +467,13 @@ class Watch:
         coupled = not self._optimizers or "AdamW" not in type(self._optimizers[0]).__name__
         decay = float(group.get("weight_decay") or 0.0)
         rule = SimpleNamespace(lr=float(group.get("lr") or 0.0), weight_decay=0.0 if coupled else decay)
-        dropped = [m.p for m in self._model.modules() if isinstance(m, DROPOUTS)]
-        modules = list(self._model.modules())
-        batch = any(isinstance(m, BATCH_NORMS) for m in modules)
-        layer = any(isinstance(m, OTHER_NORMS) for m in modules)
-        names = [name for name in self._activations if name in ("sigmoid", "tanh", "hardsigmoid", "softsign")]
-        relu = len(self._activations) - len(names)
         return Setup(
             rule,
             batch_size=self._facts.get("batch_size", 1),
             validation=max(1, self._samples),
             eps=group.get("eps"),
             weight_decay=decay if coupled else 0.0,
-            dropouts={"model.dropout": max(dropped)} if dropped else {},
-            norm="batch" if batch and self._normed_over else "layer" if layer else "none",
-            normed_over=min(self._normed_over, default=0),
-            activation=max(names, key=names.count) if names else "relu" if relu else "identity",
-            saturates=len(names) > relu,
+            **setup_of(self._model, self._activations, self._normed_over),
             **of_loop(rule.lr),
         )
 
@@ -519,36 +499,6 @@ class Watch:
             {"epoch": number, "seconds": round(at - before, 6)}
             for number, (at, before) in enumerate(zip(seconds, [0.0, *seconds], strict=False), 1)
         ]
-
-
-def _record(epoch: int, probes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One line of diagnostics.jsonl: means over the epoch's probes."""
-    names = [layer["name"] for layer in probes[-1]["layers"]]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for probe in probes:
-        for layer in probe["layers"]:
-            if layer["name"] in found:
-                found[layer["name"]].append(layer)
-    layers = [_mean(found[name]) for name in names]
-    first = [layer["gradient_norm"] for layer in probes[0]["layers"]]
-    rates = probes[-1]["lr"]
-    return {
-        "epoch": epoch,
-        "layers": layers,
-        "first_batch_gradients": first,
-        "gradient_noise": None,
-        "eps_share": None,
-        "lr": rates,
-    }
-
-
-def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    mean = dict(rows[-1])
-    for key, value in mean.items():
-        if not isinstance(value, str):
-            values = [row[key] for row in rows if row[key] is not None]
-            mean[key] = sum(values) / len(values) if values else None
-    return mean
 
 
 class _Gradient:

@@ -23,7 +23,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, dataclass, field, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -65,6 +65,10 @@ _SCALARS = {"float": float, "int": int, "bool": bool, "str": str}
 Number = int | float
 
 
+COMPUTED = object()
+"""The default of a parameter that is an expression in the source."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter as the code has it; `annotation` is its text, `default` MISSING where there is none."""
@@ -86,8 +90,9 @@ class Setting:
 
 def declared_settings(origin: Origin) -> tuple[Setting, ...]:
     """The hyper-parameters of the code at `origin`, in its order."""
-    written = _written(origin)
-    is_class, parameters = _inspected(origin) if written is None else written
+    is_class, parameters = declared(origin)
+    if any(parameter.default is COMPUTED for parameter in parameters):
+        is_class, parameters = _inspected(origin)
     if is_class:
         parameters = [p for n, p in enumerate(parameters) if not (n == 0 and p.name in ("params", "parameters"))]
         parameters = [p for p in parameters if p.name not in KERNELS]
@@ -135,6 +140,13 @@ def _hint(annotation: str, default: Any) -> Any:
 # --- read off the source -----------------------------------------------------------------------------------
 
 
+def declared(origin: Origin) -> tuple[bool, list[Parameter]]:
+    """Whether it is a class, and the parameters that it is called with; the file is executed only where its source does
+    not spell them out."""
+    written = _written(origin)
+    return _inspected(origin) if written is None else written
+
+
 def _written(origin: Origin) -> tuple[bool, list[Parameter]] | None:
     """Whether it is a class, and its parameters; None where the source does not spell them out."""
     named = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]
@@ -146,7 +158,7 @@ def _written(origin: Origin) -> tuple[bool, list[Parameter]] | None:
             return False, _of_arguments(node.args)
         if isinstance(node, ast.ClassDef):
             return _of_class(node)
-    except ValueError:  # a default that is an expression
+    except ValueError:  # a default of a dataclass that is an expression
         pass
     return None
 
@@ -176,7 +188,7 @@ def _of_class(node: ast.ClassDef) -> tuple[bool, list[Parameter]] | None:
 
 
 def _of_arguments(arguments: ast.arguments) -> list[Parameter]:
-    """The parameters of a `def`; ValueError for a default that is not a literal."""
+    """The parameters of a `def`."""
     plain = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(plain) - len(arguments.defaults)) + list(arguments.defaults)
     pairs = [*zip(plain, defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
@@ -184,10 +196,17 @@ def _of_arguments(arguments: ast.arguments) -> list[Parameter]:
         Parameter(
             argument.arg,
             ast.unparse(argument.annotation) if argument.annotation else "",
-            MISSING if default is None else ast.literal_eval(default),
+            MISSING if default is None else _literal(default),
         )
         for argument, default in pairs
     ]
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return COMPUTED
 
 
 # --- from the object ---------------------------------------------------------------------------------------
@@ -574,20 +593,22 @@ def _kind(origin: Origin) -> type[OwnRule]:
     return make_dataclass(origin.attribute, definitions, bases=(OwnRule,), frozen=True, namespace=namespace)
 
 
-def sources(rules: Iterable[Any]) -> dict[str, Origin]:
-    """The files of all rules of a user's own among these, rules inside rules included, by the name of their copy."""
+def sources(parts: Iterable[Any]) -> dict[str, Origin]:
+    """The files of all rules and networks of a user's own among these, rules inside rules included, by the name of
+    their copy."""
     found: dict[str, Origin] = {}
-    for rule in rules:
-        if isinstance(rule, OwnRule):
-            name = rule.origin.path.name
-            if found.get(name, rule.origin).sha256 != rule.origin.sha256:
-                name = f"{rule.origin.sha256[:8]}-{name}"
-            found[name] = rule.origin
-        else:
-            found |= sources(getattr(rule, f.name) for f in fields(rule) if f.name == "base")
+    for part in parts:
+        if isinstance(origin := getattr(part, "origin", None), Origin):
+            name = origin.path.name
+            if found.get(name, origin).sha256 != origin.sha256:
+                name = f"{origin.sha256[:8]}-{name}"
+            found[name] = origin
+        elif hasattr(part, "base"):
+            found |= sources([part.base])
     return found
 
 
-def described(own: Mapping[str, Origin]) -> dict[str, Any]:
-    """The rules of the user's own for the manifest of a run: the digest of each file, and the name of its copy."""
-    return {origin.spec: {"sha256": origin.sha256, "copy": copy} for copy, origin in own.items()}
+def described(origins: Iterable[Origin], files: Mapping[str, Origin]) -> dict[str, Any]:
+    """Code of the user's own for the manifest of a run: the digest of each file, and its copy's name in `files`."""
+    copies = {origin.sha256: copy for copy, origin in files.items()}
+    return {origin.spec: {"sha256": origin.sha256, "copy": copies[origin.sha256]} for origin in origins}

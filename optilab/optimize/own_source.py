@@ -1,4 +1,5 @@
-"""Where a user's own rule is: its file, the digest of its content, and the code once it has been executed."""
+"""Where code of the user's own is, a rule or a network: its file, the digest of its content, and the code once it
+has been executed."""
 
 import ast
 import contextlib
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from optilab.errors import UsageError, did_you_mean, printable, shown
+from optilab.errors import SystemFailure, UsageError, did_you_mean, printable, shown
 
 shipped: dict[str, bytes] = {}
 """Files of the machine that sent this process its work: absolute path there -> content, used instead of any here."""
@@ -48,6 +49,9 @@ class Origin:
     attribute: str
     source: bytes = field(repr=False, compare=False)
     sha256: str
+
+    def __deepcopy__(self, memo: Any) -> "Origin":
+        return self
 
     @property
     def label(self) -> str:
@@ -122,21 +126,27 @@ class Origin:
         return frames[-1].lineno if frames else None
 
     @contextmanager
-    def running(self, step: int) -> Iterator[None]:
-        """Run the user's code inside: its output goes to stderr, and an error names its line and the step."""
+    def running(self, at: int | str) -> Iterator[None]:
+        """Run the user's code inside: its output goes to stderr, and an error names its line and where it was.
+
+        `at` is the number of a step, or says what goes on, such as `in its forward pass`.
+        """
         try:
             with redirect_stdout(sys.stderr):
                 yield
         except UsageError as error:
-            raise UsageError(f"{self.label}, step {step}: {error}") from None
+            raise UsageError(f"{self.label}{f', step {at}' if isinstance(at, int) else ''}: {error}") from None
+        except SystemFailure:
+            raise
         except ENDS as error:
-            raise self.failure(error, step) from None
+            raise self.failure(error, at) from None
 
-    def failure(self, error: BaseException, step: int) -> UsageError:
-        """What the code raised at a step, with its line."""
+    def failure(self, error: BaseException, at: int | str) -> UsageError:
+        """What the code raised, with its line and where it was."""
         line = self.line_of(error)
         where = f"line {line}: " if line else ""
-        return UsageError(f"{self.label} failed at step {step}: {where}{words_of(error)}")
+        place = f"at step {at}" if isinstance(at, int) else at
+        return UsageError(f"{self.label} failed {place}: {where}{words_of(error)}")
 
 
 def locate(spec: str) -> Origin:

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Self
 from optilab.config.load import to_yaml
 from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, DataError, SystemFailure, UsageError, shown
-from optilab.optimize.own import sources
 from optilab.runs import Record, read
 from optilab.study import cluster_worker
 from optilab.study.pool import AnswerRefused, Ended, WorkerDied, WorkersLost
@@ -117,7 +116,7 @@ class Cluster:
     def submit(self, function: str, arguments: Mapping[str, Any]) -> "Future[Any]":
         """Call it on a worker that has a thread to spare, soon."""
         config, name = TrainConfig.model_validate(arguments["config"]), arguments.get("name")
-        own = [origin for origin in sources([config.optimizer]).values() if origin.is_file]
+        own = [origin for origin in config.own_files.values() if origin.is_file]
         future: Future[Any] = Future()
         with self._changed:
             self._changed.wait_for(lambda: self._lost or self._idle(), timeout=_END_SECONDS)

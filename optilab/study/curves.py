@@ -118,15 +118,23 @@ def histories(records: Sequence[Record]) -> Histories:
     return Histories(drawn, title(grouping), tuple(empty), grouping.repeated)
 
 
-ALWAYS = ("model.hidden", "model.activation.name", "data.dataset", "data.batch_size", "optimizer", "epochs")
+ALWAYS = (
+    "model.name",
+    "model.hidden",
+    "model.activation.name",
+    "data.dataset",
+    "data.batch_size",
+    "optimizer",
+    "epochs",
+)
 """Keys, and sections, that a title states even with their defaults."""
-_DIGESTS = (DATA, FORKED, "optimizer.sha256")
+_DIGESTS = (DATA, FORKED, "optimizer.sha256", "model.sha256")
 
 
 def title(grouping: Grouping) -> str:
     """What all groups share, without defaults of little interest: `hidden 5 x 128, optimizer sgd, lr 0.01, ...`."""
     entries = {key: value for key, value in grouping.shared.items() if key.endswith(".name")}
-    chosen = {key: value for key, value in entries.items() if key not in (*ALWAYS, FORK)}
+    chosen = {key: value for key, value in entries.items() if key not in (*ALWAYS, FORK, "model.name")}
     always: tuple[str, ...] = ALWAYS
     if "watch.every" in grouping.shared:  # no config of optilab's, and no defaults
         always, usual = ("model", "name"), {k: v for k, v in grouping.shared.items() if k.startswith("watch.")}
@@ -151,7 +159,7 @@ def _defaults(chosen: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _value(key: str, value: Any) -> str:
-    if key == "optimizer.name" and ":" in value:  # FILE:NAME, a rule of the user's
+    if key in ("optimizer.name", "model.name") and ":" in value:  # FILE:NAME, code of the user's
         return str(value.rpartition("/")[2])
     return text(value)
 

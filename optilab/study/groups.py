@@ -109,7 +109,7 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
 def settings(record: Record) -> dict[str, Any]:
     """Every key of a run's resolved config, dotted, the digest of its data, and where it was forked from, if it was.
 
-    A rule of the user's own is not loaded: its file may have changed since, and its digest is a setting. ConfigError if
+    Code of the user's own is not loaded: its file may have changed since, and its digest is a setting. ConfigError if
     the config is damaged, RunError if a setting was edited since the run started.
     """
     path = record.path / "config.yaml"
@@ -122,13 +122,14 @@ def settings(record: Record) -> dict[str, Any]:
         f"{key}: {shown(started[key])} -> {shown(now.get(key))}" for key in same if now.get(key) != started[key]
     ]:
         raise RunError(f"{path} was edited since the run started: {'; '.join(edited)}")
-    rule = written.tree.get("optimizer")
-    if isinstance(rule, dict) and is_own(rule.get("name")):
-        tree = flat({**dump(load(TrainConfig, {**written.tree, "optimizer": "sgd"})), "optimizer": rule})
-        tree["optimizer.name"] = text(rule["name"])
-        tree["optimizer.sha256"] = str(rule.get("sha256"))[:8]
-    else:
-        tree = flat(dump(load(TrainConfig, written)))
+    stand_ins = {"optimizer": "sgd", "model": {}}
+    parts = {key: part for key in stand_ins if isinstance(part := written.tree.get(key), dict)}
+    own = {key: part for key, part in parts.items() if is_own(part.get("name"))}
+    known = {**written.tree, **{key: stand_ins[key] for key in own}} if own else written
+    tree = flat({**dump(load(TrainConfig, known)), **own})
+    for key, part in own.items():
+        tree[f"{key}.name"] = text(part["name"])
+        tree[f"{key}.sha256"] = str(part.get("sha256"))[:8]
     digests = record.manifest.get("data", {}).get("sha256", {})
     return {**tree, DATA: _digest(digests), **_fork(record.manifest.get("fork"))}
 

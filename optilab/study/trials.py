@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from optilab import runs
 from optilab.config.load import dump
+from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.yaml import flow
 from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
@@ -343,9 +344,11 @@ def _holds(row: runs.Row, trial: Trial, until: int | None) -> bool:
 
 
 def _products(trial: Trial) -> int:
-    """Multiplications per image, of which the time is made."""
-    info = trial.config.data.info
-    return sum(a * b for a, b in pairwise(trial.config.widths(info.inputs, len(info.classes))))
+    """Multiplications per image, of which the time is made; 1 for a network of the user's own, whose are not known."""
+    model, info = trial.config.model, trial.config.data.info
+    if isinstance(model, OwnNetwork):
+        return 1
+    return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 
 
 def _committed(path: Path) -> int:

@@ -24,6 +24,7 @@ from optilab.train import own
 from optilab.train.device import fetched, generator_state, is_on_a_device, leaves, set_generator_state
 from optilab.train.engine import METRICS, Row, Training
 from optilab.train.optimizers import RuleOptimizer
+from optilab.train.own_model import OwnModel
 
 FORMAT = 2
 
@@ -99,10 +100,16 @@ def restore(training: Training, data: bytes, written_by: TrainConfig | None = No
 
 def size_limit(training: Training) -> int:
     """An upper bound on the size of this training's checkpoints, in bytes."""
-    widths = (*training.model.widths, training.model.classes)  # of all stages, whether built yet or not
-    numbers = sum((fan_in + 8) * fan_out for fan_in, fan_out in pairwise(widths))
+    numbers: int
+    if isinstance(model := training.model, OwnModel):
+        shapes = [(len(w), w[0].numel()) for w in model.weights if w.dim() >= 2]
+        numbers = sum(t.numel() + 8 * (len(t) if t.dim() else 1) for t in model.state_dict().values())
+    else:
+        # Of all stages, whether built yet or not.
+        shapes = [(fan_out, fan_in) for fan_in, fan_out in pairwise((*model.widths, model.classes))]
+        numbers = sum((fan_in + 8) * fan_out for fan_out, fan_in in shapes)
     if training.config.optimizer.weights == "matrices":  # square ones beside each weight matrix
-        numbers += sum(fan_in**2 + fan_out**2 for fan_in, fan_out in pairwise(widths))
+        numbers += sum(fan_in * fan_in + fan_out * fan_out for fan_out, fan_in in shapes)
     of_its_own = 1 << 34 if own.is_own(training.optimizer) else 0  # the state of a user's rule may be anything
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20) + of_its_own
 
@@ -208,7 +215,7 @@ def _check_tensors(where: str, tensors: dict[str, Any], expected: dict[str, Tens
         if not isinstance(value, Tensor) or value.shape != tensor.shape or value.dtype != tensor.dtype:
             shape = f"{tuple(tensor.shape)} {tensor.dtype}"
             raise CheckpointError(f"the checkpoint's {where}.{name} is not a tensor of shape {shape}")
-        if not bool(torch.isfinite(value).all()):
+        if bool(torch.isfinite(tensor).all()) and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"the checkpoint's {where}.{name} is not finite")
 
 

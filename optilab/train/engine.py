@@ -15,18 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.config.model import BatchNorm, Standardize
-from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, too_large
-from optilab.data.load import Dataset
+from optilab.config.model import BatchNorm, ModelConfig, Standardize
+from optilab.config.own_network import OwnNetwork
+from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
+from optilab.data.load import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.rules.wrappers import SAM
 from optilab.optimize.theory import stability_limit
-from optilab.train import draws, optimizers, own, probes, theory
+from optilab.train import draws, optimizers, own, own_model, probes, theory
 from optilab.train.device import all_finite, failures_explained, generators
 from optilab.train.images import Images, as_input
 from optilab.train.model import MLP
 from optilab.train.optimizers import Closure
+from optilab.train.own_model import Network, OwnModel, probes_of
 
 Row = dict[str, Any]
 
@@ -87,7 +89,7 @@ class Training:
     train: Images
     validation: Images
     test: Images | None  # evaluated at the end; None where the validation uses the test set
-    model: MLP
+    model: Network
     optimizer: torch.optim.Optimizer
     shuffler: torch.Generator | None = None  # of the training images; None: the global one
     stage: int = 0
@@ -108,24 +110,28 @@ class Training:
         """
         replay = config.replay
         draws.start(config.seed, replay.draws_before)
-        train = Images.of(dataset.train_images, dataset.train_labels)
-        validation, test = Images.of(dataset.test_images, dataset.test_labels), None
+        arrays = [dataset.train_images, dataset.test_images]
+        if isinstance(config.model, OwnNetwork):
+            arrays = [channels_first(images) for images in arrays]
+        train = Images.of(arrays[0], dataset.train_labels)
+        validation, test = Images.of(arrays[1], dataset.test_labels), None
         used, held_out = draws.split(len(train), config.data, replay)
         if held_out is not None:
             validation, test = train.take(held_out), validation
         if used is not None:
             train = train.take(used)
-        _refuse_bad_batches(config, len(train), [len(images) for images in (validation, test) if images])
+        sizes = [len(images) for images in (validation, test) if images]
+        _refuse_bad_batches(config, len(train), sizes)
         shuffler = draws.generator(replay.shuffle_seed)
         for _ in range(replay.loaders_peeked):
             draws.order(len(train), config.data.shuffle, shuffler)
-        depths = [stage.layers for stage in config.stages]
-        in_turn, one_by_one = replay.stages_drawn == "in-turn", replay.layers_drawn == "layer-by-layer"
-        if message := too_large(config.widths(train.pixels.shape[1], dataset.classes)):
-            raise UsageError(f"model.hidden: {message}")
-        model = MLP(config.model, train.pixels.shape[1], dataset.classes, depths, in_turn, one_by_one)
-        if depths:
-            model.enter(depths[0], frozen=0)
+        model: Network
+        if isinstance(config.model, OwnNetwork):
+            example = as_input(train.pixels[:2], config.data)
+            model = OwnModel(config.model, arrays[0].shape[1:], dataset.classes, example)
+            _refuse_single_images(config, model, len(train), example[:1])
+        else:
+            model = _multilayer_perceptron(config, config.model, train.pixels.shape[1], dataset.classes)
         model.to(device)
         if replay.training_seed is not None:
             torch.manual_seed(replay.training_seed)
@@ -163,6 +169,7 @@ class Training:
     def enter(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
         optimizers.settle(self.optimizer)
+        assert isinstance(self.model, MLP)  # others do not grow
         now = self.config.stages[stage]
         frozen = self.config.stages[stage - 1].layers if stage and now.train == "new" else 0
         self.model.enter(now.layers, frozen)
@@ -205,8 +212,8 @@ class Training:
                 **self._row("val", self._validate()),
             }
             state = {} if own.is_own(self.optimizer) else self.optimizer.state_dict()
-            if not all_finite([self.model.state_dict(), state]):
-                number = "number of the optimizer's state" if all_finite(self.model.state_dict()) else "weight"
+            if not all_finite([self.model.numbers(), state]):
+                number = "number of the optimizer's state" if all_finite(self.model.numbers()) else "weight"
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a {number} is not finite")
             measured = self.config.curvature
             if measured is not None and row["epoch"] % measured.every == 0:
@@ -262,10 +269,10 @@ class Training:
         lowered = plateau_factor(self.rows, config.plateau)
         tally = Tally()
         probed = probes.probed(batches, config.probes)
-        evidence = probes.EpochProbes()
+        evidence = probes_of(self.model)
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
-            probe = probes.Probe(self.model) if batch in probed else None
+            probe = evidence.probe(self.model) if batch in probed else None
             closure = self._closure(images, labels, (config.seed, self.epoch + 1, batch))
             logits = self.model(images)
             loss = loss_of(logits, labels)
@@ -275,8 +282,7 @@ class Training:
                 raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
             if math.isnan(self.first_loss):
                 self.first_loss = value
-            self.optimizer.zero_grad()
-            loss.backward()
+            self._backward(loss)
             if probe:
                 probe.after_backward()
             closure.clip()
@@ -311,11 +317,18 @@ class Training:
                 yield (value := loss.item())
                 if not math.isfinite(value):
                     return
-                self.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                self._backward(loss)
                 closure.clip()
                 self.set_rate(factor)
                 closure.step(self.optimizer, self.config.optimizer)
+
+    def _backward(self, loss: Tensor) -> None:
+        """The gradients of a batch's loss in the place of those before."""
+        self.optimizer.zero_grad()
+        if isinstance(self.model, OwnModel):
+            self.model.backward(loss)
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def set_rate(self, factor: float, momentum: float | None = None) -> None:
         """Learning rate and momentum (beta1) of the next step; None: the config's own."""
@@ -357,11 +370,37 @@ class Training:
 # --- what a config means for a step ---
 
 
-def _optimizer(config: TrainConfig, model: MLP) -> torch.optim.Optimizer:
+def _multilayer_perceptron(config: TrainConfig, network: ModelConfig, inputs: int, classes: int) -> MLP:
+    """optilab's own network in its first stage. UsageError where it is too large."""
+    depths, replay = [stage.layers for stage in config.stages], config.replay
+    in_turn, one_by_one = replay.stages_drawn == "in-turn", replay.layers_drawn == "layer-by-layer"
+    if message := too_large(parameters(network.widths(inputs, classes))):
+        raise UsageError(f"model.hidden: {message}")
+    model = MLP(network, inputs, classes, depths, in_turn, one_by_one)
+    if depths:
+        model.enter(depths[0], frozen=0)
+    return model
+
+
+def _optimizer(config: TrainConfig, model: Network) -> torch.optim.Optimizer:
+    _require_matrices(config, model)
     optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay, model.weights)
     if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
         raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
     return optimizer
+
+
+def _require_matrices(config: TrainConfig, model: Network) -> None:
+    """UsageError for a rule that trains the matrices between the first and the last, where there are none."""
+    rule = config.optimizer
+    while hasattr(rule, "base"):
+        rule = rule.base
+    matrices = sum(weight.dim() >= 2 for weight in model.trained)
+    if isinstance(model, OwnModel) and getattr(rule, "matrices", "all") == "hidden" and matrices < 3:
+        raise UsageError(
+            f"optimizer: {rule.name} trains the matrices between the first and the last, and {model.config.name} has "
+            f"{matrices} in all; write `matrices: all`"
+        )
 
 
 def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
@@ -381,19 +420,33 @@ def _stepped(rule: Any, factor: float, momentum: float | None) -> Any:
 
 def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
     """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
-    data, norm = config.data, config.model.norm
+    data, network = config.data, config.model
     if data.drop_last and train < data.batch_size:
         raise UsageError(f"data.drop_last: {train} images make no whole batch of {data.batch_size}")
+    if isinstance(network, OwnNetwork):
+        return
+    norm = network.norm
     over_batch = isinstance(norm, BatchNorm) or (isinstance(norm, Standardize) and norm.over == "feature")
     key = "batch_size" if data.validation_batch_size is None else "validation_batch_size"
     passes = [(key, data.evaluated_at_once, images) for images in evaluated]
     passes.append(("batch_size", data.batch_size, train - train % data.batch_size * data.drop_last))
     for key, size, images in passes:
-        if over_batch and config.model.hidden and (images % size == 1 or size == 1):
+        if over_batch and network.hidden and (images % size == 1 or size == 1):
             raise UsageError(
                 f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalisation "
                 "needs two; choose another batch size"
             )
+
+
+def _refuse_single_images(config: TrainConfig, model: OwnModel, train: int, image: Tensor) -> None:
+    """UsageError for a batch size that leaves one image where the network normalizes over batches; `image` is one."""
+    data = config.data
+    left = train % data.batch_size * (not data.drop_last)
+    if (left == 1 or data.batch_size == 1) and not model.takes_single(image):
+        raise UsageError(
+            f"data.batch_size: {data.batch_size} leaves a batch of one of {train} images, and {model.config.name} "
+            "normalizes over batches; choose another batch size"
+        )
 
 
 # --- early stopping and plateaus: functions of the rows alone, so that a checkpoint needs no state of theirs ---
@@ -443,27 +496,27 @@ def before_training(training: Training) -> probes.EpochRecord:
         curved = {"curvature": training.measure_curvature(training.config.optimizer)}
     if not training.config.probes:
         return {"epoch": 0, **curved}
-    prediction = _predicted(training, images)
-    loss, gradients = probes.first_batch(training.model, images, train.labels[: data.batch_size])
+    rms = probes.finite(float(images.square().mean().sqrt()))
+    record = {"epoch": 0, **curved, **probes.labels(train.labels, validation.labels), "input_rms": rms}
+    model, labels = training.model, train.labels[: data.batch_size]
+    if isinstance(model, OwnModel):
+        return record | own_model.first_batch(model, images, labels)
+    prediction = _predicted(model, images)
+    loss, gradients = probes.first_batch(model, images, labels)
     return {
-        "epoch": 0,
-        **curved,
-        **probes.labels(train.labels, validation.labels),
-        "input_rms": probes.finite(float(images.square().mean().sqrt())),
+        **record,
         "first_loss": probes.finite(loss),
         "sample_gradients": [probes.finite(value) for value in gradients],
-        "first_weights": [
-            probes.finite(float(linear.weight.detach().norm())) for linear in training.model.linears
-        ],
+        "first_weights": [probes.finite(float(linear.weight.detach().norm())) for linear in model.linears],
         "predicted_gains": prediction and prediction.gains,
         "predicted_ratio": prediction and prediction.ratio,
     }
 
 
-def _predicted(training: Training, images: Tensor) -> theory.GradientPrediction | None:
+def _predicted(model: MLP, images: Tensor) -> theory.GradientPrediction | None:
     """The theory's expectation; None where it does not apply or its numbers overflow."""
     try:
-        prediction = theory.predict_gradients(training.model, training.config.model, images)
+        prediction = theory.predict_gradients(model, model.config, images)
     except OverflowError:
         return None
     return prediction if prediction and all_finite([prediction.gains, prediction.ratio]) else None

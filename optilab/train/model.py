@@ -123,6 +123,18 @@ class MLP(nn.Module):
         """The parameters of the current stage that are not frozen."""
         return [parameter for parameter in self.weights if parameter.requires_grad]
 
+    @property
+    def named_parts(self) -> list[tuple[str, nn.Module]]:
+        """The layers of the current stage with their names."""
+        return [
+            *((f"layer {n}", layer) for n, layer in enumerate(self.active, 1)),
+            ("the output layer", self.output),
+        ]
+
+    def numbers(self) -> dict[str, Tensor]:
+        """Weights and buffers, which are to stay finite."""
+        return self.state_dict()
+
     def _grow(self, depth: int) -> None:
         """Build hidden layers up to that depth and initialise them."""
         for end in range(len(self.hidden) + 1, depth + 1) if self._layer_by_layer else (depth,):
@@ -146,12 +158,12 @@ class MLP(nn.Module):
             output = layer is getattr(self, "output", None)
             init = (output and config.output_init) or config.init
             bias = DefaultInit() if isinstance(init, DefaultInit) else ConstantInit(0.0)
-            _fill(init, layer.weight, config.activation)
+            fill(init, layer.weight, config.activation)
             if layer.bias is not None:
-                _fill(config.bias_init or bias, layer.bias, config.activation)
+                fill(config.bias_init or bias, layer.bias, config.activation)
 
 
-def _fill(init: Any, tensor: Tensor, phi: Any) -> None:
+def fill(init: Any, tensor: Tensor, phi: Any) -> None:
     """Initialise a weight or a bias; UsageError where the numbers do not fit its type."""
     try:
         INITIALISERS[type(init)](init, tensor, phi)

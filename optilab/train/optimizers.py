@@ -25,7 +25,7 @@ from optilab.optimize.rules.wrappers import SAM
 from optilab.optimize.schedules import scheduled
 from optilab.train import own
 from optilab.train.device import generators, set_generators
-from optilab.train.model import MLP
+from optilab.train.own_model import Network
 from optilab.train.theory import Hessian
 from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
@@ -50,7 +50,7 @@ class RuleOptimizer(EagerOptimizer):
         self.rule: Any = rule
         weights = list(network) or parameters
         trained = {id(parameter) for parameter in parameters}
-        self._shapes = [weight.shape for weight in weights]
+        self._shapes = [_as_matrix(weight).shape for weight in weights]
         self._places = [n for n, weight in enumerate(weights) if id(weight) in trained]
         self.quantities: Mapping[str, Any] = {}  # what the rule needs besides gradients, for the next step
         self._states_of = [type(part.init(torch.zeros(1, 1))) for part in self._parts(rule)]
@@ -117,9 +117,14 @@ class RuleOptimizer(EagerOptimizer):
             return [torch.cat([tensor.flatten() for tensor in tensors])]
         shaped = [part.weights == "matrices" for part in self._parts(self.rule)]
         return [
-            tensor.detach().clone() if whole else tensor.detach().clone().flatten()
+            _as_matrix(tensor.detach().clone()) if whole else tensor.detach().clone().flatten()
             for tensor, whole in zip(tensors, shaped, strict=True)
         ]
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """A weight with a row per output: that of a convolution is a matrix, too. Biases are vectors."""
+    return weight.flatten(1) if weight.dim() > 2 else weight
 
 
 class AdoptOptimizer(EagerOptimizer):
@@ -325,7 +330,7 @@ class Closure:
     SAM's authors (github.com/google-research/sam).
     """
 
-    model: MLP
+    model: Network
     images: Tensor
     labels: Tensor
     draw: tuple[int, ...]

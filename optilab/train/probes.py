@@ -107,11 +107,15 @@ class EpochProbes:
     """The probes of one epoch, summed up."""
 
     def __init__(self) -> None:
-        self._measured: list[Tensor] = []
+        self._measured: list[Any] = []
         self._gradients: list[Tensor] = []
         self._rate: float | None = None
 
-    def add(self, probe: Probe, optimizer: torch.optim.Optimizer) -> None:
+    def probe(self, model: Any) -> Any:
+        """Look into the next batch."""
+        return Probe(model)
+
+    def add(self, probe: Any, optimizer: torch.optim.Optimizer) -> None:
         self._measured.append(probe.after_step())
         self._gradients.append(probe.gradient)
         self._rate = _rate(optimizer)
@@ -126,17 +130,15 @@ class EpochProbes:
         `gradient_noise` is tr(cov)/|mean|^2 of a batch's gradient (McCandlish et al. 2018), between probes; much
         above 1, single steps hardly agree on a direction. `eps_share`: parameters whose sqrt(v) is below eps.
         """
+        noise = finite(_noise(self._gradients))
+        return self.layers(epoch) | {"gradient_noise": noise, "eps_share": eps_share(optimizer), "lr": self._rate}
+
+    def layers(self, epoch: int) -> EpochRecord:
+        """The part of the record that is about layers."""
         table = torch.stack(self._measured).mean(dim=0).tolist()
         first = self._measured[0][:, 0].tolist()
         layers = [_layer(dict(zip(MEASURED, row, strict=True))) for row in table]
-        return {
-            "epoch": epoch,
-            "layers": layers,
-            "first_batch_gradients": [finite(value) for value in first],
-            "gradient_noise": finite(_noise(self._gradients)),
-            "eps_share": eps_share(optimizer),
-            "lr": self._rate,
-        }
+        return {"epoch": epoch, "layers": layers, "first_batch_gradients": [finite(value) for value in first]}
 
 
 def _rate(optimizer: torch.optim.Optimizer) -> float | None:
@@ -260,21 +262,20 @@ def prior_entropy(labels: Tensor) -> float:
 
 
 @torch.no_grad()
-def origin_of_overflow(model: MLP, images: Tensor) -> str:
+def origin_of_overflow(model: Any, images: Tensor) -> str:
     """Which layer makes the first number that is not finite, in words, for a batch whose loss is not."""
     culprits: list[str] = []
-    names = [*(f"layer {n}" for n in range(1, len(model.active) + 1)), "the output layer"]
-    modules = zip(names, [*model.active, model.output], strict=True)
 
     def hook_for(name: str) -> Any:
-        def seen(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if not culprits and not bool(torch.isfinite(output).all()):
-                largest = max(float(p.abs().max()) for p in module.parameters())
-                culprits.append(f"{name} is the first whose output is not finite (largest weight {largest:.3g})")
+        def seen(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+            if not culprits and isinstance(output, Tensor) and not bool(torch.isfinite(output).all()):
+                weights = [float(p.abs().max()) for p in module.parameters()]
+                largest = f" (largest weight {max(weights):.3g})" if weights else ""
+                culprits.append(f"{name} is the first whose output is not finite{largest}")
 
         return seen
 
-    hooks = [module.register_forward_hook(hook_for(name)) for name, module in modules]
+    hooks = [module.register_forward_hook(hook_for(name)) for name, module in model.named_parts]
     try:
         logits = model(images)
     finally:

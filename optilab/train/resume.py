@@ -10,7 +10,7 @@ from optilab import __version__, runs
 from optilab.config.load import Override, dump, flat, load
 from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys
 from optilab.errors import CheckpointError, ConfigError, RunError, UsageError, shown
-from optilab.optimize.own import kind_of
+from optilab.optimize.own_source import locate
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def config_of(record: runs.Record) -> TrainConfig:
     """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
     if (command := record.manifest.get("command")) != "train":
         raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed")
-    _require_same_rule(record)
+    _require_same_code(record)
     started, file = _started(record), record.path / "config.yaml"
     try:
         current = load(TrainConfig, str(file))
@@ -79,12 +79,14 @@ def config_of(record: runs.Record) -> TrainConfig:
     return current
 
 
-def _require_same_rule(record: runs.Record) -> None:
-    """RunError where the file of a rule of the user's own is not the one that the run was started with."""
-    for spec, entry in dict(record.manifest.get("own_rules", {})).items():
+def _require_same_code(record: runs.Record) -> None:
+    """RunError where the file of an optimizer or a network of the user's own is not the one that the run was started
+    with."""
+    own = {**record.manifest.get("own_rules", {}), **record.manifest.get("own_network", {})}
+    for spec, entry in own.items():
         copy = record.path / str(entry.get("copy"))
         try:
-            now = kind_of(spec).origin
+            now = locate(spec)
         except UsageError as error:
             raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
         if now.sha256 != entry.get("sha256"):

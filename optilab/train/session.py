@@ -119,10 +119,11 @@ def _claim(
             "sha256": dataset.digests,
         },
     }
-    files, of_own = {"config.yaml": to_yaml(config), **written}, sources([config.optimizer])
-    if of_own:
-        files |= {copy: origin.source for copy, origin in of_own.items()}
-        manifest["own_rules"] = described(of_own)
+    of_own = config.own_files
+    files = {"config.yaml": to_yaml(config), **written, **{copy: o.source for copy, o in of_own.items()}}
+    for key, part in (("own_rules", config.optimizer), ("own_network", config.model)):
+        if own := sources([part]):
+            manifest[key] = described(own.values(), of_own)
     return runs.claim(folder, name, files, manifest)
 
 

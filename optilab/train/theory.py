@@ -37,7 +37,9 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import BatchNorm, LayerNorm, ModelConfig, NoNorm
+from optilab.train.layers import DROPOUTS
 from optilab.train.model import MLP, activation_of
+from optilab.train.own_model import Network
 from optilab.train.probes import finite
 
 Record = dict[str, Any]
@@ -55,7 +57,7 @@ class MeasurementCost:
 
 
 def measure_curvature(
-    model: MLP,
+    model: Network,
     batch: tuple[Tensor, Tensor],
     limit: float | None,
     divisor: Tensor | None,
@@ -93,10 +95,10 @@ def measure_curvature(
 class Hessian:
     """The Hessian of a network's mean loss over a batch by the trained parameters, as its products with vectors."""
 
-    def __init__(self, model: MLP, batch: tuple[Tensor, Tensor], weight_decay: float) -> None:
+    def __init__(self, model: Network, batch: tuple[Tensor, Tensor], weight_decay: float) -> None:
         network = copy.deepcopy(model).train()
         for module in network.modules():
-            if isinstance(module, nn.Dropout):
+            if isinstance(module, DROPOUTS):
                 module.eval()
         self._weights: Sequence[Tensor] = network.trained
         self._weight_decay, self.products = weight_decay, 0

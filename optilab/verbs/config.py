@@ -228,14 +228,19 @@ def cp(request: CopyPreset, place: Place) -> Printed:
         raise UsageError("empty path; give a file or a folder to write", "DEST")
     if path.is_dir():
         path /= preset.path.name
-    if os.path.lexists(path):
-        if not path.is_file() or path.is_symlink():
-            raise UsageError(f"{path} is not a regular file; only regular files are replaced")
+    files = {path: preset.copy}
+    if preset.code is not None:  # which the copy looks for next to it
+        files[path.parent / preset.code.name] = preset.code.read_bytes()
+    for file in filter(os.path.lexists, files):
+        if not file.is_file() or file.is_symlink():
+            raise UsageError(f"{file} is not a regular file; only regular files are replaced")
         if not request.force:
-            raise UsageError(f"{path} exists; --force replaces it")
-    write_atomic(path, preset.copy)
-    sentence = f"{path}: run it with: optilab {preset.kind} --config {path}"
-    return Printed([sentence], {"path": str(path), "command": preset.kind}, [str(path)])
+            raise UsageError(f"{file} exists; --force replaces it")
+    for file, content in files.items():
+        write_atomic(file, content)
+    sentence = f"{', '.join(map(str, files))}: run it with: optilab {preset.kind} --config {path}"
+    facts = {"path": str(path), "files": list(map(str, files)), "command": preset.kind}
+    return Printed([sentence], facts, [str(path)])
 
 
 # --- check -------------------------------------------------------------------------------------------------

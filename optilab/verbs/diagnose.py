@@ -15,6 +15,7 @@ from optilab.config.yaml import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, verdict
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import ExitCode, RunError, UsageError, chosen_names
+from optilab.optimize.own import is_own
 from optilab.show import chart_text, terminal
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.options import DataOptions, FolderOptions, SetOptions, SilentOptions
@@ -56,6 +57,8 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
         try:
             presets.find("train", target)
         except UsageError:
+            if is_own(target):
+                raise
             raise UsageError(f"{target!r} is not a run in {place.folder}, a file or a preset") from None
     else:
         record = runs.read(path)
@@ -113,7 +116,7 @@ class Diagnosis(Answer):
                 "threshold": finding.threshold,
                 "normal": finding.normal,
                 "evidence": finding.evidence,
-                "remedies": _remedies(finding, self.config, self.changes),
+                "remedies": commands(finding, self.config, self.changes),
                 "advice": finding.advice,
             }
             for finding in self.findings
@@ -148,7 +151,7 @@ class Diagnosis(Answer):
         for finding in self.findings:
             yield ""
             yield Sentence(_line(finding), STYLES[finding.severity])
-            for number, command in enumerate(_remedies(finding, self.config, self.changes)):
+            for number, command in enumerate(commands(finding, self.config, self.changes)):
                 yield f"  {'try' if number == 0 else ' or'}: {command}"
             if finding.advice:
                 yield f"  {finding.advice}"
@@ -174,7 +177,7 @@ class Diagnosis(Answer):
         if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
             yield text
         yield Sentence(f"diagnosis: {_line(first)}", STYLES[first.severity])
-        for command in _remedies(first, self.config, self.changes)[:1]:
+        for command in commands(first, self.config, self.changes)[:1]:
             yield f"  try: {command}"
         if first.advice:
             yield f"  {first.advice}"
@@ -201,11 +204,6 @@ class Diagnosis(Answer):
 
     def short(self) -> Iterable[str]:
         return ()
-
-
-def _remedies(finding: Finding, config: str, changes: Sequence[str]) -> Sequence[str]:
-    """The remedies as commands to type, or as lines of PyTorch for a loop of the user's own."""
-    return finding.code or commands(finding, config, changes)
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}

@@ -16,6 +16,7 @@ from optilab import runs, signals
 from optilab.config.claims import BEST
 from optilab.config.load import dump, flat, load
 from optilab.config.marks import Argument, ConfigKey, Flag
+from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run
 from optilab.errors import DivergedError, ExitCode, UsageError, unknown
@@ -434,7 +435,9 @@ def header(
     threads = f", {config.threads} thread{'s' * (config.threads > 1)}" if device == "cpu" else ""
     facts = [
         config.name,
-        _widths(config.widths(inputs, classes)),
+        config.model.name
+        if isinstance(config.model, OwnNetwork)
+        else _widths(config.model.widths(inputs, classes)),
         f"{config.optimizer.name} {optimizer}",
         f"batch {config.data.batch_size}",
         f"seed {config.seed}",

@@ -236,10 +236,20 @@ def test_a_worker_with_another_version_is_refused_and_named(lab, machines, tmp_p
     assert "Traceback" not in done.err
 
 
-def test_a_rule_of_the_users_own_is_sent_along(lab, machines):
+NETWORK = """
+from torch import nn
+
+def net(shape, classes):
+    return nn.Sequential(nn.Conv2d(shape[0], 3, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes))
+"""
+
+
+def test_a_rule_and_a_network_of_the_users_own_are_sent_along(lab, machines):
     (lab.folder / "own" / "mine.py").write_text(RULE)
+    (lab.folder / "own" / "net.py").write_text(NETWORK)
     machines.worker(shared=False)
     command = ["sweep", "lab.yaml", "--set", "optimizer=own/mine.py:halved", "--seeds", "2"]
+    command += ["--set", "model=own/net.py:net"]
     command += ["--epochs", "2", "--quiet", "--name"]
     assert run([*command, "own-without"], lab.folder).code == 0
     done = run([*command, "own-with", "--cluster", machines.address], lab.folder)

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 import optilab
 from optilab.diagnose import Severity
 from optilab.errors import RunError, UsageError
-from optilab.loop.layers import activation_before, layers_of, operations
+from optilab.train.layers import activation_before, layers_of, operations
 from tests.diagnosis import loops
 
 
@@ -156,7 +156,7 @@ def test_it_detaches_without_a_trace_and_copies_have_no_hook():
 
 
 def test_an_error_of_the_watch_never_ends_the_training(monkeypatch):
-    from optilab.loop import layers
+    from optilab.train import layers
 
     monkeypatch.setattr(layers.Window, "before_step", lambda self, held: 1 / 0)
     net = mlp()

@@ -1,6 +1,6 @@
 """The shipped trainings: each tells what it is, how it is run and how little it changes."""
 
-from shutil import copytree
+from shutil import copy, copytree
 
 import pytest
 import yaml
@@ -62,12 +62,12 @@ def leaves(tree, path=()):
 
 
 def without(tree, path):
-    copy = {**tree}
+    rest = {**tree}
     if len(path) > 1:
-        copy[path[0]] = without(tree[path[0]], path[1:])
+        rest[path[0]] = without(tree[path[0]], path[1:])
     else:
-        del copy[path[0]]
-    return copy
+        del rest[path[0]]
+    return rest
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -75,6 +75,8 @@ def test_a_preset_repeats_no_default(name, tmp_path):
     tree = yaml.safe_load(PRESETS[name].path.read_text())
     config = load(TrainConfig, name)
     file = tmp_path / f"{PRESETS[name].path.stem}.yaml"
+    if PRESETS[name].code:
+        copy(PRESETS[name].code, tmp_path)
     for path in leaves(tree):
         if (path[-1] == "name" and len(path) > 1) or path == ("optimizer",):
             continue  # the name of a rule is what makes its keys; the optimizer has no default

@@ -7,7 +7,7 @@ grows with the network's activations.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from optilab.config.model import ACTIVATIONS
-from optilab.train.probes import MEASURED, common_share
+from optilab.train.probes import MEASURED, EpochRecord, common_share
 
 SAMPLE = 16_384
 """Entries of a weight, evenly spaced, from which the length of a step is estimated."""
@@ -25,12 +25,11 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 OTHER_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
-_BOUNDS = {
-    name.replace("-", ""): flat
-    for name, phi in ACTIVATIONS.items()
-    if isinstance(flat := phi().flat if name != "identity" else None, tuple)
-}
+_NAMES = {name.replace("-", ""): name for name in ACTIVATIONS if name != "identity"}
+"""Name of an activation, as the graph has it, -> optilab's."""
+_BOUNDS = {graph: flat for graph, name in _NAMES.items() if isinstance(flat := ACTIVATIONS[name]().flat, tuple)}
 """Name of an activation, as the graph has it, -> the bounds at which it is flat."""
 _VIEWS = frozenset(
     ["View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "Permute", "Select",
@@ -255,14 +254,82 @@ def _held(module: nn.Module, held: set[int]) -> list[nn.Parameter]:
     return [p for p in matrices(module) if id(p) in held]
 
 
+def by_unit(module: nn.Module, weight: Tensor) -> Tensor:
+    """A view of a weight in which units come first; in transposed convolutions, inputs do."""
+    return weight.transpose(0, 1) if isinstance(module, TRANSPOSED) else weight
+
+
 def _rows(module: nn.Module, weight: Tensor) -> Tensor | None:
     """A weight as a matrix with a row per unit; None where it has no units to compare."""
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+    if isinstance(module, EMBEDDINGS):
         return None
-    if isinstance(module, TRANSPOSED):  # of transposed convolutions, inputs come first
-        weight = weight.transpose(0, 1)
-    rows = weight.detach().flatten(1)
+    rows = by_unit(module, weight).detach().flatten(1)
     return rows if min(rows.shape) > 1 else None
+
+
+def record_of(epoch: int, probes: Sequence[Sequence[dict[str, Any]]], rate: float | None) -> EpochRecord:
+    """One line of diagnostics.jsonl: means over the epoch's probes, each the records of the layers that it has seen."""
+    found: dict[str, list[dict[str, Any]]] = {layer["name"]: [] for layer in probes[-1]}
+    for layer in (layer for probe in probes for layer in probe):
+        if layer["name"] in found:
+            found[layer["name"]].append(layer)
+    return {
+        "epoch": epoch,
+        "layers": [_mean(rows) for rows in found.values()],
+        "first_batch_gradients": [layer["gradient_norm"] for layer in probes[0]],
+        "gradient_noise": None,
+        "eps_share": None,
+        "lr": rate,
+    }
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    mean = dict(rows[-1])
+    for key, value in mean.items():
+        if not isinstance(value, str):
+            values = [row[key] for row in rows if row[key] is not None]
+            mean[key] = sum(values) / len(values) if values else None
+    return mean
+
+
+def setup_of(model: nn.Module, activations: Sequence[str], normed_over: Sequence[int]) -> dict[str, Any]:
+    """What a network is made of, as the causes of `diagnose` ask: norm, activation and dropout.
+
+    `activations` and `normed_over` are those that windows have seen.
+    """
+    modules = list(model.modules())
+    dropped = [m.p for m in modules if isinstance(m, DROPOUTS)]
+    batch = any(isinstance(m, BATCH_NORMS) for m in modules)
+    layer = any(isinstance(m, OTHER_NORMS) for m in modules)
+    names = [name for name in activations if name in ("sigmoid", "tanh", "hardsigmoid", "softsign")]
+    relu = len(activations) - len(names)
+    return {
+        "dropouts": {"model.dropout": max(dropped)} if dropped else {},
+        "norm": "batch" if batch and normed_over else "layer" if layer else "none",
+        "normed_over": min(normed_over, default=0),
+        "activation": max(names, key=names.count) if names else "relu" if relu else "identity",
+        "saturates": len(names) > relu,
+    }
+
+
+def first_layers(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the first record of a training has of its layers."""
+    keys = {"first_weights": "weight_norm", "first_dead": "dead", "first_common": "common"}
+    return {first: [layer[key] for layer in layers] for first, key in keys.items()}
+
+
+def without_gradient(model: nn.Module, called: Collection[str]) -> tuple[list[str], list[str]]:
+    """(layers that were called and are trained but have no gradient, modules with parameters that were not called)."""
+    cut, unused = [], []
+    for name, module in layers_of(model):
+        trained = [p for p in matrices(module) if p.requires_grad]
+        if not list(module.parameters()) or not called:
+            continue
+        if name not in called:
+            unused.append(name)
+        elif trained and all(p.grad is None for p in trained):
+            cut.append(name)
+    return cut, unused
 
 
 def _number(value: Any) -> float | None:

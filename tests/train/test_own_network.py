@@ -1,0 +1,401 @@
+"""A network of the user's own in a config: its keys, what it gets of the data, its run, its diagnosis, its refusals."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from optilab import lab
+from optilab.config.load import dump, load
+from optilab.config.training import TrainConfig
+from optilab.errors import ConfigError
+
+SOURCE = '''
+import functools
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class CNN(nn.Module):
+    def __init__(self, channels, classes, width=4, depth: int = 1, act=F.relu, dropout=0, sizes=(3, 3), normed=False):
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width if n else channels, width, sizes, padding=1) for n in range(depth)
+        )
+        self.norm = nn.BatchNorm2d(width) if normed else nn.Identity()
+        self.act, self.drop, self.head = act, nn.Dropout(dropout), nn.Linear(width, classes)
+
+    def forward(self, x):
+        assert x.dim() == 4
+        for conv in self.convs:
+            x = self.act(conv(x))
+        return self.head(self.drop(self.norm(x).mean((2, 3))))
+
+
+class Sees(nn.Module):
+    def __init__(self, shape, in_channels, height, width, num_classes):
+        super().__init__()
+        assert shape == (in_channels, height, width)
+        print("shape", shape, "classes", num_classes)
+        self.head = nn.Linear(in_channels * height * width, num_classes)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+
+class Deep(nn.Module):
+    """`bias` far below zero kills its ReLUs, a large `scale` makes it explode."""
+
+    def __init__(self, shape, classes, act="relu", depth=4, scale=1.0, bias=0.0):
+        super().__init__()
+        widths = [shape[0] * shape[1] * shape[2], *[16] * depth]
+        self.layers = nn.ModuleList(map(nn.Linear, widths, widths[1:]))
+        self.head, self.act = nn.Linear(16, classes), getattr(torch, act)
+        for layer in self.layers:
+            nn.init.kaiming_normal_(layer.weight)
+            layer.weight.data *= scale
+            nn.init.constant_(layer.bias, bias)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for layer in self.layers:
+            x = self.act(layer(x))
+        return self.head(x)
+
+
+class Twice(Deep):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+
+class Norm(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        inputs = shape[1] * shape[2]
+        self.norm, self.head = nn.BatchNorm1d(inputs), nn.Linear(inputs, classes)
+        self.register_buffer("mask", torch.full((2, 2), float("-inf")).triu(1))
+
+    def forward(self, x):
+        return self.head(self.norm(x.flatten(1)))
+
+
+def lazy(classes, hidden=8):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(hidden), nn.Tanh(), nn.Linear(hidden, classes))
+
+
+class Wrong(CNN):
+    def forward(self, x):
+        return super().forward(x) @ torch.ones(3, 3)
+
+
+class Few(CNN):
+    def forward(self, x):
+        return super().forward(x)[:, :2]
+
+
+def nothing():
+    return functools.partial
+
+
+def reserved(init=None):
+    return nn.Linear(2, 2)
+'''
+
+
+@pytest.fixture
+def project(optilab, small, tmp_path, monkeypatch):
+    """A directory with net.py and cnn.yaml on the small dataset."""
+    (tmp_path / "net.py").write_text(SOURCE)
+    text = small.read_text().replace("model: {hidden: [16, 16]}", "model: net.py:CNN")
+    (tmp_path / "cnn.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def train(optilab, project):
+    """Train cnn.yaml; its rows, or the error."""
+
+    def call(*arguments, code=0):
+        done = optilab("train", "cnn.yaml", "--json", *arguments, code=code)
+        return json.loads(done.stdout)["rows"] if not code else done.stderr
+
+    return call
+
+
+def records(run):
+    return [json.loads(line) for line in (run / "diagnostics.jsonl").read_text().splitlines()]
+
+
+def test_it_trains_as_a_plain_loop_of_pytorch_does(train, project, small):
+    """Bit for bit: one engine for every network."""
+    sys.path.insert(0, str(project))
+    rows = train("--name", "own", "--set", "optimizer.lr=0.05")
+    namespace: dict = {}
+    exec(compile(SOURCE, "net.py", "exec"), namespace)
+    from optilab.data import load as data
+
+    dataset = data.load("idx", small.parent)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(42)
+    images = torch.from_numpy(dataset.train_images.copy())[:, None].float() / 255
+    labels = torch.from_numpy(dataset.train_labels.astype("int64"))
+    net = namespace["CNN"](1, dataset.classes)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, fused=True)
+    losses = []
+    for _ in range(3):
+        net.train()
+        own = []
+        for x, y in torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(images, labels), batch_size=32, shuffle=True
+        ):
+            loss = nn.functional.cross_entropy(net(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            own.append(loss.item())
+        losses.append(sum(own) / len(own))
+        list(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images), batch_size=32))
+    sys.path.remove(str(project))
+    assert [row["train_loss"] for row in rows] == losses
+
+
+def test_it_gets_what_the_data_has_and_an_argument_wins(train, project, optilab):
+    stderr = optilab("train", "cnn.yaml", "--epochs", 1, "--set", "model=net.py:Sees").stderr
+    assert "shape (1, " in stderr
+    config = load(TrainConfig, "cnn.yaml")
+    assert config.model.called_with((3, 5, 7), 4) == {
+        "channels": 3, "classes": 4, "width": 4, "depth": 1, "dropout": 0, "sizes": (3, 3), "normed": False,
+    }  # fmt: skip
+    assert "logits of shape (2, 10) expected" in train("--set", "model.classes=3", code=2)
+    assert train("--epochs", 1, "--set", "model.classes=11")
+    assert dump(config)["model"]["name"] == f"{project / 'net.py'}:CNN"
+    assert load(TrainConfig, dump(config)) == config
+
+
+def test_its_arguments_are_keys(train):
+    rows = train("--epochs", 1)
+    assert train("--epochs", 1, "--set", "model.width=4") == rows
+    assert train("--epochs", 1, "--set", "model.width=5") != rows
+    assert train("--epochs", 1, "--set", "model.dropout=1e-1") != rows
+    assert train("--epochs", 1, "--set", "model={name: net.py:CNN, depth: 2, sizes: [3, 1]}") != rows
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (
+            ["model.widht=3"],
+            'model.widht: unknown key; did you mean "width"?; CNN(channels, classes, width, depth, ',
+        ),
+        (["model.widht=3"], "net.py:9"),
+        (
+            ["model.zzz=3"],
+            "zzz: unknown key; CNN(channels, classes, width, depth, act, dropout, sizes, normed) is in",
+        ),
+        (["model.depth=1.5", "model.normed=3"], "model.depth: whole number expected, got 1.5"),
+        (["model.depth=1.5", "model.normed=3"], "model.normed: true or false expected"),
+        (["model.hidden=[3]"], "hidden is a setting of optilab's own network; change that of yours in its code"),
+        (["model.init=xavir"], 'did you mean "xavier"?'),
+        (["model.init.std=0.1", "model.init.name=normal", "model.init.stdd=1"], 'did you mean "std"?'),
+        (["model=net.py:CN"], 'net.py has no CN; did you mean "CNN"?'),
+        (["model=nett.py:CNN"], "there is no file nett.py"),
+        (["model=net.py"], "FILE.py:NAME or package.module:NAME expected"),
+        (["model=cnn"], "a mapping (key: value) or FILE.py:NAME expected, got 'cnn'"),
+        (["model=net.py:reserved"], "a parameter cannot be called init here"),
+        (["stages=[{layers: 2}]"], "optilab's own network grows in stages; net.py:CNN does not"),
+        (["replay.layers_drawn=layer-by-layer"], "net.py:CNN draws its weights as its code says"),
+        (["model=net.py:nothing"], "net.py:nothing: a torch.nn.Module expected, got type"),
+        (["model=net.py:Wrong"], "net.py:Wrong failed in its forward pass: line 82: RuntimeError: mat1 and mat2"),
+        (
+            ["model=net.py:Few"],
+            "net.py:Few returns a tensor of shape (2, 2) and type float32 for 2 images of shape",
+        ),
+        (["model.depth=0", "model.sizes=[]"], "net.py:CNN failed in its forward pass"),
+        (["model.width=-1"], "net.py:CNN failed when it is built: line 13"),
+        (
+            ["optimizer={name: muon}"],
+            "muon trains the matrices between the first and the last, and net.py:CNN has 2",
+        ),
+    ],
+)
+def test_what_is_wrong_costs_a_sentence_with_its_place(train, sets, said):
+    assert said in train(*(word for text in sets for word in ("--set", text)), code=2)
+
+
+def test_a_problem_in_a_file_has_its_line_and_torch_is_not_loaded(optilab_process, project):
+    (project / "bad.yaml").write_text("model:\n  name: net.py:CNN\n  widht: 3\n  hidden: [3]\noptimizer: sgd\n")
+    script = (
+        "import sys; from optilab.__main__ import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    )
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, "config", "check", "bad.yaml"], capture_output=True, text=True, cwd=project
+    )
+    assert "bad.yaml:3: model.widht: unknown key" in done.stderr
+    assert "bad.yaml:4: model.hidden: hidden is a setting" in done.stderr
+    assert "AssertionError" not in done.stderr
+
+
+def test_a_norm_over_one_image_is_refused_before_the_training(train):
+    assert "leaves a batch of one" in train("--set", "model=net.py:Norm", "--batch-size", 1, code=2)
+    train("--epochs", 1, "--set", "model=net.py:Norm", "--name", "masked")
+    train("--epochs", 1, "--set", "model.normed=true", "--batch-size", 1, "--set", "data.images=8")
+
+
+@pytest.mark.parametrize(
+    "extra", [(), ("--optimizer", "muon", "--set", "optimizer.matrices=all"), ("--optimizer", "sam")]
+)
+def test_a_resumed_run_is_the_run_that_was_not_stopped(train, optilab, project, extra):
+    asked = ("--set", "model.dropout=0.2", "--set", "model.normed=true", *extra)
+    whole = train("--epochs", 3, "--name", "whole", *asked)
+    train("--epochs", 1, "--name", "half", *asked)
+    resumed = json.loads(optilab("train", "--resume", "half", "--epochs", 3, "--json").stdout)["rows"]
+    assert resumed == whole
+    files = [sorted((project / "runs" / run / "checkpoints").glob("000003*")) for run in ("whole", "half")]
+    assert len({file.read_bytes() for (file,) in files}) == 1
+    optilab("train", "--fork", "half@1", "--set", "weight_decay=0.01", "--epochs", 2, "--name", "branch")
+
+
+def test_a_changed_file_is_not_resumed_and_its_run_stays_readable(train, optilab, project):
+    train("--epochs", 2, "--name", "half")
+    run = project / "runs" / "half"
+    assert (run / "net.py").read_text() == SOURCE
+    entry = json.loads((run / "manifest.json").read_text())["own_network"]
+    assert list(entry) == [f"{project / 'net.py'}:CNN"]
+    before = optilab("diagnose", "half").stdout
+    (project / "net.py").write_text(SOURCE.replace("padding=1", "padding=2"))
+    error = optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr
+    assert f"{project / 'net.py'} has changed since half started: SHA-256" in error
+    assert "the run's copy is runs/half/net.py" in error
+    assert "has changed" in optilab("train", "--fork", "half", "--epochs", 3, code=4).stderr
+    (project / "net.py").unlink()
+    assert "there is no file" in optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr
+    assert optilab("diagnose", "half").stdout == before
+    assert "net.py:CNN" in optilab("runs", "show", "half").stdout
+    optilab("runs", "export", "half", "--to", "half.csv")
+    optilab("report", "half", "--out", "half.html")
+
+
+def test_npz_with_channels_before_height_and_width(train, optilab, project):
+    generator = np.random.default_rng(0)
+    labels = np.arange(60, dtype=np.uint8) % 3
+    images = generator.integers(0, 99, (60, 2, 9, 8), np.uint8)
+    images[np.arange(60), 1, labels] = 255
+    for name, x in (("first", images), ("last", np.moveaxis(images, 1, 3))):
+        np.savez(project / f"{name}.npz", x_train=x[:48], y_train=labels[:48], x_test=x[48:], y_test=labels[48:])
+    asked = ("--set", "data.dataset=npz", "--set", "model=net.py:Sees", "--data-dir")
+    first, last = (optilab("train", "cnn.yaml", *asked, f"{n}.npz", "--json") for n in ("first", "last"))
+    assert "shape (2, 9, 8) classes 3" in first.stderr
+    assert json.loads(first.stdout)["rows"] == json.loads(last.stdout)["rows"]
+
+
+def test_initial_weights_reach_every_layer(project):
+    from optilab.train.own_model import OwnModel
+
+    def weights(**keys):
+        config = load(
+            TrainConfig, {**dump(load(TrainConfig, "cnn.yaml")), "model": {"name": "net.py:CNN", **keys}}
+        )
+        torch.manual_seed(3)
+        return OwnModel(config.model, (1, 6, 6), 3, torch.rand(2, 36)).state_dict()
+
+    plain = weights(width=64)
+    filled = weights(width=64, init={"name": "normal", "std": 0.5}, bias_init={"name": "constant", "value": 0.25})
+    for name, tensor in filled.items():
+        if name.endswith("bias"):
+            assert bool((tensor == 0.25).all())
+        else:
+            assert float(tensor.std()) == pytest.approx(0.5, rel=0.2)
+    rows = weights(width=4, init="orthogonal")["network.convs.0.weight"].flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(4))
+    again = weights(width=64, init="default")
+    assert list(again) == list(plain)
+    assert float(again["network.convs.0.weight"].abs().max()) <= 1 / 3
+    assert not weights(width=64, init="unit-gain")["network.head.bias"].any()
+
+
+@pytest.mark.parametrize(
+    ("keys", "cause", "remedy"),
+    [
+        ("{name: net.py:Deep, act: sigmoid, depth: 6}", "vanishing-gradient", "a norm after each hidden layer"),
+        ("{name: net.py:Deep, bias: -9}", "dead-units", "--set model.init=kaiming"),
+        ("{name: net.py:Deep, scale: 3}", "weights-too-large", "--set model.init=xavier"),
+        ("net.py:Twice", "softmax-twice", "give the loss the logits"),
+    ],
+)
+def test_a_sick_network_is_told_its_cause(optilab, project, keys, cause, remedy):
+    done = optilab("diagnose", "cnn.yaml", "--set", f"model={keys}", "--json")
+    found = json.loads(done.stdout)
+    assert found["findings"][0]["rule"] == cause
+    first = found["findings"][0]
+    assert remedy in (first["remedies"] or [first["advice"]])[0]
+    assert found["layers"][0]["name"] == "layers.0"
+    assert found["predicted_ratio"] is None
+
+
+def test_looking_changes_no_bit(train, project):
+    asked = ("--set", "model={name: net.py:CNN, normed: true, dropout: 0.3}")
+    looked = ("--set", "probes=5", "--set", "curvature={every: 2, images: 8}", "--name", "looked")
+    assert train("--epochs", 2, "--set", "probes=0", *asked) == train("--epochs", 2, *looked, *asked)
+    before, _, last = records(project / "runs" / "looked")
+    assert [layer["name"] for layer in last["layers"]] == ["convs.0", "head"]
+    assert before["network"]["norm"] == "batch"
+    assert before["network"]["dropouts"] == {"model.dropout": 0.3}
+    assert last["curvature"]["sharpness"] is not None
+
+
+def test_remedies_say_what_does_not_apply(optilab, project):
+    done = optilab(
+        "remedy", "cnn.yaml", "--epochs", 1, "--only", "adam,xavier,batchnorm,staged", "--json", "--jobs", 1
+    )
+    states = {row["remedy"]: row["state"] for row in json.loads(done.stdout)["results"]}
+    assert states["adam"] == states["xavier"] == "done"
+    assert "norm is a setting of optilab's own network; change that of yours in its code" in states["batchnorm"]
+    assert "grows in stages" in states["staged"]
+
+
+def test_sweep_race_and_rate(optilab, project):
+    asked = ("--over", "model.width=3,4", "--epochs", 1, "--jobs", 1)
+    assert "2 model.width" in optilab("sweep", "cnn.yaml", *asked).stdout
+    (project / "net.py").write_text(SOURCE + "\n")
+    assert "has changed" in optilab("sweep", "--resume", next((project / "runs").iterdir()).name, code=2).stderr
+    assert "the network does not move" in optilab("lr", "cnn.yaml", "--steps", 100, code=9).stdout
+    asked = ("--algos", "sgd,adam", "--budget", 1, "--epochs", 1, "--set", "data.holdout=40")
+    optilab("race", "--on", "cnn.yaml", *asked, "--jobs", 1, "--dry-run")
+
+
+def test_what_follows_functions_says_that_it_trains_no_network(optilab, project):
+    for command in ("play", "optimize"):
+        error = optilab(command, "--config", "cnn.yaml", code=2).stderr
+        assert "cnn.yaml is a config of `optilab train`: optimize, play, map and explain follow" in error
+    for target in ("net.py", "net.py:CNN"):
+        assert "is code, and a config is YAML" in optilab("diagnose", target, code=2).stderr
+
+
+def test_the_preset_is_found_and_copied_with_its_network(optilab, tmp_path):
+    asked = ("--epochs", 1, "--set", "data.dataset=digits", "--set", "data.images=256", "--set", "threads=1")
+    optilab("train", "cnn", *asked, "--set", "device=cpu")
+    optilab("config", "cp", "cnn", tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} >= {"cnn.yaml", "cnn.py"}
+    config = load(TrainConfig, str(tmp_path / "cnn.yaml"))
+    assert config.model.origin.path == tmp_path / "cnn.py"
+    (tmp_path / "cnn.yaml").unlink()
+    assert "cnn.py exists; --force replaces it" in optilab("config", "cp", "cnn", tmp_path, code=2).stderr
+
+
+def test_a_run_of_the_library_takes_it_as_a_mapping(project):
+    run = lab.Lab(project / "runs").train("cnn.yaml", model={"name": "net.py:CNN", "width": 2}, epochs=1)
+    assert len(run.rows) == 1
+    with pytest.raises(ConfigError, match="widht"):
+        lab.Lab(project / "runs").train("cnn.yaml", model={"name": "net.py:CNN", "widht": 2}, epochs=1)
