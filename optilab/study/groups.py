@@ -286,7 +286,8 @@ def text(value: Any) -> str:
 
 
 TESTED = ("test_loss", "test_acc")
-"""Metrics of the test set, which a run with held-out images is measured on once, at the end."""
+"""Metrics of the test set, on which a run with held-out images is measured at its end: the last epoch, and the one with
+the highest validation accuracy."""
 
 
 @dataclass(frozen=True)
@@ -348,8 +349,10 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
         raise UsageError("--target and --at cannot be combined: a target is reached at an epoch of its own")
     if target is not None and (metric == "seconds" or metric in TESTED):
         raise UsageError(f"--target needs a metric of every epoch; {metric} is not one")
-    if metric in TESTED and at != "last":
-        raise UsageError(f"--at {at}: {metric} is measured once, at the end")
+    if metric in TESTED and at not in ("last", "best"):
+        raise UsageError(
+            f"--at {at}: {metric} is measured at the last epoch and at the best one; last or best expected"
+        )
     if target is not None and metric.endswith("acc") and not 0 < target <= 1:
         raise UsageError(f"--target: an accuracy is a share from 0 to 1, as in 0.8; got {target:g}")
     return Measure(metric, int(at) if at.isdecimal() else at, target, until)  # type: ignore[arg-type]
@@ -441,6 +444,7 @@ class _Trial:
         self.ended = record.state == "done"
         self.planned: int = record.manifest.get("config", {}).get("epochs", len(self.rows))
         self._unfinished = f"{record.name}: {record.state} after epoch {len(self.rows)} of {self.planned}"
+        self._tested_at_best = record.manifest.get(f"best_{measure.metric}")
         self.value: float | None = None
         self.ending = self.absent = ""
 
@@ -460,7 +464,11 @@ class _Trial:
         elif measure.metric in rows[-1]:
             values = [row[measure.metric] for row in rows if measure.metric in row]
             choose = max if measure.rises else min
-            if measure.at == "best":
+            if measure.at == "best" and measure.metric in TESTED:
+                top = best(rows)["epoch"]
+                self.value = self._tested_at_best if top <= horizon else None
+                self.absent = f"{self.name}: its best epoch is {top}" if top > horizon else ""
+            elif measure.at == "best":
                 self.value = choose(values[:horizon])
             else:
                 self.value = values[-1] if measure.at == "last" else sum(values) / len(values)

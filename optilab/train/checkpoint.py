@@ -249,6 +249,26 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
         warn(message)
 
 
+def tested_at_best(training: Training, run: runs.Run, tested: Row) -> Row:
+    """best_test_loss and best_test_acc: the test set at the epoch with the highest validation accuracy, which was
+    chosen without it. `tested` is the last epoch's. Empty where there is no test set, or no whole checkpoint of it.
+    """
+    epoch = runs.best(training.rows)["epoch"] if tested else 0
+    path = dict(runs.checkpoints(run.path)).get(epoch)
+    if epoch != training.epoch:
+        if path is None or training.config.stage_at(epoch) != training.stage:
+            return {}
+        last = save(training)
+        try:
+            restore(training, runs.read_checkpoint(path, size_limit(training)))
+            tested = training.tested()
+        except CheckpointError:
+            return {}  # the comparison that asks for it names this run
+        finally:
+            restore(training, last)
+    return {f"best_{key}": value for key, value in tested.items()}
+
+
 def _start_again(run: runs.Run) -> str:
     config = shlex.quote(str(run.path / "config.yaml"))
     return f"restore its checkpoints, or start again: optilab train --config {config}"

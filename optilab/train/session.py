@@ -158,7 +158,7 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
 
     Raises DivergedError, or the error that ended the run, after recording it in the run's directory.
     """
-    config, status, reason, tested = training.config, "failed", "", {}
+    config, status, reason, tested, at_best = training.config, "failed", "", {}, {}
     try:
         with failures_explained(str(training.device)):
             for row, seconds in training.run(listener.batch, stop):
@@ -167,6 +167,7 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
                 run.commit(row, seconds, state, best, training.record)
                 listener.epoch(row, seconds, training.record)
             tested = training.tested()
+            at_best = checkpoint.tested_at_best(training, run, tested)
         status = "done"
     except Stopped:
         status = "interrupted"
@@ -186,7 +187,9 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
         raise
     finally:
         try:
-            facts: dict[str, Any] = {"epoch": training.epoch, **tested} | ({"reason": reason} if reason else {})
+            facts: dict[str, Any] = {"epoch": training.epoch, **tested, **at_best} | (
+                {"reason": reason} if reason else {}
+            )
             if training.rows and status != "failed":  # whose last row may not be on disk
                 facts["outcome"] = {**runs.outcome(training.rows), **tested}
             run.finish(status, **facts)

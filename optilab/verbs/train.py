@@ -312,7 +312,8 @@ class LabTraining(LabRun):
                 "chance": evidence.chance,
                 "diagnosis": self.diagnosis.document(),
             }
-        return facts | {key: record.manifest[key] for key in ("test_loss", "test_acc") if key in record.manifest}
+        tested = ("test_loss", "test_acc", "best_test_loss", "best_test_acc")
+        return facts | {key: record.manifest[key] for key in tested if key in record.manifest}
 
     def short(self) -> Iterable[str]:
         yield str(self.path)
@@ -333,6 +334,9 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
         yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}"
+    if top["epoch"] < last["epoch"] and "best_test_acc" in record.manifest:
+        loss, accuracy = record.manifest["best_test_loss"], record.manifest["best_test_acc"]
+        yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {accuracy:.4f}"
 
 
 def _curves(records: Sequence[Record], picture: bool | None) -> None:

@@ -7,6 +7,7 @@ import pytest
 from scipy import optimize
 
 from optilab.errors import UsageError
+from optilab.runs import best, read
 from optilab.study.groups import Measure, groups, read_measure, select, values_of
 from tests.study.generated import training
 
@@ -47,6 +48,23 @@ def test_where_the_outcome_is_taken(one, measure, expected):
 def test_the_test_set_is_measured_at_the_end(tmp_path):
     training(tmp_path, "held-out", test_acc=0.7, test_loss=0.3)
     assert outcomes(tmp_path, Measure("test_acc"))[0].values == {42: 0.7}
+
+
+def test_the_test_set_at_the_best_epoch_is_that_of_a_training_that_ends_there(optilab, small, tmp_path):
+    """However long the trainings are, and whichever of their epochs is the best."""
+    more = (small, "--set", "data.holdout=40", "--set", "weight_decay=0.1", "--lr", "2", "--quiet")
+    for epochs in range(1, 7):
+        optilab("train", *more, "--epochs", epochs, "--name", f"e{epochs}")
+    records = {epochs: read(tmp_path / "runs" / f"e{epochs}") for epochs in range(1, 7)}
+    top = {epochs: best(record.rows())["epoch"] for epochs, record in records.items()}
+    assert any(top[epochs] < epochs for epochs in top)
+    for epochs, record in records.items():
+        for key in ("test_acc", "test_loss"):
+            assert record.manifest[f"best_{key}"] == records[top[epochs]].manifest[key]
+    (taken,) = values_of(groups([records[6]]).groups, Measure("test_acc", "best"))
+    assert taken.values == {42: records[top[6]].manifest["test_acc"]}
+    shown = optilab("train", *more[:-1], "--epochs", 6, "--name", "shown").stdout
+    assert (f"test set at epoch {top[6]}, the best by validation: " in shown) is (top[6] < 6)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +181,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest(one):
         (("val_acc", "last", 80.0, "epochs"), "--target: an accuracy is a share from 0 to 1"),
         (("val_acc", "best", 0.8, "epochs"), "--target and --at cannot be combined"),
         (("test_acc", "last", 0.8, "epochs"), "--target needs a metric of every epoch"),
-        (("test_acc", "best", None, "epochs"), "measured once, at the end"),
+        (("test_acc", "area", None, "epochs"), "last or best expected"),
         (("val_acc", "last", 0.8, "hours"), "--until: epochs or seconds expected, got 'hours'"),
     ],
 )
