@@ -40,7 +40,10 @@ class Argument(Flag):
 
 @dataclass(frozen=True)
 class ConfigKey:
-    """A field that sets this key of the config that the command reads."""
+    """A field that sets this key of the config that the command reads.
+
+    A command line takes any text for it, which is read as in YAML (`load.typed`); the annotation is what `Lab` takes.
+    """
 
     key: str
 

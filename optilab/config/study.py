@@ -20,7 +20,10 @@ EXAMPLE = "optimizer.lr=1e-3:10:9:log"
 
 
 def read_axes(texts: Sequence[str]) -> dict[str, str]:
-    """`KEY=...` of each `--over`, by key. UsageError for what is not that, and for a key that is there twice."""
+    """`KEY=...` of each `--over`, by key; what the text after `=` means is read by `optilab.study.axes`.
+
+    UsageError for what is not that, and for a key that is there twice.
+    """
     axes: dict[str, str] = {}
     for text in texts:
         key, equals, span = (part.strip() for part in text.partition("="))

@@ -1,28 +1,25 @@
-"""What theory says of a network: how its gradients shrink from layer to layer, and how long its steps may be.
+"""What theory says of a network: how long its steps may be, and how its gradients shrink from layer to layer.
 
-The curvature of the loss while a network trains, beside the limit up to which its optimizer is stable.
-
-Along a direction of curvature a, gradient descent multiplies the distance to the bottom by 1 - lr*a at each step: above
-a = 2/lr it grows. Full-batch training of networks drives the largest curvature, the sharpness, up to that limit and
-goes on there, at the "edge of stability" (Cohen et al. 2021, arXiv:2103.00065); adaptive rules do so in coordinates
-scaled by their preconditioner (Cohen et al. 2022, arXiv:2207.14484).
+**Curvature**, measured while a network trains, beside the limit up to which its optimizer is stable. Along a direction
+of curvature a, gradient descent multiplies the distance to the bottom by 1 - lr*a at each step: above a = 2/lr it
+grows. Full-batch training of networks drives the largest curvature, the sharpness, up to that limit and goes on there,
+at the "edge of stability" (Cohen et al. 2021, arXiv:2103.00065); adaptive rules do so in coordinates scaled by their
+preconditioner (Cohen et al. 2022, arXiv:2207.14484).
 
 Measuring works on a copy of the network and draws no random number: the training has the bits of one that is not
 measured.
 
-What theory expects of a network before it trains: how a gradient grows or shrinks from layer to layer.
+**Mean field**: what to expect before it trains. Signals: q <- s_w^2 E[phi(sqrt(q) z)^2] + s_b^2 (Poole et al. 2016).
+Gradients: each layer that one passes on its way back multiplies its mean square by chi = s_w^2 E[phi'(sqrt(q) z)^2]
+(Schoenholz et al. 2017; Glorot & Bengio 2010 for the linear regime). z is standard normal; for the signals s_w^2 is
+fan_in times the mean square of the weights, and for the norm of a gradient, which is the sum over a layer's inputs, it
+is fan_in as well.
 
-Signals: q <- s_w^2 E[phi(sqrt(q) z)^2] + s_b^2 (Poole et al. 2016). Gradients: each layer that one passes on its
-way back multiplies its mean square by chi = s_w^2 E[phi'(sqrt(q) z)^2] (Schoenholz et al. 2017; Glorot & Bengio
-2010 for the linear regime). z is standard normal; for the signals s_w^2 is fan_in times the mean square of the
-weights, and for the norm of a gradient, which is the sum over a layer's inputs, it is fan_in as well.
-
-The gradient is that of a single image, the root mean square over the images (`first_batch.measure`). The gradient
-of a batch's mean is another quantity: the images' gradients partly cancel, more in one layer than in another.
-Valid for independent weights of mean zero. In 504 networks of three and five hidden layers, 16 to 1024 units wide
-(seven activations, six initialisations, no norm, batch and layer norm), the measured ratio of layer 1 to the last
-hidden layer was 0.78 to 1.31 times the predicted one. Batch and layer norm are taken as division by the standard
-deviation.
+The gradient is that of a single image, the root mean square over the images (`probes.first_batch`). The gradient of a
+batch's mean is another quantity: the images' gradients partly cancel, more in one layer than in another. Valid for
+independent weights of mean zero. In 504 networks of three and five hidden layers, 16 to 1024 units wide (seven
+activations, six initialisations, no norm, batch and layer norm), the measured ratio of layer 1 to the last hidden
+layer was 0.78 to 1.31 times the predicted one. Batch and layer norm are taken as division by the standard deviation.
 """
 
 import copy

@@ -54,7 +54,7 @@ class SweepRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, Picture
     --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
     """
 
-    KEPT = SweepConfig
+    KEPT = SweepConfig  # whose fields are options, too: --over, --seeds, --metric, ...
     CONFLICTS: ClassVar[Conflicts] = (("zip", "samples"),)
     EXAMPLES = (
         "optilab sweep sigmoid.yaml --over optimizer.lr=1e-3:10:9:log --over model.init=default,unit-gain --seeds 3 "
