@@ -18,6 +18,12 @@ if TYPE_CHECKING:  # a start without a chart needs no NumPy
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "p", ">", "h")
 """Of the series in turn, by matplotlib's names: more than there are colours, since dashes hide in a legend."""
 
+LIGHT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#c66497", "#2a95d3", "#b87f00")
+DARK_COLORS = ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50")
+"""Of the series in turn, on white and on a dark ground: Okabe & Ito (2008), those that are too pale for lines on white
+darkened until they have a contrast of 3:1.
+"""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -206,7 +212,7 @@ class Panel:
     @property
     def is_layered(self) -> bool:
         """Whether it shows values of layers over the epochs."""
-        return bool(self.y.names) and any(isinstance(mark, Heatmap) for mark in self.marks)
+        return bool(self.y.names) and not self.x.names and any(isinstance(mark, Heatmap) for mark in self.marks)
 
     @property
     def is_plane(self) -> bool:

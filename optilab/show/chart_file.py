@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from optilab.errors import SystemFailure, UsageError
 from optilab.show.chart import (
+    DARK_COLORS,
+    LIGHT_COLORS,
     MARKERS,
     Band,
     Chart,
@@ -67,7 +69,6 @@ class Palette:
     heights: str
     """matplotlib's name of the colors of a plane."""
     colors: tuple[str, ...]
-    """Of the series in turn: Okabe & Ito (2008); yellow is too pale for lines on white, black is the text's."""
 
     def color(self, series: int | None) -> str:
         return self.ink if series is None else self.colors[series % len(self.colors)]
@@ -101,11 +102,11 @@ class Palette:
 
 LIGHT = Palette(
     "#202020", "#ffffff", "#d9d9d9", "#f2c6c2", "bone_r",
-    ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"),
+    LIGHT_COLORS,
 )  # fmt: skip
 DARK = Palette(
     "#e8e8e8", "#15181c", "#3a3a3a", "#6b4a4a", "bone",
-    ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50"),
+    DARK_COLORS,
 )  # fmt: skip
 
 
@@ -197,7 +198,7 @@ def _frame(axes: Any, panel: Panel, last: bool) -> None:
             if scale.is_set and scale.low != scale.high:
                 axes.set(**{f"{name}lim": _limits(scale)})
         if scale.ticks:
-            axis.set_ticks(scale.ticks, [f"{tick:g}" for tick in scale.ticks])
+            axis.set_ticks(scale.ticks, [f"{tick:.3g}" for tick in scale.ticks])
             axes.minorticks_off()
         if scale.unit == "epochs":
             few = range(1, round(scale.ends[1]) + 1)
@@ -393,6 +394,14 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
     axes.set_facecolor(palette.nothing)
     style = {"rasterized": True, "shading": "nearest"}
     image = axes.pcolormesh(heat.x, heat.y, heat.values, cmap="viridis", **style)
+    if panel.x.names:  # few cells, of two settings: each has its number
+        for row, column in np.argwhere(np.isfinite(heat.values)):
+            value = heat.values[row, column]
+            written = f"{value:.1%}" if heat.scale.unit == "fraction" else f"{value:.3g}"
+            shade = image.norm(value)
+            ink = "#ffffff" if shade < 0.6 else "#202020"
+            axes.annotate(written, (heat.x[column], heat.y[row]), color=ink, fontsize=8, ha="center", va="center")
+        return image
     _key(axes, palette.nothing, "diverged", palette)
     moving = ~np.isfinite(heat.values) & ~heat.gone
     if moving.any():

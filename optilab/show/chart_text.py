@@ -312,6 +312,8 @@ def _framed(canvas: Canvas, panel: Panel, drawn: Sequence[Line], title: str) -> 
 
 
 def _ends(scale: Scale) -> tuple[str, str]:
+    if scale.names:
+        return scale.names[0], scale.names[-1]
     low, high = (f"{end * (100 if scale.unit == 'fraction' else 1):.3g}" for end in scale.ends)
     return low, high
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from optilab import __version__
 from optilab.errors import DataError, UsageError, printable
 from optilab.runs.durable import read_regular, write_atomic
+from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
 from optilab.show.terminal import plain
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def render(
     numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`; `base.css` comes
     before the styles. `content` holds the template's variables, `title` among them.
     """
-    sheets = [asset("base.css"), *styles]
+    sheets = [_palette(), asset("base.css"), *styles]
     policy = {
         "default-src": "'none'",
         "script-src": _hashes("script", scripts),
@@ -69,6 +70,15 @@ def render(
         )
     )
     return text.encode("utf-8", "backslashreplace")
+
+
+def _palette() -> str:
+    """The colors of series as properties c0, c1, ..., those of picture files; dark as the reader's system asks."""
+    light, dark = (
+        " ".join(f"--c{i}: {color};" for i, color in enumerate(own)) for own in (LIGHT_COLORS, DARK_COLORS)
+    )
+    screen = "@media screen and (prefers-color-scheme: dark)"
+    return f":root {{ {light} }}\n{screen} {{ :root:not(.paper) {{ {dark} }} }}\n"
 
 
 def fragment(template: str, **content: Any) -> str:

@@ -10,12 +10,14 @@ al. 2014, by Optuna; without pairs and noise).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from optilab.config.yaml import flow
 from optilab.optimize.objective import Floats
+from optilab.study.statistics import UNLIMITED, Limits, Summary, summarize
 
 DRAWS = 500
 """Samples of the seeds, or of the points, behind an interval."""
@@ -40,6 +42,54 @@ class Effect:
     """95% interval over samples of the seeds, or of the points (percentiles of the bootstrap); None without any."""
     means: tuple[tuple[Any, float], ...]
     """Of an axis of a grid: each of its values with the mean outcome over all others."""
+
+
+BINS = 6
+"""Of an axis with more than MOST_LEVELS values, each with about the same number of points."""
+MOST_LEVELS = 12
+
+
+@dataclass(frozen=True)
+class Level:
+    """The mean outcome over all points with one value of an axis, or with values from `low` to `high`."""
+
+    low: Any
+    high: Any
+    summary: Summary
+    """Over the seeds where each value has been tried with the same other settings, else over the points."""
+
+
+def levels(
+    key: str, outcomes: Sequence[tuple[Point, Mapping[int, float]]], limits: Limits = UNLIMITED
+) -> list[Level]:
+    """The marginal means of an axis; numbers in ascending order. An axis of many numbers is cut into BINS.
+
+    `limits` are those of the outcomes; intervals end there.
+    """
+    members: dict[str, list[int]] = {}
+    for index, (point, _) in enumerate(outcomes):
+        members.setdefault(flow(point.get(key)), []).append(index)
+    values: list[Any] = [outcomes[own[0]][0].get(key) for own in members.values()]
+    order = [*members.values()]
+    if all(type(value) in (int, float) for value in values):
+        order = [own for _, own in sorted(zip(values, order, strict=True), key=lambda pair: pair[0])]
+        if len(order) > MOST_LEVELS:
+            cut = np.array_split([index for own in order for index in own], BINS)
+            order = [list(map(int, part)) for part in cut]
+    others = [{flow({k: v for k, v in outcomes[i][0].items() if k != key}) for i in own} for own in order]
+    seeds = [seed for seed in outcomes[0][1] if all(seed in own for _, own in outcomes)]
+    balanced = len(seeds) > 1 and all(one == others[0] for one in others)
+    found = []
+    for own in order:
+        means = (
+            [fmean(outcomes[i][1][seed] for i in own) for seed in seeds]
+            if balanced
+            else [fmean(outcomes[i][1].values()) for i in own]
+        )
+        found.append(
+            Level(outcomes[own[0]][0].get(key), outcomes[own[-1]][0].get(key), summarize(means, limits=limits))
+        )
+    return found
 
 
 def effects(outcomes: Sequence[tuple[Point, Mapping[int, float]]]) -> list[Effect]:

@@ -430,13 +430,14 @@ def verdict(side: "RunComparison") -> str:
         return f"nothing to compare {labels[comparison.order[0]]} with"
     what, base = side.measure.name, labels[comparison.baseline.key]
     if comparison.chosen:
-        possible = [labels[i] for i in comparison.possible_best]
-        if len(possible) == 1:
-            return f"{base} is the best by {what}"
-        advice = more_advice(comparison, side.sample)
-        excluded = [labels[own.key] for own in comparison.ranked if own.verdict == "worse"]
-        rest = f"; worse: {some(excluded, FEW)}" if excluded else ""
-        return f"cannot tell which is best by {what}: {some(possible, FEW)}{rest}{advice}"
+        ahead = f"{_measured(side)}, {_ahead(side, labels)}"
+        alike = [labels[i] for i in comparison.possible_best if i != comparison.baseline.key]
+        if not alike:
+            return f"{base} is the best by {what}: {ahead}"
+        many = f"{len(alike)} of the {len(comparison.order) - 1} others"
+        rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
+        word = comparison.baseline.verdict
+        return f"{base} has the {word} {what}: {ahead}{rest}{more_advice(comparison, side.sample)}"
     parts = []
     for word in ("better", "worse", "cannot tell"):
         found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
@@ -445,8 +446,28 @@ def verdict(side: "RunComparison") -> str:
     return f"against {base} by {what}, {'; '.join(parts)}"
 
 
+def _measured(side: "RunComparison") -> str:
+    """The mean of the best row with its interval."""
+    assert side.comparison is not None
+    summary, show = side.comparison.baseline.summary, Units(side.measure.share)
+    interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
+    return f"{show.value(summary.mean)}{interval}"
+
+
+def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
+    """How far the best row is from the next."""
+    assert side.comparison is not None
+    best, second = (
+        side.comparison.baseline,
+        next(r for r in side.comparison.ranked if r.key != side.comparison.baseline.key),
+    )
+    own = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
+    apart = f"{abs(100 * own):.1f} percentage points" if side.measure.share else f"{abs(own):.3g}"
+    return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}"
+
+
 def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
-    """How many more seeds would tell the closest candidates that more seeds can tell, if the difference is real."""
+    """How many more seeds would exclude the first of the candidates, if the difference is real."""
     found = [
         own.difference
         for own in comparison.ranked
@@ -458,7 +479,7 @@ def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
     count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
     units = "seeds" if sample == "best" else sample
     unit = units.removesuffix("s") if count == "1" else units
-    what = "would tell" if len(comparison.possible_best) == 2 else "would tell the closest that can be told"
+    what = "would tell them apart" if len(comparison.possible_best) == 2 else "would exclude one of them"
     return f"; {count} further {unit} {what}"
 
 

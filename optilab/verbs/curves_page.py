@@ -4,7 +4,7 @@ The page of a thousand trainings has to open at once: above a number of numbers,
 epochs between equally spaced ones. What is shown is never an average over epochs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from optilab.optimize.objective import Floats
 from optilab.show.chart import Scale
 from optilab.study.curves import MEASURED, CurvatureHistory, Curve, History
-from optilab.verbs.charts.training import curvature_scale, layer_scale, metric_scale
+from optilab.verbs.charts.training import brief, curvature_scale, layer_scale, metric_scale, says_something
 
 METRICS = ("loss", "acc")
 MOST = 240_000
@@ -39,17 +39,18 @@ def curves(histories: Sequence[History | None], looks: Sequence[int] = ()) -> di
     deep = sum(history.layers.values[MEASURED[0]].size for history in drawn if history.layers)
     layer_epochs = _epochs(drawn, longest, deep * len(MEASURED))
     classes = {history.classes for history in drawn}
+    limits = {metric: metric_scale(drawn, metric) for metric in METRICS}
     return {
         "epochs": epochs,
         "every": epochs[1] - epochs[0] if len(epochs) > 1 else 1,
         "layerEpochs": layer_epochs,
-        "limits": {metric: _range(metric_scale(drawn, metric)) for metric in METRICS},
+        "limits": {metric: _range(scale) for metric, scale in limits.items()},
         "layerLimits": {quantity: _range(layer_scale(drawn, quantity)) for quantity in MEASURED},
         "curvatureLimits": _range(curvature_scale(drawn)),
         "guessing": classes.pop() or None if len(classes) == 1 else None,
         "runs": with_runs,
         "groups": [
-            history and {**_group(history, epochs, layer_epochs, with_runs), "look": look}
+            history and {**_group(history, epochs, layer_epochs, with_runs, limits), "look": look}
             for history, look in zip(histories, looks or range(len(histories)), strict=True)
         ],
     }
@@ -67,17 +68,26 @@ def _range(view: Scale) -> dict[str, Any]:
 
 
 def _group(
-    history: History, epochs: Sequence[int], layer_epochs: Sequence[int], with_runs: bool
+    history: History,
+    epochs: Sequence[int],
+    layer_epochs: Sequence[int],
+    with_runs: bool,
+    limits: Mapping[str, Scale],
 ) -> dict[str, Any]:
     best = history.best - 1
     group: dict[str, Any] = {
         "name": history.name,
+        "brief": _values(history.name),
         "seeds": history.seeds,
         "best": [history.best, *_numbers(np.array([history.curves[f"val_{m}"].mean[best] for m in METRICS]), 17)],
     }
     for metric in METRICS:
         training, validation = history.curves[f"train_{metric}"], history.curves[f"val_{metric}"]
-        group[metric] = {"train": _shown(training.mean, epochs), **_validation(validation, epochs, with_runs)}
+        group[metric] = {
+            "train": _shown(training.mean, epochs),
+            **_validation(validation, epochs, with_runs),
+            "band": says_something(validation, limits[metric]),
+        }
     if history.curvature is not None:
         group["curvature"] = _curvature(history.curvature)
     if history.layers is not None:
@@ -90,6 +100,12 @@ def _group(
             },
         }
     return group
+
+
+def _values(name: str) -> str:
+    """The name of a group beside its line: of several settings only the values, `batch, 0.0316`."""
+    parts = name.split(", ")
+    return brief(", ".join(part.partition(" ")[2] or part for part in parts) if len(parts) > 1 else name)
 
 
 def _curvature(measured: CurvatureHistory) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def race_page(
     return render(
         "race.html",
         {"rules": names, "races": [{"charts": charts}]},
-        [asset(name) for name in ("uplot.js", "chart.js", "parts.js", "race.js")],
+        [asset(name) for name in ("base.js", "uplot.js", "chart.js", "parts.js", "race.js")],
         [asset("uplot.css"), asset("report.css")],
         title=question,
         question=question,
@@ -103,7 +103,8 @@ def _costs(result: Race, names: Sequence[str]) -> HeatMap:
             label = f"{name} on {function}: {cost:.1f} gradients, {cost / best:.2f} times the lowest"
             cells.append(Cell(f"{cost:.1f}", shade, "best" if cost == best else "", label))
         rows.append((function, tuple(cells)))
-    return HeatMap("", "function", "rule", tuple(rows), tuple(names))
+    key = (f"{WORST:g} times the lowest cost of the row", "the lowest")
+    return HeatMap("", "function", "rule", tuple(rows), tuple(names), key)
 
 
 def _space(function: Objective, rules: Sequence[Rule]) -> str:

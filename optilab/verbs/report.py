@@ -21,12 +21,14 @@ from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import history, title
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
+from optilab.study.remedy import AS_IT_IS
 from optilab.verbs import compare
 from optilab.verbs.answer import Printed, Sentence, Verbatim
+from optilab.verbs.charts.settings import is_number
 from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
 from optilab.verbs.curves_page import curves
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
-from optilab.verbs.settings_page import Outlook, is_number, mark, outlook
+from optilab.verbs.settings_page import Outlook, mark, outlook
 from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import plural, ranges
 
@@ -78,8 +80,19 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str
     if raced is not None and isinstance(study, Study):
         page = network_race_page(raced, study, request.title)
         return page, race.answer_of(raced), {"race": race.document(raced)}
-    answer = LabComparison(compared(selection, metric, request), entries)
+    options = request
+    remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
+    if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
+        options = ReportRequest.of({"baseline": name, **request.given}, request.typed)
+    answer = LabComparison(compared(selection, metric, options), entries)
     return answer.page(request.title), answer.verdict, {"comparison": answer.document()}
+
+
+def _untouched(study: Study, records: Sequence[Record]) -> str | None:
+    """The run of a remedy study whose network is as it is; None where it has none."""
+    names = {record.name for record in records}
+    own = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
+    return next((name for name in own if name in names), None)
 
 
 # --- the page ----------------------------------------------------------------------------------------------
@@ -88,6 +101,10 @@ ROWS = 25
 """Rows of the table of results before the rest is folded."""
 NOTES = 6
 """Notes before the rest is folded."""
+MOST_LOOKS = 24
+"""Groups that colors and dashes tell apart."""
+MOST_CONFIRMED = 8
+"""Settings that the command of an answer trains again."""
 KEYS = 4
 """Settings that a question names."""
 _COLUMNS = {
@@ -147,8 +164,41 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         [_results(side, order)],
         [*side.notes, *failed(entries), *_tuned(entries)],
         outlook(side),
+        looks=_looks(side, chosen),
         explained=several,
+        decide=_decide(side, entries),
+        beside=_beside(side, chosen),
     )
+
+
+def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
+    """The number of each group's color: its place in the study, so that one more seed recolors nothing.
+
+    Of more than MOST_LOOKS groups, which have no color of their own, its place on the page: the best differ.
+    """
+    groups = side.grouping.groups
+    return [groups.index(g) if len(groups) <= MOST_LOOKS else place for place, g in enumerate(chosen)]
+
+
+def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> str:
+    """The command that would tell the best of a sweep from those that no verdict excludes; empty without one."""
+    comparison, study = side.comparison, entries[0] if len(entries) == 1 else None
+    if comparison is None or not comparison.chosen or not isinstance(study, Study):
+        return ""
+    count = len(comparison.possible_best)
+    if study.manifest["command"] != "sweep" or count < 2:
+        return ""
+    return f"optilab sweep --resume {shlex.quote(study.name)} --confirm {min(count, MOST_CONFIRMED)}"
+
+
+def _beside(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
+    """The groups whose layers stand next to each other: the baseline and the best, or the best and the worst."""
+    comparison = side.comparison
+    if comparison is None or comparison.chosen:
+        return [0, len(chosen) - 1]
+    base = side.candidates[comparison.baseline.key].groups[0]
+    others = [group for group in chosen if group is not base]
+    return [chosen.index(base), chosen.index(others[0]) if others else chosen.index(base)]
 
 
 def page(
@@ -164,30 +214,42 @@ def page(
     rules: Sequence[str] = (),
     races: Sequence[tuple[str, Sequence[Panel]]] = (),
     explained: bool = False,
+    decide: str = "",
+    beside: Sequence[int] = (0, -1),
 ) -> bytes:
     """The page about groups of runs, in the order given, of the runs and studies in `entries`.
 
     `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colours, where that is not
-    their order; `races` the titles and panels of `rules` that raced; `explained` adds what intervals and p are.
+    their order; `races` the titles and panels of `rules` that raced; `explained` adds what intervals and p are;
+    `decide` is the command that would tell more; `beside` are the two groups whose layers are shown first.
     DataError for a run whose tables are damaged.
     """
     records = [record for group in chosen for record in group.runs.values()]
     varied = varying([circumstances(record) for record in records])
     drawn = curves([history(group.label, group.runs) for group in chosen], looks)
     raced = [(title, [chart_page.curves(panel, rules) for panel in panels]) for title, panels in races]
-    scripts = ("uplot.js", "chart.js", "parts.js", "report.js", *(["race.js"] if races else []))
+    scripts = ("base.js", "uplot.js", "chart.js", "parts.js", "report.js", *(["race.js"] if races else []))
     return render(
         "report.html",
-        {**drawn, "settings": views.curves, "rules": rules, "races": [{"charts": charts} for _, charts in raced]},
+        {
+            **drawn,
+            "settings": views.curves,
+            "parallel": views.parallel,
+            "beside": beside,
+            "rules": rules,
+            "races": [{"charts": charts} for _, charts in raced],
+        },
         [asset(name) for name in scripts],
         [asset("uplot.css"), asset("report.css")],
         title=question,
         question=question,
         answer=answer[:1].upper() + answer[1:],
+        decide=decide,
         about=title(grouping),
         facts=_facts(records, len(chosen)),
         tables=tables,
         folded=ROWS,
+        importance=views.importance,
         few=NOTES,
         notes=notes,
         maps=views.maps,
@@ -311,13 +373,17 @@ def _results(side: RunComparison, order: Sequence[int]) -> PageTable:
             and any(row.get(column.key) is not None for row in rows)
         )
     ]
+    shown.sort(key=lambda column: ("group", "mean").index(column.key) if column.key in ("group", "mean") else 2)
     drawn = places(side.comparison, side.measure.share)
     found = [
         {
-            "cells": [cell(column, row) for column in shown],
+            "cells": [
+                cell(column, row) + " (baseline)" * (column.key == "group" and mark(side, i) == "baseline")
+                for column in shown
+            ],
             "mark": mark(side, i),
             "place": drawn.get(i),
-            "look": number,
+            "look": i if len(side.candidates) <= MOST_LOOKS else number,
         }
         for number, (i, row) in enumerate(zip(order, rows, strict=True))
     ]

@@ -21,6 +21,7 @@ from optilab.verbs.verb import Place, Verb
 from optilab.words import duration, plural, some
 
 if TYPE_CHECKING:
+    from optilab.show.chart import Chart
     from optilab.study.curves import Curve, Histories
     from optilab.study.diff import Diff, Pairs
     from optilab.study.listing import ListedRun
@@ -399,15 +400,20 @@ def _cell(value: Any) -> str:
 
 
 class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
-    """Draw trainings: loss, accuracy and layers; runs that differ in nothing but the seed as one curve."""
+    """Draw trainings: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
+
+    Of a sweep, the outcome over its settings: a curve over one setting, a heat map of two, the means over more.
+    """
 
     EXAMPLES = (
         "optilab runs plot latest",
+        "optilab runs plot lr-sweep --plot lr.pdf",
         f"optilab runs plot {_RUN} --plot curves.png",
         "optilab runs plot '2026*-sigmoid-*' '2026*-batchnorm-*' --plot curves.svg --dark",
     )
 
     names: RunNames
+    curves: Annotated[bool, Doc("Of a sweep, draw the curves of its trainings")] = False
     quiet: Annotated[bool, QUIET, Doc("Print the picture's file and nothing else")] = False
 
 
@@ -419,6 +425,12 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     selection, file = select(place.folder, request.names), request.plot
     for note in selection.notes:
         terminal.note(note)
+    if not request.curves and (chart := _of_settings(request, place)) is not None:
+        request.draw(lambda: chart)
+        if file is None and not place.silent:
+            terminal.draw(chart)
+        written = [] if file is None else [file]
+        return Printed(written, {"picture": file, "shared": chart.title, "groups": []}, written)
     found = histories(selection.records)
     if not found.groups:
         raise DataError(f"nothing to draw: no epoch yet in {', '.join(run.name for run in found.without_epochs)}")
@@ -439,6 +451,21 @@ def plot(request: PlotRuns, place: Place) -> Printed:
         terminal.draw(training_chart(found))
     written = [] if file is None else [file]
     return Printed(written, _plot_document(found, file), written)
+
+
+def _of_settings(request: PlotRuns, place: Place) -> "Chart | None":
+    """The chart of the settings, if one sweep is drawn that has tried three or more."""
+    from optilab.config.load import load
+    from optilab.config.study import SweepConfig
+    from optilab.study.groups import select
+    from optilab.verbs.charts.settings import settings_chart
+
+    entries = [runs.read_entry(entry) for entry in runs.select(place.folder, request.names)]
+    if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
+        return None
+    chosen = select(place.folder, request.names, confirmations=False)
+    metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
+    return settings_chart(compare.compared(chosen, metric)) if chosen.records else None
 
 
 def _plot_document(found: "Histories", picture: str | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Outcomes over the settings that were tried: a curve for one number, a heat map for a grid of two, with the best
-marked and everything that no verdict tells from it.
+"""Outcomes over the settings that were tried, for a page: a curve for one setting, a heat map of two, and for more the
+marginal means, which of them mattered, and all settings as parallel coordinates. The best is marked, and what
+no verdict tells from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -7,18 +8,25 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from optilab.show.table import Column, Table, cell
 from optilab.study.comparison import RunComparison
-from optilab.study.groups import distinguishing_keys, short, text
+from optilab.study.groups import Measure, short, text
+from optilab.study.importance import Effect, effects
+from optilab.verbs.charts.settings import MOST_VALUES, Tried, TriedAxis, center, level_name
 from optilab.verbs.compare import Units
 
 SHADES = 20
 """Steps of the colour scale of a heat map; the style sheet has a class for each."""
 MOST_MAPS = 12
-MOST_VALUES = 40
-"""Rows and columns of a heat map."""
 MOST_CURVES = 4
-LOG_FROM = 5.0
-"""A range of settings that spans more than this factor gets a logarithmic axis."""
+MOST_COLORS = 6
+"""Values of a setting that colors a scatter."""
+MOST_FORESTS = 200
+"""Groups up to which a page says which setting mattered, where that takes a random forest: about 5 s."""
+FEWEST = 3
+"""Groups for each setting from which their means and all settings are drawn."""
+MOST_MEANS = 9
+"""Values of an axis whose means are written out."""
 
 
 @dataclass(frozen=True)
@@ -34,53 +42,51 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A table of outcomes: one key down, one across; `title` names the other settings."""
+    """A table of outcomes: one key down, one across; `title` names the other settings; `key` is what the palest and the
+    darkest shade mean.
+    """
 
     title: str
     down: str
     across: str
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
     columns: tuple[str, ...]
+    key: tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is drawn: heat maps, or curves over one setting each as data for the script."""
+    """What is drawn of the settings."""
 
     maps: tuple[HeatMap, ...] = ()
     curves: tuple[Mapping[str, Any], ...] = ()
+    """Over one setting each, for the script; also the marginal means of each setting of several."""
+    parallel: Mapping[str, Any] | None = None
+    """All settings of every group, for the script."""
+    importance: tuple[Sequence[Column], Sequence[Sequence[str]]] | None = None
+    """Columns and cells of the table of which setting mattered."""
 
 
 def outlook(side: RunComparison) -> Outlook:
     """The pictures of the settings of a comparison; empty where a table says it all."""
-    rows = [candidate.settings for candidate in side.candidates]
-    keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
-    if side.comparison is None or len(rows) < 3 or not keys:
+    tried = Tried(side)
+    if side.comparison is None or len(tried.rows) < 3 or not tried.axes:
         return Outlook()
-    values = {key: _values(key, rows) for key in keys}
-    if len(keys) > 1:
-        total = 1
-        for of_key in values.values():
-            total *= len(of_key)
-        if total == len(rows):
-            return Outlook(maps=_maps(side, values))
     # A number that few groups differ in is a side issue of their other settings.
-    numbers = [key for key in keys if all(map(is_number, values[key])) and 2 * len(values[key]) > len(rows)]
-    return Outlook(curves=tuple(_curve(side, key, short(keys)[key]) for key in numbers[:MOST_CURVES]))
-
-
-def _values(key: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The values of a key; numbers in ascending order."""
-    found: list[Any] = []
-    for row in rows:
-        if row.get(key) not in found:
-            found.append(row.get(key))
-    return sorted(found) if all(map(is_number, found)) else found
-
-
-def is_number(value: Any) -> bool:
-    """Whether a setting is a number, and not on or off."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    numbers = [axis for axis in tried.axes if axis.is_numeric and 2 * len(axis.values) > len(tried.rows)]
+    maps = _maps(tried) if len(tried.axes) > 1 and tried.is_grid else ()
+    scatters = () if maps else tuple(_curve(tried, axis) for axis in numbers[:MOST_CURVES])
+    if len(tried.axes) < 2 or (len(tried.axes) == 2 and maps) or len(tried.rows) < FEWEST * len(tried.axes):
+        return Outlook(maps, scatters)
+    found = effects(tried.outcomes) if tried.is_grid or len(tried.rows) <= MOST_FORESTS else []
+    table = importance_table(found, side.measure)
+    shown = [column for column in table.columns if column.only != "values"]
+    return Outlook(
+        maps,
+        (*(_margin(tried, axis) for axis in tried.axes), *scatters),
+        _parallel(tried),
+        (shown, [[cell(column, row) for column in shown] for row in table.rows]) if found else None,
+    )
 
 
 def mark(side: RunComparison, index: int) -> str:
@@ -97,29 +103,25 @@ def mark(side: RunComparison, index: int) -> str:
 # --- heat maps ---------------------------------------------------------------------------------------------
 
 
-def _maps(side: RunComparison, values: Mapping[str, list[Any]]) -> tuple[HeatMap, ...]:
+def _maps(tried: Tried) -> tuple[HeatMap, ...]:
     """A map of the two keys with the most values, for each combination of the others."""
-    keys = sorted(values, key=lambda key: (len(values[key]), all(map(is_number, values[key]))))
-    *rest, down, across = keys
-    facets = list(product(*(values[key] for key in rest)))
-    if len(facets) > MOST_MAPS or len(values[across]) > MOST_VALUES:
+    *rest, down, across = sorted(tried.axes, key=lambda axis: (len(axis.values), axis.is_numeric))
+    facets = list(product(*(axis.values for axis in rest)))
+    if len(facets) > MOST_MAPS or len(across.values) > MOST_VALUES:
         return ()
-    words = short(keys)
-    where = {
-        tuple(text(candidate.settings.get(key)) for key in keys): index
-        for index, candidate in enumerate(side.candidates)
-    }
-    shades = _shades(side)
+    side, ordered = tried.side, [*rest, down, across]
+    where = {tuple(text(row.get(axis.key)) for axis in ordered): index for index, row in enumerate(tried.rows)}
+    shades, show = _shades(side), Units(side.measure.share)
+    ranked = side.comparison.ranked if side.comparison else []
+    key = (show.value(ranked[-1].summary.mean), show.value(ranked[0].summary.mean))
     maps = []
     for facet in facets:
-        named = ", ".join(f"{words[key]} {text(value)}" for key, value in zip(rest, facet, strict=True))
+        named = ", ".join(f"{axis.word} {text(value)}" for axis, value in zip(rest, facet, strict=True))
         rows = []
-        for value in values[down]:
-            places = [tuple(map(text, (*facet, value, other))) for other in values[across]]
-            cells = tuple(_cell(side, where.get(place), shades) for place in places)
-            rows.append((text(value), cells))
-        columns = tuple(map(text, values[across]))
-        maps.append(HeatMap(named, words[down], words[across], tuple(rows), columns))
+        for value in down.values:
+            places = [tuple(map(text, (*facet, value, other))) for other in across.values]
+            rows.append((text(value), tuple(_cell(side, where.get(place), shades) for place in places)))
+        maps.append(HeatMap(named, down.word, across.word, tuple(rows), tuple(map(text, across.values)), key))
     return tuple(maps)
 
 
@@ -141,34 +143,127 @@ def _cell(side: RunComparison, index: int | None, shades: Mapping[int, int]) -> 
     return Cell(show.value(summary.mean), shades[index], mark(side, index), label)
 
 
-# --- curves ------------------------------------------------------------------------------------------------
+# --- curves and parallel coordinates ------------------------------------------------------------------------
 
 
-def _curve(side: RunComparison, key: str, word: str) -> dict[str, Any]:
-    """Mean and interval of every group over one setting."""
+def _curve(tried: Tried, axis: TriedAxis) -> dict[str, Any]:
+    """Mean and interval of every group over one setting, colored by another one that has few values."""
+    side = tried.side
     assert side.comparison is not None
+    discrete = next((a for a in tried.axes if a is not axis and len(a.values) <= MOST_COLORS), None)
     points: list[dict[str, Any]] = []
     for index in side.comparison.order:
-        summary, setting = side.comparison.rows[index].summary, side.candidates[index].settings.get(key)
+        summary, row = side.comparison.rows[index].summary, tried.rows[index]
         low, high = summary.interval or (None, None)
         points.append(
             {
-                "x": setting,
+                "x": row.get(axis.key),
                 "y": summary.mean,
                 "low": low,
                 "high": high,
-                "n": summary.n,
                 "mark": mark(side, index),
                 "name": side.candidates[index].label,
+                "color": discrete.values.index(row.get(discrete.key)) if discrete else None,
             }
         )
     points.sort(key=lambda point: point["x"])
-    first, last = points[0]["x"], points[-1]["x"]
     return {
-        "key": word,
-        "log": first > 0 and last > LOG_FROM * first,
+        **_measured(tried, axis),
+        "log": axis.is_log,
         "joined": len(side.grouping.differing) == 1,
-        "measure": side.measure.name,
-        "share": side.measure.share,
         "points": points,
+        "colors": [discrete.word, [text(value) for value in discrete.values]] if discrete else None,
     }
+
+
+def _margin(tried: Tried, axis: TriedAxis) -> dict[str, Any]:
+    """The mean at every value of a setting, over all others, with its interval."""
+    found = tried.levels(axis)
+    sign = 1 if tried.side.measure.higher else -1
+    best = max(found, key=lambda level: sign * level.summary.mean)
+    points = [
+        {
+            "x": center(level, axis) if axis.is_numeric else place,
+            "y": level.summary.mean,
+            "low": level.summary.interval and level.summary.interval[0],
+            "high": level.summary.interval and level.summary.interval[1],
+            "mark": "best" if level is best else "near",
+            "name": f"{axis.word} {level_name(level)}",
+        }
+        for place, level in enumerate(found, 1)
+    ]
+    return {
+        **_measured(tried, axis),
+        "log": axis.is_log,
+        "joined": axis.is_numeric,
+        "points": points,
+        "names": None if axis.is_numeric else [level_name(level) for level in found],
+        "margin": True,
+        "binned": len(found) < len(axis.values),
+    }
+
+
+def _measured(tried: Tried, axis: TriedAxis) -> dict[str, Any]:
+    return {"key": axis.word, "measure": tried.side.measure.name, "share": tried.side.measure.share}
+
+
+def _parallel(tried: Tried) -> dict[str, Any]:
+    """Of every group with an outcome the place on each axis, its outcome and its mark; best last."""
+    side = tried.side
+    assert side.comparison is not None
+    axes = [
+        {
+            "key": axis.word,
+            "log": axis.is_log,
+            "names": None if axis.is_numeric else [text(value) for value in axis.values],
+        }
+        for axis in tried.axes
+    ]
+    lines = [
+        {
+            "at": [
+                row.get(axis.key) if axis.is_numeric else axis.values.index(row.get(axis.key))
+                for axis in tried.axes
+            ],
+            "y": side.comparison.rows[index].summary.mean,
+            "mark": mark(side, index),
+            "name": side.candidates[index].label,
+            "row": place,
+        }
+        for place, index in enumerate(side.comparison.order)
+        for row in [tried.rows[index]]
+    ]
+    return {"axes": axes, "lines": lines[::-1], "measure": side.measure.name, "share": side.measure.share}
+
+
+# --- importance --------------------------------------------------------------------------------------------
+
+
+def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
+    """Which setting mattered: the effects as a table."""
+    show = Units(measure.share)
+    words = short([key for effect in found for key in effect.keys if len(effect.keys) == 1])
+    rows = [
+        {
+            "axis": " x ".join(words[key] for key in effect.keys),
+            "part": effect.part,
+            "interval": effect.interval,
+            "low": effect.interval and effect.interval[0],
+            "high": effect.interval and effect.interval[1],
+            "means": ", ".join(f"{text(v)}: {show.value(mean)}" for v, mean in effect.means[:MOST_MEANS])
+            + ", ..." * (len(effect.means) > MOST_MEANS),
+        }
+        for effect in found
+    ]
+    return Table(EFFECTS, rows)
+
+
+EFFECTS = (
+    Column("axis", "axis", left=True),
+    Column("part", "of the variance", "{:.0%}".format),
+    Column("interval", "95 %", lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}", only="text"),
+    Column("low", "", only="values"),
+    Column("high", "", only="values"),
+    Column("means", "mean over the other axes", left=True),
+)
+"""Of the table of axes."""

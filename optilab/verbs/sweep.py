@@ -13,19 +13,18 @@ from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
 from optilab.runs import Record
-from optilab.show.table import Column, Table
 from optilab.study import claims
 from optilab.study import sweep as plans
 from optilab.study.claims import ClaimResult
 from optilab.study.comparison import RunComparison, compare_runs
 from optilab.study.execution import StudyResult
-from optilab.study.groups import STAGE, Measure, short, text
+from optilab.study.groups import STAGE, Measure, text
 from optilab.study.importance import Effect, effects
 from optilab.study.plan import rungs
 from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
-from optilab.verbs.compare import LabComparison, Units
+from optilab.verbs.compare import LabComparison
 from optilab.verbs.options import (
     DataOptions,
     FormatOptions,
@@ -37,12 +36,11 @@ from optilab.verbs.options import (
     StudyOptions,
 )
 from optilab.verbs.results import LabStudy
+from optilab.verbs.settings_page import importance_table
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import plural, some
 
-MOST_MEANS = 9
-"""Values of an axis whose means are written out."""
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
 
@@ -133,24 +131,6 @@ class SweepAnswer(LabStudy):
             ]
         )
 
-    def importance(self) -> Table:
-        """The effects as a table."""
-        show = Units(self.comparison.side.measure.share)
-        words = short([key for effect in self.effects for key in effect.keys if len(effect.keys) == 1])
-        rows = [
-            {
-                "axis": " x ".join(words[key] for key in effect.keys),
-                "part": effect.part,
-                "interval": effect.interval,
-                "low": effect.interval and effect.interval[0],
-                "high": effect.interval and effect.interval[1],
-                "means": ", ".join(f"{text(v)}: {show.value(mean)}" for v, mean in effect.means[:MOST_MEANS])
-                + ", ..." * (len(effect.means) > MOST_MEANS),
-            }
-            for effect in self.effects
-        ]
-        return Table(EFFECTS, rows)
-
     def _choice_notes(self, side: RunComparison) -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
         notes, points, seeds = [], self.plan.points, self.plan.seeds
@@ -204,7 +184,7 @@ class SweepAnswer(LabStudy):
         if self.effects:
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
-            yield self.importance()
+            yield importance_table(self.effects, self.comparison.side.measure)
         yield str(self.ran.path)
 
     @property
@@ -251,17 +231,6 @@ def _through(outcomes: Sequence[Outcome]) -> str:
     )
     more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
     return "; ".join([*points][:MOST_POINTS]) + more or "none"
-
-
-EFFECTS = (
-    Column("axis", "axis", left=True),
-    Column("part", "of the variance", "{:.0%}".format),
-    Column("interval", "95 %", lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}", only="text"),
-    Column("low", "", only="values"),
-    Column("high", "", only="values"),
-    Column("means", "mean over the other axes", left=True),
-)
-"""Of the table of axes."""
 
 
 VERB = Verb(sweep, (SweepRequest,))

@@ -205,6 +205,86 @@ def test_the_printed_page_names_the_runs(written):
     ]
 
 
+@pytest.fixture
+def many(tmp_path):
+    """Three settings, drawn at random, with two seeds each."""
+    draw = np.random.default_rng(0)
+    for number in range(30):
+        lr, norm, hidden = 10 ** draw.uniform(-3, 0), ("none", "batch", "layer")[number % 3], (32, 64)[number % 2]
+        for seed in (1, 2):
+            level = 0.3 + 0.2 * (norm == "batch") - 0.1 * abs(np.log10(lr) + 1) + 0.01 * seed * draw.normal()
+            changes = (f"optimizer.lr={lr:.6g}", f"model.norm={norm}", f"data.batch_size={hidden}", f"seed={seed}")
+            training(tmp_path / "runs", f"n{number:02}-{seed}", *changes, accuracies=[0.1, float(level)])
+    return tmp_path
+
+
+def test_a_study_of_three_settings_shows_each_of_them(optilab, many, page):
+    """Means over each, a scatter in the colors of another, and all of them, to be chosen by dragging."""
+    optilab("report", "*", "--out", "report.html")
+    page.open(many / "report.html")
+    titles = page.script("return [...document.querySelectorAll('#settings-charts h3')].map((h) => h.textContent)")
+    means = {f"last val_acc by {key}" for key in ("norm", "lr", "batch_size")}
+    assert (set(titles[:3]), titles[3:]) == (means, ["last val_acc"])
+    assert page.script("return document.querySelectorAll('.parallel path:not(.axis)').length") == 30
+    page.drag(".parallel .grip:last-of-type", (16, 0), (16, 20))
+    count = page.text("#parallel [role=status]")
+    assert re.fullmatch(r"\d+ of 30 groups; the best of them: .*", count)
+    assert int(count.split()[0]) < 10
+
+
+def test_a_table_sorts_filters_and_keeps_both_in_the_address(optilab, many, page):
+    optilab("report", "*", "--out", "report.html")
+    page.open(many / "report.html")
+    shown = (
+        "return [...document.querySelectorAll('.results tbody tr')].filter((r) => !r.hidden)"
+        ".map((r) => [r.cells[0].textContent, parseFloat(r.cells[1].textContent)])"
+    )
+    assert len(page.script(shown)) == 25
+    assert page.script("return document.querySelectorAll('.results tbody tr').length") == 30
+    page.enter("input[type=search]", "norm batch")
+    rows = page.script(shown)
+    assert len(rows) == 10
+    assert all("norm batch" in name for name, _ in rows)
+    for _ in range(2):
+        page.press(".results th:nth-child(2) .sort", " ")
+    assert [value for _, value in page.script(shown)] == sorted(value for _, value in rows)
+    address = page.script("return location.hash.slice(1)")
+    page.open(many / "report.html", address)
+    assert [value for _, value in page.script(shown)] == sorted(value for _, value in rows)
+
+
+def test_a_color_belongs_to_a_group_whatever_its_rank(written, folder):
+    """The order is that of the study, as in pictures: one more seed recolors nothing."""
+    page = written("*")
+    looks = "return Object.fromEntries(page().groups.map((g) => [g.name, g.look]))".replace(
+        "page()", "JSON.parse(document.getElementById('data').textContent)"
+    )
+    before = page.script(looks)
+    training(folder / "runs", "lr0.01-4", "optimizer.lr=0.01", "seed=4", accuracies=(0.99, 0.99, 0.99))
+    for seed in (5, 6):
+        training(folder / "runs", f"lr0.01-{seed}", "optimizer.lr=0.01", f"seed={seed}", accuracies=(0.99,) * 3)
+    assert written("*").script(looks) == before == {"lr 0.01": 0, "lr 0.1": 1}
+
+
+def test_a_chart_is_saved_as_a_picture_and_as_values(written):
+    page = written("*")
+    page.script(
+        "window.saved = []; Base.save = 0; URL.createObjectURL = (blob) => { saved.push(blob); return 'blob:x' }"
+    )
+    page.script("HTMLAnchorElement.prototype.click = function () { saved.push(this.download) }")
+    for kind in ("SVG", "CSV"):
+        page.enter(f"{ACCURACY} .tools select", kind)
+    svg, svg_name, values, values_name = page.script(
+        "return Promise.all(saved.map((one) => (typeof one === 'string' ? one : one.text())))"
+    )
+    assert (svg_name, values_name) == ("accuracy.svg", "accuracy.csv")
+    assert svg.startswith("<svg")
+    assert "lr 0.1" in svg
+    head, *rows = csv.reader(values.splitlines())
+    assert head[0] == "epoch"
+    assert float(rows[-1][head.index("lr 0.1, validation, mean of 3")]) == pytest.approx(0.67)
+
+
 def test_what_is_not_ours_is_not_replaced(optilab, folder):
     (folder / "mine.html").write_text("mine")
     done = optilab("report", "*", "--out", "mine.html", code=2)
@@ -280,7 +360,7 @@ def test_a_grid_is_a_heat_map(written, folder):
     page = written("*")
     rows = page.script("return [...document.querySelectorAll('.heat tbody tr')].map((row) => row.innerText)")
     assert [row.split() for row in rows] == [
-        ["default", "12.0%", "67.0%", "★"],
+        ["default", "12.0%", "67.0%", "★", "best"],
         ["unit-gain", "21.0%", "31.0%"],
     ]
 
@@ -313,4 +393,4 @@ def test_of_a_race_the_judged_trainings_are_reported(optilab, tmp_path, page):
     assert page.text("h1") == "Which optimizer is the best by last test_acc?"
     assert "trainings\n6 (6 done)" in page.text(".facts")
     assert "cup: the settings were chosen by 4 trainings on held-out images" in page.text(".notes")
-    assert page.text(".results tbody tr:first-child").split()[:4] == ["optimizer", "adam", "3", "64.7%"]
+    assert page.text(".results tbody tr:first-child").split()[:4] == ["optimizer", "adam", "64.7%", "3"]

@@ -2,14 +2,18 @@
 
 import io
 import json
+from itertools import product
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from optilab import runs
 from optilab.show import chart_file
+from optilab.study.comparison import compare_runs
 from optilab.study.curves import histories
-from optilab.study.groups import select
+from optilab.study.groups import Measure, select
+from optilab.verbs.charts.settings import settings_chart
 from optilab.verbs.charts.training import training_chart
 from tests.study.generated import layered, training
 
@@ -74,9 +78,8 @@ def test_curves_bands_and_marks_are_those_of_the_runs(two):
         line.get_xydata()[0] for line in accuracies.lines if line.get_marker() == "*" and len(line.get_xdata())
     ]
     assert [3, pytest.approx(0.78)] in [list(star) for star in stars]
-    faint = [line for line in accuracies.lines if line.get_linewidth() == 0.6]
-    assert len(faint) == 6
     assert len(accuracies.collections) == 2  # a band per group
+    assert not [line for line in accuracies.lines if line.get_linewidth() == 0.6]
     widths = [line.get_linewidth() for line in accuracies.lines if line.get_label() in ("training", "validation")]
     assert max(widths) > 2 * min(widths)
     assert good.get_marker() != by_label["norm none"].get_marker()
@@ -91,6 +94,15 @@ def test_a_line_of_thousands_of_epochs_keeps_its_peaks(tmp_path):
     assert len(points) < 2000
     assert (points[7_778], points[20_000], points[1]) == (0.99, 0.1, 0.5)
     assert all(accuracies[int(epoch) - 1] == value for epoch, value in points.items())
+
+
+def test_two_seeds_are_single_runs_and_no_band(tmp_path):
+    """Their interval, 13 standard errors wide, says nothing and hides the rest."""
+    for seed, level in ((1, 0.4), (2, 0.5)):
+        training(tmp_path, f"run{seed}", f"seed={seed}", accuracies=(0.1, level))
+    accuracies = figure(tmp_path).axes[1]
+    assert not accuracies.collections
+    assert len([line for line in accuracies.lines if line.get_linewidth() == 0.6]) == 2
 
 
 def test_a_star_is_inside_its_axes_or_not_seen(two):
@@ -210,3 +222,28 @@ def test_the_legend_and_the_title_fit(tmp_path):
     assert legend.x1 <= drawn.bbox.x1
     assert legend.y1 <= min(axes.get_tightbbox().y0 for axes in drawn.axes)
     assert drawn._suptitle.get_window_extent().x1 <= drawn.bbox.x1
+
+
+@pytest.mark.parametrize(("axes", "panels"), [(1, 1), (2, 2), (3, 3)])
+def test_of_a_sweep_the_outcome_over_its_settings_is_drawn(optilab, tmp_path, axes, panels):
+    """A curve over one setting, a heat map of two with its color bar, the means over each of three."""
+    study, trials = tmp_path / "runs" / "lrs", []
+    values = [("optimizer.lr", (0.01, 0.1, 1.0)), ("model.norm", ("none", "batch")), ("data.batch_size", (32, 64))]
+    for number, point in enumerate(product(*(own for _, own in values[:axes]))):
+        settings = [f"{key}={value}" for (key, _), value in zip(values, point, strict=False)]
+        training(study, f"t{number}", *settings, accuracies=(0.1, 0.02 * number + 0.1))
+        trials.append({"trial": f"t{number}", "status": "done"})
+    (study / "trials.csv").write_bytes(runs.table(trials))
+    (study / "study.yaml").write_text("config: sigmoid.yaml\nover: {optimizer.lr: [0.01, 0.1, 1]}\n")
+    manifest = {**runs.read(study / "t0").manifest, "command": "sweep", "argv": ["optilab", "sweep"]}
+    (study / "manifest.json").write_text(json.dumps(manifest))
+    chart = settings_chart(compare_runs(select(tmp_path / "runs", ["lrs"]).records, Measure()))
+    assert len(chart_file.draw(chart).axes) == panels
+    assert (
+        "val_acc"
+        in optilab("runs", "plot", "lrs", "--plot", "lrs.svg").stdout + (tmp_path / "lrs.svg").read_text()
+    )
+    assert (
+        "validation"
+        in optilab("runs", "plot", "lrs", "--curves", "--plot", "a.svg").stdout + (tmp_path / "a.svg").read_text()
+    )

@@ -1,28 +1,53 @@
 "use strict";
-/* What the pages of comparisons have in common: buttons that switch groups on and off, and buttons that copy. */
+/* What the pages of comparisons have in common: buttons that switch groups on and off, tables that sort, filter and fold,
+   buttons that copy, and the state of all of them in the address. */
 const Parts = (() => {
-  const { element, swatches } = Charts;
+  const { copy, html } = Base;
+  const { swatches } = Charts;
+
+  // --- the address -----------------------------------------------------------------------------------------
+
+  const state = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+
+  /** Keep a setting of the page in its address; an empty one is left out. */
+  function keep(name, value) {
+    if (value) state.set(name, value);
+    else state.delete(name);
+    try {
+      history.replaceState(null, "", `#${state}`);
+    } catch {} // inside another page, which may not allow it
+  }
+
+  // --- groups ----------------------------------------------------------------------------------------------
 
   /**
-   * Buttons in `parent` that add groups ({index, name}, and `look` where their colour has another number) to the set `shown` of indices or remove them, and then redraw.
-   * Of more than `few` groups, one button chooses the first few.
+   * Buttons in `parent` that add groups ({index, name}, and `look` where their colour has another number) to the set
+   * `shown` of indices or remove them, and then redraw; pointer and focus lift the lines of a group. Of more than `few`
+   * groups, one button chooses the first few.
    */
   function toggles(parent, groups, shown, few, redraw) {
     if (groups.length < 2) return;
+    const known = new Set(groups.map((group) => group.index)), usual = [...shown].join();
+    if (state.has("groups")) {
+      shown.clear();
+      for (const index of state.get("groups").split(".").map(Number)) if (known.has(index)) shown.add(index);
+    }
     const buttons = groups.map((group) => {
-      const swatch = element("span", { className: "swatch" });
+      const swatch = html("span", { className: "swatch" });
       swatch.dataset.group = group.look ?? group.index;
-      const button = element("button", { type: "button" }, swatch, group.name);
+      const button = html("button", { type: "button" }, swatch, group.name);
       button.addEventListener("click", () => {
         if (!shown.delete(group.index)) shown.add(group.index);
         update();
       });
+      for (const name of ["mouseenter", "focus"]) button.addEventListener(name, () => Charts.lift(group.name));
+      for (const name of ["mouseleave", "blur"]) button.addEventListener(name, () => Charts.lift(null));
       return button;
     });
     const choices = [["all", groups], [`best ${few}`, groups.slice(0, few)], ["none", []]]
       .filter(([name]) => groups.length > few || name !== `best ${few}`)
       .map(([name, chosen]) => {
-        const button = element("button", { type: "button", className: "all", textContent: name });
+        const button = html("button", { type: "button", className: "all", textContent: name });
         button.addEventListener("click", () => {
           shown.clear();
           for (const group of chosen) shown.add(group.index);
@@ -33,6 +58,7 @@ const Parts = (() => {
     const press = () => groups.forEach((group, at) => buttons[at].setAttribute("aria-pressed", shown.has(group.index)));
     const update = () => {
       press();
+      keep("groups", [...shown].join() === usual ? "" : [...shown].join(".") || "none");
       redraw();
     };
     parent.append(...choices, ...buttons);
@@ -41,25 +67,74 @@ const Parts = (() => {
     press();
   }
 
-  async function copy(text, button) {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      const area = element("textarea", { value: text });
-      document.body.append(area);
-      area.select();
-      document.execCommand("copy");
-      area.remove();
+  // --- tables ----------------------------------------------------------------------------------------------
+
+  const FILTERED = 8; // rows from which a table can be filtered
+  const numeric = (text) => Number.parseFloat(text.replace("\u2212", "-").replaceAll(",", ""));
+
+  /** Make the columns of a table sort, its rows filter, and fold those beyond `data-folded`. */
+  function sortable(table, at) {
+    const body = table.tBodies[0], most = Number(table.dataset.folded), key = at ? `table${at}` : "table";
+    const parts = []; // a row, and the row of its config if it has one
+    for (const row of body.rows) {
+      if (row.classList.contains("config")) parts.at(-1).push(row);
+      else parts.push([row]);
     }
-    const before = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = before; }, 1500);
+    if (parts.length < 3) return;
+    let all = false, [column, way] = (state.get(`${key}.sort`) ?? "").split(".").map(Number), filter = state.get(`${key}.filter`) ?? "";
+    const heads = [...table.tHead.rows[0].cells];
+    const more = html("button", { type: "button", className: "screen", onclick: () => { all = true; show(); } });
+    const field = html("input", { type: "search", placeholder: "filter rows", "aria-label": "filter the rows of this table", value: filter });
+    field.addEventListener("input", () => {
+      filter = field.value;
+      keep(`${key}.filter`, filter);
+      show();
+    });
+
+    function show() {
+      const words = filter.toLowerCase().split(",").map((word) => word.trim()).filter(Boolean);
+      const found = parts.filter(([row]) => words.every((word) => row.textContent.toLowerCase().includes(word)));
+      if (way) {
+        const text = ([row]) => row.cells[column].textContent.trim();
+        const numbers = found.every((part) => text(part) === "" || !Number.isNaN(numeric(text(part))));
+        const apart = (a, b) => (numbers ? (numeric(text(a)) || -Infinity) - (numeric(text(b)) || -Infinity) : text(a).localeCompare(text(b), undefined, { numeric: true }));
+        found.sort((a, b) => way * apart(a, b));
+      }
+      const count = all || filter ? found.length : Math.min(most, found.length);
+      for (const part of parts) part[0].hidden = true;
+      found.forEach((part, i) => {
+        part[0].hidden = i >= count;
+        body.append(...part);
+      });
+      for (const [row, config] of parts) if (config && row.hidden) config.hidden = true;
+      more.hidden = count >= found.length;
+      more.textContent = `show all ${found.length} rows`;
+      heads.forEach((head, i) => head.setAttribute("aria-sort", way && i === column ? (way > 0 ? "ascending" : "descending") : "none"));
+    }
+
+    heads.forEach((head, i) => {
+      if ("fixed" in head.dataset) return;
+      const button = html("button", { type: "button", className: "sort" }, ...head.childNodes);
+      button.addEventListener("click", () => {
+        [column, way] = column === i && way === -1 ? [i, 1] : column === i && way === 1 ? [i, 0] : [i, -1];
+        keep(`${key}.sort`, way ? `${column}.${way}` : "");
+        show();
+      });
+      head.append(button);
+    });
+    const scroll = table.closest(".scroll");
+    if (parts.length >= FILTERED) scroll.before(html("p", { className: "screen" }, field));
+    scroll.after(more);
+    if (!heads[column]) way = 0;
+    show();
   }
+
+  [...document.querySelectorAll("table.sortable")].forEach(sortable);
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button.copy");
     if (button) copy(button.nextElementSibling.textContent, button);
   });
 
-  return { copy, toggles };
+  return { keep, state, toggles };
 })();

@@ -119,7 +119,7 @@ function drawGround(paths, shown) {
   ground = box;
   const place = (point) => [box.x(point[0]), box.y(plane ? point[1] : value(point[0]))];
   const onCurve = ([x, f]) => (Number.isFinite(f) ? [box.x(x), box.y(f)] : null);
-    const inside = svg("g", { "clip-path": "url(#inside)" });
+  const inside = svg("g", { "clip-path": "url(#inside)" });
   const clip = svg("clipPath", { id: "inside" }, svg("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
   if (curve) inside.append(svg("path", { d: polyline(0, curve.points.length - 1, (i) => onCurve(curve.points[i])), class: "profile" }));
   for (const index of shown) inside.append(...pathOf(paths[index], index, place));
@@ -151,7 +151,8 @@ function pathOf(path, index, place) {
   const now = rowAt(path, shownEpoch()), parts = [];
   const spot = (row) => place(path.rows.subarray(row * WIDTH, row * WIDTH + fn.dimension));
   if (now < path.count - 1) parts.push(svg("path", { d: polyline(now, path.count - 1, spot), class: `${line(index)} later` }));
-  parts.push(svg("path", { d: polyline(0, now, spot), class: line(index), "data-path": index }));
+  const walked = polyline(0, now, spot);
+  parts.push(svg("path", { d: walked, class: "halo" }), svg("path", { d: walked, class: line(index), "data-path": index }));
   for (let row = 1; row <= now && path.count - 1 <= MARKED; row++) parts.push(marker(index, ...spot(row).map(pixel), 0.62));
   return parts;
 }

@@ -1,7 +1,8 @@
 "use strict";
 /* Races: performance profiles and tuning curves, with the same colours and buttons for all problems. */
 (() => {
-  const { chart, clear, look, number, percent, share } = Charts;
+  const { look, number, percent } = Base;
+  const { axisPercent, chart, clear } = Charts;
   const page = JSON.parse(document.getElementById("data").textContent);
   const rules = page.rules.map((name, index) => ({ name, index }));
   const shown = new Set(rules.map((rule) => rule.index));
@@ -12,8 +13,8 @@
       clear(parent);
       for (const { title, x_label: xLabel, x, values, step, share: shares, low, high, log } of race.charts) {
         const lines = rules.filter(({ index }) => shown.has(index) && values[index].length)
-          .map(({ name, index }) => ({ values: values[index], ...look(index), name, step }));
-        const y = { low, high, log, show: shares ? share : number, tick: shares ? percent : undefined };
+          .map(({ name, index }) => ({ values: values[index], ...look(index), name, step, group: name, end: name }));
+        const y = { low, high, log, show: shares ? percent : number, tick: shares ? axisPercent : undefined };
         chart(parent, { title, xLabel, x, xLog: true, lines, y, showX: (value) => number(Number(value.toPrecision(3))) });
       }
     });

@@ -1,11 +1,15 @@
 "use strict";
 (() => {
-  const { chart, clear, element, look, number, percent, share, swatches } = Charts;
-  const { copy, toggles } = Parts;
+  const { copy, csv, html, look, number, svg } = Base;
+  const { axisPercent, chart, clear, swatches } = Charts;
+  const { keep, state, toggles } = Parts;
+  const share = Base.percent;
   const page = JSON.parse(document.getElementById("data").textContent);
-  const METRICS = { loss: { title: "loss", show: number }, acc: { title: "accuracy", show: share, tick: percent } };
+  const METRICS = { loss: { title: "loss", show: number }, acc: { title: "accuracy", show: share, tick: axisPercent } };
   const FEW = 6; // groups that are shown at first
-  const RUNS = 3; // groups up to which single runs are drawn, and training is in the tooltip
+  const RUNS = 3; // groups up to which training is in the tooltip
+  const STARRED = 12; // groups up to which the best epoch of each has a star
+  let logarithmic = state.get("loss") === "log";
   const groups = page.groups.map((group, index) => ({ ...group, index, drawn: group !== null })).filter((group) => group.drawn);
   const shown = new Set(groups.slice(0, FEW).map((group) => group.index));
 
@@ -22,23 +26,29 @@
         const { color, dash } = look(group.look);
         const curve = group[metric];
         const seeds = group.seeds.length > 1 ? `, mean of ${group.seeds.length}` : "";
-        for (const values of (selected.length <= RUNS && curve.runs) || []) lines.push({ values, color, faint: true });
-        lines.push({ values: curve.train, color, dash, width: 1, name: `${group.name}, training` });
+        for (const values of (selected.length <= FEW && !curve.band && curve.runs) || []) lines.push({ values, color, faint: true, group: group.name });
+        lines.push({ values: curve.train, color, dash, width: 1, name: `${group.name}, training`, group: group.name });
         const inside = (value) => (metric === "acc" && value !== null ? Math.min(1, Math.max(0, value)) : value);
-        const band = curve.low ? [curve.low.map(inside), curve.high.map(inside)] : undefined;
-        lines.push({ values: curve.val, color, dash, band, group: group.name, name: `${group.name}, validation${seeds}` });
-        stars.push([group.best[0], group.best[metric === "loss" ? 1 : 2], color]);
+        const interval = curve.low ? [curve.low.map(inside), curve.high.map(inside)] : undefined;
+        lines.push({ values: curve.val, color, dash, interval, band: curve.band ? interval : undefined, group: group.name,
+          end: selected.length > 1 ? group.brief : undefined, name: `${group.name}, validation${seeds}` });
+        if (selected.length <= STARRED) stars.push([group.best[0], group.best[metric === "loss" ? 1 : 2], color]);
       }
       let caption = "";
       if (selected.length > RUNS) { // only validation has room in a tooltip
         const several = selected.some((group) => group.seeds.length > 1);
         caption = `, validation${several ? ", mean and 95 % over the seeds" : ""}`;
-        for (const line of lines) line.name = line.width === 1 ? undefined : line.group;
+        for (const line of lines) line.name = line.width === 1 || line.faint ? undefined : line.group;
       }
       lines.reverse(); // the tooltip in the order of the table
       const guess = page.guessing === null ? undefined : metric === "acc" ? 1 / page.guessing : Math.log(page.guessing);
-      chart(parent, { title, xLabel: "epoch", x: page.epochs, lines, stars, y: { ...page.limits[metric], show, tick },
-        caption, rule: guess === undefined ? undefined : [guess, "guessing"] });
+      const limits = page.limits[metric];
+      const least = Math.min(...lines.flatMap((line) => line.values.filter((value) => value > 0)));
+      const canBeLog = metric === "loss" && !limits.log && least > 0 && least < Infinity;
+      const y = { ...limits, log: canBeLog ? logarithmic : limits.log, low: canBeLog && logarithmic ? least / 1.1 : limits.low, show, tick };
+      const other = canBeLog ? ["log", logarithmic, () => { logarithmic = !logarithmic; keep("loss", logarithmic ? "log" : ""); drawCurves(); }] : undefined;
+      chart(parent, { title, xLabel: "epoch", x: page.epochs, lines, stars, y,
+        caption, rule: guess === undefined ? undefined : [guess, "guessing"], other });
     }
     drawCurvature(selected);
     drawNumbers();
@@ -78,16 +88,16 @@
     if (!details.open) return;
     const selected = groups.filter((group) => shown.has(group.index));
     const heads = selected.flatMap((group) => ["train loss", "val loss", "train acc", "val acc"].map((name) => `${group.name}: ${name}`));
-    const head = element("tr", {}, ...["epoch", ...heads].map((name) => {
-      const cell = element("th", { textContent: name });
+    const head = html("tr", {}, ...["epoch", ...heads].map((name) => {
+      const cell = html("th", { textContent: name });
       cell.scope = "col";
       return cell;
     }));
-    const rows = page.epochs.map((epoch, at) => element("tr", {}, element("th", { textContent: epoch }),
+    const rows = page.epochs.map((epoch, at) => html("tr", {}, html("th", { textContent: epoch }),
       ...selected.flatMap((group) => [group.loss.train, group.loss.val, group.acc.train, group.acc.val])
-        .map((values) => element("td", { textContent: number(values[at]) }))));
-    parent.className = "scroll";
-    parent.append(element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
+        .map((values) => html("td", { textContent: number(values[at]) }))));
+    Object.assign(parent, { className: "scroll", tabIndex: 0 });
+    parent.append(html("table", {}, html("thead", {}, head), html("tbody", {}, ...rows)));
   }
 
   // --- layers ----------------------------------------------------------------------------------------------
@@ -95,29 +105,30 @@
   const QUANTITIES = [
     ["gradient_norm", "gradient |g|", number, undefined],
     ["update_to_weight", "step |dw| / |w|", number, undefined],
-    ["saturated", "saturated outputs", share, percent],
+    ["saturated", "saturated outputs", share, axisPercent],
   ];
 
   function layers() {
     const parent = document.getElementById("layers-charts");
     const layered = groups.filter((group) => group.layers);
     if (!parent || !layered.length) return;
-    const boxes = element("div", { className: "beside" });
+    const boxes = html("div", { className: "beside" });
     parent.append(boxes);
-    const chosen = layered.length > 1 ? [layered[0], layered[layered.length - 1]] : [layered[0]];
+    const wanted = page.beside.map((index) => layered.find((group) => group.index === index));
+    const chosen = layered.length > 1 ? [wanted[0] ?? layered[0], wanted[1] ?? layered[layered.length - 1]] : [layered[0]];
     for (const [at, group] of chosen.entries()) {
-      const charts = element("div", { className: "charts three" });
-      const part = element("div");
+      const charts = html("div", { className: "charts three" });
+      const part = html("div");
       if (layered.length > 1) {
-        const select = element("select", {}, ...layered.map((g) => element("option", { value: g.index, textContent: g.name })));
+        const select = html("select", {}, ...layered.map((g) => html("option", { value: g.index, textContent: g.name })));
         select.value = group.index;
-        const printed = element("span", { className: "printed", textContent: group.name });
+        const printed = html("span", { className: "printed", textContent: group.name });
         select.addEventListener("change", () => {
           const next = layered.find((g) => String(g.index) === select.value);
           printed.textContent = next.name;
           drawLayers(charts, next);
         });
-        part.append(element("label", {}, at ? "and " : "group ", select, printed));
+        part.append(html("label", {}, at ? "and " : "group ", select, printed));
       }
       part.append(charts);
       boxes.append(part);
@@ -130,13 +141,13 @@
 
   /** What the colours of layers mean; of more layers than colours, one for each colour. */
   function layerKey({ names }) {
-    const key = element("p", { className: "key" });
+    const key = html("p", { className: "key" });
     const every = Math.ceil(names.length / 9);
     for (const [at, name] of names.entries()) {
       if (at % every && at !== names.length - 1) continue;
-      const swatch = element("span", { className: "swatch" });
+      const swatch = html("span", { className: "swatch" });
       swatch.style.borderTopColor = `var(${shade(at, names.length)})`;
-      key.append(element("span", {}, swatch, layerName(name)));
+      key.append(html("span", {}, swatch, layerName(name)));
     }
     return key;
   }
@@ -167,39 +178,107 @@
 
   function settings() {
     const parent = document.getElementById("settings-charts");
-    for (const curve of page.settings) {
-      const { points } = curve;
-      const show = curve.share ? share : number;
-      const ends = points.flatMap((p) => [p.y, ...(p.low === null ? [] : [p.low, p.high])]).map((v) => (curve.share ? Math.min(1, Math.max(0, v)) : v));
+    const inside = (curve, value) => (value === null || !curve.share ? value : Math.min(1, Math.max(0, value)));
+    const margins = page.settings.filter((curve) => curve.margin);
+    const range = (curves) => {
+      const ends = curves.flatMap((curve) => curve.points.flatMap((p) => [p.y, ...(p.low === null ? [] : [p.low, p.high])].map((v) => inside(curve, v))));
       const [low, high] = [Math.min(...ends), Math.max(...ends)];
       const room = 0.06 * (high - low || Math.abs(high) || 1);
+      return { low: low - room, high: high + room };
+    };
+    for (const curve of page.settings) {
+      const { points, colors } = curve;
+      const show = curve.share ? share : number;
       const x = points.map((p) => p.x);
-      const at = (wanted) => points.map((p) => (wanted.includes(p.mark) ? p.y : null));
-      const lines = [
-        { values: at(["best", "baseline", "near", "better"]), color: "--accent", points: true, width: 0 },
-        { values: at(["worse", ""]), color: "--muted", points: true, hollow: true, width: 0 },
-      ];
-      if (curve.joined) lines.unshift({ values: points.map((p) => p.y), color: "--muted", width: 1 });
-      for (const [name, mark] of Object.entries(MARKS).map(([mark, text]) => [text, mark])) {
-        const values = at([mark]);
-        const band = [points.map((p) => p.low), points.map((p) => p.high)];
-        if (values.some((v) => v !== null)) lines.push({ values, color: mark === "worse" ? "--muted" : "--accent", width: 0, interval: band, name });
+      const isWorse = (p) => ["worse", ""].includes(p.mark);
+      const color = (p) => (colors ? look(p.color).color : isWorse(p) ? "--muted" : "--accent");
+      const lines = [];
+      if (curve.joined) lines.push({ values: points.map((p) => p.y), color: "--muted", width: 1 });
+      const kinds = new Map(points.map((p) => [`${color(p)} ${isWorse(p)}`, p]));
+      for (const [kind, one] of kinds) {
+        const values = points.map((p) => (`${color(p)} ${isWorse(p)}` === kind ? p.y : null));
+        lines.push({ values, color: color(one), points: true, hollow: isWorse(one), width: 0 });
+      }
+      for (const [mark, name] of Object.entries(curve.margin ? { best: "the best mean", near: "mean" } : MARKS)) {
+        const values = points.map((p) => (p.mark === mark ? p.y : null));
+        const interval = [points.map((p) => p.low), points.map((p) => p.high)];
+        if (values.some((v) => v !== null)) lines.push({ values, color: mark === "worse" ? "--muted" : "--accent", width: 0, interval, name });
       }
       const best = points.filter((p) => p.mark === "best").map((p) => [p.x, p.y, "--c1"]);
-      const clamp = (v) => (v === null || !curve.share ? v : Math.min(1, Math.max(0, v)));
-      chart(parent, { title: curve.measure, xLabel: curve.key, x, xLog: curve.log, lines, stars: best,
-        bars: points.map((p) => [p.x, clamp(p.low), clamp(p.high), ["worse", ""].includes(p.mark) ? "--muted" : "--accent"]),
-        y: { low: low - room, high: high + room, log: false, show, tick: curve.share ? percent : undefined }, showX: number });
+      const bars = points.map((p) => [p.x, inside(curve, p.low), inside(curve, p.high), color(p)]);
+      const title = curve.margin ? `${curve.measure} by ${curve.key}` : curve.measure;
+      const { box } = chart(parent, { title, xLabel: curve.key, x, xLog: curve.log, names: curve.names ?? undefined, places: x.length <= 7 && curve.margin && !curve.binned ? x : undefined, lines, stars: best,
+        bars: points.length > 60 ? [] : bars, y: { ...range(curve.margin ? margins : [curve]), log: false, show, tick: curve.share ? axisPercent : undefined },
+        showX: number, height: curve.margin ? 220 : 260 });
+      if (colors) {
+        const key = html("p", { className: "key" }, `${colors[0]}: `);
+        colors[1].forEach((name, i) => {
+          const swatch = html("span", { className: "swatch" });
+          swatch.style.borderTopColor = `var(${look(i).color})`;
+          key.append(html("span", {}, swatch, name));
+        });
+        const both = html("div");
+        box.replaceWith(both);
+        both.append(box, key);
+      }
     }
   }
 
-  // --- tables ----------------------------------------------------------------------------------------------
+  /** All settings as parallel coordinates: a line for each group; a drag on an axis chooses groups, a click frees it. */
+  function parallel() {
+    const place = document.getElementById("parallel");
+    if (!place || !page.parallel) return;
+    const { axes, lines, measure } = page.parallel, show = page.parallel.share ? share : number;
+    const all = [...axes.map((axis, i) => ({ ...axis, of: (line) => line.at[i] })), { key: measure, log: false, names: null, of: (line) => line.y }];
+    const HEIGHT = 280, TOP = 26, BOTTOM = 46, chosen = all.map(() => null);
+    for (const axis of all) {
+      const values = lines.map(axis.of), f = axis.log ? Math.log10 : Number;
+      const [low, high] = axis.names ? [-0.3, axis.names.length - 0.7] : [Math.min(...values.map(f)), Math.max(...values.map(f))];
+      axis.y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (high === low ? 0.5 : 1 - (f(value) - low) / (high - low));
+      axis.ends = axis.names ? axis.names.map((name, i) => [i, name]) : [[Math.min(...values), null], [Math.max(...values), null]].map(([v]) => [v, axis.of(lines[0]) === lines[0].y && axis.key === measure ? show(v) : number(v, 3)]);
+    }
+    const box = html("figure", {}, html("h3", { textContent: "All settings" }), html("p", { className: "muted small", textContent: "A line is a group; bold: those that may be the best. Drag along an axis to keep the groups that pass there; click the axis to free it." }));
+    const count = html("p", { className: "small", role: "status" });
+    const holder = html("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "all settings as parallel coordinates; the table of results has the same values" });
+    box.append(holder, count);
+    place.append(box);
+    const keeps = (line) => all.every((axis, i) => !chosen[i] || (axis.y(axis.of(line)) >= chosen[i][0] && axis.y(axis.of(line)) <= chosen[i][1]));
 
-  /** A cell of CSV; text that a spreadsheet would evaluate as a formula gets a leading apostrophe. */
-  const cell = (text) => {
-    const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  };
+    function draw() {
+      const width = Math.max(110 * all.length, holder.clientWidth), x = (i) => 60 + (i * (width - 150)) / (all.length - 1);
+      const root = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, class: "parallel", "aria-hidden": "true" });
+      const kept = lines.filter(keeps), any = chosen.some(Boolean);
+      for (const line of lines) {
+        const state = keeps(line) ? (any || line.mark === "best" || line.mark === "near" ? line.mark || "kept" : "pale") : "gone";
+        const path = svg("path", { d: all.map((axis, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${axis.y(axis.of(line)).toFixed(1)}`).join(""), class: state });
+        path.append(svg("title", {}, `${line.name}: ${show(line.y)}`));
+        root.append(path);
+      }
+      all.forEach((axis, i) => {
+        root.append(svg("path", { d: `M${x(i)} ${TOP}V${HEIGHT - BOTTOM}`, class: "axis" }), svg("text", { x: x(i), y: HEIGHT - 8, "text-anchor": "middle", class: "name" }, axis.key));
+        for (const [value, text] of axis.ends) root.append(svg("text", { x: x(i) + 6, y: axis.y(value) + (axis.names ? 4 : axis.y(value) < HEIGHT / 2 ? -8 : 14), class: "over" }, text));
+        if (chosen[i]) root.append(svg("rect", { x: x(i) - 8, y: chosen[i][0], width: 16, height: chosen[i][1] - chosen[i][0], class: "brush" }));
+        const grip = svg("rect", { x: x(i) - 16, y: TOP - 6, width: 32, height: HEIGHT - TOP - BOTTOM + 12, class: "grip" });
+        grip.addEventListener("pointerdown", (event) => {
+          const top = root.getBoundingClientRect().top, from = event.clientY - top;
+          const move = (to) => { chosen[i] = Math.abs(to - from) < 4 ? null : [Math.min(from, to), Math.max(from, to)]; draw(); };
+          const moving = (next) => move(next.clientY - top);
+          const end = () => { removeEventListener("pointermove", moving); removeEventListener("pointerup", end); };
+          move(from);
+          addEventListener("pointermove", moving);
+          addEventListener("pointerup", end);
+        });
+        root.append(grip);
+      });
+      holder.replaceChildren(root);
+      const best = kept.at(-1);
+      count.textContent = any ? `${kept.length} of ${lines.length} groups${best ? `; the best of them: ${best.name}, ${show(best.y)}` : ""}` : "";
+    }
+    draw();
+    new ResizeObserver(draw).observe(box);
+  }
+
+  // --- tables ----------------------------------------------------------------------------------------------
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -211,13 +290,14 @@
     }
     if (button.classList.contains("copy-table")) {
       const rows = [...document.querySelectorAll(".runs tr:not(.config)")];
-      copy(rows.map((row) => [...row.cells].map((c) => cell(c.textContent)).join(",")).join("\n") + "\n", button);
+      copy(csv(rows.map((row) => [...row.cells].map((c) => c.textContent))), button);
     }
   });
 
   swatches(document);
   for (const place of document.querySelectorAll("[data-name]")) place.textContent = page.groups[place.dataset.name].name;
   settings();
+  parallel();
   if (groups.length) {
     toggles(document.getElementById("groups"), groups, shown, FEW, drawCurves);
     drawCurves();

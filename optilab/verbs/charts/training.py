@@ -1,6 +1,7 @@
 """Trainings as a chart: loss and accuracy over the epochs, the curvature of the loss, and what every layer did."""
 
 import math
+import re
 from collections.abc import Sequence
 from textwrap import fill, wrap
 from typing import Any
@@ -21,7 +22,7 @@ from optilab.show.chart import (
     TextSize,
     Threshold,
 )
-from optilab.study.curves import MEASURED, Histories, History
+from optilab.study.curves import MEASURED, Curve, Histories, History
 
 METRICS = {"loss": "loss", "acc": "accuracy"}
 """The ends of the columns of metrics.csv, and their names."""
@@ -32,6 +33,8 @@ HEADINGS = {
 }
 MOST_LOSS = 100.0
 """Times the loss of guessing: a spike above it leaves the range."""
+FEWEST_BANDED = 3
+"""Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
 DECADES = 4.0
 """The least range of a scale of norms, so that a network whose layers hardly differ looks even."""
 MOST_DECADES = 12.0
@@ -103,8 +106,9 @@ def _metric(histories: Sequence[History], what: str) -> Panel:
         training, validation = history.curves[f"train_{what}"], history.curves[f"val_{what}"]
         several = len(histories) > 1
         marks.append(_over_epochs(training.mean, number, role="training", width=0.9, detail=several))
-        if validation.interval is not None:
+        if validation.interval is not None and says_something(validation, metric_scale(histories, what)):
             marks.append(Band(np.arange(1, len(validation.mean) + 1), *validation.interval, number))
+        elif validation.interval is not None:
             marks += [
                 _over_epochs(run, number, width=0.6, alpha=0.4, detail=True) for run in validation.runs.values()
             ]
@@ -132,6 +136,19 @@ def _metric(histories: Sequence[History], what: str) -> Panel:
     return Panel(
         tuple(marks), Scale("epoch", 1, epochs, unit="epochs"), metric_scale(histories, what), METRICS[what]
     )
+
+
+def says_something(curve: Curve, scale: Scale) -> bool:
+    """Whether the band of a mean is drawn: of at least FEWEST_BANDED seeds, and mostly narrower than half the axis."""
+    if curve.interval is None or len(curve.runs) < FEWEST_BANDED:
+        return False
+    low, high = curve.interval
+    return bool(np.nanmedian(high - low) < (scale.ends[1] - scale.ends[0]) / 2) if len(low) else False
+
+
+def brief(name: str) -> str:
+    """The name of a group beside a line: numbers with three digits."""
+    return re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.3g}", name)
 
 
 def _over_epochs(values: Floats, series: int, **options: Any) -> Polyline:

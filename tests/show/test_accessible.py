@@ -1,0 +1,137 @@
+"""Every kind of page for everybody: axe-core's rules, contrast of what is drawn, 200 % zoom, the keyboard."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
+from optilab.show.page import asset
+from tests.pages import ROOT
+from tests.run import run
+from tests.study.generated import layered, training
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core")) / "axe.min.js"
+INSTALL = "npm install --no-save --ignore-scripts axe-core"
+KINDS = ("report", "settings", "race", "play", "curve")
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The source of axe-core; it is fetched by npm and not part of the repository."""
+    if not AXE.is_file():
+        if os.environ.get("CI"):
+            raise RuntimeError(f"axe-core is not installed; CI must not skip: {INSTALL}")
+        pytest.skip(f"no axe-core; install it with: {INSTALL}")
+    return AXE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A page of every kind, by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    for lr in ("0.01", "0.1", "1"):
+        for seed in (1, 2, 3):
+            trained = training(folder / "runs", f"few{lr}-{seed}", f"optimizer.lr={lr}", f"seed={seed}")
+            layered(trained, *[(1e-3, 1.0)] * 2)
+    for number in range(12):
+        point = (f"optimizer.lr={0.01 * (number + 1):g}", f"model.norm={('none', 'batch')[number % 2]}")
+        training(folder / "runs", f"many{number}", *point, f"data.batch_size={16 * (number % 3 + 1)}")
+    commands = {
+        "report": ("report", "few*"),
+        "settings": ("report", "many*"),
+        "race": ("race", "--algos", "sgd,adam", "--functions", "ravine,booth", "--budget", "2", "--repeats", "1",
+                 "--epochs", "30", "--no-cache", "--quiet", "--report"),
+        "play": ("play", "--algo", "sgd,adam"),
+        "curve": ("play", "--algo", "sgd,adam", "--function", "x^4 - x^2", "--start", "2"),
+    }  # fmt: skip
+    for name, (*words,) in commands.items():
+        file = f"{name}.html"
+        out = [] if words[-1] == "--report" else ["--out"]
+        done = run([*words, *out, file], folder, dict(os.environ))
+        assert done.returncode == 0, done.stderr
+    return {name: folder / f"{name}.html" for name in commands}
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_nothing(axe, pages, kind, width, page):
+    for dark in (False, True):
+        page.open(pages[kind], width=width, dark=dark)
+        page.script("for (const part of document.querySelectorAll('details')) part.open = true")
+        page.script(axe)
+        found = page.script("return axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations)")
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_twice_the_size_nothing_overlaps_or_is_lost(pages, kind, page):
+    """200 % zoom of a window of 1280 x 800."""
+    page.open(pages[kind], width=640, height=400, scale=2)
+    assert page.overflow() == 0
+    heights = page.script("return [...document.querySelectorAll('.area, .u-over')].map((a) => a.clientHeight)")
+    assert min(heights) >= 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(pages, kind, page):
+    page.open(pages[kind])
+    page.script("document.body.focus()")
+    page.press("body", "\ue004")
+    assert page.script("return [document.activeElement.className, document.activeElement.hash]") == [
+        "skip",
+        "#main",
+    ]
+    assert page.script("return document.querySelector('#main').tagName") == "MAIN"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [360, 1280])
+def test_what_is_pressed_is_at_least_24_pixels(pages, kind, width, page):
+    """WCAG 2.5.8, but for links and controls in a line of text."""
+    page.open(pages[kind], width=width)
+    small = page.script(
+        "return [...document.querySelectorAll('button, select, input')].filter((one) => one.checkVisibility() && "
+        "!one.matches('.sort, .unfold, .skip, [type=checkbox]')).map((one) => [one.getBoundingClientRect(), "
+        "one.outerHTML.slice(0, 80)]).filter(([box]) => box.width < 24 || box.height < 24).map(([, text]) => text)"
+    )
+    assert small == []
+
+
+# --- contrast ----------------------------------------------------------------------------------------------
+
+
+def luminance(color):
+    """Relative, of `#rrggbb` or a triple (WCAG 2.2)."""
+    parts = [int(color[i : i + 2], 16) for i in (1, 3, 5)] if isinstance(color, str) else color
+    linear = [c / 3294.6 if c <= 10.31 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def properties(sheet):
+    """The colors of a style sheet, light and dark: its first and second definition of each property."""
+    found = {}
+    for name, value in re.findall(r"--([\w]+): (#[0-9a-f]{6}|\d+ \d+ \d+);", asset(sheet)):
+        found.setdefault(name, []).append(value if value[0] == "#" else [int(part) for part in value.split()])
+    return found
+
+
+@pytest.mark.parametrize(("scheme", "colors"), [(0, LIGHT_COLORS), (1, DARK_COLORS)])
+def test_lines_texts_and_borders_stand_out_from_what_they_lie_on(scheme, colors):
+    base = {name: own[scheme] for name, own in properties("base.css").items() if len(own) > 1}
+    ground = {name: own[scheme] for name, own in properties("play.css").items() if len(own) > 1}
+    for color in colors:
+        assert contrast(color, base["ground"]) >= 3, color
+    for text in ("ink", "muted", "good", "bad", "accent"):
+        assert min(contrast(base[text], base[below]) for below in ("ground", "raised")) >= 4.5, text
+    assert min(contrast(base["edge"], base[below]) for below in ("ground", "raised")) >= 3
+    for color in colors:  # paths on contours have a halo of the page's ground besides
+        assert contrast(color, ground["high"]) >= (2.4, 2.7)[scheme], color
