@@ -57,8 +57,10 @@ def symmetric_init(e: Evidence) -> Symptom | None:
     if share < (ALIKE if dead_units(e) is None else EQUAL):
         return None
     layer = shares.index(share) + 1
-    first = e.start.get("first_common", [])[layer - 1 : layer]
-    if first and (first[0] or 0.0) < ALIKE:  # large steps have made them alike, not the initial weights
+    first = e.start.get("first_common") or [layer.get("common") for layer in e.epochs[0]["layers"]]
+    zero = not (e.start.get("first_weights") or [1.0] * layer)[layer - 1]
+    # Otherwise large steps, or a weight decay, have made them alike, not the initial weights.
+    if (first[layer - 1] or 0.0) < ALIKE and not zero:
         return None
     text = f"the units of {e.layer(layer)} have {share:.2%} of their squared weights in common and act as one unit"
     remedy = (("model.init=default",), *remedy_sets("xavier"))

@@ -232,6 +232,10 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     # Where all hidden layers get so little, the first one's gradient is not small beside the last one's.
     most, out = max(e.of_hidden("update_to_weight"), default=0.0), e.now("update_to_weight", 0) or 0.0
     drowned = e.trial and e.hidden > 1 and 0 < most < DROWNED * out
+    numbers = {"gradient_ratio": ratio, "fading": fade, "first_layer_update": step}
+    remedy = remedy_sets("batchnorm", "unit-gain", "tanh", "adam")
+    if text := _hidden_by_decay(e):
+        return Symptom(text, numbers, remedy, f"below {VANISHING:g} before training", "0.1 to 10")
     if not weak and not drowned and (e.trial or fade > FADING):
         return None
     still = TRIAL_STILL if e.trial else STILL
@@ -245,13 +249,30 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
         if drowned
         else f"the outputs of {e.layer(e.hidden)} vary {fade:.1e} times as much as those of {e.layer(1)}"
     )
-    numbers = {"gradient_ratio": ratio, "fading": fade, "first_layer_update": step}
-    remedy = remedy_sets("batchnorm", "unit-gain", "tanh", "adam")
     bound = VANISHING if weak else DROWNED if drowned else FADING
     threshold = f"below {bound:g}, and |dw|/|w| of layer 1 below {still:g}"
     if faint:
         return Symptom(text, numbers, remedy, f"below {FAINT:g}", "0.1 to 10", last=True)
     return Symptom(text, numbers, remedy, threshold, "0.1 to 10, and near 0.001")
+
+
+def _hidden_by_decay(e: Evidence) -> str:
+    """That the gradient was lost before training, where weight decay alone moves layer 1; empty otherwise.
+
+    Its steps are as large as healthy ones then, and the gradients of weights that it has made small say nothing.
+    """
+    gradient, step = (e.now(name, 1) or 0.0 for name in ("gradient_to_weight", "update_to_weight"))
+    own = getattr(e.rule, "weight_decay", 0.0) * getattr(e.rule, "lr", 1.0)
+    gain = math.prod(e.start.get("predicted_gains") or ())
+    if not (gradient < e.setup.weight_decay or step < 2 * own) or e.hidden < 2 or e.trial:
+        return ""
+    if e.first_ratio is not None and e.first_ratio < VANISHING:
+        lost = f"the gradient of {e.layer(1)} was {e.first_ratio:.1e} times that of {e.layer(e.hidden)}"
+    elif gain < FADING:
+        lost = f"{e.layer(e.hidden)} was to pass on {gain:.1e} of its gradient to {e.layer(1)}"
+    else:
+        return ""
+    return f"before training {lost}, and since then {e.layer(1)} is moved by weight decay alone"
 
 
 PATH = 0.1

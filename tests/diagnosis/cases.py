@@ -271,6 +271,21 @@ SICK: dict[str, list[tuple[str, str]]] = {
         ("relu", "model.norm=standardize model.hidden=[64, 64] data.batch_size=2 epochs=2"),
     ],
     **{cause: [] for cause in ("validation labels", *TWO)},  # drawn only
+    "weight decay + vanishing": [
+        ("relu", f"{_deep(activation, layers, init, lr)} weight_decay={decay}")
+        for activation, layers, init, lr, decay in (
+            ("tanh", 9, "{name: normal, std: 0.023}", 0.14, 2.5),
+            ("softsign", 5, "{name: normal, std: 0.028}", 0.12, 1.1),
+            ("relu", 9, "default", 0.063, 0.42),
+            ("sigmoid", 8, "{name: normal, std: 0.026}", 0.071, 0.5),
+            ("hard-sigmoid", 5, "{name: normal, std: 0.033}", 0.063, 1.4),
+            ("gelu", 11, "default", 0.12, 0.97),
+            ("sigmoid", 7, "xavier", 0.05, 1),
+            ("sigmoid", 5, "default", 0.1, 0.3),
+            ("tanh", 7, "{name: normal, std: 0.03}", 0.05, 0.6),
+            ("silu", 8, "{name: normal, std: 0.05}", 0.08, 2),
+        )
+    ],
 }
 """Cause -> (network, change) of its cases."""
 
