@@ -36,11 +36,16 @@ from optilab.verbs.answer import Answer
 from optilab.verbs.options import OutputOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
 from optilab.verbs.verb import Place, Verb
+from optilab.words import listed
 
 EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
 MOST_EPOCHS = 10_000
 """Epochs that a page computes."""
+UNTOUCHED = {"algo", "function", "start", "epochs", "out", "quiet"}
+"""What may be given without a setting of a rule; then the page opens on settings that work."""
+TUNED = 50
+"""Random settings of a rule that diverges by default."""
 MOST_FORMS = 24
 """Programs of one rule; choices beyond them stay as they are."""
 RECORDED = 2_000
@@ -84,9 +89,63 @@ def play(request: PlayRequest, place: Place) -> "Playground":
     file = page_file(out)
     if request.tune:
         config, note = tuned(config, request.tune)
+        config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
+    elif set(request.given) <= UNTOUCHED and "{" not in str(request.algo):
+        config, note = _working(config)
     content = page(config, note)
     write_page(file, content)
-    return Playground(config, out, len(content))
+    return Playground(config, out, len(content), note)
+
+
+def _working(config: OptimizeConfig) -> tuple[OptimizeConfig, str]:
+    """The config with other settings for every rule that diverges by default, and the sentence on them.
+
+    Half the largest stable lr by theory, at the minimum nearest to the start; else the best of TUNED random settings.
+    """
+    found, halved, searched = list(config.algo), list[str](), list[str]()
+    for index, (rule, path) in enumerate(zip(config.algo, follow(config), strict=True)):
+        if path.status is not Status.DIVERGED:
+            continue
+        one = config.model_copy(update={"algo": (rule,)})
+        changed = _halved(rule, config)
+        if changed is not None:
+            halved.append(rule.name)
+        else:
+            changed = _short(tuned(one, TUNED)[0].algo[0])
+            searched.append(rule.name)
+        found[index] = changed
+    said = [f"{listed(halved)} at half the largest stable lr"] if halved else []
+    said += [f"{listed(searched)} at the best of {TUNED} random settings"] if searched else []
+    if not said:
+        return config, ""
+    note = (
+        f"By default {listed([*halved, *searched])} would diverge here; the page opens with {' and '.join(said)}"
+    )
+    return config.model_copy(update={"algo": tuple(found)}), note
+
+
+def _halved(rule: Rule, config: OptimizeConfig) -> Rule | None:
+    """A rule at half its largest stable lr near the nearest minimum; None where there is none, or it diverges, too."""
+    function = config.function
+    start = np.array(function.start if config.start is None else config.start, dtype=float)
+    near = sorted(function.minima, key=lambda point: float(np.linalg.norm(start - np.array(point))))
+    curvatures = next((found for point in near if (found := _minimum(function, point)["curvatures"])), None)
+    if curvatures is None or getattr(rule, "recurrence", None) is None:
+        return None
+    changed: Rule = replace(rule, lr=float(theory.largest_lr(rule, np.array(curvatures))) / 2)  # type: ignore[type-var]
+    changed = _short(changed)
+    path = follow(config.model_copy(update={"algo": (changed,)}))[0]
+    return None if path.status is Status.DIVERGED else changed
+
+
+def _short(rule: Rule) -> Rule:
+    """A rule whose numbers have three digits, as sliders give them; those near 1 by their distance from it."""
+    values = {name: float(getattr(rule, name)) for name in numbers(rule)}
+    short = {
+        name: float(f"{value:.3g}") if not 0.9 < value < 1 else round(1 - float(f"{1 - value:.3g}"), 12)
+        for name, value in values.items()
+    }
+    return replace(rule, **short)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,6 +156,8 @@ class Playground(Answer):
     file: str
     size: int
     """Bytes."""
+    note: str = ""
+    """Where the settings come from, if they are not those of the request."""
 
     @property
     def headline(self) -> str:
@@ -117,6 +178,8 @@ class Playground(Answer):
     def parts(self) -> Iterator[str]:
         """The file, where to open it, and on stderr a hint for rules that diverge."""
         yield self.headline
+        if self.note:
+            terminal.note(self.note)
         if self.diverged:
             terminal.note(
                 f"at these settings {', '.join(self.diverged)} diverge{'s' * (len(self.diverged) == 1)}; "
@@ -155,7 +218,7 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
         tree, sources = _data(config, reasons, paths)
     except Untraceable as error:
         raise UsageError(f"{function.name} cannot become a page ({error})") from None
-    scripts = map(asset, ("model.js", "pictures.js", "panel.js", "player.js"))
+    scripts = map(asset, ("base.js", "model.js", "pictures.js", "panel.js", "player.js"))
     return render(
         "play.html",
         tree,

@@ -1,6 +1,7 @@
 """The playground in Chromium: its paths are those of `descend`, and what is moved moves them."""
 
 import json
+import re
 import shlex
 from dataclasses import replace
 
@@ -339,7 +340,9 @@ def test_a_closer_look_and_a_start_outside_the_box(opened):
         page.script("document.querySelector('#closer').click()")
     page.script(SETTLED)
     sides = np.array(page.script("return view()"))
-    assert np.diff(sides, axis=1).ravel() == pytest.approx([9 * 1.08 / 8, 6 * 1.08 / 8])
+    across, up = np.diff(sides, axis=1).ravel()  # the box is 9 by 6; the picture is higher
+    assert across == pytest.approx(9 * 1.08 / 8)
+    assert up == pytest.approx(across * page.script("return aspect"))
     assert sides.mean(axis=1) == pytest.approx([0, 0], abs=1e-12)  # the minimum
     assert page.script("return [fragment(), document.querySelector('#start').hidden]") == ["zoom=3", True]
     page.script("document.querySelector('#reset').click()")
@@ -420,6 +423,50 @@ def test_a_formula_of_ones_own_has_whole_loss_curves(formula, opened):
     assert bool(page.script("return document.querySelectorAll('#ground .end').length")) == known
 
 
+def test_guided_steps_lead_where_they_say(opened):
+    page = opened(config(["sgd", "momentum", "adam"]))
+    said = {}
+    for name in page.script("return [...document.querySelectorAll('#tour button')].map((b) => b.textContent)"):
+        page.script(
+            "[...document.querySelectorAll('#tour button')].find((b) => b.textContent === arguments[0]).click()",
+            name,
+        )
+        page.script(SETTLED)
+        said[name] = page.text("#tour [role=status]"), page.script("return paths.map((path) => path.status)")
+    below, above = said["just below the limit"], said["just above the limit"]
+    assert "sgd at lr 0.49; its limit is 0.5" in below[0]
+    assert (below[1][0], above[1][0]) == ("moving", "diverged") or "lr 0.51" in above[0]
+    assert re.search("momentum at lr .* and beta .* fastest", said["momentum's sweet spot"][0])
+    rate = page.script("return theoryOf(1, paths[1]).rate")
+    assert rate < 0.7  # the optimum of heavy ball on condition 20 is (sqrt(20) - 1)/(sqrt(20) + 1) = 0.63
+    assert "comes back" in said["why Adam overshoots"][0]
+    assert page.script("return shownRules()") == [2]
+
+
+def test_both_axes_of_a_plane_have_one_scale(opened):
+    """So the path crosses the lines of equal height at right angles."""
+    page = opened(config(["sgd"]))
+    for width in (360, 1280):
+        page.resize(width)
+        page.script(SETTLED)
+        across, up = page.script("return [ground.x(1) - ground.x(0), ground.y(0) - ground.y(1)]")
+        assert across == pytest.approx(up, rel=1e-6)
+
+
+@pytest.mark.parametrize("function", ["rosenbrock", "himmelblau", "x^4 - x^2"])
+def test_the_page_opens_on_settings_that_work(function, optilab, page, tmp_path):
+    done = optilab("play", "--algo", "sgd,momentum,adam", "--function", function, "--out", "play.html")
+    assert "at these settings" not in done.stderr
+    assert "By default sgd" in done.stderr
+    page.open(tmp_path / "play.html")
+    assert "diverged" not in page.script("return paths.map((path) => path.status)")
+    values = page.script("return state.rules.flatMap((rule) => Object.values(rule.values))")
+    assert all(len(f"{value:g}") <= 8 for value in values)
+    optilab("play", "--algo", "sgd", "--function", function, "--lr", "1", "--out", "play.html")
+    page.open(tmp_path / "play.html")
+    assert page.script("return state.rules[0].values.lr") == 1  # what was typed stays
+
+
 def test_a_start_outside_the_domain_is_a_path_of_one_point(opened):
     function = {"name": "expression", "formula": "log(w1) + w1^2 + w2^2"}
     page = opened(config(["sgd"], function, start=[1.0, 1.0]), "start=-1,1")
@@ -472,11 +519,11 @@ def test_recordings_of_long_paths_are_thinned(page, tmp_path):
 
 
 def test_the_command_writes_a_page(optilab, tmp_path):
-    shown = optilab("play", "--algo", "sgd,adam", "--function", "rosenbrock", "--out", "a.html")
+    shown = optilab("play", "--algo", "sgd,adam", "--function", "rosenbrock", "--lr", "0.4", "--out", "a.html")
     assert (tmp_path / "a.html").as_uri() in shown.stdout
     assert "at these settings sgd diverges; the page shows the limits" in " ".join(shown.stderr.split())
     first = (tmp_path / "a.html").read_bytes()
-    optilab("play", "--algo", "sgd,adam", "--function", "rosenbrock", "--out", "a.html")
+    optilab("play", "--algo", "sgd,adam", "--function", "rosenbrock", "--lr", "0.4", "--out", "a.html")
     assert (tmp_path / "a.html").read_bytes() == first
     document = json.loads(optilab("play", "--algo", "sgd", "--json").stdout)
     assert document["file"] == "play.html"

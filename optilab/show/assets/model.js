@@ -166,6 +166,18 @@ const epochsControl = {
 };
 
 const MOST_ZOOM = 12;
+const MOST_STRETCH = 6; // beyond it the scales of the axes differ, or one would be a strip
+
+let aspect = 0; // height over width of the picture of the paths; 0: not drawn yet
+
+/** The sides of a plane with the wider scale for both axes, so that paths cross lines of equal height at right angles. */
+function equal(sides) {
+  if (!plane || !aspect) return sides;
+  const [wide, high] = sides.map(([low, high]) => high - low), stretch = (wide * aspect) / high;
+  const grown = ([low, high], by) => [(low + high - by * (high - low)) / 2, (low + high + by * (high - low)) / 2];
+  if (stretch > MOST_STRETCH || stretch < 1 / MOST_STRETCH) return sides;
+  return stretch > 1 ? [sides[0], grown(sides[1], stretch)] : [grown(sides[0], 1 / stretch), sides[1]];
+}
 
 /** The sides of the picture, (low, high) per axis: the function's box, wider where a path starts outside it. */
 function view() {
@@ -177,7 +189,7 @@ function view() {
     return [low - margin, high + margin];
   });
   const middle = state.zoom ? goal() : [];
-  return whole.map(([low, high], axis) => {
+  return equal(whole).map(([low, high], axis) => {
     const share = 2 ** -state.zoom, half = (share * (high - low)) / 2;
     const centre = state.zoom ? Math.min(high - half, Math.max(low + half, middle[axis])) : (low + high) / 2;
     return [centre - half, centre + half];

@@ -1,15 +1,7 @@
 "use strict";
 // The panel: sliders, what theory says of them, and the tables.
 
-function html(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, own] of Object.entries(attributes)) {
-    if (key === "text") element.textContent = own;
-    else element.setAttribute(key, own);
-  }
-  element.append(...children);
-  return element;
-}
+const { html } = Base;
 
 /** The label of a control; a long name may break after an underscore. */
 function named(id, name, title) {
@@ -18,10 +10,10 @@ function named(id, name, title) {
 }
 
 /** A slider with a field for exact numbers. `get` and `set` are of the setting; `set` says whether it is accepted. */
-function slider(id, control, title, get, set) {
+function slider(id, control, title, get, set, prefix = "") {
   const name = named(id, control.name, title);
-  const bar = html("input", { type: "range", id, min: 0, max: STEPS, step: 1 });
-  const exact = html("input", { type: "text", inputmode: "decimal", class: "exact", "aria-label": `${name.textContent}, exact`, id: `${id}-exact`, autocomplete: "off", spellcheck: "false" });
+  const bar = html("input", { type: "range", id, min: 0, max: STEPS, step: 1, "aria-label": `${prefix}${name.textContent}` });
+  const exact = html("input", { type: "text", inputmode: "decimal", class: "exact", "aria-label": `${prefix}${name.textContent}, exact`, id: `${id}-exact`, autocomplete: "off", spellcheck: false });
   const row = html("div", { class: "slider" }, name, bar, exact);
   bar.addEventListener("input", () => set(valueAt(control, Number(bar.value))));
   exact.addEventListener("change", () => {
@@ -50,15 +42,15 @@ function card(index, changed) {
   const box = html("input", { type: "checkbox", id: `${id}-shown` });
   box.addEventListener("change", () => ((own().shown = box.checked), changed(index)));
   const sign = svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, marker(index, 0, 0, 1.2));
-  const name = html("label", { for: box.id, class: "rule" }, box, sign, html("span", { text: rule.name }));
+  const name = html("label", { for: box.id, class: "rule" }, box, sign, html("span", { textContent: rule.name }));
   const verdict = html("span", { class: "verdict" }), theory = html("p", { class: "theory" });
   const element = html("section", { class: "card", "aria-label": rule.name }, html("div", { class: "head" }, name, verdict));
-  element.append(html("p", { class: "formula", text: rule.formula }));
-  if (rule.reason) element.append(html("p", { class: "theory", text: `a recording from (${pointOf(follow(index), 0).map((w) => text(w)).join(", ")}); ${rule.reason}` }));
+  element.append(html("p", { class: "formula", textContent: rule.formula }));
+  if (rule.reason) element.append(html("p", { class: "theory", textContent: `a recording from (${pointOf(follow(index), 0).map((w) => text(w)).join(", ")}); ${rule.reason}` }));
   const rows = (rule.controls ?? []).map((control) =>
-    slider(`${id}-${control.name}`, control, control.doc, () => own().values[control.name], (number) => ((own().values[control.name] = number), changed(index))));
+    slider(`${id}-${control.name}`, control, control.doc, () => own().values[control.name], (number) => ((own().values[control.name] = number), changed(index)), `${rule.name} `));
   const selects = (rule.choices ?? []).map((choice) => {
-    const select = html("select", { id: `${id}-${choice.name}` }, ...choice.options.map((option) => html("option", { value: String(option), text: String(option) })));
+    const select = html("select", { id: `${id}-${choice.name}` }, ...choice.options.map((option) => html("option", { value: String(option), textContent: String(option) })));
     select.addEventListener("change", () => ((own().choices[choice.name] = choice.options[select.selectedIndex]), changed(index)));
     const row = html("div", { class: "slider" }, named(select.id, choice.name, choice.doc), select);
     row.show = () => (select.selectedIndex = choice.options.indexOf(own().choices[choice.name]));
@@ -85,6 +77,76 @@ function sentence(known, path) {
   const where = fn.everywhere ? "" : `near (${bowl.point.map((w) => text(w, 3)).join(", ")}): `;
   const then = lr > limit || rate >= 1 ? "this lr is unstable" : `×${rate.toFixed(4)} per step`;
   return `${where}stable up to lr ${text(limit, 4)}; ${then}`;
+}
+
+// --- guided steps ----------------------------------------------------------------------------------------------
+
+/** The first rule that is computed here, has a theory and passes: its index, and what theory says of it. */
+function firstWith(fits) {
+  for (const [index, rule] of data.rules.entries()) {
+    const known = isMoving(rule) && fits(rule) ? theoryOf(index, paths[index]) : null;
+    if (known && rule.controls.some((control) => control.name === "lr")) return { index, rule, known, values: state.rules[index].values };
+  }
+  return null;
+}
+
+/** A share of the largest stable lr, and what happens there. */
+function atLimit(share, then) {
+  const found = firstWith(() => true);
+  if (!found) return "";
+  found.values.lr = round(share * found.known.limit, 3);
+  return `${found.rule.name} at lr ${text(found.values.lr)}; its limit is ${text(found.known.limit, 4)}: ${then}`;
+}
+
+const hasBeta = (rule) => (rule.controls ?? []).some((control) => control.name === "beta");
+
+/** The lr and beta by which the distance shrinks fastest in the long run, of 40 x 40. */
+function sweetSpot() {
+  const found = firstWith(hasBeta);
+  if (!found) return "";
+  const { index, values, rule } = found, best = { rate: Infinity };
+  for (let i = 0; i < 40; i++) {
+    values.beta = round(i / 40, 3);
+    const { limit, rateAt } = theoryOf(index, paths[index]);
+    for (let k = 1; k < 40; k++) {
+      const lr = round((limit * k) / 40, 3), rate = rateAt(lr);
+      if (rate < best.rate) Object.assign(best, { rate, lr, beta: values.beta });
+    }
+  }
+  [values.lr, values.beta] = [best.lr, best.beta];
+  return `${rule.name} at lr ${text(best.lr)} and beta ${text(best.beta)}: of 40 x 40 settings these shrink the distance fastest, by \u00d7${best.rate.toFixed(3)} per step. With more beta the path swings, with less it crawls.`;
+}
+
+/** Adam alone, as it was. */
+function overshoot() {
+  const adam = data.rules.findIndex((rule) => isMoving(rule) && rule.spec === "adam");
+  if (adam < 0) return "";
+  const usual = given().rules[adam];
+  state.rules.forEach((rule, index) => (rule.shown = index === adam));
+  Object.assign(state.rules[adam], usual);
+  return "Adam's steps are about lr long however small the gradient is, and its average of gradients still points ahead when the minimum is reached: the path goes past it and comes back. A smaller beta1 turns sooner.";
+}
+
+const TOUR = [
+  ["just below the limit", () => atLimit(0.98, "the steepest coordinate jumps from side to side and comes closer only slowly."), () => firstWith(() => true)],
+  ["just above the limit", () => atLimit(1.02, "every step along the steepest coordinate is longer than the one before, so the path diverges."), () => firstWith(() => true)],
+  ["momentum's sweet spot", sweetSpot, () => firstWith(hasBeta)],
+  ["why Adam overshoots", overshoot, () => data.rules.some((rule) => isMoving(rule) && rule.spec === "adam")],
+];
+
+/** Buttons that set the page to a state worth seeing, with a sentence on it. */
+function tour(changed) {
+  const place = document.getElementById("tour"), said = html("p", { className: "theory", role: "status" });
+  const steps = TOUR.filter(([, , applies]) => applies());
+  if (!steps.length) return;
+  place.append(html("span", { className: "muted", textContent: "See: " }), ...steps.map(([name, act]) => {
+    const button = html("button", { type: "button", textContent: name });
+    button.addEventListener("click", () => {
+      said.textContent = act();
+      changed();
+    });
+    return button;
+  }), said);
 }
 
 // --- tables --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 "use strict";
 // The three pictures: the paths on the ground, the loss curves, and the rates by theory.
 
+const { decades, number: text, power, svg, ticks } = Base;
 const MARKED = 60; // points of a path that are shown one by one
 const MARKERS = { // as in matplotlib, about 8 units wide
   o: "M4 0A4 4 0 1 1-4 0A4 4 0 1 1 4 0Z", s: "M-3.5-3.5H3.5V3.5H-3.5Z", "^": "M0-4.4L4.2 3.4H-4.2Z", D: "M0-4.8L4.8 0 0 4.8-4.8 0Z",
@@ -10,51 +11,24 @@ const MARKERS = { // as in matplotlib, about 8 units wide
   p: "M0-4.6L4.4-1.4 2.7 3.7H-2.7L-4.4-1.4Z", ">": "M4.4 0L-3.4-4.2V4.2Z", h: "M0-4.6L4-2.3V2.3L0 4.6-4 2.3V-2.3Z",
 };
 
-function svg(name, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, own] of Object.entries(attributes)) element.setAttribute(key, own);
-  element.append(...children);
-  return element;
-}
-
 const line = (index) => `line c${index % 6} dash${Math.floor(index / 6)}`;
 const marker = (index, x, y, scale = 1, name = "") =>
   svg("path", { d: MARKERS[data.rules[index].marker], transform: `translate(${x} ${y}) scale(${scale})`, class: `mark c${index % 6} ${name}` });
+/** Lines of these places as one element: a marker of the rule at each, and no line. */
+const dots = (index, places, scale) => svg("path", {
+  d: places.map(([x, y], i) => `${i ? "L" : "M"}${pixel(x)} ${pixel(y)}`).join(""), class: "dots",
+  ...Object.fromEntries(["start", "mid", "end"].map((at) => [`marker-${at}`, `url(#mark${index}-${scale})`])),
+});
+/** What `dots` refers to. */
+const marks = (shown, scale) => shown.map((index) => svg("marker", { id: `mark${index}-${scale}`, viewBox: "-6 -6 12 12", markerWidth: 12 * scale, markerHeight: 12 * scale, markerUnits: "userSpaceOnUse" }, marker(index, 0, 0)));
 const pixel = (number) => Math.round(Math.min(1e5, Math.max(-1e5, number)) * 10) / 10; // SVG cannot draw to 1e300
-
-/** A number as text: six digits, in a table or beside a picture. */
-function text(number, digits = 6) {
-  if (!Number.isFinite(number)) return Number.isNaN(number) ? "\u2013" : number > 0 ? "\u221e" : "\u2212\u221e";
-  const size = Math.abs(number), plain = size === 0 || (size >= 1e-4 && size < 10 ** digits);
-  const shown = plain ? String(Number(number.toPrecision(digits))) : number.toExponential(Math.min(3, digits - 1)).replace(/\.?0*e\+?/, "e");
-  return shown.replaceAll("-", "\u2212");
-}
-
-const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-const power = (exponent) => `10${exponent < 0 ? "⁻" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERSCRIPT[digit]).join("")}`;
-
-/** Round numbers from low to high, at most so many. */
-function ticks(low, high, most) {
-  const rough = (high - low) / most, base = 10 ** Math.floor(Math.log10(rough));
-  const step = base * [1, 2, 5, 10].find((factor) => base * factor >= rough * 0.999);
-  const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(Number((i * step).toFixed(Math.min(100, places))));
-  return found;
-}
-
-/** Whole powers of ten from low to high, at most so many. */
-function decades(low, high, most) {
-  const rough = (high - low + 1) / most, step = [1, 2, 3, 4, 5, 10, 20, 50, 100].find((one) => one >= rough) ?? 200, found = [];
-  for (let exponent = Math.ceil(low / step) * step; exponent <= high; exponent += step) found.push(exponent);
-  return found;
-}
 
 // --- a frame -------------------------------------------------------------------------------------------------
 
 /** The box of a picture in its figure, and the scales of its axes in pixels. */
-function frame(figure, xs, ys) {
+function frame(figure, xs, ys, room = 12) {
   const drawing = figure.querySelector("svg"), { width, height } = figure.querySelector(".area").getBoundingClientRect();
-  const small = width < 420, left = small ? 44 : 52, top = 8, right = width - 12, bottom = height - (small ? 24 : 40);
+  const small = width < 420, left = small ? 44 : 52, top = 20, right = width - (width < 300 ? 12 : room), bottom = height - (small ? 24 : 40);
   const x = (number) => left + ((number - xs[0]) / (xs[1] - xs[0])) * (right - left);
   const y = (number) => bottom - ((number - ys[0]) / (ys[1] - ys[0])) * (bottom - top);
   const back = (px, py) => [xs[0] + ((px - left) / (right - left)) * (xs[1] - xs[0]), ys[0] + ((bottom - py) / (bottom - top)) * (ys[1] - ys[0])];
@@ -72,7 +46,7 @@ function axes(box, xticks, yticks, xname, yname, grid) {
   for (const [at, label] of yticks) group.append(svg("text", { x: box.left - 6, y: box.y(at) + 4, "text-anchor": "end" }, label));
   const below = box.small ? { x: box.right - 4, y: box.bottom - 6, "text-anchor": "end", class: "name over" } : { x: (box.left + box.right) / 2, y: box.height - 6, "text-anchor": "middle", class: "name" };
   group.append(svg("text", below, xname));
-  group.append(svg("text", { x: box.left + 8, y: box.top + 12, class: "name over" }, yname));
+  group.append(svg("text", { x: box.left - 2, y: box.top - 8, class: "name" }, yname));
   return group;
 }
 
@@ -116,6 +90,11 @@ function drawGround(paths, shown) {
   const figure = document.getElementById("ground"), [xs, second] = view();
   const curve = plane ? null : profile(xs);
   const box = frame(figure, xs, plane ? second : curve.sides);
+  const shape = (box.bottom - box.top) / (box.right - box.left);
+  if (plane && Math.abs(shape - aspect) > 1e-9 && shape > 0) { // the view depends on the shape of the picture
+    aspect = shape;
+    return drawGround(paths, shown);
+  }
   ground = box;
   const place = (point) => [box.x(point[0]), box.y(plane ? point[1] : value(point[0]))];
   const onCurve = ([x, f]) => (Number.isFinite(f) ? [box.x(x), box.y(f)] : null);
@@ -131,7 +110,7 @@ function drawGround(paths, shown) {
   });
   const labelled = (at) => [at, text(at)];
   const frameOf = axes(box, ticks(...xs, box.small ? 5 : 8).map(labelled), ticks(...box.ys, Math.max(3, (box.bottom - box.top) / 60)).map(labelled), "w₁", plane ? "w₂" : "f", false);
-  fill(box, svg("defs", {}, clip), inside, frameOf, ...ends, ...heads(paths, shown, place, box));
+  fill(box, svg("defs", {}, clip, ...marks(shown, 0.62)), inside, frameOf, ...ends, ...heads(paths, shown, place, box));
   const handle = document.getElementById("start"), [x, y] = place(state.start);
   handle.hidden = !(x >= box.left && x <= box.right && y >= box.top && y <= box.bottom);
   handle.style.left = `${(100 * x) / box.width}%`;
@@ -153,7 +132,7 @@ function pathOf(path, index, place) {
   if (now < path.count - 1) parts.push(svg("path", { d: polyline(now, path.count - 1, spot), class: `${line(index)} later` }));
   const walked = polyline(0, now, spot);
   parts.push(svg("path", { d: walked, class: "halo" }), svg("path", { d: walked, class: line(index), "data-path": index }));
-  for (let row = 1; row <= now && path.count - 1 <= MARKED; row++) parts.push(marker(index, ...spot(row).map(pixel), 0.62));
+  if (path.count - 1 <= MARKED && now) parts.push(dots(index, Array.from({ length: now }, (_, i) => spot(i + 1)), 0.62));
   return parts;
 }
 
@@ -267,29 +246,42 @@ function drawLosses(paths, shown) {
   if (high === -Infinity) high = highest;
   let ys = low <= high ? [Math.floor(Math.log10(low) + 1e-9), Math.ceil(Math.log10(Math.min(high, 1e250)) - 1e-9)] : [-1, 0];
   if (ys[1] - ys[0] < 1) ys = [ys[0] - 1, ys[1] + 1];
-  const box = frame(figure, [0, Math.max(1, state.epochs)], ys), at = shownEpoch();
+  const box = frame(figure, [0, Math.max(1, state.epochs)], ys, 20 + 6.6 * Math.max(3, ...shown.map((index) => shortened(data.rules[index].name).length))), at = shownEpoch();
   const curves = svg("g", { "clip-path": "url(#inside-losses)" });
   const clip = svg("clipPath", { id: "inside-losses" }, svg("rect", { x: box.left, y: box.top - 4, width: box.right - box.left + 5, height: box.bottom - box.top + 4 }));
   const place = (path, row) => {
     const gap = above(path, row);
     return Number.isNaN(gap) ? null : [box.x(epochOf(path, row)), box.y(Math.log10(gap))];
   };
+  const ends = [];
   for (const index of shown) {
     const path = paths[index], now = rowAt(path, at), every = Math.max(1, Math.floor(path.count / 10));
     const spot = (row) => place(path, row);
     if (now < path.count - 1) curves.append(svg("path", { d: polyline(now, path.count - 1, spot), class: `${line(index)} later` }));
     curves.append(svg("path", { d: polyline(0, now, spot), class: line(index), "data-loss": index }));
-    for (let row = index % every; row <= now; row += every) {
-      const at = spot(row);
-      if (at) curves.append(marker(index, ...at.map(pixel), 0.8));
-    }
+    const marked = [];
+    for (let row = index % every; row <= now; row += every) if (spot(row)) marked.push(spot(row));
+    if (marked.length) curves.append(dots(index, marked, 0.8));
+    const last = spot(now);
+    if (last) ends.push({ index, x: last[0], y: last[1] });
   }
   const xticks = ticks(0, Math.max(1, state.epochs), box.small ? 4 : 6).filter(Number.isInteger).map((epoch) => [epoch, String(epoch)]);
   const yticks = decades(...ys, Math.max(2, Math.floor((box.bottom - box.top) / 34))).map((exponent) => [exponent, power(exponent)]);
   const cursor = svg("path", { d: `M${box.x(at)} ${box.top}V${box.bottom}`, class: "cursor" });
-  fill(box, svg("defs", {}, clip), axes(box, xticks, yticks, "epoch", name, true), ...(at < state.epochs ? [cursor] : []), curves);
+  fill(box, svg("defs", {}, clip, ...marks(shown, 0.8)), axes(box, xticks, yticks, "epoch", name, true), ...(at < state.epochs ? [cursor] : []), curves, ...endNames(box, ends));
   losses = box;
 }
+
+/** The names of rules beside the ends of their curves, one below the other where the ends are close. */
+function endNames(box, ends) {
+  if (box.width < 300) return [];
+  ends.sort((a, b) => a.y - b.y);
+  ends.forEach((end, i) => (end.label = Math.max(end.y, i ? ends[i - 1].label + 13 : box.top + 6)));
+  for (let i = ends.length - 1; i >= 0; i--) ends[i].label = Math.min(ends[i].label, i < ends.length - 1 ? ends[i + 1].label - 13 : box.bottom - 4);
+  return ends.map(({ index, x, label }) => svg("text", { x: Math.min(x + 8, box.right + 8), y: label + 4, class: `named c${index % 6}` }, shortened(data.rules[index].name)));
+}
+
+const shortened = (name) => (name.length > 12 ? `${name.slice(0, 11)}\u2026` : name);
 
 let losses = null; // the frame of the curves, for the hand on them
 

@@ -1,6 +1,7 @@
 "use strict";
 // The page at work: every change of a setting redraws all pictures and tables; time runs over the epochs.
 
+const { copy } = Base;
 const byId = (id) => document.getElementById(id);
 const SECONDS = 8; // to play all epochs at speed 1
 const LEAST_RATE = 4; // epochs per second
@@ -23,22 +24,37 @@ function redraw() {
   if (!drawing) drawing = requestAnimationFrame(draw);
 }
 
+const drawn = {};
+
+/** Draw a part unless what it shows is the same as before; objects are compared by identity. */
+function part(name, shows, draw) {
+  const before = drawn[name];
+  if (before && before.length === shows.length && shows.every((own, i) => own === before[i])) return;
+  drawn[name] = shows;
+  draw();
+}
+
+let size = 0; // changes with the window and its colours
+
 function draw() {
   drawing = 0;
-  const shown = shownRules();
+  const shown = shownRules(), rules = state.rules.map((rule) => JSON.stringify(rule)), settings = [size, String(shown), ...paths, ...rules];
   drawGround(paths, shown);
   drawLosses(paths, shown);
-  drawRates(paths, shown);
-  cards.forEach((one, index) => one.show(paths[index]));
-  sliders.forEach((one) => one.show());
+  part("legend", [String(shown)], () => byId("legend").replaceChildren(...shown.map((index) => html("span", {}, svg("svg", { viewBox: "-7 -7 14 14", class: "sign" }, marker(index, 0, 0, 1.2)), data.rules[index].name))));
+  part("rates", settings, () => drawRates(paths, shown));
+  cards.forEach((one, index) => part(`card${index}`, [paths[index], rules[index]], () => one.show(paths[index])));
+  part("sliders", [String(state.start), state.epochs, String(view())], () => sliders.forEach((one) => one.show()));
   showResults(paths, shown);
-  showEpochs(paths, shown);
+  part("epochs", [...settings, byId("epochs-table").closest("details").open], () => showEpochs(paths, shown));
   showTime();
   byId("closer").disabled = state.zoom === MOST_ZOOM;
   byId("wider").disabled = !state.zoom;
-  const line = command();
-  byId("command").textContent = line;
-  byId("command").closest("details").hidden = !line;
+  part("command", [...rules, String(state.start), state.epochs], () => {
+    const line = command();
+    byId("command").textContent = line;
+    byId("command").closest("details").hidden = !line;
+  });
   keep();
 }
 
@@ -240,33 +256,16 @@ addEventListener("keydown", (event) => {
   act();
 });
 
-/** Put a text on the clipboard, and say so on the button. */
-async function copy(button, content) {
-  try {
-    await navigator.clipboard.writeText(content);
-  } catch { // without permission, or from a file in some browsers
-    const box = html("textarea", { readonly: "" });
-    box.value = content;
-    document.body.append(box);
-    box.select();
-    document.execCommand("copy");
-    box.remove();
-  }
-  const usual = button.dataset.usual ?? button.textContent;
-  button.dataset.usual = usual;
-  button.textContent = "copied";
-  setTimeout(() => (button.textContent = usual), 1200);
-}
-
 byId("link").addEventListener("click", (event) => {
   address();
-  copy(event.currentTarget, location.href);
+  copy(location.href, event.currentTarget);
 });
-byId("copy-command").addEventListener("click", (event) => copy(event.currentTarget, command()));
-byId("copy-numbers").addEventListener("click", (event) => copy(event.currentTarget, csv(paths, shownRules())));
+byId("copy-command").addEventListener("click", (event) => copy(command(), event.currentTarget));
+byId("copy-numbers").addEventListener("click", (event) => copy(csv(paths, shownRules()), event.currentTarget));
 
 addEventListener("hashchange", open);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-const observer = new ResizeObserver(redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => ((size += 1), redraw()));
+const observer = new ResizeObserver(() => ((size += 1), redraw()));
 for (const one of document.querySelectorAll(".area")) observer.observe(one);
 open();
+tour(changed);
