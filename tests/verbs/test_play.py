@@ -457,7 +457,7 @@ def test_both_axes_of_a_plane_have_one_scale(opened):
 def test_the_page_opens_on_settings_that_work(function, optilab, page, tmp_path):
     done = optilab("play", "--algo", "sgd,momentum,adam", "--function", function, "--out", "play.html")
     assert "at these settings" not in done.stderr
-    assert "By default sgd" in done.stderr
+    assert ("By default sgd" in done.stderr) == (function != "x^4 - x^2")  # where nothing diverges by default
     page.open(tmp_path / "play.html")
     assert "diverged" not in page.script("return paths.map((path) => path.status)")
     values = page.script("return state.rules.flatMap((rule) => Object.values(rule.values))")
