@@ -11,6 +11,7 @@ from functools import cache
 from io import BytesIO
 from math import lcm
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -482,18 +483,77 @@ def check(file: str, formats: tuple[str, ...] = FORMATS) -> Path:
     return path
 
 
-def save(chart: Chart, file: str, dark: bool = False) -> None:
-    """Write a chart; the same chart gives the same bytes. SystemFailure where the file cannot be written."""
+@dataclass(frozen=True)
+class PaperSize:
+    """Where a picture goes: its width in inches, its texts in points, and how many panels stand side by side."""
+
+    width: float
+    points: float
+    beside: int
+
+
+SIZES = {"column": PaperSize(3.3, 8, 1), "page": PaperSize(6.9, 8, 2), "slide": PaperSize(10, 14, 2)}
+"""A column and a page of a two-column paper, and a slide."""
+
+
+def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, command: str = "") -> None:
+    """Write a chart; the same chart gives the same bytes. SystemFailure where the file cannot be written.
+
+    With a `size`, one of SIZES, it has that width, and its texts have that size. `command` becomes a part of the file's
+    metadata, next to the title.
+    """
     path = check(file)
-    figure = draw(chart, dark)
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(path.suffix.lower().lstrip("."))
+    figure = draw(chart, dark) if size is None else _sized(chart, dark, SIZES[size])
+    kind, title = path.suffix.lower().lstrip("."), " ".join(chart.title.split())
+    metadata: dict[str, Any] = {"Title": title, "Subject" if kind == "pdf" else "Description": command}
+    metadata = {key: text for key, text in metadata.items() if text}
+    metadata |= {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     import matplotlib as mpl
 
     try:
-        with mpl.rc_context({"svg.hashsalt": "optilab", "svg.fonttype": "none"}):  # no random names; text as text
-            figure.savefig(path, metadata=undated, bbox_inches="tight", dpi=150)
+        # No random names; text as text; fonts that submission systems accept.
+        with mpl.rc_context({"svg.hashsalt": "optilab", "svg.fonttype": "none", "pdf.fonttype": 42}):
+            figure.savefig(
+                path, metadata=metadata, bbox_inches=None if size else "tight", dpi=300 if size else 150
+            )
     except OSError as error:
         raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _sized(chart: Chart, dark: bool, size: PaperSize) -> "Figure":
+    """The chart with as many panels side by side as fit, every text of one size, and lines to match."""
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    rows = []
+    for row in _rows(chart):
+        beside = len(row.panels) if row.panels[0].is_layered and size.beside > 1 else size.beside
+        parts = [row.panels[i : i + beside] for i in range(0, len(row.panels), beside)]
+        panels_high = row.height if chart.height is None or len(chart.rows) > 1 else 2.4
+        rows += [PanelRow(part, min(panels_high, size.width / len(part) * 0.8)) for part in parts]
+    letters = round(size.width * 72 / (0.55 * size.points))
+    title = chart.title if "$" in chart.title else "\n".join(wrap(chart.title, letters))
+    longest = max(
+        (len(label) for p in chart.panels for m in p.marks if (label := getattr(m, "label", ""))), default=1
+    )
+    made = replace(
+        chart,
+        rows=tuple(rows),
+        title=title,
+        width=size.width,
+        height=None,
+        columns=max(1, min(chart.columns, letters // (longest + 8))),
+        legend_size=size.points,
+        title_size=size.points,
+    )
+    palette, scale = DARK if dark else LIGHT, size.points / 11
+    with palette.applied():
+        figure = _figure(made, palette, rows)[0]
+    for text in figure.findobj(Text):
+        text.set_fontsize(size.points)
+    for line in figure.findobj(Line2D):
+        line.set(linewidth=line.get_linewidth() * scale, markersize=line.get_markersize() * scale)
+    return figure
 
 
 def animate(chart: Chart, file: str, dark: bool = False) -> None:

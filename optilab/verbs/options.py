@@ -1,13 +1,15 @@
 """Groups of fields that several requests share; each group is a part of their help text."""
 
 import os
+import shlex
+import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.config.marks import ConfigKey, Flag, Read
+from optilab.config.marks import ConfigKey, Flag, Needs, Read
 from optilab.errors import UsageError, unknown
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
@@ -94,6 +96,14 @@ class PictureOptions(Request):
         None
     )
     dark: Annotated[bool, Doc("Dark background for picture files")] = False
+    size: Annotated[
+        Literal["column", "page", "slide"] | None,
+        Flag("SIZE"),
+        Needs("plot"),
+        Doc(
+            "Width of the picture file, with texts to match: column (3.3 in, 8 pt), page (6.9 in, 8 pt), slide (10 in)"
+        ),
+    ] = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
@@ -109,7 +119,8 @@ class PictureOptions(Request):
         if self.plot:
             from optilab.show import chart_file
 
-            chart_file.save(chart(), self.plot, self.dark)
+            command = shlex.join(["optilab", *sys.argv[1:]]) if self.typed else ""
+            chart_file.save(chart(), self.plot, self.dark, self.size, command)
 
 
 class SetOptions(Request):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from itertools import product
 
 import numpy as np
@@ -222,6 +223,24 @@ def test_the_legend_and_the_title_fit(tmp_path):
     assert legend.x1 <= drawn.bbox.x1
     assert legend.y1 <= min(axes.get_tightbbox().y0 for axes in drawn.axes)
     assert drawn._suptitle.get_window_extent().x1 <= drawn.bbox.x1
+
+
+@pytest.mark.parametrize(("size", "inches"), [("column", 3.3), ("page", 6.9)])
+def test_a_picture_for_a_paper_has_its_width_fonts_and_origin(optilab, two, size, inches):
+    """Submission systems refuse fonts of type 3, and a text of 8 points is one in the column, too."""
+    (two / "runs").mkdir()
+    for run in [path for path in two.iterdir() if path.name != "runs"]:
+        run.rename(two / "runs" / run.name)
+    optilab("runs", "plot", "*", "--plot", "a.pdf", "--size", size)
+    data = (two / "a.pdf").read_bytes()
+    assert float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", data)[1]) == pytest.approx(72 * inches, abs=0.5)
+    assert b"/Type3" not in data
+    assert re.search(rb"/Title \(hidden 5 x 128", data)
+    assert f"/Subject (optilab runs plot {chr(39)}*{chr(39)} --plot a.pdf --size {size}".encode() in data
+    optilab("runs", "plot", "*", "--plot", "a.svg", "--size", size)
+    sizes = set(re.findall(r"font: ([\d.]+)px", (two / "a.svg").read_text()))
+    assert sizes <= {"8", "5.6"}  # and exponents
+    assert "--size needs --plot" in optilab("runs", "plot", "*", "--size", size, code=2).stderr
 
 
 @pytest.mark.parametrize(("axes", "panels"), [(1, 1), (2, 2), (3, 3)])
