@@ -104,13 +104,12 @@ def busy(text: str) -> Iterator[None]:
         yield
 
 
-SCHEMA_VERSION = 1
-"""Of every document of `--json`; it grows when a key changes its meaning."""
+def document(facts: Mapping[str, Any], version: int = 1) -> None:
+    """Print the one JSON document of `--json`: full precision, null for a number that is not finite.
 
-
-def document(facts: Mapping[str, Any]) -> None:
-    """Print the one JSON document of `--json`: full precision, null for a number that is not finite."""
-    text = json.dumps(plain({"schema_version": SCHEMA_VERSION, **facts}), allow_nan=False)
+    `version`: of this document; see `Answer.schema_version`.
+    """
+    text = json.dumps(plain({"schema_version": version, **facts}), allow_nan=False)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab.errors import ExitCode, printable
 from optilab.show import terminal
@@ -44,6 +44,8 @@ Part = str | Sentence | Table | Any
 class Answer(ABC):
     """What a verb found: values first, every view of them on request."""
 
+    schema_version: ClassVar[int] = 1
+    """Of its document: it rises when a key goes, or changes its type or meaning (docs/documents.schema.json)."""
     judged: "Sequence[ClaimResult]" = ()
     """The claims of `expect`."""
     written: Sequence[str] = ()
@@ -194,7 +196,7 @@ def present(answer: Answer, request: "Request") -> int:
     format = "json" if json else getattr(request, "format", "table")
     if format == "json":
         judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
-        terminal.document({**answer.document(), **judgement})
+        terminal.document({**answer.document(), **judgement}, answer.schema_version)
     elif quiet:
         paint(answer.short())
     elif format != "table":
