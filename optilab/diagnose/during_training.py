@@ -302,7 +302,9 @@ def learning_rate_too_low(e: Evidence) -> Symptom | None:
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
     numbers = {"path": path, "update_to_weight": path / steps}
     remedy = (*usual_rate(e, 3), *rate_times(e, 1e-3 / max(path / steps, 1e-12)), *remedy_sets("adam"))
-    return Symptom(text, numbers, remedy, f"{bound:g} or less", "near 0.06" if e.trial else "above 1")
+    # Where no gradient reaches any layer, no rate makes it move.
+    still = not any(e.now("gradient_norm", layer) for layer in range(e.hidden + 1))
+    return Symptom(text, numbers, remedy, f"{bound:g} or less", "near 0.06" if e.trial else "above 1", last=still)
 
 
 def _warming(e: Evidence) -> bool:

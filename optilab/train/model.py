@@ -276,17 +276,23 @@ def _scaled(tensor: Tensor, std: float, distribution: str) -> None:
         tensor.uniform_(-bound, bound)
 
 
+def _fans(weight: Tensor) -> tuple[int, int]:
+    """(fan_out, fan_in): the outputs that an input of the layer reaches, and the inputs of an output."""
+    area = math.prod(weight.shape[2:])  # of a convolution's kernel
+    return weight.shape[0] * area, weight.shape[1] * area
+
+
 def _xavier(init: XavierInit, weight: Tensor, phi: Any) -> None:
-    _scaled(weight, init.gain * math.sqrt(2.0 / sum(weight.shape)), init.distribution)
+    _scaled(weight, init.gain * math.sqrt(2.0 / sum(_fans(weight))), init.distribution)
 
 
 def _kaiming(init: KaimingInit, weight: Tensor, phi: Any) -> None:
-    fan_out, fan_in = weight.shape
+    fan_out, fan_in = _fans(weight)
     _scaled(weight, init.gain / math.sqrt(fan_in if init.fan == "in" else fan_out), init.distribution)
 
 
 def _lecun(init: LecunInit, weight: Tensor, phi: Any) -> None:
-    _scaled(weight, 1 / math.sqrt(weight.shape[1]), init.distribution)
+    _scaled(weight, 1 / math.sqrt(_fans(weight)[1]), init.distribution)
 
 
 def _truncated_normal(init: TruncatedNormalInit, weight: Tensor, phi: Any) -> None:
@@ -295,7 +301,7 @@ def _truncated_normal(init: TruncatedNormalInit, weight: Tensor, phi: Any) -> No
 
 
 def _unit_gain(init: UnitGainInit, weight: Tensor, phi: Any) -> None:
-    _scaled(weight, unit_gain(phi) / math.sqrt(weight.shape[0]), "normal")
+    _scaled(weight, unit_gain(phi) / math.sqrt(_fans(weight)[0]), "normal")
 
 
 INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
@@ -310,4 +316,4 @@ INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
     OrthogonalInit: lambda init, tensor, phi: nn.init.orthogonal_(tensor, init.gain),
     UnitGainInit: _unit_gain,
 }
-"""Initialisation -> a function that fills a weight (fan_out, fan_in) or a bias (fan_out,) in place."""
+"""Initialisation -> a function that fills a weight (outputs, inputs, ...) or a bias (outputs,) in place."""

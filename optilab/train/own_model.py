@@ -137,8 +137,8 @@ class OwnModel(nn.Module):
             elif init is not None and not isinstance(module, EMBEDDINGS):
                 for weight in matrices(module):
                     units = by_unit(module, weight)
-                    fill(init, matrix := units.flatten(1).contiguous(), phi)
-                    units.copy_(matrix.view_as(units))
+                    fill(init, filled := units.contiguous(), phi)
+                    units.copy_(filled)
             biases = bias_init or (None if init is None or isinstance(init, DefaultInit) else ConstantInit(0.0))
             if biases is not None and matrices(module):
                 for name, parameter in module.named_parameters():

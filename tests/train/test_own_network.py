@@ -121,6 +121,14 @@ def project(optilab, small, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def train(optilab, project):
     """Train cnn.yaml; its rows, or the error."""
@@ -319,6 +327,10 @@ def test_initial_weights_reach_every_layer(project):
             assert float(tensor.std()) == pytest.approx(0.5, rel=0.2)
     rows = weights(width=4, init="orthogonal")["network.convs.0.weight"].flatten(1)
     torch.testing.assert_close(rows @ rows.T, torch.eye(4))
+    drawn = weights(width=64, init="xavier")["network.convs.0.weight"]  # 9 inputs, each of 64 outputs at 9 places
+    assert float(drawn.abs().max()) == pytest.approx((6 / (9 + 64 * 9)) ** 0.5, rel=0.02)
+    gain = weights(width=64, init="unit-gain")["network.convs.0.weight"]
+    assert float(gain.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)  # of a ReLU
     again = weights(width=64, init="default")
     assert list(again) == list(plain)
     assert float(again["network.convs.0.weight"].abs().max()) <= 1 / 3
