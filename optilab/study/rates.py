@@ -292,9 +292,12 @@ def rates_near(test: RangeTest) -> list[float]:
 
 
 def plan(
-    config: TrainConfig, key: str, rates: Sequence[float], seeds: int, epochs: int, images: int
+    config: TrainConfig, ramp: RateRamp, rates: Sequence[float], seeds: int, epochs: int, images: int
 ) -> sweep.Sweep:
-    """The trainings; some of the `images` are held out, unless the config holds out its own."""
+    """The trainings; some of the `images` are held out, unless the config holds out its own.
+
+    A second rate of the optimizer goes along, as in the ramp.
+    """
     held = config.data.holdout or max(1, min(HELD_OUT, (config.data.images or images) // SHARE))
     changes = {
         "name": f"{config.name}-lr",
@@ -302,12 +305,16 @@ def plan(
         "data": config.data.model_copy(update={"holdout": held}),
     }
     tree = dump(config.model_copy(update=changes))
-    return sweep.plan(sweep.resolve(SweepConfig(config=tree, over={key: list(rates)}, seeds=seeds)))
+    at = [learning_rates(at_rate(config.optimizer, ramp, rate)) for rate in rates]
+    over = {ramp.key: list(rates)} | {
+        key: [short(one[name]) for one in at] for name in at[0] if (key := f"optimizer.{name}") != ramp.key
+    }
+    return sweep.plan(sweep.resolve(SweepConfig(config=tree, over=over, zip=len(over) > 1, seeds=seeds)))
 
 
 def confirm(planned: sweep.Sweep, records: Sequence[Record]) -> Confirmation:
     """What the trainings that ran through say."""
-    (key,) = planned.asked.over
+    key = next(iter(planned.asked.over))
     size = planned.asked.seeds, planned.base.epochs
     if not records:
         return Confirmation(key, (), None, False, *size)

@@ -117,9 +117,7 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     ran: StudyResult | None = None
     if request.confirm:
         near = rates.rates_near(test)
-        middle = rates.at_rate(asked.optimizer, ramp, near[len(near) // 2])
-        tried = asked.model_copy(update={"optimizer": middle})  # a second rate stays at that of the middle
-        plan = rates.plan(tried, ramp.key, near, request.seeds, request.epochs, len(dataset.train_images))
+        plan = rates.plan(asked, ramp, near, request.seeds, request.epochs, len(dataset.train_images))
         ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
         confirmation = rates.confirm(plan, studies.completed(ran))
     answer = LabRate(words, asked, test, confirmation, ran, drawn=request.plot)

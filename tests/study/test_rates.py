@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from optilab.config.training import TrainConfig
 from optilab.errors import UsageError
 from optilab.optimize import RULES
 from optilab.study import rates
@@ -45,6 +46,24 @@ def test_a_rule_around_another_has_the_rate_of_that_one():
     found = rates.rate_ramp(RULES["lookahead"](base=RULES["adam"](lr=0.003)), 100)
     assert (found.key, found.lr) == ("optimizer.base.lr", 0.003)
     assert found.rates[-1] == pytest.approx(1.0)
+
+
+def test_the_trainings_that_confirm_vary_both_rates_of_a_rule():
+    muon = RULES["muon"](lr=0.02, matrices="all")
+    ramp = rates.rate_ramp(muon, 100)
+    config = TrainConfig(name="two", optimizer={"name": "muon", "lr": 0.02, "matrices": "all"})
+    tried = rates.plan(config, ramp, [0.002, 0.02, 0.2], seeds=1, epochs=1, images=600)
+    found = [(t.config.optimizer.lr, t.config.optimizer.others.lr) for t in tried.trials]
+    assert found == [(0.002, 0.0001), (0.02, 0.001), (0.2, 0.01)]
+    single = rates.plan(
+        TrainConfig(name="one", optimizer={"name": "sgd", "lr": 0.1}),
+        rates.rate_ramp(RULES["sgd"](), 100),
+        [0.1, 0.2],
+        1,
+        1,
+        600,
+    )
+    assert list(single.asked.over) == ["optimizer.lr"]
 
 
 def test_a_rule_without_a_rate_is_refused():
