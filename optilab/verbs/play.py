@@ -29,10 +29,11 @@ from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status,
 from optilab.optimize.emit import path_source, stability_source, switches, value_source
 from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
 from optilab.optimize.trace import Untraceable
-from optilab.show import terminal
-from optilab.show.chart import MARKERS
+from optilab.show import chart_page, terminal
+from optilab.show.chart import MARKERS, Chart
 from optilab.show.page import asset, page_file, render, write_page
 from optilab.verbs.answer import Answer
+from optilab.verbs.charts.paths import paths_chart
 from optilab.verbs.options import OutputOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
 from optilab.verbs.verb import Place, Verb
@@ -230,7 +231,13 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
         note=note,
         plane=len(function.start) == 2,
         movable=None in reasons,
+        still=chart_page.still(_still(config, paths)),
     )
+
+
+def _still(config: OptimizeConfig, paths: Sequence[Trajectory]) -> Chart:
+    """The picture where scripts are switched off: the paths at the settings of the page."""
+    return paths_chart(config.function, dict(zip(config.labels, paths or follow(config), strict=True)))
 
 
 def _obstacle_here(config: OptimizeConfig, rule: Rule) -> str | None:

@@ -18,13 +18,14 @@ from optilab.show.page import asset, page_file, render, write_page
 from optilab.show.table import Column, cell
 from optilab.study import network_race
 from optilab.study.comparison import Comparison, RunComparison
-from optilab.study.curves import history, title
+from optilab.study.curves import Histories, history, title
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
 from optilab.study.remedy import AS_IT_IS
 from optilab.verbs import compare
 from optilab.verbs.answer import Printed, Sentence, Verbatim
 from optilab.verbs.charts.settings import is_number
+from optilab.verbs.charts.training import training_chart
 from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
 from optilab.verbs.curves_page import curves
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
@@ -101,6 +102,8 @@ ROWS = 25
 """Rows of the table of results before the rest is folded."""
 NOTES = 6
 """Notes before the rest is folded."""
+MOST_STILL = 12
+"""Groups of the picture where scripts are switched off."""
 MOST_LOOKS = 24
 """Groups that colors and dashes tell apart."""
 MOST_CONFIRMED = 8
@@ -226,7 +229,10 @@ def page(
     """
     records = [record for group in chosen for record in group.runs.values()]
     varied = varying([circumstances(record) for record in records])
-    drawn = curves([history(group.label, group.runs) for group in chosen], looks)
+    found = [history(group.label, group.runs) for group in chosen]
+    drawn = curves(found, looks)
+    order = sorted(range(len(chosen)), key=lambda i: looks[i] if looks else i)[:MOST_STILL]
+    known = tuple(own for i in order if (own := found[i]) is not None)
     raced = [(title, [chart_page.curves(panel, rules) for panel in panels]) for title, panels in races]
     scripts = ("base.js", "uplot.js", "chart.js", "parts.js", "report.js", *(["race.js"] if races else []))
     return render(
@@ -258,6 +264,7 @@ def page(
             {"title": title, "tables": [chart_page.table(one, rules) for one in charts]} for title, charts in raced
         ],
         drawn=any(group for group in drawn["groups"]),
+        still=chart_page.still(training_chart(Histories(known, "loss and accuracy", (), ()))) if known else "",
         layers=[group and group.get("layers") and _layers(group) for group in drawn["groups"]],
         curvature=[
             group and group.get("curvature") and _curvature(group["curvature"]) for group in drawn["groups"]

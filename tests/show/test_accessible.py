@@ -135,3 +135,17 @@ def test_lines_texts_and_borders_stand_out_from_what_they_lie_on(scheme, colors)
     assert min(contrast(base["edge"], base[below]) for below in ("ground", "raised")) >= 3
     for color in colors:  # paths on contours have a halo of the page's ground besides
         assert contrast(color, ground["high"]) >= (2.4, 2.7)[scheme], color
+
+
+@pytest.mark.parametrize("kind", ["report", "settings", "play", "curve"])
+def test_without_scripts_there_is_a_picture_and_an_answer(pages, kind, page):
+    page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        page.opened = pages[kind].absolute().as_uri()  # `open` waits for a frame, by a script
+        page.driver.get(page.opened)
+        text = page.driver.execute_cdp_cmd("DOMSnapshot.captureSnapshot", {"computedStyles": []})["strings"]
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    drawn = [part for part in text if re.fullmatch(r"M[\d.]+ [\d.]+( [ML][\d.]+ [\d.]+)+", part)]
+    assert len(drawn) >= 2
+    assert any("cripts are switched off" in part or "needs JavaScript" in part for part in text)

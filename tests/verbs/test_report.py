@@ -232,6 +232,37 @@ def test_a_study_of_three_settings_shows_each_of_them(optilab, many, page):
     assert int(count.split()[0]) < 10
 
 
+def test_the_report_of_remedies_compares_with_the_network_as_it_is(optilab, tmp_path, page):
+    """Whatever is the best: the untouched network is the baseline, and its layers stand next to those of the best."""
+    study, rows = tmp_path / "runs" / "cures", []
+    for name, change, level in (
+        ("as it is", "seed=1", 0.1),
+        ("relu", "model.activation=relu", 0.8),
+        ("wide", "model.hidden=[64]", 0.4),
+    ):
+        for seed in (1, 2, 3):
+            run = training(
+                study, f"{name.split()[-1]}-{seed}", change, f"seed={seed}", accuracies=(0.1, level + 0.01 * seed)
+            )
+            layered(run, *[(1e-3, 1.0)] * 2)
+            rows.append({"trial": run.name, "remedy": name, "seed": seed, "status": "done"})
+    (study / "trials.csv").write_bytes(runs.table(rows))
+    (study / "study.yaml").write_text("name: cures\n")
+    manifest = {**runs.read(study / "relu-1").manifest, "command": "remedy", "argv": ["optilab", "remedy"]}
+    (study / "manifest.json").write_text(json.dumps(manifest))
+    optilab("report", "cures", "--out", "report.html")
+    page.open(tmp_path / "report.html")
+    assert page.text("h1").startswith("Is anything better than hidden 5 x 128, activation sigmoid")
+    marked = page.script("return document.querySelector('.results tr.baseline').innerText")
+    assert "(baseline)" in marked
+    assert "11.0%" in marked or "12.0%" in marked
+    shown = page.script(
+        "return [...document.querySelectorAll('#layers-charts label select')].map((s) => s.selectedOptions[0].text)"
+    )
+    assert "sigmoid" in shown[0]
+    assert "relu" in shown[1]
+
+
 def test_a_table_sorts_filters_and_keeps_both_in_the_address(optilab, many, page):
     optilab("report", "*", "--out", "report.html")
     page.open(many / "report.html")

@@ -9,7 +9,7 @@ const Base = (() => {
    * @returns {any}
    */
   function html(name, attributes = {}, ...children) {
-    const made = document.createElement(name);
+    const made = /** @type {any} */ (document.createElement(name));
     for (const [key, own] of Object.entries(attributes)) {
       if (key in made) made[key] = own;
       else made.setAttribute(key, own);
@@ -54,7 +54,7 @@ const Base = (() => {
 
   const SUPERSCRIPT = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
   /** A power of ten: 10\u207b\u00b3. @param {number} exponent */
-  const power = (exponent) => `10${exponent < 0 ? "\u207b" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERSCRIPT[digit]).join("")}`;
+  const power = (exponent) => `10${exponent < 0 ? "\u207b" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERSCRIPT[Number(digit)]).join("")}`;
 
   /** Round numbers from low to high, at most so many. @param {number} low @param {number} high @param {number} most */
   function ticks(low, high, most) {
