@@ -1,6 +1,7 @@
 """What the commands share that train many networks: where they start from, what they ask, what is shown meanwhile."""
 
 import contextlib
+import shlex
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -46,7 +47,7 @@ def source(command: str, request: StudyOptions, config: Any, place: Place) -> St
         )
     if request.resume is not None:
         path = runs.locate(place.folder, request.resume)
-        _require_study_of(command.partition(" ")[0], path)
+        _require_study_of(command.partition(" ")[0], path, place.folder)
         return StudySource(str(path / runs.STUDY), path.name)
     if isinstance(config, str) and Path(config).name == runs.STUDY:
         raise UsageError(f"{config} is what a study was asked, not a training; repeat it with --config {config}")
@@ -96,16 +97,22 @@ def no_config(command: str) -> UsageError:
     return UsageError(f"{command} needs a config, as in: {example} (optilab config ls lists the presets)")
 
 
-def _require_study_of(command: str, path: Path) -> None:
-    """RunError for a run, and for a study that another command makes, with the command that continues it."""
+def _require_study_of(command: str, path: Path, folder: Path) -> None:
+    """RunError for a run, and for a study that another command makes or that is not in the directory of runs, with
+    the command that continues it."""
     entry = runs.read_entry(path)
     made = entry.manifest["command"]
     if not isinstance(entry, runs.Study):
         more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
         raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
+    outside = path.parent.resolve() != folder.resolve()
+    elsewhere = f" --runs-dir {shlex.quote(str(path.parent))}" if outside else ""
+    resume = f"--resume {path.name}{elsewhere}"
     if made != command:
-        again = f"--seeds N --name {path.name}" if made == "train" else f"--resume {path.name}"
-        raise RunError(f"{path} is a study of `optilab {made}`; continue it with: optilab {made} {again}")
+        again = f"{made} --seeds N --name {path.name}{elsewhere}" if made == "train" else f"{made} {resume}"
+        raise RunError(f"{path} is a study of `optilab {made}`; continue it with: optilab {again}")
+    if elsewhere:
+        raise RunError(f"{path} is not in {folder}; continue it with: optilab {command} {resume}")
     entry.require_unedited()
 
 

@@ -71,7 +71,7 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
 """The three values of each hyperparameter; code that takes it gets them, unless the user has chosen another."""
 OF_A_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
     "muon": {"eps": (1.3e-3, 4.7, 0.31)},
-    "adafactor": {"lr": (0.31, 0.083, 0.57), "eps": (0.17, 0.021, 3.1)},  # its limits act
+    "adafactor": {"lr": (0.31, 0.083, 0.57), "eps": (0.17, 0.021, 0.94)},  # its limits act
 }
 """Those of one rule in their place."""
 

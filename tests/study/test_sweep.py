@@ -256,6 +256,17 @@ def test_a_study_is_continued_by_its_own_command(optilab, small):
         assert said in optilab(*line, code=code).stderr
 
 
+def test_a_study_elsewhere_is_not_begun_anew_under_its_name(optilab, small, tmp_path):
+    optilab("sweep", small, "--over", "optimizer.lr=0.1,1", "--name", "s", "--quiet")
+    (tmp_path / "runs").rename(tmp_path / "old")
+    refused = optilab("sweep", "--resume", "old/s", code=4).stderr
+    assert "old/s is not in runs; continue it with: optilab sweep --resume s --runs-dir old" in refused
+    assert not (tmp_path / "runs").exists()
+    other = optilab("remedy", "--resume", "old/s", code=4).stderr
+    assert "continue it with: optilab sweep --resume s --runs-dir old" in other
+    assert optilab("sweep", "--resume", "s", "--runs-dir", "old", "--quiet").stdout == "old/s\n"
+
+
 def test_a_study_keeps_the_command_that_makes_it_from_nothing(optilab, small, tmp_path):
     optilab("sweep", small, "--over", "optimizer.lr=0.1,1", "--name", "s", "--quiet")
     optilab("sweep", "--resume", "s", "--metric", "val_loss", "--quiet")
