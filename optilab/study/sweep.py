@@ -353,11 +353,15 @@ def _count(axis: Axis | Choices) -> float:
     return axis.at(1.0) - axis.at(0.0) + 1 if axis.whole else math.inf
 
 
+COMBINED = 64
+"""Combinations of values that are tried before a search, a few milliseconds each."""
+
+
 def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
     """One training per end of an axis of a search, so that all its data and devices are known.
 
     UsageError where it lacks a budget or an axis, has another plan, or Optuna is not installed; ConfigError for values
-    of its axes.
+    of its axes, also together: for the first COMBINED combinations of ends.
     """
     if asked.samples is None:
         raise UsageError("needs the number of points: add --samples N", "--search")
@@ -374,6 +378,8 @@ def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
     if asked.samples > (count := math.prod(counts)):
         advice = "fewer samples, or without --search the whole grid"
         raise UsageError(f"the axes have only {plural(int(count), 'point')}: {advice}", "--samples")
+    for together in itertools.islice(itertools.product(*ends.values()), COMBINED):
+        of_point(asked.config, dict(zip(ends, together, strict=True)), 1)
     corners = [of_point(asked.config, point, 1)[0] for point in (corner, *others)]
     _require_distinct(corners)
     search.require_optuna()

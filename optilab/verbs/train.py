@@ -123,7 +123,9 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
                 "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"
             )
             if not place.library:
-                terminal.note(f"{continued.path.name} is already complete ({continued.done} epochs); {advice}")
+                terminal.note(
+                    f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')}); {advice}"
+                )
             return _ended(continued.path, continued.config, request)
         return _trained(continued.path, continued.config, request, place)
     if request.fork is not None:

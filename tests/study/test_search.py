@@ -154,3 +154,16 @@ def test_without_the_extra_it_is_named(optilab, small, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     refused = optilab("sweep", small, *over[:2], "--cluster", "tcp://127.0.0.1:9", code=2).stderr
     assert "--cluster: dask.distributed is not installed: pip install 'optilab[cluster]'" in refused
+
+
+def test_values_that_do_not_go_together_are_refused_before_the_search(optilab, small):
+    over = [
+        "--over",
+        "model.hidden=[8,8,8],[8]",
+        "--over",
+        "model.freeze=[1],[3]",
+        "--over",
+        "optimizer.lr=1e-3:1:log",
+    ]
+    refused = optilab("sweep", small, *over, "--search", "tpe", "--samples", 4, "--dry-run", code=2).stderr
+    assert "--over model.freeze=[3]: model.freeze: there is no layer 3" in refused
