@@ -434,7 +434,8 @@ def verdict(side: "RunComparison") -> str:
         alike = [labels[i] for i in comparison.possible_best if i != comparison.baseline.key]
         if not alike:
             return f"{base} is the best by {what}: {ahead}"
-        many = f"{len(alike)} of the {len(comparison.order) - 1} others"
+        others = len(comparison.order) - 1
+        many = f"{'any' if len(alike) == others else len(alike)} of the {others} others"
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
         word = comparison.baseline.verdict
         return f"{base} has the {word} {what}: {ahead}{rest}{more_advice(comparison, side.sample)}"

@@ -2,6 +2,7 @@
 supports it.
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ ROWS = 25
 """Rows of the table of results before the rest is folded."""
 NOTES = 6
 """Notes before the rest is folded."""
+_LABEL = r".* (has the|is the best) "
+"""Of an answer that begins with the label of a group, which keeps its case."""
 MOST_STILL = 12
 """Groups of the picture where scripts are switched off."""
 MOST_LOOKS = 24
@@ -249,7 +252,7 @@ def page(
         [asset("uplot.css"), asset("report.css")],
         title=question,
         question=question,
-        answer=answer[:1].upper() + answer[1:],
+        answer=answer if re.match(_LABEL, answer) else answer[:1].upper() + answer[1:],
         decide=decide,
         about=title(grouping),
         facts=_facts(records, len(chosen)),
