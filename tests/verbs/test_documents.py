@@ -139,7 +139,8 @@ def broken(before: dict, now: dict) -> list[str]:
     return [
         key
         for key, old in before["properties"].items()
-        if key not in now["properties"] or types(old) - {"null"} - types(now["properties"][key])
+        # Without a type it was null this time.
+        if (own := now["properties"].get(key)) is None or (types(own) and types(old) - {"null"} - types(own))
     ]
 
 
