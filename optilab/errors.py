@@ -7,7 +7,7 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import Any
@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     BUG = 1
     """An error in optilab itself."""
     USAGE = 2
-    """A bad flag, a bad config or an impossible request."""
+    """Invalid option, invalid config, or a request that cannot be carried out."""
     DATA = 3
     """The dataset or a run's metrics are missing or damaged."""
     RUN = 4
@@ -29,8 +29,8 @@ class ExitCode(IntEnum):
     """No usable checkpoint, or a run of an unknown format."""
     DIVERGED = 6
     """Diverged: a number is not finite, or a run ends more than 10 times as high as it started: above the minimum for
-    a path of `optimize`; for a training, above the loss of its first batch and of guessing, in both losses of the
-    last epoch."""
+    a path of `optimize`; for a training, above the loss of its first batch and of the chance level, in both losses of
+    the last epoch."""
     SYSTEM = 7
     """No space, no permission, an I/O error, not enough memory."""
     SWEEP = 8
@@ -43,7 +43,7 @@ class OptilabError(Exception):
     """Base of everything that is reported to the user without a traceback.
 
     `where` is the flag, file or file and line at fault; the message begins with it. `facts` is what a command has to
-    report beside the error; `--json` prints it in the same document.
+    report next to the error; `--json` prints it in the same document.
     """
 
     code: ExitCode = ExitCode.USAGE
@@ -97,9 +97,12 @@ class Problem:
     where: str
     key: str
     message: str
+    named: bool = False
+    """Whether `where` is the option that sets the key, so that the key need not be said."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.key}: {self.message}" if self.key else f"{self.where}: {self.message}"
+        said = "" if self.named or not self.key else f"{self.key}: "
+        return f"{self.where}: {said}{self.message}"
 
 
 class ConfigError(OptilabError):
@@ -108,12 +111,23 @@ class ConfigError(OptilabError):
     def __init__(self, source: str, problems: Sequence[Problem], advice: str = "") -> None:
         self.problems = tuple(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [f"{count} in {source}", *(f"  {problem}" for problem in self.problems)]
-        super().__init__("\n".join([*lines, advice] if advice else lines))
+        lines = [
+            f"{count} in {source}",
+            *(f"  {problem}" for problem in self.problems),
+            *([advice] if advice else []),
+        ]
+        if len(self.problems) == 1 and source in TYPED:
+            lines = [str(self.problems[0])]
+        super().__init__("\n".join(lines))
         self.where = self.problems[0].where if self.problems else source
 
     def document(self) -> dict[str, Any]:
-        return {**super().document(), "problems": [asdict(problem) for problem in self.problems]}
+        problems = [{"where": one.where, "key": one.key, "message": one.message} for one in self.problems]
+        return {**super().document(), "problems": problems}
+
+
+TYPED = ("the command line", "the arguments")
+"""Sources of a config whose one problem is one line: whoever typed it sees where it is."""
 
 
 def did_you_mean(name: str, accepted: Sequence[str]) -> str:
@@ -130,7 +144,7 @@ def did_you_mean(name: str, accepted: Sequence[str]) -> str:
 
 
 def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
-    """`unknown algorithm 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
+    """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
     names = list(accepted)
     close = did_you_mean(name, names) if isinstance(name, str) else ""
     return f"unknown {what} {shown(name)}{close or '; one of ' + ', '.join(names)}"

@@ -63,7 +63,7 @@ class _Method:
 
 
 class Lab:
-    """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
+    """A directory of runs: `directory`, else OPTILAB_RUNS, else ./runs.
 
     Each method does what the command of its name does, and takes its options as keywords. It returns an answer
     (`optilab.verbs.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a picture
@@ -86,7 +86,7 @@ class Lab:
 
         found = _taken("name", None, name)
         if not isinstance(found, str):
-            raise UsageError(f"name: a run or study expected, got {shown(found)}")
+            raise UsageError(f"name: expected a run or study, got {shown(found)}")
         return entry(runs.read_entry(runs.locate(self.folder, found)))
 
     def runs(self) -> "list[LabRun | LabStudy]":
@@ -170,8 +170,8 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
 
 _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
-    int: ((int,), "whole number"),
-    float: ((int, float), "number"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
     str: ((str, int, float), "text"),
 }
 """The values that a field of a type takes, and their name in errors. A number may stand for its text."""
@@ -189,23 +189,23 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     value = [_taken(name, None, item) for item in value] if isinstance(value, list | tuple) else plain(value)
     if field is None or dict in field.parts or Any in field.parts:
         if not _is_tree(value):
-            raise UsageError(f"{name}: text, a number, a list or a mapping expected, got {shown(value)}")
+            raise UsageError(f"{name}: expected text, a number, a list or a mapping, got {shown(value)}")
         if field is None or list not in field.parts or isinstance(value, Mapping):
             return value
     if list in field.parts:
         value = [value] if isinstance(value, str) else value
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
-        raise UsageError(f"{name}: one name or a list of them expected, got {shown(value)}")
+        raise UsageError(f"{name}: expected one name or a list of them, got {shown(value)}")
     kind = next(kind for kind in _KINDS if kind in field.parts)
     types, expected = _KINDS[kind]
     if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool) or value != value:
-        raise UsageError(f"{name}: {expected} expected, got {shown(value)}")
+        raise UsageError(f"{name}: expected {expected}, got {shown(value)}")
     flag = field.mark(Flag)
     if flag and flag.path and value == "":
         raise UsageError(f"{name}: empty path; give a path, or leave it out")
     if kind is str and "\0" in str(value):
-        raise UsageError(f"{name}: text without NUL expected, got {shown(value)}")
+        raise UsageError(f"{name}: expected text without NUL, got {shown(value)}")
     return str(value) if kind is str else value
 
 

@@ -40,7 +40,6 @@ class Lab:
         no_save: bool | None = None,
         tune: int | None = None,
         picture: bool | None = None,
-        animate: str | None = None,
         fail_on_divergence: bool | None = None,
         set: Mapping[str, Any] | None = None,
         name: str | None = None,
@@ -110,7 +109,7 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
     ) -> Playground:
-        """Write a page on which the settings of rules are moved, and their paths and limits follow at once."""
+        """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
     def race(
         self,
         algos: Names | None = None,
@@ -119,7 +118,7 @@ class Lab:
         budget: int | None = None,
         starts: int | None = None,
         repeats: int | None = None,
-        epochs: int | None = None,
+        gradients: int | None = None,
         accuracy: float | None = None,
         seed: int | None = None,
         expect: Names | None = None,
@@ -128,6 +127,7 @@ class Lab:
         on: Config | Sequence[Config] | None = None,
         seeds: int | None = None,
         target: Any | None = None,
+        epochs: str | None = None,
         fail_fast: bool | None = None,
         batch_size: str | None = None,
         device: str | None = None,
@@ -141,7 +141,7 @@ class Lab:
         data_dir: str | None = None,
         progress: bool | None = None,
     ) -> LabRace | LabStudy | PlannedStudy:
-        """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on."""
+        """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
     def train(
         self,
         config: Config | None = None,
@@ -189,7 +189,7 @@ class Lab:
         name: str | None = None,
         progress: bool | None = None,
     ) -> LabRate:
-        """Find a learning rate for a training: a range test of seconds, which writes nothing."""
+        """Recommend a learning rate with a short range test, which takes seconds and writes no files."""
     def sweep(
         self,
         config: Config | None = None,
@@ -247,7 +247,7 @@ class Lab:
         data_dir: str | None = None,
         progress: bool | None = None,
     ) -> LabStudy | PlannedStudy:
-        """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config."""
+        """Train a network with each known fix for vanishing gradients, one at a time, and compare the results."""
     def compare(
         self,
         names: Names,

@@ -23,7 +23,7 @@ def some(names: Sequence[str], most: int) -> str:
 
 
 def ranges(numbers: Iterable[int], most: int) -> str:
-    """42 to 46, 50: rising whole numbers, at most so many stretches of them."""
+    """42 to 46, 50: rising whole numbers, at most `most` stretches of them."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][-1] + 1:

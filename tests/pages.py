@@ -4,7 +4,7 @@ A page shows a command in one of two ways:
 
 * a block of `sh` holds commands, which must succeed;
 * a block without a language whose first line is `$ COMMAND` shows what that command prints. A line
-  `[N lines left out]` stands for N lines of the output. `python -m tests.pages` writes all outputs anew.
+  `[N lines left out]` stands for N lines of the output. `python -m tests.pages` writes all outputs again.
 """
 
 import os
@@ -40,8 +40,8 @@ def outputs(page: Path) -> list[tuple[str, str]]:
 
 def files(page: Path) -> dict[str, str]:
     """The Python files of a page: blocks whose first line is a comment with the file's name."""
-    blocks = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    return dict(blocks)
+    blocks = re.findall(r"^```python\n(# (\w+\.py)\n.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return {name: content for content, name in blocks}
 
 
 def write_files(page: Path, folder: Path) -> None:

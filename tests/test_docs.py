@@ -29,7 +29,7 @@ from tests.run import restored
 EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
 DOCS = [page for page in PAGES if page.parent.name == "docs"]
 LONG = (
-    "optilab race --plot race.png",
+    "optilab race --out race.png",
     "--halving 3 --epochs 3",
     "--over optimizer=sgd,adam --over optimizer.lr=1e-3,1e-2",
     "optilab verify '*.py:Adam'",
@@ -212,7 +212,7 @@ def test_a_wrong_output_is_noticed():
 
 def costs(text):
     """Cost of each rule in a race's table."""
-    rows = re.findall(r"^(\S+) +(\d+\.\d) .* (?:best|slower|cannot tell)$", text, flags=re.MULTILINE)
+    rows = re.findall(r"^(\S+) +(\d+\.\d) .* (?:best|worse|cannot tell)$", text, flags=re.MULTILINE)
     return {rule: float(cost) for rule, cost in rows}
 
 
@@ -235,9 +235,9 @@ def test_the_commands_of_a_page(page, block, tmp_path):
         if line.startswith("python -m tests.benchmarks."):  # test_readme runs them
             continue
         shown = answer(line, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
-        for file in re.findall(r"--(?:plot|animate) (\S+)", line):
+        for file in re.findall(r"--out (\S+\.(?:png|svg|pdf|gif))", line):
             assert (tmp_path / file).stat().st_size > 10_000
-        if line == "optilab race --plot race.png":
+        if line == "optilab race --out race.png":
             # Another processor's exp and sin differ in the last bit, and a tuned setting may follow.
             assert costs(shown) == pytest.approx(costs(page.read_text()), rel=0.1)
             assert len(costs(shown)) == 10

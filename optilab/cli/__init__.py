@@ -5,7 +5,7 @@ name, COMMANDS holds all that is shown.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +45,7 @@ TASKS = {
         "config": "Work with configs and their keys: ls, show, schema, cp, check.",
         "data": "Work with datasets: ls, where, fetch, verify.",
         "env": "Print versions and machine, for a bug report.",
+        "help": "Explain a topic, such as claims or verdicts.",
     },
 }
 """What `--help` shows: the commands, each a module of `optilab.verbs`, by task."""
@@ -125,4 +126,11 @@ def _register(app: typer.Typer, name: str, verb: "Verb", line: str | None = None
     from optilab.cli.help import Command
 
     request = verb.requests[0]
-    app.command(name, cls=Command, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line)(command(verb))
+    former = {old: new for one in verb.requests for owner in one.__mro__ for old, new in _renamed(owner).items()}
+    kind = type("Command", (Command,), {"renamed": former})
+    app.command(name, cls=kind, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line)(command(verb))
+
+
+def _renamed(owner: type) -> Mapping[str, str]:
+    found: Mapping[str, str] = owner.__dict__.get("RENAMED", {})
+    return found

@@ -120,8 +120,8 @@ def _help(one: Field, kind: Any) -> str:
     return f"{text}  [{f'x>={low}' if high is None else f'{low}<=x<={high}'}]"
 
 
-def _not_empty(parameter: typer.CallbackParam, value: str | None) -> str | None:
+def _not_empty(parameter: typer.CallbackParam, value: str | list[str] | None) -> str | list[str] | None:
     """UsageError where an unset variable left no path."""
-    if value == "":
+    if value == "" or (isinstance(value, list) and "" in value):
         raise UsageError("empty path; give a path, or leave the flag out", parameter.opts[0])
     return value

@@ -1,18 +1,34 @@
 """Help screens: commands by task, options by what they are about."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 FEW = 7
-"""A command with at most so many options needs no headings."""
+"""A command with at most this number of options needs no headings."""
 HEADINGS = ("Arguments", "What to run", "How to run it", "Saving and resuming", "Output")
 """In this order; the headings of a race, which is two commands, stand behind the first two."""
 
 
 class Command(TyperCommand):
     """A command whose options stand below the headings of their groups, `rich_help_panel` of a parameter."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Options by their former names, which are still accepted."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        typed = args[: args.index("--")] if "--" in args else args
+        for place, word in enumerate(typed):
+            name, equals, value = word.partition("=")
+            if name in self.renamed:
+                args[place] = self.renamed[name] + equals + value
+                typer.echo(
+                    f"optilab: {name} is now called {self.renamed[name]}; the old name still works", err=True
+                )
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}

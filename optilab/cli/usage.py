@@ -8,6 +8,8 @@ import typer
 from optilab.errors import did_you_mean, shown
 from optilab.verbs import completion
 
+FEW = 8
+"""With fewer options, all of them are named next to one that does not exist."""
 SUBCOMMANDS = {
     "download": "fetch",
     "get": "fetch",
@@ -32,13 +34,19 @@ def usage_error(error: Exception) -> str | None:
     if kind == "NoArgsIsHelpError":
         return f"a command is needed\n\n{message}"
     context: Any = getattr(error, "ctx", None)
+    if match := re.fullmatch(r"Option '(.*)' requires an argument\.", message):
+        return f"{match[1]} needs a value; the help text of the command says which"
     if context is None:
         return message
     if kind == "NoSuchOption":
         option = str(getattr(error, "option_name", ""))
         accepted = [flag for parameter in context.command.params for flag in parameter.opts if flag[:2] == "--"]
         hint = _option_hint(context, option)
-        return f"No such option: {option}" + (f"; {hint}" if hint else did_you_mean(option, accepted))
+        few = f"; {context.command_path} has {', '.join(accepted)}" if 0 < len(accepted) < FEW else ""
+        return f"No such option: {option}" + (f"; {hint}" if hint else did_you_mean(option, accepted) or few)
+    if kind == "MissingParameter":
+        missing = message.partition("'")[2].strip("'.")
+        return f"{context.command_path} needs {missing}{_example(context)}"
     if kind == "BadParameter" and (text := _bad_number(error)):
         return text
     if match := re.fullmatch(r"No such command '(.*)'\.", message):
@@ -50,7 +58,7 @@ def usage_error(error: Exception) -> str | None:
 
 
 def _bad_number(error: Exception) -> str:
-    """`--jobs: a whole number from 1 to 256 expected, got '0'`; empty where the option takes something else."""
+    """`--jobs: expected a whole number from 1 to 256, got '0'`; empty where the option takes something else."""
     option: Any = getattr(error, "param", None)
     problems: list[Any] = getattr(error.__cause__, "errors", list)()
     kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
@@ -59,7 +67,7 @@ def _bad_number(error: Exception) -> str:
     low, high = getattr(option, "min", None), getattr(option, "max", None)
     bounds = f" from {low:,}" if low is not None else ""
     bounds += f" {'to' if bounds else 'up to'} {high:,}" if high is not None else ""
-    expected = f"a {'whole ' if kind is int else ''}number{bounds} expected"
+    expected = f"expected a {'whole ' if kind is int else ''}number{bounds}"
     return f"{option.opts[0]}: {expected}, got {shown(problems[0]['input'])}"
 
 
@@ -67,12 +75,15 @@ def _option_hint(context: Any, option: str) -> str:
     """The key that an unknown option sets in other tools, as `--set` takes it."""
     if re.fullmatch(r"-[\d.]+", option):
         return _LIST
+    if context.info_name == "lr" and option in ("--lr", "--learning-rate"):
+        return "lr finds the learning rate, so leave it out"
     if not _has_option(context, "--set"):
         return ""
     from optilab.config.fields import named, schema_for
 
     keys = named(schema_for(completion.config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
-    ways = [f"--{key}" if _has_option(context, f"--{key}") else f"--set {key}=VALUE" for key in keys[:3]]
+    flags = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in keys[:3]}
+    ways = [flag if _has_option(context, flag) else f"--set {key}=VALUE" for key, flag in flags.items()]
     return f"write {' or '.join(ways)}" if ways else ""
 
 
@@ -98,3 +109,10 @@ _LIST = "numbers of a list are separated by commas, as in --start -5,-2"
 
 def _has_option(context: Any, flag: str) -> bool:
     return any(flag in getattr(parameter, "opts", ()) for parameter in context.command.params)
+
+
+def _example(context: Any) -> str:
+    """The first example of the command's help text."""
+    lines = (context.command.epilog or "").splitlines()
+    example = next((line.strip() for line in lines if line.strip().startswith(context.command_path)), "")
+    return f", as in: {example}" if example else ""

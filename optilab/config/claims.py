@@ -17,10 +17,10 @@ from optilab.optimize.path import Status
 from optilab.runs.tables import METRICS
 
 BEST = "best"
-"""Of a claim: the group with the best mean of the metric."""
+"""For a claim: the group with the best mean of the metric."""
 OPERATORS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "==": "equals", "=": "equals"}
 STATUSES = ("done", "diverged", "failed", "stopped", "interrupted", "running")
-"""Of a training."""
+"""For a training."""
 WORDS = ("status", "verdict")
 """The metrics whose values are words."""
 TRAINING = (*METRICS[1:], "test_loss", "test_acc", "seconds", "epochs", "grad_ratio", "status")
@@ -57,21 +57,22 @@ class Claim(Section):
     }
 
     of: Annotated[
-        str | None, Doc("whose: a rule of several, or a group of a study by its label, or best; null: everyone's")
+        str | None,
+        Doc("whose: an optimizer of several, or a group of a study by its label, or best; null: everyone's"),
     ] = None
     metric: Annotated[str, Doc("what is measured")]
     at: Annotated[
         Literal["last", "best", "area"] | Annotated[Whole, Ge(0)],
-        Doc("when: at the last epoch, the best, on average over all (area), or after so many epochs"),
+        Doc("when it is measured: last, best, area (mean over epochs), or an epoch number"),
     ] = "last"
     above: Annotated[Number | None, Doc("the value is greater")] = None
     at_least: Annotated[Number | None, Doc("the value is greater or equal")] = None
     below: Annotated[Number | None, Doc("the value is less")] = None
     at_most: Annotated[Number | None, Doc("the value is less or equal")] = None
     equals: Annotated[Number | str | None, Doc("the value is this; of a status, one of its words")] = None
-    within: Annotated[Number | None, Gt(0), Doc("with equals: the mean of the seeds differs by at most this")] = (
-        None
-    )
+    within: Annotated[
+        Number | None, Gt(0), Doc("with equals: how far the mean over the seeds may be from the value")
+    ] = None
     confidence: Annotated[
         Number | None,
         Gt(0.5),
@@ -86,7 +87,11 @@ class Claim(Section):
         if not isinstance(given, str):
             return given
         if (match := _TEXT.fullmatch(given)) is None:
-            raise refusal(f"a claim expected, such as {EXAMPLE}; got {shown(given)}")
+            if not re.search("[<>=]", given):
+                metric, *rest = given.split() or ["f"]
+                number = rest[-1] if rest else "0.2"
+                raise refusal(f"{shown(given)} has no sign; write for example '{metric} < {number}'")
+            raise refusal(f"expected a claim such as {EXAMPLE}; got {shown(given)}")
         parts = {
             key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
         }
@@ -99,7 +104,7 @@ class Claim(Section):
         bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
-            raise refusal(f"exactly one of {accepted} expected")
+            raise refusal(f"expected exactly one of {accepted}")
         word = self.metric in WORDS
         if word != isinstance(self.bound, str):
             kind = "a word" if word else "a number"
@@ -168,7 +173,8 @@ Claims = Annotated[
     Listed((str, dict)),
     Flag("CLAIM", repeated=True),
     Doc(
-        f"Claims that the result has to meet, such as {EXAMPLE}; the exit status is 9 unless they hold (docs/ci.md)"
+        f"Claims that the result has to meet, such as {EXAMPLE}; the exit status is 9 unless "
+        "they hold; see: optilab help claims"
     ),
 ]
 
@@ -198,8 +204,8 @@ WORDS_OF: Mapping[tuple[str, ...], Sequence[str]] = {
     TRAINING: STATUSES,
     PATH: tuple(Status),
     RATE: ("found", "unmoved"),
-    RACE: ("best", "slower", "worse", "cannot tell"),
-    NETWORK_RACE: ("best", "highest", "worse", "cannot tell"),
+    RACE: ("best", "worse", "cannot tell"),
+    NETWORK_RACE: ("best", "worse", "cannot tell"),
 }
 """By the metrics of a command, the words that its status or verdict can be."""
 
@@ -258,7 +264,7 @@ class Check(Section):
     @model_validator(mode="after")
     def _one_command(self) -> "Check":
         if sum(getattr(self, command) is not None for command in COMMANDS) != 1:
-            raise refusal(f"exactly one of {', '.join(COMMANDS)} expected")
+            raise refusal(f"expected exactly one of {', '.join(COMMANDS)}")
         return self
 
     @property

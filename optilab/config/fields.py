@@ -42,7 +42,7 @@ from optilab.runs import run_name
 
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z", re.ASCII)
 OWN = {"type": "string", "pattern": r":|\.py$"}
-"""Code of the user's own, as JSON Schema has to recognise it: FILE.py:NAME or package.module:NAME."""
+"""Code of the user's own, as JSON Schema has to recognize it: FILE.py:NAME or package.module:NAME."""
 
 Definitions = dict[str, Any]
 """The `$defs` of a JSON Schema: class name -> schema of a section or an entry, each once."""
@@ -60,9 +60,9 @@ class Section(BaseModel):
     """Base of every part of a config: strict types, no unknown keys, finite numbers, frozen."""
 
     kind: ClassVar[str]
-    """Of a whole config: the command that reads it."""
+    """For a whole config: the command that reads it."""
     everyday: ClassVar[Sequence[str]] = ()
-    """Of a whole config: the keys of a first config of one's own, listed before all others."""
+    """For a whole config: the keys of a first config of one's own, listed before all others."""
     moved: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions -> where they are now."""
     as_text: ClassVar[Mapping[str, Any]] = {}
@@ -94,7 +94,7 @@ class OneOf:
 
     `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
     a large registry costs nothing. Where a rule is expected, one of the user's own is accepted too, unless `own` is
-    false: FILE.py:NAME, with the digest of its file where a run has written the config. A mapping without a name
+    false: FILE.py:NAME, with the checksum of its file where a run has written the config. A mapping without a name
     changes the `default` entry.
     """
 
@@ -111,7 +111,7 @@ class OneOf:
             given = {"name": given}
         if not isinstance(given, Mapping):
             example = f"{{name: {next(iter(self.registry))}, ...}}"
-            raise refusal(f"a name or a mapping expected ({example}), got {shown(given)}")
+            raise refusal(f"expected a name or a mapping ({example}), got {shown(given)}")
         if "name" not in given and self.default is not None:
             given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
@@ -132,7 +132,7 @@ class OneOf:
         """The class that a name means, or None. UsageError for a file that makes no rule, or where none may stand."""
         if self.registry is RULES and is_own(name):
             if not self.own:
-                raise UsageError(f"a rule inside another has to be one of optilab's, not {name}")
+                raise UsageError(f"an optimizer inside another has to be one of optilab's, not {name}")
             return kind_of(str(name))
         return self.registry.get(name) if isinstance(name, str) else None
 
@@ -198,14 +198,14 @@ def _readable(hint: Any, default: Any) -> Any:
     kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if kind is Rule:  # a rule around another one
         wrapped = None if default is MISSING else default
-        return Annotated[hint, OneOf(RULES, "algorithm", own=False, default=wrapped)]
+        return Annotated[hint, OneOf(RULES, "optimizer", own=False, default=wrapped)]
     if get_origin(kind) is tuple:  # which YAML writes as a list
         return Annotated[hint, Strict(False)]
     return Annotated[hint, BeforeValidator(decimal)] if kind in (float, int | float) else hint
 
 
 def require_unchanged(origin: Origin, digest: Any) -> None:
-    """UsageError where a config that a run has written holds another digest than the file has now."""
+    """UsageError where a config that a run has written holds another checksum than the file has now."""
     if digest not in (None, origin.sha256):
         raise UsageError(
             f"{origin.path} has changed: its SHA-256 is {origin.sha256[:16]}..., not "
@@ -335,7 +335,7 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
         accepted = dict.fromkeys([*(key.key for key in keys), *(c for key in keys for c in key.choices)])
         tops = dict.fromkeys(key.key.partition(".")[0] for key in keys)
         near = did_you_mean(name, list(accepted)) or f"; one of {', '.join(tops)}"
-        raise UsageError(f"no key, section or entry {shown(name)}{near}")
+        raise UsageError(f"unknown config key {shown(name)}{near}")
     return chosen
 
 
@@ -348,14 +348,17 @@ def named(section: type[Section], name: str) -> list[str]:
 
 def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
     """The keys that are accepted where the last part of `path` stands in the config `tree`."""
-    section, choice = _asked(schema, path, tree)
+    section, choice, _ = _asked(schema, path, tree)
     return sorted({*(["name"] if choice else []), *(keys_of(section) if section else ())})
 
 
-def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Section] | None, OneOf | None]:
-    """The section, and the choice that it is an entry of, in which the last part of `path` stands in `tree`."""
+def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Section] | None, OneOf | None, str]:
+    """The section in which the last part of `path` stands in `tree`, the choice that it is an entry of, and the name of
+    that entry.
+    """
     section: type[Section] | None = schema
     choice: OneOf | None = None
+    name: Any = None
     for step in path[:-1]:
         try:
             tree = tree[step]
@@ -371,25 +374,36 @@ def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Sect
             name = getattr(choice.default, "name", None) if name is None else name
             entry = choice.entry(name)
             section = schema_of(entry) if entry else None
-    return section, choice
+    return section, choice, name if choice and section and isinstance(name, str) else ""
 
 
 def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
-    """What to write instead of a key that does not exist: a near one beside it, or the place of that name."""
+    """What to write instead of a key that does not exist: a near one next to it, or the place of that name."""
     own = ".".join(step for step in path if isinstance(step, str))
     if place := schema.moved.get(own):
         return f"moved to {place}"
-    if advice := getattr(_asked(schema, path, tree)[0], "advice", None):
-        return str(advice(str(path[-1])))
-    beside, name = keys_beside(schema, path, tree), str(path[-1]) if path else ""
+    section, choice, entry = _asked(schema, path, tree)
+    name = str(path[-1]) if path else ""
+    if advice := getattr(section, "advice", None):
+        return str(advice(name))
+    beside = keys_beside(schema, path, tree)
+    what = f"{entry} has no setting {shown(name)}" if entry else "unknown key"
+    settings = [key for key in beside if key != "name"] if entry else beside
     usual = ALIASES.get(name.lower(), name)
-    if usual in beside:
-        return f'unknown key; did you mean "{usual}"?'
-    if places := [key for key in named(schema, name) if key != own]:
-        return f'unknown key; did you mean "{places[0]}"?'
-    if close := did_you_mean(name, beside):
-        return f"unknown key{close}"
-    return f"unknown key; one of {', '.join(beside)}" if beside else "unknown key"
+    if usual in settings:
+        return f'{what}; did you mean "{usual}"?'
+    if choice and name in choice.registry:
+        return f"{what}; to choose {name}, write {own.rpartition('.')[0]}={name}"
+    top = "" if len(path) < 2 else f"{path[0]}."
+    if places := [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]:
+        return f'{what}; did you mean "{places[0]}"?'
+    if close := did_you_mean(name, settings):
+        return f"{what}{close}"
+    if entry and choice:
+        others = [other for other, kind in choice.registry.items() if name in keys_of(schema_of(kind))]
+        several = f"; of several, set one: {path[0]}=[..., {{name: {others[0]}, {name}: ...}}]" if others else ""
+        return f"{what}; it has {', '.join(settings) or 'none'}{several * (len(path) > 2)}"
+    return f"{what}; one of {', '.join(beside)}" if beside else what
 
 
 # --- as JSON Schema ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import copy
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -38,7 +38,7 @@ def override_from_text(where: str, text: str) -> Override:
     """`KEY=VALUE` of a `--set`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError("the command line", [Problem(where, "", f"KEY=VALUE expected, got {shown(text)}")])
+        raise ConfigError("the command line", [Problem(where, "", f"expected KEY=VALUE, got {shown(text)}")])
     return override(f"{where} {key}", key.strip(), value)
 
 
@@ -117,7 +117,7 @@ def _document(kind: str, config: str | Mapping[str, Any] | None) -> yaml.Documen
     if isinstance(config, Mapping):
         return yaml.Document(copy.deepcopy(dict(config)), {}, "the config")
     if not isinstance(config, str):
-        raise UsageError(f"a YAML file, a preset or a mapping of keys expected, got {shown(config)}", "config")
+        raise UsageError(f"expected a YAML file, a preset or a mapping of keys, got {shown(config)}", "config")
     path = presets.find(kind, config)
     source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
     document = yaml.read(_bytes(path), source)
@@ -287,6 +287,12 @@ def command_of(config: str) -> str:
         if presets.lookup(kind, config):
             return kind
     tree = yaml.read(_bytes(presets.find("train", config)), config).tree
+    if tree and not any(schema_for(kind).model_fields.keys() & tree.keys() for kind in SCHEMAS):
+        raise UsageError(
+            f"unknown keys {', '.join(map(shown, tree))}; a file of claims begins with `checks:`, a config has keys "
+            "such as `algo:` or `optimizer:`",
+            config,
+        )
     return max(SCHEMAS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
 
 
@@ -301,15 +307,16 @@ def _problem(
     # A union adds the names of its branches to the path; they are not keys.
     path = tuple(part for part in path if isinstance(part, int) or re.fullmatch(r"[^\s\[\]()]+", part))
     if path not in places:
-        # A single algorithm is a list of one to the schema; its author wrote no list.
+        # A single optimizer is a list of one to the schema; its author wrote no list.
         plain = tuple(part for part in path if isinstance(part, str))
         path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
     inside = (place for place in places if path and place[: len(path)] == path)  # `--set model.hidden.0=5`
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
-    key = yaml.dotted(path)
     message = _message(details, context, lambda: unknown(path))
-    return _typed(where, key, message)
+    problem = _typed(where, yaml.dotted(path), message)
+    exact = written is not None and (len(written) == len(path) or path[0] == "expect")
+    return replace(problem, named=exact and where != source and not re.search(r":\d+$", where))
 
 
 def _typed(where: str, key: str, message: str) -> Problem:
@@ -333,28 +340,28 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "less_than_equal":
             return f"must be at most {context['le']:,}, got {shown(value)}"
         case "finite_number":
-            return f"a finite number expected, got {shown(value)}"
+            return f"expected a finite number, got {shown(value)}"
         case "float_type" | "float_parsing":
-            return f"number expected, got {shown(value)}{_decimal_advice(value)}"
+            return f"expected a number, got {shown(value)}{_decimal_advice(value)}"
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            return f"whole number expected, got {shown(value)}{_whole_advice(value)}"
+            return f"expected a whole number, got {shown(value)}{_whole_advice(value)}"
         case "string_type":
             quoted = "no" if value is False else "yes" if value is True else shown(value)
-            return f'text expected, got {shown(value)}; put quotes around it: "{quoted}"'
+            return f'expected text, got {shown(value)}; put quotes around it: "{quoted}"'
         case "literal_error":
             accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
             close = did_you_mean(value, accepted) if isinstance(value, str) else ""
-            return f"one of {', '.join(accepted)} expected, got {shown(value)}{close}"
+            return f"expected one of {', '.join(accepted)}, got {shown(value)}{close}"
         case "bool_type":
-            return f"true or false expected, got {shown(value)}"
+            return f"expected true or false, got {shown(value)}"
         case "tuple_type" | "list_type":
-            return f"a list expected, got {shown(value)}{_list_advice(value)}"
+            return f"expected a list, got {shown(value)}{_list_advice(value)}"
         case "model_type" | "dict_type" | "dataclass_type":
-            return f"a mapping (key: value) expected, got {shown(value)}"
+            return f"expected a mapping (key: value), got {shown(value)}"
         case "too_short":
-            return f"at least {context['min_length']} expected, got {context['actual_length']}"
+            return f"expected at least {context['min_length']}, got {context['actual_length']}"
         case "too_long":
-            return f"at most {context['max_length']} expected, got {shown(value)}"
+            return f"expected at most {context['max_length']}, got {shown(value)}"
         case "string_too_short":
             return "must not be empty"
         case _:

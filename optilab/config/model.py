@@ -188,7 +188,7 @@ NormEps = Annotated[float, Ge(0), Doc("small number that keeps the division fini
 
 @dataclass(frozen=True)
 class NoNorm:
-    """No normalisation."""
+    """No normalization."""
 
     name: ClassVar[str] = "none"
 
@@ -198,7 +198,7 @@ class BatchNorm:
     """Each feature to mean 0 and variance 1 over the batch (Ioffe & Szegedy 2015).
 
     running: after an epoch, running averages take the place of the batch's statistics, as in torch's default.
-    batch: validation too is normalised by each batch's own statistics.
+    batch: validation too is normalized by each batch's own statistics.
     """
 
     name: ClassVar[str] = "batch"
@@ -254,18 +254,18 @@ class ModelConfig(Section):
         ACTIVATIONS["sigmoid"]()
     )
     bias: Annotated[Literal["all", "hidden", "output", "none"], Doc("which layers have a bias")] = "all"
-    init: Annotated[Any, OneOf(INITS, "initialisation"), Doc("initial weights")] = DefaultInit()
+    init: Annotated[Any, OneOf(INITS, "initialization"), Doc("initial weights")] = DefaultInit()
     output_init: Annotated[
         Any,
-        OneOf(INITS, "initialisation", optional=True),
+        OneOf(INITS, "initialization", optional=True),
         Doc("initial weights of the output layer; null: as the others"),
     ] = None
     bias_init: Annotated[
         Any,
-        OneOf(BIAS_INITS, "initialisation", optional=True),
+        OneOf(BIAS_INITS, "initialization", optional=True),
         Doc("initial biases; null: zero, or PyTorch's where the weights are PyTorch's"),
     ] = None
-    norm: Annotated[Any, OneOf(NORMS, "normalisation"), Doc("normalisation in each hidden layer")] = NoNorm()
+    norm: Annotated[Any, OneOf(NORMS, "normalization"), Doc("normalization in each hidden layer")] = NoNorm()
     skip: Annotated[
         tuple[Skip, ...],
         Strict(False),
@@ -280,7 +280,7 @@ class ModelConfig(Section):
     ] = 0.0
     dropout_at: Annotated[
         Literal["output", "preactivation", "before-norm"],
-        Doc("after the layer, before its activation, or before its normalisation"),
+        Doc("after the layer, before its activation, or before its normalization"),
     ] = "output"
     input_dropout: Annotated[Number, Ge(0), Lt(1), Doc("probability that a pixel of an image is set to zero")] = (
         0.0
@@ -317,7 +317,7 @@ class ModelConfig(Section):
         if self.bias_init is not None and self.bias == "none":
             raise refusal("no layer has a bias (model.bias: none)", "model.bias_init")
         if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
-            raise refusal("there is no normalisation (model.norm: none)", "model.dropout_at")
+            raise refusal("there is no normalization (model.norm: none)", "model.dropout_at")
         if not layers and self.bias == "hidden":
             raise refusal("there is no hidden layer", "model.bias")
         return self
@@ -326,7 +326,7 @@ class ModelConfig(Section):
     def _skips_fit(self) -> "ModelConfig":
         for start, end in self.skip:
             if not start < end <= len(self.hidden):
-                expected = f"two hidden layers expected, the first below the second (1 to {len(self.hidden)})"
+                expected = f"expected two hidden layers (1 to {len(self.hidden)}), the first closer to the input"
                 raise refusal(f"{expected}, got [{start}, {end}]", "model.skip")
             widths = self.hidden[start - 1], self.hidden[end - 1]
             if widths[0] != widths[1]:

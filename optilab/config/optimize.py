@@ -30,17 +30,17 @@ def _with_rate(label: str, rate: str) -> str:
 
 
 class OptimizeConfig(Section):
-    """`optilab optimize`: the paths of one or several algorithms on one function."""
+    """`optilab optimize`: the paths of one or several optimizers on one function."""
 
     kind: ClassVar[str] = "optimize"
     everyday: ClassVar[Sequence[str]] = ("algo", "function", "start", "epochs")
 
     algo: Annotated[
-        tuple[Annotated[Rule, OneOf(RULES, "algorithm")], ...],
+        tuple[Annotated[Rule, OneOf(RULES, "optimizer")], ...],
         Strict(False),
         Len(1, 100),
         Listed(),
-        Doc("the algorithm, or a list of several to compare"),
+        Doc("the optimizer, or a list of several to compare"),
     ]
     function: Annotated[Objective, OneOf(OBJECTIVES, "function"), Doc("the test function")] = OBJECTIVES[
         "ravine"
@@ -94,7 +94,11 @@ class OptimizeConfig(Section):
     def _start_fits(self) -> "OptimizeConfig":
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
-            message = f"{self.function.name} needs {plural(dimension, 'number')}, got {len(self.start)}"
+            own = ",".join(f"{w:g}" for w in self.function.start)
+            numbers = plural(len(self.start), "number")
+            message = (
+                f"{self.function.name} has {plural(dimension, 'coordinate')}, got {numbers}; for example {own}"
+            )
             raise refusal(message, "start")
         start = self.function.start if self.start is None else self.start
         with np.errstate(all="ignore"):

@@ -45,7 +45,7 @@ OF_DATA = {
 }
 """Parameter -> what it gets of the dataset: shape is (channels, height, width), the others are numbers."""
 RESERVED = ("name", "sha256", "init", "bias_init")
-"""Keys that every network has beside its own."""
+"""Keys that every network has next to its own."""
 _TYPES: Mapping[str, Any] = {
     "int": int,
     "float": Annotated[float, BeforeValidator(decimal)],
@@ -64,11 +64,11 @@ class Arguments(Section):
     """Its file and the line that declares it."""
 
     init: Annotated[
-        Any, OneOf(INITS, "initialisation", optional=True), Doc("initial weights; null: those of its code")
+        Any, OneOf(INITS, "initialization", optional=True), Doc("initial weights; null: those of its code")
     ] = None
     bias_init: Annotated[
         Any,
-        OneOf(BIAS_INITS, "initialisation", optional=True),
+        OneOf(BIAS_INITS, "initialization", optional=True),
         Doc("initial biases; null: zero where init is given, else those of its code"),
     ] = None
 
@@ -125,7 +125,7 @@ class OwnNetwork:
         return cls(Origin(spec, Path(place), attribute, b"", digest), values, *inits)
 
 
-INIT, BIAS_INIT = (OneOf(registry, "initialisation", optional=True) for registry in (INITS, BIAS_INITS))
+INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry in (INITS, BIAS_INITS))
 
 
 def is_own_network(tree: Any) -> bool:
@@ -191,7 +191,7 @@ class OrOwn:
             return given
         if not is_own_network(given):
             if isinstance(given, str):
-                raise refusal(f"a mapping (key: value) or FILE.py:NAME expected, got {given!r}")
+                raise refusal(f"expected a mapping (key: value) or FILE.py:NAME, got {given!r}")
             return builtin(given)
         tree = {"name": given} if isinstance(given, str) else dict(given)
         try:

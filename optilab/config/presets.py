@@ -13,10 +13,10 @@ from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
 
 REMEDIES = "remedies"
-"""The folder of the remedies; their names leave it out."""
+"""The directory of the remedies; their names leave it out."""
 
 KINDS = ("optimize", "train")
-"""The commands that read a config; the folders of configs/."""
+"""The commands that read a config; the directories of configs/."""
 NO_NETWORK = {
     "optimize": ": optimize, play, map and explain follow optimizers on functions, and train no network",
     "train": "",
@@ -56,7 +56,7 @@ class Preset:
 
 
 def presets_folder() -> Path:
-    """configs/ beside the package: inside it in an installed wheel, above it in a checkout."""
+    """configs/ next to the package: inside it in an installed wheel, above it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
@@ -68,7 +68,8 @@ def schema_file(kind: str) -> Path:
 
 
 def presets(kind: str | None = None) -> list[Preset]:
-    """The shipped configs by kind: those in no folder, the remedies, then the other folders; each sorted by name."""
+    """The shipped configs by kind: those in no directory, the remedies, then the other directories; each sorted by
+    name."""
     found = []
     for root in (presets_folder() / folder for folder in ([kind] if kind else KINDS)):
         paths = sorted(
@@ -99,7 +100,7 @@ def find(kind: str, config: str) -> Path:
     if config and path.exists() and not path.is_dir() and path.suffix != ".py":
         raise UsageError(f"{path.absolute()} is a pipe or a device; save the config to a file first")
     if config and path.is_dir():
-        raise UsageError(f"{path.absolute()} is a directory; a YAML file is expected")
+        raise UsageError(f"{path.absolute()} is a directory; expected a YAML file")
     if preset := lookup(kind, config):
         return preset.path
     raise UsageError(_not_found(kind, config, _bare(config)))
@@ -112,13 +113,17 @@ def _not_found(kind: str, config: str, name: str) -> str:
         return (
             f"{shown(config)} is code, and a config is YAML: `model: FILE.py:NAME` in it means a network of yours"
         )
-    for other in presets():
-        if other.name == name:
-            return f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`{NO_NETWORK[kind]}"
     names = [preset.name for preset in presets(kind)]
+    for other in presets():
+        if other.name == name and kind:
+            own = ", ".join(names) if len(names) < 9 else "see optilab config ls"
+            return (
+                f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`{NO_NETWORK[kind]}; "
+                f"presets of `optilab {kind}`: {own}"
+            )
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
-    return f"no file {shown(str(Path(config).absolute()), 300)} and no preset {shown(name)}; {advice}"
+    return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
 
 
 def named(name: str) -> Preset:
@@ -129,7 +134,8 @@ def named(name: str) -> Preset:
         if preset.name in (bare, _bare(bare.removeprefix(f"{preset.kind}/"))):
             return preset
     names = [preset.name for preset in found]
-    raise UsageError(f"no preset {shown(name)}{did_you_mean(bare, names)} (optilab config ls shows them)")
+    close = did_you_mean(bare, KINDS) or did_you_mean(bare, names)
+    raise UsageError(f"unknown name {shown(name)}{close} (`optilab config ls` lists the presets)")
 
 
 def algorithms(text: str) -> list[str]:
@@ -146,7 +152,7 @@ def rules_named(where: str, text: str) -> list[Rule]:
     rules, problems = [], []
     for name in dict.fromkeys(algorithms(text)):
         if not is_own(name) and name not in RULES:
-            problems.append(unknown("rule", name, RULES))
+            problems.append(unknown("optimizer", name, RULES))
             continue
         try:
             kind: Any = kind_of(name) if is_own(name) else RULES[name]

@@ -22,15 +22,15 @@ EXAMPLE = "optimizer.lr=1e-3:10:9:log"
 def read_axes(texts: Sequence[str]) -> dict[str, str]:
     """`KEY=...` of each `--over`, by key; what the text after `=` means is read by `optilab.study.axes`.
 
-    UsageError for what is not that, and for a key that is there twice.
+    UsageError for what is not that, and for a key that is repeated.
     """
     axes: dict[str, str] = {}
     for text in texts:
         key, equals, span = (part.strip() for part in text.partition("="))
         if not (key and equals and span):
-            raise UsageError(f"{text}: {RANGE} or KEY=VALUE,VALUE,... expected, as {EXAMPLE}", "--over")
+            raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,..., for example {EXAMPLE}", "--over")
         if key in axes:
-            raise UsageError(f"{key} is there twice; give all its values in one --over", "--over")
+            raise UsageError(f"{key} is swept twice; list all of its values in one --over", "--over")
         axes[key] = span
     return axes
 
@@ -62,7 +62,7 @@ class _Training:
             return given
         if isinstance(given, dict):
             return TrainConfig.model_validate(given)
-        message = f"a preset, a YAML file or the keys of a training expected, got {shown(given)}"
+        message = f"expected a preset, a YAML file or the keys of a training, got {shown(given)}"
         raise refusal(message)
 
     @staticmethod
@@ -104,7 +104,13 @@ class SweepConfig(Section):
     search: Annotated[
         Literal["tpe"] | None, Flag("tpe"), Doc("Let Optuna's TPE choose the N points by earlier outcomes")
     ] = None
-    seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("Seeds of each point, from the config's on")] = 1
+    seeds: Annotated[
+        Whole,
+        Ge(1),
+        Le(MAX_SEEDS),
+        Flag("N"),
+        Doc("Number of seeds per setting, counting up from the config's seed"),
+    ] = 1
     halving: Annotated[
         Whole | None, Ge(2), Le(100), Flag("ETA"), Doc("Successive halving: the best 1/ETA of the points go on")
     ] = None
@@ -117,11 +123,11 @@ class SweepConfig(Section):
             "Train the K best again from new seeds, at least 5, and judge them there [0; with halving or search 3]"
         ),
     ] = None
-    metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("What points are compared by")] = "val_acc"
+    metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("Metric used to rank the settings")] = "val_acc"
     keep: Annotated[
         Literal["last", "best", "none", "all"],
         Flag("WHICH"),
-        Doc("Checkpoints that remain: last, best, none, all"),
+        Doc("Which checkpoints to keep: last, best, none or all"),
     ] = "last"
     expect: Claims = ()
 
@@ -195,14 +201,14 @@ class FunctionRaceConfig(Section):
     algos: Annotated[
         list[str] | None,
         MinLen(1),
-        Flag("NAME,...", complete="rule"),
+        Flag("NAME,...", names=("--algo",), complete="rule"),
         Read(read_names),
-        Doc(f"Rules to compare [{spaced(ALGOS)}; with --on {spaced(NETWORK_ALGOS)}]"),
+        Doc(f"Optimizers to compare [{spaced(ALGOS)}; with --on {spaced(NETWORK_ALGOS)}]"),
     ] = None
     functions: Annotated[
         list[str] | None,
         MinLen(1),
-        Flag("NAME,...", complete="objective"),
+        Flag("NAME,...", names=("--function",), complete="objective"),
         Read(read_names),
         Doc(f"Test functions with a known minimum [{spaced(FUNCTIONS)}]"),
     ] = None
@@ -211,19 +217,29 @@ class FunctionRaceConfig(Section):
         Ge(1),
         Le(10_000),
         Flag("N"),
-        Doc("Random settings tried per rule and problem [50; with --on 10]"),
+        Doc("Random settings tried per optimizer and problem [50; with --on 10]"),
     ] = 50
-    starts: Annotated[Whole, Ge(1), Le(10_000), Flag("N"), Doc("Starts to tune on, and as many to judge on")] = 20
+    starts: Annotated[
+        Whole,
+        Ge(1),
+        Le(10_000),
+        Flag("N"),
+        Doc("Starting points used for tuning; the same number of new ones is used for evaluation"),
+    ] = 20
     repeats: Annotated[Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats with other settings and starts")] = 3
-    epochs: Annotated[
+    gradients: Annotated[
         Whole,
         Ge(1),
         Le(1_000_000),
         Flag("N"),
-        Doc("Gradients until a path is given up [200]; with --on epochs of each training"),
+        Doc("Most gradient evaluations per starting point"),
     ] = 200
     accuracy: Annotated[
-        Number, Ge(1e-15), Le(0.5), Flag("SHARE"), Doc("Solved when f - f_min is this share of what it was")
+        Number,
+        Ge(1e-15),
+        Le(0.5),
+        Flag("SHARE"),
+        Doc("Count a problem as solved when f - f_min falls to this fraction of its initial value"),
     ] = 1e-3
     seed: Annotated[Whole, Ge(0), Flag("N"), Doc("Seed of the settings and the starts")] = 0
     expect: Claims = ()
@@ -251,12 +267,12 @@ class RaceConfig(Section):
     algos: Annotated[
         list[str],
         MinLen(2),
-        Flag("NAME,...", complete="rule"),
+        Flag("NAME,...", names=("--algo",), complete="rule"),
         Read(algorithms),
-        Doc("The rules to compare"),
+        Doc("The optimizers to compare"),
     ]
     budget: Annotated[
-        Whole, Ge(1), Le(10_000), Flag("N"), Doc("Random settings tried per rule and training, one seed each")
+        Whole, Ge(1), Le(10_000), Flag("N"), Doc("Random settings tried per optimizer and training, one seed each")
     ] = 10
     seeds: Annotated[
         Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("With --on: new seeds that the chosen setting is judged on")
@@ -275,7 +291,7 @@ class RaceConfig(Section):
         Gt(0),
         Lt(1),
         Flag("X"),
-        Doc("With --on: validation accuracy to be reached [that of sgd, else of the first rule, at its end]"),
+        Doc("With --on: validation accuracy to be reached [that of sgd, else of the first optimizer, at its end]"),
     ] = None
     seed: Annotated[Whole, Ge(0), Flag("N"), Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[

@@ -70,7 +70,7 @@ class Replay(Section):
     ] = False
     layers_drawn: Annotated[
         Literal["built-first", "layer-by-layer"],
-        Doc("all layers are built, then initialised; or each is before the next is built"),
+        Doc("all layers are built, then initialized; or each is before the next is built"),
     ] = "built-first"
     stages_drawn: Annotated[
         Literal["at-once", "in-turn"],
@@ -80,7 +80,8 @@ class Replay(Section):
         Literal["batches", "images"], Doc("a loss is the mean over batches or over images; a small batch tells")
     ] = "batches"
     accuracy_mean: Annotated[
-        Literal["images", "batches"], Doc("an accuracy is the share of images, or the mean of the batches' shares")
+        Literal["images", "batches"],
+        Doc("an accuracy is the fraction of images, or the mean of the batches' shares"),
     ] = "images"
     cycle_momentum: Annotated[
         bool, Doc("one-cycle moves the momentum (beta1) too, 0.95 to 0.85 and back, as OneCycleLR does by default")
@@ -121,7 +122,7 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 def _device(given: str) -> str:
     if _DEVICE.fullmatch(given):
         return given
-    raise ValueError(f"auto, cpu, cuda, cuda:N or mps expected, got {shown(given)}")
+    raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}")
 
 
 if TYPE_CHECKING:
@@ -145,15 +146,18 @@ class DataConfig(Section):
         "fashion-mnist"
     )
     dir: Annotated[
-        str | None, MinLen(1), Doc("folder of the dataset, or its .npz file; null: it is found or fetched")
+        str | None, MinLen(1), Doc("directory of the dataset, or its .npz file; null: it is found or fetched")
     ] = None
     images: Annotated[
-        Whole | None, Ge(1), Doc("use so many of the training images, the hold-out included; null: all")
+        Whole | None, Ge(1), Doc("number of training images to use, including the hold-out; null: all of them")
     ] = None
     holdout: Annotated[
         Whole | None,
         Ge(1),
-        Doc("hold out so many training images for validation, the test set for the end; null: validate on it"),
+        Doc(
+            "number of training images held out for validation (the test set is then used "
+            "once, at the end); null: validate on the test set"
+        ),
     ] = None
     batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
     validation_batch_size: Annotated[
@@ -174,13 +178,13 @@ class DataConfig(Section):
         return self.dataset, self.dir
 
     def require_enough(self, images: int) -> None:
-        """UsageError where so many training images are too few for `images` and `holdout`."""
+        """UsageError where this number of training images is too small for `images` and `holdout`."""
         used = images if self.images is None else self.images
         if used > images:
             raise UsageError(f"data.images: {used} of {images} training images cannot be used")
         if self.holdout is not None and self.holdout >= used:
             raise UsageError(
-                f"data.holdout: {self.holdout} of {used} images leave none to train; set data.holdout below {used}"
+                f"data.holdout: a hold-out of {self.holdout} leaves no training images (only {used} are used)"
             )
 
     @property
@@ -339,8 +343,11 @@ class TrainConfig(Section):
         if "gradient_at" in rule.needs:
             raise refusal(f"{rule.name} cannot be around sam in training; put sam around {rule.name}", "optimizer")
         if needs := " and ".join(name for name in rule.needs if name != "hessian_diagonal"):
+            needs = needs.replace("hessian", "Hessian").replace("function", "formula")
             raise refusal(
-                f"{rule.name} needs the {needs} of the function; training provides gradients only", "optimizer"
+                f"{rule.name} needs the {needs} of the function, which only test functions have: optilab optimize "
+                f"--algo {rule.name}",
+                "optimizer",
             )
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):
             raise refusal(f"{rule.name} has no learning rate for a schedule to change", "schedule")
@@ -376,7 +383,7 @@ class TrainConfig(Section):
             raise refusal("data.images is not set, so all images are used", "replay.take")
         if (count := len(replay.loaders_per_epoch)) not in (1, len(self.stages)):
             expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
-            raise refusal(f"{expected} expected, got {count}", "replay.loaders_per_epoch")
+            raise refusal(f"expected {expected}, got {count}", "replay.loaders_per_epoch")
         if replay.validation_shuffled and not any(replay.loaders_per_epoch):
             raise refusal(
                 "replay.loaders_per_epoch is 0: no validation is drawn for", "replay.validation_shuffled"
@@ -446,7 +453,7 @@ def parameters(widths: Sequence[int]) -> int:
 
 
 def too_large(count: int) -> str:
-    """Why a network of so many parameters is refused; an empty text where it is not."""
+    """Why a network of that number of parameters is refused; an empty text where it is not."""
     needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
     return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""
 

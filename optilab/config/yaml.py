@@ -189,7 +189,7 @@ def read(data: bytes, source: str) -> Document:
 def value(text: str) -> Any:
     """The value of `--set KEY=VALUE`, read like a value in a file; ValueError if it is not exactly one value."""
     if re.search(r"[\r\n]", text):
-        raise ValueError("one value on one line expected; repeat --set for another key")
+        raise ValueError("expected one value on one line; repeat --set for another key")
     try:
         return read(b"value: " + text.encode("utf-8", "surrogatepass"), "value").tree["value"]
     except ConfigError as error:

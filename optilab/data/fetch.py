@@ -61,7 +61,7 @@ LIMITS = FetchLimits()
 
 
 def ensure(dataset: str, folder: Path | None, report: Report) -> data.Dataset:
-    """`load` a dataset; `fetch` a published one first if it is not on this machine and the user named no folder.
+    """`load` a dataset; `fetch` a published one first if it is not on this machine and the user named no directory.
 
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
     """
@@ -81,12 +81,12 @@ def fetch(
     mirrors: Sequence[str] | None = None,
     limits: FetchLimits = LIMITS,
 ) -> Path | None:
-    """Put the files of a dataset into a folder and return it; intact files are kept. None where there are no files.
+    """Put the files of a dataset into a directory and return it; intact files are kept. None where there are no files.
 
-    The folder is `sources.destination`: in the argument, OPTILAB_DATA, or the user's cache. The sources are the
+    The directory is `sources.destination`: in the argument, OPTILAB_DATA, or the user's cache. The sources are the
     mirrors and, where there is a package and apt-get exists, Debian's package; none needs root. A file gets its name
     only once it is complete, verified and on disk, so a kill or a concurrent fetch does no harm. Raises DataError that
-    lists every attempt and its failure, UsageError for the user's own images, SystemFailure if the folder cannot be
+    lists every attempt and its failure, UsageError for the user's own images, SystemFailure if the directory cannot be
     written.
     """
     info = data.info_of(dataset)
@@ -110,7 +110,7 @@ def fetch(
                 failures += str(error).splitlines()
     except (OSError, SystemFailure) as error:
         reason = f"{error.filename or destination}: {error.strerror}" if isinstance(error, OSError) else error
-        raise SystemFailure(f"{reason}; give another folder with --data-dir or OPTILAB_DATA") from error
+        raise SystemFailure(f"{reason}; give another directory with --data-dir or OPTILAB_DATA") from error
     raise DataError("\n".join(_failed(info, destination, folder, failures)))
 
 
@@ -121,7 +121,7 @@ def _failed(info: DatasetInfo, destination: Path, folder: Path | None, failures:
     archives = ", ".join(name if name.endswith(".gz") else f"{name}.gz" for name in info.digests)
     ways = [f"on Debian or Ubuntu, as root: apt-get install {info.package}"] if info.package else []
     ways += [
-        f"download {archives} elsewhere, and give their folder with --data-dir or OPTILAB_DATA",
+        f"download {archives} elsewhere, and give their directory with --data-dir or OPTILAB_DATA",
         f"when the network is back: {sources.fetching(info, folder)}",
     ]
     yield f"{('two', 'three')[len(ways) - 2]} ways out:"
@@ -179,7 +179,7 @@ class _Download:
     limits: FetchLimits
     body: bytearray = field(default_factory=bytearray)
     validator: str = ""
-    """By which the server recognises the file that was begun: its strong ETag, or its date."""
+    """By which the server recognizes the file that was begun: its strong ETag, or its date."""
     resumable: bool = False
 
     def run(self) -> bytes:
@@ -272,7 +272,7 @@ def _connect(request: "Request", limits: FetchLimits) -> "HTTPResponse":
 def _from_debian(
     info: DatasetInfo, wanted: Sequence[str], report: Report, limits: FetchLimits
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, verified bytes) from Debian's package, unpacked in a temporary folder without root.
+    """Yield (name, verified bytes) from Debian's package, unpacked in a temporary directory without root.
 
     Nothing of the package is executed: `dpkg-deb -x` unpacks its files and runs no script.
     """
@@ -291,7 +291,7 @@ def _from_debian(
         except DataError as error:
             if "Unable to locate package" not in str(error):
                 raise
-            # A fresh machine has no package lists: fetch them into the temporary folder, which needs no root.
+            # A fresh machine has no package lists: fetch them into the temporary directory, which needs no root.
             apt += ["-o", f"Dir::State::lists={scratch}/lists"]
             _run([*apt, "update"], scratch, limits)
             _run([*apt, "download", info.package], scratch, limits)
@@ -308,7 +308,7 @@ def _from_debian(
 
 
 def _run(command: Sequence[str], folder: Path, limits: FetchLimits) -> None:
-    """Run a program in `folder`; DataError with its error output, or if it takes too long."""
+    """Run a program in `directory`; DataError with its error output, or if it takes too long."""
     try:
         done = subprocess.run(
             command,

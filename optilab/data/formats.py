@@ -46,7 +46,7 @@ class ReadDataset(NamedTuple):
 
     folder: (
         Path | None
-    )  # the folder or file that `data.dir` may name to read the same; None where there are no files
+    )  # the directory or file that `data.dir` may name to read the same; None where there are no files
     rows: list[FileCheck]
     arrays: Arrays  # all four, or fewer where a row is not ok
 
@@ -90,18 +90,18 @@ def one_line(text: object) -> str:
 
 
 def read_idx(info: DatasetInfo, folder: Path | None) -> ReadDataset:
-    """Four IDX files (http://yann.lecun.com/exdb/mnist), compared with their digests and taken apart.
+    """Four IDX files (http://yann.lecun.com/exdb/mnist), compared with their checksums and taken apart.
 
-    DataError where one is missing, or their digests are not written down.
+    DataError where one is missing, or their checksums are not written down.
     """
     if info.own and not sources.is_named(folder):
         raise DataError(
-            f"dataset {info.name}: expected its folder, found none; give --data-dir or set OPTILAB_DATA"
+            f"dataset {info.name}: expected its directory, found none; give --data-dir or set OPTILAB_DATA"
         )
     fetching = sources.fetching(info, folder)
     place = sources.find(info, folder)
     if place is None:
-        advice = "put the files there or give another folder" if info.own else f"run: {fetching}"
+        advice = "put the files there or give another directory" if info.own else f"run: {fetching}"
         raise DataError(f"{sources.not_found(info, folder)}\n{advice}")
     rows: list[FileCheck] = []
     arrays: list[NDArray[Any]] = []
@@ -124,20 +124,24 @@ def raw_bytes(name: str, data: bytes) -> bytes:
 
 
 def _remedy(info: DatasetInfo, digest: str, fetching: str) -> str:
-    """What to do about a file with this digest."""
+    """What to do about a file with this checksum."""
     if info.own:
         return "; restore it, or its line in SHA256SUMS"
     for other in DATASETS.values():
         if other is not info and digest in other.digests.values():
-            return f", which is {other.title}'s ({other.name}); give the folder of {info.name}, or run: {fetching}"
-    # A fetch writes into the folder searched first, and a raw file hides its .gz, so it replaces any damaged file.
+            return (
+                f", which is {other.title}'s ({other.name}); give the directory of {info.name}, or run: {fetching}"
+            )
+    # A fetch writes into the directory searched first, and a raw file hides its .gz, so it replaces any damaged file.
     return f"; delete this file and run: {fetching}"
 
 
 def _listed(path: Path) -> dict[str, str]:
-    """File name -> digest, from what `sha256sum NAME... > SHA256SUMS` writes."""
+    """File name -> checksum, from what `sha256sum NAME... > SHA256SUMS` writes."""
     if not os.path.isfile(path):
-        raise DataError(f"{path}: expected the digests of the four files, found no file; write it with sha256sum")
+        raise DataError(
+            f"{path}: expected the checksums of the four files, found no file; write it with sha256sum"
+        )
     text = read_file(path).decode("utf-8", "replace")
     lines = re.findall(r"^([0-9a-fA-F]{64}) [ *](?:\./)?(\S+)\s*$", text, re.MULTILINE)
     listed = {name: digest.lower() for digest, name in lines}
@@ -173,7 +177,7 @@ _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
 
 def read_npz(info: DatasetInfo, folder: Path | None) -> ReadDataset:
     """One .npz file with x_train, y_train, x_test and y_test, as Keras names them: that which is named, or the only one
-    of the folder that is named.
+    of the directory that is named.
 
     It is never unpickled. The headers are read before the arrays, so that a small file that claims huge arrays is
     refused, not allocated. DataError with all of its problems.
@@ -192,10 +196,10 @@ def _path(info: DatasetInfo, folder: Path | None) -> Path:
     place = sources.search_path(info, folder)[0][1]
     found = sources.npz_files(place)
     if not (found or place.is_dir()):
-        raise DataError(f"{place}: expected an .npz file, or a folder of one; found no such file")
+        raise DataError(f"{place}: expected an .npz file, or a directory of one; found no such file")
     if len(found) != 1:
         names = f"{len(found)}: {', '.join(path.name for path in found[:5])}" if found else "none"
-        raise DataError(f"{place}: expected a folder of one .npz file, found {names}; name the file")
+        raise DataError(f"{place}: expected a directory of one .npz file, found {names}; name the file")
     return found[0]
 
 
@@ -302,7 +306,7 @@ def read_synthetic(info: DatasetInfo, folder: Path | None) -> ReadDataset:
 
     Each of ten classes has two patterns of four soft spots. An image is a pattern of its class, moved by up to two
     pixels, over a fainter pattern of another class and noise. A linear classifier gets two thirds of the test images
-    right, a network with hidden layers six out of seven (docs/data.md). Compared with their digests.
+    right, a network with hidden layers six out of seven (docs/data.md). Compared with their checksums.
     """
     return checked(info, draw(info), "a defect of NumPy or of this machine")
 
@@ -358,7 +362,7 @@ def _seen(
 
 
 def checked(info: DatasetInfo, arrays: Sequence[NDArray[Any]], cause: str) -> ReadDataset:
-    """Arrays that are not from files, each with the digest of its bytes in C order."""
+    """Arrays that are not from files, each with the checksum of its bytes in C order."""
     rows = []
     for (name, expected), array in zip(info.digests.items(), arrays, strict=True):
         array.flags.writeable = False
@@ -372,7 +376,7 @@ def read_digits(info: DatasetInfo, folder: Path | None) -> ReadDataset:
     """scikit-learn's digits: 1,797 images of 8 x 8 that ship with the package, so nothing is fetched.
 
     The last 360 are the test set, as `train_test_split(test_size=0.2, shuffle=False)` has it: other people wrote them.
-    The values 0 to 16 are scaled to 0 to 255, rounded to the nearest integer. Compared with their digests. UsageError
+    The values 0 to 16 are scaled to 0 to 255, rounded to the nearest integer. Compared with their checksums. UsageError
     without scikit-learn.
 
     Source: the test set of Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80.

@@ -1,7 +1,7 @@
 """Datasets in memory: read by name, verified, and known to fit together.
 
-The digests of published datasets are pinned in `data/sources.py`, so no source needs to be trusted: a mirror,
-Debian's package and a folder copied from another machine all yield the same bytes or an error. This module does not
+The checksums of published datasets are pinned in `data/sources.py`, so no source needs to be trusted: a mirror,
+Debian's package and a directory copied from another machine all yield the same bytes or an error. This module does not
 import torch.
 """
 
@@ -67,8 +67,8 @@ def info_of(dataset: str) -> DatasetInfo:
 def load(dataset: str, folder: Path | None = None) -> Dataset:
     """Read and verify a dataset; each file is read once, so the verified bytes are the ones used.
 
-    `dataset` is a name in DATASETS; the user's own images need `folder` (or OPTILAB_DATA). Raises DataError that names
-    every bad file, what was expected, what was found and the remedy; UsageError on an unknown `dataset`.
+    `dataset` is a name in DATASETS; the user's own images need `directory` (or OPTILAB_DATA). Raises DataError that
+    names every bad file, what was expected, what was found and the remedy; UsageError on an unknown `dataset`.
     """
     checked = _checked(dataset, folder)
     if bad := [row.problem for row in checked.rows if not row.ok]:
@@ -79,7 +79,7 @@ def load(dataset: str, folder: Path | None = None) -> Dataset:
 
 
 def verify(dataset: str, folder: Path | None = None) -> list[FileCheck]:
-    """Check the files, one row each: a file is ok if it has the expected digest and is well-formed.
+    """Check the files, one row each: a file is ok if it has the expected checksum and is well-formed.
 
     Raises DataError if a file is missing, or if good files do not fit each other, such as fewer labels than images.
     """

@@ -1,9 +1,9 @@
-"""Every dataset by name: its files and their digests, where it is fetched from, its classes and sizes.
+"""Every dataset by name: its files and their checksums, where it is fetched from, its classes and sizes.
 
 A dataset in the format of MNIST is added by its entry in `DATASETS`; everything else reads it from there. This module
 imports neither NumPy nor PyTorch, because configs are checked against it.
 
-Digests of MNIST and KMNIST: published by several projects that agree, and
+Checksums of MNIST and KMNIST: published by several projects that agree, and
 by torchvision as MD5 of the same files; FashionMNIST's were computed from Debian's package.
 """
 
@@ -40,14 +40,14 @@ class DatasetInfo:
     form: Literal["idx", "npz", "scikit-learn", "drawn"]
     source: str
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Name of a file, or of an array -> its SHA-256. A file NAME may be there as NAME.gz, too: the digest is that of
-    its content. The digest of a name that ends in .gz is that of the compressed file."""
+    """Name of a file, or of an array -> its SHA-256. A file NAME may be there as NAME.gz, too: the checksum is that of
+    its content. The checksum of a name that ends in .gz is that of the compressed file."""
     torchvision: str = ""
-    """The class of torchvision.datasets that has its mirrors, folders on the web with all files as NAME.gz."""
+    """The class of torchvision.datasets that has its mirrors, directories on the web with all files as NAME.gz."""
     layouts: tuple[str, ...] = (".",)
-    """Where the files may be in a folder that the user names; a fetch writes to the first."""
+    """Where the files may be in a directory that the user names; a fetch writes to the first."""
     package: str = ""
-    """Debian's package of it, and the folder that it installs:"""
+    """Debian's package of it, and the directory that it installs:"""
     package_folder: Path | None = None
     shape: tuple[int, ...] = (28, 28)
     classes: tuple[str, ...] = DIGITS
@@ -56,7 +56,7 @@ class DatasetInfo:
 
     @property
     def own(self) -> bool:
-        """Whether the files are the user's: no digest is known."""
+        """Whether the files are the user's: no checksum is known."""
         return not self.digests
 
     @property
@@ -114,7 +114,7 @@ DATASETS: dict[str, DatasetInfo] = {
             form="idx",
             source="Clanuwat et al. 2018, arXiv:1812.01718",
             digests=_digests(
-                (f"{name}.gz" for name in IDX_FILES),  # the published digests are those of the compressed files
+                (f"{name}.gz" for name in IDX_FILES),  # the published checksums are those of the compressed files
                 "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
                 "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
                 "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
@@ -169,10 +169,10 @@ DATASETS: dict[str, DatasetInfo] = {
 
 
 def search_path(info: DatasetInfo, folder: Path | None = None) -> list[tuple[str, Path]]:
-    """The folders that are searched for a dataset, in order, as (label, folder).
+    """The directories that are searched for a dataset, in order, as (label, directory).
 
-    A folder that the user names, by argument or in OPTILAB_DATA, is the only one: no other replaces it silently.
-    Otherwise the user's cache, then the folder of Debian's package. The user's own images have to be named.
+    A directory that the user names, by argument or in OPTILAB_DATA, is the only one: no other replaces it silently.
+    Otherwise the user's cache, then the directory of Debian's package. The user's own images have to be named.
     """
     if info.form in ("scikit-learn", "drawn"):
         return []
@@ -197,10 +197,11 @@ def is_named(folder: Path | None) -> bool:
 
 
 def find(info: DatasetInfo, folder: Path | None = None) -> Path | None:
-    """The first folder of the search path that holds all files, each as NAME or NAME.gz, or the .npz file; else None.
+    """The first directory of the search path that holds all files, each as NAME or NAME.gz, or the .npz file; else
+    None.
 
-    In a folder that the user names, each of the dataset's `layouts` is accepted, torchvision's among them. The pickles
-    of torchvision's legacy layout, processed/*.pt, are ignored.
+    In a directory that the user names, each of the dataset's `layouts` is accepted, torchvision's among them. The
+    pickles of torchvision's legacy layout, processed/*.pt, are ignored.
     """
     for _, place in search_path(info, folder):
         if info.form == "npz":
@@ -213,14 +214,14 @@ def find(info: DatasetInfo, folder: Path | None = None) -> Path | None:
 
 
 def npz_files(place: Path) -> list[Path]:
-    """The .npz files that a path names: itself, or those of the folder."""
+    """The .npz files that a path names: itself, or those of the directory."""
     if place.is_dir():
         return sorted(place.glob("*.npz"))
     return [place] if place.is_file() else []
 
 
 def destination(info: DatasetInfo, folder: Path | None = None) -> Path:
-    """The folder that a fetch fills: the argument, OPTILAB_DATA or the user's cache."""
+    """The directory that a fetch fills: the argument, OPTILAB_DATA or the user's cache."""
     place = search_path(info, folder)[0][1]
     return place / info.layouts[0] if is_named(folder) else place
 
@@ -231,12 +232,12 @@ def file_of(place: Path, name: str) -> Path:
 
 
 def missing(info: DatasetInfo, place: Path) -> list[str]:
-    """The files that a folder lacks."""
+    """The files that a directory lacks."""
     return [name for name in info.digests or IDX_FILES if not os.path.isfile(file_of(place, name))]
 
 
 def fetching(info: DatasetInfo, folder: Path | None) -> str:
-    """The command that fetches a dataset into a folder."""
+    """The command that fetches a dataset into a directory."""
     name = "" if info.name == "fashion-mnist" else f" {info.name}"
     return f"optilab data fetch{name}" + ("" if folder is None else f" --data-dir {shlex.quote(str(folder))}")
 
@@ -245,8 +246,10 @@ def not_found(info: DatasetInfo, folder: Path | None) -> str:
     """Where a dataset was searched for, and what each place lacks."""
     lines = [f"dataset {info.name} was not found; it is four files, each NAME or NAME.gz; searched:"]
     for label, place in search_path(info, folder):
-        state = "" if os.path.isdir(place) else "is not a folder, "
+        state = (
+            f"lacks {', '.join(missing(info, place))}" if os.path.isdir(place) else "there is no such directory"
+        )
         if npz_files(place) == [place]:
-            state = "is a file (own images in an .npz file: --set data.dataset=npz), "
-        lines.append(f"  {label}: {place}: {state}lacks {', '.join(missing(info, place))}")
+            state = "is a file (own images in an .npz file: --set data.dataset=npz)"
+        lines.append(f"  {label}: {place}: {state}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Causes that stand before the first step: data, settings and first weights. Each has its thresholds above it."""
+"""Causes that stand before the first step: data, settings and initial weights. Each has its thresholds above it."""
 
 from optilab.diagnose.cause import INPUTS, Sets, Symptom, cause, remedy_sets
 from optilab.diagnose.evidence import Evidence
@@ -35,7 +35,7 @@ def inputs_out_of_scale(e: Evidence) -> Symptom | None:
 
 
 ALIKE = 0.9
-"""Share of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
+"""Fraction of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
 ONE = 0.95
 """The same, where a network that has learned has hardly more than one unit per layer."""
 EQUAL = 0.99
@@ -44,7 +44,7 @@ EQUAL = 0.99
 
 @cause(
     "symmetric-init",
-    measures="share of the squares of a hidden layer's weights that its units have in common",
+    measures="fraction of the squares of a hidden layer's weights that its units have in common",
     threshold=f"{ALIKE:g} or more ({ONE:g} if it has learned)",
     normal="near 1/units",
     remedy="random initial weights",
@@ -68,14 +68,15 @@ def symmetric_init(e: Evidence) -> Symptom | None:
 
 
 DROPPED = 0.5
-"""Share of the outputs that dropout sets to zero."""
+"""Fraction of the outputs that dropout sets to zero."""
 HELD_BACK = 0.1
 """Validation accuracy, which knows no dropout, minus training accuracy: what dropout takes from a training."""
 
 
 @cause(
     "dropout-too-strong",
-    measures="share of a layer's outputs that dropout sets to zero, and, if it has learned, validation accuracy minus "
+    measures="fraction of a layer's outputs that dropout sets to zero, and, if it has learned, "
+    "validation accuracy minus "
     "training accuracy",
     threshold=f"above {DROPPED:g}, and {HELD_BACK:g} or more",
     normal="0 to 0.5, and near 0",
@@ -113,13 +114,13 @@ NOISY = 0.2
 )
 def batch_norm_small_batch(e: Evidence) -> Symptom | None:
     size, norm = e.setup.normed_over, e.setup.norm
-    # A trial is too short to tell slow from sick, and so is a network without an epoch.
+    # A probe run is too short to tell slow from sick, and so is a network without an epoch.
     ended = bool(e.rows) and not e.trial
     harm = ended and e.held_back >= NOISY
     bound = SMALL_BATCH if harm or (ended and e.skill < HARDLY) else PAIRS
     if norm not in ("batch", "standardize") or size > bound:
         return None
-    text = f"{norm} normalisation computes mean and variance over {size} {e.setup.sample}{'s' * (size > 1)}"
+    text = f"{norm} normalization computes mean and variance over {size} {e.setup.sample}{'s' * (size > 1)}"
     if harm:
         text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
     numbers = {"batch_size": size, "held_back": e.held_back}
@@ -128,20 +129,23 @@ def batch_norm_small_batch(e: Evidence) -> Symptom | None:
 
 
 LOUD = 2.0
-"""First loss over the prior's entropy; initialisations in use begin at 1.0 to 1.3."""
+"""First loss over the entropy of the labels; initializations in use begin at 1.0 to 1.3."""
 SATURATED = 0.5
-"""Share of outputs on a flat part of an activation that is flat on both sides."""
+"""Fraction of outputs on a flat part of an activation that is flat on both sides."""
 STILL_LOUD = 4.0
-"""Training loss of a trial over the prior's entropy, where the first loss was LOUD."""
+"""Training loss of a probe run over the entropy of the labels, where the first loss was LOUD."""
 ALL_SATURATED = 0.9
-"""SATURATED in such a trial."""
+"""SATURATED in such a probe run."""
 GROWN = 3.0
-"""Norm of a hidden layer's weights over that of its first weights, in a network that knows nothing."""
+"""Norm of a hidden layer's weights over that of its initial weights, in a network that knows nothing."""
 
 
 @cause(
     "weights-too-large",
-    measures="loss of the first batch over the prior's entropy; share of saturated outputs in a hidden layer",
+    measures=(
+        "loss of the first batch divided by the entropy of the label distribution; fraction of "
+        "saturated outputs in a hidden layer"
+    ),
     threshold=f"above {LOUD:g}; {SATURATED:g} or more",
     normal="1.0 to 1.3; below 0.3",
     remedy="smaller initial weights",
@@ -151,7 +155,8 @@ def weights_too_large(e: Evidence) -> Symptom | None:
     ratio = None if loss is None else loss / e.entropy if e.entropy else None
     shouts = loud(e)
     layer, share = e.worst("saturated") if e.setup.saturates else (0, 0.0)
-    # A large first loss may fall and a saturated unit may recover: a trial is too short to blame them in a network that
+    # A large first loss may fall and a saturated unit may recover: a probe run is too short to blame them in a
+    # network that
     # has begun to learn, unless hardly anything of either has changed.
     if e.trial and (not shouts or (e.knows and e.loss < STILL_LOUD * e.entropy and share < ALL_SATURATED)):
         return None
@@ -159,9 +164,9 @@ def weights_too_large(e: Evidence) -> Symptom | None:
     if not shouts and (share < SATURATED or max(e.growth, default=1.0) > GROWN):
         return None
     text = (
-        f"at initialisation the loss is {loss:.3g}, {ratio:.3g} times the loss of guessing"
+        f"at initialization the loss is {loss:.3g}, {ratio:.3g} times the chance-level loss"
         if shouts and loss is not None and ratio is not None
-        else "at initialisation the loss is not finite"
+        else "at initialization the loss is not finite"
         if shouts
         else f"{share:.0%} of the outputs of {e.layer(layer)} are where {e.setup.activation} is flat"
     )
@@ -181,8 +186,8 @@ def weights_too_large(e: Evidence) -> Symptom | None:
 
 
 def loud(e: Evidence) -> bool:
-    """The loss of the first weights is not finite, or LOUD times that of guessing."""
-    # The first loss of a regression is as far from guessing as its targets are from zero.
+    """The loss of the initial weights is not finite, or LOUD times the chance level."""
+    # The first loss of a regression is as far from the chance level as its targets are from zero.
     if "first_loss" not in e.start or e.loop.get("task") == "regression":
         return False
     loss = e.start["first_loss"]
@@ -190,15 +195,15 @@ def loud(e: Evidence) -> bool:
 
 
 DEAD = 0.95
-"""Share of a layer's units that are flat for every image of a batch."""
+"""Fraction of a layer's units that are flat for every image of a batch."""
 SILENT = 1e-4
 """Gradient of layer 1 over the output layer's, single images, before training."""
 
 
 @cause(
     "dead-units",
-    measures="share of units that are flat for every image; gradient of a layer over the output layer's, at "
-    "initialisation",
+    measures="fraction of units that are flat for every image; gradient of a layer over the output layer's, at "
+    "initialization",
     threshold=f"{DEAD:g} or more; {SILENT:g} or less",
     normal="below 0.5; above 0.01",
     remedy="biases at zero, or leaky-relu",
@@ -209,7 +214,7 @@ def dead_units(e: Evidence) -> Symptom | None:
         return None
     text = (
         f"{share:.0%} of the units of {e.layer(layer)} have been dead, the same for every {e.setup.sample}, since "
-        "initialisation"
+        "initialization"
     )
     bias = e.setup.bias_init
     first = (("model.bias_init=null",),) if bias else (("model.init=kaiming",),)

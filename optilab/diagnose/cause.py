@@ -1,4 +1,4 @@
-"""What a cause of a training's trouble is: a function of the evidence, with its threshold and its advice beside it."""
+"""What a cause of a training's trouble is: a function of the evidence, with its threshold and its advice next to it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,13 +64,13 @@ def cause(
 LEARNED = 0.55
 """Skill, (accuracy - chance)/(1 - chance), of a network that has learned."""
 TRIAL_LEARNED = 0.25
-"""The same after the sixty steps of a trial."""
+"""The same after the sixty steps of a probe run."""
 
 
 def learned(e: Evidence) -> bool:
-    """Whether the skill is above the bound and the validation loss below that of guessing.
+    """Whether the skill is above the bound and the validation loss below the chance level.
 
-    A network that is right about most images and loudly wrong about the others has a loss far above guessing.
+    A network that is right about most images and loudly wrong about the others has a loss far above the chance level.
     """
     skilled = e.skill > (TRIAL_LEARNED if e.trial else LEARNED)
     return skilled and e.validation_loss < e.validation_entropy and not e.divergence
@@ -89,7 +89,7 @@ def rate_times(e: Evidence, factor: float) -> tuple[Sets, ...]:
 
 
 INPUTS = (0.01, 10.0)
-"""Root mean square of the inputs; pixels divided by 255 have 0.35, standardised ones 1."""
+"""Root mean square of the inputs; pixels divided by 255 have 0.35, standardized ones 1."""
 FIRST_STEP = 0.1
 """Learning rate times gradient, of single images, over weights, at initialization, of the layer where it is largest: of
 networks that learn, half have 0.03 to 0.15; those whose rate was far too high have 2 and more."""

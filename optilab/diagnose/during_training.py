@@ -13,15 +13,15 @@ from optilab.diagnose.evidence import FIRST_STEPS, Evidence
 UNFIT = 0.75
 """Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
 LEARNT = 0.99
-"""Training loss over the prior's entropy: below it the network has begun to learn its training images."""
+"""Training loss over the entropy of the labels: below it the network has begun to learn its training images."""
 STILL = 3e-4
 """|dw|/|w| of one step: a layer that moves less stands still for thousands of steps."""
 
 
 SHRUNK = 0.5
-"""Norm of the weights over that of the first weights, in some hidden layer."""
+"""Norm of the weights over that of the initial weights, in some hidden layer."""
 TRIAL_SHRUNK = 0.9
-"""The same in a trial, whose sixty steps take little of the weights of a network that learns."""
+"""The same in a probe run, whose sixty steps take little of the weights of a network that learns."""
 SHARE_OF_DECAY = 0.1
 """What decay by itself would have taken of the logarithm of the norm, over what is gone."""
 
@@ -29,7 +29,7 @@ SHARE_OF_DECAY = 0.1
 @cause(
     "weight-decay-too-strong",
     measures="norm of a hidden layer's weights over the initial norm, with weight decay; skill on the training images",
-    threshold=f"{SHRUNK:g} (in a trial {TRIAL_SHRUNK:g}) or less; {UNFIT:g} or less",
+    threshold=f"{SHRUNK:g} (in a probe run {TRIAL_SHRUNK:g}) or less; {UNFIT:g} or less",
     normal="1 or more; above 0.8",
     remedy="no weight decay",
 )
@@ -51,14 +51,14 @@ def weight_decay_too_strong(e: Evidence) -> Symptom | None:
 
 
 EPS = 0.5
-"""Share of parameters whose sqrt(v) is below eps: there the method does not adapt."""
+"""Fraction of parameters whose sqrt(v) is below eps: there the method does not adapt."""
 EPS_PATH = 0.02
-"""`PATH` in a trial: in one that moves further, eps does no harm if it has begun to learn."""
+"""`PATH` in a probe run: in one that moves further, eps does no harm if it has begun to learn."""
 
 
 @cause(
     "eps-dominates",
-    measures="share of the parameters whose sqrt(v) is below eps",
+    measures="fraction of the parameters whose sqrt(v) is below eps",
     threshold=f"{EPS:g} or more",
     normal="below 0.1",
     remedy="eps 1e-8",
@@ -75,12 +75,12 @@ def eps_dominates(e: Evidence) -> Symptom | None:
 
 
 IDLE = 0.5
-"""Share of the epochs whose learning rate is below a hundredth of the largest."""
+"""Fraction of the epochs whose learning rate is below a hundredth of the largest."""
 
 
 @cause(
     "learning-rate-decayed",
-    measures="share of the last epochs with a learning rate below a hundredth of its largest; skill on the training "
+    measures="fraction of the last epochs with a learning rate below a hundredth of its largest; skill on the training "
     "images",
     threshold=f"{IDLE:g} or more; {UNFIT:g} or less",
     normal="below 0.2; above 0.8",
@@ -124,31 +124,33 @@ def too_few_images(e: Evidence) -> Symptom | None:
 
 
 ABOVE = 1.03
-"""Training loss over the prior's entropy: more than a network that ignores the images need lose."""
+"""Training loss over the entropy of the labels: more than a network that ignores the images need lose."""
 TRIAL_ABOVE = 2.0
-"""The same in a trial whose first loss was not LOUD; a network that learns later may be a little above guessing."""
+"""The same in a probe run whose first loss was not LOUD; a network that learns later may be a little above the
+chance level."""
 TRIAL_FAR_ABOVE = 4.0
 """The same where the network is right about some images already."""
 TRIAL_FAR = 5.0
-"""FAR in a trial: sixty steps of a network that learns multiply no layer's norm by so much."""
+"""FAR in a probe run: sixty steps of a network that learns multiply no layer's norm by so much."""
 LOST = 0.15
 """Validation accuracy that a network has had and lost; one that oscillates keeps its training accuracy."""
 UNLEARNT = 0.05
 """Training accuracy lost with it."""
 MOVED = 0.01
-"""Change of some layer's norm, as a share of the first: without it, steps have not killed any units."""
+"""Change of some layer's norm, as a fraction of the first: without it, steps have not killed any units."""
 FAR = 25.0
-"""Norm of a hidden layer's weights over that of its first weights, in a network that knows little."""
+"""Norm of a hidden layer's weights over that of its initial weights, in a network that knows little."""
 WILD = 0.05
 """|dw|/|w| of one step; about 1e-3 is usual, and above this the weights are new after twenty steps."""
 
 
 @cause(
     "learning-rate-too-high",
-    measures="training loss over the prior's entropy; accuracy lost; units that died; growth of weights; |dw|/|w| of a "
+    measures="training loss over the entropy of the labels; accuracy lost; units that died; growth of "
+    "weights; |dw|/|w| of a "
     "step",
-    threshold=f"{ABOVE:g} (in a trial {TRIAL_ABOVE:g}, or {TRIAL_FAR_ABOVE:g} if it knows something), {LOST:g}, "
-    f"{DEAD:g}, {GROWN:g} ({FAR:g} if it knows something; in a trial {TRIAL_FAR:g}), or {WILD:g}",
+    threshold=f"{ABOVE:g} (in a probe run {TRIAL_ABOVE:g}, or {TRIAL_FAR_ABOVE:g} if it knows something), {LOST:g}, "
+    f"{DEAD:g}, {GROWN:g} ({FAR:g} if it knows something; in a probe run {TRIAL_FAR:g}), or {WILD:g}",
     normal="below 1; near 0; below 0.5; 1 to 2; near 0.001",
     remedy="a rate at which the first step has the usual size, or a tenth",
 )
@@ -165,7 +167,8 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     if not e.rows or not e.entropy:
         return None
     harm, far = False, TRIAL_FAR if e.trial else _far(e)
-    # In its first sixty batches a network that learns later may have grown weights and a loss a little above guessing.
+    # In its first sixty batches a network that learns later may have grown weights and a loss a little above the
+    # chance level.
     above = ABOVE if not e.trial else TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE
     # What guessing loses in a regression is estimated from the targets of the sampled batches.
     above += 3 * e.start.get("prior_error", 0.0)
@@ -173,7 +176,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     if guessing == FIRST_STEPS:  # a loss of another kind may rise while the network learns
         above = math.inf
     if e.loss > above * e.entropy and step > STILL and not (e.trial and loud(e)):
-        text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times the loss of {guessing}"
+        text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times the chance-level loss"
         bound, normal, harm = above, "below 1", e.trial
     elif lost > LOST and unlearnt > UNLEARNT:
         text = f"validation accuracy fell from {e.best_accuracy:.1%} to {e.accuracy:.1%}"
@@ -211,7 +214,7 @@ FADING = 0.02
 FAINT = 1e-3
 """The same ratio, below which steps of the usual size, as Adam makes of any gradient, do not help."""
 TRIAL_STILL = 5e-5
-"""STILL in a trial: some networks learn, slowly, whose first layer begins with 1e-4."""
+"""STILL in a probe run: some networks learn, slowly, whose first layer begins with 1e-4."""
 DROWNED = 0.05
 """|dw|/|w| of the hidden layer that moves most over that of the output layer."""
 
@@ -219,7 +222,8 @@ DROWNED = 0.05
 @cause(
     "vanishing-gradient",
     measures="gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
-    threshold=f"below {VANISHING:g}, or below {FADING:g}, and below {STILL:g} (in a trial {TRIAL_STILL:g}); or below "
+    threshold=f"below {VANISHING:g}, or below {FADING:g}, and below {STILL:g} (in a probe run "
+    f"{TRIAL_STILL:g}); or below "
     f"{FAINT:g} alone",
     normal="0.1 to 10, 0.1 to 10, near 0.001",
     remedy="batch norm, unit-gain weights, another activation",
@@ -229,7 +233,7 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     spreads = e.of_hidden("activation_std")
     fade = spreads[-1] / spreads[0] if len(spreads) > 1 and spreads[0] > 0 else 1.0
     weak = ratio is not None and ratio < VANISHING
-    # Where all hidden layers get so little, the first one's gradient is not small beside the last one's.
+    # Where all hidden layers get so little, the first one's gradient is not small next to the last one's.
     most, out = max(e.of_hidden("update_to_weight"), default=0.0), e.now("update_to_weight", 0) or 0.0
     drowned = e.trial and e.hidden > 1 and 0 < most < DROWNED * out
     numbers = {"gradient_ratio": ratio, "fading": fade, "first_layer_update": step}
@@ -278,15 +282,15 @@ def _hidden_by_decay(e: Evidence) -> str:
 PATH = 0.1
 """Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone."""
 PATH_STEPS = 400
-"""The steps of a training in which PATH is little; in fewer steps, it is a share of it."""
+"""The steps of a training in which PATH is little; in fewer steps, it is a fraction of it."""
 TRIAL_PATH = 0.005
-"""The same in the sixty steps of a trial."""
+"""The same in the sixty steps of a probe run."""
 
 
 @cause(
     "learning-rate-too-low",
     measures="sum of |dw|/|w| over all steps, of the layer that moves most",
-    threshold=f"{PATH:g} or less, before step {PATH_STEPS} in proportion (in a trial {TRIAL_PATH:g})",
+    threshold=f"{PATH:g} or less, before step {PATH_STEPS} in proportion (in a probe run {TRIAL_PATH:g})",
     normal="above 1",
     remedy="a rate at which the first step has the usual size",
 )
@@ -316,7 +320,7 @@ def _warming(e: Evidence) -> bool:
 RELATED = 0.95
 """Best validation loss over the entropy of the validation labels, of a network that has learned nothing of them."""
 RISE = 0.5
-"""The validation loss above its best value, as a share of it."""
+"""The validation loss above its best value, as a fraction of it."""
 LEARNT_BY_HEART = 0.9
 """Training accuracy."""
 BY_HEART = 0.12
@@ -348,7 +352,7 @@ def overfitting(e: Evidence) -> Symptom | None:
 
 
 UNSEEN = 0.5
-"""What is known of the validation images over what is known of the training images, as shares of the entropies."""
+"""What is known of the validation images over what is known of the training images, as fractions of the entropies."""
 WRONG = 0.5
 """Validation accuracy over chance: only a network that has learned other names of the classes is so often wrong."""
 CLEARLY = 0.25
@@ -357,7 +361,7 @@ CLEARLY = 0.25
 
 @cause(
     "labels-unrelated",
-    measures="best validation loss over that of guessing, while the training images are learned, without another "
+    measures="best validation loss over the chance level, while the training images are learned, without another "
     "cause; or validation accuracy over chance",
     threshold=f"{RELATED:g} or more; below {WRONG:g}",
     normal="below 0.8; above 2",
@@ -385,5 +389,5 @@ def labels_unrelated(e: Evidence) -> Symptom | None:
     known, unseen = 1 - e.loss / e.entropy, 1 - e.validation_loss / e.validation_entropy
     if share < RELATED or known < 1 - LEARNT or unseen > UNSEEN * known:
         return None
-    text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of the loss of guessing"
+    text = f"the best validation loss of any epoch, {min(losses):.3g}, is {share:.1%} of the chance-level loss"
     return Symptom(text, numbers, (), f"{RELATED:g} or more", "below 0.8", last=True)

@@ -27,11 +27,11 @@ Row = Mapping[str, Any]
 LayerRecord = Mapping[str, Any]
 
 TRIAL_BATCHES = 60
-"""Training steps of a trial."""
+"""Training steps of a probe run."""
 RECENT = 3
 """Epochs that are `now`."""
 FIRST_STEPS = "the first steps"
-"""What the loss of a loop is compared with where the loss of guessing is not known."""
+"""What the loss of a loop is compared with where the chance-level loss is not known."""
 ENOUGH_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' shares before it is evidence: a
 network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939)."""
@@ -164,7 +164,7 @@ def of_loop(rate: float) -> dict[str, Any]:
 class Evidence:
     """What is recorded of a run: its config, its rows, its records, and how it ended.
 
-    The first record is from before training (`engine.before_training`), then there is one for each epoch. Of a
+    The first record is from before training (`engine.before_training`), then there is one for each epoch. For a
     `trial` the one row is about a few batches. A loop that was watched has its `Setup` in place of a config, and its
     rows may lack columns.
     """
@@ -204,7 +204,7 @@ class Evidence:
 
     @property
     def entropy(self) -> float:
-        """Loss of a network that gives each class its share of the training labels."""
+        """Loss of a network that gives each class its fraction of the training labels."""
         return float(self.start.get("prior_entropy", math.log(max(1, self.setup.classes))))
 
     @property
@@ -286,7 +286,7 @@ class Evidence:
 
     @property
     def information(self) -> float:
-        """Nats that the network knows of all validation images together, beyond the shares of their classes."""
+        """Nats that the network knows of all validation images together, beyond the fractions of their classes."""
         if self.loop.get("task") == "regression":  # the logarithm of the likelihood of normal errors
             chance, loss = (math.log(max(x, 1e-30)) for x in (self.validation_entropy, self.validation_loss))
             return 0.5 * self.validation_images * (chance - loss)
@@ -313,7 +313,7 @@ class Evidence:
 
     @property
     def fall(self) -> float | None:
-        """Share of the training loss that the last half of the epochs has taken away; None with fewer than four."""
+        """Fraction of the training loss that the last half of the epochs has taken away; None with fewer than four."""
         if len(self.rows) < 4:
             return None
         middle = self.rows[len(self.rows) // 2 - 1]["train_loss"]

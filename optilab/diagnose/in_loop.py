@@ -30,7 +30,7 @@ def non_finite_data(e: Evidence) -> Symptom | None:
     measures="lowest and highest label, and outputs of the network, with a cross-entropy loss",
     threshold="below 0, or not below the number of outputs",
     normal="0 to outputs - 1",
-    remedy="as many outputs as classes, labels from 0",
+    remedy="one output per class, labels from 0",
     advice="give the last layer one output per class, and number the classes from 0: y = y - y.min()",
     silent="no targets, or another loss than cross-entropy",
 )
@@ -288,7 +288,7 @@ SAME = 2
     threshold=f"all, {SAME} or more",
     normal="0",
     remedy="`for x, y in loader:` in the place of `next(iter(loader))`",
-    advice="iterate over the loader: for x, y in loader; next(iter(loader)) begins anew each time",
+    advice="iterate over the loader: for x, y in loader; next(iter(loader)) begins again each time",
     silent="a step is an epoch, as with all data in one batch, and the network learns",
 )
 def same_batch(e: Evidence) -> Symptom | None:

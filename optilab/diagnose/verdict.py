@@ -36,7 +36,7 @@ CAUSES: tuple[Cause, ...] = (
     *in_loop.NOTES,
 )
 """In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
-right is measured on labelled trainings (tests/diagnosis; docs/diagnose.md)."""
+right is measured on labeled trainings (tests/diagnosis; docs/diagnose.md)."""
 
 
 class Severity(IntEnum):
@@ -60,7 +60,7 @@ class Finding:
     remedies: tuple[Sets, ...] = ()
     advice: str = ""
     code: tuple[str, ...] = ()
-    """Of each remedy the line of PyTorch, where it stands in code of the user's own; empty where it is a setting."""
+    """For each remedy the line of PyTorch, where it stands in code of the user's own; empty where it is a setting."""
 
     @property
     def name(self) -> str:
@@ -200,7 +200,8 @@ def in_pytorch(sets: Sets) -> str:
 # --- the verdict in words ---
 
 UNSEEN_IN_A_TRIAL = (
-    "a trial cannot show what takes longer: overfitting, too few images, shuffled labels, a rate that decays too soon, "
+    "a probe run cannot show what takes longer: overfitting, too few images, shuffled "
+    "labels, a rate that decays too soon, "
     "a late collapse"
 )
 
@@ -211,7 +212,7 @@ def sick(findings: Sequence[Finding]) -> bool:
 
 
 def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
-    """The verdict. Only a network that has learned is called healthy; a trial is too short to say so."""
+    """The verdict. Only a network that has learned is called healthy; a probe run is too short to say so."""
     if sick(findings):
         named = [finding.rule for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
@@ -237,7 +238,8 @@ def _accuracy(e: Evidence) -> str:
         if any(column in row for row in e.rows):
             return f"{which} accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
     which = "validation" if any("val_loss" in row for row in e.rows) else "training"
-    loss, against = e.validation_loss, e.loop.get("reference", "guessing")
+    loss, reference = e.validation_loss, e.loop.get("reference")
+    against = FIRST_STEPS if reference == FIRST_STEPS else "the chance level"
     text = f"{which} loss {loss:.3g} in the last epochs, against {e.validation_entropy:.3g} of {against}"
     if against == FIRST_STEPS:
         text += "; what it has learned cannot be told without target=y in watch.step"
@@ -251,7 +253,7 @@ FAR = 0.5
 
 
 def stability(e: Evidence) -> str:
-    """The curvature of the loss beside the limit of stability; empty where it was not measured."""
+    """The curvature of the loss next to the limit of stability; empty where it was not measured."""
     if (now := e.stability) is None:
         return ""
     what = "preconditioned sharpness" if now.preconditioned else "sharpness"
@@ -275,16 +277,16 @@ def _short(value: float) -> str:
 def learning(e: Evidence) -> tuple[str, bool]:
     """(what the network knows of the validation images beyond chance, whether it knows anything).
 
-    An accuracy at chance is not yet ignorance: a loss below that of guessing is knowledge that no accuracy shows.
+    An accuracy at chance is not yet ignorance: a loss below the chance level is knowledge that no accuracy shows.
     """
     if e.start.get("classes") == 1:
         return "all images have the same class: there is nothing to learn", False
     best, chance = e.best_accuracy, e.chance
     error = math.sqrt(chance * (1 - chance) / e.validation_images)
-    nats = f"{abs(e.information):.3g} nats {'below' if e.information > 0 else 'above'} guessing"
-    loss = f"over {e.validation_images:,} images the loss is {nats}"
+    nats = f"{abs(e.information):.3g} nats {'below' if e.information > 0 else 'above'} the chance level"
+    loss = f"the summed validation loss is {nats}"
     if best > chance + 4 * error:
-        return f"beats chance: {best:.1%} against {chance:.1%}", True
+        return f"better than chance: accuracy {best:.1%}, chance {chance:.1%}", True
     if e.knows:
         return f"has begun to learn: accuracy {best:.1%}, chance {chance:.1%}, but {loss}", True
-    return f"does not beat chance: {best:.1%} against {chance:.1%}; {loss}", False
+    return f"no better than chance: accuracy {best:.1%}, chance {chance:.1%}; {loss}", False

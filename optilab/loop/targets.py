@@ -1,6 +1,7 @@
 """What a network could know without looking at its inputs, from the targets of the sampled batches; else from the loss.
 
-Chance level is what guessing reaches: the entropy of the labels, or the loss of always predicting the mean target.
+The chance level is what a model without inputs reaches: the entropy of the labels, or the loss of always predicting
+the mean target.
 """
 
 import math
@@ -21,7 +22,7 @@ BY_ELEMENTS = {
     "l1": nn.functional.l1_loss,
     "smooth-l1": nn.functional.smooth_l1_loss,
 }
-"""Losses of a regression, by which guessing the mean is measured."""
+"""Losses of a regression, by which predicting the mean is measured."""
 CROSS_ENTROPY = ("NllLoss", "NllLoss2D", "NllLossNd", "CrossEntropyLoss")
 BINARY = ("BinaryCrossEntropyWithLogits", "BinaryCrossEntropy")
 
@@ -146,7 +147,7 @@ class Targets:
             error = float(of_each.std()) / math.sqrt(len(of_each)) / mean if mean > 0 and len(of_each) > 1 else 0.0
             return {"prior_entropy": mean * times, "prior_error": error, "chance": 0.0}
         if self._outputs > 1 and any(op in path for op in CROSS_ENTROPY):
-            loop["reference"] = "guessing each class alike"
+            loop["reference"] = "equally frequent classes"
             return {"prior_entropy": math.log(self._outputs) * times, "chance": 1 / self._outputs}
         loop["reference"] = FIRST_STEPS
         first = [loss for loss in losses[:3] if math.isfinite(loss)]

@@ -76,7 +76,7 @@ class Watch:
             if not isinstance(one, torch.optim.Optimizer):
                 raise UsageError(f"optilab.watch: expected an optimizer of torch.optim, got {type(one).__name__}")
         if every < 1:
-            raise UsageError(f"optilab.watch: every: 1 or more expected, got {every}")
+            raise UsageError(f"optilab.watch: every: expected 1 or more, got {every}")
         self._model, self._every, self._next = model, every, min(every, DENSE)
         self._compiled = type(model).__name__ == "OptimizedModule"
         self._losses: list[float] = []  # of each step, read from the device
@@ -163,7 +163,7 @@ class Watch:
     def save(self, name: str | None = None, folder: str | os.PathLike[str] | None = None) -> Path:
         """Write a run directory, which `runs show`, `plot`, `compare`, `diff`, `report`, `diagnose` and `check` read.
 
-        `folder`: as for `optilab.Lab`. RunError where the name is taken.
+        `directory`: as for `optilab.Lab`. RunError where the name is taken.
         """
         evidence = self.evidence()
         rows = evidence.rows
@@ -202,7 +202,7 @@ class Watch:
         return figure
 
     def report(self, path: str, title: str | None = None) -> Path:
-        """Write one HTML file that needs no network."""
+        """Write one self-contained HTML file."""
         page: Path = self._as_run(lambda run: run.report(path, title))
         return page
 

@@ -52,7 +52,7 @@ def total(terms: Floats) -> Floats:
 class Quadratic(AnyDimension):
     """A bowl of chosen condition number, turned in space: w'A w/2 with A = Q' diag(1, ..., condition) Q.
 
-    The eigenvalues are spaced evenly on a log scale. Q turns every pair of neighbouring axes, (1, 2), (2, 3), ...,
+    The eigenvalues are spaced evenly on a log scale. Q turns every pair of neighboring axes, (1, 2), (2, 3), ...,
     by `rotation` degrees: a rule that scales each coordinate by itself loses its advantage when the axes turn.
     """
 
@@ -296,7 +296,7 @@ class LogisticRegression(Objective):
     """The mean log-loss of telling two irises apart by their petals, with a small L2 penalty.
 
     f(w) = mean log(1 + exp(-y*(w1 + w2*length + w3*width))) + l2/2*(w2^2 + w3^2), y = -1 for versicolor, 1 for
-    virginica; length and width in standard deviations from their mean. Convex; 94 % can be told apart.
+    virginica; length and width in standard deviations from their mean. Convex; 94% can be told apart.
     """
 
     name = "logistic-regression"

@@ -184,7 +184,7 @@ def _node(
 
 
 def statements(rule: str) -> list[Statement]:
-    """The statements of an algorithm's formula, in order."""
+    """The statements of an optimizer's formula, in order."""
     result = []
     for text in rule.split(";"):
         arrow = "<-" if "<-" in text else "="

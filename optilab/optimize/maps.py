@@ -1,4 +1,4 @@
-"""Many paths at once: every cell of a grid has its own start or its own hyper-parameters.
+"""Many paths at once: every cell of a grid has its own start or its own hyperparameters.
 
 Only the ends are kept. The grid is cut into blocks that fit the cache, and the blocks are shared between processes:
 NumPy takes the interpreter's lock again after every few microseconds of arithmetic, so threads would mostly wait.
@@ -46,7 +46,7 @@ class GridResult:
     first_below: NDArray[np.int32] | None
 
     def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
-        """Where a path is not finite any more, or much higher above the minimum than it started."""
+        """Where a path is no longer finite, or much higher above the minimum than it started."""
         before = function.value(starts)
         lowest = float(function.value(np.array(function.minima[0]))) if function.minima else -np.inf
         with np.errstate(all="ignore"):

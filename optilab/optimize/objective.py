@@ -30,7 +30,7 @@ Point = tuple[float, ...]
 
 _TINY = 1e-30
 NEAR = 0.05
-"""A point is near a minimum if no coordinate is further from it than this share of the box's width."""
+"""A point is near a minimum if no coordinate is further from it than this fraction of the box's width."""
 
 
 class Objective(Protocol):
@@ -260,9 +260,9 @@ class Expression(Formula):
             map(formulas.symbols, _second_derivatives(self._tree, self._dimension))
         ):
             return _search(self) if self._dimension <= 2 else ()
-        centre = np.zeros(self._dimension)
+        center = np.zeros(self._dimension)
         with np.errstate(all="ignore"):
-            hessian, gradient = self.hessian(centre), self.gradient(centre)
+            hessian, gradient = self.hessian(center), self.gradient(center)
         if not (np.isfinite(hessian).all() and np.isfinite(gradient).all()):
             return ()
         eigenvalues = np.linalg.eigvalsh(hessian)

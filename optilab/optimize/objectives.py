@@ -281,12 +281,12 @@ class DropWave(Formula):
     def gradient(self, x: Floats) -> Floats:
         square = (x**2).sum(axis=-1, keepdims=True)
         radius, depth = np.sqrt(square), square / 2 + 2
-        # sin(12r)/r is a sinc: unlike the derivative of the formula it has a value at the centre.
+        # sin(12r)/r is a sinc: unlike the derivative of the formula it has a value at the center.
         return np.asarray(x * (144 * np.sinc(12 * radius / pi) / depth + (1 + np.cos(12 * radius)) / depth**2))
 
 
 class Schaffer2(Formula):
-    """Rings of saddles around a flat centre. The literature's box is +-100."""
+    """Rings of saddles around a flat center. The literature's box is +-100."""
 
     name = "schaffer2"
     formula = "0.5 + (sin(w1^2 - w2^2)^2 - 0.5)/(1 + 0.001*(w1^2 + w2^2))^2"

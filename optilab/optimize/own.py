@@ -45,7 +45,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "eps": ("epsilon",),
     "weight_decay": ("wd",),
 }
-"""What a hyper-parameter is called elsewhere."""
+"""What a hyperparameter is called elsewhere."""
 USUAL = {
     **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), 0.01),
     **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "decay", "rho"), 0.9),
@@ -55,7 +55,7 @@ USUAL = {
 }
 """Hyper-parameters that need no default in the code, and the one that they have then."""
 NAMED = {"alpha", "beta3", "nu", "damping"}
-"""Parameters of a function that are hyper-parameters by their name, but need a value."""
+"""Parameters of a function that are hyperparameters by their name, but need a value."""
 KERNELS = {"foreach", "capturable", "differentiable", "fused"}
 """Parameters of torch's optimizers that choose how the numbers are computed, not which."""
 TAKEN = {"name", "needs", "formula", "init", "update", "begin", "follow", "origin", "settings", "sha256", "shaped"}
@@ -89,7 +89,7 @@ class Setting:
 
 
 def declared_settings(origin: Origin) -> tuple[Setting, ...]:
-    """The hyper-parameters of the code at `origin`, in its order."""
+    """The hyperparameters of the code at `origin`, in its order."""
     is_class, parameters = declared(origin)
     if any(parameter.default is COMPUTED for parameter in parameters):
         is_class, parameters = _inspected(origin)
@@ -97,7 +97,10 @@ def declared_settings(origin: Origin) -> tuple[Setting, ...]:
         parameters = [p for n, p in enumerate(parameters) if not (n == 0 and p.name in ("params", "parameters"))]
         parameters = [p for p in parameters if p.name not in KERNELS]
     elif len(parameters) < 2:
-        raise UsageError(f"{origin.label}: takes {len(parameters)} argument(s); w and g are needed")
+        raise UsageError(
+            f"{origin.label}: needs at least two parameters, w (the point) and g (its gradient); "
+            f"it has {len(parameters)}"
+        )
     else:
         parameters = [p for p in parameters[2:] if _is_setting(p)]
     settings = [setting for p in parameters for setting in _settings(p, {q.name for q in parameters})]
@@ -108,7 +111,7 @@ def declared_settings(origin: Origin) -> tuple[Setting, ...]:
 
 
 def _is_setting(parameter: Parameter) -> bool:
-    """Of a function: a hyper-parameter, not a state or the number of the step."""
+    """For a function: a hyperparameter, not a state or the number of the step."""
     if parameter.default is not MISSING or parameter.annotation in _SCALARS:
         return parameter.name not in STEP_NUMBER
     return parameter.name in USUAL or parameter.name in NAMED
@@ -257,12 +260,12 @@ def interface_of(code: Any, hyper_parameters: set[str]) -> RuleInterface:
         return StepInterface(code)
     method = next((name for name in ("update", "step") if hasattr(code, name)), None)
     if method is None:
-        raise UsageError("has no method update(w, g)")
+        raise UsageError("the class has no method update(w, g); what is accepted: optilab help own")
     return Stateful(code, method)
 
 
 class Function:
-    """`f(w, g, ...)`; parameters without a default that are not hyper-parameters are state, which starts at zero."""
+    """`f(w, g, ...)`; parameters without a default that are not hyperparameters are state, which starts at zero."""
 
     def __init__(self, code: Any, hyper_parameters: set[str]) -> None:
         _, _, *others = inspect.signature(code).parameters.values()
@@ -291,7 +294,7 @@ class Function:
         return dict(zip(self.states, memory, strict=True))
 
     def _returned(self, count: int) -> str:
-        advice = " (a hyper-parameter needs a default, as in nu=0.7)" if count < len(self.states) else ""
+        advice = " (a hyperparameter needs a default, as in nu=0.7)" if count < len(self.states) else ""
         return f"returned w and {count} more; it takes the states {', '.join(self.states) or '-'}{advice}"
 
 
@@ -356,7 +359,7 @@ class StepInterface:
         self.code = code
         if needs := getattr(code, "needs", ()):
             raise UsageError(
-                f"needs the {' and '.join(needs)} of the function; a rule of your own gets gradients only"
+                f"needs the {' and '.join(needs)} of the function; an optimizer of your own gets gradients only"
             )
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
@@ -387,7 +390,7 @@ class TorchInterface:
 
         parameter, optimizer = memory
         usual = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)  # for numbers that an optimizer keeps beside its tensors
+        torch.set_default_dtype(torch.float64)  # for numbers that an optimizer keeps next to its tensors
         try:
             with torch.no_grad():
                 parameter.copy_(torch.from_numpy(w))
@@ -414,7 +417,7 @@ class OwnState(NamedTuple):
 
 @dataclass(frozen=True)
 class OwnRule(Rule):
-    """Base of the classes that `kind_of` makes: their fields are the hyper-parameters of the user's code.
+    """Base of the classes that `kind_of` makes: their fields are the hyperparameters of the user's code.
 
     The user's code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule
     that looks at the whole vector gives in a map what it gives on a path.
@@ -507,7 +510,7 @@ def _traced() -> Iterator[None]:
 def checked(point: Any, w: Array) -> Array:
     """What the user's code returned, as an array like w; UsageError where it is none."""
     if point is None:
-        raise UsageError("returned nothing; the new w is expected")
+        raise UsageError("returned nothing; expected the new w")
     if not isinstance(w, np.ndarray):
         return point
     array = np.array(point, dtype=w.dtype)
@@ -609,6 +612,6 @@ def sources(parts: Iterable[Any]) -> dict[str, Origin]:
 
 
 def described(origins: Iterable[Origin], files: Mapping[str, Origin]) -> dict[str, Any]:
-    """Code of the user's own for the manifest of a run: the digest of each file, and its copy's name in `files`."""
+    """Code of the user's own for the manifest of a run: the checksum of each file, and its copy's name in `files`."""
     copies = {origin.sha256: copy for copy, origin in files.items()}
     return {origin.spec: {"sha256": origin.sha256, "copy": copies[origin.sha256]} for origin in origins}

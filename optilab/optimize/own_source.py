@@ -1,4 +1,4 @@
-"""Where code of the user's own is, a rule or a network: its file, the digest of its content, and the code once it
+"""Where code of the user's own is, a rule or a network: its file, the checksum of its content, and the code once it
 has been executed."""
 
 import ast
@@ -135,7 +135,9 @@ class Origin:
             with redirect_stdout(sys.stderr):
                 yield
         except UsageError as error:
-            raise UsageError(f"{self.label}{f', step {at}' if isinstance(at, int) else ''}: {error}") from None
+            raise UsageError(
+                f"{self.label}{f', step {at}' if isinstance(at, int) and at else ''}: {error}"
+            ) from None
         except SystemFailure:
             raise
         except ENDS as error:
@@ -157,7 +159,7 @@ def locate(spec: str) -> Origin:
     place, colon, name = spec.rpartition(":")
     if not colon or not name.isidentifier() or not place:
         raise UsageError(
-            f"FILE.py:NAME or package.module:NAME expected, as in my_adam.py:Adam; got {shown(spec, 200)}"
+            f"expected FILE.py:NAME or package.module:NAME, for example my_adam.py:Adam; got {shown(spec, 200)}"
         )
     if place in shipped:
         return Origin(spec, Path(place), name, shipped[place], hashlib.sha256(shipped[place]).hexdigest())
@@ -224,7 +226,7 @@ def of_object(given: Callable[..., Any]) -> Origin:
     """The origin of a class or function of this process. UsageError for anything else."""
     name = printable(getattr(given, "__name__", ""))
     if not callable(given) or not name:
-        raise UsageError(f"a class, a function or FILE.py:NAME expected, got {shown(given)}")
+        raise UsageError(f"expected a class, a function or FILE.py:NAME, got {shown(given)}")
     code = getattr(given, "__code__", None) or getattr(getattr(given, "update", None), "__code__", None)
     path = Path(code.co_filename if code else "<unknown>")
     return ObjectOrigin(f"{given.__module__}:{name}", path, name.strip("<>"), b"", "", given)

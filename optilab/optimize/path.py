@@ -31,7 +31,7 @@ class Status(StrEnum):
     MOVING = "moving"
     """Neither converged nor diverged: more steps would change the answer."""
     DIVERGED = "diverged"
-    """Not finite any more, or much higher than the start: a smaller learning rate would help."""
+    """No longer finite, or much higher than the start: a smaller learning rate would help."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ AGREEMENT = 1e-9
 class Line:
     """One statement of the formula at this step: `target` gets `value`, (d,) or a number.
 
-    `known` are the values of its symbols before it: hyper-parameters, state, w, g, t. `renews` is true for a state
+    `known` are the values of its symbols before it: hyperparameters, state, w, g, t. `renews` is true for a state
     (or the point itself) and false for an intermediate result.
     """
 
@@ -209,8 +209,10 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
                 difference = max(difference, float(np.nanmax(gap, initial=0.0) / max(1.0, np.abs(x).max())))
                 if difference > AGREEMENT and isinstance(rule, OwnRule):
                     reached = f"the formula reaches {lines[-1].value}, the code {x}"
-                    raise UsageError(f"{rule.name}: its formula is not what its code does: at step {t} {reached}")
-                assert difference <= AGREEMENT, f"{rule.name}: the formula is not the rule, at step {t}"
+                    raise UsageError(
+                        f"{rule.name}: the `formula` attribute does not match the code: at step {t} {reached}"
+                    )
+                assert difference <= AGREEMENT, f"{rule.name}: the formula is not the optimizer, at step {t}"
         yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)
 
 
@@ -335,15 +337,15 @@ def measured_rate(path: Trajectory, function: Objective) -> float | None:
 
 NUDGE = 64 * np.finfo(float).eps
 PARTED = 1e-6
-"""Two paths have parted when they differ by this share of the largest |w| so far: 1e8 times the nudge."""
+"""Two paths have parted when they differ by this fraction of the largest |w| so far: 1e8 times the nudge."""
 LONGEST = 10_000
 """Steps that are checked."""
 
 
 def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regime) -> int | None:
-    """The first epoch at which `path` and its neighbour have parted; None if they stay together.
+    """The first epoch at which `path` and its neighbor have parted; None if they stay together.
 
-    The neighbour starts NUDGE away in every coordinate: 64 units in the last place, since the first step's rounding may
+    The neighbor starts NUDGE away in every coordinate: 64 units in the last place, since the first step's rounding may
     absorb a single one.
     """
     start = path.points[0]
@@ -352,10 +354,10 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     # A schedule depends on the number of steps, so only a path of all its steps can be compared.
     if steps < 1 or (steps < len(path.points) - 1 and replace(regime, schedule=Regime().schedule) != regime):
         return None
-    neighbour = descend(rule, function, beside.tolist(), steps, regime=regime).points
-    points = path.points[: len(neighbour)]
+    neighbor = descend(rule, function, beside.tolist(), steps, regime=regime).points
+    points = path.points[: len(neighbor)]
     with np.errstate(all="ignore"):
-        apart = np.linalg.norm(points - neighbour[: len(points)], axis=-1)
+        apart = np.linalg.norm(points - neighbor[: len(points)], axis=-1)
         size = np.maximum.accumulate(np.linalg.norm(points, axis=-1))
         parted = np.flatnonzero(apart > PARTED * np.maximum(size, np.finfo(float).tiny))
     return int(parted[0]) if parted.size else None

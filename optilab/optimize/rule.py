@@ -5,7 +5,7 @@
     step, state = rule.update(gradient, state)
     x = x + step
 
-Rules are pure. Arrays have shape (..., d); a hyper-parameter may be an array of shape (..., 1), so a map over a
+Rules are pure. Arrays have shape (..., d); a hyperparameter may be an array of shape (..., 1), so a map over a
 million settings is one call. The same lines run on torch tensors, so rules without a counterpart in
 torch.optim train networks, too: a rule uses only functions that numpy and torch share by name.
 
@@ -27,13 +27,13 @@ from optilab.errors import UsageError, unknown
 Array = Any  # numpy.ndarray or torch.Tensor of shape (..., d)
 
 LearningRate = Annotated[float, Gt(0), Doc("learning rate: the factor of every step")]
-Decay = Annotated[float, Ge(0), Lt(1), Doc("share of a moving average that is kept at each step")]
+Decay = Annotated[float, Ge(0), Lt(1), Doc("fraction of a moving average that is kept at each step")]
 Eps = Annotated[float, Ge(0), Doc("small number that keeps a division finite")]
-WeightDecay = Annotated[float, Ge(0), Doc("share of the weights, times lr, that each step takes away")]
+WeightDecay = Annotated[float, Ge(0), Doc("fraction of the weights, times lr, that each step takes away")]
 
 
 class Rule(Protocol):
-    """An update rule: a frozen dataclass whose fields are hyper-parameters; its state is a NamedTuple.
+    """An update rule: a frozen dataclass whose fields are hyperparameters; its state is a NamedTuple.
 
     A rule that needs more than the gradient lists it in `needs` and receives it by that name: `value` (...,) and
     `hessian` (..., d, d) at x, `gradient_at(step)`, the gradient at x + step, `hessian_diagonal()`, the diagonal
@@ -71,7 +71,8 @@ def require_vector(rule: Any) -> None:
     """UsageError for a rule that works on the matrices of a network, where the point is that of a function."""
     if getattr(rule, "weights", "joined") == "matrices":
         raise UsageError(
-            f"{rule.name} works on weight matrices, and the point of a function is a vector: it only trains networks"
+            f"{rule.name} needs weight matrices, so it cannot run on a test function; to train with it: optilab train "
+            f"CONFIG --optimizer {rule.name}"
         )
 
 

@@ -110,7 +110,7 @@ class OneCycle:
     """
 
     name: ClassVar[str] = "one-cycle"
-    warm_up: Annotated[float, Gt(0), Lt(1), Doc("share of the steps on the way up")] = 0.3
+    warm_up: Annotated[float, Gt(0), Lt(1), Doc("fraction of the steps on the way up")] = 0.3
     start_div: Annotated[float, Ge(1), Doc("peak divided by the first factor")] = 25.0
     final_div: Annotated[float, Ge(1), Doc("first factor divided by the last")] = 1e4
 
@@ -160,7 +160,7 @@ SCHEDULES: dict[str, type[Any]] = {
 DecayStrength = Annotated[float, Ge(0), Doc("strength of the weight decay around the rule")]
 DecayForm = Annotated[
     Literal["coupled", "decoupled"],
-    Doc("decay added to the gradient (L2 penalty), or taken from the weights beside the rule"),
+    Doc("decay added to the gradient (L2 penalty), or taken from the weights next to the rule"),
 ]
 Clip = Annotated[float | None, Gt(0), Doc("longest gradient; longer ones are scaled down to it")]
 ClipValue = Annotated[float | None, Gt(0), Doc("largest gradient of a coordinate; larger ones are cut off")]
@@ -178,7 +178,7 @@ class Regime:
     """The conditions of a descent; the defaults change nothing.
 
     coupled decay:   g + weight_decay*w to the rule (torch's `weight_decay` of SGD and Adam)
-    decoupled decay: w - lr*weight_decay*w beside the rule (Loshchilov & Hutter 2019)
+    decoupled decay: w - lr*weight_decay*w next to the rule (Loshchilov & Hutter 2019)
     noise: g + noise*N(0, 1), the same draws for every rule with the same seed (Neelakantan et al. 2015; theirs
         decays)
     """
@@ -260,7 +260,7 @@ def _changed(gradient: Floats, regime: Regime, generator: "np.random.Generator |
 
 @dataclass(frozen=True)
 class _Penalised:
-    """f(w) + strength/2*|w|^2: what coupled decay minimises, for rules that need more than the gradient."""
+    """f(w) + strength/2*|w|^2: what coupled decay minimizes, for rules that need more than the gradient."""
 
     function: Objective
     strength: float

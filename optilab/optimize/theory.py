@@ -32,7 +32,7 @@ class ConvergenceRate:
     """The relative distance of the two eigenvalues that decide the rate; 0 is a defective matrix, whose distance
     falls like k*rate^k in step k, more slowly than rate^k."""
     unstable_share: float
-    """The largest part of the start, as a share of its distance, in a direction that the rule lets grow."""
+    """The largest part of the start, as a fraction of its distance, in a direction that the rule lets grow."""
 
     @property
     def stable(self) -> bool:
@@ -147,7 +147,7 @@ def stability_limit(rule: Any, state: Any = None) -> float | None:
     """The curvature above which the rule's steps, at its learning rate, grow along that direction of a quadratic.
 
     sgd: 2/lr. momentum: 2(1 + beta)/lr, for the form `ema` divided by 1 - beta (Cohen et al. 2021, arXiv:2103.00065).
-    Of an adaptive rule the limit of the preconditioned curvature, the largest eigenvalue of D^-1/2 H D^-1/2 with D
+    For an adaptive rule the limit of the preconditioned curvature, the largest eigenvalue of D^-1/2 H D^-1/2 with D
     its `preconditioner`; adam: (2 + 2 beta1)/((1 - beta1) lr) (Cohen et al. 2022, arXiv:2207.14484); nadam, whose
     momentum follows a schedule, at its `state`: in the end (2 + 2 beta1)/((1 - beta1) (1 + 2 beta1) lr). None for a
     rule without a formula here.

@@ -1,8 +1,9 @@
-"""A run directory, and the folder of a study: claimed by one rename, committed epoch by epoch, readable at any moment.
+"""A run directory, and the directory of a study: claimed by one rename, committed epoch by epoch, readable at any
+moment.
 
     runs/20261124-143512-sigmoid-1c2d9e05/
       config.yaml      resolved; `optilab train --config .../config.yaml` repeats the run
-      manifest.json    versions, seed, digests, times, status
+      manifest.json    versions, seed, checksums, times, status
       metrics.csv      one row per epoch, deterministic fields only
       timings.csv      seconds per epoch, apart, so that metrics can be compared by bytes
       diagnostics.jsonl  what every layer did, one line per epoch
@@ -62,7 +63,7 @@ _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _TEMPORARY = re.compile(
     r"\.(study\.yaml|manifest\.json|trials\.csv|timings\.csv)\.tmp-[0-9a-f]{8}|\.study-[0-9a-f]{16}"
 )
-"""What a killed command leaves in its study: half a file, and the mark by which workers recognize the folder."""
+"""What a killed command leaves in its study: half a file, and the mark by which workers recognize the directory."""
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
@@ -97,7 +98,7 @@ class Run:
     ) -> None:
         """Write one epoch: its checkpoint, then its row. Once this returns, the epoch survives any kill.
 
-        `best` is the epoch whose checkpoint is kept beside the last two, `record` the epoch's diagnostics.
+        `best` is the epoch whose checkpoint is kept next to the last two, `record` the epoch's diagnostics.
         """
         self._require_lock()
         if record:  # first: a resume drops a record ahead of its checkpoint, but could not recompute a missing one
@@ -171,7 +172,7 @@ class Run:
 
 
 def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: Sequence[str] = ()) -> Path:
-    """A directory beside the runs that is a complete run but for its name. Leaves nothing behind where it fails."""
+    """A directory next to the runs that is a complete run but for its name. Leaves nothing behind where it fails."""
     staging = folder / f".new-{secrets.token_hex(8)}"
     try:
         with write_errors(staging, sum(len(data) for data in files.values() if isinstance(data, bytes))):
@@ -335,7 +336,7 @@ def _named_as_checkpoints(path: Path) -> list[tuple[int, Path]]:
 
 
 def read_checkpoint(path: Path, limit: int) -> bytes:
-    """The bytes of a checkpoint whose digest is the one in its name; CheckpointError says what is wrong."""
+    """The bytes of a checkpoint whose checksum is the one in its name; CheckpointError says what is wrong."""
     match = _CHECKPOINT.fullmatch(path.name)
     if match is None or path.is_symlink() or not path.is_file():
         raise CheckpointError(f"{path} is not a checkpoint")
@@ -351,7 +352,8 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
 
 @dataclass
 class OpenStudy:
-    """A study, a folder of trials that one command makes, which this process writes; it holds the lock until `finish`.
+    """A study, a directory of trials that one command makes, which this process writes; it holds the lock until
+    `finish`.
 
         runs/20261124-231207-sigmoid-sweep-91c07d4e/
           study.yaml     what was asked; `optilab sweep --config .../study.yaml` repeats it
@@ -378,7 +380,7 @@ class OpenStudy:
     def ask(self, asked: bytes, **facts: Any) -> None:
         """Record what is asked now, and facts of the manifest.
 
-        The manifest has the digests of the new study.yaml and of the one before: a kill may leave either.
+        The manifest has the checksums of the new study.yaml and of the one before: a kill may leave either.
         """
         before = read_study(self.path).asked
         self.update(**facts, asked=list(dict.fromkeys(map(asked_digest, (asked, before)))))

@@ -200,7 +200,7 @@ _NAME = "run.lock"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _ADVICE = (
     "; this file system does not support locks, as some network file systems do not: "
-    "choose a local folder with --runs-dir or OPTILAB_RUNS"
+    "choose a local directory with --runs-dir or OPTILAB_RUNS"
 )
 
 

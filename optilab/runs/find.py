@@ -1,4 +1,4 @@
-"""Names of runs and the folder they are kept in; finding them by name, path, pattern or age, or the latest."""
+"""Names of runs and the directory they are kept in; finding them by name, path, pattern or age, or the latest."""
 
 import os
 import re
@@ -22,8 +22,17 @@ def run_name(text: str) -> str:
     """A name that is safe as a path, in a shell, in a spreadsheet and in HTML; else ValueError."""
     if _NAME.fullmatch(text) and not text.endswith(".") and text.split(".")[0].lower() not in _RESERVED:
         return text
-    accepted = "1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit"
-    raise ValueError(f"{accepted}, and not a name that Windows reserves; got {shown(text)}")
+    wrong = "".join(dict.fromkeys(re.findall(r"[^A-Za-z0-9._-]", text)))
+    if wrong:
+        reason = f"contains {', '.join('a space' if one == ' ' else shown(one) for one in wrong)}"
+    elif len(text) > 64:
+        reason = f"has {len(text)} characters"
+    elif text.split(".")[0].lower() in _RESERVED:
+        reason = "is reserved by Windows"
+    else:
+        reason = "does not begin with a letter or digit, or ends in a dot"
+    accepted = "use 1 to 64 letters, digits, '.', '_' and '-', and begin with a letter or digit"
+    raise ValueError(f"{shown(text)} {reason}; {accepted}")
 
 
 def root(folder: str | None) -> Path:
@@ -34,7 +43,7 @@ def root(folder: str | None) -> Path:
 def new_name(label: str) -> str:
     """A name that sorts by time (UTC) and that no other process picks: 20261124-143512-LABEL-1c2d9e05.
 
-    Of a thousand that are picked within one second, as by an array of jobs, two are equal once in 8,000 times.
+    For a thousand that are picked within one second, as by an array of jobs, two are equal once in 8,000 times.
     """
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{label[:39]}-{secrets.token_hex(4)}"
 
@@ -69,7 +78,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
-    """Every readable run and study in `folder`, oldest first, and for every other directory why it is not one."""
+    """Every readable run and study in `directory`, oldest first, and for every other directory why it is not one."""
     readable, unreadable = list[Record | Study](), dict[str, str]()
     for path in directories(folder):
         try:
@@ -80,9 +89,9 @@ def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
 
 
 def locate(folder: Path, name: str, command: str | None = None) -> Path:
-    """The directory of a run or study: a name in `folder`, or STUDY/TRIAL, else a path, else `latest`.
+    """The directory of a run or study: a name in `directory`, or STUDY/TRIAL, else a path, else `latest`.
 
-    `latest` is the newest of `folder`, or its newest run of `command`. Raises RunError, with the nearest names, if
+    `latest` is the newest of `directory`, or its newest run of `command`. Raises RunError, with the nearest names, if
     there is none, and UsageError for what is neither a name nor the path of a run.
     """
     try:
@@ -133,7 +142,7 @@ def age(text: str) -> timedelta:
     """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). ValueError otherwise."""
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
-        raise ValueError(f"a whole number of m, h, d or w expected, as in 30d; got {shown(text)}")
+        raise ValueError(f"expected a whole number of m, h, d or w, as in 30d; got {shown(text)}")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 

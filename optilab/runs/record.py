@@ -1,4 +1,4 @@
-"""Runs and studies as read from disk, recognised by their content."""
+"""Runs and studies as read from disk, recognized by their content."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 STUDY = "study.yaml"
-"""What a study was asked; the file marks a folder as a study, the runs that one command made."""
+"""What a study was asked; the file marks a directory as a study, the runs that one command made."""
 TRIALS = "trials.csv"
 """One row per trial of a study, its outcome."""
 
@@ -41,7 +41,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What is in a folder of runs: `state` is running, interrupted, or the status with which it ended."""
+    """What is in a directory of runs: `state` is running, interrupted, or the status with which it ended."""
 
     path: Path
     manifest: dict[str, Any]
@@ -92,7 +92,7 @@ class Record(Entry):
         return rows[-1] if rows else None
 
     def outcome(self) -> Row:
-        """Of a training, in one row: epochs done, last metrics, the best epoch, the test set where there is one."""
+        """For a training, in one row: epochs done, last metrics, the best epoch, the test set where there is one."""
         tested = {key: self.manifest[key] for key in ("test_loss", "test_acc") if key in self.manifest}
         return outcome(self.rows()) | tested
 
@@ -102,7 +102,7 @@ class Record(Entry):
 
 
 class Study(Entry):
-    """A folder of runs that one command made."""
+    """A directory of runs that one command made."""
 
     @property
     def asked(self) -> bytes:
@@ -124,10 +124,10 @@ class Study(Entry):
         rows, file = read_table(self.path / TRIALS), self.path / TRIALS
         for line, row in enumerate(rows, start=2):
             if not is_plain(row.get("trial")) or row.get("status") not in STATUSES:
-                raise DataError(f"{file}:{line}: the name and the status of a trial expected")
+                raise DataError(f"{file}:{line}: expected the name and the status of a trial")
         if self.state == "done" and len(rows) < (whole := self.manifest.get("trials", 0)):
             again = f"the study's command with --name {self.name} writes it again"
-            raise DataError(f"{file}: {whole} trials expected, got {len(rows)}; {again}")
+            raise DataError(f"{file}: expected {whole} trials, got {len(rows)}; {again}")
         return rows
 
     def runs(self) -> tuple[list[Record], dict[str, str]]:

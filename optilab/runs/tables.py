@@ -88,7 +88,7 @@ def _rows(path: Path, content: bytes) -> list[Row]:
             if not header:
                 header = cells
             elif len(cells) != len(header):
-                raise DataError(f"{path}:{lines.line_num}: {len(header)} cells expected, got {len(cells)}")
+                raise DataError(f"{path}:{lines.line_num}: expected {len(header)} cells, got {len(cells)}")
             else:
                 numbers = [_parse(cell, path, lines.line_num) for cell in cells]
                 rows.append(dict(zip(header, numbers, strict=True)))
@@ -102,7 +102,7 @@ def read_metrics(path: Path) -> list[Row]:
     rows = _numbers(path, METRICS)
     for epoch, row in enumerate(rows, start=1):
         if row["epoch"] != epoch:
-            raise DataError(f"{path}:{epoch + 1}: epoch {epoch} expected, got {row['epoch']}")
+            raise DataError(f"{path}:{epoch + 1}: expected epoch {epoch}, got {row['epoch']}")
     return rows
 
 
@@ -120,7 +120,7 @@ def _numbers(path: Path, columns: Sequence[str]) -> list[Row]:
     for line, row in enumerate(rows, start=2):
         for name, value in row.items():
             if not isinstance(value, int | float):
-                raise DataError(f"{path}:{line}: {shown(name)}: number expected, got {shown(value)}")
+                raise DataError(f"{path}:{line}: {shown(name)}: expected a number, got {shown(value)}")
     return rows
 
 
@@ -133,7 +133,7 @@ def _parse(cell: str, path: Path, line: int) -> Any:
         guarded = cell.startswith("'") and cell.lstrip("'").startswith((*_FORMULA, "\\u000d"))
         return cell[1:] if guarded else cell or None
     if not math.isfinite(number):
-        raise DataError(f"{path}:{line}: a finite number expected, got {shown(cell)}")
+        raise DataError(f"{path}:{line}: expected a finite number, got {shown(cell)}")
     try:
         return int(cell)
     except ValueError:
@@ -185,6 +185,6 @@ def read_records(path: Path) -> list[Row]:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            raise DataError(f"{file}:{number}: damaged: the record of an epoch expected")
+            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch")
         records.append(record)
     return records

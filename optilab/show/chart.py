@@ -1,7 +1,7 @@
 """A chart as a value: rows of panels with axes and marks, before a painter makes it text, a picture file or a page.
 
 The function that makes a chart from its subject decides once what is shown, the ranges, which scales are logarithmic,
-and the number of each series. The number is the series' colour, dashes, marker and letter in every medium. A painter
+and the number of each series. The number is the series' color, dashes, marker and letter in every medium. A painter
 decides only what its medium demands: a terminal shows no bands and no thin lines, a file has room for names.
 """
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:  # a start without a chart needs no NumPy
     Floats = NDArray[np.float64]
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "p", ">", "h")
-"""Of the series in turn, by matplotlib's names: more than there are colours, since dashes hide in a legend."""
+"""For the series in turn, by matplotlib's names: more than there are colors, since dashes hide in a legend."""
 
 LIGHT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#c66497", "#2a95d3", "#b87f00")
 DARK_COLORS = ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50")
-"""Of the series in turn, on white and on a dark ground: Okabe & Ito (2008), those that are too pale for lines on white
+"""For the series in turn, on white and on a dark ground: Okabe & Ito (2008), those that are too pale for lines on white
 darkened until they have a contrast of 3:1.
 """
 
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis, or the range of a colour scale. Without `low` and `high` the marks set it."""
+    """An axis, or the range of a color scale. Without `low` and `high` the marks set it."""
 
     label: str = ""
     low: float | None = None
@@ -41,7 +41,7 @@ class Scale:
     tex: str = ""
     """The label where mathematics is set by TeX's rules, if it has any."""
     names: tuple[str, ...] = ()
-    """Of the values 1, 2, ..., where they are no numbers, such as layers."""
+    """For the values 1, 2, ..., where they are no numbers, such as layers."""
 
     @property
     def is_set(self) -> bool:
@@ -74,7 +74,7 @@ class Polyline:
     x: Any
     y: Any
     series: int | None = None
-    """None is the colour of the text."""
+    """None is the color of the text."""
     role: str = ""
     """What the line is of its series, such as training and validation."""
     label: str = ""
@@ -116,7 +116,7 @@ class Points:
     symbol: Literal["start", "minimum", "best", "optimum", "place", "other", "dot"]
     series: int | None = None
     name: str = ""
-    """Beside the first point, to its right."""
+    """Next to the first point, to its right."""
     before: bool = False
     """Whether the name stands to the left."""
     label: str = ""
@@ -248,15 +248,15 @@ class Chart:
     series: tuple[str, ...] = ()
     """Their names, by number."""
     title: str = ""
-    """Of a file, which may have mathematics between dollar signs."""
+    """For a file, which may have mathematics between dollar signs."""
     width: float = 11.0
-    """Of a file, in inches."""
+    """For a file, in inches."""
     height: float | None = None
     """None adds up the heights of the rows, the title and the legend."""
     title_size: float = 10.0
     legend_size: float = 11.0
     columns: int = 6
-    """Of the legend, at most."""
+    """For the legend, at most."""
     text: TextSize = field(default=TextSize())
 
     @property

@@ -11,6 +11,7 @@ from functools import cache
 from io import BytesIO
 from math import lcm
 from pathlib import Path
+from shlex import quote
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,11 @@ PIXELS = 600
 LAYERED = 4
 """Rows of heat maps over epochs; more groups are shown after the last epoch, each as a line."""
 NUMBERED = 14
-"""Rows of a heat map beside which the last value is written; more have no room."""
+"""Rows of a heat map next to which the last value is written; more have no room."""
 HEATED = 500
 """Points of an axis at which the height of a plane is computed, at most: more than a file shows."""
 FRAMES, SECONDS = 120, 8
-"""Of a moving picture."""
+"""For a moving picture."""
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _DASHED, _DOTTED = (0, (5, 3)), (0, (1, 3))
@@ -247,7 +248,7 @@ def _limits(scale: Scale) -> tuple[float, float]:
 
 
 def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]], drawn: Any) -> None:
-    """What colors mean: below all maps of layers with this scale, beside another map."""
+    """What colors mean: below all maps of layers with this scale, next to another map."""
     from matplotlib.ticker import PercentFormatter
 
     cells, label = [axes for axes, _ in images], scale.tex or scale.label
@@ -263,7 +264,7 @@ def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]]
 
 
 def _beside(axes: Any, height: float, text: str) -> None:
-    """A word beside the right edge."""
+    """A word next to the right edge."""
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     axes.annotate(text, (1, height), xytext=(3, 0), va="center", fontsize=8, **place)
 
@@ -473,13 +474,15 @@ _PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
 
 
 def check(file: str, formats: tuple[str, ...] = FORMATS) -> Path:
-    """The path of a picture to write; UsageError for an unknown format or a missing folder."""
+    """The path of a picture to write; UsageError for an unknown format or a missing directory."""
     path = Path(file)
     if path.suffix.lower().lstrip(".") not in formats:
         endings = ", ".join(f".{name}" for name in formats)
-        raise UsageError(f"{file}: the ending chooses the format, one of {endings}")
+        raise UsageError(f"{file}: unsupported extension; use one of {endings}")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"{file}: there is no folder {path.absolute().parent}")
+        raise UsageError(
+            f"{file}: there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"
+        )
     return path
 
 
@@ -521,7 +524,7 @@ def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, c
 
 
 def _sized(chart: Chart, dark: bool, size: PaperSize) -> "Figure":
-    """The chart with as many panels side by side as fit, every text of one size, and lines to match."""
+    """The chart with the panels that fit side by side, every text of one size, and lines to match."""
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
 

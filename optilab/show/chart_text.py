@@ -46,7 +46,7 @@ BESIDE, LAYERS = 120, 44
 SHOWN = 12
 """Layers that are shown; of more, the middle ones are left out."""
 BANDS_PER_DECADE = 2
-"""Of the heights of a plane; their edges are its contours."""
+"""For the heights of a plane; their edges are its contours."""
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
 
 
@@ -163,7 +163,7 @@ def _legend(panels: Sequence[Panel], keys: Sequence[Letter], screen: Screen, who
 
 
 def _wrapped(line: Line, width: int) -> list[Line]:
-    """The words of a line in as many lines as they need."""
+    """The words of a line, wrapped to the lines that they need."""
     lines: list[Line] = [[]]
     used = 0
     for text, style in line:
@@ -422,7 +422,7 @@ def _edge(canvas: Canvas, contour: Contour, x: Floats, y: Floats, screen: Screen
 
 
 def bar(norm: float | None, largest: float | None, width: int = 8, blocks: bool = True) -> str:
-    """A norm beside the largest one, over DECADES, in eighths of a character; `#` without Unicode's blocks."""
+    """A norm next to the largest one, over DECADES, in eighths of a character; `#` without Unicode's blocks."""
     length = 1 + math.log10(norm / largest) / DECADES if norm and largest else 0.0
     length = min(1.0, max(0.0, length))
     if not blocks:
@@ -432,7 +432,7 @@ def bar(norm: float | None, largest: float | None, width: int = 8, blocks: bool 
 
 
 def _layers(panels: Sequence[Panel], keys: Sequence[Letter], width: int, screen: Screen) -> list[Line]:
-    """The last column of maps of layers: a bar per layer, the input below, the output above, beside it the norm; a
+    """The last column of maps of layers: a bar per layer, the input below, the output above, next to it the norm; a
     column for each group that has room.
     """
     maps = [mark for panel in panels for mark in panel.marks if isinstance(mark, Heatmap)]
@@ -455,5 +455,5 @@ def _layers(panels: Sequence[Panel], keys: Sequence[Letter], width: int, screen:
             row += [(bar(norm, largest, 12, screen.blocks), ""), ("" if norm is None else f"{norm:.0e}", "")]
         rows.append(row)
     title = f"{maps[0].scale.label} of each layer, last epoch, log scale"
-    more: list[Line] = [[(f"     and {len(maps) - room} more: --plot FILE", "")]] if len(maps) > room else []
+    more: list[Line] = [[(f"     and {len(maps) - room} more: --out FILE", "")]] if len(maps) > room else []
     return [*_wrapped([(title, "")], width), *_table(rows, GAP, right=range(2, 2 * room + 1, 2)), *more]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
@@ -133,13 +134,15 @@ def _hashes(element: str, texts: Sequence[str]) -> str:
 def page_file(file: str) -> Path:
     """The path of a page to write: new, or an older page of optilab.
 
-    UsageError for another ending than .html, a missing folder, and a file that is not a page of optilab.
+    UsageError for another ending than .html, a missing directory, and a file that is not a page of optilab.
     """
     path = Path(file)
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{file}: the name of a page ends in .html")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"{file}: there is no folder {path.absolute().parent}")
+        raise UsageError(
+            f"{file}: there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"
+        )
     try:
         ours = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
     except FileNotFoundError:

@@ -63,7 +63,7 @@ class ProgressLine:
         self._drawn = 0.0
 
     def draw(self, share: float, text: str) -> None:
-        """Show that this share is done, unless the line was drawn just now."""
+        """Show that this fraction is done, unless the line was drawn just now."""
         if time.monotonic() - self._drawn >= EVERY:
             self._drawn = time.monotonic()
             bar = f'<progress max="1" value="{share:.3f}"></progress>'

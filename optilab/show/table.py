@@ -77,7 +77,7 @@ def _print(text: str) -> None:
 
 
 def _terminal(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    """For people: aligned, in as many columns as the terminal has room for."""
+    """For people: aligned, with the columns that the terminal has room for."""
     columns, cells = _texts(columns, rows)
     shown = _fitting(columns, cells)
     left = [place for place, i in enumerate(shown) if columns[i].left]
@@ -126,7 +126,7 @@ def _markdown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> N
 def markdown(text: str) -> str:
     """Text that Markdown shows as it is: no emphasis, link, code, HTML or end of the cell."""
     escaped = re.sub(r"[\\`*_\[\]<>|~!#$&@^:]", r"\\\g<0>", printable(text).replace("\n", " "))
-    # Not every renderer honours an escaped bracket of HTML.
+    # Not every renderer honors an escaped bracket of HTML.
     return escaped.replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
 
 

@@ -1,6 +1,6 @@
 """Everything a person sees in a terminal, and the documents of `--json`.
 
-Only this package imports rich. Results go to stdout; progress, warnings and errors go to stderr. Colour is never
+Only this package imports rich. Results go to stdout; progress, warnings and errors go to stderr. Color is never
 the only sign. Text from configs, names and files is printed as text, never as markup or a control sequence.
 """
 

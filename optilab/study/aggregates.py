@@ -3,7 +3,7 @@
 The interquartile mean leaves out the lowest and the highest quarter of all scores, so that one failed training does not
 decide; the optimality gap is by how much scores up to 1 miss 1; the probability of
 improvement is that of a run of one row being better than a run of another, averaged over the problems. Intervals are
-percentiles of a bootstrap that draws the seeds of each problem anew (stratified). Unlike verdicts they hold for one
+percentiles of a bootstrap that draws the seeds of each problem again (stratified). Unlike verdicts they hold for one
 number each, and with few seeds they are too narrow.
 """
 
@@ -18,7 +18,7 @@ DRAWS = 2000
 """Bootstrap samples."""
 
 Scores = Sequence[Floats]
-"""Of each problem, the scores of its seeds; problems may have other numbers of seeds."""
+"""For each problem, the scores of its seeds; problems may have other numbers of seeds."""
 
 
 @dataclass(frozen=True)

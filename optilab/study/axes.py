@@ -8,7 +8,7 @@ import numpy as np
 
 from optilab.config import yaml
 from optilab.config.marks import RANGE
-from optilab.errors import UsageError
+from optilab.errors import UsageError, shown
 from optilab.optimize.objective import Floats
 
 MAX_COUNT = 100_000
@@ -45,7 +45,7 @@ class Axis:
         return list(dict.fromkeys(map(self.setting, self.points.tolist())))
 
     def at(self, share: float) -> Any:
-        """The setting at a share of the way from `low` to `high`, 0 to 1."""
+        """The setting at a fraction of the way from `low` to `high`, 0 to 1."""
         if self.log:
             return self.setting(math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low))))
         return self.setting(self.low + share * (self.high - self.low))
@@ -66,37 +66,47 @@ class Choices:
         return len(self.values)
 
     def at(self, share: float) -> Any:
-        """The value at a share of the list, 0 to 1."""
+        """The value at a fraction of the list, 0 to 1."""
         return self.values[min(int(share * self.count), self.count - 1)]
 
 
-def read_range(where: str, key: str, span: str, count: int, example: str) -> Axis:
-    """`LOW:HIGH[:COUNT][:log]`; `count` where none is given. UsageError shows the grammar and the `example`."""
-    parts = span.split(":")
-    log = parts[-1] == "log"
-    try:
-        low, high = float(parts[0]), float(parts[1])
-        count = int(parts[2]) if len(parts) - log > 2 else count
-        finite = math.isfinite(low) and math.isfinite(high)
-        if not (
-            finite and low < high and 1 < count <= MAX_COUNT and len(parts) - log <= 3 and (low > 0 or not log)
-        ):
-            raise ValueError
-    except (ValueError, IndexError):
-        raise UsageError(
-            f"{key}={span}: {RANGE} expected, as {example}; "
-            f"LOW < HIGH, COUNT from 2 to {MAX_COUNT:,}, LOW above 0 for log",
-            where,
-        ) from None
+def read_range(where: str, key: str, span: str, count: int) -> Axis:
+    """`LOW:HIGH[:COUNT][:log]`; `count` where none is given. UsageError, which begins with `where`, for what is
+    wrong."""
+    *parts, last = span.split(":")
+    log = last == "log"
+    parts += [] if log else [last]
+    if len(parts) < 2 or len(parts) > 3:
+        found = "the upper end is missing" if len(parts) < 2 else f"{len(parts)} numbers are too many"
+        raise UsageError(f"{found}; write {RANGE}", where)
+    low, high = (_end(where, name, text) for name, text in zip(("LOW", "HIGH"), parts, strict=False))
+    if parts[2:]:
+        if not parts[2].isdecimal() or not 1 < int(parts[2]) <= MAX_COUNT:
+            raise UsageError(f"{shown(parts[2])} is not a COUNT from 2 to {MAX_COUNT:,}", where)
+        count = int(parts[2])
+    if low >= high:
+        raise UsageError(f"LOW has to be less than HIGH, got {low:g} and {high:g}", where)
+    if log and low <= 0:
+        raise UsageError(f"a log axis has to begin above 0, got {low:g}", where)
     return Axis(key, low, high, count, log)
 
 
+def _end(where: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"expected a number for {name}, got {shown(text)}", where)
+    return value
+
+
 def read_choices(where: str, key: str, text: str) -> Choices:
-    """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, is empty, or a value is there twice."""
+    """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, is empty, or a value is repeated."""
     try:
         values = yaml.value(f"[{text}]")
     except ValueError as error:
-        raise UsageError(f"{key}={text}: {error}", where) from None
+        raise UsageError(f"{text}: {error}", where) from None
     return listed(where, key, values)
 
 
@@ -104,7 +114,7 @@ def listed(where: str, key: str, values: list[Any]) -> Choices:
     """The axis of these values. UsageError if there is none, or one twice."""
     texts = [yaml.flow(value) for value in values]
     if not values or "" in texts:
-        raise UsageError(f"{key}: at least one value expected, as optimizer.lr=0.01,0.1", where)
+        raise UsageError(f"expected at least one value, for example {key}=0.01,0.1", where)
     if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
-        raise UsageError(f"{key}: {', '.join(twice)} is there twice", where)
+        raise UsageError(f"{', '.join(twice)} is repeated; remove one", where)
     return Choices(key, values)

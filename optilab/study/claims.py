@@ -1,4 +1,4 @@
-"""Claims judged: what a result is, beside what it was expected to be.
+"""Claims judged: what a result is, next to what it was expected to be.
 
 A claim without a confidence has to hold for every training that it is about; one with a tolerance (`== 0.85 +- 0.01`)
 is about the mean over their seeds. One with a confidence is about the mean of all seeds, of which these are a sample:
@@ -275,7 +275,7 @@ def _named(claim: Claim, labels: Sequence[str]) -> Sequence[str]:
     if claim.of is None:
         return labels
     if claim.of not in labels:
-        raise UsageError(unknown("rule", claim.of, labels), "--expect")
+        raise UsageError(unknown("optimizer", claim.of, labels), "--expect")
     return [claim.of]
 
 
@@ -322,7 +322,9 @@ def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[Clai
     for claim in claims:
         everywhere = [place for place, (_, candidate) in places.items() if candidate.rule == claim.of]
         if not places:
-            yield ClaimResult(claim.text, claim.of or "", None, "cannot tell", "no rule has a judged training")
+            yield ClaimResult(
+                claim.text, claim.of or "", None, "cannot tell", "no optimizer has a judged training"
+            )
         for place in everywhere or _named(claim, list(places)):
             yield _of_candidate(claim, place, *places[place], found.sample.removesuffix("s"))
 
@@ -338,7 +340,7 @@ def _of_candidate(
         verdicts = {row.key: row.verdict for row in network.comparison.rows} if network.comparison else {}
         return _of_value(claim, of, verdicts.get(candidate.rule), "no verdict")
     if claim.metric == "epochs":
-        why = f"not every seed reached {100 * network.target:.1f} %"
+        why = f"not every seed reached {100 * network.target:.1f}%"
         return _of_value(claim, of, candidate.mean_epochs, why, "fails")
     return _of_value(claim, of, candidate.near)
 

@@ -1,6 +1,6 @@
 """Workers of a dask cluster: whatever machines have a worker that is connected to one scheduler.
 
-Each worker runs as many trials at once as it has threads. Workers come and go while the study runs: a trial whose
+Each worker runs one trial per thread at once. Workers come and go while the study runs: a trial whose
 worker is lost is begun again or, on a shared disk, resumed by another one. A worker is refused, by name, where its
 optilab or torch is another than here. Results are fetched as soon as they are there, because they are lost with the
 worker that has them; a run that comes from a worker's own disk is verified before it is published.
@@ -52,8 +52,8 @@ class _Task:
 class Cluster:
     """`Workers` at the scheduler `address` (tcp://HOST:PORT, or its scheduler file) for the study in `study`.
 
-    `dataset` is the dataset's folder or file, of which workers get a copy if they need one (None: it has no files),
-    `digests` the SHA-256 of its files.
+    `dataset` is the dataset's directory or file, of which workers get a copy if they need one (None: it has no files),
+    `checksums` the SHA-256 of its files.
     At most `at_most` trials run at once. `note` gets a line for each worker that is refused; `stop` ends the waiting
     for the first worker. UsageError for what is not an address and without the extra, SystemFailure where no scheduler
     answers or every worker is refused.
@@ -149,7 +149,7 @@ class Cluster:
         """What a worker answers, checked; its run is in the study then. DataError or CheckpointError for what no worker
         of optilab answers."""
         if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], dict)):
-            raise DataError(f"a result and files expected, got {shown(answer)}")
+            raise DataError(f"expected a result and files, got {shown(answer)}")
         ended: Ended = answer[0]
         files = answer[1]
         if task.name is None:
@@ -219,7 +219,7 @@ class Cluster:
 
     @property
     def _mark(self) -> Path:
-        """The file by which a worker recognises that it sees the study's folder."""
+        """The file by which a worker recognizes that it sees the study's directory."""
         return self._study / f".{self._token}"
 
     def _idle(self) -> str | None:
@@ -329,16 +329,16 @@ def require_ended(ended: Mapping[str, Any], config: TrainConfig, until: int) -> 
     status = ended.get("status")
     if status not in (*HAVE_RUN, "interrupted", "unwritten", "failed"):
         raise DataError(
-            f"status: one of {', '.join(HAVE_RUN)}, interrupted or failed expected, got {shown(status)}"
+            f"status: expected one of {', '.join(HAVE_RUN)}, interrupted or failed, got {shown(status)}"
         )
     if not isinstance(ended.get("reason"), str):
-        raise DataError(f"reason: text expected, got {shown(ended.get('reason'))}")
+        raise DataError(f"reason: expected text, got {shown(ended.get('reason'))}")
     require_numbers(ended, "seconds")
     if status not in HAVE_RUN:
         return
     outcome = ended.get("outcome")
     if not isinstance(outcome, dict):
-        raise DataError(f"outcome: a mapping expected, got {shown(outcome)}")
+        raise DataError(f"outcome: expected a mapping, got {shown(outcome)}")
     require_numbers(outcome, "epochs")
     early = status == "diverged" or (status == "done" and config.early_stopping is not None)
     if outcome["epochs"] > config.epochs or (outcome["epochs"] < until and not early):
@@ -350,7 +350,7 @@ def require_numbers(answer: Mapping[str, Any], *keys: str) -> None:
     for key in keys:
         value: Any = answer.get(key)
         if type(value) not in (int, float) or not 0 <= value < inf:
-            raise DataError(f"{key}: a number expected, got {shown(value)}")
+            raise DataError(f"{key}: expected a number, got {shown(value)}")
 
 
 def _require_scheduler_file(path: Path) -> None:
@@ -369,7 +369,7 @@ def _connect(address: str) -> "Client":
     to = {"address": address}
     if not re.fullmatch(r"(tcp|tls)://[^/]+:\d+", address):
         if not Path(address).is_file():
-            raise UsageError(f"tcp://HOST:PORT or a scheduler file expected, got {shown(address)}", "--cluster")
+            raise UsageError(f"expected tcp://HOST:PORT or a scheduler file, got {shown(address)}", "--cluster")
         _require_scheduler_file(Path(address))
         to = {"scheduler_file": address}
     try:

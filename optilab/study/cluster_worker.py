@@ -1,6 +1,6 @@
 """What a worker of a dask cluster does for a study: one trial at a time and thread, each in a process of its own.
 
-Where the worker sees the study's folder, the trial is written there. Otherwise it is written in the worker's scratch
+Where the worker sees the study's directory, the trial is written there. Otherwise it is written in the worker's scratch
 directory, from the files of an earlier part of it where there is one, and its files are the answer.
 
 A trial stops when the study asks for it, and when the scheduler has taken it from this worker: the study has ended.
@@ -61,10 +61,10 @@ def digests(files: list[Path]) -> Files:
 
 
 def welcome(token: str, folder: str, dataset: str | None, files: Files, dask_worker: Any) -> dict[str, Any]:
-    """Take part in the study `folder`; the versions here, and which `files` of `dataset` are missing.
+    """Take part in the study `directory`; the versions here, and which `files` of `dataset` are missing.
 
-    The study's file `.TOKEN` shows that its folder is on a shared disk, and its lock that the disk has locks. A study
-    that comes again, after the death of a trial, may have others running here.
+    The study's file `.TOKEN` shows that its directory is on a shared disk, and its lock that the disk has locks. A
+    study that comes again, after the death of a trial, may have others running here.
     """
     if token not in _guests:
         path, scratch = Path(folder), Path(dask_worker.local_directory) / token
@@ -78,7 +78,7 @@ def welcome(token: str, folder: str, dataset: str | None, files: Files, dask_wor
 
 
 def _missing(place: Path, files: Files) -> list[str]:
-    """The files of which the place, a folder or one file, has no copy, by name."""
+    """The files of which the place, a directory or one file, has no copy, by name."""
     folder = place.parent if place.is_file() else place
     here = digests([folder / Path(file).name for file in files])
     return [file for file, digest in files.items() if here.get(str(folder / Path(file).name)) != digest]
@@ -204,8 +204,8 @@ def unpack(packed: Packed, path: Path) -> None:
 def receive(packed: Packed, path: Path, check: Callable[[Record], None]) -> None:
     """Publish a run as `path`, in place of an earlier state of it.
 
-    It is readable, its checkpoints have the digests in their names, and `check` has accepted it, or nothing is changed:
-    DataError or CheckpointError, or what `check` raises.
+    It is readable, its checkpoints have the checksums in their names, and `check` has accepted it, or nothing is
+    changed: DataError or CheckpointError, or what `check` raises.
     """
     staging = stage(path.parent, _verified(packed), [_FOLDER])
     try:
@@ -227,10 +227,10 @@ def receive(packed: Packed, path: Path, check: Callable[[Record], None]) -> None
 def _verified(packed: Packed) -> Mapping[str, bytes]:
     """The content of each file. DataError for a name that no run has, and for other bytes than were packed."""
     if not isinstance(packed, dict):
-        raise DataError(f"files expected, got {shown(packed)}")
+        raise DataError(f"expected files, got {shown(packed)}")
     for name, entry in packed.items():
         if not (isinstance(name, str) and isinstance(entry, tuple) and list(map(type, entry)) == [str, bytes]):
-            raise DataError(f"a file with its SHA-256 and content expected, got {shown(name)}")
+            raise DataError(f"expected a file with its SHA-256 and content, got {shown(name)}")
         digest, data = entry
         try:
             run_name(name.removeprefix(f"{_FOLDER}/"))  # safe as a path on any system

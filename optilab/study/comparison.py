@@ -48,11 +48,11 @@ class PairwiseDifference:
     difference: float
     """Candidate minus baseline: the mean over the pairs, or the difference of the means."""
     interval: tuple[float, float] | None
-    """Of the difference; holds for all rows at once. None with one pair or without any variation."""
+    """For the difference; holds for all rows at once. None with one pair or without any variation."""
     won: float
     """Fraction of the pairs in which the candidate is better, ties half; without pairs, of all combinations."""
     p: float
-    """Of the test that gives the verdict, adjusted for all rows."""
+    """For the test that gives the verdict, adjusted for all rows."""
     shared: bool
     """Whether the variance is at least the table's; else it is the row's own."""
     verdict: Verdict
@@ -70,13 +70,13 @@ class ComparedRow(Generic[Key]):
     values: Values
     """All that the verdicts count."""
     summary: Summary
-    """Of the values without those that diverged, unless all did."""
+    """For the values without those that diverged, unless all did."""
     diverged: int
     difference: PairwiseDifference | None
     """None for the baseline and for candidates without an outcome."""
     verdict: str
-    """better, worse or cannot tell; of the baseline best (all others are worse), highest, lowest or baseline (it was
-    named before); without an outcome no outcome."""
+    """better, worse or cannot tell. The best row by these data is best if all others are worse, otherwise cannot tell;
+    a row that was named before is the baseline. Without an outcome: no outcome."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def judge(
         )
     clear = tests and all(own.verdict == "worse" for own in differences.values())
     words = {i: str(own.verdict) for i, own in differences.items()}
-    words[first] = "baseline" if not chosen else "best" if clear else "highest" if higher else "lowest"
+    words[first] = "baseline" if not chosen else "best" if clear else "cannot tell"
     rows = tuple(
         ComparedRow(key, outcomes[i], summaries[i], len(failed[i]), differences.get(i), words.get(i, "no outcome"))
         for i, key in enumerate(keys)
@@ -238,9 +238,9 @@ class RunComparison:
     ranks: tuple[float, ...]
     """Mean rank of each row over the problems, 1 is the best; empty without problems."""
     aggregates: tuple[Aggregate, ...]
-    """Of each row over the problems; empty without problems."""
+    """For each row over the problems; empty without problems."""
     letters: tuple[str, ...]
-    """Of each row, if all pairs were compared: rows that share a letter cannot be told apart."""
+    """For each row, if all pairs were compared: rows that share a letter cannot be told apart."""
     circumstances: Mapping[str, Mapping[str, int]]
     """Versions, machine and the like that differ between the runs: value -> number of runs."""
     notes: tuple[str, ...]
@@ -293,7 +293,7 @@ def compare_runs(
         outcomes = [_at_their_best(row, measure.higher) for row in table]
         if not any(outcomes):
             raise UsageError(
-                "--over best needs two seeds that all settings of a row have: one chooses, one judges"
+                "--sample best needs two seeds that all settings of a row have: one chooses, one judges"
             )
     else:
         outcomes = [candidate.outcomes.values for candidate in candidates]
@@ -330,7 +330,7 @@ def compare_runs(
 
 
 def _letters(comparison: Comparison[int], judged: Callable[..., Comparison[int]]) -> tuple[str, ...]:
-    """Of each row, by all pairs: each row is compared with those after it, at the level over the number of rows less
+    """For each row, by all pairs: each row is compared with those after it, at the level over the number of rows less
     one (Bonferroni), so that 5% of tables of equal groups have any two rows that are told apart.
     """
     order = comparison.order
@@ -349,7 +349,7 @@ def _letters(comparison: Comparison[int], judged: Callable[..., Comparison[int]]
 # --- rows --------------------------------------------------------------------------------------------------
 
 _Table = list[dict[str, dict[int, float]]]
-"""Of each row: the outcomes of each problem, by seed."""
+"""For each row: the outcomes of each problem, by seed."""
 
 
 def _candidates(
@@ -473,7 +473,7 @@ def _notes(
         advice = {
             "last": f"--at {lengths[0]} compares at the same epoch",
             "best": f"the best of the first {lengths[0]} counts",
-            "area": "the longer have more",
+            "area": "longer runs had more epochs",
         }[measure.at]
         notes.append(f"not the same epochs: {some([text(length) for length in lengths], 6)}; {advice}")
     if problems and sample == "best":
@@ -528,7 +528,7 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
                 "compared"
             )
         if contrast.interval is None and contrast.n < 2:
-            notes.append(f"{candidate.label}: one seed to compare by has no interval; train with --seeds 5")
+            notes.append(f"{candidate.label}: no interval with a single seed; train with --seeds 5")
         shared = shared or contrast.shared
     if shared:
         notes.append(f"with fewer than {FEW} seeds, a small variance is raised to the table's")

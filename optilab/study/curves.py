@@ -19,7 +19,7 @@ from optilab.runs.tables import METRICS
 from optilab.study.groups import DATA, FORK, FORKED, Grouping, groups, short, text
 
 LEVEL = 0.95
-"""Of the intervals."""
+"""For the intervals."""
 MEASURED = ("gradient_norm", "update_to_weight", "saturated")
 """The quantities of a layer that are drawn; norms and ratios are averaged over the seeds as logarithms."""
 
@@ -82,7 +82,7 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """Of the longest run."""
+        """For the longest run."""
         return max(map(len, self.curves["val_acc"].runs.values()))
 
     @property

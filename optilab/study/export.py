@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, islice
 from pathlib import Path
+from shlex import quote
 from time import time as clock
 from typing import Any, Literal
 
@@ -41,7 +42,7 @@ class Exported:
 
     @property
     def name(self) -> str:
-        """Of a trial with its study: `lr-study/0.1-s42`."""
+        """For a trial with its study: `lr-study/0.1-s42`."""
         study = self.record.path.parent
         return f"{study.name}/{self.record.name}" if (study / runs.STUDY).is_file() else self.record.name
 
@@ -115,11 +116,9 @@ def value(given: Any, kind: Kind) -> Any:
 def writer_of(path: Path) -> Callable[[Path, Rows], None]:
     """What writes the format that the file's ending names. UsageError for another ending, or without its package."""
     if (write := WRITERS.get(path.suffix.lower())) is None:
-        raise UsageError(
-            f"the ending chooses the format, one of {', '.join(WRITERS)}; got {shown(path.name)}", "--to"
-        )
+        raise UsageError(f"unsupported extension of {shown(path.name)}; use one of {', '.join(WRITERS)}", "--out")
     if write is _parquet:
-        require("pyarrow", "--to FILE.parquet", "export")
+        require("pyarrow", "--out FILE.parquet", "export")
     return write
 
 
@@ -132,9 +131,11 @@ def require(package: str, what: str, extra: str) -> None:
 
 
 def require_free(path: Path, where: str, force: bool) -> None:
-    """UsageError if there is something that would be overwritten, or no folder to write in."""
+    """UsageError if there is something that would be overwritten, or no directory to write in."""
     if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}", where)
+        raise UsageError(
+            (f"there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"), where
+        )
     if path.is_dir():
         raise UsageError(f"{path} is a directory", where)
     if not force and os.path.lexists(path):
@@ -207,14 +208,14 @@ _PARAM_LENGTH = 6000
 
 
 def require_tracker(package: str, folder: Path) -> None:
-    """UsageError without the package, or if the folder holds something."""
+    """UsageError without the package, or if the directory holds something."""
     require(package, f"--{package} DIR", package)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not an empty folder; choose another", f"--{package}")
+        raise UsageError(f"{folder} is not an empty directory; choose another", f"--{package}")
 
 
 def tensorboard(folder: Path, exported: Sequence[Exported]) -> None:
-    """Event files, one folder per run: every metric as a scalar, the settings as hyper-parameters (HPARAMS)."""
+    """Event files, one directory per run: every metric as a scalar, the settings as hyperparameters (HPARAMS)."""
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     for one in exported:
@@ -227,7 +228,7 @@ def tensorboard(folder: Path, exported: Sequence[Exported]) -> None:
 
 
 class LiveEvents:
-    """An event file in the folder of a training in progress: its settings, then the metrics of every epoch.
+    """An event file in the directory of a training in progress: its settings, then the metrics of every epoch.
 
     Written by the thread of the training, so that each epoch is in the file at once and an error is raised here.
     """
@@ -257,7 +258,7 @@ class LiveEvents:
 
 
 def _settings(name: str, settings: Mapping[str, Any], time: float) -> Any:
-    """The event of a run's start, with its settings as hyper-parameters."""
+    """The event of a run's start, with its settings as hyperparameters."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
@@ -335,6 +336,6 @@ def _times(one: Exported) -> list[float]:
 
 
 def _safe(name: str) -> str:
-    """A name as both accept it, as a path too: letters, digits and `_ - . /`, and no way out of the folder."""
+    """A name as both accept it, as a path too: letters, digits and `_ - . /`, and no way out of the directory."""
     parts = [re.sub(r"[^A-Za-z0-9_.-]", "_", part) for part in name.split("/")]
     return "/".join(re.sub(r"^\.+", "_", part) or "_" for part in parts)

@@ -86,13 +86,14 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
         if "function" in getattr(rule, "needs", ())
     ]
     problems += [
-        f"{function.name} has no known minimum, so it cannot be raced on"
+        f"{function.name} has no known minimum, so it cannot be raced on; `optilab race "
+        "--help` lists functions that can"
         for function in functions
         if not minima_inside(function)
     ]
     names = [rule.name for rule in rules]
     problems += [
-        f"{name}: two rules of that name; rename one of the files, so that the tables can tell them apart"
+        f"{name}: two optimizers of that name; rename one of the files, so that the tables can tell them apart"
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -107,7 +108,7 @@ def run(
     folder: Path | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Race:
-    """Every tuning, from `folder` where it is there; an interrupted race continues where it was.
+    """Every tuning, from `directory` where it is there; an interrupted race continues where it was.
 
     `progress(done, total)` is called after every tuning. UsageError as `check` raises it.
     """
@@ -134,7 +135,7 @@ def _kept(folder: Path | None, rule: Rule, function: Objective, repeat: int, con
 
 
 def _address(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> str:
-    """A digest of everything that the numbers depend on; the number of repeats is not part of it."""
+    """A checksum of everything that the numbers depend on; the number of repeats is not part of it."""
     parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
     digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
     own = isinstance(rule, OwnRule)  # any rule may come from elsewhere
@@ -164,12 +165,12 @@ class Standing:
     ratio: float
     """Of this cost to the lowest."""
     interval: tuple[float, float] | None
-    """95 % interval of the ratio, all rules at once; None where there is none, as for the lowest itself."""
+    """95% interval of the ratio, all rules at once; None where there is none, as for the lowest itself."""
     p: float
     solved: float
-    """Share of the problems."""
+    """Fraction of the problems."""
     verdict: str
-    """slower than the best; best, if all others are slower; else cannot tell."""
+    """worse than the best; best, if all others are worse; otherwise cannot tell."""
 
 
 def standings(race: Race) -> list[Standing]:
@@ -179,7 +180,6 @@ def standings(race: Race) -> list[Standing]:
         for rule, own in zip(race.rules, race.log_costs.tolist(), strict=True)
     }
     solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
-    words = {"worse": "slower", "best": "best"}
     rows = []
     for row in judge(costs, higher=False).ranked:
         ratio, interval, p = 0.0, None, 1.0
@@ -193,7 +193,7 @@ def standings(race: Race) -> list[Standing]:
                 None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1]))),
                 p,
                 solved[row.key],
-                words.get(row.verdict, "cannot tell"),
+                row.verdict,
             )
         )
     return rows
@@ -201,7 +201,7 @@ def standings(race: Race) -> list[Standing]:
 
 def may_be_best(rows: Sequence[Standing]) -> list[str]:
     """The rules that no verdict excludes, lowest cost first."""
-    return [row.rule for row in rows if row.verdict != "slower"]
+    return [row.rule for row in rows if row.verdict != "worse"]
 
 
 def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) 
 
 
 def profile(costs: Floats, factors: Floats) -> Floats:
-    """Share of the problems that a rule solves within `factor` times the best rule's cost, (rules, factors).
+    """Fraction of the problems that a rule solves within `factor` times the best rule's cost, (rules, factors).
 
     The performance profile of Dolan & More 2002: its value at 1 is how often a rule is the fastest, at the right end
     how many problems it solves at all. It depends on who else takes part (Gould & Scott 2016). A cost of 0 counts as 1.

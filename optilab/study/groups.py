@@ -2,7 +2,7 @@
 
 A setting is a key of the resolved config that the result is attributed to. Labels (`name`), where and how a training
 ran (`device`, `threads`, `data.dir`), what it leaves behind (`probes`, `curvature`, `checkpoint_every`) and what is
-expected of it (`expect`) are not settings. The digest of the dataset's files is one, so that trainings on different
+expected of it (`expect`) are not settings. The checksum of the dataset's files is one, so that trainings on different
 data never share a group. The value is one number, taken the same way from every run that is compared.
 """
 
@@ -32,9 +32,9 @@ NOT_SETTINGS = frozenset(
     {"name", "device", "threads", "checkpoint_every", "data.dir", "expect", "seed", *_MEASURED}
 )
 DATA = "data.files"
-"""The setting that stands for the content of the dataset's files: the start of a digest of their digests."""
+"""The setting that stands for the content of the dataset's files: the start of a checksum of their checksums."""
 FORK, FORKED = "fork.name", "fork.settings"
-"""The settings that tell the runs that were forked: at which epoch, and a digest of the settings up to there."""
+"""The settings that tell the runs that were forked: at which epoch, and a checksum of the settings up to there."""
 
 STAGE, CONFIRMATION = "stage", "confirmation"
 """The column of trials.csv, and its value for the trainings of chosen settings from new seeds."""
@@ -102,14 +102,18 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
         left_out |= {f"{entry.name}/{name}": reason for name, reason in unreadable.items()}
     foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not r.is_training]
     if foreign:
-        raise UsageError(f"trainings expected, got {', '.join(map(shown, foreign))}")
+        names = ", ".join(map(shown, foreign))
+        raise UsageError(
+            f"only training runs can be compared; these are not: {names}; `optilab runs ls --where command=train` "
+            "lists those that are"
+        )
     return Selection(list(records.values()), left_out)
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """Every key of a run's resolved config, dotted, the digest of its data, and where it was forked from, if it was.
+    """Every key of a run's resolved config, dotted, the checksum of its data, and where it was forked from, if it was.
 
-    Code of the user's own is not loaded: its file may have changed since, and its digest is a setting. ConfigError if
+    Code of the user's own is not loaded: its file may have changed since, and its checksum is a setting. ConfigError if
     the config is damaged, RunError if a setting was edited since the run started.
     """
     path = record.path / "config.yaml"
@@ -135,7 +139,7 @@ def settings(record: Record) -> dict[str, Any]:
 
 
 def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
-    """The epoch of a fork, and a digest of the settings that its run had before; nothing for a run that is none."""
+    """The epoch of a fork, and a checksum of the settings that its run had before; nothing for a run that is none."""
     if origin is None:
         return {}
     tree = flat(origin.get("config", {}))
@@ -268,7 +272,7 @@ def short(keys: Sequence[str]) -> dict[str, str]:
 
 
 _OWN_FILE = re.compile(r".*/([^/]+\.py:\w+)")
-"""An optimizer in a file: a table tells its name, and not in whose home it is; its digest is a setting of its own."""
+"""An optimizer in a file: a table tells its name, and not in whose home it is; its checksum is a setting of its own."""
 
 
 def text(value: Any) -> str:
@@ -316,7 +320,7 @@ class Measure:
 
     @property
     def share(self) -> bool:
-        """Whether the outcome is a share, shown in per cent."""
+        """Whether the outcome is a fraction, shown in per cent."""
         return self.target is None and self.rises
 
     @property
@@ -326,9 +330,9 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """`last val_acc`, `val_acc at epoch 5`, `epochs to 80 %`."""
+        """`last val_acc`, `val_acc at epoch 5`, `epochs to 80%`."""
         if self.target is not None:
-            goal = f"{100 * self.target:g} %" if self.rises else f"{self.metric} {self.target:g}"
+            goal = f"{100 * self.target:g}%" if self.rises else f"{self.metric} {self.target:g}"
             return f"{self.until} to {goal}"
         if self.at == "area":
             return f"mean {self.metric}"
@@ -338,23 +342,23 @@ class Measure:
 def read_measure(metric: str, at: str, target: float | None, until: str) -> Measure:
     """The measure of `--metric`, `--at`, `--target` and `--until`; UsageError for what none of them accepts."""
     if at not in ("last", "best", "area") and not (at.isdecimal() and int(at) > 0):
-        raise UsageError(f"--at: last, best, area or an epoch from 1 expected, got {shown(at)}")
+        raise UsageError(f"--at: expected last, best, area or an epoch from 1, got {shown(at)}")
     if until not in ("epochs", "seconds"):
-        raise UsageError(f"--until: epochs or seconds expected, got {shown(until)}")
+        raise UsageError(f"--until: expected epochs or seconds, got {shown(until)}")
     if metric == "seconds" and at in ("best", "area"):
-        raise UsageError(f"--at {at}: seconds only grow; last or an epoch expected")
+        raise UsageError(f"--at {at}: seconds only grow; expected last or an epoch")
     if target is not None and not isfinite(target):
-        raise UsageError(f"--target: a finite number expected, got {target}")
+        raise UsageError(f"--target: expected a finite number, got {target}")
     if target is not None and at != "last":
-        raise UsageError("--target and --at cannot be combined: a target is reached at an epoch of its own")
+        raise UsageError("--target and --at cannot be combined: --target already determines the epoch")
     if target is not None and (metric == "seconds" or metric in TESTED):
         raise UsageError(f"--target needs a metric of every epoch; {metric} is not one")
     if metric in TESTED and at not in ("last", "best"):
         raise UsageError(
-            f"--at {at}: {metric} is measured at the last epoch and at the best one; last or best expected"
+            f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
     if target is not None and metric.endswith("acc") and not 0 < target <= 1:
-        raise UsageError(f"--target: an accuracy is a share from 0 to 1, as in 0.8; got {target:g}")
+        raise UsageError(f"--target: an accuracy is a fraction from 0 to 1, as in 0.8; got {target:g}")
     return Measure(metric, int(at) if at.isdecimal() else at, target, until)  # type: ignore[arg-type]
 
 
@@ -534,7 +538,7 @@ def _rows(record: Record, measure: Measure) -> list[Row]:
     return rows
 
 
-# --- seeds beside each other ----------------------------------------------------------------------------------
+# --- seeds next to each other ----------------------------------------------------------------------------------
 
 
 class Spread(NamedTuple):

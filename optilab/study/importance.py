@@ -37,15 +37,15 @@ class Effect:
 
     keys: tuple[str, ...]
     part: float
-    """Of the variance of all outcomes, from 0 to 1."""
+    """For the variance of all outcomes, from 0 to 1."""
     interval: tuple[float, float] | None
     """95% interval over samples of the seeds, or of the points (percentiles of the bootstrap); None without any."""
     means: tuple[tuple[Any, float], ...]
-    """Of an axis of a grid: each of its values with the mean outcome over all others."""
+    """For an axis of a grid: each of its values with the mean outcome over all others."""
 
 
 BINS = 6
-"""Of an axis with more than MOST_LEVELS values, each with about the same number of points."""
+"""For an axis with more than MOST_LEVELS values, each with about the same number of points."""
 MOST_LEVELS = 12
 
 
@@ -95,7 +95,7 @@ def levels(
 def effects(outcomes: Sequence[tuple[Point, Mapping[int, float]]]) -> list[Effect]:
     """The effects of the axes, largest first, then those of pairs; nothing of fewer than two axes.
 
-    `outcomes`: each point with its outcomes by seed. Of a grid, the seeds that all points have count.
+    `outcomes`: each point with its outcomes by seed. For a grid, the seeds that all points have count.
     """
     keys = [key for key in (outcomes[0][0] if outcomes else {}) if len({flow(p[key]) for p, _ in outcomes}) > 1]
     seeds = [s for s in outcomes[0][1] if all(s in own for _, own in outcomes)] if outcomes else []

@@ -26,7 +26,7 @@ from optilab.runs import Record, Row, Study
 
 GRAMMAR = "KEY=VALUE, KEY!=VALUE, KEY<VALUE, KEY<=VALUE, KEY>VALUE, KEY>=VALUE or KEY~PATTERN"
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
-"""What a run can be filtered and sorted by beside its config."""
+"""What a run can be filtered and sorted by next to its config."""
 
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -75,7 +75,7 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
     for text in texts:
         match = _CONDITION.fullmatch(text)
         if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
-            raise UsageError(f"{GRAMMAR} expected, as in 'optimizer.lr>0.1'; got {shown(text)}", "--where")
+            raise UsageError(f"expected {GRAMMAR}, for example 'optimizer.lr>0.1'; got {shown(text)}", "--where")
         conditions.append(Condition([match[1]], match[2], match[3]))
     return conditions
 
@@ -161,10 +161,11 @@ class Variants:
         self._nearest: dict[str, str] = {}
         self._optimize: dict[str, dict[str, Any]] = {}
         self._defaults: dict[str, dict[tuple[str, str], str]] = {}
-        """Of each command: key and the name of its entry -> the default, as YAML."""
+        """For each command: key and the name of its entry -> the default, as YAML."""
 
     def of(self, command: str, config: Mapping[str, Any]) -> Variant:
-        """Of a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no presets."""
+        """For a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no
+        presets."""
         if config and command == "train":
             preset = self._preset(config)
             return Variant(preset, self._telling(command, _changed(config, self._trainings[preset])))
@@ -252,11 +253,11 @@ class ListedRun:
     entry: Record | Study | None = None
     """None for a trial, of which only its row of trials.csv was read."""
     axes: Mapping[str, int] = field(default_factory=dict)
-    """Of a study: its axes, each with the number of its values, and `seed`."""
+    """For a study: its axes, each with the number of its values, and `seed`."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Of a study: number of trials by status."""
+    """For a study: number of trials by status."""
     trials: Sequence[Mapping[str, Any]] = ()
-    """Of a study: the facts of its trials, as far as they differ from its own."""
+    """For a study: the facts of its trials, as far as they differ from its own."""
     problem: str = ""
     """Why there is no outcome, where a table is damaged."""
 

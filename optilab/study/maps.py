@@ -22,7 +22,7 @@ COUNT = 200
 """Cells along an axis whose range has no COUNT."""
 EXAMPLE = "lr=0.01:2:1000 or w1=-5:5"
 NEAR = 0.05
-"""A start belongs to the basin of a minimum from which its path ends nearer than this share of the box."""
+"""A start belongs to the basin of a minimum from which its path ends nearer than this fraction of the box."""
 
 
 def read_axis(flag: str, text: str) -> Axis:
@@ -32,9 +32,9 @@ def read_axis(flag: str, text: str) -> Axis:
     """
     key, _, span = text.partition("=")
     if not key:
-        raise UsageError(f"{text}: {RANGE} expected, as {EXAMPLE}", flag)
+        raise UsageError(f"{text}: expected {RANGE}, for example {EXAMPLE}", flag)
     key = key if key.startswith("algo.") or re.fullmatch(r"w\d+", key) else f"algo.{key}"
-    return read_range(flag, key, span, COUNT, EXAMPLE)
+    return read_range(f"{flag} {text}", key, span, COUNT)
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,14 @@ class Map:
 
     @property
     def _eigenvalues(self) -> Floats | None:
-        """Of the Hessian; None without a theory for the rule and the function."""
+        """For the Hessian; None without a theory for the rule and the function."""
         eigenvalues = theory.curvatures(self.function)
         silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
         return None if silent else eigenvalues
 
     @cached_property
     def optimum(self) -> tuple[float, float] | None:
-        """(x, y) that is best in the long run by theory, where the axes are the settings that it optimises."""
+        """(x, y) that is best in the long run by theory, where the axes are the settings that it optimizes."""
         prediction = theory.predict(self.rule, self.function)
         if prediction is None or {self.x.field, self.y.field} != prediction.best.keys():
             return None
@@ -150,9 +150,11 @@ class Map:
 def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: int, tolerance: float) -> Map:
     """Fill the map. UsageError for a key that the rule or the function does not have, or too many cells."""
     if x.count * y.count > MAX_CELLS:
-        raise UsageError(f"{x.count:,} x {y.count:,} cells; at most {MAX_CELLS:,} fit")
+        raise UsageError(
+            f"{x.count:,} x {y.count:,} cells are too many (at most {MAX_CELLS:,}); lower COUNT in --x or --y"
+        )
     if x.key == y.key:
-        raise UsageError(f"--x and --y are both {x.key}")
+        raise UsageError(f"--x and --y are both {x.key}; choose two settings, or w1 and w2")
     shaped = {x.key: x.points[None, :], y.key: y.points[:, None]}
     settings = {axis.field: shaped[axis.key] for axis in (x, y) if axis.field}
     point = function.start if start is None else start

@@ -3,7 +3,7 @@
 Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images;
 the chosen ones train again from new seeds and are judged on the test set. All rules share their uniform numbers, their
 seeds and the order of images. An interval over seeds holds for the settings that were chosen; with repeats, which draw
-settings and seeds anew, the repeats are the sample, and the luck of tuning is part of the interval.
+settings and seeds again, the repeats are the sample, and the luck of tuning is part of the interval.
 """
 
 import zlib
@@ -39,7 +39,7 @@ from optilab.words import plural
 JUDGED = Measure("test_acc")
 NEAR = 0.01
 """A setting is near the best if its accuracy is at most so much lower."""
-OPTIMIZERS, REMEDIES = ("rule", "rules"), ("remedy", "variants")
+OPTIMIZERS, REMEDIES = ("optimizer", "optimizers"), ("remedy", "variants")
 """What is compared, one and several."""
 OF_BEST = 0.9
 """The target as a fraction of the best rule's accuracy, where the plain baseline has not learned."""
@@ -137,10 +137,12 @@ def plan(asked: RaceConfig) -> NetworkRace:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
     rules = {}
     for name in dict.fromkeys(asked.algos):
-        rules[name] = rules_named("--algos", name)[0]
+        rules[name] = rules_named("--algo", name)[0]
     labels = {name: rule.name for name, rule in rules.items()}
     if len(rules) < 2 or len(set(labels.values())) < len(labels):
-        raise UsageError(f"two different rules expected, got {', '.join(labels.values())}", "--algos")
+        raise UsageError(
+            f"a race needs at least two different optimizers, got {', '.join(labels.values())}", "--algo"
+        )
     problems = {config.name: config for config in asked.on}
     count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.seeds)
     if count > MAX_TRIALS:
@@ -171,7 +173,7 @@ def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat
     trials = []
     for number, settings in enumerate(draw(asked, search_space.tuned(rule), config.name, repeat)):
         value = _entry(name, rule, settings)
-        changed = load(TrainConfig, dump(config), [Override(f"--algos {name}", "optimizer", value)])
+        changed = load(TrainConfig, dump(config), [Override(f"--algo {name}", "optimizer", value)])
         seed = tuning_seed(config.seed, number, repeat)
         axes = {"network": config.name, "rule": rule.name, "repeat": repeat + 1, "setting": number + 1}
         of_rule = {field: settings.get(field) for field in _fields(asked)}
@@ -218,7 +220,7 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
 
 def _fields(asked: RaceConfig) -> list[str]:
     """The tuned fields of all rules, so that the columns of trials.csv are the same for all."""
-    rules = rules_named("--algos", ",".join(asked.algos))
+    rules = rules_named("--algo", ",".join(asked.algos))
     return list(dict.fromkeys(field for rule in rules for field in search_space.tuned(rule)))
 
 
@@ -280,7 +282,7 @@ class RacedCandidate:
     best_of: tuple[float, ...]
     """Expected validation accuracy of the best of k settings, k = 1..budget (Dodge et al. 2019)."""
     near: float
-    """Share of the settings that come within a point of the best setting of all rules on this training."""
+    """Fraction of the settings that come within a point of the best setting of all rules on this training."""
 
 
 @dataclass(frozen=True)
@@ -318,11 +320,11 @@ class RaceResult:
     networks: tuple[NetworkResult, ...]
     overall: Comparison[str] | None
     sample: str
-    """What the verdicts of a training generalise over: seeds or repeats."""
+    """What the verdicts of a training generalize over: seeds or repeats."""
     edges: tuple[str, ...]
     """Chosen learning rates at an end of those tried."""
     failed: Mapping[str, int]
-    """Trials that failed, by rule: its tuning had so many settings less, or its evaluation so many seeds."""
+    """Trials that failed, by rule: the number by which its settings or its seeds are fewer."""
 
 
 def read(study: runs.Study) -> RaceResult | None:
@@ -337,7 +339,7 @@ def read(study: runs.Study) -> RaceResult | None:
     study.completed()  # raises for a run that is not what its row says
     for line, row in enumerate(rows, start=2):
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "final"):
-            raise DataError(f"{study.path / runs.TRIALS}:{line}: the number of a setting and its stage expected")
+            raise DataError(f"{study.path / runs.TRIALS}:{line}: expected the number of a setting and its stage")
     path = study.path / runs.STUDY
     asked = yaml.read(study.asked, str(path)).tree
     budget, seeds = (int(asked.get(key) or 1) for key in ("budget" if race else "tune", "seeds"))
@@ -415,7 +417,7 @@ def race_result(
     kinds: tuple[str, str],
     study: Path,
 ) -> RaceResult:
-    """The results of all rules, trainings and repeats of the study in a folder. DataError for a damaged run."""
+    """The results of all rules, trainings and repeats of the study in a directory. DataError for a damaged run."""
     rules = tuple(dict.fromkeys(one.rule for one in tuned))
     problems = list(dict.fromkeys(one.problem for one in tuned))
     found = tuple(

@@ -204,7 +204,7 @@ class StudyPlan(Protocol):
 
     @property
     def seeds(self) -> int:
-        """Of each setting; the manifest has all numbers with which the study was compared."""
+        """For each setting; the manifest has all numbers with which the study was compared."""
 
     @property
     def keep(self) -> str:

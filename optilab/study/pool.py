@@ -62,7 +62,7 @@ class AnswerRefused(WorkerDied):
 
 
 class WorkersLost(SystemFailure):
-    """Raised by the result of every trial where there are no workers any more: the study ends, to be continued."""
+    """Raised by the result of every trial where there are no workers left: the study ends, to be continued."""
 
 
 _starting = Lock()

@@ -25,21 +25,21 @@ from optilab.study.groups import Measure
 from optilab.study.search_space import network_space
 
 STEPS = 1000
-"""Of a range test, if it is not asked for others."""
+"""For a range test, if it is not asked for others."""
 MARGIN = 10.0
-"""The ramp begins and ends so many times below and above the rates that a race tunes in."""
+"""The ramp begins and ends by this factor below and above the rates that a race tunes in."""
 WINDOW = 1 / 40
-"""Of a ramp, over which losses are averaged: 0.15 decades of six."""
+"""For a ramp, over which losses are averaged: 0.15 decades of six."""
 BLOCK = 10
 FAR = 4.0
 """So many times the best loss ends a ramp, as in fastai and Lightning."""
 GAINED = 1.25
 MOVED = 0.98
-"""A network has moved when its smoothed loss falls below this share of that of guessing."""
+"""A network has moved when its smoothed loss falls below this fraction of the chance level."""
 
 RISE, BEGUN = 0.15, 0.25
-"""The valley ends where the loss is higher than before by this share of the gain up to there, once that gain is the
-second share of the whole one."""
+"""The valley ends where the loss is higher than before by this fraction of the gain up to there, once that gain is the
+second fraction of the whole one."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class RangeTest:
 
     ramp: RateRamp
     losses: Floats
-    """Of the batches, up to the last finite one."""
+    """For the batches, up to the last finite one."""
     smooth: Floats
     guessing: float
-    """The loss of guessing by the shares of the labels."""
+    """The chance-level loss by the fractions of the labels."""
     status: Literal["found", "unmoved"]
     rate: float | None
     """The recommendation."""
@@ -108,7 +108,8 @@ class RangeTest:
 
 
 def runs_away(losses: Sequence[float], guessing: float) -> bool:
-    """Whether the rest of a ramp would say nothing: the loss is far above its best, or back at guessing after a gain.
+    """Whether the rest of a ramp would say nothing: the loss is far above its best, or back at the chance level after
+    a gain.
 
     By the median of BLOCK losses, so that one bad batch ends nothing.
     """
@@ -230,10 +231,11 @@ def lightning(rates: Floats, losses: Floats) -> float | None:
 
 COUNT = 5
 REACH = 10.0
-"""The lowest and the highest rate are so many times below and above the one in the middle."""
+"""The lowest and the highest rate are this factor below and above the one in the middle."""
 HELD_OUT = 10_000
 SHARE = 6
-"""One training image in so many is held out, but not more than HELD_OUT: rates are not chosen on the test set."""
+"""One of this number of training images is held out, but not more than HELD_OUT: rates are not chosen on the test
+set."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,7 @@ class Confirmation:
     side: RunComparison | None
     """None where no training ran through."""
     learned: bool
-    """Whether a training knows more of the validation images than guessing does."""
+    """Whether a training knows more of the validation images than the chance level."""
     seeds: int
     epochs: int
 
@@ -285,10 +287,10 @@ def rates_near(test: RangeTest) -> list[float]:
 
     Where the network did not move, those below the highest that a race tunes in, and below where the ramp ended.
     """
-    centre = test.rate
-    if centre is None:
-        centre = min(float(test.ramp.rates[-1]) / MARGIN, float(test.rates[-1])) / REACH
-    return [short(centre * REACH**share) for share in np.linspace(-1, 1, COUNT)]
+    center = test.rate
+    if center is None:
+        center = min(float(test.ramp.rates[-1]) / MARGIN, float(test.rates[-1])) / REACH
+    return [short(center * REACH**share) for share in np.linspace(-1, 1, COUNT)]
 
 
 def plan(

@@ -1,6 +1,6 @@
 """A search: points that a Tree-structured Parzen Estimator (Bergstra et al. 2011) chooses, by Optuna's ask and tell.
 
-Optuna's journal in the study's folder has every point from the moment that it is asked for, each in one line, so a
+Optuna's journal in the study's directory has every point from the moment that it is asked for, each in one line, so a
 study that was killed goes on with the same points; `optuna-dashboard` opens it.
 """
 
@@ -34,8 +34,8 @@ def require_optuna() -> None:
 
 
 class Journal:
-    """Optuna's study, in a file of the study's folder; with `dry`, points that the file lacks are drawn at random and
-    nothing is written.
+    """Optuna's study, in a file of the study's directory; with `dry`, points that the file lacks are drawn at random
+    and nothing is written.
     """
 
     def __init__(

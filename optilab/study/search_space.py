@@ -1,4 +1,4 @@
-"""The settings that tuning may choose: one distribution per hyper-parameter, the same for every rule.
+"""The settings that tuning may choose: one distribution per hyperparameter, the same for every rule.
 
 A rule is tuned in those of its fields that are named here and keeps its defaults in the others. Ranges are wide on
 purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Sivaprasad et al. 2020). The ranges of
@@ -72,7 +72,7 @@ FIXED: Mapping[str, Draw] = {
 
 
 def space(function: Objective) -> dict[str, Draw]:
-    """The distribution of every hyper-parameter on one function, w the width of its box and L its largest curvature.
+    """The distribution of every hyperparameter on one function, w the width of its box and L its largest curvature.
 
     lr: log-uniform from the smaller of 0.1/L and w/1000 up to w. Where a step is lr times the gradient, 0.1/L is slow
     but stable everywhere in the box; where its length is about lr, steps are from a thousandth of the box to all of it.
@@ -98,7 +98,7 @@ def largest_curvature(function: Objective) -> float:
 
 
 def network_space(rule: Any) -> dict[str, Draw]:
-    """The distribution of every hyper-parameter of a rule on a network.
+    """The distribution of every hyperparameter of a rule on a network.
 
     lr: log-uniform over four decades, in which each rule's known best rate (of the presets and of its authors) has a
     decade to spare. From 0.003 to 30 where the step is proportional to the gradient. Where the length of a step is
@@ -129,7 +129,7 @@ def even(budget: int, field: str, generator: np.random.Generator) -> Floats:
 
 
 def tuned(rule: Any) -> dict[str, Any]:
-    """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. Of a
+    """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. For a
     rule that trains other weights, `others`, its learning rate is searched."""
     names = {"lr", "damping", *FIXED} - _not_shares(type(rule))
     found = {field.name: rule for field in fields(rule) if field.name in names}

@@ -36,7 +36,7 @@ NUMBERS = 5_000_000
 FEW = 8
 """Blocks from which on a row's own variance is used; its critical value is then less than twice that of the table's."""
 EXPONENT = 1.5
-"""Of the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary much more;
+"""For the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary much more;
 the quadratic mean (2) finds less."""
 SHARED = 0.75
 """Groups are paired if they share more than this fraction of the smaller group's blocks; else all outcomes count."""
@@ -148,7 +148,7 @@ class Family:
         return sqrt(self.variance(test) / test.n)
 
     def half_width(self, test: DifferenceTest) -> float:
-        """Of the interval, which holds for all rows at once."""
+        """For the interval, which holds for all rows at once."""
         return self._critical(test) * self.error(test)
 
     def p(self, test: DifferenceTest) -> float:
@@ -212,7 +212,8 @@ def power(df: float, shift: float, level: float) -> float:
 
 
 def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | None:
-    """The difference to the best that a complete table of so many rows finds in 8 of 10 cases; None for one block.
+    """The difference to the best that a complete table of that number of rows finds in 8 of 10 cases; None for one
+    block.
 
     In standard deviations of one outcome, where outcomes are normal and blocks have no luck in common.
     """
@@ -310,7 +311,7 @@ def _beyond(null: Floats, statistic: float) -> float:
 
 
 def _standard_errors(differences: Floats) -> Floats:
-    """Of the means over the blocks, the last axis; zero with one block."""
+    """For the means over the blocks, the last axis; zero with one block."""
     blocks = differences.shape[-1]
     return np.asarray(differences.std(axis=-1, ddof=min(1, blocks - 1)) / np.sqrt(blocks))
 

@@ -40,7 +40,7 @@ COUNT = 5
 CONFIRMED = 3
 """Settings that are trained again after a search or halving, which choose among many by few seeds."""
 NEW_SEEDS = 5
-"""At least so many seeds of theirs."""
+"""The least number of their seeds."""
 GUESS = 0.01
 """Standard deviation of a metric over seeds, where nothing is known of it."""
 _ASKED_BYTES = 1 << 20
@@ -127,7 +127,7 @@ class Sweep:
 
     @property
     def points(self) -> int:
-        """Of the axes; each has all the seeds."""
+        """For the axes; each has all the seeds."""
         if self.asked.search is not None:
             return self.asked.samples or 0
         return len(self.trials) // self.asked.seeds
@@ -150,7 +150,7 @@ class Sweep:
     def require_same(self, study: Path) -> None:
         """RunError where a study was asked about another training; axes, seeds, samples and epochs may grow.
 
-        Of a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
+        For a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
         """
         asked = self.asked
         before = resolve(load(SweepConfig, str(study / STUDY)))
@@ -194,7 +194,7 @@ class Design:
 
 
 def design(plan: Sweep, folder: Path) -> Design | None:
-    """What a planned sweep can tell, by the noise of earlier trainings in a folder; None without a comparison.
+    """What a planned sweep can tell, by the noise of earlier trainings in a directory; None without a comparison.
 
     Without such trainings the noise is taken to be 0.01, which is one percentage point of accuracy. The studies that
     count are those of a training of the same name, dataset and number of epochs.
@@ -223,7 +223,7 @@ def _same_training(study: Path, base: TrainConfig) -> bool:
 
 
 def _variances(rows: Sequence[runs.Row], metric: str) -> list[float]:
-    """Of the metric over the seeds of each setting, where something varies."""
+    """For the metric over the seeds of each setting, where something varies."""
     keys = list(rows[0])[1:] if rows else []
     keys = keys[: keys.index("seed")] if "seed" in keys else keys
     values: dict[tuple[Any, ...], list[float]] = {}
@@ -275,7 +275,7 @@ def _axis(key: str, given: Any) -> Axis | Choices:
     text = flow(given)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
-    axis = read_range(where, key, text, COUNT, EXAMPLE)
+    axis = read_range(f"{where}={text}", key, text, COUNT)
     whole = any(k.key == key and k.type.startswith("whole number") for k in describe(TrainConfig))
     return Axis(key, axis.low, axis.high, axis.count, axis.log, whole)
 
@@ -285,12 +285,14 @@ def points(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> Iterator[dict[
     keys = [axis.key for axis in axes]
     if asked.samples is not None:
         if not axes:
-            raise UsageError(f"samples need an axis, as --over {EXAMPLE}", "--samples")
+            raise UsageError(
+                f"--samples needs something to sample; add --over, for example --over {EXAMPLE}", "--samples"
+            )
         values: Iterator[Any] = iter(_sobol(axes, asked.samples))
     elif asked.zip:
         if len({len(axis.values) for axis in axes}) != 1:
             counts = ", ".join(f"{axis.key} {len(axis.values)}" for axis in axes) or "no axis"
-            raise UsageError(f"axes that are walked together need equally many values; got {counts}", "--zip")
+            raise UsageError(f"every --over needs the same number of values; got {counts}", "--zip")
         values = zip(*(axis.values for axis in axes), strict=True)
     else:
         values = itertools.product(*(axis.values for axis in axes))

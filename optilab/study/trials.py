@@ -56,7 +56,7 @@ class Trial:
 
     @property
     def mark(self) -> str:
-        """The digest in trials.csv."""
+        """The checksum in trials.csv."""
         return f"sha256:{self.digest[:16]}"
 
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
@@ -127,16 +127,16 @@ class Cost:
     at_once: int
     """Trials at the same time."""
     seconds_per_epoch: float | None
-    """Of the first trial that is missing, alone."""
+    """For the first trial that is missing, alone."""
     seconds: float | None
     bytes: int | None
-    """Of one checkpoint per trial."""
+    """For one checkpoint per trial."""
     problem: str | None = None
     """Why that trial cannot be trained."""
 
 
 Places = Mapping[tuple[str, str | None], str | None]
-"""By `data.dataset` and `data.dir`: the folder or file that the dataset was found in; None where it has no files."""
+"""By `data.dataset` and `data.dir`: the directory or file that the dataset was found in; None where it has no files."""
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Execution:
         """Train what is missing of `trials`, up to the epoch `until` or their last one; outcomes in their order.
 
         Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
-        missing. WorkersLost where nothing runs any more. New rows of trials.csv stand in the order in which they came.
+        missing. WorkersLost where nothing runs. New rows of trials.csv stand in the order in which they came.
         """
         ended = known(self.study.path, self.study.rows, trials, until)
         self.tabulate(trials, ended)
@@ -294,7 +294,7 @@ def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
     """Give runs that were made under other labels the names that they have among `trials`.
 
     A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the
-    same digest is the same training. A kill half-way leaves a run without its row, which is made again.
+    same checksum is the same training. A kill half-way leaves a run without its row, which is made again.
     """
     names, by_mark = {trial.name for trial in trials}, {trial.mark: trial for trial in trials}
     rows = []
@@ -314,7 +314,7 @@ def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
 def known(
     study: Path, rows: Iterable[runs.Row], trials: Sequence[Trial], until: int | None = None
 ) -> dict[str, Outcome]:
-    """The outcomes in a study's trials.csv that still hold: of the same digest, up to the last epoch or `until`, with
+    """The outcomes in a study's trials.csv that still hold: of the same checksum, up to the last epoch or `until`, with
     the run that they are of."""
     by_name = {str(row["trial"]): row for row in rows}
     ended = {}

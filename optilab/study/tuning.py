@@ -32,19 +32,19 @@ class RaceSettings:
     budget: int = 50
     """Random settings tried."""
     starts: int = 20
-    """Starts to tune on, and as many others to judge on."""
+    """Starting points used for tuning; the same number of new ones is used for evaluation."""
     repeats: int = 3
     """Independent draws of settings and starts."""
     gradients: int = 200
     """Gradients until a path is given up."""
     accuracy: float = 1e-3
-    """Share of the initial f - f_min at which a problem is solved."""
+    """Fraction of the initial f - f_min at which a problem is solved."""
     seed: int = 0
 
     def __str__(self) -> str:
         settings, starts = plural(self.budget, "setting"), plural(self.starts, "start")
-        repeats, gradients = plural(self.repeats, "repeat"), plural(self.gradients, "gradient")
-        return f"{settings} tuned on {starts}, judged on as many others; {repeats}; {gradients}"
+        repeats, gradients = plural(self.repeats, "repeat"), plural(self.gradients, "gradient evaluation")
+        return f"{settings} tuned on {starts}, evaluated on the same number of new ones; {repeats}; {gradients}"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def restore(training: Training, data: bytes, written_by: TrainConfig | None = No
     training's own).
 
     CheckpointError where the state does not fit; the training can then be restored from other data. RunError where
-    it was trained on another dataset. Resume only runs that you trust: the digest detects accidents, not forgery.
+    it was trained on another dataset. Resume only runs that you trust: the checksum detects accidents, not forgery.
     """
     state = _load(data)
     rows = _rows(training, state, written_by or training.config)
@@ -108,7 +108,7 @@ def size_limit(training: Training) -> int:
         # Of all stages, whether built yet or not.
         shapes = [(fan_out, fan_in) for fan_in, fan_out in pairwise((*model.widths, model.classes))]
         numbers = sum((fan_in + 8) * fan_out for fan_out, fan_in in shapes)
-    if training.config.optimizer.weights == "matrices":  # square ones beside each weight matrix
+    if training.config.optimizer.weights == "matrices":  # square ones next to each weight matrix
         numbers += sum(fan_in * fan_in + fan_out * fan_out for fan_out, fan_in in shapes)
     of_its_own = 1 << 34 if own.is_own(training.optimizer) else 0  # the state of a user's rule may be anything
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20) + of_its_own
@@ -177,7 +177,7 @@ def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> No
             raise CheckpointError(f"the checkpoint's optimizer has state for a parameter {index!r}")
         first = dict.fromkeys(slot, parameters[index]) if by_rule is None else by_rule[index]
         if list(slot) != list(first):
-            raise CheckpointError("the checkpoint's optimizer state has other parts than the rule's")
+            raise CheckpointError("the checkpoint's optimizer state does not match this optimizer")
         for name, value in slot.items():
             shapes = {part.shape for part in leaves(first[name]) if isinstance(part, Tensor)}
             for part in leaves(value):
@@ -275,7 +275,7 @@ def _start_again(run: runs.Run) -> str:
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """For each file of a dataset that differs, a line with both digests."""
+    """For each file of a dataset that differs, a line with both checksums."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return "".join(f"\n  {name}: SHA-256 {_short(before.get(name))} -> {_short(now.get(name))}" for name in names)
 

@@ -12,10 +12,10 @@ BUSY = 25.0
 SPIN = {"busy": 1000, "calm": 10_000, "unknown": 4000}
 """How often OpenMP's threads, which wait for each other hundreds of times per epoch, look before they sleep.
 
-By itself OpenMP looks for milliseconds, in which a neighbour that wants the core waits as well: an epoch then takes 2
+By itself OpenMP looks for milliseconds, in which a neighbor that wants the core waits as well: an epoch then takes 2
 to 30 times as long as with one thread. On 2 cores (tests/benchmarks/threads.py): with 10,000 an idle machine loses less
-than 5%, with 4000 about 10%, with 1000 a half; beside ten busy processes an epoch takes 4.6, 2.3 and at most 2 times as
-long as with one thread. No number of a run depends on it.
+than 5%, with 4000 about 10%, with 1000 a half; next to ten busy processes an epoch takes 4.6, 2.3 and at most 2 times
+as long as with one thread. No number of a run depends on it.
 """
 CROWDED = 0.7
 """CPU time over wall time of the thread that trains: near 1 on an idle machine; below this it waits for others."""

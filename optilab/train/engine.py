@@ -61,7 +61,7 @@ class Tally:
         """`SPLIT_loss` and `SPLIT_METRIC` of the pass.
 
         The loss is the mean of the batches' losses, each with the same weight or that of its size; a metric is the
-        share of the images that score, or the mean of the batches' shares (in float32, as `.float().mean()` has it).
+        fraction of the images that score, or the mean of the batches' shares (in float32, as `.float().mean()` has it).
         """
         weights = self.sizes if replay.loss_mean == "images" else [1] * len(self.sizes)
         losses = zip(torch.stack(self.losses).tolist(), weights, strict=True)
@@ -163,7 +163,7 @@ class Training:
 
     @property
     def chance_loss(self) -> float:
-        """The loss of a network that gives each class its share of the training labels."""
+        """The loss of a network that gives each class its fraction of the training labels."""
         return probes.prior_entropy(self.train.labels)
 
     def enter(self, stage: int) -> None:
@@ -224,7 +224,8 @@ class Training:
         if self.rows and (loss := min(self.rows[-1]["train_loss"], self.rows[-1]["val_loss"])) > self.loss_limit:
             raise DivergedError(
                 f"diverged: after epoch {self.epoch} the loss is {loss:.4g}, above {self.loss_limit:.4g}, which is "
-                f"{DIVERGENCE_FACTOR:g} times that of guessing or of the first batch; a smaller optimizer.lr may help"
+                f"{DIVERGENCE_FACTOR:g} times the chance-level loss or that of the first "
+                "batch; a smaller optimizer.lr may help"
             )
 
     def measure_curvature(self, rule: Any) -> theory.Record:
@@ -422,7 +423,9 @@ def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int
     """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
     data, network = config.data, config.model
     if data.drop_last and train < data.batch_size:
-        raise UsageError(f"data.drop_last: {train} images make no whole batch of {data.batch_size}")
+        raise UsageError(
+            f"data.drop_last: {train} images do not fill one batch of {data.batch_size}; reduce data.batch_size"
+        )
     if isinstance(network, OwnNetwork):
         return
     norm = network.norm
@@ -433,7 +436,7 @@ def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int
     for key, size, images in passes:
         if over_batch and network.hidden and (images % size == 1 or size == 1):
             raise UsageError(
-                f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalisation "
+                f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalization "
                 "needs two; choose another batch size"
             )
 

@@ -160,7 +160,7 @@ class Window:
             values["activation_std"], values["activation_mean"] = torch.std_mean(some, correction=0)
 
     def _flat(self, module: nn.Module, given: Tensor) -> dict[str, Any]:
-        """Of the layer before: the fraction of its outputs on a flat part, and of its units that are always there."""
+        """For the layer before: the fraction of its outputs on a flat part, and of its units that are always there."""
         name, whole = activation_before(given)
         if not name or given.dim() < 2:
             return {}

@@ -54,8 +54,8 @@ class MLP(nn.Module):
     """Hidden layers and an output layer: images (n, inputs) float -> logits (n, classes).
 
     `stages`: the number of hidden layers in each stage of a growing network. All hidden layers are built at the
-    start, a stage's layers as a block that is then initialised; `enter` a stage to use them. `in_turn`: a later
-    stage's layers are built when it is entered. `layer_by_layer`: each layer is initialised before the next is built.
+    start, a stage's layers as a block that is then initialized; `enter` a stage to use them. `in_turn`: a later
+    stage's layers are built when it is entered. `layer_by_layer`: each layer is initialized before the next is built.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class MLP(nn.Module):
                 self._grow(depth)
             new = self._built(depth)
             self._use(depth)
-            self._initialise([*new, self.output])
+            self._initialize([*new, self.output])
         for number in config.freeze:
             [*self.active, self.output][number - 1].requires_grad_(False)
 
@@ -93,7 +93,7 @@ class MLP(nn.Module):
         """
         self._grow(depth)
         self._use(depth)
-        self._initialise([self.output])
+        self._initialize([self.output])
         for number, layer in enumerate(self.active):
             layer.requires_grad_(number >= frozen)
 
@@ -136,9 +136,9 @@ class MLP(nn.Module):
         return self.state_dict()
 
     def _grow(self, depth: int) -> None:
-        """Build hidden layers up to that depth and initialise them."""
+        """Build hidden layers up to that depth and initialize them."""
         for end in range(len(self.hidden) + 1, depth + 1) if self._layer_by_layer else (depth,):
-            self._initialise(self._built(end))
+            self._initialize(self._built(end))
 
     def _use(self, depth: int) -> None:
         # A plain list, because slicing a ModuleList for every batch would cost more than a layer.
@@ -152,7 +152,7 @@ class MLP(nn.Module):
         return _linears([*self.hidden][new.start - 1 :])
 
     @torch.no_grad()
-    def _initialise(self, layers: Iterable[nn.Linear]) -> None:
+    def _initialize(self, layers: Iterable[nn.Linear]) -> None:
         config = self.config
         for layer in layers:
             output = layer is getattr(self, "output", None)
@@ -164,14 +164,14 @@ class MLP(nn.Module):
 
 
 def fill(init: Any, tensor: Tensor, phi: Any) -> None:
-    """Initialise a weight or a bias; UsageError where the numbers do not fit its type."""
+    """Initialize a weight or a bias; UsageError where the numbers do not fit its type."""
     try:
-        INITIALISERS[type(init)](init, tensor, phi)
+        InitializeRS[type(init)](init, tensor, phi)
         fits = bool(torch.isfinite(tensor).all())
     except RuntimeError:  # PyTorch refuses bounds and constants that the type cannot hold
         fits = False
     if not fits:
-        raise UsageError(f"model.init: the first weights of {init.name} do not fit in {tensor.dtype}")
+        raise UsageError(f"model.init: the initial weights of {init.name} do not fit in {tensor.dtype}")
 
 
 def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:
@@ -189,7 +189,7 @@ class HiddenLayer(nn.Sequential):
 
 def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> HiddenLayer:
     linear = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
-    norm = NORMALISATIONS[type(config.norm)](config.norm, fan_out)
+    norm = NormalizationS[type(config.norm)](config.norm, fan_out)
     dropout = nn.Dropout(config.dropout)
     normed_at = None if norm is None else config.norm.position
     dropout_at = config.dropout_at if config.dropout else None
@@ -246,7 +246,7 @@ def _batch_norm(norm: BatchNorm, width: int) -> nn.Module:
     return nn.BatchNorm1d(width, norm.eps, norm.momentum, norm.affine, track_running_stats=running)
 
 
-NORMALISATIONS: dict[type[Any], Callable[[Any, int], nn.Module | None]] = {
+NormalizationS: dict[type[Any], Callable[[Any, int], nn.Module | None]] = {
     NoNorm: lambda norm, width: None,
     BatchNorm: _batch_norm,
     LayerNorm: lambda norm, width: nn.LayerNorm(width, norm.eps, elementwise_affine=norm.affine),
@@ -304,7 +304,7 @@ def _unit_gain(init: UnitGainInit, weight: Tensor, phi: Any) -> None:
     _scaled(weight, unit_gain(phi) / math.sqrt(_fans(weight)[0]), "normal")
 
 
-INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
+InitializeRS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
     DefaultInit: lambda init, tensor, phi: None,  # as nn.Linear's constructor has drawn it
     NormalInit: lambda init, tensor, phi: tensor.normal_(init.mean, init.std),
     UniformInit: lambda init, tensor, phi: tensor.uniform_(init.low, init.high),
@@ -316,4 +316,4 @@ INITIALISERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
     OrthogonalInit: lambda init, tensor, phi: nn.init.orthogonal_(tensor, init.gain),
     UnitGainInit: _unit_gain,
 }
-"""Initialisation -> a function that fills a weight (outputs, inputs, ...) or a bias (outputs,) in place."""
+"""Initialization -> a function that fills a weight (outputs, inputs, ...) or a bias (outputs,) in place."""

@@ -1,4 +1,4 @@
-"""A network of the user's own in optilab's engine: built, checked, initialised and looked into, layer by layer."""
+"""A network of the user's own in optilab's engine: built, checked, initialized and looked into, layer by layer."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -51,14 +51,14 @@ class OwnModel(nn.Module):
         with self.running("when it is built"):
             network = config.origin.code(**config.called_with(shape, classes))
         if not isinstance(network, nn.Module):
-            raise UsageError(f"{config.name}: a torch.nn.Module expected, got {type(network).__name__}")
+            raise UsageError(f"{config.name}: expected a torch.nn.Module, got {type(network).__name__}")
         self.network = network
         self.activations = self._tried(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
             raise UsageError(f"{config.name} has no parameter that is trained")
-        self._initialise()
+        self._initialize()
         self.constant = {
             name for name, tensor in self.state_dict().items() if not bool(torch.isfinite(tensor).all())
         }
@@ -120,12 +120,12 @@ class OwnModel(nn.Module):
         if not fits or len(logits) != len(example) or logits.shape[1] < classes:
             raise UsageError(
                 f"{self.config.name} returns {got} for {len(example)} images of shape {self.shape}; logits of shape "
-                f"({len(example)}, {classes}) expected, one number for each class"
+                f"expected ({len(example)}, {classes}), one number for each class"
             )
         return window.activations
 
     @torch.no_grad()
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Fill the weight matrices of every layer but embeddings, and its biases, as the config says."""
         init, bias_init = self.config.init, self.config.bias_init
         named = max(self.activations, key=self.activations.count, default="relu")

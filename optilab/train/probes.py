@@ -86,7 +86,7 @@ MEASURED = (
 
 
 def common_share(weight: Tensor) -> Tensor:
-    """Share of a weight matrix's squares that is the same in every unit: 1 where all units are equal."""
+    """Fraction of a weight matrix's squares that is the same in every unit: 1 where all units are equal."""
     return weight.mean(dim=0).square().sum() * len(weight) / weight.square().sum()
 
 
@@ -124,8 +124,8 @@ class EpochProbes:
         """One line of diagnostics.jsonl: means over the epoch's probes, per layer and for the whole network.
 
         Per layer: norms of gradient, weight and update and their ratios; mean and spread of the activations, the
-        share of them that is saturated, of units that are dead (saturated for every image of the batch), of units
-        with the same weights as the first; `common`, the share of the weights' squares that all units of the layer
+        fraction of them that is saturated, of units that are dead (saturated for every image of the batch), of units
+        with the same weights as the first; `common`, the fraction of the weights' squares that all units of the layer
         have in common. What is not finite, or not there, is null. `lr` is the learning rate of the last probe.
         `gradient_noise` is tr(cov)/|mean|^2 of a batch's gradient (McCandlish et al. 2018), between probes; much
         above 1, single steps hardly agree on a direction. `eps_share`: parameters whose sqrt(v) is below eps.
@@ -173,7 +173,7 @@ def _noise(gradients: Sequence[Tensor]) -> float:
 
 
 def eps_share(optimizer: torch.optim.Optimizer) -> float | None:
-    """Share of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
+    """Fraction of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
     below, total = [], 0
     for group in optimizer.param_groups:
         eps = group.get("eps", getattr(getattr(optimizer, "rule", None), "eps", None))
@@ -196,7 +196,7 @@ def eps_share(optimizer: torch.optim.Optimizer) -> float | None:
 
 
 MOST_IMAGES = 512
-"""Images that are measured at most; the root mean square over so many has an error of a few percent."""
+"""Images that are measured at most; the root mean square over this number has an error of a few percent."""
 
 
 def first_batch(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, list[float]]:
@@ -255,7 +255,7 @@ def labels(train: Tensor, validation: Tensor) -> EpochRecord:
 
 
 def prior_entropy(labels: Tensor) -> float:
-    """The loss of a network that predicts each class with its share of the labels, in nats (ln 10 for ten equal
+    """The loss of a network that predicts each class with its fraction of the labels, in nats (ln 10 for ten equal
     classes)."""
     shares = torch.bincount(labels.cpu()).double() / len(labels)  # on the CPU: mps has no float64
     return float(-(shares * torch.log(shares.clamp_min(1e-300))).sum())

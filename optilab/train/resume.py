@@ -34,7 +34,7 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     config = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(current, config):
         raise RunError(_refusal(path.name, changed, config))
-    # Of the checkpoints, not of metrics.csv, which a resume writes anew from one of them. A number beyond the run's
+    # Of the checkpoints, not of metrics.csv, which a resume writes again from one of them. A number beyond the run's
     # epochs is not of this run.
     done = next((epoch for epoch, _ in runs.checkpoints(path) if epoch <= current.epochs), 0)
     # Read last: a process that resumes the run records that it runs before it records how far.
@@ -123,7 +123,7 @@ def _has(tree: Any, key: str) -> bool:
 
 
 def _refusal(name: str, changed: Sequence[str], config: TrainConfig) -> str:
-    """Which changes are refused, which keys may change, and why `epochs` may not beside a schedule."""
+    """Which changes are refused, which keys may change, and why `epochs` may not next to a schedule."""
     allowed = sorted(key for key in changeable(config) if not key.startswith("curvature."))
     reason = ""
     if "epochs" not in allowed:

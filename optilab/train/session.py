@@ -204,7 +204,7 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
 def look_into(
     config: TrainConfig, dataset: Dataset, batches: int
 ) -> tuple[list[engine.Row], list[engine.Row], str]:
-    """A short trial: (the row of an epoch of so many batches, the records before and of it, how it diverged).
+    """A probe run: (the row of an epoch of that number of batches, the records before and of it, how it diverged).
 
     Where it diverges there is no row and no record of the epoch. Writes nothing; raises what building the network
     raises.
@@ -230,7 +230,7 @@ def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
         before = dict(record.manifest["data"]["sha256"])
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(
-            f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's digests"
+            f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's checksums"
         ) from None
     if before != dataset.digests:
         changes = checkpoint.changed_files(before, dataset.digests)
@@ -247,7 +247,7 @@ def build(config: TrainConfig, dataset: Dataset) -> Training:
 
 
 def _numerics(training: Training) -> dict[str, Any]:
-    """What the last bits depend on beside config and seed."""
+    """What the last bits depend on next to config and seed."""
     return {
         "torch": torch.__version__,
         "device": str(training.device),

@@ -1,6 +1,6 @@
 """What theory says of a network: how long its steps may be, and how its gradients shrink from layer to layer.
 
-**Curvature**, measured while a network trains, beside the limit up to which its optimizer is stable. Along a direction
+**Curvature**, measured while a network trains, next to the limit up to which its optimizer is stable. Along a direction
 of curvature a, gradient descent multiplies the distance to the bottom by 1 - lr*a at each step: above a = 2/lr it
 grows. Full-batch training of networks drives the largest curvature, the sharpness, up to that limit and goes on there,
 at the "edge of stability" (Cohen et al. 2021, arXiv:2103.00065); adaptive rules do so in coordinates scaled by their
@@ -18,7 +18,7 @@ is fan_in as well.
 The gradient is that of a single image, the root mean square over the images (`probes.first_batch`). The gradient of a
 batch's mean is another quantity: the images' gradients partly cancel, more in one layer than in another. Valid for
 independent weights of mean zero. In 504 networks of three and five hidden layers, 16 to 1024 units wide (seven
-activations, six initialisations, no norm, batch and layer norm), the measured ratio of layer 1 to the last hidden
+activations, six initializations, no norm, batch and layer norm), the measured ratio of layer 1 to the last hidden
 layer was 0.78 to 1.31 times the predicted one. Batch and layer norm are taken as division by the standard deviation.
 """
 
@@ -163,9 +163,9 @@ class GradientPrediction:
 
 
 def predict_gradients(model: MLP, config: ModelConfig, images: Tensor) -> GradientPrediction | None:
-    """The expected gains of a network with its first weights; None where the theory does not apply.
+    """The expected gains of a network with its initial weights; None where the theory does not apply.
 
-    That is with skips, normalised gradients, norms other than batch and layer norm before the activation, dropout,
+    That is with skips, normalized gradients, norms other than batch and layer norm before the activation, dropout,
     fewer than two hidden layers, weights or biases whose mean is not zero, and a layer without weights or signal.
     """
     norm = config.norm

@@ -44,9 +44,9 @@ def run(
     keep: str,
     stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Train `config`, a plain tree, as the run `name` of the study `folder`, up to the epoch `until`.
+    """Train `config`, a plain tree, as the run `name` of the study `directory`, up to the epoch `until`.
 
-    `dataset` is the folder of the dataset if it has files, `keep` the checkpoints that remain of a trial that has
+    `dataset` is the directory of the dataset if it has files, `keep` the checkpoints that remain of a trial that has
     ended: last, best, none or all. Returns the `status` (done, diverged, stopped: at `until`, interrupted: by `stop()`,
     unwritten: the disk is full, or failed), the `reason` of a failure, the `seconds` that it took here and, unless it
     failed, the `outcome` (`Record.outcome`).
@@ -95,7 +95,7 @@ def _trained(
     until: int,
     stop: Callable[[], bool],
 ) -> str:
-    """Start, resume or recognise the run at `path`; its status as `run` returns it."""
+    """Start, resume or recognize the run at `path`; its status as `run` returns it."""
     dataset = _dataset(config.data.dataset, place)
     if path.is_dir():
         _await_writer(path)

@@ -90,10 +90,10 @@ class Answer(ABC):
         return self.written[-1:]
 
     def chart(self) -> "Chart":
-        """The chart that the command's `--plot` writes. DataError where there is nothing to draw."""
+        """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
         from optilab.errors import DataError
 
-        raise DataError("there is no picture of this result")
+        raise DataError("there is no plot of this result")
 
     def plot(self, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
@@ -114,7 +114,7 @@ class Answer(ABC):
         raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
 
     def report(self, path: str, title: str | None = None) -> "Path":
-        """Write one HTML file that needs no network. An older page of optilab is replaced, any other file is not."""
+        """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
         from optilab.show.page import page_file, write_page
 
         file = page_file(path)
@@ -233,7 +233,7 @@ def cell(value: Any) -> str:
 # --- claims ------------------------------------------------------------------------------------------------
 
 STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
-"""Of a claim, by its result."""
+"""For a claim, by its result."""
 
 
 def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:

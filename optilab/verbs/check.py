@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -36,7 +36,7 @@ class CheckClaims(JobOptions, FolderOptions, SilentOptions):
     """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
 
     EXAMPLES = (
-        "optilab check my.yaml --junit results.xml",
+        "optilab check my.yaml --out results.xml",
         "optilab check my.yaml --seeds 5 --expect 'val_acc > 0.5 confidence 0.95'",
         "optilab check latest --expect 'val_acc > 0.8'",
         "optilab check claims.yaml --slow --json",
@@ -48,12 +48,17 @@ class CheckClaims(JobOptions, FolderOptions, SilentOptions):
         Doc("Configs with `expect:`, files of claims, runs, studies"),
     ]
     expect: Expect = None
-    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("Of a train config: train with N seeds")] = 1
-    slow: Annotated[bool, Doc("Of a file of claims: check the slow ones, too")] = False
+    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("For a training config: train with N seeds")] = 1
+    slow: Annotated[bool, Doc("Also check entries marked slow (claims files only)")] = False
     only: Annotated[
-        str, Flag("PATTERN"), Doc("Of a file of claims: those whose name matches, such as 'README*'")
+        str,
+        Flag("PATTERN"),
+        Doc("Check only entries whose name matches PATTERN, for example 'README*' (claims files only)"),
     ] = "*"
-    junit: Annotated[str | None, Flag("FILE.xml", path=True), Doc("Write the results as JUnit's XML")] = None
+    RENAMED: ClassVar[Mapping[str, str]] = {"--junit": "--out"}
+    junit: Annotated[
+        str | None, Flag("FILE.xml", names=("--out",), path=True), Doc("Write the results as JUnit XML")
+    ] = None
 
 
 def check(request: CheckClaims, place: Place) -> Printed:
@@ -89,9 +94,9 @@ def _may_train(target: str) -> bool:
 
 def _require_writable(path: Path) -> None:
     if path.suffix != ".xml":
-        raise UsageError(f"a file that ends with .xml expected, got {shown(str(path))}", "--junit")
+        raise UsageError(f"expected a file that ends with .xml, got {shown(str(path))}", "--out")
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: not a file in a folder that exists", "--junit")
+        raise UsageError(f"{path} cannot be written: not a file in a directory that exists", "--out")
 
 
 # --- what is judged ----------------------------------------------------------------------------------------
@@ -204,9 +209,9 @@ class Checker:
 
     def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
         from optilab.study.function_race import standings
-        from optilab.verbs.race import FunctionRace, found_on_functions
+        from optilab.verbs.race import FunctionRace, found_on_functions, renamed
 
-        asked = load(FunctionRaceConfig, given, claimed)
+        asked = load(FunctionRaceConfig, renamed(given), claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
         return list(of_race(claims, standings(found_on_functions(asked, FunctionRace.of({}), place).race)))
@@ -257,7 +262,7 @@ class Checker:
         command = entry.manifest["command"]
         if command not in ("train", "watch", "sweep", "race", "remedy", "optimize"):
             raise UsageError(
-                f"a run of optimize, train, sweep, race or remedy expected, got one of {shown(command)}"
+                f"expected a run of optimize, train, sweep, race or remedy, got one of {shown(command)}"
             )
         if isinstance(entry, runs.Study):
             kind: Any = schema_for("sweep" if command == "train" else command)

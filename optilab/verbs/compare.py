@@ -47,9 +47,10 @@ class ComparisonOptions(Request):
     by: Annotated[
         str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
     ] = None
+    RENAMED: ClassVar[Mapping[str, str]] = {"--over": "--sample"}
     over: Annotated[
         str,
-        Flag("WHAT"),
+        Flag("WHAT", names=("--sample",)),
         Needs("by"),
         Doc(
             "With --by: verdicts for other seeds, for other problems, or best: each row at its best other settings"
@@ -103,7 +104,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     keys: Any = options.by or ()
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
-        raise UsageError(f"keys are expected, each once; got {shown(options.by)}", options.flag("by"))
+        raise UsageError(f"expected keys, each once; got {shown(options.by)}", options.flag("by"))
     return compare_runs(records, measure, options.baseline, by, options.over, notes, options.pairs)  # type: ignore[arg-type]
 
 
@@ -112,7 +113,7 @@ def judged(
 ) -> tuple[list[Record | Study], "Selection", str]:
     """The runs and studies that names mean, the trainings to compare, and the metric.
 
-    Of a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
+    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
     """
     from optilab.study.groups import Selection, select
 
@@ -294,13 +295,13 @@ def columns(side: "RunComparison") -> list[Column]:
         *([Column("reached", side.measure.name, detail=1)] if timed else []),
         Column("mean", "mean" if timed else side.measure.name, show.value),
         Column("std", "std", show.spread, detail=4),
-        Column("interval", "95 %", show.interval, detail=3, only="text"),
+        Column("interval", "95%", show.interval, detail=3, only="text"),
         Column("low", "", only="values"),
         Column("high", "", only="values"),
         *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
         *(_over_problems(show) if side.aggregates else []),
         Column("difference", f"against {base}", show.difference),
-        Column("difference_interval", "95 %", show.differences, only="text"),
+        Column("difference_interval", "95%", show.differences, only="text"),
         Column("difference_low", "", only="values"),
         Column("difference_high", "", only="values"),
         Column("won", "won", "{:.0%}".format, detail=5),
@@ -316,14 +317,14 @@ def _over_problems(show: "Units") -> list[Column]:
     """What papers report over several problems."""
     return [
         Column("iqm", "IQM", show.value, detail=1),
-        Column("iqm_interval", "95 %", show.interval, only="text", detail=5),
+        Column("iqm_interval", "95%", show.interval, only="text", detail=5),
         Column("iqm_low", "", only="values"),
         Column("iqm_high", "", only="values"),
         *(Column(key, "", only="values") for key in ("gap", "gap_low", "gap_high")),
         Column("improvement", "P(better)", "{:.0%}".format, detail=2),
         Column(
             "improvement_interval",
-            "95 %",
+            "95%",
             lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}",
             only="text",
             detail=5,
@@ -437,7 +438,7 @@ def verdict(side: "RunComparison") -> str:
         others = len(comparison.order) - 1
         many = f"{'any' if len(alike) == others else len(alike)} of the {others} others"
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
-        word = comparison.baseline.verdict
+        word = "highest" if side.measure.higher else "lowest"
         return f"{base} has the {word} {what}: {ahead}{rest}{more_advice(comparison, side.sample)}"
     parts = []
     for word in ("better", "worse", "cannot tell"):

@@ -36,7 +36,7 @@ def words(environment: MutableMapping[str, str]) -> list[str] | None:
 
 
 def preset(kind: str | None = None, also: Iterable[str] = (), ending: str = ".yaml") -> Completer:
-    """Names of presets, of one command or of all, beside the shell's own file names."""
+    """Names of presets, of one command or of all, next to the shell's own file names."""
 
     def names(incomplete: str) -> list[str]:
         from optilab.config.presets import presets
@@ -67,7 +67,7 @@ def run_or_preset(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def rule(incomplete: str) -> list[str]:
-    """The last name of a list of algorithms."""
+    """The last name of a list of optimizers."""
     from optilab.optimize import RULES
 
     return _listing(RULES, incomplete)

@@ -41,10 +41,10 @@ class ListPresets(OutputOptions):
 
 FOLDERS = {
     "remedies": "one change each to sigmoid.yaml",
-    "optimizers": "sigmoid.yaml with another rule, its lr tuned",
+    "optimizers": "sigmoid.yaml with another optimizer, its lr tuned",
     "published": "networks with a published log",
 }
-"""What the presets of a folder are."""
+"""What the presets of a directory are."""
 
 
 def ls(request: ListPresets, place: Place) -> Printed:
@@ -79,7 +79,7 @@ class ShowConfig(OutputOptions):
 
     name: Annotated[str, Argument("NAME", complete="config"), Doc(f"{', '.join(KINDS)}, or a preset")]
     part: Annotated[
-        str | None, Argument("PART", complete="part"), Doc("A key, a section, a rule or another choice")
+        str | None, Argument("PART", complete="part"), Doc("A key, a section, an optimizer or another choice")
     ] = None
     quiet: _Names = False
 
@@ -214,7 +214,7 @@ class CopyPreset(OutputOptions):
     EXAMPLES = ("optilab config cp sigmoid.yaml my.yaml",)
 
     name: Annotated[str, Argument("NAME", complete="preset"), Doc("A preset")]
-    dest: Annotated[str, Argument("DEST"), Doc("File or folder to write")]
+    dest: Annotated[str, Argument("DEST"), Doc("File or directory to write")]
     force: Annotated[bool, Doc("Replace an existing file")] = False
     quiet: _Path = False
 
@@ -225,7 +225,7 @@ def cp(request: CopyPreset, place: Place) -> Printed:
 
     preset, path = named(request.name), Path(request.dest)
     if not request.dest:
-        raise UsageError("empty path; give a file or a folder to write", "DEST")
+        raise UsageError("empty path; give a file or a directory to write", "DEST")
     if path.is_dir():
         path /= preset.path.name
     files = {path: preset.copy}

@@ -18,7 +18,7 @@ METRICS = ("loss", "acc")
 MOST = 240_000
 """Numbers of all curves, and of all layers: about 2 MB each."""
 MOST_MEASUREMENTS = 2_000
-"""Of the curvature, per group."""
+"""For the curvature, per group."""
 DIGITS = 6
 LAYER_DIGITS = 3
 
@@ -26,7 +26,7 @@ LAYER_DIGITS = 3
 def curves(histories: Sequence[History | None], looks: Sequence[int] = ()) -> dict[str, Any]:
     """Epochs, groups in the order given and the ranges of the axes; a group without an epoch is null.
 
-    `looks` are the numbers of their colours, where that is not their order.
+    `looks` are the numbers of their colors, where that is not their order.
     """
     drawn = [history for history in histories if history is not None]
     if not drawn:
@@ -103,7 +103,7 @@ def _group(
 
 
 def _values(name: str) -> str:
-    """The name of a group beside its line: of several settings only the values, `batch, 0.0316`."""
+    """The name of a group next to its line: of several settings only the values, `batch, 0.0316`."""
     parts = name.split(", ")
     return brief(", ".join(part.partition(" ")[2] or part for part in parts) if len(parts) > 1 else name)
 

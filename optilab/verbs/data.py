@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optilab.data.load import Presence
 
 _Name = Annotated[str, Argument("NAME", complete=",".join(DATASETS)), Doc("Name of a dataset")]
-_Folder = Annotated[bool, QUIET, Doc("Print the folder and nothing else")]
+_Folder = Annotated[bool, QUIET, Doc("Print the directory and nothing else")]
 _DEFAULT = "fashion-mnist"
 
 
@@ -37,7 +37,7 @@ _DATASETS = (
     Column("train", "train", "{:,}".format),
     Column("test", "test", "{:,}".format),
     Column("state", "", left=True),
-    Column("folder", "folder", left=True),
+    Column("folder", "directory", left=True),
 )
 
 
@@ -78,7 +78,7 @@ class FindDataset(DataOptions, OutputOptions):
 
 _PLACES = (
     Column("place", "place", left=True),
-    Column("folder", "folder", left=True),
+    Column("folder", "directory", left=True),
     Column("state", "", left=True),
 )
 
@@ -93,7 +93,7 @@ def where(request: FindDataset, place: Place) -> Printed:
     if rows:
         shown: Any = Table(_PLACES, [{**row, "state": "found" if row is here else "-"} for row in rows])
     elif info.own:
-        shown = f"{info.name}: name its folder or file with --data-dir"
+        shown = f"{info.name}: name its directory or file with --data-dir"
     else:
         shown = f"{info.name}: it has no files, so none is searched for"
     return Printed([shown], {"places": rows, "found": found and str(found)}, [str(found)] if found else [])

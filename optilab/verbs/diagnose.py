@@ -14,7 +14,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, verdict
 from optilab.diagnose import diagnose as findings_of
-from optilab.errors import ExitCode, RunError, UsageError, chosen_names
+from optilab.errors import ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.optimize.own import is_own
 from optilab.show import chart_text, terminal
 from optilab.verbs.answer import Answer, Part, Sentence
@@ -27,7 +27,8 @@ LEVELS = ("info", "warning", "critical")
 class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
     """Name what keeps a network from learning, with the numbers that show it and what to change.
 
-    Of a run, its records are read; a config is first tried for sixty batches, which write nothing.
+    For a run, diagnose reads its records. For a config, it first trains for sixty batches (a probe run) and writes
+    nothing.
     """
 
     EXAMPLES = (
@@ -41,7 +42,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
 
 
 def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
-    """The evidence of a run, or of a trial of a config, judged."""
+    """The evidence of a run, or of a probe run of a config, judged."""
     levels = [] if request.fail_on is None else chosen_names("--fail-on", request.fail_on, "level", LEVELS)
     evidence, config = _evidence(request, place)
     changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
@@ -59,7 +60,10 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
         except UsageError:
             if is_own(target):
                 raise
-            raise UsageError(f"{target!r} is not a run in {place.folder}, a file or a preset") from None
+            raise UsageError(
+                f"no run in {place.folder}, no file and no preset is called {shown(target)}; "
+                "`optilab runs ls` lists the runs, `optilab config ls` the presets"
+            ) from None
     else:
         record = runs.read(path)
         if not record.is_training:
@@ -133,7 +137,7 @@ class Diagnosis(Answer):
         if evidence.setup.loop:
             what = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
         else:
-            what = f"trial of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
+            what = f"probe run of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
         yield Sentence(f"{self.target} ({what})", "bold")
         if evidence.epochs:
             yield ""
@@ -264,7 +268,8 @@ def _layers(evidence: Evidence) -> Any:
 
 
 def _predicted(evidence: Evidence) -> str:
-    """The gradient ratio that theory predicts for the first weights, beside the measured one; empty without theory."""
+    """The gradient ratio that theory predicts for the initial weights, next to the measured one; empty without
+    theory."""
     ratio, theory = evidence.first_ratio, evidence.start.get("predicted_ratio")
     if ratio is None or theory is None:
         return ""

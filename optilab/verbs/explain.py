@@ -14,14 +14,13 @@ from optilab.config.marks import Argument, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.errors import UsageError, shown, unknown
-from optilab.optimize import Regime
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
 from optilab.optimize.path import Line, WorkedStep, worked_steps
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import OutputOptions, SetOptions
-from optilab.verbs.paths import Function, LearningRate, Start
+from optilab.verbs.paths import Function, LearningRate, Start, require_bare
 from optilab.verbs.verb import Place, Verb
 from optilab.words import settings
 
@@ -46,7 +45,7 @@ class ExplainRequest(SetOptions, OutputOptions):
         ConfigKey("algo"),
         Read(algorithms),
         Argument("NAME[,NAME...]", complete="rule"),
-        Doc("Rules, as in their presets"),
+        Doc("One or more optimizers, with the settings of their presets"),
     ] = None
     algo: Annotated[
         str | None,
@@ -55,7 +54,7 @@ class ExplainRequest(SetOptions, OutputOptions):
         Flag("NAME[,NAME...]", complete="rule"),
         Doc("The same as an option"),
     ] = None
-    step: Annotated[str, Flag("N|N-M"), Doc("A step, from 1, or a range of steps")] = "1"
+    step: Annotated[str, Flag("N|N-M"), Doc("Step number (starting at 1) or a range such as 1-3")] = "1"
     function: Function = None
     start: Start = None
     lr: LearningRate = None
@@ -72,13 +71,12 @@ class ExplainRequest(SetOptions, OutputOptions):
 def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     """The steps. UsageError for a step that is none, and for what changes more than the rule."""
     if request.rule is None and request.algo is None:
-        raise UsageError("explain needs the name of a rule, as in: optilab explain adam --step 2")
+        raise UsageError("explain needs the name of an optimizer, as in: optilab explain adam --step 2")
     if request.style not in STYLES:
         raise UsageError(unknown("format", request.style, STYLES), request.flag("style"))
     steps = _steps(request.step, request.flag("step"))
     config = load(OptimizeConfig, None, request.changes())
-    if config.regime != Regime():
-        raise UsageError("explain works out the bare rule; remove schedule, weight_decay, clipping and noise")
+    require_bare(config, "explain")
     paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
     return WorkedSteps(
         [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], request.style
@@ -93,7 +91,7 @@ def _steps(text: Any, flag: str) -> list[int]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= LAST_STEP:
             raise UsageError(
-                f"a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6 expected, "
+                f"expected a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6, "
                 f"got {shown(text)}",
                 flag,
             )

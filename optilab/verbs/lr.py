@@ -56,7 +56,7 @@ CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "
 
 
 class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
-    """Find a learning rate for a training: a range test of seconds, which writes nothing.
+    """Recommend a learning rate with a short range test, which takes seconds and writes no files.
 
     The rate grows at each step of one short training, and the loss tells which rates are too small and which too
     large. With --confirm, trainings at five rates around the answer decide, as a study that is kept. Exit code 9
@@ -65,7 +65,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
 
     EXAMPLES = (
         "optilab lr relu.yaml",
-        "optilab lr relu.yaml --optimizer adam --plot rates.png",
+        "optilab lr relu.yaml --optimizer adam --out rates.png",
         "optilab lr batchnorm.yaml --confirm --seeds 3 --epochs 3",
         "optilab train relu.yaml --epochs 3 --lr $(optilab lr relu.yaml --quiet)",
     )
@@ -95,7 +95,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
         str | None,
         Flag("DIR", path=True),
         Needs("confirm"),
-        Doc("Folder of the runs [OPTILAB_RUNS, else ./runs]"),
+        Doc("Directory of the runs [OPTILAB_RUNS, else ./runs]"),
     ] = None
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the rate and nothing else")] = False
 
@@ -209,7 +209,7 @@ class LabRate(Answer):
             yield _evidence(test)
         others = [f"{name} {rate:.2g}" for name, rate in test.others.items() if rate is not None]
         if others:
-            yield f"other rules on the same curve: {', '.join(others)}"
+            yield f"other suggestion methods on the same curve: {', '.join(others)}"
         if self.confirmation is None:
             if test.rate is None:
                 yield f"  try: optilab lr {self.asked} --confirm --epochs 30"
@@ -319,11 +319,11 @@ def unmoved(result: LabRate) -> str:
     if confirmation is not None:
         tried = [row.rate for row in confirmation.rows]
         span = f" at lr {tried[0]:g} to {tried[-1]:g}" if tried else ""
-        what = f"no training beats guessing{span} within {plural(confirmation.epochs, 'epoch')}"
+        what = f"no training is better than chance{span} within {plural(confirmation.epochs, 'epoch')}"
         return f"{what}; no recommendation: optilab diagnose {result.asked.split()[0]} says why, or add --epochs N"
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     return (
-        f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of that of guessing, "
+        f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of the chance level, "
         f"{test.guessing:.4g}; no recommendation. Some networks move only after thousands of steps at one rate, which "
         "trainings of more epochs show"
     )
@@ -347,7 +347,7 @@ def _evidence(test: RangeTest) -> str:
     rise = "it does not rise again" if test.diverging is None else f"it rises again from {test.diverging:.2g} on"
     return (
         f"the middle of the valley on a log scale: half of the gain is made at {test.half:.2g}, {rise}; the loss falls "
-        f"fastest at {test.steepest:.2g} and is lowest at {test.lowest:.2g} ({test.floor:.3g}; guessing "
+        f"fastest at {test.steepest:.2g} and is lowest at {test.lowest:.2g} ({test.floor:.3g}; chance level "
         f"{test.guessing:.3g})"
     )
 

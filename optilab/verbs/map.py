@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_doc import Doc
 
+from optilab.config.fields import ALIASES
 from optilab.config.load import Override
 from optilab.config.marks import RANGE, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
@@ -36,13 +37,17 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
 
     EXAMPLES = (
         "optilab map --algo momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
-        "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --plot adam.png",
-        "optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --plot basins.png",
+        "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
+        "optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --out basins.png",
     )
     CONFLICTS = (("basins", "x"), ("basins", "y"))
 
     algo: Annotated[
-        Any, ConfigKey("algo"), Read(algorithms), Flag("NAME", complete="rule"), Doc("Algorithm, as in its preset")
+        Any,
+        ConfigKey("algo"),
+        Read(algorithms),
+        Flag("NAME", complete="rule"),
+        Doc("Optimizer, with the settings of its preset"),
     ] = None
     x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Across, a setting or w1: {RANGE}")] = None
     y: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Upwards, a setting or w2: {RANGE}")] = None
@@ -61,15 +66,20 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
 
 def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-    if (request.algo is None and request.config is None) or not (request.basins or (request.x and request.y)):
-        raise UsageError("map needs --algo NAME, and --x KEY=LOW:HIGH with --y KEY=LOW:HIGH, or --basins")
+    if request.algo is None and request.config is None:
+        raise UsageError("map needs --algo NAME, as in: optilab map --algo momentum --x lr=0.01:2 --y beta=0:0.99")
+    if not (request.basins or (request.x and request.y)):
+        raise UsageError("map needs two axes, --x and --y, for example --x lr=0.01:2 --y beta=0:0.99; or --basins")
     if request.show not in ("value", "steps"):
-        raise UsageError(f"{request.flag('show')} {request.show}: value or steps expected")
+        raise UsageError(f"{request.flag('show')} {request.show}: expected value or steps")
     config = chosen(request, request.config, EPOCHS)
     if len(config.algo) != 1:
-        raise UsageError(f"map takes one algorithm, got {len(config.algo)}")
+        raise UsageError(
+            f"a map shows one optimizer, got {len(config.algo)}; map each by itself, or compare them: optilab race",
+            request.flag("algo"),
+        )
     x, y = _box(config) if request.basins else _axes(request, config)
-    require_bare(config, "map runs the bare rule")
+    require_bare(config, "map")
     found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
     answer = LabMap(found, request.show, [request.plot] if request.plot else [])
     request.draw(answer.chart)
@@ -95,7 +105,9 @@ def _axes(request: MapRequest, config: OptimizeConfig) -> tuple[Axis, ...]:
         if not axis.field:
             continue
         if axis.field not in numeric:
-            advice = did_you_mean(axis.field, numeric) or f"; one of {', '.join(numeric)}"
+            usual = ALIASES.get(axis.field)
+            near = f'; did you mean "{usual}"?' if usual in numeric else did_you_mean(axis.field, numeric)
+            advice = near or f"; one of {', '.join(numeric)}"
             raise UsageError(f"{flag} {axis.field}: not a numeric setting of {config.algo[0].name}{advice}")
         for value in (axis.low, axis.high):
             chosen(request, request.config, EPOCHS, Override(f"{flag} {axis.field}={value:g}", axis.key, value))
@@ -168,7 +180,7 @@ class LabMap(Answer):
             yield f"theory, in the long run: {best}"
 
     def _reached(self) -> Iterator[str]:
-        """The share of the starts per minimum, and how many of their paths have settled there."""
+        """The fraction of the starts per minimum, and how many of their paths have settled there."""
         found, numbers, cells = self.map, self.summary, self.summary["cells"]
         yield f"{cells:,} starts by the minimum that is near the end of the path:"
         names = [

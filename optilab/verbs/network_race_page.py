@@ -56,7 +56,7 @@ def _table(
     comparison: Comparison[str] | None,
     heat: NetworkResult | None = None,
 ) -> PageTable:
-    """A table of a terminal, each row with its mark, its interval as places of a picture, and its rule's colour."""
+    """A table of a terminal, each row with its mark, its interval as places of a picture, and its rule's color."""
     if comparison is None:
         return PageTable(title, verdict, columns, [])
     rows = views.rows(heat) if heat else views.judged(comparison)

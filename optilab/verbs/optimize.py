@@ -1,4 +1,4 @@
-"""`optilab optimize`: the paths of algorithms on a test function."""
+"""`optilab optimize`: the paths of optimizers on a test function."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim, cell
-from optilab.verbs.options import Expect, OutputOptions, PictureOptions, SaveOptions, SetOptions
+from optilab.verbs.options import OUT, PICTURES, Expect, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
 from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import setting, settings
@@ -50,9 +50,12 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         "optilab optimize --algo momentum --set algo.lr=1.2 --set algo.beta=0.5 --json",
         "optilab optimize --config adam.yaml --quiet",
         "optilab optimize --algo adam --expect 'distance < 0.2' --expect 'status == moving'",
-        "optilab optimize --algo sgd,momentum,adam --plot paths.png --animate paths.gif",
+        "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4", ".html")}
+    RENAMED: ClassVar[Mapping[str, str]] = {"--animate": "--out"}
+    animate: ClassVar[str | None] = None
 
     algo: Algo = None
     config: Source = None
@@ -62,18 +65,18 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     lr: LearningRate = None
     expect: Annotated[Expect, ConfigKey("expect")] = None
     no_save: Annotated[bool, Doc("Write no run directory")] = False
-    tune: Annotated[int | None, Ge(1), Le(10_000), Doc("Tune every rule with as many random settings first")] = (
-        None
-    )
+    tune: Annotated[
+        int | None, Ge(1), Le(10_000), Doc("Try N random settings of each optimizer first and show the best")
+    ] = None
     picture: Annotated[
         bool | None,
         Flag(names=("--picture/--no-picture",)),
-        Doc("Contour and curves [shown on a terminal 100 wide]"),
+        Doc("Draw contours and loss curves in the terminal [on if it is at least 100 columns wide]"),
     ] = None
-    animate: Annotated[
-        str | None,
-        Flag("FILE", path=True),
-        Doc("Write the paths step by step: .gif, .mp4, or a page, .html"),
+    out: Annotated[
+        list[str] | None,
+        OUT,
+        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4) or a page (.html)"),
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
 
@@ -119,7 +122,7 @@ def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
 
 
 def _save(found: "LabPaths", name: str | None, place: Place) -> str:
-    """The run directory: one metrics row per algorithm and epoch."""
+    """The run directory: one metrics row per optimizer and epoch."""
     from optilab.runs.provenance import provenance  # with subprocess, which is slow to import
 
     config = found.config
@@ -176,7 +179,7 @@ class LabPaths(Answer):
         return {label: verdict(self.config, path) for label, path in self.paths.items()}
 
     def chart(self) -> "Chart":
-        """The paths on the contours of the function, as `optimize --plot` draws them."""
+        """The paths on the contours of the function, as `optimize --out` draws them."""
         from optilab.verbs.charts.paths import paths_chart
 
         named = dict(zip(self.config.legend, self.paths.values(), strict=True))
@@ -274,7 +277,7 @@ class LabPaths(Answer):
 
     def _several(self) -> Iterator[Part]:
         config, order = self.config, list(STYLES)
-        yield Sentence(f"{len(self.paths)} algorithms on {_where(config)}   {config.epochs} epochs", "bold")
+        yield Sentence(f"{len(self.paths)} optimizers on {_where(config)}   {config.epochs} epochs", "bold")
         yield from self._conditions()
         ranked = sorted(
             zip(config.labels, config.algo, self.paths.values(), strict=True),
@@ -289,12 +292,12 @@ class LabPaths(Answer):
         shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]
         yield terminal.grid(["", "", ""], shown, left=(0, 1, 2), show_header=False)
         if "default" in whose and len(set(whose)) > 1:
-            yield "default settings are made for networks: tune all rules alike with --tune 50"
+            yield "default settings are made for networks: tune all optimizers alike with --tune 50"
         yield ""
         yield from _rates(config, ranked)
         yield from self._chaos()
         if self.options is not None:
-            yield f"one in full: {f'optilab optimize --algo {ranked[0][1].name} {self.options}'.rstrip()}"
+            yield f"see one in detail: {f'optilab optimize --algo {ranked[0][1].name} {self.options}'.rstrip()}"
 
 
 def _where(config: OptimizeConfig) -> str:

@@ -3,20 +3,25 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab.config.marks import ConfigKey, Flag, Needs, Read
-from optilab.errors import UsageError, unknown
+from optilab.errors import UsageError, shown, unknown
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
 from optilab.words import listed
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
+
+
+PICTURES = (".png", ".svg", ".pdf")
+"""The extensions of files with a plot."""
 
 
 def as_utf8(path: str) -> str:
@@ -30,7 +35,9 @@ RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns
 Expect = Annotated[
     list[str] | None,
     Flag("CLAIM"),
-    Doc("Exit with 9 unless the claim holds, as 'val_acc > 0.8' (docs/ci.md); may be repeated"),
+    Doc(
+        "Exit with status 9 unless CLAIM holds, for example 'val_acc > 0.8' (optilab help claims); may be repeated"
+    ),
 ]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
 Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
@@ -81,7 +88,7 @@ class FolderOptions(Request):
     GROUP: ClassVar[str] = "Saving and resuming"
 
     runs_dir: Annotated[
-        str | None, Flag("DIR", path=True), Doc("Folder of the runs [OPTILAB_RUNS, else ./runs]")
+        str | None, Flag("DIR", path=True), Doc("Directory of the runs [OPTILAB_RUNS, else ./runs]")
     ] = None
 
 
@@ -89,20 +96,49 @@ class SaveOptions(FolderOptions):
     name: Annotated[str | None, Flag("NAME"), Doc("Name of the run directory")] = None
 
 
-class PictureOptions(Request):
-    GROUP: ClassVar[str] = "Output"
+OUT = Flag("FILE", path=True, repeated=True)
 
-    plot: Annotated[str | None, Flag("FILE", path=True), Doc("Write the picture to a .png, .svg or .pdf file")] = (
-        None
-    )
-    dark: Annotated[bool, Doc("Dark background for picture files")] = False
+
+class FileOptions(Request):
+    """Files that a command writes: the extension of each chooses its kind."""
+
+    GROUP: ClassVar[str] = "Output"
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The extensions of each kind of file; the name of the file is the attribute of that name, or None."""
+
+    out: Annotated[list[str] | None, OUT, Doc("Write a file")] = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        made = super().of(given, typed)
+        found = dict[str, str | None].fromkeys(made.WRITES)
+        for file in made.out or ():
+            ending = Path(file).suffix.lower()
+            kind = next((kind for kind, endings in made.WRITES.items() if ending in endings), None)
+            if kind is None:
+                endings = [one for each in made.WRITES.values() for one in each]
+                raise UsageError(
+                    f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "--out"
+                )
+            if found[kind] is not None:
+                raise UsageError(f"{shown(found[kind])} and {shown(file)} are both the {kind}; give one", "--out")
+            found[kind] = file
+        made.__dict__.update(found)
+        return made
+
+
+class PictureOptions(FileOptions):
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES}
+    RENAMED: ClassVar[Mapping[str, str]] = {"--plot": "--out"}
+    plot: ClassVar[str | None] = None
+
+    out: Annotated[list[str] | None, OUT, Doc("Write the plot to a .png, .svg or .pdf file")] = None
+    dark: Annotated[bool, Doc("Draw the plot on a dark background")] = False
     size: Annotated[
         Literal["column", "page", "slide"] | None,
         Flag("SIZE"),
-        Needs("plot"),
-        Doc(
-            "Width of the picture file, with texts to match: column (3.3 in, 8 pt), page (6.9 in, 8 pt), slide (10 in)"
-        ),
+        Needs("out"),
+        Doc("Width of the plot, with texts to match: column (3.3 in, 8 pt), page (6.9 in, 8 pt), slide (10 in)"),
     ] = None
 
     @classmethod
@@ -143,7 +179,7 @@ class DataOptions(Request):
         ConfigKey("data.dir"),
         Read(as_utf8),
         Flag("DIR", path=True),
-        Doc("Folder of the dataset [OPTILAB_DATA]"),
+        Doc("Directory of the dataset [OPTILAB_DATA]"),
     ] = None
 
 
@@ -171,6 +207,7 @@ class StudyOptions(ClusterOptions, SaveOptions):
         ("resume", "file"),
         ("resume", "name"),
     )
+    RENAMED: ClassVar[Mapping[str, str]] = {"--config": "--study"}
 
     batch_size: BatchSize = None
     device: Annotated[
@@ -180,6 +217,6 @@ class StudyOptions(ClusterOptions, SaveOptions):
     resume: Annotated[str | None, Flag("STUDY", complete="run"), Doc("Continue a stopped study")] = None
     file: Annotated[
         str | None,
-        Flag("FILE", names=("--config",)),
+        Flag("FILE", names=("--study",)),
         Doc("Repeat a study: its study.yaml, or one of yours"),
     ] = None

@@ -1,6 +1,7 @@
 """What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from optilab.config.presets import algorithms
 from optilab.errors import UsageError
 from optilab.optimize import Regime, Trajectory, descend
 from optilab.verbs.verb import Request, plain
-from optilab.words import plural
+from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult
@@ -23,7 +24,7 @@ Algo = Annotated[
     ConfigKey("algo"),
     Read(algorithms),
     Flag("NAME[,NAME...]", complete="rule"),
-    Doc("Algorithm(s), as in their presets"),
+    Doc("One or more optimizers, with the settings of their presets"),
 ]
 Source = Annotated[Any, Flag("FILE", complete="preset:optimize"), Doc("YAML file or preset")]
 Function = Annotated[
@@ -33,7 +34,7 @@ Function = Annotated[
     Flag("NAME|FORMULA", complete="objective"),
     Doc("Test function, or a formula of x, y"),
 ]
-Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("Start point, as -5,-2")]
+Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("Starting point, for example -5,-2")]
 LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
 
 
@@ -47,9 +48,11 @@ def chosen(request: Request, config: Any, epochs: int | None = None, *more: Over
 
 
 def require_bare(config: OptimizeConfig, what: str) -> None:
-    """UsageError, which begins with `what` runs the bare rule, where the config puts something around it."""
-    if config.regime != Regime():
-        raise UsageError(f"{what}; remove schedule, weight_decay, clipping and noise")
+    """UsageError where the config puts something around the optimizer, which `what` runs as it is."""
+    nothing = Regime()
+    around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
+    if around:
+        raise UsageError(f"{what} runs an optimizer as it is; remove {listed(around)}")
 
 
 def follow(config: OptimizeConfig) -> list[Trajectory]:
@@ -65,7 +68,7 @@ def follow(config: OptimizeConfig) -> list[Trajectory]:
 
 
 def rows(paths: Mapping[str, Trajectory]) -> Iterator[dict[str, Any]]:
-    """One row per algorithm and epoch, as in metrics.csv."""
+    """One row per optimizer and epoch, as in metrics.csv."""
     for label, path in paths.items():
         for epoch, norm in enumerate(path.gradient_norms):
             yield {
@@ -91,10 +94,10 @@ def tuned(config: OptimizeConfig, budget: int) -> tuple[OptimizeConfig, str]:
     """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it."""
     from optilab.study.tuning import RaceSettings, tune
 
-    require_bare(config, "--tune runs the bare rules")
+    require_bare(config, "--tune")
     conditions = RaceSettings(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
     cost = f"{plural(budget, 'path')} of {config.epochs} epochs each"
-    note = f"tuned: the best of {budget} random settings per rule from this start ({cost})"
+    note = f"tuned: the best of {budget} random settings per optimizer from this start ({cost})"
     return config.model_copy(update={"algo": rules}), note

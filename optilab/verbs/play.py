@@ -54,7 +54,7 @@ RECORDED = 2_000
 
 
 class PlayRequest(SetOptions, OutputOptions):
-    """Write a page on which the settings of rules are moved, and their paths and limits follow at once."""
+    """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
 
     EXAMPLES = (
         "optilab play --algo sgd,momentum,adam",
@@ -70,7 +70,7 @@ class PlayRequest(SetOptions, OutputOptions):
     epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc(f"Number of steps [{EPOCHS}]")] = None
     lr: LearningRate = None
     tune: Annotated[
-        int | None, Ge(1), Le(10_000), Doc("Start every rule at the best of as many random settings")
+        int | None, Ge(1), Le(10_000), Doc("Try N random settings of each optimizer and open the page at the best")
     ] = None
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write, .html [play.html]")] = "play.html"
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
@@ -81,7 +81,7 @@ def play(request: PlayRequest, place: Place) -> "Playground":
     if request.algo is None and request.config is None:
         raise UsageError("play needs --algo NAME or --config FILE, as in: optilab play --algo sgd,momentum,adam")
     config = chosen(request, request.config, EPOCHS)
-    require_bare(config, "play runs the bare rules")
+    require_bare(config, "play")
     if config.epochs > MOST_EPOCHS:
         raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
     for rule in config.algo:
@@ -443,12 +443,11 @@ def require(rule: Rule, function: Objective) -> None:
     if reason := obstacle(gradient_descent, function):
         flat = [other for other in (OBJECTIVES[name]() for name in OBJECTIVES) if len(other.start) <= 2]
         accepted = [other.name for other in flat if not obstacle(gradient_descent, other)]
-        message = f"{function.name} cannot become JavaScript ({reason}); functions that can: {', '.join(accepted)}"
+        message = f"{function.name} cannot be shown interactively ({reason}); choose one of: {', '.join(accepted)}"
         raise UsageError(message)
     if reason := obstacle(rule, function):
-        on_functions = [name for name, kind in RULES.items() if kind.weights != "matrices"]
-        accepted = [name for name in on_functions if not obstacle(RULES[name](), function)]
-        raise UsageError(f"{rule.name} cannot become JavaScript ({reason}); rules that can: {', '.join(accepted)}")
+        film = f"optilab optimize --algo {rule.name} --out FILE.html"
+        raise UsageError(f"{rule.name} cannot be shown interactively: {reason}; for a recording: {film}")
 
 
 # --- sliders and choices ------------------------------------------------------------------------------------

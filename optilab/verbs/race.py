@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from annotated_doc import Doc
 from platformdirs import user_cache_path
@@ -34,6 +34,8 @@ from optilab.verbs import studies
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.compare import Units, more_advice
 from optilab.verbs.options import (
+    OUT,
+    PICTURES,
     DataOptions,
     FormatOptions,
     OutputOptions,
@@ -50,33 +52,41 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
 
 EXAMPLES = (
-    "optilab race --algos sgd,momentum,adam --functions rosenbrock,beale,himmelblau --budget 20 --starts 10",
-    "optilab race --budget 50 --starts 20 --plot race.png --report race.html",
+    "optilab race --algo sgd,momentum,adam --function rosenbrock,beale,himmelblau --budget 20 --starts 10",
+    "optilab race --budget 50 --starts 20 --out race.png --out race.html",
     "optilab race --settings",
-    "optilab race --on sigmoid.yaml,relu.yaml --algos sgd,momentum,adam --budget 10 --epochs 5 --seeds 5 --dry-run",
+    "optilab race --on sigmoid.yaml,relu.yaml --algo sgd,momentum,adam --budget 10 --epochs 5 --seeds 5 --dry-run",
 )
 
 
 class RaceOptions(PictureOptions, OutputOptions):
     """What both kinds of races have."""
 
-    report: Annotated[str | None, Flag("FILE", path=True), Doc("Write the race as one HTML page")] = None
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
+    RENAMED: ClassVar[Mapping[str, str]] = {"--report": "--out", "--algos": "--algo", "--functions": "--function"}
+    report: ClassVar[str | None] = None
+
+    out: Annotated[list[str] | None, OUT, Doc("Write a plot (.png, .svg, .pdf) or a report (.html)")] = None
     quiet: Annotated[
         bool,
         Flag(names=("--quiet", "-q")),
-        Doc("Print the rules that may be the best; with --on the run directory"),
+        Doc("Print only the optimizers that may be the best; with --on, the study directory"),
     ] = False
 
 
 class FunctionRace(RaceOptions):
-    """Compare rules that were tuned with the same budget, on starts or seeds that none of them was tuned on."""
+    """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
 
     HEADING = "On test functions"
     KEPT = FunctionRaceConfig
     EXAMPLES = EXAMPLES
     CONFLICTS = (("json", "settings"), ("quiet", "settings"))
 
-    settings: Annotated[bool, Doc("Print the tuned settings of every rule on every function")] = False
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        return super().of(renamed(given, "--" * typed), typed)
+
+    settings: Annotated[bool, Doc("Print the tuned settings of every optimizer on every function")] = False
     cache: Annotated[
         bool,
         Flag(names=("--cache/--no-cache",), shown="cache"),
@@ -96,16 +106,27 @@ class TrainingRace(StudyOptions, SetOptions, DataOptions, FormatOptions, RaceOpt
     dry_run: Annotated[bool, Doc("With --on: print the plan and its estimated cost; train nothing")] = False
 
 
+def renamed(asked: Any, dashes: str = "") -> Any:
+    """What a race on functions is asked, with its former name of the gradient evaluations."""
+    if not isinstance(asked, Mapping) or "epochs" not in asked:
+        return asked
+    if dashes:
+        terminal.note("--epochs is now called --gradients in a race on functions; the old name still works")
+    return {"gradients" if key == "epochs" else key: value for key, value in asked.items()}
+
+
 def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | TrainingRace]:
     """The kind of race that is asked for. UsageError for options of the other kind."""
 
     networks = any(given.get(name) is not None for name in ("on", "file", "resume"))
     meant, other = (TrainingRace, FunctionRace) if networks else (FunctionRace, TrainingRace)
     accepted = {one.name for one in fields_of(meant)}
-    if wrong := [one for one in fields_of(other) if one.name in given and one.name not in accepted]:
+    if wrong := [one for one in fields_of(other) if one.name in given and one.name not in accepted | {"epochs"}]:
         on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
         where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
-        raise UsageError(f"{', '.join(one.flag if typed else one.name for one in wrong)}: only for a race {where}")
+        raise UsageError(
+            f"{', '.join(one.flag if typed else one.name for one in wrong)} can only be used in a race {where}"
+        )
     return meant
 
 
@@ -130,13 +151,17 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
 
 def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
     """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
-    conditions = RaceSettings(asked.budget, asked.starts, asked.repeats, asked.epochs, asked.accuracy, asked.seed)
+    conditions = RaceSettings(
+        asked.budget, asked.starts, asked.repeats, asked.gradients, asked.accuracy, asked.seed
+    )
     rules = rules_named(request.flag("algos"), ",".join(asked.algos or ALGOS.split(",")))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
     study.check(rules, tests)
     if len(rules) < 2:
-        raise UsageError(f"two different rules expected, got {rules[0].name}", request.flag("algos"))
+        raise UsageError(
+            f"a race needs at least two different optimizers, got {rules[0].name}", request.flag("algos")
+        )
     require_judgeable(asked.expect, [rule.name for rule in rules])
     if not (place.silent or place.library):
         announce(len(rules), len(tests), conditions)
@@ -145,7 +170,7 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
         found = study.run(rules, tests, conditions, folder, RaceProgress(place.silent))
     except Interrupted:
         if not place.library:
-            terminal.note("stopped; the same command continues where it was" if request.cache else "stopped")
+            terminal.note("stopped; the same command resumes the race" if request.cache else "stopped")
         raise
     judged = list(of_race(asked.expect, standings(found)))
     return LabRace(found, rules, tests, place.argv, request.settings, bool(request.plot), judged)
@@ -197,9 +222,9 @@ class LabRace(Answer):
         headings, values = settings_of(race, [row["rule"] for row in table], self.settings)
         left = (0, 1, 3) if self.settings else (0, 1)
         yield (terminal.grid(headings, values, left=left))
-        hints = [] if self.settings else ["per function: --settings"]
-        hints += ["everything: --json", *([] if self.drawn else ["profile and tuning curves: --plot race.png"])]
-        hints += ["as a page: --report race.html"]
+        hints = [] if self.settings else ["add --settings to see them for each function"]
+        hints += ["everything: --json", *([] if self.drawn else ["profile and tuning curves: --out race.png"])]
+        hints += ["as a report: --out race.html"]
         yield "; ".join(hints)
 
     def table(self) -> Table:
@@ -229,10 +254,10 @@ def announce(rules: int, functions: int, conditions: RaceSettings) -> None:
     """What the race will cost, before it starts."""
     tunings = rules * functions * conditions.repeats
     gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
-    parts = [plural(rules, "rule"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
+    parts = [plural(rules, "optimizer"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
     terminal.note(
         f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')} from "
-        f"{plural(2 * conditions.starts, 'start')}: at most {plural(gradients, 'gradient')}"
+        f"{plural(2 * conditions.starts, 'start')}: at most {plural(gradients, 'gradient evaluation')}"
     )
 
 
@@ -257,22 +282,22 @@ class RaceProgress:
 
 COLUMNS = (
     Column("rule", "", only="values"),
-    Column("marked", "rule", left=True, only="text"),
+    Column("marked", "optimizer", left=True, only="text"),
     Column("cost", "cost", "{:.1f}".format),
     Column("ratio", "x lowest", "{:.2f}".format),
-    Column("interval", "95 %", only="text"),
+    Column("interval", "95%", only="text"),
     Column("low", "", only="values"),
     Column("high", "", only="values"),
     Column("p", "", only="values"),
     Column("solved", "solved", "{:.0%}".format),
     Column("verdict", "verdict", left=True),
 )
-"""Of the standings."""
+"""For the standings."""
 
 
 def heading(race: Race) -> str:
     """What raced, and under which conditions."""
-    counts = plural(len(race.rules), "rule"), plural(len(race.functions), "function")
+    counts = plural(len(race.rules), "optimizer"), plural(len(race.functions), "function")
     return f"{' on '.join(counts)}   {race.conditions}"
 
 
@@ -294,9 +319,11 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
     conditions = race.conditions
     problems, unsolved = plural(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
     return [
-        f"cost: gradients until f - f_min is {conditions.accuracy:g} of what it was, near a known minimum in the box; "
-        f"geometric mean over {problems}, unsolved ones count as {unsolved}",
-        "x lowest: intervals and verdicts hold for all rules at once, with the functions as the sample",
+        f"cost: gradient evaluations until f - f_min falls to {conditions.accuracy:g} of its "
+        "initial value near a known minimum inside the search box; "
+        f"geometric mean over {problems}, an unsolved problem counts as {unsolved}",
+        "x lowest: cost relative to the cheapest optimizer; the 95% intervals and verdicts "
+        "hold for all optimizers at once, with the functions as a random sample",
         *(note for rule in rules if (note := _extra(rule, functions))),
     ]
 
@@ -305,16 +332,16 @@ def race_verdict(race: Race) -> list[str]:
     """The answer, and what limits it; nothing of a single rule."""
     table = standings(race)
     if not any(row.solved for row in table):
-        return ["no rule solved any problem: try more --epochs or a larger --accuracy"]
+        return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
     if len(table) < 2:
         return []
     possible = may_be_best(table)
     if len(possible) == 1:
         lines = [f"{possible[0]} is the best on functions like these"]
     else:
-        lines = [f"may be the best: {', '.join(possible)}; more functions would tell"]
+        lines = [f"cannot rule out as the best: {', '.join(possible)}; race on more functions to separate them"]
     if len(race.functions) < ENOUGH_FUNCTIONS:
-        lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell rules apart")
+        lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell optimizers apart")
     return lines
 
 
@@ -336,7 +363,7 @@ def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
 def settings_of(race: Race, order: Sequence[str], every: bool) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: medians and ranges per rule, or the setting of each function and repeat."""
     if every:
-        return ["function", "rule", "repeat", "tuned settings"], [
+        return ["function", "optimizer", "repeat", "tuned settings"], [
             [function, rule, str(tuning.repeat + 1), _text(tuning.settings)]
             for function in race.functions
             for rule in order
@@ -348,7 +375,7 @@ def settings_of(race: Race, order: Sequence[str], every: bool) -> tuple[list[str
         for name in tunings[0].settings:
             values = [tuning.settings[name] for tuning in tunings]
             table.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
-    return ["rule", "tuned", "median", "over functions and repeats"], table
+    return ["optimizer", "tuned", "median", "over functions and repeats"], table
 
 
 def _text(settings: dict[str, float]) -> str:
@@ -382,7 +409,9 @@ def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
     if (on := request.given.get("on")) is not None:
         listed = read_names(on) if isinstance(on, str) else [on] if isinstance(on, Mapping) else list(on)
         if not listed or "" in listed:
-            raise UsageError(f"a config is missing in {shown(on)}; CONFIG,... expected", request.flag("on"))
+            raise UsageError(
+                f"{shown(on)} has an empty name between its commas; expected CONFIG,CONFIG,...", request.flag("on")
+            )
         trainings = {"on": [studies.training(config) for config in listed], "algos": algorithms(NETWORK_ALGOS)}
         return studies.StudySource(trainings, request.name)
     return studies.source("race --on", request, None, place)
@@ -410,7 +439,7 @@ class NetworkRaceAnswer(LabStudy):
             yield ""
             yield Sentence(f"{heat.problem}   {config.epochs} epochs", "bold")
             if not heat.candidates:
-                yield "no rule has a judged training"
+                yield "no optimizer has a judged training"
                 continue
             yield Table(columns(heat, result.kinds[0]), rows(heat))
             yield Sentence(f"verdict: {_verdict(heat, result)}", "bold")
@@ -450,9 +479,10 @@ def notes(result: RaceResult) -> list[str]:
             "the luck of tuning is part of the intervals"
             if result.sample == "repeats"
             else "they hold for the settings that were chosen; the luck of tuning is in no interval"
-            + (": --repeats N makes it part of them" if result.kinds[0] == "rule" else "")
+            + (": --repeats N makes it part of them" if result.kinds[0] == "optimizer" else "")
         ),
-        f"near: share of the settings within a point of the best of all {result.kinds[1]}; seconds: with several "
+        "near: percentage of the tried settings whose accuracy is within 1 percentage point "
+        "of the best optimizer's; seconds: with several "
         "trainings at once",
     ]
     charged = dict.fromkeys(own.rule for heat in result.networks for own in heat.candidates if own.passes > 1)
@@ -472,16 +502,16 @@ def notes(result: RaceResult) -> list[str]:
 
 
 def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
-    to = "the target" if heat is None else f"{100 * heat.target:.1f} %"
+    to = "the target" if heat is None else f"{100 * heat.target:.1f}%"
     return [
         Column("rule", kind, left=True),
         Column("n", "n", detail=2),
         Column("mean", "test_acc", _UNITS.value),
-        Column("interval", "95 %", _UNITS.interval, only="text", detail=4),
+        Column("interval", "95%", _UNITS.interval, only="text", detail=4),
         Column("low", "", only="values"),
         Column("high", "", only="values"),
         Column("difference", "against the best", _UNITS.difference),
-        Column("difference_interval", "95 %", _UNITS.differences, only="text"),
+        Column("difference_interval", "95%", _UNITS.differences, only="text"),
         Column("difference_low", "", only="values"),
         Column("difference_high", "", only="values"),
         Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
@@ -493,13 +523,13 @@ def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
 
 
 OVERALL = (
-    Column("rule", "rule", left=True),
+    Column("rule", "optimizer", left=True),
     Column("mean", "test_acc", _UNITS.value),
     Column("difference", "against the best", _UNITS.difference),
-    Column("difference_interval", "95 %", _UNITS.differences),
+    Column("difference_interval", "95%", _UNITS.differences),
     Column("verdict", "verdict", left=True),
 )
-"""Of the table over all networks."""
+"""For the table over all networks."""
 
 
 def rows(heat: NetworkResult) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def race_page(
     facts = [
         ("rules", str(len(names))),
         ("functions", str(len(result.functions))),
-        ("settings tried", f"{conditions.budget:,} per rule, function and repeat"),
+        ("settings tried", f"{conditions.budget:,} per optimizer, function and repeat"),
         ("starts", f"{conditions.starts:,} to tune on, {conditions.starts:,} others to judge on"),
         ("repeats", f"{conditions.repeats:,}"),
         ("at most", plural(conditions.gradients, "gradient")),
@@ -72,7 +72,7 @@ def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Standing]) -> di
     ends = [(log(row.ratio), *(map(log, row.interval) if row.interval else (log(row.ratio),) * 2)) for row in rows]
     low, high = min(end for own in ends for end in own), max(end for own in ends for end in own)
     span = high - low or 1.0
-    marks = {"slower": "worse", "best": "best", "cannot tell": "near"}
+    marks = {"worse": "worse", "best": "best", "cannot tell": "near"}
     return {
         "columns": shown,
         "joined": True,

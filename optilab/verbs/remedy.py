@@ -37,7 +37,7 @@ from optilab.words import duration
 
 
 class RemedyRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions):
-    """Try every remedy of the vanishing-gradient study on a network, each as a minimal change of its config.
+    """Train a network with each known fix for vanishing gradients, one at a time, and compare the results.
 
     All start from the same random numbers, several run at once; the table gives each change and its result. The same
     command with the same --name, or --resume, continues a stopped study.
@@ -113,10 +113,13 @@ class RemedyAnswer(LabStudy):
         headings = ["remedy", "val_acc", "+-", "|g1|/|gL|", "time", "change"]
         yield (terminal.grid(headings, rows, left=(0, 5)))
         seen = (
-            "+-: standard deviation over the seeds" if seeds > 1 else "one seed: others differ by several points"
+            "+-: standard deviation over the seeds"
+            if seeds > 1
+            else "only one seed: other seeds can differ by several percentage points"
         )
         yield Sentence(
-            f"val_acc: best epoch, chosen on the images it is measured on, so a little high\n{seen}", "dim"
+            f"val_acc is the best epoch's, selected on the same images, so it is slightly optimistic\n{seen}",
+            "dim",
         )
         yield ""
         if (fix := smallest_fix(results)) and fix.plan.remedy:

@@ -1,5 +1,5 @@
-"""`optilab report`: trainings and studies as a page for somebody who has no optilab: question, answer, and all that
-supports it.
+"""`optilab report`: trainings and studies as a page for readers who do not have optilab installed: question, answer,
+and all that supports it.
 """
 
 import re
@@ -38,8 +38,9 @@ from optilab.words import plural, ranges
 class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
     """Write trainings and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 
-    The page needs no network and no optilab. An older page of optilab is replaced, any other file is not. Of a race
-    on trainings, the judged ones are reported, with its verdicts; with --metric and the like they are compared anew.
+    The page is self-contained. An older page of optilab is replaced, any other file is not. For a race
+    on trainings, the report covers the evaluated runs, with the verdicts of the race; with --metric or another
+    comparison option, they are compared again.
     """
 
     EXAMPLES = (
@@ -104,7 +105,7 @@ ROWS = 25
 NOTES = 6
 """Notes before the rest is folded."""
 _LABEL = r".* (has the|is the best) "
-"""Of an answer that begins with the label of a group, which keeps its case."""
+"""For an answer that begins with the label of a group, which keeps its case."""
 MOST_STILL = 12
 """Groups of the picture where scripts are switched off."""
 MOST_LOOKS = 24
@@ -124,7 +125,7 @@ _COLUMNS = {
     "test_loss": "test loss",
     "test_acc": "test acc",
 }
-"""Of the table of runs, by key of a run's outcome."""
+"""For the table of runs, by key of a run's outcome."""
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,14 @@ class Repetition:
 
 @dataclass(frozen=True)
 class PageTable:
-    """Results as a table: each row has its cells, its mark, its interval as places of a picture, and its colour."""
+    """Results as a table: each row has its cells, its mark, its interval as places of a picture, and its color."""
 
     title: str
     verdict: str
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
     joined: bool = True
-    """Whether each row is one curve, whose colour it has."""
+    """Whether each row is one curve, whose color it has."""
 
 
 def comparison_page(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
@@ -225,9 +226,9 @@ def page(
 ) -> bytes:
     """The page about groups of runs, in the order given, of the runs and studies in `entries`.
 
-    `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colours, where that is not
+    `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colors, where that is not
     their order; `races` the titles and panels of `rules` that raced; `explained` adds what intervals and p are;
-    `decide` is the command that would tell more; `beside` are the two groups whose layers are shown first.
+    `decide` is the command that would tell more; `next to` are the two groups whose layers are shown first.
     DataError for a run whose tables are damaged.
     """
     records = [record for group in chosen for record in group.runs.values()]
@@ -318,12 +319,12 @@ def _alone(side: RunComparison) -> str:
         return compare.verdict(side)
     summary, show = side.comparison.rows[0].summary, compare.Units(side.measure.share)
     runs = f", the mean of {summary.n} seeds" if summary.n > 1 else ""
-    interval = f" (95 % {show.interval(summary.interval)})" if summary.interval else ""
+    interval = f" (95% {show.interval(summary.interval)})" if summary.interval else ""
     return f"{side.measure.name}: {show.value(summary.mean)}{interval}{runs}"
 
 
 def _facts(records: Sequence[Record], count: int) -> list[tuple[str, str]]:
-    """How much was compared, in so many groups, on which data, when and with what."""
+    """How much was compared, in how many groups, on which data, when and with what."""
     states: dict[str, int] = {}
     for record in records:
         states[record.state] = states.get(record.state, 0) + 1
@@ -402,7 +403,7 @@ def _results(side: RunComparison, order: Sequence[int]) -> PageTable:
 
 
 def places(comparison: Comparison[Any] | None, share: bool) -> dict[int, tuple[float, float, float]]:
-    """Of each row, where its mean and the ends of its interval lie between the lowest and the highest, in per cent."""
+    """For each row, where its mean and the ends of its interval lie between the lowest and the highest, in per cent."""
     if comparison is None or len(comparison.order) < 2:
         return {}
     found = {}

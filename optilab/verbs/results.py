@@ -79,7 +79,7 @@ class LabRun(Answer):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """metrics.csv: a row per epoch, of an `optimize` run per algorithm and epoch."""
+        """metrics.csv: a row per epoch, of an `optimize` run per optimizer and epoch."""
         return self.record.rows()
 
     def chart(self) -> "Chart":

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
@@ -207,7 +207,7 @@ def _configured(line: "ListedRun") -> str:
 
 
 def _changes(line: "ListedRun", many: int) -> str:
-    """What differs from the preset, at most so many settings: `lr 0.1, norm batch`. Not what an axis varies."""
+    """What differs from the preset, at most `most` settings: `lr 0.1, norm batch`. Not what an axis varies."""
     from optilab.study.groups import short, text
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
@@ -402,19 +402,19 @@ def _cell(value: Any) -> str:
 class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     """Draw trainings: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
 
-    Of a sweep, the outcome over its settings: a curve over one setting, a heat map of two, the means over more.
+    For a sweep, the outcome over its settings: a curve over one setting, a heat map of two, the means over more.
     """
 
     EXAMPLES = (
         "optilab runs plot latest",
-        "optilab runs plot lr-sweep --plot lr.pdf",
-        f"optilab runs plot {_RUN} --plot curves.png",
-        "optilab runs plot '2026*-sigmoid-*' '2026*-batchnorm-*' --plot curves.svg --dark",
+        "optilab runs plot lr-sweep --out lr.pdf",
+        f"optilab runs plot {_RUN} --out curves.png",
+        "optilab runs plot '2026*-sigmoid-*' '2026*-batchnorm-*' --out curves.svg --dark",
     )
 
     names: RunNames
-    curves: Annotated[bool, Doc("Of a sweep, draw the curves of its trainings")] = False
-    quiet: Annotated[bool, QUIET, Doc("Print the picture's file and nothing else")] = False
+    curves: Annotated[bool, Doc("For a sweep, draw the curves of its trainings")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
 
 def plot(request: PlotRuns, place: Place) -> Printed:
@@ -638,20 +638,21 @@ class ExportRuns(FolderOptions, OutputOptions):
     """Write all rows of trainings with their settings: one table, or the files of TensorBoard or MLflow."""
 
     EXAMPLES = (
-        "optilab runs export lr-study --to rows.csv",
-        "optilab runs export '2026*' --to rows.parquet",
+        "optilab runs export lr-study --out rows.csv",
+        "optilab runs export '2026*' --out rows.parquet",
         "optilab runs export relu-1 relu-2 --tensorboard logs",
     )
 
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
-    to: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
+    RENAMED: ClassVar[Mapping[str, str]] = {"--to": "--out"}
+    out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
     tensorboard: Annotated[
-        str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new folder")
+        str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
     ] = None
-    mlflow: Annotated[str | None, Flag("DIR", path=True), Doc("A tracking store of MLflow, in a new folder")] = (
-        None
-    )
-    force: Annotated[bool, Doc("Replace the file of --to")] = False
+    mlflow: Annotated[
+        str | None, Flag("DIR", path=True), Doc("A tracking store of MLflow, in a new directory")
+    ] = None
+    force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
 
 
@@ -659,14 +660,14 @@ def export(request: ExportRuns, place: Place) -> Printed:
     from optilab.study import export
     from optilab.study.groups import select
 
-    file = None if request.to is None else Path(request.to)
+    file = None if request.out is None else Path(request.out)
     named = {"tensorboard": request.tensorboard, "mlflow": request.mlflow}
     folders = {name: Path(folder) for name, folder in named.items() if folder}
     if file is None and not folders:
-        raise UsageError("--to FILE, --tensorboard DIR or --mlflow DIR expected, as in --to rows.csv")
+        raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
     if file is not None:
         export.writer_of(file)
-        export.require_free(file, "--to", request.force)
+        export.require_free(file, "--out", request.force)
     for name, folder in folders.items():
         export.require_tracker(name, folder)
     selection = select(place.folder, request.names)

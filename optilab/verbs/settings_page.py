@@ -16,7 +16,7 @@ from optilab.verbs.charts.settings import MOST_VALUES, Tried, TriedAxis, center,
 from optilab.verbs.compare import Units
 
 SHADES = 20
-"""Steps of the colour scale of a heat map; the style sheet has a class for each."""
+"""Steps of the color scale of a heat map; the style sheet has a class for each."""
 MOST_MAPS = 12
 MOST_CURVES = 4
 MOST_COLORS = 6
@@ -138,7 +138,7 @@ def _cell(side: RunComparison, index: int | None, shades: Mapping[int, int]) -> 
     if index is None or index not in shades or side.comparison is None:
         return None
     summary, show = side.comparison.rows[index].summary, Units(side.measure.share)
-    interval = f", 95 % {show.interval(summary.interval)}" if summary.interval else ""
+    interval = f", 95% {show.interval(summary.interval)}" if summary.interval else ""
     label = f"{side.candidates[index].label}: {show.value(summary.mean)}{interval}, n {summary.n}"
     return Cell(show.value(summary.mean), shades[index], mark(side, index), label)
 
@@ -261,9 +261,9 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
 EFFECTS = (
     Column("axis", "axis", left=True),
     Column("part", "of the variance", "{:.0%}".format),
-    Column("interval", "95 %", lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}", only="text"),
+    Column("interval", "95%", lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}", only="text"),
     Column("low", "", only="values"),
     Column("high", "", only="values"),
     Column("means", "mean over the other axes", left=True),
 )
-"""Of the table of axes."""
+"""For the table of axes."""

@@ -36,21 +36,21 @@ class StudySource:
     config: str | Mapping[str, Any]
     """What `load` takes."""
     name: str | None
-    """Of the study."""
+    """For the study."""
 
 
 def source(command: str, request: StudyOptions, config: Any, place: Place) -> StudySource:
     """The source of a study. UsageError without one, and for two."""
     if request.resume is not None and config is not None:
-        raise UsageError(
-            f"{request.flag('resume')} and {'--config' if request.typed else 'config'} cannot be combined"
-        )
+        raise UsageError(f"{request.flag('resume')} takes its config from the study; leave out {shown(config)}")
     if request.resume is not None:
         path = runs.locate(place.folder, request.resume)
         _require_study_of(command.partition(" ")[0], path, place.folder)
         return StudySource(str(path / runs.STUDY), path.name)
     if isinstance(config, str) and Path(config).name == runs.STUDY:
-        raise UsageError(f"{config} is what a study was asked, not a training; repeat it with --config {config}")
+        raise UsageError(
+            f"{config} describes a whole study, not a single training; to repeat the study, use --study {config}"
+        )
     if config is not None and request.file is not None:
         raise UsageError(f"two configs: {config} and --config {request.file}; give one")
     if config is not None:
@@ -87,7 +87,7 @@ def training(config: Any) -> str | Mapping[str, Any]:
     """A training as `load` takes it: a preset, a file, or its keys. UsageError for anything else."""
     given: Any = plain(config)
     if not isinstance(given, str | Mapping):
-        raise UsageError(f"a preset, a YAML file or a mapping of keys expected, got {shown(config)}", "config")
+        raise UsageError(f"expected a preset, a YAML file or a mapping of keys, got {shown(config)}", "config")
     return given
 
 
@@ -329,7 +329,7 @@ class StudyProgress:
     def _best_so_far(self) -> list[str]:
         name = self._measure.metric
         return [
-            f"best {name} {100 * v:.1f} %" if self._measure.share else f"best {name} {v:.4g}" for v in self._best
+            f"best {name} {100 * v:.1f}%" if self._measure.share else f"best {name} {v:.4g}" for v in self._best
         ]
 
     def _draw(self) -> None:

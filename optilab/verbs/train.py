@@ -19,7 +19,7 @@ from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run
-from optilab.errors import DivergedError, ExitCode, UsageError, unknown
+from optilab.errors import DivergedError, ExitCode, UsageError, shown, unknown
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
@@ -104,7 +104,7 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
     picture: Annotated[
         bool | None,
         Flag(names=("--picture/--no-picture",)),
-        Doc("Curves and layers [shown on a terminal 80 wide]"),
+        Doc("Draw curves and layer gradients in the terminal [on if it is at least 80 columns wide]"),
     ] = None
 
 
@@ -136,11 +136,16 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
     if source is None:
         raise studies.no_config("train")
     if request.cluster is not None and request.seeds is None:
-        raise UsageError("it trains several networks: add --seeds N", request.flag("cluster"))
+        raise UsageError(
+            f"{request.flag('cluster')} only applies to several trainings; add {request.flag('seeds')} N"
+        )
     if request.seeds is not None:
         if request.given.get("threads") not in (None, "1", 1):
-            threads = f"{request.flag('threads')} {request.given['threads']}"
-            raise UsageError(f"{threads}: with --seeds, each training has one thread")
+            threads, seeds, jobs = map(request.flag, ("threads", "seeds", "jobs"))
+            raise UsageError(
+                f"{threads} and {seeds} cannot be combined: several trainings use one thread each; {jobs} N sets how "
+                "many run at once"
+            )
         return _trained_seeds(source, request, place)
     config = load(TrainConfig, source, changes)
     path = place.folder / runs.chosen_name(request.name, config.name)
@@ -152,10 +157,11 @@ def _source(request: TrainRequest) -> Any:
     """The config, by its place or by `--config`; None without one. UsageError for two things to start from."""
     starts = [name for name in ("resume", "fork") if request.given.get(name)]
     if not request.typed and (request.config is not None) + len(starts) != 1 and not request.file:
-        raise UsageError("one of config, resume and fork expected, as in: lab.train('sigmoid.yaml')")
+        raise UsageError("expected one of config, resume and fork, as in: lab.train('sigmoid.yaml')")
     if request.config is not None and starts:
-        where = "--config" if request.typed else "config"
-        raise UsageError(f"{' and '.join([*map(request.flag, starts), where])} cannot be combined")
+        raise UsageError(
+            f"{request.flag(starts[0])} takes its config from the run; leave out {shown(request.config)}"
+        )
     if request.config is not None and request.file is not None:
         raise UsageError(f"two configs: {request.config} and --config {request.file}; give one")
     config = request.config if request.file is None else request.file
@@ -299,7 +305,7 @@ class LabTraining(LabRun):
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
-        """Rows, best epoch, seconds, accuracy of guessing, diagnosis, test set."""
+        """Rows, best epoch, seconds, accuracy of the chance level, diagnosis, test set."""
         record, rows = self.record, self.rows
         evidence = of_run(record)
         facts: dict[str, Any] = {"run": str(self.path), "status": record.state, "rows": rows}
@@ -452,7 +458,7 @@ def header(
     terminal.say("   ".join(facts), style="bold")
     info = config.data.info
     name, checked = info.name if info.own else info.title, "checksums ok"
-    if info.form == "npz":  # nobody has published a digest to compare with
+    if info.form == "npz":  # nobody has published a checksum to compare with
         ((name, digest),) = digests.items()
         checked = f"sha256 {digest[:16]}"
     terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")

@@ -33,6 +33,8 @@ class Request:
     """What the help text says after them."""
     CONFLICTS: ClassVar[Conflicts] = ()
     """Fields of which at most one is given."""
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Former names of its options."""
     HEADING: ClassVar[str] = ""
     """That of its own fields in the help text of a command that has several requests."""
     GROUP: ClassVar[str] = ""
@@ -153,7 +155,7 @@ def _fields_of(request: type[Request]) -> tuple[Field, ...]:
             origin = [one for one in request.__mro__ if name in inspect.get_annotations(one)][-1]
             if origin is Request or any(name == one.name for one in found) or get_origin(hints[name]) is ClassVar:
                 continue
-            if origin is not owner:  # what a request says anew stays where its group has it
+            if origin is not owner:  # what a request says again stays where its group has it
                 continue
             group = "" if origin is request else getattr(origin, "GROUP", "")
             found.append(Field(name, hints[name], getattr(request, name, MISSING), group))
@@ -174,7 +176,7 @@ class Place:
     """What surrounds a request: where runs are, what is shown on the way, the command that a manifest names."""
 
     folder: Path
-    """Of the runs."""
+    """For the runs."""
     argv: Sequence[str]
     silent: bool = False
     """Neither a heading nor progress is shown."""

@@ -1,4 +1,4 @@
-"""`optilab verify`: the rules beside torch.optim, optax or their equations, or your implementation beside a rule."""
+"""`optilab verify`: the rules next to torch.optim, optax or their equations, or your implementation next to a rule."""
 
 import os
 import sys
@@ -33,6 +33,7 @@ from optilab.verify import submissions
 from optilab.verify.grade import STEPS, StartingPoint, Verdict, grade
 from optilab.verify.grade import TOLERANCE as AGREEMENT
 from optilab.verify.remote import Limits, Warden, conceal_environment
+from optilab.words import listed
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -56,7 +57,7 @@ class VerifyRequest(SetOptions, SilentOptions):
     NOTES: ClassVar[str] = """\b
 A file may define (arguments are recognized by their names):
   def momentum(w, g, lr, V, beta): return w, V     a function; its state is what it returns after w
-  class Adam with update(w, g) -> w                hyper-parameters in __init__
+  class Adam with update(w, g) -> w                hyperparameters in __init__
   class Rule with init(x), update(g, state)        the step API of optilab.optimize
   class Mine(torch.optim.Optimizer)
 \b
@@ -68,9 +69,11 @@ Exit status 9: something differs.
         Argument("FILE[:NAME]"),
         Doc("Your class or function, by default the only one that fits; or of many files: '*.py:Adam'"),
     ] = None
-    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The rule that it is meant to be")] = None
+    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The optimizer that it is meant to be")] = (
+        None
+    )
     algo: Annotated[
-        str | None, Flag("NAME[,NAME...]", complete="rule"), Doc("Without a file: only these rules")
+        str | None, Flag("NAME[,NAME...]", complete="rule"), Doc("Without a file: only these optimizers")
     ] = None
     function: Annotated[
         Any,
@@ -99,27 +102,35 @@ Exit status 9: something differs.
     format: Annotated[
         str,
         Flag("FORMAT", complete=",".join((*FORMATS, "junit"))),
-        Doc("Of many files: table, csv, markdown, latex, junit, json"),
+        Doc("With many files: output format (table, csv, markdown, latex, junit or json)"),
     ] = "table"
 
 
 def verify(request: VerifyRequest, place: Place) -> Answer:
     """The table of all rules, the verdict on one implementation, or a row for each of many."""
     if request.candidate is None:
-        if request.against or request.function or request.epochs or request.set:
-            raise UsageError("--against, --function, --epochs and --set need a FILE:NAME to check")
-        names = chosen_names(request.flag("algo"), request.algo, "algorithm", RULES) if request.algo else []
+        of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
+        if given := [request.flag(name) for name in of_files if name in request.given]:
+            example = "optilab verify my_adam.py:Adam --against adam"
+            raise UsageError(
+                f"{listed(given)} only {'apply' if given[1:] else 'applies'} to a file, as in: {example}"
+            )
+        names = chosen_names(request.flag("algo"), request.algo, "optimizer", RULES) if request.algo else []
         from optilab.verify import cases  # which one implementation does not need
 
         return Parity(list(_followed(cases.rows(names))))
     if request.against is None:
-        raise UsageError("verify FILE:NAME needs --against NAME, as in: --against adam")
+        raise UsageError(
+            f"name the optimizer to compare with, as in: optilab verify {request.candidate} --against adam"
+        )
     if request.algo is not None:
-        raise UsageError("--algo chooses rows of the table; the rule for a file is --against NAME")
+        raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
     if isinstance(request.candidate, str) and submissions.is_pattern(request.candidate):
         return _grade_all(request, request.candidate, alone=not place.library)
     if request.points is not None or request.feedback is not None or request.format != "table":
-        raise UsageError("--points, --feedback and --format need many files, as 'submissions/*.py:Adam'")
+        raise UsageError(
+            "--points, --feedback and --format need a pattern of files, for example 'submissions/*.py:Adam'"
+        )
     exam = Exam.of(request)
     if place.library or not hasattr(os, "fork"):
         own = candidates.load(request.candidate)
@@ -497,7 +508,7 @@ class Grades(Answer):
             yield from ("", "What your code printed:", row.output)
 
 
-# --- the rules beside other libraries -----------------------------------------------------------------------
+# --- the rules next to other libraries -----------------------------------------------------------------------
 
 
 def _followed(rows: "Iterable[Row]") -> "Iterator[Row]":
@@ -510,7 +521,7 @@ def _followed(rows: "Iterable[Row]") -> "Iterator[Row]":
 
 @dataclass(frozen=True, repr=False)
 class Parity(Answer):
-    """The rules beside torch.optim, optax or their equations: one row per form and library."""
+    """The rules next to torch.optim, optax or their equations: one row per form and library."""
 
     compared: "Sequence[Row]"
 
@@ -542,7 +553,7 @@ class Parity(Answer):
         from optilab.verify.references import STEPS as EACH
 
         yield Sentence(
-            f"{EACH} steps in float64 on {', '.join(COMPARED_ON)}, rules for matrices on matrices; equal is "
+            f"{EACH} steps in float64 on {', '.join(COMPARED_ON)}, optimizers for matrices on matrices; equal is "
             f"at most {TOLERANCE:g} of the path's size",
             "bold",
         )
@@ -554,7 +565,7 @@ class Parity(Answer):
             [*key, *(_cell(found.pop(library, None)) for library in LIBRARIES), _elsewhere(found.values())]
             for key, found in lines.items()
         ]
-        yield terminal.grid(["rule", "form", "torch.optim", "optax", "elsewhere"], cells, left=range(5))
+        yield terminal.grid(["optimizer", "variant", "torch.optim", "optax", "elsewhere"], cells, left=range(5))
         yield ""
         absent = {row.library for row in self.compared if row.difference is None and row.reason == NOT_INSTALLED}
         for library in sorted(absent):

@@ -1,4 +1,4 @@
-"""A user's own optimizer beside a rule: with the rule's hyperparameters where it takes them, followed step by step."""
+"""A user's own optimizer next to a rule: with the rule's hyperparameters where it takes them, followed step by step."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +54,7 @@ class Candidate:
         missing = [name for name, default in self.parameters.items() if not default and name not in values]
         if missing:
             advice = "give it a default in your code"
-            raise UsageError(f"{self.name}: the rule has no {', '.join(missing)} to pass on; {advice}")
+            raise UsageError(f"{self.name}: the optimizer has no {', '.join(missing)} to pass on; {advice}")
         return values
 
     def _named(self, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The update rules beside torch.optim, optax or their equations: 100 steps in float64 on three functions.
+"""The update rules next to torch.optim, optax or their equations: 100 steps in float64 on three functions.
 
 Each form of a rule equals the library's to 1e-12. Where a library implements another form, that form is compared
 instead; where neither has the rule, it is compared with its equations written a second time. Differences are
@@ -25,7 +25,7 @@ NOT_INSTALLED = "not installed"
 
 @dataclass(frozen=True)
 class Row:
-    """One form of a rule beside one library.
+    """One form of a rule next to one library.
 
     `difference` is None where nothing was compared. Where the library implements another form, `reason` names it,
     `difference` is that form's, and `as_is` the difference of the rule itself.

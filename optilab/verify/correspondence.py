@@ -20,7 +20,7 @@ from optilab.verify.references import (
 )
 
 NO_SUCH_RULE = "not in this library"
-IN_SINGLE = "it computes the share of the newest square in single precision"
+IN_SINGLE = "it computes the fraction of the newest square in single precision"
 
 
 @dataclass(frozen=True)

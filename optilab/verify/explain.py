@@ -255,7 +255,7 @@ def _constant(comparison: PathComparison, values: Mapping[str, float], written: 
     words = tuple(
         f"{key} is taken and not used: {value:g} is written in"
         if written[key]
-        else f"{key} {value:g} is written in; the rule has {getattr(usual, key):g}"
+        else f"{key} {value:g} is written in; the optimizer has {getattr(usual, key):g}"
         for key, value in changed.items()
     )
     settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
@@ -297,7 +297,7 @@ def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -
 def _with_eps(candidate: Candidate, rule: Any, base: Program) -> Iterator[Hypothesis]:
     """One slip, and another eps that is written in."""
     for value in _values(candidate, "eps"):
-        constant = f"eps {value:g} is written in; the rule has {rule.eps:g}"
+        constant = f"eps {value:g} is written in; the optimizer has {rule.eps:g}"
         for words, program in slips(base):
             yield Explanation((words, constant)), _as_program(program, eps=value)
 

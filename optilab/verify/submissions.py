@@ -87,7 +87,7 @@ def read_points(text: str | None) -> dict[str, float]:
         seen.add(key)
         if not abs(points[key]) < 1e9:
             accepted = f"{', '.join(VERDICTS)} = number, each once"
-            raise UsageError(f"{accepted} expected, as in equal=10,explained=6; got {shown(part)}", "--points")
+            raise UsageError(f"expected {accepted}, as in equal=10,explained=6; got {shown(part)}", "--points")
     return points
 
 

@@ -123,7 +123,7 @@ def test_a_start_where_the_function_has_no_value_is_refused(optilab):
 def test_one_of_several_is_shown_in_full_by_the_command_that_is_told(optilab):
     options = ["--function", "w1^2 + 3*w2^4", "--start", "-1,2", "--set", "noise=0.1", "--epochs", 4]
     said = optilab("optimize", "--algo", "sgd,adam", *options).stdout
-    line = re.search(r"^one in full: optilab (.*)$", said, flags=re.MULTILINE)[1]
+    line = re.search(r"^see one in detail: optilab (.*)$", said, flags=re.MULTILINE)[1]
     alone = optilab(*shlex.split(line), "--json").stdout
     both = json.loads(optilab("optimize", "--algo", "sgd,adam", *options, "--json").stdout)["results"]
     assert json.loads(alone)["results"][0] in both
@@ -247,7 +247,7 @@ def test_every_help_ends_with_examples_one_a_line(command, optilab):
 
 
 def test_a_check_of_no_file_speaks_of_no_flag(optilab):
-    assert optilab("config", "check", "nosuch.yaml", code=2).stderr.startswith("optilab: no file ")
+    assert optilab("config", "check", "nosuch.yaml", code=2).stderr.startswith("optilab: 'nosuch.yaml': no file ")
 
 
 def test_the_commands_are_shown_one_a_line(optilab):
@@ -329,8 +329,8 @@ def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
         ("optilab sweep relu --over data.ba", "data.batch_size="),
         ("optilab optimize --set schedule = ", "cosine"),
         ("optilab map --algo momentum --x algo.b", "algo.beta="),
-        ("optilab race --algos sgd,ada", "sgd,adam"),
-        ("optilab race --functions boo", "booth"),
+        ("optilab race --algo sgd,ada", "sgd,adam"),
+        ("optilab race --function boo", "booth"),
         ("optilab verify --against ada", "adam"),
         ("optilab remedy sigmoid --only tanh,bat", "tanh,batchnorm"),
         ("optilab diagnose sig", "sigmoid.yaml"),
@@ -397,7 +397,7 @@ def test_a_full_disk_behind_stdout(optilab, tmp_path):
         (["optimize", "--algo", "adm"], 2, "--algo", 'did you mean "adam"'),
         (["optimize", "--algo", "sgd", "--set", "algo.lrr=1"], 2, "--set algo.lrr", 'did you mean "lr"'),
         (["verify", "--algo", "sdg"], 2, "--algo", 'did you mean "sgd"'),
-        (["race", "--functions", "rosenbrok"], 2, "--functions", 'did you mean "rosenbrock"'),
+        (["race", "--function", "rosenbrok"], 2, "--function", 'did you mean "rosenbrock"'),
         (["remedy", "sigmoid", "--only", "batchnrm"], 2, "--only", 'did you mean "batchnorm"'),
         (["diagnose", "sigmoid", "--fail-on", "warnin"], 2, "--fail-on", 'did you mean "warning"'),
         (["optimize", "--epoch", "3"], 2, None, "No such option"),
@@ -430,8 +430,8 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("train --config sigmoid --set batchsize=64", 'did you mean "data.batch_size"?'),
         ("train --config sigmoid --set data.batchsize=64", 'did you mean "batch_size"?'),
         ("train --config sigmoid --set norm=batch", 'did you mean "model.norm"?'),
-        ("train --config sigmoid --set model.hidden=128,128", "a list expected, got '128,128'; write [128, 128]"),
-        ("train --config sigmoid --set model.hidden=128", "a list expected, got 128; write [128]"),
+        ("train --config sigmoid --set model.hidden=128,128", "expected a list, got '128,128'; write [128, 128]"),
+        ("train --config sigmoid --set model.hidden=128", "expected a list, got 128; write [128]"),
         ("optimize --algo adam --set lr=0.1", 'did you mean "algo.lr"?'),
         ("optimize --algo adam --set learning_rate=0.1", 'did you mean "algo.lr"?'),
         ("optimize adam", "write --algo adam"),
@@ -440,14 +440,13 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("optimize --algo sgd --start -5 -2", "separated by commas, as in --start -5,-2"),
         ("optimize --algo sgd --start 5 2", "separated by commas, as in --start -5,-2"),
         ("optimize --algo sgd --funtion beale", 'did you mean "--function"?'),
-        ("optimize --algo sgd --plot=", "--plot: empty path"),
-        ("optimize --algo sgd --animate=", "--animate: empty path"),
+        ("optimize --algo sgd --out=", "--out: empty path"),
         ("optimize --algo sgd --runs-dir=", "--runs-dir: empty path"),
         ("train --config sigmoid --data-dir=", "--data-dir: empty path"),
         ("diagnose sigmoid --data-dir=", "--data-dir: empty path"),
-        ("sweep relu.yaml --jobs 0", "--jobs: a whole number from 1 to 256 expected, got '0'"),
-        ("check relu.yaml --seeds many", "--seeds: a whole number from 1 to 1,000 expected, got 'many'"),
-        ("verify --algo adam --timeout 0", "--timeout: a number from 0.1 to 86,400 expected, got '0'"),
+        ("sweep relu.yaml --jobs 0", "--jobs: expected a whole number from 1 to 256, got '0'"),
+        ("check relu.yaml --seeds many", "--seeds: expected a whole number from 1 to 1,000, got 'many'"),
+        ("verify --algo adam --timeout 0", "--timeout: expected a number from 0.1 to 86,400, got '0'"),
         ("config show train adm", 'did you mean "adam"?'),
         ("config show train model.activaton", 'did you mean "model.activation"?'),
         ("config show sigmoid model", "not of the preset sigmoid"),
@@ -545,7 +544,7 @@ LINES = [
     "verify --algo sgd",
     "map --algo sgd --x algo.lr=0.01:1:3 --y w2=-1:1:3",
     "play --algo sgd",
-    "race --algos sgd,momentum --functions booth,matyas --budget 2 --starts 2 --epochs 5",
+    "race --algo sgd,momentum --function booth,matyas --budget 2 --starts 2 --epochs 5",
     "train --config CONFIG --epochs 1",
     "lr CONFIG --steps 100 --set model.activation=relu",
     "check adam.yaml --expect 'f < 1'",
@@ -565,7 +564,7 @@ LINES = [
     "runs compare trained other",
     "runs diff trained other",
     "runs plot trained",
-    "runs export trained --to rows.csv --force",
+    "runs export trained --out rows.csv --force",
     "runs path one",
     "runs rm one --yes",
 ]
@@ -619,10 +618,40 @@ def test_the_commands_stand_below_their_tasks(optilab):
 def test_the_options_of_a_race_say_what_they_are_for(optilab):
     shown = optilab("race", "--help").stdout
     sections = dict(re.findall(r"^(\w[^:\n]+):\n((?:  .*\n)+)", shown, flags=re.MULTILINE))
-    assert "--functions NAME,..." in sections["On test functions"]
+    assert "--function NAME,..." in sections["On test functions"]
     assert "--on CONFIG,..." in sections["On trainings, with --on"]
     assert "--json" in sections["Output"]
     assert "(1 to 1,000)" in shown
     assert not re.search(r"<=x|<int|<str|<list", shown)
     examples = shown.index("Examples:")
     assert max(map(len, shown[:examples].splitlines())) <= 80
+
+
+RACE = "race --algo sgd,adam --function booth --budget 1 --starts 1 --repeats 1 --no-cache --gradients 5"
+
+
+@pytest.mark.parametrize(
+    ("typed", "former", "name", "code"),
+    [
+        (RACE, "--algos", "--algo", 0),
+        (RACE, "--functions", "--function", 0),
+        (RACE, "--epochs", "--gradients", 0),
+        (f"{RACE} --out race.html", "--report", "--out", 0),
+        ("optimize --algo sgd --no-save --out sgd.png", "--plot", "--out", 0),
+        ("optimize --algo sgd --no-save --out sgd.gif", "--animate", "--out", 0),
+        ("check adam.yaml --expect f>9 --out a.xml", "--junit", "--out", 9),
+        ("runs export latest --out rows.csv", "--to", "--out", 4),
+        ("runs compare latest --by seed --sample seeds", "--over", "--sample", 4),
+        ("sweep --study study.yaml", "--config", "--study", 2),
+    ],
+)
+def test_a_former_name_of_an_option_is_accepted_with_a_note(optilab, typed, former, name, code):
+    """Each answers, or refuses what does not exist here, as under its present name."""
+    now = optilab(*shlex.split(typed), code=code)
+    before = optilab(*[former if word == name else word for word in shlex.split(typed)], code=code)
+    assert before.stdout == now.stdout
+    assert before.stderr.splitlines()[0].startswith(f"optilab: {former} is now called {name}")
+    assert before.stderr.splitlines()[1:] == now.stderr.splitlines()
+    if former not in ("--epochs", "--config"):  # which are options of races on trainings, and of other commands
+        command = typed.partition(" --")[0].partition(" latest")[0].partition(" adam")[0]
+        assert former not in optilab(*command.split(), "--help").stdout.split()

@@ -65,12 +65,12 @@ def test_all_problems_at_once_each_with_its_line(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load(TrainConfig, str(path), [override_from_text("--set", "seed=1.5")])
     said = {(p.where.rpartition("/")[2], p.key): p.message for p in caught.value.problems}
-    assert said["my.yaml:1", "name"] == 'text expected, got false; put quotes around it: "no"'
+    assert said["my.yaml:1", "name"] == 'expected text, got false; put quotes around it: "no"'
     assert said["my.yaml:3", "model.activaton"] == 'unknown key; did you mean "activation"?'
     assert said["my.yaml:4", "model.hidden[1]"] == "must be at least 1, got 0"
     assert said["my.yaml:7", "optimizer.lr"] == "must be greater than 0, got -0.01"
-    assert said["my.yaml:8", "epochs"] == "whole number expected, got '3O'"
-    assert said["--set seed", ""] == "whole number expected, got 1.5"
+    assert said["my.yaml:8", "epochs"] == "expected a whole number, got '3O'"
+    assert said["--set seed", ""] == "expected a whole number, got 1.5"
     assert len(said) == 6
 
 
@@ -78,18 +78,18 @@ def test_all_problems_at_once_each_with_its_line(tmp_path):
     ("text", "said"),
     [
         ("model.hidden=[128, 0]", "--set model.hidden: must be at least 1, got 0"),
-        ("model.hidden.0=5", "--set model.hidden.0: model.hidden: a list expected, got a mapping"),
-        ("optimizer.name=newton", "--set optimizer.name: optimizer: newton needs the hessian"),
+        ("model.hidden.0=5", "--set model.hidden.0: expected a list, got a mapping"),
+        ("optimizer.name=newton", "--set optimizer.name: newton needs the Hessian"),
     ],
 )
 def test_what_was_typed_is_not_blamed_on_the_file(text, said):
     with pytest.raises(ConfigError) as caught:
         load(TrainConfig, "sigmoid.yaml", [override_from_text("--set", text)])
-    assert str(caught.value).startswith(f"1 problem in the command line\n  {said}")
+    assert str(caught.value).startswith(said)
 
 
 def test_a_key_of_another_algorithm_is_refused_with_those_of_this_one():
-    with pytest.raises(ConfigError, match=r"algo\.beta1: unknown key"):
+    with pytest.raises(ConfigError, match=r"algo\.beta1: sgd has no setting .beta1.; it has lr"):
         load(OptimizeConfig, "sgd", [override_from_text("--set", "algo.beta1=0.5")])
 
 
@@ -125,7 +125,7 @@ def test_a_wrapped_rule_is_changed_without_its_name():
     texts = ("algo=lookahead", "algo.base.lr=0.25", "algo.base.eps=1e-4")
     config = load(OptimizeConfig, None, [override_from_text("--set", text) for text in texts])
     assert config.algo[0].base == replace(RULES["lookahead"]().base, lr=0.25, eps=1e-4)
-    with pytest.raises(ConfigError, match=r'algo\.base\.lrr: unknown key; did you mean "lr"'):
+    with pytest.raises(ConfigError, match=r'algo\.base\.lrr: sgd has no setting .lrr.; did you mean "lr"'):
         load(OptimizeConfig, None, [override_from_text("--set", t) for t in ("algo=sam", "algo.base.lrr=0.25")])
 
 
@@ -139,7 +139,7 @@ def test_a_list_of_values_has_no_keys(text):
 
 @pytest.mark.parametrize("text", ["epochs=1\nseed: 3", "epochs=1\r\nseed: 3", "name=a\rseed: 3"])
 def test_a_set_is_one_line(text):
-    with pytest.raises(ConfigError, match="one value on one line expected"):
+    with pytest.raises(ConfigError, match="expected one value on one line"):
         override_from_text("--set", text)
 
 

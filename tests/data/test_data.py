@@ -606,7 +606,7 @@ def test_no_room(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "fsync", full)
     folder = tmp_path / "full"
-    with pytest.raises(SystemFailure, match=f"{folder}.*: No space left on device.*; give another folder"):
+    with pytest.raises(SystemFailure, match=f"{folder}.*: No space left on device.*; give another directory"):
         fetch.fetch("fashion-mnist", silent, folder, [mirror.url])
     assert list(folder.iterdir()) == []
     folder.rmdir()

@@ -243,9 +243,9 @@ def test_where_an_npz_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("OPTILAB_DATA", raising=False)
     with pytest.raises(DataError, match=r"give --data-dir FILE\.npz"):
         data.load("npz")
-    with pytest.raises(DataError, match=r"nothing\.npz: expected an \.npz file, or a folder of one"):
+    with pytest.raises(DataError, match=r"nothing\.npz: expected an \.npz file, or a directory of one"):
         data.load("npz", tmp_path / "nothing.npz")
-    with pytest.raises(DataError, match=r"expected a folder of one \.npz file, found none"):
+    with pytest.raises(DataError, match=r"expected a directory of one \.npz file, found none"):
         data.load("npz", tmp_path)
     save(tmp_path / "a.npz", **four())
     save(tmp_path / "b.npz", **four())
@@ -271,7 +271,7 @@ def test_a_named_folder_may_hold_several(tmp_path: Path, monkeypatch: pytest.Mon
     assert data.load("mnist", tmp_path).folder == tmp_path / "mnist"
     (tmp_path / "mnist").rename(tmp_path / "elsewhere")
     with pytest.raises(
-        DataError, match=r"which is FashionMNIST's \(fashion-mnist\); give the folder of mnist"
+        DataError, match=r"which is FashionMNIST's \(fashion-mnist\); give the directory of mnist"
     ) as caught:
         data.load("mnist", tmp_path)
     assert "delete" not in str(caught.value)

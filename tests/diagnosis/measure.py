@@ -166,7 +166,8 @@ def causes() -> str:
         flagged = sum(entry.flagged for entry in entries if entry.case.cause == cause)
         right = sum(entry.right for entry in entries if entry.case.cause == cause)
         names = ", ".join(f"`{name}`" for name in sorted(ACCEPTED[cause]))
-        lines.append(f"| {cause} | {names} | {counts[cause]} | {flagged} | {right} |")
+        written = cause.replace("memorised", "memorized")  # its name in the stored trainings
+        lines.append(f"| {written} | {names} | {counts[cause]} | {flagged} | {right} |")
     return "\n".join(lines) + "\n"
 
 

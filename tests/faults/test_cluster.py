@@ -326,7 +326,7 @@ def test_a_cluster_with_tls_takes_only_those_who_have_a_certificate(lab, undistu
 @pytest.mark.parametrize("address", ["nowhere", "gopher://x:1", "tcp://x"])
 def test_what_is_not_an_address(address, optilab, small):
     refused = optilab("train", small, "--seeds", 2, "--cluster", address, code=2).stderr
-    assert f"--cluster: tcp://HOST:PORT or a scheduler file expected, got '{address}'" in refused
+    assert f"--cluster: expected tcp://HOST:PORT or a scheduler file, got '{address}'" in refused
 
 
 @pytest.mark.parametrize("content", ["", "{}", "tcp://127.0.0.1:8786", '{"address": "tcp'])

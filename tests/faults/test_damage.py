@@ -258,7 +258,7 @@ def test_optimizer_state_with_other_parts_than_the_rules_is_refused(half: Half) 
     state = _state(checkpoint.save(training))
     slot = state["optimizer"]["state"][0]
     slot["step"] = slot.pop("last_step")
-    with pytest.raises(CheckpointError, match="other parts than the rule's"):
+    with pytest.raises(CheckpointError, match="does not match this optimizer"):
         checkpoint.restore(Training.start(config, half.dataset, torch.device("cpu")), half.put(state))
 
 
@@ -500,7 +500,7 @@ STATES: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "F2 manifest without digests": (
         _edit("manifest.json", '"sha256"', '"sha1"'),
         5,
-        "lacks the dataset's digests",
+        "lacks the dataset's checksums",
     ),
     "F2 config missing": (lambda path: (path / "config.yaml").unlink(), 5, "config.yaml"),
     "F3 newer schema": (_edit("manifest.json", '"schema_version": 1', '"schema_version": 99'), 5, "99"),

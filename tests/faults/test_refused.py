@@ -15,8 +15,8 @@ COMMANDS = {
     "sweep lab.yaml --epochs 2 --over optimizer.lr=0.1,1 --seeds 2": "train",
     "sweep lab.yaml --epochs 2 --over optimizer.lr=0.1,1 --seeds 2 --dry-run": "train",
     "remedy lab.yaml --epochs 2 --only tanh --seeds 2": "train",
-    "race --on lab.yaml --epochs 2 --algos sgd,adam --budget 1 --set data.holdout=50": "race --on",
-    "race --algos sgd,adam --functions ravine --budget 1 --starts 1": "race",
+    "race --on lab.yaml --epochs 2 --algo sgd,adam --budget 1 --set data.holdout=50": "race --on",
+    "race --algo sgd,adam --function ravine --budget 1 --starts 1": "race",
     "optimize --algo sgd,adam --epochs 5": "optimize",
     "lr lab.yaml": "lr",
 }
@@ -47,9 +47,9 @@ OPTIONS = [
     "train lab.yaml --set data.holdout=640",
     "remedy lab.yaml --only relu",
     "remedy lab.yaml --tune 2 --only tanh",
-    "race --on lab.yaml, --algos sgd,adam",
-    "race --on lab.yaml --algos sgd,adam",
-    "race --algos adam",
+    "race --on lab.yaml, --algo sgd,adam",
+    "race --on lab.yaml --algo sgd,adam",
+    "race --algo adam",
 ]
 
 

@@ -185,7 +185,7 @@ def judge(folder: Path, expected: dict[str, Any]) -> list[str]:
         and "left out" not in compared.stdout
     ):
         wrong.append("runs compare says nothing of what it leaves out")
-    exported = read("runs", "export", "study", "--to", "rows.csv")
+    exported = read("runs", "export", "study", "--out", "rows.csv")
     if not exported.returncode and _exported(folder) != expected["export"]:
         wrong.append("runs export says nothing of what it leaves out")
     reported = read("report", "study", "--quiet")
@@ -205,7 +205,7 @@ def test_nothing_passes_over_what_it_cannot_read(
     undamaged = tmp_path / "undamaged"
     shutil.copytree(whole, undamaged)
     done = run(["runs", "compare", "study", "--json"], undamaged, dict(os.environ))
-    run(["runs", "export", "study", "--to", "rows.csv"], undamaged, dict(os.environ))
+    run(["runs", "export", "study", "--out", "rows.csv"], undamaged, dict(os.environ))
     expected = {"compare": _compared(done.stdout), "export": _exported(undamaged)}
     expected["trials"] = [row["trial"] for row in runs.read_study(undamaged / "runs" / "study").trials()]
     assert judge(undamaged, expected) == []

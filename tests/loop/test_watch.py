@@ -172,7 +172,7 @@ def test_what_is_not_a_model_is_refused():
         optilab.watch(3)
     with pytest.raises(UsageError, match=r"expected an optimizer of torch\.optim, got int"):
         optilab.watch(mlp(), [3])
-    with pytest.raises(UsageError, match="every: 1 or more"):
+    with pytest.raises(UsageError, match="every: expected 1 or more"):
         optilab.watch(mlp(), every=0)
 
 

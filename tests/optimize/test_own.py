@@ -187,7 +187,7 @@ def test_settings_are_read_without_running_the_file(own, tmp_path):
     [
         ("algo.beta3=0.5", 'did you mean "beta[12]"'),
         ("algo.learning_rate=1", 'did you mean "lr"'),
-        ("algo.eps=small", "number expected"),
+        ("algo.eps=small", "expected a number"),
         ("algo.sha256=abc", "mine.py has changed: its SHA-256"),
     ],
 )
@@ -236,8 +236,8 @@ def test_every_command_takes_it(own, optilab):
     assert worked["algo"] == "mine.py:function"
     found = optilab("map", "--algo", "mine.py:function", "--x", "lr=0.1:1:5", "--y", "beta1=0:0.9:4", "--json")
     assert json.loads(found.stdout)["cells"] == 20
-    few = ("--functions", "ravine,booth", "--budget", 3, "--starts", 2, "--repeats", 2, "--no-cache", "--json")
-    race = json.loads(optilab("race", "--algos", "mine.py:function,adam", *few).stdout)
+    few = ("--function", "ravine,booth", "--budget", 3, "--starts", 2, "--repeats", 2, "--no-cache", "--json")
+    race = json.loads(optilab("race", "--algo", "mine.py:function,adam", *few).stdout)
     assert {row["rule"] for row in race["standings"]} == {"mine.py:function", "adam"}
     assert optilab("verify", "mine.py:function", "--against", "adam", "--json").returncode == 0
 
@@ -247,7 +247,7 @@ def test_a_formula_of_its_own_is_worked_out_and_checked(own):
     code = "    def __init__(self, lr=0.1): self.lr = lr\n    def update(self, w, g): return w - {}*self.lr*g\n"
     step = worked_step(own("F", right + code.format(1))(), OBJECTIVES["ravine"]())
     assert [line.target for line in step.lines] == ["w"]
-    with pytest.raises(UsageError, match="its formula is not what its code does: at step 1"):
+    with pytest.raises(UsageError, match="the `formula` attribute does not match the code: at step 1"):
         worked_step(own("F", right + code.format(2))(), OBJECTIVES["ravine"]())
 
 
@@ -261,7 +261,7 @@ def test_a_formula_of_its_own_is_worked_out_and_checked(own):
         ("def f(w, g, lr=0.1): return w[:1]", "step 1: returned an array of shape (1,), not (2,)"),
         (
             "def f(w, g, kappa): return w - kappa * g",
-            "it takes the states kappa (a hyper-parameter needs a default",
+            "it takes the states kappa (a hyperparameter needs a default",
         ),
         ("def f(w, g, name='x'): return w", "a parameter cannot be called name"),
         ("class f:\n    shaped = True\n    def update(self, w, g): return w", "works on weight matrices"),
@@ -288,7 +288,7 @@ def test_decoupled_decay_and_two_rules_of_one_name_are_refused(own, optilab, tmp
     (tmp_path / "other" / "mine.py").write_text(SOURCE)
     decayed = ("--set", "weight_decay=0.1", "--set", "weight_decay_form=decoupled")
     assert "does not fit" in optilab("optimize", "--algo", "mine.py:function", *decayed, code=2).stderr
-    twice = optilab("race", "--algos", "mine.py:function,other/mine.py:function", code=2).stderr
-    assert "two rules of that name" in twice
+    twice = optilab("race", "--algo", "mine.py:function,other/mine.py:function", code=2).stderr
+    assert "two optimizers of that name" in twice
     inside = optilab("optimize", "--algo", "lookahead", "--set", "algo.base=mine.py:function", code=2).stderr
-    assert "a rule inside another has to be one of optilab's" in inside
+    assert "an optimizer inside another has to be one of optilab's" in inside

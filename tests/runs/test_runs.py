@@ -118,7 +118,9 @@ def test_patterns_and_ages(optilab, tmp_path):
 
     assert left() == ["a1", "b1", "a2"]
     assert "matches 'z*'" in optilab("runs", "rm", "z*", "--yes", code=4).stderr
-    assert "--older-than: a whole number" in optilab("runs", "rm", "--older-than", "30", "-y", code=2).stderr
+    assert (
+        "--older-than: expected a whole number" in optilab("runs", "rm", "--older-than", "30", "-y", code=2).stderr
+    )
     for age in ("30", "d", "-1d", "1.5h", "30D", ""):
         with pytest.raises(ValueError, match="a whole number"):
             runs.age(age)
@@ -260,14 +262,14 @@ def test_a_manifest_that_is_not_a_finite_tree_is_damaged(text, tmp_path):
 
 HEADER = "epoch,train_loss,train_acc,val_loss,val_acc\n"
 METRICS = {  # what became of metrics.csv -> the line that the message names
-    "nan": (HEADER + "1,1.0,0.1,nan,0.1\n", ":2: a finite number expected"),
-    "infinite": (HEADER + "1,1.0,0.1,1.0,0.1\n2,1e999,0.1,1.0,0.1\n", ":3: a finite number expected"),
-    "5000 digits": (HEADER + f"1,{'9' * 5000},0.1,1.0,0.1\n", ":2: a finite number expected"),
+    "nan": (HEADER + "1,1.0,0.1,nan,0.1\n", ":2: expected a finite number"),
+    "infinite": (HEADER + "1,1.0,0.1,1.0,0.1\n2,1e999,0.1,1.0,0.1\n", ":3: expected a finite number"),
+    "5000 digits": (HEADER + f"1,{'9' * 5000},0.1,1.0,0.1\n", ":2: expected a finite number"),
     "a renamed column": (HEADER.replace("val_acc", "valacc") + "1,1.0,0.1,1.0,0.1\n", ":1: no column val_acc"),
-    "an empty cell": (HEADER + "1,1.0,0.1,1.0,\n", ":2: 'val_acc': number expected"),
-    "text in place of the epoch": (HEADER + "one,1.0,0.1,1.0,0.1\n", ":2: 'epoch': number expected"),
-    "a gap": (HEADER + "7,1.0,0.1,1.0,0.1\n", ":2: epoch 1 expected, got 7"),
-    "a cell too many": (HEADER + "1,1.0,0.1,1.0,0.1,1\n", ":2: 5 cells expected, got 6"),
+    "an empty cell": (HEADER + "1,1.0,0.1,1.0,\n", ":2: 'val_acc': expected a number"),
+    "text in place of the epoch": (HEADER + "one,1.0,0.1,1.0,0.1\n", ":2: 'epoch': expected a number"),
+    "a gap": (HEADER + "7,1.0,0.1,1.0,0.1\n", ":2: expected epoch 1, got 7"),
+    "a cell too many": (HEADER + "1,1.0,0.1,1.0,0.1,1\n", ":2: expected 5 cells, got 6"),
     "a cell of a megabyte": (HEADER + f"{'x' * 1_000_000},1.0,0.1,1.0,0.1\n", ":2: damaged"),
 }
 
@@ -418,7 +420,7 @@ def test_the_end_of_a_long_table_is_read_without_the_rest(tmp_path):
     (tmp_path / "long.csv").write_bytes(whole[:-3])  # a kill tore the last line
     assert tables.read_last_row(tmp_path / "long.csv") == rows[-2]
     (tmp_path / "long.csv").write_bytes(whole + b"sgd,20000\n")
-    with pytest.raises(DataError, match=r"long\.csv:20002: 3 cells expected, got 2"):
+    with pytest.raises(DataError, match=r"long\.csv:20002: expected 3 cells, got 2"):
         tables.read_last_row(tmp_path / "long.csv")
     (tmp_path / "short.csv").write_bytes(b"epoch,w1\n")
     assert tables.read_last_row(tmp_path / "short.csv") is None

@@ -43,14 +43,14 @@ def pages(tmp_path_factory):
     commands = {
         "report": ("report", "few*"),
         "settings": ("report", "many*"),
-        "race": ("race", "--algos", "sgd,adam", "--functions", "ravine,booth", "--budget", "2", "--repeats", "1",
-                 "--epochs", "30", "--no-cache", "--quiet", "--report"),
+        "race": ("race", "--algo", "sgd,adam", "--function", "ravine,booth", "--budget", "2", "--repeats", "1",
+                 "--epochs", "30", "--no-cache", "--quiet", "--out"),
         "play": ("play", "--algo", "sgd,adam"),
         "curve": ("play", "--algo", "sgd,adam", "--function", "x^4 - x^2", "--start", "2"),
     }  # fmt: skip
     for name, (*words,) in commands.items():
         file = f"{name}.html"
-        out = [] if words[-1] == "--report" else ["--out"]
+        out = [] if words[-1] == "--out" else ["--out"]
         done = run([*words, *out, file], folder, dict(os.environ))
         assert done.returncode == 0, done.stderr
     return {name: folder / f"{name}.html" for name in commands}

@@ -49,7 +49,7 @@ def read(file):
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_all_rows_of_all_runs_with_their_settings(optilab, some, tmp_path, ending):
-    output = optilab("runs", "export", "plain", "adam", "s", "--to", f"rows{ending}").stdout
+    output = optilab("runs", "export", "plain", "adam", "s", "--out", f"rows{ending}").stdout
     assert output == f"rows{ending}\n"
     rows = read(tmp_path / f"rows{ending}")
     text = str if ending == ".csv" else lambda value: value
@@ -67,36 +67,36 @@ def test_all_rows_of_all_runs_with_their_settings(optilab, some, tmp_path, endin
 @pytest.mark.parametrize("ending", FORMATS)
 def test_the_same_runs_make_the_same_bytes_and_nothing_is_overwritten(optilab, some, tmp_path, ending):
     file = tmp_path / f"rows{ending}"
-    optilab("runs", "export", "plain", "--to", file.name)
+    optilab("runs", "export", "plain", "--out", file.name)
     before = file.read_bytes()
-    assert "exists; choose another name" in optilab("runs", "export", "plain", "--to", file.name, code=2).stderr
+    assert "exists; choose another name" in optilab("runs", "export", "plain", "--out", file.name, code=2).stderr
     assert file.read_bytes() == before
-    optilab("runs", "export", "plain", "--to", file.name, "--force")
+    optilab("runs", "export", "plain", "--out", file.name, "--force")
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_damaged_run_is_left_out_and_said(optilab, some, tmp_path):
     (some / "adam" / "metrics.csv").write_text("epoch,train_loss,train_acc,val_loss,val_acc\n7,1.0,0.1,1.0,0.1\n")
-    done = optilab("runs", "export", "plain", "adam", "--to", "rows.csv", "--json", code=3)
+    done = optilab("runs", "export", "plain", "adam", "--out", "rows.csv", "--json", code=3)
     assert list(json.loads(done.stdout)["left_out"]) == ["adam"]
     assert "adam is left out: " in done.stderr
     assert len(read(tmp_path / "rows.csv")) == 2
-    assert "nothing to export" in optilab("runs", "export", "adam", "--to", "none.csv", code=2).stderr
+    assert "nothing to export" in optilab("runs", "export", "adam", "--out", "none.csv", code=2).stderr
     assert not (tmp_path / "none.csv").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--to FILE, --tensorboard DIR or --mlflow DIR expected"),
+        ([], "expected --out FILE, --tensorboard DIR or --mlflow DIR"),
         (
-            ["--to", "rows.xlsx"],
-            "--to: the ending chooses the format, one of .csv, .parquet, .sqlite; got 'rows.xlsx'",
+            ["--out", "rows.xlsx"],
+            "--out: unsupported extension of 'rows.xlsx'; use one of .csv, .parquet, .sqlite",
         ),
-        (["--to", "none/rows.csv"], "--to: there is no folder none"),
-        (["--tensorboard", "runs"], "--tensorboard: runs is not an empty folder; choose another"),
-        (["--mlflow", "runs/plain/config.yaml"], "--mlflow: runs/plain/config.yaml is not an empty folder"),
+        (["--out", "none/rows.csv"], "--out: there is no directory none; create it with: mkdir -p none"),
+        (["--tensorboard", "runs"], "--tensorboard: runs is not an empty directory; choose another"),
+        (["--mlflow", "runs/plain/config.yaml"], "--mlflow: runs/plain/config.yaml is not an empty directory"),
     ],
 )
 def test_refusals(optilab, some, arguments, message):
@@ -105,7 +105,7 @@ def test_refusals(optilab, some, arguments, message):
 
 def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"--to FILE.parquet needs pyarrow: pip install 'optilab\[export\]'"):
+    with pytest.raises(UsageError, match=r"--out FILE.parquet needs pyarrow: pip install 'optilab\[export\]'"):
         export.writer_of(export.Path("rows.parquet"))
     with pytest.raises(UsageError, match=r"--mlflow DIR needs mlflow: pip install 'optilab\[mlflow\]'"):
         export.require_tracker("mlflow", export.Path("new"))

@@ -176,13 +176,13 @@ def test_an_unknown_metric_is_refused_with_the_nearest(one):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("val_acc", "first", None, "epochs"), "--at: last, best, area or an epoch from 1 expected, got 'first'"),
-        (("val_acc", "0", None, "epochs"), "--at: last, best"),
-        (("val_acc", "last", 80.0, "epochs"), "--target: an accuracy is a share from 0 to 1"),
+        (("val_acc", "first", None, "epochs"), "--at: expected last, best, area or an epoch from 1, got 'first'"),
+        (("val_acc", "0", None, "epochs"), "--at: expected last, best"),
+        (("val_acc", "last", 80.0, "epochs"), "--target: an accuracy is a fraction from 0 to 1"),
         (("val_acc", "best", 0.8, "epochs"), "--target and --at cannot be combined"),
         (("test_acc", "last", 0.8, "epochs"), "--target needs a metric of every epoch"),
-        (("test_acc", "area", None, "epochs"), "last or best expected"),
-        (("val_acc", "last", 0.8, "hours"), "--until: epochs or seconds expected, got 'hours'"),
+        (("test_acc", "area", None, "epochs"), "expected last or best"),
+        (("val_acc", "last", 0.8, "hours"), "--until: expected epochs or seconds, got 'hours'"),
     ],
 )
 def test_what_a_measure_cannot_be(arguments, message):
@@ -207,6 +207,6 @@ def test_a_measure_has_a_name():
         "best val_loss",
         "val_acc at epoch 7",
         "mean val_acc",
-        "epochs to 80 %",
+        "epochs to 80%",
         "seconds to val_loss 0.5",
     ]

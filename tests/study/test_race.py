@@ -143,7 +143,7 @@ def test_a_clear_winner_and_a_draw():
     faster, slower = generator.integers(5, 20, (2, 8, 10))
     first, second = standings(made([slower + 30, faster]))
     assert (first.rule, first.verdict, first.ratio, first.interval) == ("r1", "best", 1.0, None)
-    assert (second.rule, second.verdict) == ("r0", "slower")
+    assert (second.rule, second.verdict) == ("r0", "worse")
     assert second.interval[0] > 1
     assert [row.verdict for row in standings(made([slower, faster]))] == ["cannot tell", "cannot tell"]
 
@@ -159,7 +159,7 @@ def test_a_rule_that_solved_nothing_is_never_the_best():
     rows = standings(made(np.full((3, 8, 5), -1)))
     assert {row.verdict for row in rows} == {"cannot tell"}
     rows = standings(made([np.full((8, 5), -1), np.random.default_rng(0).integers(5, 50, (8, 5))]))
-    assert [(row.rule, row.verdict) for row in rows] == [("r1", "best"), ("r0", "slower")]
+    assert [(row.rule, row.verdict) for row in rows] == [("r1", "best"), ("r0", "worse")]
 
 
 def test_races_of_equal_rules_rarely_call_one_slower():
@@ -170,7 +170,7 @@ def test_races_of_equal_rules_rarely_call_one_slower():
         logs = generator.normal(3.5, 1, (1, 10, 20)) + generator.normal(0, 0.5, (4, 10, 1))
         costs = np.exp(logs + generator.normal(0, 0.5, (4, 10, 20))).round().astype(int)
         rows = standings(made(np.where(costs > 200, -1, costs)))
-        wrong += any(row.verdict == "slower" for row in rows)
+        wrong += any(row.verdict == "worse" for row in rows)
     assert wrong <= 20  # 5 % and three standard errors
 
 
@@ -190,12 +190,12 @@ def test_copies_of_one_rule_are_rarely_told_apart_in_real_races():
     for seed in range(count):
         conditions = RaceSettings(budget=4, starts=3, repeats=1, gradients=60, seed=seed)
         rows = standings(run(copies(RULES["adam"](), 4), functions, conditions, None))
-        wrong += any(row.verdict == "slower" for row in rows)
+        wrong += any(row.verdict == "worse" for row in rows)
     print(f"copies told apart in {wrong} of {count} races")
     assert wrong <= stats.binom.ppf(0.999, count, 0.05)
 
 
-ARGUMENTS = ["race", "--algos", "sgd,adam", "--functions", "ravine,booth", "--budget", "5", "--starts", "4"]
+ARGUMENTS = ["race", "--algo", "sgd,adam", "--function", "ravine,booth", "--budget", "5", "--starts", "4"]
 
 
 def test_the_command(optilab, tmp_path):
@@ -204,7 +204,7 @@ def test_the_command(optilab, tmp_path):
     assert first.stderr == ""
     assert optilab(*ARGUMENTS, "--json", **environment).stdout == first.stdout
     assert len(list((tmp_path / "optilab" / "races").iterdir())) == 12
-    table = optilab(*ARGUMENTS, "--plot", "race.png", "--settings", **environment)
+    table = optilab(*ARGUMENTS, "--out", "race.png", "--settings", **environment)
     assert "12 tunings (2 rules x 2 functions x 3 repeats) of 5 settings from 8 starts" in table.stderr
     assert "at most 96,000 gradients" in table.stderr
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
@@ -216,36 +216,36 @@ def test_the_command(optilab, tmp_path):
         assert row["cost_after_k_settings"][-1] == pytest.approx(row["cost"])
     assert document["search_space"]["booth"]["lr"]["high"] == 20.0
     assert optilab(*ARGUMENTS, "--quiet", **environment).stdout.split() == [
-        row["rule"] for row in document["standings"] if row["verdict"] != "slower"
+        row["rule"] for row in document["standings"] if row["verdict"] != "worse"
     ]
 
 
 def test_one_of_each_is_written_in_the_singular_and_nothing_solved_is_no_order(optilab, tmp_path):
     ones = ["--budget", "1", "--starts", "1", "--repeats", "1", "--epochs", "1"]
-    refused = optilab("race", "--algos", "sgd", "--functions", "easom", *ones, code=2).stderr
-    assert "--algos: two different rules expected, got sgd" in refused
-    shown = optilab("race", "--algos", "sgd,momentum", "--functions", "easom", *ones, "--no-cache")
+    refused = optilab("race", "--algo", "sgd", "--function", "easom", *ones, code=2).stderr
+    assert "--algo: a race needs at least two different optimizers, got sgd" in refused
+    shown = optilab("race", "--algo", "sgd,momentum", "--function", "easom", *ones, "--no-cache")
     assert (
-        "2 rules on 1 function   1 setting tuned on 1 start, judged on as many others; 1 repeat; 1 gradient"
-        in shown.stdout
+        "2 optimizers on 1 function   1 setting tuned on 1 start, evaluated on the same "
+        "number of new ones; 1 repeat; 1 gradient evaluation" in shown.stdout
     )
     said = "2 tunings (2 rules x 1 function x 1 repeat) of 1 setting from 2 starts: at most 4 gradients"
     assert said in shown.stderr
-    assert "no rule solved any problem" in shown.stdout
+    assert "no optimizer solved any problem" in shown.stdout
     assert "best" not in shown.stdout.replace("may be the best", "")
 
 
 def test_unknown_names_are_all_listed_with_what_is_accepted(optilab):
-    wrong = optilab("race", "--algos", "sgd,adamm,frog", code=2).stderr
+    wrong = optilab("race", "--algo", "sgd,adamm,frog", code=2).stderr
     assert "unknown rule 'adamm'; did you mean \"adam\"?" in wrong
     assert "unknown rule 'frog'; one of sgd, momentum" in wrong
-    wrong = optilab("race", "--functions", "fashion-mnist", code=2).stderr
+    wrong = optilab("race", "--function", "fashion-mnist", code=2).stderr
     assert "unknown function 'fashion-mnist'" in wrong
     assert "rosenbrock" in wrong
 
 
 def test_a_rule_that_uses_more_than_gradients_is_marked(optilab, tmp_path):
-    rules = ["--algos", "newton,polyak,sgd", "--functions", "ravine,booth", "--budget", "5", "--starts", "4"]
+    rules = ["--algo", "newton,polyak,sgd", "--function", "ravine,booth", "--budget", "5", "--starts", "4"]
     table = optilab("race", *rules, XDG_CACHE_HOME=str(tmp_path)).stdout
     assert "newton*" in table
     assert "* newton uses the Hessian besides the gradient; a step is charged 3 gradients" in table
@@ -255,7 +255,7 @@ def test_a_rule_that_uses_more_than_gradients_is_marked(optilab, tmp_path):
 
 def test_ctrl_c_says_how_to_continue(tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    arguments = ["--algos", "adam,sgd", "--functions", "rosenbrock,beale", "--epochs", "20000"]
+    arguments = ["--algo", "adam,sgd", "--function", "rosenbrock,beale", "--epochs", "20000"]
     race = subprocess.Popen(
         [sys.executable, "-m", "optilab", "race", *arguments], env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -265,4 +265,4 @@ def test_ctrl_c_says_how_to_continue(tmp_path):
     race.send_signal(signal.SIGINT)
     _, errors = race.communicate(timeout=30)
     assert race.returncode == -signal.SIGINT
-    assert "optilab: stopped; the same command continues where it was" in errors
+    assert "optilab: stopped; the same command resumes the race" in errors

@@ -80,7 +80,7 @@ def test_zip_walks_all_axes_together():
         {"optimizer.lr": 0.1, "data.batch_size": 64},
         {"optimizer.lr": 0.2, "data.batch_size": 128},
     ]
-    with pytest.raises(UsageError, match=r"equally many values; got optimizer.lr 3, data.batch_size 2"):
+    with pytest.raises(UsageError, match=r"the same number of values; got optimizer.lr 3, data.batch_size 2"):
         points({"optimizer.lr": "0.1,0.2,0.3", "data.batch_size": "64,128"}, zip=True)
 
 
@@ -98,10 +98,10 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
 @pytest.mark.parametrize(
     ("over", "settings", "message"),
     [
-        ({"optimizer.lr": "2:1:3"}, {}, r"--over optimizer.lr: optimizer.lr=2:1:3: KEY=LOW:HIGH"),
-        ({"optimizer.lr": "0:1:3:log"}, {}, "LOW above 0 for log"),
-        ({"optimizer.lr": "0.1,0.1"}, {}, "0.1 is there twice"),
-        ({"optimizer.lr": []}, {}, "at least one value expected"),
+        ({"optimizer.lr": "2:1:3"}, {}, r"--over optimizer.lr=2:1:3: LOW has to be less than HIGH"),
+        ({"optimizer.lr": "0:1:3:log"}, {}, "a log axis has to begin above 0"),
+        ({"optimizer.lr": "0.1,0.1"}, {}, "0.1 is repeated"),
+        ({"optimizer.lr": []}, {}, "expected at least one value"),
         ({"seed": "1,2"}, {}, "use --seeds N"),
         ({"epochs": "1,2"}, {}, "a run of more epochs contains that of fewer"),
         (
@@ -109,7 +109,7 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
             {},
             "2,500,000,000 trials; at most 100,000",
         ),
-        ({}, {"samples": 3}, "samples need an axis"),
+        ({}, {"samples": 3}, "--samples needs something to sample"),
         ({"model.norm": "batch,{name: batch}"}, {}, "are the same training"),
         (
             {"data.batch_size": "8:16"},
@@ -127,7 +127,7 @@ def test_axes_that_are_refused(over, settings, message):
 
 
 def test_values_are_checked_like_any_setting():
-    with pytest.raises(ConfigError, match=r"--over optimizer.lr=-1: optimizer.lr: must be greater than 0, got -1"):
+    with pytest.raises(ConfigError, match=r"--over optimizer.lr=-1: must be greater than 0, got -1"):
         plan({"optimizer.lr": "-1,0.1"})
     with pytest.raises(ConfigError, match="did you mean"):
         plan({"optimizer.lrr": "0.1,0.2"})
@@ -251,7 +251,7 @@ def test_a_study_is_continued_by_its_own_command(optilab, small):
         ),
         (["train", "--resume", "s"], 4, "is a study of `optilab sweep`, not one run"),
         (["diagnose", "s"], 4, "is a study of `optilab sweep`, not one run"),
-        (["sweep", "runs/s/study.yaml"], 2, "repeat it with --config runs/s/study.yaml"),
+        (["sweep", "runs/s/study.yaml"], 2, "to repeat the study, use --study runs/s/study.yaml"),
     ):
         assert said in optilab(*line, code=code).stderr
 
@@ -317,7 +317,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(optilab, small, tmp_path):
     refused = optilab(*command, "--dry-run", "--set", "model.activation=tanh", code=4).stderr
     assert "was started with other settings" in refused
     refused = optilab("sweep", small, *OVER, "--set", "data.holdout=5000", "--dry-run", code=2).stderr
-    assert "data.holdout: 5000 of" in refused
+    assert "data.holdout: a hold-out of 5000" in refused
 
 
 def test_a_study_that_has_grown_since_it_was_compared_says_so(optilab, small, tmp_path):

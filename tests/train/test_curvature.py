@@ -250,7 +250,7 @@ def test_a_training_has_the_same_bits_with_it(settings, optilab, small, tmp_path
 
 
 def test_the_output_has_sharpness_limit_verdict_and_cost(optilab, small, tmp_path):
-    done = optilab("train", small, "--set", "curvature={}", "--name", "c", "--plot", "c.png", "--no-picture")
+    done = optilab("train", small, "--set", "curvature={}", "--name", "c", "--out", "c.png", "--no-picture")
     assert done.stdout.count(" limit 20 ") == 3  # one per epoch
     assert "against a limit of 20: far below; the rate could be" in done.stdout
     assert "curvature measured 4 times: " in done.stdout  # before the first epoch, too
@@ -288,7 +288,7 @@ def test_a_rule_without_a_limit_has_a_sharpness_and_no_verdict(optilab, small, t
     assert all(record["curvature"]["sharpness"] > 0 for record in records)
     assert {record["curvature"]["limit"] for record in records} == {None}
     assert "limit" not in optilab("diagnose", "c").stdout
-    optilab("runs", "plot", "c", "--plot", "c.png")
+    optilab("runs", "plot", "c", "--out", "c.png")
     assert ", no limit known" in optilab("runs", "plot", "c").stdout
 
 

@@ -57,7 +57,7 @@ def ended(changes, dataset, folder):
 def test_a_loss_that_stays_far_above_guessing_is_a_divergence(small, tmp_path):
     """Finite to the end: every row is kept, and the status is not `done`."""
     training, run, message = ended({"optimizer": {"name": "sgd", "lr": 1e30}}, small, tmp_path)
-    assert "10 times that of guessing or of the first batch" in message
+    assert "10 times the chance-level loss or that of the first batch" in message
     assert run.manifest["status"] == "diverged"
     assert run.manifest["epoch"] == 2
     rows = runs.read(run.path).rows()

@@ -184,7 +184,7 @@ def test_it_gets_what_the_data_has_and_an_argument_wins(train, project, optilab)
     assert config.model.called_with((3, 5, 7), 4) == {
         "channels": 3, "classes": 4, "width": 4, "depth": 1, "dropout": 0, "sizes": (3, 3), "normed": False,
     }  # fmt: skip
-    assert "logits of shape (2, 10) expected" in train("--set", "model.classes=3", code=2)
+    assert "expected logits of shape (2, 10)" in train("--set", "model.classes=3", code=2)
     assert train("--epochs", 1, "--set", "model.classes=11")
     assert dump(config)["model"]["name"] == f"{project / 'net.py'}:CNN"
     assert load(TrainConfig, dump(config)) == config
@@ -210,19 +210,19 @@ def test_its_arguments_are_keys(train):
             ["model.zzz=3"],
             "zzz: unknown key; CNN(channels, classes, width, depth, act, dropout, sizes, normed) is in",
         ),
-        (["model.depth=1.5", "model.normed=3"], "model.depth: whole number expected, got 1.5"),
-        (["model.depth=1.5", "model.normed=3"], "model.normed: true or false expected"),
+        (["model.depth=1.5", "model.normed=3"], "model.depth: expected a whole number, got 1.5"),
+        (["model.depth=1.5", "model.normed=3"], "model.normed: expected true or false"),
         (["model.hidden=[3]"], "hidden is a setting of optilab's own network; change that of yours in its code"),
         (["model.init=xavir"], 'did you mean "xavier"?'),
         (["model.init.std=0.1", "model.init.name=normal", "model.init.stdd=1"], 'did you mean "std"?'),
         (["model=net.py:CN"], 'net.py has no CN; did you mean "CNN"?'),
         (["model=nett.py:CNN"], "there is no file nett.py"),
-        (["model=net.py"], "FILE.py:NAME or package.module:NAME expected"),
-        (["model=cnn"], "a mapping (key: value) or FILE.py:NAME expected, got 'cnn'"),
+        (["model=net.py"], "expected FILE.py:NAME or package.module:NAME"),
+        (["model=cnn"], "expected a mapping (key: value) or FILE.py:NAME, got 'cnn'"),
         (["model=net.py:reserved"], "a parameter cannot be called init here"),
         (["stages=[{layers: 2}]"], "optilab's own network grows in stages; net.py:CNN does not"),
         (["replay.layers_drawn=layer-by-layer"], "net.py:CNN draws its weights as its code says"),
-        (["model=net.py:nothing"], "net.py:nothing: a torch.nn.Module expected, got type"),
+        (["model=net.py:nothing"], "net.py:nothing: expected a torch.nn.Module, got type"),
         (["model=net.py:Wrong"], "net.py:Wrong failed in its forward pass: line 82: RuntimeError: mat1 and mat2"),
         (
             ["model=net.py:Few"],
@@ -291,7 +291,7 @@ def test_a_changed_file_is_not_resumed_and_its_run_stays_readable(train, optilab
     assert "there is no file" in optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr
     assert optilab("diagnose", "half").stdout == before
     assert "net.py:CNN" in optilab("runs", "show", "half").stdout
-    optilab("runs", "export", "half", "--to", "half.csv")
+    optilab("runs", "export", "half", "--out", "half.csv")
     optilab("report", "half", "--out", "half.html")
 
 
@@ -383,7 +383,7 @@ def test_sweep_race_and_rate(optilab, project):
     (project / "net.py").write_text(SOURCE + "\n")
     assert "has changed" in optilab("sweep", "--resume", next((project / "runs").iterdir()).name, code=2).stderr
     assert "the network does not move" in optilab("lr", "cnn.yaml", "--steps", 100, code=9).stdout
-    asked = ("--algos", "sgd,adam", "--budget", 1, "--epochs", 1, "--set", "data.holdout=40")
+    asked = ("--algo", "sgd,adam", "--budget", 1, "--epochs", 1, "--set", "data.holdout=40")
     optilab("race", "--on", "cnn.yaml", *asked, "--jobs", 1, "--dry-run")
 
 

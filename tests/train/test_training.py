@@ -387,14 +387,14 @@ def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
         engine.Training.start(configured(data__holdout=150), small, CPU)
     with pytest.raises(UsageError, match=r"data.images: 151 of 150 training images cannot be used"):
         engine.Training.start(configured(data__images=151), small, CPU)
-    with pytest.raises(UsageError, match=r"data.holdout: 40 of 40 images leave none"):
+    with pytest.raises(UsageError, match=r"data.holdout: a hold-out of 40 leaves no training images (only 40"):
         engine.Training.start(configured(**HOLDOUT, data__images=40), small, CPU)
     with pytest.raises(UsageError, match=r"data.batch_size: 149 leaves a batch of one"):
         engine.Training.start(configured(model__norm="batch", data__batch_size=149), small, CPU)
     with pytest.raises(UsageError, match=r"data.validation_batch_size: 59 leaves a batch of one"):
         engine.Training.start(configured(model__norm="batch", data__validation_batch_size=59), small, CPU)
     engine.Training.start(configured(model__norm="batch", data__batch_size=149, data__drop_last=True), small, CPU)
-    with pytest.raises(UsageError, match=r"data.drop_last: 150 images make no whole batch of 151"):
+    with pytest.raises(UsageError, match=r"data.drop_last: 150 images do not fill one batch of 151"):
         engine.Training.start(configured(data__batch_size=151, data__drop_last=True), small, CPU)
 
 
@@ -572,17 +572,17 @@ def test_epochs_may_grow_unless_a_schedule_ends_with_them(schedule):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"replay__loaders_per_epoch": [1, 2]}, "one number expected, got 2"),
-        ({"stages": [{"layers": 2}], "replay__loaders_per_epoch": [1, 2]}, "or 1, one per stage expected, got 2"),
+        ({"replay__loaders_per_epoch": [1, 2]}, "expected one number, got 2"),
+        ({"stages": [{"layers": 2}], "replay__loaders_per_epoch": [1, 2]}, "or 1, one per stage, got 2"),
         ({"replay__loaders_per_epoch": 0, "replay__validation_shuffled": True}, "replay.loaders_per_epoch is 0"),
-        ({"model__skip": [[2, 1]]}, "the first below the second (1 to 2), got [2, 1]"),
+        ({"model__skip": [[2, 1]]}, "(1 to 2), the first closer to the input, got [2, 1]"),
         ({"model__skip": [[1, 2]], "model__hidden": [16, 8]}, "layers 1 and 2 have 16 and 8 units"),
-        ({"model__skip": [[1, 2, 3]]}, "at most 2 expected"),
+        ({"model__skip": [[1, 2, 3]]}, "expected at most 2"),
         ({"model__freeze": [4]}, "there is no layer 4; they are 1 to 3, the last one is the output layer"),
         ({"model__freeze": [1, 2, 3]}, "every layer is frozen"),
         ({"model__gradient_norm": [3]}, "there is no layer 3; they are 1 to 2"),
         ({"replay__take": "random"}, "replay.take: data.images is not set, so all images are used"),
-        ({"model__dropout_at": "before-norm"}, "model.dropout_at: there is no normalisation"),
+        ({"model__dropout_at": "before-norm"}, "model.dropout_at: there is no normalization"),
         ({"model__bias": "none", "model__bias_init": "default"}, "no layer has a bias"),
         ({"model__bias": "hidden", "model__hidden": []}, "there is no hidden layer"),
         ({"model__activation": {"name": "leaky-relu", "slop": 0.2}}, 'did you mean "slope"?'),

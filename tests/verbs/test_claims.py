@@ -89,7 +89,7 @@ def test_every_word_that_a_metric_can_have_can_be_typed():
         ("lr", "loss < 1", "one of rate, status"),
         ("lr", "rate < 1 confidence 0.9", "only trainings"),
         ("train", "val_ac > 0.8", 'did you mean "val_acc"'),
-        ("train", "val_acc", "a claim expected"),
+        ("train", "val_acc", "'val_acc' has no sign; write for example 'val_acc < 0.2'"),
         ("train", "val_acc == high", "val_acc is a number"),
         ("train", "status > 3", "status is a word"),
         ("train", "val_acc == 0.8 confidence 0.95", "a confidence needs a bound"),
@@ -275,7 +275,7 @@ def test_optimize(optilab, tmp_path):
 
 
 def test_a_race(optilab):
-    arguments = ["race", "--algos", "sgd,momentum", "--functions", "ravine,booth", "--budget", 2, "--starts", 2]
+    arguments = ["race", "--algo", "sgd,momentum", "--function", "ravine,booth", "--budget", 2, "--starts", 2]
     arguments += ["--repeats", 1, "--no-cache"]
     document = json.loads(optilab(*arguments, "--expect", "momentum: cost > 0", "--json").stdout)
     assert [one["result"] for one in document["expect"]] == ["holds"]
@@ -310,7 +310,7 @@ def test_check_runs_what_it_can_and_reports_every_target(optilab, small, tmp_pat
         "- {name: slow one, slow: true, optimize: adam.yaml, expect: f > 10}\n"
     )
     targets = ["file.yaml", "wrong.yaml", "plain.yaml", "nothing"]
-    done = optilab("check", *targets, "--junit", "out.xml", code=2)
+    done = optilab("check", *targets, "--out", "out.xml", code=2)
     assert done.stdout.splitlines()[0] == "quick"
     assert "no claim to judge" in done.stdout
     assert "no run 'nothing'" in done.stdout
@@ -320,8 +320,8 @@ def test_check_runs_what_it_can_and_reports_every_target(optilab, small, tmp_pat
     assert [suite.get("errors") for suite in root] == ["0", "0", "1", "1", "1"]
     optilab("check", "file.yaml", "--slow", code=9)
     assert optilab("check", "file.yaml", "--quiet").stdout == ""
-    optilab("check", "file.yaml", "--junit", "out.txt", code=2)
-    optilab("check", "file.yaml", "--junit", "no/out.xml", code=2)
+    optilab("check", "file.yaml", "--out", "out.txt", code=2)
+    optilab("check", "file.yaml", "--out", "no/out.xml", code=2)
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_annotations_are_where_github_reads_them_and_nowhere_else(optilab):
 def test_junit_keeps_hostile_names_as_text(optilab, tmp_path):
     name = '<b>&"x" \\u0001'
     (tmp_path / "file.yaml").write_text(f"checks: [{{name: {json.dumps(name)}, optimize: adam, expect: f < 0}}]")
-    optilab("check", "file.yaml", "--junit", "out.xml", code=9)
+    optilab("check", "file.yaml", "--out", "out.xml", code=9)
     (suite,) = ElementTree.parse(tmp_path / "out.xml").getroot()
     assert suite.get("name") == name
     assert suite[0][0].get("type") == "fails"

@@ -104,7 +104,7 @@ def test_of_every_preset_a_trial_tells_whether_it_works(name, optilab):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["nothing"], 2, "is not a run in runs, a file or a preset"),
+        (["nothing"], 2, "no run in runs, no file and no preset is called 'nothing'"),
         (["sigmoid.yaml", "--fail-on", "warnin"], 2, 'did you mean "warning"?'),
     ],
 )
@@ -124,7 +124,7 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert list(found) == ["as it is", "tanh", "batchnorm", "skip"]
     assert found["tanh"]["changes"] == {"model.activation": "tanh"}
     assert len(found["tanh"]["val_acc"]) == 2
-    assert "two hidden layers expected" in found["skip"]["state"]  # the network has no layers 3 and 5
+    assert "expected two hidden layers" in found["skip"]["state"]  # the network has no layers 3 and 5
     assert found["skip"]["val_acc"] == []
     # Common random numbers, and each trial is a run that repeats alone to the same bits.
     path = _trial(tmp_path / "runs" / "table", "tanh-s42")
@@ -135,7 +135,7 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert once_more.stderr == ""
     assert json.loads(once_more.stdout)["results"] == document["results"]
     assert optilab(*arguments, "--quiet").stdout == "runs/table\n"
-    assert "best epoch, chosen on the images it is measured on" in optilab(*arguments).stdout
+    assert "val_acc is the best epoch's, selected on the same images" in optilab(*arguments).stdout
     assert "did you mean" in optilab("remedy", small, "--only", "batchnrm", code=2).stderr
     assert not (tmp_path / "canary").exists()
     # Other settings are not the same study.

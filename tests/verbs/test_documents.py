@@ -30,9 +30,9 @@ COMMANDS: dict[str, list[str]] = {
     "train": [f"{TRAIN} --name a", f"{TRAIN} --name b --expect 'val_acc > 0' --set optimizer.lr=0.2"],
     "train --seeds": [f"{TRAIN} --seeds 2 --name seeds"],
     "sweep": ["sweep small.yaml --epochs 1 --over optimizer.lr=0.1,0.2 --name study"],
-    "race": ["race --algos sgd,adam --epochs 20 --budget 2 --repeats 2 --starts 2 --functions ravine --no-cache"],
+    "race": ["race --algo sgd,adam --gradients 20 --budget 2 --repeats 2 --starts 2 --function ravine --no-cache"],
     "race --on": [
-        "race --on small.yaml --algos sgd,adam --epochs 1 --budget 1 --seeds 1 --set data.holdout=20 --name race"
+        "race --on small.yaml --algo sgd,adam --epochs 1 --budget 1 --seeds 1 --set data.holdout=20 --name race"
     ],
     "remedy": ["remedy small.yaml --only relu --epochs 1 --name remedy"],
     "lr": ["lr small.yaml"],
@@ -49,8 +49,8 @@ COMMANDS: dict[str, list[str]] = {
     "runs show": ["runs show a"],
     "runs compare": ["runs compare a b", "runs compare study"],
     "runs diff": ["runs diff a b"],
-    "runs plot": ["runs plot a --plot a.png"],
-    "runs export": ["runs export study --to study.csv"],
+    "runs plot": ["runs plot a --out a.png"],
+    "runs export": ["runs export study --out study.csv"],
     "runs path": ["runs path a"],
     "runs rm": ["runs rm b --yes"],
     "data ls": ["data ls"],

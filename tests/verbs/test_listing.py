@@ -103,9 +103,9 @@ def test_conditions_add_up_and_lists_are_sorted(optilab, some):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--where", "lr"], "--where: KEY=VALUE, KEY!=VALUE"),
-        (["--where", "lr>"], "as in 'optimizer.lr>0.1'; got 'lr>'"),
-        (["--where", "lr>>1"], "as in 'optimizer.lr>0.1'; got 'lr>>1'"),
+        (["--where", "lr"], "--where: expected KEY=VALUE, KEY!=VALUE"),
+        (["--where", "lr>"], "for example 'optimizer.lr>0.1'; got 'lr>'"),
+        (["--where", "lr>>1"], "for example 'optimizer.lr>0.1'; got 'lr>>1'"),
         (["--where", "lr>abc"], "optimizer.lr is a number; it cannot be compared with 'abc'"),
         (["--where", "optimizer.lrr=1"], "no run has 'optimizer.lrr'; did you mean \"optimizer.lr\"?"),
         (["--sort", "zzz"], "--sort: no run has 'zzz'; keys of `optilab config show train`"),

@@ -18,7 +18,8 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
     assert 1e-5 < float(rate) < 0.3
     assert "half of the gain is made at" in done.stdout
     assert re.search(
-        r"other rules on the same curve: fastai valley \S+, fastai steep \S+, .*lightning", done.stdout
+        r"other suggestion methods on the same curve: fastai valley \S+, fastai steep \S+, .*lightning",
+        done.stdout,
     )
     assert re.search(
         r"at most 200 steps \(32 epochs\), lr 1e-06 to 1; about \d:\d\d; nothing is written", done.stderr
@@ -50,7 +51,7 @@ def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
     assert "the network does not move" in done.stdout
     assert "no recommendation" in done.stdout
     assert "recommended" not in done.stdout
-    assert "other rules on the same curve: fastai valley" in done.stdout
+    assert "other suggestion methods on the same curve: fastai valley" in done.stdout
     document = json.loads(optilab("lr", *deep, "--json", code=9).stdout)
     assert (document["rate"], document["range_test"]["status"]) == (None, "unmoved")
     alone = optilab("lr", *deep, "--quiet", code=9)
@@ -60,7 +61,7 @@ def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
 
 def test_trainings_confirm_a_rate(optilab, small, tmp_path):
     size = ["--confirm", "--seeds", 2, "--epochs", 4, "--jobs", 1, "--name", "rates"]
-    document = json.loads(optilab("lr", small, *QUICK, *size, "--plot", "rates.png", "--json").stdout)
+    document = json.loads(optilab("lr", small, *QUICK, *size, "--out", "rates.png", "--json").stdout)
     found, first = document["confirmation"], document["range_test"]["rate"]
     study = runs.read_study(tmp_path / "runs" / "rates")
     rates = [row["rate"] for row in found["outcomes"]]
@@ -89,7 +90,7 @@ def test_trainings_confirm_a_rate(optilab, small, tmp_path):
 def test_trainings_that_learn_nothing_confirm_nothing(optilab, small):
     deep = [small, *SHORT, "--set", f"model.hidden={[16] * 8}", "--confirm", "--seeds", 1, "--epochs", 1]
     done = optilab("lr", *deep, "--jobs", 1, code=9)
-    assert "no training beats guessing at lr 0.3 to 30 within 1 epoch; no recommendation" in done.stdout
+    assert "no training is better than chance at lr 0.3 to 30 within 1 epoch; no recommendation" in done.stdout
 
 
 def test_a_rule_of_the_users_own_and_one_around_another(optilab, small, tmp_path):
@@ -113,7 +114,7 @@ def test_a_rule_of_the_users_own_and_one_around_another(optilab, small, tmp_path
         (["sigmoid.yaml", "--seeds", 3], "--seeds needs --confirm"),
         (["sigmoid.yaml", "--runs-dir", "x"], "--runs-dir needs --confirm"),
         (["sigmoid.yaml", "--steps", 10], "100"),
-        (["sigmoid.yaml", "--plot", "rates.bmp"], ".png, .svg, .pdf"),
+        (["sigmoid.yaml", "--out", "rates.bmp"], ".png, .svg or .pdf"),
         (["sigmoid.yaml", "--optimizer", "adm"], 'did you mean "adam"'),
         (["sigmoid.yaml", "--set", "optimizer=l-bfgs"], "l-bfgs needs"),
         (["sigmoid.yaml", "--set", "optimizer={name: polyak}"], "polyak needs"),
@@ -134,7 +135,7 @@ def test_a_rule_without_a_rate_is_refused(optilab, small, tmp_path):
 def test_pictures(optilab, small, tmp_path):
     for name in ("light.png", "dark.svg"):
         more = ["--dark"] if name.startswith("dark") else []
-        done = optilab("lr", small, *QUICK, "--plot", name, *more)
+        done = optilab("lr", small, *QUICK, "--out", name, *more)
         assert done.stdout.splitlines()[-1] == name
         assert (tmp_path / name).stat().st_size > 10_000
     text = (tmp_path / "dark.svg").read_text()

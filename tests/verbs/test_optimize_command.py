@@ -25,7 +25,7 @@ def test_whose_settings_they_are(optilab):
     assert re.search(r"^sgd +lr 0.4 +the exercise's$", shown, flags=re.MULTILINE)
     assert re.search(r"^rmsprop .* the exercise's$", shown, flags=re.MULTILINE)
     assert re.search(r"^lion .* default$", shown, flags=re.MULTILINE)
-    assert "tune all rules alike with --tune 50" in shown
+    assert "tune all optimizers alike with --tune 50" in shown
     shown = optilab("optimize", "--algo", "sgd,rmsprop", "--lr", "0.1", "--epochs", 3).stdout
     assert shown.count("set here") == 2
     assert "--tune" not in shown
@@ -34,7 +34,9 @@ def test_whose_settings_they_are(optilab):
 def test_tuned_rules_are_the_races_own(optilab):
     """Each rule has the best of the same number of settings, by the function that a race tunes with."""
     shown = optilab("optimize", "--algo", "sgd,lion", "--tune", 20, "--no-save").stdout
-    assert "tuned: the best of 20 random settings per rule from this start (20 paths of 30 epochs each)" in shown
+    assert (
+        "tuned: the best of 20 random settings per optimizer from this start (20 paths of 30 epochs each)" in shown
+    )
     document = json.loads(optilab("optimize", "--algo", "sgd,lion", "--tune", 20, "--no-save", "--json").stdout)
     ravine = OBJECTIVES["ravine"]()
     for result in document["results"]:
@@ -43,11 +45,11 @@ def test_tuned_rules_are_the_races_own(optilab):
         assert result["params"]["lr"] == best.lr
         assert result["values"][-1] < 1  # both get near; lion's default lr does not move
     said = optilab("optimize", "--algo", "sgd", "--tune", 5, "--set", "clip_norm=1", code=2).stderr
-    assert "--tune runs the bare rules" in said
+    assert "--tune runs an optimizer as it is" in said
 
 
 def test_nothing_is_written_unasked(optilab, tmp_path):
-    shown = optilab("optimize", "--algo", "sgd", "--no-save", "--plot", "a.svg").stdout
+    shown = optilab("optimize", "--algo", "sgd", "--no-save", "--out", "a.svg").stdout
     assert shown.splitlines()[-1] == "a.svg"
     assert not (tmp_path / "runs").exists()
     assert json.loads(optilab("optimize", "--algo", "sgd", "--no-save", "--json").stdout)["run"] is None
@@ -56,7 +58,7 @@ def test_nothing_is_written_unasked(optilab, tmp_path):
 
 def test_functions_of_one_variable_and_of_x_and_y(optilab, tmp_path):
     arguments = ("--function", "w1^4 - w1^2", "--start", "2", "--lr", "0.02", "--epochs", 400)
-    shown = optilab("optimize", "--algo", "sgd", *arguments, "--picture", "--plot", "a.svg").stdout
+    shown = optilab("optimize", "--algo", "sgd", *arguments, "--picture", "--out", "a.svg").stdout
     assert "converged: f = -0.25 at (0.707" in shown
     assert b"<svg" in (tmp_path / "a.svg").read_bytes()
     results = [

@@ -73,7 +73,7 @@ def test_only_pages_of_optilab_are_replaced(tmp_path):
     for name in ("mine.html", "link.html", "folder.html"):
         with pytest.raises(UsageError, match="is not replaced"):
             pages.page_file(str(tmp_path / name))
-    for name, message in (("a.txt", "ends in .html"), ("none/a.html", "no folder")):
+    for name, message in (("a.txt", "ends in .html"), ("none/a.html", "there is no directory ")):
         with pytest.raises(UsageError, match=message):
             pages.page_file(str(tmp_path / name))
 

@@ -487,7 +487,8 @@ def test_a_rule_of_the_users_own(opened, tmp_path):
     page.enter("#rule0-keep-exact", "0.5")
     agreeing(replace(settings.algo[0], keep=0.5), settings.function, rows(page)[0])
     with pytest.raises(
-        UsageError, match=r"loops cannot become JavaScript \(an if depends on a value\); rules that can: sgd"
+        UsageError,
+        match=r"loops cannot be shown interactively: an if depends on a value; for a recording: optilab optimize",
     ):
         play.require(config([f"{tmp_path}/mine.py:loops"]).algo[0], settings.function)
 
@@ -529,7 +530,7 @@ def test_the_command_writes_a_page(optilab, tmp_path):
     assert document["file"] == "play.html"
     assert document["bytes"] == (tmp_path / "play.html").stat().st_size
     assert optilab("play", "--algo", "sgd", "--tune", "5", "--quiet").stdout == "play.html\n"
-    optilab("optimize", "--algo", "sgd,newton", "--epochs", "12", "--animate", "b.html", "--no-save")
+    optilab("optimize", "--algo", "sgd,newton", "--epochs", "12", "--out", "b.html", "--no-save")
     assert (tmp_path / "b.html").stat().st_size < LIMIT
     assert not (tmp_path / "runs").exists()
 
@@ -538,14 +539,14 @@ def test_the_command_writes_a_page(optilab, tmp_path):
     ("words", "message"),
     [
         ("", "play needs --algo NAME"),
-        ("--algo newton", "newton cannot become JavaScript (it needs the Hessian"),
-        ("--algo sgd --function logistic-regression", "functions that can: ravine, sphere"),
+        ("--algo newton", "newton cannot be shown interactively: it needs the Hessian"),
+        ("--algo sgd --function logistic-regression", "choose one of: ravine, sphere"),
         ("--algo sgd --set function={name: rosenbrock, dimension: 3}", "one or two variables; rosenbrock has 3"),
-        ("--algo sgd --set noise=0.1", "play runs the bare rules"),
+        ("--algo sgd --set noise=0.1", "play runs an optimizer as it is; remove noise"),
         ("--algo sgd --epochs 20000", "at most 10,000 epochs, got 20,000"),
         ("--algo sgd --out mine.html", "is not a page of optilab"),
         ("--algo sgd --out page.pdf", "ends in .html"),
-        ("--algo sgd --out no/page.html", "there is no folder"),
+        ("--algo sgd --out no/page.html", "there is no directory"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_page_is_refused(words, message, optilab, tmp_path):

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.browser
 
 ARGUMENTS = [
     "race",
-    "--algos",
+    "--algo",
     "sgd,adam,newton",
-    "--functions",
+    "--function",
     "ravine,booth,beale",
     "--budget",
     5,
@@ -30,7 +30,7 @@ def race(optilab, tmp_path, page):
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
 
     def open_(*options, width=1200, dark=False):
-        shown = optilab(*ARGUMENTS, "--report", "race.html", *options, **cache).stdout
+        shown = optilab(*ARGUMENTS, "--out", "race.html", *options, **cache).stdout
         page.open(tmp_path / "race.html", width=width, dark=dark)
         return page, json.loads(optilab(*ARGUMENTS, "--json", **cache).stdout), shown
 
@@ -41,7 +41,7 @@ def test_verdict_table_and_settings_are_those_of_the_command(race):
     page, document, shown = race("--settings")
     assert page.text("h1") == "Which of 3 rules is the best after the same tuning?"
     assert page.text("#answer").lower().split("; ")[0] in shown.lower()
-    assert "Fewer than 6 functions can hardly tell rules apart".lower() in page.text("#answer").lower()
+    assert "Fewer than 6 functions can hardly tell optimizers apart".lower() in page.text("#answer").lower()
     texts = page.script("return [...document.querySelectorAll('.results tbody tr')].map((row) => row.innerText)")
     for text, row in zip(texts, document["standings"], strict=True):
         cells = text.split("\t")
@@ -54,9 +54,7 @@ def test_verdict_table_and_settings_are_those_of_the_command(race):
     for tuning in document["tunings"]:
         assert f"lr {tuning['settings']['lr']:.4g}" in every
     assert "lr log-uniform" in page.text("main")
-    assert page.text(".copied pre").startswith(
-        "optilab race --algos sgd,adam,newton --functions ravine,booth,beale"
-    )
+    assert page.text(".copied pre").startswith("optilab race --algo sgd,adam,newton --function ravine,booth,beale")
 
 
 def test_curves_end_at_the_numbers_of_the_table_and_costs_are_the_means_of_the_tunings(race):
@@ -97,14 +95,14 @@ def test_the_page_fits_its_window(race, width, dark):
 
 def test_rules_that_solve_nothing_have_a_page(optilab, tmp_path, page):
     ones = ["--budget", 1, "--starts", 1, "--repeats", 1, "--epochs", 1, "--no-cache"]
-    optilab("race", "--algos", "sgd,momentum", "--functions", "easom", *ones, "--report", "race.html", "--quiet")
+    optilab("race", "--algo", "sgd,momentum", "--function", "easom", *ones, "--out", "race.html", "--quiet")
     page.open(tmp_path / "race.html")
-    assert "No rule solved any problem" in page.text("#answer")
+    assert "No optimizer solved any problem" in page.text("#answer")
 
 
 def test_what_is_not_ours_is_not_replaced(optilab, tmp_path):
     (tmp_path / "mine.html").write_text("mine")
-    refused = optilab(*ARGUMENTS, "--report", "mine.html", "--no-cache", code=2)
+    refused = optilab(*ARGUMENTS, "--out", "mine.html", "--no-cache", code=2)
     assert "is not a page of optilab" in refused.stderr
     assert (tmp_path / "mine.html").read_text() == "mine"
 
@@ -126,9 +124,9 @@ def raced(optilab, tmp_path, small, *options):
     (tmp_path / "mine.py").write_text(MINE)
     second = tmp_path / "second.yaml"
     second.write_text(f"{small.read_text()}name: second\n")
-    on = ["--on", f"{small},{second}", "--algos", "sgd,mine.py:Mine", "--set", "data.holdout=50"]
+    on = ["--on", f"{small},{second}", "--algo", "sgd,mine.py:Mine", "--set", "data.holdout=50"]
     sizes = ["--epochs", 2, "--budget", 2, "--seeds", 2, "--name", "cup"]
-    document = json.loads(optilab("race", *on, *sizes, *options, "--report", "first.html", "--json").stdout)
+    document = json.loads(optilab("race", *on, *sizes, *options, "--out", "first.html", "--json").stdout)
     (tmp_path / "mine.py").unlink()
     return document
 
@@ -180,7 +178,7 @@ def test_options_of_compare_compare_the_judged_trainings_and_damage_is_named(opt
     trials = tmp_path / "runs" / "cup" / "trials.csv"
     trials.write_text(trials.read_text().replace(",tuning,", ",cooking,", 1))
     assert (
-        "trials.csv:2: the number of a setting and its stage expected" in optilab("report", "cup", code=3).stderr
+        "trials.csv:2: expected the number of a setting and its stage" in optilab("report", "cup", code=3).stderr
     )
 
 

@@ -60,7 +60,7 @@ def test_a_file_of_every_kind(two, kind, dark):
         labels = (
             "norm none",
             "norm batch",
-            "guessing",
+            "chance level",
             "hidden 5 x 128",
             "seeds 1 to 3",
             "validation",
@@ -231,16 +231,16 @@ def test_a_picture_for_a_paper_has_its_width_fonts_and_origin(optilab, two, size
     (two / "runs").mkdir()
     for run in [path for path in two.iterdir() if path.name != "runs"]:
         run.rename(two / "runs" / run.name)
-    optilab("runs", "plot", "*", "--plot", "a.pdf", "--size", size)
+    optilab("runs", "plot", "*", "--out", "a.pdf", "--size", size)
     data = (two / "a.pdf").read_bytes()
     assert float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", data)[1]) == pytest.approx(72 * inches, abs=0.5)
     assert b"/Type3" not in data
     assert re.search(rb"/Title \(hidden 5 x 128", data)
-    assert f"/Subject (optilab runs plot {chr(39)}*{chr(39)} --plot a.pdf --size {size}".encode() in data
-    optilab("runs", "plot", "*", "--plot", "a.svg", "--size", size)
+    assert f"/Subject (optilab runs plot {chr(39)}*{chr(39)} --out a.pdf --size {size}".encode() in data
+    optilab("runs", "plot", "*", "--out", "a.svg", "--size", size)
     sizes = set(re.findall(r"font: ([\d.]+)px", (two / "a.svg").read_text()))
     assert sizes <= {"8", "5.6"}  # and exponents
-    assert "--size needs --plot" in optilab("runs", "plot", "*", "--size", size, code=2).stderr
+    assert "--size needs --out" in optilab("runs", "plot", "*", "--size", size, code=2).stderr
 
 
 @pytest.mark.parametrize(("axes", "panels"), [(1, 1), (2, 2), (3, 3)])
@@ -259,10 +259,9 @@ def test_of_a_sweep_the_outcome_over_its_settings_is_drawn(optilab, tmp_path, ax
     chart = settings_chart(compare_runs(select(tmp_path / "runs", ["lrs"]).records, Measure()))
     assert len(chart_file.draw(chart).axes) == panels
     assert (
-        "val_acc"
-        in optilab("runs", "plot", "lrs", "--plot", "lrs.svg").stdout + (tmp_path / "lrs.svg").read_text()
+        "val_acc" in optilab("runs", "plot", "lrs", "--out", "lrs.svg").stdout + (tmp_path / "lrs.svg").read_text()
     )
     assert (
         "validation"
-        in optilab("runs", "plot", "lrs", "--curves", "--plot", "a.svg").stdout + (tmp_path / "a.svg").read_text()
+        in optilab("runs", "plot", "lrs", "--curves", "--out", "a.svg").stdout + (tmp_path / "a.svg").read_text()
     )

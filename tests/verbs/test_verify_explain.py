@@ -91,11 +91,11 @@ class TestVerify:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["my_adam.py:Adam"], "needs --against NAME"),
+            (["my_adam.py:Adam"], "name the optimizer to compare with"),
             (["my_adam.py:Adam", "--against", "adan", "--set", "algo.lrr=1"], 'did you mean "lr"'),
             (["my_adam.py:Adma", "--against", "adam"], 'did you mean "Adam"'),
             (["nowhere.py:Adam", "--against", "adam"], "no file nowhere.py"),
-            (["--against", "adam"], "need a FILE:NAME"),
+            (["--against", "adam"], "only applies to a file"),
             (["--algo", "adamm"], 'did you mean "adam"'),
         ],
     )
@@ -158,18 +158,18 @@ class TestExplain:
     @pytest.mark.parametrize(
         ("arguments", "answer"),
         [
-            ([], "needs the name of a rule"),
+            ([], "needs the name of an optimizer"),
             (["adam", "--algo", "sgd"], "cannot be combined"),
             (["adm"], 'did you mean "adam"'),
             (
                 ["adam", "--step", "0"],
-                "--step: a step from 1 to 100,000, a range such as 1-3, or several such as 1,4-6 expected, got '0'",
+                "--step: expected a step from 1 to 100,000, a range such as 1-3, or several such as 1,4-6, got '0'",
             ),
             (["adam", "--step", "3-1"], "a range such as 1-3"),
             (["adam", "--step", "1.5"], "a range such as 1-3"),
             (["adam", "--step", "1-999"], "at most 100 steps at once, got 999"),
             (["sgd", "--function", "w1 $ 2"], "column 4"),
-            (["sgd", "--set", "schedule=cosine"], "bare rule"),
+            (["sgd", "--set", "schedule=cosine"], "explain runs an optimizer as it is; remove schedule"),
             (["sgd", "--function", "w1^4 + w2", "--lr", 9, "--step", 50], "overflows"),
         ],
     )

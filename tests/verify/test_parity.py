@@ -43,7 +43,5 @@ def test_optax_computes_adafactor_in_single_precision_and_is_otherwise_equal():
 
 @pytest.mark.parametrize("name", [name for name, kind in RULES.items() if kind.weights == "matrices"])
 def test_a_rule_for_matrices_is_refused_on_a_function_of_a_vector(name):
-    with pytest.raises(
-        UsageError, match=f"{name} works on weight matrices, and the point of a function is a vector"
-    ):
+    with pytest.raises(UsageError, match=f"{name} needs weight matrices, so it cannot run on a test function"):
         descend(RULES[name](), OBJECTIVES["ravine"]())

@@ -225,7 +225,7 @@ def test_formats(optilab, tmp_path):
     ("arguments", "message"),
     [
         (["none/*.py:SGD", "--against", "sgd"], "no file matches"),
-        (["*.py:SGD", "--against", "sdg"], "unknown algorithm"),
+        (["*.py:SGD", "--against", "sdg"], "unknown optimizer"),
         (["*.py:SGD", "--against", "sgd", "--points", "good=1"], "as in equal=10"),
         (["*.py:SGD", "--against", "sgd", "--points", "equal=x"], "as in equal=10"),
         (["*.py:SGD", "--against", "sgd", "--points", "equal=1,equal=2"], "each once"),
@@ -233,8 +233,8 @@ def test_formats(optilab, tmp_path):
         (["*.py:SGD", "--against", "sgd", "--feedback", "."], "is not empty"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "inf"], "--timeout"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "nan"], "--timeout"),
-        (["a.py:SGD", "--against", "sgd", "--format", "csv"], "need many files"),
-        (["a.py:SGD", "--against", "sgd", "--feedback", "new"], "need many files"),
+        (["a.py:SGD", "--against", "sgd", "--format", "csv"], "need a pattern of files"),
+        (["a.py:SGD", "--against", "sgd", "--feedback", "new"], "need a pattern of files"),
     ],
 )
 def test_a_mistake_is_reported_once_and_as_a_document(optilab, tmp_path, arguments, message):

@@ -36,7 +36,7 @@ class TwoMoments(Rule):
 
 @dataclass(frozen=True)
 class Adam(TwoMoments):
-    """Adam (Kingma & Ba 2015, algorithm 1): momentum and RMSProp, both corrected for their start at zero.
+    """Adam (Kingma & Ba 2015, algorithm 1): momentum and RMSProp with bias correction.
 
     V <- beta1*V + (1 - beta1)*g;  v = V/(1 - beta1^t)
     S <- beta2*S + (1 - beta2)*g^2;  s = S/(1 - beta2^t)
@@ -357,8 +357,8 @@ class Adan(Rule):
     no-prox: k = beta2;      w <- w - lr*(u + weight_decay*w)       (its code with no_prox=True)
     optax:   k = 1 - beta2;  w <- w - lr*(u + weight_decay*w)       (optax.adan)
 
-    Betas are the shares that are kept, as in all code; the paper's are their complements. The corrections are those of
-    its code: algorithm 1 has none, but starts with V = g and S = g^2.
+    Betas are the fractions that are kept, as in all code; the paper's are their complements. The corrections are
+    those of its code: algorithm 1 has none, but starts with V = g and S = g^2.
     """
 
     name = "adan"

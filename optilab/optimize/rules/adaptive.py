@@ -82,7 +82,7 @@ class RMSProp(Rule):
     eps: Eps = 1e-8
     eps_placement: EpsPlacement = "inside"
     centered: Annotated[bool, Doc("divide by the standard deviation instead of the root mean square")] = False
-    momentum: Annotated[Decay, Doc("share of the velocity that is kept at each step; 0 is none")] = 0.0
+    momentum: Annotated[Decay, Doc("fraction of the velocity that is kept at each step; 0 is none")] = 0.0
     initial_accumulator: Annotated[float, Ge(0), Doc("where the mean of squares starts")] = 0.0
 
     @property
@@ -366,7 +366,7 @@ class AdaBelief(TwoMoments):
 
 @dataclass(frozen=True)
 class Yogi(Rule):
-    """Yogi (Zaheer et al. 2018): the second moment changes by a share of g^2, whatever its own size.
+    """Yogi (Zaheer et al. 2018): the second moment changes by a fraction of g^2, whatever its own size.
 
     S <- S - (1 - beta2)*sign(S - g^2)*g^2;  w <- w - lr*v/(sqrt(s) + eps), with V, v and s as in Adam
     uncorrected: eps/sqrt(1 - beta2^t) for eps, as in Adam

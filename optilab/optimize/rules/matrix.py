@@ -68,7 +68,7 @@ class Muon(MatrixRule):
     eps: Eps = 1e-7
     weight_decay: WeightDecay = 0.0
     matrices: Annotated[Literal["hidden", "all"], Doc("those between the first and the last, or all")] = "hidden"
-    others: Annotated[Rule, Doc("the rule of all other weights")] = _ADAMW
+    others: Annotated[Rule, Doc("the optimizer of all other weights")] = _ADAMW
 
     def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
         numbers = [n for n, shape in enumerate(shapes) if len(shape) == 2]
@@ -124,7 +124,7 @@ class AdafactorState(NamedTuple):
 class Adafactor(MatrixRule):
     """Adafactor (Shazeer & Stern 2018, arXiv:1804.04235): a second moment of m + n numbers for a matrix of m*n.
 
-    R and C are moving averages of the mean squares of rows and columns, with the share t^(-decay_exponent) of the
+    R and C are moving averages of the mean squares of rows and columns, with the fraction t^(-decay_exponent) of the
     newest;  S = R*C/mean(R);  U = G/sqrt(S);  W <- W - k*U/max(1, rms(U)/clip), k = p*max(eps_weights, rms(W))
     bounded: p = min(lr, 1/sqrt(t))  (the paper, torch.optim.Adafactor);  constant: p = lr  (optax.adafactor)
     added: eps is added to G^2  (the paper, optax);  clamped: S is at least eps^2, mean(R) at least eps  (torch)
@@ -135,7 +135,7 @@ class Adafactor(MatrixRule):
     name = "adafactor"
     formula = "S = R*C/mean(R) from moving averages over rows and columns of G^2, W <- W - k*G/sqrt(S)"
     lr: LearningRate = 0.01
-    decay_exponent: Annotated[float, Gt(0), Doc("the share of the newest square is t to minus this")] = 0.8
+    decay_exponent: Annotated[float, Gt(0), Doc("the fraction of the newest square is t to minus this")] = 0.8
     eps: Eps = 1e-30
     eps_weights: Annotated[float, Ge(0), Doc("smallest size of the weights that steps are relative to")] = 1e-3
     clip: Annotated[float, Gt(0), Doc("largest root mean square of U")] = 1.0

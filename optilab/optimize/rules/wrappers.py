@@ -118,7 +118,7 @@ class Lookahead(Rule):
     """
 
     name = "lookahead"
-    base: Annotated[Rule, Doc("the rule that is wrapped")] = _ADAM
+    base: Annotated[Rule, Doc("the optimizer that is wrapped")] = _ADAM
     sync_period: Annotated[int, Ge(1), Doc("steps between two returns")] = 5
     slow_step_size: Annotated[float, Gt(0), Le(1), Doc("part of the way that is kept")] = 0.5
 
@@ -131,7 +131,7 @@ class Lookahead(Rule):
         return self.base.weights
 
     def for_weights(self, shapes: Sequence[Sequence[int]]) -> list[Rule]:
-        """Of a rule for matrices: the rule of each weight, each with its own slow point."""
+        """For a rule for matrices: the rule of each weight, each with its own slow point."""
         return [replace(self, base=part) for part in self.base.for_weights(shapes)]  # type: ignore[attr-defined]
 
     @property
@@ -178,7 +178,7 @@ class SAM(Rule):
     """
 
     name = "sam"
-    base: Annotated[Rule, Doc("the rule that is wrapped")] = _SGD
+    base: Annotated[Rule, Doc("the optimizer that is wrapped")] = _SGD
     radius: Annotated[float, Gt(0), Doc("distance to the point of the gradient; the paper's rho")] = 0.05
 
     @property
@@ -230,7 +230,7 @@ class LARS(Rule):
     weights = "each"
     lr: LearningRate = 1.0
     beta: Decay = 0.9
-    trust: Annotated[float, Gt(0), Doc("length of a step before lr and momentum, as a share of |w|")] = 0.001
+    trust: Annotated[float, Gt(0), Doc("length of a step before lr and momentum, as a fraction of |w|")] = 0.001
     weight_decay: WeightDecay = 0.0
     denominator: Annotated[Literal["sum", "norm"], Doc("|g| + weight_decay*|w|, or the norm of their sum")] = "sum"
 

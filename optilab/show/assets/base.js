@@ -90,14 +90,14 @@ const Base = (() => {
     return found;
   }
 
-  // --- colours ---------------------------------------------------------------------------------------------
+  // --- colors ---------------------------------------------------------------------------------------------
 
   const DASHES = [[], [9, 3], [2, 3], [9, 3, 2, 3]];
 
   /** The value of a property of the style sheet. @param {string} name */
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  /** Colour and dashes of the n-th group. @param {number} n */
+  /** Color and dashes of the n-th group. @param {number} n */
   const look = (n) => ({ color: `--c${n % 6}`, dash: DASHES[Math.floor(n / 6) % DASHES.length] });
 
   // --- out of the page -------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 "use strict";
-/* Charts on uPlot: the page's colours, a tooltip for mouse and keyboard, names at the ends of lines, the line under the
+/* Charts on uPlot: the page's colors, a tooltip for mouse and keyboard, names at the ends of lines, the line under the
    pointer before the others, the width of the page, paper, files. */
 const Charts = (() => {
   const { css, csv, fileName, html, logTicks, look, number, percent, save } = Base;
@@ -195,7 +195,7 @@ const Charts = (() => {
     return csv([[xLabel, ...named.map(([line]) => line.name)], ...plot.data[0].map((x, i) => [names ? names[x - 1] : x, ...named.map(([, at]) => plot.data[at][i] ?? "")])]);
   }
 
-  /** The chart as SVG, in the colours of the page. */
+  /** The chart as SVG, in the colors of the page. */
   function drawing(title, u, rows, [xLabel, names], { stars, bars, bands, rule }) {
     const { svg } = Base, ratio = devicePixelRatio, px = (value) => Math.round(10 * value) / 10;
     const box = { left: u.bbox.left / ratio, top: u.bbox.top / ratio + 24, width: u.bbox.width / ratio, height: u.bbox.height / ratio };

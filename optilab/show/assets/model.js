@@ -191,8 +191,8 @@ function view() {
   const middle = state.zoom ? goal() : [];
   return equal(whole).map(([low, high], axis) => {
     const share = 2 ** -state.zoom, half = (share * (high - low)) / 2;
-    const centre = state.zoom ? Math.min(high - half, Math.max(low + half, middle[axis])) : (low + high) / 2;
-    return [centre - half, centre + half];
+    const center = state.zoom ? Math.min(high - half, Math.max(low + half, middle[axis])) : (low + high) / 2;
+    return [center - half, center + half];
   });
 }
 
@@ -263,7 +263,7 @@ function decoded(text) {
   }
 }
 
-/** The command that runs the same in a terminal. */
+/** The command that runs run this in a terminal. */
 function command() {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const plain = (own) => (typeof own === "string" && !/^[\w./:-]+$/.test(own) ? JSON.stringify(own) : JSON.stringify(own).replaceAll('"', ""));

@@ -21,7 +21,7 @@ const Parts = (() => {
   // --- groups ----------------------------------------------------------------------------------------------
 
   /**
-   * Buttons in `parent` that add groups ({index, name}, and `look` where their colour has another number) to the set
+   * Buttons in `parent` that add groups ({index, name}, and `look` where their color has another number) to the set
    * `shown` of indices or remove them, and then redraw; pointer and focus lift the lines of a group. Of more than `few`
    * groups, one button chooses the first few.
    */

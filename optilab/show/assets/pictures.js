@@ -151,8 +151,8 @@ let painted = ""; // what the canvas shows
 function drawContours(canvas, box) {
   const ratio = Math.min(2, window.devicePixelRatio || 1), style = getComputedStyle(canvas);
   const width = Math.round((box.right - box.left) * ratio), height = Math.round((box.bottom - box.top) * ratio);
-  const colours = ["--low", "--high", "--contour"].map((name) => style.getPropertyValue(name).trim().split(" ").map(Number));
-  const key = [width, height, box.left, box.top, colours, box.xs, box.ys].join();
+  const colors = ["--low", "--high", "--contour"].map((name) => style.getPropertyValue(name).trim().split(" ").map(Number));
+  const key = [width, height, box.left, box.top, colors, box.xs, box.ys].join();
   if (key === painted || width < 2 || height < 2) return;
   painted = key;
   Object.assign(canvas, { width, height });
@@ -171,8 +171,8 @@ function drawContours(canvas, box) {
       const crowded = Math.min(1, 0.35 / slope); // lines closer than three pixels fade into their band
       const ink = edge > 0 && edge < BANDS ? 0.42 * crowded * Math.max(0, 1 - Math.max(0, Math.abs(apart) / ratio - 0.35) / 0.6) : 0;
       for (let c = 0; c < 3; c++) {
-        const fill = colours[0][c] + (colours[1][c] - colours[0][c]) * Math.max(0, band);
-        image.data[4 * at + c] = fill + (colours[2][c] - fill) * ink;
+        const fill = colors[0][c] + (colors[1][c] - colors[0][c]) * Math.max(0, band);
+        image.data[4 * at + c] = fill + (colors[2][c] - fill) * ink;
       }
       image.data[4 * at + 3] = 255;
     }

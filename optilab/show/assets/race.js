@@ -1,5 +1,5 @@
 "use strict";
-/* Races: performance profiles and tuning curves, with the same colours and buttons for all problems. */
+/* Races: performance profiles and tuning curves, with the same colors and buttons for all problems. */
 (() => {
   const { look, number, percent } = Base;
   const { axisPercent, chart, clear } = Charts;

@@ -37,7 +37,7 @@
       let caption = "";
       if (selected.length > RUNS) { // only validation has room in a tooltip
         const several = selected.some((group) => group.seeds.length > 1);
-        caption = `, validation${several ? ", mean and 95 % over the seeds" : ""}`;
+        caption = `, validation${several ? ", mean and 95% over the seeds" : ""}`;
         for (const line of lines) line.name = line.width === 1 || line.faint ? undefined : line.group;
       }
       lines.reverse(); // the tooltip in the order of the table
@@ -139,7 +139,7 @@
   const shade = (at, count) => `--s${count > 1 ? Math.round((8 * at) / (count - 1)) : 8}`;
   const layerName = (name) => (name === "out" ? "output" : `layer ${name}`);
 
-  /** What the colours of layers mean; of more layers than colours, one for each colour. */
+  /** What the colors of layers mean; of more layers than colors, one for each color. */
   function layerKey({ names }) {
     const key = html("p", { className: "key" });
     const every = Math.ceil(names.length / 9);
@@ -152,7 +152,7 @@
     return key;
   }
 
-  /** A line per layer, from the input (first colour of the sequence) to the output (last). */
+  /** A line per layer, from the input (first color of the sequence) to the output (last). */
   function drawLayers(parent, group) {
     clear(parent);
     const { names } = group.layers;

@@ -19,7 +19,7 @@ SIDE_BY_SIDE = 100
 
 
 def paths_chart(function: Objective, named: Mapping[str, Trajectory], note: str = "") -> Chart:
-    """The heights of the paths; beside them the contours, or the curve of a function of one variable, with all paths.
+    """The heights of the paths; next to them the contours, or the curve of a function of one variable, with all paths.
 
     `note` is a second line of the title.
     """
@@ -44,7 +44,7 @@ def require_plane(function: Objective) -> None:
     """UsageError for a function whose paths have no place in a moving picture."""
     if len(function.start) > 2:
         raise UsageError(
-            f"--animate needs a function of one or two variables; {function.name} has {len(function.start)}"
+            f"--out needs a function of one or two variables; {function.name} has {len(function.start)}"
         )
 
 

@@ -15,7 +15,7 @@ from optilab.study.network_race import NetworkResult, RaceResult
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 COSTS = (*FACTORS, 500.0, 1000.0)
 POINTS = 150
-"""Of a performance profile."""
+"""For a performance profile."""
 SLOWEST = 20.0
 """Multiple of the fastest rule's epochs at which a profile of trainings ends."""
 
@@ -36,9 +36,9 @@ def race_chart(result: Race) -> Chart:
             for i, row in enumerate(solved)
         ),
         _multiples("cost, as a multiple of the fastest rule's on the same problem", factors[-1]),
-        Scale("share of the problems solved", -0.02, 1.02, unit="fraction"),
+        Scale("fraction of the problems solved", -0.02, 1.02, unit="fraction"),
         "performance profile: speed on each problem",
-        "performance profile: share of the problems solved",
+        "performance profile: fraction of the problems solved",
     )
     expected = Panel(
         tuple(
@@ -57,13 +57,13 @@ def race_chart(result: Race) -> Chart:
 
 
 def network_race_chart(result: RaceResult) -> Chart:
-    """A row per network: validation accuracy with its 95 % band, expected best of k settings, epochs to the target.
+    """A row per network: validation accuracy with its 95% band, expected best of k settings, epochs to the target.
 
     DataError where no network has a result.
     """
     networks = [network for network in result.networks if network.candidates]
     if not networks:
-        raise DataError("nothing to draw: no rule has a judged training")
+        raise DataError("nothing to draw: no optimizer has a judged training")
     rules = result.rules
     first = {candidate.rule: network.problem for network in networks[::-1] for candidate in network.candidates}
     rows = tuple(
@@ -90,7 +90,7 @@ def _judged(network: NetworkResult, rules: Sequence[str]) -> Panel:
         if curve.interval is not None:
             marks.append(Band(epochs, *curve.interval, number, alpha=0.18))
     marks.append(Threshold(network.target))
-    title = f"{network.problem}: judged, mean and 95 %"
+    title = f"{network.problem}: judged, mean and 95%"
     return Panel(tuple(marks), Scale("epoch"), Scale("validation accuracy", unit="fraction"), title)
 
 
@@ -122,7 +122,7 @@ def _profile(network: NetworkResult, rules: Sequence[str]) -> Panel:
     return Panel(
         tuple(lines),
         _multiples("epochs, as a multiple of the fastest rule's", SLOWEST),
-        Scale("share of the seeds", -0.02, 1.02, unit="fraction"),
-        f"to {100 * network.target:.1f} %: performance profile",
-        f"share of the seeds that reach {100 * network.target:.1f} %",
+        Scale("fraction of the seeds", -0.02, 1.02, unit="fraction"),
+        f"to {100 * network.target:.1f}%: performance profile",
+        f"fraction of the seeds that reach {100 * network.target:.1f}%",
     )

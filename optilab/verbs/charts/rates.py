@@ -1,4 +1,4 @@
-"""A learning-rate range test as a chart, and beside it the trainings that confirm a rate."""
+"""A learning-rate range test as a chart, and next to it the trainings that confirm a rate."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, S
 from optilab.study.rates import Confirmation, RangeTest
 
 PLACES = ("half", "steepest", "diverging")
-"""Of a range test, with letters in text; the lowest loss is between the last two."""
+"""For a range test, with letters in text; the lowest loss is between the last two."""
 
 
 def rates_chart(test: RangeTest, confirmation: Confirmation | None = None, title: str = "") -> Chart:
@@ -22,7 +22,7 @@ def _curve(test: RangeTest) -> Panel:
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
         Points(test.rates, test.losses, "dot", 0, size=2, alpha=0.35, detail=True),
-        Threshold(test.guessing, name="guessing"),
+        Threshold(test.guessing, name="chance level"),
         Polyline(test.rates, test.smooth, 0, width=2.0),
     ]
     for name in (*PLACES[:2], "lowest", PLACES[2]):

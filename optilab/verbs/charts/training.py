@@ -32,7 +32,7 @@ HEADINGS = {
     "saturated": "saturated outputs",
 }
 MOST_LOSS = 100.0
-"""Times the loss of guessing: a spike above it leaves the range."""
+"""Times the chance-level loss: a spike above it leaves the range."""
 FEWEST_BANDED = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
 DECADES = 4.0
@@ -147,7 +147,7 @@ def says_something(curve: Curve, scale: Scale) -> bool:
 
 
 def brief(name: str) -> str:
-    """The name of a group beside a line: numbers with three digits."""
+    """The name of a group next to a line: numbers with three digits."""
     return re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.3g}", name)
 
 
@@ -156,21 +156,22 @@ def _over_epochs(values: Floats, series: int, **options: Any) -> Polyline:
 
 
 def _guessing(histories: Sequence[History], what: str) -> list[Mark]:
-    """The loss or accuracy of guessing, where all groups have the same number of classes and the scale shows it."""
+    """The loss or accuracy of the chance level, where all groups have the same number of classes and the scale
+    shows it."""
     classes, scale = {history.classes for history in histories}, metric_scale(histories, what)
     if max(classes) < 2:  # of a loop whose targets are unknown
         return []
     guess = 1 / max(classes) if what == "acc" else math.log(max(classes))
     low, high = scale.ends
-    return [Threshold(guess, name="guessing", detail=True)] if len(classes) == 1 and low < guess < high else []
+    return [Threshold(guess, name="chance level", detail=True)] if len(classes) == 1 and low < guess < high else []
 
 
 def metric_scale(histories: Sequence[History], metric: str) -> Scale:
     """The range of `loss` or `acc` over training and validation of all runs.
 
     Groups with a diverged run leave it, unless there is no other, so that they do not flatten the others, and so do
-    single losses above MOST_LOSS times that of guessing. The noise of a network that learns nothing stays small:
-    accuracies span at least 10 points, losses 10 % of the highest.
+    single losses above MOST_LOSS times the chance level. The noise of a network that learns nothing stays small:
+    accuracies span at least 10 points, losses 10% of the highest.
     """
     curves = [h.curves[f"{half}_{metric}"] for h in tame(histories) for half in ("train", "val")]
     values = np.concatenate([run for curve in curves for run in curve.runs.values()])
@@ -218,7 +219,7 @@ def _curvature(histories: Sequence[History]) -> Panel:
         Polyline((), (), width=0.8, alpha=0.7, label="along the gradient"),
     ]
     title = "curvature of the loss"
-    mixed = "; of adaptive rules preconditioned" if any(scaled) and not all(scaled) else ""
+    mixed = "; of adaptive optimizers preconditioned" if any(scaled) and not all(scaled) else ""
     short = f"{title}, log scale; dots: the limit of stability"
     last = max(float(history.curvature.epochs[-1]) for history in histories if history.curvature)
     x = Scale("epoch", 0, last, margin=0.05)

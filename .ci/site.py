@@ -1,0 +1,67 @@
+"""What mkdocs generates: the reference of commands, config keys and the library, from the program itself."""
+
+import io
+import re
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the generated pages."""
+    pages = {"commands": commands(), "keys": keys(), "api": api()}
+    for name, content in pages.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Links that lead out of docs/, which a code host follows, are words here."""
+    return re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)|\[([^\]]+)\]\([\w.-]+\.(?:ipynb|yaml)\)", r"\1\2", markdown)
+
+
+def said(*words: str) -> str:
+    """What `optilab WORDS` prints, 80 columns wide."""
+    from optilab.cli import build
+
+    out = io.StringIO()
+    with redirect_stdout(out), suppress(SystemExit):
+        build([*words])(args=[*words], prog_name="optilab", standalone_mode=True)
+    return out.getvalue().rstrip()
+
+
+def commands() -> str:
+    """The help screen of every command."""
+    from importlib import import_module
+
+    from optilab.cli import COMMANDS
+
+    parts = ["# Commands", "", "```text", said("--help"), "```"]
+    for name in COMMANDS:
+        verbs = getattr(import_module(f"optilab.verbs.{name}"), "VERBS", {})
+        for words in [(name,), *((name, part) for part in verbs)]:
+            parts += ["", f"## optilab {' '.join(words)}", "", "```text", said(*words, "--help"), "```"]
+    return "\n".join(parts)
+
+
+def keys() -> str:
+    """Every key of every kind of config: type, default, meaning."""
+    from optilab.config.fields import SCHEMAS, describe, schema_for
+
+    parts = ["# Config keys"]
+    for kind in SCHEMAS:
+        parts += ["", f"## {kind}", "", "| key | of | type | default | meaning |", "|---|---|---|---|---|"]
+        for key in describe(schema_for(kind)):
+            cells = (f"`{key.key}`", key.of, key.type, key.default, key.meaning)
+            parts.append("| " + " | ".join(re.sub(r"([|\[<])", r"\\\1", str(cell)) for cell in cells) + " |")
+    return "\n".join(parts)
+
+
+def api() -> str:
+    """The library's front doors, from their docstrings."""
+    doors = ("optilab.lab.Lab", "optilab.loop.watch", "optilab.errors")
+    return "\n".join(["# Python API", *(f"\n## {door}\n\n::: {door}" for door in doors)])
