@@ -552,6 +552,7 @@ LINES = [
     "report trained --out trained.html",
     "config ls",
     "env",
+    "help claims",
     "config show train",
     "config show optimize adam",
     "config show adam.yaml",
