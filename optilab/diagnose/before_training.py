@@ -195,7 +195,7 @@ def loud(e: Evidence) -> bool:
 
 
 DEAD = 0.95
-"""Fraction of a layer's units that are flat for every image of a batch."""
+"""Fraction of a layer's units that are flat for every image of a batch; `learning-rate-too-high` asks for it, too."""
 SILENT = 1e-4
 """Gradient of layer 1 over the output layer's, single images, before training."""
 

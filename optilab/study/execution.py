@@ -15,11 +15,11 @@ from optilab.runs.provenance import provenance
 from optilab.study import plan as plans
 from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
 from optilab.study.pool import Pool, Workers, WorkersLost, cores
-from optilab.study.trials import MODULE, Cost, Execution, Outcome, Places, Trial, Watcher, cost, relabel
+from optilab.study.trials import MODULE, Cost, Outcome, Places, Trial, TrialRunner, Watcher, cost, relabel
 
 
 @dataclass(frozen=True)
-class Running:
+class ExecutionOptions:
     """How the trials of a study run."""
 
     jobs: int | None = None
@@ -66,7 +66,7 @@ class StudyResult:
 
 
 def run(
-    plan: StudyPlan, folder: Path, name: str, argv: Sequence[str], view: StudyView, how: Running
+    plan: StudyPlan, folder: Path, name: str, argv: Sequence[str], view: StudyView, how: ExecutionOptions
 ) -> StudyResult:
     """Run the study `name` in `directory`, or what is missing of it; `argv` is the command, for the manifest.
 
@@ -91,7 +91,7 @@ def run(
             with chosen as pool, view.progress(len(ahead.trials), ahead.epochs, plan.metric) as watcher:
                 if ahead.missing and not stop():
                     view.planned(plan.shape, partial(_cost, plan, ahead, pool, places))
-                execution = Execution(study, pool, places, origin, watcher, stop, plan.keep, how.fail_fast)
+                execution = TrialRunner(study, pool, places, origin, watcher, stop, plan.keep, how.fail_fast)
                 outcomes = _executed(plan, execution)
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
@@ -107,7 +107,7 @@ def run(
     return StudyResult(study.path, outcomes, stop.signal)
 
 
-def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: Running) -> Cost:
+def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions) -> Cost:
     """What the study at `path`, or what is missing of it, would cost. It is not written, nor is anything else.
 
     UsageError where the first trial that is missing cannot be trained.
@@ -129,7 +129,7 @@ def places_of(datasets: Mapping[tuple[str, str | None], Dataset]) -> Places:
     return {key: None if data.folder is None else str(data.folder) for key, data in datasets.items()}
 
 
-def _executed(plan: StudyPlan, execution: Execution) -> list[Outcome]:
+def _executed(plan: StudyPlan, execution: TrialRunner) -> list[Outcome]:
     """The outcomes of all trials that have ended, in the order of the plan, in which trials.csv has them."""
 
     def run(batch: Batch) -> plans.Outcomes:
@@ -165,7 +165,7 @@ def _cost(plan: StudyPlan, ahead: Forecast, pool: Workers, places: Places) -> Co
 
 def _workers(
     plan: StudyPlan,
-    how: Running,
+    how: ExecutionOptions,
     study: Path,
     datasets: Sequence[Dataset],
     view: StudyView,
@@ -184,7 +184,7 @@ def _workers(
     return Cluster(how.cluster, study, dataset.folder, dataset.digests, view.note, stop, how.jobs, cpu)
 
 
-def _processes(plan: StudyPlan, how: Running) -> Pool:
+def _processes(plan: StudyPlan, how: ExecutionOptions) -> Pool:
     cpu = _on_cpu(plan.trials)
     return Pool(MODULE, min(how.jobs or (cores() if cpu else 1), max(1, plan.count)), fork=cpu)
 

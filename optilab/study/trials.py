@@ -140,7 +140,7 @@ Places = Mapping[tuple[str, str | None], str | None]
 
 
 @dataclass
-class Execution:
+class TrialRunner:
     """What all trials of a study share: where they run, what they need, what remains of them, who watches."""
 
     study: runs.OpenStudy

@@ -83,7 +83,7 @@ def compare(request: CompareRuns, place: Place) -> "LabComparison":
     from optilab.study.groups import select
 
     if place.library:
-        entries, selection, metric = judged(place.folder, request.names, request.given.get("metric"))
+        entries, selection, metric = judged_runs(place.folder, request.names, request.given.get("metric"))
         return LabComparison(compared(selection, metric, request), entries)
     selection = select(place.folder, request.names, confirmations=False)
     return LabComparison(compared(selection, request.metric or "val_acc", request))
@@ -108,7 +108,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     return compare_runs(records, measure, options.baseline, by, options.over, notes, options.pairs)  # type: ignore[arg-type]
 
 
-def judged(
+def judged_runs(
     folder: Path, names: Sequence[str], metric: str | None
 ) -> tuple[list[Record | Study], "Selection", str]:
     """The runs and studies that names mean, the trainings to compare, and the metric.

@@ -18,11 +18,11 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
     several = len(result.networks) > 1
     chosen, looks, tables = list[Group](), list[int](), list[PageTable]()
     if result.overall is not None:
-        verdict = views.verdict(result.overall, "networks")
+        verdict = views.verdict_sentence(result.overall, "networks")
         title = f"over all {len(result.networks)} networks, mean test accuracy"
         tables.append(_table(title, verdict, views.OVERALL, result, result.overall))
     for heat in result.networks:
-        verdict = views.verdict(heat.comparison, result.sample)
+        verdict = views.verdict_sentence(heat.comparison, result.sample)
         columns = [c for c in views.columns(heat, result.kinds[0]) if c.only != "values"]
         tables.append(_table(heat.problem if several else "", verdict, columns, result, heat.comparison, heat))
         for i in heat.comparison.order if heat.comparison else ():
@@ -59,7 +59,7 @@ def _table(
     """A table of a terminal, each row with its mark, its interval as places of a picture, and its rule's color."""
     if comparison is None:
         return PageTable(title, verdict, columns, [])
-    rows = views.rows(heat) if heat else views.judged(comparison)
+    rows = views.rows(heat) if heat else views.judged_rows(comparison)
     drawn = places(comparison, share=True)
     marks = {"cannot tell": "near", "worse": "worse"}
     found: list[dict[str, Any]] = [

@@ -216,7 +216,7 @@ class LabRace(Answer):
         for line in race_notes(race, rules, functions):
             yield line
         yield ""
-        for line in race_verdict(race):
+        for line in race_verdict_sentences(race):
             yield line
         yield ""
         headings, values = settings_of(race, [row["rule"] for row in table], self.settings)
@@ -229,7 +229,7 @@ class LabRace(Answer):
 
     def table(self) -> Table:
         """The standings."""
-        said = [*race_verdict(self.race), *race_notes(self.race, self.rules, self.functions)]
+        said = [*race_verdict_sentences(self.race), *race_notes(self.race, self.rules, self.functions)]
         return Table(COLUMNS, standing_rows(self.race, self.rules), said)
 
     def document(self) -> Mapping[str, Any]:
@@ -328,8 +328,11 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
     ]
 
 
-def race_verdict(race: Race) -> list[str]:
-    """The answer, and what limits it; nothing of a single rule."""
+def race_verdict_sentences(race: Race) -> list[str]:
+    """The answer of a race on functions, which `study.function_race.standings` has decided, and what limits it.
+
+    Nothing for a single optimizer.
+    """
     table = standings(race)
     if not any(row.solved for row in table):
         return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
@@ -446,8 +449,8 @@ class NetworkRaceAnswer(LabStudy):
         if result.overall is not None:
             yield ""
             yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
-            yield Table(OVERALL, judged(result.overall))
-            yield Sentence(f"verdict: {verdict(result.overall, 'networks')}", "bold")
+            yield Table(OVERALL, judged_rows(result.overall))
+            yield Sentence(f"verdict: {verdict_sentence(result.overall, 'networks')}", "bold")
         yield ""
         yield from notes(result)
         yield str(self.ran.path)
@@ -537,10 +540,10 @@ def rows(heat: NetworkResult) -> list[dict[str, Any]]:
     if heat.comparison is None:
         return []
     by_rule = {runner.rule: runner for runner in heat.candidates}
-    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged(heat.comparison)]
+    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged_rows(heat.comparison)]
 
 
-def judged(comparison: Comparison[str]) -> list[dict[str, Any]]:
+def judged_rows(comparison: Comparison[str]) -> list[dict[str, Any]]:
     """The outcomes and verdicts of rules as rows, best first."""
     table = []
     for own in comparison.ranked:
@@ -572,8 +575,8 @@ def _short(value: float) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def verdict(comparison: Comparison[str] | None, sample: str) -> str:
-    """The answer in one sentence."""
+def verdict_sentence(comparison: Comparison[str] | None, sample: str) -> str:
+    """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence."""
     if comparison is None:
         return "no result"
     possible = comparison.possible_best
@@ -586,13 +589,13 @@ def verdict(comparison: Comparison[str] | None, sample: str) -> str:
 def answer_of(result: RaceResult) -> str:
     """The verdict over all networks, or where there is none, those of each."""
     if result.overall is not None:
-        return verdict(result.overall, "networks")
+        return verdict_sentence(result.overall, "networks")
     verdicts = {heat.problem: _verdict(heat, result) for heat in result.networks}
     return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
 
 def _verdict(heat: NetworkResult, result: RaceResult) -> str:
-    return verdict(heat.comparison, result.sample)
+    return verdict_sentence(heat.comparison, result.sample)
 
 
 def document(result: RaceResult) -> dict[str, Any]:
@@ -622,10 +625,10 @@ def document(result: RaceResult) -> dict[str, Any]:
     overall = None
     if result.overall is not None:
         overall = {
-            "verdict": verdict(result.overall, "networks"),
+            "verdict": verdict_sentence(result.overall, "networks"),
             "rules": [
                 {key: value for key, value in row.items() if not key.endswith("interval")}
-                for row in judged(result.overall)
+                for row in judged_rows(result.overall)
             ],
         }
     return {

@@ -37,7 +37,7 @@ def race_page(
     conditions = result.conditions
     charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
     question = heading or f"Which of {plural(len(names), 'rule')} is the best after the same tuning?"
-    answer = "; ".join(views.race_verdict(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
+    answer = "; ".join(views.race_verdict_sentences(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
     facts = [
         ("rules", str(len(names))),
         ("functions", str(len(result.functions))),

@@ -27,7 +27,7 @@ from optilab.verbs import compare
 from optilab.verbs.answer import Printed, Sentence, Verbatim
 from optilab.verbs.charts.settings import is_number
 from optilab.verbs.charts.training import training_chart
-from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged
+from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged_runs
 from optilab.verbs.curves_page import curves
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
 from optilab.verbs.settings_page import Outlook, mark, outlook
@@ -75,7 +75,7 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str
     from optilab.verbs import race
     from optilab.verbs.network_race_page import network_race_page
 
-    entries, selection, metric = judged(place.folder, request.names, request.metric)
+    entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
     study, by = entries[0], {one.name for one in fields_of(ComparisonOptions)}
     raced = None
     if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():

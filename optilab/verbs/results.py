@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
-from optilab.verbs.compare import LabComparison, compared, curves, judged
+from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class LabStudy(Answer):
         """The trainings that ran through, by their settings; of a race those of its judgement."""
         from optilab.study.groups import Selection
 
-        _, found, metric = judged(self.path.parent, [str(self.path)], self._metric)
+        _, found, metric = judged_runs(self.path.parent, [str(self.path)], self._metric)
         ended = [record for record in found.records if record.state in ("done", "diverged")]
         return LabComparison(compared(Selection(ended, found.left_out), metric), [self.study])
 

@@ -125,7 +125,7 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
     from optilab.study.claims import require_judgeable_by
 
     require_judgeable_by(plan)
-    how = execution.Running(
+    how = execution.ExecutionOptions(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
     told = request.typed and isinstance(request, StudyOptions)  # how far a study is, next to its document, too
@@ -146,7 +146,7 @@ def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> 
     from optilab.study.claims import require_judgeable_by
 
     require_judgeable_by(plan)
-    cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.Running(request.jobs))
+    cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
     return PlannedStudy(plan.shape, cost, _design(plan, place.folder))
 
 

@@ -27,7 +27,7 @@ from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.runs.provenance import provenance
 from optilab.study import pool, sweep
-from optilab.study.trials import MODULE, Execution, Places, known
+from optilab.study.trials import MODULE, Places, TrialRunner, known
 
 IMAGES, BATCH = 60_000, 512
 WIDTHS = (784, 128, 128, 128, 128, 128, 10)
@@ -122,7 +122,7 @@ def start(arguments: argparse.Namespace, folder: Path) -> None:
     asked = sweep.resolve(SweepConfig(config=dump(config), seeds=20))
     trials, watch = sweep.plan(asked).trials, Watch()
     with opened(folder, "start", asked) as (open_study, place), pool.Pool(MODULE, 1) as workers:
-        execution = Execution(open_study, workers, place, provenance([], []), watch, lambda: False)
+        execution = TrialRunner(open_study, workers, place, provenance([], []), watch, lambda: False)
         execution.run(trials)
     between = [b - a for a, b in pairwise(watch.ended)]
     print(f"start: {statistics.median(between):.2f} s per trial of one batch, {len(trials)} trials in a row")
@@ -203,7 +203,7 @@ def overhead(arguments: argparse.Namespace, folder: Path) -> None:
     trials = sweep.plan(asked).trials
     with opened(folder, "many", asked) as (open_study, place), Milliseconds(MODULE, 1) as workers:
         watch = Watch()
-        execution = Execution(open_study, workers, place, provenance([], []), watch, lambda: False)
+        execution = TrialRunner(open_study, workers, place, provenance([], []), watch, lambda: False)
         execution.run(trials[:100])
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         seconds = timed(partial(execution.run, trials))
