@@ -162,7 +162,7 @@ def test_another_seed_draws_other_settings_and_is_kept(tmp_path):
     [
         ({"on": ["relu", "relu"]}, "two trainings of the name relu"),
         ({"algos": ["adam", "adam"]}, "a race needs at least two different optimizers, got adam"),
-        ({"algos": ["adam", "admm"]}, "unknown rule"),
+        ({"algos": ["adam", "admm"]}, "unknown optimizer"),
         ({"budget": 9999, "seeds": 1000}, "65,994 trials|at most"),
     ],
 )
@@ -309,10 +309,10 @@ def test_a_chosen_setting_is_the_best_of_its_tuning_and_judged_on_the_test_set(r
 
 def test_pictures_plans_formats_and_what_belongs_to_the_other_race(race, optilab, tmp_path):
     planned = race("--algo", "sgd,adam", "--dry-run").stdout
-    assert planned.startswith("10 trials: 2 rules x 1 network x (2 settings + 3 seeds), 2 epochs each; about 0:0")
+    assert planned.startswith("10 trials: 2 optimizers x 1 network x (2 settings + 3 seeds), 2 epochs each; about 0:0")
     assert not (tmp_path / "runs").exists()
     shown = race("--algo", "sgd,adam", "--name", "a", "--out", "race.png", "--repeats", 2).stdout
-    assert "2 rules x 1 network x 2 repeats x (2 settings + 3 seeds)" in shown
+    assert "2 optimizers x 1 network x 2 repeats x (2 settings + 3 seeds)" in shown
     assert "the luck of tuning is part of the intervals" in shown
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
     table = optilab("race", "--resume", "a", "--format", "csv").stdout.splitlines()

@@ -205,8 +205,8 @@ def test_the_command(optilab, tmp_path):
     assert optilab(*ARGUMENTS, "--json", **environment).stdout == first.stdout
     assert len(list((tmp_path / "optilab" / "races").iterdir())) == 12
     table = optilab(*ARGUMENTS, "--out", "race.png", "--settings", **environment)
-    assert "12 tunings (2 rules x 2 functions x 3 repeats) of 5 settings from 8 starts" in table.stderr
-    assert "at most 96,000 gradients" in table.stderr
+    assert "12 tunings (2 optimizers x 2 functions x 3 repeats) of 5 settings from 8 starts" in table.stderr
+    assert "at most 96,000 gradient evaluations" in table.stderr
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
     document = json.loads(first.stdout)
     for tuning in document["tunings"]:
@@ -229,7 +229,7 @@ def test_one_of_each_is_written_in_the_singular_and_nothing_solved_is_no_order(o
         "2 optimizers on 1 function   1 setting tuned on 1 start, evaluated on the same "
         "number of new ones; 1 repeat; 1 gradient evaluation" in shown.stdout
     )
-    said = "2 tunings (2 rules x 1 function x 1 repeat) of 1 setting from 2 starts: at most 4 gradients"
+    said = "2 tunings (2 optimizers x 1 function x 1 repeat) of 1 setting from 2 starts: at most 4 gradient evaluations"
     assert said in shown.stderr
     assert "no optimizer solved any problem" in shown.stdout
     assert "best" not in shown.stdout.replace("may be the best", "")
@@ -237,8 +237,8 @@ def test_one_of_each_is_written_in_the_singular_and_nothing_solved_is_no_order(o
 
 def test_unknown_names_are_all_listed_with_what_is_accepted(optilab):
     wrong = optilab("race", "--algo", "sgd,adamm,frog", code=2).stderr
-    assert "unknown rule 'adamm'; did you mean \"adam\"?" in wrong
-    assert "unknown rule 'frog'; one of sgd, momentum" in wrong
+    assert "unknown optimizer 'adamm'; did you mean \"adam\"?" in wrong
+    assert "unknown optimizer 'frog'; one of sgd, momentum" in wrong
     wrong = optilab("race", "--function", "fashion-mnist", code=2).stderr
     assert "unknown function 'fashion-mnist'" in wrong
     assert "rosenbrock" in wrong
