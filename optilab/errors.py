@@ -101,8 +101,8 @@ class Problem:
     """Whether `where` is the option that sets the key, so that the key need not be said."""
 
     def __str__(self) -> str:
-        said = "" if self.named or not self.key else f"{self.key}: "
-        return f"{self.where}: {said}{self.message}"
+        said = [self.where, "" if self.named and self.where else self.key, self.message]
+        return ": ".join(filter(None, said))
 
 
 class ConfigError(OptilabError):

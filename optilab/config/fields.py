@@ -402,7 +402,7 @@ def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     if entry and choice:
         others = [other for other, kind in choice.registry.items() if name in keys_of(schema_of(kind))]
         several = f"; of several, set one: {path[0]}=[..., {{name: {others[0]}, {name}: ...}}]" if others else ""
-        return f"{what}; it has {', '.join(settings) or 'none'}{several * (len(path) > 2)}"
+        return f"{what}; it has {', '.join(settings) or 'none'}{several * any(isinstance(step, int) for step in path)}"
     return f"{what}; one of {', '.join(beside)}" if beside else what
 
 

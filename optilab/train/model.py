@@ -166,7 +166,7 @@ class MLP(nn.Module):
 def fill(init: Any, tensor: Tensor, phi: Any) -> None:
     """Initialize a weight or a bias; UsageError where the numbers do not fit its type."""
     try:
-        InitializeRS[type(init)](init, tensor, phi)
+        INITIALIZERS[type(init)](init, tensor, phi)
         fits = bool(torch.isfinite(tensor).all())
     except RuntimeError:  # PyTorch refuses bounds and constants that the type cannot hold
         fits = False
@@ -189,7 +189,7 @@ class HiddenLayer(nn.Sequential):
 
 def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> HiddenLayer:
     linear = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
-    norm = NormalizationS[type(config.norm)](config.norm, fan_out)
+    norm = NORMALIZATIONS[type(config.norm)](config.norm, fan_out)
     dropout = nn.Dropout(config.dropout)
     normed_at = None if norm is None else config.norm.position
     dropout_at = config.dropout_at if config.dropout else None
@@ -246,7 +246,7 @@ def _batch_norm(norm: BatchNorm, width: int) -> nn.Module:
     return nn.BatchNorm1d(width, norm.eps, norm.momentum, norm.affine, track_running_stats=running)
 
 
-NormalizationS: dict[type[Any], Callable[[Any, int], nn.Module | None]] = {
+NORMALIZATIONS: dict[type[Any], Callable[[Any, int], nn.Module | None]] = {
     NoNorm: lambda norm, width: None,
     BatchNorm: _batch_norm,
     LayerNorm: lambda norm, width: nn.LayerNorm(width, norm.eps, elementwise_affine=norm.affine),
@@ -304,7 +304,7 @@ def _unit_gain(init: UnitGainInit, weight: Tensor, phi: Any) -> None:
     _scaled(weight, unit_gain(phi) / math.sqrt(_fans(weight)[0]), "normal")
 
 
-InitializeRS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
+INITIALIZERS: dict[type[Any], Callable[[Any, Tensor, Any], object]] = {
     DefaultInit: lambda init, tensor, phi: None,  # as nn.Linear's constructor has drawn it
     NormalInit: lambda init, tensor, phi: tensor.normal_(init.mean, init.std),
     UniformInit: lambda init, tensor, phi: tensor.uniform_(init.low, init.high),

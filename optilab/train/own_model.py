@@ -119,8 +119,8 @@ class OwnModel(nn.Module):
         fits = isinstance(logits, Tensor) and logits.dim() == 2 and logits.is_floating_point()
         if not fits or len(logits) != len(example) or logits.shape[1] < classes:
             raise UsageError(
-                f"{self.config.name} returns {got} for {len(example)} images of shape {self.shape}; logits of shape "
-                f"expected ({len(example)}, {classes}), one number for each class"
+                f"{self.config.name} returns {got} for {len(example)} images of shape {self.shape}; expected logits "
+                f"of shape ({len(example)}, {classes}), one number for each class"
             )
         return window.activations
 

@@ -539,6 +539,7 @@ def test_a_part_of_the_keys(optilab):
 
 
 LINES = [
+    "help",
     "optimize --algo sgd",
     "explain adam",
     "verify --algo sgd",

@@ -194,27 +194,32 @@ def begun(config: TrainConfig, dataset: data.Dataset) -> Training:
     return Training.start(config, dataset, torch.device("cpu"))
 
 
-def differing(config: TrainConfig, dataset: data.Dataset) -> tuple[list[int], int]:
-    """The epochs after which a resume ends differently from the undisturbed run, and the number of epochs tried."""
+def differing(config: TrainConfig, dataset: data.Dataset, every: bool = True) -> tuple[list[int], int]:
+    """The epochs after which a resume ends differently from the undisturbed run, and the number of epochs tried: every
+    one, or the one in the middle.
+    """
     torch.set_num_threads(1)
     straight = trained(begun(config, dataset))
     wrong = []
-    for epoch in range(1, len(straight)):
+    chosen = range(1, len(straight)) if every else [len(straight) // 2][: len(straight) - 1]
+    for epoch in chosen:
         torch.manual_seed(epoch)  # as another process would find it
         training = begun(config, dataset)
         checkpoint.restore(training, straight[epoch - 1][0])
         if trained(training) != straight[epoch:]:
             wrong.append(epoch)
-    return wrong, len(straight) - 1
+    return wrong, len(chosen)
 
 
+ONE_OR_ALL = [pytest.param(False, id="one"), pytest.param(True, id="every", marks=pytest.mark.slow)]
 _tried: list[tuple[int, bool, float]] = []  # points of a config, whether all are identical, seconds
 
 
+@pytest.mark.parametrize("every", ONE_OR_ALL)
 @pytest.mark.parametrize("what", list(CASES))
-def test_resume_is_exact_at_every_epoch(what: str, dataset: data.Dataset) -> None:
+def test_resume_is_exact_at_every_epoch(what: str, every: bool, dataset: data.Dataset) -> None:
     started = time.perf_counter()
-    wrong, points = differing(CASES[what], dataset)
+    wrong, points = differing(CASES[what], dataset, every)
     _tried.append((points, not wrong, time.perf_counter() - started))
     assert wrong == []
 
@@ -248,9 +253,11 @@ def test_negative_control_no_generator(
 # --- by the command line -----------------------------------------------------------------------------------
 
 
-def test_resume_from_every_epoch_by_the_command_line(lab: Lab, figure: Figure) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_resume_from_every_epoch_by_the_command_line(lab: Lab, figure: Figure, every: int) -> None:
     """Twelve epochs in two processes, split after each epoch; a changed `epochs` changes no number."""
-    for epoch in range(1, lab.epochs):
+    points = range(1, lab.epochs, every)
+    for epoch in points:
         name = f"two-parts-{epoch}"
         first = lab.start(name, "--epochs", str(epoch)).finish()
         assert first.code == 0
@@ -258,7 +265,7 @@ def test_resume_from_every_epoch_by_the_command_line(lab: Lab, figure: Figure) -
         assert again.code == 0, again.err
         lab.compare(name)
         lab.forget(name)
-    figure("G6", "by the command line, 11 points", "11 of 11 identical")
+    figure("G6", f"by the command line, {len(points)} points", f"{len(points)} of {len(points)} identical")
 
 
 def test_negative_control_by_the_command_line(lab: Lab) -> None:

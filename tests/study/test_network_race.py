@@ -309,7 +309,9 @@ def test_a_chosen_setting_is_the_best_of_its_tuning_and_judged_on_the_test_set(r
 
 def test_pictures_plans_formats_and_what_belongs_to_the_other_race(race, optilab, tmp_path):
     planned = race("--algo", "sgd,adam", "--dry-run").stdout
-    assert planned.startswith("10 trials: 2 optimizers x 1 network x (2 settings + 3 seeds), 2 epochs each; about 0:0")
+    assert planned.startswith(
+        "10 trials: 2 optimizers x 1 network x (2 settings + 3 seeds), 2 epochs each; about 0:0"
+    )
     assert not (tmp_path / "runs").exists()
     shown = race("--algo", "sgd,adam", "--name", "a", "--out", "race.png", "--repeats", 2).stdout
     assert "2 optimizers x 1 network x 2 repeats x (2 settings + 3 seeds)" in shown

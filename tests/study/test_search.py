@@ -166,4 +166,4 @@ def test_values_that_do_not_go_together_are_refused_before_the_search(optilab, s
         "optimizer.lr=1e-3:1:log",
     ]
     refused = optilab("sweep", small, *over, "--search", "tpe", "--samples", 4, "--dry-run", code=2).stderr
-    assert "--over model.freeze=[3]: model.freeze: there is no layer 3" in refused
+    assert "--over model.freeze=[3]: there is no layer 3" in refused

@@ -10,7 +10,7 @@ from torch import nn
 from optilab.config.load import Override, load
 from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, NORMS
 from optilab.config.training import TrainConfig
-from optilab.train.model import INITIALISERS, MLP, MODULES, NORMALISATIONS, GradientNorm, activation_of, unit_gain
+from optilab.train.model import INITIALIZERS, MLP, MODULES, NORMALIZATIONS, GradientNorm, activation_of, unit_gain
 
 
 def configured(**keys):
@@ -59,8 +59,8 @@ def test_an_activation_is_its_formula(name):
 
 def test_the_schema_and_the_network_know_the_same_names():
     assert set(ACTIVATIONS) == set(MODULES)
-    assert {*INITS.values(), *BIAS_INITS.values()} == set(INITIALISERS)
-    assert set(NORMS.values()) == set(NORMALISATIONS)
+    assert {*INITS.values(), *BIAS_INITS.values()} == set(INITIALIZERS)
+    assert set(NORMS.values()) == set(NORMALIZATIONS)
 
 
 # --- initialisation: torch.nn.init, draw for draw, in the order that users of PyTorch write ------------------

@@ -219,7 +219,11 @@ def test_an_unknown_difference_has_no_explanation(tmp_path):
         ("def f(w, g):\n    return w / nothing", "mine.py:f", "step 1: line 2: NameError"),
         ("def f(w, g): return w[0]", "mine.py:f", "shape ()"),
         ("class f: pass", "mine.py:f", "no method update"),
-        ("def f(w): return w", "mine.py:f", "takes 1 argument(s)"),
+        (
+            "def f(w): return w",
+            "mine.py:f",
+            "needs at least two parameters, w (the point) and g (its gradient); it has 1",
+        ),
         ("def f(w, g, V, S): return w, V", "mine.py:f", "it takes the states V, S"),
         ("import sys\nsys.exit(3)", "mine.py:f", "mine.py:2: SystemExit"),
     ],
