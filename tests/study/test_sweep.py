@@ -350,6 +350,34 @@ def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):
     assert "a guess" in other  # of more epochs nothing is known
 
 
+def test_the_columns_of_trials_csv_do_not_depend_on_what_ended_first(optilab, small, tmp_path):
+    """A study that was stopped among the trials that confirm its best has the stage of a trial in another place."""
+    command = [
+        "sweep",
+        small,
+        "--over",
+        "optimizer.lr=0.01,0.1",
+        "--set",
+        "data.holdout=50",
+        "--seeds",
+        1,
+        "--epochs",
+        1,
+    ]
+    optilab(*command, "--confirm", 1, "--name", "s", "--quiet")
+    study = tmp_path / "runs" / "s"
+    whole, manifest = files(study), json.loads((study / "manifest.json").read_text())
+    rows = runs.read_study(study).trials()
+    assert [row["stage"] for row in rows].count("confirmation") == 5
+    confirmed, chosen = [row for row in rows if row["stage"]], [row for row in rows if not row["stage"]]
+    first = ("trial", "optimizer.lr", "stage")
+    moved = [{key: row[key] for key in dict.fromkeys((*first, *row))} for row in [*confirmed, *chosen]]
+    (study / "trials.csv").write_bytes(runs.table(moved[:-1]))
+    (study / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
+    optilab(*command, "--confirm", 1, "--name", "s", "--quiet")
+    assert files(study) == whole
+
+
 # --- successive halving ------------------------------------------------------------------------------------
 
 
