@@ -63,7 +63,7 @@ class _Method:
 
 
 class Lab:
-    """A directory of runs: `directory`, else OPTILAB_RUNS, else ./runs.
+    """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
     Each method does what the command of its name does, and takes its options as keywords. It returns an answer
     (`optilab.verbs.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a picture

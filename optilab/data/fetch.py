@@ -308,7 +308,7 @@ def _from_debian(
 
 
 def _run(command: Sequence[str], folder: Path, limits: FetchLimits) -> None:
-    """Run a program in `directory`; DataError with its error output, or if it takes too long."""
+    """Run a program in `folder`; DataError with its error output, or if it takes too long."""
     try:
         done = subprocess.run(
             command,

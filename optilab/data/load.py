@@ -67,7 +67,7 @@ def info_of(dataset: str) -> DatasetInfo:
 def load(dataset: str, folder: Path | None = None) -> Dataset:
     """Read and verify a dataset; each file is read once, so the verified bytes are the ones used.
 
-    `dataset` is a name in DATASETS; the user's own images need `directory` (or OPTILAB_DATA). Raises DataError that
+    `dataset` is a name in DATASETS; the user's own images need `folder` (or OPTILAB_DATA). Raises DataError that
     names every bad file, what was expected, what was found and the remedy; UsageError on an unknown `dataset`.
     """
     checked = _checked(dataset, folder)

@@ -163,7 +163,7 @@ class Watch:
     def save(self, name: str | None = None, folder: str | os.PathLike[str] | None = None) -> Path:
         """Write a run directory, which `runs show`, `plot`, `compare`, `diff`, `report`, `diagnose` and `check` read.
 
-        `directory`: as for `optilab.Lab`. RunError where the name is taken.
+        `folder`: as for `optilab.Lab`. RunError where the name is taken.
         """
         evidence = self.evidence()
         rows = evidence.rows

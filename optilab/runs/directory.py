@@ -175,7 +175,8 @@ def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: S
     """A directory next to the runs that is a complete run but for its name. Leaves nothing behind where it fails."""
     staging = folder / f".new-{secrets.token_hex(8)}"
     try:
-        with write_errors(staging, sum(len(data) for data in files.values() if isinstance(data, bytes))):
+        sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
+        with write_errors(staging, sum(sizes) if len(sizes) == len(files) else None):
             make_folder(folder)
             _clear(folder)
             staging.mkdir(FOLDER_MODE)

@@ -78,7 +78,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
-    """Every readable run and study in `directory`, oldest first, and for every other directory why it is not one."""
+    """Every readable run and study in `folder`, oldest first, and for every other directory why it is not one."""
     readable, unreadable = list[Record | Study](), dict[str, str]()
     for path in directories(folder):
         try:
@@ -89,9 +89,9 @@ def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
 
 
 def locate(folder: Path, name: str, command: str | None = None) -> Path:
-    """The directory of a run or study: a name in `directory`, or STUDY/TRIAL, else a path, else `latest`.
+    """The directory of a run or study: a name in `folder`, or STUDY/TRIAL, else a path, else `latest`.
 
-    `latest` is the newest of `directory`, or its newest run of `command`. Raises RunError, with the nearest names, if
+    `latest` is the newest of `folder`, or its newest run of `command`. Raises RunError, with the nearest names, if
     there is none, and UsageError for what is neither a name nor the path of a run.
     """
     try:

@@ -53,7 +53,7 @@ class Cluster:
     """`Workers` at the scheduler `address` (tcp://HOST:PORT, or its scheduler file) for the study in `study`.
 
     `dataset` is the dataset's directory or file, of which workers get a copy if they need one (None: it has no files),
-    `checksums` the SHA-256 of its files.
+    `digests` the SHA-256 of its files.
     At most `at_most` trials run at once. `note` gets a line for each worker that is refused; `stop` ends the waiting
     for the first worker. UsageError for what is not an address and without the extra, SystemFailure where no scheduler
     answers or every worker is refused.

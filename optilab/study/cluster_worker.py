@@ -61,7 +61,7 @@ def digests(files: list[Path]) -> Files:
 
 
 def welcome(token: str, folder: str, dataset: str | None, files: Files, dask_worker: Any) -> dict[str, Any]:
-    """Take part in the study `directory`; the versions here, and which `files` of `dataset` are missing.
+    """Take part in the study `folder`; the versions here, and which `files` of `dataset` are missing.
 
     The study's file `.TOKEN` shows that its directory is on a shared disk, and its lock that the disk has locks. A
     study that comes again, after the death of a trial, may have others running here.

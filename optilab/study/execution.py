@@ -68,7 +68,7 @@ class StudyResult:
 def run(
     plan: StudyPlan, folder: Path, name: str, argv: Sequence[str], view: StudyView, how: ExecutionOptions
 ) -> StudyResult:
-    """Run the study `name` in `directory`, or what is missing of it; `argv` is the command, for the manifest.
+    """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest.
 
     SystemFailure where nothing runs or nothing can be written, RunError for a study that was asked something
     else.

@@ -108,7 +108,7 @@ def run(
     folder: Path | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Race:
-    """Every tuning, from `directory` where it is there; an interrupted race continues where it was.
+    """Every tuning, from `folder` where it is there; an interrupted race continues where it was.
 
     `progress(done, total)` is called after every tuning. UsageError as `check` raises it.
     """

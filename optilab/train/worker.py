@@ -44,7 +44,7 @@ def run(
     keep: str,
     stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Train `config`, a plain tree, as the run `name` of the study `directory`, up to the epoch `until`.
+    """Train `config`, a plain tree, as the run `name` of the study `folder`, up to the epoch `until`.
 
     `dataset` is the directory of the dataset if it has files, `keep` the checkpoints that remain of a trial that has
     ended: last, best, none or all. Returns the `status` (done, diverged, stopped: at `until`, interrupted: by `stop()`,
