@@ -94,12 +94,6 @@ class Outcome:
         """Not a divergence, which is a result."""
         return self.status == "failed"
 
-    @property
-    def fresh_row(self) -> runs.Row:
-        """Its row with the keys in the order in which a new row has them, whatever order it was read in."""
-        own = self.trial.row(self.status, self.reason)
-        return own | {key: v for key, v in self.row.items() if key not in own and v is not None}
-
     def at(self, epoch: int | None, study: Path) -> "Outcome":
         """As it was at an earlier epoch, by metrics.csv; of a trial that ended before it, the same."""
         if epoch is None or self.status not in ("done", "stopped") or (self.row.get("epochs") or 0) <= epoch:
@@ -246,7 +240,7 @@ class TrialRunner:
         """Make trials.csv the outcomes in the order of `trials`, then the rows of other trials, asked for before."""
         names = {trial.name for trial in trials}
         others = [row for row in self.study.rows if row["trial"] not in names]
-        self.study.tabulate([*(ended[t.name].fresh_row for t in trials if t.name in ended), *others])
+        self.study.tabulate([*(ended[t.name].row for t in trials if t.name in ended), *others])
 
 
 def cost(
@@ -328,7 +322,8 @@ def known(
         row = by_name.get(trial.name)
         if row and row.get("digest") == trial.mark and _holds(row, trial, until) and _is_its_run(study, row):
             facts = trial.row(row["status"], str(row["reason"] or ""))
-            ended[trial.name] = Outcome(trial, {**facts, **row, **facts})  # in the order of its columns now
+            numbers = {key: value for key, value in row.items() if key not in facts and value is not None}
+            ended[trial.name] = Outcome(trial, facts | numbers)  # as a new row has it, whatever the file's columns
     return ended
 
 
