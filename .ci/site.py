@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
-    pages = {"commands": commands(), "keys": keys(), "api": api()}
+    pages = {"commands": commands(), "keys": keys(), "api": api(), **topics()}
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
     return files
@@ -59,6 +59,19 @@ def keys() -> str:
             cells = (f"`{key.key}`", key.of, key.type, key.default, key.meaning)
             parts.append("| " + " | ".join(re.sub(r"([|\[<])", r"\\\1", str(cell)) for cell in cells) + " |")
     return "\n".join(parts)
+
+
+def topics() -> dict[str, str]:
+    """The sections of pages that are a reference, as `optilab help` prints them: one page each."""
+    from optilab.verbs.help import TOPICS, section
+
+    pages = {}
+    for name in ("claims", "exit-codes", "documents", "diagnosis", "own"):
+        page, heading = TOPICS[name]
+        text = "\n".join(section(page, heading))
+        title = f"# {heading}\n\nFrom [{page}.md](../{page}.md), where it stands in its context.\n"
+        pages[name] = title + re.sub(r"\]\((?=[\w.-]+\.(?:md|json))", "](../", text.partition("\n")[2])
+    return pages
 
 
 def api() -> str:

@@ -20,6 +20,8 @@ from tests.run import run
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+TUTORIALS = [ROOT / "docs" / f"{name}.md" for name in ("first-steps", "does-not-learn")]
+"""Pages whose commands are typed one after the other, in one folder."""
 LEFT_OUT = re.compile(r"\[(\d+) lines left out\]")
 VARYING = re.compile(r"\d{8}-\d{6}-[\w.-]+|\d+\.\d\ds\b|\bin [\d:]+, [\d.]+ \S+|[▏▎▍▌▋▊▉█]+")
 """The name of a run, a time, a speed, and a bar whose length follows a number beside it."""
@@ -32,10 +34,19 @@ def scripts(page: Path) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
+def session(page: Path) -> list[tuple[str, str | None]]:
+    """Every command of a page in its order, with the output that the page shows, or None where it shows none."""
+    commands: list[tuple[str, str | None]] = []
+    for script, command, shown in re.findall(
+        r"^```(?:sh\n(.*?)|\n\$ (.*?)\n(.*?))^```", page.read_text(), flags=re.DOTALL | re.MULTILINE
+    ):
+        commands += [(command, shown.rstrip("\n"))] if command else [(line, None) for line in script.splitlines()]
+    return commands
+
+
 def outputs(page: Path) -> list[tuple[str, str]]:
     """Every command of a page whose output is shown, with that output."""
-    blocks = re.findall(r"^```\n\$ (.*?)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    return [(command, output.rstrip("\n")) for command, output in blocks]
+    return [(command, shown) for command, shown in session(page) if shown is not None]
 
 
 def files(page: Path) -> dict[str, str]:
@@ -110,7 +121,11 @@ def _taken_apart(line: str) -> tuple[list[str], list[float]]:
 def renewed(page: Path, folder: Path) -> str:
     """The text of a page with all outputs as they are now; of a shortened one the same ends are shown."""
     text = page.read_text()
-    for command, shown in outputs(page):
+    for command, shown in session(page):
+        if shown is None:
+            if page in TUTORIALS:
+                answer(command, folder)
+            continue
         now = printed(command, page, folder).rstrip("\n")
         if not difference(now, shown, 0.0):
             continue

@@ -23,7 +23,19 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.verify.correspondence import CASES, shown
 from tests.diagnosis import loops, measure
 from tests.optimize.test_golden import GOLDEN
-from tests.pages import PAGES, ROOT, answer, difference, files, outputs, printed, scripts, write_files
+from tests.pages import (
+    PAGES,
+    ROOT,
+    TUTORIALS,
+    answer,
+    difference,
+    files,
+    outputs,
+    printed,
+    scripts,
+    session,
+    write_files,
+)
 from tests.run import restored
 
 EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
@@ -44,11 +56,13 @@ def _marks(command):
 BLOCKS = [
     pytest.param(page, block, id=f"{page.stem}: {block.splitlines()[0]}", marks=_marks(block))
     for page in DOCS
+    if page not in TUTORIALS
     for block in scripts(page)
 ]
 OUTPUTS = [
     pytest.param(page, command, shown, id=f"{page.stem}: {command}", marks=_marks(command))
     for page in PAGES
+    if page not in TUTORIALS
     for command, shown in outputs(page)
 ]
 START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
@@ -190,6 +204,14 @@ def test_every_link_leads_to_a_file(page):
 def test_the_index_lists_every_page():
     index = (ROOT / "docs" / "README.md").read_text()
     assert {page.name for page in DOCS} - {"README.md"} == set(re.findall(r"\]\(([\w-]+\.md)\)", index))
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_from_its_first_command_to_its_last(page, tmp_path):
+    for command, expected in session(page):
+        tolerance = 0.0 if command.split()[1] in ("optimize", "explain") else 0.05
+        now = answer(command, tmp_path)
+        assert expected is None or not difference(now, expected, tolerance), command
 
 
 @pytest.mark.parametrize(("page", "command", "shown"), OUTPUTS)

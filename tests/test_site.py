@@ -57,12 +57,30 @@ def test_every_page_and_every_command_is_on_the_site(site):
         assert (place / "index.html").is_file(), page.name
     commands = (folder / "reference" / "commands" / "index.html").read_text()
     assert all(f"Usage: optilab {name}" in commands for name in COMMANDS)
+    for topic, text in {
+        "exit-codes": "128 + n",
+        "claims": "confidence",
+        "diagnosis": "dead-units",
+        "own": "state",
+    }.items():
+        assert text in (folder / "reference" / topic / "index.html").read_text()
     assert "<code>optimizer.lr</code>" in (folder / "reference" / "keys" / "index.html").read_text()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("address", ["", "optimizers/", "diagnose/", "reference/commands/", "reference/keys/"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "optimizers/",
+        "does-not-learn/",
+        "diagnose/",
+        "reference/claims/",
+        "reference/commands/",
+        "reference/keys/",
+    ],
+)
 def test_a_page_fits_and_asks_no_other_host(browser, site, address, width):
     from tests.browser import BrowserPage
 

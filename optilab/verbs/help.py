@@ -19,6 +19,7 @@ TOPICS = {
     "configs": ("configs", "Which value counts"),
     "data": ("data", "Offline"),
     "diagnosis": ("diagnose", "Findings"),
+    "documents": ("ci", "JSON documents"),
     "glossary": ("glossary", "Glossary"),
     "own": ("invent", "What a file may define"),
     "resume": ("runs", "Runs and resume"),
