@@ -28,12 +28,12 @@ def non_finite_data(e: Evidence) -> Symptom | None:
 
 @cause(
     "labels-out-of-range",
-    measures="lowest and highest label, and outputs of the network, with a cross-entropy loss",
+    measures="lowest and highest label, and outputs of the network, with a cross-entropy loss of your own",
     threshold="below 0, or not below the number of outputs",
     normal="0 to outputs - 1",
     remedy="one output per class, labels from 0",
     advice="give the last layer one output per class, and number the classes from 0: y = y - y.min()",
-    silent="no targets, or another loss than cross-entropy",
+    silent="no targets; PyTorch's own losses refuse such labels, so those that they let pass are their `ignore_index`",
 )
 def labels_out_of_range(e: Evidence) -> Symptom | None:
     labels, outputs = e.loop.get("labels"), e.loop.get("outputs")

@@ -52,7 +52,7 @@ class Targets:
         self._shapes = self._shapes or {"output_shape": list(output.shape), "target_shape": list(target.shape)}
         value = float(loss)
         if not target.is_floating_point() and output.dim() > 1 and output.numel() > target.numel():
-            self._classes(output, target, value)
+            self._classes(output, target, value, any(op in path for op in CROSS_ENTROPY))
         elif any(op in path for op in BINARY) or not target.is_floating_point():
             self.task = "binary"
             answers = output > (0.5 if "BinaryCrossEntropy" in path else 0.0)
@@ -63,7 +63,8 @@ class Targets:
             self.task = "regression"
             self._regression(output.float(), target.float(), value)
 
-    def _classes(self, output: Tensor, target: Tensor, value: float) -> None:
+    def _classes(self, output: Tensor, target: Tensor, value: float, checked: bool) -> None:
+        """`checked`: the loss is PyTorch's, which refuses a label without an output, but for its ignore_index."""
         self.task = "classification"
         axis = output.dim() - 1 if output.shape[:-1] == target.shape else 1
         self._outputs = output.shape[axis]
@@ -71,8 +72,10 @@ class Targets:
         labels = target.reshape(-1)
         if len(rows) != len(labels):
             return
-        known = labels != -100
+        known = (labels >= 0) & (labels < self._outputs) if checked else labels != -100
         rows, labels = rows[known], labels[known]
+        if not len(labels):
+            return
         self.accuracy = float((rows.argmax(dim=1) == labels).float().mean())
         labels = labels.cpu()
         if len(labels) >= 8:

@@ -23,10 +23,12 @@ ROWS = 32
 """Samples of a batch from which activations are measured."""
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 OTHER_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMS = (*BATCH_NORMS, *OTHER_NORMS)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+BY_CHANNEL = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, *BATCH_NORMS, nn.GroupNorm)
+"""What takes inputs with channels in the second place; others have their features in the last."""
 _NAMES = {name.replace("-", ""): name for name in ACTIVATIONS if name != "identity"}
 """Name of an activation, as the graph has it, -> optilab's."""
 _BOUNDS = {graph: flat for graph, name in _NAMES.items() if isinstance(flat := ACTIVATIONS[name]().flat, tuple)}
@@ -140,10 +142,11 @@ class Window:
             self.input = given.detach()
         if isinstance(module, BATCH_NORMS) and module.training:
             self.normed_over.append(given.numel() // given.shape[1])
-        if not matrices(module):
-            return None
-        if self._latest and given.is_floating_point():
+        weighs = bool(matrices(module))
+        if self._latest and given.is_floating_point() and (weighs or isinstance(module, NORMS)):
             self.values[self._latest] |= self._flat(module, given)
+        if not weighs:
+            return None
         self.values[name] = {}
         self._latest = name
         if isinstance(module, nn.RNNBase) and given.is_floating_point():
@@ -168,7 +171,7 @@ class Window:
         if not whole and low != 0.0:
             return {}
         some = given.detach()[: 4 * ROWS]
-        axis = 1 if isinstance(module, CONVOLUTIONS) else some.dim() - 1
+        axis = 1 if isinstance(module, BY_CHANNEL) else some.dim() - 1
         flat = (some <= low) | (some >= high)
         self.activations.append(name)
         units = flat.transpose(0, axis).reshape(flat.shape[axis], -1).all(dim=1)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import optilab
-from optilab.diagnose import Severity
+from optilab.diagnose import CAUSES, Severity
 from optilab.errors import RunError, UsageError
 from optilab.train.layers import activation_before, layers_of, operations
 from tests.diagnosis import loops
@@ -139,6 +139,16 @@ def test_measurements_equal_those_of_numpy_by_hand():
     assert watch.evidence().entropy == pytest.approx(float(-(chance * chance.log()).sum()), rel=1e-5)
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(4), nn.GroupNorm(2, 4)])
+def test_an_activation_before_a_norm_is_that_of_the_layer(norm):
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), norm, nn.Flatten(), nn.Linear(64, 3))
+    with torch.no_grad():
+        net[0].bias[:2] = -100.0
+    watch = learn(net, torch.randn(64, 1, 6, 6), torch.randint(0, 3, (64,)), steps=3)
+    assert watch.evidence().epochs[-1]["layers"][0]["dead"] == 0.5
+    assert watch.evidence().setup.activation == "relu"
+
+
 def test_it_detaches_without_a_trace_and_copies_have_no_hook():
     net = Everything()
     optimizer = torch.optim.Adam(net.parameters())
@@ -218,11 +228,36 @@ class Cut(nn.Module):
         return self.head(torch.relu(self.body(x)).detach())
 
 
+class Last(nn.Module):
+    """A recurrent layer whose last output decides."""
+
+    def __init__(self, rnn: nn.RNNBase) -> None:
+        super().__init__()
+        self.rnn, self.head = rnn, nn.Linear(rnn.hidden_size, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(x)[0][:, -1])
+
+
 def nll(out, y):
     return F.nll_loss(out, y)
 
 
+def by_hand(out, y):
+    """A cross-entropy that takes -1 as the last class."""
+    return -out.log_softmax(1)[torch.arange(len(y)), y].mean()
+
+
+def far_away(x):
+    return (x[:, :1] * 100 + 500).clone()
+
+
 BUGS = {
+    "labels-out-of-range": lambda: learn(mlp(), X, Y - 1, loss=by_hand, steps=100),
+    "targets-out-of-scale": lambda: learn(mlp(nn.Linear(3, 1)), X, far_away(X), loss=F.mse_loss, steps=100),
+    "vanishing-through-time": lambda: learn(
+        Last(nn.RNN(6, 8, batch_first=True)), X[:, None].expand(-1, 40, -1).flip(0), Y, steps=100
+    ),
     "gradients-not-zeroed": lambda: learn(mlp(), X, Y, step=never_zeroed),
     "no-optimizer-step": lambda: learn(mlp(), X, Y, step=never_stepped),
     "softmax-twice": lambda: learn(mlp(nn.Softmax(1)), X, Y),
@@ -250,7 +285,15 @@ def test_a_bug_of_a_loop_is_the_first_finding(name):
     assert finding.remedy
 
 
+def ignoring(out, y):
+    """A fifth of the labels is not known, and is 255, as in segmentation."""
+    return F.cross_entropy(out, y, ignore_index=255)
+
+
 ON_PURPOSE = {
+    "an ignored label": lambda: learn(
+        mlp(), X, torch.where(torch.arange(200) % 5 == 0, 255, Y), loss=ignoring, steps=300, lr=1e-2
+    ),
     "a loss that rises from zero": lambda: learn(mlp(), X, Y, target=False, steps=200, lr=1e-2, loss=rising()),
     "accumulation": lambda: learn(mlp(), X, Y, step=accumulated(), steps=200, lr=1e-2),
     "no targets": lambda: learn(mlp(), X, Y, target=False, steps=200, lr=1e-2),
@@ -337,6 +380,101 @@ def test_modes_of_training_and_validation():
             with torch.no_grad():
                 watch.epoch(val_loss=F.cross_entropy(net(X), Y))
         assert names(watch)[:2].count(name) == 1
+
+
+def spoiled(change):
+    net = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3))
+    with torch.no_grad():
+        for layer in (net[0], net[2]):
+            change(layer)
+    return net
+
+
+def deep():
+    layers = [part for _ in range(8) for part in (nn.Linear(16, 16), nn.Sigmoid())]
+    return nn.Sequential(nn.Linear(6, 16), nn.Sigmoid(), *layers, nn.Linear(16, 3))
+
+
+def dropped():
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Dropout(0.97), nn.Linear(32, 3))
+
+
+def normed():
+    return nn.Sequential(nn.Linear(6, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 3))
+
+
+RNG = torch.Generator().manual_seed(2)
+MANY = torch.randn(600, 6, generator=RNG)
+LABELS = (MANY[:, 0] > 0).long() + (MANY[:, 1] > 0).long()
+NOISE = torch.randint(0, 3, (600,), generator=RNG)
+SETTINGS = {
+    "symmetric-init": {"net": lambda: spoiled(lambda layer: (layer.weight.fill_(0.1), layer.bias.zero_()))},
+    "dead-units": {"net": lambda: spoiled(lambda layer: layer.bias.fill_(-20.0))},
+    "weights-too-large": {"net": lambda: spoiled(lambda layer: layer.weight.mul_(60)), "epochs": 2},
+    "vanishing-gradient": {"net": deep, "made": lambda p: torch.optim.SGD(p, 0.05)},
+    "weight-decay-too-strong": {"made": lambda p: torch.optim.SGD(p, 0.1, weight_decay=2.0)},
+    "eps-dominates": {"made": lambda p: torch.optim.Adam(p, 1e-2, eps=100.0)},
+    "dropout-too-strong": {"net": dropped},
+    "batch-norm-small-batch": {"net": normed, "batch": 2, "epochs": 4},
+    "learning-rate-decayed": {"gamma": 0.2, "made": lambda p: torch.optim.SGD(p, 0.05)},
+    "labels-unrelated": {"y": NOISE, "epochs": 40, "net": lambda: spoiled(lambda layer: None)},
+    "too-few-images": {"train": 60, "y": NOISE, "epochs": 60},
+    "overfitting": {
+        "y": torch.where(torch.rand(600, generator=RNG) < 0.3, NOISE, LABELS),
+        "epochs": 50,
+        "net": lambda: spoiled(lambda layer: None),
+    },
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_bad_setting_of_a_loop_is_the_first_finding(name):
+    """The causes of `diagnose` in a loop that validates after each epoch."""
+    usual = {"net": mlp, "made": lambda p: torch.optim.Adam(p, 1e-2), "y": LABELS, "train": 300, "epochs": 12}
+    case = {**usual, "batch": 20, "gamma": 1.0, **SETTINGS[name]}
+    net, y, size = case["net"](), case["y"], case["train"]
+    optimizer = case["made"](net.parameters())
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, case["gamma"])
+    watch = optilab.watch(net, optimizer)
+    for _ in range(case["epochs"]):
+        net.train()
+        for here in torch.randperm(size).split(case["batch"]):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(MANY[here]), y[here])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y[here])
+        schedule.step()
+        net.eval()
+        with torch.no_grad():
+            out = net(MANY[300:])
+        accuracy = (out.argmax(1) == y[300:]).float().mean()
+        watch.epoch(val_loss=F.cross_entropy(out, y[300:]), val_acc=accuracy)
+    assert not watch.evidence().loop["error"]
+    assert names(watch)[:1] == [name], watch.diagnosis()
+    assert watch.diagnosis().findings[0].remedy
+
+
+def test_a_module_that_is_never_called_is_a_note():
+    net = mlp()
+    net.extra = nn.Linear(3, 3)
+    net.forward = lambda x: nn.Sequential.forward(net[:5], x)
+    finding = learn(net, X, Y, steps=300, lr=1e-2).diagnosis().findings[-1]
+    assert (finding.name, finding.severity, finding.evidence) == (
+        "unused-modules", Severity.INFO, {"modules": ["extra"]},
+    )  # fmt: skip
+
+
+def test_every_cause_of_a_loop_is_tried_here():
+    tried = {*BUGS, *SETTINGS, *ELSEWHERE}
+    assert tried == {cause.name for cause in CAUSES}
+
+
+ELSEWHERE = (
+    "optimizer-of-another-model", "parameters-not-in-optimizer", "eval-mode-in-training",
+    "train-mode-in-validation", "shapes-broadcast", "learning-rate-zero", "unused-modules", "watch-stopped",
+)  # fmt: skip
+"""Causes with a test of their own in this file."""
 
 
 def test_predictions_of_another_shape_than_the_targets():
