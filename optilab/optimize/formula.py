@@ -22,7 +22,7 @@ from optilab.errors import UsageError, did_you_mean
 MAX_LENGTH, MAX_DEPTH = 2000, 100
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Node:
     """A number, a symbol (its name is the value), or an operation on nodes, named as NumPy names it."""
 

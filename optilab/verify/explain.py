@@ -26,7 +26,7 @@ from optilab.verify.grade import (
     sensitive_from,
     sizes,
 )
-from optilab.verify.slips import Program, clipped, follow, mistakes, program_of, slips, with_decay
+from optilab.verify.slips import Program, follow, mistakes, program_of, slips, with_decay, with_number
 
 PREFIX = 1
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
@@ -72,7 +72,7 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         families += [_changed(slips(base)), _changed(_around(candidate, rule, regime, program))]
     families += [_constants(candidate, first, written)]
     if base and "eps" in written:
-        families += [_with_eps(candidate, rule, base)]
+        families += [_with_eps(candidate, first, written, base)]
     families += [_other_rules(rule)]
     if base:
         families += [_changed(mistakes(base)), _two_slips(base)]
@@ -253,7 +253,9 @@ def _constant(comparison: PathComparison, values: Mapping[str, float], written: 
         key: value for key, value in values.items() if written[key] or value != getattr(comparison.rule, key)
     }
     words = tuple(
-        f"{key} is taken and not used: {value:g} is written in"
+        "eps is missing"
+        if key == "eps" and not value
+        else f"{key} is taken and not used: {value:g} is written in"
         if written[key]
         else f"{key} {value:g} is written in; the optimizer has {getattr(usual, key):g}"
         for key, value in changed.items()
@@ -277,7 +279,7 @@ def _changed(lattice: Iterator[tuple[str, Program]]) -> Iterator[Hypothesis]:
 
 
 def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -> Iterator[tuple[str, Program]]:
-    """Another weight decay around the rule, or a clipped gradient, with the numbers of the candidate's source."""
+    """Another weight decay around the rule, or a clip or factor, with the numbers of the candidate's source."""
     own = [value for value in candidate.literals if value > 0]
     coupled, base = "added to the gradient (coupled)", _base(program, regime)
     if regime.weight_decay:
@@ -291,26 +293,29 @@ def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -
             if hasattr(rule, "lr"):
                 yield f"weight_decay {value:g} of its own, decoupled", with_decay(base, value, "decoupled")
     for value in own:
-        yield from clipped(base, value)
+        yield from with_number(base, value)
 
 
-def _with_eps(candidate: Candidate, rule: Any, base: Program) -> Iterator[Hypothesis]:
+def _with_eps(
+    candidate: Candidate, comparison: PathComparison, written: Mapping[str, bool], base: Program
+) -> Iterator[Hypothesis]:
     """One slip, and another eps that is written in."""
     for value in _values(candidate, "eps"):
-        constant = f"eps {value:g} is written in; the optimizer has {rule.eps:g}"
+        (constant, _) = _constant(comparison, {"eps": value}, written)
         for words, program in slips(base):
-            yield Explanation((words, constant)), _as_program(program, eps=value)
+            yield Explanation((words, *constant.words)), _as_program(program, eps=value)
 
 
-MOST_PAIRS = 4000
+MOST_PAIRS = 8000
 """Pairs of slips that are tried."""
 
 
 def _two_slips(base: Program) -> Iterator[Hypothesis]:
     pairs = (
         (Explanation((first, second)), _as_program(twice))
+        for others in (slips, mistakes)
         for first, once in slips(base)
-        for second, twice in chain(slips(once), mistakes(once))
+        for second, twice in others(once)
     )
     yield from islice(pairs, MOST_PAIRS)
 

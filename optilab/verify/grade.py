@@ -257,6 +257,8 @@ def grade(
         own_decay = {"weight_decay": regime.weight_decay}  # it is the rule's own then
         rule, other = (one and replace(one, **own_decay) for one in (rule, other))
         regime, given = replace(regime, weight_decay=0.0), [*given, *own_decay]
+    elif regime.weight_decay:
+        given = [*given, "weight_decay"]  # the candidate's is that around the rule
     readings = [("", rule)]
     if other is not None:
         own = {f.name: getattr(other, f.name) for f in fields(other)}

@@ -31,6 +31,7 @@ Program = tuple[Statement, ...]
 Slip = tuple[str, Program]
 """What the code does that the rule does not, in words, and the program of the code."""
 
+G, T = symbol("g"), symbol("t")
 SHARES = ("beta", "beta1", "beta2", "beta3", "decay", "rho")
 """Hyperparameters that may be mistaken for each other."""
 
@@ -89,16 +90,21 @@ def _of_the_whole(program: Program) -> Iterator[Slip]:
     if program[last].node.op == "subtract":
         uphill = Node("add", program[last].node.args)
         yield "the step is added to w, not subtracted: it goes uphill", _put(program, last, uphill)
-    yield "the gradient is that of the previous point", _everywhere(program, "g", symbol("last_g"))
+    yield "the gradient is that of the previous point", _everywhere(program, {G: symbol("last_g")})
+    unit = Statement("g", "=", Node("divide", (G, Node("norm", (G,)))))
+    yield "the gradient is divided by its norm", (unit, *program)
     yield from _corrections(program)
     used = [name for name in SHARES if any(name in symbols(s.node) for s in program)]
     for a, b in combinations(used, 2):
-        swapped = _everywhere(program, a, symbol(b), {b: symbol(a)})
-        yield f"{a} and {b} are swapped", swapped
-        yield f"{a} stands for {b} as well", _everywhere(program, b, symbol(a))
-        yield f"{b} stands for {a} as well", _everywhere(program, a, symbol(b))
+        one, other = symbol(a), symbol(b)
+        yield f"{a} and {b} are swapped", _everywhere(program, {one: other, other: one})
+        yield f"{a} stands for {b} as well", _everywhere(program, {other: one})
+        yield f"{b} stands for {a} as well", _everywhere(program, {one: other})
     yield from _orders(program)
+    yield from _starts(program)
     yield from _decays(program)
+    lr = symbol("lr")
+    yield "lr is divided by the root of t", _everywhere(program, {lr: Node("divide", (lr, Node("sqrt", (T,))))})
 
 
 def _corrections(program: Program) -> Iterator[Slip]:
@@ -112,18 +118,36 @@ def _corrections(program: Program) -> Iterator[Slip]:
     ]
     if not corrected:
         return
-    none = tuple(Statement(s.target, s.arrow, _mapped(s.node, _uncorrected)) for s in program)
-    yield "no bias correction", none
     if len(corrected) > 1:
-        for n, node, put in corrected:
-            yield f"no bias correction of {text(node.args[0])}", _put(program, n, put(node.args[0]))
-    zeroth = "t counted from 0, so the first correction divides by 1 - beta^0 = 0"
-    yield zeroth, _everywhere(program, "t", Node("subtract", (symbol("t"), ONE)))
-    yield (
-        "t counted from 2, so the first correction divides by 1 - beta^2",
-        _everywhere(program, "t", Node("add", (symbol("t"), ONE))),
-    )
-    yield "t stands still at 1: it is never counted up", _everywhere(program, "t", ONE)
+        yield "no bias correction", _everywhere(program, {node: node.args[0] for _, node, _ in corrected})
+    for n, node, put in corrected:
+        yield f"no bias correction of {text(node.args[0])}", _put(program, n, put(node.args[0]))
+    before = _without(T, ONE)
+    counters = {
+        "t counted from 0": (before, ", so the first correction divides by 1 - beta^0 = 0"),
+        "t counted from 2": (T + ONE, ", so the first correction divides by 1 - beta^2"),
+        "t stands still at 1": (ONE, ": it is never counted up"),
+        "t is one step late": (Node("maximum", (ONE, before)), ": 1, 1, 2, 3"),
+        "t is counted up twice in every step": (T + T, ""),
+    }
+    places = {n for n, _, _ in corrected}
+    others = {n for n, s in enumerate(program) if "t" in symbols(s.node)} - places
+    for words, (counter, why) in counters.items():
+        late = _everywhere(program, {T: counter})
+        yield f"{words}{why}", late
+        for some in [others, *({n} for n in places)]:
+            if 0 < len(some) < len(places | others):
+                names = " and ".join(program[n].target for n in sorted(some))
+                yield f"{words} in {names}", tuple(late[n] if n in some else s for n, s in enumerate(program))
+    for n, node, _ in corrected:
+        moment, divisor = node.args
+        own = Node("sqrt", (symbol(program[n].target),))
+        outside = Node("divide", (Node("sqrt", (moment,)), divisor))
+        yield f"{text(outside)} stands for {text(own)}", _everywhere(program, {own: outside})
+    for (_, one, _), (_, other, _) in combinations(corrected, 2):
+        (a, first), (b, second) = one.args, other.args
+        swapped = {one: Node("divide", (a, second)), other: Node("divide", (b, first))}
+        yield f"the corrections {text(first)} and {text(second)} are swapped", _everywhere(program, swapped)
     stored = [
         (s.target, s.node.args[0].value)
         for s in program
@@ -134,11 +158,6 @@ def _corrections(program: Program) -> Iterator[Slip]:
             names = " and ".join(state for _, state in some)
             more = (Statement(state, "<-", symbol(name)) for name, state in some)
             yield f"the corrected {names} is stored and averaged on", (*program, *more)
-
-
-def _uncorrected(node: Node) -> Node:
-    fits = node.op == "divide" and node.args[1].op == "subtract" and text(node.args[1]).endswith("^t")
-    return node.args[0] if fits else node
 
 
 def _orders(program: Program) -> Iterator[Slip]:
@@ -152,7 +171,7 @@ def _orders(program: Program) -> Iterator[Slip]:
         if after:
             old = f"old_{name}"
             late = tuple(
-                Statement(s.target, s.arrow, _replaced(s.node, {name: symbol(old)})) if m in after else s
+                Statement(s.target, s.arrow, _replaced(s.node, {symbol(name): symbol(old)})) if m in after else s
                 for m, s in enumerate(program)
             )
             yield f"{name} is used before it is updated", (Statement(old, "=", symbol(name)), *late)
@@ -163,14 +182,25 @@ def _orders(program: Program) -> Iterator[Slip]:
             yield f"{name} is updated before it is used", early
 
 
+def _starts(program: Program) -> Iterator[Slip]:
+    """A moving average that starts at the first of its terms, or at 1."""
+    for s in program:
+        a, b = (*s.node.args, ZERO, ZERO)[:2]
+        if s.arrow == "<-" and s.node.op == "add" and a.op == b.op == "multiply" and a.args[1] == symbol(s.target):
+            rest = tuple(other for other in program if other.target != f"{s.target}0")
+            for start in (b.args[1], ONE):
+                yield f"{s.target} starts at {text(start)}", (Statement(f"{s.target}0", "=", start), *rest)
+
+
 def _decays(program: Program) -> Iterator[Slip]:
-    """Weight decay: added to the gradient, without the factor lr, left out."""
+    """Weight decay: added to the gradient or to another quantity, without the factor lr or with two, left out."""
+    read = {G, *(symbol(s.target) for s in program)} - {symbol("w")}
     for n, s in enumerate(program):
         for node, put in _parts(s.node):
             if text(node) != "weight_decay*w":
                 continue
             without = _put(program, n, put(ZERO))
-            coupled = Statement("g", "=", Node("add", (symbol("g"), node)))
+            coupled = Statement("g", "=", G + node)
             yield "weight decay added to the gradient (coupled)", (coupled, *without)
             if s.target in ("w", "z"):
                 beside = Node("subtract", (without[n].node, node))
@@ -178,34 +208,63 @@ def _decays(program: Program) -> Iterator[Slip]:
                 late = Statement(s.target, "<-", Node("subtract", (symbol(s.target), decayed_by(s.target))))
                 after = (*without[: n + 1], late, *without[n + 1 :])
                 yield "the weight decay is taken from w after the step, not before", after
+                yield "lr is a factor of the weight decay twice", _put(program, n, put(symbol("lr") * node))
+            yield "weight decay added to the gradient as well", (coupled, *program)
             yield "the weight decay is missing", without
+            for base, more in ((without, ""), (program, " as well")):
+                for m, other in enumerate(base):
+                    for part, put_part in _parts(other.node):
+                        if part in read or part.op == "sign":
+                            quantity = part.args[0] if part.op == "sign" else part
+                            instead = _replaced(part, {quantity: quantity + node})
+                            words = f"weight decay added to {text(quantity)} in {other.target}{more}"
+                            yield words, _put(base, m, put_part(instead))
 
 
 def decayed_by(name: str) -> Node:
     """lr*weight_decay of a state."""
-    return Node("multiply", (Node("multiply", (symbol("lr"), symbol("weight_decay"))), symbol(name)))
+    return symbol("lr") * symbol("weight_decay") * symbol(name)
 
 
 def with_decay(program: Program, strength: float, form: str) -> Program:
     """The program under a weight decay that is not the rule's own; `form` as in `Regime`."""
     if not strength:
         return program
-    amount = Node("multiply", (number(strength), symbol("w")))
+    amount = number(strength) * symbol("w")
     if form == "coupled":
-        return (Statement("g", "=", Node("add", (symbol("g"), amount))), *program)
+        return (Statement("g", "=", G + amount), *program)
     start = Statement("start", "=", symbol("w"))
-    taken = Node("multiply", (symbol("lr"), Node("multiply", (number(strength), symbol("start")))))
+    taken = symbol("lr") * (number(strength) * symbol("start"))
     return (start, *program, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
 
 
-def clipped(program: Program, limit: float) -> Iterator[Slip]:
-    """The gradient clipped to a limit, by its norm or coordinate by coordinate."""
-    g, most = symbol("g"), number(limit)
-    shorter = Node("minimum", (ONE, Node("divide", (most, Node("norm", (g,))))))
-    by_norm = Statement("g", "=", Node("multiply", (g, shorter)))
-    by_value = Statement("g", "=", Node("clip", (g, number(-limit), most)))
-    yield f"the gradient is clipped to the norm {limit:g}", (by_norm, *program)
-    yield f"the gradient is clipped to {limit:g} in every coordinate", (by_value, *program)
+def with_number(program: Program, limit: float) -> Iterator[Slip]:
+    """The gradient, a state or the step clipped to a number, by its norm or coordinate by coordinate; the step
+    multiplied by the number, and t that stands still at it."""
+    lr, most = symbol("lr"), number(limit)
+
+    def clips(node: Node, factor: Node = ONE) -> dict[str, Node]:
+        by_value = Node("clip", (node, factor * number(-limit), factor * most))
+        norm, scaled = Node("norm", (node,)), {f"{limit:g} in every coordinate": by_value}
+        for length, how in ((norm, ""), (norm + number(1e-6), ", with PyTorch's 1e-6")):
+            shorter = Node("minimum", (ONE, Node("divide", (factor * most, length))))
+            scaled[f"the norm {limit:g}{how}"] = node * shorter
+        return scaled
+
+    for how, node in clips(G).items():
+        yield f"the gradient is clipped to {how}", (Statement("g", "=", node), *program)
+    for n, s in enumerate(program):
+        w, step = (*s.node.args, ZERO, ZERO)[:2]
+        if s.target == "w" and s.node.op == "subtract":
+            yield f"the step is multiplied by {limit:g}", _put(program, n, _without(w, most * step))
+            for how, node in clips(step).items():
+                yield f"the step is clipped to {how}", _put(program, n, _without(w, node))
+            for how, node in clips(step, lr).items():
+                yield f"the step is clipped to {how}, before its factor lr", _put(program, n, _without(w, node))
+        elif s.arrow == "<-" and s.target != "w":
+            for how, node in clips(s.node).items():
+                yield f"{s.target} is clipped to {how}", _put(program, n, node)
+    yield f"t stands still at {limit:g}", _everywhere(program, {T: most})
 
 
 # --- of one place in a statement -----------------------------------------------------------------------------
@@ -233,41 +292,31 @@ def _named(node: Node, target: str) -> Iterator[tuple[str, Node]]:
     if node.op == "sqrt":
         yield f"the root of {_moment(a)} is missing", a
         if a.op == "add" and a.args[1].op == "symbol" and a.args[1].value == "eps":
-            yield "eps outside the root", Node("add", (Node("sqrt", (a.args[0],)), a.args[1]))
+            yield f"eps outside the root of {_moment(a)}", Node("sqrt", (a.args[0],)) + a.args[1]
     if node.op == "sign":
         yield f"the sign is missing: {target} has {text(a)}, not {text(node)}", a
     if node.op == "add" and a.op == "sqrt" and "eps" in symbols(b):
-        yield "eps inside the root", Node("sqrt", (Node("add", (a.args[0], b)),))
+        yield "eps inside the root", Node("sqrt", (a.args[0] + b,))
     if node.op == "divide" and (parts := _guarded_root(b)):
         root, eps = parts
-        yield "eps added to the ratio", Node("add", (Node("divide", (a, root)), eps))
+        yield "eps added to the ratio", Node("divide", (a, root)) + eps
         if a.op == "multiply":
-            inside = Node("add", (Node("divide", (a.args[1], root)), eps))
-            yield "eps added to the ratio", Node("multiply", (a.args[0], inside))
+            yield "eps added to the ratio", a.args[0] * (Node("divide", (a.args[1], root)) + eps)
+        yield "eps^2 inside the root", Node("divide", (a, Node("sqrt", (root.args[0] + eps * eps,))))
         yield "eps is missing", Node("divide", (a, root))
     if node.op == "add" and a.op == "multiply" and text(a).endswith(f"*{target}"):
         share, rest = a.args[0], _without(ONE, a.args[0])
         if b.op == "multiply" and text(b.args[0]) == text(rest):
-            yield (
-                f"{text(b.args[1])} enters {target} as it is, not as {text(b)} (classic)",
-                Node("add", (a, b.args[1])),
-            )
-            swapped = Node("add", (Node("multiply", (rest, a.args[1])), Node("multiply", (share, b.args[1]))))
+            yield f"{text(b.args[1])} enters {target} as it is, not as {text(b)} (classic)", a + b.args[1]
+            swapped = rest * a.args[1] + share * b.args[1]
             yield f"{text(share)} and 1 - {text(share)} are swapped in {target}", swapped
         elif b.op != "multiply":
-            yield (
-                f"{text(b)} enters {target} as (1 - {text(share)})*{text(b)} (ema)",
-                Node("add", (a, Node("multiply", (rest, b)))),
-            )
-        yield (
-            f"lr is a factor of {text(b)} in {target} already",
-            Node("add", (a, Node("multiply", (symbol("lr"), b)))),
-        )
+            yield f"{text(b)} enters {target} as (1 - {text(share)})*{text(b)} (ema)", a + rest * b
+        yield f"lr is a factor of {text(b)} in {target} already", a + symbol("lr") * b
         yield f"{target} is not averaged: only the last {text(b)} counts", b
     if node.op == "add" and a.op == "symbol" and a.value == target:
         yield f"{target} is not summed up: only the last {text(b)} counts", b
-        share = Node("multiply", (symbol("lr"), b))
-        yield f"lr is a factor of {text(b)} in {target} already", Node("add", (a, share))
+        yield f"lr is a factor of {text(b)} in {target} already", a + symbol("lr") * b
     if node.op == "clip":
         yield f"the clip of {text(a)} is missing", a
     if node.op in ("maximum", "minimum"):
@@ -310,9 +359,14 @@ def _wrong(node: Node, target: str) -> Iterator[tuple[str, Node]]:
     elif node.op == "multiply":
         yield f"the factor {text(args[0])} is missing {where}", args[1]
         yield f"the factor {text(args[1])} is missing {where}", args[0]
+        yield f"the factor {text(args[0])} is there twice {where}", args[0] * node
     elif node.op == "divide":
         yield f"the division by {text(args[1])} is missing {where}", args[0]
         yield f"{text(args[1])} multiplies {text(args[0])} {where}, where it divides it", Node("multiply", args)
+        upside_down = Node("divide", args[::-1])
+        yield f"{text(upside_down)} stands for {text(node)}", upside_down
+    elif node.op == "power":
+        yield f"{text(args[0] * args[1])} stands for {text(node)}", args[0] * args[1]
     elif node.op in _OPPOSITE:
         opposite = Node(_OPPOSITE[node.op], args)
         yield f"{text(opposite)} stands for {text(node)}", opposite
@@ -324,13 +378,12 @@ def _wrong(node: Node, target: str) -> Iterator[tuple[str, Node]]:
 def _symbols_for_others(program: Program) -> Iterator[Slip]:
     """In one statement, one quantity in the place of another."""
     names = {s.target for s in program if not s.target.endswith("0")} - {"w"} | {"g"}
-    shares = {name for name in SHARES if any(name in symbols(s.node) for s in program)}
+    names |= {name for name in SHARES if any(name in symbols(s.node) for s in program)}
     for n, s in enumerate(program):
-        for group in (names, shares):
-            for own in sorted(symbols(s.node) & group):
-                for other in sorted(group - {own}):
-                    instead = _replaced(s.node, {own: symbol(other)})
-                    yield f"{other} stands for {own} in {s.target}", _put(program, n, instead)
+        for own in sorted(symbols(s.node) & names):
+            for other in sorted(names - {own}):
+                instead = _replaced(s.node, {symbol(own): symbol(other)})
+                yield f"{other} stands for {own} in {s.target}", _put(program, n, instead)
 
 
 # --- trees ---------------------------------------------------------------------------------------------------
@@ -357,9 +410,9 @@ def _mapped(node: Node, change: Callable[[Node], Node]) -> Node:
     return change(Node(node.op, tuple(_mapped(child, change) for child in node.args), node.value))
 
 
-def _replaced(node: Node, instead: Mapping[str, Node]) -> Node:
-    return _mapped(node, lambda part: instead.get(part.value, part) if part.op == "symbol" else part)
+def _replaced(node: Node, instead: Mapping[Node, Node]) -> Node:
+    return _mapped(node, lambda part: instead.get(part, part))
 
 
-def _everywhere(program: Program, name: str, node: Node, more: Mapping[str, Node] = {}) -> Program:
-    return tuple(Statement(s.target, s.arrow, _replaced(s.node, {name: node, **more})) for s in program)
+def _everywhere(program: Program, instead: Mapping[Node, Node]) -> Program:
+    return tuple(Statement(s.target, s.arrow, _replaced(s.node, instead)) for s in program)

@@ -49,6 +49,14 @@ SIGNUM = (
     "import numpy as np\ndef f(w, g, V, lr=1e-3, beta=0.9):\n    V = beta * V + (1 - beta) * g\n"
     "    return w - lr * np.sign(V), V\n"
 )
+NADAM = (
+    "import numpy as np\ndef f(w, g, V, S, state, t, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, momentum_decay=4e-3):\n"
+    "    m, n = (beta1 * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (t, t + 1))\n"
+    "    P = state['P'] = state.get('P', 1.0) * m\n"
+    "    V = beta1 * V + (1 - beta1) * g\n    S = beta2 * S + (1 - beta2) * g**2\n"
+    "    v = n * V / (1 - P * n) + (1 - m) * g / (1 - P)\n    s = S / (1 - beta2**t)\n"
+    "    return w - lr * v / (np.sqrt(s) + eps), V, S, state\n"
+)
 RIGHT = {
     "adam": ADAM,
     "adamw": ADAMW,
@@ -59,6 +67,7 @@ RIGHT = {
     "lion": LION,
     "nesterov": NESTEROV,
     "signum": SIGNUM,
+    "nadam": NADAM,
 }
 LION_D = "    d = np.sign(beta1 * V + (1 - beta1) * g)\n"
 LION_V = "    V = beta2 * V + (1 - beta2) * g\n"
@@ -90,7 +99,7 @@ TABLE = [
     ("adadelta", "np.sqrt(S + eps) *", "(np.sqrt(S) + eps) *", "eps outside the root"),
     ("lion", "np.sign(beta1 * V + (1 - beta1) * g)", "beta1 * V + (1 - beta1) * g", "the sign is missing"),
     ("lion", LION_D + LION_V, LION_V + LION_D, "V is updated before it is used"),
-    ("lion", "    d =", "    g = g + weight_decay * w\n    d =", None),
+    ("lion", "    d =", "    g = g + weight_decay * w\n    d =", "added to the gradient as well"),
     ("lion", "(d + weight_decay * w), V", "d, V", "the weight decay is missing"),
     ("adamw", "- lr * wd * w", "- wd * w", "the weight decay is not multiplied by lr"),
     ("adamw", "- lr * wd * w", "", "the weight decay is missing"),
@@ -99,6 +108,27 @@ TABLE = [
     ("momentum", "    V =", "    g = g * min(1.0, 1.0 / np.linalg.norm(g))\n    V =", "is clipped to the norm 1"),
     ("signum", "np.sign(V)", "V", "the sign is missing"),
     ("signum", "np.sign(V)", "np.sign(g)", ""),
+    ("adam", "self.t += 1", "self.t = 2", "t stands still at 2"),
+    ("adam", "self.t += 1", "self.t += 2", "t is counted up twice"),
+    ("adam", "1 - beta1**self.t", "1 - beta1**max(1, self.t - 1)", "t is one step late in v"),
+    ("adam", "v = self.V /", "self.t = max(1, self.t - 1); v = self.V /", "t stands still at 1"),
+    ("adam", "(1 - beta1**self.t)", "(1 - beta1*self.t)", "beta1*t stands for beta1^t"),
+    ("adam", "np.sqrt(s)", "np.sqrt(self.S) / (1 - beta2**self.t)", "sqrt(S)/(1 - beta2^t) stands for sqrt(s)"),
+    ("adam", "(np.sqrt(s) + eps)", "np.sqrt(s + eps**2)", "eps^2 inside the root"),
+    ("adam", "self.S, self.t = 0.0, 0.0, 0", "self.S, self.t = 0.0, 1.0, 0", "S starts at 1"),
+    ("adamw", "lr * wd * w", "lr**2 * wd * w", "lr is a factor of the weight decay twice"),
+    ("adamw", "beta1) * g\n", "beta1) * (g + wd * w)\n", "weight decay added to g in V as well"),
+    ("lion", "(1 - beta1) * g)", "(1 - beta1) * g + weight_decay * w)", "as well"),
+    ("adadelta", "np.sqrt(D + eps) / np.sqrt(S + eps)", "np.sqrt(S + eps) / np.sqrt(D + eps)", "stands for sqrt(D"),
+    ("adagrad", "lr * g", "lr * (g - S)", None),
+    ("nesterov", "(g + beta * V)", "(g + beta**2 * V)", "the factor beta is there twice in w"),
+    ("momentum", "lr * V", "lr * np.clip(V, -0.3, 0.3)", "the step is clipped to 0.3 in every coordinate, before"),
+    ("momentum", "lr * V", "0.7 * lr * V", "the step is multiplied by 0.7"),
+    ("momentum", "    V = beta * V + g", "    V = np.clip(beta * V + g, -0.3, 0.3)", "V is clipped to 0.3"),
+    ("momentum", "    V =", "    g = g / np.linalg.norm(g)\n    V =", "the gradient is divided by its norm"),
+    ("nadam", "(1 - m) * g", "(1 - n) * g", "n stands for m in v"),
+    ("nadam", "(t, t + 1)", "(t, t)", "the term 1 is missing in n"),
+    ("nadam", "P = state['P'] = state.get('P', 1.0) * m", "P = m", "the factor P is missing in P"),
 ]  # fmt: skip
 """Rule, code, what stands in its place, words of the explanation; "": any; None: there is none."""
 
@@ -157,6 +187,12 @@ def test_a_decay_in_the_gradient_is_no_accusation(tmp_path, name):
     verdict = verdict_of(tmp_path, source, name, Regime(weight_decay=0.1, weight_decay_form="decoupled"))
     assert not verdict.equal
     assert verdict.explanation in (("weight decay added to the gradient (coupled)",),)
+
+
+def test_a_decay_around_a_rule_with_a_decay_of_its_own(tmp_path):
+    """The code has one weight decay: the one that is asked for."""
+    source = LION.replace("    d =", "    g = g + weight_decay * w\n    d =").replace(" + weight_decay * w), V", "), V")
+    assert verdict_of(tmp_path, source, "lion", Regime(weight_decay=0.1, weight_decay_form="coupled")).equal
 
 
 @pytest.mark.parametrize("changes", [{"beta": "(1 - beta) * V + beta * g"}], ids=["swapped shares"])
