@@ -135,10 +135,10 @@ def _corrections(program: Program) -> Iterator[Slip]:
     for words, (counter, why) in counters.items():
         late = _everywhere(program, {T: counter})
         yield f"{words}{why}", late
-        for some in [others, *({n} for n in places)]:
-            if 0 < len(some) < len(places | others):
-                names = " and ".join(program[n].target for n in sorted(some))
-                yield f"{words} in {names}", tuple(late[n] if n in some else s for n, s in enumerate(program))
+        for where in [others, *({n} for n in places)]:
+            if 0 < len(where) < len(places | others):
+                names = " and ".join(program[n].target for n in sorted(where))
+                yield f"{words} in {names}", tuple(late[n] if n in where else s for n, s in enumerate(program))
     for n, node, _ in corrected:
         moment, divisor = node.args
         own = Node("sqrt", (symbol(program[n].target),))

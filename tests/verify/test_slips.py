@@ -191,7 +191,9 @@ def test_a_decay_in_the_gradient_is_no_accusation(tmp_path, name):
 
 def test_a_decay_around_a_rule_with_a_decay_of_its_own(tmp_path):
     """The code has one weight decay: the one that is asked for."""
-    source = LION.replace("    d =", "    g = g + weight_decay * w\n    d =").replace(" + weight_decay * w), V", "), V")
+    source = LION.replace("    d =", "    g = g + weight_decay * w\n    d =").replace(
+        " + weight_decay * w), V", "), V"
+    )
     assert verdict_of(tmp_path, source, "lion", Regime(weight_decay=0.1, weight_decay_form="coupled")).equal
 
 
