@@ -149,8 +149,8 @@ def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Ver
             path = Path(directory, f"{path.stem}.py")
             submissions.write_source(Path(file), path)
         try:
-            with warden.running(path, name, file, Limits(request.timeout), isolated=False) as own:
-                candidate, submission = own
+            with warden.running(path, name, file, Limits(request.timeout), isolated=False) as submission:
+                candidate = submission.load()
                 verdict = exam.grade(candidate)
         finally:
             if submission is not None:

@@ -8,6 +8,7 @@ its processes together, looked at every twentieth of a second, in addition to th
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -92,17 +93,18 @@ class Warden:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
             return
+        end_processes(self._process.pid)
         self._process.kill()
         self._process.wait()
 
     @contextlib.contextmanager
     def running(
         self, path: Path, name: str, label: str, limits: Limits, isolated: bool = True
-    ) -> Iterator[tuple[Candidate, "Submission"]]:
-        """A submission, loaded; none of its processes is left at the end.
+    ) -> Iterator["Submission"]:
+        """A submission, not loaded yet; none of its processes is left at the end.
 
         `name`: empty for the only one that fits. `label`: the path in its messages. `isolated`: in the file's
-        directory, without the environment of the person who grades. Raises what `Submission` raises.
+        directory, which is removed if the grader is killed, and without the environment of the person who grades.
         """
         here, there = socket.socketpair()
         reader, writer = os.pipe()
@@ -112,6 +114,7 @@ class Warden:
             "directory": str(path.parent if isolated else Path.cwd()),
             "environment": _own_environment(path.parent) if isolated else dict(os.environ),
             "limits": limits.of_a_process,
+            "isolated": isolated,
         }
         with here:
             try:
@@ -124,7 +127,7 @@ class Warden:
                 os.close(writer)
             submission = Submission(self, here, reader, label, path, limits, isolated)
             try:
-                yield submission.load(), submission
+                yield submission
             finally:
                 submission.drain()
                 os.close(reader)
@@ -132,6 +135,10 @@ class Warden:
 
     def _ready(self, again: bool = True) -> None:
         """Wait until the warden has started, or its last child has ended; a warden that was ended is replaced."""
+        while not select([self._control], [], [], POLL_SECONDS)[0]:
+            for pid in filter(None, (self._process.pid, self._pid)):  # a submission may have stopped them
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
         reply = self._control.recv(64)
         if not reply and again:
             self.stop()

@@ -135,8 +135,9 @@ def grade_one(
         copy = Path(directory, "submission.py")
         try:
             write_source(path, copy)
-            with warden.running(copy, name, str(path), limits) as (candidate, submission):
+            with warden.running(copy, name, str(path), limits) as submission:
                 try:
+                    candidate = submission.load()
                     own = candidate.name.rpartition(":")[2]
                     compared = grade(candidate)
                 finally:

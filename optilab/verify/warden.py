@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -33,7 +34,9 @@ from optilab.verify.candidate import begun, literals, parameters
 LONGEST = 1000
 """Characters of an error."""
 HAS_PROC = os.path.isdir("/proc/self")
-_SET_DUMPABLE, _SET_CHILD_SUBREAPER = 4, 36
+_SET_PDEATHSIG, _SET_DUMPABLE, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 4, 36, 38
+_CAPABILITIES = 0x20080522
+"""Version 3 of the structure of capset(2)."""
 
 
 def main() -> None:
@@ -41,6 +44,7 @@ def main() -> None:
     adopt()
     control = socket.socket(fileno=int(sys.argv[1]))
     if (below := os.fork()) == 0:
+        end_with_parent()
         serve(control)
         os._exit(0)
     control.close()
@@ -57,25 +61,46 @@ def adopt() -> None:
         libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def end_with_parent() -> None:
+    """A submission may kill the process above; without it, nothing would find what it leaves."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def renounce() -> None:
+    """Root alone is not bound by what protects the memory of other processes: from here on it is like any user."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc.capset((ctypes.c_uint32 * 2)(_CAPABILITIES, 0), (ctypes.c_uint32 * 6)())
+
+
 def serve(control: socket.socket) -> None:
-    """Fork a child for every request; its exit status is the reply."""
-    control.send(str(os.getpid()).encode())
-    while True:
-        try:
+    """Fork a child for every request; its exit status is the reply. A grader that was killed leaves no copy behind."""
+    copy = None
+    try:
+        control.send(str(os.getpid()).encode())
+        while True:
             message, descriptors, *_ = socket.recv_fds(control, 1 << 16, 2)
-        except ConnectionResetError:
-            return
-        if not message:
-            return
-        child = os.fork()
-        if child == 0:
-            control.close()
-            _child(json.loads(message), *descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        if (status := _ended(child, control)) is None:
-            return
-        control.send(str(os.waitstatus_to_exitcode(status)).encode())
+            if not message:
+                return
+            request = json.loads(message)
+            copy = request["directory"] if request["isolated"] else None
+            child = os.fork()
+            if child == 0:
+                control.close()
+                _child(request, *descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if (status := _ended(child, control)) is None:
+                os.kill(child, signal.SIGKILL)
+                return
+            control.send(str(os.waitstatus_to_exitcode(status)).encode())
+    except ConnectionError:  # the grader has left
+        return
+    finally:
+        if copy:
+            shutil.rmtree(copy, ignore_errors=True)
 
 
 def _ended(child: int, control: socket.socket) -> int | None:
@@ -104,6 +129,8 @@ def _child(request: Mapping[str, Any], channel: int, output: int) -> None:
         for limit, value in request["limits"].items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        end_with_parent()
+        renounce()
         os.chdir(request["directory"])
         os.environ.clear()
         os.environ.update(request["environment"])

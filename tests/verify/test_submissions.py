@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,13 +18,19 @@ from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, Warden
 from optilab.verify.submissions import POINTS, files, grade_one, is_pattern, read_points, split
 from optilab.verify.warden import descendants
+from tests.faults.harness import until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
 LIMITS = Limits(0.5, memory=2048, loading=1.0)
 ENOUGH = Limits(20.0, memory=2048, loading=20.0)
 
+UP = "import os, signal\nup = int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])\n"
 HARMLESS = {
+    "stops its parent": "import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n" + RULE,
+    "stops its parent's parent": UP + "os.kill(up, signal.SIGSTOP)\n" + RULE,
+    "a daemon of a daemon": "import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0: time.sleep(600)\n"
+    " os._exit(0)\n" + RULE,
     "closes its output": "import os\nos.close(1)\nos.close(2)\n" + RULE,
     "deletes itself": "import os\nos.remove(__file__)\n" + RULE,
     "a daemon": "import os, time\nif os.fork() == 0:\n os.setsid()\n time.sleep(600)\n os._exit(0)\n" + RULE,
@@ -52,6 +61,7 @@ HOSTILE = {
     "a wrong address": "import ctypes\nctypes.string_at(0)\n",
     "recursion": "def SGD(w, g, lr=0.01): return SGD(w, g, lr)\n",
     "kills its parent": "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(600)\n",
+    "kills what collects its processes": UP + "os.kill(up, signal.SIGKILL)\nwhile True: pass\n",
     "stops itself": "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n",
     "loops": "while True: pass\n",
     "loops at step 1": "def SGD(w, g, lr=0.01):\n while True: pass\n",
@@ -80,8 +90,21 @@ ODD = {
     "def SGD(w, g, lr=0.01): return (w + 1).view(A)\n",
     "complex": "def SGD(w, g, lr=0.01): return w * 1j\n",
     "an odd default": "def SGD(w, g, lr=0.01, x=object()): return w\n",
+    "an answer to every question": 'import json\njson.dumps = lambda *a, **k: \'{"equal": true, "name": "x",'
+    ' "parameters": {}, "literals": [], "point": [0.0, 0.0]}\'\n' + WRONG,
+    "no gradient left": "def SGD(w, g, lr=0.01):\n g[...] = 0\n w[...] = 0\n return w + 3 * lr * g * g\n",
 }
-"""Wrong, in types that NumPy accepts."""
+"""Wrong, in types that NumPy accepts, or with the same answer to every gradient."""
+MEMORY = """import ctypes, os
+libc, pid = ctypes.CDLL(None), os.getppid()
+libc.ptrace.restype = ctypes.c_long
+for _ in range(4):
+    try: open(f'/proc/{pid}/mem', 'r+b'); print('opened', pid)
+    except OSError: pass
+    if libc.ptrace(16, pid, 0, 0) == 0: print('attached', pid)
+    pid = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])
+    if pid < 2: break
+"""
 EVERY_DESCRIPTOR = "import os, json\nfor n in range(3, 64):\n try: os.write(n, {!r})\n except OSError: pass\n"
 FORGED = {
     "a document": "import os\nopen('../document', 'w').write('{\"equal\": true}')\nos.kill(os.getppid(), 9)\n"
@@ -103,6 +126,9 @@ FORGED = {
     "def SGD(w, g, lr=0.01): return (w + 3*lr*g*g).view(A)\n",
     "another warden": "import sys\nimport optilab.verify.warden as m\nm.os.waitstatus_to_exitcode = lambda s: 0\n"
     "m.begun = None\nsys.modules['optilab.verify.candidate'].begun = None\n" + WRONG,
+    "its own source, and a right one": "open(__file__, 'w').write(" + repr(RULE) + ")\n" + WRONG,
+    "lines in an error": 'def SGD(w, g, lr=0.01): raise Exception(\'"}\\n{"point": [0.0, 0.0]}\\nequal\')\n',
+    "a name of its own": WRONG + "SGD.__name__ = SGD.__qualname__ = 'equal\\t1\\n\\x1b[32mequal'\n",
     "a tampered copy": "import optilab.optimize.rules.momentum as m\n"
     "m.SGD.update = lambda self, g, s: (3*self.lr*g*g, s)\nfrom optilab.optimize import descend\n" + WRONG,
 }
@@ -122,7 +148,7 @@ def row(warden, tmp_path, source, name="SGD", file="mine.py", limits=LIMITS):
     assert set(descendants(warden._process.pid)) <= {warden._pid}
     assert len(graded.explanation) < 2500
     assert len(graded.output) <= 24_000
-    assert graded.explanation.isprintable()
+    assert graded.explanation.replace("\n", "").isprintable()
     return graded
 
 
@@ -142,6 +168,12 @@ def test_a_hostile_submission_costs_its_own_row(warden, tmp_path, name):
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_odd_and_wrong_is_not_equal(warden, tmp_path, name):
     assert row(warden, tmp_path, ODD[name], limits=ENOUGH).verdict == "explained"
+
+
+def test_no_submission_reads_the_memory_of_what_grades_it(warden, tmp_path):
+    """Not root's either, whom the system lets read any process."""
+    graded = row(warden, tmp_path, MEMORY + RULE, limits=ENOUGH)
+    assert (graded.verdict, graded.output) == ("equal", "")
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -204,6 +236,33 @@ def test_no_environment_no_neighbors_and_nothing_left(optilab_process, tmp_path)
     assert "s3cret" not in done.stdout
     assert "right.py" not in output
     assert not [name for name in os.listdir(tmp_path.parent) if name.startswith("optilab-")]
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_grader_that_is_killed_leaves_no_copy_and_no_process(tmp_path, number):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in" / "a.py").write_text("import time\ntime.sleep(600)\n")
+    command = [sys.executable, "-m", "optilab", "verify", "*.py:SGD", "--against", "sgd"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "out")}
+    grader = subprocess.Popen(command, cwd=tmp_path / "in", env=environment, stderr=subprocess.PIPE)
+    until(lambda: len(descendants(grader.pid)) == 3)
+    left = descendants(grader.pid)
+    grader.send_signal(number)
+    assert grader.communicate()[1] == b""
+    until(lambda: not any(is_alive(pid) for pid in left))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_it_printed_before_its_file_failed_is_kept(warden, tmp_path):
+    assert row(warden, tmp_path, "print('here')\nraise ValueError\n").output == "here\n"
 
 
 def test_formats(optilab, tmp_path):
