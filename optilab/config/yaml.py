@@ -8,7 +8,7 @@ advice, and so are anchors, aliases, tags and second documents, so that a hostil
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,11 @@ MAX_DEPTH = 20
 MAX_NODES = 10_000
 MAX_DIGITS = 30
 
-_NULL = re.compile(r"(~|null|Null|NULL|)\Z")
-_TRUE = re.compile(r"(true|True|TRUE|yes|Yes|YES|on|On|ON)\Z")
-_FALSE = re.compile(r"(false|False|FALSE|no|No|NO|off|Off|OFF)\Z")
+_CONSTANTS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
+}
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
@@ -59,13 +61,14 @@ class _Refused(Exception):
 
 @dataclass
 class _Reader:
-    events: Any
+    event: Callable[[], Any]
+    """The parser's next event."""
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[tuple[int, Path, str]] = field(default_factory=list)
     nodes: int = 0
 
     def next(self) -> Any:
-        event: Any = next(self.events)
+        event = self.event()
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise _Refused(line, "anchors and aliases (& and *) are not supported; write the value out")
@@ -127,12 +130,10 @@ class _Reader:
             return CONTROL.sub("?", text)
         if not event.implicit[0]:  # quoted
             return text
-        if _NULL.match(text):
-            return None
-        if _TRUE.match(text):
-            return True
-        if _FALSE.match(text):
-            return False
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if text[0] not in "+-.0123456789":
+            return text
         if _INT.match(text):
             if len(text) <= MAX_DIGITS:
                 return int(text)
@@ -161,9 +162,8 @@ def _odd_number_advice(text: str) -> str:
 
 def read(data: bytes, source: str) -> Document:
     """Read one config. `source` is the name for messages. All problems at once, as a `ConfigError`."""
-    reader = _Reader(iter(()))
     try:
-        reader.events = yaml.parse(_text(data), Loader=_LOADER)
+        reader = _Reader(_LOADER(_text(data)).get_event)
         tree = reader.document()
         if tree is None:
             raise _Refused(1, "the config is empty; see `optilab config ls` for examples to copy")

@@ -193,13 +193,11 @@ def read(path: Path) -> Record:
 
     CheckpointError names the file that is missing or damaged, RunError says that it is a study.
     """
-    record = Record(path, *_manifest(path))
+    manifest = _manifest(path)
     if os.path.lexists(path / STUDY):
-        made = f"a study of `optilab {record.manifest['command']}`"
+        made = f"a study of `optilab {manifest[0]['command']}`"
         raise RunError(f"{path} is {made}, not one run; `optilab runs show {path.name}` names its runs")
-    if not is_regular(path / CONFIG, _CONFIG_BYTES):
-        _ = record.config  # raises what is wrong with it
-    return record
+    return _run(path, manifest)
 
 
 def read_trial(path: Path, row: Row) -> Record:
@@ -219,17 +217,28 @@ def read_trial(path: Path, row: Row) -> Record:
 
 def read_study(path: Path) -> Study:
     """A study's manifest and true state. CheckpointError if it or study.yaml is missing or damaged."""
-    study = Study(path, *_manifest(path))
-    if not is_regular(path / STUDY, _CONFIG_BYTES):
-        _ = study.asked  # raises what is wrong with it
-    return study
+    return _study(path, _manifest(path))
 
 
 def read_entry(path: Path) -> Record | Study:
     """A run or a study. CheckpointError if the directory is neither, or damaged."""
-    if os.path.lexists(path / STUDY) or "trials" in _manifest(path)[0]:
-        return read_study(path)
-    return read(path)
+    manifest = _manifest(path)
+    is_study = os.path.lexists(path / STUDY) or "trials" in manifest[0]
+    return _study(path, manifest) if is_study else _run(path, manifest)
+
+
+def _run(path: Path, manifest: tuple[dict[str, Any], str]) -> Record:
+    record = Record(path, *manifest)
+    if not is_regular(path / CONFIG, _CONFIG_BYTES):
+        _ = record.config  # raises what is wrong with it
+    return record
+
+
+def _study(path: Path, manifest: tuple[dict[str, Any], str]) -> Study:
+    study = Study(path, *manifest)
+    if not is_regular(path / STUDY, _CONFIG_BYTES):
+        _ = study.asked  # raises what is wrong with it
+    return study
 
 
 def asked_digest(asked: bytes) -> str:

@@ -92,8 +92,13 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, and UsageError
     for runs of another command.
     """
+    return select_from(map(runs.read_entry, runs.select(folder, names)), confirmations)
+
+
+def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -> Selection:
+    """`select`, of runs and studies that have been read."""
     records, left_out = dict[Path, Record](), dict[str, str]()
-    for entry in map(runs.read_entry, runs.select(folder, names)):
+    for entry in entries:
         found, unreadable = entry.runs() if isinstance(entry, Study) else ([entry], {})
         if isinstance(entry, Study) and not confirmations:
             again = {row["trial"] for row in entry.trials() if row.get(STAGE) == CONFIRMATION}

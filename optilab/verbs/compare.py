@@ -115,11 +115,11 @@ def judged_runs(
 
     For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
     """
-    from optilab.study.groups import Selection, select
+    from optilab.study.groups import Selection, select_from
 
     entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
     tuned = tuning(entries)
-    found = select(folder, names, confirmations=False)
+    found = select_from(entries, confirmations=False)
     records = [record for record in found.records if record.name not in tuned]
     return entries, Selection(records, found.left_out), metric or ("test_acc" if tuned else "val_acc")
 
