@@ -114,7 +114,7 @@ GAP = 0.15
 )
 def too_few_images(e: Evidence) -> Symptom | None:
     count, classes = e.start.get("train_images"), e.start.get("classes", e.setup.classes)
-    gap = e.training_accuracy - e.accuracy
+    gap = -e.held_back
     if count is None or not classes or count >= FEW * classes or gap < GAP:
         return None
     more = f"training accuracy is {100 * gap:.1f} points above validation accuracy"
@@ -335,7 +335,7 @@ BY_HEART = 0.12
     remedy="early stopping, dropout, weight decay",
 )
 def overfitting(e: Evidence) -> Symptom | None:
-    if len(e.rows) < 5 or e.training_accuracy < LEARNT_BY_HEART or e.training_accuracy - e.accuracy < BY_HEART:
+    if len(e.rows) < 5 or e.training_accuracy < LEARNT_BY_HEART or -e.held_back < BY_HEART:
         return None
     validated = [row for row in e.rows if "val_loss" in row]
     if not validated:

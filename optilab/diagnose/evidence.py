@@ -235,28 +235,47 @@ class Evidence:
         """Validation loss, or training loss where nothing was validated; infinite where there is no epoch."""
         return self.recent("val_loss", self.loss)
 
+    def _column(self, *names: str) -> str:
+        """The first of these columns that some row has; empty without one."""
+        return next((name for name in names if any(name in row for row in self.rows)), "")
+
     @property
     def accuracy(self) -> float:
         """Validation accuracy, or that of training where nothing was validated; 0 where there is no epoch.
 
-        Without accuracies it is the fraction of the chance-level loss that is gone.
+        Without it, the fraction of the chance-level loss that is gone.
         """
-        found = self.recent("val_acc", math.nan)
-        return found if found == found else self._explained(self.validation_loss, self.validation_entropy)
+        if column := self.measured_accuracy:
+            return self.recent(column, 0.0)
+        return self._explained(self.validation_loss, self.validation_entropy)
+
+    @property
+    def measured_accuracy(self) -> str:
+        """The column that `accuracy` is from; empty where no accuracy was measured."""
+        return self._column("val_acc", *([] if self._column("val_loss") else ["train_acc"]))
 
     @property
     def training_accuracy(self) -> float:
         """As `accuracy`, of the training samples."""
-        found = self.recent("train_acc", math.nan)
-        return found if found == found else self._explained(self.loss, self.entropy)
+        return (
+            self.recent("train_acc", 0.0)
+            if self._column("train_acc")
+            else self._explained(self.loss, self.entropy)
+        )
 
     def _explained(self, loss: float, chance: float) -> float:
         return max(0.0, 1 - loss / chance) if chance > 0 and math.isfinite(loss) else 0.0
 
     @property
     def held_back(self) -> float:
-        """Validation accuracy minus training accuracy: the noise of dropout and of batches is in the second alone."""
-        return self.accuracy - self.training_accuracy
+        """Validation accuracy minus training accuracy: the noise of dropout and of batches is in the second alone.
+
+        Where one of them was not measured, the same of the fractions of the chance-level losses that are gone.
+        """
+        if bool(self.measured_accuracy) == bool(self._column("train_acc")):
+            return self.accuracy - self.training_accuracy
+        known = self._explained(self.validation_loss, self.validation_entropy)
+        return known - self._explained(self.loss, self.entropy)
 
     @property
     def best_accuracy(self) -> float:
@@ -276,13 +295,17 @@ class Evidence:
 
     @property
     def skill(self) -> float:
-        """Validation accuracy between chance, 0, and perfection, 1."""
-        return (self.accuracy - self.chance) / max(1e-9, 1 - self.chance)
+        """Validation accuracy from chance, 0, to perfection, 1; without it, the fraction of the loss that is gone."""
+        return self._above_chance(self.accuracy) if self.measured_accuracy else self.accuracy
 
     @property
     def training_skill(self) -> float:
         """As `skill`, on the training images."""
-        return (self.training_accuracy - self.chance) / max(1e-9, 1 - self.chance)
+        found = self.training_accuracy
+        return self._above_chance(found) if self._column("train_acc") else found
+
+    def _above_chance(self, accuracy: float) -> float:
+        return (accuracy - self.chance) / max(1e-9, 1 - self.chance)
 
     @property
     def information(self) -> float:
@@ -306,7 +329,7 @@ class Evidence:
         """It has learned something of the images: by its loss, or by an accuracy four standard errors above chance."""
         if self.information > ENOUGH_NATS:
             return True
-        if not any("val_acc" in row or "train_acc" in row for row in self.rows[-RECENT:]):
+        if not self.measured_accuracy:
             return False
         error = math.sqrt(self.chance * (1 - self.chance) / self.validation_images)
         return self.accuracy > self.chance + 4 * error + 1 / self.validation_images

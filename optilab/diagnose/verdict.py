@@ -234,9 +234,9 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
 
 def _accuracy(e: Evidence) -> str:
     """`validation accuracy 84.1% in the last epochs, chance 10.0%`; of a loop what it has."""
-    for column, which in (("val_acc", "validation"), ("train_acc", "training")):
-        if any(column in row for row in e.rows):
-            return f"{which} accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
+    if column := e.measured_accuracy:
+        which = {"val_acc": "validation", "train_acc": "training"}[column]
+        return f"{which} accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
     which = "validation" if any("val_loss" in row for row in e.rows) else "training"
     loss, reference = e.validation_loss, e.loop.get("reference")
     against = FIRST_STEPS if reference == FIRST_STEPS else "the chance level"

@@ -486,6 +486,30 @@ def test_predictions_of_another_shape_than_the_targets():
     assert "(16, 1) and targets (16,)" in watch.diagnosis().findings[0].text
 
 
+def test_an_accuracy_of_training_is_not_compared_with_a_loss_of_validation():
+    """Labels that are known in half of the cases: accuracy 75%, and little of the loss is gone."""
+    net, rng = mlp(), torch.Generator().manual_seed(5)
+    x = torch.randn(900, 6, generator=rng)
+    y = torch.where(torch.rand(900, generator=rng) < 0.5, 0, 1 + (x[:, 0] > 0).long())
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    watch = optilab.watch(net, optimizer)
+    for _ in range(5):
+        for here in torch.randperm(600).split(20):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x[here]), y[here])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=y[here])
+        with torch.no_grad():
+            watch.epoch(val_loss=F.cross_entropy(net(x[600:]), y[600:]))
+    evidence = watch.evidence()
+    gone = 1 - evidence.validation_loss / evidence.validation_entropy
+    assert evidence.skill == evidence.accuracy == pytest.approx(gone)
+    assert abs(evidence.held_back) < 0.1 < evidence.training_accuracy - evidence.accuracy
+    assert names(watch) == []
+    assert "validation loss" in watch.diagnosis().document()["verdict"]
+
+
 def test_a_schedule_that_has_taken_the_rate_to_zero():
     net = mlp()
     optimizer = torch.optim.SGD(net.parameters(), 1e-4)
