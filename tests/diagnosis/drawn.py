@@ -56,13 +56,15 @@ GRADIENT = ("relu", "tanh", "elu", "leaky")
 
 
 class Draw(NamedTuple):
-    """A seed, the families that networks are drawn from, how many cases of each cause, and how many of the causes."""
+    """A seed, the families that networks are drawn from, how many cases of each cause, how many of the causes, and how
+    often the healthy ones are drawn."""
 
     name: str
     seed: int
     families: tuple[str, ...]
     per_cause: int
     causes: int = 19
+    healthy: int = 1
 
 
 class Dice(random.Random):
@@ -313,6 +315,7 @@ DRAWS = (
     Draw("second", 20261127, tuple(FAMILIES)[:10], per_cause=10),
     Draw("third", 20261128, tuple(FAMILIES), per_cause=10),
     Draw("fourth", 20261129, tuple(FAMILIES), per_cause=5, causes=24),
+    Draw("fifth", 20261130, tuple(FAMILIES), per_cause=5, causes=24, healthy=2),
 )
 """Each was opened once, when the rules that had not seen it were finished; the last of them is the held-out half."""
 
@@ -333,11 +336,13 @@ def drawn(draw: Draw) -> list[Case]:
     causes = list(CAUSES.items())[: draw.causes]
     listed = [_case(rng, cause, n, change(rng)) for cause, change in causes for n in range(draw.per_cause)]
     families = ("relu", "tanh", "gelu", "elu", "leaky")
-    healthy: list[Change] = [(_network(rng, *families), f"optimizer={name}", "", 12) for name in OPTIMIZERS]
-    healthy += [(*_rate(rng, 0.05, 0.2)[:3], 20) for _ in range(8)]
-    healthy += [(_network(rng), "", "", 2) for _ in range(4)]
-    healthy += [change(rng) for change in HARMLESS]
-    healthy += [(_network(rng), "", "", 12) for _ in range(14)]
+    healthy: list[Change] = []
+    for _ in range(draw.healthy):
+        healthy += [(_network(rng, *families), f"optimizer={name}", "", 12) for name in OPTIMIZERS]
+        healthy += [(*_rate(rng, 0.05, 0.2)[:3], 20) for _ in range(8)]
+        healthy += [(_network(rng), "", "", 2) for _ in range(4)]
+        healthy += [change(rng) for change in HARMLESS]
+        healthy += [(_network(rng), "", "", 12) for _ in range(14)]
     listed += [_case(rng, "", n, change) for n, change in enumerate(healthy)]
     for name, cause in PRESETS.items():
         epochs = 4 if name == "deep" else 20
