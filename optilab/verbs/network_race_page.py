@@ -8,7 +8,7 @@ from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison
 from optilab.study.groups import Group, groups
 from optilab.study.network_race import NetworkResult, RaceResult
-from optilab.verbs import race as views
+from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import network_race_chart
 from optilab.verbs.report import PageTable, failed, page, places
 

@@ -15,7 +15,7 @@ from optilab.show.page import asset, render
 from optilab.show.table import cell
 from optilab.study import search_space
 from optilab.study.function_race import Race, Standing, standings
-from optilab.verbs import race as views
+from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import race_chart
 from optilab.verbs.settings_page import SHADES, Cell, HeatMap
 from optilab.words import plural
@@ -36,10 +36,10 @@ def race_page(
     names = [row.rule for row in rows]
     conditions = result.conditions
     charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
-    question = heading or f"Which of {plural(len(names), 'rule')} is the best after the same tuning?"
+    question = heading or f"Which of {plural(len(names), 'optimizer')} is the best after the same tuning?"
     answer = "; ".join(views.race_verdict_sentences(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
     facts = [
-        ("rules", str(len(names))),
+        ("optimizers", str(len(names))),
         ("functions", str(len(result.functions))),
         ("settings tried", f"{conditions.budget:,} per optimizer, function and repeat"),
         ("starts", f"{conditions.starts:,} to tune on, {conditions.starts:,} others to judge on"),
@@ -104,7 +104,7 @@ def _costs(result: Race, names: Sequence[str]) -> HeatMap:
             cells.append(Cell(f"{cost:.1f}", shade, "best" if cost == best else "", label))
         rows.append((function, tuple(cells)))
     key = (f"{WORST:g} times the lowest cost of the row", "the lowest")
-    return HeatMap("", "function", "rule", tuple(rows), tuple(names), key)
+    return HeatMap("", "function", "optimizer", tuple(rows), tuple(names), key)
 
 
 def _space(function: Objective, rules: Sequence[Rule]) -> str:

@@ -72,7 +72,7 @@ def report(request: ReportRequest, place: Place) -> Printed:
 
 def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str, Any]]:
     """The page, its verdict, and what it shows as the document of `--json`."""
-    from optilab.verbs import race
+    from optilab.verbs import race_tables
     from optilab.verbs.network_race_page import network_race_page
 
     entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
@@ -82,7 +82,7 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str
         raced = network_race.read(study)
     if raced is not None and isinstance(study, Study):
         page = network_race_page(raced, study, request.title)
-        return page, race.answer_of(raced), {"race": race.document(raced)}
+        return page, race_tables.answer_of(raced), {"race": race_tables.document(raced)}
     options = request
     remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):

@@ -197,7 +197,7 @@ class LabStudy(Answer):
         from optilab.errors import UsageError
 
         if self.heats is not None:
-            from optilab.verbs.race import answer_of
+            from optilab.verbs.race_tables import answer_of
 
             return answer_of(self.heats)
         try:
@@ -219,7 +219,7 @@ class LabStudy(Answer):
 
     def table(self) -> Table:
         from optilab.errors import UsageError
-        from optilab.verbs import race as views
+        from optilab.verbs import race_tables as views
 
         notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
         if self.heats is not None:

@@ -1,0 +1,303 @@
+"""What a race says, in tables and sentences: for the terminal, the pages and `--json`.
+
+On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.comparison.judge`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+from optilab.optimize import Objective, Rule
+from optilab.show.table import Column
+from optilab.study.comparison import Comparison
+from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
+from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
+from optilab.verbs.compare import Units, more_advice
+from optilab.words import plural, some
+
+# --- on test functions --------------------------------------------------------------------------------------
+
+COLUMNS = (
+    Column("rule", "", only="values"),
+    Column("marked", "optimizer", left=True, only="text"),
+    Column("cost", "cost", "{:.1f}".format),
+    Column("ratio", "x lowest", "{:.2f}".format),
+    Column("interval", "95%", only="text"),
+    Column("low", "", only="values"),
+    Column("high", "", only="values"),
+    Column("p", "", only="values"),
+    Column("solved", "solved", "{:.0%}".format),
+    Column("verdict", "verdict", left=True),
+)
+"""For the standings."""
+
+
+def heading(race: Race) -> str:
+    """What raced, and under which conditions."""
+    counts = plural(len(race.rules), "optimizer"), plural(len(race.functions), "function")
+    return f"{' on '.join(counts)}   {race.conditions}"
+
+
+def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    """The standings as rows of the table; `marked` has a star where a rule uses more than gradients."""
+    marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
+    table = []
+    for row in standings(race):
+        low, high = row.interval or (None, None)
+        interval = f"{low:.2f} to {high:.2f}" if row.interval else "-"
+        table.append(
+            {**asdict(row), "marked": row.rule + marks[row.rule], "interval": interval, "low": low, "high": high}
+        )
+    return table
+
+
+def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
+    """What the numbers are."""
+    conditions = race.conditions
+    problems, unsolved = plural(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
+    return [
+        f"cost: gradient evaluations until f - f_min falls to {conditions.accuracy:g} of its "
+        "initial value near a known minimum inside the search box; "
+        f"geometric mean over {problems}, an unsolved problem counts as {unsolved}",
+        "x lowest: cost relative to the cheapest optimizer; the 95% intervals and verdicts "
+        "hold for all optimizers at once, with the functions as a random sample",
+        *(note for rule in rules if (note := _extra(rule, functions))),
+    ]
+
+
+def race_verdict_sentences(race: Race) -> list[str]:
+    """The answer of a race on functions, which `study.function_race.standings` has decided, and what limits it.
+
+    Nothing for a single optimizer.
+    """
+    table = standings(race)
+    if not any(row.solved for row in table):
+        return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
+    if len(table) < 2:
+        return []
+    possible = may_be_best(table)
+    if len(possible) == 1:
+        lines = [f"{possible[0]} is the best on functions like these"]
+    else:
+        lines = [f"cannot rule out as the best: {', '.join(possible)}; race on more functions to separate them"]
+    if len(race.functions) < ENOUGH_FUNCTIONS:
+        lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell optimizers apart")
+    return lines
+
+
+def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
+    """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
+    names = {
+        "gradient_at": "a second gradient",
+        "hessian": "the Hessian",
+        "hessian_diagonal": "the Hessian's diagonal",
+        "value": "f",
+        "f_min": "f_min",
+    }
+    extra = [names[name] for name in extra_knowledge(rule)]
+    prices = sorted({gradients_per_step(rule, function) for function in functions})
+    charge = "at no charge" if prices == [1] else f"a step is charged {' or '.join(map(str, prices))} gradients"
+    return f"* {rule.name} uses {' and '.join(extra)} besides the gradient; {charge}" if extra else ""
+
+
+def settings_of(race: Race, order: Sequence[str], every: bool) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: medians and ranges per rule, or the setting of each function and repeat."""
+    if every:
+        return ["function", "optimizer", "repeat", "tuned settings"], [
+            [function, rule, str(tuning.repeat + 1), _text(tuning.settings)]
+            for function in race.functions
+            for rule in order
+            for tuning in race.of(rule, function)
+        ]
+    table = []
+    for rule in order:
+        tunings = [tuning for function in race.functions for tuning in race.of(rule, function)]
+        for name in tunings[0].settings:
+            values = [tuning.settings[name] for tuning in tunings]
+            table.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
+    return ["optimizer", "tuned", "median", "over functions and repeats"], table
+
+
+def _text(settings: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in settings.items()) or "-"
+
+
+# --- on trainings -------------------------------------------------------------------------------------------
+
+_UNITS = Units(share=True)
+
+
+def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
+    """One table of all heats: its columns and rows."""
+    table = [{"network": heat.problem, **row} for heat in result.networks for row in rows(heat)]
+    return [Column("network", "network", left=True), *columns(None, result.kinds[0])], table
+
+
+def notes(result: RaceResult) -> list[str]:
+    """What the numbers are, and what they do not say."""
+    lines = [
+        f"tuned on {result.budget} settings of one space, one seed each, by the accuracy on held-out training images; "
+        f"judged on the test set, from {result.seeds} new seed{'s' * (result.seeds > 1)}",
+        "verdicts hold for all rows of a table at once; "
+        + (
+            "the luck of tuning is part of the intervals"
+            if result.sample == "repeats"
+            else "they hold for the settings that were chosen; the luck of tuning is in no interval"
+            + (": --repeats N makes it part of them" if result.kinds[0] == "optimizer" else "")
+        ),
+        "near: percentage of the tried settings whose accuracy is within 1 percentage point "
+        "of the best optimizer's; seconds: with several "
+        "trainings at once",
+    ]
+    charged = dict.fromkeys(own.rule for heat in result.networks for own in heat.candidates if own.passes > 1)
+    if charged:
+        verb = "takes" if len(charged) == 1 else "take"
+        lines.append(f"{some([*charged], 6)} {verb} two gradients per step, so each epoch counts as two")
+    if result.edges:
+        listed = some(result.edges, 4)
+        lines.append(f"at an end of the rates that were tried, so that a better one may lie beyond: {listed}")
+    lines += [
+        f"not equal: {n} trials of {rule} failed; the command tries them again"
+        for rule, n in result.failed.items()
+    ]
+    if result.overall is None and len(result.networks) > 1:
+        lines.append("no table over all networks: one has no result on some of them")
+    return lines
+
+
+def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
+    to = "the target" if heat is None else f"{100 * heat.target:.1f}%"
+    return [
+        Column("rule", kind, left=True),
+        Column("n", "n", detail=2),
+        Column("mean", "test_acc", _UNITS.value),
+        Column("interval", "95%", _UNITS.interval, only="text", detail=4),
+        Column("low", "", only="values"),
+        Column("high", "", only="values"),
+        Column("difference", "against the best", _UNITS.difference),
+        Column("difference_interval", "95%", _UNITS.differences, only="text"),
+        Column("difference_low", "", only="values"),
+        Column("difference_high", "", only="values"),
+        Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
+        Column("seconds", "seconds", "{:.0f}".format, detail=6),
+        Column("near", "near", "{:.0%}".format, detail=5),
+        Column("verdict", "verdict", left=True),
+        Column("settings", "settings", left=True, detail=1),
+    ]
+
+
+OVERALL = (
+    Column("rule", "optimizer", left=True),
+    Column("mean", "test_acc", _UNITS.value),
+    Column("difference", "against the best", _UNITS.difference),
+    Column("difference_interval", "95%", _UNITS.differences),
+    Column("verdict", "verdict", left=True),
+)
+"""For the table over all networks."""
+
+
+def rows(heat: NetworkResult) -> list[dict[str, Any]]:
+    """The values of a heat's table, best first."""
+    if heat.comparison is None:
+        return []
+    by_rule = {runner.rule: runner for runner in heat.candidates}
+    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged_rows(heat.comparison)]
+
+
+def judged_rows(comparison: Comparison[str]) -> list[dict[str, Any]]:
+    """The outcomes and verdicts of rules as rows, best first."""
+    table = []
+    for own in comparison.ranked:
+        summary, contrast = own.summary, own.difference
+        low, high = summary.interval or (None, None)
+        row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean, "low": low, "high": high}
+        row["interval"] = summary.interval
+        row["verdict"] = own.verdict
+        if contrast:
+            low, high = contrast.interval or (None, None)
+            row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
+            row |= {"difference_low": low, "difference_high": high}
+        table.append(row)
+    return table
+
+
+def _speed(runner: RacedCandidate) -> dict[str, Any]:
+    """Mean epochs and seconds to the target where every seed reached it, and what was chosen."""
+    epochs = runner.mean_epochs
+    seconds = None if epochs is None else sum(runner.seconds.values.values()) / len(runner.seconds.values)
+    chosen = ["  ".join(f"{key} {_short(value)}" for key, value in own.items()) for own in runner.settings]
+    settings = " | ".join(chosen) or "every setting diverged"
+    return {"epochs": epochs, "seconds": seconds, "near": runner.near, "settings": settings}
+
+
+def _short(value: float) -> str:
+    """Three digits; more for a number that they would make 1."""
+    text = f"{value:.3g}"
+    return f"{value:.6g}" if float(text) == 1 != value else text
+
+
+def verdict_sentence(comparison: Comparison[str] | None, sample: str) -> str:
+    """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence."""
+    if comparison is None:
+        return "no result"
+    possible = comparison.possible_best
+    if len(possible) == 1:
+        return f"{possible[0]} is the best"
+    advice = more_advice(comparison, sample)
+    return f"cannot tell which is best: {', '.join(possible)}{advice}"
+
+
+def answer_of(result: RaceResult) -> str:
+    """The verdict over all networks, or where there is none, those of each."""
+    if result.overall is not None:
+        return verdict_sentence(result.overall, "networks")
+    verdicts = {heat.problem: verdict_of(heat, result) for heat in result.networks}
+    return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
+
+
+def verdict_of(heat: NetworkResult, result: RaceResult) -> str:
+    """The answer on one network."""
+    return verdict_sentence(heat.comparison, result.sample)
+
+
+def document(result: RaceResult) -> dict[str, Any]:
+    """Everything that was found, as the tree of `--json`."""
+    heats = []
+    for heat in result.networks:
+        own = {row["rule"]: row for row in rows(heat)}
+        runners = [
+            {
+                **{key: value for key, value in own[runner.rule].items() if not key.endswith("interval")},
+                "settings": runner.settings,
+                "test_acc": {str(seed): value for seed, value in runner.accuracy.values.items()},
+                "worst": {str(seed): why for seed, why in runner.accuracy.worst.items()},
+                "best_of": runner.best_of,
+                "runs": {str(seed): str(record.path) for seed, record in runner.runs.items()},
+            }
+            for runner in sorted(heat.candidates, key=lambda runner: list(own).index(runner.rule))
+        ]
+        heats.append(
+            {
+                "network": heat.problem,
+                "target": heat.target,
+                "verdict": verdict_of(heat, result),
+                "rules": runners,
+            }
+        )
+    overall = None
+    if result.overall is not None:
+        overall = {
+            "verdict": verdict_sentence(result.overall, "networks"),
+            "rules": [
+                {key: value for key, value in row.items() if not key.endswith("interval")}
+                for row in judged_rows(result.overall)
+            ],
+        }
+    return {
+        "sample": result.sample,
+        "failed": dict(result.failed),
+        "networks": heats,
+        "overall": overall,
+    }
