@@ -4,18 +4,20 @@ A method is made from the request of its command when it is first asked for. Wha
 which `python -m tests.test_lab_stub` writes from the same requests.
 """
 
+import contextlib
 import inspect
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from types import MethodType
+from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import OptilabError, UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from optilab.config.marks import Field
@@ -87,7 +89,8 @@ class Lab:
         found = _taken("name", None, name)
         if not isinstance(found, str):
             raise UsageError(f"name: expected a run or study, got {shown(found)}")
-        return entry(runs.read_entry(runs.locate(self.folder, found)))
+        with _in_python():
+            return entry(runs.read_entry(runs.locate(self.folder, found)))
 
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
@@ -163,9 +166,26 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     }
     if missing := [key for key, one in known.items() if one.obligatory and taken.get(key) in (None, [])]:
         raise UsageError(f"{name} needs {' and '.join(missing)}")
-    request = verb(name).request(taken)
-    place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
-    return verb(name).run(request, place)
+    with _in_python(given):
+        request = verb(name).request(taken)
+        place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
+        return verb(name).run(request, place)
+
+
+@contextlib.contextmanager
+def _in_python(given: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """Errors as a script can follow them: keywords instead of options, and `set` for keys with a dot."""
+    from optilab.words import as_keywords
+
+    try:
+        yield
+    except OptilabError as error:
+        text = as_keywords(str(error))
+        for name in given:
+            dotted = rf'({re.escape(name)}: unknown key; did you mean )"(\w+\.[\w.]+)"'
+            text = re.sub(dotted, r'\1set={"\2": ...}', text)
+        error.args = (text,)
+        raise
 
 
 _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {

@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "study",
         "show",
     },
-    "lab": {"errors", "runs", "config", "show", "verbs"},
+    "lab": {"errors", "runs", "config", "words", "show", "verbs"},
     "loop": {"errors", "optimize", "runs", "config", "train", "diagnose", "verbs"},
     "cli": {"errors", "config", "verbs"},
     "__init__": {"lab", "loop"},  # when it is asked for

@@ -24,6 +24,7 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
 from optilab.verbs.results import LabStudy
+from optilab.words import as_keywords
 from tests.run import restored
 from tests.study.generated import layered, training
 from tests.verbs.test_hostile import HOSTILE
@@ -233,12 +234,35 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
     said = str(caught.value).splitlines()
     line = said[1] if said[0].startswith(("1 problem", "2 problems")) else said[0]
     sentence = line.rpartition(": ")[2] if caught.value.where else line
-    assert sentence in optilab(*typed, code=int(caught.value.code)).stderr
+    assert sentence in as_keywords(optilab(*typed, code=int(caught.value.code)).stderr)
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("needs --x lr=0.01:2; or --basins", 'needs x="lr=0.01:2"; or basins'),
+        ("train with --seeds 5", "train with seeds=5"),
+        ("--set data.holdout=N keeps it", 'set={"data.holdout": N} keeps it'),
+        ("as in --over lr=0.01,0.1, or --dry-run", 'as in over={"lr": [0.01, 0.1]}, or dry_run'),
+        ("`optilab runs ls` lists them", "`lab.runs()` lists them"),
+        ("try: optilab lr a.yaml --confirm\nadd --on CONFIG", "try: optilab lr a.yaml --confirm\nadd on=CONFIG"),
+    ],
+)
+def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
+    assert as_keywords(typed) == written
 
 
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
+        (
+            lambda lab: lab.optimize(algo="adam", beta1=0.5),
+            'beta1: unknown key; did you mean set={"algo.beta1": ...}?',
+        ),
+        (lambda lab: lab.map("adam"), 'map needs two axes, x and y, for example x="lr=0.01:2"'),
+        (lambda lab: lab.sweep("relu.yaml"), 'needs an axis, as in over={"optimizer.lr": [0.01, 0.1]}'),
+        (lambda lab: lab.sweep("relu.yaml", seeds=2, threads=2), "one thread each, got 2; jobs N sets"),
+        (lambda lab: lab.load("x"), "`lab.runs()` lists them"),
         (lambda lab: lab.train(), "expected one of config, resume and fork"),
         (lambda lab: lab.train(7), "expected a preset, a YAML file or a mapping of keys, got 7"),
         (lambda lab: lab.race(on="relu.yaml", starts=3), "starts can only be used in a race on test functions"),
@@ -250,7 +274,7 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
     ],
 )
 def test_what_only_python_can_say(lab, call, sentence):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((UsageError, ConfigError, RunError)) as caught:
         call(lab)
     assert sentence in str(caught.value)
 
@@ -277,6 +301,15 @@ def test_a_registry_suggests(registry, wrong, close):
     assert wrong not in registry
     assert registry.get(wrong) is None
     assert None not in registry
+
+
+def test_the_ends_of_paths_are_the_table_of_the_command(lab, optilab):
+    paths = lab.optimize(algo="sgd,adam", epochs=5)
+    table = str(paths).splitlines()[2:5]
+    shown = optilab("optimize", "--algo", "sgd,adam", "--epochs", 5, "--no-save").stdout.splitlines()
+    assert table == shown[2:5]
+    assert paths.verdicts == {"sgd": "moving", "adam": "moving"}
+    assert paths.sentences["sgd"].startswith("still moving: f = 1.13 at")
 
 
 # --- results -----------------------------------------------------------------------------------------------

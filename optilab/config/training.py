@@ -184,7 +184,8 @@ class DataConfig(Section):
             raise UsageError(f"data.images: {used} of {images} training images cannot be used")
         if self.holdout is not None and self.holdout >= used:
             raise UsageError(
-                f"data.holdout: a hold-out of {self.holdout} leaves no training images (only {used} are used)"
+                f"data.holdout: a hold-out of {self.holdout} leaves no training images (only {used} are used); "
+                "--set data.holdout=N holds out fewer"
             )
 
     @property

@@ -567,7 +567,7 @@ def fitting(path: Path) -> str:
         )
 
     found = [name for name in classes if fits(name)]
-    found = [name for name in found if not any(name in bases[other] for other in found)]
+    found = [name for name in found if not any(name in bases[other] for other in found if other != name)]
     found = found or [name for name, names in functions.items() if len(names) > 1 and names[1] in GRADIENTS]
     found = found or [name for name, names in functions.items() if len(names) > 1]
     if len(found) == 1:

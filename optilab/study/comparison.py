@@ -513,7 +513,7 @@ def _horizon_note(grouping: Grouping, candidates: Sequence[ComparedRuns], measur
 
 def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int]) -> list[str]:
     base = candidates[comparison.baseline.key]
-    notes, shared = [], False
+    notes, unpaired, single, shared = [], dict[str, list[str]](), [], False
     for candidate, row in zip(candidates, comparison.rows, strict=True):
         if (contrast := row.difference) is None:
             continue
@@ -521,18 +521,27 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
         common = len(own & other)
         if not contrast.paired:
             some_seeds = f"only {plural(common, 'seed')}" if common else "no seed"
-            notes.append(f"{candidate.label} and {base.label} share {some_seeds}: compared without pairs (Welch)")
+            unpaired.setdefault(some_seeds, []).append(candidate.label)
         elif own != other:
             notes.append(
                 f"{candidate.label} and {base.label} share {contrast.n} of {len(own | other)} seeds; only these are "
                 "compared"
             )
         if contrast.interval is None and contrast.n < 2:
-            notes.append(f"{candidate.label}: no interval with a single seed; train with --seeds 5")
+            single.append(candidate.label)
         shared = shared or contrast.shared
+    for seeds, labels in unpaired.items():
+        notes.append(f"{_one_or_number(labels)} and {base.label} share {seeds}: compared without pairs (Welch)")
+    if single:
+        notes.append(f"{_one_or_number(single)}: no interval with a single seed; train with --seeds 5")
     if shared:
         notes.append(f"with fewer than {FEW} seeds, a small variance is raised to the table's")
     return notes
+
+
+def _one_or_number(labels: Sequence[str]) -> str:
+    """The label of one group, the number of several."""
+    return labels[0] if len(labels) == 1 else f"{len(labels)} groups"
 
 
 def _trial_notes(candidate: ComparedRuns, measure: Measure) -> list[str]:

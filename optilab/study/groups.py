@@ -276,8 +276,13 @@ def short(keys: Sequence[str]) -> dict[str, str]:
     return result
 
 
-_OWN_FILE = re.compile(r".*/([^/]+\.py:\w+)")
+_OWN_FILE = re.compile(r"^.*/([^/]+\.py:\w+)$", re.DOTALL)
 """An optimizer in a file: a table tells its name, and not in whose home it is; its checksum is a setting of its own."""
+
+
+def without_directory(value: Any) -> Any:
+    """A value of a config; of an optimizer or a network in a file, without the directory of the file."""
+    return _OWN_FILE.sub(r"\1", value) if isinstance(value, str) else value
 
 
 def text(value: Any) -> str:
@@ -286,8 +291,8 @@ def text(value: Any) -> str:
     """
     if isinstance(value, list) and len(value) > 3 and all(entry == value[0] for entry in value):
         return f"{len(value)} x {text(value[0])}"
-    if isinstance(value, str) and (own := _OWN_FILE.fullmatch(value)):
-        return own[1]
+    if (own := without_directory(value)) != value:
+        return str(own)
     return f"{value:g}" if isinstance(value, float) else flow(value)
 
 

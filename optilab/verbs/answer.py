@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from optilab.errors import ExitCode, printable
 from optilab.show import terminal
 from optilab.show.table import Column, Table
+from optilab.words import as_keywords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,7 +156,8 @@ class Answer(ABC):
         columns, cells = table.texts(HEAD, TAIL)
         left = [place for place, column in enumerate(columns) if column.left]
         grid = terminal.grid([column.title for column in columns], cells, left)
-        parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(table.notes)]
+        notes = as_keywords("\n".join(table.notes))
+        parts = [self.headline, "\n".join(grid.lines()) if cells else "", notes]
         return "\n\n".join(part for part in parts if part)
 
 

@@ -126,7 +126,9 @@ class CheckedTarget:
         """For JUnit: a case per claim; `cannot tell` is a failure of that type."""
         cases = [
             TestCase(
-                f"{one.of}: {one.claim}" if one.of else one.claim, claim_line(one), "" if one.holds else one.result
+                f"{one.of}: {one.claim}" if one.of else one.claim,
+                " ".join(claim_line(one).split()),
+                "" if one.holds else one.result,
             )
             for one in self.judged
         ]

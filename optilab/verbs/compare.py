@@ -1,5 +1,6 @@
 """`optilab runs compare`: groups of runs side by side, with verdicts; also the end of a study."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,9 +36,11 @@ class ComparisonOptions(Request):
 
     GROUP: ClassVar[str] = "What to compare"
 
-    metric: Annotated[str | None, Flag("NAME"), Doc("A column of metrics.csv, seconds, test_acc or test_loss")] = (
-        "val_acc"
-    )
+    metric: Annotated[
+        str | None,
+        Flag("NAME"),
+        Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
+    ] = "val_acc"
     at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
     target: Annotated[float | None, Flag("X"), Doc("Compare by when the metric first reaches X")] = None
     until: Annotated[str, Flag("UNIT"), Needs("target"), Doc("With --target: epochs or seconds")] = "epochs"
@@ -79,14 +82,9 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions
 
 
 def compare(request: CompareRuns, place: Place) -> "LabComparison":
-    """In a library a race is compared by its judged trainings, and by the test set unless `metric` is another."""
-    from optilab.study.groups import select
-
-    if place.library:
-        entries, selection, metric = judged_runs(place.folder, request.names, request.given.get("metric"))
-        return LabComparison(compared(selection, metric, request), entries)
-    selection = select(place.folder, request.names, confirmations=False)
-    return LabComparison(compared(selection, request.metric or "val_acc", request))
+    """A race is compared by its evaluated trainings, and by the test set unless `metric` is another."""
+    entries, selection, metric = judged_runs(place.folder, request.names, request.given.get("metric"))
+    return LabComparison(compared(selection, metric, request), entries)
 
 
 def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
@@ -132,6 +130,15 @@ def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
     }
 
 
+def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
+    """A note about the part of a race that is not shown."""
+    return [
+        f"{name}: the settings were chosen by {plural(count, 'training')} on held-out images, which are not shown; the "
+        "verdicts hold for the settings that were chosen"
+        for name, count in Counter(tuning(entries).values()).items()
+    ]
+
+
 # --- the answer --------------------------------------------------------------------------------------------
 
 
@@ -172,7 +179,11 @@ class LabComparison(Answer):
         yield from table.notes
 
     def table(self) -> Table:
-        return Table(columns(self.side), rows(self.side), [f"note: {note}" for note in self.side.notes])
+        return Table(columns(self.side), rows(self.side), [f"note: {note}" for note in self._notes])
+
+    @property
+    def _notes(self) -> list[str]:
+        return [*self.side.notes, *tuning_notes(self.entries)]
 
     def short(self) -> Iterable[str]:
         return map(Verbatim, self.best)
@@ -233,7 +244,7 @@ class LabComparison(Answer):
             "problems": side.problems,
             "groups": groups,
             "verdict": self.verdict,
-            "notes": side.notes,
+            "notes": self._notes,
         }
 
 

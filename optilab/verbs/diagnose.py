@@ -20,6 +20,7 @@ from optilab.show import chart_text, terminal
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
+from optilab.words import plural
 
 LEVELS = ("info", "warning", "critical")
 
@@ -133,7 +134,7 @@ class Diagnosis(Answer):
 
     def parts(self) -> Iterator[Part]:
         """The layers, the verdict, and for each finding what to try."""
-        evidence, epochs = self.evidence, f"{len(self.evidence.rows)} epochs"
+        evidence, epochs = self.evidence, plural(len(self.evidence.rows), "epoch")
         if evidence.setup.loop:
             what = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
         else:

@@ -33,7 +33,6 @@ from optilab.verbs.options import (
     BatchSize,
     DataOptions,
     Device,
-    Expect,
     JobOptions,
     Optimizer,
     OutputOptions,
@@ -42,6 +41,7 @@ from optilab.verbs.options import (
     Seed,
     SetOptions,
     Threads,
+    claim,
 )
 from optilab.verbs.verb import Place, Verb
 from optilab.words import duration, plural
@@ -89,7 +89,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     seed: Seed = None
     device: Device = None
     threads: Threads = None
-    expect: Expect = None
+    expect: Annotated[list[str] | None, Flag("CLAIM"), claim("rate > 0.01")] = None
     name: Annotated[str | None, Flag("NAME"), Needs("confirm"), Doc("Name of the run directory")] = None
     runs_dir: Annotated[
         str | None,

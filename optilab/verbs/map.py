@@ -24,7 +24,7 @@ from optilab.verbs.charts.maps import map_chart
 from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
 from optilab.verbs.paths import Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
-from optilab.words import setting
+from optilab.words import plural, setting
 
 EPOCHS = 100
 """Steps of every cell where neither the command line nor a config says how many."""
@@ -132,7 +132,7 @@ class LabMap(Answer):
     def headline(self) -> str:
         found = self.map
         over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
-        return f"{found.rule.name} on {found.function.name}   {over}   {found.steps} epochs"
+        return f"{found.rule.name} on {found.function.name}   {over}   {plural(found.steps, 'epoch')}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:

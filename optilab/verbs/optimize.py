@@ -18,14 +18,15 @@ from optilab.errors import ExitCode, UsageError
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule, described, sources
 from optilab.optimize.path import chaotic_from, measured_rate
+from optilab.optimize.rule import Rule
 from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
 from optilab.show.table import Column, Table
-from optilab.verbs.answer import Answer, Part, Sentence, Verbatim, cell
-from optilab.verbs.options import OUT, PICTURES, Expect, OutputOptions, PictureOptions, SaveOptions, SetOptions
+from optilab.verbs.answer import Answer, Part, Sentence, Verbatim
+from optilab.verbs.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions, claim
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
 from optilab.verbs.verb import Conflicts, Place, Verb
-from optilab.words import setting, settings
+from optilab.words import plural, setting, settings
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -63,7 +64,7 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     start: Start = None
     epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("Number of steps")] = None
     lr: LearningRate = None
-    expect: Annotated[Expect, ConfigKey("expect")] = None
+    expect: Annotated[list[str] | None, Flag("CLAIM"), claim("distance < 0.2"), ConfigKey("expect")] = None
     no_save: Annotated[bool, Doc("Write no run directory")] = False
     tune: Annotated[
         int | None, Ge(1), Le(10_000), Doc("Try N random settings of each optimizer first and show the best")
@@ -166,7 +167,7 @@ class LabPaths(Answer):
 
     @property
     def headline(self) -> str:
-        return f"{', '.join(self.paths)} on {self.function.name}, {self.config.epochs} epochs"
+        return f"{', '.join(self.paths)} on {self.function.name}, {plural(self.config.epochs, 'epoch')}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -175,7 +176,12 @@ class LabPaths(Answer):
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """How each path ended, in one sentence."""
+        """How each path ended: converged, moving or diverged."""
+        return {label: path.status.value for label, path in self.paths.items()}
+
+    @property
+    def sentences(self) -> dict[str, str]:
+        """How each path ended, where, and how far from the minimum, in one sentence."""
         return {label: verdict(self.config, path) for label, path in self.paths.items()}
 
     def chart(self) -> "Chart":
@@ -186,12 +192,22 @@ class LabPaths(Answer):
         return paths_chart(self.function, named, self.note)
 
     def table(self) -> Table:
-        """The end of each path, and its verdict."""
-        last = {row["algo"]: row for row in rows(self.paths)}
-        ends = [{**last[label], "verdict": sentence} for label, sentence in self.verdicts.items()]
-        middle = [Column(key, key, cell) for key in ends[0] if key not in ("algo", "verdict")]
-        columns = [Column("algo", "algo", left=True), *middle, Column("verdict", "verdict", left=True)]
+        """The end of each path, and its verdict: the best first."""
+        config = self.config
+        names = [f"w{i + 1}" for i in range(min(len(self._ranked[0][2].points[-1]), 4))]
+        headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "verdict"]
+        columns = [Column(name, name, left=name in ("algo", "verdict")) for name in headings]
+        ends = [dict(zip(headings, _end(config, label, path), strict=True)) for label, _, path in self._ranked]
         return Table(columns, ends, [self.note] if self.note else [])
+
+    @cached_property
+    def _ranked(self) -> list[tuple[str, Rule, Trajectory]]:
+        """Label, rule and path, the best first."""
+        order = list(STYLES)
+        return sorted(
+            zip(self.config.labels, self.config.algo, self.paths.values(), strict=True),
+            key=lambda one: (order.index(one[2].status), float(one[2].values[-1])),
+        )
 
     def page(self, title: str | None) -> bytes:
         """The page of `play`, on which the settings of the rules can be moved."""
@@ -276,17 +292,12 @@ class LabPaths(Answer):
         yield from self._chaos()
 
     def _several(self) -> Iterator[Part]:
-        config, order = self.config, list(STYLES)
-        yield Sentence(f"{len(self.paths)} optimizers on {_where(config)}   {config.epochs} epochs", "bold")
-        yield from self._conditions()
-        ranked = sorted(
-            zip(config.labels, config.algo, self.paths.values(), strict=True),
-            key=lambda one: (order.index(one[2].status), float(one[2].values[-1])),
+        config, ranked = self.config, self._ranked
+        yield Sentence(
+            f"{len(self.paths)} optimizers on {_where(config)}   {plural(config.epochs, 'epoch')}", "bold"
         )
-        names = [f"w{i + 1}" for i in range(min(len(ranked[0][2].points[-1]), 4))]
-        headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "verdict"]
-        ends = [_end(config, label, path) for label, _, path in ranked]
-        yield terminal.grid(headings, ends, left=(0, len(headings) - 1))
+        yield from self._conditions()
+        yield self.table()
         yield ""
         whose = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
         shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]

@@ -32,13 +32,15 @@ def as_utf8(path: str) -> str:
 QUIET = Flag(names=("--quiet", "-q"))
 RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'")
 
-Expect = Annotated[
-    list[str] | None,
-    Flag("CLAIM"),
-    Doc(
-        "Exit with status 9 unless CLAIM holds, for example 'val_acc > 0.8' (optilab help claims); may be repeated"
-    ),
-]
+
+def claim(example: str) -> Doc:
+    """The text of `--expect` with a claim that the command can judge."""
+    return Doc(
+        f"Exit with status 9 unless CLAIM holds, for example '{example}' (optilab help claims); may be repeated"
+    )
+
+
+Expect = Annotated[list[str] | None, Flag("CLAIM"), claim("val_acc > 0.8")]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
 Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
 Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads")]
@@ -197,6 +199,18 @@ class ClusterOptions(JobOptions):
     ] = None
 
 
+def require_one_thread(request: SetOptions | JobOptions) -> None:
+    """UsageError for another number of threads, which no training of a study has."""
+    asked = [(request.flag("threads"), request.given.get("threads", 1))]
+    asked += [(change.where, change.value) for change in request._set() if change.key == "threads"]
+    for where, value in asked:
+        if value not in (None, 1, "1"):
+            jobs = request.flag("jobs")
+            raise UsageError(
+                f"several trainings have one thread each, got {value}; {jobs} N sets how many run at once", where
+            )
+
+
 class StudyOptions(ClusterOptions, SaveOptions):
     """How a study is executed, repeated and continued."""
 
@@ -210,6 +224,7 @@ class StudyOptions(ClusterOptions, SaveOptions):
     RENAMED: ClassVar[Mapping[str, str]] = {"--config": "--study"}
 
     batch_size: BatchSize = None
+    threads: Annotated[int | None, Flag("N"), Doc("CPU threads of each training, always 1; see --jobs")] = None
     device: Annotated[
         str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
     ] = None
@@ -220,3 +235,9 @@ class StudyOptions(ClusterOptions, SaveOptions):
         Flag("FILE", names=("--study",)),
         Doc("Repeat a study: its study.yaml, or one of yours"),
     ] = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        made = super().of(given, typed)
+        require_one_thread(made)
+        return made

@@ -336,7 +336,7 @@ class NetworkRaceAnswer(LabStudy):
         for heat in result.networks:
             config = planned.problems[heat.problem]
             yield ""
-            yield Sentence(f"{heat.problem}   {config.epochs} epochs", "bold")
+            yield Sentence(f"{heat.problem}   {plural(config.epochs, 'epoch')}", "bold")
             if not heat.candidates:
                 yield "no optimizer has a judged training"
                 continue

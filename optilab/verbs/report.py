@@ -169,7 +169,7 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         heading or _question(side),
         compare.verdict(side) if several else _alone(side),
         [_results(side, order)],
-        [*side.notes, *failed(entries), *_tuned(entries)],
+        [*side.notes, *failed(entries), *compare.tuning_notes(entries)],
         outlook(side),
         looks=_looks(side, chosen),
         explained=several,
@@ -353,18 +353,6 @@ def failed(entries: Sequence[Record | Study]) -> list[str]:
                 count = f"{plural(len(failed), 'trial')} failed"
                 notes.append(f"{entry.name}: {count}, {failed[0]['trial']} first: {failed[0].get('reason', '')}")
     return notes
-
-
-def _tuned(entries: Sequence[Record | Study]) -> list[str]:
-    """A note about the part of a race that is not shown."""
-    counts: dict[str, int] = {}
-    for name in compare.tuning(entries).values():
-        counts[name] = counts.get(name, 0) + 1
-    return [
-        f"{name}: the settings were chosen by {count} trainings on held-out images, which are not shown; the verdicts "
-        "hold for the settings that were chosen"
-        for name, count in counts.items()
-    ]
 
 
 # --- results -----------------------------------------------------------------------------------------------

@@ -171,8 +171,11 @@ def _value_columns(lines: "Sequence[ListedRun]") -> list[Column]:
 
 
 def _values(line: "ListedRun") -> dict[str, Any]:
+    from optilab.study.groups import without_directory
+
     changed = _changes(line, many=len(line.variant.changed))
-    return {**line.facts, "preset": line.variant.preset, "changed": changed, "result": _result(line)}
+    facts = {key: without_directory(value) for key, value in line.facts.items()}
+    return {**facts, "preset": line.variant.preset, "changed": changed, "result": _result(line)}
 
 
 def _document(line: "ListedRun") -> dict[str, Any]:
@@ -198,6 +201,15 @@ def _configured(line: "ListedRun") -> str:
     """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 lr x 3 seeds`."""
     from optilab.study.groups import short
 
+    if "stage" in line.axes:  # a race: its settings and seeds depend on each other
+        kinds = {
+            "rule": "optimizer",
+            "remedy": "remedy",
+            "network": "network",
+            "repeat": "repeat",
+            "setting": "setting",
+        }
+        return " x ".join(plural(line.axes[key], noun) for key, noun in kinds.items() if key in line.axes)
     words = [line.variant.preset, _changes(line, _MANY)]
     if len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
         names = short([key for key in line.axes if key != "seed"])
@@ -313,7 +325,7 @@ class OneRun(Answer):
                 ["", *keys], [[what, *(_cell(row.get(k, "")) for k in keys)] for what, row in ends.items()]
             )
             if timings := runs.read_timings(self.record.path / "timings.csv"):
-                yield f"{len(timings)} epochs in {duration(sum(row['seconds'] for row in timings))}"
+                yield f"{plural(len(timings), 'epoch')} in {duration(sum(row['seconds'] for row in timings))}"
         if self.record.state == "interrupted":
             yield f"continue with: {runs.resume_command(self.record.path)}"
         if not self.config:

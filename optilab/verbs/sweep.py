@@ -76,8 +76,7 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
     asked = plans.resolve(studies.asked(request, source), request.changes())
     if not asked.over and asked.seeds == 1 and request.resume is None:
-        over, seeds = request.flag("over"), request.flag("seeds")
-        raise UsageError(f"a sweep needs an axis, as in {over} optimizer.lr=0.01,0.1, or several seeds: {seeds} 3")
+        raise UsageError("a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3")
     with studies.placed(source, request):
         plan = plans.plan(asked)
     name = runs.chosen_name(source.name, f"{asked.name}-sweep")

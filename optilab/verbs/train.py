@@ -43,6 +43,7 @@ from optilab.verbs.options import (
     Seed,
     SetOptions,
     Threads,
+    require_one_thread,
 )
 from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
@@ -58,6 +59,8 @@ Row = Mapping[str, Any]
 
 SILENCE = 10.0
 """Seconds after which a pipe gets a line, where the first epoch is not done."""
+TIMED, MINUTE = 10, 60.0
+"""Batches after which the time of all epochs is estimated, and the seconds from which a pipe is told."""
 
 
 class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
@@ -140,12 +143,7 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
             f"{request.flag('cluster')} only applies to several trainings; add {request.flag('seeds')} N"
         )
     if request.seeds is not None:
-        if request.given.get("threads") not in (None, "1", 1):
-            threads, seeds, jobs = map(request.flag, ("threads", "seeds", "jobs"))
-            raise UsageError(
-                f"{threads} and {seeds} cannot be combined: several trainings use one thread each; {jobs} N sets how "
-                "many run at once"
-            )
+        require_one_thread(request)
         return _trained_seeds(source, request, place)
     config = load(TrainConfig, source, changes)
     path = place.folder / runs.chosen_name(request.name, config.name)
@@ -507,6 +505,7 @@ class TrainingDisplay:
         self._live = LiveView(self._view) if live else None
         self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
         self._plain = not quiet and not live and self._line is None
+        self._began = 0.0
         self._silence = threading.Timer(SILENCE, self._unfinished)
         self._silence.daemon = True
 
@@ -526,6 +525,8 @@ class TrainingDisplay:
 
     def batch(self, done: int, total: int) -> None:
         self._batch = (done, total)
+        if self._plain and len(self._rows) == self._first:
+            self._tell_cost(done, total)
         if self._crowding is not None and (advice := self._crowding.batch(done)):
             terminal.note(advice)
         if self._line is not None:
@@ -542,6 +543,18 @@ class TrainingDisplay:
             terminal.say(line)
         elif self._live is not None:
             self._live.above(line)  # above the display, so that the history stays
+
+    def _tell_cost(self, done: int, total: int) -> None:
+        """The line of a pipe about a training that takes minutes, in its first epoch: a live display shows the time."""
+        if done == 1:
+            self._began = time.perf_counter()
+        elif done == min(TIMED, total):
+            epochs = self._epochs - self._first
+            each = (time.perf_counter() - self._began) / (done - 1) * total
+            if each * epochs > MINUTE:
+                terminal.note(
+                    f"{plural(epochs, 'epoch')}, about {duration(each * epochs)} ({each:.2g} s per epoch)"
+                )
 
     def _unfinished(self) -> None:
         """The line of a pipe that has had none for a while."""

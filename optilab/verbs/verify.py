@@ -33,7 +33,7 @@ from optilab.verify import submissions
 from optilab.verify.grade import STEPS, StartingPoint, Verdict, grade
 from optilab.verify.grade import TOLERANCE as AGREEMENT
 from optilab.verify.remote import Limits, Warden, conceal_environment
-from optilab.words import listed
+from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -152,10 +152,15 @@ def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Ver
             with warden.running(path, name, file, Limits(request.timeout), isolated=False) as submission:
                 candidate = submission.load()
                 verdict = exam.grade(candidate)
+        except UsageError as error:  # names the notebook, not the file with its code
+            error.args = (str(error).replace(str(path), file).replace(path.name, Path(file).name),)
+            raise
         finally:
             if submission is not None:
                 sys.stderr.write(submission.output)
-    return LabVerification(candidate.name, exam, verdict, options=request.retyped("function"))
+    return LabVerification(
+        candidate.name.replace(path.name, Path(file).name), exam, verdict, options=request.retyped("function")
+    )
 
 
 # --- one implementation -------------------------------------------------------------------------------------
@@ -432,7 +437,7 @@ class Grades(Answer):
     def headline(self) -> str:
         counts = Counter(row.verdict for row in self.graded)
         summary = ", ".join(f"{counts[name]} {name}" for name in submissions.VERDICTS if counts[name])
-        return f"{len(self.graded)} submissions against {self.against}: {summary}"
+        return f"{plural(len(self.graded), 'submission')} against {self.against}: {summary}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -86,6 +86,13 @@ def test_one_seed_is_said(tmp_path):
     assert side.comparison.rows[0].difference.verdict == "cannot tell"
 
 
+def test_what_holds_of_several_groups_is_said_once():
+    from optilab.study.comparison import _one_or_number
+
+    assert _one_or_number(["lr 0.1"]) == "lr 0.1"
+    assert _one_or_number(["lr 0.1", "lr 1"]) == "2 groups"
+
+
 def test_diverged_and_unfinished_trainings_are_said(tmp_path):
     pair(tmp_path, "model.activation=relu")
     training(tmp_path, "a4", "seed=4", "epochs=2", accuracies=(0.1,), status="diverged")

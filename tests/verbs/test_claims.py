@@ -395,6 +395,7 @@ def test_junit_keeps_hostile_names_as_text(optilab, tmp_path):
     (suite,) = ElementTree.parse(tmp_path / "out.xml").getroot()
     assert suite.get("name") == name
     assert suite[0][0].get("type") == "fails"
+    assert suite[0][0].get("message") == "fails f < 0 0.010526742 adam"
 
 
 # --- the pages ---------------------------------------------------------------------------------------------

@@ -93,6 +93,13 @@ def test_images_that_are_not_there_are_refused_before_a_study_begins(command, me
         ),
         ((*SWEEP, "--halving", "3"), "--halving: with 2 points and 3 epochs, no point can be left out"),
         ((*SWEEP, "--search", "tpe", "--samples", "5"), "--samples: the axes have only 2 points"),
+        (
+            (*SWEEP, "--threads", "2"),
+            "--threads: several trainings have one thread each, got 2; --jobs N sets how",
+        ),
+        ((*SWEEP, "--set", "threads=2"), "--set threads: several trainings have one thread each, got 2"),
+        ((*RACE, "--threads", "2"), "--threads: several trainings have one thread each, got 2"),
+        (("train", "CONFIG", "--seeds", "2", "--threads", "2"), "several trainings have one thread each, got 2"),
         (("remedy", "adam.yaml", "--only", "adam"), "no remedy is left to compare with: adam: the network has it"),
         (("race", "--algo", "sgd"), "--algo: a race needs at least two different optimizers, got sgd"),
         (("race", "--on", "CONFIG,,"), "has an empty name between its commas"),

@@ -103,6 +103,20 @@ def test_pauses_between_epochs_are_not_the_threads_and_neither_is_a_burst_in_a_l
     assert len([said for _ in range(400) for said in clock.epoch(crowding, 10, 0.1, 0.2)]) == 1
 
 
+@pytest.mark.parametrize(
+    ("epochs", "seconds", "said"),
+    [(300, 0.01, "optilab: 300 epochs, about 5:00 (1 s per epoch)\n"), (3, 0.01, ""), (300, 0.001, "")],
+)
+def test_a_pipe_is_told_what_minutes_of_training_will_cost(monkeypatch, capsys, epochs, seconds, said):
+    now = [0.0]
+    monkeypatch.setattr("optilab.verbs.train.time.perf_counter", lambda: now[0])
+    display = TrainingDisplay(epochs, [])
+    for done in range(1, 101):
+        display.batch(done, 100)
+        now[0] += seconds
+    assert capsys.readouterr().err == said
+
+
 @pytest.fixture
 def later(monkeypatch):
     """What the timers that were started do when their ten seconds are over."""

@@ -316,6 +316,7 @@ NAMES = {
         "class Base:\n def update(self, w, g): return w\nclass Mine(Base): pass\n",
         "Mine",
     ),
+    "the last definition": ("class Mine: pass\nclass Mine(Mine):\n def update(self, w, g): return w\n", "Mine"),
     "torch": ("import torch\nclass Mine(torch.optim.Optimizer): pass\n", "Mine"),
 }
 
@@ -357,6 +358,15 @@ NOTEBOOK = {
 def test_a_notebook_is_the_code_of_its_cells(optilab, tmp_path, spec):
     (tmp_path / "a.ipynb").write_text(json.dumps(NOTEBOOK))
     assert "equal" in optilab("verify", spec, "--against", "sgd").stdout
+
+
+def test_a_notebook_is_called_by_its_name(optilab, tmp_path):
+    (tmp_path / "a.ipynb").write_text(json.dumps(NOTEBOOK))
+    assert optilab("verify", "a.ipynb", "--against", "sgd").stdout.startswith("a.ipynb:SGD against sgd")
+    (tmp_path / "a.ipynb").write_text(json.dumps(NOTEBOOK | {"cells": NOTEBOOK["cells"][:2]}))
+    said = optilab("verify", "a.ipynb", "--against", "sgd", code=2).stderr
+    assert said == "optilab: a.ipynb has no class with update(w, g) and no function f(w, g, ...)\n"
+    assert "1 submission against sgd: 1 error" in optilab("verify", "*.ipynb", "--against", "sgd", code=9).stdout
 
 
 def test_a_broken_notebook_is_an_error(warden, tmp_path):
