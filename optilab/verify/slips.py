@@ -359,7 +359,7 @@ def _wrong(node: Node, target: str) -> Iterator[tuple[str, Node]]:
     elif node.op == "multiply":
         yield f"the factor {text(args[0])} is missing {where}", args[1]
         yield f"the factor {text(args[1])} is missing {where}", args[0]
-        yield f"the factor {text(args[0])} is there twice {where}", args[0] * node
+        yield f"the factor {text(args[0])} is repeated {where}", args[0] * node
     elif node.op == "divide":
         yield f"the division by {text(args[1])} is missing {where}", args[0]
         yield f"{text(args[1])} multiplies {text(args[0])} {where}, where it divides it", Node("multiply", args)

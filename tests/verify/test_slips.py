@@ -121,7 +121,7 @@ TABLE = [
     ("lion", "(1 - beta1) * g)", "(1 - beta1) * g + weight_decay * w)", "as well"),
     ("adadelta", "np.sqrt(D + eps) / np.sqrt(S + eps)", "np.sqrt(S + eps) / np.sqrt(D + eps)", "stands for sqrt(D"),
     ("adagrad", "lr * g", "lr * (g - S)", None),
-    ("nesterov", "(g + beta * V)", "(g + beta**2 * V)", "the factor beta is there twice in w"),
+    ("nesterov", "(g + beta * V)", "(g + beta**2 * V)", "the factor beta is repeated in w"),
     ("momentum", "lr * V", "lr * np.clip(V, -0.3, 0.3)", "the step is clipped to 0.3 in every coordinate, before"),
     ("momentum", "lr * V", "0.7 * lr * V", "the step is multiplied by 0.7"),
     ("momentum", "    V = beta * V + g", "    V = np.clip(beta * V + g, -0.3, 0.3)", "V is clipped to 0.3"),
