@@ -23,7 +23,7 @@ from optilab.errors import CheckpointError, OptilabError, RunError
 from optilab.train import own
 from optilab.train.device import fetched, generator_state, is_on_a_device, leaves, set_generator_state
 from optilab.train.engine import METRICS, Row, Training
-from optilab.train.optimizers import RuleOptimizer
+from optilab.train.optimizers import RuleOptimizer, state_like
 from optilab.train.own_model import OwnModel
 
 FORMAT = 2
@@ -77,16 +77,17 @@ def restore(training: Training, data: bytes, written_by: TrainConfig | None = No
     CheckpointError where the state does not fit; the training can then be restored from other data. RunError where
     it was trained on another dataset. Resume only runs that you trust: the checksum detects accidents, not forgery.
     """
-    state = _load(data)
-    rows = _rows(training, state, written_by or training.config)
-    if (stage := training.config.stage_at(len(rows))) != training.stage:
-        training.enter(stage)
     try:
+        state = _load(data)
+        rows = _rows(training, state, written_by or training.config)
+        if (stage := training.config.stage_at(len(rows))) != training.stage:
+            training.enter(stage)
         _check(training, state, rows)
     except OptilabError:
         raise
     except Exception as error:  # torch raises half a dozen types for tensors that are not plain numbers in memory
-        raise _foreign(error) from None
+        text = f"the checkpoint's content is not what optilab writes ({error})"
+        raise CheckpointError(text) from None
     training.rows[:] = rows
     training.first_loss = state["first_loss"]
     training.model.load_state_dict(state["model"])
@@ -133,11 +134,8 @@ def _load(data: bytes) -> dict[str, Any]:
 def _rows(training: Training, state: dict[str, Any], written_by: TrainConfig) -> list[Row]:
     if state.get("config") != digest(written_by):
         raise CheckpointError("the checkpoint belongs to a run with another config")
-    try:
-        rows: list[Row] = json.loads(state["rows"])
-        epochs = [row["epoch"] for row in rows]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _foreign(error) from None
+    rows: list[Row] = json.loads(state["rows"])
+    epochs = [row["epoch"] for row in rows]
     if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs:
         raise CheckpointError("the checkpoint's history does not fit the run")
     columns = ["epoch", *(f"{split}_{name}" for split in ("train", "val") for name in ("loss", *METRICS))]
@@ -150,7 +148,7 @@ def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> No
     device_generator = state["device_generator"]
     digests, first_loss = dict(state["data"]), float(state["first_loss"])
     groups = state["optimizer"]["param_groups"]
-    slots = state["optimizer"]["state"].items()
+    slots = state["optimizer"]["state"]
     _check_tensors("model", state["model"], training.model.state_dict())
     for generator in [state["generator"], *([state["shuffler"]] if training.shuffler else [])]:
         if not _is_bytes(generator):
@@ -169,21 +167,14 @@ def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> No
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
     if own.is_own(training.optimizer):
         return
-    parameters = [parameter for group in training.optimizer.param_groups for parameter in group["params"]]
-    by_rule = training.optimizer.state_at_start() if isinstance(training.optimizer, RuleOptimizer) else None
-    owners = parameters if by_rule is None else by_rule
-    for index, slot in slots:
-        if index not in range(len(owners)):
-            raise CheckpointError(f"the checkpoint's optimizer has state for a parameter {index!r}")
-        first = dict.fromkeys(slot, parameters[index]) if by_rule is None else by_rule[index]
-        if list(slot) != list(first):
+    owners, exactly = state_like(training.optimizer), not isinstance(training.optimizer, RuleOptimizer)
+    if slots.keys() not in (set(), set(range(len(owners)))):  # none yet where another stage begins
+        raise CheckpointError("the checkpoint's optimizer has state for other parameters than this optimizer's")
+    for index, slot in slots.items():
+        if list(slot) != list(owners[index]):
             raise CheckpointError("the checkpoint's optimizer state does not match this optimizer")
         for name, value in slot.items():
-            shapes = {part.shape for part in leaves(first[name]) if isinstance(part, Tensor)}
-            for part in leaves(value):
-                _check_number(f"optimizer state {name}", part)
-                if isinstance(part, Tensor) and part.numel() > 1 and part.shape not in shapes:
-                    raise CheckpointError(f"the checkpoint's optimizer state {name} has shape {tuple(part.shape)}")
+            _check_state(name, value, owners[index][name], exactly)
 
 
 def _is_bytes(value: Any) -> bool:
@@ -194,8 +185,18 @@ def _is_finite(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _foreign(error: Exception) -> CheckpointError:
-    return CheckpointError(f"the checkpoint's content is not what optilab writes ({error})")
+def _check_state(name: str, value: Any, like: Any, exactly: bool) -> None:
+    """One entry of an optimizer's state. A rule's own code may count in numbers or tensors, and keep more of them than
+    before the first step; torch's keeps exactly what it has after one."""
+    shapes = {part.shape for part in leaves(like) if isinstance(part, Tensor)}
+    for part in leaves(value):
+        _check_number(f"optimizer state {name}", part)
+        if isinstance(part, Tensor) and part.numel() > 1 and part.shape not in shapes:
+            raise CheckpointError(f"the checkpoint's optimizer state {name} has shape {tuple(part.shape)}")
+    if exactly and isinstance(like, Tensor):
+        _check_tensors("optimizer state", {name: value}, {name: like})
+    elif isinstance(like, Tensor | int | float) and not isinstance(value, Tensor | int | float):
+        raise CheckpointError(f"the checkpoint's optimizer state {name} is not a number")
 
 
 def _check_number(where: str, value: Any) -> None:
@@ -212,7 +213,8 @@ def _check_tensors(where: str, tensors: dict[str, Any], expected: dict[str, Tens
         raise CheckpointError(f"the checkpoint's {where} has other parts than the config's")
     for name, tensor in expected.items():
         value = tensors[name]
-        if not isinstance(value, Tensor) or value.shape != tensor.shape or value.dtype != tensor.dtype:
+        form = isinstance(value, Tensor) and (value.shape, value.dtype, value.requires_grad)
+        if form != (tensor.shape, tensor.dtype, False):
             shape = f"{tuple(tensor.shape)} {tensor.dtype}"
             raise CheckpointError(f"the checkpoint's {where}.{name} is not a tensor of shape {shape}")
         if bool(torch.isfinite(tensor).all()) and not bool(torch.isfinite(value).all()):

@@ -7,6 +7,7 @@ that changes the accuracy by a percent. Every other rule or form runs its own Nu
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -288,6 +289,19 @@ def settle(optimizer: torch.optim.Optimizer) -> None:
         parameter.copy_(average)
 
 
+def state_like(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """A state of the form that this optimizer's has, for each parameter that owns one: of a rule's own code the one
+    before the first step, of torch's the one after a step, because torch makes it then."""
+    if isinstance(optimizer, RuleOptimizer):
+        return optimizer.state_at_start()
+    twin = deepcopy(optimizer)
+    for group in twin.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    twin.step()
+    return list(twin.state_dict()["state"].values())
+
+
 def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, after: Rule) -> bool:
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
@@ -300,13 +314,8 @@ def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, 
 
 def _parts(rule: Rule) -> Any:
     """The optimizer of a rule and the names and types in its state, of torch's own as they are after one step."""
-    weight = nn.Parameter(torch.ones(1))
-    optimizer = build([weight], rule)
-    if isinstance(optimizer, RuleOptimizer):
-        return type(optimizer), _outline(optimizer.state_at_start())
-    weight.grad = torch.ones(1)
-    optimizer.step()
-    return type(optimizer), _outline(optimizer.state_dict()["state"])
+    optimizer = build([nn.Parameter(torch.ones(1))], rule)
+    return type(optimizer), _outline(state_like(optimizer))
 
 
 def _outline(tree: Any) -> Any:

@@ -302,7 +302,8 @@ class StudyProgress:
         """A trial has ended."""
         self._count(outcome)
         self._draw()
-        if not self._quiet and (outcome.failed or (self._bar.disable and self._line is None)):
+        logged = self._bar.disable and self._line is None and not self._quiet
+        if outcome.failed or logged:
             reason = f": {outcome.reason}" if outcome.failed else ""
             left = f", {left}" if (left := self.left()) else ""
             terminal.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")

@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from optilab import runs
 from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.data import load as data
-from optilab.errors import CheckpointError, DataError
+from optilab.errors import CheckpointError, DataError, OptilabError
 from optilab.optimize import RULES
 from optilab.train import checkpoint
 from optilab.train.engine import Training
@@ -235,6 +235,60 @@ def test_wrong_content_under_a_right_digest_is_refused(half: Half, what: str) ->
     WRONG[what](state)
     with pytest.raises(CheckpointError):
         checkpoint.restore(half.training(), half.put(state))
+
+
+FOREIGN: tuple[Any, ...] = (
+    *(None, True, 0, -1, 10**30, 0.5, float("nan"), "x", "[]", '[{"epoch": true}]', "[" * 5000, b"x", 1j),
+    *([], [1], {}, {"a": 1}, (1, 2), [[torch.zeros(2)]], torch.nn.Parameter(torch.zeros(3))),
+    *(torch.zeros(0), torch.ones(3), torch.tensor(1.0), torch.zeros(1).expand(1000), torch.zeros(3).to_sparse()),
+    *(torch.zeros(3, device="meta"), torch.zeros(4, dtype=torch.bfloat16), torch.full((5056,), 255).byte()),
+)
+
+
+def _places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys on the way to everything in a tree of dicts and lists."""
+    if path:
+        yield path
+    for key, value in (
+        tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    ):
+        yield from _places(value, (*path, key))
+
+
+def _drawn_wrong(state: dict[str, Any], chance: random.Random) -> str:
+    """Change one thing of a state: replace, rename or drop it, or give a tensor another form."""
+    path = chance.choice(list(_places(state)))
+    tree: Any = state
+    for key in path[:-1]:
+        tree = tree[key]
+    old, how = tree[path[-1]], chance.choice(["replace", "drop", "rename", "reform"])
+    if how == "reform" and isinstance(old, torch.Tensor):
+        forms = [old.double(), old[None], old.flatten()[:0], old.to("meta"), old.float().requires_grad_()]
+        tree[path[-1]] = chance.choice(forms)
+    elif how == "drop":
+        del tree[path[-1]]
+    elif how == "rename" and isinstance(tree, dict):
+        tree["other"] = tree.pop(path[-1])
+    else:
+        tree[path[-1]] = chance.choice(FOREIGN)
+    return f"{how} {path}"
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(700, marks=pytest.mark.slow)])
+def test_drawn_wrong_content_is_refused_or_trains_on(half: Half, count: int, figure: Figure, drawn: Drawn) -> None:
+    chance, refused = drawn(25), 0
+    for _ in range(count):
+        state = _state(half.original[half.file])
+        what, training = _drawn_wrong(state, chance), half.training()
+        try:
+            checkpoint.restore(training, half.put(state))
+            next(training.run(lambda done, total: None, lambda: False))
+        except OptilabError:
+            refused += 1
+        except Exception as error:
+            raise AssertionError(what) from error
+    figure("G4", f"{count} drawn changes under a right checksum", f"{refused} refused, 0 foreign exceptions")
+    assert refused > count / 2
 
 
 def test_a_checkpoint_of_another_epoch_is_refused(lab: Lab, half: Half) -> None:
