@@ -207,6 +207,8 @@ class LabRate(Answer):
             prefix = "recommended" if self.confirmation is None else "by the range test"
             yield Sentence(f"{prefix}: {_key(self)} {test.rate:g}", "bold" if prefix == "recommended" else "")
             yield _evidence(test)
+        if self.confirmation is None and (doubt := _doubt(test)):
+            yield Sentence(doubt, "yellow")
         others = [f"{name} {rate:.2g}" for name, rate in test.others.items() if rate is not None]
         if others:
             yield f"other suggestion methods on the same curve: {', '.join(others)}"
@@ -262,11 +264,14 @@ class LabRate(Answer):
         return found
 
     def short(self) -> Iterable[str]:
-        """The recommendation and nothing else, for `--lr $(optilab lr ... --quiet)`; on stderr why there is none."""
+        """The recommendation and nothing else, for `--lr $(optilab lr ... --quiet)`; on stderr why there is none, or
+        why it is doubtful."""
         if self.rate is None:
             terminal.note(unmoved(self))
         else:
             yield f"{self.rate:g}"
+        if self.confirmation is None and (doubt := _doubt(self.test)):
+            terminal.note(doubt)
 
     def chart(self) -> "Chart":
         """The losses over the rates, and the confirmed rates."""
@@ -340,6 +345,15 @@ def _setting(result: LabRate, rate: float) -> str:
 
 def _key(result: LabRate) -> str:
     return result.test.ramp.key.removeprefix("optimizer.")
+
+
+def _doubt(test: RangeTest) -> str:
+    """Why the answer of a short ramp is not to be trusted; empty for a long one."""
+    steps = len(test.ramp.rates)
+    if steps >= rates.STEPS:
+        return ""
+    what = "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
+    return f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or --confirm"
 
 
 def _evidence(test: RangeTest) -> str:

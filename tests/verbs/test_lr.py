@@ -34,7 +34,7 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
 
 def test_the_rate_alone_is_the_documents(optilab, small):
     alone = optilab("lr", small, *QUICK, "--quiet")
-    assert alone.stderr == ""
+    assert "200 steps are few for a range test, and the rate may be several times too high" in alone.stderr
     document = json.loads(optilab("lr", small, *QUICK, "--json").stdout)
     assert float(alone.stdout) == document["rate"] == document["range_test"]["rate"]
     found = document["range_test"]
@@ -57,6 +57,13 @@ def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
     alone = optilab("lr", *deep, "--quiet", code=9)
     assert alone.stdout == ""
     assert "the network does not move" in alone.stderr
+    assert "a network that trains may not move" in alone.stderr
+
+
+def test_a_range_test_of_the_usual_length_is_not_called_short(optilab, small):
+    assert optilab("lr", small, *QUICK[2:], "--quiet").stderr == ""
+    assert "steps are few" not in optilab("lr", small, *QUICK[2:]).stdout
+    assert "200 steps are few" in optilab("lr", small, *QUICK).stdout
 
 
 def test_trainings_confirm_a_rate(optilab, small, tmp_path):
