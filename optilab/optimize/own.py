@@ -510,7 +510,7 @@ def _traced() -> Iterator[None]:
 def checked(point: Any, w: Array) -> Array:
     """What the user's code returned, as an array like w; UsageError where it is none."""
     if point is None:
-        raise UsageError("returned nothing; expected the new w")
+        raise UsageError("returned nothing; expected the new w, also where w was changed in place")
     if not isinstance(w, np.ndarray):
         return point
     array = np.array(point, dtype=w.dtype)

@@ -265,7 +265,7 @@ def annotate(lines: Iterable[str]) -> None:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     for line in lines:
-        text = printable(line.replace("\n", "; ")).replace("%", "%25")
+        text = printable(" ".join(line.replace("\n", "; ").split())).replace("%", "%25")
         print(f"::error title=optilab::{text}", file=sys.stderr)
 
 

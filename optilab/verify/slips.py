@@ -384,6 +384,10 @@ def _symbols_for_others(program: Program) -> Iterator[Slip]:
             for other in sorted(names - {own}):
                 instead = _replaced(s.node, {symbol(own): symbol(other)})
                 yield f"{other} stands for {own} in {s.target}", _put(program, n, instead)
+                if own in SHARES and other in SHARES:
+                    rest = {_without(ONE, symbol(own)): _without(ONE, symbol(other))}
+                    if (instead := _replaced(s.node, rest)) != s.node:
+                        yield f"1 - {other} stands for 1 - {own} in {s.target}", _put(program, n, instead)
 
 
 # --- trees ---------------------------------------------------------------------------------------------------

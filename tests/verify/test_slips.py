@@ -108,6 +108,7 @@ TABLE = [
     ("momentum", "    V =", "    g = g * min(1.0, 1.0 / np.linalg.norm(g))\n    V =", "is clipped to the norm 1"),
     ("signum", "np.sign(V)", "V", "the sign is missing"),
     ("signum", "np.sign(V)", "np.sign(g)", ""),
+    ("adam", "(1 - beta2) * g", "(1 - beta1) * g", "1 - beta1 stands for 1 - beta2 in S"),
     ("adam", "self.t += 1", "self.t = 2", "t stands still at 2"),
     ("adam", "self.t += 1", "self.t += 2", "t is counted up twice"),
     ("adam", "1 - beta1**self.t", "1 - beta1**max(1, self.t - 1)", "t is one step late in v"),
