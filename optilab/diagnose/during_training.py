@@ -247,7 +247,7 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     if faint and (not weak or ratio is None or ratio > FAINT or e.trial):
         return None
     text = (
-        f"the gradient of {e.layer(1)} is {ratio:.1e} times that of {e.layer(e.hidden)}"
+        f"the gradient of {e.first_layers} is {ratio:.1e} times that of {e.layer(e.hidden)}"
         if weak
         else f"a step changes hidden layers by at most {most:.1e} of their weights, and the output layer by {out:.1e}"
         if drowned

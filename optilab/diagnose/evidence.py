@@ -409,6 +409,12 @@ class Evidence:
         values = [row[key] for row in [row for row in self.rows if key in row][-RECENT:]]
         return median(values) if values else missing
 
+    @property
+    def first_layers(self) -> str:
+        """The layers whose gradient `ratio` is about: `layer 1`, or `layers 1 to 3`."""
+        early = _early(self.epochs[-1]["layers"]) if self.epochs else 1
+        return self.layer(1) if early == 1 else f"layers 1 to {early}"
+
     def layer(self, number: int) -> str:
         """`layer 3`, with the name of its module where it has one."""
         layers = self.epochs[-1]["layers"] if self.epochs else []
@@ -420,7 +426,15 @@ def _ratio(record: Mapping[str, Any]) -> float | None:
     # Rows of an embedding that a batch does not ask for have no gradient: its norm is that of other layers' parts.
     norms = [layer["gradient_norm"] for layer in record["layers"][:-1] if layer.get("kind") != "Embedding"]
     trained = [norm for norm in norms if norm is not None and norm > 0]
-    return trained[0] / trained[-1] if len(trained) > 1 else None
+    return max(trained[: _early(record["layers"])]) / trained[-1] if len(trained) > 1 else None
+
+
+def _early(layers: Sequence[Mapping[str, Any]]) -> int:
+    """How many layers are the first ones: of a network of the user's own a quarter of the hidden layers.
+
+    They may stand side by side there, and queries and keys begin with hardly any gradient.
+    """
+    return max(1, (len(layers) - 1) // 4) if "kind" in layers[-1] else 1
 
 
 def _config(record: runs.Record) -> TrainConfig:

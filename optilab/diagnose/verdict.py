@@ -168,7 +168,8 @@ PYTORCH = {
     "data.normalize": "divide the inputs by 255, or standardize them: x = (x - mean)/std",
     "data.batch_size": "DataLoader(data, batch_size={})",
     "data.images": "train on all samples",
-    "model.init": "initial weights: PyTorch's default, or nn.init.xavier_normal_(layer.weight) ({})",
+    "model.init": "initial weights: PyTorch's default, or nn.init.xavier_normal_(layer.weight) and "
+    "nn.init.zeros_(layer.bias) ({})",
     "model.bias_init": "nn.init.zeros_(layer.bias)",
     "model.norm": "a norm after each hidden layer: nn.BatchNorm1d/2d, or nn.LayerNorm ({})",
     "model.activation": "another activation between the layers ({})",

@@ -266,6 +266,9 @@ def _rows(module: nn.Module, weight: Tensor) -> Tensor | None:
     """A weight as a matrix with a row per unit; None where it has no units to compare."""
     if isinstance(module, EMBEDDINGS):
         return None
+    units = getattr(module, "hidden_size", getattr(module, "embed_dim", 0))
+    if units and len(weight) % units == 0:  # gates, or queries, keys and values, of the same units
+        weight = weight.reshape(-1, units, *weight.shape[1:]).transpose(0, 1)
     rows = by_unit(module, weight).detach().flatten(1)
     return rows if min(rows.shape) > 1 else None
 

@@ -427,6 +427,17 @@ SETTINGS = {
 }
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_units_that_are_alike_in_every_gate_are_alike(kind):
+    net = Last(getattr(nn, kind)(6, 8, batch_first=True))
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.fill_(0.03)
+    watch = learn(net, X[:, None].expand(-1, 9, -1), Y, steps=120, lr=1e-2)
+    assert watch.evidence().epochs[-1]["layers"][0]["common"] == pytest.approx(1.0)
+    assert names(watch)[0] == "symmetric-init"
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_bad_setting_of_a_loop_is_the_first_finding(name):
     """The causes of `diagnose` in a loop that validates after each epoch."""
@@ -508,6 +519,31 @@ def test_an_accuracy_of_training_is_not_compared_with_a_loss_of_validation():
     assert abs(evidence.held_back) < 0.1 < evidence.training_accuracy - evidence.accuracy
     assert names(watch) == []
     assert "validation loss" in watch.diagnosis().document()["verdict"]
+
+
+class Attending(nn.Module):
+    """Attention of separate projections: queries and keys begin with hardly any gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.ModuleList(nn.Linear(6, 6) for _ in range(6)) for _ in range(2))
+        self.pool, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+        for query, key, *_ in self.blocks:
+            nn.init.normal_(query.weight, std=0.01)
+            nn.init.normal_(key.weight, std=0.01)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for query, key, value, mix, up, down in self.blocks:
+            x = x + mix((query(x) @ key(x).transpose(1, 2)).softmax(2) @ value(x))
+            x = x + down(torch.relu(up(x)))
+        return self.head(torch.tanh(self.pool(x.mean(1))))
+
+
+def test_small_gradients_of_queries_do_not_hide_a_rate_that_is_too_low():
+    watch = learn(Attending(), MANY[:200].view(50, 4, 6), Y[:50], lr=1e-9, steps=100)
+    first = watch.evidence().epochs[-1]["layers"]
+    assert first[0]["gradient_norm"] < 0.01 * first[-2]["gradient_norm"]
+    assert names(watch)[0] == "learning-rate-too-low"
 
 
 def test_a_schedule_that_has_taken_the_rate_to_zero():
