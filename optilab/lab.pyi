@@ -208,6 +208,7 @@ class Lab:
         epochs: str | None = None,
         optimizer: str | None = None,
         lr: float | None = None,
+        seed: str | None = None,
         fail_fast: bool | None = None,
         batch_size: str | None = None,
         threads: int | None = None,

@@ -312,6 +312,13 @@ def test_the_ends_of_paths_are_the_table_of_the_command(lab, optilab):
     assert paths.sentences["sgd"].startswith("still moving: f = 1.13 at")
 
 
+def test_claims_are_rows(lab):
+    (row,) = lab.check("adam.yaml", expect="f < 0.1").rows
+    assert row["target"] == "adam.yaml"
+    assert (row["claim"], row["of"], row["result"]) == ("f < 0.1", "adam", "holds")
+    assert "holds" in str(lab.check("adam.yaml", expect="f < 0.1")).splitlines()[-1]
+
+
 # --- results -----------------------------------------------------------------------------------------------
 
 

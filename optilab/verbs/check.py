@@ -22,6 +22,7 @@ from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, shown
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
+from optilab.show.table import Column, Table
 from optilab.study import network_race, remedy, sweep
 from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_trainings, require_judgeable
 from optilab.study.plan import StudyPlan
@@ -79,7 +80,11 @@ def check(request: CheckClaims, place: Place) -> Printed:
     holds = all(claim.holds for one in checked for claim in one.judged)
     code = failed[0] if failed else ExitCode.OK if holds else ExitCode.EXPECTATION
     said = _summary(checked)
-    return Printed([said], {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
+    rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
+    shown = (
+        [said, Table([Column(key, key, left=True) for key in rows[0]], rows)] if place.library and rows else [said]
+    )
+    return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 
 
 def _may_train(target: str) -> bool:

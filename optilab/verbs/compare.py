@@ -155,7 +155,7 @@ class LabComparison(Answer):
         return verdict(self.side)
 
     @property
-    def best(self) -> list[str]:
+    def may_be_best(self) -> list[str]:
         """The groups that no verdict excludes from being the best."""
         return self.side.possible_best
 
@@ -186,7 +186,7 @@ class LabComparison(Answer):
         return [*self.side.notes, *tuning_notes(self.entries)]
 
     def short(self) -> Iterable[str]:
-        return map(Verbatim, self.best)
+        return map(Verbatim, self.may_be_best)
 
     def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them."""

@@ -32,6 +32,7 @@ from optilab.verbs.options import (
     Optimizer,
     OutputOptions,
     PictureOptions,
+    Seed,
     SetOptions,
     StudyOptions,
 )
@@ -69,6 +70,7 @@ class SweepRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, Picture
     epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each training")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None
+    seed: Seed = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
 

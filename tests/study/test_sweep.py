@@ -138,6 +138,11 @@ def test_values_are_checked_like_any_setting():
 OVER = ["--over", "optimizer.lr=0.01:1:3:log", "--over", "model.init=default,xavier"]
 
 
+def test_seeds_count_from_the_seed_that_is_given(optilab, small):
+    command = ["sweep", small, "--over", "optimizer.lr=0.1", "--seed", 7, "--seeds", 2, "--epochs", 1, "--json"]
+    assert [row["seed"] for row in json.loads(optilab(*command).stdout)["trials"]] == [7, 8]
+
+
 def test_a_study_has_the_same_bytes_with_any_number_of_jobs_and_a_trial_those_of_a_training(
     optilab, small, tmp_path
 ):
