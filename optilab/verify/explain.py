@@ -255,7 +255,7 @@ def _constant(comparison: PathComparison, values: Mapping[str, float], written: 
     words = tuple(
         "eps is missing"
         if key == "eps" and not value
-        else f"{key} is taken and not used: {value:g} is written in"
+        else f"{key} is taken and not used: the code acts as with {value:g}"
         if written[key]
         else f"{key} {value:g} is written in; the optimizer has {getattr(usual, key):g}"
         for key, value in changed.items()

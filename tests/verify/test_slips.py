@@ -76,7 +76,7 @@ TABLE = [
     # what passed as equal once
     ("adam", "(1 - beta1) * g", "lr * g", "lr stands for 1 - beta1"),
     ("rmsprop", "(1 - decay) * g", "lr * g", "lr stands for 1 - decay"),
-    ("adam", "= self.lr, self.beta1, self.beta2,", "= self.lr, 0.9, 0.999,", "beta1 is taken and not used: 0.9"),
+    ("adam", "= self.lr, self.beta1, self.beta2,", "= self.lr, 0.9, 0.999,", "not used: the code acts as with 0.9"),
     ("momentum", "beta * V + g", "(1 - beta) * V + beta * g", ""),
     # what was explained falsely
     ("momentum", "beta * V + g\n", "beta * V + lr * g\n", "lr is a factor of g in V already"),
