@@ -30,6 +30,8 @@ from optilab.study.groups import (
 from optilab.study.statistics import FEW, UNLIMITED, DifferenceTest, Family, Limits, Summary, Values, summarize
 from optilab.words import plural, some
 
+ABOVE_CHANCE = 0.02
+"""An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
 """Settings that choose the images a run is validated on."""
 
@@ -415,7 +417,8 @@ def _mean(parts: Sequence[GroupValues]) -> GroupValues:
     seeds = [seed for seed in parts[0].values if all(seed in part.values for part in parts)]
     values = {seed: fmean(part.values[seed] for part in parts) for seed in seeds}
     worst = {seed: why for part in parts for seed, why in part.worst.items() if seed in values}
-    return GroupValues(values, worst, {seed: why for part in parts for seed, why in part.absent.items()})
+    absent = {seed: why for part in parts for seed, why in part.absent.items()}
+    return GroupValues(values, worst, absent, chance=parts[0].chance)
 
 
 def _mean_ranks(table: _Table, higher: bool) -> tuple[float, ...]:
@@ -485,6 +488,11 @@ def _notes(
             f"each row is the mean over {plural(len(problems), 'other setting')}; verdicts hold for "
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
+    if _learned_nothing(candidates, measure):
+        notes.append(
+            "no row is better than chance: more seeds will hardly help; `optilab diagnose` says of a run why it does "
+            "not learn"
+        )
     if comparison is not None and sample != "problems":
         notes += _seed_notes(candidates, comparison)
     for candidate in candidates:
@@ -499,6 +507,15 @@ def _notes(
     if exact := [key for key in around if key.startswith(("numerics.", "versions.torch"))]:
         notes.append(f"{some(exact, 6)} differ between the runs: equal seeds are not equal to the last digit")
     return notes
+
+
+def _learned_nothing(candidates: Sequence[ComparedRuns], measure: Measure) -> bool:
+    """Whether the mean of every row is worse than the chance level, or better by less than ABOVE_CHANCE."""
+    known = [(own.outcomes.chance, own.outcomes.values) for own in candidates if own.outcomes.values]
+    sign = 1 if measure.rises else -1
+    return bool(known) and all(
+        chance is not None and sign * (fmean(values.values()) - chance) < ABOVE_CHANCE for chance, values in known
+    )
 
 
 def _horizon_note(grouping: Grouping, candidates: Sequence[ComparedRuns], measure: Measure) -> list[str]:

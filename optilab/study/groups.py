@@ -385,6 +385,8 @@ class GroupValues:
     """Trials without an outcome, and why."""
     horizon: float | None = None
     """Where epochs or seconds count: those in which all trials of the comparison were watched."""
+    chance: float | None = None
+    """The accuracy, or the loss, of knowing nothing; None for a metric or images without one."""
 
     @property
     def diverged(self) -> list[int]:
@@ -424,7 +426,10 @@ def values_of(groups: Sequence[Group], measure: Measure) -> list[GroupValues]:
 
 def _of_group(group: Mapping[int, "_Trial"], measure: Measure, horizon: float, step: float) -> GroupValues:
     values = {seed: trial.value for seed, trial in group.items() if trial.value is not None}
-    worst = horizon + step if measure.target is not None else _chance(group, values, measure)
+    chance = None if measure.target is not None else _chance(group, measure)
+    worst = horizon + step if measure.target is not None else chance
+    if chance is not None and not measure.rises:
+        worst = max([chance, *values.values()])
     endings = {seed: trial.ending for seed, trial in group.items() if trial.ending}
     absent = {seed: trial.absent for seed, trial in group.items() if trial.absent}
     if worst is None:
@@ -434,15 +439,15 @@ def _of_group(group: Mapping[int, "_Trial"], measure: Measure, horizon: float, s
         values |= dict.fromkeys(endings, worst)
     values = {seed: values[seed] for seed in group if seed in values}
     watched = measure.target is not None or measure.at == "best"
-    return GroupValues(values, endings, absent, horizon if watched else None)
+    return GroupValues(values, endings, absent, horizon if watched else None, chance)
 
 
-def _chance(group: Mapping[int, "_Trial"], values: Values, measure: Measure) -> float | None:
-    """What stands for a divergence: the chance level; None for a metric that has none."""
+def _chance(group: Mapping[int, "_Trial"], measure: Measure) -> float | None:
+    """The chance level; None for a metric that has none, and for a loop of the user's own whose classes are unknown."""
     classes = max((trial.classes for trial in group.values()), default=10)
     if measure.rises:
-        return 1 / classes if classes else None  # unknown for a loop of the user's own
-    return max([log(max(1, classes)), *values.values()]) if measure.metric.endswith("loss") else None
+        return 1 / classes if classes else None
+    return log(max(1, classes)) if measure.metric.endswith("loss") else None
 
 
 class _Trial:

@@ -492,8 +492,8 @@ def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
     count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
     units = "seeds" if sample == "best" else sample
     unit = units.removesuffix("s") if count == "1" else units
-    what = "would tell them apart" if len(comparison.possible_best) == 2 else "would exclude one of them"
-    return f"; {count} further {unit} {what}"
+    what = "tell them apart" if len(comparison.possible_best) == 2 else "exclude one of them"
+    return f"; if the difference is real, {count} further {unit} would {what} in 8 of 10 cases"
 
 
 VERB = Verb(compare, (CompareRuns,))

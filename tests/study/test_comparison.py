@@ -39,6 +39,26 @@ def test_comparable_groups_have_nothing_to_note(tmp_path):
     assert laid(tmp_path).notes == ()
 
 
+def test_a_table_in_which_nothing_learned_says_so(tmp_path):
+    for seed in (1, 2, 3):
+        training(tmp_path, f"a{seed}", f"seed={seed}", "epochs=2", accuracies=(0.1, 0.1))
+        training(
+            tmp_path,
+            f"b{seed}",
+            f"seed={seed}",
+            "epochs=2",
+            "model.activation=relu",
+            accuracies=(0.1, 0.11),
+        )
+    assert "no row is better than chance" in noted(laid(tmp_path), "optilab diagnose")
+
+
+def test_one_row_that_learned_is_enough(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    training(tmp_path, "c1", "seed=1", "epochs=2", "model.activation=tanh", accuracies=(0.1, 0.1))
+    assert not [note for note in laid(tmp_path).notes if "chance" in note]
+
+
 def test_the_variance_of_the_table_is_said(tmp_path):
     pair(tmp_path, "model.activation=relu")
     for seed in (1, 2, 3):

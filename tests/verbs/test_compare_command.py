@@ -42,7 +42,8 @@ def test_what_differs_the_table_and_the_verdict(optilab, compared):
     assert rows[2].rstrip().endswith("worse")
     assert lines[7].startswith(
         "verdict: norm batch has the highest last val_acc: 85.1% (95% interval 84.1 to 86.2), 0.3 percentage points "
-        "above norm layer; cannot tell it from norm layer; 33 or more further seeds would tell them apart"
+        "above norm layer; cannot tell it from norm layer; if the difference is real, "
+        "33 or more further seeds would tell them apart in 8 of 10 cases"
     )
 
 
