@@ -178,7 +178,7 @@ PYTORCH = {
     "optimizer.lr": "lr={} in the optimizer",
     "optimizer.eps": "eps={} in the optimizer",
     "optimizer.weight_decay": "weight_decay={} in the optimizer",
-    "optimizer": "another optimizer: torch.optim.Adam(model.parameters(), lr=1e-3) ({})",
+    "optimizer": "another optimizer: torch.optim.Adam(model.parameters(), lr=1e-3)",
     "weight_decay": "weight_decay={} in the optimizer",
     "clip_norm": "torch.nn.utils.clip_grad_norm_(model.parameters(), {}) after loss.backward()",
     "schedule": "no scheduler.step(), or a schedule that is as long as the training",

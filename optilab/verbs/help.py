@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_doc import Doc
 
 from optilab.config.marks import Argument
-from optilab.errors import UsageError, unknown
+from optilab.errors import UsageError, did_you_mean, shown
 from optilab.verbs.answer import Printed
 from optilab.verbs.options import SilentOptions
 from optilab.verbs.verb import Place, Verb
@@ -30,12 +30,12 @@ TOPICS = {
 
 
 class HelpRequest(SilentOptions):
-    """Explain a topic that messages and help screens refer to; without a topic, list them all.
+    """Explain a topic that messages and help screens refer to, or a word of the glossary; without one, list the topics.
 
     The text is a section of the documentation, as Markdown. For the options of a command: optilab COMMAND --help.
     """
 
-    EXAMPLES = ("optilab help", "optilab help claims", "optilab help own")
+    EXAMPLES = ("optilab help", "optilab help claims", "optilab help 'chance level'")
 
     topic: Annotated[str | None, Argument("[TOPIC]", complete=",".join(TOPICS)), Doc("A name of the list")] = None
 
@@ -44,12 +44,30 @@ def explain(request: HelpRequest, place: Place) -> Printed:
     if request.topic is None:
         lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
         return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
-    if request.topic not in TOPICS:
-        raise UsageError(unknown("topic", request.topic, TOPICS))
-    parts = re.split(r"(^```.*?^```)", "\n".join(section(*TOPICS[request.topic])), flags=re.DOTALL | re.MULTILINE)
+    words = {} if request.topic in TOPICS else glossary()
+    if request.topic in TOPICS:
+        text = "\n".join(section(*TOPICS[request.topic]))
+    elif (term := request.topic.lower()) in words:
+        text = words[term]
+    else:
+        near = did_you_mean(request.topic, [*TOPICS, *words])
+        raise UsageError(
+            f"no topic and no word of the glossary: {shown(request.topic)}{near}; `optilab help` lists the topics"
+        )
+    parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part) for part in parts[::2]]  # links as their words
     text = "".join(parts)
     return Printed([text], {"topic": request.topic, "text": text}, [])
+
+
+def glossary() -> dict[str, str]:
+    """Term -> its row of the glossary, as a sentence; a row may define several terms, in bold."""
+    found: dict[str, str] = {}
+    for line in page_of("glossary").read_text(encoding="utf-8").splitlines():
+        head, _, meaning = line.strip("| ").partition(" | ")
+        for term in re.findall(r"\*\*(.+?)\*\*", line):
+            found.setdefault(term.strip("`").lower(), f"{head}: {meaning}".replace("**", ""))
+    return found
 
 
 def page_of(name: str) -> Path:

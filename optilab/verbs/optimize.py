@@ -442,7 +442,8 @@ def _defect(prediction: Any, path: Trajectory) -> str:
 
 
 def _best_possible(bounds: Mapping[str, float]) -> str:
-    return f"best possible per step: gradient descent x{bounds['sgd']:.4g}, momentum x{bounds['momentum']:.4g}"
+    descent, momentum = bounds["sgd"], bounds["momentum"]
+    return f"best possible per step: x{descent:.4g} with gradient descent, x{momentum:.4g} with momentum"
 
 
 def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> Iterator[Part]:

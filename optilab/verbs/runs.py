@@ -326,6 +326,10 @@ class OneRun(Answer):
             )
             if timings := runs.read_timings(self.record.path / "timings.csv"):
                 yield f"{plural(len(timings), 'epoch')} in {duration(sum(row['seconds'] for row in timings))}"
+        results = self.record.manifest.get("results", {})
+        if isinstance(results, Mapping) and len(results) > 1:
+            listed = ", ".join(f"{label} {status}" for label, status in results.items())
+            yield f"{len(results)} optimizers: {listed}; every row: optilab runs show {self.record.name} --format csv"
         if self.record.state == "interrupted":
             yield f"continue with: {runs.resume_command(self.record.path)}"
         if not self.config:

@@ -28,7 +28,22 @@ def test_a_section_ends_where_the_next_begins(optilab):
 
 def test_the_topics_are_listed_and_an_unknown_one_is_refused(optilab):
     assert [line.split()[0] for line in optilab("help").stdout.splitlines()] == list(TOPICS)
-    assert "unknown topic 'claim'; did you mean \"claims\"?" in optilab("help", "claim", code=2).stderr
+    assert "'clams'; did you mean \"claims\"?" in optilab("help", "clams", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [
+        ("trial", "run: one training or one `optimize`"),
+        ("Cannot Tell", "verdict: the answer of the statistics"),
+        ("grad_ratio", "`grad_ratio`: the norm"),
+        ("claim", "claim: a sentence about a result"),
+    ],
+)
+def test_a_word_of_the_glossary_is_explained(word, meaning, optilab):
+    said = optilab("help", word).stdout
+    assert said.startswith(meaning)
+    assert "**" not in said
 
 
 def test_the_wheel_has_the_pages_of_all_topics():
