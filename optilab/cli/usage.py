@@ -42,7 +42,8 @@ def usage_error(error: Exception) -> str | None:
         option = str(getattr(error, "option_name", ""))
         accepted = [flag for parameter in context.command.params for flag in parameter.opts if flag[:2] == "--"]
         hint = _option_hint(context, option)
-        few = f"; {context.command_path} has {', '.join(accepted)}" if 0 < len(accepted) < FEW else ""
+        has = f"has {', '.join(accepted)}" if 0 < len(accepted) < FEW else "--help lists its options"
+        few = f"; {context.command_path} {has}"
         return f"No such option: {option}" + (f"; {hint}" if hint else did_you_mean(option, accepted) or few)
     if kind == "MissingParameter":
         missing = message.partition("'")[2].strip("'.")
@@ -52,8 +53,7 @@ def usage_error(error: Exception) -> str | None:
     if match := re.fullmatch(r"No such command '(.*)'\.", message):
         return f"No such command '{match[1]}'; {_command_hint(context, match[1])}"
     if match := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
-        hint = _argument_hint(context, match[1].split(" ")[0])
-        return f"{message}; {hint}" if hint else message
+        return f"{message}; {_argument_hint(context, match[1].split(' ')[0])}"
     return message
 
 
@@ -94,14 +94,18 @@ def _command_hint(context: Any, name: str) -> str:
 
 
 def _argument_hint(context: Any, argument: str) -> str:
-    """Where an argument belongs that a command does not take."""
+    """Where an argument belongs that a command does not take, or what the command takes."""
     if re.fullmatch(r"-?[\d.]+", argument):
         return _LIST
     options = {"--algo": completion.rule(""), "--function": completion.objective("")}
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
-    if argument.endswith((".yaml", ".yml")):
+    arguments = [one for one in context.command.params if one.param_type_name == "argument"]
+    taken = [str(one.metavar or one.name).upper() for one in arguments]
+    if argument.endswith((".yaml", ".yml")) and not taken:
         flag = "--config"
-    return f"write {flag} {argument}" if flag and _has_option(context, flag) else ""
+    if flag and _has_option(context, flag):
+        return f"write {flag} {argument}"
+    return f"{context.command_path} takes {' and '.join(taken) or 'no arguments'}"
 
 
 _LIST = "numbers of a list are separated by commas, as in --start -5,-2"

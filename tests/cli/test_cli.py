@@ -440,6 +440,12 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("optimize --algo sgd --start -5 -2", "separated by commas, as in --start -5,-2"),
         ("optimize --algo sgd --start 5 2", "separated by commas, as in --start -5,-2"),
         ("optimize --algo sgd --funtion beale", 'did you mean "--function"?'),
+        ("train sigmoid other.yaml", "train takes CONFIG"),
+        ("explain adam 3a", "explain takes NAME"),
+        ("env extra", "env takes no arguments"),
+        ("train sigmoid --stop-after 3", "No such option: --stop-after; optilab train --help lists its options"),
+        ("train -j", "No such option: -j; optilab train --help lists its options"),
+        ("train --fork relu-1@last", "--fork: expected RUN or RUN@EPOCH, for example relu-1@3; got 'relu-1@last'"),
         ("optimize --algo sgd --out=", "--out: empty path"),
         ("optimize --algo sgd --runs-dir=", "--runs-dir: empty path"),
         ("train --config sigmoid --data-dir=", "--data-dir: empty path"),
@@ -455,6 +461,14 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
 )
 def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
     assert answer in optilab(*line.split(), code=2).stderr
+
+
+@pytest.mark.parametrize("line", ["runs ls", "train sigmoid", "sweep sigmoid --over optimizer.lr=0.1,0.2"])
+def test_a_file_is_no_directory_of_runs(line, optilab, tmp_path):
+    (tmp_path / "a.txt").write_text("mine")
+    told = "a.txt is a file; expected the directory of the runs"
+    assert f"--runs-dir: {told}" in optilab(*line.split(), "--runs-dir", "a.txt", code=2).stderr
+    assert f"OPTILAB_RUNS: {told}" in optilab(*line.split(), code=2, OPTILAB_RUNS="a.txt").stderr
 
 
 @pytest.mark.parametrize("name", ["ds #2", "2024", "yes", "a: b", "[x]", "null"])

@@ -93,7 +93,7 @@ COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     "C50 -1": ([*TRAIN, "--threads", "-1"], 2, ["--threads", "at least 1"]),
     "C50 many": ([*TRAIN, "--threads", "100000"], 2, ["--threads", "at most 256"]),
     "C51": ([*OPTIMIZE, "--runs-dir", "/proc/x"], 7, ["/proc/x"]),
-    "C51 file": ([*OPTIMIZE, "--runs-dir", "lab.yaml"], 7, ["lab.yaml"]),
+    "C51 file": ([*OPTIMIZE, "--runs-dir", "lab.yaml"], 2, ["lab.yaml is a file"]),
     "json and quiet": ([*OPTIMIZE, "--json", "--quiet"], 2, ["--json", "--quiet", "cannot be combined"]),
     "resume with another number": (
         ["train", "--resume", "reference", "--lr", "0.5", "--epochs", "20"],
