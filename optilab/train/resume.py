@@ -174,8 +174,8 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
     RunError for what is not a training or a change of what a fork keeps; CheckpointError without a checkpoint of that
     epoch; UsageError where no epoch is left to train.
     """
-    name, at, number = spec.rpartition("@")
-    if at and not number.isdecimal() and "/" not in number:  # a path may have one
+    name, sign, number = spec.rpartition("@")
+    if sign and not number.isdecimal() and "/" not in number:  # a path may have one
         raise UsageError(
             f"expected RUN or RUN@EPOCH, for example {name or 'relu-1'}@3; got {shown(spec)}", "--fork"
         )
