@@ -10,7 +10,7 @@ from optilab.study.groups import Group, groups
 from optilab.study.network_race import NetworkResult, RaceResult
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import network_race_chart
-from optilab.verbs.report import PageTable, failed, page, places
+from optilab.verbs.comparison_page import PageTable, failed, page, places
 
 
 def network_race_page(result: RaceResult, study: Study, heading: str | None = None) -> bytes:

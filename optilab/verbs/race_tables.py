@@ -14,7 +14,7 @@ from optilab.study.comparison import Comparison
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
-from optilab.verbs.compare import Units, more_advice
+from optilab.verbs.comparison_tables import Units, more_advice
 from optilab.words import plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------

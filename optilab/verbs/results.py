@@ -94,7 +94,7 @@ class LabRun(Answer):
             return self._paths.page(title)
         from optilab.runs import score
         from optilab.study.groups import Selection
-        from optilab.verbs.report import comparison_page
+        from optilab.verbs.comparison_page import comparison_page
 
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
         return comparison_page(compared(Selection([self.record], {}), metric), [self.record], title)

@@ -13,7 +13,7 @@ from optilab.study.comparison import RunComparison
 from optilab.study.groups import Measure, short, text
 from optilab.study.importance import Effect, effects
 from optilab.verbs.charts.settings import MOST_VALUES, Tried, TriedAxis, center, level_name
-from optilab.verbs.compare import Units
+from optilab.verbs.comparison_tables import Units
 
 SHADES = 20
 """Steps of the color scale of a heat map; the style sheet has a class for each."""

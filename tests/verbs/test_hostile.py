@@ -27,9 +27,9 @@ from optilab.study.function_race import Race
 from optilab.study.groups import Measure, select
 from optilab.study.tuning import RaceSettings, Tuning
 from optilab.verbs import play
+from optilab.verbs.comparison_page import comparison_page
 from optilab.verbs.network_race_page import network_race_page
 from optilab.verbs.race_page import race_page
-from optilab.verbs.report import comparison_page
 from tests.faults.test_text import PAYLOADS
 from tests.study.generated import layered, training
 

@@ -1,0 +1,419 @@
+"""A comparison of trainings as a page for readers who do not have optilab installed: question, answer, and all that
+supports it.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from optilab.runs import STUDY, Record, Study
+from optilab.show import chart_page
+from optilab.show.chart import Panel
+from optilab.show.page import asset, render
+from optilab.show.table import Column, cell
+from optilab.study.comparison import Comparison, RunComparison
+from optilab.study.curves import Histories, history, title
+from optilab.study.diff import circumstances, varying
+from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
+from optilab.verbs import comparison_tables
+from optilab.verbs.charts.settings import is_number
+from optilab.verbs.charts.training import training_chart
+from optilab.verbs.curves_page import curves
+from optilab.verbs.settings_page import Outlook, mark, outlook
+from optilab.words import plural, ranges
+
+# --- the page ----------------------------------------------------------------------------------------------
+
+ROWS = 25
+"""Rows of the table of results before the rest is folded."""
+NOTES = 6
+"""Notes before the rest is folded."""
+_LABEL = r".* (has the|is the best) "
+"""For an answer that begins with the label of a group, which keeps its case."""
+MOST_STILL = 12
+"""Groups of the picture where scripts are switched off."""
+MOST_LOOKS = 24
+"""Groups that colors and dashes tell apart."""
+MOST_CONFIRMED = 8
+"""Settings that the command of an answer trains again."""
+KEYS = 4
+"""Settings that a question names."""
+_COLUMNS = {
+    "epochs": "epochs",
+    "train_loss": "train loss",
+    "train_acc": "train acc",
+    "val_loss": "val loss",
+    "val_acc": "val acc",
+    "best_epoch": "best epoch",
+    "best_val_acc": "best val acc",
+    "test_loss": "test loss",
+    "test_acc": "test acc",
+}
+"""For the table of runs, by key of a run's outcome."""
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """What repeats a part of the report: the command as it was typed, and the file that stands for it."""
+
+    name: str
+    typed: str
+    repeat: str
+    file: str
+    content: str
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """Results as a table: each row has its cells, its mark, its interval as places of a picture, and its color."""
+
+    title: str
+    verdict: str
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    joined: bool = True
+    """Whether each row is one curve, whose color it has."""
+
+
+def comparison_page(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
+    """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question.
+
+    DataError for a run whose tables are damaged.
+    """
+    comparison = side.comparison
+    ranked = list(comparison.order) if comparison else []
+    order = [*ranked, *(i for i in range(len(side.candidates)) if i not in ranked)]
+    chosen = [group for i in order for group in side.candidates[i].groups]
+    chosen += [group for group in side.grouping.groups if group not in chosen]
+    several = len(order) > 1
+    return page(
+        chosen,
+        side.grouping,
+        entries,
+        heading or _question(side),
+        comparison_tables.verdict(side) if several else _alone(side),
+        [_results(side, order)],
+        [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
+        outlook(side),
+        looks=_looks(side, chosen),
+        explained=several,
+        decide=_decide(side, entries),
+        beside=_beside(side, chosen),
+    )
+
+
+def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
+    """The number of each group's color: its place in the study, so that one more seed recolors nothing.
+
+    Of more than MOST_LOOKS groups, which have no color of their own, its place on the page: the best differ.
+    """
+    groups = side.grouping.groups
+    return [groups.index(g) if len(groups) <= MOST_LOOKS else place for place, g in enumerate(chosen)]
+
+
+def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> str:
+    """The command that would tell the best of a sweep from those that no verdict excludes; empty without one."""
+    comparison, study = side.comparison, entries[0] if len(entries) == 1 else None
+    if comparison is None or not comparison.chosen or not isinstance(study, Study):
+        return ""
+    count = len(comparison.possible_best)
+    if study.manifest["command"] != "sweep" or count < 2:
+        return ""
+    return f"optilab sweep --resume {shlex.quote(study.name)} --confirm {min(count, MOST_CONFIRMED)}"
+
+
+def _beside(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
+    """The groups whose layers stand next to each other: the baseline and the best, or the best and the worst."""
+    comparison = side.comparison
+    if comparison is None or comparison.chosen:
+        return [0, len(chosen) - 1]
+    base = side.candidates[comparison.baseline.key].groups[0]
+    others = [group for group in chosen if group is not base]
+    return [chosen.index(base), chosen.index(others[0]) if others else chosen.index(base)]
+
+
+def page(
+    chosen: Sequence[Group],
+    grouping: Grouping,
+    entries: Sequence[Record | Study],
+    question: str,
+    answer: str,
+    tables: Sequence[PageTable],
+    notes: Sequence[str],
+    views: Outlook = Outlook(),  # noqa: B008 (frozen)
+    looks: Sequence[int] = (),
+    rules: Sequence[str] = (),
+    races: Sequence[tuple[str, Sequence[Panel]]] = (),
+    explained: bool = False,
+    decide: str = "",
+    beside: Sequence[int] = (0, -1),
+) -> bytes:
+    """The page about groups of runs, in the order given, of the runs and studies in `entries`.
+
+    `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colors, where that is not
+    their order; `races` the titles and panels of `rules` that raced; `explained` adds what intervals and p are;
+    `decide` is the command that would tell more; `beside` are the two groups whose layers are shown first.
+    DataError for a run whose tables are damaged.
+    """
+    records = [record for group in chosen for record in group.runs.values()]
+    varied = varying([circumstances(record) for record in records])
+    found = [history(group.label, group.runs) for group in chosen]
+    drawn = curves(found, looks)
+    order = sorted(range(len(chosen)), key=lambda i: looks[i] if looks else i)[:MOST_STILL]
+    known = tuple(own for i in order if (own := found[i]) is not None)
+    raced = [(title, [chart_page.curves(panel, rules) for panel in panels]) for title, panels in races]
+    scripts = ("base.js", "uplot.js", "chart.js", "parts.js", "report.js", *(["race.js"] if races else []))
+    return render(
+        "report.html",
+        {
+            **drawn,
+            "settings": views.curves,
+            "parallel": views.parallel,
+            "beside": beside,
+            "rules": rules,
+            "races": [{"charts": charts} for _, charts in raced],
+        },
+        [asset(name) for name in scripts],
+        [asset("uplot.css"), asset("report.css")],
+        title=question,
+        question=question,
+        answer=answer if re.match(_LABEL, answer) else answer[:1].upper() + answer[1:],
+        decide=decide,
+        about=title(grouping),
+        facts=_facts(records, len(chosen)),
+        tables=tables,
+        folded=ROWS,
+        importance=views.importance,
+        few=NOTES,
+        notes=notes,
+        maps=views.maps,
+        settings=views.curves,
+        races=[
+            {"title": title, "tables": [chart_page.table(one, rules) for one in charts]} for title, charts in raced
+        ],
+        drawn=any(group for group in drawn["groups"]),
+        still=chart_page.still(training_chart(Histories(known, "loss and accuracy", (), ()))) if known else "",
+        layers=[group and group.get("layers") and _layers(group) for group in drawn["groups"]],
+        curvature=[
+            group and group.get("curvature") and _curvature(group["curvature"]) for group in drawn["groups"]
+        ],
+        every=drawn.get("every", 1),
+        differing=_differing(grouping),
+        equal=_equal(grouping),
+        machine=_machine(records, varied),
+        varied=[(key, list(counts.items())) for key, counts in varied.items()],
+        columns=_run_columns(records),
+        runs=_runs(chosen),
+        sources=[_source(entry) for entry in entries if not (isinstance(entry, Record) and entry.is_watched)],
+        explained=explained,
+    )
+
+
+# --- question and answer -----------------------------------------------------------------------------------
+
+
+def _question(side: RunComparison) -> str:
+    """What the reader wants to know, as one sentence."""
+    what, comparison, count = side.measure.name, side.comparison, len(side.candidates)
+    if count < 2:
+        return f"How well does {_name(side)} train?"
+    if comparison is not None and not comparison.chosen:
+        base = side.candidates[comparison.baseline.key].label
+        return f"Is anything better than {base} by {what}?"
+    own = [candidate.settings for candidate in side.candidates]
+    keys = distinguishing_keys(list(dict.fromkeys(key for row in own for key in row)), own)
+    words = [short(keys)[key] for key in keys]
+    if not 0 < len(words) <= KEYS:
+        return f"Which of {count} settings is the best by {what}?"
+    named = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    verb = "are" if len(words) > 1 else "is"
+    return f"Which {named} {verb} the best by {what}?"
+
+
+def _name(side: RunComparison) -> str:
+    names = dict.fromkeys(
+        str(record.manifest.get("config", {}).get("name", record.name)) for record in side.records
+    )
+    return ", ".join(names)
+
+
+def _alone(side: RunComparison) -> str:
+    """The answer where there is nothing to compare with: the outcome."""
+    if side.comparison is None:
+        return comparison_tables.verdict(side)
+    summary, show = side.comparison.rows[0].summary, comparison_tables.Units(side.measure.share)
+    runs = f", the mean of {summary.n} seeds" if summary.n > 1 else ""
+    interval = f" (95% {show.interval(summary.interval)})" if summary.interval else ""
+    return f"{side.measure.name}: {show.value(summary.mean)}{interval}{runs}"
+
+
+def _facts(records: Sequence[Record], count: int) -> list[tuple[str, str]]:
+    """How much was compared, in how many groups, on which data, when and with what."""
+    states: dict[str, int] = {}
+    for record in records:
+        states[record.state] = states.get(record.state, 0) + 1
+    seeds = sorted({int(record.manifest.get("config", {}).get("seed", 0)) for record in records})
+    days = sorted({str(record.manifest.get("created", ""))[:10] for record in records})
+    epochs = sorted({int(record.manifest.get("config", {}).get("epochs", 0)) for record in records})
+    data = {str(record.manifest.get("data", {}).get("dataset", "")) for record in records}
+    facts = [
+        ("trainings", f"{len(records):,} ({', '.join(f'{n:,} {state}' for state, n in states.items())})"),
+        ("groups", f"{count:,}"),
+        ("seeds", ranges(seeds, comparison_tables.FEW)),
+        ("epochs", ranges(epochs, comparison_tables.FEW)),
+        ("data", ", ".join(sorted(data))),
+        ("trained", " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def failed(entries: Sequence[Record | Study]) -> list[str]:
+    """A note about the trials of studies that failed: they left no run to compare."""
+    notes = []
+    for entry in entries:
+        if isinstance(entry, Study):
+            failed = [row for row in entry.trials() if row["status"] == "failed"]
+            if failed:
+                count = f"{plural(len(failed), 'trial')} failed"
+                notes.append(f"{entry.name}: {count}, {failed[0]['trial']} first: {failed[0].get('reason', '')}")
+    return notes
+
+
+# --- results -----------------------------------------------------------------------------------------------
+
+
+def _results(side: RunComparison, order: Sequence[int]) -> PageTable:
+    """The table of the comparison: headings, and per row its cells, mark and interval as places of a picture."""
+    rows = comparison_tables.rows(side)
+    needed = ("group", "n", "verdict") if len(rows) > 1 else ("group", "n")
+    shown = [
+        column
+        for column in comparison_tables.columns(side)
+        if column.key in needed
+        or (
+            column.only != "values"
+            and column.key != "verdict"
+            and any(row.get(column.key) is not None for row in rows)
+        )
+    ]
+    shown.sort(key=lambda column: ("group", "mean").index(column.key) if column.key in ("group", "mean") else 2)
+    drawn = places(side.comparison, side.measure.share)
+    found = [
+        {
+            "cells": [
+                cell(column, row) + " (baseline)" * (column.key == "group" and mark(side, i) == "baseline")
+                for column in shown
+            ],
+            "mark": mark(side, i),
+            "place": drawn.get(i),
+            "look": i if len(side.candidates) <= MOST_LOOKS else number,
+        }
+        for number, (i, row) in enumerate(zip(order, rows, strict=True))
+    ]
+    joined = all(len(candidate.groups) == 1 for candidate in side.candidates)
+    return PageTable("", "", shown, found, joined)
+
+
+def places(comparison: Comparison[Any] | None, share: bool) -> dict[int, tuple[float, float, float]]:
+    """For each row, where its mean and the ends of its interval lie between the lowest and the highest, in per cent."""
+    if comparison is None or len(comparison.order) < 2:
+        return {}
+    found = {}
+    for i in comparison.order:
+        summary = comparison.rows[i].summary
+        low, high = summary.interval or (summary.mean, summary.mean)
+        found[i] = (max(low, 0.0), summary.mean, min(high, 1.0)) if share else (low, summary.mean, high)
+    lowest, highest = min(low for low, _, _ in found.values()), max(high for _, _, high in found.values())
+    span = highest - lowest or 1.0
+    return {i: tuple(round(100 * (end - lowest) / span, 2) for end in ends) for i, ends in found.items()}  # type: ignore[misc]
+
+
+def _layers(group: Mapping[str, Any]) -> list[list[str]]:
+    """The quantities of each layer after the last epoch, as text: a row for each layer."""
+    layers = group["layers"]
+    quantities = [values for key, values in layers.items() if key != "names"]
+    return [
+        [name, *(_last(values[number]) for values in quantities)] for number, name in enumerate(layers["names"])
+    ]
+
+
+def _curvature(measured: Mapping[str, Any]) -> list[str]:
+    """The last measurement: epoch, sharpness, limit, curvature along the gradient."""
+    limit = _last(measured["limit"]) or "no limit known"
+    return [str(measured["epochs"][-1]), _last(measured["sharpness"]), limit, _last(measured["along"])]
+
+
+def _last(values: Sequence[float | None]) -> str:
+    return "" if not values or values[-1] is None else f"{values[-1]:.3g}"
+
+
+# --- what differed and what was equal ----------------------------------------------------------------------
+
+
+def _differing(grouping: Grouping) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Every setting that differs: its values, numbers in ascending order, and how many runs have each."""
+    table = []
+    for key in grouping.differing:
+        counts: dict[str, int] = {}
+        sizes: dict[str, float] = {}
+        for group in grouping.groups:
+            value: Any = group.settings.get(key)
+            word = text(value) if key in group.settings else "none"
+            counts[word] = counts.get(word, 0) + len(group.runs)
+            sizes[word] = value if is_number(value) else inf
+        table.append((key, sorted(counts.items(), key=lambda counted: sizes[counted[0]])))
+    return table
+
+
+def _equal(grouping: Grouping) -> list[tuple[str, str]]:
+    return [(key, text(value)) for key, value in grouping.shared.items() if key != DATA]
+
+
+def _machine(records: Sequence[Record], varied: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Versions, machine and data that all runs share."""
+    facts = circumstances(records[0]) if records else {}
+    return [(key, value) for key, value in facts.items() if key not in varied]
+
+
+# --- runs and commands -------------------------------------------------------------------------------------
+
+
+def _run_columns(records: Sequence[Record]) -> list[tuple[str, str]]:
+    tested = any("test_acc" in record.manifest for record in records)
+    return [(key, name) for key, name in _COLUMNS.items() if tested or not key.startswith("test_")]
+
+
+def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:
+    """A row for every run, group by group."""
+    return [
+        {
+            "name": record.name,
+            "group": group.label,
+            "seed": seed,
+            "state": record.state,
+            "reason": record.manifest.get("reason", ""),
+            "outcome": {key: "" if value is None else f"{value:.6g}" for key, value in record.outcome().items()},
+            "config": record.config.decode("utf-8", "replace"),
+        }
+        for group in chosen
+        for seed, record in group.runs.items()
+    ]
+
+
+def _source(entry: Record | Study) -> Repetition:
+    """The command that made a run or study, and the one that repeats it from a file."""
+    typed = shlex.join(["optilab", *map(str, entry.manifest.get("argv", [])[1:])])
+    if isinstance(entry, Study):
+        command = entry.manifest["command"]
+        command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes
+        repeat, file, content = (
+            f"optilab {command} --config {STUDY}",
+            STUDY,
+            entry.asked,
+        )
+    else:
+        repeat, file, content = "optilab train --config config.yaml", "config.yaml", entry.config
+    return Repetition(entry.name, typed, repeat, file, content.decode("utf-8", "replace"))
