@@ -71,11 +71,11 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
     if base:
         families += [_changed(slips(base)), _changed(_around(candidate, rule, regime, program))]
     families += [_constants(candidate, first, written)]
-    if base and "eps" in written:
-        families += [_with_eps(candidate, first, written, base)]
     families += [_other_rules(rule)]
     if base:
-        families += [_changed(mistakes(base)), _two_slips(base)]
+        families += [_changed(mistakes(base))]
+        families += [_with_eps(candidate, first, written, base)] if "eps" in written else []
+        families += [_two_slips(base)]
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
     for explanation, path in chain.from_iterable(families):
         if _holds(path, targets):

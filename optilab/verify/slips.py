@@ -310,6 +310,7 @@ def _named(node: Node, target: str) -> Iterator[tuple[str, Node]]:
             yield f"{text(b.args[1])} enters {target} as it is, not as {text(b)} (classic)", a + b.args[1]
             swapped = rest * a.args[1] + share * b.args[1]
             yield f"{text(share)} and 1 - {text(share)} are swapped in {target}", swapped
+            yield f"{target} is the last {text(b.args[1])}, not averaged", b.args[1]
         elif b.op != "multiply":
             yield f"{text(b)} enters {target} as (1 - {text(share)})*{text(b)} (ema)", a + rest * b
         yield f"lr is a factor of {text(b)} in {target} already", a + symbol("lr") * b

@@ -119,6 +119,8 @@ TABLE = [
     ("adam", "self.S, self.t = 0.0, 0.0, 0", "self.S, self.t = 0.0, 1.0, 0", "S starts at 1"),
     ("adamw", "lr * wd * w", "lr**2 * wd * w", "lr is a factor of the weight decay twice"),
     ("adamw", "beta1) * g\n", "beta1) * (g + wd * w)\n", "weight decay added to g in V as well"),
+    ("lion", "beta2 * V + (1 - beta2) * g", "g", "V is the last g, not averaged"),
+    ("adadelta", "np.sqrt(D + eps)", "np.sqrt(D)", "the term eps is missing in d"),
     ("lion", "(1 - beta1) * g)", "(1 - beta1) * g + weight_decay * w)", "as well"),
     ("adadelta", "np.sqrt(D + eps) / np.sqrt(S + eps)", "np.sqrt(S + eps) / np.sqrt(D + eps)", "stands for sqrt(D"),
     ("adagrad", "lr * g", "lr * (g - S)", None),
