@@ -413,17 +413,17 @@ class TestAnotherProcess:
         limits = Limits(0.3, loading=1.0)
         with (
             pytest.raises(error) as raised,
-            warden.running(path, "f", path.name, limits, isolated=False) as (found, _),
+            warden.running(path, "f", path.name, limits, isolated=False) as running,
         ):
-            judge(found, "sgd")
+            judge(running.load(), "sgd")
         assert words in str(raised.value)
         assert len(str(raised.value)) < 2000
 
     def test_the_verdict_is_that_of_this_process(self, warden, tmp_path):
         found = adam(tmp_path)
         path = tmp_path / "mine.py"
-        with warden.running(path, "Adam", path.name, Limits(10.0), isolated=False) as (other, _):
-            assert judge(other, "adam") == judge(found, "adam")
+        with warden.running(path, "Adam", path.name, Limits(10.0), isolated=False) as running:
+            assert judge(running.load(), "adam") == judge(found, "adam")
 
     def test_what_it_leaves_ends_with_it(self, warden, tmp_path):
         """A grandchild in a session of its own, whose parent has ended."""
@@ -434,8 +434,8 @@ class TestAnotherProcess:
             "os.wait()\nwhile not os.path.exists('mine.pid'): pass\n"
             "def f(w, g, lr=0.01): return w - lr * g\n"
         )
-        with warden.running(path, "f", path.name, Limits(10.0)) as (found, _):
-            assert judge(found, "sgd").equal
+        with warden.running(path, "f", path.name, Limits(10.0)) as running:
+            assert judge(running.load(), "sgd").equal
             left = int((tmp_path / "mine.pid").read_text())
             assert left in descendants(os.getpid())
         assert left not in descendants(os.getpid())
@@ -464,5 +464,5 @@ class TestAnotherProcess:
         path = tmp_path / "mine.py"
         path.write_text(source + "\ndef f(w, g, lr=0.01): return w - lr * g\n")
         expected = pytest.raises(UsageError, match=said) if said else nullcontext()
-        with expected, warden.running(path, "f", path.name, Limits(10.0, memory=600)) as (found, _):
-            assert judge(found, "sgd").equal
+        with expected, warden.running(path, "f", path.name, Limits(10.0, memory=600)) as running:
+            assert judge(running.load(), "sgd").equal
