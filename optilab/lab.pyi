@@ -60,7 +60,7 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
     ) -> WorkedSteps:
-        """Work out steps of a rule: every intermediate result with its numbers, checked against the run."""
+        """Work out steps of an optimizer: every intermediate result with its numbers, checked against the run."""
     def verify(
         self,
         candidate: str | Callable[..., Any] | None = None,
@@ -77,7 +77,7 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
     ) -> Answer:
-        """Check the rules against torch.optim, optax or their equations, or your own implementation against a rule."""
+        """Check the optimizers against torch.optim, optax or their equations, or your own implementation against one of them."""
     def map(
         self,
         config: Config | None = None,

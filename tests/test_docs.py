@@ -70,7 +70,7 @@ START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
 def rules():
     """One row per rule: name, fields, what it is and where it is from."""
-    lines = ["| rule | fields and their defaults | what it is |", "|---|---|---|"]
+    lines = ["| optimizer | fields and their defaults | what it is |", "|---|---|---|"]
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
         texts = []
@@ -87,7 +87,7 @@ def rules():
 
 def correspondence():
     """One row per form: what to write in torch.optim and optax for the same path."""
-    lines = ["| rule | form | torch.optim | optax |", "|---|---|---|---|"]
+    lines = ["| optimizer | form | torch.optim | optax |", "|---|---|---|---|"]
     for case in CASES:
         cells = []
         for library in ("torch", "optax"):
@@ -108,12 +108,12 @@ def compared():
     torch, optax, elsewhere, numbers = (sum(bool(row[n]) for row in found.values()) for n in range(4))
     alone = sum(not row[0] and not row[1] for row in found.values())
     lines = [
-        f"Of the {len(found)} rules, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are "
+        f"Of the {len(found)} optimizers, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are "
         "compared with neither,",
         f"and {elsewhere} are compared with a further library, with SciPy or with their equations written out. For "
         f"{numbers}, numbers that other projects printed are reproduced.",
         "",
-        "| rule | torch.optim | optax | elsewhere | numbers printed by |",
+        "| optimizer | torch.optim | optax | elsewhere | numbers printed by |",
         "|---|---|---|---|---|",
         *(f"| `{name}` | {' | '.join(row)} |" for name, row in found.items()),
     ]

@@ -30,7 +30,7 @@ MOST = 100
 
 
 class ExplainRequest(SetOptions, OutputOptions):
-    """Work out steps of a rule: every intermediate result with its numbers, checked against the run."""
+    """Work out steps of an optimizer: every intermediate result with its numbers, checked against the run."""
 
     EXAMPLES = (
         "optilab explain adam --step 2",

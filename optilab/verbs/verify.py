@@ -44,7 +44,7 @@ SHOWN = 40
 
 
 class VerifyRequest(SetOptions, SilentOptions):
-    """Check the rules against torch.optim, optax or their equations, or your own implementation against a rule."""
+    """Check the optimizers against torch.optim, optax or their equations, or your own implementation against one of them."""
 
     EXAMPLES = (
         "optilab verify",

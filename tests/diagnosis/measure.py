@@ -134,7 +134,7 @@ def table() -> str:
         for half in HALVES:
             n = figures(look(half, trial))
             cells = [
-                f"{'trial of 60 batches' if trial else 'whole training'}, {half} half",
+                f"{'probe run of 60 batches' if trial else 'whole training'}, {half} half",
                 _share(n["flagged"], n["sick"]),
                 _share(n["right"], n["flagged"]),
                 _share(n["clean"], n["healthy"]),
@@ -147,7 +147,7 @@ def table() -> str:
             _share(n["right"], n["flagged"]),
             _share(n["clean"], n["healthy"]),
         ]
-        lines.append(f"| trial, causes that it can show, {half} half | {' | '.join(found)} |")
+        lines.append(f"| probe run, causes that it can show, {half} half | {' | '.join(found)} |")
     entries = look("held-out")
     one, two, named = remedied(entries), remedied(entries, two=True), both_named(entries)
     lines += ["", "| held-out half | |", "|---|---|"]

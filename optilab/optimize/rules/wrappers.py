@@ -109,7 +109,7 @@ class LookaheadState(NamedTuple):
 
 @dataclass(frozen=True)
 class Lookahead(Rule):
-    """Lookahead (Zhang et al. 2019): after every few steps of another rule, go back part of the way.
+    """Lookahead (Zhang et al. 2019): after every few steps of another optimizer, go back part of the way.
 
     w follows the wrapped rule; at every sync_period-th step: z <- z + slow_step_size*(w - z);  w <- z
 
@@ -167,7 +167,7 @@ _SGD = SGD()
 
 @dataclass(frozen=True)
 class SAM(Rule):
-    """Sharpness-aware minimization (Foret et al. 2021, arXiv:2010.01412): another rule with the gradient of the
+    """Sharpness-aware minimization (Foret et al. 2021, arXiv:2010.01412): another optimizer with the gradient of the
     worst point nearby.
 
     e = radius*g/|g|;  g = gradient at w + e;  then the step of the wrapped rule from w with that g

@@ -35,7 +35,7 @@ def race_chart(result: Race) -> Chart:
             Polyline(factors, row, i, label=rules[i], width=1.9, dash="series", marker=5, every=15, step=True)
             for i, row in enumerate(solved)
         ),
-        _multiples("cost, as a multiple of the fastest rule's on the same problem", factors[-1]),
+        _multiples("cost, as a multiple of the fastest optimizer's on the same problem", factors[-1]),
         Scale("fraction of the problems solved", -0.02, 1.02, unit="fraction"),
         "performance profile: speed on each problem",
         "performance profile: fraction of the problems solved",
@@ -121,7 +121,7 @@ def _profile(network: NetworkResult, rules: Sequence[str]) -> Panel:
             lines.append(Polyline(factors, reached, number, width=1.9, dash="series", step=True))
     return Panel(
         tuple(lines),
-        _multiples("epochs, as a multiple of the fastest rule's", SLOWEST),
+        _multiples("epochs, as a multiple of the fastest optimizer's", SLOWEST),
         Scale("fraction of the seeds", -0.02, 1.02, unit="fraction"),
         f"to {100 * network.target:.1f}%: performance profile",
         f"fraction of the seeds that reach {100 * network.target:.1f}%",
