@@ -77,7 +77,7 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
     ) -> Answer:
-        """Check the optimizers against torch.optim, optax or their equations, or your own implementation against one of them."""
+        """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
     def map(
         self,
         config: Config | None = None,

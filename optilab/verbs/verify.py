@@ -44,7 +44,7 @@ SHOWN = 40
 
 
 class VerifyRequest(SetOptions, SilentOptions):
-    """Check the optimizers against torch.optim, optax or their equations, or your own implementation against one of them."""
+    """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
 
     EXAMPLES = (
         "optilab verify",
