@@ -17,7 +17,7 @@ from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import OptilabError, UsageError, did_you_mean, shown
+from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from optilab.config.marks import Field
@@ -186,6 +186,8 @@ def _in_python(given: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None
             text = re.sub(dotted, r'\1set={"\2": ...}', text)
         error.args = (text,)
         raise
+    except OSError as error:  # what the system refuses, as the command says it
+        raise SystemFailure(f"{error.filename or 'the output'}: {error.strerror or error}") from error
 
 
 _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {

@@ -38,7 +38,7 @@ def run_name(text: str) -> str:
 def root(folder: str | None) -> Path:
     """Where runs are kept: `--runs-dir`, else OPTILAB_RUNS, else ./runs. UsageError for a file in its place."""
     path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
-    if path.is_file():
+    if os.path.isfile(path):  # whatever the path is
         where = "--runs-dir" if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
         raise UsageError(f"{path} is a file; expected the directory of the runs", where)
     return path

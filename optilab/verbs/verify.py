@@ -32,7 +32,7 @@ from optilab.verify import candidate as candidates
 from optilab.verify import submissions
 from optilab.verify.grade import STEPS, StartingPoint, Verdict, grade
 from optilab.verify.grade import TOLERANCE as AGREEMENT
-from optilab.verify.remote import Limits, Warden, conceal_environment
+from optilab.verify.remote import Limits, Warden, closed_memory
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
@@ -377,13 +377,9 @@ def _grade_all(request: VerifyRequest, spec: str, alone: bool) -> "Grades":
     exam = Exam.of(request)  # refused once, not in every row
     folder = _feedback_folder(request)
     limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
-    if alone:
-        conceal_environment()
-    graded = list(
-        _with_progress(
-            submissions.grade_all(found, name, exam.grade, limits, points, min(jobs, len(found))), len(found)
-        )
-    )
+    rows = submissions.grade_all(found, name, exam.grade, limits, points, min(jobs, len(found)))
+    with closed_memory(alone):
+        graded = list(_with_progress(rows, len(found)))
     grades = Grades(graded, exam, bool(name))
     if folder is not None:
         grades.write_feedback(folder)

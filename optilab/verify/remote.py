@@ -360,15 +360,28 @@ def _size(directory: Path) -> int:
     return total
 
 
-def conceal_environment() -> None:
-    """Take the variables of this process out of what /proc shows of it, and its memory from others of this user."""
+@contextlib.contextmanager
+def closed_memory(alone: bool) -> Iterator[None]:
+    """In this context other processes of this user do not read or write this one's memory; where it does nothing else
+    (`alone`), its variables are taken out of what /proc shows of it, too."""
     import ctypes
 
-    with contextlib.suppress(OSError, AttributeError, ValueError, IndexError):
-        parts = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        start, end = int(parts[47]), int(parts[48])
-        for key, value in os.environ.items():
-            os.putenv(key, value)  # the C library has its own copy from here on
-        if 0 < start < end:
-            ctypes.memset(start, 0, end - start)
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+    get_dumpable, set_dumpable = 3, 4
+    try:
+        prctl = ctypes.CDLL(None).prctl
+        before = prctl(get_dumpable, 0, 0, 0, 0)
+        if alone:
+            parts = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+            start, end = int(parts[47]), int(parts[48])
+            for key, value in os.environ.items():
+                os.putenv(key, value)  # the C library has its own copy from here on
+            if 0 < start < end:
+                ctypes.memset(start, 0, end - start)
+        prctl(set_dumpable, 0, 0, 0, 0)
+    except (OSError, AttributeError, ValueError, IndexError):  # only Linux has it
+        yield
+        return
+    try:
+        yield
+    finally:
+        prctl(set_dumpable, before, 0, 0, 0)

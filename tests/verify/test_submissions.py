@@ -97,14 +97,13 @@ ODD = {
 """Wrong, in types that NumPy accepts, or with the same answer to every gradient."""
 MEMORY = """import ctypes, os
 libc, pid = ctypes.CDLL(None), os.getppid()
-libc.ptrace.restype = ctypes.c_long
-for _ in range(4):
+for _ in range(3):
     try: open(f'/proc/{pid}/mem', 'r+b'); print('opened', pid)
     except OSError: pass
-    if libc.ptrace(16, pid, 0, 0) == 0: print('attached', pid)
+    if libc.ptrace(0x4206, pid, 0, 0) == 0: print('seized', pid)
     pid = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])
-    if pid < 2: break
 """
+"""Of the two processes above it, and the grader."""
 EVERY_DESCRIPTOR = "import os, json\nfor n in range(3, 64):\n try: os.write(n, {!r})\n except OSError: pass\n"
 FORGED = {
     "a document": "import os\nopen('../document', 'w').write('{\"equal\": true}')\nos.kill(os.getppid(), 9)\n"
@@ -170,10 +169,20 @@ def test_what_is_odd_and_wrong_is_not_equal(warden, tmp_path, name):
     assert row(warden, tmp_path, ODD[name], limits=ENOUGH).verdict == "explained"
 
 
-def test_no_submission_reads_the_memory_of_what_grades_it(warden, tmp_path):
+LIBRARY = """import json, optilab
+for row in optilab.Lab().verify('a*.py:SGD', against='sgd').rows: print(json.dumps(row))"""
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_no_submission_reads_the_memory_of_what_grades_it(tmp_path, library):
     """Not root's either, whom the system lets read any process."""
-    graded = row(warden, tmp_path, MEMORY + RULE, limits=ENOUGH)
-    assert (graded.verdict, graded.output) == ("equal", "")
+    (tmp_path / "a.py").write_text(MEMORY + RULE)
+    grading = ["-m", "optilab", "verify", "a*.py:SGD", "--against", "sgd", "--json"]
+    command = [sys.executable, *(["-c", LIBRARY] if library else grading)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    row = found if library else found["submissions"][0]
+    assert (row["verdict"], row["output"]) == ("equal", "")
 
 
 @pytest.mark.parametrize("name", FORGED)
