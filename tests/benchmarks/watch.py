@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,19 +39,35 @@ def transformer() -> tuple[nn.Module, Tensor, Tensor]:
     return net, torch.randint(0, 1000, (16, 64)), torch.randint(0, 1000, (16, 64))
 
 
-NETWORKS = {"CNN": cnn, "transformer": transformer}
+def mlp() -> tuple[nn.Module, Tensor, Tensor]:
+    net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    return net, torch.randn(32, 64), torch.randint(0, 10, (32,))
 
 
-def stepper(name: str, watched: bool, every: int = 50) -> tuple[Callable[[], None], "optilab.watch | None"]:
-    """A function that takes one step of a training of its own."""
+NETWORKS = {"CNN": cnn, "transformer": transformer, "small MLP": mlp}
+
+
+def watched(every: int) -> Callable[..., Any]:
+    return lambda net, optimizer, batch: optilab.watch(net, optimizer, every=every)
+
+
+def stepper(
+    name: str, attach: Callable[..., Any] | None = None, samples: int = 64
+) -> tuple[Callable[[], None], Any]:
+    """A function that takes one step of a training of its own, and what `attach(net, optimizer, batch)` made there."""
     torch.manual_seed(0)
     net, x, y = NETWORKS[name]()
+    x, y = x[:samples], y[:samples]
     optimizer = torch.optim.Adam(net.parameters())
-    watch = optilab.watch(net, optimizer, every=every) if watched else None
+
+    def loss_of(out: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(out.flatten(0, -2), y.flatten())
+
+    watch = attach(net, optimizer, (x, y, loss_of)).__enter__() if attach else None
 
     def step() -> None:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(net(x).flatten(0, -2), y.flatten())
+        loss = loss_of(net(x), y)
         loss.backward()
         optimizer.step()
         if watch:
@@ -68,9 +85,9 @@ def seconds(step: Callable[[], None], count: int = 1) -> float:
 
 def measure(name: str, blocks: int) -> None:
     """Print what a step costs: plain, watched but not looked into, and looked into."""
-    plain, _ = stepper(name, watched=False)
-    rarely, _ = stepper(name, watched=True, every=10**6)
-    always, watch = stepper(name, watched=True, every=1)
+    plain, _ = stepper(name)
+    rarely, _ = stepper(name, watched(10**6))
+    always, watch = stepper(name, watched(1))
     for step in (plain, rarely, always):
         seconds(step, 5)
     times: dict[str, list[float]] = {"plain": [], "rarely": [], "always": []}
@@ -83,15 +100,14 @@ def measure(name: str, blocks: int) -> None:
     total = unseen + (seen - unseen) / 50
     print(f"{name}: {1000 * medians['plain']:.2f} ms per step; not looked into {unseen:+.1%}, looked into {seen:+.1%}, "
           f"one in 50 {total:+.1%}")  # fmt: skip
-    assert watch is not None
     assert not watch.evidence().loop["error"]
 
 
-def memory(name: str, watched: bool, steps: int) -> int:
+def memory(name: str, watch: bool, steps: int) -> int:
     """The largest resident size of a process that takes so many steps, in kilobytes."""
     command = [sys.executable, "-m", "tests.benchmarks.watch", "--memory-of", name, "--steps", str(steps)]
     done = subprocess.run(
-        [*command, *(["--watched"] if watched else [])], capture_output=True, text=True, check=True
+        [*command, *(["--watched"] if watch else [])], capture_output=True, text=True, check=True
     )
     return int(done.stdout)
 
@@ -105,14 +121,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.memory_of:
-        step, _ = stepper(arguments.memory_of, arguments.watched)
+        step, _ = stepper(arguments.memory_of, watched(50) if arguments.watched else None)
         seconds(step, arguments.steps)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
     for name in NETWORKS:
         measure(name, arguments.blocks)
-        plain, watched = (memory(name, watched, arguments.steps) for watched in (False, True))
-        print(f"{name}: {plain / 1024:.0f} MiB, watched {watched / 1024:.0f} MiB, {watched / plain - 1:+.1%}")
+        plain, more = (memory(name, watch, arguments.steps) for watch in (False, True))
+        print(f"{name}: {plain / 1024:.0f} MiB, watched {more / 1024:.0f} MiB, {more / plain - 1:+.1%}")
 
 
 if __name__ == "__main__":

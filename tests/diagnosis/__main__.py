@@ -40,7 +40,7 @@ def train(half: str, only: str, missing: bool, jobs: int) -> None:
 def remedy(half: str, missing: bool, jobs: int) -> None:
     """Run the first remedy of each flagged case of a half, of two causes both; store the last row; empty where it
     diverges."""
-    path = measure.REMEDIES
+    path = measure.OWN_REMEDIES if half in measure.OWN else measure.REMEDIES
     entries = {measure.remedy_key(entry): entry for entry in measure.look(half) if entry.truth == "sick"}
     entries.pop(None, None)
     known = generate.read(path) if path.exists() else {}

@@ -339,8 +339,15 @@ def spoil(net: nn.Module, change: str, strong: bool) -> None:
                 weight.mul_(12 if strong else 20)
 
 
-def train(loop: Loop) -> dict[str, Any]:
-    """Train one loop under the watch; what was seen, and the skill that came out."""
+def watched(net: nn.Module, optimizer: torch.optim.Optimizer, batch: Any = None) -> optilab.watch:
+    return optilab.watch(net, optimizer)
+
+
+def run(loop: Loop, attach: Callable[..., Any] = watched) -> tuple[Any, float]:
+    """Train one loop under a watch, or what `attach(net, optimizer, batch)` makes; that, and the skill that came out.
+
+    `batch` is the first one: inputs, targets, and the function of both that is the loss.
+    """
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(loop.seed)
@@ -413,7 +420,7 @@ def train(loop: Loop) -> dict[str, Any]:
         return of(out, y, reduction=reduction)
 
     skill = 0.0
-    with optilab.watch(net, optimizer) as watch:
+    with attach(net, optimizer, (x[:batch], y[:batch], loss_of)) as watch:
         for _ in range(epochs):
             net.train(change != "eval in training")
             order = torch.randperm(TRAIN)
@@ -452,10 +459,16 @@ def train(loop: Loop) -> dict[str, Any]:
                 skill = (float(metrics["val_acc"]) - chance) / (1 - chance)
             if change not in ("no epochs", "no targets"):
                 watch.epoch(**metrics)
+    return watch, skill if skill == skill else 0.0
+
+
+def train(loop: Loop) -> dict[str, Any]:
+    """What the watch saw of a loop, and the skill that came out."""
+    watch, skill = run(loop)
     e = watch.evidence()
     setup = {**vars(e.setup), "rule": vars(e.setup.rule)}
     seen = {"setup": setup, "rows": list(e.rows), "records": list(e.records), "divergence": e.divergence}
-    return {**seen, "trial": e.trial, "skill": skill if skill == skill else 0.0}
+    return {**seen, "trial": e.trial, "skill": skill}
 
 
 def evidence(stored: dict[str, Any]) -> Evidence:

@@ -3,17 +3,22 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from optilab.diagnose import CAUSES, Evidence, Finding, diagnose, verdict
-from tests.diagnosis import generate
+from tests.diagnosis import generate, own
 from tests.diagnosis.cases import ACCEPTED, SICK, TWO, VISIBLE, Case, cases
 from tests.diagnosis.drawn import held_out, opened
 from tests.diagnosis.outcome import beats, judged
 
-HALVES = {"design": lambda: [*cases(), *opened()], "held-out": held_out}
+PERCEPTRONS = {"design": lambda: [*cases(), *opened()], "held-out": held_out}
 """The rules were made for the design half; the other was drawn by chance, and opened once they were finished."""
-REMEDIES = generate.HERE / "remedies.json.gz"
+OWN = {half: partial(own.drawn, half) for half in own.FAMILIES}
+"""The same of networks of the user's own."""
+HALVES = {**PERCEPTRONS, **OWN}
+REMEDIES, OWN_REMEDIES = generate.HERE / "remedies.json.gz", generate.HERE / "own-remedies.json.gz"
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Judged:
     @property
     def right(self) -> bool:
         """The first finding names the cause."""
-        return self.flagged and self.findings[0].rule in ACCEPTED[self.case.cause]
+        return self.flagged and self.findings[0].rule in (ACCEPTED | own.ACCEPTED)[self.case.cause]
 
 
 def evidence(case: Case, recorded: dict[str, Any], trial: bool = False) -> Evidence:
@@ -66,9 +71,9 @@ def figures(entries: list[Judged]) -> dict[str, int]:
     }
 
 
-def remedied(entries: list[Judged], two: bool = False) -> dict[str, int]:
+def remedied(entries: list[Judged], two: bool = False, path: Path = REMEDIES) -> dict[str, int]:
     """Counts of the sick cases with a remedy: run, and better than the sick network; those with one cause, or `two`."""
-    stored = generate.read(REMEDIES)
+    stored = generate.read(path)
     known = [
         (entry, stored[key])
         for entry in entries
@@ -131,7 +136,7 @@ def table() -> str:
         "|---|---|---|---|",
     ]
     for trial in (False, True):
-        for half in HALVES:
+        for half in PERCEPTRONS:
             n = figures(look(half, trial))
             cells = [
                 f"{'probe run of 60 batches' if trial else 'whole training'}, {half} half",
@@ -140,7 +145,7 @@ def table() -> str:
                 _share(n["clean"], n["healthy"]),
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    for half in HALVES:
+    for half in PERCEPTRONS:
         n = figures(visible(look(half, trial=True)))
         found = [
             _share(n["flagged"], n["sick"]),
@@ -154,6 +159,26 @@ def table() -> str:
     lines.append(f"| first remedy, run: better than the sick network | {_share(one['better'], one['run'])} |")
     lines.append(f"| two causes: the first two findings | {_share(named['named'], named['sick'])} |")
     lines.append(f"| two causes: both remedies, run: better | {_share(two['better'], two['run'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def table_of_own() -> str:
+    """The same of networks of the user's own, and how many first remedies were better."""
+    lines = [
+        "| trainings | sick: flagged | flagged: first cause right | healthy: not flagged | first remedy, run: better |",
+        "|---|---|---|---|---|",
+    ]
+    for half in OWN:
+        entries = look(half)
+        n, remedies = figures(entries), remedied(entries, path=OWN_REMEDIES)
+        cells = [
+            half.replace("own-", "") + " half",
+            _share(n["flagged"], n["sick"]),
+            _share(n["right"], n["flagged"]),
+            _share(n["clean"], n["healthy"]),
+            _share(remedies["better"], remedies["run"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

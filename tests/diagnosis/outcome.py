@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.diagnosis.cases import Case
+from tests.diagnosis.own import BUGS
 
 HARM = 0.05
 """Validation accuracy by which a change has to harm to be called a cause; below half of it, it is harmless. The
@@ -12,14 +13,15 @@ standard error of a difference of two accuracies over 2,000 images is 0.013."""
 def judged(case: Case, recorded: dict[str, Any]) -> str:
     """`sick`, `healthy` or `unclear`: whether the change did harm in accuracy, by divergence, or in validation loss.
 
-    Shuffled labels and a single class harm by construction, memorising shows in the validation loss. A healthy case
-    must have learned: one that does as badly as a twin that has not says nothing. A preset is its own twin.
+    Shuffled labels, a single class and bugs of a network harm by construction, memorising shows in the validation
+    loss. A healthy case must have learned: one that does as badly as a twin that has not says nothing. A preset is its
+    own twin.
     """
     rows = recorded["rows"]
     accuracy = rows["val_acc"][-1] if rows else 0.0
     if not case.cause:
         return "healthy" if accuracy > 0.5 else "unclear"
-    if recorded["divergence"] or case.cause in ("labels shuffled", "one class", "validation labels"):
+    if recorded["divergence"] or case.cause in ("labels shuffled", "one class", "validation labels", *BUGS):
         return "sick"
     if case.cause == "memorised":
         return "sick" if rows["val_loss"][-1] > 1.5 * min(rows["val_loss"]) else "unclear"

@@ -1,0 +1,366 @@
+"""The held-out loops under other tools that attach to a loop of PyTorch: what each flags, and what a step costs.
+
+    python -m venv peers && peers/bin/pip install -e . torchmortem==0.1.1 torch-audit==0.3.0 torchdiag==0.1.0
+    peers/bin/python -m tests.diagnosis.peers          # what is missing in peers.json.gz; then with --cost
+
+They are no dependency of optilab; one that is missing says so. Each is used as its documentation shows it: torchmortem
+with its default sampling, torch-audit by `autopatch` at its default of 1,000 steps and at every step, torchdiag's three
+checks once before the training and once per twenty steps. A network counts as flagged by a finding that is a warning or
+worse; hints about hardware (TA2xx) and what a tool calls information do not count. What each of their words could mean
+is in MEANS, in optilab's names of causes; where in doubt, it is in the tool's favor.
+"""
+
+import argparse
+import contextlib
+import copy
+import importlib.metadata
+import io
+import logging
+import random
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.benchmarks.watch import NETWORKS, seconds, stepper
+from tests.diagnosis import generate, loops
+from tests.diagnosis.measure import _share
+
+SEED, SAMPLE = 27, 40
+SAMPLES = 4
+"""Of a batch where the time of a step is measured."""
+STORED = generate.HERE / "peers.json.gz"
+TOO_LARGE = {
+    "weights-too-large",
+    "learning-rate-too-high",
+    "inputs-out-of-scale",
+    "targets-out-of-scale",
+    "loss-is-a-sum",
+}
+TOO_SMALL = {"vanishing-gradient", "vanishing-through-time", "learning-rate-too-low", "inputs-out-of-scale"}
+STANDS_STILL = {"learning-rate-too-low", "learning-rate-zero", "learning-rate-decayed", "no-optimizer-step",
+                "optimizer-of-another-model"}  # fmt: skip
+NO_SIGNAL = {"graph-cut", "parameters-not-in-optimizer", "dead-units", "vanishing-gradient"}
+MEANS: dict[str, set[str]] = {
+    # torchmortem: the titles of its findings
+    "Training divergence detected": TOO_LARGE | {"non-finite-data"},
+    "Loss plateau detected": {"learning-rate-too-low"},
+    "Update ratio too low": STANDS_STILL,
+    "Update ratio too high": TOO_LARGE,
+    "Vanishing gradients detected": TOO_SMALL,
+    "Exploding gradients detected": TOO_LARGE,
+    "Gradient stalling": NO_SIGNAL | {"optimizer-of-another-model"},
+    "Weight norm explosion": TOO_LARGE,
+    "Stagnant weight norms": STANDS_STILL | NO_SIGNAL,
+    "Inter-layer weight norm imbalance": {"weights-too-large"},
+    "Activation saturation": {"weights-too-large", "vanishing-gradient", "inputs-out-of-scale"},
+    "Dead units": {"dead-units"},
+    "Rank collapse": {"symmetric-init", "weight-decay-too-strong", "dropout-too-strong"},
+    "High gradient noise (low SNR)": {"labels-unrelated"},
+    # torch-audit: the numbers of its rules
+    "TA100": TOO_LARGE | {"non-finite-data"},
+    "TA102": TOO_LARGE,
+    "TA103": {"dead-units"},
+    "TA104": NO_SIGNAL,
+    "TA105": {"dead-units", "vanishing-gradient"},
+    "TA301": {"inputs-out-of-scale", "non-finite-data"},
+    "TA302": {"inputs-out-of-scale", "one-class"},
+    "TA304": {"batch-norm-small-batch"},
+    "TA401": {"weight-decay-too-strong"},
+    "TA402": {"weight-decay-too-strong"},
+    "TA403": {"weight-decay-too-strong"},
+    "TA405": {"dead-units"},
+    "TA500": {"unused-modules", "graph-cut"},
+    # torchdiag: what its lines say
+    "exploding": TOO_LARGE,
+    "vanishing": TOO_SMALL | NO_SIGNAL,
+    "disconnected from graph": NO_SIGNAL,
+    "neurons dead": {"dead-units"},
+    "Loss is": {"non-finite-data", *TOO_LARGE},
+    "None gradients": NO_SIGNAL,
+    "No parameters changed": STANDS_STILL,
+    "failed": {"labels-out-of-range", "shapes-broadcast"},
+}
+"""Words of a tool -> the causes that they could name. What is not listed names none."""
+WORSE = {"torchmortem": "critical findings", "torch-audit": "errors", "torch-audit, every step": "errors"}
+"""What a tool calls worse than a warning."""
+
+Words = tuple[str, int]
+"""A finding: its words, and how severe it is: 1 a warning, 2 worse."""
+
+
+class Peer:
+    """A tool on one loop, in the place of a watch."""
+
+    package = ""
+
+    def __init__(self, net: nn.Module, optimizer: Any, batch: tuple[Tensor, Tensor, Any] | None = None) -> None:
+        self.net, self.optimizer, self.batch = net, optimizer, batch
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def step(self, loss: Tensor, target: Tensor | None = None) -> None:
+        """A step is done."""
+
+    def epoch(self, **metrics: Any) -> None:
+        """An epoch is done."""
+
+    def findings(self) -> list[Words]:
+        """Warnings and worse, the most severe first, in the tool's own order."""
+        return []
+
+
+class Torchmortem(Peer):
+    package = "torchmortem"
+
+    def __enter__(self) -> Peer:
+        from torchmortem import Autopsy  # type: ignore[import-not-found]
+
+        self.autopsy = Autopsy(self.net, optimizer=self.optimizer)
+        self.autopsy.attach()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.autopsy.detach()
+
+    def step(self, loss: Tensor, target: Tensor | None = None) -> None:
+        self.autopsy.step(loss=loss.item())
+
+    def findings(self) -> list[Words]:
+        found = self.autopsy.get_report().findings
+        return [(f.title.split(" in ")[0], int(f.severity)) for f in found if int(f.severity) > 0]
+
+
+class TorchAudit(Peer):
+    package = "torch-audit"
+    every = 1000
+
+    def __enter__(self) -> Peer:
+        from torch_audit import autopatch  # type: ignore[import-not-found]
+
+        self.auditor = autopatch(self.net, optimizer=self.optimizer, every_n_steps=self.every)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.result = self.auditor.finish()
+        self.auditor.unpatch()
+
+    def findings(self) -> list[Words]:
+        levels = {"WARN": 1, "ERROR": 2, "FATAL": 2}
+        found = [(f.rule_id, levels.get(f.severity.value, 0)) for f in self.result.findings]
+        kept = [(rule, level) for rule, level in found if level and not rule.startswith("TA2")]
+        return sorted(kept, key=lambda one: -one[1])
+
+
+class TorchAuditEveryStep(TorchAudit):
+    every = 1
+
+
+class Torchdiag(Peer):
+    package = "torchdiag"
+
+    def __enter__(self) -> Peer:
+        import torchdiag  # type: ignore[import-not-found]
+
+        self.tool, self.count, self.lines = torchdiag, 0, dict.fromkeys(MEANS, 0)
+        if self.batch is not None:
+            x, y, loss = self.batch
+            net, optimizer = copy.deepcopy((self.net, self.optimizer))  # it takes a step
+            with torch.random.fork_rng():
+                self._check(lambda: self.tool.verify_step(net, optimizer, loss, x, y))
+        return self
+
+    def step(self, loss: Tensor, target: Tensor | None = None) -> None:
+        self.count += 1
+        if self.count % 20 == 1:
+            self._check(lambda: self.tool.check_gradients(self.net))
+            if self.batch is not None:
+                with torch.random.fork_rng():
+                    self._check(lambda: self.tool.check_dead_neurons(self.net, self.batch[0]))
+
+    def _check(self, check: Callable[[], Any]) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            check()
+        for line in out.getvalue().splitlines():
+            if line.strip().startswith("•"):
+                words = next((words for words in MEANS if words in line), line.strip("• "))
+                self.lines[words] = self.lines.get(words, 0) + 1
+
+    def findings(self) -> list[Words]:
+        counted = sorted(self.lines.items(), key=lambda one: -one[1])
+        return [(words, 1) for words, count in counted if count]
+
+
+PEERS: dict[str, type[Peer]] = {
+    "torchmortem": Torchmortem,
+    "torch-audit": TorchAudit,
+    "torch-audit, every step": TorchAuditEveryStep,
+    "torchdiag": Torchdiag,
+}
+
+
+def look(name: str, loop: loops.Loop) -> list[Words]:
+    """What a tool finds in a loop, each finding once; a failure of the tool is its own line."""
+    logging.disable()
+    try:
+        peer, _ = loops.run(loop, PEERS[name])
+    except Exception as error:
+        return [(f"{type(error).__name__}: {error}"[:80], 0)]
+    return list(dict.fromkeys(peer.findings()))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tool's words about one loop, as far as they count."""
+
+    loop: loops.Loop
+    truth: str
+    named: list[set[str]]
+
+    @property
+    def flagged(self) -> bool:
+        return bool(self.named)
+
+    @property
+    def first(self) -> bool:
+        return self.flagged and bool(self.named[0] & self.loop.accepted)
+
+    @property
+    def any(self) -> bool:
+        return any(named & self.loop.accepted for named in self.named)
+
+
+@cache
+def drawn() -> list[loops.Outcome]:
+    """The loops of the held-out half that are clearly sick or healthy, and drawn by a seed: all would take hours."""
+    found = loops.look("held-out")
+    chosen = set(random.Random(SEED).sample(range(len(found)), SAMPLE))
+    return [one for number, one in enumerate(found) if number in chosen]
+
+
+def rows(tool: str, worst: bool = False) -> list[Row]:
+    """The drawn loops; `worst`: only what a tool calls worse than a warning."""
+    stored = generate.read(STORED).get("findings", {}).get(tool, {})
+    found = []
+    for one in drawn():
+        if tool == "optilab.watch":
+            named = [{finding.rule} for finding in one.findings if finding.severity.name != "INFO"]
+            found.append(Row(one.loop, one.truth, named))
+        elif one.loop.name in stored:
+            named = [MEANS.get(words, set()) for words, level in stored[one.loop.name] if level >= 1 + worst]
+            found.append(Row(one.loop, one.truth, named))
+    return found
+
+
+def table() -> str:
+    """Flagged, falsely flagged and causes, of every tool; then what a step costs."""
+    stored = generate.read(STORED)
+    head = ["tool", "sick: flagged", "healthy: flagged", "sick: first cause right", "sick: some cause right"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for tool in ("optilab.watch", *PEERS):
+        package = PEERS[tool].package if tool in PEERS else ""
+        title = tool.replace(package, f"{package} {stored['versions'].get(package)}") if package else tool
+        for worst in (False, True) if tool in WORSE else (False,):
+            if not (found := rows(tool, worst)):
+                lines.append(f"| {title} | not installed when this was measured" + " |" * (len(head) - 1))
+                continue
+            sick = [row for row in found if row.truth == "sick"]
+            healthy = [row for row in found if row.truth == "healthy"]
+            cells = [
+                title + (f", {WORSE[tool]} alone" if worst else ""),
+                _share(sum(row.flagged for row in sick), len(sick)),
+                _share(sum(row.flagged for row in healthy), len(healthy)),
+                _share(sum(row.first for row in sick), len(sick)),
+                _share(sum(row.any for row in sick), len(sick)),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *costs(stored["cost"])]) + "\n"
+
+
+def costs(measured: dict[str, dict[str, list[float]]]) -> list[str]:
+    """The median over blocks of the time of a step over that of the plain step in the same block."""
+    heads = [f"{name}, {1000 * statistics.median(times['plain']):.2g} ms" for name, times in measured.items()]
+    lines = [
+        f"| time of a step over that of the plain step | {' | '.join(heads)} |",
+        "|---" * (1 + len(heads)) + "|",
+    ]
+    for tool in ("optilab.watch", *PEERS):
+        ratios = [
+            statistics.median(own / plain for own, plain in zip(times[tool], times["plain"], strict=True))
+            for times in measured.values()
+            if tool in times
+        ]
+        if ratios:
+            lines.append(f"| {tool} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
+    return lines
+
+
+def cost(steps: int, block: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of CPU time of a step, in blocks that alternate: network -> tool -> blocks.
+
+    A block is as long as the distance of two steps that a tool looks into, so that each pays for its part.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in NETWORKS:
+        makers: dict[str, Any] = {"plain": Peer, "optilab.watch": loops.watched, **installed()}
+        taken = {tool: stepper(name, attach, SAMPLES)[0] for tool, attach in makers.items()}
+        for step in taken.values():
+            seconds(step, 3)
+        times: dict[str, list[float]] = {tool: [] for tool in taken}
+        for _ in range(steps // block):
+            for tool, step in taken.items():
+                times[tool].append(seconds(step, block))
+        found[name] = times
+        print(
+            name, {tool: f"{1000 * statistics.mean(some):.3f} ms" for tool, some in times.items()}, file=sys.stderr
+        )
+    return found
+
+
+def installed() -> dict[str, type[Peer]]:
+    """The tools that are there, and a line for those that are not."""
+    found = {}
+    for name, peer in PEERS.items():
+        try:
+            importlib.metadata.version(peer.package)
+        except importlib.metadata.PackageNotFoundError:
+            print(f"{name}: not installed: pip install {peer.package}", file=sys.stderr)
+        else:
+            found[name] = peer
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.diagnosis.peers", description=__doc__)
+    parser.add_argument("--only", default="", choices=["", *PEERS])
+    parser.add_argument("--cost", action="store_true", help="measure what a step costs instead")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--block", type=int, default=50)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    stored = generate.read(STORED) if STORED.exists() else {"findings": {}, "cost": {}, "versions": {}}
+    if options.cost:
+        stored["cost"] = cost(options.steps, options.block)
+        generate.write(STORED, stored)
+        return
+    for tool, peer in installed().items():
+        if options.only in ("", tool):
+            stored["versions"][peer.package] = importlib.metadata.version(peer.package)
+            known = stored["findings"].setdefault(tool, {})
+            for one in drawn():
+                if one.loop.name not in known:
+                    known[one.loop.name] = look(tool, one.loop)
+                    print(tool, one.loop.name, one.truth, known[one.loop.name], file=sys.stderr, flush=True)
+                    generate.write(STORED, stored)
+
+
+if __name__ == "__main__":
+    main()
