@@ -21,7 +21,7 @@ from optilab.data import fetch
 from optilab.data.sources import DATASETS
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.verify.correspondence import CASES, shown
-from tests.diagnosis import loops, measure
+from tests.diagnosis import autotrainer, loops, measure, peers
 from tests.optimize.test_golden import GOLDEN
 from tests.pages import (
     PAGES,
@@ -167,7 +167,13 @@ TABLES = {
     "optimizers": {"rules": rules, "functions": functions},
     "verify": {"compared": compared, "correspondence": correspondence},
     "diagnose": {"findings": measure.findings, "measured": measure.table, "causes": measure.causes},
-    "watch": {"findings": measure.findings_of_loops, "measured": loops.table},
+    "watch": {
+        "findings": measure.findings_of_loops,
+        "measured": loops.table,
+        "peers": peers.table,
+        "problems": autotrainer.table,
+    },
+    "own-network": {"measured": measure.table_of_own},
 }
 
 

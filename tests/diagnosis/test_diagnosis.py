@@ -55,6 +55,16 @@ def test_networks_are_diagnosed_as_well_as_the_docs_say(half, trial, flagged, ri
     assert n["clean"] / n["healthy"] >= clean
 
 
+@pytest.mark.parametrize(("half", "flagged", "right"), [("own-design", 0.9, 0.95), ("own-held-out", 0.9, 0.95)])
+def test_networks_of_the_user_are_diagnosed_as_well_as_the_docs_say(half, flagged, right):
+    n = measure.figures(measure.look(half))
+    assert n["sick"] >= 15
+    assert n["healthy"] >= 8
+    assert n["flagged"] / n["sick"] >= flagged
+    assert n["right"] / n["flagged"] >= right
+    assert n["clean"] / n["healthy"] >= 0.9
+
+
 @pytest.mark.parametrize("half", ["design", "held-out"])
 def test_a_trial_sees_what_sixty_batches_can_show(half):
     n = measure.figures(measure.visible(measure.look(half, trial=True)))
