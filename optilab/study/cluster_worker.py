@@ -25,7 +25,7 @@ from optilab.optimize import own_source
 from optilab.runs.directory import checkpoints, publish, read_checkpoint, stage
 from optilab.runs.durable import FOLDER_MODE, is_held, read_regular, write_errors, write_new
 from optilab.runs.find import run_name
-from optilab.runs.record import Record, read
+from optilab.runs.record import STUDY, TRIALS, Record, read
 from optilab.study.pool import Ended, Pool, WorkerDied
 
 _POLL_SECONDS = 0.2
@@ -233,6 +233,8 @@ def _verified(packed: Packed) -> Mapping[str, bytes]:
             raise DataError(f"expected a file with its SHA-256 and content, got {shown(name)}")
         digest, data = entry
         try:
+            if name.lower() in (STUDY, TRIALS):  # which would make the run a study
+                raise ValueError
             run_name(name.removeprefix(f"{_FOLDER}/"))  # safe as a path on any system
         except ValueError:
             raise DataError(f"{shown(name)} is not a file of a run") from None

@@ -160,6 +160,22 @@ FALSE = {
     "a name that is no text": lambda ended, files: (ended, {**files, 7: ("0", b"")}),
     "files without digests": lambda ended, files: (ended, {**files, "x": b""}),
     "files that are a list": lambda ended, files: (ended, [1]),
+    "three values": lambda ended, files: (ended, files, {}),
+    "seconds that are NaN": _ended(seconds=float("nan")),
+    "a status that is bytes": _ended(status=b"done"),
+    "an outcome that is a list": _ended(outcome=[1]),
+    "an outcome with NaN": _outcome(val_acc=float("nan")),
+    "an outcome with text": _outcome(val_acc="high"),
+    "an outcome of a later best epoch": _outcome(best_epoch=9),
+    "a manifest that is a list": lambda ended, files: (ended, {**files, **_file("manifest.json", b"[]")}),
+    "a manifest that is no JSON": lambda ended, files: (ended, {**files, **_file("manifest.json", b"\xff{")}),
+    "a config that is no YAML": lambda ended, files: (ended, {**files, **_file("config.yaml", b"{[")}),
+    "a name that is a directory": _named("checkpoints/"),
+    "files of a study": _named("study.yaml"),
+    "rows of a study": _named("trials.csv"),
+    "a long name": _named("x" * 300),
+    "content that is text": lambda ended, files: (ended, {**files, "metrics.csv": ("0" * 64, "epoch")}),
+    "bytes without end": _named("metrics.csv\x00"),
 }
 
 
