@@ -1,0 +1,177 @@
+"""One small change to the package at a time: does a test that runs the line notice it?
+
+    python -m pytest -m 'not slow and not gpu' --cov=optilab --cov-context=test    # pip install pytest-cov
+    python -m tests.mutants --coverage .coverage [--count 300] [--seed 0] [--most 40]
+
+A mutant changes one operator, comparison, constant, key, condition or order of arguments, or removes a statement that
+stands alone (a raise, an fsync). It is drawn from the lines that some test runs, first the package, then the change,
+so that small packages count as much as large ones. The tests that run its line are run, at most `--most` of them, on a
+copy of the project, until one fails. What survives is printed: it is equivalent, or a test is missing.
+"""
+
+import argparse
+import ast
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.verify.mutants import COMPARED, OPERATORS
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 240
+"""After that many seconds a mutant counts as noticed: it hangs."""
+
+
+class Mutant(NamedTuple):
+    """Lines and columns (from 1 and 0) of the text that is replaced, and what it becomes."""
+
+    file: str
+    line: int
+    column: int
+    last: int
+    end: int
+    text: str
+
+    def apply(self, source: str) -> str:
+        lines = source.encode().splitlines(keepends=True)
+        before = b"".join(lines[: self.line - 1]) + lines[self.line - 1][: self.column]
+        after = lines[self.last - 1][self.end :] + b"".join(lines[self.last :])
+        return (before + self.text.encode() + after).decode()
+
+
+def mutants(file: str, source: str) -> Iterator[Mutant]:
+    """Every change of a file; annotations, docstrings and messages are left alone."""
+    tree = ast.parse(source)
+    skipped = {id(part) for node in ast.walk(tree) for part in _not_run(node)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        for text in _changes(node):
+            yield Mutant(file, node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, text)
+
+
+def _not_run(node: ast.AST) -> Iterator[ast.AST]:
+    """What a type checker or a person reads: annotations, texts that stand alone, and arguments of Doc."""
+    roots = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        roots.append(node)
+    if isinstance(node, ast.JoinedStr):
+        roots.append(node)
+    for root in roots:
+        if root is not None:
+            yield from ast.walk(root)
+
+
+def _changes(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.BinOp):
+        for other in OPERATORS.get(type(node.op), [])[:1]:
+            yield f"({ast.unparse(ast.BinOp(node.left, other(), node.right))})"
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+        for other in COMPARED.get(type(node.ops[0]), [ast.NotIn] if isinstance(node.ops[0], ast.In) else []):
+            yield f"({ast.unparse(ast.Compare(node.left, [other()], node.comparators))})"
+    elif isinstance(node, ast.BoolOp):
+        other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield f"({ast.unparse(ast.BoolOp(other, node.values))})"
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield f"({ast.unparse(node.operand)})"
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield str(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        yield str(node.value + 1)
+    elif (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+    ):
+        yield f"{ast.unparse(node.value)}[{node.slice.value + '_'!r}]"
+    elif (
+        isinstance(node, ast.Call)
+        and len(node.args) == 2
+        and not any(isinstance(a, ast.Starred) for a in node.args)
+    ):
+        yield ast.unparse(ast.Call(node.func, node.args[::-1], node.keywords))
+    elif isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        yield "pass"
+
+
+def runners(data: Path) -> dict[str, dict[int, set[str]]]:
+    """File -> line -> the tests that run it, as coverage has recorded them."""
+    import coverage
+
+    recorded = coverage.CoverageData(str(data))
+    recorded.read()
+    found: dict[str, dict[int, set[str]]] = {}
+    for measured in recorded.measured_files():
+        parts = Path(measured).parts
+        name = str(Path(*parts[len(parts) - 1 - parts[::-1].index("optilab") :]))
+        lines = recorded.contexts_by_lineno(measured)
+        found[name] = {line: {one.partition("|")[0] for one in tests if one} for line, tests in lines.items()}
+    return found
+
+
+def drawn(tests: dict[str, dict[int, set[str]]], count: int, seed: int) -> list[Mutant]:
+    """`count` mutants on lines that a test runs: a package by chance, then one of its mutants."""
+    by_package = defaultdict(list)
+    for file in sorted(tests):
+        for mutant in mutants(file, (ROOT / file).read_text()):
+            if tests[file].get(mutant.line):
+                by_package[Path(file).parent].append(mutant)
+    chance = random.Random(seed)
+    packages, found = sorted(by_package), dict[Mutant, None]()
+    while len(found) < min(count, sum(map(len, by_package.values()))):
+        found[chance.choice(by_package[chance.choice(packages)])] = None
+    return list(found)
+
+
+def notices(folder: Path, chosen: list[str]) -> str:
+    """The first test that fails on the project in `folder`; empty if all pass."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *chosen]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return "it hangs"
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return "" if done.returncode == 0 else (failed or [f"exit code {done.returncode}"])[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--coverage", type=Path, default=ROOT / ".coverage")
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most", type=int, default=40, help="tests per mutant")
+    options = parser.parse_args()
+    tests, survivors, killed = runners(options.coverage), Counter[str](), Counter[str]()
+    chance = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "project"
+        shutil.copytree(
+            ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".cov*")
+        )
+        for mutant in drawn(tests, options.count, options.seed):
+            file, source = folder / mutant.file, (ROOT / mutant.file).read_text()
+            able = sorted(tests[mutant.file][mutant.line])
+            chosen = chance.sample(able, min(options.most, len(able)))
+            file.write_text(mutant.apply(source))
+            why = notices(folder, chosen)
+            file.write_text(source)
+            package = str(Path(mutant.file).parent)
+            (killed if why else survivors)[package] += 1
+            was = source.splitlines()[mutant.line - 1].strip()
+            print(
+                f"{'killed  ' if why else 'SURVIVED'} {mutant.file}:{mutant.line}: {was}   ->   {mutant.text}",
+                flush=True,
+            )
+    for package in sorted({*killed, *survivors}):
+        print(f"{package:32} {killed[package]:4} killed {survivors[package]:4} survived")
+    print(f"{killed.total()} of {killed.total() + survivors.total()} killed")
+
+
+if __name__ == "__main__":
+    main()
