@@ -11,6 +11,7 @@ copy of the project, until one fails. What survives is printed: it is equivalent
 
 import argparse
 import ast
+import os
 import random
 import shutil
 import subprocess
@@ -133,7 +134,8 @@ def notices(folder: Path, chosen: list[str]) -> str:
     """The first test that fails on the project in `folder`; empty if all pass."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *chosen]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+        place = {**os.environ, "PYTHONPATH": str(folder)}
+        done = subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return "it hangs"
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
