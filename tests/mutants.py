@@ -119,7 +119,7 @@ def runners(data: Path) -> dict[str, dict[int, set[str]]]:
 def drawn(tests: dict[str, dict[int, set[str]]], count: int, seed: int) -> list[Mutant]:
     """`count` mutants on lines that a test runs: a package by chance, then one of its mutants."""
     by_package = defaultdict(list)
-    for file in sorted(tests):
+    for file in sorted(file for file in tests if file.endswith(".py")):
         for mutant in mutants(file, (ROOT / file).read_text()):
             if tests[file].get(mutant.line):
                 by_package[Path(file).parent].append(mutant)
@@ -153,9 +153,8 @@ def main() -> None:
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "project"
-        shutil.copytree(
-            ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".cov*")
-        )
+        skipped = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".cov*", "site")
+        shutil.copytree(ROOT, folder, ignore=skipped)
         for mutant in drawn(tests, options.count, options.seed):
             file, source = folder / mutant.file, (ROOT / mutant.file).read_text()
             able = sorted(tests[mutant.file][mutant.line])
