@@ -35,9 +35,13 @@ def main() -> None:
         from optilab.errors import ExitCode
 
         status = _report(f"cannot write the output: {error.strerror}", ExitCode.SYSTEM)
-        # Nothing more can be written: do not let the interpreter try again when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     sys.exit(status)
+
+
+def _drop_output() -> None:
+    """Nothing more can be written: what is buffered is not tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run() -> int:
@@ -98,8 +102,10 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
         from optilab.show.terminal import document
 
         facts = {"code": int(code), "message": text, "where": None} if error is None else error.document()
-        with contextlib.suppress(OSError):  # the text has been printed; `main` reports a stdout that is full
+        try:
             document({**(error.facts if error else {}), "error": facts})
+        except OSError:  # the text has been printed, and its exit code stays
+            _drop_output()
     return int(code)
 
 

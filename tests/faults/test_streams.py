@@ -93,11 +93,13 @@ def test_streams_figure(figure: Figure) -> None:
         ("optimize --algo sgd --json <&- >&- 2>&-", 0),
         ("config ls >/dev/full 2>/dev/full", 7),
         ("trian 2>/dev/full", 2),
+        ("train missing.yaml --json >/dev/full", 2),
+        ("config ls --json >/dev/full", 7),
     ],
 )
 def test_streams_of_a_shell(place: Path, line: str, code: int) -> None:
     """The same from whole fresh processes."""
-    script = f"exec {sys.executable} -m optilab {line}"
+    script = f"unset PYTHONUNBUFFERED; exec {sys.executable} -m optilab {line}"
     done = subprocess.run(["sh", "-c", script], cwd=place, env=environment(), capture_output=True, check=False)
     assert done.returncode == code, done
     assert b"Traceback" not in done.stderr
