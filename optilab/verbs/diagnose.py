@@ -1,5 +1,6 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -163,6 +164,10 @@ class Diagnosis(Answer):
         if text := verdict.command_of_both(self.findings, self.config, self.changes):
             yield ""
             yield f"for the first two at once: {text}"
+        if sick and len(self.findings[0].remedies) > 1 and not evidence.setup.loop:
+            changed = "".join(f" --set {shlex.quote(change)}" for change in self.changes)
+            yield ""
+            yield f"to try them all: optilab remedy {shlex.quote(self.config)}{changed}"
 
     def __str__(self) -> str:
         """What a person reads in a terminal."""

@@ -123,8 +123,9 @@ class RemedyAnswer(LabStudy):
         )
         yield ""
         if (fix := smallest_fix(results)) and fix.plan.remedy:
+            sure = "" if seeds > 1 else "; one seed: --seeds 3 says how sure that is"
             yield Sentence(
-                f"smallest change that fixes it: {fix.plan.name}: {'  '.join(fix.plan.remedy.sets)}", "green"
+                f"smallest change that fixes it: {fix.plan.name}: {'  '.join(fix.plan.remedy.sets)}{sure}", "green"
             )
         elif all(result.accuracy is None for result in results):
             yield Sentence("no training has a result", "red")
