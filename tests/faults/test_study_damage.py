@@ -151,8 +151,10 @@ def damages(whole: Path, count: int, scratch: Path, chance: random.Random) -> It
 
 
 def _compared(text: str) -> Any:
+    """Every outcome by its setting and seed. A run whose manifest names other data is in a row that says so."""
     groups = json.loads(text)["groups"]
-    return [(group["group"], group["outcomes"]) for group in groups]
+    rows = [(group["group"].partition(", files ")[0], group["outcomes"]) for group in groups]
+    return sorted((setting, seed, value) for setting, outcomes in rows for seed, value in outcomes.items())
 
 
 def _exported(folder: Path) -> Any:
