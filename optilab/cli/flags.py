@@ -29,7 +29,7 @@ def command(verb: Verb) -> Callable[..., int]:
 
     def run(**values: Any) -> int:
         given = {name: value for name, value in values.items() if value not in (None, [], ())}
-        unset = [name for name, value in given.items() if value is False and found[name][0].default is not None]
+        unset = [name for name, value in given.items() if value is False and found[name][0].default is False]
         return answer(verb, {name: value for name, value in given.items() if name not in unset})
 
     ordered = sorted(found.values(), key=lambda pair: pair[0].group == "Output")  # how it is printed comes last

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError
+from optilab.errors import UsageError, WriteFailure
 from optilab.optimize.objective import Floats, Objective, minima_inside
 from optilab.optimize.own import OwnRule
 from optilab.optimize.rule import Rule
@@ -129,8 +129,11 @@ def _kept(folder: Path | None, rule: Rule, function: Objective, repeat: int, con
         return Tuning(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):  # absent or damaged
         tuning = measure(rule, function, repeat, conditions)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(asdict(tuning)).encode())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, json.dumps(asdict(tuning)).encode())
+        except (OSError, WriteFailure) as error:
+            raise WriteFailure(f"the cache of races cannot be written: {error}; --no-cache does without") from None
         return tuning
 
 

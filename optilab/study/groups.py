@@ -89,8 +89,8 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
     Without `confirmations`, those of a study by which its best settings were confirmed are left out: together with the
     trainings that chose these settings, they are neither a fair sample nor a new one.
 
-    Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, and UsageError
-    for runs of another command.
+    Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
+    study whose study.yaml was edited, and UsageError for runs of another command.
     """
     return select_from(map(runs.read_entry, runs.select(folder, names)), confirmations)
 
@@ -99,6 +99,8 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
     """`select`, of runs and studies that have been read."""
     records, left_out = dict[Path, Record](), dict[str, str]()
     for entry in entries:
+        if isinstance(entry, Study):
+            entry.require_unedited()
         found, unreadable = entry.runs() if isinstance(entry, Study) else ([entry], {})
         if isinstance(entry, Study) and not confirmations:
             again = {row["trial"] for row in entry.trials() if row.get(STAGE) == CONFIRMATION}

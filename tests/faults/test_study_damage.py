@@ -151,10 +151,8 @@ def damages(whole: Path, count: int, scratch: Path, chance: random.Random) -> It
 
 
 def _compared(text: str) -> Any:
-    """Every outcome by its setting and seed. A run whose manifest names other data is in a row that says so."""
     groups = json.loads(text)["groups"]
-    rows = [(group["group"].partition(", files ")[0], group["outcomes"]) for group in groups]
-    return sorted((setting, seed, value) for setting, outcomes in rows for seed, value in outcomes.items())
+    return [(group["group"], group["outcomes"]) for group in groups]
 
 
 def _exported(folder: Path) -> Any:
@@ -185,6 +183,7 @@ def judge(folder: Path, expected: dict[str, Any]) -> list[str]:
         not compared.returncode
         and _compared(compared.stdout) != expected["compare"]
         and "left out" not in compared.stdout
+        and "not the same data" not in compared.stdout  # of a manifest that names other files
     ):
         wrong.append("runs compare says nothing of what it leaves out")
     exported = read("runs", "export", "study", "--out", "rows.csv")

@@ -72,6 +72,14 @@ def test_other_conditions_have_other_addresses(tmp_path):
     assert len(list(tmp_path.iterdir())) == 24
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_the_way_around(optilab, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("no directory")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    race = ("race", "--algo", "sgd,momentum", "--function", "booth", "--budget", "2", "--starts", "1")
+    assert "--no-cache does without" in optilab(*race, code=7).stderr
+    optilab(*race, "--no-cache")
+
+
 def test_the_code_that_invalidates_the_cache_is_all_that_the_numbers_depend_on():
     """Every module of optilab that a tuning imports is named in CODE, but for those without arithmetic."""
     program = (

@@ -190,7 +190,8 @@ def test_a_link_in_the_place_of_a_studys_file_is_not_followed(optilab, small, tm
     study = tmp_path / "runs" / "s"
     before = (study / runs.STUDY).read_bytes()
     (study / runs.STUDY).write_bytes(before.replace(b"epochs: 1", b"epochs: 2"))
-    for command in (["check", "s", "--expect", "val_acc >= 0"], ["sweep", "--resume", "s"]):
+    readers = (["runs", "compare", "s"], ["report", "s"], ["runs", "export", "s", "--out", "rows.csv"])
+    for command in (["check", "s", "--expect", "val_acc >= 0"], ["sweep", "--resume", "s"], *readers):
         done = optilab(*command, code=4)
         assert "study.yaml was edited since the study was started" in done.stdout + done.stderr
     (study / runs.STUDY).unlink()
