@@ -1,5 +1,7 @@
 """What can be known before the work is refused before it, in a dry run, too; and options that change nothing."""
 
+import os
+
 import pytest
 
 from optilab import runs
@@ -211,3 +213,10 @@ def test_a_link_in_the_place_of_a_studys_file_is_not_followed(optilab, small, tm
     assert "1 claim: 1 holds" not in optilab("check", "s", "--expect", "lr 1: val_acc > 2", code=9).stdout
     study.rename(study.with_name("é2"))
     assert "4 claims" not in optilab("check", "é2", "--expect", "val_acc >= 0").stdout
+
+
+def test_a_config_that_is_no_file_is_named_as_what_it_is(optilab, tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, what in (("folder", "is a directory; expected a YAML file"), ("pipe", "is a pipe or a device")):
+        assert f"{tmp_path / name} {what}" in optilab("train", "--config", name, code=2).stderr
