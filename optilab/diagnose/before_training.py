@@ -129,7 +129,7 @@ def batch_norm_small_batch(e: Evidence) -> Symptom | None:
 
 
 LOUD = 2.0
-"""First loss over the entropy of the labels; initializations in use begin at 1.0 to 1.3."""
+"""First loss over that of equal probabilities, the chance level of balanced classes; usual ones begin at 1.0 to 1.3."""
 SATURATED = 0.5
 """Fraction of outputs on a flat part of an activation that is flat on both sides."""
 STILL_LOUD = 4.0
@@ -152,13 +152,13 @@ GROWN = 3.0
 )
 def weights_too_large(e: Evidence) -> Symptom | None:
     loss = e.start.get("first_loss")
-    ratio = None if loss is None else loss / e.entropy if e.entropy else None
+    ratio = None if loss is None else loss / e.untrained if e.entropy else None
     shouts = loud(e)
     layer, share = e.worst("saturated") if e.setup.saturates else (0, 0.0)
     # A large first loss may fall and a saturated unit may recover: a probe run is too short to blame them in a
     # network that
     # has begun to learn, unless hardly anything of either has changed.
-    if e.trial and (not shouts or (e.knows and e.loss < STILL_LOUD * e.entropy and share < ALL_SATURATED)):
+    if e.trial and (not shouts or (e.knows and e.loss < STILL_LOUD * e.untrained and share < ALL_SATURATED)):
         return None
     # Saturated by weights that have grown in training: the steps are to blame.
     if not shouts and (share < SATURATED or max(e.growth, default=1.0) > GROWN):
@@ -186,12 +186,12 @@ def weights_too_large(e: Evidence) -> Symptom | None:
 
 
 def loud(e: Evidence) -> bool:
-    """The loss of the initial weights is not finite, or LOUD times the chance level."""
+    """The loss of the initial weights is not finite, or LOUD times that of equal probabilities."""
     # The first loss of a regression is as far from the chance level as its targets are from zero.
     if "first_loss" not in e.start or e.loop.get("task") == "regression":
         return False
     loss = e.start["first_loss"]
-    return loss is None or (e.entropy > 0 and loss / e.entropy > LOUD)
+    return loss is None or (e.entropy > 0 and loss / e.untrained > LOUD)
 
 
 DEAD = 0.95

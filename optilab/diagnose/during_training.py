@@ -175,8 +175,9 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     guessing = e.loop.get("reference", "guessing")
     if guessing == FIRST_STEPS:  # a loss of another kind may rise while the network learns
         above = math.inf
-    if e.loss > above * e.entropy and step > STILL and not (e.trial and loud(e)):
-        text = f"the training loss, {e.loss:.3g}, is {e.loss / e.entropy:.3g} times the chance-level loss"
+    # Where classes are rare, the loss begins above the chance level, and a slow network stays there for a while.
+    if e.loss > above * e.untrained and step > STILL and not (e.trial and loud(e)):
+        text = f"the training loss, {e.loss:.3g}, is {e.loss / e.untrained:.3g} times the chance-level loss"
         bound, normal, harm = above, "below 1", e.trial
     elif lost > LOST and unlearnt > UNLEARNT:
         text = f"validation accuracy fell from {e.best_accuracy:.1%} to {e.accuracy:.1%}"

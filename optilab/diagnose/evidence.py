@@ -208,6 +208,12 @@ class Evidence:
         return float(self.start.get("prior_entropy", math.log(max(1, self.setup.classes))))
 
     @property
+    def untrained(self) -> float:
+        """Loss of a network that gives all its classes the same probability, as it does at first: `entropy` or more."""
+        classes = 0 if self.setup.loop else self.setup.classes
+        return max(self.entropy, float(self.start.get("uniform", math.log(max(1, classes)))))
+
+    @property
     def chance(self) -> float:
         """Accuracy of always naming the most frequent class."""
         return float(self.start.get("chance", math.exp(-self.entropy)))

@@ -312,11 +312,13 @@ SORTED = 0.6
     normal="0",
     remedy="`DataLoader(..., shuffle=True)`",
     advice="shuffle the training data: DataLoader(data, batch_size, shuffle=True)",
-    silent="targets are not given; batches of fewer than eight",
+    silent="targets are not given; batches of fewer than eight; one class is nearly alone",
 )
 def batches_sorted_by_class(e: Evidence) -> Symptom | None:
     single, counted = e.loop.get("single_class", 0), e.loop.get("labelled", 0)
     if counted < 3 or e.loop.get("classes_seen", 0) < 2 or single < SORTED * counted:
+        return None
+    if e.loop.get("single_by_chance", 0.0) > single / 2:  # one class is that frequent
         return None
     text = f"{single} of {counted} sampled batches have a single class"
     return Symptom(text, {"single": single, "batches": counted}, (), harm=True)

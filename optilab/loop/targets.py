@@ -37,7 +37,7 @@ class Targets:
         self._values: list[Tensor] = []
         self._loss = ""
         self._times: list[int] = []
-        self._singles = self._labelled = 0
+        self._singles, self._sizes = 0, list[int]()  # of labelled batches of eight or more
         self._outputs = 0
         self._shapes: dict[str, list[int]] = {}
 
@@ -79,7 +79,7 @@ class Targets:
         self.accuracy = float((rows.argmax(dim=1) == labels).float().mean())
         labels = labels.cpu()
         if len(labels) >= 8:
-            self._labelled += 1
+            self._sizes.append(len(labels))
             self._singles += bool((labels == labels[0]).all())
         self._count(labels)
         if len(labels) and int(labels.min()) >= 0 and int(labels.max()) < self._outputs:
@@ -123,7 +123,10 @@ class Targets:
             facts["outputs"] = self._outputs
         if self._times:
             facts["loss_over_mean"] = min(self._times)
-        facts |= {"single_class": self._singles, "labelled": self._labelled}
+        facts |= {"single_class": self._singles, "labelled": len(self._sizes)}
+        if self._sizes:
+            shares = self._counts.double() / self._counts.sum()
+            facts["single_by_chance"] = float(sum((shares**size).sum() for size in self._sizes))
         facts["classes_seen"] = int((self._counts > 0).sum())
         if self._values:
             facts["target_rms"] = float(torch.cat([v.reshape(-1) for v in self._values]).square().mean().sqrt())
@@ -139,7 +142,8 @@ class Targets:
             loop["reference"] = "guessing"
             known = self.task == "binary" or any(op in path for op in CROSS_ENTROPY)
             if known:
-                found = {"prior_entropy": entropy * times, "chance": float(shares.max())}
+                uniform = math.log(max(2, self._outputs)) * times
+                found = {"prior_entropy": entropy * times, "uniform": uniform, "chance": float(shares.max())}
                 return found | {"classes": int((self._counts > 0).sum())}
         if self.task == "regression" and self._loss:
             pooled = torch.cat(self._values)

@@ -268,7 +268,7 @@ def _layers(evidence: Evidence) -> Any:
         ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
         moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
         shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
-        name = " ".join(filter(None, [names[number], layer.get("name")]))
+        name = f"{names[number]} ({module})" if (module := layer.get("name")) else names[number]
         rows.append([name, *norms, *ratios, *moments, *shares])
     return terminal.grid(headings, rows, left=(0, 2))
 

@@ -192,6 +192,22 @@ def test_a_healthy_loop_has_no_finding():
     assert str(watch.diagnosis()).splitlines()[-1].startswith("healthy: training accuracy")
 
 
+@pytest.mark.parametrize("share", [0.1, 0.03, 0.01])
+@pytest.mark.parametrize("lr", [1e-2, 1e-5])
+def test_rare_classes_are_no_bug(share, lr):
+    """The first loss is far above the chance level, and most batches have one class."""
+    x = torch.randn(1000, 6)
+    rare = (x[:, 0] > x[:, 0].quantile(1 - share)).long()
+    assert set(names(learn(mlp(), x, rare, steps=150, lr=lr))) <= {"learning-rate-too-low"}
+
+
+def test_a_rate_that_is_far_too_high_is_one_where_a_class_is_rare():
+    x = torch.randn(1000, 6)
+    rare = (x[:, 0] > x[:, 0].quantile(0.95)).long()
+    watch = learn(mlp(), x, rare, steps=150, lr=30.0)
+    assert names(watch)[0] == "learning-rate-too-high"
+
+
 # --- bugs of loops: each case has its own loop ---------------------------------------------------------------
 
 
