@@ -209,6 +209,8 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     if hasattr(value, "manifest") and hasattr(value, "path"):  # a result stands for its run
         value = value.path
     value = [_taken(name, None, item) for item in value] if isinstance(value, list | tuple) else plain(value)
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"{name}: expected text without NUL, got {shown(value)}")
     if field is None or dict in field.parts or Any in field.parts:
         if not _is_tree(value):
             raise UsageError(f"{name}: expected text, a number, a list or a mapping, got {shown(value)}")
@@ -226,8 +228,6 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     flag = field.mark(Flag)
     if flag and flag.path and value == "":
         raise UsageError(f"{name}: empty path; give a path, or leave it out")
-    if kind is str and "\0" in str(value):
-        raise UsageError(f"{name}: expected text without NUL, got {shown(value)}")
     return str(value) if kind is str else value
 
 

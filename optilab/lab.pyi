@@ -269,7 +269,7 @@ class Lab:
         """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
     def diagnose(
         self,
-        target: str,
+        target: Any,
         fail_on: str | None = None,
         *,
         set: Mapping[str, Any] | None = None,

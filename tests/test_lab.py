@@ -583,3 +583,14 @@ def test_nothing_but_a_training_needs_torch(tmp_path):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+
+
+def test_a_mapping_is_diagnosed(tmp_path):
+    config = {
+        "model": {"hidden": [16] * 5, "activation": "sigmoid"},
+        "data": {"dataset": "synthetic"},
+        "optimizer": "sgd",
+        "epochs": 1,
+        "threads": 1,
+    }
+    assert Lab(tmp_path).diagnose(config).headline == "the config: critical: vanishing-gradient"

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
 from optilab.diagnose.cause import Symptom, cause, rate_times, remedy_sets, usual_rate
-from optilab.diagnose.evidence import FIRST_STEPS, Evidence
+from optilab.diagnose.evidence import FIRST_STEPS, TRIAL_BATCHES, Evidence
 
 UNFIT = 0.75
 """Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
@@ -169,7 +169,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     harm, far = False, TRIAL_FAR if e.trial else _far(e)
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above the
     # chance level.
-    above = ABOVE if not e.trial else TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE
+    above = ABOVE if e.steps > TRIAL_BATCHES else TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE
     # What guessing loses in a regression is estimated from the targets of the sampled batches.
     above += 3 * e.start.get("prior_error", 0.0)
     guessing = e.loop.get("reference", "guessing")

@@ -207,6 +207,10 @@ UNSEEN_IN_A_TRIAL = (
 )
 
 
+FALLING = 0.05
+"""Fall of the training loss in the second half of the epochs, of a network that is still learning."""
+
+
 def sick(findings: Sequence[Finding]) -> bool:
     """A finding matters: it is more than a note."""
     return any(finding.severity > Severity.INFO for finding in findings)
@@ -230,7 +234,8 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     fell = (
         f"; the training loss fell by {e.fall:.0%} in the second half of the epochs" if e.fall is not None else ""
     )
-    return f"no cause found: {accuracy}{fell}"
+    falls = e.knows and e.fall is not None and e.fall >= FALLING
+    return f"{'no sign of trouble yet' if falls else 'no cause found'}: {accuracy}{fell}"
 
 
 def _accuracy(e: Evidence) -> str:

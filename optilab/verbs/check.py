@@ -73,7 +73,7 @@ def check(request: CheckClaims, place: Place) -> Printed:
     for target in request.targets:
         for one in Checker(request, place).checks(target):
             checked.append(one)
-            _show(one, place.silent)
+            _show(one, place.silent, request.quiet)
     if junit is not None:
         runs.write_atomic(junit, xml([one.suite() for one in checked]))
     failed = [one.error.code for one in checked if one.error is not None]
@@ -81,9 +81,10 @@ def check(request: CheckClaims, place: Place) -> Printed:
     code = failed[0] if failed else ExitCode.OK if holds else ExitCode.EXPECTATION
     said = _summary(checked)
     rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
-    shown = (
-        [said, Table([Column(key, key, left=True) for key in rows[0]], rows)] if place.library and rows else [said]
-    )
+    shown: list[Any] = [said]
+    if place.library:
+        shown = [*(f"{one.target}: {one.error}" for one in checked if one.error is not None), said]
+        shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
     return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 
 
@@ -316,8 +317,11 @@ def _require(claims: Sequence[Any]) -> Sequence[Any]:
 # --- what is shown -----------------------------------------------------------------------------------------
 
 
-def _show(checked: CheckedTarget, silent: bool) -> None:
-    """One target, when it has been judged: one line per claim, and each that does not hold as an annotation."""
+def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
+    """One target, when it has been judged: one line per claim, and each that does not hold as an annotation.
+
+    With `quiet` only those that do not hold, on stderr.
+    """
     lines: list[tuple[str, str]] = [(claim_line(one), one.result) for one in checked.judged]
     if checked.error is not None:
         message = str(checked.error)
@@ -326,6 +330,10 @@ def _show(checked: CheckedTarget, silent: bool) -> None:
         terminal.say(checked.target, "bold")
         for line, result in lines:
             terminal.say(f"  {line}", STYLES[result])
+    elif quiet:
+        for line, result in lines:
+            if result != "holds":
+                terminal.note(f"{checked.target}: {line}")
     annotate(f"{checked.target}: {line}" for line, result in lines if result != "holds")
 
 

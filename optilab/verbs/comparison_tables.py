@@ -223,13 +223,20 @@ def verdict(side: "RunComparison") -> str:
         many = f"{'any' if len(alike) == others else len(alike)} of the {others} others"
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
         word = "highest" if side.measure.higher else "lowest"
-        return f"{base} has the {word} {what}: {ahead}{rest}{more_advice(comparison, side.sample)}"
+        few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""
+        return f"{base} has the {word} {what}{few}: {ahead}{rest}{more_advice(comparison, side.sample)}"
     parts = []
     for word in ("better", "worse", "cannot tell"):
         found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
         if found:
             parts.append(f"{word}: {some(found, FEW)}")
     return f"against {base} by {what}, {'; '.join(parts)}"
+
+
+def _is_passed(comparison: "Comparison[int]", higher: bool) -> bool:
+    """Whether a row with too few seeds to be the yardstick has a better mean than the best of the others."""
+    means = [row.summary.mean for row in comparison.ranked if row.summary.n]
+    return comparison.baseline.summary.mean != (max(means) if higher else min(means))
 
 
 def _measured(side: "RunComparison") -> str:

@@ -39,7 +39,11 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         "optilab diagnose sigmoid.yaml --json --fail-on critical",
     )
 
-    target: Annotated[str, Argument("RUN|CONFIG", complete="run_or_preset"), Doc("A run, a YAML file or a preset")]
+    target: Annotated[
+        str | Mapping[str, Any],
+        Argument("RUN|CONFIG", complete="run_or_preset"),
+        Doc("A run, a YAML file or a preset"),
+    ]
     fail_on: Annotated[str | None, Flag("LEVEL"), Doc("Exit with 9 if a finding is at least this severe")] = None
 
 
@@ -48,12 +52,17 @@ def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
     levels = [] if request.fail_on is None else chosen_names("--fail-on", request.fail_on, "level", LEVELS)
     evidence, config = _evidence(request, place)
     changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
-    return Diagnosis(request.target, evidence, findings_of(evidence), config, changes, levels)
+    target = "the config" if isinstance(request.target, Mapping) else request.target
+    return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
 
 
 def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
     """The evidence, and the argument that `--config` takes for what it is about."""
     target = request.target
+    if isinstance(target, Mapping):
+        return _probed(load(TrainConfig, target, request.changes())), "CONFIG.yaml"
+    if not isinstance(target, str):
+        raise UsageError(f"target: expected a run, a config or a mapping of its keys, got {shown(target)}")
     try:  # a run may have the name of a preset, which NAME.yaml still means
         path = runs.locate(place.folder, target, "train")
     except (RunError, UsageError):
@@ -74,9 +83,13 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
             raise UsageError(f"{path} is a run, which has ended: {changes[0].where} is only for a config")
         return of_run(record), str(path / "config.yaml")
 
+    return _probed(load(TrainConfig, target, request.changes())), target
+
+
+def _probed(config: TrainConfig) -> Evidence:
+    """The evidence of a probe run."""
     from optilab.verbs.studies import dataset_of
 
-    config = load(TrainConfig, target, request.changes())
     dataset = dataset_of(config.data)
     from optilab.train import session
     from optilab.train.device import alone
@@ -84,13 +97,13 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
     with alone():
         try:
             rows, records, divergence = session.look_into(config, dataset, TRIAL_BATCHES)
-            return Evidence(config, rows, records, divergence, trial=True), target
+            return Evidence(config, rows, records, divergence, trial=True)
         except UsageError:
             # What the engine refuses, such as batch norm over one image, may be what a rule names.
             evidence = Evidence(config, [], [], trial=True)
             if not findings_of(evidence):
                 raise
-            return evidence, target
+            return evidence
 
 
 @dataclass(frozen=True, repr=False)

@@ -236,7 +236,10 @@ class Submission:
             line = b""
         if not line:
             self.drain()
-            raise UsageError(f"{self._label}: the code ended the process ({self._warden.status()})")
+            if (status := self._warden.status()) == f"signal {signal.SIGXCPU:d}":
+                limit = self._limits.loading + WHOLE * self._limits.seconds
+                raise TimeLimit(f"{self._label}: all steps took more than {limit:g} s (--timeout)")
+            raise UsageError(f"{self._label}: the code ended the process ({status})")
         try:
             reply = json.loads(line)
         except (ValueError, RecursionError):

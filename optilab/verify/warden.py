@@ -33,6 +33,8 @@ from optilab.verify.candidate import begun, literals, parameters
 
 LONGEST = 1000
 """Characters of an error."""
+GRACE = 2
+"""Seconds of CPU time between the signal that ends a submission and the one that it cannot catch."""
 HAS_PROC = os.path.isdir("/proc/self")
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _CAPABILITIES = 0x20080522
@@ -127,7 +129,8 @@ def _child(request: Mapping[str, Any], channel: int, output: int) -> None:
             os.dup2(output, descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for limit, value in request["limits"].items():
-            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
+            most = value + GRACE if limit == "CPU" else value  # the first signal, SIGXCPU, tells the grader why
+            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, most))
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         end_with_parent()
         renounce()

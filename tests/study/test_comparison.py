@@ -5,6 +5,7 @@ import pytest
 from optilab.errors import UsageError
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
+from optilab.verbs.comparison_tables import verdict
 from tests.study.generated import DIGESTS, VERSIONS, training
 
 
@@ -51,6 +52,14 @@ def test_a_table_in_which_nothing_learned_says_so(tmp_path):
             accuracies=(0.1, 0.11),
         )
     assert "no row is better than chance" in noted(laid(tmp_path), "optilab diagnose")
+
+
+def test_a_row_that_a_lucky_run_passes_is_the_highest_of_those_with_several_seeds(tmp_path):
+    pair(tmp_path, "model.activation=relu")
+    training(tmp_path, "c1", "seed=1", "epochs=2", "model.activation=tanh", accuracies=(0.1, 0.99))
+    said = verdict(laid(tmp_path))
+    assert said.startswith("activation relu has the highest last val_acc of the rows with several seeds: ")
+    assert " below activation tanh" in said
 
 
 def test_one_row_that_learned_is_enough(tmp_path):

@@ -285,3 +285,11 @@ def test_the_learning_rate_is_the_first_remedy_and_a_mapping_counts_its_entries(
     assert next(iter(remedies().values())).sets == ("optimizer.lr=3.0",)
     assert remedies()["batchnorm"].size == 1
     assert remedies()["adam"].size == 3
+
+
+def test_a_few_steps_are_not_blamed_on_the_rate(optilab):
+    """After four steps the loss is still that of the initial weights, a little above the chance level."""
+    changes = ["data.dataset=synthetic", "data.images=1000", "model.hidden=[16,16]", "threads=1"]
+    arguments = [word for change in changes for word in ("--set", change)]
+    said = optilab("train", "sigmoid.yaml", *arguments, "--seed", "7", "--lr", "0.1", "--epochs", "2").stdout
+    assert "diagnosis: no cause found" in said

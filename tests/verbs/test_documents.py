@@ -103,7 +103,7 @@ COMMANDS: dict[str, list[str]] = {
     "env": ["env"],
     "help": ["help"],
     "help TOPIC": ["help claims"],
-    "error": ["optimize --algo adm", "train small.yaml --set optimizer.lrr=1"],
+    "error": ["optimize --algo adm", "train small.yaml --set optimizer.lrr=1", "runs show nope"],
 }
 """Each document and the commands that print it, in an order in which they find what they need."""
 

@@ -388,6 +388,7 @@ class TestAnotherProcess:
                 "step 3 took",
             ),
             ("import time\ndef f(w, g, lr): time.sleep(60)", TimeLimit, "step 1 took more than 0.3 s"),
+            ("def f(w, g, lr):\n sum(range(3_000_000))\n return w - lr*g", TimeLimit, "took more than 2.8 s"),
             ("while True: pass", TimeLimit, "loading the file took more than 1 s"),
             ("import os\ndef f(w, g, lr): os._exit(3)", UsageError, "ended the process (exit status 3)"),
             ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", UsageError, "ended the process (signal 9)"),
