@@ -671,3 +671,8 @@ def test_a_former_name_of_an_option_is_accepted_with_a_note(optilab, typed, form
     if former not in ("--epochs", "--config"):  # which are options of races on trainings, and of other commands
         command = typed.partition(" --")[0].partition(" latest")[0].partition(" adam")[0]
         assert former not in optilab(*command.split(), "--help").stdout.split()
+
+
+def test_what_a_command_declares_itself_comes_first_in_its_help(optilab):
+    headings = [line for line in optilab("explain", "--help").stdout.splitlines() if line.endswith(":")]
+    assert headings[:2] == ["Arguments:", "What to run:"]

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from optilab.show.chart_text import Canvas
 from tests.show.test_pictures import on_a_terminal
 from tests.study.generated import layered, training
 
@@ -174,3 +175,11 @@ def test_matplotlib_is_loaded_after_the_training(small, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ})
     assert done.stderr == "False\n"
     assert (tmp_path / "a.png").exists()
+
+
+def test_a_steep_curve_has_no_gap():
+    canvas = Canvas(columns=3, rows=20, braille=False)
+    canvas.curve(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.0]), 0)
+    up, down = canvas.layers[-10:, 0], canvas.layers[-10:, -1]
+    assert (up >= 0).all()
+    assert (down >= 0).all()
