@@ -505,7 +505,7 @@ class TrainingDisplay:
         self._live = LiveView(self._view) if live else None
         self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
         self._plain = not quiet and not live and self._line is None
-        self._began = 0.0
+        self._began: float | None = None
         self._silence = threading.Timer(SILENCE, self._unfinished)
         self._silence.daemon = True
 
@@ -548,7 +548,7 @@ class TrainingDisplay:
         """The line of a pipe about a training that takes minutes, in its first epoch: a live display shows the time."""
         if done == 1:
             self._began = time.perf_counter()
-        elif done == min(TIMED, total):
+        elif self._began is not None and done == min(TIMED, total):
             epochs = self._epochs - self._first
             each = (time.perf_counter() - self._began) / (done - 1) * total
             if each * epochs > MINUTE:
