@@ -156,8 +156,7 @@ def weights_too_large(e: Evidence) -> Symptom | None:
     shouts = loud(e)
     layer, share = e.worst("saturated") if e.setup.saturates else (0, 0.0)
     # A large first loss may fall and a saturated unit may recover: a probe run is too short to blame them in a
-    # network that
-    # has begun to learn, unless hardly anything of either has changed.
+    # network that has begun to learn, unless hardly anything of either has changed.
     if e.trial and (not shouts or (e.knows and e.loss < STILL_LOUD * e.untrained and share < ALL_SATURATED)):
         return None
     # Saturated by weights that have grown in training: the steps are to blame.
