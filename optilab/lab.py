@@ -11,36 +11,18 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown
+from optilab.verbs.calls import VERBS, in_python, keyword, keywords, verb
 
 if TYPE_CHECKING:
     from optilab.config.marks import Field
     from optilab.verbs.results import LabRun, LabStudy
-    from optilab.verbs.verb import Verb
 
-VERBS = (
-    "optimize",
-    "explain",
-    "verify",
-    "map",
-    "play",
-    "race",
-    "train",
-    "lr",
-    "sweep",
-    "remedy",
-    "compare",
-    "diagnose",
-    "check",
-    "report",
-)
-"""Each is a method, and a module of `optilab.verbs`."""
 BY_PLACE = 2
 """Arguments that need no name."""
 
@@ -103,25 +85,6 @@ for _name in VERBS:
     setattr(Lab, _name, _Method(_name))
 
 
-def verb(name: str) -> "Verb":
-    """The verb of a method."""
-    found: Verb = import_module(f"optilab.verbs.{name}").VERB
-    return found
-
-
-@cache
-def keywords(name: str) -> "Mapping[str, Field]":
-    """What a method takes: the fields of its requests, the config first; not how a command prints its answer."""
-    from optilab.verbs.verb import fields_of
-
-    found: dict[str, Field] = {}
-    for request in verb(name).requests:
-        for one in fields_of(request):
-            found.setdefault(one.name, one)
-    ordered = sorted(found.values(), key=lambda one: one.name not in ("config", "candidate", "names", "targets"))
-    return {one.name: one for one in ordered if one.group != "Output" and one.name != "runs_dir"}
-
-
 @cache
 def _read_by_schemas(name: str) -> frozenset[str]:
     """The keywords whose values the schema of a config or of a study's file reads, and refuses."""
@@ -149,15 +112,19 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.verbs.verb import Place, argv
+    from optilab.verbs.verb import Place, argv, by_place, meant, plain
 
-    places = list(keywords(name))[:BY_PLACE]
+    known = keywords(name)
+    places = list(known)[:BY_PLACE]
     if len(values) > len(places):
         raise UsageError(f"{name} takes at most {len(places)} arguments by place: {', '.join(places)}")
+    given = {keyword(name, key): value for key, value in given.items()}
+    if values and (place := by_place(known.values())):
+        with _in_python():
+            places[0] = meant(place, plain(values[0]), known)
     if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     given = {**dict(zip(places, values, strict=False)), **given}
-    known = keywords(name)
     read = _read_by_schemas(name)
     taken = {
         key: _taken(key, None if key in read else known.get(key), value)
@@ -175,12 +142,10 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
 @contextlib.contextmanager
 def _in_python(given: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
     """Errors as a script can follow them: keywords instead of options, and `set` for keys with a dot."""
-    from optilab.words import as_keywords
-
     try:
         yield
     except OptilabError as error:
-        text = as_keywords(str(error))
+        text = in_python(str(error))
         for name in given:
             dotted = rf'({re.escape(name)}: unknown key; did you mean )"(\w+\.[\w.]+)"'
             text = re.sub(dotted, r'\1set={"\2": ...}', text)
@@ -199,6 +164,15 @@ _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
 """The values that a field of a type takes, and their name in errors. A number may stand for its text."""
 
 
+_TREE = "text, a number, a list or a mapping"
+_TREES: Mapping[str, str] = {
+    "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize",
+    "config": "a preset, a YAML file or a mapping of keys (a network of yours: model: FILE.py:NAME)",
+    "target": "a run, a config or a mapping of its keys (a loop of yours: optilab.watch)",
+}
+"""What a keyword takes that takes several kinds."""
+
+
 def _taken(name: str, field: "Field | None", value: Any) -> Any:
     """A value of a script as the command would read it. UsageError for one of another kind."""
     from optilab.config.marks import Flag
@@ -213,7 +187,7 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
         raise UsageError(f"{name}: expected text without NUL, got {shown(value)}")
     if field is None or dict in field.parts or Any in field.parts:
         if not _is_tree(value):
-            raise UsageError(f"{name}: expected text, a number, a list or a mapping, got {shown(value)}")
+            raise UsageError(f"{name}: expected {_TREES.get(name, _TREE)}, got {shown(value)}")
         if field is None or list not in field.parts or isinstance(value, Mapping):
             return value
     if list in field.parts:

@@ -29,10 +29,10 @@ class Lab:
     def runs(self) -> list[LabRun | LabStudy]: ...
     def optimize(
         self,
-        config: Config | None = None,
         algo: Names | Any | None = None,
-        *,
         function: str | Any | None = None,
+        *,
+        config: Config | None = None,
         start: Sequence[float] | str | None = None,
         epochs: Any | None = None,
         lr: Any | None = None,
@@ -49,10 +49,9 @@ class Lab:
         """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
     def explain(
         self,
-        rule: str | None = None,
         algo: Names | Any | None = None,
-        *,
         step: str | None = None,
+        *,
         function: str | Any | None = None,
         start: Sequence[float] | str | None = None,
         lr: Any | None = None,
@@ -80,12 +79,12 @@ class Lab:
         """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
     def map(
         self,
-        config: Config | None = None,
         algo: Names | Any | None = None,
-        *,
         x: str | None = None,
+        *,
         y: str | None = None,
         basins: bool | None = None,
+        config: Config | None = None,
         function: str | Any | None = None,
         start: Sequence[float] | str | None = None,
         epochs: Any | None = None,
@@ -97,10 +96,10 @@ class Lab:
         """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
     def play(
         self,
-        config: Config | None = None,
         algo: Names | Any | None = None,
-        *,
         function: str | Any | None = None,
+        *,
+        config: Config | None = None,
         start: Sequence[float] | str | None = None,
         epochs: Any | None = None,
         lr: Any | None = None,

@@ -1,6 +1,5 @@
 """Small words of sentences, each written once: counts, lists, times, settings."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -32,29 +31,6 @@ def ranges(numbers: Iterable[int], most: int) -> str:
         else:
             parts.append([number])
     return some([" to ".join(map(str, part)) for part in parts], most)
-
-
-_OPTION = re.compile(r"--([a-z][a-z-]*)(?:[ =]([a-z][\w.]*=[^\s;)]*[^\s,;)]|[A-Z]+\b|\d[\w.]*))?")
-
-
-def as_keywords(text: str) -> str:
-    """A sentence that names options of a command line, for a script: `--seeds 5` is seeds=5, `--set a.b=N` is
-    set={"a.b": N}. A whole command after "optilab " stays as it is."""
-
-    def keyword(option: "re.Match[str]") -> str:
-        name, value = option[1].replace("-", "_"), option[2]
-        if "optilab " in text[text.rfind("\n", 0, option.start()) + 1 : option.start()]:
-            return option[0]
-        if value is None:
-            return name
-        key, is_pair, inner = value.partition("=")
-        if not is_pair:
-            return f"{name}={value}"
-        if name == "over":
-            inner = f"[{inner.replace(',', ', ')}]"
-        return f'{name}={{"{key}": {inner}}}' if name in ("set", "over") else f'{name}="{value}"'
-
-    return _OPTION.sub(keyword, text.replace("`optilab runs ls` lists", "`lab.runs()` lists"))
 
 
 def duration(seconds: float) -> str:

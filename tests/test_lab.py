@@ -23,8 +23,8 @@ from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, 
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
+from optilab.verbs.calls import in_python
 from optilab.verbs.results import LabStudy
-from optilab.words import as_keywords
 from tests.run import restored
 from tests.study.generated import layered, training
 from tests.verbs.test_hostile import HOSTILE
@@ -234,7 +234,7 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
     said = str(caught.value).splitlines()
     line = said[1] if said[0].startswith(("1 problem", "2 problems")) else said[0]
     sentence = line.rpartition(": ")[2] if caught.value.where else line
-    assert sentence in as_keywords(optilab(*typed, code=int(caught.value.code)).stderr)
+    assert sentence in in_python(optilab(*typed, code=int(caught.value.code)).stderr)
 
 
 @pytest.mark.parametrize(
@@ -245,11 +245,22 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
         ("--set data.holdout=N keeps it", 'set={"data.holdout": N} keeps it'),
         ("as in --over lr=0.01,0.1, or --dry-run", 'as in over={"lr": [0.01, 0.1]}, or dry_run'),
         ("`optilab runs ls` lists them", "`lab.runs()` lists them"),
-        ("try: optilab lr a.yaml --confirm\nadd --on CONFIG", "try: optilab lr a.yaml --confirm\nadd on=CONFIG"),
+        (
+            "try: optilab lr a.yaml --confirm\nadd --on CONFIG",
+            'try: lab.lr("a.yaml", confirm=True)\nadd on=CONFIG',
+        ),
+        ("as in: optilab verify a.py --against adam", 'as in: lab.verify("a.py", against="adam")'),
+        ("`optilab explain adam --format latex`; more", '`lab.explain("adam", style="latex")`; more'),
+        ("not of `optilab train`, --help: optilab race", "not of `lab.train`, help: lab.race"),
+        ("optilab runs rm x --yes", "optilab runs rm x --yes"),
+        (
+            "optilab sweep a.yaml --over lr=1:2:log --over init=a,b --fail-fast to try --set a=b",
+            'lab.sweep("a.yaml", over={"lr": "1:2:log", "init": ["a", "b"]}, fail_fast=True) to try set={"a": "b"}',
+        ),
     ],
 )
 def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
-    assert as_keywords(typed) == written
+    assert in_python(typed) == written
 
 
 @pytest.mark.parametrize(
@@ -259,11 +270,29 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             lambda lab: lab.optimize(algo="adam", beta1=0.5),
             'beta1: unknown key; did you mean set={"algo.beta1": ...}?',
         ),
-        (lambda lab: lab.map("adam"), 'map needs two axes, x and y, for example x="lr=0.01:2"'),
+        (
+            lambda lab: lab.map("adam"),
+            'map needs two axes or basins, as in: lab.map("momentum", x="lr=0.01:2", y=',
+        ),
         (lambda lab: lab.sweep("relu.yaml"), 'needs an axis, as in over={"optimizer.lr": [0.01, 0.1]}'),
-        (lambda lab: lab.sweep("relu.yaml", seeds=2, threads=2), "one thread each, got 2; jobs N sets"),
+        (lambda lab: lab.sweep("relu.yaml", seeds=2, threads=2), "one thread each, got 2; jobs=N sets"),
+        (
+            lambda lab: lab.train("relu.yaml", cluster="x:1"),
+            "cluster only applies to several trainings; add seeds=N",
+        ),
         (lambda lab: lab.load("x"), "`lab.runs()` lists them"),
-        (lambda lab: lab.train(), "expected one of config, resume and fork"),
+        (lambda lab: lab.train(object), "expected a preset, a YAML file or a mapping of keys"),
+        (
+            lambda lab: lab.optimize([[1], [2]]),
+            "algo: expected a name or a mapping ({name: sgd, ...})",
+        ),
+        (lambda lab: lab.verify([1], "adam"), "candidate: expected a class, a function or FILE.py:NAME"),
+        (lambda lab: lab.verify("a.py"), 'as in: lab.verify("a.py", against="adam")'),
+        (lambda lab: lab.train(), 'train needs a config, as in: lab.train("sigmoid.yaml")'),
+        (
+            lambda lab: lab.train("relu.yaml", resume="x"),
+            "resume takes its config from the run; leave out 'relu.yaml'",
+        ),
         (lambda lab: lab.train(7), "expected a preset, a YAML file or a mapping of keys, got 7"),
         (lambda lab: lab.race(on="relu.yaml", starts=3), "starts can only be used in a race on test functions"),
         (lambda lab: lab.race(seeds=3), "seeds can only be used in a race on trainings"),
@@ -301,6 +330,53 @@ def test_a_registry_suggests(registry, wrong, close):
     assert wrong not in registry
     assert registry.get(wrong) is None
     assert None not in registry
+
+
+def test_names_of_optimizers_need_no_keyword(lab, optilab, tmp_path):
+    """A config in their place is the config; the command has the same place."""
+    rows = lab.optimize(algo="sgd,adam", function="booth", epochs=3).rows
+    (tmp_path / "adam").mkdir()  # a directory of that name is none
+    (tmp_path / "booth.yaml").write_text("{algo: [sgd, adam], function: booth, epochs: 3}")
+    for first, rest in [
+        ("sgd,adam", {"function": "booth", "epochs": 3}),
+        (["sgd", "adam"], {"function": "booth", "epochs": 3}),
+        ({"algo": ["sgd", "adam"], "function": "booth", "epochs": 3}, {}),
+        (tmp_path / "booth.yaml", {}),
+    ]:
+        assert lab.optimize(first, **rest).rows == rows
+    assert lab.optimize("sgd", "booth", epochs=3).rows == rows[:4]
+    for name, rest in [
+        ("optimize", ["--epochs", 3, "--no-save"]),
+        ("explain", ["--step", 2]),
+        ("map", ["--basins", "--function", "himmelblau", "--epochs", 2]),
+        ("play", ["--quiet"]),
+    ]:
+        placed = optilab(name, "adam", *rest)
+        assert placed.stdout == optilab(name, "--algo", "adam", *rest).stdout != ""
+    placed = optilab("optimize", "booth.yaml", "--no-save").stdout
+    assert placed == optilab("optimize", "--config", "booth.yaml", "--no-save").stdout
+    race = ["--function", "booth", "--budget", 1, "--starts", 1, "--repeats", 1, "--gradients", 5, "--json"]
+    assert (
+        optilab("race", "sgd,adam", *race, "--no-cache").stdout
+        == optilab("race", "--algo", "sgd,adam", *race, "--no-cache").stdout
+    )
+    for call in (lambda: lab.optimize("booth"), lambda: lab.race("booth")):
+        with pytest.raises(UsageError, match='not an optimizer; write function="booth"'):
+            call()
+
+
+def test_a_keyword_may_have_the_name_of_its_option(lab):
+    assert str(lab.explain("sgd", format="latex")) == str(lab.explain("sgd", style="latex"))
+    with pytest.raises(UsageError, match="at least two different optimizers, got sgd"):
+        lab.race(algo="sgd", function="booth")
+
+
+def test_an_axis_may_be_text_or_a_list_of_texts(lab, small):
+    planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, dry_run=True).document()["plan"]
+    for over in ("optimizer.lr=0.1,0.2", ["optimizer.lr=0.1,0.2"]):
+        assert lab.sweep(small, over=over, dry_run=True).document()["plan"] == planned
+    with pytest.raises(UsageError, match=r"over: optimizer\.lr: expected KEY=LOW:HIGH"):
+        lab.sweep(small, over="optimizer.lr")
 
 
 def test_the_ends_of_paths_are_the_table_of_the_command(lab, optilab):

@@ -1,19 +1,23 @@
 """A request as the signature of a command: one option or argument for each field."""
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args
 
 import typer
 
+from optilab.cli.usage import LIST
 from optilab.config.marks import Argument, ConfigKey, Field, Flag
 from optilab.errors import UsageError
 from optilab.verbs import completion
-from optilab.verbs.verb import Place, Request, Verb, fields_of, kept_of
+from optilab.verbs.verb import Place, Request, Verb, by_place, fields_of, kept_of, meant
 
 OWN = "What to run"
 """The heading of what a request declares itself."""
+BY_PLACE = "by_place"
+"""The parameter for an option without its name."""
 
 
 def command(verb: Verb) -> Callable[..., int]:
@@ -27,13 +31,24 @@ def command(verb: Verb) -> Callable[..., int]:
             own = one.group in ("", OWN)
             headings[one.name] = (OWN if shared else request.HEADING) if own else one.group
 
+    place = by_place(one for one, _ in found.values())
+
     def run(**values: Any) -> int:
         given = {name: value for name, value in values.items() if value not in (None, [], ())}
+        if place and (value := given.pop(BY_PLACE, None)):
+            if re.fullmatch(r"[\d.]+", value):
+                raise UsageError(LIST)
+            name = meant(place, value, found)
+            if name in given:
+                raise UsageError(f"{value} and {found[name][0].flag} {given[name]}: give one of them")
+            given[name] = value
         unset = [name for name, value in given.items() if value is False and found[name][0].default is False]
         return answer(verb, {name: value for name, value in given.items() if name not in unset})
 
     ordered = sorted(found.values(), key=lambda pair: pair[0].group == "Output")  # how it is printed comes last
     parameters = [_parameter(one, kept, headings[one.name]) for one, kept in ordered]
+    if place:
+        parameters.insert(0, _argument(place, "config" in found))
     run.__name__, run.__doc__ = verb.run.__name__, described(verb.requests[0])
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
@@ -90,6 +105,17 @@ def _parameter(one: Field, kept: bool, heading: str) -> inspect.Parameter:
     return inspect.Parameter(
         one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
     )
+
+
+def _argument(one: Field, configs: bool) -> inspect.Parameter:
+    """The place of an option whose name may be left out."""
+    flag: Flag = one.mark(Flag)
+    told = f"The same as {one.flag}" + ", or the same as --config" * configs
+    info: Any = typer.Argument(
+        metavar=flag.metavar, help=f"{told}.", show_default=False, autocompletion=completion.of(flag.complete)
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(BY_PLACE, kind, default=None, annotation=Annotated[str | None, info])
 
 
 def _kind(one: Field, kept: bool) -> Any:

@@ -74,7 +74,7 @@ def _bad_number(error: Exception) -> str:
 def _option_hint(context: Any, option: str) -> str:
     """The key that an unknown option sets in other tools, as `--set` takes it."""
     if re.fullmatch(r"-[\d.]+", option):
-        return _LIST
+        return LIST
     if context.info_name == "lr" and option in ("--lr", "--learning-rate"):
         return "lr finds the learning rate, so leave it out"
     if not _has_option(context, "--set"):
@@ -96,7 +96,7 @@ def _command_hint(context: Any, name: str) -> str:
 def _argument_hint(context: Any, argument: str) -> str:
     """Where an argument belongs that a command does not take, or what the command takes."""
     if re.fullmatch(r"-?[\d.]+", argument):
-        return _LIST
+        return LIST
     options = {"--algo": completion.rule(""), "--function": completion.objective("")}
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     arguments = [one for one in context.command.params if one.param_type_name == "argument"]
@@ -108,7 +108,7 @@ def _argument_hint(context: Any, argument: str) -> str:
     return f"{context.command_path} takes {' and '.join(taken) or 'no arguments'}"
 
 
-_LIST = "numbers of a list are separated by commas, as in --start -5,-2"
+LIST = "numbers of a list are separated by commas, as in --start -5,-2"
 
 
 def _has_option(context: Any, flag: str) -> bool:

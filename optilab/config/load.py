@@ -101,6 +101,7 @@ def load(
             if not _follows(details, found)
         ]
     if problems:
+        problems = list(dict.fromkeys(problems))
         problems.sort(key=lambda problem: _line(problem, source))
         advice = f"Every key is described by: optilab config show {kind}" if kind else ""
         if all(problem.where.startswith("--") for problem in problems):

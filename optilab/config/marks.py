@@ -31,6 +31,8 @@ class Flag:
     """It may be typed several times; a list without `Read` may always."""
     path: bool = False
     """A file or a directory: an empty text, such as an unset variable leaves, is refused."""
+    place: bool = False
+    """Its name may be left out; a config in its place is the config of the command."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The shipped configs, and the file that `--config` means."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -142,6 +143,16 @@ def algorithms(text: str) -> list[str]:
     """`--algo adam,my.py:Mine` as the value of `algo`."""
     names = [name.strip() for name in text.split(",")]
     return [name if is_own(name) else name.lower() for name in names]
+
+
+def is_config(value: Any) -> bool:
+    """Whether a value without a name is a config: its keys, or the name of a file or a preset; not an optimizer."""
+    if not isinstance(value, str):
+        return isinstance(value, Mapping) and "name" not in value
+    if value.endswith((".yaml", ".yml")):
+        return True
+    named = value in RULES or is_own(value)
+    return not named and (os.path.exists(value) or any(lookup(kind, value) for kind in KINDS))
 
 
 def rules_named(where: str, text: str) -> list[Rule]:

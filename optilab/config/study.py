@@ -19,13 +19,13 @@ MAX_SEEDS = 1000
 EXAMPLE = "optimizer.lr=1e-3:10:9:log"
 
 
-def read_axes(texts: Sequence[str]) -> dict[str, str]:
+def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
     """`KEY=...` of each `--over`, by key; what the text after `=` means is read by `optilab.study.axes`.
 
     UsageError for what is not that, and for a key that is repeated.
     """
     axes: dict[str, str] = {}
-    for text in texts:
+    for text in [texts] if isinstance(texts, str) else texts:
         key, equals, span = (part.strip() for part in text.partition("="))
         if not (key and equals and span):
             raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,..., for example {EXAMPLE}", "--over")
@@ -201,7 +201,7 @@ class FunctionRaceConfig(Section):
     algos: Annotated[
         list[str] | None,
         MinLen(1),
-        Flag("NAME,...", names=("--algo",), complete="rule"),
+        Flag("NAME,...", names=("--algo",), complete="rule", place=True),
         Read(read_names),
         Doc(f"Optimizers to compare [{spaced(ALGOS)}; with --on {spaced(NETWORK_ALGOS)}]"),
     ] = None
@@ -267,7 +267,7 @@ class RaceConfig(Section):
     algos: Annotated[
         list[str],
         MinLen(2),
-        Flag("NAME,...", names=("--algo",), complete="rule"),
+        Flag("NAME,...", names=("--algo",), complete="rule", place=True),
         Read(algorithms),
         Doc("The optimizers to compare"),
     ]

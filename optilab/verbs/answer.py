@@ -3,7 +3,7 @@
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from optilab.errors import ExitCode, printable
 from optilab.show import terminal
 from optilab.show.table import Column, Table
-from optilab.words import as_keywords
+from optilab.verbs.calls import in_python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,9 +133,10 @@ class Answer(ABC):
         """In a notebook: the table and the picture, with every name escaped."""
         from optilab.show.page import fragment
 
-        return fragment("notebook.html", heading=self.headline, **self._content())
+        return fragment("notebook.html", heading=self.headline, **self._content(in_python))
 
-    def _content(self) -> dict[str, Any]:
+    def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
+        """The table and the picture; `said` is how its sentences are put."""
         from optilab.errors import OptilabError
         from optilab.show import chart_file
 
@@ -143,21 +144,23 @@ class Answer(ABC):
             picture = chart_file.png(self.plot())
         except OptilabError:  # nothing to draw
             picture = None
+        columns, cells, notes = self._texts(said)
+        return {"columns": columns, "rows": cells, "notes": notes, "picture": picture}
+
+    def _texts(self, said: Callable[[str], str]) -> tuple[Sequence[Column], list[list[str]], list[str]]:
         table = self.table()
         columns, cells = table.texts(HEAD, TAIL)
-        return {"columns": columns, "rows": cells, "notes": table.notes, "picture": picture}
+        return columns, [[said(text) for text in row] for row in cells], [said(note) for note in table.notes]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.headline}>"
 
     def __str__(self) -> str:
         """The table as text."""
-        table = self.table()
-        columns, cells = table.texts(HEAD, TAIL)
+        columns, cells, notes = self._texts(in_python)
         left = [place for place, column in enumerate(columns) if column.left]
         grid = terminal.grid([column.title for column in columns], cells, left)
-        notes = as_keywords("\n".join(table.notes))
-        parts = [self.headline, "\n".join(grid.lines()) if cells else "", notes]
+        parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
         return "\n\n".join(part for part in parts if part)
 
 

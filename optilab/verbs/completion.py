@@ -116,7 +116,7 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
 
     from optilab.optimize import RULES
 
-    rule = RULES.get(ctx.params.get("algo") or "")
+    rule = RULES.get(ctx.params.get("algo") or ctx.params.get("by_place") or "")
     numbers = [f.name for f in fields(rule) if isinstance(f.default, float)] if rule else ["lr"]
     return _starting([*(f"algo.{name}=" for name in numbers), "w1=", "w2="], incomplete)
 

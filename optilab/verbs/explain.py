@@ -9,10 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.config.load import load
-from optilab.config.marks import Argument, ConfigKey, Flag, Read
-from optilab.config.optimize import OptimizeConfig
-from optilab.config.presets import algorithms
+from optilab.config.marks import Flag
 from optilab.errors import UsageError, shown, unknown
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
@@ -20,7 +17,7 @@ from optilab.optimize.own import OwnRule
 from optilab.optimize.path import Line, WorkedStep, worked_steps
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import OutputOptions, SetOptions
-from optilab.verbs.paths import Function, LearningRate, Start, require_bare
+from optilab.verbs.paths import Algo, Function, LearningRate, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
 from optilab.words import settings
 
@@ -38,22 +35,8 @@ class ExplainRequest(SetOptions, OutputOptions):
         "optilab explain momentum --step 3 --format markdown",
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
-    CONFLICTS = (("rule", "algo"),)
 
-    rule: Annotated[
-        str | None,
-        ConfigKey("algo"),
-        Read(algorithms),
-        Argument("NAME[,NAME...]", complete="rule"),
-        Doc("One or more optimizers, with the settings of their presets"),
-    ] = None
-    algo: Annotated[
-        str | None,
-        ConfigKey("algo"),
-        Read(algorithms),
-        Flag("NAME[,NAME...]", complete="rule"),
-        Doc("The same as an option"),
-    ] = None
+    algo: Algo = None
     step: Annotated[str, Flag("N|N-M"), Doc("Step number (starting at 1) or a range such as 1-3")] = "1"
     function: Function = None
     start: Start = None
@@ -70,12 +53,10 @@ class ExplainRequest(SetOptions, OutputOptions):
 
 def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     """The steps. UsageError for a step that is none, and for what changes more than the rule."""
-    if request.rule is None and request.algo is None:
-        raise UsageError("explain needs the name of an optimizer, as in: optilab explain adam --step 2")
     if request.style not in STYLES:
         raise UsageError(unknown("format", request.style, STYLES), request.flag("style"))
     steps = _steps(request.step, request.flag("step"))
-    config = load(OptimizeConfig, None, request.changes())
+    config = chosen(request)
     require_bare(config, "explain")
     paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
     return WorkedSteps(

@@ -36,7 +36,7 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
     """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
 
     EXAMPLES = (
-        "optilab map --algo momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
+        "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
         "optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --out basins.png",
     )
@@ -46,7 +46,7 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
         Any,
         ConfigKey("algo"),
         Read(algorithms),
-        Flag("NAME", complete="rule"),
+        Flag("NAME", complete="rule", place=True),
         Doc("Optimizer, with the settings of its preset"),
     ] = None
     x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Across, a setting or w1: {RANGE}")] = None
@@ -66,13 +66,13 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
 
 def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-    if request.algo is None and request.config is None:
-        raise UsageError("map needs --algo NAME, as in: optilab map --algo momentum --x lr=0.01:2 --y beta=0:0.99")
+    config = chosen(request, EPOCHS)
     if not (request.basins or (request.x and request.y)):
-        raise UsageError("map needs two axes, --x and --y, for example --x lr=0.01:2 --y beta=0:0.99; or --basins")
+        raise UsageError(
+            "map needs two axes or --basins, as in: optilab map momentum --x lr=0.01:2 --y beta=0:0.99"
+        )
     if request.show not in ("value", "steps"):
         raise UsageError(f"{request.flag('show')} {request.show}: expected value or steps")
-    config = chosen(request, request.config, EPOCHS)
     if len(config.algo) != 1:
         raise UsageError(
             f"a map shows one optimizer, got {len(config.algo)}; map each by itself, or compare them: optilab race",
@@ -110,7 +110,7 @@ def _axes(request: MapRequest, config: OptimizeConfig) -> tuple[Axis, ...]:
             advice = near or f"; one of {', '.join(numeric)}"
             raise UsageError(f"{flag} {axis.field}: not a numeric setting of {config.algo[0].name}{advice}")
         for value in (axis.low, axis.high):
-            chosen(request, request.config, EPOCHS, Override(f"{flag} {axis.field}={value:g}", axis.key, value))
+            chosen(request, EPOCHS, Override(f"{flag} {axis.field}={value:g}", axis.key, value))
     return axes
 
 

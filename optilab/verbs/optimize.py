@@ -14,7 +14,7 @@ from optilab import runs
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import ExitCode, UsageError
+from optilab.errors import ExitCode
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.own import OwnRule, described, sources
 from optilab.optimize.path import chaotic_from, measured_rate
@@ -43,13 +43,13 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
 
     OPEN: ClassVar[bool] = True
     EXAMPLES = (
-        "optilab optimize --algo adam --epochs 30",
-        "optilab optimize --algo sgd,momentum,rmsprop,adam",
+        "optilab optimize adam --epochs 30",
+        "optilab optimize sgd,momentum,rmsprop,adam",
         "optilab optimize --algo adam --function rosenbrock --epochs 200 --start -1,1",
         'optilab optimize --algo nesterov --function "0.1*w1^2 + 2*w2^2" --start -5,-2',
         "optilab optimize --algo sgd --set schedule=cosine --set clip_norm=1",
         "optilab optimize --algo momentum --set algo.lr=1.2 --set algo.beta=0.5 --json",
-        "optilab optimize --config adam.yaml --quiet",
+        "optilab optimize adam.yaml --quiet",
         "optilab optimize --algo adam --expect 'distance < 0.2' --expect 'status == moving'",
         "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
     )
@@ -59,8 +59,8 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     animate: ClassVar[str | None] = None
 
     algo: Algo = None
-    config: Source = None
     function: Function = None
+    config: Source = None
     start: Start = None
     epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("Number of steps")] = None
     lr: LearningRate = None
@@ -84,9 +84,7 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
 
 def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
     """Follow the paths, write what is asked for, and the run unless a script asks."""
-    if request.config is None and not any(change.key == "algo" for change in request.changes()):
-        raise UsageError("optimize needs --algo NAME or --config FILE, as in: optilab optimize --algo adam")
-    config, note = chosen(request, request.config), ""
+    config, note = chosen(request), ""
     if request.tune:
         config, note = tuned(config, request.tune)
     paths = follow(config)

@@ -205,9 +205,8 @@ def require_one_thread(request: SetOptions | JobOptions) -> None:
     asked += [(change.where, change.value) for change in request._set() if change.key == "threads"]
     for where, value in asked:
         if value not in (None, 1, "1"):
-            jobs = request.flag("jobs")
             raise UsageError(
-                f"several trainings have one thread each, got {value}; {jobs} N sets how many run at once", where
+                f"several trainings have one thread each, got {value}; --jobs N sets how many run at once", where
             )
 
 

@@ -13,7 +13,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.errors import UsageError
 from optilab.optimize import Regime, Trajectory, descend
-from optilab.verbs.verb import Request, plain
+from optilab.verbs.verb import Request, fields_of, plain
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Algo = Annotated[
     Any,
     ConfigKey("algo"),
     Read(algorithms),
-    Flag("NAME[,NAME...]", complete="rule"),
+    Flag("NAME[,NAME...]", complete="rule", place=True),
     Doc("One or more optimizers, with the settings of their presets"),
 ]
 Source = Annotated[Any, Flag("FILE", complete="preset:optimize"), Doc("YAML file or preset")]
@@ -38,13 +38,19 @@ Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("St
 LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
 
 
-def chosen(request: Request, config: Any, epochs: int | None = None, *more: Override) -> OptimizeConfig:
-    """The config that a request chooses: `config` with the keys that were given, and `more`.
+def chosen(request: Request, epochs: int | None = None, *more: Override) -> OptimizeConfig:
+    """The config that a request chooses: its own with the keys that were given, and `more`.
 
-    Without a config there are `epochs` unless they are given. ConfigError with every problem at once.
+    Without a config there are `epochs` unless they are given. UsageError without an optimizer, ConfigError with every
+    problem at once.
     """
+    config, changes = request.given.get("config"), request.changes()
+    if config is None and not any(change.key == "algo" for change in changes):
+        example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
+        wanted = "an optimizer or a config" if has_config else "an optimizer"
+        raise UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
-    return load(OptimizeConfig, plain(config), [*steps, *request.changes(), *more])
+    return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 
 def require_bare(config: OptimizeConfig, what: str) -> None:

@@ -57,15 +57,15 @@ class PlayRequest(SetOptions, OutputOptions):
     """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
 
     EXAMPLES = (
-        "optilab play --algo sgd,momentum,adam",
+        "optilab play sgd,momentum,adam",
         "optilab play --algo sgd,momentum,adam --function rosenbrock --tune 50 --epochs 200 --out play.html",
         'optilab play --algo adam,rmsprop --function "x^2 + 3*y^4" --start 2,1 --out mine.html',
         "optilab play --algo nesterov --function himmelblau --lr 0.01 --epochs 80 --out himmelblau.html",
     )
 
     algo: Algo = None
-    config: Source = None
     function: Function = None
+    config: Source = None
     start: Start = None
     epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc(f"Number of steps [{EPOCHS}]")] = None
     lr: LearningRate = None
@@ -78,9 +78,7 @@ class PlayRequest(SetOptions, OutputOptions):
 
 def play(request: PlayRequest, place: Place) -> "Playground":
     """Write the page. UsageError for what cannot become JavaScript."""
-    if request.algo is None and request.config is None:
-        raise UsageError("play needs --algo NAME or --config FILE, as in: optilab play --algo sgd,momentum,adam")
-    config = chosen(request, request.config, EPOCHS)
+    config = chosen(request, EPOCHS)
     require_bare(config, "play")
     if config.epochs > MOST_EPOCHS:
         raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")

@@ -136,12 +136,8 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
         path = place.folder / runs.chosen_name(request.name, forked.config.name)
         runs.require_free(path)
         return _trained(path, forked.config, request, place, forked)
-    if source is None:
-        raise studies.no_config("train")
     if request.cluster is not None and request.seeds is None:
-        raise UsageError(
-            f"{request.flag('cluster')} only applies to several trainings; add {request.flag('seeds')} N"
-        )
+        raise UsageError("--cluster only applies to several trainings; add --seeds N")
     if request.seeds is not None:
         require_one_thread(request)
         return _trained_seeds(source, request, place)
@@ -154,8 +150,6 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
 def _source(request: TrainRequest) -> Any:
     """The config, by its place or by `--config`; None without one. UsageError for two things to start from."""
     starts = [name for name in ("resume", "fork") if request.given.get(name)]
-    if not request.typed and (request.config is not None) + len(starts) != 1 and not request.file:
-        raise UsageError("expected one of config, resume and fork, as in: lab.train('sigmoid.yaml')")
     if request.config is not None and starts:
         raise UsageError(
             f"{request.flag(starts[0])} takes its config from the run; leave out {shown(request.config)}"
@@ -163,6 +157,8 @@ def _source(request: TrainRequest) -> Any:
     if request.config is not None and request.file is not None:
         raise UsageError(f"two configs: {request.config} and --config {request.file}; give one")
     config = request.config if request.file is None else request.file
+    if config is None and not starts:
+        raise studies.no_config("train")
     return None if config is None else studies.training(config)
 
 

@@ -7,14 +7,14 @@ group of `verbs.options` says how it is executed and shown; what it declares its
 
 import inspect
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_origin, get_type_hints
 
 from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile, Needs, Read
-from optilab.errors import UsageError, unknown
+from optilab.errors import UsageError, shown, unknown
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
@@ -55,7 +55,8 @@ class Request:
         """The request; UsageError for fields that exclude or need each other."""
         known = {one.name: one for one in fields_of(cls)}
         if (wrong := [name for name in given if name not in known]) and not cls.OPEN:
-            raise UsageError("\n".join(unknown("option", name, known) for name in wrong))
+            accepted = [name for name, one in known.items() if one.group != "Output"]
+            raise UsageError("\n".join(unknown("option", name, accepted) for name in wrong))
 
         def named(name: str) -> str:
             return known[name].flag if typed else name
@@ -102,7 +103,8 @@ class Request:
                 texts = value if isinstance(value, list) else [value]
                 made.append(Override(where, key, texts, adds=True))
             else:
-                text = self.typed or (isinstance(value, str) and one.mark(Read))
+                several = one.repeated and isinstance(value, list) and all(isinstance(item, str) for item in value)
+                text = self.typed or (one.mark(Read) and (several or isinstance(value, str)))
                 made.append(Override(where, key, typed(one, value) if text else plain(value)))
         if kept:
             return made
@@ -221,6 +223,25 @@ class Verb:
         """The request of what was given. UsageError for what does not go together."""
         kind = self.choose(given, typed) if self.choose else self.requests[0]
         return kind.of(given, typed)
+
+
+def by_place(options: Iterable[Field]) -> Field | None:
+    """The option whose name may be left out, as in `optilab optimize adam`."""
+    return next((one for one in options if getattr(one.mark(Flag), "place", False)), None)
+
+
+def meant(one: Field, value: Any, options: Container[str]) -> str:
+    """The option that a value without a name is for: `one`, or the config. UsageError for a test function."""
+    from optilab.config.presets import is_config
+    from optilab.optimize import OBJECTIVES, RULES
+
+    if isinstance(value, str) and value in OBJECTIVES and value not in RULES:
+        raise UsageError(f"{value} is a test function, not an optimizer; write --function={value}")
+    if not is_config(value):
+        return one.name
+    if "config" not in options:
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(value)}")
+    return "config"
 
 
 def argv(verb: str, request: Request) -> list[str]:

@@ -18,7 +18,7 @@ from optilab.config.load import Override, load
 from optilab.config.load import function as read_function
 from optilab.config.marks import Argument, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import ExitCode, UsageError, chosen_names, printable, unknown
+from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown, unknown
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.own import OwnRule, kind_of
 from optilab.optimize.rule import settings_of, with_settings
@@ -119,6 +119,10 @@ def verify(request: VerifyRequest, place: Place) -> Answer:
         from optilab.verify import cases  # which one implementation does not need
 
         return Parity(list(_followed(cases.rows(names))))
+    if not (isinstance(request.candidate, str) or callable(request.candidate)):
+        raise UsageError(
+            f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
+        )
     if request.against is None:
         raise UsageError(
             f"name the optimizer to compare with, as in: optilab verify {request.candidate} --against adam"

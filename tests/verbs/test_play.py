@@ -538,7 +538,7 @@ def test_the_command_writes_a_page(optilab, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "play needs --algo NAME"),
+        ("", "play needs an optimizer or a config, as in: optilab play sgd,momentum,adam"),
         ("--algo newton", "newton cannot be shown interactively: it needs the Hessian"),
         ("--algo sgd --function logistic-regression", "choose one of: ravine, sphere"),
         ("--algo sgd --set function={name: rosenbrock, dimension: 3}", "one or two variables; rosenbrock has 3"),

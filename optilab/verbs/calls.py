@@ -1,0 +1,147 @@
+"""The commands that are methods of `Lab`, their keywords, and sentences about commands as a script can follow them."""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optilab.config.marks import Field
+    from optilab.verbs.verb import Verb
+
+VERBS = (
+    "optimize",
+    "explain",
+    "verify",
+    "map",
+    "play",
+    "race",
+    "train",
+    "lr",
+    "sweep",
+    "remedy",
+    "compare",
+    "diagnose",
+    "check",
+    "report",
+)
+"""Each is a method, and a module of `optilab.verbs`."""
+
+
+def verb(name: str) -> "Verb":
+    """The verb of a method."""
+    found: Verb = import_module(f"optilab.verbs.{name}").VERB
+    return found
+
+
+@cache
+def options(name: str) -> "Mapping[str, Field]":
+    """The fields of the requests of a method, by name."""
+    from optilab.verbs.verb import fields_of
+
+    found: dict[str, Field] = {}
+    for request in verb(name).requests:
+        for one in fields_of(request):
+            found.setdefault(one.name, one)
+    return found
+
+
+@cache
+def keywords(name: str) -> "Mapping[str, Field]":
+    """What a method takes, what needs no name first; not how a command prints its answer."""
+    from optilab.verbs.verb import by_place
+
+    found = options(name)
+    place = by_place(found.values())
+    first = ("candidate", "names", "targets", place.name if place else "config")
+    ordered = sorted(found.values(), key=lambda one: one.name not in first)
+    return {one.name: one for one in ordered if one.group != "Output" and one.name != "runs_dir"}
+
+
+def keyword(name: str, option: str) -> str:
+    """The keyword of a method for an option of its command, which may have another name: `style` for `--format`."""
+    known, spelled = options(name), option.removeprefix("--").replace("-", "_")
+    flags = {one.flag: key for key, one in known.items()}
+    return spelled if spelled in known else flags.get(f"--{spelled.replace('_', '-')}", spelled)
+
+
+# --- sentences ----------------------------------------------------------------------------------------------
+
+_VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s`'";)]*[^\s`'";),.?:])"""
+"""A word of a command, or a quoted text, without the sign that ends its sentence."""
+_COMMAND = re.compile(rf"optilab ({'|'.join(VERBS)})\b( (?!-){_VALUE})?")
+_ARGUMENT = re.compile(rf" (--[a-z][a-z-]*)(?:[ =](?!--)({_VALUE}))?")
+_OPTION = re.compile(
+    rf"(?<![\w-])--([a-z][a-z-]*)(?:=({_VALUE})| ([a-z][\w.]*=[^\s;)]*[^\s,;)]|[A-Z]+\b|\d[\w.]*))?"
+)
+
+
+def in_python(text: str) -> str:
+    """A sentence that names commands and options, for a script: `optilab train a.yaml --seeds 5` is
+    lab.train("a.yaml", seeds=5), `--seeds 5` alone is seeds=5, `--set a.b=N` is set={"a.b": N}.
+
+    A command that `Lab` does not have stays as it is.
+    """
+    parts, end = list[str](), 0
+    for match in _COMMAND.finditer(text):
+        if match.start() >= end and (call := _call(text, match)):
+            parts += [_keywords(text[end : match.start()]), call[0]]
+            end = call[1]
+    return "".join([*parts, _keywords(text[end:])])
+
+
+def _call(text: str, match: "re.Match[str]") -> tuple[str, int] | None:
+    """The call for a command in a text, and where the command ends; None where an option has no keyword."""
+    name, at = match[1], match.end()
+    known = options(name)
+    given: dict[str, list[str | None]] = {}
+    while argument := _ARGUMENT.match(text, at):
+        key = keyword(name, argument[1])
+        if key not in known:
+            return None
+        is_switch = bool in known[key].parts
+        given.setdefault(key, []).append(None if is_switch else argument[2])
+        at = argument.end(1) if is_switch else argument.end()
+    first = [_literal(match[2][1:])] if match[2] else []
+    if not given and not first:
+        return f"lab.{name}", at
+    return f"lab.{name}({', '.join([*first, *(_given(key, values) for key, values in given.items())])})", at
+
+
+def _keywords(text: str) -> str:
+    """A text without commands of `Lab`; behind another command, options stay options."""
+
+    def option(match: "re.Match[str]") -> str:
+        if "optilab " in text[text.rfind("\n", 0, match.start()) + 1 : match.start()]:
+            return match[0]
+        name, value = match[1].replace("-", "_"), match[2] or match[3]
+        return name if value is None else _given(name, [value])
+
+    return _OPTION.sub(option, re.sub(r"optilab runs ls\b(?! -)", "lab.runs()", text))
+
+
+def _given(name: str, values: "list[str | None]") -> str:
+    """A keyword with its values."""
+    texts = [value.strip("'\"") for value in values if value is not None]
+    if not texts:
+        return f"{name}=True"
+    if name in ("set", "over"):
+        pairs = [text.partition("=") for text in texts]
+        return f"{name}={{{', '.join(f'{json.dumps(key)}: {_pair(name, value)}' for key, _, value in pairs)}}}"
+    items = [_literal(value) for value in values if value is not None]
+    return f"{name}={items[0] if len(items) == 1 else '[' + ', '.join(items) + ']'}"
+
+
+def _pair(name: str, value: str) -> str:
+    several = name == "over" and ":" not in value
+    return f"[{', '.join(map(_literal, value.split(',')))}]" if several else _literal(value)
+
+
+def _literal(value: str) -> str:
+    """A word of a command line in Python; a placeholder such as N or FILE, and `...`, stay as they are."""
+    bare = value.strip("'\"")
+    words = {"true": "True", "false": "False", "null": "None"}
+    plain = re.fullmatch(r"-?\d[\d_]*(\.\d+)?(e[+-]?\d+)?|[A-Z]+|\.\.\.|\[.*\]", bare)
+    return words.get(bare) or (bare if plain and bare == value else json.dumps(bare, ensure_ascii=False))
