@@ -278,43 +278,66 @@ _FUNCTIONS = {op: f"Math.{op}" for op in ("sqrt", "exp", "log", "sin", "cos", "t
     "arctan": "Math.atan",
     "expm1": "Math.expm1",
     "log1p": "Math.log1p",
+    "slope": "slope",
 }
 
 
-def path_source(rule: Rule, function: Objective, settings: Sequence[str] = ()) -> str:
-    """Source of `(steps, settings, point, rows, stride) => count`, an expression.
+class Ground:
+    """A function of `dimension` variables that is not known yet: its value is an input, and so is its gradient."""
+
+    name = "ground"
+
+    def __init__(self, dimension: int) -> None:
+        self.start = (0.0,) * dimension
+
+    def value(self, x: Symbols) -> Symbols:
+        return Symbols(symbol("f"))
+
+    def gradient(self, x: Symbols) -> Symbols:
+        """g1, g2, ... at the point; elsewhere calls of `slope`."""
+        places = tuple(x.symbols.ravel())
+        if [place.value for place in places] == [f"w{i + 1}" for i in range(len(places))]:
+            return Symbols([symbol(f"g{i + 1}") for i in range(len(places))])
+        return Symbols([Node("slope", (number(i), *places)) for i in range(len(places))])
+
+    def hessian(self, x: Symbols) -> Symbols:
+        raise Untraceable("it needs the Hessian, which is computed with complex numbers")
+
+
+def path_source(rule: Rule, dimension: int, settings: Sequence[str] = ()) -> str:
+    """Source of `(steps, settings, point, rows, ground, slope) => count`, an expression: the rule on any function.
 
     `settings` are the values of the rule's fields of that name, in this order; the others are constants. Step k writes
-    w1, ..., wd, f and the gradient to `rows` (a Float64Array) from k*stride on: a stride of 2d + 1 keeps the path, 0
-    only its end. The path stops at its last finite point, as that of `descend`; `count` is the number of its points.
+    w1, ..., wd to `rows` (a Float64Array) from k*(2d + 1) on; `ground(step, rows, at)` adds f and the gradient there,
+    and returns the gradient that the rule sees, or null where the path ends: behind its last finite point, as that of
+    `descend`. `count` is the number of points. `slope(i, w1, ..., wd)` is component i of the gradient elsewhere.
     Raises Untraceable.
     """
-    program = trace(rule, function, settings)
+    program = trace(rule, Ground(dimension), settings)  # type: ignore[arg-type]
     start, first = operations(program.first, "first")
-    body, ends = operations([program.value, *program.gradient, *program.point_after, *program.state_after])
-    dimension = len(program.points)
-    row, after = [*program.points, *ends[: 1 + dimension]], ends[1 + dimension :]
-    moving = [*program.points, *program.states]
+    body, after = operations([*program.point_after, *program.state_after])
+    moving, width = [*program.points, *program.states], 2 * dimension + 1
+    read = {arg for operation in body for arg in operation.args} | set(after)
     text = _named(settings)
     lines = [f"const [{', '.join(map(text, settings))}] = settings;"] if settings else []
     lines += [f"let [{', '.join(program.points)}] = point;"]
     lines += [_line(operation, text) for operation in start]
     lines += [f"let {name} = {text(place)};" for name, place in zip(program.states, first, strict=True)]
-    lines += ["for (let step = 0; ; step++) {"]
-    lines += [f"  {_line(operation, text)}" for operation in body]
-    finite = " && ".join(f"isFinite({text(entry)})" for entry in row)
-    lines += [f"  if (step > 0 && !({finite})) return step;"]
-    lines += ["  const at = step * stride;"]
-    lines += [f"  rows[at + {i}] = {text(entry)};" for i, entry in enumerate(row)]
+    lines += ["for (let step = 0; ; step++) {", f"  const at = step * {width};"]
+    lines += [f"  rows[at + {i}] = {name};" for i, name in enumerate(program.points)]
+    lines += ["  const g = ground(step, rows, at);", "  if (!g) return step;"]
     lines += ["  if (step === steps) return steps + 1;"]
+    lines += [f"  const f = rows[at + {dimension}];"] if "f" in read else []
+    lines += [f"  const g{i + 1} = g[{i}];" for i in range(dimension) if f"g{i + 1}" in read]
+    lines += [f"  {_line(operation, text)}" for operation in body]
     # An end that is another moving name has to be read before that name is assigned.
     kept = {name: f"next{i}" for i, name in enumerate(after) if name in moving}
     lines += [f"  const {new} = {old};" for old, new in kept.items()]
     lines += [f"  {n} = {kept.get(end, text(end))};" for n, end in zip(moving, after, strict=True) if n != end]
-    return _function("steps, settings, point, rows, stride", [*lines, "}"])
+    return _function("steps, settings, point, rows, ground, slope", [*lines, "}"])
 
 
-def switches(rule: Rule, function: Objective, settings: Sequence[str]) -> list[str]:
+def switches(rule: Rule, settings: Sequence[str]) -> list[str]:
     """Those of the settings that are 0 by default and switch a part of the rule on where they are not.
 
     The rule does other operations without that part: at 0 such a setting is a constant of another `path_source`.
@@ -324,7 +347,7 @@ def switches(rule: Rule, function: Objective, settings: Sequence[str]) -> list[s
         if getattr(type(rule), name, None) == 0:
             off = replace(rule, **{name: 0.0})  # type: ignore[type-var]
             others = [other for other in settings if other != name]
-            constant, moved = path_source(off, function, others), path_source(off, function, settings)
+            constant, moved = path_source(off, 1, others), path_source(off, 1, settings)
             if _steps(constant) != _steps(moved.replace(f"${name}", "0.0")):
                 found.append(name)
     return found
@@ -337,12 +360,28 @@ def _steps(source: str) -> str:
 
 def value_source(function: Objective) -> str:
     """Source of `(w1, ..., wd) => f`. Raises Untraceable."""
-    from optilab.optimize.rules.momentum import SGD
-
-    program = trace(SGD(), function)
+    program = _traced(function)
     body, (value,) = operations([program.value])
     lines = [_line(operation, str) for operation in body]
     return _function(", ".join(program.points), [*lines, f"return {_text(value)};"])
+
+
+def ground_source(function: Objective) -> str:
+    """Source of `(w1, ..., wd, rows, at) => ...`, which writes f and the gradient from rows[at] on.
+
+    Raises Untraceable.
+    """
+    program = _traced(function)
+    body, ends = operations([program.value, *program.gradient])
+    lines = [_line(operation, str) for operation in body]
+    lines += [f"rows[at + {i}] = {_text(end)};" for i, end in enumerate(ends)]
+    return _function(", ".join([*program.points, "rows", "at"]), lines)
+
+
+def _traced(function: Objective) -> Program:
+    from optilab.optimize.rules.momentum import SGD
+
+    return trace(SGD(), function)
 
 
 def stability_source(rule: Rule, curvatures: int, settings: Sequence[str] = ()) -> str | None:
@@ -393,6 +432,8 @@ def _line(operation: Operation, text: Callable[[Any], str]) -> str:
     args = [text(arg) if isinstance(arg, str) else _text(arg) for arg in exact.args]
     if exact.op in _OPERATIONS:
         return f"const {exact.name} = {_OPERATIONS[exact.op].format(*args)};"
+    if exact.op == "slope":
+        args[0] = str(int(exact.args[0]))
     if exact.op in _FUNCTIONS:
         return f"const {exact.name} = {_FUNCTIONS[exact.op]}({', '.join(args)});"
     raise Untraceable(f"{exact.op} has no counterpart in JavaScript")

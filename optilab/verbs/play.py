@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from itertools import chain, combinations, product
@@ -21,12 +21,12 @@ import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab.config.load import dump
+from optilab.config.load import dump, load
 from optilab.config.marks import ConfigKey, Field, Flag
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
-from optilab.optimize.emit import path_source, stability_source, switches, value_source
+from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
 from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
 from optilab.optimize.trace import Untraceable
 from optilab.show import chart_page, terminal
@@ -224,11 +224,11 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
         ["const PROGRAMS = [" + ",\n".join(sources) + "];\n", *scripts],
         [asset("play.css")],
         title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
-        formula=function.formula,
-        settings=_settings(function),
+        formula=", ".join(filter(None, (function.formula, _settings(function)))),
         note=note,
         plane=len(function.start) == 2,
         movable=None in reasons,
+        choosing=not any(reasons),
         still=chart_page.still(_still(config, paths)),
     )
 
@@ -250,10 +250,11 @@ def _obstacle_here(config: OptimizeConfig, rule: Rule) -> str | None:
 def _data(
     config: OptimizeConfig, reasons: Sequence[str | None], paths: Sequence[Trajectory]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The data of the page, and the sources of its programs, the last of which is the function's value."""
+    """The data of the page, and the sources of its programs.
+
+    A page that computes all its paths has the other rules and functions, too, to be chosen in the page.
+    """
     function, trees, programs = config.function, dump(config), Programs()
-    minima = [_minimum(function, point) for point in function.minima]
-    curvatures = next((minimum["curvatures"] for minimum in minima if minimum["curvatures"]), None)
     most = RECORDED // max(1, sum(reason is not None for reason in reasons))
     rules, seen, keys = [], Counter[str](), Counter[str]()
     for index, (rule, tree, reason) in enumerate(zip(config.algo, trees["algo"], reasons, strict=True)):
@@ -265,32 +266,66 @@ def _data(
             "name": rule.name if seen[rule.name] == 1 else f"{rule.name} #{seen[rule.name]}",
             "spec": tree["name"],
             "formula": rule.formula,
-            "marker": MARKERS[index % len(MARKERS)],
         }
         if reason is not None:
             entry |= {"recording": _thinned(paths[index], most), "reason": reason}
         else:
-            entry |= _movable(rule, tree, function, programs, curvatures)
+            entry |= _movable(rule, tree, len(function.start), programs)
         rules.append(entry)
-    plotted = {
-        "name": function.name,
-        "dimension": len(function.start),
-        "box": function.box,
-        "minima": minima,
-        "everywhere": theory.curvatures(function) is not None,
-        "lowest": lowest(function),
-    }
+    functions = [_plotted(function, trees["function"], programs)]
+    listed = len(rules)
+    if not any(reasons):
+        rules += _other_rules(keys, len(function.start), programs)
+        functions += _other_functions(function, programs)
     tree = {
-        "function": plotted,
+        "functions": functions,
         "rules": rules,
+        "listed": listed,
+        "markers": MARKERS,
         "start": list(map(float, function.start if config.start is None else config.start)),
         "epochs": config.epochs,
         "tolerance": config.tolerance,
-        "command": _command(function, trees["function"]),
         "most_epochs": MOST_EPOCHS,
         "diverged": DIVERGENCE_FACTOR,
     }
-    return tree, [*programs.sources, value_source(function)]
+    return tree, programs.sources
+
+
+def _other_rules(known: Iterable[str], dimension: int, programs: "Programs") -> Iterator[dict[str, Any]]:
+    """The rules that a page can compute and does not open with, with the settings of their presets."""
+    names = [name for name, kind in RULES.items() if name not in known and kind.weights != "matrices"]
+    names = [name for name in names if obstacle(RULES[name]()) is None]
+    if not names:
+        return
+    config = load(OptimizeConfig, {"algo": names}, rules="exercise")
+    for name, rule, tree in zip(names, config.algo, dump(config)["algo"], strict=True):
+        entry = {"key": name, "name": name, "spec": name, "formula": rule.formula}
+        yield entry | _movable(rule, tree, dimension, programs)
+
+
+def _other_functions(own: Objective, programs: "Programs") -> Iterator[dict[str, Any]]:
+    """The functions of as many variables that a page does not open with."""
+    for name in OBJECTIVES:
+        function = OBJECTIVES[name]()
+        if name not in (own.name, "expression") and len(function.start) == len(own.start):
+            yield _plotted(function, {"name": name}, programs)
+
+
+def _plotted(function: Objective, tree: Mapping[str, Any], programs: "Programs") -> dict[str, Any]:
+    """What a page knows of a function. Raises Untraceable."""
+    return {
+        "key": function.formula if function.name == "expression" else function.name,  # in the address
+        "formula": function.formula,
+        "settings": _settings(function),
+        "box": function.box,
+        "start": function.start,
+        "minima": [_minimum(function, point) for point in function.minima],
+        "everywhere": theory.curvatures(function) is not None,
+        "lowest": lowest(function),
+        "command": _command(function, tree),
+        "value": programs.place(value_source(function)),
+        "ground": programs.place(ground_source(function)),
+    }
 
 
 def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
@@ -363,30 +398,21 @@ class Form:
     stability: int | None
 
 
-def _movable(
-    rule: Rule,
-    tree: Mapping[str, Any],
-    function: Objective,
-    programs: Programs,
-    curvatures: list[float] | None,
-) -> dict[str, Any]:
+def _movable(rule: Rule, tree: Mapping[str, Any], dimension: int, programs: Programs) -> dict[str, Any]:
     """The programs, choices and sliders of a rule, and the settings that stay as they are. Raises Untraceable."""
-    found, several = _forms(rule, function, programs)
+    found, several = _forms(rule, dimension, programs)
     own = [f.name for f in fields(rule)]  # type: ignore[arg-type]
     names = sorted({name for form in found for name in (*form.off, *form.settings)}, key=own.index)
-    limit = None
-    if curvatures and getattr(rule, "recurrence", None) is not None:
-        limit = float(theory.largest_lr(rule, np.array(curvatures)))
     shown = {"name", "sha256", *names, *(choice.name for choice in several)}
     return {
         "forms": [asdict(form) for form in found],
         "choices": [asdict(choice) for choice in several],
-        "controls": [asdict(slider(rule, name, limit if name == "lr" else None)) for name in names],
+        "controls": [asdict(slider(rule, name)) for name in names],
         "fixed": {key: value for key, value in tree.items() if key not in shown},
     }
 
 
-def _forms(rule: Rule, function: Objective, programs: Programs) -> tuple[list[Form], list["Choice"]]:
+def _forms(rule: Rule, dimension: int, programs: Programs) -> tuple[list[Form], list["Choice"]]:
     """The forms of a rule, those with more settings at 0 first, and the choices that lead to them.
 
     Raises Untraceable where the rule as it is has no program; other options that have none are left out.
@@ -399,7 +425,7 @@ def _forms(rule: Rule, function: Objective, programs: Programs) -> tuple[list[Fo
     for values in product(*(choice.options for choice in several)):
         chosen = dict(zip(own, values, strict=True))
         try:
-            found += _forms_of(replace(rule, **chosen), function, chosen, programs)  # type: ignore[type-var]
+            found += _forms_of(replace(rule, **chosen), dimension, chosen, programs)  # type: ignore[type-var]
         except Untraceable:
             if chosen == own:
                 raise
@@ -411,24 +437,26 @@ def _forms(rule: Rule, function: Objective, programs: Programs) -> tuple[list[Fo
     return found, [choice for choice in kept if len(choice.options) > 1]
 
 
-def _forms_of(rule: Rule, function: Objective, chosen: dict[str, Any], programs: Programs) -> Iterator[Form]:
+def _forms_of(rule: Rule, dimension: int, chosen: dict[str, Any], programs: Programs) -> Iterator[Form]:
     settings = numbers(rule)
-    zero = switches(rule, function, settings)
+    zero = switches(rule, settings)
     subsets = chain.from_iterable(combinations(zero, count) for count in range(len(zero), -1, -1))
     for off in subsets:
         at_zero = replace(rule, **dict.fromkeys(off, 0.0))  # type: ignore[type-var]
         moved = tuple(name for name in settings if name not in off)
-        stability = stability_source(at_zero, len(function.start), moved)
-        path = path_source(at_zero, function, moved)
+        stability = stability_source(at_zero, dimension, moved)
+        path = path_source(at_zero, dimension, moved)
         yield Form(chosen, off, moved, programs.place(path), programs.place(stability))
 
 
-def obstacle(rule: Rule, function: Objective) -> str | None:
-    """Why a rule on a function has no program in JavaScript; None where it has one."""
-    if "hessian" in getattr(rule, "needs", ()):
-        return "it needs the Hessian, which is computed with complex numbers"
+def obstacle(rule: Rule, function: Objective | None = None) -> str | None:
+    """Why a rule, or a function under it, has no program in JavaScript; None where it has one."""
+    if "function" in getattr(rule, "needs", ()):
+        return "its line search is SciPy's"
     try:
-        path_source(rule, function)
+        path_source(rule, 1)
+        if function is not None:
+            ground_source(function)
     except Untraceable as error:
         reason = str(error).removeprefix("Untraceable: ")  # which the code of a user's own rule passes on
         return reason if " " in reason else f"its code calls {reason}"  # the name of an attribute or a function
@@ -443,7 +471,7 @@ def require(rule: Rule, function: Objective) -> None:
         accepted = [other.name for other in flat if not obstacle(gradient_descent, other)]
         message = f"{function.name} cannot be shown interactively ({reason}); choose one of: {', '.join(accepted)}"
         raise UsageError(message)
-    if reason := obstacle(rule, function):
+    if reason := obstacle(rule):
         film = f"optilab optimize --algo {rule.name} --out FILE.html"
         raise UsageError(f"{rule.name} cannot be shown interactively: {reason}; for a recording: {film}")
 
@@ -508,8 +536,8 @@ def choices(rule: Rule) -> list[Choice]:
     return found
 
 
-def slider(rule: Rule, name: str, limit: float | None = None) -> Slider:
-    """The slider of one field; `limit`: the largest stable learning rate where it is known."""
+def slider(rule: Rule, name: str) -> Slider:
+    """The slider of one field; the page widens that of a learning rate whose limit it knows."""
     value = float(getattr(rule, name))
     field = next(field for field in _fields(rule) if field.name == name)
     bounds: dict[type, float] = {
@@ -518,16 +546,14 @@ def slider(rule: Rule, name: str, limit: float | None = None) -> Slider:
         if (mark := field.mark(kind))
     }
     least, most = bounds.get(Gt, bounds.get(Ge)), bounds.get(Lt, bounds.get(Le))
-    scale, low, high = _range(value, least, Gt in bounds or name == "lr", most, Lt in bounds, limit)
+    scale, low, high = _range(value, least, Gt in bounds or name == "lr", most, Lt in bounds)
     return Slider(name, value, scale, low, high, (least, Gt in bounds, most, Lt in bounds), field.doc)
 
 
 def _range(
-    value: float, least: float | None, positive: bool, most: float | None, below: bool, limit: float | None
+    value: float, least: float | None, positive: bool, most: float | None, below: bool
 ) -> tuple[Scale, float, float]:
     """Scale, low and high of a slider with room on both sides of `value`."""
-    if limit is not None and value > 0:  # the limit of stability in the right half
-        return "log", rounded(min(value / 10, limit / 100)), rounded(max(3 * value, 5 * limit))
     if least == 0 and most == 1 and below and not positive:
         return "to-one", 0.0, max(0.99 if value <= 0.9 else 0.999 if value <= 0.99 else 0.9999, value)
     if least is not None and most is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optilab.optimize import OBJECTIVES, RULES, descend, theory
-from optilab.optimize.emit import POWERS, path_source, stability_source, switches, value_source
+from optilab.optimize.emit import POWERS, ground_source, path_source, stability_source, switches, value_source
 from optilab.optimize.formula import operations
 from optilab.optimize.path import NUDGE
 from optilab.optimize.trace import Untraceable, axes_of, trace
@@ -30,12 +30,16 @@ CHOSEN = {  # smooth and exact, with a curved valley, with a kink, with exp, wit
 
 PATHS = """
 const [programs, steps] = arguments;
-return programs.map(([source, settings, point]) => {
-  const width = 2 * point.length + 1, rows = new Float64Array((steps + 1) * width), end = new Float64Array(width);
-  const run = (0, eval)(source), count = run(steps, settings, point, rows, width);
-  if (run(steps, settings, point, end, 0) !== count) throw new Error("another end");
-  if (!end.every((number, i) => number === rows[(count - 1) * width + i])) throw new Error("another end");
-  return Array.from(rows.subarray(0, count * width));
+return programs.map(([source, settings, point, f]) => {
+  const d = point.length, width = 2 * d + 1;
+  const rows = new Float64Array((steps + 1) * width), other = new Float64Array(d + 1);
+  const run = (0, eval)(source), value = (0, eval)(f);
+  const ground = (step, rows, at) => {
+    value(...rows.subarray(at, at + d), rows, at + d);
+    return step && !rows.subarray(at, at + width).every(Number.isFinite) ? null : rows.slice(at + d + 1, at + width);
+  };
+  const slope = (i, ...point) => (value(...point, other, 0), other[1 + i]);
+  return Array.from(rows.subarray(0, run(steps, settings, point, rows, ground, slope) * width));
 });
 """
 
@@ -91,9 +95,10 @@ TRACED_RULES = [
 def programs(rule, functions):
     """Sources, settings and starts for PATHS."""
     for function in functions:
-        off = switches(rule, function, numbers(rule))
+        off = switches(rule, numbers(rule))
         moved = [name for name in numbers(rule) if name not in off]
-        yield [path_source(rule, function, moved), [getattr(rule, name) for name in moved], function.start]
+        source = path_source(rule, len(function.start), moved)
+        yield [source, [getattr(rule, name) for name in moved], function.start, ground_source(function)]
 
 
 @pytest.mark.parametrize("name", TRACED_RULES)
@@ -141,11 +146,12 @@ def test_a_path_that_overflows_ends_where_that_of_descend_does(page):
 def test_a_setting_that_switches_a_part_on_is_found(page):
     rmsprop = RULES["rmsprop"]()
     ravine = OBJECTIVES["ravine"]()
-    assert switches(rmsprop, ravine, numbers(rmsprop)) == ["momentum"]
+    assert switches(rmsprop, numbers(rmsprop)) == ["momentum"]
     moving = replace(rmsprop, lr=0.1, momentum=0.5)
     settings = numbers(moving)
-    source = path_source(rmsprop, ravine, settings)  # made with another value of it
-    (flat,) = page.script(PATHS, [[source, [getattr(moving, key) for key in settings], ravine.start]], 30)
+    source = path_source(rmsprop, 2, settings)  # made with another value of it
+    values = [getattr(moving, key) for key in settings]
+    (flat,) = page.script(PATHS, [[source, values, ravine.start, ground_source(ravine)]], 30)
     assert np.array_equal(np.reshape(flat, (-1, 5))[:, :2], descend(moving, ravine, steps=30).points)
 
 

@@ -2,33 +2,66 @@
 // State of the playground: settings, the paths that follow from them, and the address that keeps them.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const fn = data.function, plane = fn.dimension === 2, value = PROGRAMS[PROGRAMS.length - 1];
-const WIDTH = 2 * fn.dimension + 1; // numbers of a row: w, f, gradient
+const dimension = data.start.length, plane = dimension === 2;
+const WIDTH = 2 * dimension + 1; // numbers of a row: w, f, gradient
 const isMoving = (rule) => Boolean(rule.forms);
+const choosing = data.rules.every(isMoving); // a recording is of one function
+for (const one of data.functions) Object.assign(one, { value: PROGRAMS[one.value], ground: PROGRAMS[one.ground] });
 
-/** The settings as the page was made. */
-function given() {
+const opening = data.rules.map((_, index) => index).slice(0, data.listed); // the rules that the page opens with
+let fn = data.functions[0]; // the function that is shown
+
+/** The settings of the page for a function and the rules `listed`, before anything is moved. */
+function given(chosen = data.functions[0], listed = opening) {
+  fn = chosen;
   return {
-    start: [...data.start],
+    function: fn.key,
+    start: [...(fn === data.functions[0] ? data.start : fn.start)],
     epochs: data.epochs,
     at: null, // the epoch that is shown; null: the last one
-    zoom: 0, // how often the picture has been doubled
-    rules: data.rules.map((rule) => ({
-      shown: true,
-      values: Object.fromEntries((rule.controls ?? []).map((control) => [control.name, control.value])),
-      choices: Object.fromEntries((rule.choices ?? []).map((choice) => [choice.name, choice.value])),
-    })),
+    view: null, // the middle of the picture, and how often its scale was doubled; null: all of it
+    listed: [...listed], // the rules with a card, in the order of their colors
+    rules: data.rules.map((_, index) => (listed.includes(index) ? usual(index) : null)),
   };
 }
 
+/** The settings of a rule before any is moved: as it was given, elsewhere with the best of RATES. */
+function usual(index) {
+  const rule = data.rules[index], named = (all) => Object.fromEntries((all ?? []).map((one) => [one.name, one.value]));
+  const settings = { shown: true, values: named(rule.controls), choices: named(rule.choices) };
+  if ("lr" in settings.values && (fn !== data.functions[0] || index >= data.listed)) settings.values.lr = bestRate(index, settings);
+  return settings;
+}
+
+const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((exponent) => [1, 2, 5].map((digit) => Number(`${digit}e${exponent}`)));
+const bestRates = new Map();
+
+/** The lr of RATES, stable by theory where there is one, that comes lowest from the function's start; the rule's own where all
+ * diverge. */
+function bestRate(index, settings) {
+  const key = `${index} ${fn.key}`;
+  if (!bestRates.has(key)) {
+    let lowest = Infinity;
+    bestRates.set(key, settings.values.lr);
+    for (const lr of RATES) {
+      const tried = { ...settings, values: { ...settings.values, lr } }, path = follow(index, tried, fn.start, data.epochs);
+      if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !(valueOf(path, path.count - 1) < lowest)) continue;
+      lowest = valueOf(path, path.count - 1);
+      bestRates.set(key, lr);
+    }
+  }
+  return bestRates.get(key);
+}
+
 let state = given();
-let paths = []; // of every rule
+let paths = []; // of every rule that is listed
+
+const look = (index) => state.listed.indexOf(index); // decides color, dashes and marker
 
 // --- paths ---------------------------------------------------------------------------------------------------
 
 /** The form of a rule under its settings: its programs, and their arguments. */
-function formOf(index) {
-  const { values, choices } = state.rules[index];
+function formOf(index, { values, choices }) {
   const fits = (form) =>
     form.off.every((name) => values[name] === 0) &&
     Object.entries(form.choices).every(([name, option]) => !(name in choices) || choices[name] === option);
@@ -37,24 +70,40 @@ function formOf(index) {
 }
 
 /** The path of a rule: `rows` of w, f and the gradient, the epoch of each, and how it ended, as `descend` says. */
-function follow(index) {
+function follow(index, settings = state.rules[index], start = state.start, epochs = state.epochs) {
   const { recording } = data.rules[index];
   if (recording) {
     return { rows: Float64Array.from(recording.rows.flat()), count: recording.rows.length, epochs: recording.epochs, status: recording.status };
   }
-  const form = formOf(index), rows = new Float64Array((state.epochs + 1) * WIDTH);
-  const count = PROGRAMS[form.path](state.epochs, form.values, state.start, rows, WIDTH);
-  const path = { rows, count, epochs: null };
-  return { ...path, status: statusOf(path) };
+  const form = formOf(index, settings), rows = new Float64Array((epochs + 1) * WIDTH);
+  const path = { rows, count: PROGRAMS[form.path](epochs, form.values, start, rows, evaluate, slope), epochs: null };
+  return { ...path, status: statusOf(path, epochs) };
+}
+
+const seen = new Float64Array(dimension), elsewhere = new Float64Array(1 + dimension);
+
+/** Add f and its gradient to the point of a row; the gradient, or null where a path has left the finite numbers. */
+function evaluate(step, rows, at) {
+  if (plane) fn.ground(rows[at], rows[at + 1], rows, at + 2);
+  else fn.ground(rows[at], rows, at + 1);
+  for (let i = at; i < at + WIDTH; i++) if (step && !Number.isFinite(rows[i])) return null;
+  for (let i = 0; i < dimension; i++) seen[i] = rows[at + dimension + 1 + i];
+  return seen;
+}
+
+/** One component of the gradient at another point. */
+function slope(i, ...point) {
+  fn.ground(...point, elsewhere, 0);
+  return elsewhere[1 + i];
 }
 
 const epochOf = (path, row) => (path.epochs ? path.epochs[row] : row);
-const valueOf = (path, row) => path.rows[row * WIDTH + fn.dimension];
-const pointOf = (path, row) => Array.from(path.rows.slice(row * WIDTH, row * WIDTH + fn.dimension));
+const valueOf = (path, row) => path.rows[row * WIDTH + dimension];
+const pointOf = (path, row) => Array.from(path.rows.slice(row * WIDTH, row * WIDTH + dimension));
 
 function normOf(path, row) {
   let sum = 0;
-  for (let i = fn.dimension + 1; i < WIDTH; i++) sum += path.rows[row * WIDTH + i] ** 2;
+  for (let i = dimension + 1; i < WIDTH; i++) sum += path.rows[row * WIDTH + i] ** 2;
   return Math.sqrt(sum);
 }
 
@@ -66,9 +115,9 @@ function rowAt(path, epoch) {
   return row;
 }
 
-function statusOf(path) {
+function statusOf(path, epochs) {
   const last = path.count - 1;
-  if (last < state.epochs || !isFinite(valueOf(path, 0))) return "diverged";
+  if (last < epochs || !isFinite(valueOf(path, 0))) return "diverged";
   if (normOf(path, last) < data.tolerance) return "converged";
   let lowest = fn.lowest;
   if (lowest === null) {
@@ -100,9 +149,9 @@ function bowlOf(path) {
 }
 
 /** By theory: the largest stable lr, and the factor per step at the rule's own lr and at others; null without one. */
-function theoryOf(index, path) {
+function theoryOf(index, path, settings = state.rules[index]) {
   if (!isMoving(data.rules[index])) return null;
-  const form = formOf(index), bowl = bowlOf(path);
+  const form = formOf(index, settings), bowl = bowlOf(path);
   if (form.stability === null || !bowl) return null;
   const place = form.settings.indexOf("lr"), lr = form.values[place], program = PROGRAMS[form.stability];
   const rateAt = (other) => Math.max(...program(form.values.with(place, other), bowl.curvatures).slice(1));
@@ -153,6 +202,15 @@ function range(control) {
   return parts.join(" and ") || "any number";
 }
 
+/** The control of a rule, that of lr with room on both sides of its usual value and of the limit of stability. */
+function controlOf(index, control) {
+  if (control.name !== "lr") return control;
+  const settings = usual(index), lr = settings.values.lr, path = follow(index, settings, fn.start, data.epochs);
+  const known = theoryOf(index, path, settings);
+  const [low, high] = known && known.limit > 0 ? [Math.min(lr / 10, known.limit / 100), Math.max(3 * lr, 5 * known.limit)] : [lr / 100, 30 * lr];
+  return { ...control, scale: "log", low: round(low, 1), high: round(high, 1) };
+}
+
 const axisControl = (axis) => {
   const [low, high] = view()[axis];
   return { name: `w${axis + 1}`, scale: "linear", low, high, accepted: [null, false, null, false] };
@@ -165,7 +223,7 @@ const epochsControl = {
   accepted: [1, false, data.most_epochs, false],
 };
 
-const MOST_ZOOM = 12;
+const MOST_ZOOM = 12, LEAST_ZOOM = -4;
 const MOST_STRETCH = 6; // beyond it the scales of the axes differ, or one would be a strip
 
 let aspect = 0; // height over width of the picture of the paths; 0: not drawn yet
@@ -179,71 +237,102 @@ function equal(sides) {
   return stretch > 1 ? [sides[0], grown(sides[1], stretch)] : [grown(sides[0], 1 / stretch), sides[1]];
 }
 
-/** The sides of the picture, (low, high) per axis: the function's box, wider where a path starts outside it. */
+/** A side with a margin. */
+const wider = ([low, high]) => [low - 0.04 * (high - low), high + 0.04 * (high - low)];
+
+/** The sides of the picture, (low, high) per axis: the part chosen by hand; else the function's box, wider where a path
+ * starts outside it. */
 function view() {
+  if (state.view) {
+    const { at, zoom } = state.view;
+    return equal(fn.box.map(wider)).map(([low, high], axis) => {
+      const half = (2 ** -zoom * (high - low)) / 2;
+      return [at[axis] - half, at[axis] + half];
+    });
+  }
   const starts = [state.start, ...data.rules.filter((rule) => rule.recording).map((rule) => rule.recording.rows[0])];
-  const whole = fn.box.map(([low, high], axis) => {
-    low = Math.min(low, ...starts.map((start) => start[axis]));
-    high = Math.max(high, ...starts.map((start) => start[axis]));
-    const margin = 0.04 * (high - low);
-    return [low - margin, high + margin];
-  });
-  const middle = state.zoom ? goal() : [];
-  return equal(whole).map(([low, high], axis) => {
-    const share = 2 ** -state.zoom, half = (share * (high - low)) / 2;
-    const center = state.zoom ? Math.min(high - half, Math.max(low + half, middle[axis])) : (low + high) / 2;
-    return [center - half, center + half];
-  });
+  return equal(fn.box.map(([low, high], axis) => wider([Math.min(low, ...starts.map((start) => start[axis])), Math.max(high, ...starts.map((start) => start[axis]))])));
+}
+
+/** Look closer by this power of two, or further away, so that `fixed` stays where it is. */
+function zoomed(by, fixed) {
+  const { at, zoom } = state.view ?? { at: view().map(([low, high]) => (low + high) / 2), zoom: wholeZoom() };
+  const to = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, zoom + by)), shrunk = 2 ** (zoom - to);
+  state.view = { at: at.map((own, axis) => fixed[axis] + (own - fixed[axis]) * shrunk), zoom: to };
+}
+
+/** The zoom of a view that was not chosen by hand: below 0 where a start lies outside the box. */
+function wholeZoom() {
+  const [[low, high]] = view(), [[left, right]] = equal(fn.box.map(wider));
+  return Math.log2((right - left) / (high - low));
+}
+
+/** Move the picture by these parts of its sides. */
+function panned(...parts) {
+  zoomed(0, [0, 0]);
+  state.view.at = view().map(([low, high], axis) => (low + high) / 2 + (parts[axis] ?? 0) * (high - low));
 }
 
 /** What is looked at closely: the minimum in which the first path that is shown ends, else the end of that path. */
 function goal() {
-  const path = paths[state.rules.findIndex((rule) => rule.shown)];
+  const path = paths[state.listed.find((index) => state.rules[index].shown)];
   const end = path ? pointOf(path, path.count - 1) : state.start, close = nearest(end);
   return close ? close.minimum.point : end.every(Number.isFinite) ? end : state.start;
 }
 
 // --- the address ---------------------------------------------------------------------------------------------
 
-/** What differs from the page as it was made: `start=1,2&epochs=40&sgd.lr=0.1&adam.shown=no`. */
+/** What differs from the page as it was made: `function=booth&algo=sgd,adan&start=1,2&epochs=40&sgd.lr=0.1&adan.shown=no`. */
 function fragment() {
-  const usual = given(), parts = [];
-  if (String(state.start) !== String(usual.start)) parts.push(`start=${state.start}`);
-  if (state.epochs !== usual.epochs) parts.push(`epochs=${state.epochs}`);
+  const known = given(fn, state.listed), parts = [];
+  if (fn !== data.functions[0]) parts.push(`function=${encodeURIComponent(fn.key)}`);
+  if (String(state.listed) !== String(opening)) parts.push(`algo=${state.listed.map((index) => encodeURIComponent(data.rules[index].key))}`);
+  if (String(state.start) !== String(known.start)) parts.push(`start=${state.start}`);
+  if (state.epochs !== known.epochs) parts.push(`epochs=${state.epochs}`);
   if (state.at !== null && state.at !== state.epochs) parts.push(`at=${state.at}`);
-  if (state.zoom) parts.push(`zoom=${state.zoom}`);
-  data.rules.forEach(({ key }, index) => {
-    const rule = state.rules[index], name = encodeURIComponent(key);
+  if (state.view) parts.push(`view=${[...state.view.at, state.view.zoom].map((number) => round(number, 6))}`);
+  for (const index of state.listed) {
+    const rule = state.rules[index], name = encodeURIComponent(data.rules[index].key);
     for (const part of ["values", "choices"]) {
       for (const [setting, own] of Object.entries(rule[part])) {
-        if (own !== usual.rules[index][part][setting]) parts.push(`${name}.${setting}=${encodeURIComponent(own)}`);
+        if (own !== known.rules[index][part][setting]) parts.push(`${name}.${setting}=${encodeURIComponent(own)}`);
       }
     }
     if (!rule.shown) parts.push(`${name}.shown=no`);
-  });
+  }
   return parts.join("&");
 }
 
 /** The settings of an address; what is not a setting, or has no accepted value, is passed over. */
 function read(text) {
-  const settings = given();
-  for (const part of text.split("&")) {
-    const [name, ...rest] = part.split("=").map(decoded), own = rest.join("="), number = own.trim() === "" ? NaN : Number(own);
+  const parts = text.split("&").map((part) => {
+    const [name, ...rest] = part.split("=").map(decoded);
+    return [name, rest.join("=")];
+  });
+  const asked = new Map(parts), listed = (asked.get("algo") ?? "").split(",").map((key) => data.rules.findIndex((rule) => rule.key === key)).filter((index) => index >= 0);
+  const settings = choosing ? given(functionOf(asked.get("function")) ?? data.functions[0], listed.length ? [...new Set(listed)] : undefined) : given();
+  for (const [name, own] of parts) {
+    const number = own.trim() === "" ? NaN : Number(own), numbers = own.split(",").map(Number);
     if (name === "start") {
-      const start = own.split(",").map(Number);
-      if (start.length === fn.dimension && start.every(Number.isFinite)) settings.start = start;
+      if (numbers.length === dimension && numbers.every(Number.isFinite)) settings.start = numbers;
     } else if (name === "epochs" || name === "at") {
       if (Number.isInteger(number) && number >= (name === "at" ? 0 : 1) && number <= Math.max(data.most_epochs, data.epochs)) settings[name] = number;
-    } else if (name === "zoom") {
-      if (Number.isInteger(number) && number >= 0 && number <= MOST_ZOOM) settings.zoom = number;
+    } else if (name === "view") {
+      const zoom = numbers.pop();
+      if (numbers.length === dimension && [...numbers, zoom].every(Number.isFinite) && zoom >= LEAST_ZOOM && zoom <= MOST_ZOOM) settings.view = { at: numbers, zoom };
     } else {
-      const dot = name.lastIndexOf("."), index = data.rules.findIndex((rule) => rule.key === name.slice(0, dot));
-      if (index >= 0) readSetting(data.rules[index], settings.rules[index], name.slice(dot + 1), own, number);
+      const dot = name.lastIndexOf("."), index = settings.listed.find((one) => data.rules[one].key === name.slice(0, dot));
+      if (index !== undefined) readSetting(data.rules[index], settings.rules[index], name.slice(dot + 1), own, number);
     }
   }
   if (!data.rules.some(isMoving)) settings.epochs = data.epochs;
   if (settings.at !== null) settings.at = Math.min(settings.at, settings.epochs);
   return settings;
+}
+
+/** The function of this name or formula; null where there is none. */
+function functionOf(key) {
+  return data.functions.find((one) => one.key === key) ?? null;
 }
 
 function readSetting(rule, settings, name, text, number) {
@@ -266,8 +355,12 @@ function decoded(text) {
 /** The command that runs run this in a terminal. */
 function command() {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const plain = (own) => (typeof own === "string" && !/^[\w./:-]+$/.test(own) ? JSON.stringify(own) : JSON.stringify(own).replaceAll('"', ""));
-  const rules = data.rules.flatMap((rule, index) => {
+  const plain = (own) => {
+    if (typeof own === "object" && own !== null) return `{${Object.entries(own).map(([name, one]) => `${name}: ${plain(one)}`).join(", ")}}`;
+    return typeof own === "string" && /^[\w./:-]+$/.test(own) ? own : JSON.stringify(own);
+  };
+  const rules = state.listed.flatMap((index) => {
+    const rule = data.rules[index];
     if (!isMoving(rule) || !state.rules[index].shown) return [];
     const { values, choices } = state.rules[index];
     const settings = Object.entries({ ...rule.fixed, ...choices, ...values });
@@ -275,5 +368,5 @@ function command() {
   });
   if (!rules.length) return "";
   const algo = rules.length > 1 ? `[${rules.join(", ")}]` : rules[0];
-  return `optilab optimize ${data.command} --start=${state.start} --epochs ${state.epochs} --set ${quoted(`algo=${algo}`)}`;
+  return `optilab optimize ${fn.command} --start=${state.start} --epochs ${state.epochs} --set ${quoted(`algo=${algo}`)}`;
 }

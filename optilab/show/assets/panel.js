@@ -47,7 +47,8 @@ function card(index, changed) {
   const element = html("section", { class: "card", "aria-label": rule.name }, html("div", { class: "head" }, name, verdict));
   element.append(html("p", { class: "formula", textContent: rule.formula }));
   if (rule.reason) element.append(html("p", { class: "theory", textContent: `a recording from (${pointOf(follow(index), 0).map((w) => text(w)).join(", ")}); ${rule.reason}` }));
-  const rows = (rule.controls ?? []).map((control) =>
+  const controls = (rule.controls ?? []).map((control) => controlOf(index, control));
+  const rows = controls.map((control) =>
     slider(`${id}-${control.name}`, control, control.doc, () => own().values[control.name], (number) => ((own().values[control.name] = number), changed(index)), `${rule.name} `));
   const selects = (rule.choices ?? []).map((choice) => {
     const select = html("select", { id: `${id}-${choice.name}` }, ...choice.options.map((option) => html("option", { value: String(option), textContent: String(option) })));
@@ -57,11 +58,12 @@ function card(index, changed) {
     return row;
   });
   element.append(...rows, ...selects, theory);
+  element.rate = controls.find((control) => control.name === "lr");
   element.show = (path) => {
     const known = theoryOf(index, path);
     box.checked = own().shown;
     element.classList.toggle("off", !own().shown);
-    (rule.controls ?? []).forEach((control, i) => rows[i].show(control.name === "lr" && known ? known.limit : null));
+    controls.forEach((control, i) => rows[i].show(control.name === "lr" && known ? known.limit : null));
     selects.forEach((row) => row.show());
     verdict.textContent = path.status;
     verdict.className = `verdict ${path.status}`;
@@ -83,7 +85,8 @@ function sentence(known, path) {
 
 /** The first rule that is computed here, has a theory and passes: its index, and what theory says of it. */
 function firstWith(fits) {
-  for (const [index, rule] of data.rules.entries()) {
+  for (const index of state.listed) {
+    const rule = data.rules[index];
     const known = isMoving(rule) && fits(rule) ? theoryOf(index, paths[index]) : null;
     if (known && rule.controls.some((control) => control.name === "lr")) return { index, rule, known, values: state.rules[index].values };
   }
@@ -117,13 +120,13 @@ function sweetSpot() {
   return `${rule.name} at lr ${text(best.lr)} and beta ${text(best.beta)}: of 40 x 40 settings these shrink the distance fastest, by \u00d7${best.rate.toFixed(3)} per step. With more beta the path swings, with less it crawls.`;
 }
 
+const isAdam = (index) => isMoving(data.rules[index]) && data.rules[index].spec === "adam";
+
 /** Adam alone, as it was. */
 function overshoot() {
-  const adam = data.rules.findIndex((rule) => isMoving(rule) && rule.spec === "adam");
-  if (adam < 0) return "";
-  const usual = given().rules[adam];
-  state.rules.forEach((rule, index) => (rule.shown = index === adam));
-  Object.assign(state.rules[adam], usual);
+  const adam = state.listed.find(isAdam);
+  for (const index of state.listed) state.rules[index].shown = index === adam;
+  state.rules[adam] = usual(adam);
   return "Adam's steps are about lr long however small the gradient is, and its average of gradients still points ahead when the minimum is reached: the path goes past it and comes back. A smaller beta1 turns sooner.";
 }
 
@@ -131,15 +134,15 @@ const TOUR = [
   ["just below the limit", () => atLimit(0.98, "the steepest coordinate jumps from side to side and comes closer only slowly."), () => firstWith(() => true)],
   ["just above the limit", () => atLimit(1.02, "every step along the steepest coordinate is longer than the one before, so the path diverges."), () => firstWith(() => true)],
   ["momentum's sweet spot", sweetSpot, () => firstWith(hasBeta)],
-  ["why Adam overshoots", overshoot, () => data.rules.some((rule) => isMoving(rule) && rule.spec === "adam")],
+  ["why Adam overshoots", overshoot, () => state.listed.some(isAdam)],
 ];
 
 /** Buttons that set the page to a state worth seeing, with a sentence on it. */
 function tour(changed) {
   const place = document.getElementById("tour"), said = html("p", { className: "theory", role: "status" });
   const steps = TOUR.filter(([, , applies]) => applies());
-  if (!steps.length) return;
-  place.append(html("span", { className: "muted", textContent: "See: " }), ...steps.map(([name, act]) => {
+  if (!steps.length) return place.replaceChildren();
+  place.replaceChildren(html("span", { className: "muted", textContent: "See: " }), ...steps.map(([name, act]) => {
     const button = html("button", { type: "button", textContent: name });
     button.addEventListener("click", () => {
       said.textContent = act();
@@ -151,7 +154,7 @@ function tour(changed) {
 
 // --- tables --------------------------------------------------------------------------------------------------
 
-const COLUMNS = ["rule", "epoch", ...Array.from({ length: fn.dimension }, (_, i) => `w${i + 1}`), "f", "|grad|", "distance", "verdict"];
+const COLUMNS = ["rule", "epoch", ...Array.from({ length: dimension }, (_, i) => `w${i + 1}`), "f", "|grad|", "distance", "verdict"];
 
 function tableOf(head, rows, texts) {
   const cell = (tag, i, content, scope) => html(tag, { ...(texts.includes(i) ? { class: "text" } : {}), ...(scope ? { scope } : {}) }, content);
@@ -182,18 +185,18 @@ function showEpochs(paths, shown) {
   for (let epoch = 0; epoch <= state.epochs; epoch += every) {
     const cells = shown.flatMap((index) => {
       const path = paths[index], row = rowAt(path, epoch), ended = epoch > epochOf(path, path.count - 1);
-      return ended ? Array(fn.dimension + 1).fill("") : [...pointOf(path, row), valueOf(path, row)].map((number) => text(number));
+      return ended ? Array(dimension + 1).fill("") : [...pointOf(path, row), valueOf(path, row)].map((number) => text(number));
     });
     rows.push([String(epoch), ...cells]);
   }
-  const names = shown.flatMap((index) => [...COLUMNS.slice(2, 2 + fn.dimension), "f"].map((name) => `${data.rules[index].name} ${name}`));
+  const names = shown.flatMap((index) => [...COLUMNS.slice(2, 2 + dimension), "f"].map((name) => `${data.rules[index].name} ${name}`));
   document.getElementById("epochs-table").replaceChildren(...tableOf(["epoch", ...names], rows, []));
 }
 
 /** All numbers with all digits, as CSV. */
 function csv(paths, shown) {
-  const gradient = Array.from({ length: fn.dimension }, (_, i) => `grad${i + 1}`);
-  const lines = [["algo", "epoch", ...COLUMNS.slice(2, 2 + fn.dimension), "f", ...gradient].join()];
+  const gradient = Array.from({ length: dimension }, (_, i) => `grad${i + 1}`);
+  const lines = [["algo", "epoch", ...COLUMNS.slice(2, 2 + dimension), "f", ...gradient].join()];
   for (const index of shown) {
     const path = paths[index], name = /[",]/.test(data.rules[index].name) ? JSON.stringify(data.rules[index].name) : data.rules[index].name;
     for (let row = 0; row < path.count; row++) lines.push([name, epochOf(path, row), ...path.rows.slice(row * WIDTH, (row + 1) * WIDTH)].join());

@@ -11,9 +11,10 @@ const MARKERS = { // as in matplotlib, about 8 units wide
   p: "M0-4.6L4.4-1.4 2.7 3.7H-2.7L-4.4-1.4Z", ">": "M4.4 0L-3.4-4.2V4.2Z", h: "M0-4.6L4-2.3V2.3L0 4.6-4 2.3V-2.3Z",
 };
 
-const line = (index) => `line c${index % 6} dash${Math.floor(index / 6)}`;
+const color = (index) => `c${look(index) % 6}`;
+const line = (index) => `line ${color(index)} dash${Math.floor(look(index) / 6) % 4}`;
 const marker = (index, x, y, scale = 1, name = "") =>
-  svg("path", { d: MARKERS[data.rules[index].marker], transform: `translate(${x} ${y}) scale(${scale})`, class: `mark c${index % 6} ${name}` });
+  svg("path", { d: MARKERS[data.markers[look(index) % data.markers.length]], transform: `translate(${x} ${y}) scale(${scale})`, class: `mark ${color(index)} ${name}` });
 /** Lines of these places as one element: a marker of the rule at each, and no line. */
 const dots = (index, places, scale) => svg("path", {
   d: places.map(([x, y], i) => `${i ? "L" : "M"}${pixel(x)} ${pixel(y)}`).join(""), class: "dots",
@@ -77,7 +78,7 @@ function polyline(from, to, place) {
 
 /** The heights of a function of one variable in the view: its curve, and the sides. */
 function profile([left, right]) {
-  const points = Array.from({ length: 481 }, (_, i) => left + ((right - left) * i) / 480).map((x) => [x, value(x)]);
+  const points = Array.from({ length: 481 }, (_, i) => left + ((right - left) * i) / 480).map((x) => [x, fn.value(x)]);
   const seen = points.map((point) => point[1]).filter(Number.isFinite);
   const low = seen.length ? Math.min(...seen) : 0, high = seen.length ? Math.max(...seen) : 1;
   const margin = 0.05 * (high - low) || 1;
@@ -96,7 +97,7 @@ function drawGround(paths, shown) {
     return drawGround(paths, shown);
   }
   ground = box;
-  const place = (point) => [box.x(point[0]), box.y(plane ? point[1] : value(point[0]))];
+  const place = (point) => [box.x(point[0]), box.y(plane ? point[1] : fn.value(point[0]))];
   const onCurve = ([x, f]) => (Number.isFinite(f) ? [box.x(x), box.y(f)] : null);
   const inside = svg("g", { "clip-path": "url(#inside)" });
   const clip = svg("clipPath", { id: "inside" }, svg("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
@@ -128,7 +129,7 @@ function label(box, x, y, word, above) {
 /** A path up to the epoch that is shown, pale beyond it. */
 function pathOf(path, index, place) {
   const now = rowAt(path, shownEpoch()), parts = [];
-  const spot = (row) => place(path.rows.subarray(row * WIDTH, row * WIDTH + fn.dimension));
+  const spot = (row) => place(path.rows.subarray(row * WIDTH, row * WIDTH + dimension));
   if (now < path.count - 1) parts.push(svg("path", { d: polyline(now, path.count - 1, spot), class: `${line(index)} later` }));
   const walked = polyline(0, now, spot);
   parts.push(svg("path", { d: walked, class: "halo" }), svg("path", { d: walked, class: line(index), "data-path": index }));
@@ -152,7 +153,7 @@ function drawContours(canvas, box) {
   const ratio = Math.min(2, window.devicePixelRatio || 1), style = getComputedStyle(canvas);
   const width = Math.round((box.right - box.left) * ratio), height = Math.round((box.bottom - box.top) * ratio);
   const colors = ["--low", "--high", "--contour"].map((name) => style.getPropertyValue(name).trim().split(" ").map(Number));
-  const key = [width, height, box.left, box.top, colors, box.xs, box.ys].join();
+  const key = [width, height, box.left, box.top, colors, box.xs, box.ys, fn.key].join();
   if (key === painted || width < 2 || height < 2) return;
   painted = key;
   Object.assign(canvas, { width, height });
@@ -187,7 +188,7 @@ function levels(box, width, height) {
   const level = new Float64Array(width * height);
   for (let j = 0; j < height; j++) {
     const w2 = box.ys[1] - ((j + 0.5) / height) * (box.ys[1] - box.ys[0]);
-    for (let i = 0; i < width; i++) level[j * width + i] = value(box.xs[0] + ((i + 0.5) / width) * (box.xs[1] - box.xs[0]), w2);
+    for (let i = 0; i < width; i++) level[j * width + i] = fn.value(box.xs[0] + ((i + 0.5) / width) * (box.xs[1] - box.xs[0]), w2);
   }
   let floor = fn.lowest;
   if (floor === null) floor = level.reduce((least, f) => (f < least ? f : least), Infinity);
@@ -278,7 +279,7 @@ function endNames(box, ends) {
   ends.sort((a, b) => a.y - b.y);
   ends.forEach((end, i) => (end.label = Math.max(end.y, i ? ends[i - 1].label + 13 : box.top + 6)));
   for (let i = ends.length - 1; i >= 0; i--) ends[i].label = Math.min(ends[i].label, i < ends.length - 1 ? ends[i + 1].label - 13 : box.bottom - 4);
-  return ends.map(({ index, x, label }) => svg("text", { x: Math.min(x + 8, box.right + 8), y: label + 4, class: `named c${index % 6}` }, shortened(data.rules[index].name)));
+  return ends.map(({ index, x, label }) => svg("text", { x: Math.min(x + 8, box.right + 8), y: label + 4, class: `named ${color(index)}` }, shortened(data.rules[index].name)));
 }
 
 const shortened = (name) => (name.length > 12 ? `${name.slice(0, 11)}\u2026` : name);
@@ -296,7 +297,7 @@ function drawRates(paths, shown) {
   const figure = document.getElementById("rates");
   figure.hidden = !known.length;
   if (!known.length) return;
-  const controls = known.map(([index]) => data.rules[index].controls.find((control) => control.name === "lr"));
+  const controls = known.map(([index]) => cards.get(index).rate);
   const all = [...controls.flatMap((control) => [control.low, control.high]), ...known.map(([, theory]) => theory.lr)].filter((lr) => lr > 0);
   const xs = [Math.log10(Math.min(...all)), Math.log10(Math.max(...all))], box = frame(figure, xs, [0, HIGHEST]);
   const curves = svg("g", { "clip-path": "url(#inside-rates)" });

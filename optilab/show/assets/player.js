@@ -7,7 +7,7 @@ const SECONDS = 8; // to play all epochs at speed 1
 const LEAST_RATE = 4; // epochs per second
 
 const shownEpoch = () => (state.at === null ? state.epochs : Math.min(state.at, state.epochs));
-const shownRules = () => data.rules.map((_, index) => index).filter((index) => state.rules[index].shown);
+const shownRules = () => state.listed.filter((index) => state.rules[index].shown);
 
 // --- changes -------------------------------------------------------------------------------------------------
 
@@ -15,7 +15,7 @@ let drawing = 0;
 
 /** A setting of one rule has changed, or of all. */
 function changed(index = null) {
-  if (index === null) paths = data.rules.map((_, one) => follow(one));
+  if (index === null) paths = data.rules.map((_, one) => (state.listed.includes(one) ? follow(one) : null));
   else paths[index] = follow(index);
   redraw();
 }
@@ -38,19 +38,20 @@ let size = 0; // changes with the window and its colours
 
 function draw() {
   drawing = 0;
-  const shown = shownRules(), rules = state.rules.map((rule) => JSON.stringify(rule)), settings = [size, String(shown), ...paths, ...rules];
+  const shown = shownRules(), rules = state.rules.map((rule) => JSON.stringify(rule)), settings = [size, fn, String(shown), ...paths, ...rules];
   drawGround(paths, shown);
   drawLosses(paths, shown);
   part("legend", [String(shown)], () => byId("legend").replaceChildren(...shown.map((index) => html("span", {}, svg("svg", { viewBox: "-7 -7 14 14", class: "sign" }, marker(index, 0, 0, 1.2)), data.rules[index].name))));
   part("rates", settings, () => drawRates(paths, shown));
-  cards.forEach((one, index) => part(`card${index}`, [paths[index], rules[index]], () => one.show(paths[index])));
+  for (const [index, one] of cards) part(`card${index}`, [one, paths[index], rules[index]], () => one.show(paths[index]));
   part("sliders", [String(state.start), state.epochs, String(view())], () => sliders.forEach((one) => one.show()));
   showResults(paths, shown);
   part("epochs", [...settings, byId("epochs-table").closest("details").open], () => showEpochs(paths, shown));
   showTime();
-  byId("closer").disabled = state.zoom === MOST_ZOOM;
-  byId("wider").disabled = !state.zoom;
-  part("command", [...rules, String(state.start), state.epochs], () => {
+  byId("closer").disabled = state.view?.zoom >= MOST_ZOOM;
+  byId("wider").disabled = state.view?.zoom <= LEAST_ZOOM;
+  byId("whole").disabled = !state.view;
+  part("command", [fn, ...rules, String(state.start), state.epochs], () => {
     const line = command();
     byId("command").textContent = line;
     byId("command").closest("details").hidden = !line;
@@ -76,13 +77,24 @@ function address() {
 
 function open() {
   state = read(location.hash.slice(1));
-  changed();
+  arrange();
 }
 
 function reset() {
   stop();
   state = given();
+  arrange();
+}
+
+/** Show the panel of the function and the rules that are listed. */
+function arrange() {
+  cards = new Map(state.listed.map((index) => [index, card(index, changed)]));
+  byId("cards").replaceChildren(...cards.values());
+  byId("title").textContent = `${[...new Set(state.listed.map((index) => data.rules[index].name))].join(", ")} on ${fn.key === fn.formula ? "a formula" : fn.key}`;
+  byId("formula").textContent = `f(w) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
+  if (choosing) showChoice();
   changed();
+  tour(changed);
 }
 
 function startAt(point) {
@@ -139,8 +151,7 @@ const step = (by) => (stop(), show(shownEpoch() + by));
 
 // --- the page ------------------------------------------------------------------------------------------------
 
-const cards = data.rules.map((_, index) => card(index, changed));
-byId("cards").append(...cards);
+let cards = new Map(); // of the rules that are listed
 
 const movable = data.rules.some(isMoving);
 const sliders = !movable
@@ -163,9 +174,43 @@ byId("forward").addEventListener("click", () => step(1));
 byId("last").addEventListener("click", () => step(Infinity));
 byId("at").addEventListener("input", (event) => (stop(), show(Number(event.target.value))));
 byId("reset").addEventListener("click", reset);
-byId("closer").addEventListener("click", () => ((state.zoom += 1), redraw()));
-byId("wider").addEventListener("click", () => ((state.zoom -= 1), redraw()));
+byId("closer").addEventListener("click", () => ((state.view ??= { at: goal(), zoom: 0 }), zoomed(1, state.view.at), redraw()));
+byId("wider").addEventListener("click", () => (zoomed(-1, state.view?.at ?? view().map(([low, high]) => (low + high) / 2)), redraw()));
+byId("whole").addEventListener("click", () => ((state.view = null), redraw()));
 byId("epochs-table").closest("details").addEventListener("toggle", redraw);
+
+// --- what is chosen: the function, and the rules ----------------------------------------------------------------
+
+/** Show another function, with the rules as they are listed. */
+function choose(chosen) {
+  const { listed, epochs, rules } = state;
+  stop();
+  state = given(chosen, listed);
+  state.epochs = epochs;
+  for (const index of listed) state.rules[index].shown = rules[index].shown;
+  arrange();
+}
+
+function add(index) {
+  state.listed.push(index);
+  state.rules[index] = usual(index);
+  arrange();
+}
+
+/** The lists of what can be chosen. */
+function showChoice() {
+  const option = (key, name = key) => html("option", { value: String(key), textContent: name });
+  byId("function").replaceChildren(...data.functions.map((one) => option(one.key)));
+  byId("function").value = fn.key;
+  byId("rule").replaceChildren(option("", "more\u2026"), ...data.rules.flatMap((rule, index) => (state.listed.includes(index) ? [] : [option(index, rule.name)])));
+  byId("add").disabled = true;
+}
+
+if (choosing) {
+  byId("function").addEventListener("change", (event) => choose(functionOf(event.target.value)));
+  byId("rule").addEventListener("change", (event) => (byId("add").disabled = event.target.value === ""));
+  byId("add").addEventListener("click", () => add(Number(byId("rule").value)));
+}
 
 // The hand on the pictures: a mouse drags the start anywhere, a finger by its handle (elsewhere it scrolls the page).
 const area = document.querySelector("#ground .area"), handle = byId("start");
@@ -199,7 +244,7 @@ if (movable) {
   });
   handle.addEventListener("keydown", (event) => {
     const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] }[event.key];
-    if (!way || way[0] >= fn.dimension) return;
+    if (!way || way[0] >= dimension) return;
     event.preventDefault();
     const [low, high] = view()[way[0]], by = ((high - low) / 100) * (event.shiftKey ? 10 : 1) * way[1];
     startAt(state.start.map((w, axis) => (axis === way[0] ? w + by : w)));
@@ -210,7 +255,7 @@ if (movable) {
 
 area.addEventListener("pointermove", (event) => {
   const box = area.getBoundingClientRect(), [w1, w2] = ground.back(event.clientX - box.left, event.clientY - box.top);
-  const point = plane ? [w1, w2] : [w1], f = value(...point);
+  const point = plane ? [w1, w2] : [w1], f = fn.value(...point);
   const isInside = point.every((w, axis) => w >= view()[axis][0] && w <= view()[axis][1]);
   byId("here").textContent = isInside ? `f(${point.map((w) => text(w, 3)).join(", ")}) = ${text(f, 4)}` : "";
 });
@@ -268,4 +313,3 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => ((si
 const observer = new ResizeObserver(() => ((size += 1), redraw()));
 for (const one of document.querySelectorAll(".area")) observer.observe(one);
 open();
-tour(changed);
