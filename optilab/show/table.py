@@ -30,6 +30,21 @@ class Column:
     """Leave it out of formats that hold values, or of those that show text."""
 
 
+Interval = tuple[float, float]
+
+
+def interval_columns(prefix: str, show: Callable[[Interval], str], detail: int = 0) -> list[Column]:
+    """The columns of a 95% interval: as text both ends in one, as values each end alone."""
+    ends = (Column(f"{prefix}{end}", "", only="values") for end in ("low", "high"))
+    return [Column(f"{prefix}interval", "95%", show, detail=detail, only="text"), *ends]
+
+
+def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
+    """What a row has in `interval_columns`; None where there is no interval."""
+    low, high = interval or (None, None)
+    return {f"{prefix}interval": interval, f"{prefix}low": low, f"{prefix}high": high}
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns, the values of their rows, and the sentences below them."""

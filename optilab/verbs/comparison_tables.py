@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from optilab.runs import Record, Study
-from optilab.show.table import Column
+from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import plural, ranges, some
 
 if TYPE_CHECKING:
@@ -79,15 +79,11 @@ def columns(side: "RunComparison") -> list[Column]:
         *([Column("reached", side.measure.name, detail=1)] if timed else []),
         Column("mean", "mean" if timed else side.measure.name, show.value),
         Column("std", "std", show.spread, detail=4),
-        Column("interval", "95%", show.interval, detail=3, only="text"),
-        Column("low", "", only="values"),
-        Column("high", "", only="values"),
+        *interval_columns("", show.interval, detail=3),
         *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
         *(_over_problems(show) if side.aggregates else []),
         Column("difference", f"against {base}", show.difference),
-        Column("difference_interval", "95%", show.differences, only="text"),
-        Column("difference_low", "", only="values"),
-        Column("difference_high", "", only="values"),
+        *interval_columns("difference_", show.differences),
         Column("won", "won", "{:.0%}".format, detail=5),
         Column("p", "p", _p, detail=6),
         Column("verdict", "verdict", left=True),
@@ -101,20 +97,10 @@ def _over_problems(show: "Units") -> list[Column]:
     """What papers report over several problems."""
     return [
         Column("iqm", "IQM", show.value, detail=1),
-        Column("iqm_interval", "95%", show.interval, only="text", detail=5),
-        Column("iqm_low", "", only="values"),
-        Column("iqm_high", "", only="values"),
+        *interval_columns("iqm_", show.interval, detail=5),
         *(Column(key, "", only="values") for key in ("gap", "gap_low", "gap_high")),
         Column("improvement", "P(better)", "{:.0%}".format, detail=2),
-        Column(
-            "improvement_interval",
-            "95%",
-            lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}",
-            only="text",
-            detail=5,
-        ),
-        Column("improvement_low", "", only="values"),
-        Column("improvement_high", "", only="values"),
+        *interval_columns("improvement_", whole_percents, detail=5),
     ]
 
 
@@ -127,12 +113,10 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
     for i in [*comparison.order, *(row.key for row in comparison.rows if not row.values)]:
         candidate, own = side.candidates[i], comparison.rows[i]
         summary, contrast = own.summary, own.difference
-        low, high = summary.interval or (None, None)
         row: dict[str, Any] = {"group": candidate.label, "n": len(own.values), **candidate.settings}
         row["diverged"] = own.diverged
-        row |= {"mean": summary.mean if summary.n else None, "std": summary.std, "low": low, "high": high}
-        row |= {
-            "interval": summary.interval,
+        row |= {"mean": summary.mean if summary.n else None, "std": summary.std}
+        row |= interval_values("", summary.interval) | {
             "reached": _reached(candidate),
             "rank": side.ranks[i] if side.ranks else None,
             "alike": side.letters[i] if side.letters else None,
@@ -141,13 +125,10 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
             own_problems = side.aggregates[i]
             for name in ("iqm", "gap", "improvement"):
                 estimate = getattr(own_problems, name)
-                ends = estimate.interval if estimate else None
-                row |= {name: estimate and estimate.value, f"{name}_interval": ends}
-                row |= {f"{name}_low": ends and ends[0], f"{name}_high": ends and ends[1]}
+                row |= {name: estimate and estimate.value}
+                row |= interval_values(f"{name}_", estimate and estimate.interval)
         if contrast is not None:
-            low, high = contrast.interval or (None, None)
-            row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
-            row |= {"difference_low": low, "difference_high": high}
+            row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
             row |= {"won": contrast.won, "p": contrast.p, "more": contrast.more or None}
             row["more_range"] = contrast.more_range
         row["verdict"] = own.verdict
@@ -189,6 +170,11 @@ class Units:
         low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.share else ends
         ends = low, high
         return " to ".join(map(self.difference, ends))
+
+
+def whole_percents(ends: Interval) -> str:
+    """An interval of fractions, in whole per cent."""
+    return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
 
 
 def _more(numbers: tuple[int, int | None]) -> str:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from optilab.optimize import Objective, Rule
-from optilab.show.table import Column
+from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import Comparison
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
@@ -173,13 +173,9 @@ def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
         Column("rule", kind, left=True),
         Column("n", "n", detail=2),
         Column("mean", "test_acc", _UNITS.value),
-        Column("interval", "95%", _UNITS.interval, only="text", detail=4),
-        Column("low", "", only="values"),
-        Column("high", "", only="values"),
+        *interval_columns("", _UNITS.interval, detail=4),
         Column("difference", "against the best", _UNITS.difference),
-        Column("difference_interval", "95%", _UNITS.differences, only="text"),
-        Column("difference_low", "", only="values"),
-        Column("difference_high", "", only="values"),
+        *interval_columns("difference_", _UNITS.differences),
         Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
         Column("seconds", "seconds", "{:.0f}".format, detail=6),
         Column("near", "near", "{:.0%}".format, detail=5),
@@ -211,14 +207,10 @@ def judged_rows(comparison: Comparison[str]) -> list[dict[str, Any]]:
     table = []
     for own in comparison.ranked:
         summary, contrast = own.summary, own.difference
-        low, high = summary.interval or (None, None)
-        row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean, "low": low, "high": high}
-        row["interval"] = summary.interval
-        row["verdict"] = own.verdict
+        row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean}
+        row |= interval_values("", summary.interval) | {"verdict": own.verdict}
         if contrast:
-            low, high = contrast.interval or (None, None)
-            row |= {"difference": contrast.difference, "difference_interval": contrast.interval}
-            row |= {"difference_low": low, "difference_high": high}
+            row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
         table.append(row)
     return table
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from optilab.show.table import Column, Table, cell
+from optilab.show.table import Column, Table, cell, interval_columns, interval_values
 from optilab.study.comparison import RunComparison
 from optilab.study.groups import Measure, short, text
 from optilab.study.importance import Effect, effects
 from optilab.verbs.charts.settings import MOST_VALUES, Tried, TriedAxis, center, level_name
-from optilab.verbs.comparison_tables import Units
+from optilab.verbs.comparison_tables import Units, whole_percents
 
 SHADES = 20
 """Steps of the color scale of a heat map; the style sheet has a class for each."""
@@ -247,9 +247,7 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
         {
             "axis": " x ".join(words[key] for key in effect.keys),
             "part": effect.part,
-            "interval": effect.interval,
-            "low": effect.interval and effect.interval[0],
-            "high": effect.interval and effect.interval[1],
+            **interval_values("", effect.interval),
             "means": ", ".join(f"{text(v)}: {show.value(mean)}" for v, mean in effect.means[:MOST_MEANS])
             + ", ..." * (len(effect.means) > MOST_MEANS),
         }
@@ -261,9 +259,7 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
 EFFECTS = (
     Column("axis", "axis", left=True),
     Column("part", "of the variance", "{:.0%}".format),
-    Column("interval", "95%", lambda ends: f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}", only="text"),
-    Column("low", "", only="values"),
-    Column("high", "", only="values"),
+    *interval_columns("", whole_percents),
     Column("means", "mean over the other axes", left=True),
 )
 """For the table of axes."""
