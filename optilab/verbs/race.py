@@ -13,7 +13,7 @@ from optilab.config.load import load
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.presets import algorithms, rules_named
 from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, read_names
-from optilab.errors import ExitCode, UsageError, chosen_names, shown
+from optilab.errors import UsageError, chosen_names, shown
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
@@ -24,7 +24,6 @@ from optilab.signals import Interrupted
 from optilab.study import function_race as study
 from optilab.study import network_race as races
 from optilab.study.claims import ClaimResult, of_network_race, of_race, require_judgeable
-from optilab.study.execution import StudyResult
 from optilab.study.function_race import Race, may_be_best, standings
 from optilab.study.network_race import NetworkRace, RaceResult
 from optilab.study.tuning import RaceSettings
@@ -41,7 +40,7 @@ from optilab.verbs.options import (
     SetOptions,
     StudyOptions,
 )
-from optilab.verbs.results import LabStudy
+from optilab.verbs.results import EndedStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import duration, plural
@@ -128,7 +127,7 @@ def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | Trainin
     return meant
 
 
-def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabStudy | PlannedStudy":
+def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | EndedStudy | PlannedStudy":
     if isinstance(request, TrainingRace):
         return race_on_trainings(request, place)
     return race_on_functions(request, place)
@@ -284,7 +283,7 @@ class RaceProgress:
 # --- on trainings -------------------------------------------------------------------------------------------
 
 
-def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
+def race_on_trainings(request: TrainingRace, place: Place) -> "EndedStudy | PlannedStudy":
     page = page_file(request.report) if request.report else None
     source = source_of(request, place)
     asked = races.resolve(studies.asked(request, source), request.changes())
@@ -294,9 +293,8 @@ def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | Planne
         return studies.dry_run(plan, name, request, place)
     ran = studies.run(plan, name, request, place)
     found = races.result(plan, ran.outcomes, ran.path)
-    answer = NetworkRaceAnswer(
-        runs.read_study(ran.path), plan, found, ran, list(of_network_race(asked.expect, found))
-    )
+    judged = list(of_network_race(asked.expect, found))
+    answer = NetworkRaceAnswer(runs.read_study(ran.path), ran, judged, plan, found)
     request.draw(answer.chart)
     if page:
         write_page(page, answer.page(None))
@@ -317,17 +315,11 @@ def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
 
 
 @dataclass(frozen=True, repr=False)
-class NetworkRaceAnswer(LabStudy):
+class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
     planned: NetworkRace
     found: RaceResult
-    ran: StudyResult
-    judged: Sequence[ClaimResult] = ()
-
-    @property
-    def code(self) -> ExitCode:
-        return self.ran.code
 
     def parts(self) -> Iterable[Part]:
         """A table per training, one over all of them, the settings, and what holds."""
@@ -354,9 +346,6 @@ class NetworkRaceAnswer(LabStudy):
     def document(self) -> Mapping[str, Any]:
         asked = self.planned.asked.model_dump(mode="json", exclude={"on"})
         return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
-
-    def short(self) -> Iterable[str]:
-        yield str(self.ran.path)
 
 
 VERB = Verb(race, (FunctionRace, TrainingRace), choose)

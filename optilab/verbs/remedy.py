@@ -9,13 +9,10 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import RemedyConfig
-from optilab.errors import ExitCode
 from optilab.show import terminal
 from optilab.study import claims
 from optilab.study import network_race as races
 from optilab.study import remedy as plans
-from optilab.study.claims import ClaimResult
-from optilab.study.execution import StudyResult
 from optilab.study.remedy import Result, smallest_fix
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
@@ -30,7 +27,7 @@ from optilab.verbs.options import (
     StudyOptions,
 )
 from optilab.verbs.race import NetworkRaceAnswer
-from optilab.verbs.results import LabStudy
+from optilab.verbs.results import EndedStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb
 from optilab.words import duration
@@ -55,7 +52,7 @@ class RemedyRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, Pictur
     lr: LearningRate = None
 
 
-def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
+def remedy(request: RemedyRequest, place: Place) -> "EndedStudy | PlannedStudy":
     source = studies.source("remedy", request, request.given.get("config"), place)
     asked = studies.asked(request, source)
     changes = {**asked.set, **{change.key: change.value for change in request.changes()}}
@@ -69,32 +66,26 @@ def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     judged = claims.of_study(asked.expect, study) if asked.expect else []
     if isinstance(plan, plans.Remedies):
         results = plans.results(plan.tried, ran.outcomes, ran.path)
-        answer: LabStudy = RemedyAnswer(study, asked.config.name, plan, results, ran, judged)
+        answer: EndedStudy = RemedyAnswer(study, ran, judged, asked.config.name, plan, results)
     else:
-        answer = NetworkRaceAnswer(study, plan, races.result(plan, ran.outcomes, ran.path), ran, judged)
+        answer = NetworkRaceAnswer(study, ran, judged, plan, races.result(plan, ran.outcomes, ran.path))
     request.draw(answer.chart)
     return answer
 
 
 @dataclass(frozen=True, repr=False)
-class RemedyAnswer(LabStudy):
+class RemedyAnswer(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
     label: str
     plan: plans.Remedies
     results: Sequence[Result]
-    ran: StudyResult
-    judged: Sequence[ClaimResult] = ()
 
     @property
     def heading(self) -> str:
         seeds, epochs = self.plan.asked.seeds, self.plan.trials[0].config.epochs
         tried = "1 remedy" if len(self.results) == 2 else f"{len(self.results) - 1} remedies"
         return f"{self.label}: {tried}, {seeds} seed{'s' * (seeds > 1)}, {epochs} epoch{'s' * (epochs > 1)}"
-
-    @property
-    def code(self) -> ExitCode:
-        return self.ran.code
 
     def parts(self) -> Iterable[Part]:
         """The results, the best first, and the smallest change that fixes the network."""
@@ -152,9 +143,6 @@ class RemedyAnswer(LabStudy):
             ],
             "smallest_fix": fix and fix.plan.name,
         }
-
-    def short(self) -> Iterable[str]:
-        yield str(self.ran.path)
 
 
 VERB = Verb(remedy, (RemedyRequest,))

@@ -1,6 +1,6 @@
 """Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,11 @@ from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.errors import ExitCode
     from optilab.runs import Record, Study
     from optilab.show.chart import Chart
+    from optilab.study.claims import ClaimResult
+    from optilab.study.execution import StudyResult
     from optilab.study.network_race import RaceResult
     from optilab.verbs.diagnose import Diagnosis
     from optilab.verbs.optimize import LabPaths
@@ -236,6 +239,21 @@ class LabStudy(Answer):
 
             return network_race_page(self.heats, self.study, title)
         return self.comparison.page(title)
+
+
+@dataclass(frozen=True, repr=False)
+class EndedStudy(LabStudy):
+    """A study at the end of the command that ran it."""
+
+    ran: "StudyResult"
+    judged: "Sequence[ClaimResult]"
+
+    @property
+    def code(self) -> "ExitCode":
+        return self.ran.code
+
+    def short(self) -> Iterable[str]:
+        yield str(self.path)
 
 
 def entry(found: "Record | Study") -> LabRun | LabStudy:

@@ -17,6 +17,7 @@ from optilab.show.table import Column, Table
 from optilab.verbs import compare
 from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.verb import Place, Verb
 from optilab.words import duration, plural, some
 
@@ -297,19 +298,10 @@ def show(request: ShowRun, place: Place) -> Answer:
 
 
 @dataclass(frozen=True, repr=False)
-class OneRun(Answer):
+class OneRun(LabRun):
     """A run in full: its facts, its last and its best row; in other formats every row."""
 
-    record: Record
     config: bool = False
-
-    @property
-    def headline(self) -> str:
-        return f"{self.record.name}   {self.record.state}"
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return self.record.rows()
 
     def parts(self) -> Iterator[Part]:
         last = self.record.last_row()
@@ -347,18 +339,8 @@ class OneRun(Answer):
 
 
 @dataclass(frozen=True, repr=False)
-class OneStudy(Answer):
+class OneStudy(LabStudy):
     """A study in full: its facts and its trials."""
-
-    study: Study
-
-    @property
-    def headline(self) -> str:
-        return f"{self.study.name}   {self.study.state}"
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [dict(row) for row in self.table().rows]
 
     def parts(self) -> Iterator[Part]:
         from optilab.study.listing import lines

@@ -15,9 +15,7 @@ from optilab.errors import UsageError
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
-from optilab.study.claims import ClaimResult
 from optilab.study.comparison import RunComparison, compare_runs
-from optilab.study.execution import StudyResult
 from optilab.study.groups import STAGE, Measure, text
 from optilab.study.importance import Effect, effects
 from optilab.study.plan import rungs
@@ -36,7 +34,7 @@ from optilab.verbs.options import (
     SetOptions,
     StudyOptions,
 )
-from optilab.verbs.results import LabStudy
+from optilab.verbs.results import EndedStudy
 from optilab.verbs.settings_page import importance_table
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
@@ -74,7 +72,7 @@ class SweepRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, Picture
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
 
-def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
+def sweep(request: SweepRequest, place: Place) -> "EndedStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
     asked = plans.resolve(studies.asked(request, source), request.changes())
     if not asked.over and asked.seeds == 1 and request.resume is None:
@@ -90,21 +88,19 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     for record in studies.completed(ran):
         (again if STAGE in ended[record.name].settings else through).append(record)
     judged = claims.of_trainings(asked.expect, again or through, 0 if again else plan.points)
-    answer = SweepAnswer(runs.read_study(ran.path), plan, ran, through, again, judged)
+    answer = SweepAnswer(runs.read_study(ran.path), ran, judged, plan, through, again)
     request.draw(answer.chart)
     return answer
 
 
 @dataclass(frozen=True, repr=False)
-class SweepAnswer(LabStudy):
+class SweepAnswer(EndedStudy):
     """A sweep at its end."""
 
     plan: plans.Sweep
-    ran: StudyResult
     through: Sequence[Record]
     again: Sequence[Record]
     """The trainings of the best settings from new seeds."""
-    judged: Sequence[ClaimResult]
 
     @cached_property
     def comparison(self) -> LabComparison:
@@ -158,10 +154,6 @@ class SweepAnswer(LabStudy):
         epochs = f"{self.plan.base.epochs} epoch{'s' * (self.plan.base.epochs > 1)}"
         return f"{self.plan.base.name}: {self.plan.shape}, {epochs}: {ended}"
 
-    @property
-    def code(self) -> Any:
-        return self.ran.code
-
     def parts(self) -> Iterable[Part]:
         """How the trials ended, and the comparison of those that ran through."""
         plan = self.plan
@@ -211,9 +203,6 @@ class SweepAnswer(LabStudy):
             "importance": [asdict(effect) for effect in self.effects],
             "confirmation": self.confirmation and self.confirmation.document(),
         }
-
-    def short(self) -> Iterable[str]:
-        yield str(self.ran.path)
 
 
 def _rungs(plan: plans.Sweep, eta: int) -> str:

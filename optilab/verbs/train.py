@@ -19,7 +19,7 @@ from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run
-from optilab.errors import DivergedError, ExitCode, UsageError, shown, unknown
+from optilab.errors import DivergedError, UsageError, shown, unknown
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
@@ -45,14 +45,13 @@ from optilab.verbs.options import (
     Threads,
     require_one_thread,
 )
-from optilab.verbs.results import LabRun, LabStudy
+from optilab.verbs.results import EndedStudy, LabRun
 from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import duration, pace, plural, settings
 
 if TYPE_CHECKING:
     from optilab.data.load import Dataset
     from optilab.study.claims import ClaimResult
-    from optilab.study.execution import StudyResult
     from optilab.train.engine import Training
 
 Row = Mapping[str, Any]
@@ -111,7 +110,7 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
     ] = None
 
 
-def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
+def train(request: TrainRequest, place: Place) -> "LabRun | EndedStudy":
     """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
     source = _source(request)
     if request.log is not None:
@@ -375,17 +374,11 @@ def _trained_seeds(config: Any, request: TrainRequest, place: Place) -> "SeedsAn
 
 
 @dataclass(frozen=True, repr=False)
-class SeedsAnswer(LabStudy):
+class SeedsAnswer(EndedStudy):
     """One network from several seeds."""
 
-    ran: "StudyResult"
-    judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None
-
-    @property
-    def code(self) -> ExitCode:
-        return self.ran.code
 
     @property
     def records(self) -> list[Record]:
@@ -419,9 +412,6 @@ class SeedsAnswer(LabStudy):
         outcomes = [outcome(one["rows"]) for one in facts if one["rows"]]
         summary = {key: value._asdict() for key, value in spread(outcomes).items()} if outcomes else {}
         return {"run": str(self.path), "runs": facts, "summary": summary}
-
-    def short(self) -> Iterable[str]:
-        yield str(self.path)
 
 
 # --- what is shown meanwhile --------------------------------------------------------------------------------
