@@ -78,6 +78,20 @@ class _Training:
         )
 
 
+TrainingKeys = Annotated[
+    Any,
+    _Training(),
+    Argument("[CONFIG]", complete="preset:train"),
+    Doc("The training: a preset, a YAML file, or in a study file also its keys"),
+]
+Keep = Literal["last", "best", "none", "all"]
+"""Which checkpoints remain of a trial that has ended."""
+Tried = Annotated[Whole, Ge(1), Le(10_000), Flag("N")]
+Repeats = Annotated[Whole, Ge(1), Le(1000), Flag("N")]
+Seeds = Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N")]
+DrawSeed = Annotated[Whole, Ge(0), Flag("N")]
+
+
 class SweepConfig(Section):
     """`optilab sweep`: one training over axes of settings and several seeds."""
 
@@ -85,12 +99,7 @@ class SweepConfig(Section):
     everyday: ClassVar[Sequence[str]] = ("config", "over", "seeds", "samples", "metric")
 
     name: Annotated[Name | None, InFile(), Doc("label of the study; null: that of the training")] = None
-    config: Annotated[
-        Any,
-        _Training(),
-        Argument("[CONFIG]", complete="preset:train"),
-        Doc("The training: a preset, a YAML file, or in a study file also its keys"),
-    ]
+    config: TrainingKeys
     over: Annotated[
         dict[str, Any],
         Flag("AXIS", complete="key", repeated=True),
@@ -104,13 +113,7 @@ class SweepConfig(Section):
     search: Annotated[
         Literal["tpe"] | None, Flag("tpe"), Doc("Let Optuna's TPE choose the N points by earlier outcomes")
     ] = None
-    seeds: Annotated[
-        Whole,
-        Ge(1),
-        Le(MAX_SEEDS),
-        Flag("N"),
-        Doc("Number of seeds per setting, counting up from the config's seed"),
-    ] = 1
+    seeds: Annotated[Seeds, Doc("Number of seeds per setting, counting up from the config's seed")] = 1
     halving: Annotated[
         Whole | None, Ge(2), Le(100), Flag("ETA"), Doc("Successive halving: the best 1/ETA of the points go on")
     ] = None
@@ -124,11 +127,7 @@ class SweepConfig(Section):
         ),
     ] = None
     metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("Metric used to rank the settings")] = "val_acc"
-    keep: Annotated[
-        Literal["last", "best", "none", "all"],
-        Flag("WHICH"),
-        Doc("Which checkpoints to keep: last, best, none or all"),
-    ] = "last"
+    keep: Annotated[Keep, Flag("WHICH"), Doc("Which checkpoints to keep: last, best, none or all")] = "last"
     expect: Claims = ()
 
     @model_validator(mode="after")
@@ -143,12 +142,7 @@ class RemedyConfig(Section):
     kind: ClassVar[str] = "remedy"
     everyday: ClassVar[Sequence[str]] = ("config", "only", "tune", "seeds")
 
-    config: Annotated[
-        Any,
-        _Training(),
-        Argument("[CONFIG]", complete="preset:train"),
-        Doc("The training: a preset, a YAML file, or in a study file also its keys"),
-    ]
+    config: TrainingKeys
     set: Annotated[dict[str, Any], InFile(), Doc("dotted key -> value, in all trainings")] = Field(
         default_factory=dict
     )
@@ -173,15 +167,9 @@ class RemedyConfig(Section):
         InFile(),
         Doc("with tune: training images held out to choose rates on, unless the training has its own"),
     ] = 10_000
-    seeds: Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("Seeds per remedy, from the config's on")] = 1
-    repeats: Annotated[
-        Whole,
-        Ge(1),
-        Le(1000),
-        Flag("N"),
-        Doc("With --tune: repeats of tuning and judging with other rates and seeds"),
-    ] = 1
-    seed: Annotated[Whole, Ge(0), Flag("N"), Doc("With --tune: seed of the rates; not of the trainings")] = 0
+    seeds: Annotated[Seeds, Doc("Seeds per remedy, from the config's on")] = 1
+    repeats: Annotated[Repeats, Doc("With --tune: repeats of tuning and judging with other rates and seeds")] = 1
+    seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the trainings")] = 0
     expect: Claims = ()
 
     @model_validator(mode="after")
@@ -212,27 +200,13 @@ class FunctionRaceConfig(Section):
         Read(read_names),
         Doc(f"Test functions with a known minimum [{spaced(FUNCTIONS)}]"),
     ] = None
-    budget: Annotated[
-        Whole,
-        Ge(1),
-        Le(10_000),
-        Flag("N"),
-        Doc("Random settings tried per optimizer and problem [50; with --on 10]"),
-    ] = 50
+    budget: Annotated[Tried, Doc("Random settings tried per optimizer and problem [50; with --on 10]")] = 50
     starts: Annotated[
-        Whole,
-        Ge(1),
-        Le(10_000),
-        Flag("N"),
-        Doc("Starting points used for tuning; the same number of new ones is used for evaluation"),
+        Tried, Doc("Starting points used for tuning; the same number of new ones is used for evaluation")
     ] = 20
-    repeats: Annotated[Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats with other settings and starts")] = 3
+    repeats: Annotated[Repeats, Doc("Repeats with other settings and starts")] = 3
     gradients: Annotated[
-        Whole,
-        Ge(1),
-        Le(1_000_000),
-        Flag("N"),
-        Doc("Most gradient evaluations per starting point"),
+        Whole, Ge(1), Le(1_000_000), Flag("N"), Doc("Most gradient evaluations per starting point")
     ] = 200
     accuracy: Annotated[
         Number,
@@ -241,7 +215,7 @@ class FunctionRaceConfig(Section):
         Flag("SHARE"),
         Doc("Count a problem as solved when f - f_min falls to this fraction of its initial value"),
     ] = 1e-3
-    seed: Annotated[Whole, Ge(0), Flag("N"), Doc("Seed of the settings and the starts")] = 0
+    seed: Annotated[DrawSeed, Doc("Seed of the settings and the starts")] = 0
     expect: Claims = ()
 
     @model_validator(mode="after")
@@ -271,15 +245,9 @@ class RaceConfig(Section):
         Read(algorithms),
         Doc("The optimizers to compare"),
     ]
-    budget: Annotated[
-        Whole, Ge(1), Le(10_000), Flag("N"), Doc("Random settings tried per optimizer and training, one seed each")
-    ] = 10
-    seeds: Annotated[
-        Whole, Ge(1), Le(MAX_SEEDS), Flag("N"), Doc("With --on: new seeds that the chosen setting is judged on")
-    ] = 5
-    repeats: Annotated[
-        Whole, Ge(1), Le(1000), Flag("N"), Doc("Repeats of tuning and judging with other draws and seeds")
-    ] = 3
+    budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, one seed each")] = 10
+    seeds: Annotated[Seeds, Doc("With --on: new seeds that the chosen setting is judged on")] = 5
+    repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
     holdout: Annotated[
         Whole,
         Ge(1),
@@ -293,10 +261,8 @@ class RaceConfig(Section):
         Flag("X"),
         Doc("With --on: validation accuracy to be reached [that of sgd, else of the first optimizer, at its end]"),
     ] = None
-    seed: Annotated[Whole, Ge(0), Flag("N"), Doc("Seed of the settings; with --on not of the trainings")] = 0
-    keep: Annotated[
-        Literal["last", "best", "none", "all"], InFile(), Doc("checkpoints that remain of a trial that has ended")
-    ] = "none"
+    seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
+    keep: Annotated[Keep, InFile(), Doc("checkpoints that remain of a trial that has ended")] = "none"
     expect: Claims = ()
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, shown
 from optilab.runs.durable import is_held, is_regular, read_json, read_regular
@@ -47,13 +47,28 @@ class Entry:
     manifest: dict[str, Any]
     state: str
 
+    FILE: ClassVar[str]
+    """What was asked; every entry has it."""
+
     @property
     def name(self) -> str:
         return self.path.name
 
+    def read_asked(self) -> bytes:
+        """The content of FILE now. CheckpointError if it is missing or damaged."""
+        try:
+            return read_regular(self.path / self.FILE, _CONFIG_BYTES)
+        except (FileNotFoundError, DataError) as error:
+            raise CheckpointError(_reason(error)) from None
+
+
+E = TypeVar("E", bound=Entry)
+
 
 class Record(Entry):
     """A run."""
+
+    FILE = CONFIG
 
     @property
     def is_training(self) -> bool:
@@ -67,11 +82,8 @@ class Record(Entry):
 
     @property
     def config(self) -> bytes:
-        """config.yaml, read now. CheckpointError if it is missing or damaged."""
-        try:
-            return read_regular(self.path / CONFIG, _CONFIG_BYTES)
-        except (FileNotFoundError, DataError) as error:
-            raise CheckpointError(_reason(error)) from None
+        """config.yaml; see `read_asked`."""
+        return self.read_asked()
 
     def rows(self) -> list[Row]:
         """metrics.csv; DataError, with the line, if it is damaged or does not end as the manifest says."""
@@ -104,13 +116,12 @@ class Record(Entry):
 class Study(Entry):
     """A directory of runs that one command made."""
 
+    FILE = STUDY
+
     @property
     def asked(self) -> bytes:
-        """study.yaml, read now. CheckpointError if it is missing or damaged."""
-        try:
-            return read_regular(self.path / STUDY, _CONFIG_BYTES)
-        except (FileNotFoundError, DataError) as error:
-            raise CheckpointError(_reason(error)) from None
+        """study.yaml; see `read_asked`."""
+        return self.read_asked()
 
     def require_unedited(self) -> None:
         """RunError if study.yaml is not the one that the study's command wrote."""
@@ -197,7 +208,7 @@ def read(path: Path) -> Record:
     if os.path.lexists(path / STUDY):
         made = f"a study of `optilab {manifest[0]['command']}`"
         raise RunError(f"{path} is {made}, not one run; `optilab runs show {path.name}` names its runs")
-    return _run(path, manifest)
+    return _whole(Record(path, *manifest))
 
 
 def read_trial(path: Path, row: Row) -> Record:
@@ -217,28 +228,21 @@ def read_trial(path: Path, row: Row) -> Record:
 
 def read_study(path: Path) -> Study:
     """A study's manifest and true state. CheckpointError if it or study.yaml is missing or damaged."""
-    return _study(path, _manifest(path))
+    return _whole(Study(path, *_manifest(path)))
 
 
 def read_entry(path: Path) -> Record | Study:
     """A run or a study. CheckpointError if the directory is neither, or damaged."""
     manifest = _manifest(path)
     is_study = os.path.lexists(path / STUDY) or "trials" in manifest[0]
-    return _study(path, manifest) if is_study else _run(path, manifest)
+    return _whole((Study if is_study else Record)(path, *manifest))
 
 
-def _run(path: Path, manifest: tuple[dict[str, Any], str]) -> Record:
-    record = Record(path, *manifest)
-    if not is_regular(path / CONFIG, _CONFIG_BYTES):
-        _ = record.config  # raises what is wrong with it
-    return record
-
-
-def _study(path: Path, manifest: tuple[dict[str, Any], str]) -> Study:
-    study = Study(path, *manifest)
-    if not is_regular(path / STUDY, _CONFIG_BYTES):
-        _ = study.asked  # raises what is wrong with it
-    return study
+def _whole(entry: E) -> E:
+    """The entry; CheckpointError where what was asked is missing or damaged."""
+    if not is_regular(entry.path / entry.FILE, _CONFIG_BYTES):
+        entry.read_asked()  # raises what is wrong with it
+    return entry
 
 
 def asked_digest(asked: bytes) -> str:

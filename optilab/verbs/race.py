@@ -40,7 +40,7 @@ from optilab.verbs.options import (
     SetOptions,
     StudyOptions,
 )
-from optilab.verbs.results import EndedStudy
+from optilab.verbs.results import EndedStudy, LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb, fields_of
 from optilab.words import duration, plural
@@ -127,7 +127,7 @@ def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | Trainin
     return meant
 
 
-def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | EndedStudy | PlannedStudy":
+def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabStudy | PlannedStudy":
     if isinstance(request, TrainingRace):
         return race_on_trainings(request, place)
     return race_on_functions(request, place)
@@ -283,7 +283,7 @@ class RaceProgress:
 # --- on trainings -------------------------------------------------------------------------------------------
 
 
-def race_on_trainings(request: TrainingRace, place: Place) -> "EndedStudy | PlannedStudy":
+def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
     page = page_file(request.report) if request.report else None
     source = source_of(request, place)
     asked = races.resolve(studies.asked(request, source), request.changes())
@@ -294,7 +294,7 @@ def race_on_trainings(request: TrainingRace, place: Place) -> "EndedStudy | Plan
     ran = studies.run(plan, name, request, place)
     found = races.result(plan, ran.outcomes, ran.path)
     judged = list(of_network_race(asked.expect, found))
-    answer = NetworkRaceAnswer(runs.read_study(ran.path), ran, judged, plan, found)
+    answer = NetworkRaceAnswer(runs.read_study(ran.path), ran, plan, found, judged=judged)
     request.draw(answer.chart)
     if page:
         write_page(page, answer.page(None))

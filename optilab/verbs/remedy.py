@@ -27,7 +27,7 @@ from optilab.verbs.options import (
     StudyOptions,
 )
 from optilab.verbs.race import NetworkRaceAnswer
-from optilab.verbs.results import EndedStudy
+from optilab.verbs.results import EndedStudy, LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb
 from optilab.words import duration
@@ -52,7 +52,7 @@ class RemedyRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, Pictur
     lr: LearningRate = None
 
 
-def remedy(request: RemedyRequest, place: Place) -> "EndedStudy | PlannedStudy":
+def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("remedy", request, request.given.get("config"), place)
     asked = studies.asked(request, source)
     changes = {**asked.set, **{change.key: change.value for change in request.changes()}}
@@ -66,9 +66,9 @@ def remedy(request: RemedyRequest, place: Place) -> "EndedStudy | PlannedStudy":
     judged = claims.of_study(asked.expect, study) if asked.expect else []
     if isinstance(plan, plans.Remedies):
         results = plans.results(plan.tried, ran.outcomes, ran.path)
-        answer: EndedStudy = RemedyAnswer(study, ran, judged, asked.config.name, plan, results)
+        answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
     else:
-        answer = NetworkRaceAnswer(study, ran, judged, plan, races.result(plan, ran.outcomes, ran.path))
+        answer = NetworkRaceAnswer(study, ran, plan, races.result(plan, ran.outcomes, ran.path), judged=judged)
     request.draw(answer.chart)
     return answer
 

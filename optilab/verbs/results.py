@@ -1,7 +1,7 @@
 """Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,7 +246,7 @@ class EndedStudy(LabStudy):
     """A study at the end of the command that ran it."""
 
     ran: "StudyResult"
-    judged: "Sequence[ClaimResult]"
+    judged: "Sequence[ClaimResult]" = field(default=(), kw_only=True)
 
     @property
     def code(self) -> "ExitCode":

@@ -34,7 +34,7 @@ from optilab.verbs.options import (
     SetOptions,
     StudyOptions,
 )
-from optilab.verbs.results import EndedStudy
+from optilab.verbs.results import EndedStudy, LabStudy
 from optilab.verbs.settings_page import importance_table
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
@@ -72,7 +72,7 @@ class SweepRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, Picture
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
 
-def sweep(request: SweepRequest, place: Place) -> "EndedStudy | PlannedStudy":
+def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
     asked = plans.resolve(studies.asked(request, source), request.changes())
     if not asked.over and asked.seeds == 1 and request.resume is None:
@@ -88,7 +88,7 @@ def sweep(request: SweepRequest, place: Place) -> "EndedStudy | PlannedStudy":
     for record in studies.completed(ran):
         (again if STAGE in ended[record.name].settings else through).append(record)
     judged = claims.of_trainings(asked.expect, again or through, 0 if again else plan.points)
-    answer = SweepAnswer(runs.read_study(ran.path), ran, judged, plan, through, again)
+    answer = SweepAnswer(runs.read_study(ran.path), ran, plan, through, again, judged=judged)
     request.draw(answer.chart)
     return answer
 

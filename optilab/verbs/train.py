@@ -45,7 +45,7 @@ from optilab.verbs.options import (
     Threads,
     require_one_thread,
 )
-from optilab.verbs.results import EndedStudy, LabRun
+from optilab.verbs.results import EndedStudy, LabRun, LabStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import duration, pace, plural, settings
 
@@ -110,7 +110,7 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
     ] = None
 
 
-def train(request: TrainRequest, place: Place) -> "LabRun | EndedStudy":
+def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
     """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
     source = _source(request)
     if request.log is not None:
@@ -370,7 +370,7 @@ def _trained_seeds(config: Any, request: TrainRequest, place: Place) -> "SeedsAn
     through = studies.completed(ran)
     written = [*_draw(request, through), str(ran.path)]
     judged = claims.of_trainings(plan.asked.expect, through)
-    return SeedsAnswer(runs.read_study(ran.path), ran, judged, written, request.picture)
+    return SeedsAnswer(runs.read_study(ran.path), ran, written, request.picture, judged=judged)
 
 
 @dataclass(frozen=True, repr=False)
