@@ -158,8 +158,8 @@ class TestExplain:
     @pytest.mark.parametrize(
         ("arguments", "answer"),
         [
-            ([], "needs the name of an optimizer"),
-            (["adam", "--algo", "sgd"], "cannot be combined"),
+            ([], "needs an optimizer, as in: optilab explain adam --step 2"),
+            (["adam", "--algo", "sgd"], "give one of them"),
             (["adm"], 'did you mean "adam"'),
             (
                 ["adam", "--step", "0"],
