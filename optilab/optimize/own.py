@@ -102,7 +102,8 @@ def declared_settings(origin: Origin) -> tuple[Setting, ...]:
             f"it has {len(parameters)}"
         )
     else:
-        parameters = [p for p in parameters[2:] if _is_setting(p)]
+        kept = kept_states(origin)
+        parameters = [p for p in parameters[2:] if _is_setting(p) and p.name not in kept]
     settings = [setting for p in parameters for setting in _settings(p, {q.name for q in parameters})]
     taken = [setting.field for setting in settings if setting.field in TAKEN]
     if taken:
@@ -115,6 +116,32 @@ def _is_setting(parameter: Parameter) -> bool:
     if parameter.default is not MISSING or parameter.annotation in _SCALARS:
         return parameter.name not in STEP_NUMBER
     return parameter.name in USUAL or parameter.name in NAMED
+
+
+@cache
+def kept_states(origin: Origin) -> Mapping[str, Any]:
+    """The parameters of a function that have a default and are state, `def adam(w, g, m=0, v=None)`, with the default.
+
+    It is 0 or None, and the function returns as many values after w as there are such parameters: those that it returns
+    by their names, else all of them.
+    """
+    found = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]
+    if len(found) != 1 or not isinstance(found[0], ast.FunctionDef):
+        return {}
+    returned = [node.value for node in ast.walk(found[0]) if isinstance(node, ast.Return)]
+    tuples = [value.elts[1:] for value in returned if isinstance(value, ast.Tuple)]
+    if len({len(after) for after in tuples}) != 1:
+        return {}
+    names = {node.id for node in tuples[0] if isinstance(node, ast.Name)}
+    parameters = _of_arguments(found[0].args)[2:]
+    count = len(tuples[0]) - sum(not _is_setting(p) and p.name not in STEP_NUMBER for p in parameters)
+    zero = {p.name: p.default for p in parameters if _is_nothing(p.default) and p.name not in USUAL}
+    named = {name: default for name, default in zero.items() if name in names}
+    return next((kept for kept in (named, zero) if len(kept) == count), {})
+
+
+def _is_nothing(default: Any) -> bool:
+    return default is None or (type(default) in (int, float) and default == 0)
 
 
 def _settings(parameter: Parameter, beside: Iterable[str]) -> Iterable[Setting]:
@@ -249,10 +276,10 @@ class RuleInterface(Protocol):
         """The parts of a memory by their names in the code; empty where they have none."""
 
 
-def interface_of(code: Any, hyper_parameters: set[str]) -> RuleInterface:
+def interface_of(code: Any, hyper_parameters: set[str], kept: Mapping[str, Any]) -> RuleInterface:
     """The interface that a class or function has."""
     if not isinstance(code, type):
-        return Function(code, hyper_parameters)
+        return Function(code, hyper_parameters, kept)
     torch = sys.modules.get("torch")
     if torch is not None and issubclass(code, torch.optim.Optimizer):
         return TorchInterface(code)
@@ -265,18 +292,27 @@ def interface_of(code: Any, hyper_parameters: set[str]) -> RuleInterface:
 
 
 class Function:
-    """`f(w, g, ...)`; parameters without a default that are not hyperparameters are state, which starts at zero."""
+    """`f(w, g, ...)`; parameters without a default that are not hyperparameters are state, which starts at zero.
 
-    def __init__(self, code: Any, hyper_parameters: set[str]) -> None:
+    So are those that are `kept`; these start with their defaults.
+    """
+
+    def __init__(self, code: Any, hyper_parameters: set[str], kept: Mapping[str, Any]) -> None:
         _, _, *others = inspect.signature(code).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         rest = [p for p in others if p.kind in named and p.name not in hyper_parameters]
         self.code = code
-        self.counts = [p.name for p in rest if p.name in STEP_NUMBER]
-        self.states = [p.name for p in rest if p.name not in self.counts and p.default is inspect.Parameter.empty]
+        self.kept = kept
+        self.counts = [p.name for p in rest if p.name in STEP_NUMBER and p.name not in kept]
+        self.states = [
+            p.name
+            for p in rest
+            if p.name in kept or (p.name not in self.counts and p.default is inspect.Parameter.empty)
+        ]
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        return tuple({} if name == "state" else np.zeros_like(w) for name in self.states)
+        starts = {"state": {}, **(self.kept if isinstance(w, np.ndarray) else {})}  # symbols keep the shape of w
+        return tuple(starts[name] if name in starts else np.zeros_like(w) for name in self.states)
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         states = dict(zip(self.states, memory, strict=True))
@@ -294,8 +330,10 @@ class Function:
         return dict(zip(self.states, memory, strict=True))
 
     def _returned(self, count: int) -> str:
-        advice = " (a hyperparameter needs a default, as in nu=0.7)" if count < len(self.states) else ""
-        return f"returned w and {count} more; it takes the states {', '.join(self.states) or '-'}{advice}"
+        takes = f"it takes the states {', '.join(self.states)}" if self.states else "it takes no state"
+        more = "a parameter without a default is state, and so is one with 0 or None that is returned after w"
+        advice = "a hyperparameter needs a default, as in nu=0.7" if count < len(self.states) else more
+        return f"returned w and {count} more, but {takes} ({advice}; optilab help own)"
 
 
 class Stateful:
@@ -434,7 +472,7 @@ class OwnRule(Rule):
     @property
     def interface(self) -> RuleInterface:
         with self.origin.running(0):
-            return interface_of(self.code, {setting.parameter for setting in self.settings})
+            return interface_of(self.code, {one.parameter for one in self.settings}, kept_states(self.origin))
 
     @property
     def shaped(self) -> bool:

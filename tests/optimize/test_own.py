@@ -252,6 +252,29 @@ def test_a_formula_of_its_own_is_worked_out_and_checked(own):
 
 
 @pytest.mark.parametrize(
+    ("states", "returned"),
+    [
+        ("m=0, v=0, t=0", "m, v, t"),
+        ("*, m=0.0, v=0.0, t=0", "m, v, t"),
+        ("m=None, v=None, t=0, flag=False", "m, v, t"),  # a switch is a setting
+        ("m=0, v=0, t=0", "1 * m, 1 * v, t + 0"),
+    ],
+)
+def test_state_may_have_a_default(own, states, returned):
+    body = """
+        m = 0.9 * (0 if m is None else m) + 0.1 * g
+        v = 0.99 * (0 if v is None else v) + 0.01 * g**2
+        {count}
+        return w - lr * m / (1 - 0.9**t) / ((v / (1 - 0.99**t)) ** 0.5 + 1e-8), {returned}
+    """
+    kind = own("f", f"def f(w, g, lr=0.2, {states}):" + body.format(count="t += 1", returned=returned))
+    plain = own("f", "def f(w, g, m, v, t, lr=0.2):" + body.format(count="", returned="m, v"))
+    paths = [descend(one(), OBJECTIVES["ravine"](), None, 20).points for one in (kind, plain)]
+    assert np.array_equal(*paths)
+    assert {"m", "v", "t"}.isdisjoint(setting.field for setting in kind.settings)
+
+
+@pytest.mark.parametrize(
     ("source", "said"),
     [
         (
@@ -262,6 +285,10 @@ def test_a_formula_of_its_own_is_worked_out_and_checked(own):
         (
             "def f(w, g, kappa): return w - kappa * g",
             "it takes the states kappa (a hyperparameter needs a default",
+        ),
+        (
+            "def f(w, g, lr=0.1, m=0):\n    both = w, m, m\n    return both",
+            "returned w and 2 more, but it takes no state (a parameter without a default is state, and so is",
         ),
         ("def f(w, g, name='x'): return w", "a parameter cannot be called name"),
         ("class f:\n    shaped = True\n    def update(self, w, g): return w", "works on weight matrices"),
