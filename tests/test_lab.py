@@ -252,6 +252,7 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
         ("as in: optilab verify a.py --against adam", 'as in: lab.verify("a.py", against="adam")'),
         ("`optilab explain adam --format latex`; more", '`lab.explain("adam", style="latex")`; more'),
         ("not of `optilab train`, --help: optilab race", "not of `lab.train`, help: lab.race"),
+        ("by --set 'algo=[sgd, {name: adam}]'", "by set={\"algo\": ['sgd', {'name': 'adam'}]}"),
         ("optilab runs rm x --yes", "optilab runs rm x --yes"),
         (
             "optilab sweep a.yaml --over lr=1:2:log --over init=a,b --fail-fast to try --set a=b",
@@ -287,6 +288,10 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             "algo: expected a name or a mapping ({name: sgd, ...})",
         ),
         (lambda lab: lab.verify([1], "adam"), "candidate: expected a class, a function or FILE.py:NAME"),
+        (
+            lambda lab: lab.optimize("sgd,adam", set={"algo.beta1": 0.5}),
+            "set it for adam alone by set={\"algo\": ['sgd', {'name': 'adam', 'beta1': 0.5}]} instead of algo",
+        ),
         (lambda lab: lab.verify("a.py"), 'as in: lab.verify("a.py", against="adam")'),
         (lambda lab: lab.train(), 'train needs a config, as in: lab.train("sigmoid.yaml")'),
         (
@@ -363,6 +368,12 @@ def test_names_of_optimizers_need_no_keyword(lab, optilab, tmp_path):
     for call in (lambda: lab.optimize("booth"), lambda: lab.race("booth")):
         with pytest.raises(UsageError, match='not an optimizer; write function="booth"'):
             call()
+
+
+def test_a_file_is_verified_by_its_only_name(lab, tmp_path):
+    (tmp_path / "a.py").write_text("def mine(w, g, lr=0.1): return w - lr * g")
+    assert lab.verify("a.py", against="sgd").equal
+    assert [row["verdict"] for row in lab.verify(["a.py", "a*.py"], against="sgd").rows] == ["equal"]
 
 
 def test_a_keyword_may_have_the_name_of_its_option(lab):

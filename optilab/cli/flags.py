@@ -110,7 +110,7 @@ def _parameter(one: Field, kept: bool, heading: str) -> inspect.Parameter:
 def _argument(one: Field, configs: bool) -> inspect.Parameter:
     """The place of an option whose name may be left out."""
     flag: Flag = one.mark(Flag)
-    told = f"The same as {one.flag}" + ", or the same as --config" * configs
+    told = f"The same as {one.flag}" + "; or a YAML file, the same as --config" * configs
     info: Any = typer.Argument(
         metavar=flag.metavar, help=f"{told}.", show_default=False, autocompletion=completion.of(flag.complete)
     )

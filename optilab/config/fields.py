@@ -400,10 +400,23 @@ def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     if close := did_you_mean(name, settings):
         return f"{what}{close}"
     if entry and choice:
-        others = [other for other, kind in choice.registry.items() if name in keys_of(schema_of(kind))]
-        several = f"; of several, set one: {path[0]}=[..., {{name: {others[0]}, {name}: ...}}]" if others else ""
-        return f"{what}; it has {', '.join(settings) or 'none'}{several * any(isinstance(step, int) for step in path)}"
+        return f"{what}; it has {', '.join(settings) or 'none'}{_beside_it(choice, path, tree)}"
     return f"{what}; one of {', '.join(beside)}" if beside else what
+
+
+def _beside_it(choice: OneOf, path: yaml.Path, tree: Any) -> str:
+    """Where one of several entries has the setting that another lacks, how it is set for that one alone."""
+    name, entries = path[-1], tree.get(path[0])
+    if not isinstance(entries, list):
+        return ""
+    kinds = {one["name"]: choice.entry(one["name"]) for one in entries if isinstance(one, dict) and "name" in one}
+    having = [one for one, kind in kinds.items() if kind and name in keys_of(schema_of(kind))]
+    if not having:
+        return ""
+    value = next(one[name] for one in entries if one["name"] in having)
+    written = [f"{{name: {one}, {name}: {yaml.flow(value)}}}" if one in having else one for one in kinds]
+    setting = f"--set '{path[0]}=[{', '.join(written)}]'"
+    return f"; set it for {' and '.join(having)} alone by {setting} instead of --{path[0]}"
 
 
 # --- as JSON Schema ----------------------------------------------------------------------------------------

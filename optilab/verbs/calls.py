@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ _VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s`'";)]*[^\s`'";),.?:])"""
 _COMMAND = re.compile(rf"optilab ({'|'.join(VERBS)})\b( (?!-){_VALUE})?")
 _ARGUMENT = re.compile(rf" (--[a-z][a-z-]*)(?:[ =](?!--)({_VALUE}))?")
 _OPTION = re.compile(
-    rf"(?<![\w-])--([a-z][a-z-]*)(?:=({_VALUE})| ([a-z][\w.]*=[^\s;)]*[^\s,;)]|[A-Z]+\b|\d[\w.]*))?"
+    rf"(?<![\w-])--([a-z][a-z-]*)(?:=({_VALUE})| ('[^']*=[^']*'|[a-z][\w.]*=[^\s;)]*[^\s,;)]|[A-Z]+\b|\d[\w.]*))?"
 )
 
 
@@ -141,7 +142,12 @@ def _pair(name: str, value: str) -> str:
 
 def _literal(value: str) -> str:
     """A word of a command line in Python; a placeholder such as N or FILE, and `...`, stay as they are."""
+    from optilab.config import yaml
+
     bare = value.strip("'\"")
-    words = {"true": "True", "false": "False", "null": "None"}
-    plain = re.fullmatch(r"-?\d[\d_]*(\.\d+)?(e[+-]?\d+)?|[A-Z]+|\.\.\.|\[.*\]", bare)
-    return words.get(bare) or (bare if plain and bare == value else json.dumps(bare, ensure_ascii=False))
+    if bare == value and re.fullmatch(r"[A-Z]+|\.\.\.|-?\d[\d_]*(\.\d+)?(e[+-]?\d+)?", bare):
+        return bare
+    if bare.startswith("[") or bare in ("true", "false", "null"):
+        with suppress(ValueError):
+            return repr(yaml.value(bare))
+    return json.dumps(bare, ensure_ascii=False)

@@ -254,7 +254,9 @@ def argv(verb: str, request: Request) -> list[str]:
         if value is None or value is False:
             continue
         if isinstance(one.mark(Flag), Argument):
-            words += [] if isinstance(value, Mapping) else [str(value)]
+            words += [
+                str(item) for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)
+            ]
         elif value is True:
             options.append(one.flag)
         elif isinstance(value, Mapping):

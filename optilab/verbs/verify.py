@@ -20,7 +20,7 @@ from optilab.config.marks import Argument, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown, unknown
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.own import OwnRule, kind_of
+from optilab.optimize.own import OwnRule, fitting, kind_of
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -49,7 +49,7 @@ class VerifyRequest(SetOptions, SilentOptions):
     EXAMPLES = (
         "optilab verify",
         "optilab verify --algo adam,nadam",
-        "optilab verify my_adam.py:Adam --against adam",
+        "optilab verify my_adam.py --against adam",
         "optilab verify 'submissions/*.py:Adam' --against adam --points equal=10,explained=6 --format csv",
         "optilab verify 'submissions/**/*.ipynb' --against adam --feedback feedback",
         "optilab verify my_momentum.py:step --against momentum --set algo.form=ema --json",
@@ -66,8 +66,8 @@ Exit status 9: something differs.
 
     candidate: Annotated[
         Any,
-        Argument("FILE[:NAME]"),
-        Doc("Your class or function, by default the only one that fits; or of many files: '*.py:Adam'"),
+        Argument("FILE[:NAME]...", repeated=True),
+        Doc("Your class or function, by default the only one that fits; or those of many files: '*.py:Adam'"),
     ] = None
     against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The optimizer that it is meant to be")] = (
         None
@@ -108,38 +108,41 @@ Exit status 9: something differs.
 
 def verify(request: VerifyRequest, place: Place) -> Answer:
     """The table of all rules, the verdict on one implementation, or a row for each of many."""
-    if request.candidate is None:
+    if request.candidate in (None, []):
         of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
-        if given := [request.flag(name) for name in of_files if name in request.given]:
+        if flags := [request.flag(name) for name in of_files if name in request.given]:
             example = "optilab verify my_adam.py:Adam --against adam"
             raise UsageError(
-                f"{listed(given)} only {'apply' if given[1:] else 'applies'} to a file, as in: {example}"
+                f"{listed(flags)} only {'apply' if flags[1:] else 'applies'} to a file, as in: {example}"
             )
         names = chosen_names(request.flag("algo"), request.algo, "optimizer", RULES) if request.algo else []
         from optilab.verify import cases  # which one implementation does not need
 
         return Parity(list(_followed(cases.rows(names))))
-    if not (isinstance(request.candidate, str) or callable(request.candidate)):
+    given = request.candidate if isinstance(request.candidate, list) else [request.candidate]
+    if not all(isinstance(one, str) or callable(one) for one in given):
         raise UsageError(
             f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
         )
     if request.against is None:
-        raise UsageError(
-            f"name the optimizer to compare with, as in: optilab verify {request.candidate} --against adam"
-        )
+        typed = " ".join(map(str, given))
+        raise UsageError(f"name the optimizer to compare with, as in: optilab verify {typed} --against adam")
     if request.algo is not None:
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
-    if isinstance(request.candidate, str) and submissions.is_pattern(request.candidate):
-        return _grade_all(request, request.candidate, alone=not place.library)
+    specs = [one for one in given if isinstance(one, str)]
+    if len(specs) > 1 or any(map(submissions.is_pattern, specs)):
+        return _grade_all(request, specs, alone=not place.library)
     if request.points is not None or request.feedback is not None or request.format != "table":
         raise UsageError(
-            "--points, --feedback and --format need a pattern of files, for example 'submissions/*.py:Adam'"
+            "--points, --feedback and --format need several files, for example 'submissions/*.py:Adam'"
         )
-    exam = Exam.of(request)
+    exam, candidate = Exam.of(request), given[0]
     if place.library or not hasattr(os, "fork"):
-        own = candidates.load(request.candidate)
-        return LabVerification(own.name, exam, exam.grade(own), own, kind_of(request.candidate))
-    file, name = submissions.split(str(request.candidate))
+        if isinstance(candidate, str) and candidate.endswith(".py"):
+            candidate = f"{candidate}:{fitting(Path(candidate))}"
+        own = candidates.load(candidate)
+        return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
+    file, name = submissions.split(candidate)
     with Warden() as warden:
         return _verify_one(warden, file, name, exam, request)
 
@@ -160,7 +163,8 @@ def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Ver
             error.args = (str(error).replace(str(path), file).replace(path.name, Path(file).name),)
             raise
         finally:
-            if submission is not None:
+            if submission is not None and submission.output:
+                terminal.note(f"what {file} printed, its last characters:")
                 sys.stderr.write(submission.output)
     return LabVerification(
         candidate.name.replace(path.name, Path(file).name), exam, verdict, options=request.retyped("function")
@@ -372,19 +376,19 @@ def outcome(verdict: Verdict) -> str:
 # --- many implementations -----------------------------------------------------------------------------------
 
 
-def _grade_all(request: VerifyRequest, spec: str, alone: bool) -> "Grades":
+def _grade_all(request: VerifyRequest, specs: Sequence[str], alone: bool) -> "Grades":
     """Grade many submissions; `alone`: this process does nothing else."""
     if request.format not in (accepted := (*FORMATS, "junit")):
         raise UsageError(unknown("format", request.format, accepted), request.flag("format"))
-    found, name = submissions.files(spec)
+    found = submissions.files(specs)
     points = submissions.read_points(request.points)
     exam = Exam.of(request)  # refused once, not in every row
     folder = _feedback_folder(request)
     limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
-    rows = submissions.grade_all(found, name, exam.grade, limits, points, min(jobs, len(found)))
+    rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)))
     with closed_memory(alone):
         graded = list(_with_progress(rows, len(found)))
-    grades = Grades(graded, exam, bool(name))
+    grades = Grades(graded, exam, all(found.values()))
     if folder is not None:
         grades.write_feedback(folder)
         return replace(grades, written=(str(folder),))
@@ -392,14 +396,14 @@ def _grade_all(request: VerifyRequest, spec: str, alone: bool) -> "Grades":
 
 
 def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterator[submissions.Graded]":
-    """Pass rows through; say how many there are, in a pipe every ten seconds."""
-    last = time.monotonic()
+    """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
+    last, told = time.monotonic(), False
     with terminal.err.status(f"grading {count} submissions") as status:
         for number, row in enumerate(rows, 1):
             yield row
             status.update(f"graded {number} of {count}")
-            if not terminal.err.is_terminal and time.monotonic() - last > 10:
-                last = time.monotonic()
+            if not terminal.err.is_terminal and time.monotonic() - last > (0 if told and number == count else 10):
+                last, told = time.monotonic(), True
                 terminal.note(f"graded {number} of {count}")
 
 

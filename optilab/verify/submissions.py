@@ -63,13 +63,16 @@ def split(spec: str) -> tuple[str, str]:
     return spec, ""
 
 
-def files(spec: str) -> tuple[list[Path], str]:
-    """The files of `submissions/*.py:Adam`, by path, and the name in each. UsageError for no file."""
-    pattern, name = split(spec)
-    found = sorted(Path(path) for path in glob(pattern, recursive=True) if Path(path).is_file())
-    if not found:
-        raise UsageError(f"no file matches {shown(pattern)}")
-    return found, name
+def files(specs: Sequence[str]) -> dict[Path, str]:
+    """The files of `submissions/*.py:Adam` and the like, by path, and the name in each. UsageError for no file."""
+    named = dict[Path, str]()
+    for pattern, name in map(split, specs):
+        matches = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)
+        found = [path for path in map(Path, matches) if path.is_file()]
+        if not found:
+            raise UsageError(f"no file matches {shown(pattern)}")
+        named |= dict.fromkeys(found, name)
+    return dict(sorted(named.items()))
 
 
 def read_points(text: str | None) -> dict[str, float]:
@@ -92,20 +95,19 @@ def read_points(text: str | None) -> dict[str, float]:
 
 
 def grade_all(
-    found: Sequence[Path],
-    name: str,
+    found: Mapping[Path, str],
     grade: Callable[[Candidate], Verdict],
     limits: Limits,
     points: Mapping[str, float],
     jobs: int,
 ) -> Iterator[Graded]:
-    """Grade files, `jobs` at a time, in their order; `grade` compares a candidate with the rule."""
+    """Grade the name in each file, `jobs` at a time, in their order; `grade` compares a candidate with the rule."""
     wardens, made = SimpleQueue[Warden](), [Warden() for _ in range(jobs)]
 
     def graded(path: Path) -> Graded:
         warden = wardens.get()
         try:
-            return grade_one(warden, path, name, grade, limits, points)
+            return grade_one(warden, path, found[path], grade, limits, points)
         finally:
             wardens.put(warden)
 

@@ -440,6 +440,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("race adam", "a race needs at least two different optimizers, got adam"),
         ("optimize rosenbrock --algo adam", "write --function=rosenbrock"),
         ("explain adam.yaml", "expected the name of an optimizer, got the config 'adam.yaml'"),
+        (
+            "optimize sgd,rmsprop --set algo.decay=0.5",
+            "set it for rmsprop alone by --set 'algo=[sgd, {name: rmsprop, decay: 0.5}]' instead of --algo",
+        ),
         ("optimize sigmoid", "sigmoid is a preset of `optilab train`"),
         ("optimize --algo sgd --start -5 -2", "separated by commas, as in --start -5,-2"),
         ("optimize --algo sgd --start 5 2", "separated by commas, as in --start -5,-2"),

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 
 from optilab.errors import UsageError
 from optilab.optimize import RULES
+from optilab.verbs.verify import _with_progress
 from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, Warden
 from optilab.verify.submissions import POINTS, files, grade_one, is_pattern, read_points, split
@@ -301,8 +303,8 @@ def test_formats(optilab, tmp_path):
         (["*.py:SGD", "--against", "sgd", "--feedback", "."], "is not empty"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "inf"], "--timeout"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "nan"], "--timeout"),
-        (["a.py:SGD", "--against", "sgd", "--format", "csv"], "need a pattern of files"),
-        (["a.py:SGD", "--against", "sgd", "--feedback", "new"], "need a pattern of files"),
+        (["a.py:SGD", "--against", "sgd", "--format", "csv"], "need several files"),
+        (["a.py:SGD", "--against", "sgd", "--feedback", "new"], "need several files"),
     ],
 )
 def test_a_mistake_is_reported_once_and_as_a_document(optilab, tmp_path, arguments, message):
@@ -402,4 +404,23 @@ def test_points_and_patterns(tmp_path, monkeypatch):
     assert not is_pattern("s/a.py:A")
     assert split("s/*.py:*") == split("s/*.py") == ("s/*.py", "")
     with pytest.raises(UsageError, match="no file"):
-        files("nowhere-*.py:A")
+        files(["nowhere-*.py:A"])
+
+
+def test_several_files_and_patterns_are_graded_together(optilab, tmp_path):
+    for name in ("a1", "a2", "b1", "[c]"):
+        (tmp_path / f"{name}.py").write_text(RULE)
+    done = optilab("verify", "b*.py:SGD", "a*.py", "a1.py:SGD", "[c].py", "--against", "sgd", "--format", "csv")
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [row["submission"] for row in rows] == ["[c].py", "a1.py", "a2.py", "b1.py"]
+    assert {row["verdict"] for row in rows} == {"equal"}
+    assert "no file matches 'z*.py'" in optilab("verify", "a1.py", "z*.py", "--against", "sgd", code=2).stderr
+    typed = optilab("verify", "a1.py", "a2.py", code=2).stderr
+    assert "as in: optilab verify a1.py a2.py --against adam" in typed
+
+
+def test_the_last_line_of_progress_is_that_of_the_last_file(monkeypatch, capsys):
+    clock = iter([0, 11, 11, 12, 12, 13, 13])
+    monkeypatch.setattr("optilab.verbs.verify.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert list(_with_progress(iter("abc"), 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err.splitlines() == ["optilab: graded 1 of 3", "optilab: graded 3 of 3"]
