@@ -117,7 +117,8 @@ class ConfigError(OptilabError):
             *([advice] if advice else []),
         ]
         if len(self.problems) == 1 and source in TYPED:
-            lines = [str(self.problems[0])]
+            problem = self.problems[0]
+            lines = [str(problem).removeprefix(f"{source}: ")]
         super().__init__("\n".join(lines))
         self.where = self.problems[0].where if self.problems else source
 
@@ -147,7 +148,12 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
     names = list(accepted)
     close = did_you_mean(name, names) if isinstance(name, str) else ""
-    return f"unknown {what} {shown(name)}{close or '; one of ' + ', '.join(names)}"
+    return f"unknown {what} {shown(name)}{close or f'; {one_of(names)}'}"
+
+
+def one_of(names: Sequence[str]) -> str:
+    """`one of sgd, adam`, or `expected tpe` where there is only one."""
+    return f"one of {', '.join(names)}" if names[1:] else f"expected {''.join(names)}"
 
 
 def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:

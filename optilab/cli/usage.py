@@ -35,7 +35,7 @@ def usage_error(error: Exception) -> str | None:
         return f"a command is needed\n\n{message}"
     context: Any = getattr(error, "ctx", None)
     if match := re.fullmatch(r"Option '(.*)' requires an argument\.", message):
-        return f"{match[1]} needs a value; the help text of the command says which"
+        return f"{match[1]} needs a value: write it after {match[1]}"
     if context is None:
         return message
     if kind == "NoSuchOption":
@@ -46,14 +46,14 @@ def usage_error(error: Exception) -> str | None:
         few = f"; {context.command_path} {has}"
         return f"No such option: {option}" + (f"; {hint}" if hint else did_you_mean(option, accepted) or few)
     if kind == "MissingParameter":
-        missing = message.partition("'")[2].strip("'.")
+        missing = " and ".join(_arguments(context, required=True))
         return f"{context.command_path} needs {missing}{_example(context)}"
     if kind == "BadParameter" and (text := _bad_number(error)):
         return text
     if match := re.fullmatch(r"No such command '(.*)'\.", message):
         return f"No such command '{match[1]}'; {_command_hint(context, match[1])}"
     if match := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
-        return f"{message}; {_argument_hint(context, match[1].split(' ')[0])}"
+        return f"too many arguments: {match[1]}; {_argument_hint(context, match[1].split(' ')[0])}"
     return message
 
 
@@ -82,6 +82,8 @@ def _option_hint(context: Any, option: str) -> str:
     from optilab.config.fields import named, schema_for
 
     keys = named(schema_for(completion.config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
+    name = option.lstrip("-").replace("-", "_")
+    keys = [name] if name in keys else keys
     flags = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in keys[:3]}
     ways = [flag if _has_option(context, flag) else f"--set {key}=VALUE" for key, flag in flags.items()]
     return f"write {' or '.join(ways)}" if ways else ""
@@ -99,13 +101,19 @@ def _argument_hint(context: Any, argument: str) -> str:
         return LIST
     options = {"--algo": completion.rule(""), "--function": completion.objective("")}
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
-    arguments = [one for one in context.command.params if one.param_type_name == "argument"]
-    taken = [str(one.metavar or one.name).upper() for one in arguments]
+    taken = _arguments(context)
     if argument.endswith((".yaml", ".yml")) and not taken:
         flag = "--config"
     if flag and _has_option(context, flag):
         return f"write {flag} {argument}"
     return f"{context.command_path} takes {' and '.join(taken) or 'no arguments'}"
+
+
+def _arguments(context: Any, required: bool = False) -> list[str]:
+    """What stands in the usage line for the arguments, or only for those that must be given."""
+    arguments = [one for one in context.command.params if one.param_type_name == "argument"]
+    arguments = [one for one in arguments if one.required or not required]
+    return [str(one.metavar or one.name).upper().rstrip(".") for one in arguments]
 
 
 LIST = "numbers of a list are separated by commas, as in --start -5,-2"

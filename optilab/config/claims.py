@@ -90,8 +90,14 @@ class Claim(Section):
             if not re.search("[<>=]", given):
                 metric, *rest = given.split() or ["f"]
                 number = rest[-1] if rest else "0.2"
-                raise refusal(f"{shown(given)} has no sign; write for example '{metric} < {number}'")
-            raise refusal(f"expected a claim such as {EXAMPLE}; got {shown(given)}")
+                raise refusal(f"{shown(given)} has no comparison; write for example '{metric} < {number}'")
+            strange = next((sign for sign in re.findall(r"[<>=!]+", given) if sign not in OPERATORS), None)
+            reason = (
+                f"{strange} is none of {', '.join(OPERATORS)}"
+                if strange
+                else f"expected a claim such as {EXAMPLE}"
+            )
+            raise refusal(f"{reason}; got {shown(given)}")
         parts = {
             key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
         }

@@ -146,7 +146,8 @@ class OneOf:
 
     def _unknown(self, name: Any) -> str:
         if name is None or name == "":
-            return f"needs the name of one {self.what}: {', '.join(self.registry)}"
+            missing = "its name is missing; set name to" if name is None else "a name is empty; expected"
+            return f"{missing} one of {', '.join(self.registry)}"
         return unknown(self.what, name, self.registry)
 
     def json_schema(self, inner: Mapping[str, Any], definitions: Definitions) -> dict[str, Any]:

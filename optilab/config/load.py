@@ -38,7 +38,10 @@ def override_from_text(where: str, text: str) -> Override:
     """`KEY=VALUE` of a `--set`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError("the command line", [Problem(where, "", f"expected KEY=VALUE, got {shown(text)}")])
+        raise ConfigError(
+            "the command line",
+            [Problem(where, "", f"expected KEY=VALUE, for example epochs=10; got {shown(text)}")],
+        )
     return override(f"{where} {key}", key.strip(), value)
 
 
@@ -315,6 +318,8 @@ def _problem(
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
     message = _message(details, context, lambda: unknown(path))
+    if path[:1] == ("expect",) and path[2:] in (("at",), ("confidence",)):  # words of a claim as it is typed
+        message = f"{path[-1]} {message}"
     problem = _typed(where, yaml.dotted(path), message)
     exact = written is not None and (len(written) == len(path) or path[0] == "expect")
     return replace(problem, named=exact and where != source and not re.search(r":\d+$", where))
@@ -337,7 +342,9 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "greater_than_equal":
             return f"must be at least {context['ge']:,}, got {shown(value)}"
         case "less_than":
-            return f"must be less than {context['lt']:g}, got {shown(value)}"
+            percent = isinstance(value, int | float) and context["lt"] == 1 and 5 <= value < 100
+            advice = f"; for {value:g}% write {value / 100:g}" if percent else ""
+            return f"must be less than {context['lt']:g}, got {shown(value)}{advice}"
         case "less_than_equal":
             return f"must be at most {context['le']:,}, got {shown(value)}"
         case "finite_number":
@@ -352,7 +359,7 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "literal_error":
             accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
             close = did_you_mean(value, accepted) if isinstance(value, str) else ""
-            return f"expected one of {', '.join(accepted)}, got {shown(value)}{close}"
+            return f"expected {'one of ' if accepted[1:] else ''}{', '.join(accepted)}, got {shown(value)}{close}"
         case "bool_type":
             return f"expected true or false, got {shown(value)}"
         case "tuple_type" | "list_type":

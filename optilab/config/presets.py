@@ -110,6 +110,8 @@ def find(kind: str, config: str) -> Path:
 def _not_found(kind: str, config: str, name: str) -> str:
     if not config:
         return "empty path; give a YAML file or the name of a preset (optilab config ls)"
+    if "://" in config:
+        return f"{shown(config, 300)} is an address; download the config, and give the name of the file"
     if is_own(config):
         return (
             f"{shown(config)} is code, and a config is YAML: `model: FILE.py:NAME` in it means a network of yours"
@@ -136,7 +138,7 @@ def named(name: str) -> Preset:
             return preset
     names = [preset.name for preset in found]
     close = did_you_mean(bare, KINDS) or did_you_mean(bare, names)
-    raise UsageError(f"unknown name {shown(name)}{close} (`optilab config ls` lists the presets)")
+    raise UsageError(f"no preset is called {shown(name)}{close} (`optilab config ls` lists the presets)")
 
 
 def algorithms(text: str) -> list[str]:

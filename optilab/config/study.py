@@ -28,7 +28,8 @@ def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
     for text in [texts] if isinstance(texts, str) else texts:
         key, equals, span = (part.strip() for part in text.partition("="))
         if not (key and equals and span):
-            raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,..., for example {EXAMPLE}", "--over")
+            missing = f"the values are missing, for example {key}=0.01,0.1" if key else f"for example {EXAMPLE}"
+            raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,...; {missing}", "--over")
         if key in axes:
             raise UsageError(f"{key} is swept twice; list all of its values in one --over", "--over")
         axes[key] = span
@@ -176,7 +177,7 @@ class RemedyConfig(Section):
     def _claims_are_measured(self) -> "RemedyConfig":
         if self.tune is None and (self.repeats != 1 or self.seed != 0):
             key = "repeats" if self.repeats != 1 else "seed"
-            raise refusal(f"{key} is for tuned remedies: add --tune N (in a file, tune: N)", key)
+            raise refusal("only applies to tuned remedies; add --tune N (in a file, tune: N)", key)
         require_metrics(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
         return self
 

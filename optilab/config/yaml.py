@@ -193,7 +193,8 @@ def value(text: str) -> Any:
     try:
         return read(b"value: " + text.encode("utf-8", "surrogatepass"), "value").tree["value"]
     except ConfigError as error:
-        raise ValueError(error.problems[0].message) from None
+        message = re.sub(r" \(a value that began on line 1 is not closed\)$", "", error.problems[0].message)
+        raise ValueError(f"{shown(text)}: {message}") from None
 
 
 def flow(value: Any) -> str:
@@ -232,7 +233,7 @@ def _text(data: bytes) -> str:
 
 
 def _syntax_advice(error: yaml.MarkedYAMLError, data: bytes) -> str:
-    message = error.problem or "syntax error"
+    message = re.sub(r"^did not find expected (.*)", r"\1 is missing", error.problem or "syntax error")
     mark = error.problem_mark
     lines = data.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else b""

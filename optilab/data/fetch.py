@@ -109,7 +109,11 @@ def fetch(
             except DataError as error:
                 failures += str(error).splitlines()
     except (OSError, SystemFailure) as error:
-        reason = f"{error.filename or destination}: {error.strerror}" if isinstance(error, OSError) else error
+        reason: object = error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = f"{error.filename or destination} is a file, not a directory"
+        elif isinstance(error, OSError):
+            reason = f"{error.filename or destination}: {error.strerror}"
         raise SystemFailure(f"{reason}; give another directory with --data-dir or OPTILAB_DATA") from error
     raise DataError("\n".join(_failed(info, destination, folder, failures)))
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError, did_you_mean
+from optilab.errors import UsageError, did_you_mean, shown
 
 MAX_LENGTH, MAX_DEPTH = 2000, 100
 
@@ -123,7 +123,13 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     except SyntaxError as error:
         # Python reports the end of a text as column 0 or as a column behind it.
         at = min(error.offset - 1 + lead, len(columns) - 1) if error.offset else len(columns) - 1
-        raise _error(columns[at], f"cannot be read ({error.msg})") from None
+        rest = text[columns[at] - 1 :]
+        reason = f"cannot be read ({error.msg})"
+        if error.msg == "invalid syntax":
+            reason = (
+                f"cannot be read from {shown(rest)} on" if rest.strip() else "the end of the formula is missing"
+            )
+        raise _error(columns[at], reason) from None
     except (ValueError, MemoryError, RecursionError):
         raise UsageError("the formula is nested too deeply") from None
     return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)

@@ -70,7 +70,9 @@ class Origin:
             return ast.parse(self.source, str(self.path))
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None) or 1
-            raise UsageError(f"{self.path}:{line}: {type(error).__name__}: {error}") from None
+            raise UsageError(
+                f"{self.path}:{line}: {type(error).__name__}: {getattr(error, 'msg', error)}"
+            ) from None
 
     @cached_property
     def code(self) -> Any:
@@ -171,7 +173,8 @@ def locate(spec: str) -> Origin:
         path = _file_of_module(place)
     path = path.resolve()
     if not path.is_file():
-        raise UsageError(f"there is no file {place}")
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.py")])
+        raise UsageError(f"there is no file {place}{near}")
     try:
         source = path.read_bytes()
     except OSError as error:

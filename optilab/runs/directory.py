@@ -176,7 +176,7 @@ def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: S
     staging = folder / f".new-{secrets.token_hex(8)}"
     try:
         sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
-        with write_errors(staging, sum(sizes) if len(sizes) == len(files) else None):
+        with write_errors(folder, sum(sizes) if len(sizes) == len(files) else None):
             make_folder(folder)
             _clear(folder)
             staging.mkdir(FOLDER_MODE)
@@ -228,7 +228,7 @@ def taken(path: Path) -> str:
         entry = read_entry(path)
         if isinstance(entry, Record):
             stopped = entry.state == "interrupted" and entry.manifest["command"] == "train"
-            advice = f"; continue it with: {resume_command(path)}" if stopped else ""
+            advice = f"; continue it with: {resume_command(path)}" if stopped else "; choose another --name"
             started = entry.manifest.get("created", "?")
             return f"run {shown(path.name)} already exists ({entry.state}, started {started}){advice}"
     return f"{path} already exists; choose another --name"

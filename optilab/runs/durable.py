@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from optilab.errors import DataError, RunError, SystemFailure, WriteFailure, shown
@@ -37,7 +38,10 @@ def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         needs = f" (needs {size:,} bytes)" if size is not None else ""
-        raise WriteFailure(f"cannot write {path}: {error.strerror or error}{needs}") from None
+        reason = f"{error.strerror or error}{needs}"
+        if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
+            reason = f"there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"
+        raise WriteFailure(f"cannot write {path}: {reason}") from None
 
 
 def read_regular(path: Path, limit: int) -> bytes:

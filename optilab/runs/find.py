@@ -101,7 +101,10 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     try:
         run_name(name)
     except ValueError as error:
-        not_a_name = f"run name: {error}"
+        not_a_name = f"expected the name or the path of a run: {error}"
+        if any(sign in name for sign in "*?["):
+            listing = f"optilab runs ls {shlex.quote(name)}"
+            not_a_name = f"expected one run, got the pattern {shown(name)}; `{listing}` lists its runs"
     else:
         not_a_name = ""
         if (path := folder / name).is_symlink():

@@ -443,11 +443,14 @@ def _named(candidates: Sequence[ComparedRuns], name: str) -> int:
         lambda i: name in {record.manifest.get("config", {}).get("name") for record in records[i]},
         lambda i: candidates[i].label.endswith(f" {name}"),
     ]
+    several = False
     for matching in matches:
         if len(found := [i for i in range(len(candidates)) if matching(i)]) == 1:
             return found[0]
+        several |= bool(found)
     labels = [candidate.label for candidate in candidates]
-    raise UsageError(f"--baseline: no single row {shown(name)}; one of {'; '.join(labels)}")
+    reason = f"several rows are called {shown(name)}" if several else f"no row is called {shown(name)}"
+    raise UsageError(f"--baseline: {reason}; one of {'; '.join(labels)}")
 
 
 # --- notes -------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     commands = [str(record.manifest["command"]) for record in (a, b)]
     if commands[0] != commands[1]:
         raise UsageError(
-            f"{a.name} is a run of {shown(commands[0])}, {b.name} of {shown(commands[1])}: nothing in common"
+            f"{a.name} is a run of {shown(commands[0])}, {b.name} of {shown(commands[1])}; name two runs of one command"
         )
     config = _pairs(*(flat(config_of(record)) for record in (a, b)))
     around = _pairs(*map(circumstances, (a, b)))

@@ -111,7 +111,7 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
     if foreign:
         names = ", ".join(map(shown, foreign))
         raise UsageError(
-            f"only training runs can be compared; these are not: {names}; `optilab runs ls --where command=train` "
+            f"expected training runs; these are not: {names}; `optilab runs ls --where command=train` "
             "lists those that are"
         )
     return Selection(list(records.values()), left_out)

@@ -34,6 +34,7 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_SIGNS = ("=", "!=", *_ORDERS, "~")
 _CONDITION = re.compile(r"\s*([A-Za-z_][\w.-]*?)\s*(<=|>=|!=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
 T = TypeVar("T")
 
@@ -75,7 +76,13 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
     for text in texts:
         match = _CONDITION.fullmatch(text)
         if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
-            raise UsageError(f"expected {GRAMMAR}, for example 'optimizer.lr>0.1'; got {shown(text)}", "--where")
+            sign = re.search(r"[=!<>~]+", text)
+            reason = f"expected {GRAMMAR}, for example 'optimizer.lr>0.1'"
+            if sign is None:
+                reason = f"a comparison is missing; write for example '{text.strip() or 'state'}=done'"
+            elif sign[0] not in _SIGNS:
+                reason = f"{sign[0]} is none of {' '.join(_SIGNS)}"
+            raise UsageError(f"{reason}; got {shown(text)}", "--where")
         conditions.append(Condition([match[1]], match[2], match[3]))
     return conditions
 

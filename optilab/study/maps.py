@@ -162,8 +162,10 @@ def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: 
     known = {f"w{i + 1}" for i in range(len(point))}
     for axis in (x, y):
         if not axis.field and axis.key not in known:
-            names = ", ".join(["algo.KEY", *sorted(known)[:4]])
-            raise UsageError(f"{axis.key}: unknown axis; one of {names}")
+            names = ", ".join(sorted(known)[:4])
+            raise UsageError(
+                f"{axis.key}: {function.name} has {names}; an axis is one of them, or a setting such as lr"
+            )
     starts = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
     ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
     return Map(rule, function, x, y, steps, tolerance, starts, ends)

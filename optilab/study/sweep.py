@@ -276,8 +276,12 @@ def _axis(key: str, given: Any) -> Axis | Choices:
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(f"{where}={text}", key, text, COUNT)
-    whole = any(k.key == key and k.type.startswith("whole number") for k in describe(TrainConfig))
-    return Axis(key, axis.low, axis.high, axis.count, axis.log, whole)
+    kind = next((k.type for k in describe(TrainConfig) if k.key == key), "number")
+    if not kind.startswith(("number", "whole number")):
+        raise UsageError(
+            f"a range is for numbers, and {key} takes {kind}; write {key}=VALUE,VALUE", f"{where}={text}"
+        )
+    return Axis(key, axis.low, axis.high, axis.count, axis.log, kind.startswith("whole number"))
 
 
 def points(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> Iterator[dict[str, Any]]:

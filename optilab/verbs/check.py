@@ -14,7 +14,7 @@ from optilab import runs
 from optilab.config.claims import Check, CheckFile, expectations
 from optilab.config.fields import schema_for
 from optilab.config.load import Override, command_of, dump, lines_of, load, relocated
-from optilab.config.marks import Argument, Flag
+from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
@@ -28,17 +28,17 @@ from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_stu
 from optilab.study.plan import StudyPlan
 from optilab.verbs import studies
 from optilab.verbs.answer import STYLES, Printed, annotate, claim_line
-from optilab.verbs.options import Expect, FolderOptions, JobOptions, SilentOptions
+from optilab.verbs.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.words import plural
 
 
-class CheckClaims(JobOptions, FolderOptions, SilentOptions):
+class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
     """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
 
     EXAMPLES = (
         "optilab check my.yaml --out results.xml",
-        "optilab check my.yaml --seeds 5 --expect 'val_acc > 0.5 confidence 0.95'",
+        "optilab check my.yaml --epochs 10 --seeds 5 --expect 'val_acc > 0.5 confidence 0.95'",
         "optilab check latest --expect 'val_acc > 0.8'",
         "optilab check claims.yaml --slow --json",
     )
@@ -49,6 +49,9 @@ class CheckClaims(JobOptions, FolderOptions, SilentOptions):
         Doc("Configs with `expect:`, files of claims, runs, studies"),
     ]
     expect: Expect = None
+    epochs: Annotated[
+        str | None, ConfigKey("epochs"), Flag("N"), Doc("For a config: epochs of a training, steps of a path")
+    ] = None
     seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("For a training config: train with N seeds")] = 1
     slow: Annotated[bool, Doc("Also check entries marked slow (claims files only)")] = False
     only: Annotated[
@@ -62,11 +65,26 @@ class CheckClaims(JobOptions, FolderOptions, SilentOptions):
     ] = None
 
 
+CONFIG = ("train", "optimize"), "a config"
+TRAINING = ("train",), "a training config"
+CLAIMS = ("check",), "a file of claims"
+CONCERNS = {
+    "epochs": CONFIG,
+    "set": CONFIG,
+    "data_dir": TRAINING,
+    "seeds": TRAINING,
+    "slow": CLAIMS,
+    "only": CLAIMS,
+}
+"""The options that mean nothing for other targets: the kinds of files that they are for."""
+
+
 def check(request: CheckClaims, place: Place) -> Printed:
     """Each target is shown when it has been judged; an error of one leaves the others."""
     junit = None if request.junit is None else Path(request.junit)
-    if "seeds" in request.given and not any(map(_may_train, request.targets)):
-        raise UsageError("none of the targets is a training config", request.flag("seeds"))
+    for name, (kinds, what) in CONCERNS.items():
+        if name in request.given and not any(_may_be(target, kinds) for target in request.targets):
+            raise UsageError(f"none of the targets is {what}", request.flag(name))
     if junit is not None:
         _require_writable(junit)
     checked: list[CheckedTarget] = []
@@ -88,12 +106,12 @@ def check(request: CheckClaims, place: Place) -> Printed:
     return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 
 
-def _may_train(target: str) -> bool:
-    """Whether `--seeds` can concern a target: a training config, or a file that is refused when it is read."""
+def _may_be(target: str, kinds: Sequence[str]) -> bool:
+    """Whether a target is a file of such a kind, or one that is refused when it is read."""
     if not target.endswith((".yaml", ".yml")) and not Path(target).is_file():
         return False
     try:
-        return command_of(target) == "train"
+        return command_of(target) in kinds
     except OptilabError:
         return True
 
@@ -169,7 +187,7 @@ class Checker:
         try:
             kind = command_of(target)
             if kind != "check":
-                return [_judged(target, partial(self._config, kind, target, {}, ()))]
+                return [_judged(target, partial(self._config, kind, target, self.request.changes(), ()))]
             file, lines = load(CheckFile, target), lines_of(target)
         except OptilabError as error:
             return [CheckedTarget(target, error=error)]
@@ -181,14 +199,14 @@ class Checker:
 
     def _entry(self, check: Check, lines: Mapping[Any, str], number: int) -> Judgement:
         try:
-            return self._config(check.command, check.target, check.set, dump(check)["expect"])
+            changes = [Override("set", key, value) for key, value in check.set.items()]
+            return self._config(check.command, check.target, changes, dump(check)["expect"])
         except (UsageError, ConfigError) as error:
             at = ("checks", number)
             raise relocated(error, lines, at, (*at, check.command)) from None
 
-    def _config(self, kind: str, given: Any, settings: Mapping[str, Any], claims: Sequence[Any]) -> Judgement:
+    def _config(self, kind: str, given: Any, changes: Sequence[Override], claims: Sequence[Any]) -> Judgement:
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
-        changes = [Override("set", key, value) for key, value in settings.items()]
         claimed = [
             Override(where, "expect", list(texts), adds=True)
             for where, texts in (("expect", claims), ("--expect", self.expect))
@@ -199,7 +217,7 @@ class Checker:
         if kind == "lr":
             return self._rate(given, changes, claims), []
         if kind == "race" and isinstance(given, dict) and "on" not in given:
-            if settings:
+            if changes:
                 raise UsageError("a race on test functions has no settings to set", "set")
             return self._function_race(given, claimed), []
         return self._study(kind, given, changes, claimed)

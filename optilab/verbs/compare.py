@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 
 from optilab import runs
 from optilab.config.marks import Argument, Flag, Needs
-from optilab.errors import DataError, UsageError, shown, unknown
+from optilab.errors import DataError, UsageError, shown
 from optilab.runs import Record, Study
 from optilab.show.table import Table
 from optilab.verbs import comparison_tables as tables
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
-SAMPLES = ("seeds", "problems", "best")
 
 
 class ComparisonOptions(Request):
@@ -39,7 +38,9 @@ class ComparisonOptions(Request):
     ] = "val_acc"
     at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
     target: Annotated[float | None, Flag("X"), Doc("Compare by when the metric first reaches X")] = None
-    until: Annotated[str, Flag("UNIT"), Needs("target"), Doc("With --target: epochs or seconds")] = "epochs"
+    until: Annotated[
+        Literal["epochs", "seconds"], Flag("UNIT"), Needs("target"), Doc("With --target: epochs or seconds")
+    ] = "epochs"
     baseline: Annotated[
         str | None, Flag("NAME"), Doc("Compare with this group: its label, config or run [the best group]")
     ] = None
@@ -48,7 +49,7 @@ class ComparisonOptions(Request):
     ] = None
     RENAMED: ClassVar[Mapping[str, str]] = {"--over": "--sample"}
     over: Annotated[
-        str,
+        Literal["seeds", "problems", "best"],
         Flag("WHAT", names=("--sample",)),
         Needs("by"),
         Doc(
@@ -90,8 +91,6 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
 
     options = options or ComparisonOptions.of({})
     measure = read_measure(metric, str(options.at), options.target, options.until)
-    if options.over not in SAMPLES:
-        raise UsageError(unknown("sample", options.over, SAMPLES), options.flag("over"))
     records, notes = selection.records, selection.notes
     if not records:
         raise UsageError("\n".join(["nothing to compare: the study has no run yet", *notes]))
@@ -99,7 +98,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"expected keys, each once; got {shown(options.by)}", options.flag("by"))
-    return compare_runs(records, measure, options.baseline, by, options.over, notes, options.pairs)  # type: ignore[arg-type]
+    return compare_runs(records, measure, options.baseline, by, options.over, notes, options.pairs)
 
 
 def judged_runs(

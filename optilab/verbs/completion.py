@@ -123,7 +123,7 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def config_kind(command: str | None) -> str:
     """Whose configs a command reads: those of `train` or of `optimize`."""
-    return "train" if command in ("train", "lr", "sweep", "remedy", "diagnose") else "optimize"
+    return "train" if command in ("train", "lr", "sweep", "remedy", "diagnose", "check") else "optimize"
 
 
 def of(name: str) -> Completer | None:

@@ -91,6 +91,9 @@ def show(request: ShowConfig, place: Place) -> Printed:
     if name not in KINDS:
         if part is not None:
             raise UsageError(f"a part is of the keys of {', '.join(KINDS)}, not of the preset {name}")
+        for kind in ("train", "optimize"):
+            if any(f"{key.key}.".startswith(f"{name}.") for key in fields.describe(fields.schema_for(kind))):
+                raise UsageError(f"{name} is a key; write: optilab config show {kind} {name}")
         preset = presets.named(name)
         text = preset.path.read_text(encoding="utf-8")
         shown = [Verbatim(text.removesuffix("\n"))]

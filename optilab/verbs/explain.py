@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_doc import Doc
 
 from optilab.config.marks import Flag
-from optilab.errors import UsageError, shown, unknown
+from optilab.errors import UsageError, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
@@ -42,7 +42,7 @@ class ExplainRequest(SetOptions, OutputOptions):
     start: Start = None
     lr: LearningRate = None
     style: Annotated[
-        str,
+        Literal["text", "markdown", "latex"],
         Flag("FORMAT", names=("--format",), complete="text,markdown,latex"),
         Doc("text, markdown or latex"),
     ] = "text"
@@ -53,8 +53,6 @@ class ExplainRequest(SetOptions, OutputOptions):
 
 def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     """The steps. UsageError for a step that is none, and for what changes more than the rule."""
-    if request.style not in STYLES:
-        raise UsageError(unknown("format", request.style, STYLES), request.flag("style"))
     steps = _steps(request.step, request.flag("step"))
     config = chosen(request)
     require_bare(config, "explain")
@@ -70,6 +68,8 @@ def _steps(text: Any, flag: str) -> list[int]:
     for part in str(text).split(","):
         match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if first > last:
+            raise UsageError(f"a range begins with its first step: write {last}-{first}, not {part.strip()}", flag)
         if not 1 <= first <= last <= LAST_STEP:
             raise UsageError(
                 f"expected a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6, "

@@ -52,7 +52,7 @@ def explain(request: HelpRequest, place: Place) -> Printed:
     else:
         near = did_you_mean(request.topic, [*TOPICS, *words])
         raise UsageError(
-            f"no topic and no word of the glossary: {shown(request.topic)}{near}; `optilab help` lists the topics"
+            f"{shown(request.topic)} is no topic and no word of the glossary{near}; `optilab help` lists the topics"
         )
     parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part) for part in parts[::2]]  # links as their words

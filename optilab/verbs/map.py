@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_lowercase
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_doc import Doc
@@ -58,7 +58,7 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
     epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc(f"Steps of every cell [{EPOCHS}]")] = None
     lr: LearningRate = None
     show: Annotated[
-        str,
+        Literal["value", "steps"],
         Flag("WHAT", complete="value,steps"),
         Doc("value (f above its minimum) or steps (until it converged)"),
     ] = "value"
@@ -71,8 +71,6 @@ def map(request: MapRequest, place: Place) -> "LabMap":
         raise UsageError(
             "map needs two axes or --basins, as in: optilab map momentum --x lr=0.01:2 --y beta=0:0.99"
         )
-    if request.show not in ("value", "steps"):
-        raise UsageError(f"{request.flag('show')} {request.show}: expected value or steps")
     if len(config.algo) != 1:
         raise UsageError(
             f"a map shows one optimizer, got {len(config.algo)}; map each by itself, or compare them: optilab race",

@@ -52,7 +52,7 @@ def source(command: str, request: StudyOptions, config: Any, place: Place) -> St
             f"{config} describes a whole study, not a single training; to repeat the study, use --study {config}"
         )
     if config is not None and request.file is not None:
-        raise UsageError(f"two configs: {config} and --config {request.file}; give one")
+        raise UsageError(f"two configs: {config} and {request.flag('file')} {request.file}; give one")
     if config is not None:
         return StudySource({"config": training(config)}, request.name)
     if request.file is not None:

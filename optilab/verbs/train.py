@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -19,7 +19,7 @@ from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run
-from optilab.errors import DivergedError, UsageError, shown, unknown
+from optilab.errors import DivergedError, UsageError, shown
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
@@ -99,7 +99,7 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
         str | None, Flag("RUN[@EPOCH]", complete="run"), Doc("Start a new run from a checkpoint of another")
     ] = None
     log: Annotated[
-        str | None,
+        Literal["tensorboard"] | None,
         Flag("TRACKER"),
         Doc("tensorboard: write each epoch to an event file in the run directory"),
     ] = None
@@ -135,8 +135,9 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
         path = place.folder / runs.chosen_name(request.name, forked.config.name)
         runs.require_free(path)
         return _trained(path, forked.config, request, place, forked)
-    if request.cluster is not None and request.seeds is None:
-        raise UsageError("--cluster only applies to several trainings; add --seeds N")
+    several = [f"--{name}" for name in ("cluster", "jobs") if request.given.get(name) is not None]
+    if several and request.seeds is None:
+        raise UsageError(f"{several[0]} only applies to several trainings; add --seeds N")
     if request.seeds is not None:
         require_one_thread(request)
         return _trained_seeds(source, request, place)
@@ -154,7 +155,7 @@ def _source(request: TrainRequest) -> Any:
             f"{request.flag(starts[0])} takes its config from the run; leave out {shown(request.config)}"
         )
     if request.config is not None and request.file is not None:
-        raise UsageError(f"two configs: {request.config} and --config {request.file}; give one")
+        raise UsageError(f"two configs: {request.config} and {request.flag('file')} {request.file}; give one")
     config = request.config if request.file is None else request.file
     if config is None and not starts:
         raise studies.no_config("train")
@@ -589,8 +590,6 @@ def _require_tracker(request: TrainRequest) -> None:
     from optilab.study.export import require
 
     where = request.flag("log")
-    if request.log != "tensorboard":
-        raise UsageError(unknown("tracker", request.log, ["tensorboard"]), where)
     require("tensorboard", "--log tensorboard", "tensorboard")
     if request.seeds is not None:
         advice = "one training at a time; runs export STUDY --tensorboard DIR writes those of a study"

@@ -11,10 +11,11 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile, Needs, Read
-from optilab.errors import UsageError, shown, unknown
+from optilab.errors import UsageError, did_you_mean, shown, unknown
+from optilab.words import listed
 
 if TYPE_CHECKING:
     from optilab.config.load import Override
@@ -65,13 +66,16 @@ class Request:
         for conflict in conflicts:
             both = [named(name) for name in conflict if given.get(name)]
             if len(both) > 1:
-                raise UsageError(f"{' and '.join(both)} cannot be combined")
+                raise UsageError(f"{' and '.join(both)} cannot be combined; give one")
+        kept = kept_of(cls)
         for name in known.keys() & given.keys():
             needs = known[name].mark(Needs)
             if needs and not given.get(needs.other):
                 raise UsageError(f"{named(name)} needs {named(needs.other)}")
-            if not typed and known[name].mark(ConfigKey) is None and known[name] not in kept_of(cls):
-                _require_in_range(known[name], given[name])
+            if known[name].mark(ConfigKey) is None and known[name] not in kept:  # which the config judges
+                _require_accepted(known[name], given[name], named(name))
+                if not typed:
+                    _require_in_range(known[name], given[name])
         request = cls()
         request.__dict__.update(given, given=given, typed=typed)
         return request
@@ -141,6 +145,15 @@ def _require_in_range(one: Field, value: Any) -> None:
         raise UsageError(f"{one.name}: must be at least {one.low:,}, got {value}")
     if isinstance(value, int | float) and one.high is not None and value > one.high:
         raise UsageError(f"{one.name}: must be at most {one.high:,}, got {value}")
+
+
+def _require_accepted(one: Field, value: Any, flag: str) -> None:
+    """UsageError for a word that is none of those that the field takes."""
+    kinds = (one.type, *get_args(one.type))
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    if words and value is not None and value not in words:
+        close = did_you_mean(value, words) if isinstance(value, str) else ""
+        raise UsageError(f"expected {listed(words, 'or')}, got {shown(value)}{close}", flag)
 
 
 def fields_of(request: type[Request]) -> tuple[Field, ...]:

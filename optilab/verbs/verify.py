@@ -132,10 +132,9 @@ def verify(request: VerifyRequest, place: Place) -> Answer:
     specs = [one for one in given if isinstance(one, str)]
     if len(specs) > 1 or any(map(submissions.is_pattern, specs)):
         return _grade_all(request, specs, alone=not place.library)
-    if request.points is not None or request.feedback is not None or request.format != "table":
-        raise UsageError(
-            "--points, --feedback and --format need several files, for example 'submissions/*.py:Adam'"
-        )
+    if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:
+        needs = "need" if several[1:] else "needs"
+        raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
     exam, candidate = Exam.of(request), given[0]
     if place.library or not hasattr(os, "fork"):
         if isinstance(candidate, str) and candidate.endswith(".py"):

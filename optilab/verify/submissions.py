@@ -17,7 +17,7 @@ from glob import glob
 from pathlib import Path
 from queue import SimpleQueue
 
-from optilab.errors import OptilabError, UsageError, printable, shown
+from optilab.errors import OptilabError, UsageError, printable, shown, unknown
 from optilab.verify.candidate import Candidate
 from optilab.verify.grade import Verdict
 from optilab.verify.remote import Limits, TimeLimit, Warden
@@ -83,14 +83,17 @@ def read_points(text: str | None) -> dict[str, float]:
     seen = set[str]()
     for part in text.split(","):
         key, _, number = part.strip().partition("=")
+        if key not in points:
+            raise UsageError(f"{unknown('verdict', key, VERDICTS)}, as in equal=10,explained=6", "--points")
+        if key in seen:
+            raise UsageError(f"{key} is there twice; give its points once", "--points")
         try:
-            points[key] = float(number) if key in points and key not in seen else float("nan")
+            points[key] = float(number)
         except ValueError:
             points[key] = float("nan")
         seen.add(key)
         if not abs(points[key]) < 1e9:
-            accepted = f"{', '.join(VERDICTS)} = number, each once"
-            raise UsageError(f"expected {accepted}, as in equal=10,explained=6; got {shown(part)}", "--points")
+            raise UsageError(f"expected a number of points, as in {key}=10; got {shown(part)}", "--points")
     return points
 
 

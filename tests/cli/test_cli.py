@@ -465,6 +465,39 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("config show train model.activaton", 'did you mean "model.activation"?'),
         ("config show sigmoid model", "not of the preset sigmoid"),
         ("config cp sigmoid /dev/null --force", "only regular files are replaced"),
+        ("optimize --algo sgd,,adam", "--algo: a name is empty; expected one of sgd, "),
+        ("optimize --algo sgd --size poster --out p.png", "--size: expected column, page or slide, got 'poster'"),
+        ("optimize --algo sgd --set lr", "--set: expected KEY=VALUE, for example epochs=10; got 'lr'"),
+        ("optimize --algo adam --set algo.beta1=[0.9", "'[0.9': ',' or ']' is missing\n"),
+        ("optimize --algo sgd --expect f<<3", "--expect: << is none of >, >=, <, <=, ==, =; got 'f<<3'"),
+        ("optimize --algo sgd --epochs", "--epochs needs a value: write it after --epochs"),
+        ("optimize --algo sgd --function 1/0*x", "optilab: start: f is -inf at the start -1"),
+        ("explain adam --step 3-1", "--step: a range begins with its first step: write 1-3, not 3-1"),
+        ("train --resume a --fork b", "--resume and --fork cannot be combined; give one"),
+        ("play --algo sgd --out play.pdf", "ends in .html, for example play.html"),
+        ("map --algo sgd --x lr=0.1:1 --y w3=0:1", "w3: ravine has w1, w2; an axis is one of them, or a setting"),
+        ("map --algo sgd --x lr=0.1:1 --y w1=0:1 --show speed", "--show: expected value or steps, got 'speed'"),
+        ("train sigmoid --jobs 2", "--jobs only applies to several trainings; add --seeds N"),
+        ("train sigmoid --set model.dropout=50", "must be less than 1, got 50; for 50% write 0.5"),
+        ("train sigmoid --set schedule.warmup=3", "its name is missing; set name to one of constant, step"),
+        ("train sigmoid --config relu", "two configs: sigmoid and --config relu; give one"),
+        ("train https://example.org/a.yaml", "is an address; download the config, and give the name of the file"),
+        ("sweep sigmoid --study s.yaml", "two configs: sigmoid and --study s.yaml; give one"),
+        ("sweep sigmoid --over optimizer.lr", "the values are missing, for example optimizer.lr=0.01,0.1"),
+        ("sweep sigmoid --over model.hidden=1:9 --dry-run", "a range is for numbers, and model.hidden takes list"),
+        ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=VALUE\n"),
+        ("check latest --epochs 3", "--epochs: none of the targets is a config"),
+        ("check latest --only x", "--only: none of the targets is a file of claims"),
+        ("check relu --momentum 0.9", "No such option: --momentum; write --set "),
+        ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
+        ("config show model.norm", "model.norm is a key; write: optilab config show train model.norm"),
+        ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
+        ("runs ls --where state", "--where: a comparison is missing; write for example 'state=done'"),
+        ("runs ls --where seed>>1", "--where: >> is none of = != < <= > >= ~; got 'seed>>1'"),
+        ("runs show a b", "too many arguments: b; optilab runs show takes RUN"),
+        ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),
+        ("runs diff a", "optilab runs diff needs RUN and RUN, as in: optilab runs diff relu-1 relu-2"),
+        ("help nothing-like-it", "'nothing-like-it' is no topic and no word of the glossary"),
     ],
 )
 def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
@@ -684,3 +717,8 @@ def test_a_former_name_of_an_option_is_accepted_with_a_note(optilab, typed, form
 def test_what_a_command_declares_itself_comes_first_in_its_help(optilab):
     headings = [line for line in optilab("explain", "--help").stdout.splitlines() if line.endswith(":")]
     assert headings[:2] == ["Arguments:", "What to run:"]
+
+
+def test_what_a_directory_lacks_is_named_with_the_command_that_makes_it(optilab):
+    missing = optilab("config", "cp", "sigmoid", "no/my.yaml", code=7).stderr
+    assert "cannot write no/my.yaml: there is no directory no; create it with: mkdir -p no\n" in missing

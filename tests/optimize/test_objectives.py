@@ -188,7 +188,7 @@ class TestExpression:
     @pytest.mark.parametrize(
         ("text", "column", "said"),
         [
-            ("0.1*w1**", 9, "cannot be read"),
+            ("0.1*w1**", 9, "the end of the formula is missing"),
             ("w1 + sqr(w2)", 6, 'did you mean "sqrt"'),
             ("w1 + __import__('os')", 6, "unknown function"),
             ("w1^2 + w1.real", 8, "not accepted"),
@@ -204,7 +204,8 @@ class TestExpression:
             ("2*True", 3, "not accepted"),
             ("w1 + min(w1)", 6, "takes 2"),
             ("1e999*w1", 1, "not accepted"),
-            ("", 1, "cannot be read"),
+            ("", 1, "the end of the formula is missing"),
+            ("w1 + import", 6, "cannot be read from 'import' on"),
         ],
     )
     def test_what_is_not_accepted_is_named_with_its_column(self, text: str, column: int, said: str) -> None:

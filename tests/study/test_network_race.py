@@ -203,7 +203,7 @@ def test_every_remedy_and_the_unchanged_network_get_the_same_rates(optilab, smal
     refused = optilab("remedy", small, *held, *sizes, "--seed", 1, code=4)
     assert "seed: 0 -> 1" in refused.stderr
     refused = optilab("remedy", small, "--only", "relu", "--seed", 1, code=2)
-    assert "seed is for tuned remedies: add --tune N" in refused.stderr
+    assert "--seed: only applies to tuned remedies; add --tune N" in refused.stderr
     refused = optilab("remedy", small, "--only", "lr", "--tune", 2, code=2)
     assert "no remedy is left to tune" in refused.stderr
 

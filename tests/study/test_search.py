@@ -116,7 +116,7 @@ def _ask_and_tell(folder, space, samples=40):
     [
         (["--search", "tpe"], "--search: needs the number of points: add --samples N"),
         (["--search", "tpe", "--samples", 9, "--halving", 3], "--search and --halving cannot be combined"),
-        (["--search", "bayes", "--samples", 9], "--search: expected one of tpe, got 'bayes'"),
+        (["--search", "bayes", "--samples", 9], "--search: expected tpe, got 'bayes'"),
         (["--search", "tpe", "--samples", 9, "--metric", "acc"], "unknown metric 'acc'"),
     ],
 )

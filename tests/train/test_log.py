@@ -122,7 +122,7 @@ def test_a_full_disk_is_an_error_of_the_logger_alone(optilab, small, tmp_path, m
 
 def test_what_is_refused_is_refused_without_torch(optilab, small, tmp_path, monkeypatch):
     refused = optilab("train", small, "--log", "tensorbored", code=2).stderr
-    assert "unknown tracker 'tensorbored'; did you mean \"tensorboard\"?" in refused
+    assert "expected tensorboard, got 'tensorbored'; did you mean \"tensorboard\"?" in refused
     assert "one training at a time" in optilab("train", small, "--log", "tensorboard", "--seeds", 2, code=2).stderr
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec;"

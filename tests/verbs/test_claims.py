@@ -89,11 +89,12 @@ def test_every_word_that_a_metric_can_have_can_be_typed():
         ("lr", "loss < 1", "one of rate, status"),
         ("lr", "rate < 1 confidence 0.9", "only trainings"),
         ("train", "val_ac > 0.8", 'did you mean "val_acc"'),
-        ("train", "val_acc", "'val_acc' has no sign; write for example 'val_acc < 0.2'"),
+        ("train", "val_acc", "'val_acc' has no comparison; write for example 'val_acc < 0.2'"),
         ("train", "val_acc == high", "val_acc is a number"),
         ("train", "status > 3", "status is a word"),
         ("train", "val_acc == 0.8 confidence 0.95", "a confidence needs a bound"),
         ("train", "val_acc > 0.8 confidence 0.3", "must be greater than 0.5"),
+        ("train", "val_acc > 0.8 confidence 2", "confidence must be less than 1"),
         ("train", "val_acc at 0 > 0.8", "counted from 1"),
         ("train", "test_acc at best > 0.8", "test_acc has one value"),
         ("train", "distance < 1", "unknown metric"),
@@ -511,3 +512,10 @@ def test_a_run_keeps_its_claims(optilab, small, tmp_path):
     config = runs.read(tmp_path / "runs" / "kept").config
     assert yaml.safe_load(config)["expect"] == ["val_acc >= 0"]
     assert "1 claim: 1 holds" in optilab("check", "kept", "--expect", "val_acc >= 0").stdout  # each once
+
+
+def test_check_trains_with_the_epochs_and_settings_that_are_typed(optilab, small, tmp_path):
+    typed = ["--epochs", 1, "--set", "optimizer.lr=0.02", "--expect", "epochs == 1"]
+    [checked] = json.loads(optilab("check", small, *typed, "--json").stdout)["checks"]
+    [trained], _ = runs.read_study(tmp_path / checked["runs"][0]).runs()
+    assert trained.manifest["config"]["optimizer"]["lr"] == 0.02

@@ -112,9 +112,9 @@ def test_one_run_is_shown_and_nothing_is_claimed(optilab, compared):
         (["*", "--format", "html"], "--format: unknown format 'html'; one of table, csv, markdown, latex, json"),
         (["*", "--metric", "val_ac"], "--metric: no run has 'val_ac'; did you mean \"val_acc\"?"),
         (["*", "--at", "zero"], "--at: expected last, best, area or an epoch from 1, got 'zero'"),
-        (["*", "--baseline", "adam"], "--baseline: no single row 'adam'"),
+        (["*", "--baseline", "adam"], "--baseline: no row is called 'adam'"),
         (["*", "--by", "optimizer"], "--by optimizer: the same in all runs"),
-        (["*", "--by", "optimizer", "--over", "days"], "--sample: unknown sample 'days'; one of seeds, problems"),
+        (["*", "--by", "optimizer", "--over", "days"], "--sample: expected seeds, problems or best, got 'days'"),
     ],
 )
 def test_refusals(optilab, compared, arguments, message):

@@ -296,15 +296,21 @@ def test_formats(optilab, tmp_path):
     [
         (["none/*.py:SGD", "--against", "sgd"], "no file matches"),
         (["*.py:SGD", "--against", "sdg"], "unknown optimizer"),
-        (["*.py:SGD", "--against", "sgd", "--points", "good=1"], "as in equal=10"),
-        (["*.py:SGD", "--against", "sgd", "--points", "equal=x"], "as in equal=10"),
-        (["*.py:SGD", "--against", "sgd", "--points", "equal=1,equal=2"], "each once"),
+        (
+            ["*.py:SGD", "--against", "sgd", "--points", "good=1"],
+            "unknown verdict 'good'; one of equal, explained",
+        ),
+        (
+            ["*.py:SGD", "--against", "sgd", "--points", "equal=x"],
+            "expected a number of points, as in equal=10; got 'equal=x'",
+        ),
+        (["*.py:SGD", "--against", "sgd", "--points", "equal=1,equal=2"], "equal is there twice"),
         (["*.py:SGD", "--against", "sgd", "--format", "xls"], "unknown format"),
         (["*.py:SGD", "--against", "sgd", "--feedback", "."], "is not empty"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "inf"], "--timeout"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "nan"], "--timeout"),
-        (["a.py:SGD", "--against", "sgd", "--format", "csv"], "need several files"),
-        (["a.py:SGD", "--against", "sgd", "--feedback", "new"], "need several files"),
+        (["a.py:SGD", "--against", "sgd", "--format", "csv"], "--format needs several files"),
+        (["a.py:SGD", "--against", "sgd", "--feedback", "new"], "--feedback needs several files"),
     ],
 )
 def test_a_mistake_is_reported_once_and_as_a_document(optilab, tmp_path, arguments, message):
