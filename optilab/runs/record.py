@@ -130,6 +130,13 @@ class Study(Entry):
             advice = "restore it; what may change of a study is given as an option"
             raise RunError(f"{self.path / STUDY} was edited since the study was started: {advice}")
 
+    @property
+    def earlier_looks(self) -> int:
+        """How often the study was compared before, with another number of seeds; one seed has no verdict."""
+        looks = self.manifest.get("looks")
+        counted = [look for look in looks if type(look) is int and look > 1] if isinstance(looks, list) else []
+        return max(0, len(counted) - (self.state == "done"))
+
     def trials(self) -> list[Row]:
         """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged or cut."""
         rows, file = read_table(self.path / TRIALS), self.path / TRIALS

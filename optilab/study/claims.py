@@ -24,7 +24,7 @@ from optilab.study.groups import CONFIRMATION, STAGE, TESTED, Group, Measure, gr
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.network_race import read as read_heats
 from optilab.study.plan import StudyPlan
-from optilab.study.statistics import summarize
+from optilab.study.statistics import level_after, summarize
 from optilab.words import plural
 
 
@@ -119,11 +119,12 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
     if command in ("race", "remedy") and (found := read_heats(study)) is not None:
         return list(of_network_race(claims, found))
     if command == "remedy":
-        return _of_groups(claims, _remedies(study, records))
+        return _of_groups(claims, _remedies(study, records), looks=study.earlier_looks)
     rows = study.trials()
     if again := {str(row["trial"]) for row in rows if row.get(STAGE) == CONFIRMATION}:
         records = [record for record in records if record.name in again]
-    return of_trainings(claims, records, 0 if again else _points(rows))
+        return of_trainings(claims, records)
+    return of_trainings(claims, records, _points(rows), study.earlier_looks)
 
 
 def _points(rows: Sequence[Row]) -> int:
@@ -143,17 +144,24 @@ def _remedies(study: Study, records: Sequence[Record]) -> Sequence[Group]:
     return [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items()]
 
 
-def of_trainings(claims: Iterable[Claim], records: Sequence[Record], points: int = 0) -> list[ClaimResult]:
+def of_trainings(
+    claims: Iterable[Claim], records: Sequence[Record], points: int = 0, looks: int = 0
+) -> list[ClaimResult]:
     """Every claim about every group of trainings that it names. UsageError for a name that no group has.
 
-    `points`: settings that the best was chosen from, where they are more than the groups.
+    `points`: settings that the best was chosen from, where they are more than the groups. `looks`: how often they were
+    judged before, with fewer seeds.
     """
-    return _of_groups(claims, groups(records).groups if records else (), points)
+    return _of_groups(claims, groups(records).groups if records else (), points, looks)
 
 
-def _of_groups(claims: Iterable[Claim], found: Sequence[Group], points: int = 0) -> list[ClaimResult]:
+def _of_groups(
+    claims: Iterable[Claim], found: Sequence[Group], points: int = 0, looks: int = 0
+) -> list[ClaimResult]:
     count = max(points, len(found))
-    judged = [_of_group(claim, group, len(found), count) for claim in claims for group in _meant(claim, found)]
+    judged = [
+        _of_group(claim, group, len(found), count, looks) for claim in claims for group in _meant(claim, found)
+    ]
     nothing = "no training has a result"
     return judged or [ClaimResult(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
 
@@ -172,14 +180,14 @@ def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
     return [named[claim.of]]
 
 
-def _of_group(claim: Claim, group: Group, of_groups: int, points: int) -> ClaimResult:
+def _of_group(claim: Claim, group: Group, of_groups: int, points: int, looks: int) -> ClaimResult:
     values, absent = _values(claim, group)
     config = next(iter(group.runs.values())).manifest.get("config", {})
     of = group.label if of_groups > 1 else config.get("name", group.label)
     if absent:
         return ClaimResult(claim.text, of, None, "cannot tell", next(iter(absent.values())))
     if claim.confidence is not None:
-        return _of_mean(claim, of, values, best_of=points if claim.of == BEST else 1)
+        return _of_mean(claim, of, values, best_of=points if claim.of == BEST else 1, looks=looks)
     return _of_each(claim, of, values)
 
 
@@ -211,17 +219,17 @@ def _of_value(
 
 
 def _of_mean(
-    claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1
+    claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1, looks: int = 0
 ) -> ClaimResult:
     """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
 
     The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
-    passes: with 1/k of the error (Bonferroni).
+    passes: with 1/k of the error (Bonferroni). One that was judged before with fewer seeds: see `level_after`.
     """
     assert claim.confidence is not None
     bound, count = float(claim.bound), len(values)
     mean = float(np.mean(list(values.values())))
-    level = (1 - claim.confidence) / best_of
+    level = level_after(looks, (1 - claim.confidence) / best_of)
     row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
     limits = Measure(claim.metric).limits
     contrast = row.difference
@@ -231,6 +239,7 @@ def _of_mean(
     else:
         low, high = (min(limits[1], max(limits[0], bound + end)) for end in contrast.interval)
         choice = f" of the best of {best_of}" if best_of > 1 else ""
+        choice += f" at look {looks + 1}" if looks else ""
         interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
     if row.verdict == "cannot tell":
         few, many = contrast.more_range or (None, None)

@@ -27,7 +27,17 @@ from optilab.study.groups import (
     text,
     values_of,
 )
-from optilab.study.statistics import FEW, UNLIMITED, DifferenceTest, Family, Limits, Summary, Values, summarize
+from optilab.study.statistics import (
+    FEW,
+    UNLIMITED,
+    DifferenceTest,
+    Family,
+    Limits,
+    Summary,
+    Values,
+    level_after,
+    summarize,
+)
 from optilab.words import plural, some
 
 ABOVE_CHANCE = 0.02
@@ -92,6 +102,13 @@ class Comparison(Generic[Key]):
     """Whether the baseline is the best candidate by these data; else it was named before."""
     order: tuple[int, ...]
     """The places of the rows with outcomes, best first."""
+    level: float = 0.05
+    """At which verdicts and intervals of differences err, in the whole table."""
+
+    @property
+    def confidence(self) -> str:
+        """Of the intervals of differences: `95%`."""
+        return percent(self.level)
 
     @property
     def ranked(self) -> list[ComparedRow[Key]]:
@@ -103,6 +120,11 @@ class Comparison(Generic[Key]):
         """The candidates that no verdict excludes from being the best, best first; against a named baseline, those not
         worse."""
         return [row.key for row in self.ranked if row.verdict != "worse"]
+
+
+def percent(level: float) -> str:
+    """`95%` of the level 0.05."""
+    return f"{100 * (1 - level):.4g}%"
 
 
 def judge(
@@ -126,7 +148,7 @@ def judge(
     failed = [set((diverged or {}).get(key, ())) for key in keys]
     ran = [[v for block, v in own.items() if block not in bad] for own, bad in zip(outcomes, failed, strict=True)]
     summaries = [
-        summarize(own or [*all_.values()], level, limits) for own, all_ in zip(ran, outcomes, strict=True)
+        summarize(own or [*all_.values()], limits=limits) for own, all_ in zip(ran, outcomes, strict=True)
     ]
     sign = 1 if higher else -1
     means = [fmean(own.values()) if own else 0.0 for own in outcomes]
@@ -174,7 +196,7 @@ def judge(
         ComparedRow(key, outcomes[i], summaries[i], len(failed[i]), differences.get(i), words.get(i, "no outcome"))
         for i, key in enumerate(keys)
     )
-    return Comparison(rows, rows[first], chosen, tuple(order))
+    return Comparison(rows, rows[first], chosen, tuple(order), level)
 
 
 def _against(first: int, order: Sequence[int], outcomes: Sequence[Values], sign: int) -> dict[int, DifferenceTest]:
@@ -267,6 +289,7 @@ def compare_runs(
     sample: Sample = "seeds",
     left_out: Sequence[str] = (),
     pairs: bool = False,
+    looks: int = 0,
 ) -> RunComparison:
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
@@ -274,7 +297,8 @@ def compare_runs(
     otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
     population; with `best`, each row has at each seed the setting that is the best of its own on the other seeds.
     `left_out` has a note for each run that is not among them. With `pairs`, all rows are also compared with each other.
-    UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
+    `looks`: how often they were compared before, with fewer seeds; see `level_after`. UsageError for keys, names and
+    metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     taken = values_of(grouping.groups, measure)
@@ -304,7 +328,8 @@ def compare_runs(
     if chosen is not None and not outcomes[chosen]:
         raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
     judged = partial(judge, dict(enumerate(outcomes)), measure.higher, diverged=diverged, limits=measure.limits)
-    comparison = judged(baseline=chosen) if any(outcomes) else None
+    level = level_after(looks)
+    comparison = judged(baseline=chosen, level=level) if any(outcomes) else None
     around = varying([circumstances(record) for record in records])
     ranks = _mean_ranks(table, measure.higher) if table and sample != "best" else ()
     over_problems: Sequence[Aggregate] = ()
@@ -312,6 +337,8 @@ def compare_runs(
         over_problems = aggregates(table, comparison.baseline.key, measure.higher, measure.share)
     shared = _letters(comparison, judged) if pairs and comparison is not None else ()
     notes = [*left_out, *_notes(grouping, candidates, comparison, measure, sample, problems, around)]
+    if looks and comparison is not None:
+        notes.append(looked_before(looks))
     if shared:
         notes.append(
             "alike: rows that share a letter cannot be told apart; these verdicts hold for all pairs at once"
@@ -331,14 +358,23 @@ def compare_runs(
     )
 
 
+def looked_before(looks: int) -> str:
+    """The note below a table that was compared before."""
+    times, confidence = "once" if looks == 1 else f"{looks} times", percent(level_after(looks))
+    return (
+        f"compared {times} before with other numbers of seeds, and each look is a chance to err: verdicts and their "
+        f"intervals are at {confidence} now; new seeds alone are judged at 95% (`sweep --confirm 3`)"
+    )
+
+
 def _letters(comparison: Comparison[int], judged: Callable[..., Comparison[int]]) -> tuple[str, ...]:
     """For each row, by all pairs: each row is compared with those after it, at the level over the number of rows less
-    one (Bonferroni), so that 5% of tables of equal groups have any two rows that are told apart.
+    one (Bonferroni), so that 5% of tables of equal groups have any two rows that are told apart, at the first look.
     """
     order = comparison.order
     told: set[tuple[int, int]] = set()
     for place, row in enumerate(order[:-1]):
-        verdicts = judged(baseline=row, level=0.05 / (len(order) - 1)).rows
+        verdicts = judged(baseline=row, level=comparison.level / (len(order) - 1)).rows
         told |= {
             (place, other)
             for other in range(place + 1, len(order))

@@ -76,6 +76,8 @@ class Selection(NamedTuple):
 
     records: list[Record]
     left_out: dict[str, str]
+    looks: int = 0
+    """How often the study with the most of them was compared before; see `level_after`."""
 
     @property
     def notes(self) -> list[str]:
@@ -97,10 +99,11 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
 
 def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -> Selection:
     """`select`, of runs and studies that have been read."""
-    records, left_out = dict[Path, Record](), dict[str, str]()
+    records, left_out, looks = dict[Path, Record](), dict[str, str](), 0
     for entry in entries:
         if isinstance(entry, Study):
             entry.require_unedited()
+            looks = max(looks, entry.earlier_looks)
         found, unreadable = entry.runs() if isinstance(entry, Study) else ([entry], {})
         if isinstance(entry, Study) and not confirmations:
             again = {row["trial"] for row in entry.trials() if row.get(STAGE) == CONFIRMATION}
@@ -114,7 +117,7 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
             f"expected training runs; these are not: {names}; `optilab runs ls --where command=train` "
             "lists those that are"
         )
-    return Selection(list(records.values()), left_out)
+    return Selection(list(records.values()), left_out, looks)
 
 
 def settings(record: Record) -> dict[str, Any]:

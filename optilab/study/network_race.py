@@ -32,6 +32,7 @@ from optilab.study.comparison import Comparison, judge
 from optilab.study.function_race import expected_best
 from optilab.study.groups import Group, GroupValues, Measure, values_of
 from optilab.study.plan import SPAN, Plan, TunedCandidate, final_seeds, tuned
+from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
@@ -325,6 +326,8 @@ class RaceResult:
     """Chosen learning rates at an end of those tried."""
     failed: Mapping[str, int]
     """Trials that failed, by rule: the number by which its settings or its seeds are fewer."""
+    looks: int
+    """How often it was judged before, with fewer seeds."""
 
 
 def read(study: runs.Study) -> RaceResult | None:
@@ -354,7 +357,7 @@ def read(study: runs.Study) -> RaceResult | None:
         _tuning_outcome(problem, rule, repeat - 1, own, fields, budget, seeds)
         for (problem, rule, repeat), own in members.items()
     ]
-    return race_result(ended, budget, seeds, asked.get("target"), kinds, study.path)
+    return race_result(ended, budget, seeds, asked.get("target"), kinds, study)
 
 
 def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> RaceResult:
@@ -367,7 +370,7 @@ def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> Ra
         rows = [by_name[trial.name].row for trial in trials if trial.name in by_name]
         fields = planned.rules[own.name]
         ended.append(_tuning_outcome(own.problem, own.name, own.repeat, rows, fields, asked.budget, asked.seeds))
-    return race_result(ended, asked.budget, asked.seeds, asked.target, planned.kinds, study)
+    return race_result(ended, asked.budget, asked.seeds, asked.target, planned.kinds, runs.read_study(study))
 
 
 def _tuning_outcome(
@@ -415,13 +418,14 @@ def race_result(
     seeds: int,
     target: float | None,
     kinds: tuple[str, str],
-    study: Path,
+    study: runs.Study,
 ) -> RaceResult:
-    """The results of all rules, trainings and repeats of the study in a directory. DataError for a damaged run."""
+    """The results of all rules, trainings and repeats of a study. DataError for a damaged run."""
+    looks = study.earlier_looks
     rules = tuple(dict.fromkeys(one.rule for one in tuned))
     problems = list(dict.fromkeys(one.problem for one in tuned))
     found = tuple(
-        _network_result(problem, [one for one in tuned if one.problem == problem], target, study)
+        _network_result(problem, [one for one in tuned if one.problem == problem], target, study.path, looks)
         for problem in problems
     )
     means = {
@@ -439,12 +443,12 @@ def race_result(
         failed[one.rule] += one.failed
     sample = "repeats" if any(one.repeat for one in tuned) else "seeds"
     edges = tuple(f"{f'{one.problem}, ' * (len(problems) > 1)}{one.rule}: {one.edge}" for one in tuned if one.edge)
-    overall = judge(means, limits=JUDGED.limits) if whole else None
-    return RaceResult(budget, seeds, rules, kinds, found, overall, sample, edges, +failed)
+    overall = judge(means, level=level_after(looks), limits=JUDGED.limits) if whole else None
+    return RaceResult(budget, seeds, rules, kinds, found, overall, sample, edges, +failed, looks)
 
 
 def _network_result(
-    problem: str, tuned: Sequence[TuningOutcome], target: float | None, study: Path
+    problem: str, tuned: Sequence[TuningOutcome], target: float | None, study: Path, looks: int
 ) -> NetworkResult:
     records: dict[str, dict[int, runs.Record]] = {one.rule: {} for one in tuned}
     repeat_of: dict[int, int] = {}
@@ -488,7 +492,8 @@ def _network_result(
     )
     blocks = {candidate.rule: candidate.sample for candidate in candidates}
     diverged = {} if any(repeat_of.values()) else {own.rule: own.accuracy.diverged for own in candidates}
-    judged = judge(blocks, diverged=diverged, limits=JUDGED.limits) if any(blocks.values()) else None
+    level, measured = level_after(looks), any(blocks.values())
+    judged = judge(blocks, level=level, diverged=diverged, limits=JUDGED.limits) if measured else None
     return NetworkResult(problem, target, candidates, judged)
 
 

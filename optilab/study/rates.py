@@ -314,13 +314,13 @@ def plan(
     return sweep.plan(sweep.resolve(SweepConfig(config=tree, over=over, zip=len(over) > 1, seeds=seeds)))
 
 
-def confirm(planned: sweep.Sweep, records: Sequence[Record]) -> Confirmation:
-    """What the trainings that ran through say."""
+def confirm(planned: sweep.Sweep, records: Sequence[Record], looks: int) -> Confirmation:
+    """What the trainings that ran through say; `looks`: how often they were compared before, with fewer seeds."""
     key = next(iter(planned.asked.over))
     size = planned.asked.seeds, planned.base.epochs
     if not records:
         return Confirmation(key, (), None, False, *size)
-    side = compare_runs(records, Measure("val_acc"))
+    side = compare_runs(records, Measure("val_acc"), looks=looks)
     rows = sorted(
         (
             RateRow(_rate(side, i, key), tuple(own.outcomes.values.values()))

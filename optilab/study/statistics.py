@@ -76,6 +76,16 @@ def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNL
     return Summary(n, mean, std, (max(low, mean - half), min(high, mean + half)) if std else None)
 
 
+def level_after(looks: int, level: float = 0.05) -> float:
+    """The level of a comparison that was made `looks` times before with fewer seeds: half of it each time.
+
+    Each look is one more chance to err. The first one has the full level, because nobody knows then that others will
+    follow; all of them together err in less than twice as many tables (a geometric series, Bonferroni), however many
+    there are.
+    """
+    return level * 0.5**looks
+
+
 # --- one comparison ----------------------------------------------------------------------------------------
 
 

@@ -98,7 +98,9 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"expected keys, each once; got {shown(options.by)}", options.flag("by"))
-    return compare_runs(records, measure, options.baseline, by, options.over, notes, options.pairs)
+    return compare_runs(
+        records, measure, options.baseline, by, options.over, notes, options.pairs, looks=selection.looks
+    )
 
 
 def judged_runs(
@@ -108,13 +110,13 @@ def judged_runs(
 
     For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
     """
-    from optilab.study.groups import Selection, select_from
+    from optilab.study.groups import select_from
 
     entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
     tuned = tables.tuning(entries)
     found = select_from(entries, confirmations=False)
     records = [record for record in found.records if record.name not in tuned]
-    return entries, Selection(records, found.left_out), metric or ("test_acc" if tuned else "val_acc")
+    return entries, found._replace(records=records), metric or ("test_acc" if tuned else "val_acc")
 
 
 # --- the answer --------------------------------------------------------------------------------------------
@@ -216,6 +218,7 @@ class LabComparison(Answer):
             "equal": side.grouping.shared,
             "circumstances": side.circumstances,
             "baseline": None if comparison is None else side.candidates[comparison.baseline.key].label,
+            "level": None if comparison is None else comparison.level,
             "baseline_chosen_by_data": None if comparison is None else comparison.chosen,
             "order": [] if comparison is None else [side.candidates[i].label for i in comparison.order],
             "sample": side.sample,

@@ -69,6 +69,7 @@ def columns(side: "RunComparison") -> list[Column]:
     base = (
         "the best" if comparison is None or comparison.chosen else side.candidates[comparison.baseline.key].label
     )
+    confidence = "95%" if comparison is None else comparison.confidence
     timed = side.measure.target is not None
     failed = comparison is not None and any(row.diverged for row in comparison.rows)
     return [
@@ -83,7 +84,7 @@ def columns(side: "RunComparison") -> list[Column]:
         *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
         *(_over_problems(show) if side.aggregates else []),
         Column("difference", f"against {base}", show.difference),
-        *interval_columns("difference_", show.differences),
+        *interval_columns("difference_", show.differences, confidence=confidence),
         Column("won", "won", "{:.0%}".format, detail=5),
         Column("p", "p", _p, detail=6),
         Column("verdict", "verdict", left=True),

@@ -119,7 +119,7 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
         near = rates.rates_near(test)
         plan = rates.plan(asked, ramp, near, request.seeds, request.epochs, len(dataset.train_images))
         ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
-        confirmation = rates.confirm(plan, studies.completed(ran))
+        confirmation = rates.confirm(plan, studies.completed(ran), runs.read_study(ran.path).earlier_looks)
     answer = LabRate(words, asked, test, confirmation, ran, drawn=request.plot)
     request.draw(answer.chart)
     return replace(answer, judged=of_rate(claims, answer.rate, asked.name))

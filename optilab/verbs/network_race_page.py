@@ -20,10 +20,10 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
     if result.overall is not None:
         verdict = views.verdict_sentence(result.overall, "networks")
         title = f"over all {len(result.networks)} networks, mean test accuracy"
-        tables.append(_table(title, verdict, views.OVERALL, result, result.overall))
+        tables.append(_table(title, verdict, views.overall_columns(result.overall), result, result.overall))
     for heat in result.networks:
         verdict = views.verdict_sentence(heat.comparison, result.sample)
-        columns = [c for c in views.columns(heat, result.kinds[0]) if c.only != "values"]
+        columns = [c for c in views.columns(heat, result) if c.only != "values"]
         tables.append(_table(heat.problem if several else "", verdict, columns, result, heat.comparison, heat))
         for i in heat.comparison.order if heat.comparison else ():
             runner = heat.candidates[i]

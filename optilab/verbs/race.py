@@ -332,12 +332,12 @@ class NetworkRaceAnswer(EndedStudy):
             if not heat.candidates:
                 yield "no optimizer has a judged training"
                 continue
-            yield Table(tables.columns(heat, result.kinds[0]), tables.rows(heat))
+            yield Table(tables.columns(heat, result), tables.rows(heat))
             yield Sentence(f"verdict: {tables.verdict_of(heat, result)}", "bold")
         if result.overall is not None:
             yield ""
             yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
-            yield Table(tables.OVERALL, tables.judged_rows(result.overall))
+            yield Table(tables.overall_columns(result.overall), tables.judged_rows(result.overall))
             yield Sentence(f"verdict: {tables.verdict_sentence(result.overall, 'networks')}", "bold")
         yield ""
         yield from tables.notes(result)

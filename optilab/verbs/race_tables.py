@@ -10,9 +10,10 @@ from typing import Any
 
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
-from optilab.study.comparison import Comparison
+from optilab.study.comparison import Comparison, looked_before, percent
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+from optilab.study.statistics import level_after
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.verbs.comparison_tables import Units, more_advice
 from optilab.words import plural, some
@@ -132,7 +133,7 @@ _UNITS = Units(share=True)
 def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
     """One table of all heats: its columns and rows."""
     table = [{"network": heat.problem, **row} for heat in result.networks for row in rows(heat)]
-    return [Column("network", "network", left=True), *columns(None, result.kinds[0])], table
+    return [Column("network", "network", left=True), *columns(None, result)], table
 
 
 def notes(result: RaceResult) -> list[str]:
@@ -155,6 +156,8 @@ def notes(result: RaceResult) -> list[str]:
     if charged:
         verb = "takes" if len(charged) == 1 else "take"
         lines.append(f"{some([*charged], 6)} {verb} two gradients per step, so each epoch counts as two")
+    if result.looks:
+        lines.append(looked_before(result.looks))
     if result.edges:
         listed = some(result.edges, 4)
         lines.append(f"at an end of the rates that were tried, so that a better one may lie beyond: {listed}")
@@ -167,15 +170,16 @@ def notes(result: RaceResult) -> list[str]:
     return lines
 
 
-def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
+def columns(heat: NetworkResult | None, result: RaceResult) -> list[Column]:
+    """Those of one heat, or of the table of all heats."""
     to = "the target" if heat is None else f"{100 * heat.target:.1f}%"
     return [
-        Column("rule", kind, left=True),
+        Column("rule", result.kinds[0], left=True),
         Column("n", "n", detail=2),
         Column("mean", "test_acc", _UNITS.value),
         *interval_columns("", _UNITS.interval, detail=4),
         Column("difference", "against the best", _UNITS.difference),
-        *interval_columns("difference_", _UNITS.differences),
+        *interval_columns("difference_", _UNITS.differences, confidence=percent(level_after(result.looks))),
         Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
         Column("seconds", "seconds", "{:.0f}".format, detail=6),
         Column("near", "near", "{:.0%}".format, detail=5),
@@ -184,14 +188,15 @@ def columns(heat: NetworkResult | None, kind: str) -> list[Column]:
     ]
 
 
-OVERALL = (
-    Column("rule", "optimizer", left=True),
-    Column("mean", "test_acc", _UNITS.value),
-    Column("difference", "against the best", _UNITS.difference),
-    Column("difference_interval", "95%", _UNITS.differences),
-    Column("verdict", "verdict", left=True),
-)
-"""For the table over all networks."""
+def overall_columns(comparison: Comparison[str]) -> list[Column]:
+    """Those of the table over all networks."""
+    return [
+        Column("rule", "optimizer", left=True),
+        Column("mean", "test_acc", _UNITS.value),
+        Column("difference", "against the best", _UNITS.difference),
+        Column("difference_interval", comparison.confidence, _UNITS.differences),
+        Column("verdict", "verdict", left=True),
+    ]
 
 
 def rows(heat: NetworkResult) -> list[dict[str, Any]]:

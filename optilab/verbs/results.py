@@ -157,11 +157,9 @@ class LabStudy(Answer):
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings; of a race those of its judgement."""
-        from optilab.study.groups import Selection
-
         _, found, metric = judged_runs(self.path.parent, [str(self.path)], self._metric)
         ended = [record for record in found.records if record.state in ("done", "diverged")]
-        return LabComparison(compared(Selection(ended, found.left_out), metric), [self.study])
+        return LabComparison(compared(found._replace(records=ended), metric), [self.study])
 
     @property
     def _metric(self) -> str | None:

@@ -38,7 +38,7 @@ from optilab.verbs.results import EndedStudy, LabStudy
 from optilab.verbs.settings_page import importance_table
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
-from optilab.words import plural, some
+from optilab.words import plural
 
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
@@ -87,8 +87,10 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     through, again = list[Record](), list[Record]()
     for record in studies.completed(ran):
         (again if STAGE in ended[record.name].settings else through).append(record)
-    judged = claims.of_trainings(asked.expect, again or through, 0 if again else plan.points)
-    answer = SweepAnswer(runs.read_study(ran.path), ran, plan, through, again, judged=judged)
+    study = runs.read_study(ran.path)
+    bounds = {} if again else {"points": plan.points, "looks": study.earlier_looks}
+    judged = claims.of_trainings(asked.expect, again or through, **bounds)
+    answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
     request.draw(answer.chart)
     return answer
 
@@ -105,7 +107,7 @@ class SweepAnswer(EndedStudy):
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings."""
-        side = compare_runs(self.through, Measure(self.plan.asked.metric))
+        side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.study.earlier_looks)
         return LabComparison(replace(side, notes=(*side.notes, *self._choice_notes(side))), [self.study])
 
     @cached_property
@@ -130,13 +132,7 @@ class SweepAnswer(EndedStudy):
 
     def _choice_notes(self, side: RunComparison) -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
-        notes, points, seeds = [], self.plan.points, self.plan.seeds
-        if earlier := [look for look in self.study.manifest.get("looks", []) if look < seeds]:
-            numbers = some([str(look) for look in earlier], 3)
-            notes.append(
-                f"compared before with fewer seeds ({numbers}): looking again errs in more than 5% of tables; "
-                "--confirm 3 judges on new seeds"
-            )
+        notes, points = [], self.plan.points
         if points > 2 and not self.again and side.comparison is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm 3 trains "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from optilab.study.comparison import judge
-from optilab.study.statistics import EXPONENT, FEW, _quantile, simulated_critical, single_level
+from optilab.study.statistics import EXPONENT, FEW, _quantile, level_after, simulated_critical, single_level
 
 TABLES = 10_000
 """The Monte-Carlo error of a rate near 5% is then 0.22 percentage points."""
@@ -47,7 +47,7 @@ def spreads(groups: int) -> dict[str, np.ndarray]:
 class Tables:
     """Many complete tables at once, judged: values (tables, groups, seeds), where higher is better."""
 
-    def __init__(self, values: np.ndarray, baseline: int | None = None) -> None:
+    def __init__(self, values: np.ndarray, baseline: int | None = None, level: float = 0.05) -> None:
         tables, groups, seeds = values.shape
         means, every = values.mean(axis=2), np.arange(tables)
         self.first = means.argmax(axis=1) if baseline is None else np.full(tables, baseline)
@@ -57,9 +57,9 @@ class Tables:
         if groups > 2 and seeds < FEW:
             table = ((variances**EXPONENT).sum(axis=1, keepdims=True) / (groups - 1)) ** (1 / EXPONENT)
             variances = np.maximum(variances, table)
-            critical = max(_quantile(seeds - 1, 0.05), simulated_critical(groups, seeds, 0.05, chosen))
+            critical = max(_quantile(seeds - 1, level), simulated_critical(groups, seeds, level, chosen))
         else:
-            critical = _quantile(seeds - 1, single_level(groups, seeds, 0.05, chosen))
+            critical = _quantile(seeds - 1, single_level(groups, seeds, level, chosen))
         self.half_width = critical * np.sqrt(variances / seeds)
         self.half_width[every, self.first] = np.inf
         self.told = np.abs(self.difference) > self.half_width
@@ -195,10 +195,11 @@ def claim_after_halving(
 def looked_at_again(last: int, groups: int = 2, count: int = TABLES // 2) -> float:
     """Equal groups, compared after each seed from the third to the last: a verdict at any look."""
     generator = np.random.default_rng([78, last])
+    levels = {seeds: level_after(seeds - 3) for seeds in range(3, last + 1)}
 
     def make(tables: int) -> np.ndarray:
         values = generator.normal(0, 1, (tables, groups, last))
-        looks = [Tables(values[:, :, :seeds]).told.any(axis=1) for seeds in range(3, last + 1)]
+        looks = [Tables(values[:, :, :seeds], level=at).told.any(axis=1) for seeds, at in levels.items()]
         return np.any(looks, axis=0)
 
     return share(make, groups, last, count)
@@ -259,8 +260,9 @@ def rows() -> Iterator[tuple[str, str, str]]:
     yield "a claim about the best after halving holds by luck: 9, 27, 81 settings", "2.5", measured
     for kind in ("share 1 of 10", "share half of 10", "3 in 10 are missing", "2 seeds and 10"):
         yield f"equal groups, seeds: {kind}", "5", f"{incomplete(kind):.1f}"
-    measured = _listed(looked_at_again(last) for last in (5, 8, 12))
-    yield "equal groups looked at after each seed from 3 to 5, 8, 12: any verdict", "5", measured
+    for groups in (2, 5):
+        measured = _listed(looked_at_again(last, groups) for last in (5, 8, 12))
+        yield f"{groups} equal groups compared after each seed from 3 to 5, 8, 12: any verdict", "10", measured
     sizes = [(5, 3), (18, 3), (18, 5), (100, 2)]
     for effect in (4, 8, 16):
         measured = _listed(power(*size, effect) for size in sizes)

@@ -104,6 +104,11 @@ def test_a_claim_about_the_best_after_halving_counts_all_settings(points):
 
 
 @pytest.mark.slow
+def test_looking_again_after_every_seed_errs_in_few_tables():
+    assert max(measured.looked_at_again(12, groups) for groups in (2, 5)) <= 7.5
+
+
+@pytest.mark.slow
 def test_the_mean_of_the_best_is_right_on_new_seeds():
     chosen, new = measured.winner(20, 5, 5)
     assert chosen > 15

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.stats import qmc
 
 from optilab import runs
@@ -325,13 +326,23 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(optilab, small, tmp_path):
     assert "data.holdout: a hold-out of 5000" in refused
 
 
-def test_a_study_that_has_grown_since_it_was_compared_says_so(optilab, small, tmp_path):
-    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1", "--epochs", 1, "--name", "s", "--seeds"]
-    for _ in range(2):
-        assert "compared before" not in optilab(*command, 1).stdout
-    grown = optilab(*command, 2).stdout
-    assert "compared before with fewer seeds (1): looking again errs in more than 5% of tables" in grown
-    assert runs.read_study(tmp_path / "runs" / "s").manifest["looks"] == [1, 2]
+def test_a_study_that_has_grown_since_it_was_compared_pays_for_it(optilab, small, tmp_path):
+    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1", "--epochs", 1, "--name", "s", "--json"]
+    claim, level = ["--expect", "lr 0.1: val_acc > 0 confidence 0.9"], {}
+    for seeds in (1, 2, 3, 3):
+        document = json.loads(optilab(*command, "--seeds", seeds, *claim * (seeds > 1)).stdout)
+        level[seeds] = document["comparison"]["level"]
+    assert level == {1: 0.05, 2: 0.05, 3: 0.025}  # one seed has no verdict, and the same seeds are the same look
+    assert runs.read_study(tmp_path / "runs" / "s").manifest["looks"] == [1, 2, 3]
+    assert "at look 2" in document["claims"][0]["why"]
+    shown = optilab("runs", "compare", "s").stdout
+    assert "compared once before with other numbers of seeds" in shown and " 97.5% " in shown
+    compared = json.loads(optilab("runs", "compare", "s", "--json").stdout)
+    taken = [list(group["outcomes"].values()) for group in compared["groups"]]
+    differences = np.subtract(*map(np.array, taken))
+    half = scipy.stats.t.ppf(1 - 0.025 / 2, 2) * differences.std(ddof=1) / np.sqrt(3)
+    (low, high) = next(group["contrast"]["interval"] for group in compared["groups"] if group["contrast"])
+    assert high - low == pytest.approx(2 * half)
 
 
 def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):
