@@ -14,7 +14,7 @@ from optilab.runs import Record, Study
 from optilab.show.table import Table
 from optilab.verbs import comparison_tables as tables
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim
-from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions
+from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.verbs.verb import Place, Request, Verb
 
 if TYPE_CHECKING:
@@ -61,13 +61,14 @@ class ComparisonOptions(Request):
     )
 
 
-class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions):
+class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOptions, OutputOptions):
     """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
 
     EXAMPLES = (
         "optilab runs compare 'relu-*' 'tanh-*'",
         "optilab runs compare remedies --metric val_loss --at best --baseline sigmoid",
         "optilab runs compare lr-sweep --target 0.8 --format latex",
+        "optilab runs compare lr-sweep --pairs --out pairs.pdf",
     )
 
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
@@ -81,7 +82,9 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, OutputOptions
 def compare(request: CompareRuns, place: Place) -> "LabComparison":
     """A race is compared by its evaluated trainings, and by the test set unless `metric` is another."""
     entries, selection, metric = judged_runs(place.folder, request.names, request.given.get("metric"))
-    return LabComparison(compared(selection, metric, request), entries)
+    answer = LabComparison(compared(selection, metric, request), entries)
+    request.draw(answer.chart)
+    return answer
 
 
 def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
@@ -169,7 +172,11 @@ class LabComparison(Answer):
         return map(Verbatim, self.may_be_best)
 
     def chart(self) -> "Chart":
-        """The curves of the groups, the best MOST of them."""
+        """The curves of the groups, the best MOST of them; of all pairs, which are alike."""
+        if self.side.letters:
+            from optilab.verbs.charts.pairs import pairs_chart
+
+            return pairs_chart(self.side)
         order = list(self.side.comparison.order) if self.side.comparison else []
         order += [i for i in range(len(self.side.candidates)) if i not in order]
         ranked = [self.side.candidates[i].groups for i in order[:MOST]]

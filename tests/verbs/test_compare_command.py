@@ -8,6 +8,10 @@ import sys
 
 import pytest
 
+from optilab.show.chart import Polyline
+from optilab.study.comparison import compare_runs
+from optilab.study.groups import Measure, select
+from optilab.verbs.charts.pairs import pairs_chart
 from tests.study.generated import training
 
 
@@ -149,3 +153,16 @@ def test_no_table_says_in_whose_home_an_optimizer_is(optilab, tmp_path, monkeypa
         written = done.stdout + ((tmp_path / "all.csv").read_text() if "all.csv" in command else "")
         assert "mine.py:damped" in written
         assert str(tmp_path) not in written
+
+
+def test_rows_that_no_pair_tells_apart_are_joined_by_a_bar(optilab, compared):
+    optilab("runs", "compare", "*", "--pairs", "--out", "pairs.svg")
+    picture = (compared / "pairs.svg").read_text()
+    assert "optilab runs compare" in picture
+    side = compare_runs(select(compared / "runs", ["*"]).records, Measure(), pairs=True)
+    (panel,) = pairs_chart(side).rows[0].panels
+    assert panel.y.names == ("a", "norm none", "norm layer", "norm batch")  # upwards; none is alike to itself only
+    (bar,) = [mark for mark in panel.marks if isinstance(mark, Polyline) and mark.series == 1]
+    means = {row.key: row.summary.mean for row in side.comparison.rows}
+    assert bar.x == sorted(means[i] for i, own in enumerate(side.candidates) if own.label != "norm none")
+    assert bar.y == [1.0, 1.0]
