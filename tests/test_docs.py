@@ -165,8 +165,9 @@ def datasets():
 TABLES = {
     "data": {"datasets": datasets},
     "optimizers": {"rules": rules, "functions": functions},
-    "verify": {"compared": compared, "correspondence": correspondence},
-    "diagnose": {"findings": measure.findings, "measured": measure.table, "causes": measure.causes},
+    "equivalents": {"compared": compared, "correspondence": correspondence},
+    "diagnose": {"findings": measure.findings},
+    "diagnosis-measured": {"measured": measure.table, "causes": measure.causes},
     "watch": {
         "findings": measure.findings_of_loops,
         "measured": loops.table,

@@ -36,7 +36,7 @@ CAUSES: tuple[Cause, ...] = (
     *in_loop.NOTES,
 )
 """In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
-right is measured on labeled trainings (tests/diagnosis; docs/diagnose.md)."""
+right is measured on labeled trainings (tests/diagnosis; docs/diagnosis-measured.md)."""
 
 
 class Severity(IntEnum):

@@ -30,7 +30,7 @@ CODE = ("optimize", "study/search_space.py", "study/tuning.py")
 
 
 ENOUGH_FUNCTIONS = 6
-"""With fewer functions even a rule twice as slow is rarely called slower (docs/maps-and-races.md has the power)."""
+"""With fewer functions even a rule twice as slow is rarely called slower (docs/verdicts.md has the power)."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def read_points(text: str | None) -> dict[str, float]:
         if key not in points:
             raise UsageError(f"{unknown('verdict', key, VERDICTS)}, as in equal=10,explained=6", "--points")
         if key in seen:
-            raise UsageError(f"{key} is there twice; give its points once", "--points")
+            raise UsageError(f"{key} is repeated; give its points once", "--points")
         try:
             points[key] = float(number)
         except ValueError:

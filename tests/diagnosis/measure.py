@@ -1,4 +1,4 @@
-"""How well the rules do on the stored trainings: the numbers of docs/diagnose.md."""
+"""How well the rules do on the stored trainings: the numbers of docs/diagnosis-measured.md."""
 
 import math
 from collections import Counter

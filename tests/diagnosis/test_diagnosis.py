@@ -1,4 +1,4 @@
-"""The stored trainings, diagnosed again: no training is needed, and the figures of docs/diagnose.md stand on them."""
+"""The stored trainings, diagnosed again: no training is needed, and the figures of docs/diagnosis-measured.md stand on them."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_the_held_out_half_has_every_cause_preset_and_optimizer():
     assert drawn_presets <= {preset.name for preset in presets("train")}
     assert set(OPTIMIZERS) <= {name for name, kind in RULES.items() if not kind.needs or name == "lookahead"}
     assert len(drawn_presets) == 25
-    page = (Path(__file__).parents[2] / "docs" / "diagnose.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "diagnosis-measured.md").read_text()
     assert f"{len(drawn_presets)} presets take part" in " ".join(page.split())
     assert len(OPTIMIZERS) >= 26
     assert "sgd" in {family.optimizer for family in FAMILIES.values()}

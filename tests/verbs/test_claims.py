@@ -476,7 +476,7 @@ def test_a_claim_about_a_number_is_about_one_that_its_page_prints(check):
             assert forms & numbers, f"{text}: none of {sorted(forms)} in the page"
 
 
-TABLES = ("vanishing-gradient.md", "optimizers.md", "maps-and-races.md", "learning-rate.md")
+TABLES = ("vanishing-gradient.md", "optimizers.md", "races-measured.md", "rate-methods.md")
 
 
 def test_every_row_of_the_tables_of_results_is_claimed():

@@ -165,7 +165,7 @@ class TestExplain:
                 ["adam", "--step", "0"],
                 "--step: expected a step from 1 to 100,000, a range such as 1-3, or several such as 1,4-6, got '0'",
             ),
-            (["adam", "--step", "3-1"], "a range such as 1-3"),
+            (["adam", "--step", "3-1"], "--step: a range begins with its first step: write 1-3, not 3-1"),
             (["adam", "--step", "1.5"], "a range such as 1-3"),
             (["adam", "--step", "1-999"], "at most 100 steps at once, got 999"),
             (["sgd", "--function", "w1 $ 2"], "column 4"),

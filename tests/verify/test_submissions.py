@@ -304,7 +304,7 @@ def test_formats(optilab, tmp_path):
             ["*.py:SGD", "--against", "sgd", "--points", "equal=x"],
             "expected a number of points, as in equal=10; got 'equal=x'",
         ),
-        (["*.py:SGD", "--against", "sgd", "--points", "equal=1,equal=2"], "equal is there twice"),
+        (["*.py:SGD", "--against", "sgd", "--points", "equal=1,equal=2"], "equal is repeated"),
         (["*.py:SGD", "--against", "sgd", "--format", "xls"], "unknown format"),
         (["*.py:SGD", "--against", "sgd", "--feedback", "."], "is not empty"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "inf"], "--timeout"),
