@@ -122,7 +122,7 @@ def _is_setting(parameter: Parameter) -> bool:
 def kept_states(origin: Origin) -> Mapping[str, Any]:
     """The parameters of a function that have a default and are state, `def adam(w, g, m=0, v=None)`, with the default.
 
-    It is 0 or None, and the function returns as many values after w as there are such parameters: those that it returns
+    It is 0 or None, and the function returns one value after w for each such parameter: those that it returns
     by their names, else all of them.
     """
     found = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]

@@ -107,7 +107,7 @@ class Comparison(Generic[Key]):
 
     @property
     def confidence(self) -> str:
-        """Of the intervals of differences: `95%`."""
+        """For intervals of differences: `95%`."""
         return percent(self.level)
 
     @property

@@ -304,7 +304,7 @@ def _other_rules(known: Iterable[str], dimension: int, programs: "Programs") -> 
 
 
 def _other_functions(own: Objective, programs: "Programs") -> Iterator[dict[str, Any]]:
-    """The functions of as many variables that a page does not open with."""
+    """The functions of the same number of variables that a page does not open with."""
     for name in OBJECTIVES:
         function = OBJECTIVES[name]()
         if name not in (own.name, "expression") and len(function.start) == len(own.start):

@@ -1,4 +1,4 @@
-"""The stored trainings, diagnosed again: no training is needed, and the figures of docs/diagnosis-measured.md stand on them."""
+"""The stored trainings, diagnosed again: no training is needed. docs/diagnosis-measured.md stands on these figures."""
 
 from pathlib import Path
 
