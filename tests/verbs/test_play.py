@@ -177,11 +177,19 @@ def test_the_limit_near_the_minimum_is_that_of_the_curvature_there(opened):
     assert "near (1, 1)" in page.text("section[aria-label=sgd]")
 
 
+HANDLE = (
+    "const b = document.querySelector('#start').getBoundingClientRect(),"
+    " box = document.querySelector('#ground .area').getBoundingClientRect();"
+)
+
+
 def test_the_start_is_dragged_by_mouse_finger_and_keys(opened):
     page = opened(config(["sgd"]), width=800)
-    where = "const box = document.querySelector('#ground .area').getBoundingClientRect();"
-    page.drag("#ground .area", (150, 150), (250, 100))
-    moved = page.script(f"{where} return [state.start, ground.back(250, 100)]")
+    page.script(SETTLED)
+    handle = page.script(f"{HANDLE} return [b.left + 22 - box.left, b.top + 22 - box.top]")
+    page.drag("#ground .area", handle, (250, 100))
+    page.script(SETTLED)
+    moved = page.script("return [state.start, ground.back(250, 100)]")
     assert moved[0] == pytest.approx(moved[1], rel=1e-3)
     agreeing(config(["sgd"]).algo[0], OBJECTIVES["ravine"](), rows(page)[0], start=moved[0])
     assert float(page.script("return document.querySelector('#start1-exact').value")) == moved[0][0]
@@ -412,9 +420,65 @@ def test_every_rule_and_function_of_the_list_works(opened):
     assert {name for names in ended[1].values() for name in names} <= {"sam", "barzilai-borwein"}
 
 
+def test_the_picture_is_moved_and_stretched_by_mouse_fingers_and_keys(opened):
+    """What was under a place is under the hand; the start stays; a click moves the start; 0 and the button undo it."""
+    page = opened(config(["sgd", "adam"]), width=800)
+    sides = "return view()"
+    at = (
+        "const b = document.querySelector('#ground .area').getBoundingClientRect();"
+        "const [x, y] = arguments[0]; return under({clientX: b.left + x, clientY: b.top + y})"
+    )
+    page.script(SETTLED)
+    whole, before = np.array(page.script(sides)), page.script(at, [200, 150])
+    page.drag("#ground .area", (200, 150), (260, 190))
+    assert page.script(at, [260, 190]) == pytest.approx(before)
+    assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole))
+    assert page.script("return [state.start, fragment().startsWith('view=')]") == [[-5, -2], True]
+    link = page.script("return fragment()")
+    page.script("document.querySelector('#whole').click()")
+    assert np.array_equal(page.script(sides), whole)
+    assert page.script("return fragment()") == ""
+
+    box = page.script(
+        "const b = document.querySelector('#ground .area').getBoundingClientRect(); return [b.left, b.top]"
+    )
+    wheel = {"type": "mouseWheel", "x": box[0] + 200, "y": box[1] + 150, "deltaX": 0, "deltaY": -50}
+    page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", wheel)
+    page.script(SETTLED)
+    assert np.array_equal(page.script(sides), whole)  # it scrolls the page
+    page.script("scrollTo(0, 0)")
+    page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", wheel | {"modifiers": 2})
+    page.script(SETTLED)
+    assert page.script(at, [200, 150]) == pytest.approx(before, abs=0.01)  # the wheel tells whole pixels
+    assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) / 2**0.5)
+
+    page.press("body", "0")
+    for kind, places in (("touchStart", (180, 220)), ("touchMove", (170, 230)), ("touchMove", (150, 250))):
+        points = [{"x": box[0] + x, "y": box[1] + 150, "id": i} for i, x in enumerate(places)]
+        page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.script(SETTLED)
+    assert page.script(at, [200, 150]) == pytest.approx(before)
+    assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) * 60 / 100)
+
+    page.press("body", "0", "-", "+", "=")
+    assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) / 2)
+    left = page.script(sides)[0][0]
+    page.press("body", "\ue008\ue014")  # Shift and the right arrow
+    assert page.script(sides)[0][0] == pytest.approx(left + 0.1 * np.diff(whole[0]).item() / 2)
+    assert page.text("#epoch") == "epoch 60 of 60"
+    page.press("body", "0")
+    place = page.script(at, [300, 120])
+    page.drag("#ground .area", (300, 120), (300, 120))
+    assert page.script("return state.start") == pytest.approx(place, rel=1e-3)
+    page.script("location.hash = arguments[0]", link)
+    page.script(SETTLED)
+    assert page.script("return fragment()") == link
+
+
 def test_the_value_under_the_pointer(opened):
     page = opened(config(["sgd"]))
-    page.drag("#ground .area", (150, 150), (200, 180))
+    page.drag("#ground .area", (200, 180), (200, 180))
     point, shown = page.script("return [state.start, document.querySelector('#here').textContent]")
     value = float(shown.partition(" = ")[2].replace("\u2212", "-"))
     assert value == pytest.approx(OBJECTIVES["ravine"]().value(np.array(point)), rel=0.01)
@@ -464,8 +528,10 @@ def test_a_function_of_one_variable_is_a_curve(opened):
     page = opened(config(["adam", "rmsprop"], function, start=[2.5]))
     for rule, path in zip(config(["adam", "rmsprop"]).algo, rows(page, 1), strict=True):
         agreeing(rule, OBJECTIVES["expression"](formula=function["formula"]), path, start=[2.5])
-    page.drag("#ground .area", (200, 100), (200, 200))
+    page.drag("#ground .area", (200, 100), (200, 100))
     assert page.script("return [state.start.length, isFinite(state.start[0])]") == [1, True]
+    page.drag("#ground .area", (200, 100), (260, 160))
+    assert page.script("return [state.view.at.length, fragment().split('&').length]") == [1, 2]
 
 
 @pytest.mark.parametrize("formula", ["x^4 - x^2", "x^3"])

@@ -267,12 +267,6 @@ function wholeZoom() {
   return Math.log2((right - left) / (high - low));
 }
 
-/** Move the picture by these parts of its sides. */
-function panned(...parts) {
-  zoomed(0, [0, 0]);
-  state.view.at = view().map(([low, high], axis) => (low + high) / 2 + (parts[axis] ?? 0) * (high - low));
-}
-
 /** What is looked at closely: the minimum in which the first path that is shown ends, else the end of that path. */
 function goal() {
   const path = paths[state.listed.find((index) => state.rules[index].shown)];

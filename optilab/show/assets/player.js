@@ -149,6 +149,35 @@ function stop() {
 const toggle = () => (playing ? stop() : play());
 const step = (by) => (stop(), show(shownEpoch() + by));
 
+// --- the part of the picture that is shown -----------------------------------------------------------------------
+
+const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] }; // axis and direction
+
+/** Look closer: at the minimum, or at the middle of the part that was chosen. */
+function closer() {
+  state.view ??= { at: goal(), zoom: 0 };
+  zoomed(1, state.view.at);
+  redraw();
+}
+
+function away() {
+  zoomed(-1, view().map(([low, high]) => (low + high) / 2));
+  redraw();
+}
+
+function whole() {
+  state.view = null;
+  redraw();
+}
+
+/** Move the picture by a tenth of a side. */
+function pan(axis, way) {
+  zoomed(0, state.start);
+  const [low, high] = view()[axis] ?? [0, 0];
+  if (axis < dimension) state.view.at[axis] += 0.1 * way * (high - low);
+  redraw();
+}
+
 // --- the page ------------------------------------------------------------------------------------------------
 
 let cards = new Map(); // of the rules that are listed
@@ -174,9 +203,9 @@ byId("forward").addEventListener("click", () => step(1));
 byId("last").addEventListener("click", () => step(Infinity));
 byId("at").addEventListener("input", (event) => (stop(), show(Number(event.target.value))));
 byId("reset").addEventListener("click", reset);
-byId("closer").addEventListener("click", () => ((state.view ??= { at: goal(), zoom: 0 }), zoomed(1, state.view.at), redraw()));
-byId("wider").addEventListener("click", () => (zoomed(-1, state.view?.at ?? view().map(([low, high]) => (low + high) / 2)), redraw()));
-byId("whole").addEventListener("click", () => ((state.view = null), redraw()));
+byId("closer").addEventListener("click", closer);
+byId("wider").addEventListener("click", away);
+byId("whole").addEventListener("click", whole);
 byId("epochs-table").closest("details").addEventListener("toggle", redraw);
 
 // --- what is chosen: the function, and the rules ----------------------------------------------------------------
@@ -212,50 +241,83 @@ if (choosing) {
   byId("add").addEventListener("click", () => add(Number(byId("rule").value)));
 }
 
-// The hand on the pictures: a mouse drags the start anywhere, a finger by its handle (elsewhere it scrolls the page).
+// The hand on the picture of the paths: the handle moves the start, and so does a click. Elsewhere a mouse moves the picture, one
+// finger scrolls the page, and two fingers move and stretch the picture.
 const area = document.querySelector("#ground .area"), handle = byId("start");
-let dragged = false;
+const CLICK = 4; // pixels; a mouse that moves further drags
+let hand = null; // what is held: the start or the view, where it was last, and whether it has moved
+let grip = null; // where two fingers were last, and how far apart
 
-function drag(event) {
-  const box = area.getBoundingClientRect(), [w1, w2] = ground.back(event.clientX - box.left, event.clientY - box.top);
-  startAt(plane ? [w1, w2] : [w1]);
+/** The point of the picture under a pointer. */
+function under({ clientX, clientY }) {
+  const box = area.getBoundingClientRect(), sides = view(), part = [(clientX - box.left - ground.left) / (ground.right - ground.left), (ground.bottom - clientY + box.top) / (ground.bottom - ground.top)];
+  return sides.map(([low, high], axis) => low + part[axis] * (high - low));
 }
 
-if (movable) {
-  area.addEventListener("pointerdown", (event) => {
-    if (event.button || (event.pointerType !== "mouse" && event.target !== handle)) return;
-    stop();
-    dragged = true;
-    area.setPointerCapture(event.pointerId);
-    area.classList.add("dragging");
-    drag(event);
-  });
-  area.addEventListener("pointermove", (event) => {
-    if (dragged) drag(event);
-  });
-  for (const name of ["pointerup", "pointercancel"]) {
-    area.addEventListener(name, () => {
-      dragged = false;
-      area.classList.remove("dragging");
-    });
-  }
-  area.addEventListener("click", (event) => {
-    if (event.detail && event.pointerType !== "mouse" && event.target !== handle) drag(event); // a tap
-  });
-  handle.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] }[event.key];
-    if (!way || way[0] >= dimension) return;
-    event.preventDefault();
-    const [low, high] = view()[way[0]], by = ((high - low) / 100) * (event.shiftKey ? 10 : 1) * way[1];
-    startAt(state.start.map((w, axis) => (axis === way[0] ? w + by : w)));
-  });
-} else {
-  handle.disabled = true;
+/** Move and stretch the picture so that what was under one place comes under another. */
+function carry(from, to, by = 0) {
+  const point = under(from);
+  zoomed(by, point);
+  const now = under(to);
+  state.view.at = state.view.at.map((own, axis) => own + point[axis] - now[axis]);
+  redraw();
 }
+
+area.addEventListener("pointerdown", (event) => {
+  const what = event.target === handle ? "start" : "view";
+  if (event.button || (event.pointerType !== "mouse" && what === "view")) return;
+  stop();
+  hand = { what, at: event, moved: false };
+  area.setPointerCapture(event.pointerId);
+  area.classList.add("dragging");
+});
+area.addEventListener("pointermove", (event) => {
+  if (!hand) return;
+  hand.moved ||= Math.hypot(event.clientX - hand.at.clientX, event.clientY - hand.at.clientY) > CLICK;
+  if (!hand.moved) return;
+  if (hand.what === "start") startAt(under(event));
+  else carry(hand.at, event);
+  hand.at = event;
+});
+for (const name of ["lostpointercapture", "pointercancel"]) {
+  area.addEventListener(name, () => {
+    hand = null;
+    area.classList.remove("dragging");
+  });
+}
+area.addEventListener("pointerup", (event) => {
+  if (hand?.what === "view" && !hand.moved && movable) startAt(under(event));
+});
+area.addEventListener("click", (event) => {
+  if (event.detail && event.pointerType !== "mouse" && movable && event.target !== handle) startAt(under(event)); // a tap
+});
+area.addEventListener("touchmove", (event) => {
+  if (event.touches.length !== 2) return;
+  event.preventDefault(); // nor scroll the page
+  const [one, two] = event.touches, middle = { clientX: (one.clientX + two.clientX) / 2, clientY: (one.clientY + two.clientY) / 2 };
+  const apart = Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
+  if (grip) carry(grip.middle, middle, Math.log2(apart / grip.apart));
+  grip = { middle, apart };
+}, { passive: false });
+for (const name of ["touchend", "touchcancel"]) area.addEventListener(name, () => (grip = null));
+area.addEventListener("wheel", (event) => {
+  if (!event.ctrlKey && !event.metaKey) return void (byId("here").textContent = "Ctrl + wheel zooms");
+  event.preventDefault();
+  zoomed(-Math.max(-0.6, Math.min(0.6, event.deltaY / (event.deltaMode ? 5 : 100))), under(event));
+  redraw();
+}, { passive: false });
+
+handle.disabled = !movable;
+handle.addEventListener("keydown", (event) => {
+  const way = WAYS[event.key];
+  if (!way || way[0] >= dimension) return;
+  event.preventDefault();
+  const [low, high] = view()[way[0]], by = ((high - low) / 100) * (event.shiftKey ? 10 : 1) * way[1];
+  startAt(state.start.map((w, axis) => (axis === way[0] ? w + by : w)));
+});
 
 area.addEventListener("pointermove", (event) => {
-  const box = area.getBoundingClientRect(), [w1, w2] = ground.back(event.clientX - box.left, event.clientY - box.top);
-  const point = plane ? [w1, w2] : [w1], f = fn.value(...point);
+  const point = under(event), f = fn.value(...point);
   const isInside = point.every((w, axis) => w >= view()[axis][0] && w <= view()[axis][1]);
   byId("here").textContent = isInside ? `f(${point.map((w) => text(w, 3)).join(", ")}) = ${text(f, 4)}` : "";
 });
@@ -293,9 +355,15 @@ theory.addEventListener("pointermove", (event) => {
 });
 for (const name of ["pointerup", "pointercancel"]) theory.addEventListener(name, () => (held = null));
 
+const KEYS = {
+  " ": toggle, ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => step(-Infinity), End: () => step(Infinity),
+  "+": closer, "=": closer, "-": away, 0: whole,
+};
+
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, button, summary, a")) return;
-  const act = { " ": toggle, ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => step(-Infinity), End: () => step(Infinity) }[event.key];
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, .scroll")) return;
+  if (event.key === " " && event.target.closest("button, summary, a")) return;
+  const way = event.shiftKey && WAYS[event.key], act = way ? () => pan(...way) : KEYS[event.key];
   if (!act) return;
   event.preventDefault();
   act();
