@@ -1,8 +1,8 @@
 """`optilab play`: one HTML page on which the settings of rules are moved, and their paths follow at once.
 
 The code of rules, functions and theory is emitted from their traces (`optilab.optimize.emit`); the page has no
-arithmetic of its own but that of its pictures. Its scripts are model.js (state, paths), pictures.js, panel.js (sliders,
-tables) and player.js, which starts the page.
+arithmetic of its own but that of its pictures and of formulas that are typed in it (formula.js). Its other scripts are
+model.js (state, paths), pictures.js, panel.js (sliders, tables) and player.js, which starts the page.
 """
 
 import json
@@ -217,7 +217,7 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
         tree, sources = _data(config, reasons, paths)
     except Untraceable as error:
         raise UsageError(f"{function.name} cannot become a page ({error})") from None
-    scripts = map(asset, ("base.js", "model.js", "pictures.js", "panel.js", "player.js"))
+    scripts = map(asset, ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"))
     return render(
         "play.html",
         tree,

@@ -14,7 +14,7 @@ from tests.pages import ROOT
 ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
     "comparison": ("base.js", "chart.js", "parts.js", "report.js", "race.js"),
-    "playground": ("base.js", "model.js", "pictures.js", "panel.js", "player.js"),
+    "playground": ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
 INSTALL = "npm install --no-save --ignore-scripts typescript"

@@ -406,6 +406,106 @@ def test_a_command_with_a_rule_around_another_can_be_typed(opened, optilab):
     assert np.array_equal(rows(page)[0][:, :2], result["points"])
 
 
+TYPED = [
+    "x^2 + 3*y^4",
+    "w1^2*w2^2 + w1^2 + 0.5 w2^2",
+    "2(x + 1)^2 + y^2/3 - x y",
+    "-x^2 + x^4 + +y^2",
+    "(x^2)^0.5 + y**3**1 + y^2",
+    "sqrt(1 + x^2) + sqrt(y^2 + 2)",
+    "exp(x/2) + exp(-x) + y^2",
+    "log(1 + x^2 + y^2)",
+    "sin(x)*cos(y) + 0.1*(x^2 + y^2)",
+    "tan(0.3x) + x^2 + y^2",
+    "sinh(x) + cosh(y) + x^2",
+    "tanh(x - y)^2 + 0.1x^2",
+    "abs(x) + 2abs(y - 1)",
+    "max(x, y)^2 + min(x, 2y)^2",
+    "sign(x)*x + y^2",
+    "abs(x)^2^1.5^2/9 + (x^2 + 1)^y",
+    "1/(1 + x^2) + y^2",
+    "2^x + 2^(-y) + x^-2",
+    "(x^2)^-1 + 1e-2 y^2 + .5x^2",
+    "pi x^2 + y^2 pi",
+    "x + y - 0*x",
+    "(x - 1)(y + 2) + x^2 + y^2",
+    "x^64 + y^9/1e3",
+    "exp(-x^2 - y^2)*-1",
+    "((((x))))*y + 3.",
+]
+
+
+def test_a_formula_typed_in_the_page_has_the_digits_of_optimize(opened, optilab, tmp_path):
+    """Value, gradient and paths, with the same bits where there is nothing but + - * / and roots."""
+    page = opened(config(["sgd", "adam"]))
+    points = np.random.default_rng(1).uniform(-2, 2, (40, 2))
+    exact = 0
+    for formula in TYPED:
+        page.enter("#own", formula)
+        assert page.script("return fn.key") == formula, page.text("#told")
+        function = OBJECTIVES["expression"](formula=formula)
+        found = page.script(
+            "return arguments[0].map((p) => { const row = [0, 0, 0]; fn.ground(...p, row, 0);"
+            " return [...row, fn.value(...p)]; })",
+            points.tolist(),
+        )
+        with np.errstate(all="ignore"):
+            own = np.column_stack([function.value(points), function.gradient(points), function.value(points)])
+        found = np.array([[np.nan if number is None else number for number in row] for row in found])
+        np.testing.assert_allclose(found, own, rtol=1e-12, atol=1e-14, err_msg=formula)
+        exact += np.array_equal(found, own)
+        for rule, path in zip(config(page.script(ALGO)).algo, rows(page), strict=True):
+            agreeing(rule, function, path, start=[-1.0, 1.0])
+    assert exact >= 10
+    link = page.script("return fragment()")
+    page.open(tmp_path / "play.html", link)
+    assert page.script("return fn.key") == TYPED[-1]
+    page.script(SETTLED)
+    words = shlex.split(page.script("return document.querySelector('#command').textContent"))
+    optilab(*words[1:], "--json", "--no-save")
+    page.enter("#own", "0.1*w1^2+2 w2^2")  # that of a test function, which is known better
+    assert page.script("return [fn.key, fragment()]") == ["ravine", ""]
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "",
+        "x +",
+        "x y)",
+        "(x + y",
+        "foo(x)",
+        "sin x",
+        "min(x)",
+        "x^2 + z",
+        "x & y",
+        "max(x, y, 2)",
+        "2..3",
+        "x, y",
+        "3 4",
+    ],
+)
+def test_a_formula_that_is_none_is_refused_in_the_page(formula, opened):
+    """With the column that `optimize` names, and nothing changes."""
+    page = opened(config(["sgd"]))
+    page.enter("#own", formula)
+    told = page.text("#told")
+    assert re.match(r"column \d+: ", told)
+    assert page.script("return fragment()") == ""
+    with pytest.raises(UsageError):
+        OBJECTIVES["expression"](formula=formula)
+
+
+def test_a_formula_of_other_variables_is_told_where_it_belongs(opened):
+    page = opened(config(["sgd"]))
+    page.enter("#own", "x^4 - x^2")
+    assert page.text("#told").endswith("For this one: optilab play --algo sgd --function 'x^4 - x^2'")
+    page = opened(config(["sgd"], {"name": "expression", "formula": "x^4 - x^2"}))
+    page.enter("#own", "cos(x) + x^2/10")
+    function = OBJECTIVES["expression"](formula="cos(x) + x^2/10")
+    agreeing(config(page.script(ALGO)).algo[0], function, rows(page, 1)[0], start=[-1.0])
+
+
 def test_every_rule_and_function_of_the_list_works(opened):
     """No pair of them makes a page that fails, and none opens on a path that diverges at once where an lr can help."""
     page = opened(config(["sgd"]))

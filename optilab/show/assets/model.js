@@ -6,7 +6,16 @@ const dimension = data.start.length, plane = dimension === 2;
 const WIDTH = 2 * dimension + 1; // numbers of a row: w, f, gradient
 const isMoving = (rule) => Boolean(rule.forms);
 const choosing = data.rules.every(isMoving); // a recording is of one function
-for (const one of data.functions) Object.assign(one, { value: PROGRAMS[one.value], ground: PROGRAMS[one.ground] });
+for (const one of data.functions) Object.assign(one, { value: PROGRAMS[one.value], ground: PROGRAMS[one.ground], written: written(one.formula) });
+
+/** The tree of a formula as text; null of one with parameters. */
+function written(formula) {
+  try {
+    return JSON.stringify(Formula.parse(formula));
+  } catch {
+    return null;
+  }
+}
 
 const opening = data.rules.map((_, index) => index).slice(0, data.listed); // the rules that the page opens with
 let fn = data.functions[0]; // the function that is shown
@@ -304,7 +313,7 @@ function read(text) {
     return [name, rest.join("=")];
   });
   const asked = new Map(parts), listed = (asked.get("algo") ?? "").split(",").map((key) => data.rules.findIndex((rule) => rule.key === key)).filter((index) => index >= 0);
-  const settings = choosing ? given(functionOf(asked.get("function")) ?? data.functions[0], listed.length ? [...new Set(listed)] : undefined) : given();
+  const settings = choosing ? given(linked(asked.get("function")), listed.length ? [...new Set(listed)] : undefined) : given();
   for (const [name, own] of parts) {
     const number = own.trim() === "" ? NaN : Number(own), numbers = own.split(",").map(Number);
     if (name === "start") {
@@ -324,9 +333,33 @@ function read(text) {
   return settings;
 }
 
-/** The function of this name or formula; null where there is none. */
+/** The function of an address. */
+function linked(key) {
+  try {
+    return key ? functionOf(key) : data.functions[0];
+  } catch {
+    return data.functions[0];
+  }
+}
+
+/** The function of this name, else of this formula; an Error says what is wrong with a formula. */
 function functionOf(key) {
-  return data.functions.find((one) => one.key === key) ?? null;
+  const known = data.functions.find((one) => one.key === key);
+  if (known) return known;
+  const tree = Formula.parse(key), command = `--function ${quoted(key)}`;
+  if (Formula.dimensionOf(tree) !== dimension) throw new Error(`this page has functions of ${plane ? "x and y" : "x"}. For this one: optilab play --algo ${data.rules[0].spec} ${command}`);
+  const same = data.functions.find((one) => one.written === JSON.stringify(tree));
+  if (same) return same;
+  const value = Formula.compiled(tree), slopes = ["w1", "w2"].map((name) => Formula.compiled(Formula.derivative(tree, name)));
+  return {
+    key, formula: key, settings: "", command, box: Array(dimension).fill([-3, 3]), start: [-1, 1].slice(0, dimension), minima: [], everywhere: false, lowest: null,
+    value: (w1, w2) => value(w1, w2) + 0, // 0 instead of -0, as in Python
+    ground: (...point) => {
+      const at = point.pop(), rows = point.pop(), [w1, w2] = point;
+      rows[at] = value(w1, w2) + 0;
+      for (let i = 0; i < dimension; i++) rows[at + 1 + i] = slopes[i](w1, w2) + 0;
+    },
+  };
 }
 
 function readSetting(rule, settings, name, text, number) {
@@ -346,9 +379,11 @@ function decoded(text) {
   }
 }
 
-/** The command that runs run this in a terminal. */
+/** A word of a command line. */
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The command that runs this in a terminal. */
 function command() {
-  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const plain = (own) => {
     if (typeof own === "object" && own !== null) return `{${Object.entries(own).map(([name, one]) => `${name}: ${plain(one)}`).join(", ")}}`;
     return typeof own === "string" && /^[\w./:-]+$/.test(own) ? own : JSON.stringify(own);

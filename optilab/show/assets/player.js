@@ -229,13 +229,23 @@ function add(index) {
 /** The lists of what can be chosen. */
 function showChoice() {
   const option = (key, name = key) => html("option", { value: String(key), textContent: name });
-  byId("function").replaceChildren(...data.functions.map((one) => option(one.key)));
+  const own = !data.functions.includes(fn);
+  byId("function").replaceChildren(...data.functions.map((one) => option(one.key)), ...(own ? [option(fn.key)] : []));
   byId("function").value = fn.key;
+  byId("own").value = own ? fn.key : "";
+  byId("told").textContent = own ? `The page does not search for the minimum of what is typed here; with star, distance and theory: optilab play --algo ${state.listed.map((index) => data.rules[index].spec)} ${fn.command}` : "";
   byId("rule").replaceChildren(option("", "more\u2026"), ...data.rules.flatMap((rule, index) => (state.listed.includes(index) ? [] : [option(index, rule.name)])));
   byId("add").disabled = true;
 }
 
 if (choosing) {
+  byId("own").addEventListener("change", (event) => {
+    try {
+      choose(functionOf(event.target.value));
+    } catch (error) {
+      byId("told").textContent = error.message;
+    }
+  });
   byId("function").addEventListener("change", (event) => choose(functionOf(event.target.value)));
   byId("rule").addEventListener("change", (event) => (byId("add").disabled = event.target.value === ""));
   byId("add").addEventListener("click", () => add(Number(byId("rule").value)));
