@@ -360,11 +360,11 @@ def _command(function: Objective, tree: Mapping[str, Any]) -> str:
 
 
 def _settings(function: Objective) -> str:
-    """The settings of a function that its formula names: `a 1, b 100`."""
+    """The settings of a function that its formula names: `a = 1, b = 100`."""
     names = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]  # type: ignore[arg-type]
     values = [(name, getattr(function, name)) for name in names]
     return ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values
+        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values
     )
 
 

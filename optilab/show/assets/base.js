@@ -58,8 +58,8 @@ const Base = (() => {
 
   /** Round numbers from low to high, at most so many. @param {number} low @param {number} high @param {number} most */
   function ticks(low, high, most) {
-    const rough = (high - low) / most, base = 10 ** Math.floor(Math.log10(rough));
-    const step = base * (/** @type {number} */ ([1, 2, 5, 10].find((factor) => base * factor >= rough * 0.999)));
+    const base = 10 ** Math.floor(Math.log10((high - low) / most)), fits = (/** @type {number} */ step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < most;
+    const step = base * ([1, 2, 5, 10].find((factor) => fits(base * factor)) ?? 20);
     const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), found = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(Number((i * step).toFixed(Math.min(100, places))));
     return found;
@@ -67,7 +67,7 @@ const Base = (() => {
 
   /** Whole powers of ten from low to high, at most so many. @param {number} low @param {number} high @param {number} most */
   function decades(low, high, most) {
-    const rough = (high - low + 1) / most, step = [1, 2, 3, 4, 5, 10, 20, 50, 100].find((one) => one >= rough) ?? 200, found = [];
+    const step = [1, 2, 3, 4, 5, 10, 20, 50, 100].find((one) => Math.floor(high / one) - Math.ceil(low / one) < most) ?? 200, found = [];
     for (let exponent = Math.ceil(low / step) * step; exponent <= high; exponent += step) found.push(exponent);
     return found;
   }

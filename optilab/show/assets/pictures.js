@@ -106,7 +106,8 @@ function drawGround(paths, shown) {
   const stars = fn.minima.map((minimum) => place(minimum.point)).filter(([x, y]) => x >= box.left && x <= box.right && y >= box.top && y <= box.bottom);
   const ends = stars.map(([x, y], i) => {
     const star = svg("g", { class: "end" }, svg("path", { d: MARKERS["*"], transform: `translate(${x} ${y}) scale(1.7)` }));
-    if (i === 0) star.append(label(box, x, y, "minimum", -11));
+    const [left, top] = place(state.start), near = Math.abs(x - left) < 90 && Math.abs(y - top) < 30; // where the start has its name
+    if (i === 0) star.append(label(box, x, y, "minimum", near ? (y < top ? -24 : 28) : -11));
     return star;
   });
   const labelled = (at) => [at, text(at)];

@@ -92,6 +92,7 @@ function arrange() {
   byId("cards").replaceChildren(...cards.values());
   byId("title").textContent = `${[...new Set(state.listed.map((index) => data.rules[index].name))].join(", ")} on ${fn.key === fn.formula ? "a formula" : fn.key}`;
   byId("formula").textContent = `f(w) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
+  if (byId("note")) byId("note").hidden = fn !== data.functions[0];
   if (choosing) showChoice();
   changed();
   tour(changed);
@@ -233,7 +234,7 @@ function showChoice() {
   byId("function").replaceChildren(...data.functions.map((one) => option(one.key)), ...(own ? [option(fn.key)] : []));
   byId("function").value = fn.key;
   byId("own").value = own ? fn.key : "";
-  byId("told").textContent = own ? `The page does not search for the minimum of what is typed here; with star, distance and theory: optilab play --algo ${state.listed.map((index) => data.rules[index].spec)} ${fn.command}` : "";
+  byId("told").textContent = own ? `No minimum, distance or theory: the page does not search for the minimum of a formula that is typed here. This command does: optilab play --algo ${state.listed.map((index) => data.rules[index].spec)} ${fn.command}` : "";
   byId("rule").replaceChildren(option("", "more\u2026"), ...data.rules.flatMap((rule, index) => (state.listed.includes(index) ? [] : [option(index, rule.name)])));
   byId("add").disabled = true;
 }
