@@ -408,6 +408,7 @@ def _movable(rule: Rule, tree: Mapping[str, Any], dimension: int, programs: Prog
         "forms": [asdict(form) for form in found],
         "choices": [asdict(choice) for choice in several],
         "controls": [asdict(slider(rule, name)) for name in names],
+        "exact": "gradient_at" in getattr(rule, "needs", ()),  # no noise applies
         "fixed": {key: value for key, value in tree.items() if key not in shown},
     }
 

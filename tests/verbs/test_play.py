@@ -576,6 +576,38 @@ def test_the_picture_is_moved_and_stretched_by_mouse_fingers_and_keys(opened):
     assert page.script("return fragment()") == link
 
 
+def test_noise_is_added_to_every_gradient(opened, optilab, tmp_path):
+    """The rule sees the gradient and the noise; the page shows the gradient; every rule gets the same numbers."""
+    page = opened(config([{"name": "sgd", "lr": 0.1}, {"name": "sgd", "lr": 0.2}, "sam"]))
+    still = rows(page)
+    page.enter("#noise-exact", "0.5")
+    page.enter("#seed-exact", "7")
+    page.script(SETTLED)
+    numbers = np.array(page.script("return Array.from(draws(7, 40_000))"))
+    assert abs(numbers.mean()) < 0.03
+    assert numbers.std() == pytest.approx(1, abs=0.02)
+    assert np.mean(np.abs(numbers) < 1.96) == pytest.approx(0.95, abs=0.01)
+    found, noise = rows(page), 0.5 * numbers[: 2 * 60].reshape(-1, 2)
+    for lr, path in zip((0.1, 0.2), found[:2], strict=True):
+        np.testing.assert_allclose(
+            path[1:, :2], path[:-1, :2] - lr * (path[:-1, 3:] + noise), rtol=1e-12, atol=1e-15
+        )
+        assert np.array_equal(path[:, 3:], OBJECTIVES["ravine"]().gradient(path[:, :2]))
+    assert np.array_equal(found[2], still[2])
+    assert "it evaluates gradients itself" in page.text("section[aria-label=sam]")
+    words = shlex.split(page.script("return document.querySelector('#command').textContent"))
+    assert words[-4:] == ["--set", "noise=0.5", "--set", "seed=7"]
+    assert len(json.loads(optilab(*words[1:], "--json", "--no-save").stdout)["results"]) == 2
+    link = page.script("return fragment()")
+    assert link == "noise=0.5&seed=7"
+    page.open(tmp_path / "play.html", link)
+    assert np.array_equal(rows(page)[0], found[0])
+    page.enter("#seed-exact", "8")
+    assert not np.array_equal(rows(page)[0], found[0])
+    page.enter("#noise", "0")
+    assert np.array_equal(rows(page)[0], still[0])
+
+
 def test_the_value_under_the_pointer(opened):
     page = opened(config(["sgd"]))
     page.drag("#ground .area", (200, 180), (200, 180))

@@ -27,6 +27,8 @@ function given(chosen = data.functions[0], listed = opening) {
     function: fn.key,
     start: [...(fn === data.functions[0] ? data.start : fn.start)],
     epochs: data.epochs,
+    noise: 0, // standard deviation of what is added to every gradient
+    seed: 0,
     at: null, // the epoch that is shown; null: the last one
     view: null, // the middle of the picture, and how often its scale was doubled; null: all of it
     listed: [...listed], // the rules with a card, in the order of their colors
@@ -53,7 +55,7 @@ function bestRate(index, settings) {
     let lowest = Infinity;
     bestRates.set(key, settings.values.lr);
     for (const lr of RATES) {
-      const tried = { ...settings, values: { ...settings.values, lr } }, path = follow(index, tried, fn.start, data.epochs);
+      const tried = { ...settings, values: { ...settings.values, lr } }, path = follow(index, tried, fn.start, data.epochs, 0);
       if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !(valueOf(path, path.count - 1) < lowest)) continue;
       lowest = valueOf(path, path.count - 1);
       bestRates.set(key, lr);
@@ -79,16 +81,18 @@ function formOf(index, { values, choices }) {
 }
 
 /** The path of a rule: `rows` of w, f and the gradient, the epoch of each, and how it ended, as `descend` says. */
-function follow(index, settings = state.rules[index], start = state.start, epochs = state.epochs) {
-  const { recording } = data.rules[index];
+function follow(index, settings = state.rules[index], start = state.start, epochs = state.epochs, noise = state.noise) {
+  const { recording, exact } = data.rules[index];
   if (recording) {
     return { rows: Float64Array.from(recording.rows.flat()), count: recording.rows.length, epochs: recording.epochs, status: recording.status };
   }
   const form = formOf(index, settings), rows = new Float64Array((epochs + 1) * WIDTH);
+  added = noise && !exact ? draws(state.seed, (epochs + 1) * dimension).map((own) => noise * own) : null;
   const path = { rows, count: PROGRAMS[form.path](epochs, form.values, start, rows, evaluate, slope), epochs: null };
   return { ...path, status: statusOf(path, epochs) };
 }
 
+let added = null; // to the gradients, one after the other
 const seen = new Float64Array(dimension), elsewhere = new Float64Array(1 + dimension);
 
 /** Add f and its gradient to the point of a row; the gradient, or null where a path has left the finite numbers. */
@@ -96,8 +100,23 @@ function evaluate(step, rows, at) {
   if (plane) fn.ground(rows[at], rows[at + 1], rows, at + 2);
   else fn.ground(rows[at], rows, at + 1);
   for (let i = at; i < at + WIDTH; i++) if (step && !Number.isFinite(rows[i])) return null;
-  for (let i = 0; i < dimension; i++) seen[i] = rows[at + dimension + 1 + i];
+  for (let i = 0; i < dimension; i++) {
+    seen[i] = rows[at + dimension + 1 + i];
+    if (added) seen[i] += added[step * dimension + i];
+  }
   return seen;
+}
+
+/** Numbers of the standard normal distribution, which every rule gets: mulberry32 and Box-Muller, not the generator of NumPy. */
+function draws(seed, count) {
+  let a = seed >>> 0;
+  const uniform = () => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return Float64Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()));
 }
 
 /** One component of the gradient at another point. */
@@ -197,7 +216,7 @@ function positionOf(control, number) {
 /** Whether a number may be the value of a setting. */
 function isAccepted(control, number) {
   const [least, above, most, below] = control.accepted;
-  if (!Number.isFinite(number)) return false;
+  if (!Number.isFinite(number) || (control.whole && !Number.isInteger(number))) return false;
   if (least !== null && (above ? number <= least : number < least)) return false;
   return most === null || (below ? number < most : number <= most);
 }
@@ -214,7 +233,7 @@ function range(control) {
 /** The control of a rule, that of lr with room on both sides of its usual value and of the limit of stability. */
 function controlOf(index, control) {
   if (control.name !== "lr") return control;
-  const settings = usual(index), lr = settings.values.lr, path = follow(index, settings, fn.start, data.epochs);
+  const settings = usual(index), lr = settings.values.lr, path = follow(index, settings, fn.start, data.epochs, 0);
   const known = theoryOf(index, path, settings);
   const [low, high] = known && known.limit > 0 ? [Math.min(lr / 10, known.limit / 100), Math.max(3 * lr, 5 * known.limit)] : [lr / 100, 30 * lr];
   return { ...control, scale: "log", low: round(low, 1), high: round(high, 1) };
@@ -230,7 +249,10 @@ const epochsControl = {
   low: 1,
   high: Math.min(data.most_epochs, Math.max(1000, 5 * data.epochs)),
   accepted: [1, false, data.most_epochs, false],
+  whole: true,
 };
+const noiseControl = { name: "noise", scale: "zero-log", low: 0.01, high: 10, accepted: [0, false, null, false] };
+const seedControl = { name: "seed", scale: "linear", low: 0, high: STEPS, accepted: [0, false, 2 ** 32, true], whole: true };
 
 const MOST_ZOOM = 12, LEAST_ZOOM = -4;
 const MOST_STRETCH = 6; // beyond it the scales of the axes differ, or one would be a strip
@@ -292,6 +314,7 @@ function fragment() {
   if (String(state.listed) !== String(opening)) parts.push(`algo=${state.listed.map((index) => encodeURIComponent(data.rules[index].key))}`);
   if (String(state.start) !== String(known.start)) parts.push(`start=${state.start}`);
   if (state.epochs !== known.epochs) parts.push(`epochs=${state.epochs}`);
+  for (const name of ["noise", "seed"]) if (state[name]) parts.push(`${name}=${state[name]}`);
   if (state.at !== null && state.at !== state.epochs) parts.push(`at=${state.at}`);
   if (state.view) parts.push(`view=${[...state.view.at, state.view.zoom].map((number) => round(number, 6))}`);
   for (const index of state.listed) {
@@ -320,6 +343,8 @@ function read(text) {
       if (numbers.length === dimension && numbers.every(Number.isFinite)) settings.start = numbers;
     } else if (name === "epochs" || name === "at") {
       if (Number.isInteger(number) && number >= (name === "at" ? 0 : 1) && number <= Math.max(data.most_epochs, data.epochs)) settings[name] = number;
+    } else if (name === "noise" || name === "seed") {
+      if (isAccepted(name === "noise" ? noiseControl : seedControl, number)) settings[name] = number;
     } else if (name === "view") {
       const zoom = numbers.pop();
       if (numbers.length === dimension && [...numbers, zoom].every(Number.isFinite) && zoom >= LEAST_ZOOM && zoom <= MOST_ZOOM) settings.view = { at: numbers, zoom };
@@ -390,12 +415,12 @@ function command() {
   };
   const rules = state.listed.flatMap((index) => {
     const rule = data.rules[index];
-    if (!isMoving(rule) || !state.rules[index].shown) return [];
+    if (!isMoving(rule) || !state.rules[index].shown || (state.noise && rule.exact)) return [];
     const { values, choices } = state.rules[index];
     const settings = Object.entries({ ...rule.fixed, ...choices, ...values });
     return [`{${[["name", rule.spec], ...settings].map(([name, own]) => `${name}: ${plain(own)}`).join(", ")}}`];
   });
   if (!rules.length) return "";
   const algo = rules.length > 1 ? `[${rules.join(", ")}]` : rules[0];
-  return `optilab optimize ${fn.command} --start=${state.start} --epochs ${state.epochs} --set ${quoted(`algo=${algo}`)}`;
+  return `optilab optimize ${fn.command} --start=${state.start} --epochs ${state.epochs} --set ${quoted(`algo=${algo}`)}${state.noise ? ` --set noise=${state.noise} --set seed=${state.seed}` : ""}`;
 }

@@ -18,7 +18,7 @@ function slider(id, control, title, get, set, prefix = "") {
   bar.addEventListener("input", () => set(valueAt(control, Number(bar.value))));
   exact.addEventListener("change", () => {
     const number = exact.value.trim() === "" ? NaN : Number(exact.value.replace("\u2212", "-"));
-    const accepted = isAccepted(control, number) && (control.name !== "epochs" || Number.isInteger(number));
+    const accepted = isAccepted(control, number);
     exact.setCustomValidity(accepted ? "" : `${control.name}: ${range(control)}`);
     exact.reportValidity();
     if (accepted) set(number);
@@ -67,7 +67,7 @@ function card(index, changed) {
     selects.forEach((row) => row.show());
     verdict.textContent = path.status;
     verdict.className = `verdict ${path.status}`;
-    if (isMoving(rule)) theory.textContent = sentence(known, path);
+    if (isMoving(rule)) theory.textContent = rule.exact && state.noise ? "no noise: it evaluates gradients itself" : sentence(known, path);
   };
   return element;
 }

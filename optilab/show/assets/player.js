@@ -44,17 +44,18 @@ function draw() {
   part("legend", [String(shown)], () => byId("legend").replaceChildren(...shown.map((index) => html("span", {}, svg("svg", { viewBox: "-7 -7 14 14", class: "sign" }, marker(index, 0, 0, 1.2)), data.rules[index].name))));
   part("rates", settings, () => drawRates(paths, shown));
   for (const [index, one] of cards) part(`card${index}`, [one, paths[index], rules[index]], () => one.show(paths[index]));
-  part("sliders", [String(state.start), state.epochs, String(view())], () => sliders.forEach((one) => one.show()));
+  part("sliders", [String(state.start), state.epochs, state.noise, state.seed, String(view())], () => sliders.forEach((one) => one.show()));
   showResults(paths, shown);
   part("epochs", [...settings, byId("epochs-table").closest("details").open], () => showEpochs(paths, shown));
   showTime();
   byId("closer").disabled = state.view?.zoom >= MOST_ZOOM;
   byId("wider").disabled = state.view?.zoom <= LEAST_ZOOM;
   byId("whole").disabled = !state.view;
-  part("command", [fn, ...rules, String(state.start), state.epochs], () => {
+  part("command", [fn, ...rules, String(state.start), state.epochs, state.noise, state.seed], () => {
     const line = command();
     byId("command").textContent = line;
     byId("command").closest("details").hidden = !line;
+    byId("draws").hidden = !state.noise;
   });
   keep();
 }
@@ -194,6 +195,8 @@ const sliders = !movable
         state.at = null;
         changed();
       }),
+      slider("noise", noiseControl, "standard deviation of the normal noise that is added to every gradient", () => state.noise, (noise) => ((state.noise = noise), changed())),
+      slider("seed", seedControl, "seed of the noise", () => state.seed, (seed) => ((state.seed = Math.round(seed)), changed())),
     ];
 byId("sliders").append(...sliders);
 
