@@ -47,8 +47,8 @@ function usual(index) {
 const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((exponent) => [1, 2, 5].map((digit) => Number(`${digit}e${exponent}`)));
 const bestRates = new Map();
 
-/** The lr of RATES, stable by theory where there is one, that comes lowest from the function's start; the rule's own where all
- * diverge. */
+/** The lr of RATES, stable by theory where there is one, whose path from the function's start is lowest on average; the rule's
+ * own where all diverge. */
 function bestRate(index, settings) {
   const key = `${index} ${fn.key}`;
   if (!bestRates.has(key)) {
@@ -56,8 +56,10 @@ function bestRate(index, settings) {
     bestRates.set(key, settings.values.lr);
     for (const lr of RATES) {
       const tried = { ...settings, values: { ...settings.values, lr } }, path = follow(index, tried, fn.start, data.epochs, 0);
-      if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !(valueOf(path, path.count - 1) < lowest)) continue;
-      lowest = valueOf(path, path.count - 1);
+      let sum = 0;
+      for (let row = 0; row < path.count; row++) sum += valueOf(path, row);
+      if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !(sum < lowest)) continue;
+      lowest = sum;
       bestRates.set(key, lr);
     }
   }
