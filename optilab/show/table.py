@@ -34,11 +34,11 @@ Interval = tuple[float, float]
 
 
 def interval_columns(
-    prefix: str, show: Callable[[Interval], str], detail: int = 0, confidence: str = "95%"
+    prefix: str, show: Callable[[Interval], str], detail: int = 0, heading: str = "95%"
 ) -> list[Column]:
     """The columns of an interval: as text both ends in one, as values each end alone."""
     ends = (Column(f"{prefix}{end}", "", only="values") for end in ("low", "high"))
-    return [Column(f"{prefix}interval", confidence, show, detail=detail, only="text"), *ends]
+    return [Column(f"{prefix}interval", heading, show, detail=detail, only="text"), *ends]
 
 
 def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:

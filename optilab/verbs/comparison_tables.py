@@ -84,7 +84,7 @@ def columns(side: "RunComparison") -> list[Column]:
         *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
         *(_over_problems(show) if side.aggregates else []),
         Column("difference", f"against {base}", show.difference),
-        *interval_columns("difference_", show.differences, confidence=confidence),
+        *interval_columns("difference_", show.differences, heading=f"{confidence} of difference"),
         Column("won", "won", "{:.0%}".format, detail=5),
         Column("p", "p", _p, detail=6),
         Column("verdict", "verdict", left=True),
@@ -98,10 +98,10 @@ def _over_problems(show: "Units") -> list[Column]:
     """What papers report over several problems."""
     return [
         Column("iqm", "IQM", show.value, detail=1),
-        *interval_columns("iqm_", show.interval, detail=5),
+        *interval_columns("iqm_", show.interval, detail=5, heading="95% of IQM"),
         *(Column(key, "", only="values") for key in ("gap", "gap_low", "gap_high")),
         Column("improvement", "P(better)", "{:.0%}".format, detail=2),
-        *interval_columns("improvement_", whole_percents, detail=5),
+        *interval_columns("improvement_", whole_percents, detail=5, heading="95% of P"),
     ]
 
 

@@ -287,14 +287,14 @@ def _layers(evidence: Evidence) -> Any:
 
 
 def _predicted(evidence: Evidence) -> str:
-    """The gradient ratio that theory predicts for the initial weights, next to the measured one; empty without
-    theory."""
+    """The gradient ratio of the initial weights next to the one that theory predicts; empty without theory."""
     ratio, theory = evidence.first_ratio, evidence.start.get("predicted_ratio")
     if ratio is None or theory is None:
         return ""
     layers = len(evidence.start["sample_gradients"]) - 1
-    of = f"|g1|/|g{layers}|, layer 1's gradient over layer {layers}'s, of single images before training"
-    return f"{of}: mean-field theory {theory:.2g}, measured {ratio:.2g}"
+    measured = f"before training, for single images, layer 1's gradient is {ratio:.2g} times layer {layers}'s"
+    predicted = f"mean-field theory, of very wide networks: {theory:.2g}"
+    return f"{measured} ({predicted}); the finding is about whole batches at the end"
 
 
 VERB = Verb(diagnose, (Diagnose,))

@@ -179,7 +179,9 @@ def columns(heat: NetworkResult | None, result: RaceResult) -> list[Column]:
         Column("mean", "test_acc", _UNITS.value),
         *interval_columns("", _UNITS.interval, detail=4),
         Column("difference", "against the best", _UNITS.difference),
-        *interval_columns("difference_", _UNITS.differences, confidence=percent(level_after(result.looks))),
+        *interval_columns(
+            "difference_", _UNITS.differences, heading=f"{percent(level_after(result.looks))} of difference"
+        ),
         Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
         Column("seconds", "seconds", "{:.0f}".format, detail=6),
         Column("near", "near", "{:.0%}".format, detail=5),
@@ -194,7 +196,7 @@ def overall_columns(comparison: Comparison[str]) -> list[Column]:
         Column("rule", "optimizer", left=True),
         Column("mean", "test_acc", _UNITS.value),
         Column("difference", "against the best", _UNITS.difference),
-        Column("difference_interval", comparison.confidence, _UNITS.differences),
+        Column("difference_interval", f"{comparison.confidence} of difference", _UNITS.differences),
         Column("verdict", "verdict", left=True),
     ]
 

@@ -492,7 +492,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
         ("config show model.norm", "model.norm is a key; write: optilab config show train model.norm"),
         ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
-        ("runs ls --where state", "--where: a comparison is missing; write for example 'state=done'"),
+        ("runs ls --where state", "--where: a comparison is missing; write for example 'state=VALUE'"),
         ("runs ls --where seed>>1", "--where: >> is none of = != < <= > >= ~; got 'seed>>1'"),
         ("runs show a b", "too many arguments: b; optilab runs show takes RUN"),
         ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),

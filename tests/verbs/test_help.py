@@ -28,7 +28,10 @@ def test_a_section_ends_where_the_next_begins(optilab):
 
 def test_the_topics_are_listed_and_an_unknown_one_is_refused(optilab):
     assert [line.split()[0] for line in optilab("help").stdout.splitlines()] == list(TOPICS)
-    assert "'clams'; did you mean \"claims\"?" in optilab("help", "clams", code=2).stderr
+    assert (
+        "'clams' is no topic and no word of the glossary; did you mean \"claims\"?"
+        in optilab("help", "clams", code=2).stderr
+    )
 
 
 @pytest.mark.parametrize(
