@@ -133,7 +133,9 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     }
     if missing := [key for key, one in known.items() if one.obligatory and taken.get(key) in (None, [])]:
         raise UsageError(f"{name} needs {' and '.join(missing)}")
-    with _in_python(given):
+    from optilab.show import terminal
+
+    with _in_python(given), terminal.saying(in_python):
         request = verb(name).request(taken)
         place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
         return verb(name).run(request, place)

@@ -253,6 +253,7 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
         ("`optilab explain adam --format latex`; more", '`lab.explain("adam", style="latex")`; more'),
         ("not of `optilab train`, --help: optilab race", "not of `lab.train`, help: lab.race"),
         ("by --set 'algo=[sgd, {name: adam}]'", "by set={\"algo\": ['sgd', {'name': 'adam'}]}"),
+        ("optilab train --set 'optimizer={name: adam}'", "lab.train(set={\"optimizer\": {'name': 'adam'}})"),
         ("optilab runs rm x --yes", "optilab runs rm x --yes"),
         (
             "optilab sweep a.yaml --over lr=1:2:log --over init=a,b --fail-fast to try --set a=b",
@@ -318,6 +319,21 @@ def test_a_race_on_functions_checks_its_numbers(lab):
         lab.race("sgd,adam", budget=0, accuracy=2)
     assert "budget: must be at least 1, got 0" in str(caught.value)
     assert "accuracy: must be at most 0.5, got 2" in str(caught.value)
+
+
+def test_a_run_shows_its_diagnosis_and_what_to_call(lab, small, capsys):
+    run = lab.train(small, epochs=2)
+    assert "\ndiagnosis: " in str(run)
+    assert "diagnosis: " in run._repr_html_()
+    sick = lab.train(small, epochs=1, set={"model.init": "normal", "optimizer.lr": 1e-9})
+    for text in (str(sick), str(sick.diagnosis)):
+        assert 'try: lab.train(config="' in text
+        assert "--" not in text
+    with terminal.saying(in_python):
+        terminal.note("go on with: optilab train --resume a --threads 1")
+    terminal.note("add --seeds 3")
+    said = capsys.readouterr().err.splitlines()
+    assert said == ['optilab: go on with: lab.train(resume="a", threads=1)', "optilab: add --seeds 3"]
 
 
 def test_a_training_that_diverges_raises_and_is_kept(lab, small):

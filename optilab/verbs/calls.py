@@ -147,7 +147,7 @@ def _literal(value: str) -> str:
     bare = value.strip("'\"")
     if bare == value and re.fullmatch(r"[A-Z]+|\.\.\.|-?\d[\d_]*(\.\d+)?(e[+-]?\d+)?", bare):
         return bare
-    if bare.startswith("[") or bare in ("true", "false", "null"):
+    if bare.startswith(("[", "{")) or bare in ("true", "false", "null"):
         with suppress(ValueError):
             return repr(yaml.value(bare))
     return json.dumps(bare, ensure_ascii=False)

@@ -19,6 +19,7 @@ from optilab.errors import ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.optimize.own import is_own
 from optilab.show import chart_text, terminal
 from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.calls import in_python
 from optilab.verbs.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.words import plural
@@ -183,8 +184,9 @@ class Diagnosis(Answer):
             yield f"to try them all: optilab remedy {shlex.quote(self.config)}{changed}"
 
     def __str__(self) -> str:
-        """What a person reads in a terminal."""
-        lines: Iterable[Any] = (part.text if isinstance(part, Sentence) else part for part in self.parts())
+        """What a person reads in a terminal, with calls instead of commands."""
+        lines: Iterable[Any] = (getattr(part, "text", part) for part in self.parts())
+        lines = (in_python(line) if isinstance(line, str) else line for line in lines)
         return "\n".join(line if isinstance(line, str) else "\n".join(line.lines()) for line in lines)
 
     def brief(self) -> Iterator[Part]:

@@ -1,11 +1,13 @@
 """Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optilab.errors import OptilabError
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
@@ -90,7 +92,13 @@ class LabRun(Answer):
         return curves([self.record]) if self._is_training else self._paths.chart()
 
     def table(self) -> Table:
-        return super().table() if self._is_training else self._paths.table()
+        """The epochs, and below them what the diagnosis says in short; the paths of an `optimize` run."""
+        if not self._is_training:
+            return self._paths.table()
+        shown, notes = super().table(), list[str]()
+        with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
+            notes = [str(getattr(part, "text", part)).strip() for part in self.diagnosis.brief()]
+        return Table(shown.columns, shown.rows, notes)
 
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
