@@ -188,6 +188,7 @@ class Watch:
                 "sha256": {},
             },
             "epoch": len(rows),
+            "marked": bool(self._ends),
             "status": "diverged" if evidence.divergence else "done",
             "finished": runs.timestamp(),
             **({"reason": evidence.divergence} if evidence.divergence else {}),

@@ -245,7 +245,8 @@ def _of_mean(
         few, many = contrast.more_range or (None, None)
         some = f"{few}" if few == many else f"{few} or more" if many is None else f"{few} to {many}"
         advice = f"; {some} further {unit}s would tell" if contrast.more and few else ""
-        advice = advice or (f"; more {unit}s would tell (--{unit}s 5)" if count < 5 else "")
+        made = "train" if unit == "seed" else "race"
+        advice = advice or (f"; more {unit}s would tell: {made} with --{unit}s 5" if count < 5 else "")
         return ClaimResult(claim.text, of, mean, "cannot tell", interval + advice)
     return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
 

@@ -160,7 +160,7 @@ class Answer(ABC):
         columns, cells, notes = self._texts(in_python)
         left = [place for place, column in enumerate(columns) if column.left]
         grid = terminal.grid([column.title for column in columns], cells, left)
-        parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
+        parts = [in_python(self.headline), "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
         return "\n\n".join(part for part in parts if part)
 
 

@@ -1,5 +1,6 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,14 +164,14 @@ class Diagnosis(Answer):
         sick = verdict.sick(self.findings)
         yield Sentence(verdict.sentence(evidence, self.findings), "" if sick else "green")
         if evidence.trial:
-            yield Sentence(verdict.UNSEEN_IN_A_TRIAL, "dim")
+            yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
         if text := verdict.stability(evidence):
             yield text
         if sick and (text := _predicted(evidence)):
             yield text
         for finding in self.findings:
             yield ""
-            yield Sentence(_line(finding), STYLES[finding.severity])
+            yield Sentence(_line(finding, evidence), STYLES[finding.severity])
             for number, command in enumerate(commands(finding, self.config, self.changes)):
                 yield f"  {'try' if number == 0 else ' or'}: {command}"
             if finding.advice:
@@ -201,7 +202,7 @@ class Diagnosis(Answer):
         first = self.findings[0]
         if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
             yield text
-        yield Sentence(f"diagnosis: {_line(first)}", STYLES[first.severity])
+        yield Sentence(f"diagnosis: {_line(first, self.evidence)}", STYLES[first.severity])
         for command in commands(first, self.config, self.changes)[:1]:
             yield f"  try: {command}"
         if first.advice:
@@ -264,10 +265,17 @@ def _short(value: float | None, digits: int = 2) -> str:
     return "none" if value is None else f"{value:.{digits}e}"
 
 
-def _line(finding: Finding) -> str:
+def _of_trials(text: str, evidence: Evidence) -> str:
+    """A text without what only holds in a probe run, or of a short loop of the user's own, which is none."""
+    if evidence.trial:
+        return text.replace("a probe run", "a short training") if evidence.setup.loop else text
+    return re.sub(r" \(in a probe run [^)]*\)|; in a probe run [^)]*(?=\))", "", text)
+
+
+def _line(finding: Finding, evidence: Evidence) -> str:
     """A finding with its number, the threshold and what is normal."""
     name = "note" if finding.severity is Severity.INFO else finding.severity.name.lower()
-    bounds = f"threshold: {finding.threshold}; normal: {finding.normal}"
+    bounds = f"threshold: {_of_trials(finding.threshold, evidence)}; normal: {finding.normal}"
     return f"{name}: {finding.rule}: {finding.text} ({bounds})"
 
 

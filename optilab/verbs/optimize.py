@@ -7,6 +7,7 @@ from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
@@ -323,16 +324,17 @@ def _point(point: Sequence[float]) -> str:
 
 
 def _steps(path: Trajectory) -> terminal.Grid:
-    """Every point of a path, or its first and last ones."""
+    """Every point of a path, or its first and last ones, and those where f or a coordinate is lowest or highest."""
     dimension, last = min(path.points.shape[-1], 4), len(path.values)
-    epochs: list[int | None] = list(range(last))
+    epochs = list(range(last))
     if last > HEAD + TAIL + 1:
-        epochs[HEAD:-TAIL] = [None]
+        numbers = np.nan_to_num(np.column_stack([path.values, path.points[:, :dimension]]))
+        extreme = [*numbers.argmin(axis=0).tolist(), *numbers.argmax(axis=0).tolist()]
+        epochs = sorted({*epochs[:HEAD], *extreme, *epochs[-TAIL:]})
     shown = []
-    for epoch in epochs:
-        if epoch is None:
+    for before, epoch in zip([-1, *epochs], epochs, strict=False):
+        if epoch > before + 1:
             shown.append(["..."] * (dimension + 3))
-            continue
         point = [_number(value) for value in (*path.points[epoch][:dimension], path.values[epoch])]
         shown.append([str(epoch), *point, f"{path.gradient_norms[epoch]:.5g}"])
     names = [f"w{i + 1}" for i in range(dimension)]

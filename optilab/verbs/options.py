@@ -43,7 +43,7 @@ def claim(example: str) -> Doc:
 Expect = Annotated[list[str] | None, Flag("CLAIM"), claim("val_acc > 0.8")]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
 Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
-Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads")]
+Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads, whatever OMP_NUM_THREADS says")]
 LearningRate = Annotated[float | None, ConfigKey("optimizer.lr"), Flag("LR"), Doc("Learning rate (optimizer.lr)")]
 BatchSize = Annotated[
     str | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")

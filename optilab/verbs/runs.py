@@ -316,6 +316,8 @@ class OneRun(LabRun):
             yield terminal.grid(
                 ["", *keys], [[what, *(_cell(row.get(k, "")) for k in keys)] for what, row in ends.items()]
             )
+            if not self.record.manifest.get("marked", True):
+                yield "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps"
             if timings := runs.read_timings(self.record.path / "timings.csv"):
                 yield f"{plural(len(timings), 'epoch')} in {duration(sum(row['seconds'] for row in timings))}"
         results = self.record.manifest.get("results", {})
@@ -370,7 +372,10 @@ def _facts(entry: Record | Study) -> Iterator[Part]:
     manifest = entry.manifest
     (line,) = lines([entry])
     yield Sentence(f"{entry.name}   {entry.state}", "bold")
-    facts: list[list[str]] = [["command", " ".join(["optilab", *map(str, manifest.get("argv", [])[1:])])]]
+    watched = isinstance(entry, Record) and entry.is_watched
+    typed = " ".join(["optilab", *map(str, manifest.get("argv", [])[1:])])
+    command = "optilab.watch, in a loop of yours" if watched else typed
+    facts: list[list[str]] = [["command", command]]
     facts += [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
     if origin := manifest.get("fork"):
         facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])

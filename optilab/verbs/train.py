@@ -1,5 +1,6 @@
 """`optilab train`: one network, trained epoch by epoch."""
 
+import os
 import sys
 import threading
 import time
@@ -162,6 +163,14 @@ def _source(request: TrainRequest) -> Any:
     return None if config is None else studies.training(config)
 
 
+def _other_threads(threads: int) -> str:
+    """A sentence where the environment names another number of threads: that of a run is part of its config."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if not asked.isdecimal() or int(asked) == threads:
+        return ""
+    return f"threads: {threads}, as in the config; OMP_NUM_THREADS={asked} is not read, --threads {asked} is"
+
+
 # --- one training -------------------------------------------------------------------------------------------
 
 
@@ -177,6 +186,8 @@ def _trained(
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
     if not place.silent:
         studies.starting(config.name)
+        if terminal.err.is_terminal and (advice := _other_threads(config.threads)):
+            terminal.note(advice)
     dataset = studies.dataset_of(config.data)
     with signals.on_signal() as stop:
         try:

@@ -613,6 +613,14 @@ def test_a_watched_loop_is_a_run_that_the_commands_read(optilab, tmp_path, measu
         done = optilab(*command)
         assert done.stdout, command
         assert "nan" not in done.stdout.split(), command
+        assert "in a probe run" not in done.stdout, command
+    shown = optilab("runs", "show", "mine").stdout
+    assert "command    optilab.watch, in a loop of yours" in shown
+    assert "marked no epochs" not in shown
+    learn(mlp(), X, Y, steps=30).save("unmarked", tmp_path / "runs")
+    shown = optilab("runs", "show", "unmarked").stdout
+    assert "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps" in shown
+    assert "a short training cannot show" in optilab("diagnose", "unmarked").stdout
     assert (
         json.loads(optilab("diagnose", "mine", "--json").stdout)["verdict"]
         == watch.diagnosis().document()["verdict"]

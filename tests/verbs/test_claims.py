@@ -136,6 +136,13 @@ def test_a_tolerance_is_about_the_mean_of_the_seeds(tmp_path):
     assert near.why == "mean of 3 seeds"
 
 
+def test_a_lone_run_is_told_what_gives_a_confidence(tmp_path):
+    (one,) = of_trainings(
+        expectations("train", ["val_acc > 0.8 confidence 0.95"]), [write_run(tmp_path, 0, [0.9])]
+    )
+    assert (one.result, one.why) == ("cannot tell", "1 seed; more seeds would tell: train with --seeds 5")
+
+
 def test_a_claim_with_a_confidence_is_about_the_mean(tmp_path):
     values = [0.80, 0.82, 0.81, 0.83, 0.79, 0.81]
     records = [write_run(tmp_path, seed=seed, val_acc=[value]) for seed, value in enumerate(values)]

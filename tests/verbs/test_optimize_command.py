@@ -106,3 +106,16 @@ def test_a_gate_needs_neither_output_nor_a_run(optilab, tmp_path):
     assert optilab(*command, "distance < 0.2").stdout == ""
     assert optilab(*command, "distance < 0.1", code=9).stdout == ""
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_long_path_shows_its_turning_points(optilab):
+    """Where a coordinate, or f, is lowest or highest, next to the first and the last rows."""
+    rows = json.loads(optilab("optimize", "adam", "--json", "--no-save").stdout)["results"][0]["points"]
+    highest = max(range(len(rows)), key=lambda epoch: rows[epoch][1])
+    shown = [
+        line.split()[0]
+        for line in optilab("optimize", "adam", "--no-save").stdout.splitlines()
+        if line[:5].strip()
+    ]
+    shown = shown[shown.index("epoch") + 1 :][:23]
+    assert shown == [*map(str, range(12)), "...", str(highest), "...", *map(str, range(23, 31))]

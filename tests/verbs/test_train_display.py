@@ -15,7 +15,7 @@ from rich.console import Console
 
 from optilab.show import terminal
 from optilab.train.crowding import Crowding, spin_count
-from optilab.verbs.train import TrainingDisplay
+from optilab.verbs.train import TrainingDisplay, _other_threads
 
 
 @pytest.mark.parametrize(
@@ -187,3 +187,22 @@ def test_a_document_has_its_version_first_and_null_for_what_is_not_finite(capsys
         "deep": {"x": None},
         "n": 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, ""),
+        ({"OMP_NUM_THREADS": "2"}, ""),
+        ({"OMP_NUM_THREADS": "4,2"}, ""),
+        (
+            {"OMP_NUM_THREADS": "1"},
+            "threads: 2, as in the config; OMP_NUM_THREADS=1 is not read, --threads 1 is",
+        ),
+    ],
+)
+def test_threads_of_the_environment_are_not_ignored_in_silence(monkeypatch, environment, said):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    assert _other_threads(2) == said
