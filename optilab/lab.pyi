@@ -46,7 +46,7 @@ class Lab:
         progress: bool | None = None,
         **keys: Any,
     ) -> LabPaths:
-        """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
+        """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
     def explain(
         self,
         algo: Names | Any | None = None,
@@ -93,7 +93,7 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
     ) -> LabMap:
-        """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
+        """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
     def play(
         self,
         algo: Names | Any | None = None,

@@ -106,7 +106,7 @@ def _stub() -> None:
 
 def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
     """Add a command, or a group of commands, of which only the one that is called gets its options."""
-    from optilab.cli.flags import described, epilog
+    from optilab.cli.flags import brief, epilog
 
     verb = import_module(f"optilab.verbs.{name}")
     if not hasattr(verb, "VERBS"):
@@ -117,7 +117,7 @@ def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
         if part == called:
             _register(group, part, one)
         else:
-            group.command(part, help=described(one.requests[0]))(_stub)
+            group.command(part, short_help=brief(one.requests[0]))(_stub)
     app.add_typer(group, name=name, short_help=line)
 
 

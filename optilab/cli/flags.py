@@ -62,6 +62,11 @@ def described(request: type[Request]) -> str:
     return "Its help text was dropped by python -OO; its options are these." if generated or not text else text
 
 
+def brief(request: type[Request]) -> str:
+    """The first clause of the help text, for a list of commands."""
+    return re.split(r"[:;.]", described(request), maxsplit=1)[0] + "."
+
+
 def answer(verb: Verb, given: dict[str, Any]) -> int:
     """Run what was typed, by field, and print the answer; returns the exit code."""
     request = verb.request(given, typed=True)

@@ -109,14 +109,18 @@ class SweepConfig(Section):
     ] = Field(default_factory=dict)
     zip: Annotated[bool, Doc("Walk the axes together; by default, take their product")] = False
     samples: Annotated[
-        Whole | None, Ge(1), Le(100_000), Flag("N"), Doc("Draw N points of the box of the axes (Sobol)")
+        Whole | None, Ge(1), Le(100_000), Flag("N"), Doc("Draw N settings from the ranges of the axes (Sobol)")
     ] = None
     search: Annotated[
-        Literal["tpe"] | None, Flag("tpe"), Doc("Let Optuna's TPE choose the N points by earlier outcomes")
+        Literal["tpe"] | None, Flag("tpe"), Doc("Let Optuna's TPE choose the N settings by earlier outcomes")
     ] = None
     seeds: Annotated[Seeds, Doc("Number of seeds per setting, counting up from the config's seed")] = 1
     halving: Annotated[
-        Whole | None, Ge(2), Le(100), Flag("ETA"), Doc("Successive halving: the best 1/ETA of the points go on")
+        Whole | None,
+        Ge(2),
+        Le(100),
+        Flag("ETA"),
+        Doc("Successive halving: the best 1/ETA of the settings train on"),
     ] = None
     confirm: Annotated[
         Whole | None,
@@ -213,7 +217,7 @@ class FunctionRaceConfig(Section):
         Number,
         Ge(1e-15),
         Le(0.5),
-        Flag("SHARE"),
+        Flag("FRACTION"),
         Doc("Count a problem as solved when f - f_min falls to this fraction of its initial value"),
     ] = 1e-3
     seed: Annotated[DrawSeed, Doc("Seed of the settings and the starts")] = 0
@@ -247,7 +251,7 @@ class RaceConfig(Section):
         Doc("The optimizers to compare"),
     ]
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, one seed each")] = 10
-    seeds: Annotated[Seeds, Doc("With --on: new seeds that the chosen setting is judged on")] = 5
+    seeds: Annotated[Seeds, Doc("With --on: new seeds to evaluate the chosen setting on")] = 5
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
     holdout: Annotated[
         Whole,

@@ -46,9 +46,7 @@ class ExplainRequest(SetOptions, OutputOptions):
         Flag("FORMAT", names=("--format",), complete="text,markdown,latex"),
         Doc("text, markdown or latex"),
     ] = "text"
-    quiet: Annotated[
-        bool, Flag(names=("--quiet", "-q")), Doc("Print the points after the steps and nothing else")
-    ] = False
+    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print w after each step and nothing else")] = False
 
 
 def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":

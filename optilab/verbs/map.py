@@ -33,7 +33,7 @@ STARTS = 300
 
 
 class MapRequest(SetOptions, PictureOptions, SilentOptions):
-    """Final value, steps to tolerance or divergence over a grid of settings; or the basins of the minima."""
+    """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
     EXAMPLES = (
         "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
@@ -49,9 +49,11 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
         Flag("NAME", complete="rule", place=True),
         Doc("Optimizer, with the settings of its preset"),
     ] = None
-    x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Across, a setting or w1: {RANGE}")] = None
-    y: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Upwards, a setting or w2: {RANGE}")] = None
-    basins: Annotated[bool, Doc("Map the starts of the box: the minimum that each reaches")] = False
+    x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Horizontal axis, a setting or w1: {RANGE}")] = (
+        None
+    )
+    y: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Vertical axis, a setting or w2: {RANGE}")] = None
+    basins: Annotated[bool, Doc("Map every starting point to the minimum that it reaches")] = False
     config: Source = None
     function: Function = None
     start: Start = None

@@ -40,7 +40,7 @@ STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "
 
 
 class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
-    """Run optimizers on a test function, in float64: every point of the path, reproducible bit by bit."""
+    """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
     OPEN: ClassVar[bool] = True
     EXAMPLES = (

@@ -280,7 +280,7 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
 
 
 class ShowRun(FormatOptions, FolderOptions, OutputOptions):
-    """Show one run (state, what it changed, last and best rows) or one study (its trials)."""
+    """Show a run or a study: state, what it changed, last and best rows; of a study its trials."""
 
     EXAMPLES = (
         "optilab runs show latest",

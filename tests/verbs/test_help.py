@@ -60,3 +60,11 @@ def test_messages_refer_to_topics_that_exist():
     named = {topic for text in texts for topic in re.findall(r"optilab help ([a-z-]+)", text)}
     assert named
     assert named <= set(TOPICS)
+
+
+@pytest.mark.parametrize("group", ["runs", "config", "data"])
+def test_no_line_of_a_group_is_cut_off(group, optilab):
+    """Each subcommand has a clause that fits 80 columns."""
+    listed = optilab(group, "--help", COLUMNS="80").stdout.partition("Commands:")[2].partition("Examples:")[0]
+    assert listed.count("\n  ") >= 4
+    assert "..." not in listed
