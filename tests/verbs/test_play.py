@@ -701,6 +701,22 @@ def test_guided_steps_lead_where_they_say(opened):
     assert page.script("return shownRules()") == [2]
 
 
+def test_without_scripts_nothing_asks_for_them(page, tmp_path):
+    """Neither a table without rows nor a word on what to drag; the sentence that says why, and the picture."""
+    pages.write_page(tmp_path / "play.html", play.page(config(["sgd"])))
+    page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        page.opened = (tmp_path / "play.html").as_uri()
+        page.driver.get(page.opened)
+        nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    names = " ".join(str(node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"])
+    assert "sgd on ravine" in names
+    assert "This page needs JavaScript" in names
+    assert not re.search("Drag|At this epoch|Every epoch", names)
+
+
 def test_both_axes_of_a_plane_have_one_scale(opened):
     """So the path crosses the lines of equal height at right angles."""
     page = opened(config(["sgd"]))
