@@ -41,7 +41,7 @@ SCALARS = OPERATORS | {
     "sqrt": "sqrt({})",
     "absolute": "abs({})",
     "where": "{1} if {0} else {2}",
-    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else 0.0)",
+    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
     "maximum": "{0} if {0} >= {1} or {0} != {0} else {1}",  # a NaN wins, as in NumPy
     "minimum": "{0} if {0} <= {1} or {0} != {0} else {1}",
     "logical_and": "{} and {}",
@@ -265,7 +265,7 @@ def block_kernel(rule: Rule, function: Objective, axes: tuple[tuple[str, str], .
 
 _OPERATIONS = {op: text for op, text in OPERATORS.items() if op != "power"} | {
     "where": "{} ? {} : {}",
-    "sign": "{0} > 0 ? 1 : {0} < 0 ? -1 : 0",
+    "sign": "{0} > 0 ? 1 : {0} < 0 ? -1 : {0} - {0}",
     "maximum": "{0} >= {1} || {0} != {0} ? {0} : {1}",  # a NaN wins, as in NumPy
     "minimum": "{0} <= {1} || {0} != {0} ? {0} : {1}",
     "logical_and": "{} && {}",

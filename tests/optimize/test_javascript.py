@@ -185,3 +185,10 @@ def test_what_has_no_counterpart_is_named():
 
     with pytest.raises(Untraceable, match="cbrt has no counterpart in JavaScript"):
         value_source(CubeRoot())
+
+
+def test_the_sign_of_what_is_no_number_is_none(page):
+    function = OBJECTIVES["expression"](formula="sign(sqrt(w1)) + w2")
+    with np.errstate(all="ignore"):
+        assert np.isnan(function.value(np.array([-1.0, 0.0])))
+    assert page.script("return String((0, eval)(arguments[0])(-1, 0))", value_source(function)) == "NaN"

@@ -467,6 +467,37 @@ def test_a_formula_typed_in_the_page_has_the_digits_of_optimize(opened, optilab,
     assert page.script("return [fn.key, fragment()]") == ["ravine", ""]
 
 
+def drawn_formula(rng, depth):
+    """The text of a formula of what IEEE 754 defines to the last bit."""
+    if depth == 0:
+        return str(rng.choice(["x", "y", "w1", "pi", "2", "0.3", "1e-2", "0", "1"]))
+    a, b = drawn_formula(rng, depth - 1), drawn_formula(rng, int(rng.integers(depth)))
+    forms = (
+        "{a} + {b}", "{a} - {b}", "({a})*({b})", "({a})/({b})", "{a}*{b}", "{a}/{b}", "({a})({b})", "-{a}", "-({a})",
+        "({a})^{n}", "({a})**{n}", "sqrt({a})", "abs({a})", "sign({a})", "min({a}, {b})", "max({a}, {b})",
+        "+{a} - -{b}",
+    )  # fmt: skip
+    return str(rng.choice(forms)).format(a=a, b=b, n=rng.integers(1, 7))
+
+
+def test_drawn_formulas_have_the_bits_of_the_engine(opened):
+    page, rng = opened(config(["sgd"])), np.random.default_rng(5)
+    formulas = [f"{drawn_formula(rng, 4)} + 0*x*y" for _ in range(300)]
+    points = rng.uniform(-2, 2, (10, 2))
+    found = page.script(
+        "return arguments[0].map((text) => { const own = functionOf(text); return arguments[1].map((p) => {"
+        " const row = [0, 0, 0]; own.ground(...p, row, 0); return row.map(String); }); })",
+        formulas,
+        points.tolist(),
+    )
+    for formula, rows_found in zip(formulas, found, strict=True):
+        function = OBJECTIVES["expression"](formula=formula)
+        with np.errstate(all="ignore"):
+            own = np.column_stack([function.value(points), function.gradient(points)])
+        same = np.array([[float(number.replace("Infinity", "inf")) for number in row] for row in rows_found])
+        assert np.array_equal(same, own, equal_nan=True), formula
+
+
 @pytest.mark.parametrize(
     "formula",
     [

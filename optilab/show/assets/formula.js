@@ -110,7 +110,7 @@ const Formula = (() => {
   const OPERATIONS = {
     add: (a, b) => a + b, subtract: (a, b) => a - b, multiply: (a, b) => a * b, divide: (a, b) => a / b, negative: (a) => -a,
     power: (a, b) => (b === 0.5 ? Math.sqrt(a) : b === -1 ? 1 / a : Number.isInteger(b) && b > 0 && b < 65 ? whole(a, b) : a ** b),
-    less: (a, b) => a < b, greater: (a, b) => a > b, where: (c, a, b) => (c ? a : b), sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : 0),
+    less: (a, b) => a < b, greater: (a, b) => a > b, where: (c, a, b) => (c ? a : b), sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a - a),
     min: (a, b) => (a <= b || a !== a ? a : b), max: (a, b) => (a >= b || a !== a ? a : b), // a NaN wins, as in NumPy
   };
 
