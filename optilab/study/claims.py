@@ -20,7 +20,7 @@ from optilab.diagnose.evidence import of_run
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study
 from optilab.study.comparison import judge
-from optilab.study.groups import CONFIRMATION, STAGE, TESTED, Group, Measure, groups, values_of
+from optilab.study.groups import CONFIRMATION, STAGE, TESTED, Group, Measure, axes_of, groups, values_of
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.network_race import read as read_heats
 from optilab.study.plan import StudyPlan
@@ -129,8 +129,7 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
 
 def _points(rows: Sequence[Row]) -> int:
     """The settings that a study tried, those included that successive halving left."""
-    keys = list(rows[0])[1:] if rows else []
-    keys = keys[: keys.index("seed")] if "seed" in keys else []
+    keys = axes_of(rows)
     return len({tuple(row[key] for key in keys) for row in rows})
 
 

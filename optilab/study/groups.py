@@ -235,6 +235,18 @@ def _shared(trees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {key: v for key, v in first.items() if all(key in tree and tree[key] == v for tree in trees)}
 
 
+def axes_of(rows: Sequence[Row]) -> list[str]:
+    """The columns of trials.csv that are the axes of a study: those before the seed, but for the trial's name."""
+    columns = list(rows[0]) if rows else []
+    before = columns[: columns.index("seed")] if "seed" in columns else []
+    return [key for key in before if key != "trial"]
+
+
+def asked_of(study: Study) -> dict[str, Any]:
+    """What study.yaml asks, as it is written. ConfigError where it is damaged."""
+    return yaml.read(study.asked, str(study.path / runs.STUDY)).tree
+
+
 # --- labels ------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from optilab import runs
-from optilab.config import yaml
 from optilab.config.fields import ALIASES, decimal, describe, schema_for
 from optilab.config.load import dump, flat, load
 from optilab.config.presets import presets
@@ -23,6 +22,7 @@ from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
+from optilab.study.groups import asked_of, axes_of
 
 GRAMMAR = "KEY=VALUE, KEY!=VALUE, KEY<VALUE, KEY<=VALUE, KEY>VALUE, KEY>=VALUE or KEY~PATTERN"
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
@@ -244,9 +244,6 @@ def _changed(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, An
 
 # --- lines ----------------------------------------------------------------------------------------------------
 
-_NOT_AXES = ("trial", "seed", "digest", "status", "reason")
-"""Columns of trials.csv around those of the axes."""
-
 
 @dataclass(frozen=True)
 class ListedRun:
@@ -289,12 +286,12 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     """A study opened: a line per trial, those that have ended in the order of trials.csv, then those in progress; and
     the keys of its axes. DataError, with the line, if trials.csv is damaged."""
     rows = study.trials()
-    base, nothing = _without(_base(study), _axes(rows)), Variant("", {})
+    base, nothing = _without(_base(study), axes_of(rows)), Variant("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
     names = {str(row["trial"]) for row in rows}
     others = [runs.read_entry(path) for path in runs.directories(study.path) if path.name not in names]
     running = [_run(entry, Variants()) for entry in others if isinstance(entry, Record)]
-    return ended + running, list(_axes(rows))
+    return ended + running, axes_of(rows)
 
 
 def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | None) -> list[ListedRun]:
@@ -333,7 +330,7 @@ def _study(study: Study, variants: Variants) -> ListedRun:
     for key in ("val_acc", "best_val_acc"):
         if values := [trial[key] for trial in trials if key in trial]:
             about[key] = max(values)
-    own = [*_axes(rows), "seed"]
+    own = [*axes_of(rows), "seed"]
     axes = {key: len({str(row[key]) for row in rows}) for key in own if rows and key in rows[0]}
     of_trials = [{key: v for key, v in trial.items() if key not in ("run", "command")} for trial in trials]
     return ListedRun(about, _without(base, own), variant, study, axes, counts, of_trials)
@@ -360,13 +357,6 @@ def _is_outcome(key: str) -> bool:
     return key.endswith(("_loss", "_acc", "epoch", "epochs"))
 
 
-def _axes(rows: Sequence[Row]) -> list[str]:
-    """The columns of trials.csv that are axes: those before the seed."""
-    columns = list(rows[0]) if rows else []
-    before = columns[: columns.index("seed")] if "seed" in columns else []
-    return [key for key in before if key not in _NOT_AXES]
-
-
 def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
     """The keys that are the same in all trials, dotted."""
     return {k: v for k, v in flat(base).items() if not any(k == axis or k.startswith(f"{axis}.") for axis in axes)}
@@ -374,6 +364,5 @@ def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
 
 def _base(study: Study) -> dict[str, Any]:
     """The config of a study's trainings. ConfigError where study.yaml is damaged."""
-    tree = yaml.read(study.asked, str(study.path / runs.STUDY)).tree
-    config = tree.get("config")
+    config = asked_of(study).get("config")
     return config if isinstance(config, dict) else {}

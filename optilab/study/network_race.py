@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config import yaml
 from optilab.config.claims import Claim
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.presets import rules_named
@@ -30,7 +29,7 @@ from optilab.optimize.objective import Floats
 from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge
 from optilab.study.function_race import expected_best
-from optilab.study.groups import Group, GroupValues, Measure, values_of
+from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
 from optilab.study.plan import SPAN, Plan, TunedCandidate, final_seeds, tuned
 from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
@@ -343,8 +342,7 @@ def read(study: runs.Study) -> RaceResult | None:
     for line, row in enumerate(rows, start=2):
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "final"):
             raise DataError(f"{study.path / runs.TRIALS}:{line}: expected the number of a setting and its stage")
-    path = study.path / runs.STUDY
-    asked = yaml.read(study.asked, str(path)).tree
+    asked = asked_of(study)
     budget, seeds = (int(asked.get(key) or 1) for key in ("budget" if race else "tune", "seeds"))
     facts = list(rows[0])
     fields = facts[facts.index("setting") + 1 : facts.index("stage")]

@@ -16,7 +16,6 @@ from statistics import variance
 from typing import Any
 
 from optilab import runs
-from optilab.config import yaml
 from optilab.config.claims import BEST, Claim
 from optilab.config.fields import describe
 from optilab.config.load import Override, dump, load, to_yaml
@@ -28,7 +27,7 @@ from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
-from optilab.study.groups import TESTED, planned_labels
+from optilab.study.groups import TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
 from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
@@ -43,7 +42,6 @@ NEW_SEEDS = 5
 """The least number of their seeds."""
 GUESS = 0.01
 """Standard deviation of a metric over seeds, where nothing is known of it."""
-_ASKED_BYTES = 1 << 20
 
 _NOT_AXES = {
     "seed": "use --seeds N",
@@ -206,15 +204,14 @@ def design(plan: Sweep, folder: Path) -> Design | None:
     variances = list[float]()
     for path in runs.directories(folder):
         with suppress(OptilabError):
-            if (path / STUDY).is_file() and _same_training(path, plan.base):
-                variances += _variances(runs.read_study(path).trials(), plan.asked.metric)
+            if (path / STUDY).is_file() and _same_training(study := runs.read_study(path), plan.base):
+                variances += _variances(study.trials(), plan.asked.metric)
     noise = mean_variance(variances) ** 0.5 if variances else GUESS
     return Design(found * noise, noise, len(variances))
 
 
-def _same_training(study: Path, base: TrainConfig) -> bool:
-    asked = yaml.read(runs.read_regular(study / STUDY, _ASKED_BYTES), str(study / STUDY)).tree
-    config = asked.get("config")
+def _same_training(study: runs.Study, base: TrainConfig) -> bool:
+    config = asked_of(study).get("config")
     if not isinstance(config, dict):
         return False
     data = config.get("data")
@@ -224,8 +221,7 @@ def _same_training(study: Path, base: TrainConfig) -> bool:
 
 def _variances(rows: Sequence[runs.Row], metric: str) -> list[float]:
     """For the metric over the seeds of each setting, where something varies."""
-    keys = list(rows[0])[1:] if rows else []
-    keys = keys[: keys.index("seed")] if "seed" in keys else keys
+    keys = axes_of(rows)
     values: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         if row["status"] == "done" and isinstance(row.get(metric), float):

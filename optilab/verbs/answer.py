@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.errors import ExitCode, printable
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.calls import in_python
@@ -92,8 +92,6 @@ class Answer(ABC):
 
     def chart(self) -> "Chart":
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
-        from optilab.errors import DataError
-
         raise DataError("there is no plot of this result")
 
     def plot(self, dark: bool = False) -> "Figure":
@@ -104,8 +102,6 @@ class Answer(ABC):
 
     def frame(self) -> Any:
         """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
-        from optilab.errors import UsageError
-
         for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
             try:
                 library = import_module(name)
@@ -137,7 +133,6 @@ class Answer(ABC):
 
     def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
         """The table and the picture; `said` is how its sentences are put."""
-        from optilab.errors import OptilabError
         from optilab.show import chart_file
 
         try:

@@ -25,6 +25,7 @@ from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import Column, Table
 from optilab.study import network_race, remedy, sweep
 from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_trainings, require_judgeable
+from optilab.study.function_race import standings
 from optilab.study.plan import StudyPlan
 from optilab.verbs import studies
 from optilab.verbs.answer import STYLES, Printed, annotate, claim_line
@@ -234,7 +235,6 @@ class Checker:
         return of_rate(claims, test.rate, asked.name)
 
     def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
-        from optilab.study.function_race import standings
         from optilab.verbs.race import FunctionRace, found_on_functions, renamed
 
         asked = load(FunctionRaceConfig, renamed(given), claimed)

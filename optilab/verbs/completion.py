@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import fields
 
 import typer
 
@@ -112,8 +113,6 @@ def part(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def axis(ctx: typer.Context, incomplete: str) -> list[str]:
     """`algo.KEY=` of the numbers of the chosen rule, and the coordinates."""
-    from dataclasses import fields
-
     from optilab.optimize import RULES
 
     rule = RULES.get(ctx.params.get("algo") or ctx.params.get("by_place") or "")

@@ -13,6 +13,7 @@ from annotated_doc import Doc
 from optilab.config import SCHEMAS
 from optilab.config.marks import Argument
 from optilab.errors import ExitCode, OptilabError, UsageError, unknown
+from optilab.runs import write_atomic
 from optilab.show import terminal
 from optilab.verbs.answer import Part, Printed, Sentence, Verbatim
 from optilab.verbs.options import QUIET, OutputOptions, SilentOptions
@@ -224,7 +225,6 @@ class CopyPreset(OutputOptions):
 
 def cp(request: CopyPreset, place: Place) -> Printed:
     from optilab.config.presets import named
-    from optilab.runs import write_atomic
 
     preset, path = named(request.name), Path(request.dest)
     if not request.dest:

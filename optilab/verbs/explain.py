@@ -16,7 +16,7 @@ from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
 from optilab.optimize.path import Line, WorkedStep, worked_steps
 from optilab.verbs.answer import Answer
-from optilab.verbs.options import OutputOptions, SetOptions
+from optilab.verbs.options import QUIET, OutputOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
 from optilab.words import settings
@@ -46,7 +46,7 @@ class ExplainRequest(SetOptions, OutputOptions):
         Flag("FORMAT", names=("--format",), complete="text,markdown,latex"),
         Doc("text, markdown or latex"),
     ] = "text"
-    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print w after each step and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print w after each step and nothing else")] = False
 
 
 def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":

@@ -30,6 +30,7 @@ from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.charts.rates import rates_chart
 from optilab.verbs.compare import LabComparison
 from optilab.verbs.options import (
+    QUIET,
     BatchSize,
     DataOptions,
     Device,
@@ -97,7 +98,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
         Needs("confirm"),
         Doc("Directory of the runs [OPTILAB_RUNS, else ./runs]"),
     ] = None
-    quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the rate and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the rate and nothing else")] = False
 
 
 def lr(request: RateRequest, place: Place) -> "LabRate":

@@ -33,6 +33,7 @@ from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.options import (
     OUT,
     PICTURES,
+    QUIET,
     DataOptions,
     FormatOptions,
     OutputOptions,
@@ -66,7 +67,7 @@ class RaceOptions(PictureOptions, OutputOptions):
     out: Annotated[list[str] | None, OUT, Doc("Write a plot (.png, .svg, .pdf) or a report (.html)")] = None
     quiet: Annotated[
         bool,
-        Flag(names=("--quiet", "-q")),
+        QUIET,
         Doc("Print only the optimizers that may be the best; with --on, the study directory"),
     ] = False
 

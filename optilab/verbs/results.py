@@ -7,15 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optilab.errors import OptilabError
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError
+from optilab.runs import STUDY, Record, Study, score
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.errors import ExitCode
-    from optilab.runs import Record, Study
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
     from optilab.study.execution import StudyResult
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 class LabRun(Answer):
     """A run: a training, or the paths of `optimize` that the command wrote."""
 
-    record: "Record"
+    record: Record
 
     @property
     def name(self) -> str:
@@ -64,9 +63,6 @@ class LabRun(Answer):
 
     @property
     def _last(self) -> str:
-        from optilab.errors import DataError
-        from optilab.runs import score
-
         try:
             rows = self.rows if self._is_training else []
         except DataError:
@@ -103,7 +99,6 @@ class LabRun(Answer):
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
             return self._paths.page(title)
-        from optilab.runs import score
         from optilab.study.groups import Selection
         from optilab.verbs.comparison_page import comparison_page
 
@@ -126,7 +121,7 @@ class LabRun(Answer):
 class LabStudy(Answer):
     """A study: the trainings of a sweep, of `train --seeds`, of `remedy`, or of a race on trainings."""
 
-    study: "Study"
+    study: Study
 
     @property
     def name(self) -> str:
@@ -155,8 +150,6 @@ class LabStudy(Answer):
     @property
     def runs(self) -> list[LabRun]:
         """The trainings, in the order of `rows`. DataError where one cannot be read; `comparison` leaves it out."""
-        from optilab.errors import DataError
-
         found, left_out = self.study.runs()
         for name, reason in left_out.items():
             raise DataError(f"{name}: {reason}")
@@ -177,13 +170,7 @@ class LabStudy(Answer):
         from optilab.config.load import load
         from optilab.config.study import SweepConfig
 
-        return load(SweepConfig, str(self._asked)).metric
-
-    @property
-    def _asked(self) -> Path:
-        from optilab import runs
-
-        return self.path / runs.STUDY
+        return load(SweepConfig, str(self.path / STUDY)).metric
 
     @cached_property
     def heats(self) -> "RaceResult | None":
@@ -203,8 +190,6 @@ class LabStudy(Answer):
     @property
     def verdict(self) -> str:
         """The answer in one sentence; of a race on several trainings that over all of them."""
-        from optilab.errors import UsageError
-
         if self.heats is not None:
             from optilab.verbs.race_tables import answer_of
 
@@ -220,14 +205,11 @@ class LabStudy(Answer):
             from optilab.verbs.charts.races import network_race_chart
 
             return network_race_chart(self.heats)
-        from optilab.errors import DataError
-
         if not self.study.runs()[0]:
             raise DataError(f"nothing to draw: {self.name} has no training")
         return self.comparison.chart()
 
     def table(self) -> Table:
-        from optilab.errors import UsageError
         from optilab.verbs import race_tables as views
 
         notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
@@ -255,15 +237,13 @@ class EndedStudy(LabStudy):
     judged: "Sequence[ClaimResult]" = field(default=(), kw_only=True)
 
     @property
-    def code(self) -> "ExitCode":
+    def code(self) -> ExitCode:
         return self.ran.code
 
     def short(self) -> Iterable[str]:
         yield str(self.path)
 
 
-def entry(found: "Record | Study") -> LabRun | LabStudy:
+def entry(found: Record | Study) -> LabRun | LabStudy:
     """A run or a study as a result."""
-    from optilab.runs import Record
-
     return LabRun(found) if isinstance(found, Record) else LabStudy(found)

@@ -14,7 +14,7 @@ from optilab.config.training import DataConfig
 from optilab.errors import ConfigError, ExitCode, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
-from optilab.show.progress import Bar, ProgressLine
+from optilab.show.progress import Bar, ProgressLine, Transfer
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import JobOptions, StudyOptions
 from optilab.verbs.verb import Place, kept_of, plain
@@ -172,7 +172,6 @@ def completed(ran: "StudyResult") -> list[Record]:
 def dataset_of(config: DataConfig) -> "Dataset":
     """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
     from optilab.data import fetch
-    from optilab.show.progress import Transfer
 
     with Transfer() as transfer:
         return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)

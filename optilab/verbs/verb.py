@@ -6,9 +6,10 @@ group of `verbs.options` says how it is executed and shown; what it declares its
 """
 
 import inspect
+import os
 import shlex
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
@@ -293,9 +294,6 @@ def _axis(axis: Any) -> str:
 
 def plain(value: Any) -> Any:
     """A value of Python as YAML would give it: NumPy's numbers, tuples, paths, rules and objectives as plain data."""
-    import os
-    from dataclasses import is_dataclass
-
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):

@@ -34,8 +34,20 @@ class TwoMoments(Rule):
         return AdamState(0, zeros, zeros)
 
 
+class FrozenMomentum(Rule):
+    """A rule that is `ema` momentum of the gradient while its second moment stands still."""
+
+    beta1: float
+
+    @property
+    def frozen(self) -> Recurrence:
+        """The step while the second moment stands still: `ema` momentum of the gradient in coordinates scaled by the
+        `preconditioner` ("frozen Adam", Cohen et al. 2022, arXiv:2207.14484)."""
+        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
+
+
 @dataclass(frozen=True)
-class Adam(TwoMoments):
+class Adam(TwoMoments, FrozenMomentum):
     """Adam (Kingma & Ba 2015, algorithm 1): momentum and RMSProp with bias correction.
 
     V <- beta1*V + (1 - beta1)*g;  v = V/(1 - beta1^t)
@@ -71,12 +83,6 @@ class Adam(TwoMoments):
             "added": "(v/sqrt(s) + eps)",
             "uncorrected": "v/(sqrt(s) + eps/sqrt(1-beta2^t))",
         }[self.eps_placement]
-
-    @property
-    def frozen(self) -> Recurrence:
-        """The step while the second moment stands still: `ema` momentum of the gradient in coordinates scaled by the
-        `preconditioner` ("frozen Adam", Cohen et al. 2022, arXiv:2207.14484)."""
-        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
 
     def preconditioner(self, state: Any) -> Array:
         """What divides the moving average of the gradients: (1 - beta1^t)*(sqrt(s) + eps), after t >= 1 steps."""
@@ -217,7 +223,7 @@ class NAdam(Rule):
 
 
 @dataclass(frozen=True)
-class RAdam(TwoMoments):
+class RAdam(TwoMoments, FrozenMomentum):
     """Rectified Adam (Liu et al. 2020): division by the second moment only once its variance is bounded.
 
     r_inf = 2/(1 - beta2) - 1;  r = r_inf - 2*t*beta2^t/(1 - beta2^t)
@@ -245,12 +251,6 @@ class RAdam(TwoMoments):
             "k = where(r > 5, sqrt((r-4)*(r-2)*R/((R-4)*(R-2)*r)), 0);  "
             f"d = where(r > 5, k*v/({root}), v);  w <- w - lr*d"
         )
-
-    @property
-    def frozen(self) -> Recurrence:
-        """The step while the second moment stands still: `ema` momentum of the gradient in coordinates scaled by the
-        `preconditioner`, as of Adam."""
-        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
 
     def preconditioner(self, state: Any) -> Array:
         """What divides the moving average of the gradients after t >= 1 steps, the rectifier included; 1 - beta1^t in

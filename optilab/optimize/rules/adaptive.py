@@ -7,7 +7,7 @@ from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab.optimize.rule import Array, Decay, Eps, LearningRate, Recurrence, Rule, xp_of
-from optilab.optimize.rules.adam import AdamState, TwoMoments
+from optilab.optimize.rules.adam import AdamState, FrozenMomentum, TwoMoments
 
 EpsPlacement = Annotated[Literal["inside", "outside"], Doc("eps inside or outside the root")]
 _ROOT = {"inside": "sqrt({} + eps)", "outside": "(sqrt({}) + eps)"}
@@ -226,7 +226,7 @@ class AMSGradState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AMSGrad(Rule):
+class AMSGrad(FrozenMomentum):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far.
 
     w <- w - lr*v/(sqrt(l) + eps), with V, v, S and s as in Adam, and
@@ -260,11 +260,6 @@ class AMSGrad(Rule):
             f"{largest};  w <- w - lr*v/({_ADAM_ROOT[placement]})"
         )
 
-    @property
-    def frozen(self) -> Recurrence:
-        """As of Adam."""
-        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
-
     def preconditioner(self, state: Any) -> Array:
         """What divides the moving average of the gradients, as of Adam."""
         t = state.steps
@@ -293,7 +288,7 @@ class AMSGrad(Rule):
 
 
 @dataclass(frozen=True)
-class Adamax(TwoMoments):
+class Adamax(TwoMoments, FrozenMomentum):
     """Adamax (Kingma & Ba 2015, algorithm 2): Adam with the infinity norm instead of the root mean square.
 
     V <- beta1*V + (1 - beta1)*g
@@ -316,11 +311,6 @@ class Adamax(TwoMoments):
         return (
             f"V <- beta1*V + (1-beta1)*g;  S <- max(beta2*S, {size});  v = V/(1-beta1^t);  w <- w - lr*v/{divisor}"
         )
-
-    @property
-    def frozen(self) -> Recurrence:
-        """As of Adam."""
-        return Recurrence(self.beta1, 1 - self.beta1, 0.0, 1.0)
 
     def preconditioner(self, state: Any) -> Array:
         """What divides the moving average of the gradients, as of Adam."""
