@@ -1,12 +1,15 @@
 """The watch as a callback of Lightning and of Hugging Face's Trainer: `watch.diagnosis()` after the training."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from torch import Tensor
 
 from optilab.errors import UsageError
-from optilab.loop.watch import Watch
+
+Watching = Callable[[Any, Any], Any]
+"""What begins to watch a model and its optimizers: the class `Watch`."""
 
 NAMES = {"eval_loss": "val_loss", "eval_accuracy": "val_acc"}
 """Names of Hugging Face -> those of the watch."""
@@ -21,7 +24,7 @@ def _package(names: tuple[str, ...], extra: str) -> Any:
     raise UsageError(f"this callback needs {extra}: pip install {extra}")
 
 
-def lightning() -> Any:
+def lightning(watch: Watching) -> Any:
     """A callback for `lightning.Trainer(callbacks=[...])`; its `watch` is that of the last fit.
 
     An epoch has the metrics that the module logged: val_loss, val_acc, train_acc. UsageError without Lightning.
@@ -29,7 +32,7 @@ def lightning() -> Any:
     kind: Any = _package(("lightning.pytorch", "pytorch_lightning"), "lightning").Callback
 
     class LightningWatch(kind):  # type: ignore[misc]
-        watch: Watch
+        watch: Any
         loss: Tensor | None = None
 
         def on_before_backward(self, trainer: Any, module: Any, loss: Tensor) -> None:
@@ -38,7 +41,7 @@ def lightning() -> Any:
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
             optimizers = [getattr(one, "optimizer", one) for one in trainer.optimizers]
-            self.watch = Watch(module, optimizers)
+            self.watch = watch(module, optimizers)
 
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int) -> None:
             pair = isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[1], Tensor)
@@ -55,7 +58,7 @@ def lightning() -> Any:
     return LightningWatch()
 
 
-def transformers() -> Any:
+def transformers(watch: Watching) -> Any:
     """A callback for `transformers.Trainer(callbacks=[...])`; its `watch` is that of the last training.
 
     The loss is the one that the model returns. UsageError without Transformers.
@@ -63,12 +66,12 @@ def transformers() -> Any:
     kind: Any = _package(("transformers",), "transformers").TrainerCallback
 
     class TrainerWatch(kind):  # type: ignore[misc]
-        watch: Watch
+        watch: Any
         _metrics: dict[str, float] | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             optimizer = given["optimizer"]
-            self.watch, self._metrics = Watch(given["model"], getattr(optimizer, "optimizer", optimizer)), None
+            self.watch, self._metrics = watch(given["model"], getattr(optimizer, "optimizer", optimizer)), None
 
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self.watch.step()

@@ -142,14 +142,14 @@ class Watch:
         """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
         from optilab.loop import callbacks
 
-        return callbacks.lightning()
+        return callbacks.lightning(Watch)
 
     @staticmethod
     def transformers() -> Any:
         """The same for the `Trainer` of Hugging Face's Transformers."""
         from optilab.loop import callbacks
 
-        return callbacks.transformers()
+        return callbacks.transformers(Watch)
 
     # --- what came out ---
 

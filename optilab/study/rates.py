@@ -239,20 +239,12 @@ set."""
 
 
 @dataclass(frozen=True)
-class RateRow:
-    """A rate and the outcomes of its trainings; a diverged one has the worst."""
-
-    rate: float
-    outcomes: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Confirmation:
     """What the trainings say."""
 
     key: str
-    rows: tuple[RateRow, ...]
-    """By rate."""
+    outcomes: Mapping[float, tuple[float, ...]]
+    """The outcomes of the trainings at each rate, lowest first; a diverged one has the worst."""
     side: RunComparison | None
     """None where no training ran through."""
     learned: bool
@@ -279,7 +271,7 @@ class Confirmation:
     @property
     def at_edge(self) -> bool:
         """Whether the best rate is the lowest or the highest that was tried, so that a better one may lie beyond."""
-        return len(self.rows) > 1 and self.rate in (self.rows[0].rate, self.rows[-1].rate)
+        return len(self.outcomes) > 1 and self.rate in (min(self.outcomes), max(self.outcomes))
 
 
 def rates_near(test: RangeTest) -> list[float]:
@@ -319,17 +311,11 @@ def confirm(planned: sweep.Sweep, records: Sequence[Record], looks: int) -> Conf
     key = next(iter(planned.asked.over))
     size = planned.asked.seeds, planned.base.epochs
     if not records:
-        return Confirmation(key, (), None, False, *size)
+        return Confirmation(key, {}, None, False, *size)
     side = compare_runs(records, Measure("val_acc"), looks=looks)
-    rows = sorted(
-        (
-            RateRow(_rate(side, i, key), tuple(own.outcomes.values.values()))
-            for i, own in enumerate(side.candidates)
-        ),
-        key=lambda row: row.rate,
-    )
+    found = {_rate(side, i, key): tuple(own.outcomes.values.values()) for i, own in enumerate(side.candidates)}
     learned = any(verdict.learning(of_run(record))[1] for record in records)
-    return Confirmation(key, tuple(rows), side, learned, *size)
+    return Confirmation(key, dict(sorted(found.items())), side, learned, *size)
 
 
 def _rate(side: RunComparison, row: int, key: str) -> float:

@@ -175,10 +175,11 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
     return TunedRemedies(race, rates, {problem: base}, tuple(candidates), REMEDIES, remedies=asked)
 
 
-def resolve(asked: RemedyConfig) -> RemedyConfig:
-    """`asked` with its training as keys, so that its study.yaml depends on no other file."""
+def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
+    """`asked` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
-    return asked.model_copy(update={"config": load(TrainConfig, config)})
+    settings = {**asked.set, **{change.key: change.value for change in changes}}
+    return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
 def require_same(study: Path, asked: RemedyConfig) -> None:

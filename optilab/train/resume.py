@@ -165,7 +165,7 @@ class Branch:
     @property
     def changed(self) -> list[str]:
         """`key: old -> new` of every key that both configs have."""
-        return [f"{key}: {shown(old)} -> {shown(new)}" for key, old, new in _changes(self.before, self.config)]
+        return list(_changes(self.before, self.config).values())
 
 
 def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
@@ -183,12 +183,8 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
     source = runs.read(runs.locate(folder, name, "train"))
     before = config_of(source)
     config = load(TrainConfig, str(source.path / "config.yaml"), changes)
-    refused = [
-        f"{key}: {shown(old)} -> {shown(new)}"
-        for key, old, new in _changes(before, config)
-        if key.startswith(KEPT) and key not in RESEEDED
-    ]
-    if refused:
+    changed = _changes(before, config).items()
+    if refused := [text for key, text in changed if key.startswith(KEPT) and key not in RESEEDED]:
         raise RunError(
             f"{source.name} cannot be forked with {'; '.join(refused)}: a fork keeps the network and its data; "
             f"{RESEEDED[0]} draws other batches from there on"
@@ -202,10 +198,11 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
     return Branch(source, before, config, at, checkpoint)
 
 
-def _changes(before: TrainConfig, after: TrainConfig) -> list[tuple[str, object, object]]:
-    """(key, old, new) of every key that differs; not of those that only one has, which follow from an entry's name."""
+def _changes(before: TrainConfig, after: TrainConfig) -> dict[str, str]:
+    """Of every key that differs `key: old -> new`, not of one that follows from an entry's name and only one has."""
     old, new = flat(dump(before)), flat(dump(after))
-    return [(key, old[key], new[key]) for key in old if key in new and old[key] != new[key]]
+    keys = (key for key in old if key in new and old[key] != new[key])
+    return {key: f"{key}: {shown(old[key])} -> {shown(new[key])}" for key in keys}
 
 
 def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> tuple[int, Path]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
-    from optilab.verbs.verb import Request
 
 HEAD, TAIL = 8, 8
 """Rows that a table shows of a result that has more than both."""
@@ -190,8 +189,8 @@ class Printed(Answer):
         return self.brief
 
 
-def present(answer: Answer, request: "Request") -> int:
-    """Print an answer as the request asks for it, and return the exit code, claims included."""
+def present(answer: Answer, request: object) -> int:
+    """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit code, claims included."""
     json, quiet = getattr(request, "json", False), getattr(request, "quiet", False)
     format = "json" if json else getattr(request, "format", "table")
     if format == "json":

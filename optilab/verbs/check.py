@@ -259,10 +259,8 @@ class Checker:
     ) -> tuple[Any, StudyPlan]:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
         if kind == "remedy":
-            asked = load(RemedyConfig, given, claimed)
-            settings = {**asked.set, **{change.key: change.value for change in changes}}
-            asked = remedy.resolve(asked.model_copy(update={"set": settings}))
-            return asked, remedy.plan(asked)
+            tried = remedy.resolve(load(RemedyConfig, given, claimed), changes)
+            return tried, remedy.plan(tried)
         if kind == "race":
             if isinstance(given, dict):
                 given = {"algos": algorithms(NETWORK_ALGOS), **given}

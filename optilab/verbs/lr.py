@@ -259,7 +259,7 @@ class LabRate(Answer):
                 "learned": confirmation.learned,
                 "epochs": confirmation.epochs,
                 "seeds": confirmation.seeds,
-                "outcomes": [{"rate": row.rate, "val_acc": row.outcomes} for row in confirmation.rows],
+                "outcomes": [{"rate": rate, "val_acc": own} for rate, own in confirmation.outcomes.items()],
                 "comparison": confirmation.side and _comparison(confirmation).document(),
             }
         return found
@@ -323,7 +323,7 @@ def unmoved(result: LabRate) -> str:
     """Why there is no recommendation, and what may help."""
     test, confirmation = result.test, result.confirmation
     if confirmation is not None:
-        tried = [row.rate for row in confirmation.rows]
+        tried = list(confirmation.outcomes)
         span = f" at lr {tried[0]:g} to {tried[-1]:g}" if tried else ""
         what = f"no training is better than chance{span} within {plural(confirmation.epochs, 'epoch')}"
         return f"{what}; no recommendation: optilab diagnose {result.asked.split()[0]} says why, or add --epochs N"
@@ -371,7 +371,7 @@ def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
     """The table of the trainings, and the recommendation with the rates that cannot be told from it."""
     yield ""
     size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')} each"
-    yield Sentence(f"trainings at {len(confirmation.rows)} rates, {size}, judged on held-out images", "bold")
+    yield Sentence(f"trainings at {len(confirmation.outcomes)} rates, {size}, judged on held-out images", "bold")
     if confirmation.side is not None:
         yield from _comparison(confirmation).parts()
     yield ""

@@ -210,8 +210,10 @@ def require_one_thread(request: SetOptions | JobOptions) -> None:
             )
 
 
-class StudyOptions(ClusterOptions, SaveOptions):
-    """How a study is executed, repeated and continued."""
+class StudyOptions(
+    ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions
+):
+    """How a study is executed, repeated, continued and shown."""
 
     GROUP: ClassVar[str] = "How to run it"
     CONFLICTS: ClassVar[Conflicts] = (

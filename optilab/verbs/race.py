@@ -34,11 +34,8 @@ from optilab.verbs.options import (
     OUT,
     PICTURES,
     QUIET,
-    DataOptions,
-    FormatOptions,
     OutputOptions,
     PictureOptions,
-    SetOptions,
     StudyOptions,
 )
 from optilab.verbs.results import EndedStudy, LabStudy
@@ -92,7 +89,7 @@ class FunctionRace(RaceOptions):
     ] = True
 
 
-class TrainingRace(StudyOptions, SetOptions, DataOptions, FormatOptions, RaceOptions):
+class TrainingRace(StudyOptions, RaceOptions):
     """Compare rules on trainings."""
 
     HEADING = "On trainings, with --on"

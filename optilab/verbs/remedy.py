@@ -17,13 +17,8 @@ from optilab.study.remedy import Result, smallest_fix
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.options import (
-    DataOptions,
-    FormatOptions,
     LearningRate,
     Optimizer,
-    OutputOptions,
-    PictureOptions,
-    SetOptions,
     StudyOptions,
 )
 from optilab.verbs.race import NetworkRaceAnswer
@@ -33,7 +28,7 @@ from optilab.verbs.verb import Place, Verb
 from optilab.words import duration
 
 
-class RemedyRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions):
+class RemedyRequest(StudyOptions):
     """Train a network with each known fix for vanishing gradients, one at a time, and compare the results.
 
     All start from the same random numbers, several run at once; the table gives each change and its result. The same
@@ -54,9 +49,7 @@ class RemedyRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, Pictur
 
 def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("remedy", request, request.given.get("config"), place)
-    asked = studies.asked(request, source)
-    changes = {**asked.set, **{change.key: change.value for change in request.changes()}}
-    asked = plans.resolve(asked.model_copy(update={"set": changes}))
+    asked = plans.resolve(studies.asked(request, source), request.changes())
     name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
     plan = plans.plan(asked)
     if request.dry_run:

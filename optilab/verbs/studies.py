@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optilab import runs
 from optilab.config.load import lines_of, load, relocated
 from optilab.config.training import DataConfig
-from optilab.errors import ConfigError, ExitCode, RunError, UsageError, shown
+from optilab.errors import ConfigError, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
@@ -193,10 +193,6 @@ class PlannedStudy(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         return [dict(self.document())]
-
-    @property
-    def code(self) -> ExitCode:
-        return ExitCode.OK
 
     def parts(self) -> Iterable[str]:
         yield self.headline

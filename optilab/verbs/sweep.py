@@ -24,14 +24,9 @@ from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.compare import LabComparison
 from optilab.verbs.options import (
-    DataOptions,
-    FormatOptions,
     LearningRate,
     Optimizer,
-    OutputOptions,
-    PictureOptions,
     Seed,
-    SetOptions,
     StudyOptions,
 )
 from optilab.verbs.results import EndedStudy, LabStudy
@@ -44,7 +39,7 @@ MOST_POINTS = 6
 """Points of the last rung that are written out."""
 
 
-class SweepRequest(StudyOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions):
+class SweepRequest(StudyOptions):
     """Train one network over axes of settings, with several seeds each, several at once on one thread each.
 
     The table compares the settings over their seeds. Each trial is a run directory, bit-identical to `optilab train

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -327,9 +327,6 @@ class LabTraining(LabRun):
             }
         tested = ("test_loss", "test_acc", "best_test_loss", "best_test_acc")
         return facts | {key: record.manifest[key] for key in tested if key in record.manifest}
-
-    def short(self) -> Iterable[str]:
-        yield str(self.path)
 
 
 def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:

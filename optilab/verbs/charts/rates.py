@@ -49,10 +49,9 @@ def _curve(test: RangeTest) -> Panel:
 def _outcomes(confirmation: Confirmation) -> Panel:
     """The outcome of every training by its rate, and the means; shaded what no verdict tells from the best."""
     marks: list[Mark] = [
-        Points([row.rate] * len(row.outcomes), list(row.outcomes), "dot", 0, alpha=0.6)
-        for row in confirmation.rows
+        Points([rate] * len(own), list(own), "dot", 0, alpha=0.6) for rate, own in confirmation.outcomes.items()
     ]
-    means = [(row.rate, float(np.mean(row.outcomes))) for row in confirmation.rows if row.outcomes]
+    means = [(rate, float(np.mean(own))) for rate, own in confirmation.outcomes.items() if own]
     if means:
         rates, outcomes = zip(*means, strict=True)
         marks.append(Polyline(rates, outcomes, 0, marker=6, every=1))
