@@ -86,10 +86,6 @@ class WriteFailure(SystemFailure):
     """A file cannot be written: no space, no permission, an I/O error."""
 
 
-class ExpectationError(OptilabError):
-    code = ExitCode.EXPECTATION
-
-
 @dataclass(frozen=True)
 class Problem:
     """One problem of a config: where it is (`my.yaml:4`, `--set`), the key, and what is accepted."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt, MinLen
-from pydantic import Field, Strict, model_serializer, model_validator
+from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal, refusal
 from optilab.config.load import Override, load
@@ -241,6 +241,16 @@ def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
         elif names != list(TRAINING) and (claim.confidence is not None or claim.at in ("best", "area")):
             what = "confidence" if claim.confidence is not None else f"at {claim.at}"
             raise refusal(f"{what}: only trainings have it; got {claim.text}", "expect")
+
+
+def measured(accepted: tuple[str, ...]) -> AfterValidator:
+    """The mark of a config's claims: they are about what its command measures."""
+
+    def require(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+        require_metrics(claims, accepted)
+        return claims
+
+    return AfterValidator(require)
 
 
 COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr")

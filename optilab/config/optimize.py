@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import BeforeValidator, Strict, model_validator
 
-from optilab.config.claims import PATH, Claims, require_metrics
+from optilab.config.claims import PATH, Claims, measured
 from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal, refusal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
@@ -58,7 +58,7 @@ class OptimizeConfig(Section):
     clip_value: Annotated[around.ClipValue, Decimal] = None
     noise: Annotated[around.Noise, Decimal] = 0.0
     seed: around.Seed = 0
-    expect: Claims = ()
+    expect: Annotated[Claims, measured(PATH)] = ()
 
     @property
     def regime(self) -> Regime:
@@ -84,11 +84,6 @@ class OptimizeConfig(Section):
         rates = [f" lr {rule.lr:g}" if hasattr(rule, "lr") else "" for rule in self.algo]
         pairs = zip(self.labels, rates, strict=True)
         return [label if " lr " in label else _with_rate(label, rate) for label, rate in pairs]
-
-    @model_validator(mode="after")
-    def _claims_are_measured(self) -> "OptimizeConfig":
-        require_metrics(self.expect, PATH)
-        return self
 
     @model_validator(mode="after")
     def _start_fits(self) -> "OptimizeConfig":

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
-from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, require_metrics
+from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, require_metrics
 from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference, refusal
 from optilab.config.marks import RANGE, Argument, Flag, InFile, Read
 from optilab.config.presets import algorithms
@@ -133,12 +133,7 @@ class SweepConfig(Section):
     ] = None
     metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("Metric used to rank the settings")] = "val_acc"
     keep: Annotated[Keep, Flag("WHICH"), Doc("Which checkpoints to keep: last, best, none or all")] = "last"
-    expect: Claims = ()
-
-    @model_validator(mode="after")
-    def _claims_are_measured(self) -> "SweepConfig":
-        require_metrics(self.expect, TRAINING)
-        return self
+    expect: Annotated[Claims, measured(TRAINING)] = ()
 
 
 class RemedyConfig(Section):
@@ -221,12 +216,7 @@ class FunctionRaceConfig(Section):
         Doc("Count a problem as solved when f - f_min falls to this fraction of its initial value"),
     ] = 1e-3
     seed: Annotated[DrawSeed, Doc("Seed of the settings and the starts")] = 0
-    expect: Claims = ()
-
-    @model_validator(mode="after")
-    def _claims_are_measured(self) -> "FunctionRaceConfig":
-        require_metrics(self.expect, RACE)
-        return self
+    expect: Annotated[Claims, measured(RACE)] = ()
 
 
 class RaceConfig(Section):
@@ -268,9 +258,4 @@ class RaceConfig(Section):
     ] = None
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[Keep, InFile(), Doc("checkpoints that remain of a trial that has ended")] = "none"
-    expect: Claims = ()
-
-    @model_validator(mode="after")
-    def _claims_are_measured(self) -> "RaceConfig":
-        require_metrics(self.expect, NETWORK_RACE)
-        return self
+    expect: Annotated[Claims, measured(NETWORK_RACE)] = ()

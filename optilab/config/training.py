@@ -14,7 +14,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from optilab.config.claims import TRAINING, Claims, require_metrics
+from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole, refusal
 from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
@@ -293,7 +293,7 @@ class TrainConfig(Section):
         CurvatureConfig | None, Doc("measure the sharpness and its limit of stability; null: never")
     ] = None
     checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
-    expect: Claims = ()
+    expect: Annotated[Claims, measured(TRAINING)] = ()
     replay: Annotated[Replay, Doc("what another script drew, to reproduce its log")] = Field(
         default_factory=Replay
     )
@@ -370,11 +370,6 @@ class TrainConfig(Section):
                 "`matrices: all`, or add a hidden layer",
                 "optimizer",
             )
-        return self
-
-    @model_validator(mode="after")
-    def _claims_are_measured(self) -> "TrainConfig":
-        require_metrics(self.expect, TRAINING)
         return self
 
     @model_validator(mode="after")
