@@ -23,6 +23,7 @@ from optilab.config.load import yaml_bytes
 from optilab.diagnose import Evidence, Setup, diagnose, of_loop
 from optilab.errors import DataError, UsageError
 from optilab.loop.targets import Targets
+from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -178,7 +179,7 @@ class Watch:
         start = evidence.start
         manifest = {
             "command": "watch",
-            **runs_provenance(),
+            **provenance([], ["torch"]),
             "seed": config["seed"],
             "config": config,
             "data": {
@@ -250,7 +251,7 @@ class Watch:
                 distance = min(self._every, max(DENSE, number / 4))
                 self._next = number + max(1, round(distance * (0.5 + 0.1 * (7 * len(self._probes) % 11))))
             self._window = Window(self._model, self._guard, hooked=not self._compiled)
-            held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
+            held = self._held
             if number < FIRST:
                 self._gradient.attach([p for p in self._model.parameters() if id(p) in held], self._guard)
 
@@ -297,7 +298,7 @@ class Watch:
 
     def _look_at_parameters(self) -> None:
         """Which parameters are trained, and which are not although they should be; once, in the first step."""
-        held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
+        held = self._held
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         window = self._window
         assert window is not None
@@ -312,6 +313,11 @@ class Watch:
             "unused": unused,
             "backward": some,
         }
+
+    @property
+    def _held(self) -> set[int]:
+        """The parameters that the optimizers change, by their identity."""
+        return {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
 
     # --- steps and epochs ---
 
@@ -454,7 +460,7 @@ class Watch:
         }
         loop |= self._targets.facts()
         if self._optimizers and "held" not in loop:  # no step was sampled
-            held = {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
+            held = self._held
             named = [p for p in self._model.parameters() if p.requires_grad]
             loop |= {"trained": len(named), "held": sum(id(p) in held for p in named)}
         seen = max(1, round(validated or samples))
@@ -572,10 +578,3 @@ def _nothing() -> Callable[..., None]:
 
 def _ignore(*args: Any) -> None:
     """What is left of a hook in a copy of the model."""
-
-
-def runs_provenance() -> dict[str, Any]:
-    """Versions, host and git, for the manifest."""
-    from optilab.runs.provenance import provenance
-
-    return provenance([], ["torch"])

@@ -147,19 +147,20 @@ def plan(asked: RaceConfig) -> NetworkRace:
     count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"{count:,} trials; at most {MAX_TRIALS:,} make a study", "--budget")
+    fields = {rule.name: list(search_space.tuned(rule)) for rule in rules.values()}
+    columns = list(dict.fromkeys(field for own in fields.values() for field in own))
     candidates = [
         TunedCandidate(
             problem,
             rule.name,
             repeat,
-            _tuning(asked, name, rule, config, repeat),
+            _tuning(asked, name, rule, config, repeat, columns),
             final_seeds(config.seed, asked.seeds, repeat),
         )
         for problem, config in problems.items()
         for name, rule in rules.items()
         for repeat in range(asked.repeats)
     ]
-    fields = {rule.name: list(search_space.tuned(rule)) for rule in rules.values()}
     return NetworkRace(asked, fields, problems, tuple(candidates))
 
 
@@ -168,15 +169,17 @@ def tuning_seed(first: int, number: int, repeat: int = 0) -> int:
     return first + repeat * SPAN + number
 
 
-def _tuning(asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat: int) -> tuple[Trial, ...]:
-    """One trial per drawn setting."""
+def _tuning(
+    asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat: int, columns: Sequence[str]
+) -> tuple[Trial, ...]:
+    """One trial per drawn setting; `columns` are the tuned fields of all rules, which trials.csv has for each."""
     trials = []
     for number, settings in enumerate(draw(asked, search_space.tuned(rule), config.name, repeat)):
         value = _entry(name, rule, settings)
         changed = load(TrainConfig, dump(config), [Override(f"--algo {name}", "optimizer", value)])
         seed = tuning_seed(config.seed, number, repeat)
         axes = {"network": config.name, "rule": rule.name, "repeat": repeat + 1, "setting": number + 1}
-        of_rule = {field: settings.get(field) for field in _fields(asked)}
+        of_rule = {field: settings.get(field) for field in columns}
         trials.append(
             Trial(
                 f"{config.name}-{rule.name}-{number + 1}",
@@ -216,12 +219,6 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
         values = search_space.network_space(rule)[name](search_space.even(asked.budget, stream, generator))
         columns[field] = [float(f"{v:.6g}") for v in values.tolist()]
     return [{field: column[k] for field, column in columns.items()} for k in range(asked.budget)]
-
-
-def _fields(asked: RaceConfig) -> list[str]:
-    """The tuned fields of all rules, so that the columns of trials.csv are the same for all."""
-    rules = rules_named("--algo", ",".join(asked.algos))
-    return list(dict.fromkeys(field for rule in rules for field in search_space.tuned(rule)))
 
 
 # --- results --------------------------------------------------------------------------------------------------

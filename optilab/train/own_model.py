@@ -13,7 +13,7 @@ from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import too_large
 from optilab.errors import UsageError
-from optilab.train.device import failures_explained, generators, set_generators
+from optilab.train.device import failures_explained
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
@@ -29,7 +29,7 @@ from optilab.train.layers import (
     without_gradient,
 )
 from optilab.train.model import MLP, fill
-from optilab.train.probes import MOST_IMAGES, EpochProbes, EpochRecord, finite
+from optilab.train.probes import MOST_IMAGES, EpochProbes, EpochRecord, finite, undisturbed
 
 SINGLE = 32
 """Images whose own gradients are measured before training, one backward pass each."""
@@ -159,22 +159,6 @@ class OwnModel(nn.Module):
 
 
 Network = MLP | OwnModel
-
-
-@contextmanager
-def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
-    buffers, states = [(buffer, buffer.clone()) for buffer in model.buffers()], generators(device)
-    training = model.training
-    try:
-        yield
-    finally:
-        model.train(training)
-        model.zero_grad()
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
-        set_generators(device, states)
 
 
 class OwnProbe:

@@ -6,13 +6,15 @@ update. All numbers stay on the device until the epoch ends.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from optilab.optimize.rule import learning_rates
+from optilab.train.device import generators, set_generators
 from optilab.train.model import MLP
 
 EpochRecord = dict[str, Any]
@@ -199,6 +201,22 @@ MOST_IMAGES = 512
 """Images that are measured at most; the root mean square over this number has an error of a few percent."""
 
 
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
+    buffers, states = [(buffer, buffer.clone()) for buffer in model.buffers()], generators(device)
+    training = model.training
+    try:
+        yield
+    finally:
+        model.train(training)
+        model.zero_grad()
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        set_generators(device, states)
+
+
 def first_batch(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, list[float]]:
     """(mean loss in nats, root mean square over the images of |dL_i/dW_l| for every layer l, output layer last).
 
@@ -213,23 +231,19 @@ def first_batch(model: MLP, images: Tensor, labels: Tensor) -> tuple[float, list
         inputs.append(given[0].detach())
         outputs.append(output)
 
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
     hooks = [linear.register_forward_hook(keep) for linear in model.linears]
-    training = model.training
-    model.train()
-    for dropout in dropouts:
-        dropout.eval()
-    try:
-        logits = model(images[:MOST_IMAGES].clone().requires_grad_())
-        loss = nn.functional.cross_entropy(logits, labels[:MOST_IMAGES], reduction="sum")
-        gradients = torch.autograd.grad(loss, outputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        model.train(training)
-        for buffer, before in buffers:
-            buffer.copy_(before)
+    with undisturbed(model, images.device):
+        model.train()
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.eval()
+        try:
+            logits = model(images[:MOST_IMAGES].clone().requires_grad_())
+            loss = nn.functional.cross_entropy(logits, labels[:MOST_IMAGES], reduction="sum")
+            gradients = torch.autograd.grad(loss, outputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
     squares = [
         (gradient.square().sum(dim=1) * entry.square().sum(dim=1)).mean()
         for gradient, entry in zip(gradients, inputs, strict=True)

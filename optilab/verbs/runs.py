@@ -428,32 +428,29 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     selection, file = select(place.folder, request.names), request.plot
     for note in selection.notes:
         terminal.note(note)
-    if not request.curves and (chart := _of_settings(request, place)) is not None:
-        request.draw(lambda: chart)
-        if file is None and not place.silent:
-            terminal.draw(chart)
-        written = [] if file is None else [file]
-        return Printed(written, {"picture": file, "shared": chart.title, "groups": []}, written)
-    found = histories(selection.records)
-    if not found.groups:
-        raise DataError(f"nothing to draw: no epoch yet in {', '.join(run.name for run in found.without_epochs)}")
-    request.draw(lambda: training_chart(found))
-    for records, reason in (
-        ()
-        if place.silent
-        else (
-            (found.without_epochs, "no epoch yet"),
-            (found.repeated, "another run has the same settings and seed"),
-        )
-    ):
-        if records:
+    chart = None if request.curves else _of_settings(request, place)
+    facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
+    left_out: Mapping[str, Sequence[Record]] = {}
+    if chart is None:
+        found = histories(selection.records)
+        if not found.groups:
+            names = ", ".join(run.name for run in found.without_epochs)
+            raise DataError(f"nothing to draw: no epoch yet in {names}")
+        chart, facts = training_chart(found), _plot_document(found, file)
+        left_out = {
+            "no epoch yet": found.without_epochs,
+            "another run has the same settings and seed": found.repeated,
+        }
+    request.draw(lambda: chart)
+    for reason, records in left_out.items():
+        if records and not place.silent:
             names = ", ".join(record.name for record in records[:NAMED])
             more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
             terminal.note(f"not drawn: {names}{more}: {reason}")
     if file is None and not place.silent:
-        terminal.draw(training_chart(found))
+        terminal.draw(chart)
     written = [] if file is None else [file]
-    return Printed(written, _plot_document(found, file), written)
+    return Printed(written, facts, written)
 
 
 def _of_settings(request: PlotRuns, place: Place) -> "Chart | None":
