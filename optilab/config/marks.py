@@ -63,13 +63,6 @@ class InFile:
 
 
 @dataclass(frozen=True)
-class Needs:
-    """A field that means nothing without another one."""
-
-    other: str
-
-
-@dataclass(frozen=True)
 class Field:
     """A key of a config, or what a command is asked, as its class declares it."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -177,18 +177,11 @@ class WorkedStep:
     difference: float
 
 
-def worked_step(
-    rule: Rule, function: Objective, start: Sequence[float] | None = None, step: int = 1
-) -> WorkedStep:
-    """Step number `step` (from 1) of `rule` on `function`.
-
-    Raises UsageError if the path overflows at or before that step.
-    """
-    return next(islice(worked_steps(rule, function, start), step - 1, None))
-
-
 def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None = None) -> Iterator[WorkedStep]:
-    """All steps in order, without end; as `worked_step`."""
+    """The steps of `rule` on `function`, in order, without end.
+
+    Raises UsageError where the path overflows.
+    """
     x = np.array(function.start if start is None else start, dtype=np.float64)
     state, difference = rule.init(x), 0.0
     remembered: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.config.marks import Argument, Flag, Needs
+from optilab.config.marks import Argument, Flag
 from optilab.errors import DataError, UsageError, shown
 from optilab.runs import Record, Study
 from optilab.show.table import Table
@@ -26,20 +26,24 @@ MOST = 12
 """Groups that a picture shows: the best ones by the comparison."""
 
 
+Metric = Annotated[
+    str | None,
+    Flag("NAME"),
+    Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
+]
+
+
 class ComparisonOptions(Request):
     """What groups of runs are compared by."""
 
     GROUP: ClassVar[str] = "What to compare"
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"target": ("until",), "by": ("over",)}
 
-    metric: Annotated[
-        str | None,
-        Flag("NAME"),
-        Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
-    ] = "val_acc"
+    metric: Metric = "val_acc"
     at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
     target: Annotated[float | None, Flag("X"), Doc("Compare by when the metric first reaches X")] = None
     until: Annotated[
-        Literal["epochs", "seconds"], Flag("UNIT"), Needs("target"), Doc("With --target: epochs or seconds")
+        Literal["epochs", "seconds"], Flag("UNIT"), Doc("With --target: epochs or seconds")
     ] = "epochs"
     baseline: Annotated[
         str | None, Flag("NAME"), Doc("Compare with this group: its label, config or run [the best group]")
@@ -51,7 +55,6 @@ class ComparisonOptions(Request):
     over: Annotated[
         Literal["seeds", "problems", "best"],
         Flag("WHAT", names=("--sample",)),
-        Needs("by"),
         Doc(
             "With --by: verdicts for other seeds, for other problems, or best: each row at its best other settings"
         ),

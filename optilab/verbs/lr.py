@@ -4,7 +4,7 @@ import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 from optilab import runs
 from optilab.config.claims import expectations
 from optilab.config.load import dump, load
-from optilab.config.marks import Argument, Flag, Needs
+from optilab.config.marks import Argument, Flag
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.data.load import Dataset
@@ -70,6 +70,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
         "optilab lr batchnorm.yaml --confirm --seeds 3 --epochs 3",
         "optilab train relu.yaml --epochs 3 --lr $(optilab lr relu.yaml --quiet)",
     )
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"confirm": ("seeds", "epochs", "jobs", "name", "runs_dir")}
 
     config: Annotated[
         Any, Argument("[CONFIG]", complete="preset:train"), Doc("The training: YAML file or preset")
@@ -78,26 +79,12 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     batch_size: BatchSize = None
     steps: Annotated[int, Flag("N"), Ge(100), Le(100_000), Doc("Steps of the range test, at most")] = 1000
     confirm: Annotated[bool, Doc("Train at five rates around the answer, with seeds; keep the runs")] = False
-    seeds: Annotated[
-        int, Flag("N"), Ge(1), Le(1000), Needs("confirm"), Doc("With --confirm: seeds of each rate")
-    ] = 3
-    epochs: Annotated[
-        int, Flag("N"), Ge(1), Le(1_000_000), Needs("confirm"), Doc("With --confirm: epochs of each training")
-    ] = 3
-    jobs: Annotated[
-        int | None, Flag("N"), Ge(1), Le(256), Needs("confirm"), Doc("Trainings at once [one per physical core]")
-    ] = None
+    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("With --confirm: seeds of each rate")] = 3
+    epochs: Annotated[int, Flag("N"), Ge(1), Le(1_000_000), Doc("With --confirm: epochs of each training")] = 3
     seed: Seed = None
     device: Device = None
     threads: Threads = None
     expect: Annotated[list[str] | None, Flag("CLAIM"), claim("rate > 0.01")] = None
-    name: Annotated[str | None, Flag("NAME"), Needs("confirm"), Doc("Name of the run directory")] = None
-    runs_dir: Annotated[
-        str | None,
-        Flag("DIR", path=True),
-        Needs("confirm"),
-        Doc("Directory of the runs [OPTILAB_RUNS, else ./runs]"),
-    ] = None
     quiet: Annotated[bool, QUIET, Doc("Print the rate and nothing else")] = False
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.config.marks import ConfigKey, Flag, Needs, Read
+from optilab.config.marks import ConfigKey, Flag, Read
 from optilab.errors import UsageError, shown, unknown
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
@@ -132,6 +132,7 @@ class FileOptions(Request):
 class PictureOptions(FileOptions):
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES}
     RENAMED: ClassVar[Mapping[str, str]] = {"--plot": "--out"}
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"out": ("size",)}
     plot: ClassVar[str | None] = None
 
     out: Annotated[list[str] | None, OUT, Doc("Write the plot to a .png, .svg or .pdf file")] = None
@@ -139,7 +140,6 @@ class PictureOptions(FileOptions):
     size: Annotated[
         Literal["column", "page", "slide"] | None,
         Flag("SIZE"),
-        Needs("out"),
         Doc("Width of the plot, with texts to match: column (3.3 in, 8 pt), page (6.9 in, 8 pt), slide (10 in)"),
     ] = None
 

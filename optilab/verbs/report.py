@@ -14,7 +14,7 @@ from optilab.show.page import page_file, write_page
 from optilab.study import network_race
 from optilab.study.remedy import AS_IT_IS
 from optilab.verbs.answer import Printed, Sentence, Verbatim
-from optilab.verbs.compare import ComparisonOptions, LabComparison, compared, judged_runs
+from optilab.verbs.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
 from optilab.verbs.verb import Place, Verb, fields_of
 
@@ -36,11 +36,7 @@ class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write")] = "report.html"
     title: Annotated[str | None, Flag("TEXT"), Doc("Heading [the question that the page answers]")] = None
-    metric: Annotated[
-        str | None,
-        Flag("NAME"),
-        Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
-    ] = None
+    metric: Metric = None
     quiet: Annotated[bool, QUIET, Doc("Print the file's name and nothing else")] = False
 
 

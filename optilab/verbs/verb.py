@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile, Needs, Read
+from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.words import listed
 
@@ -35,6 +35,8 @@ class Request:
     """What the help text says after them."""
     CONFLICTS: ClassVar[Conflicts] = ()
     """Fields of which at most one is given."""
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Fields that mean nothing without another one, by that other one."""
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Former names of its options."""
     HEADING: ClassVar[str] = ""
@@ -68,11 +70,12 @@ class Request:
             both = [named(name) for name in conflict if given.get(name)]
             if len(both) > 1:
                 raise UsageError(f"{' and '.join(both)} cannot be combined; give one")
+        needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
+        for other, name in ((other, name) for other, names in needs for name in names):
+            if name in given and not given.get(other):
+                raise UsageError(f"{named(name)} needs {named(other)}")
         kept = kept_of(cls)
         for name in known.keys() & given.keys():
-            needs = known[name].mark(Needs)
-            if needs and not given.get(needs.other):
-                raise UsageError(f"{named(name)} needs {named(needs.other)}")
             if known[name].mark(ConfigKey) is None and known[name] not in kept:  # which the config judges
                 _require_accepted(known[name], given[name], named(name))
                 if not typed:

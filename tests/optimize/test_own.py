@@ -13,7 +13,7 @@ from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, Regime, descend
 from optilab.optimize.maps import run_grid
 from optilab.optimize.own import kind_of
-from optilab.optimize.path import worked_step
+from optilab.optimize.path import worked_steps
 
 SOURCE = """
 import numpy as np
@@ -245,10 +245,10 @@ def test_every_command_takes_it(own, optilab):
 def test_a_formula_of_its_own_is_worked_out_and_checked(own):
     right = "class F:\n    formula = 'w <- w - lr*g'\n    lr = 0.1\n"
     code = "    def __init__(self, lr=0.1): self.lr = lr\n    def update(self, w, g): return w - {}*self.lr*g\n"
-    step = worked_step(own("F", right + code.format(1))(), OBJECTIVES["ravine"]())
+    step = next(worked_steps(own("F", right + code.format(1))(), OBJECTIVES["ravine"]()))
     assert [line.target for line in step.lines] == ["w"]
     with pytest.raises(UsageError, match="the `formula` attribute does not match the code: at step 1"):
-        worked_step(own("F", right + code.format(2))(), OBJECTIVES["ravine"]())
+        next(worked_steps(own("F", right + code.format(2))(), OBJECTIVES["ravine"]()))
 
 
 @pytest.mark.parametrize(
