@@ -2,17 +2,3 @@
 
 from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Setup, Stability, of_loop, of_run
 from optilab.diagnose.verdict import CAUSES, Finding, Severity, commands, diagnose
-
-__all__ = [
-    "CAUSES",
-    "TRIAL_BATCHES",
-    "Evidence",
-    "Finding",
-    "Setup",
-    "Severity",
-    "Stability",
-    "commands",
-    "diagnose",
-    "of_loop",
-    "of_run",
-]
