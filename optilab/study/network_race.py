@@ -8,7 +8,7 @@ settings and seeds again, the repeats are the sample, and the luck of tuning is 
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config.claims import Claim
-from optilab.config.load import Override, dump, load, to_yaml
+from optilab.config.load import Override, dump, load
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
@@ -30,7 +29,7 @@ from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge
 from optilab.study.function_race import expected_best
 from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
-from optilab.study.plan import SPAN, Plan, TunedCandidate, final_seeds, tuned
+from optilab.study.plan import SPAN, Plan, StudyPlan, TunedCandidate, final_seeds, tuned
 from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
@@ -46,8 +45,8 @@ OF_BEST = 0.9
 
 
 @dataclass(frozen=True)
-class NetworkRace:
-    """What a race trains."""
+class NetworkRace(StudyPlan):
+    """What a race trains; its trials are those of the tuning."""
 
     asked: RaceConfig
     rules: Mapping[str, Sequence[str]]
@@ -56,26 +55,7 @@ class NetworkRace:
     candidates: tuple[TunedCandidate, ...]
     kinds: tuple[str, str] = OPTIMIZERS
     """What is compared, one and several."""
-    command: str = "race"
-    metric = "val_acc"
     relabels = False  # finals would pass for settings under another label
-
-    @property
-    def trials(self) -> list[Trial]:
-        """Those of the tuning."""
-        return [trial for candidate in self.candidates for trial in candidate.tuning]
-
-    @property
-    def count(self) -> int:
-        return len(self.trials)
-
-    @property
-    def seeds(self) -> int:
-        return self.asked.seeds
-
-    @property
-    def claims(self) -> Sequence[Claim]:
-        return self.asked.expect
 
     @property
     def labels(self) -> list[str]:
@@ -96,13 +76,6 @@ class NetworkRace:
         ]
         parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
         return " x ".join([*parts, f"({asked.budget} settings + {plural(asked.seeds, 'seed')})"])
-
-    @property
-    def keep(self) -> str:
-        return self.asked.keep
-
-    def study(self) -> bytes:
-        return to_yaml(self.asked)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         return tuned(self.candidates)
@@ -161,7 +134,12 @@ def plan(asked: RaceConfig) -> NetworkRace:
         for name, rule in rules.items()
         for repeat in range(asked.repeats)
     ]
-    return NetworkRace(asked, fields, problems, tuple(candidates))
+    return NetworkRace(asked, tunings(candidates), fields, problems, tuple(candidates), command="race")
+
+
+def tunings(candidates: Iterable[TunedCandidate]) -> tuple[Trial, ...]:
+    """The trials of all tunings."""
+    return tuple(trial for candidate in candidates for trial in candidate.tuning)
 
 
 def tuning_seed(first: int, number: int, repeat: int = 0) -> int:

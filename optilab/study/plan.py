@@ -9,16 +9,18 @@ its plan, with the rows of trials.csv in place of trainings.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol
+from typing import Any, ClassVar
 
 from optilab import runs
 from optilab.config.claims import Claim
+from optilab.config.load import to_yaml
 from optilab.config.yaml import flow
 from optilab.runs.tables import METRICS
 from optilab.study.groups import CONFIRMATION, STAGE
@@ -183,61 +185,70 @@ def _score(point: Sequence[Trial], outcomes: Outcomes, metric: str) -> float:
 # --- what runs them ----------------------------------------------------------------------------------------
 
 
-class StudyPlan(Protocol):
+@dataclass(frozen=True)
+class StudyPlan(ABC):
     """What a command asks of a study: its plan, and what is recorded and said of it."""
 
-    @property
-    def command(self) -> str:
-        """The one that makes the study."""
+    asked: Any
+    """What study.yaml keeps: a `Section`, with its trainings resolved."""
+    trials: tuple[Trial, ...]
+    """Those that depend on no outcome; they need the data and the devices that all need."""
+    command: str = field(default="", kw_only=True)
+    """The one that makes the study."""
+    relabels: ClassVar[bool] = True
+    """Whether trials may be on disk under the labels of a study with fewer axes."""
 
     @property
+    @abstractmethod
     def shape(self) -> str:
         """What the trials are, in words: `9 optimizer.lr x 3 seeds`."""
 
     @property
-    def trials(self) -> Sequence[Trial]:
-        """Those that depend on no outcome; they need the data and the devices that all need."""
+    @abstractmethod
+    def labels(self) -> Sequence[str] | None:
+        """What a claim can name as its own; None where that follows from outcomes."""
+
+    @abstractmethod
+    def require_same(self, study: Path) -> None:
+        """RunError where the study of that directory was asked something else."""
+
+    @abstractmethod
+    def plan(self, study: Path, dry: bool = False) -> Plan:
+        """A new generator, for the study of that directory; with `dry`, nothing is written."""
 
     @property
     def count(self) -> int:
         """Number of trials in the manifest."""
+        return len(self.trials)
 
     @property
     def seeds(self) -> int:
         """For each setting; the manifest has all numbers with which the study was compared."""
+        return int(self.asked.seeds)
 
     @property
     def keep(self) -> str:
-        """Checkpoints that remain of a trial that has ended."""
+        """Checkpoints that remain of a trial that has ended; the last one where none were chosen."""
+        return str(getattr(self.asked, "keep", "last"))
 
     @property
     def metric(self) -> str:
         """What the best trial so far is the best by."""
+        return str(getattr(self.asked, "metric", "val_acc"))
 
     @property
     def claims(self) -> Sequence[Claim]:
         """What is expected of the result."""
-
-    @property
-    def labels(self) -> Sequence[str] | None:
-        """What a claim can name as its own; None where that follows from outcomes."""
+        return tuple(self.asked.expect)
 
     @property
     def sample(self) -> int:
         """Number of trainings, or repeats, whose mean a claim with a confidence is about."""
-
-    @property
-    def relabels(self) -> bool:
-        """Whether trials may be on disk under the labels of a study with fewer axes."""
+        return self.seeds
 
     def study(self) -> bytes:
         """study.yaml."""
-
-    def require_same(self, study: Path) -> None:
-        """RunError where the study of that directory was asked something else."""
-
-    def plan(self, study: Path, dry: bool = False) -> Plan:
-        """A new generator, for the study of that directory; with `dry`, nothing is written."""
+        return to_yaml(self.asked)
 
 
 def execute(

@@ -14,8 +14,8 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, UsageError
-from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed
-from optilab.study.plan import Plan, TunedCandidate, final_seeds, grid
+from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed, tunings
+from optilab.study.plan import Plan, StudyPlan, TunedCandidate, final_seeds, grid
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
 
@@ -36,7 +36,7 @@ class RemedyTrials:
 
 
 @dataclass(frozen=True)
-class Remedies:
+class Remedies(StudyPlan):
     """What is trained: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
     Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
@@ -45,41 +45,14 @@ class Remedies:
 
     asked: RemedyConfig
     tried: tuple[RemedyTrials, ...]
-    command: str = "remedy"
-    keep = "last"
-    metric = "val_acc"
-    relabels = True
 
     @property
     def shape(self) -> str:
         return f"{len(self.tried)} networks x {plural(self.asked.seeds, 'seed')}"
 
     @property
-    def trials(self) -> list[Trial]:
-        return [trial for one in self.tried for trial in one.trials]
-
-    @property
-    def seeds(self) -> int:
-        return self.asked.seeds
-
-    @property
-    def count(self) -> int:
-        return len(self.trials)
-
-    @property
-    def claims(self) -> Sequence[Claim]:
-        return self.asked.expect
-
-    @property
     def labels(self) -> list[str]:
         return [*(one.name for one in self.tried if one.trials), BEST]
-
-    @property
-    def sample(self) -> int:
-        return self.asked.seeds
-
-    def study(self) -> bytes:
-        return to_yaml(self.asked)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         return grid(self.trials)
@@ -93,7 +66,6 @@ class TunedRemedies(NetworkRace):
     """A race between remedies, each with its own learning rates, and the config as it is."""
 
     remedies: RemedyConfig = field(kw_only=True)
-    command: str = "remedy"
 
     @property
     def claims(self) -> Sequence[Claim]:
@@ -114,7 +86,8 @@ def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
     if not any(one.remedy and one.trials for one in plans):
         reasons = "; ".join(f"{one.name}: {one.misfit}" for one in plans[1:])
         raise UsageError(f"no remedy is left to compare with: {reasons}")
-    return Remedies(asked, tuple(plans))
+    trials = tuple(trial for one in plans for trial in one.trials)
+    return Remedies(asked, trials, tuple(plans), command="remedy")
 
 
 def tried(asked: RemedyConfig) -> list[RemedyTrials]:
@@ -172,7 +145,16 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
         seeds = final_seeds(base.seed, asked.seeds, repeat)
         candidates.append(TunedCandidate(problem, name, repeat, tuple(trials), seeds))
     rates = dict.fromkeys(configs, ("lr",))
-    return TunedRemedies(race, rates, {problem: base}, tuple(candidates), REMEDIES, remedies=asked)
+    return TunedRemedies(
+        race,
+        tunings(candidates),
+        rates,
+        {problem: base},
+        tuple(candidates),
+        REMEDIES,
+        remedies=asked,
+        command="remedy",
+    )
 
 
 def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:

@@ -16,9 +16,9 @@ from statistics import variance
 from typing import Any
 
 from optilab import runs
-from optilab.config.claims import BEST, Claim
+from optilab.config.claims import BEST
 from optilab.config.fields import describe
-from optilab.config.load import Override, dump, load, to_yaml
+from optilab.config.load import Override, dump, load
 from optilab.config.study import EXAMPLE, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
@@ -28,7 +28,7 @@ from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
 from optilab.study.groups import TESTED, asked_of, axes_of, planned_labels
-from optilab.study.plan import Plan, confirmed, final_seeds, grid, halving, rungs, tpe
+from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
 from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
 from optilab.words import plural
@@ -55,33 +55,18 @@ _NOT_AXES = {
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What a sweep trains: `asked`, with the training resolved, and its trials, the seeds of a point together.
+class Sweep(StudyPlan):
+    """What a sweep trains: the seeds of a point together.
 
-    Those of a search, whose points follow from outcomes, are the corners of its box.
+    The trials of a search, whose points follow from outcomes, are the corners of its box.
     """
 
     asked: SweepConfig
     axes: Sequence[Axis | Choices]
-    trials: tuple[Trial, ...]
-    command: str = "sweep"
-    relabels = True
-
-    @property
-    def keep(self) -> str:
-        return self.asked.keep
-
-    @property
-    def metric(self) -> str:
-        return self.asked.metric
 
     @property
     def count(self) -> int:
         return self.points * self.asked.seeds + self.confirmed * len(self.new_seeds)
-
-    @property
-    def seeds(self) -> int:
-        return self.asked.seeds
 
     @property
     def confirmed(self) -> int:
@@ -102,10 +87,6 @@ class Sweep:
         if not self.base.data.holdout or not asked.metric.endswith(("acc", "loss")):
             return asked.metric
         return "test_loss" if asked.metric.endswith("loss") else "test_acc"
-
-    @property
-    def claims(self) -> Sequence[Claim]:
-        return self.asked.expect
 
     @property
     def labels(self) -> list[str] | None:
@@ -141,9 +122,6 @@ class Sweep:
             counts = [f"{self.axes[0].count} pairs of {', '.join(axis.key for axis in self.axes)}"]
         again = f", then the best {self.confirmed} x {len(self.new_seeds)} new seeds" if self.confirmed else ""
         return " x ".join([*counts, plural(self.asked.seeds, "seed")]) + again
-
-    def study(self) -> bytes:
-        return to_yaml(self.asked)
 
     def require_same(self, study: Path) -> None:
         """RunError where a study was asked about another training; axes, seeds, samples and epochs may grow.
@@ -255,11 +233,11 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
         raise UsageError(f"{count * asked.seeds:,} trials; at most {MAX_TRIALS:,} make a study: choose {advice}")
     assert isinstance(asked.config, TrainConfig)
     if asked.search is not None:
-        return Sweep(asked, axes, tuple(_corners(asked, axes)), command)
+        return Sweep(asked, tuple(_corners(asked, axes)), axes, command=command)
     trials = tuple(trial for point in points(asked, axes) for trial in of_point(asked.config, point, asked.seeds))
     _require_distinct(trials, asked.samples)
     _require_rungs(asked, len(trials) // asked.seeds)
-    return Sweep(asked, axes, trials, command)
+    return Sweep(asked, trials, axes, command=command)
 
 
 def _axis(key: str, given: Any) -> Axis | Choices:

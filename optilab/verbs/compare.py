@@ -42,9 +42,9 @@ class ComparisonOptions(Request):
     metric: Metric = "val_acc"
     at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
     target: Annotated[float | None, Flag("X"), Doc("Compare by when the metric first reaches X")] = None
-    until: Annotated[
-        Literal["epochs", "seconds"], Flag("UNIT"), Doc("With --target: epochs or seconds")
-    ] = "epochs"
+    until: Annotated[Literal["epochs", "seconds"], Flag("UNIT"), Doc("With --target: epochs or seconds")] = (
+        "epochs"
+    )
     baseline: Annotated[
         str | None, Flag("NAME"), Doc("Compare with this group: its label, config or run [the best group]")
     ] = None
