@@ -197,7 +197,7 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
         raise UsageError(f"{name}: expected one name or a list of them, got {shown(value)}")
-    kind = next(kind for kind in _KINDS if kind in field.parts)
+    kind = next((kind for kind in _KINDS if kind in field.parts), str)  # a choice is text
     types, expected = _KINDS[kind]
     if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool) or value != value:
         raise UsageError(f"{name}: expected {expected}, got {shown(value)}")
