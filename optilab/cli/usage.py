@@ -77,6 +77,8 @@ def _option_hint(context: Any, option: str) -> str:
         return LIST
     if context.info_name == "lr" and option in ("--lr", "--learning-rate"):
         return "lr finds the learning rate, so leave it out"
+    if context.info_name == "explain" and option == "--epochs":
+        return "explain works out single steps; write --step 5, or --step 1-5"
     if not _has_option(context, "--set"):
         return ""
     from optilab.config.fields import named, schema_for

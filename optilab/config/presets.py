@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from optilab import runs
 from optilab.config import yaml
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
@@ -126,6 +127,9 @@ def _not_found(kind: str, config: str, name: str) -> str:
             )
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
+    kept = runs.root(None) / config / "config.yaml"
+    if "/" not in config and kept.is_file():
+        advice = f"the config of the run of this name is {kept}"
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
 
 

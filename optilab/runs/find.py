@@ -105,6 +105,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         if any(sign in name for sign in "*?["):
             listing = f"optilab runs ls {shlex.quote(name)}"
             not_a_name = f"expected one run, got the pattern {shown(name)}; `{listing}` lists its runs"
+        elif "/" in name:
+            not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
     else:
         not_a_name = ""
         if (path := folder / name).is_symlink():

@@ -496,6 +496,8 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("runs ls --where seed>>1", "--where: >> is none of = != < <= > >= ~; got 'seed>>1'"),
         ("runs show a b", "too many arguments: b; optilab runs show takes RUN"),
         ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),
+        ("runs show ../..", "there is no run at '../..'; `optilab runs ls` lists those that are there"),
+        ("explain sgd --epochs 5", "No such option: --epochs; explain works out single steps; write --step 5, or"),
         ("runs diff a", "optilab runs diff needs RUN and RUN, as in: optilab runs diff relu-1 relu-2"),
         ("help nothing-like-it", "'nothing-like-it' is no topic and no word of the glossary"),
     ],
@@ -722,3 +724,11 @@ def test_what_a_command_declares_itself_comes_first_in_its_help(optilab):
 def test_what_a_directory_lacks_is_named_with_the_command_that_makes_it(optilab):
     missing = optilab("config", "cp", "sigmoid", "no/my.yaml", code=7).stderr
     assert "cannot write no/my.yaml: there is no directory no; create it with: mkdir -p no\n" in missing
+
+
+def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab):
+    optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
+    told = optilab("train", "one", code=2).stderr
+    assert (
+        "no file and no preset has this name; the config of the run of this name is runs/one/config.yaml" in told
+    )
