@@ -3,9 +3,9 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
-from optilab.verbs.answer import Answer, Printed
+from optilab.verbs.answer import Printed
 from optilab.verbs.compare import LabComparison
 from optilab.verbs.diagnose import Diagnosis
 from optilab.verbs.explain import WorkedSteps
@@ -16,6 +16,7 @@ from optilab.verbs.play import Playground
 from optilab.verbs.race import LabRace
 from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.studies import PlannedStudy
+from optilab.verbs.verify import Grades, LabVerification, Parity
 
 Config = str | os.PathLike[str] | Mapping[str, Any]
 """A YAML file, the name of a preset, or the keys themselves."""
@@ -34,8 +35,8 @@ class Lab:
         *,
         config: Config | None = None,
         start: Sequence[float] | str | None = None,
-        epochs: Any | None = None,
-        lr: Any | None = None,
+        epochs: int | None = None,
+        lr: float | None = None,
         expect: Names | None = None,
         no_save: bool | None = None,
         tune: int | None = None,
@@ -50,24 +51,25 @@ class Lab:
     def explain(
         self,
         algo: Names | Any | None = None,
-        step: str | None = None,
+        step: int | str | None = None,
         *,
         function: str | Any | None = None,
         start: Sequence[float] | str | None = None,
-        lr: Any | None = None,
+        lr: float | None = None,
         style: Any | None = None,
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
     ) -> WorkedSteps:
         """Work out steps of an optimizer: every intermediate result with its numbers, checked against the run."""
+    @overload
     def verify(
         self,
-        candidate: str | Callable[..., Any] | None = None,
+        candidate: Callable[..., Any],
         against: str | None = None,
         *,
         algo: Names | Any | None = None,
         function: str | Any | None = None,
-        epochs: Any | None = None,
+        epochs: int | None = None,
         timeout: float | None = None,
         memory: int | None = None,
         points: str | None = None,
@@ -75,7 +77,61 @@ class Lab:
         format: str | None = None,
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
-    ) -> Answer:
+    ) -> LabVerification:
+        """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
+    @overload
+    def verify(
+        self,
+        candidate: str,
+        against: str | None = None,
+        *,
+        algo: Names | Any | None = None,
+        function: str | Any | None = None,
+        epochs: int | None = None,
+        timeout: float | None = None,
+        memory: int | None = None,
+        points: str | None = None,
+        feedback: str | None = None,
+        format: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> LabVerification | Grades:
+        """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
+    @overload
+    def verify(
+        self,
+        candidate: list[str] | tuple[str, ...],
+        against: str | None = None,
+        *,
+        algo: Names | Any | None = None,
+        function: str | Any | None = None,
+        epochs: int | None = None,
+        timeout: float | None = None,
+        memory: int | None = None,
+        points: str | None = None,
+        feedback: str | None = None,
+        format: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> Grades:
+        """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
+    @overload
+    def verify(
+        self,
+        candidate: None = None,
+        against: str | None = None,
+        *,
+        algo: Names | Any | None = None,
+        function: str | Any | None = None,
+        epochs: int | None = None,
+        timeout: float | None = None,
+        memory: int | None = None,
+        points: str | None = None,
+        feedback: str | None = None,
+        format: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> Parity:
         """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
     def map(
         self,
@@ -87,8 +143,8 @@ class Lab:
         config: Config | None = None,
         function: str | Any | None = None,
         start: Sequence[float] | str | None = None,
-        epochs: Any | None = None,
-        lr: Any | None = None,
+        epochs: int | None = None,
+        lr: float | None = None,
         show: Any | None = None,
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
@@ -101,14 +157,15 @@ class Lab:
         *,
         config: Config | None = None,
         start: Sequence[float] | str | None = None,
-        epochs: Any | None = None,
-        lr: Any | None = None,
+        epochs: int | None = None,
+        lr: float | None = None,
         tune: int | None = None,
         out: str | None = None,
         set: Mapping[str, Any] | None = None,
         progress: bool | None = None,
     ) -> Playground:
         """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
+    @overload
     def race(
         self,
         algos: Names | None = None,
@@ -126,12 +183,12 @@ class Lab:
         on: Config | Sequence[Config] | None = None,
         seeds: int | None = None,
         target: Any | None = None,
-        epochs: str | None = None,
+        epochs: int | None = None,
         fail_fast: bool | None = None,
-        batch_size: str | None = None,
+        batch_size: int | None = None,
         threads: int | None = None,
         device: str | None = None,
-        dry_run: bool | None = None,
+        dry_run: Literal[True],
         resume: str | None = None,
         file: str | None = None,
         cluster: str | None = None,
@@ -140,25 +197,94 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         data_dir: str | None = None,
         progress: bool | None = None,
-    ) -> LabRace | LabStudy | PlannedStudy:
+    ) -> PlannedStudy:
         """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
+    @overload
+    def race(
+        self,
+        algos: Names | None = None,
+        functions: Names | None = None,
+        *,
+        budget: int | None = None,
+        starts: int | None = None,
+        repeats: int | None = None,
+        gradients: int | None = None,
+        accuracy: float | None = None,
+        seed: int | None = None,
+        expect: Names | None = None,
+        settings: bool | None = None,
+        cache: bool | None = None,
+        on: Config | Sequence[Config],
+        seeds: int | None = None,
+        target: Any | None = None,
+        epochs: int | None = None,
+        fail_fast: bool | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+        dry_run: Literal[False] | None = None,
+        resume: str | None = None,
+        file: str | None = None,
+        cluster: str | None = None,
+        jobs: int | None = None,
+        name: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        data_dir: str | None = None,
+        progress: bool | None = None,
+    ) -> LabStudy:
+        """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
+    @overload
+    def race(
+        self,
+        algos: Names | None = None,
+        functions: Names | None = None,
+        *,
+        budget: int | None = None,
+        starts: int | None = None,
+        repeats: int | None = None,
+        gradients: int | None = None,
+        accuracy: float | None = None,
+        seed: int | None = None,
+        expect: Names | None = None,
+        settings: bool | None = None,
+        cache: bool | None = None,
+        on: None = None,
+        seeds: int | None = None,
+        target: Any | None = None,
+        epochs: int | None = None,
+        fail_fast: bool | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+        dry_run: Literal[False] | None = None,
+        resume: str | None = None,
+        file: str | None = None,
+        cluster: str | None = None,
+        jobs: int | None = None,
+        name: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        data_dir: str | None = None,
+        progress: bool | None = None,
+    ) -> LabRace:
+        """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
+    @overload
     def train(
         self,
         config: Config | None = None,
         file: str | None = None,
         *,
         epochs: int | None = None,
-        seed: str | None = None,
-        seeds: int | None = None,
+        seed: int | None = None,
+        seeds: int,
         device: str | None = None,
         threads: int | None = None,
         optimizer: str | None = None,
         lr: float | None = None,
-        batch_size: str | None = None,
+        batch_size: int | None = None,
         expect: Names | None = None,
         resume: str | None = None,
         fork: str | None = None,
-        log: Any | None = None,
+        log: str | None = None,
         picture: bool | None = None,
         cluster: str | None = None,
         jobs: int | None = None,
@@ -167,19 +293,47 @@ class Lab:
         name: str | None = None,
         progress: bool | None = None,
         **keys: Any,
-    ) -> LabRun | LabStudy:
+    ) -> LabStudy:
+        """Train a network and measure it after each epoch; a run can be stopped and resumed."""
+    @overload
+    def train(
+        self,
+        config: Config | None = None,
+        file: str | None = None,
+        *,
+        epochs: int | None = None,
+        seed: int | None = None,
+        seeds: None = None,
+        device: str | None = None,
+        threads: int | None = None,
+        optimizer: str | None = None,
+        lr: float | None = None,
+        batch_size: int | None = None,
+        expect: Names | None = None,
+        resume: str | None = None,
+        fork: str | None = None,
+        log: str | None = None,
+        picture: bool | None = None,
+        cluster: str | None = None,
+        jobs: int | None = None,
+        set: Mapping[str, Any] | None = None,
+        data_dir: str | None = None,
+        name: str | None = None,
+        progress: bool | None = None,
+        **keys: Any,
+    ) -> LabRun:
         """Train a network and measure it after each epoch; a run can be stopped and resumed."""
     def lr(
         self,
         config: Config | None = None,
         optimizer: str | None = None,
         *,
-        batch_size: str | None = None,
+        batch_size: int | None = None,
         steps: int | None = None,
         confirm: bool | None = None,
         seeds: int | None = None,
         epochs: int | None = None,
-        seed: str | None = None,
+        seed: int | None = None,
         device: str | None = None,
         threads: int | None = None,
         expect: Names | None = None,
@@ -190,6 +344,7 @@ class Lab:
         progress: bool | None = None,
     ) -> LabRate:
         """Recommend a learning rate with a short range test, which takes seconds and writes no files."""
+    @overload
     def sweep(
         self,
         config: Config | None = None,
@@ -197,22 +352,22 @@ class Lab:
         *,
         zip: bool | None = None,
         samples: int | None = None,
-        search: Any | None = None,
+        search: str | None = None,
         seeds: int | None = None,
         halving: int | None = None,
         confirm: int | None = None,
         metric: str | None = None,
         keep: Any | None = None,
         expect: Names | None = None,
-        epochs: str | None = None,
+        epochs: int | None = None,
         optimizer: str | None = None,
         lr: float | None = None,
-        seed: str | None = None,
+        seed: int | None = None,
         fail_fast: bool | None = None,
-        batch_size: str | None = None,
+        batch_size: int | None = None,
         threads: int | None = None,
         device: str | None = None,
-        dry_run: bool | None = None,
+        dry_run: Literal[True],
         resume: str | None = None,
         file: str | None = None,
         cluster: str | None = None,
@@ -221,8 +376,43 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         data_dir: str | None = None,
         progress: bool | None = None,
-    ) -> LabStudy | PlannedStudy:
+    ) -> PlannedStudy:
         """Train one network over axes of settings, with several seeds each, several at once on one thread each."""
+    @overload
+    def sweep(
+        self,
+        config: Config | None = None,
+        over: Mapping[str, Any] | str | None = None,
+        *,
+        zip: bool | None = None,
+        samples: int | None = None,
+        search: str | None = None,
+        seeds: int | None = None,
+        halving: int | None = None,
+        confirm: int | None = None,
+        metric: str | None = None,
+        keep: Any | None = None,
+        expect: Names | None = None,
+        epochs: int | None = None,
+        optimizer: str | None = None,
+        lr: float | None = None,
+        seed: int | None = None,
+        fail_fast: bool | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+        dry_run: Literal[False] | None = None,
+        resume: str | None = None,
+        file: str | None = None,
+        cluster: str | None = None,
+        jobs: int | None = None,
+        name: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        data_dir: str | None = None,
+        progress: bool | None = None,
+    ) -> LabStudy:
+        """Train one network over axes of settings, with several seeds each, several at once on one thread each."""
+    @overload
     def remedy(
         self,
         config: Config | None = None,
@@ -234,13 +424,13 @@ class Lab:
         repeats: int | None = None,
         seed: int | None = None,
         expect: Names | None = None,
-        epochs: str | None = None,
+        epochs: int | None = None,
         optimizer: str | None = None,
         lr: float | None = None,
-        batch_size: str | None = None,
+        batch_size: int | None = None,
         threads: int | None = None,
         device: str | None = None,
-        dry_run: bool | None = None,
+        dry_run: Literal[True],
         resume: str | None = None,
         file: str | None = None,
         cluster: str | None = None,
@@ -249,7 +439,36 @@ class Lab:
         set: Mapping[str, Any] | None = None,
         data_dir: str | None = None,
         progress: bool | None = None,
-    ) -> LabStudy | PlannedStudy:
+    ) -> PlannedStudy:
+        """Train a network with each known fix for vanishing gradients, one at a time, and compare the results."""
+    @overload
+    def remedy(
+        self,
+        config: Config | None = None,
+        only: Names | None = None,
+        *,
+        pairs: bool | None = None,
+        tune: int | None = None,
+        seeds: int | None = None,
+        repeats: int | None = None,
+        seed: int | None = None,
+        expect: Names | None = None,
+        epochs: int | None = None,
+        optimizer: str | None = None,
+        lr: float | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
+        device: str | None = None,
+        dry_run: Literal[False] | None = None,
+        resume: str | None = None,
+        file: str | None = None,
+        cluster: str | None = None,
+        jobs: int | None = None,
+        name: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        data_dir: str | None = None,
+        progress: bool | None = None,
+    ) -> LabStudy:
         """Train a network with each known fix for vanishing gradients, one at a time, and compare the results."""
     def compare(
         self,
@@ -281,7 +500,7 @@ class Lab:
         targets: Names,
         expect: Names | None = None,
         *,
-        epochs: str | None = None,
+        epochs: int | None = None,
         seeds: int | None = None,
         slow: bool | None = None,
         only: str | None = None,

@@ -106,7 +106,7 @@ Exit status 9: something differs.
     ] = "table"
 
 
-def verify(request: VerifyRequest, place: Place) -> Answer:
+def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | Parity":
     """The table of all rules, the verdict on one implementation, or a row for each of many."""
     if request.candidate in (None, []):
         of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
