@@ -529,8 +529,8 @@ def _notes(
         )
     if _learned_nothing(candidates, measure):
         notes.append(
-            "no row is better than chance: more seeds will hardly help; `optilab diagnose` says of a run why it does "
-            "not learn"
+            "no row is better than chance: more seeds will hardly help; `optilab diagnose RUN` says why a run does not "
+            "learn"
         )
     if comparison is not None and sample != "problems":
         notes += _seed_notes(candidates, comparison)
@@ -544,7 +544,8 @@ def _notes(
         names = [record.name for record in grouping.repeated]
         notes.append(f"left out, a run with the same settings and seed counts: {some(names, 3)}")
     if exact := [key for key in around if key.startswith(("numerics.", "versions.torch"))]:
-        notes.append(f"{some(exact, 6)} differ between the runs: equal seeds are not equal to the last digit")
+        differ = "differs" if len(exact) == 1 else "differ"
+        notes.append(f"{some(exact, 6)} {differ} between the runs, so equal seeds do not give equal digits")
     return notes
 
 
@@ -591,7 +592,7 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
     if single:
         notes.append(f"{_one_or_number(single)}: no interval with a single seed; train with --seeds 5")
     if shared:
-        notes.append(f"with fewer than {FEW} seeds, a small variance is raised to the table's")
+        notes.append(f"with fewer than {FEW} seeds, a variance below that of the whole table is raised to it")
     return notes
 
 

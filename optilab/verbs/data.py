@@ -1,5 +1,6 @@
 """`optilab data`: which datasets there are, where they are, whether they are intact, how to get them."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,8 +37,7 @@ _DATASETS = (
     Column("classes", "classes", lambda names: str(len(names))),
     Column("train", "train", "{:,}".format),
     Column("test", "test", "{:,}".format),
-    Column("state", "", left=True),
-    Column("folder", "directory", left=True),
+    Column("place", "directory", left=True),
 )
 
 
@@ -46,7 +46,17 @@ def ls(request: ListDatasets, place: Place) -> Printed:
 
     found = [load.presence(name, _folder(request)) for name in DATASETS]
     rows = list(map(_row, found))
-    return Printed([Table(_DATASETS, rows)], {"datasets": rows}, [one.info.name for one in found if one.here])
+    shown = [{**row, "place": _place(one)} for row, one in zip(rows, found, strict=True)]
+    return Printed([Table(_DATASETS, shown)], {"datasets": rows}, [one.info.name for one in found if one.here])
+
+
+def _place(one: "Presence") -> str:
+    """The directory of a dataset that is here; else, or before it, its state where that is not ok."""
+    if one.folder is None:
+        return one.state
+    home = Path(os.path.expanduser("~"))  # where there is none, it stays ~
+    folder = f"~/{one.folder.relative_to(home)}" if one.folder.is_relative_to(home) else str(one.folder)
+    return folder if one.state == "ok" else f"{one.state}: {folder}"
 
 
 def _row(one: "Presence") -> dict[str, Any]:

@@ -328,7 +328,7 @@ def test_ls(optilab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     (tmp_path / "here" / "mnist" / "train-labels-idx1-ubyte").write_bytes(b"damaged")
     shown = optilab("data", "ls", "--data-dir", "here").stdout
-    assert re.search(r"mnist +28 x 28 +10 +60,000 +10,000 +REFUSED: train-labels-idx1-ubyte +here/mnist", shown)
+    assert re.search(r"mnist +28 x 28 +10 +60,000 +10,000 +REFUSED: train-labels-idx1-ubyte: here/mnist", shown)
     assert optilab("data", "where", "mnist", "--data-dir", "here", "--quiet").stdout.strip() == "here/mnist"
     assert "REFUSED" in optilab("data", "verify", "mnist", "--data-dir", "here", code=3).stdout
     assert 'did you mean "mnist"?' in optilab("data", "verify", "mnits", code=2).stderr
