@@ -12,7 +12,8 @@ const Formula = (() => {
     let at = 0, depth = 0;
     const next = () => tokens[at]?.[0];
     const fail = (what) => {
-      throw new Error(`column ${tokens[at] ? tokens[at].index + 1 : text.length + 1}: ${what}; accepted are numbers, x, y, + - * / ^, parentheses, pi and ${Object.keys(FUNCTIONS).join(", ")}`);
+      const column = tokens[at] ? tokens[at].index + 1 : text.length + 1, names = Object.keys(FUNCTIONS).join(", ");
+      throw new Error(`column ${column}: ${what}; accepted are numbers, x, y, + - * / ^, parentheses, pi and ${names}`);
     };
     const take = (expected) => (next() === expected ? at++ : fail(`expected "${expected}"`));
     const begins = (token) => token !== undefined && /^[a-z_(]/i.test(token);

@@ -284,7 +284,10 @@ function view() {
     });
   }
   const starts = [state.start, ...data.rules.filter((rule) => rule.recording).map((rule) => rule.recording.rows[0])];
-  return equal(fn.box.map(([low, high], axis) => wider([Math.min(low, ...starts.map((start) => start[axis])), Math.max(high, ...starts.map((start) => start[axis]))])));
+  return equal(fn.box.map((side, axis) => {
+    const all = [...side, ...starts.map((start) => start[axis])];
+    return wider([Math.min(...all), Math.max(...all)]);
+  }));
 }
 
 /** Look closer by this power of two, or further away, so that `fixed` stays where it is. */
@@ -337,8 +340,9 @@ function read(text) {
     const [name, ...rest] = part.split("=").map(decoded);
     return [name, rest.join("=")];
   });
-  const asked = new Map(parts), listed = (asked.get("algo") ?? "").split(",").map((key) => data.rules.findIndex((rule) => rule.key === key)).filter((index) => index >= 0);
-  const settings = choosing ? given(linked(asked.get("function")), listed.length ? [...new Set(listed)] : undefined) : given();
+  const asked = new Map(parts), keys = (asked.get("algo") ?? "").split(",");
+  const listed = [...new Set(keys.map((key) => data.rules.findIndex((rule) => rule.key === key)))].filter((index) => index >= 0);
+  const settings = choosing ? given(linked(asked.get("function")), listed.length ? listed : opening) : given();
   for (const [name, own] of parts) {
     const number = own.trim() === "" ? NaN : Number(own), numbers = own.split(",").map(Number);
     if (name === "start") {
@@ -374,12 +378,13 @@ function functionOf(key) {
   const known = data.functions.find((one) => one.key === key);
   if (known) return known;
   const tree = Formula.parse(key), command = `--function ${quoted(key)}`;
-  if (Formula.dimensionOf(tree) !== dimension) throw new Error(`this page has functions of ${plane ? "x and y" : "x"}. For this one: optilab play --algo ${data.rules[0].spec} ${command}`);
+  if (Formula.dimensionOf(tree) !== dimension) throw new Error(`this page has functions of ${plane ? "x and y" : "x"}. For this one: ${pageCommand(command)}`);
   const same = data.functions.find((one) => one.written === JSON.stringify(tree));
   if (same) return same;
   const value = Formula.compiled(tree), slopes = ["w1", "w2"].map((name) => Formula.compiled(Formula.derivative(tree, name)));
   return {
-    key, formula: key, settings: "", command, box: Array(dimension).fill([-3, 3]), start: [-1, 1].slice(0, dimension), minima: [], everywhere: false, lowest: null,
+    key, formula: key, settings: "", command, box: Array(dimension).fill([-3, 3]), start: [-1, 1].slice(0, dimension),
+    minima: [], everywhere: false, lowest: null,
     value: (w1, w2) => value(w1, w2) + 0, // 0 instead of -0, as in Python
     ground: (...point) => {
       const at = point.pop(), rows = point.pop(), [w1, w2] = point;
@@ -409,6 +414,12 @@ function decoded(text) {
 /** A word of a command line. */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+/** The command that makes a page of a function with these rules. */
+function pageCommand(chosen) {
+  const rules = String(state.listed.map((index) => data.rules[index].spec));
+  return `optilab play --algo ${/^[\w./:,-]+$/.test(rules) ? rules : quoted(rules)} ${chosen}`;
+}
+
 /** The command that runs this in a terminal. */
 function command() {
   const plain = (own) => {
@@ -424,5 +435,6 @@ function command() {
   });
   if (!rules.length) return "";
   const algo = rules.length > 1 ? `[${rules.join(", ")}]` : rules[0];
-  return `optilab optimize ${fn.command} --start=${state.start} --epochs ${state.epochs} --set ${quoted(`algo=${algo}`)}${state.noise ? ` --set noise=${state.noise} --set seed=${state.seed}` : ""}`;
+  const noise = state.noise ? ` --set noise=${state.noise} --set seed=${state.seed}` : "";
+  return `optilab optimize ${fn.command} --start=${state.start} --epochs ${state.epochs} --set ${quoted(`algo=${algo}`)}${noise}`;
 }

@@ -237,8 +237,11 @@ function showChoice() {
   byId("function").replaceChildren(...data.functions.map((one) => option(one.key)), ...(own ? [option(fn.key)] : []));
   byId("function").value = fn.key;
   byId("own").value = own ? fn.key : "";
-  byId("told").textContent = own ? `No minimum, distance or theory: the page does not search for the minimum of a formula that is typed here. This command does: optilab play --algo ${state.listed.map((index) => data.rules[index].spec)} ${fn.command}` : "";
-  byId("rule").replaceChildren(option("", "more\u2026"), ...data.rules.flatMap((rule, index) => (state.listed.includes(index) ? [] : [option(index, rule.name)])));
+  byId("told").textContent = own
+    ? `No minimum, distance or theory: the page does not search for the minimum of a formula that is typed here. This command does: ${pageCommand(fn.command)}`
+    : "";
+  const others = data.rules.flatMap((rule, index) => (state.listed.includes(index) ? [] : [option(index, rule.name)]));
+  byId("rule").replaceChildren(option("", "more\u2026"), ...others);
   byId("add").disabled = true;
 }
 
@@ -264,8 +267,9 @@ let grip = null; // where two fingers were last, and how far apart
 
 /** The point of the picture under a pointer. */
 function under({ clientX, clientY }) {
-  const box = area.getBoundingClientRect(), sides = view(), part = [(clientX - box.left - ground.left) / (ground.right - ground.left), (ground.bottom - clientY + box.top) / (ground.bottom - ground.top)];
-  return sides.map(([low, high], axis) => low + part[axis] * (high - low));
+  const box = area.getBoundingClientRect(), { left, right, top, bottom } = ground;
+  const part = [(clientX - box.left - left) / (right - left), (bottom - clientY + box.top) / (bottom - top)];
+  return view().map(([low, high], axis) => low + part[axis] * (high - low));
 }
 
 /** Move and stretch the picture so that what was under one place comes under another. */
