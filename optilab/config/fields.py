@@ -146,7 +146,11 @@ class OneOf:
 
     def _unknown(self, name: Any) -> str:
         if name is None or name == "":
-            missing = "its name is missing; set name to" if name is None else "a name is empty; expected"
+            missing = (
+                "its name is missing; set name to"
+                if name is None
+                else f"an empty name is no {self.what}; expected"
+            )
             return f"{missing} one of {', '.join(self.registry)}"
         return unknown(self.what, name, self.registry)
 

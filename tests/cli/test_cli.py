@@ -465,7 +465,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("config show train model.activaton", 'did you mean "model.activation"?'),
         ("config show sigmoid model", "not of the preset sigmoid"),
         ("config cp sigmoid /dev/null --force", "only regular files are replaced"),
-        ("optimize --algo sgd,,adam", "--algo: a name is empty; expected one of sgd, "),
+        ("optimize --algo sgd,,adam", "--algo: an empty name is no optimizer; expected one of sgd, "),
         ("optimize --algo sgd --size poster --out p.png", "--size: expected column, page or slide, got 'poster'"),
         ("optimize --algo sgd --set lr", "--set: expected KEY=VALUE, for example epochs=10; got 'lr'"),
         ("optimize --algo adam --set algo.beta1=[0.9", "'[0.9': ',' or ']' is missing\n"),
