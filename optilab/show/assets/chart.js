@@ -2,7 +2,7 @@
 /* Charts on uPlot: the page's colors, a tooltip for mouse and keyboard, names at the ends of lines, the line under the
    pointer before the others, the width of the page, paper, files. */
 const Charts = (() => {
-  const { css, csv, fileName, html, logTicks, look, number, percent, save } = Base;
+  const { css, csv, fileName, html, logTicks, look, number, save } = Base;
   const all = new Set();
 
   const border = (dash) => (dash?.length ? (dash[0] > 4 ? "dashed" : "dotted") : "solid");
@@ -67,7 +67,7 @@ const Charts = (() => {
     const scale = (low, high) => ({ range: (u, min, max) => (u.zoomed ? [min, max] : [low, high]) });
     const xs = names ? [0.5, names.length + 0.5] : xLog ? [x[0] / 1.5, x[x.length - 1] * 1.5] : spread(x);
     const whole = x.every(Number.isInteger);
-    const axis = (log) => ({
+    const axis = () => ({
       stroke: () => css("--muted"), font: FONT, labelFont: FONT, grid: { stroke: () => css("--grid"), width: 1 },
       ticks: { stroke: () => css("--line"), width: 1, size: 5 },
     });
@@ -82,9 +82,9 @@ const Charts = (() => {
       width: widthOf(box), height, legend: { show: false }, padding: [8, Math.max(right, rule ? 56 : 12), 0, 0],
       scales: { x: { time: false, distr: xLog ? 3 : 1, ...scale(...xs) }, y: { distr: y.log ? 3 : 1, ...scale(y.low, y.high) } },
       axes: [
-        { ...axis(xLog), scale: "x", label: xLabel, labelSize: 20, size: 30, ...across,
+        { ...axis(), scale: "x", label: xLabel, labelSize: 20, size: 30, ...across,
           incrs: xLog || names || !whole ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },
-        { ...axis(y.log), scale: "y", size: 58, values: named(y.tick ?? short), ...(y.log ? logAxis(false) : {}) },
+        { ...axis(), scale: "y", size: 58, values: named(y.tick ?? short), ...(y.log ? logAxis(false) : {}) },
       ],
       focus: { alpha: 0.18 },
       cursor: { y: false, points: { size: 7 }, drag: { x: true, y: true, uni: 30, setScale: true },
@@ -182,7 +182,7 @@ const Charts = (() => {
     choice.addEventListener("change", () => {
       const kind = choice.value;
       choice.value = "save";
-      if (kind === "SVG") save(`${fileName(title)}.svg`, new Blob([drawing(title, plot, rows, [xLabel, names], marks)], { type: "image/svg+xml" }));
+      if (kind === "SVG") save(`${fileName(title)}.svg`, new Blob([drawing(title, plot, rows, xLabel, marks)], { type: "image/svg+xml" }));
       if (kind === "CSV") save(`${fileName(title)}.csv`, new Blob([values(plot, rows, xLabel, names)], { type: "text/csv" }));
       if (kind === "PNG") plot.ctx.canvas.toBlob((blob) => save(`${fileName(title)}.png`, blob));
     });
@@ -196,7 +196,7 @@ const Charts = (() => {
   }
 
   /** The chart as SVG, in the colors of the page. */
-  function drawing(title, u, rows, [xLabel, names], { stars, bars, bands, rule }) {
+  function drawing(title, u, rows, xLabel, { stars, bars, bands, rule }) {
     const { svg } = Base, ratio = devicePixelRatio, px = (value) => Math.round(10 * value) / 10;
     const box = { left: u.bbox.left / ratio, top: u.bbox.top / ratio + 24, width: u.bbox.width / ratio, height: u.bbox.height / ratio };
     const at = (x, y) => [px(u.valToPos(x, "x") + box.left), px(u.valToPos(y, "y") + box.top)];

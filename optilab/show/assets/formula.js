@@ -54,7 +54,10 @@ const Formula = (() => {
       at++;
       take("(");
       const args = [sum()];
-      while (args.length < FUNCTIONS[token]) take(","), args.push(sum());
+      while (args.length < FUNCTIONS[token]) {
+        take(",");
+        args.push(sum());
+      }
       take(")");
       return [token, ...args];
     }

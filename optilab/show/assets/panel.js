@@ -67,13 +67,13 @@ function card(index, changed) {
     selects.forEach((row) => row.show());
     verdict.textContent = path.status;
     verdict.className = `verdict ${path.status}`;
-    if (isMoving(rule)) theory.textContent = rule.exact && state.noise ? "no noise: it evaluates gradients itself" : sentence(known, path);
+    if (isMoving(rule)) theory.textContent = rule.exact && state.noise ? "no noise: it evaluates gradients itself" : sentence(known);
   };
   return element;
 }
 
 /** What theory says of a rule under its settings. */
-function sentence(known, path) {
+function sentence(known) {
   if (!known) return fn.minima.some((minimum) => minimum.curvatures) ? "theory: no limit in closed form" : "";
   const { limit, rate, lr, bowl } = known;
   const where = fn.everywhere ? "" : `near (${bowl.point.map((w) => text(w, 3)).join(", ")}): `;
