@@ -42,32 +42,42 @@ const Base = (() => {
   function number(value, digits = 6) {
     if (value === null || value === undefined) return "";
     if (!Number.isFinite(value)) return Number.isNaN(value) ? "\u2013" : value > 0 ? "\u221e" : "\u2212\u221e";
-    const size = Math.abs(value), plain = size === 0 || (size >= 1e-4 && size < 10 ** digits);
-    const shown = plain ? String(Number(value.toPrecision(digits))) : value.toExponential(Math.min(3, digits - 1)).replace(/\.?0*e\+?/, "e");
+    const size = Math.abs(value),
+      plain = size === 0 || (size >= 1e-4 && size < 10 ** digits);
+    const shown = plain
+      ? String(Number(value.toPrecision(digits)))
+      : value.toExponential(Math.min(3, digits - 1)).replace(/\.?0*e\+?/, "e");
     return shown.replaceAll("-", "\u2212");
   }
 
   /** A fraction in percent; nothing for null. @param {number | null | undefined} value */
-  const percent = (value, digits = 2) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(digits)}%`);
+  const percent = (value, digits = 2) =>
+    value === null || value === undefined ? "" : `${(100 * value).toFixed(digits)}%`;
 
   // --- ticks -----------------------------------------------------------------------------------------------
 
   const SUPERSCRIPT = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
   /** A power of ten: 10\u207b\u00b3. @param {number} exponent */
-  const power = (exponent) => `10${exponent < 0 ? "\u207b" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERSCRIPT[Number(digit)]).join("")}`;
+  const power = (exponent) =>
+    `10${exponent < 0 ? "\u207b" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERSCRIPT[Number(digit)]).join("")}`;
 
   /** Round numbers from low to high, at most so many. @param {number} low @param {number} high @param {number} most */
   function ticks(low, high, most) {
-    const base = 10 ** Math.floor(Math.log10((high - low) / most)), fits = (/** @type {number} */ step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < most;
+    const base = 10 ** Math.floor(Math.log10((high - low) / most)),
+      fits = (/** @type {number} */ step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < most;
     const step = base * ([1, 2, 5, 10].find((factor) => fits(base * factor)) ?? 20);
-    const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), found = [];
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(Number((i * step).toFixed(Math.min(100, places))));
+    const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)),
+      found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++)
+      found.push(Number((i * step).toFixed(Math.min(100, places))));
     return found;
   }
 
   /** Whole powers of ten from low to high, at most so many. @param {number} low @param {number} high @param {number} most */
   function decades(low, high, most) {
-    const step = [1, 2, 3, 4, 5, 10, 20, 50, 100].find((one) => Math.floor(high / one) - Math.ceil(low / one) < most) ?? 200, found = [];
+    const step =
+        [1, 2, 3, 4, 5, 10, 20, 50, 100].find((one) => Math.floor(high / one) - Math.ceil(low / one) < most) ?? 200,
+      found = [];
     for (let exponent = Math.ceil(low / step) * step; exponent <= high; exponent += step) found.push(exponent);
     return found;
   }
@@ -78,8 +88,10 @@ const Base = (() => {
    * @param {number} low @param {number} high @param {boolean} whole
    */
   function logTicks(low, high, whole = false) {
-    const span = Math.log10(high / low), digits = span < 1.2 ? [1, 2, 3, 5, 7] : span < 2.5 ? [1, 2, 5] : [1];
-    const every = Math.ceil(span / 7), found = [];
+    const span = Math.log10(high / low),
+      digits = span < 1.2 ? [1, 2, 3, 5, 7] : span < 2.5 ? [1, 2, 5] : [1];
+    const every = Math.ceil(span / 7),
+      found = [];
     for (let exponent = Math.floor(Math.log10(low)); exponent <= Math.ceil(Math.log10(high)); exponent++) {
       if (exponent % every) continue;
       for (const digit of digits) {
@@ -106,7 +118,8 @@ const Base = (() => {
   async function copy(text, button) {
     try {
       await navigator.clipboard.writeText(text);
-    } catch { // without permission, or from a file in some browsers
+    } catch {
+      // without permission, or from a file in some browsers
       const area = html("textarea", { value: text });
       document.body.append(area);
       area.select();
@@ -116,7 +129,9 @@ const Base = (() => {
     const usual = button.dataset.usual ?? button.textContent ?? "";
     button.dataset.usual = usual;
     button.textContent = "Copied";
-    setTimeout(() => { button.textContent = usual; }, 1500);
+    setTimeout(() => {
+      button.textContent = usual;
+    }, 1500);
   }
 
   /** Offer a file. @param {string} name @param {Blob} blob */
@@ -127,7 +142,11 @@ const Base = (() => {
   }
 
   /** A name for a file from a title. @param {string} title */
-  const fileName = (title) => title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "chart";
+  const fileName = (title) =>
+    title
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^-|-$/g, "") || "chart";
 
   /** A cell of CSV; text that a spreadsheet would evaluate as a formula gets a leading apostrophe. @param {string} text */
   const csvCell = (text) => {

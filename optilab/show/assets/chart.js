@@ -31,8 +31,32 @@ const Charts = (() => {
    * `show` (a value as text); `names` are those of x = 1, 2, ...; `places` the ticks of x; `stars` are [x, y, color]; `bars` are
    * [x, low, high, color]. `caption` follows x in the heading of the tooltip; `other` is a button [text, pressed, action].
    */
-  function chart(parent, { title, xLabel, x, xLog, names, places, lines, y, stars = [], bars = [], height = 260, rule, showX, caption = "", other }) {
-    const box = html("div", { className: "chart", tabIndex: 0, role: "group", "aria-label": `${title} over ${xLabel}; arrow keys read the values` });
+  function chart(
+    parent,
+    {
+      title,
+      xLabel,
+      x,
+      xLog,
+      names,
+      places,
+      lines,
+      y,
+      stars = [],
+      bars = [],
+      height = 260,
+      rule,
+      showX,
+      caption = "",
+      other,
+    },
+  ) {
+    const box = html("div", {
+      className: "chart",
+      tabIndex: 0,
+      role: "group",
+      "aria-label": `${title} over ${xLabel}; arrow keys read the values`,
+    });
     const tip = html("div", { className: "tip", hidden: true, role: "status" });
     const tools = html("span", { className: "tools screen" });
     box.append(html("div", { className: "heading" }, html("h3", { textContent: title }), tools), tip);
@@ -60,43 +84,114 @@ const Charts = (() => {
         dash: line.dash,
         spanGaps: Boolean(line.joined),
         ...(line.step ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
-        points: { show: Boolean(line.points) || x.length === 1, size: 8, width: 2, stroke: () => css(color),
-          fill: () => css(line.hollow ? "--ground" : color) },
+        points: {
+          show: Boolean(line.points) || x.length === 1,
+          size: 8,
+          width: 2,
+          stroke: () => css(color),
+          fill: () => css(line.hollow ? "--ground" : color),
+        },
       });
     }
     const scale = (low, high) => ({ range: (u, min, max) => (u.zoomed ? [min, max] : [low, high]) });
     const xs = names ? [0.5, names.length + 0.5] : xLog ? [x[0] / 1.5, x[x.length - 1] * 1.5] : spread(x);
     const whole = x.every(Number.isInteger);
     const axis = () => ({
-      stroke: () => css("--muted"), font: FONT, labelFont: FONT, grid: { stroke: () => css("--grid"), width: 1 },
+      stroke: () => css("--muted"),
+      font: FONT,
+      labelFont: FONT,
+      grid: { stroke: () => css("--grid"), width: 1 },
       ticks: { stroke: () => css("--line"), width: 1, size: 5 },
     });
-    const logAxis = (whole) => ({ splits: (u, at, low, high) => logTicks(low, high, whole), filter: (u, splits) => splits });
+    const logAxis = (whole) => ({
+      splits: (u, at, low, high) => logTicks(low, high, whole),
+      filter: (u, splits) => splits,
+    });
     const named = (show) => (u, ticks) => ticks.map((value) => (value === null ? "" : show(value)));
     const ends = lines.filter((line) => line.end);
-    const right = ends.length && ends.length <= NAMED && widthOf(box) >= 420 ? Math.min(170, 16 + Math.max(...ends.map((line) => textWidth(line.end)))) : 0;
+    const right =
+      ends.length && ends.length <= NAMED && widthOf(box) >= 420
+        ? Math.min(170, 16 + Math.max(...ends.map((line) => textWidth(line.end))))
+        : 0;
     const across = names
-      ? { splits: () => names.map((_, i) => i + 1), values: () => names.map((name) => fitted(name, (widthOf(box) - 70) / names.length)) }
-      : { values: named(short), space: 45, ...(places ? { splits: () => places } : xLog ? logAxis(whole) : {}), ...(xLog ? { filter: (u, splits) => splits } : {}) };
-    const plot = new uPlot({
-      width: widthOf(box), height, legend: { show: false }, padding: [8, Math.max(right, rule ? 56 : 12), 0, 0],
-      scales: { x: { time: false, distr: xLog ? 3 : 1, ...scale(...xs) }, y: { distr: y.log ? 3 : 1, ...scale(y.low, y.high) } },
-      axes: [
-        { ...axis(), scale: "x", label: xLabel, labelSize: 20, size: 30, ...across,
-          incrs: xLog || names || !whole ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },
-        { ...axis(), scale: "y", size: 58, values: named(y.tick ?? short), ...(y.log ? logAxis(false) : {}) },
-      ],
-      focus: { alpha: 0.18 },
-      cursor: { y: false, points: { size: 7 }, drag: { x: true, y: true, uni: 30, setScale: true },
-        focus: { prox: lines.length > 2 && !names && !lines.every((line) => line.points) ? NEAR : -1 }, bind: { mousedown: zooming, dblclick: resetting } },
-      series, bands,
-      hooks: {
-        drawAxes: [(u) => ruled(u, rule)],
-        draw: [(u) => { barred(u, bars); starred(u, stars); if (right) ended(u, rows, right); }],
-        setCursor: [(u) => shown(u, tip, rows, y.show, (at) => `${xLabel} ${names ? names[at - 1] : showX ? showX(at) : at}${caption}`)],
-        setSeries: [(u, at) => { u.lifted = at; shown(u, tip, rows, y.show, (place) => `${xLabel} ${names ? names[place - 1] : showX ? showX(place) : place}${caption}`); }],
+      ? {
+          splits: () => names.map((_, i) => i + 1),
+          values: () => names.map((name) => fitted(name, (widthOf(box) - 70) / names.length)),
+        }
+      : {
+          values: named(short),
+          space: 45,
+          ...(places ? { splits: () => places } : xLog ? logAxis(whole) : {}),
+          ...(xLog ? { filter: (u, splits) => splits } : {}),
+        };
+    const plot = new uPlot(
+      {
+        width: widthOf(box),
+        height,
+        legend: { show: false },
+        padding: [8, Math.max(right, rule ? 56 : 12), 0, 0],
+        scales: {
+          x: { time: false, distr: xLog ? 3 : 1, ...scale(...xs) },
+          y: { distr: y.log ? 3 : 1, ...scale(y.low, y.high) },
+        },
+        axes: [
+          {
+            ...axis(),
+            scale: "x",
+            label: xLabel,
+            labelSize: 20,
+            size: 30,
+            ...across,
+            incrs: xLog || names || !whole ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000],
+          },
+          { ...axis(), scale: "y", size: 58, values: named(y.tick ?? short), ...(y.log ? logAxis(false) : {}) },
+        ],
+        focus: { alpha: 0.18 },
+        cursor: {
+          y: false,
+          points: { size: 7 },
+          drag: { x: true, y: true, uni: 30, setScale: true },
+          focus: { prox: lines.length > 2 && !names && !lines.every((line) => line.points) ? NEAR : -1 },
+          bind: { mousedown: zooming, dblclick: resetting },
+        },
+        series,
+        bands,
+        hooks: {
+          drawAxes: [(u) => ruled(u, rule)],
+          draw: [
+            (u) => {
+              barred(u, bars);
+              starred(u, stars);
+              if (right) ended(u, rows, right);
+            },
+          ],
+          setCursor: [
+            (u) =>
+              shown(
+                u,
+                tip,
+                rows,
+                y.show,
+                (at) => `${xLabel} ${names ? names[at - 1] : showX ? showX(at) : at}${caption}`,
+              ),
+          ],
+          setSeries: [
+            (u, at) => {
+              u.lifted = at;
+              shown(
+                u,
+                tip,
+                rows,
+                y.show,
+                (place) => `${xLabel} ${names ? names[place - 1] : showX ? showX(place) : place}${caption}`,
+              );
+            },
+          ],
+        },
       },
-    }, data, box);
+      data,
+      box,
+    );
     plot.over.setAttribute("aria-hidden", "true");
     box.addEventListener("keydown", (event) => {
       if (event.target !== box) return;
@@ -114,7 +209,15 @@ const Charts = (() => {
     box.addEventListener("mouseleave", () => away(plot, tip));
     if (other) {
       const [text, pressed, action] = other;
-      tools.append(html("button", { type: "button", textContent: text, "aria-pressed": pressed, "aria-label": `${text}, ${title}`, onclick: action }));
+      tools.append(
+        html("button", {
+          type: "button",
+          textContent: text,
+          "aria-pressed": pressed,
+          "aria-label": `${text}, ${title}`,
+          onclick: action,
+        }),
+      );
     }
     tools.append(saving(title, plot, rows, [xLabel, names], { stars, bars, bands, rule }));
     const entry = { plot, box, rows, resize: () => plot.setSize({ width: widthOf(box), height }) };
@@ -136,7 +239,8 @@ const Charts = (() => {
     return `${text.slice(0, length)}\u2026`;
   };
 
-  const padded = (values, count) => (values.length < count ? [...values, ...Array(count - values.length).fill(null)] : values);
+  const padded = (values, count) =>
+    values.length < count ? [...values, ...Array(count - values.length).fill(null)] : values;
   const widthOf = (box) => Math.max(220, Math.floor(box.clientWidth));
   const spread = (x) => {
     const [low, high] = [x[0], x[x.length - 1]];
@@ -146,12 +250,24 @@ const Charts = (() => {
   };
   /** The names at the ends of lines, one below the other where the ends are close. */
   function ended(u, rows, room) {
-    const ratio = devicePixelRatio, { ctx, bbox } = u;
-    const places = rows.filter(([line]) => line.end).map(([line, at]) => {
-      const last = u.data[at].findLastIndex((value) => value !== null && value !== undefined);
-      return last < 0 ? null : { line, at, x: u.valToPos(u.data[0][last], "x", true), y: u.valToPos(u.data[at][last], "y", true) };
-    }).filter((place) => place && place.y >= bbox.top - 1 && place.y <= bbox.top + bbox.height + 1).sort((a, b) => a.y - b.y);
-    const names = spreadOut(places.map((place) => place.y), LINE * ratio, bbox.top, bbox.top + bbox.height);
+    const ratio = devicePixelRatio,
+      { ctx, bbox } = u;
+    const places = rows
+      .filter(([line]) => line.end)
+      .map(([line, at]) => {
+        const last = u.data[at].findLastIndex((value) => value !== null && value !== undefined);
+        return last < 0
+          ? null
+          : { line, at, x: u.valToPos(u.data[0][last], "x", true), y: u.valToPos(u.data[at][last], "y", true) };
+      })
+      .filter((place) => place && place.y >= bbox.top - 1 && place.y <= bbox.top + bbox.height + 1)
+      .sort((a, b) => a.y - b.y);
+    const names = spreadOut(
+      places.map((place) => place.y),
+      LINE * ratio,
+      bbox.top,
+      bbox.top + bbox.height,
+    );
     ctx.save();
     ctx.font = `${12 * ratio}px system-ui, sans-serif`;
     ctx.textBaseline = "middle";
@@ -170,7 +286,8 @@ const Charts = (() => {
   function spreadOut(places, gap, low, high) {
     const found = [...places];
     for (let i = 0; i < found.length; i++) found[i] = Math.max(found[i], i ? found[i - 1] + gap : low);
-    for (let i = found.length - 1; i >= 0; i--) found[i] = Math.min(found[i], i < found.length - 1 ? found[i + 1] - gap : high);
+    for (let i = found.length - 1; i >= 0; i--)
+      found[i] = Math.min(found[i], i < found.length - 1 ? found[i + 1] - gap : high);
     return found;
   }
 
@@ -178,12 +295,21 @@ const Charts = (() => {
 
   /** The control that saves a chart as a picture or copies its values. */
   function saving(title, plot, rows, [xLabel, names], marks) {
-    const choice = html("select", { "aria-label": `save ${title}` }, ...["save", "PNG", "SVG", "CSV"].map((name) => html("option", { value: name, textContent: name })));
+    const choice = html(
+      "select",
+      { "aria-label": `save ${title}` },
+      ...["save", "PNG", "SVG", "CSV"].map((name) => html("option", { value: name, textContent: name })),
+    );
     choice.addEventListener("change", () => {
       const kind = choice.value;
       choice.value = "save";
-      if (kind === "SVG") save(`${fileName(title)}.svg`, new Blob([drawing(title, plot, rows, xLabel, marks)], { type: "image/svg+xml" }));
-      if (kind === "CSV") save(`${fileName(title)}.csv`, new Blob([values(plot, rows, xLabel, names)], { type: "text/csv" }));
+      if (kind === "SVG")
+        save(
+          `${fileName(title)}.svg`,
+          new Blob([drawing(title, plot, rows, xLabel, marks)], { type: "image/svg+xml" }),
+        );
+      if (kind === "CSV")
+        save(`${fileName(title)}.csv`, new Blob([values(plot, rows, xLabel, names)], { type: "text/csv" }));
       if (kind === "PNG") plot.ctx.canvas.toBlob((blob) => save(`${fileName(title)}.png`, blob));
     });
     return choice;
@@ -192,31 +318,65 @@ const Charts = (() => {
   /** The values of the lines as CSV. */
   function values(plot, rows, xLabel, names) {
     const named = rows.filter(([line]) => line.name);
-    return csv([[xLabel, ...named.map(([line]) => line.name)], ...plot.data[0].map((x, i) => [names ? names[x - 1] : x, ...named.map(([, at]) => plot.data[at][i] ?? "")])]);
+    return csv([
+      [xLabel, ...named.map(([line]) => line.name)],
+      ...plot.data[0].map((x, i) => [names ? names[x - 1] : x, ...named.map(([, at]) => plot.data[at][i] ?? "")]),
+    ]);
   }
 
   /** The chart as SVG, in the colors of the page. */
   function drawing(title, u, rows, xLabel, { stars, bars, bands, rule }) {
-    const { svg } = Base, ratio = devicePixelRatio, px = (value) => Math.round(10 * value) / 10;
-    const box = { left: u.bbox.left / ratio, top: u.bbox.top / ratio + 24, width: u.bbox.width / ratio, height: u.bbox.height / ratio };
+    const { svg } = Base,
+      ratio = devicePixelRatio,
+      px = (value) => Math.round(10 * value) / 10;
+    const box = {
+      left: u.bbox.left / ratio,
+      top: u.bbox.top / ratio + 24,
+      width: u.bbox.width / ratio,
+      height: u.bbox.height / ratio,
+    };
     const at = (x, y) => [px(u.valToPos(x, "x") + box.left), px(u.valToPos(y, "y") + box.top)];
     const path = (i) => {
       let pen = "M";
-      return u.data[0].map((x, k) => {
-        const y = u.data[i][k];
-        if (y === null || y === undefined) return ((pen = "M"), "");
-        const text = `${pen}${at(x, y).join(" ")}`;
-        pen = "L";
-        return text;
-      }).join("");
+      return u.data[0]
+        .map((x, k) => {
+          const y = u.data[i][k];
+          if (y === null || y === undefined) return ((pen = "M"), "");
+          const text = `${pen}${at(x, y).join(" ")}`;
+          pen = "L";
+          return text;
+        })
+        .join("");
     };
-    const root = svg("svg", { xmlns: "http://www.w3.org/2000/svg", width: u.width, height: u.height + 24, viewBox: `0 0 ${u.width} ${u.height + 24}`, "font-family": "sans-serif", "font-size": 12 });
-    const word = (x, y, anchor, text, fill = "--ink") => root.append(svg("text", { x: px(x), y: px(y), "text-anchor": anchor, fill: css(fill) }, text));
-    const stroke = (d, color, width = 1, dash = "") => root.append(svg("path", { d, fill: "none", stroke: css(color), "stroke-width": width, ...(dash ? { "stroke-dasharray": dash } : {}) }));
+    const root = svg("svg", {
+      xmlns: "http://www.w3.org/2000/svg",
+      width: u.width,
+      height: u.height + 24,
+      viewBox: `0 0 ${u.width} ${u.height + 24}`,
+      "font-family": "sans-serif",
+      "font-size": 12,
+    });
+    const word = (x, y, anchor, text, fill = "--ink") =>
+      root.append(svg("text", { x: px(x), y: px(y), "text-anchor": anchor, fill: css(fill) }, text));
+    const stroke = (d, color, width = 1, dash = "") =>
+      root.append(
+        svg("path", {
+          d,
+          fill: "none",
+          stroke: css(color),
+          "stroke-width": width,
+          ...(dash ? { "stroke-dasharray": dash } : {}),
+        }),
+      );
     root.append(svg("title", {}, title), svg("rect", { width: "100%", height: "100%", fill: css("--ground") }));
     word(box.left, 16, "start", title);
     const [xAxis, yAxis] = u.axes;
-    xAxis._splits.forEach((value, i) => value !== null && xAxis._values[i] !== "" && word(at(value, u.scales.y.min)[0], box.top + box.height + 16, "middle", xAxis._values[i], "--muted"));
+    xAxis._splits.forEach(
+      (value, i) =>
+        value !== null &&
+        xAxis._values[i] !== "" &&
+        word(at(value, u.scales.y.min)[0], box.top + box.height + 16, "middle", xAxis._values[i], "--muted"),
+    );
     yAxis._splits.forEach((value, i) => {
       if (value === null || value < u.scales.y.min || value > u.scales.y.max) return;
       const [, y] = at(u.data[0][0], value);
@@ -224,23 +384,76 @@ const Charts = (() => {
       if (yAxis._values[i] !== "") word(box.left - 6, y + 4, "end", yAxis._values[i], "--muted");
     });
     word(box.left + box.width / 2, box.top + box.height + 36, "middle", xLabel, "--muted");
-    const inside = svg("clipPath", { id: "inside" }, svg("rect", { x: box.left, y: box.top, width: box.width, height: box.height }));
+    const inside = svg(
+      "clipPath",
+      { id: "inside" },
+      svg("rect", { x: box.left, y: box.top, width: box.width, height: box.height }),
+    );
     root.append(inside);
-    for (const { series: [high, low], fill } of bands) {
-      const back = u.data[0].map((x, k) => [x, u.data[low][k]]).filter(([, y]) => y !== null && y !== undefined).reverse().map(([x, y]) => `L${at(x, y).join(" ")}`).join("");
-      root.append(svg("path", { d: `${path(high).replaceAll(/(?!^)M/g, "L")}${back}Z`, fill: fill(), "clip-path": "url(#inside)" }));
+    for (const {
+      series: [high, low],
+      fill,
+    } of bands) {
+      const back = u.data[0]
+        .map((x, k) => [x, u.data[low][k]])
+        .filter(([, y]) => y !== null && y !== undefined)
+        .reverse()
+        .map(([x, y]) => `L${at(x, y).join(" ")}`)
+        .join("");
+      root.append(
+        svg("path", {
+          d: `${path(high).replaceAll(/(?!^)M/g, "L")}${back}Z`,
+          fill: fill(),
+          "clip-path": "url(#inside)",
+        }),
+      );
     }
     for (const [line, i] of rows) {
       const color = line.faint ? faded(line.color, 35) : css(line.color);
-      if (line.width !== 0) root.append(svg("path", { d: path(i), fill: "none", stroke: color, "stroke-width": line.width ?? 2, "stroke-dasharray": (line.dash ?? []).join(" "), "clip-path": "url(#inside)" }));
-      if (line.points) u.data[0].forEach((x, k) => { if (u.data[i][k] !== null && u.data[i][k] !== undefined) { const [cx, cy] = at(x, u.data[i][k]); root.append(svg("circle", { cx, cy, r: 4, fill: css(line.hollow ? "--ground" : line.color), stroke: css(line.color), "stroke-width": 2 })); } });
+      if (line.width !== 0)
+        root.append(
+          svg("path", {
+            d: path(i),
+            fill: "none",
+            stroke: color,
+            "stroke-width": line.width ?? 2,
+            "stroke-dasharray": (line.dash ?? []).join(" "),
+            "clip-path": "url(#inside)",
+          }),
+        );
+      if (line.points)
+        u.data[0].forEach((x, k) => {
+          if (u.data[i][k] !== null && u.data[i][k] !== undefined) {
+            const [cx, cy] = at(x, u.data[i][k]);
+            root.append(
+              svg("circle", {
+                cx,
+                cy,
+                r: 4,
+                fill: css(line.hollow ? "--ground" : line.color),
+                stroke: css(line.color),
+                "stroke-width": 2,
+              }),
+            );
+          }
+        });
     }
-    for (const [x, low, high, color] of bars) if (low !== null) stroke(`M${at(x, low).join(" ")}L${at(x, high).join(" ")}`, color, 1.6);
+    for (const [x, low, high, color] of bars)
+      if (low !== null) stroke(`M${at(x, low).join(" ")}L${at(x, high).join(" ")}`, color, 1.6);
     for (const [x, y] of stars) word(at(x, y)[0], at(x, y)[1] + 5, "middle", "\u2605");
     if (rule) stroke(`M${box.left} ${at(u.data[0][0], rule[0])[1]}h${box.width}`, "--muted", 1, "2 4");
-    const last = rows.filter(([line]) => line.end).map(([line, i]) => [line, u.data[i].findLast((y) => y !== null && y !== undefined)]).filter(([, y]) => y !== undefined)
-      .map(([line, y]) => [line, at(u.data[0][0], y)[1]]).sort((a, b) => a[1] - b[1]);
-    spreadOut(last.map(([, y]) => y), LINE, box.top, box.top + box.height).forEach((y, i) => {
+    const last = rows
+      .filter(([line]) => line.end)
+      .map(([line, i]) => [line, u.data[i].findLast((y) => y !== null && y !== undefined)])
+      .filter(([, y]) => y !== undefined)
+      .map(([line, y]) => [line, at(u.data[0][0], y)[1]])
+      .sort((a, b) => a[1] - b[1]);
+    spreadOut(
+      last.map(([, y]) => y),
+      LINE,
+      box.top,
+      box.top + box.height,
+    ).forEach((y, i) => {
       word(box.left + box.width + 16, y + 4, "start", last[i][0].end);
       stroke(`M${box.left + box.width + 4} ${y}h9`, last[i][0].color, 3);
     });
@@ -255,8 +468,14 @@ const Charts = (() => {
     }
   }
 
-  const zooming = (u, target, handler) => (event) => { u.zoomed = true; return handler(event); };
-  const resetting = (u) => () => { u.zoomed = false; u.setData(u.data); };
+  const zooming = (u, target, handler) => (event) => {
+    u.zoomed = true;
+    return handler(event);
+  };
+  const resetting = (u) => () => {
+    u.zoomed = false;
+    u.setData(u.data);
+  };
 
   function away(plot, tip) {
     plot.setCursor({ left: -10, top: -10 });
@@ -285,14 +504,20 @@ const Charts = (() => {
       swatch.style.borderTopColor = `var(${line.color})`;
       swatch.style.borderTopStyle = border(line.dash);
       swatch.style.borderTopWidth = (line.width ?? 2) < 2 ? "1px" : "3px";
-      const interval = band && band[0] !== null && band[0] !== undefined ? ` (${show(band[0])} to ${show(band[1])})` : "";
-      body.append(html("tr", line === lifted ? { className: "lifted" } : {}, html("td", {}, swatch, line.name),
-        html("td", { className: "number", textContent: show(value) + interval })));
+      const interval =
+        band && band[0] !== null && band[0] !== undefined ? ` (${show(band[0])} to ${show(band[1])})` : "";
+      body.append(
+        html(
+          "tr",
+          line === lifted ? { className: "lifted" } : {},
+          html("td", {}, swatch, line.name),
+          html("td", { className: "number", textContent: show(value) + interval }),
+        ),
+      );
     }
     if (found.length > 12) body.append(html("tr", {}, html("td", { textContent: `and ${found.length - 12} more` })));
     const at = u.data[0][index];
-    tip.replaceChildren(html("div", { className: "muted", textContent: heading(at) }),
-      html("table", {}, body));
+    tip.replaceChildren(html("div", { className: "muted", textContent: heading(at) }), html("table", {}, body));
     tip.hidden = false;
     const box = u.root.parentElement;
     const left = u.over.getBoundingClientRect().left - box.getBoundingClientRect().left + u.cursor.left;
@@ -314,7 +539,11 @@ const Charts = (() => {
       ctx.strokeStyle = css(color);
       ctx.lineWidth = 1.6 * devicePixelRatio;
       ctx.beginPath();
-      for (const [x0, y0, x1, y1] of [[at, from, at, to], [at - 4, from, at + 4, from], [at - 4, to, at + 4, to]]) {
+      for (const [x0, y0, x1, y1] of [
+        [at, from, at, to],
+        [at - 4, from, at + 4, from],
+        [at - 4, to, at + 4, to],
+      ]) {
         ctx.moveTo(x0, y0);
         ctx.lineTo(x1, y1);
       }
@@ -379,10 +608,13 @@ const Charts = (() => {
 
   const observer = new ResizeObserver((changes) => {
     for (const entry of all) {
-      if (changes.some((change) => change.target === entry.box) && entry.plot.width !== widthOf(entry.box)) entry.resize();
+      if (changes.some((change) => change.target === entry.box) && entry.plot.width !== widthOf(entry.box))
+        entry.resize();
     }
   });
-  const redraw = () => { for (const { plot } of all) plot.redraw(); };
+  const redraw = () => {
+    for (const { plot } of all) plot.redraw();
+  };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => {
     document.documentElement.classList.add("paper");

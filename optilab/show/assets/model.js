@@ -2,11 +2,13 @@
 // State of the playground: settings, the paths that follow from them, and the address that keeps them.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const dimension = data.start.length, plane = dimension === 2;
+const dimension = data.start.length,
+  plane = dimension === 2;
 const WIDTH = 2 * dimension + 1; // numbers of a row: w, f, gradient
 const isMoving = (rule) => Boolean(rule.forms);
 const choosing = data.rules.every(isMoving); // a recording is of one function
-for (const one of data.functions) Object.assign(one, { value: PROGRAMS[one.value], ground: PROGRAMS[one.ground], written: written(one.formula) });
+for (const one of data.functions)
+  Object.assign(one, { value: PROGRAMS[one.value], ground: PROGRAMS[one.ground], written: written(one.formula) });
 
 /** The tree of a formula as text; null of one with parameters. */
 function written(formula) {
@@ -38,13 +40,17 @@ function given(chosen = data.functions[0], listed = opening) {
 
 /** The settings of a rule before any is moved: as it was given, elsewhere with the best of RATES. */
 function usual(index) {
-  const rule = data.rules[index], named = (all) => Object.fromEntries((all ?? []).map((one) => [one.name, one.value]));
+  const rule = data.rules[index],
+    named = (all) => Object.fromEntries((all ?? []).map((one) => [one.name, one.value]));
   const settings = { shown: true, values: named(rule.controls), choices: named(rule.choices) };
-  if ("lr" in settings.values && (fn !== data.functions[0] || index >= data.listed)) settings.values.lr = bestRate(index, settings);
+  if ("lr" in settings.values && (fn !== data.functions[0] || index >= data.listed))
+    settings.values.lr = bestRate(index, settings);
   return settings;
 }
 
-const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((exponent) => [1, 2, 5].map((digit) => Number(`${digit}e${exponent}`)));
+const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((exponent) =>
+  [1, 2, 5].map((digit) => Number(`${digit}e${exponent}`)),
+);
 const bestRates = new Map();
 
 /** The lr of RATES, stable by theory where there is one, whose path from the function's start is lowest on average; the rule's
@@ -55,7 +61,8 @@ function bestRate(index, settings) {
     let lowest = Infinity;
     bestRates.set(key, settings.values.lr);
     for (const lr of RATES) {
-      const tried = { ...settings, values: { ...settings.values, lr } }, path = follow(index, tried, fn.start, data.epochs, 0);
+      const tried = { ...settings, values: { ...settings.values, lr } },
+        path = follow(index, tried, fn.start, data.epochs, 0);
       let sum = 0;
       for (let row = 0; row < path.count; row++) sum += valueOf(path, row);
       if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !(sum < lowest)) continue;
@@ -86,16 +93,23 @@ function formOf(index, { values, choices }) {
 function follow(index, settings = state.rules[index], start = state.start, epochs = state.epochs, noise = state.noise) {
   const { recording, exact } = data.rules[index];
   if (recording) {
-    return { rows: Float64Array.from(recording.rows.flat()), count: recording.rows.length, epochs: recording.epochs, status: recording.status };
+    return {
+      rows: Float64Array.from(recording.rows.flat()),
+      count: recording.rows.length,
+      epochs: recording.epochs,
+      status: recording.status,
+    };
   }
-  const form = formOf(index, settings), rows = new Float64Array((epochs + 1) * WIDTH);
+  const form = formOf(index, settings),
+    rows = new Float64Array((epochs + 1) * WIDTH);
   added = noise && !exact ? draws(state.seed, (epochs + 1) * dimension).map((own) => noise * own) : null;
   const path = { rows, count: PROGRAMS[form.path](epochs, form.values, start, rows, evaluate, slope), epochs: null };
   return { ...path, status: statusOf(path, epochs) };
 }
 
 let added = null; // to the gradients, one after the other
-const seen = new Float64Array(dimension), elsewhere = new Float64Array(1 + dimension);
+const seen = new Float64Array(dimension),
+  elsewhere = new Float64Array(1 + dimension);
 
 /** Add f and its gradient to the point of a row; the gradient, or null where a path has left the finite numbers. */
 function evaluate(step, rows, at) {
@@ -118,7 +132,10 @@ function draws(seed, count) {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
-  return Float64Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()));
+  return Float64Array.from(
+    { length: count },
+    () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
+  );
 }
 
 /** One component of the gradient at another point. */
@@ -181,9 +198,12 @@ function bowlOf(path) {
 /** By theory: the largest stable lr, and the factor per step at the rule's own lr and at others; null without one. */
 function theoryOf(index, path, settings = state.rules[index]) {
   if (!isMoving(data.rules[index])) return null;
-  const form = formOf(index, settings), bowl = bowlOf(path);
+  const form = formOf(index, settings),
+    bowl = bowlOf(path);
   if (form.stability === null || !bowl) return null;
-  const place = form.settings.indexOf("lr"), lr = form.values[place], program = PROGRAMS[form.stability];
+  const place = form.settings.indexOf("lr"),
+    lr = form.values[place],
+    program = PROGRAMS[form.stability];
   const rateAt = (other) => Math.max(...program(form.values.with(place, other), bowl.curvatures).slice(1));
   return { limit: program(form.values, bowl.curvatures)[0], rate: rateAt(lr), rateAt, lr, bowl };
 }
@@ -196,7 +216,8 @@ const round = (number, digits) => Number(number.toPrecision(digits));
 
 /** The value at a position from 0 to STEPS; a slider's values have few digits. */
 function valueAt(control, position) {
-  const share = position / STEPS, { low, high } = control;
+  const share = position / STEPS,
+    { low, high } = control;
   if (control.scale === "log") return round(low * (high / low) ** share, 3);
   if (control.scale === "zero-log") return share === 0 ? 0 : round(low * (high / low) ** share, 3);
   if (control.scale === "to-one") return share === 0 ? 0 : Number((1 - round((1 - high) ** share, 3)).toFixed(8));
@@ -235,9 +256,14 @@ function range(control) {
 /** The control of a rule, that of lr with room on both sides of its usual value and of the limit of stability. */
 function controlOf(index, control) {
   if (control.name !== "lr") return control;
-  const settings = usual(index), lr = settings.values.lr, path = follow(index, settings, fn.start, data.epochs, 0);
+  const settings = usual(index),
+    lr = settings.values.lr,
+    path = follow(index, settings, fn.start, data.epochs, 0);
   const known = theoryOf(index, path, settings);
-  const [low, high] = known && known.limit > 0 ? [Math.min(lr / 10, known.limit / 100), Math.max(3 * lr, 5 * known.limit)] : [lr / 100, 30 * lr];
+  const [low, high] =
+    known && known.limit > 0
+      ? [Math.min(lr / 10, known.limit / 100), Math.max(3 * lr, 5 * known.limit)]
+      : [lr / 100, 30 * lr];
   return { ...control, scale: "log", low: round(low, 1), high: round(high, 1) };
 }
 
@@ -254,9 +280,17 @@ const epochsControl = {
   whole: true,
 };
 const noiseControl = { name: "noise", scale: "zero-log", low: 0.01, high: 10, accepted: [0, false, null, false] };
-const seedControl = { name: "seed", scale: "linear", low: 0, high: STEPS, accepted: [0, false, 2 ** 32, true], whole: true };
+const seedControl = {
+  name: "seed",
+  scale: "linear",
+  low: 0,
+  high: STEPS,
+  accepted: [0, false, 2 ** 32, true],
+  whole: true,
+};
 
-const MOST_ZOOM = 12, LEAST_ZOOM = -4;
+const MOST_ZOOM = 12,
+  LEAST_ZOOM = -4;
 const MOST_STRETCH = 6; // beyond it the scales of the axes differ, or one would be a strip
 
 let aspect = 0; // height over width of the picture of the paths; 0: not drawn yet
@@ -264,7 +298,8 @@ let aspect = 0; // height over width of the picture of the paths; 0: not drawn y
 /** The sides of a plane with the wider scale for both axes, so that paths cross lines of equal height at right angles. */
 function equal(sides) {
   if (!plane || !aspect) return sides;
-  const [wide, high] = sides.map(([low, high]) => high - low), stretch = (wide * aspect) / high;
+  const [wide, high] = sides.map(([low, high]) => high - low),
+    stretch = (wide * aspect) / high;
   const grown = ([low, high], by) => [(low + high - by * (high - low)) / 2, (low + high + by * (high - low)) / 2];
   if (stretch > MOST_STRETCH || stretch < 1 / MOST_STRETCH) return sides;
   return stretch > 1 ? [sides[0], grown(sides[1], stretch)] : [grown(sides[0], 1 / stretch), sides[1]];
@@ -284,29 +319,34 @@ function view() {
     });
   }
   const starts = [state.start, ...data.rules.filter((rule) => rule.recording).map((rule) => rule.recording.rows[0])];
-  return equal(fn.box.map((side, axis) => {
-    const all = [...side, ...starts.map((start) => start[axis])];
-    return wider([Math.min(...all), Math.max(...all)]);
-  }));
+  return equal(
+    fn.box.map((side, axis) => {
+      const all = [...side, ...starts.map((start) => start[axis])];
+      return wider([Math.min(...all), Math.max(...all)]);
+    }),
+  );
 }
 
 /** Look closer by this power of two, or further away, so that `fixed` stays where it is. */
 function zoomed(by, fixed) {
   const { at, zoom } = state.view ?? { at: view().map(([low, high]) => (low + high) / 2), zoom: wholeZoom() };
-  const to = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, zoom + by)), shrunk = 2 ** (zoom - to);
+  const to = Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, zoom + by)),
+    shrunk = 2 ** (zoom - to);
   state.view = { at: at.map((own, axis) => fixed[axis] + (own - fixed[axis]) * shrunk), zoom: to };
 }
 
 /** The zoom of a view that was not chosen by hand: below 0 where a start lies outside the box. */
 function wholeZoom() {
-  const [[low, high]] = view(), [[left, right]] = equal(fn.box.map(wider));
+  const [[low, high]] = view(),
+    [[left, right]] = equal(fn.box.map(wider));
   return Math.log2((right - left) / (high - low));
 }
 
 /** What is looked at closely: the minimum in which the first path that is shown ends, else the end of that path. */
 function goal() {
   const path = paths[state.listed.find((index) => state.rules[index].shown)];
-  const end = path ? pointOf(path, path.count - 1) : state.start, close = nearest(end);
+  const end = path ? pointOf(path, path.count - 1) : state.start,
+    close = nearest(end);
   return close ? close.minimum.point : end.every(Number.isFinite) ? end : state.start;
 }
 
@@ -314,16 +354,19 @@ function goal() {
 
 /** What differs from the page as it was made: `function=booth&algo=sgd,adan&start=1,2&epochs=40&sgd.lr=0.1&adan.shown=no`. */
 function fragment() {
-  const known = given(fn, state.listed), parts = [];
+  const known = given(fn, state.listed),
+    parts = [];
   if (fn !== data.functions[0]) parts.push(`function=${encodeURIComponent(fn.key)}`);
-  if (String(state.listed) !== String(opening)) parts.push(`algo=${state.listed.map((index) => encodeURIComponent(data.rules[index].key))}`);
+  if (String(state.listed) !== String(opening))
+    parts.push(`algo=${state.listed.map((index) => encodeURIComponent(data.rules[index].key))}`);
   if (String(state.start) !== String(known.start)) parts.push(`start=${state.start}`);
   if (state.epochs !== known.epochs) parts.push(`epochs=${state.epochs}`);
   for (const name of ["noise", "seed"]) if (state[name]) parts.push(`${name}=${state[name]}`);
   if (state.at !== null && state.at !== state.epochs) parts.push(`at=${state.at}`);
   if (state.view) parts.push(`view=${[...state.view.at, state.view.zoom].map((number) => round(number, 6))}`);
   for (const index of state.listed) {
-    const rule = state.rules[index], name = encodeURIComponent(data.rules[index].key);
+    const rule = state.rules[index],
+      name = encodeURIComponent(data.rules[index].key);
     for (const part of ["values", "choices"]) {
       for (const [setting, own] of Object.entries(rule[part])) {
         if (own !== known.rules[index][part][setting]) parts.push(`${name}.${setting}=${encodeURIComponent(own)}`);
@@ -340,22 +383,38 @@ function read(text) {
     const [name, ...rest] = part.split("=").map(decoded);
     return [name, rest.join("=")];
   });
-  const asked = new Map(parts), keys = (asked.get("algo") ?? "").split(",");
-  const listed = [...new Set(keys.map((key) => data.rules.findIndex((rule) => rule.key === key)))].filter((index) => index >= 0);
+  const asked = new Map(parts),
+    keys = (asked.get("algo") ?? "").split(",");
+  const listed = [...new Set(keys.map((key) => data.rules.findIndex((rule) => rule.key === key)))].filter(
+    (index) => index >= 0,
+  );
   const settings = choosing ? given(linked(asked.get("function")), listed.length ? listed : opening) : given();
   for (const [name, own] of parts) {
-    const number = own.trim() === "" ? NaN : Number(own), numbers = own.split(",").map(Number);
+    const number = own.trim() === "" ? NaN : Number(own),
+      numbers = own.split(",").map(Number);
     if (name === "start") {
       if (numbers.length === dimension && numbers.every(Number.isFinite)) settings.start = numbers;
     } else if (name === "epochs" || name === "at") {
-      if (Number.isInteger(number) && number >= (name === "at" ? 0 : 1) && number <= Math.max(data.most_epochs, data.epochs)) settings[name] = number;
+      if (
+        Number.isInteger(number) &&
+        number >= (name === "at" ? 0 : 1) &&
+        number <= Math.max(data.most_epochs, data.epochs)
+      )
+        settings[name] = number;
     } else if (name === "noise" || name === "seed") {
       if (isAccepted(name === "noise" ? noiseControl : seedControl, number)) settings[name] = number;
     } else if (name === "view") {
       const zoom = numbers.pop();
-      if (numbers.length === dimension && [...numbers, zoom].every(Number.isFinite) && zoom >= LEAST_ZOOM && zoom <= MOST_ZOOM) settings.view = { at: numbers, zoom };
+      if (
+        numbers.length === dimension &&
+        [...numbers, zoom].every(Number.isFinite) &&
+        zoom >= LEAST_ZOOM &&
+        zoom <= MOST_ZOOM
+      )
+        settings.view = { at: numbers, zoom };
     } else {
-      const dot = name.lastIndexOf("."), index = settings.listed.find((one) => data.rules[one].key === name.slice(0, dot));
+      const dot = name.lastIndexOf("."),
+        index = settings.listed.find((one) => data.rules[one].key === name.slice(0, dot));
       if (index !== undefined) readSetting(data.rules[index], settings.rules[index], name.slice(dot + 1), own, number);
     }
   }
@@ -377,17 +436,29 @@ function linked(key) {
 function functionOf(key) {
   const known = data.functions.find((one) => one.key === key);
   if (known) return known;
-  const tree = Formula.parse(key), command = `--function ${quoted(key)}`;
-  if (Formula.dimensionOf(tree) !== dimension) throw new Error(`this page has functions of ${plane ? "x and y" : "x"}. For this one: ${pageCommand(command)}`);
+  const tree = Formula.parse(key),
+    command = `--function ${quoted(key)}`;
+  if (Formula.dimensionOf(tree) !== dimension)
+    throw new Error(`this page has functions of ${plane ? "x and y" : "x"}. For this one: ${pageCommand(command)}`);
   const same = data.functions.find((one) => one.written === JSON.stringify(tree));
   if (same) return same;
-  const value = Formula.compiled(tree), slopes = ["w1", "w2"].map((name) => Formula.compiled(Formula.derivative(tree, name)));
+  const value = Formula.compiled(tree),
+    slopes = ["w1", "w2"].map((name) => Formula.compiled(Formula.derivative(tree, name)));
   return {
-    key, formula: key, settings: "", command, box: Array(dimension).fill([-3, 3]), start: [-1, 1].slice(0, dimension),
-    minima: [], everywhere: false, lowest: null,
+    key,
+    formula: key,
+    settings: "",
+    command,
+    box: Array(dimension).fill([-3, 3]),
+    start: [-1, 1].slice(0, dimension),
+    minima: [],
+    everywhere: false,
+    lowest: null,
     value: (w1, w2) => value(w1, w2) + 0, // 0 instead of -0, as in Python
     ground: (...point) => {
-      const at = point.pop(), rows = point.pop(), [w1, w2] = point;
+      const at = point.pop(),
+        rows = point.pop(),
+        [w1, w2] = point;
       rows[at] = value(w1, w2) + 0;
       for (let i = 0; i < dimension; i++) rows[at + 1 + i] = slopes[i](w1, w2) + 0;
     },
@@ -423,7 +494,10 @@ function pageCommand(chosen) {
 /** The command that runs this in a terminal. */
 function command() {
   const plain = (own) => {
-    if (typeof own === "object" && own !== null) return `{${Object.entries(own).map(([name, one]) => `${name}: ${plain(one)}`).join(", ")}}`;
+    if (typeof own === "object" && own !== null)
+      return `{${Object.entries(own)
+        .map(([name, one]) => `${name}: ${plain(one)}`)
+        .join(", ")}}`;
     return typeof own === "string" && /^[\w./:-]+$/.test(own) ? own : JSON.stringify(own);
   };
   const rules = state.listed.flatMap((index) => {

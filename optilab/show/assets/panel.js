@@ -12,8 +12,23 @@ function named(id, name, title) {
 /** A slider with a field for exact numbers. `get` and `set` are of the setting; `set` says whether it is accepted. */
 function slider(id, control, title, get, set, prefix = "") {
   const name = named(id, control.name, title);
-  const bar = html("input", { type: "range", id, min: 0, max: STEPS, step: 1, "aria-label": `${prefix}${name.textContent}` });
-  const exact = html("input", { type: "text", inputmode: "decimal", class: "exact", "aria-label": `${prefix}${name.textContent}, exact`, id: `${id}-exact`, autocomplete: "off", spellcheck: false });
+  const bar = html("input", {
+    type: "range",
+    id,
+    min: 0,
+    max: STEPS,
+    step: 1,
+    "aria-label": `${prefix}${name.textContent}`,
+  });
+  const exact = html("input", {
+    type: "text",
+    inputmode: "decimal",
+    class: "exact",
+    "aria-label": `${prefix}${name.textContent}, exact`,
+    id: `${id}-exact`,
+    autocomplete: "off",
+    spellcheck: false,
+  });
   const row = html("div", { class: "slider" }, name, bar, exact);
   bar.addEventListener("input", () => set(valueAt(control, Number(bar.value))));
   exact.addEventListener("change", () => {
@@ -25,8 +40,10 @@ function slider(id, control, title, get, set, prefix = "") {
   });
   exact.addEventListener("input", () => exact.setCustomValidity(""));
   row.show = (limit = null) => {
-    const own = get(), position = positionOf(control, own);
-    if (Math.round(positionOf(control, valueAt(control, Number(bar.value)))) !== Math.round(position)) bar.value = Math.round(position);
+    const own = get(),
+      position = positionOf(control, own);
+    if (Math.round(positionOf(control, valueAt(control, Number(bar.value)))) !== Math.round(position))
+      bar.value = Math.round(position);
     bar.setAttribute("aria-valuetext", text(own));
     if (document.activeElement !== exact || exact.dataset.own !== String(own)) exact.value = String(own);
     exact.dataset.own = String(own);
@@ -38,21 +55,51 @@ function slider(id, control, title, get, set, prefix = "") {
 
 /** The card of a rule: whether it is shown, its settings, and two lines of results. */
 function card(index, changed) {
-  const rule = data.rules[index], own = () => state.rules[index], id = `rule${index}`;
+  const rule = data.rules[index],
+    own = () => state.rules[index],
+    id = `rule${index}`;
   const box = html("input", { type: "checkbox", id: `${id}-shown` });
   box.addEventListener("change", () => ((own().shown = box.checked), changed(index)));
   const sign = svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, marker(index, 0, 0, 1.2));
   const name = html("label", { for: box.id, class: "rule" }, box, sign, html("span", { textContent: rule.name }));
-  const verdict = html("span", { class: "verdict" }), theory = html("p", { class: "theory" });
-  const element = html("section", { class: "card", "aria-label": rule.name }, html("div", { class: "head" }, name, verdict));
+  const verdict = html("span", { class: "verdict" }),
+    theory = html("p", { class: "theory" });
+  const element = html(
+    "section",
+    { class: "card", "aria-label": rule.name },
+    html("div", { class: "head" }, name, verdict),
+  );
   element.append(html("p", { class: "formula", textContent: rule.formula }));
-  if (rule.reason) element.append(html("p", { class: "theory", textContent: `a recording from (${pointOf(follow(index), 0).map((w) => text(w)).join(", ")}); ${rule.reason}` }));
+  if (rule.reason)
+    element.append(
+      html("p", {
+        class: "theory",
+        textContent: `a recording from (${pointOf(follow(index), 0)
+          .map((w) => text(w))
+          .join(", ")}); ${rule.reason}`,
+      }),
+    );
   const controls = (rule.controls ?? []).map((control) => controlOf(index, control));
   const rows = controls.map((control) =>
-    slider(`${id}-${control.name}`, control, control.doc, () => own().values[control.name], (number) => ((own().values[control.name] = number), changed(index)), `${rule.name} `));
+    slider(
+      `${id}-${control.name}`,
+      control,
+      control.doc,
+      () => own().values[control.name],
+      (number) => ((own().values[control.name] = number), changed(index)),
+      `${rule.name} `,
+    ),
+  );
   const selects = (rule.choices ?? []).map((choice) => {
-    const select = html("select", { id: `${id}-${choice.name}` }, ...choice.options.map((option) => html("option", { value: String(option), textContent: String(option) })));
-    select.addEventListener("change", () => ((own().choices[choice.name] = choice.options[select.selectedIndex]), changed(index)));
+    const select = html(
+      "select",
+      { id: `${id}-${choice.name}` },
+      ...choice.options.map((option) => html("option", { value: String(option), textContent: String(option) })),
+    );
+    select.addEventListener(
+      "change",
+      () => ((own().choices[choice.name] = choice.options[select.selectedIndex]), changed(index)),
+    );
     const row = html("div", { class: "slider" }, named(select.id, choice.name, choice.doc), select);
     row.show = () => (select.selectedIndex = choice.options.indexOf(own().choices[choice.name]));
     return row;
@@ -67,7 +114,8 @@ function card(index, changed) {
     selects.forEach((row) => row.show());
     verdict.textContent = path.status;
     verdict.className = `verdict ${path.status}`;
-    if (isMoving(rule)) theory.textContent = rule.exact && state.noise ? "no noise: it evaluates gradients itself" : sentence(known);
+    if (isMoving(rule))
+      theory.textContent = rule.exact && state.noise ? "no noise: it evaluates gradients itself" : sentence(known);
   };
   return element;
 }
@@ -88,7 +136,8 @@ function firstWith(fits) {
   for (const index of state.listed) {
     const rule = data.rules[index];
     const known = isMoving(rule) && fits(rule) ? theoryOf(index, paths[index]) : null;
-    if (known && rule.controls.some((control) => control.name === "lr")) return { index, rule, known, values: state.rules[index].values };
+    if (known && rule.controls.some((control) => control.name === "lr"))
+      return { index, rule, known, values: state.rules[index].values };
   }
   return null;
 }
@@ -107,12 +156,14 @@ const hasBeta = (rule) => (rule.controls ?? []).some((control) => control.name =
 function sweetSpot() {
   const found = firstWith(hasBeta);
   if (!found) return "";
-  const { index, values, rule } = found, best = { rate: Infinity };
+  const { index, values, rule } = found,
+    best = { rate: Infinity };
   for (let i = 0; i < 40; i++) {
     values.beta = round(i / 40, 3);
     const { limit, rateAt } = theoryOf(index, paths[index]);
     for (let k = 1; k < 40; k++) {
-      const lr = round((limit * k) / 40, 3), rate = rateAt(lr);
+      const lr = round((limit * k) / 40, 3),
+        rate = rateAt(lr);
       if (rate < best.rate) Object.assign(best, { rate, lr, beta: values.beta });
     }
   }
@@ -131,46 +182,84 @@ function overshoot() {
 }
 
 const TOUR = [
-  ["just below the limit", () => atLimit(0.98, "the steepest coordinate jumps from side to side and comes closer only slowly."), () => firstWith(() => true)],
-  ["just above the limit", () => atLimit(1.02, "every step along the steepest coordinate is longer than the one before, so the path diverges."), () => firstWith(() => true)],
+  [
+    "just below the limit",
+    () => atLimit(0.98, "the steepest coordinate jumps from side to side and comes closer only slowly."),
+    () => firstWith(() => true),
+  ],
+  [
+    "just above the limit",
+    () =>
+      atLimit(1.02, "every step along the steepest coordinate is longer than the one before, so the path diverges."),
+    () => firstWith(() => true),
+  ],
   ["momentum's sweet spot", sweetSpot, () => firstWith(hasBeta)],
   ["why Adam overshoots", overshoot, () => state.listed.some(isAdam)],
 ];
 
 /** Buttons that set the page to a state worth seeing, with a sentence on it. */
 function tour(changed) {
-  const place = document.getElementById("tour"), said = html("p", { className: "theory", role: "status" });
+  const place = document.getElementById("tour"),
+    said = html("p", { className: "theory", role: "status" });
   const steps = TOUR.filter(([, , applies]) => applies());
   if (!steps.length) return place.replaceChildren();
-  place.replaceChildren(html("span", { className: "muted", textContent: "See: " }), ...steps.map(([name, act]) => {
-    const button = html("button", { type: "button", textContent: name });
-    button.addEventListener("click", () => {
-      said.textContent = act();
-      changed();
-    });
-    return button;
-  }), said);
+  place.replaceChildren(
+    html("span", { className: "muted", textContent: "See: " }),
+    ...steps.map(([name, act]) => {
+      const button = html("button", { type: "button", textContent: name });
+      button.addEventListener("click", () => {
+        said.textContent = act();
+        changed();
+      });
+      return button;
+    }),
+    said,
+  );
 }
 
 // --- tables --------------------------------------------------------------------------------------------------
 
-const COLUMNS = ["rule", "epoch", ...Array.from({ length: dimension }, (_, i) => `w${i + 1}`), "f", "|grad|", "distance", "verdict"];
+const COLUMNS = [
+  "rule",
+  "epoch",
+  ...Array.from({ length: dimension }, (_, i) => `w${i + 1}`),
+  "f",
+  "|grad|",
+  "distance",
+  "verdict",
+];
 
 function tableOf(head, rows, texts) {
-  const cell = (tag, i, content, scope) => html(tag, { ...(texts.includes(i) ? { class: "text" } : {}), ...(scope ? { scope } : {}) }, content);
+  const cell = (tag, i, content, scope) =>
+    html(tag, { ...(texts.includes(i) ? { class: "text" } : {}), ...(scope ? { scope } : {}) }, content);
   const top = html("thead", {}, html("tr", {}, ...head.map((name, i) => cell("th", i, name, "col"))));
-  return [top, html("tbody", {}, ...rows.map((row) => html("tr", {}, ...row.map((content, i) => (i ? cell("td", i, content) : cell("th", i, content, "row"))))))];
+  return [
+    top,
+    html(
+      "tbody",
+      {},
+      ...rows.map((row) =>
+        html("tr", {}, ...row.map((content, i) => (i ? cell("td", i, content) : cell("th", i, content, "row")))),
+      ),
+    ),
+  ];
 }
 
 /** Where every rule is at the epoch that is shown. */
 function showResults(paths, shown) {
   const rows = shown.map((index) => {
-    const path = paths[index], row = rowAt(path, shownEpoch()), point = pointOf(path, row), close = nearest(point);
+    const path = paths[index],
+      row = rowAt(path, shownEpoch()),
+      point = pointOf(path, row),
+      close = nearest(point);
     const sign = svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, marker(index, 0, 0, 1.2));
-    const numbers = [...point, valueOf(path, row), normOf(path, row), close ? close.distance : NaN].map((number) => text(number));
+    const numbers = [...point, valueOf(path, row), normOf(path, row), close ? close.distance : NaN].map((number) =>
+      text(number),
+    );
     return [html("span", {}, sign, data.rules[index].name), String(epochOf(path, row)), ...numbers, path.status];
   });
-  const known = fn.minima.length > 0, kept = (row) => (known ? row : row.filter((_, i) => i !== COLUMNS.indexOf("distance")));
+  const known = fn.minima.length > 0,
+    kept = (row) => (known ? row : row.filter((_, i) => i !== COLUMNS.indexOf("distance")));
   const head = kept(COLUMNS);
   document.getElementById("results").replaceChildren(...tableOf(head, rows.map(kept), [0, head.length - 1]));
 }
@@ -181,15 +270,22 @@ const MOST_ROWS = 101;
 function showEpochs(paths, shown) {
   const details = document.getElementById("epochs-table").closest("details");
   if (!details.open) return;
-  const every = Math.max(1, Math.ceil(state.epochs / (MOST_ROWS - 1))), rows = [];
+  const every = Math.max(1, Math.ceil(state.epochs / (MOST_ROWS - 1))),
+    rows = [];
   for (let epoch = 0; epoch <= state.epochs; epoch += every) {
     const cells = shown.flatMap((index) => {
-      const path = paths[index], row = rowAt(path, epoch), ended = epoch > epochOf(path, path.count - 1);
-      return ended ? Array(dimension + 1).fill("") : [...pointOf(path, row), valueOf(path, row)].map((number) => text(number));
+      const path = paths[index],
+        row = rowAt(path, epoch),
+        ended = epoch > epochOf(path, path.count - 1);
+      return ended
+        ? Array(dimension + 1).fill("")
+        : [...pointOf(path, row), valueOf(path, row)].map((number) => text(number));
     });
     rows.push([String(epoch), ...cells]);
   }
-  const names = shown.flatMap((index) => [...COLUMNS.slice(2, 2 + dimension), "f"].map((name) => `${data.rules[index].name} ${name}`));
+  const names = shown.flatMap((index) =>
+    [...COLUMNS.slice(2, 2 + dimension), "f"].map((name) => `${data.rules[index].name} ${name}`),
+  );
   document.getElementById("epochs-table").replaceChildren(...tableOf(["epoch", ...names], rows, []));
 }
 
@@ -198,8 +294,10 @@ function csv(paths, shown) {
   const gradient = Array.from({ length: dimension }, (_, i) => `grad${i + 1}`);
   const lines = [["algo", "epoch", ...COLUMNS.slice(2, 2 + dimension), "f", ...gradient].join()];
   for (const index of shown) {
-    const path = paths[index], name = /[",]/.test(data.rules[index].name) ? JSON.stringify(data.rules[index].name) : data.rules[index].name;
-    for (let row = 0; row < path.count; row++) lines.push([name, epochOf(path, row), ...path.rows.slice(row * WIDTH, (row + 1) * WIDTH)].join());
+    const path = paths[index],
+      name = /[",]/.test(data.rules[index].name) ? JSON.stringify(data.rules[index].name) : data.rules[index].name;
+    for (let row = 0; row < path.count; row++)
+      lines.push([name, epochOf(path, row), ...path.rows.slice(row * WIDTH, (row + 1) * WIDTH)].join());
   }
   return `${lines.join("\n")}\n`;
 }

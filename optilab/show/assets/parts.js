@@ -27,7 +27,8 @@ const Parts = (() => {
    */
   function toggles(parent, groups, shown, few, redraw) {
     if (groups.length < 2) return;
-    const known = new Set(groups.map((group) => group.index)), usual = [...shown].join();
+    const known = new Set(groups.map((group) => group.index)),
+      usual = [...shown].join();
     if (state.has("groups")) {
       shown.clear();
       for (const index of state.get("groups").split(".").map(Number)) if (known.has(index)) shown.add(index);
@@ -44,7 +45,11 @@ const Parts = (() => {
       for (const name of ["mouseleave", "blur"]) button.addEventListener(name, () => Charts.lift(null));
       return button;
     });
-    const choices = [["all", groups], [`best ${few}`, groups.slice(0, few)], ["none", []]]
+    const choices = [
+      ["all", groups],
+      [`best ${few}`, groups.slice(0, few)],
+      ["none", []],
+    ]
       .filter(([name]) => groups.length > few || name !== `best ${few}`)
       .map(([name, chosen]) => {
         const button = html("button", { type: "button", className: "all", textContent: name });
@@ -74,17 +79,33 @@ const Parts = (() => {
 
   /** Make the columns of a table sort, its rows filter, and fold those beyond `data-folded`. */
   function sortable(table, at) {
-    const body = table.tBodies[0], most = Number(table.dataset.folded), key = at ? `table${at}` : "table";
+    const body = table.tBodies[0],
+      most = Number(table.dataset.folded),
+      key = at ? `table${at}` : "table";
     const parts = []; // a row, and the row of its config if it has one
     for (const row of body.rows) {
       if (row.classList.contains("config")) parts.at(-1).push(row);
       else parts.push([row]);
     }
     if (parts.length < 3) return;
-    let all = false, [column, way] = (state.get(`${key}.sort`) ?? "").split(".").map(Number), filter = state.get(`${key}.filter`) ?? "";
+    let all = false,
+      [column, way] = (state.get(`${key}.sort`) ?? "").split(".").map(Number),
+      filter = state.get(`${key}.filter`) ?? "";
     const heads = [...table.tHead.rows[0].cells];
-    const more = html("button", { type: "button", className: "screen", onclick: () => { all = true; show(); } });
-    const field = html("input", { type: "search", placeholder: "filter rows", "aria-label": "filter the rows of this table", value: filter });
+    const more = html("button", {
+      type: "button",
+      className: "screen",
+      onclick: () => {
+        all = true;
+        show();
+      },
+    });
+    const field = html("input", {
+      type: "search",
+      placeholder: "filter rows",
+      "aria-label": "filter the rows of this table",
+      value: filter,
+    });
     field.addEventListener("input", () => {
       filter = field.value;
       keep(`${key}.filter`, filter);
@@ -92,12 +113,19 @@ const Parts = (() => {
     });
 
     function show() {
-      const words = filter.toLowerCase().split(",").map((word) => word.trim()).filter(Boolean);
+      const words = filter
+        .toLowerCase()
+        .split(",")
+        .map((word) => word.trim())
+        .filter(Boolean);
       const found = parts.filter(([row]) => words.every((word) => row.textContent.toLowerCase().includes(word)));
       if (way) {
         const text = ([row]) => row.cells[column].textContent.trim();
         const numbers = found.every((part) => text(part) === "" || !Number.isNaN(numeric(text(part))));
-        const apart = (a, b) => (numbers ? (numeric(text(a)) || -Infinity) - (numeric(text(b)) || -Infinity) : text(a).localeCompare(text(b), undefined, { numeric: true }));
+        const apart = (a, b) =>
+          numbers
+            ? (numeric(text(a)) || -Infinity) - (numeric(text(b)) || -Infinity)
+            : text(a).localeCompare(text(b), undefined, { numeric: true });
         found.sort((a, b) => way * apart(a, b));
       }
       const count = all || filter ? found.length : Math.min(most, found.length);
@@ -109,7 +137,9 @@ const Parts = (() => {
       for (const [row, config] of parts) if (config && row.hidden) config.hidden = true;
       more.hidden = count >= found.length;
       more.textContent = `show all ${found.length} rows`;
-      heads.forEach((head, i) => head.setAttribute("aria-sort", way && i === column ? (way > 0 ? "ascending" : "descending") : "none"));
+      heads.forEach((head, i) =>
+        head.setAttribute("aria-sort", way && i === column ? (way > 0 ? "ascending" : "descending") : "none"),
+      );
     }
 
     heads.forEach((head, i) => {

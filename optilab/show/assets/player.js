@@ -38,13 +38,29 @@ let size = 0; // changes with the window and its colours
 
 function draw() {
   drawing = 0;
-  const shown = shownRules(), rules = state.rules.map((rule) => JSON.stringify(rule)), settings = [size, fn, String(shown), ...paths, ...rules];
+  const shown = shownRules(),
+    rules = state.rules.map((rule) => JSON.stringify(rule)),
+    settings = [size, fn, String(shown), ...paths, ...rules];
   drawGround(paths, shown);
   drawLosses(paths, shown);
-  part("legend", [String(shown)], () => byId("legend").replaceChildren(...shown.map((index) => html("span", {}, svg("svg", { viewBox: "-7 -7 14 14", class: "sign" }, marker(index, 0, 0, 1.2)), data.rules[index].name))));
+  part("legend", [String(shown)], () =>
+    byId("legend").replaceChildren(
+      ...shown.map((index) =>
+        html(
+          "span",
+          {},
+          svg("svg", { viewBox: "-7 -7 14 14", class: "sign" }, marker(index, 0, 0, 1.2)),
+          data.rules[index].name,
+        ),
+      ),
+    ),
+  );
   part("rates", settings, () => drawRates(paths, shown));
-  for (const [index, one] of cards) part(`card${index}`, [one, paths[index], rules[index]], () => one.show(paths[index]));
-  part("sliders", [String(state.start), state.epochs, state.noise, state.seed, String(view())], () => sliders.forEach((one) => one.show()));
+  for (const [index, one] of cards)
+    part(`card${index}`, [one, paths[index], rules[index]], () => one.show(paths[index]));
+  part("sliders", [String(state.start), state.epochs, state.noise, state.seed, String(view())], () =>
+    sliders.forEach((one) => one.show()),
+  );
   showResults(paths, shown);
   part("epochs", [...settings, byId("epochs-table").closest("details").open], () => showEpochs(paths, shown));
   showTime();
@@ -91,7 +107,8 @@ function reset() {
 function arrange() {
   cards = new Map(state.listed.map((index) => [index, card(index, changed)]));
   byId("cards").replaceChildren(...cards.values());
-  byId("title").textContent = `${[...new Set(state.listed.map((index) => data.rules[index].name))].join(", ")} on ${fn.key === fn.formula ? "a formula" : fn.key}`;
+  byId("title").textContent =
+    `${[...new Set(state.listed.map((index) => data.rules[index].name))].join(", ")} on ${fn.key === fn.formula ? "a formula" : fn.key}`;
   byId("formula").textContent = `f(w) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
   if (byId("note")) byId("note").hidden = fn !== data.functions[0];
   if (choosing) showChoice();
@@ -108,10 +125,13 @@ function startAt(point) {
 
 // --- time ----------------------------------------------------------------------------------------------------
 
-let playing = 0, before = 0, time = 0;
+let playing = 0,
+  before = 0,
+  time = 0;
 
 function showTime() {
-  const at = shownEpoch(), bar = byId("at");
+  const at = shownEpoch(),
+    bar = byId("at");
   bar.max = state.epochs;
   bar.value = at;
   bar.setAttribute("aria-valuetext", `epoch ${at} of ${state.epochs}`);
@@ -163,7 +183,10 @@ function closer() {
 }
 
 function away() {
-  zoomed(-1, view().map(([low, high]) => (low + high) / 2));
+  zoomed(
+    -1,
+    view().map(([low, high]) => (low + high) / 2),
+  );
   redraw();
 }
 
@@ -189,14 +212,39 @@ const sliders = !movable
   ? []
   : [
       ...state.start.map((_, axis) =>
-        slider(`start${axis + 1}`, axisControl(axis), `coordinate ${axis + 1} of the start`, () => state.start[axis], (w) => ((state.start[axis] = w), changed()))),
-      slider("epochs", epochsControl, "number of steps", () => state.epochs, (epochs) => {
-        state.epochs = Math.max(1, Math.round(epochs));
-        state.at = null;
-        changed();
-      }),
-      slider("noise", noiseControl, "standard deviation of the normal noise that is added to every gradient", () => state.noise, (noise) => ((state.noise = noise), changed())),
-      slider("seed", seedControl, "seed of the noise", () => state.seed, (seed) => ((state.seed = Math.round(seed)), changed())),
+        slider(
+          `start${axis + 1}`,
+          axisControl(axis),
+          `coordinate ${axis + 1} of the start`,
+          () => state.start[axis],
+          (w) => ((state.start[axis] = w), changed()),
+        ),
+      ),
+      slider(
+        "epochs",
+        epochsControl,
+        "number of steps",
+        () => state.epochs,
+        (epochs) => {
+          state.epochs = Math.max(1, Math.round(epochs));
+          state.at = null;
+          changed();
+        },
+      ),
+      slider(
+        "noise",
+        noiseControl,
+        "standard deviation of the normal noise that is added to every gradient",
+        () => state.noise,
+        (noise) => ((state.noise = noise), changed()),
+      ),
+      slider(
+        "seed",
+        seedControl,
+        "seed of the noise",
+        () => state.seed,
+        (seed) => ((state.seed = Math.round(seed)), changed()),
+      ),
     ];
 byId("sliders").append(...sliders);
 
@@ -260,14 +308,16 @@ if (choosing) {
 
 // The hand on the picture of the paths: the handle moves the start, and so does a click. Elsewhere a mouse moves the picture, one
 // finger scrolls the page, and two fingers move and stretch the picture.
-const area = document.querySelector("#ground .area"), handle = byId("start");
+const area = document.querySelector("#ground .area"),
+  handle = byId("start");
 const CLICK = 4; // pixels; a mouse that moves further drags
 let hand = null; // what is held: the start or the view, where it was last, and whether it has moved
 let grip = null; // where two fingers were last, and how far apart
 
 /** The point of the picture under a pointer. */
 function under({ clientX, clientY }) {
-  const box = area.getBoundingClientRect(), { left, right, top, bottom } = ground;
+  const box = area.getBoundingClientRect(),
+    { left, right, top, bottom } = ground;
   const part = [(clientX - box.left - left) / (right - left), (bottom - clientY + box.top) / (bottom - top)];
   return view().map(([low, high], axis) => low + part[axis] * (high - low));
 }
@@ -309,33 +359,44 @@ area.addEventListener("pointerup", (event) => {
 area.addEventListener("click", (event) => {
   if (event.detail && event.pointerType !== "mouse" && movable && event.target !== handle) startAt(under(event)); // a tap
 });
-area.addEventListener("touchmove", (event) => {
-  if (event.touches.length !== 2) return;
-  event.preventDefault(); // nor scroll the page
-  const [one, two] = event.touches, middle = { clientX: (one.clientX + two.clientX) / 2, clientY: (one.clientY + two.clientY) / 2 };
-  const apart = Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
-  if (grip) carry(grip.middle, middle, Math.log2(apart / grip.apart));
-  grip = { middle, apart };
-}, { passive: false });
+area.addEventListener(
+  "touchmove",
+  (event) => {
+    if (event.touches.length !== 2) return;
+    event.preventDefault(); // nor scroll the page
+    const [one, two] = event.touches,
+      middle = { clientX: (one.clientX + two.clientX) / 2, clientY: (one.clientY + two.clientY) / 2 };
+    const apart = Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
+    if (grip) carry(grip.middle, middle, Math.log2(apart / grip.apart));
+    grip = { middle, apart };
+  },
+  { passive: false },
+);
 for (const name of ["touchend", "touchcancel"]) area.addEventListener(name, () => (grip = null));
-area.addEventListener("wheel", (event) => {
-  if (!event.ctrlKey && !event.metaKey) return void (byId("here").textContent = "Ctrl + wheel zooms");
-  event.preventDefault();
-  zoomed(-Math.max(-0.6, Math.min(0.6, event.deltaY / (event.deltaMode ? 5 : 100))), under(event));
-  redraw();
-}, { passive: false });
+area.addEventListener(
+  "wheel",
+  (event) => {
+    if (!event.ctrlKey && !event.metaKey) return void (byId("here").textContent = "Ctrl + wheel zooms");
+    event.preventDefault();
+    zoomed(-Math.max(-0.6, Math.min(0.6, event.deltaY / (event.deltaMode ? 5 : 100))), under(event));
+    redraw();
+  },
+  { passive: false },
+);
 
 handle.disabled = !movable;
 handle.addEventListener("keydown", (event) => {
   const way = WAYS[event.key];
   if (!way || way[0] >= dimension) return;
   event.preventDefault();
-  const [low, high] = view()[way[0]], by = ((high - low) / 100) * (event.shiftKey ? 10 : 1) * way[1];
+  const [low, high] = view()[way[0]],
+    by = ((high - low) / 100) * (event.shiftKey ? 10 : 1) * way[1];
   startAt(state.start.map((w, axis) => (axis === way[0] ? w + by : w)));
 });
 
 area.addEventListener("pointermove", (event) => {
-  const point = under(event), f = fn.value(...point);
+  const point = under(event),
+    f = fn.value(...point);
   const isInside = point.every((w, axis) => w >= view()[axis][0] && w <= view()[axis][1]);
   byId("here").textContent = isInside ? `f(${point.map((w) => text(w, 3)).join(", ")}) = ${text(f, 4)}` : "";
 });
@@ -356,11 +417,14 @@ for (const name of ["pointerup", "pointercancel"]) curves.addEventListener(name,
 
 // In the picture of the rates the nearest marker is dragged: the lr of its rule.
 const theory = document.querySelector("#rates .area");
-let held = null, axis = null; // the rule, and the picture as it was: its axis follows lr
+let held = null,
+  axis = null; // the rule, and the picture as it was: its axis follows lr
 
 theory.addEventListener("pointerdown", (event) => {
-  const box = theory.getBoundingClientRect(), [x, y] = [event.clientX - box.left, event.clientY - box.top];
-  const apart = (spot) => Math.hypot(spot.x - x, spot.y - y), [near] = [...rates.spots].sort((a, b) => apart(a) - apart(b));
+  const box = theory.getBoundingClientRect(),
+    [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  const apart = (spot) => Math.hypot(spot.x - x, spot.y - y),
+    [near] = [...rates.spots].sort((a, b) => apart(a) - apart(b));
   if (event.button || !near || (event.pointerType !== "mouse" && apart(near) > 30)) return;
   [held, axis] = [near.index, rates.box];
   theory.setPointerCapture(event.pointerId);
@@ -374,14 +438,29 @@ theory.addEventListener("pointermove", (event) => {
 for (const name of ["pointerup", "pointercancel"]) theory.addEventListener(name, () => (held = null));
 
 const KEYS = {
-  " ": toggle, ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => step(-Infinity), End: () => step(Infinity),
-  "+": closer, "=": closer, "-": away, 0: whole,
+  " ": toggle,
+  ArrowLeft: () => step(-1),
+  ArrowRight: () => step(1),
+  Home: () => step(-Infinity),
+  End: () => step(Infinity),
+  "+": closer,
+  "=": closer,
+  "-": away,
+  0: whole,
 };
 
 addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, .scroll")) return;
+  if (
+    event.defaultPrevented ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.target.closest("input, select, .scroll")
+  )
+    return;
   if (event.key === " " && event.target.closest("button, summary, a")) return;
-  const way = event.shiftKey && WAYS[event.key], act = way ? () => pan(...way) : KEYS[event.key];
+  const way = event.shiftKey && WAYS[event.key],
+    act = way ? () => pan(...way) : KEYS[event.key];
   if (!act) return;
   event.preventDefault();
   act();

@@ -12,10 +12,19 @@
       const parent = document.querySelector(`[data-race="${at}"]`);
       clear(parent);
       for (const { title, x_label: xLabel, x, values, step, share: shares, low, high, log } of race.charts) {
-        const lines = rules.filter(({ index }) => shown.has(index) && values[index].length)
+        const lines = rules
+          .filter(({ index }) => shown.has(index) && values[index].length)
           .map(({ name, index }) => ({ values: values[index], ...look(index), name, step, group: name, end: name }));
         const y = { low, high, log, show: shares ? percent : number, tick: shares ? axisPercent : undefined };
-        chart(parent, { title, xLabel, x, xLog: true, lines, y, showX: (value) => number(Number(value.toPrecision(3))) });
+        chart(parent, {
+          title,
+          xLabel,
+          x,
+          xLog: true,
+          lines,
+          y,
+          showX: (value) => number(Number(value.toPrecision(3))),
+        });
       }
     });
   }

@@ -10,7 +10,9 @@
   const RUNS = 3; // groups up to which training is in the tooltip
   const STARRED = 12; // groups up to which the best epoch of each has a star
   let logarithmic = state.get("loss") === "log";
-  const groups = page.groups.map((group, index) => ({ ...group, index, drawn: group !== null })).filter((group) => group.drawn);
+  const groups = page.groups
+    .map((group, index) => ({ ...group, index, drawn: group !== null }))
+    .filter((group) => group.drawn);
   const shown = new Set(groups.slice(0, FEW).map((group) => group.index));
 
   // --- curves ----------------------------------------------------------------------------------------------
@@ -22,20 +24,31 @@
     for (const [metric, { title, show, tick }] of Object.entries(METRICS)) {
       const lines = [];
       const stars = [];
-      for (const group of [...selected].reverse()) { // the best is drawn last, on top
+      for (const group of [...selected].reverse()) {
+        // the best is drawn last, on top
         const { color, dash } = look(group.look);
         const curve = group[metric];
         const seeds = group.seeds.length > 1 ? `, mean of ${group.seeds.length}` : "";
-        for (const values of (selected.length <= FEW && !curve.band && curve.runs) || []) lines.push({ values, color, faint: true, group: group.name });
+        for (const values of (selected.length <= FEW && !curve.band && curve.runs) || [])
+          lines.push({ values, color, faint: true, group: group.name });
         lines.push({ values: curve.train, color, dash, width: 1, name: `${group.name}, training`, group: group.name });
         const inside = (value) => (metric === "acc" && value !== null ? Math.min(1, Math.max(0, value)) : value);
         const interval = curve.low ? [curve.low.map(inside), curve.high.map(inside)] : undefined;
-        lines.push({ values: curve.val, color, dash, interval, band: curve.band ? interval : undefined, group: group.name,
-          end: selected.length > 1 ? group.brief : undefined, name: `${group.name}, validation${seeds}` });
+        lines.push({
+          values: curve.val,
+          color,
+          dash,
+          interval,
+          band: curve.band ? interval : undefined,
+          group: group.name,
+          end: selected.length > 1 ? group.brief : undefined,
+          name: `${group.name}, validation${seeds}`,
+        });
         if (selected.length <= STARRED) stars.push([group.best[0], group.best[metric === "loss" ? 1 : 2], color]);
       }
       let caption = "";
-      if (selected.length > RUNS) { // only validation has room in a tooltip
+      if (selected.length > RUNS) {
+        // only validation has room in a tooltip
         const several = selected.some((group) => group.seeds.length > 1);
         caption = `, validation${several ? ", mean and 95% over the seeds" : ""}`;
         for (const line of lines) line.name = line.width === 1 || line.faint ? undefined : line.group;
@@ -45,10 +58,35 @@
       const limits = page.limits[metric];
       const least = Math.min(...lines.flatMap((line) => line.values.filter((value) => value > 0)));
       const canBeLog = metric === "loss" && !limits.log && least > 0 && least < Infinity;
-      const y = { ...limits, log: canBeLog ? logarithmic : limits.log, low: canBeLog && logarithmic ? least / 1.1 : limits.low, show, tick };
-      const other = canBeLog ? ["log", logarithmic, () => { logarithmic = !logarithmic; keep("loss", logarithmic ? "log" : ""); drawCurves(); }] : undefined;
-      chart(parent, { title, xLabel: "epoch", x: page.epochs, lines, stars, y,
-        caption, rule: guess === undefined ? undefined : [guess, "guessing"], other });
+      const y = {
+        ...limits,
+        log: canBeLog ? logarithmic : limits.log,
+        low: canBeLog && logarithmic ? least / 1.1 : limits.low,
+        show,
+        tick,
+      };
+      const other = canBeLog
+        ? [
+            "log",
+            logarithmic,
+            () => {
+              logarithmic = !logarithmic;
+              keep("loss", logarithmic ? "log" : "");
+              drawCurves();
+            },
+          ]
+        : undefined;
+      chart(parent, {
+        title,
+        xLabel: "epoch",
+        x: page.epochs,
+        lines,
+        stars,
+        y,
+        caption,
+        rule: guess === undefined ? undefined : [guess, "guessing"],
+        other,
+      });
     }
     drawCurvature(selected);
     drawNumbers();
@@ -67,7 +105,9 @@
       const { color } = look(group.look);
       const at = (values) => {
         const known = new Map(epochs.map((epoch, i) => [epoch, values[i] > 0 ? values[i] : null]));
-        return x.map((epoch) => known.get(epoch) ?? (epoch > epochs[0] && epoch < epochs[epochs.length - 1] ? undefined : null));
+        return x.map(
+          (epoch) => known.get(epoch) ?? (epoch > epochs[0] && epoch < epochs[epochs.length - 1] ? undefined : null),
+        );
       };
       const name = (text) => (measured.length > 1 ? `${group.name}, ${text}` : text);
       return [
@@ -87,15 +127,28 @@
     parent.replaceChildren();
     if (!details.open) return;
     const selected = groups.filter((group) => shown.has(group.index));
-    const heads = selected.flatMap((group) => ["train loss", "val loss", "train acc", "val acc"].map((name) => `${group.name}: ${name}`));
-    const head = html("tr", {}, ...["epoch", ...heads].map((name) => {
-      const cell = html("th", { textContent: name });
-      cell.scope = "col";
-      return cell;
-    }));
-    const rows = page.epochs.map((epoch, at) => html("tr", {}, html("th", { textContent: epoch }),
-      ...selected.flatMap((group) => [group.loss.train, group.loss.val, group.acc.train, group.acc.val])
-        .map((values) => html("td", { textContent: number(values[at]) }))));
+    const heads = selected.flatMap((group) =>
+      ["train loss", "val loss", "train acc", "val acc"].map((name) => `${group.name}: ${name}`),
+    );
+    const head = html(
+      "tr",
+      {},
+      ...["epoch", ...heads].map((name) => {
+        const cell = html("th", { textContent: name });
+        cell.scope = "col";
+        return cell;
+      }),
+    );
+    const rows = page.epochs.map((epoch, at) =>
+      html(
+        "tr",
+        {},
+        html("th", { textContent: epoch }),
+        ...selected
+          .flatMap((group) => [group.loss.train, group.loss.val, group.acc.train, group.acc.val])
+          .map((values) => html("td", { textContent: number(values[at]) })),
+      ),
+    );
     Object.assign(parent, { className: "scroll", tabIndex: 0 });
     parent.append(html("table", {}, html("thead", {}, head), html("tbody", {}, ...rows)));
   }
@@ -115,12 +168,17 @@
     const boxes = html("div", { className: "beside" });
     parent.append(boxes);
     const wanted = page.beside.map((index) => layered.find((group) => group.index === index));
-    const chosen = layered.length > 1 ? [wanted[0] ?? layered[0], wanted[1] ?? layered[layered.length - 1]] : [layered[0]];
+    const chosen =
+      layered.length > 1 ? [wanted[0] ?? layered[0], wanted[1] ?? layered[layered.length - 1]] : [layered[0]];
     for (const [at, group] of chosen.entries()) {
       const charts = html("div", { className: "charts three" });
       const part = html("div");
       if (layered.length > 1) {
-        const select = html("select", {}, ...layered.map((g) => html("option", { value: g.index, textContent: g.name })));
+        const select = html(
+          "select",
+          {},
+          ...layered.map((g) => html("option", { value: g.index, textContent: g.name })),
+        );
         select.value = group.index;
         const printed = html("span", { className: "printed", textContent: group.name });
         select.addEventListener("change", () => {
@@ -159,29 +217,46 @@
     if (parent.previousElementSibling?.className === "key") parent.previousElementSibling.remove();
     parent.before(layerKey(group.layers));
     for (const [quantity, title, show, tick] of QUANTITIES) {
-      const lines = names.map((name, at) => ({
-        values: group.layers[quantity][at],
-        color: shade(at, names.length),
-        name: layerName(name),
-        width: 2,
-      })).filter((line) => line.values.some((value) => value !== null));
+      const lines = names
+        .map((name, at) => ({
+          values: group.layers[quantity][at],
+          color: shade(at, names.length),
+          name: layerName(name),
+          width: 2,
+        }))
+        .filter((line) => line.values.some((value) => value !== null));
       lines.reverse(); // the output above, as in the picture of a network
       const view = page.layerLimits[quantity];
       const room = view.log ? { low: view.low / 1.5, high: view.high * 1.5 } : { low: -0.03, high: 1.03 };
-      chart(parent, { title, xLabel: "epoch", x: page.layerEpochs, lines, y: { ...view, ...room, show, tick }, height: 210 });
+      chart(parent, {
+        title,
+        xLabel: "epoch",
+        x: page.layerEpochs,
+        lines,
+        y: { ...view, ...room, show, tick },
+        height: 210,
+      });
     }
   }
 
   // --- settings --------------------------------------------------------------------------------------------
 
-  const MARKS = { best: "the best", baseline: "baseline", near: "within noise of the best", better: "better", worse: "worse" };
+  const MARKS = {
+    best: "the best",
+    baseline: "baseline",
+    near: "within noise of the best",
+    better: "better",
+    worse: "worse",
+  };
 
   function settings() {
     const parent = document.getElementById("settings-charts");
     const inside = (curve, value) => (value === null || !curve.share ? value : Math.min(1, Math.max(0, value)));
     const margins = page.settings.filter((curve) => curve.margin);
     const range = (curves) => {
-      const ends = curves.flatMap((curve) => curve.points.flatMap((p) => [p.y, ...(p.low === null ? [] : [p.low, p.high])].map((v) => inside(curve, v))));
+      const ends = curves.flatMap((curve) =>
+        curve.points.flatMap((p) => [p.y, ...(p.low === null ? [] : [p.low, p.high])].map((v) => inside(curve, v))),
+      );
       const [low, high] = [Math.min(...ends), Math.max(...ends)];
       const room = 0.06 * (high - low || Math.abs(high) || 1);
       return { low: low - room, high: high + room };
@@ -202,14 +277,31 @@
       for (const [mark, name] of Object.entries(curve.margin ? { best: "the best mean", near: "mean" } : MARKS)) {
         const values = points.map((p) => (p.mark === mark ? p.y : null));
         const interval = [points.map((p) => p.low), points.map((p) => p.high)];
-        if (values.some((v) => v !== null)) lines.push({ values, color: mark === "worse" ? "--muted" : "--accent", width: 0, interval, name });
+        if (values.some((v) => v !== null))
+          lines.push({ values, color: mark === "worse" ? "--muted" : "--accent", width: 0, interval, name });
       }
       const best = points.filter((p) => p.mark === "best").map((p) => [p.x, p.y, "--c1"]);
       const bars = points.map((p) => [p.x, inside(curve, p.low), inside(curve, p.high), color(p)]);
       const title = curve.margin ? `${curve.measure} by ${curve.key}` : curve.measure;
-      const { box } = chart(parent, { title, xLabel: curve.key, x, xLog: curve.log, names: curve.names ?? undefined, places: x.length <= 7 && curve.margin && !curve.binned ? x : undefined, lines, stars: best,
-        bars: points.length > 60 ? [] : bars, y: { ...range(curve.margin ? margins : [curve]), log: false, show, tick: curve.share ? axisPercent : undefined },
-        showX: number, height: curve.margin ? 220 : 260 });
+      const { box } = chart(parent, {
+        title,
+        xLabel: curve.key,
+        x,
+        xLog: curve.log,
+        names: curve.names ?? undefined,
+        places: x.length <= 7 && curve.margin && !curve.binned ? x : undefined,
+        lines,
+        stars: best,
+        bars: points.length > 60 ? [] : bars,
+        y: {
+          ...range(curve.margin ? margins : [curve]),
+          log: false,
+          show,
+          tick: curve.share ? axisPercent : undefined,
+        },
+        showX: number,
+        height: curve.margin ? 220 : 260,
+      });
       if (colors) {
         const key = html("p", { className: "key" }, `${colors[0]}: `);
         colors[1].forEach((name, i) => {
@@ -228,42 +320,125 @@
   function parallel() {
     const place = document.getElementById("parallel");
     if (!place || !page.parallel) return;
-    const { axes, lines, measure } = page.parallel, show = page.parallel.share ? share : number;
-    const all = [...axes.map((axis, i) => ({ ...axis, of: (line) => line.at[i] })), { key: measure, log: false, names: null, of: (line) => line.y }];
-    const HEIGHT = 280, TOP = 26, BOTTOM = 46, chosen = all.map(() => null);
+    const { axes, lines, measure } = page.parallel,
+      show = page.parallel.share ? share : number;
+    const all = [
+      ...axes.map((axis, i) => ({ ...axis, of: (line) => line.at[i] })),
+      { key: measure, log: false, names: null, of: (line) => line.y },
+    ];
+    const HEIGHT = 280,
+      TOP = 26,
+      BOTTOM = 46,
+      chosen = all.map(() => null);
     for (const axis of all) {
-      const values = lines.map(axis.of), f = axis.log ? Math.log10 : Number;
-      const [low, high] = axis.names ? [-0.3, axis.names.length - 0.7] : [Math.min(...values.map(f)), Math.max(...values.map(f))];
+      const values = lines.map(axis.of),
+        f = axis.log ? Math.log10 : Number;
+      const [low, high] = axis.names
+        ? [-0.3, axis.names.length - 0.7]
+        : [Math.min(...values.map(f)), Math.max(...values.map(f))];
       axis.y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (high === low ? 0.5 : 1 - (f(value) - low) / (high - low));
-      axis.ends = axis.names ? axis.names.map((name, i) => [i, name]) : [[Math.min(...values), null], [Math.max(...values), null]].map(([v]) => [v, axis.of(lines[0]) === lines[0].y && axis.key === measure ? show(v) : number(v, 3)]);
+      axis.ends = axis.names
+        ? axis.names.map((name, i) => [i, name])
+        : [
+            [Math.min(...values), null],
+            [Math.max(...values), null],
+          ].map(([v]) => [v, axis.of(lines[0]) === lines[0].y && axis.key === measure ? show(v) : number(v, 3)]);
     }
-    const box = html("figure", {}, html("h3", { textContent: "All settings" }), html("p", { className: "muted small", textContent: "A line is a group; bold: those that may be the best. Drag along an axis to keep the groups that pass there; click the axis to free it." }));
+    const box = html(
+      "figure",
+      {},
+      html("h3", { textContent: "All settings" }),
+      html("p", {
+        className: "muted small",
+        textContent:
+          "A line is a group; bold: those that may be the best. Drag along an axis to keep the groups that pass there; click the axis to free it.",
+      }),
+    );
     const count = html("p", { className: "small", role: "status" });
-    const holder = html("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "all settings as parallel coordinates; the table of results has the same values" });
+    const holder = html("div", {
+      className: "scroll",
+      tabIndex: 0,
+      role: "group",
+      "aria-label": "all settings as parallel coordinates; the table of results has the same values",
+    });
     box.append(holder, count);
     place.append(box);
-    const keeps = (line) => all.every((axis, i) => !chosen[i] || (axis.y(axis.of(line)) >= chosen[i][0] && axis.y(axis.of(line)) <= chosen[i][1]));
+    const keeps = (line) =>
+      all.every(
+        (axis, i) => !chosen[i] || (axis.y(axis.of(line)) >= chosen[i][0] && axis.y(axis.of(line)) <= chosen[i][1]),
+      );
 
     function draw() {
-      const width = Math.max(110 * all.length, holder.clientWidth), x = (i) => 60 + (i * (width - 150)) / (all.length - 1);
-      const root = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, class: "parallel", "aria-hidden": "true" });
-      const kept = lines.filter(keeps), any = chosen.some(Boolean);
+      const width = Math.max(110 * all.length, holder.clientWidth),
+        x = (i) => 60 + (i * (width - 150)) / (all.length - 1);
+      const root = svg("svg", {
+        width,
+        height: HEIGHT,
+        viewBox: `0 0 ${width} ${HEIGHT}`,
+        class: "parallel",
+        "aria-hidden": "true",
+      });
+      const kept = lines.filter(keeps),
+        any = chosen.some(Boolean);
       for (const line of lines) {
-        const state = keeps(line) ? (any || line.mark === "best" || line.mark === "near" ? line.mark || "kept" : "pale") : "gone";
-        const path = svg("path", { d: all.map((axis, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${axis.y(axis.of(line)).toFixed(1)}`).join(""), class: state });
+        const state = keeps(line)
+          ? any || line.mark === "best" || line.mark === "near"
+            ? line.mark || "kept"
+            : "pale"
+          : "gone";
+        const path = svg("path", {
+          d: all.map((axis, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${axis.y(axis.of(line)).toFixed(1)}`).join(""),
+          class: state,
+        });
         path.append(svg("title", {}, `${line.name}: ${show(line.y)}`));
         root.append(path);
       }
       all.forEach((axis, i) => {
-        root.append(svg("path", { d: `M${x(i)} ${TOP}V${HEIGHT - BOTTOM}`, class: "axis" }), svg("text", { x: x(i), y: HEIGHT - 8, "text-anchor": "middle", class: "name" }, axis.key));
-        for (const [value, text] of axis.ends) root.append(svg("text", { x: x(i) + 6, y: axis.y(value) + (axis.names ? 4 : axis.y(value) < HEIGHT / 2 ? -8 : 14), class: "over" }, text));
-        if (chosen[i]) root.append(svg("rect", { x: x(i) - 8, y: chosen[i][0], width: 16, height: chosen[i][1] - chosen[i][0], class: "brush" }));
-        const grip = svg("rect", { x: x(i) - 16, y: TOP - 6, width: 32, height: HEIGHT - TOP - BOTTOM + 12, class: "grip" });
+        root.append(
+          svg("path", { d: `M${x(i)} ${TOP}V${HEIGHT - BOTTOM}`, class: "axis" }),
+          svg("text", { x: x(i), y: HEIGHT - 8, "text-anchor": "middle", class: "name" }, axis.key),
+        );
+        for (const [value, text] of axis.ends)
+          root.append(
+            svg(
+              "text",
+              {
+                x: x(i) + 6,
+                y: axis.y(value) + (axis.names ? 4 : axis.y(value) < HEIGHT / 2 ? -8 : 14),
+                class: "over",
+              },
+              text,
+            ),
+          );
+        if (chosen[i])
+          root.append(
+            svg("rect", {
+              x: x(i) - 8,
+              y: chosen[i][0],
+              width: 16,
+              height: chosen[i][1] - chosen[i][0],
+              class: "brush",
+            }),
+          );
+        const grip = svg("rect", {
+          x: x(i) - 16,
+          y: TOP - 6,
+          width: 32,
+          height: HEIGHT - TOP - BOTTOM + 12,
+          class: "grip",
+        });
         grip.addEventListener("pointerdown", (event) => {
-          const top = root.getBoundingClientRect().top, from = event.clientY - top;
-          const move = (to) => { chosen[i] = Math.abs(to - from) < 4 ? null : [Math.min(from, to), Math.max(from, to)]; draw(); };
+          const top = root.getBoundingClientRect().top,
+            from = event.clientY - top;
+          const move = (to) => {
+            chosen[i] = Math.abs(to - from) < 4 ? null : [Math.min(from, to), Math.max(from, to)];
+            draw();
+          };
           const moving = (next) => move(next.clientY - top);
-          const end = () => { removeEventListener("pointermove", moving); removeEventListener("pointerup", end); };
+          const end = () => {
+            removeEventListener("pointermove", moving);
+            removeEventListener("pointerup", end);
+          };
           move(from);
           addEventListener("pointermove", moving);
           addEventListener("pointerup", end);
@@ -272,7 +447,9 @@
       });
       holder.replaceChildren(root);
       const best = kept.at(-1);
-      count.textContent = any ? `${kept.length} of ${lines.length} groups${best ? `; the best of them: ${best.name}, ${show(best.y)}` : ""}` : "";
+      count.textContent = any
+        ? `${kept.length} of ${lines.length} groups${best ? `; the best of them: ${best.name}, ${show(best.y)}` : ""}`
+        : "";
     }
     draw();
     new ResizeObserver(draw).observe(box);
@@ -295,7 +472,8 @@
   });
 
   swatches(document);
-  for (const place of document.querySelectorAll("[data-name]")) place.textContent = page.groups[place.dataset.name].name;
+  for (const place of document.querySelectorAll("[data-name]"))
+    place.textContent = page.groups[place.dataset.name].name;
   settings();
   parallel();
   if (groups.length) {
