@@ -7,7 +7,7 @@ import math
 from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
-from optilab.diagnose.cause import Symptom, cause, rate_times, remedy_sets, usual_rate
+from optilab.diagnose.cause import INPUTS, Symptom, cause, rate_times, remedy_sets, usual_rate
 from optilab.diagnose.evidence import FIRST_STEPS, TRIAL_BATCHES, Evidence
 
 UNFIT = 0.75
@@ -159,6 +159,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     layer, dead = e.worst("dead")
     lost, unlearnt = e.best_accuracy - e.accuracy, e.best_training_accuracy - e.training_accuracy
     grown, moved = max(e.growth, default=1.0), max((abs(g - 1) for g in e.growth), default=0.0)
+    decayed = weight_decay_too_strong(e) is not None  # which kills units by itself
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
     remedy = (*usual_rate(e, 0.1), *rate_times(e, 0.1), *rate_times(e, 0.01), ("clip_norm=1",))
     if e.divergence:
@@ -182,7 +183,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     elif lost > LOST and unlearnt > UNLEARNT:
         text = f"validation accuracy fell from {e.best_accuracy:.1%} to {e.accuracy:.1%}"
         bound, normal = LOST, "near 0"
-    elif dead > DEAD and moved > MOVED and not dead_from_the_start(e) and not (e.trial and e.knows):
+    elif dead > DEAD and moved > MOVED and not (dead_from_the_start(e) or decayed or (e.trial and e.knows)):
         text = f"{dead:.0%} of the units of {e.layer(layer)} have died in training"
         bound, normal = DEAD, "below 0.5"
     elif grown > far and not (e.trial and loud(e)):
@@ -233,7 +234,9 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     ratio, step = e.ratio, e.now("update_to_weight", 1) if e.hidden else None
     spreads = e.of_hidden("activation_std")
     fade = spreads[-1] / spreads[0] if len(spreads) > 1 and spreads[0] > 0 else 1.0
-    weak = ratio is not None and ratio < VANISHING
+    # The gradient of layer 1 is proportional to its inputs: that of inputs far too small has not vanished on its way.
+    size = e.start.get("input_rms") or 1.0
+    weak = ratio is not None and ratio < VANISHING * (size if size < INPUTS[0] else 1.0)
     # Where all hidden layers get so little, the first one's gradient is not small next to the last one's.
     most, out = max(e.of_hidden("update_to_weight"), default=0.0), e.now("update_to_weight", 0) or 0.0
     drowned = e.trial and e.hidden > 1 and 0 < most < DROWNED * out
@@ -269,7 +272,7 @@ def _hidden_by_decay(e: Evidence) -> str:
     gradient, step = (e.now(name, 1) or 0.0 for name in ("gradient_to_weight", "update_to_weight"))
     own = getattr(e.rule, "weight_decay", 0.0) * getattr(e.rule, "lr", 1.0)
     gain = math.prod(e.start.get("predicted_gains") or ())
-    if not (gradient < e.setup.weight_decay or step < 2 * own) or e.hidden < 2 or e.trial:
+    if not (gradient < e.setup.weight_decay or step < 2 * own) or e.hidden < 2:
         return ""
     if e.first_ratio is not None and e.first_ratio < VANISHING:
         lost = f"the gradient of {e.layer(1)} was {e.first_ratio:.1e} times that of {e.layer(e.hidden)}"

@@ -22,6 +22,7 @@ from optilab.verify.grade import (
     PathComparison,
     first_difference,
     followed,
+    hyperparameters,
     padded,
     sensitive_from,
     sizes,
@@ -38,6 +39,12 @@ USUAL = {
     "decay": (0.9, 0.95, 0.99, 0.999),
 }
 """Constants that implementations have written in."""
+
+
+LARGEST_EPS = 0.1
+"""An eps above it would take the place of what it guards, which is another slip."""
+MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
+"""Values with which a constant does nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,9 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
     first = comparisons[0]
     if _ignores_its_gradient(candidate, comparisons, paths):
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
+    if not np.array_equal(first.path_of(candidate), paths[0], equal_nan=True):
+        where = "its state is in the class or the module and not in the object, or it draws random numbers"
+        return Explanation((f"your code takes another path when it starts again from the same point: {where}",))
     unused = _unused(candidate, comparisons, paths)
     known = first.passed
     written = {
@@ -222,7 +232,14 @@ def _forms(rule: Any) -> Iterator[Hypothesis]:
 
 def _values(candidate: Candidate, key: str) -> list[float]:
     """Constants that the candidate may have written in: those of its file first, then the usual ones."""
-    return list(dict.fromkeys([*candidate.literals, *USUAL.get(key, ())]))
+    return list(dict.fromkeys([*_own_values(candidate, key), *USUAL.get(key, ())]))
+
+
+def _own_values(candidate: Candidate, key: str) -> list[float]:
+    """The numbers in its file; of a limit first that there is none, which any large number would be."""
+    if key == "eps":
+        return [value for value in candidate.literals if value <= LARGEST_EPS]
+    return [*([MISSING[key]] if key in MISSING else []), *candidate.literals]
 
 
 def _constants(
@@ -240,10 +257,9 @@ def _constants(
         for value in _values(candidate, one):
             if value or not written[one]:  # 0 is a part of the formula that is missing
                 yield _constant(comparison, unused | {one: value}, written)
-    own = candidate.literals[:12]
-    names = list(written)
+    names, own = list(written), {key: _own_values(candidate, key)[:12] for key in written}
     for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-        for first, second in product(own, own):
+        for first, second in product(own[one], own[other]):
             yield _constant(comparison, unused | {one: first, other: second}, written)
 
 
@@ -253,8 +269,10 @@ def _constant(comparison: PathComparison, values: Mapping[str, float], written: 
         key: value for key, value in values.items() if written[key] or value != getattr(comparison.rule, key)
     }
     words = tuple(
-        "eps is missing"
-        if key == "eps" and not value
+        f"{key} is taken and not used: there is no such limit"
+        if written[key] and value == MISSING.get(key)
+        else f"{key} is missing"
+        if value == MISSING.get(key)
         else f"{key} is taken and not used: the code acts as with {value:g}"
         if written[key]
         else f"{key} {value:g} is written in; the optimizer has {getattr(usual, key):g}"
@@ -281,6 +299,8 @@ def _changed(lattice: Iterator[tuple[str, Program]]) -> Iterator[Hypothesis]:
 def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -> Iterator[tuple[str, Program]]:
     """Another weight decay around the rule, or a clip or factor, with the numbers of the candidate's source."""
     own = [value for value in candidate.literals if value > 0]
+    usual = hyperparameters(rule)
+    taken = [key for key in usual if candidate.accepts(key, usual) and type(usual[key]) is float]
     coupled, base = "added to the gradient (coupled)", _base(program, regime)
     if regime.weight_decay:
         other = "decoupled" if regime.weight_decay_form == "coupled" else "coupled"
@@ -288,12 +308,12 @@ def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -
         yield f"weight decay {how}", with_decay(program, regime.weight_decay, other)
         yield "the weight decay is missing", program
     else:
-        for value in (value for value in own if value < 1):
-            yield f"weight_decay {value:g} of its own, {coupled}", with_decay(base, value, "coupled")
+        for value in (value for value in own if value < 1):  # which one the sign of a sum may not tell
+            yield f"a weight decay of its own, {coupled}", with_decay(base, value, "coupled")
             if hasattr(rule, "lr"):
-                yield f"weight_decay {value:g} of its own, decoupled", with_decay(base, value, "decoupled")
+                yield "a weight decay of its own, decoupled", with_decay(base, value, "decoupled")
     for value in own:
-        yield from with_number(base, value)
+        yield from with_number(base, value, taken)
 
 
 def _with_eps(

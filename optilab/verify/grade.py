@@ -109,12 +109,14 @@ def starting_points() -> tuple[StartingPoint, ...]:
 
 @cache
 def zeros() -> tuple[StartingPoint, ...]:
-    """Starts at which a gradient, the whole gradient or w is exactly zero."""
+    """Starts at which a gradient, the whole gradient or w is exactly zero, and one so close to a minimum that a weight
+    decay changes the sign of the gradient that it is added to."""
     ravine, himmelblau, *_ = (place.function for place in starting_points())
     return (
         StartingPoint(ravine, (0.0, 1.0)),
         StartingPoint(ravine, (0.0, 0.0)),
         StartingPoint(himmelblau, (0.0, 0.0)),
+        StartingPoint(himmelblau, (3.0 - 1e-7, 2.0 - 1e-7)),
     )
 
 
@@ -134,7 +136,7 @@ def biases() -> tuple[StartingPoint, ...]:
 
 
 SHORT = 5
-"""Steps from such a start: rounding cannot separate two paths in so few."""
+"""Steps from such a start: rounding hardly separates two paths in so few."""
 
 
 @lru_cache(maxsize=8192)

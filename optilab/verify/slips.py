@@ -4,6 +4,7 @@ A program is the statements of a formula; a slip is one change of a program, in 
 one change, or two at once, and `follow` executes what comes out.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -34,6 +35,8 @@ Slip = tuple[str, Program]
 G, T = symbol("g"), symbol("t")
 SHARES = ("beta", "beta1", "beta2", "beta3", "decay", "rho")
 """Hyperparameters that may be mistaken for each other."""
+FRACTIONS = (*SHARES, "nu", "slow_step_size")
+"""Those that may be mistaken for one minus themselves."""
 
 
 def program_of(rule: Any) -> Program:
@@ -74,12 +77,14 @@ def slips(program: Program) -> Iterator[Slip]:
     """Those that have a name, the most frequent first."""
     yield from _of_the_whole(program)
     yield from _of_a_statement(program, _named)
+    yield from _complements(program)
 
 
 def mistakes(program: Program) -> Iterator[Slip]:
     """Any one term, factor, sign or symbol that is missing or another."""
     yield from _of_a_statement(program, _wrong)
     yield from _symbols_for_others(program)
+    yield from _everywhere_wrong(program)
 
 
 # --- of the whole program ------------------------------------------------------------------------------------
@@ -116,29 +121,22 @@ def _corrections(program: Program) -> Iterator[Slip]:
     corrected = [
         (n, node, put) for n, s in enumerate(program) for node, put in _parts(s.node) if is_correction(node)
     ]
-    if not corrected:
-        return
     if len(corrected) > 1:
         yield "no bias correction", _everywhere(program, {node: node.args[0] for _, node, _ in corrected})
     for n, node, put in corrected:
         yield f"no bias correction of {text(node.args[0])}", _put(program, n, put(node.args[0]))
-    before = _without(T, ONE)
-    counters = {
-        "t counted from 0": (before, ", so the first correction divides by 1 - beta^0 = 0"),
-        "t counted from 2": (T + ONE, ", so the first correction divides by 1 - beta^2"),
-        "t stands still at 1": (ONE, ": it is never counted up"),
-        "t is one step late": (Node("maximum", (ONE, before)), ": 1, 1, 2, 3"),
-        "t is counted up twice in every step": (T + T, ""),
-    }
-    places = {n for n, _, _ in corrected}
-    others = {n for n, s in enumerate(program) if "t" in symbols(s.node)} - places
-    for words, (counter, why) in counters.items():
-        late = _everywhere(program, {T: counter})
-        yield f"{words}{why}", late
-        for where in [others, *({n} for n in places)]:
-            if 0 < len(where) < len(places | others):
-                names = " and ".join(program[n].target for n in sorted(where))
-                yield f"{words} in {names}", tuple(late[n] if n in where else s for n, s in enumerate(program))
+    yield from _counters(program, {n for n, _, _ in corrected})
+    for n, s in enumerate(program):
+        own, shares = symbol(s.target), [node for node, _ in _parts(s.node) if node.op == "multiply"]
+        share = next((a for a, b in (node.args for node in shares) if b == own and a.value in SHARES), None)
+        if (
+            share is not None
+            and s.arrow == "<-"
+            and not any(s.target in symbols(node.args[0]) for _, node, _ in corrected)
+        ):
+            instead = Node("divide", (own, _without(ONE, Node("power", (share, T)))))
+            others = _everywhere(program, {own: instead})
+            yield f"{s.target} has a bias correction: {text(instead)}", (*others[:n], s, *others[n + 1 :])
     for n, node, _ in corrected:
         moment, divisor = node.args
         own = Node("sqrt", (symbol(program[n].target),))
@@ -160,6 +158,38 @@ def _corrections(program: Program) -> Iterator[Slip]:
             yield f"the corrected {names} is stored and averaged on", (*program, *more)
 
 
+def _counters(program: Program, corrections: set[int]) -> Iterator[Slip]:
+    """Another t, everywhere, in one of the statements with a bias correction or in all others."""
+    before = _without(T, ONE)
+    counters = {
+        "t counted from 0": (before, ", so the first correction divides by 1 - beta^0 = 0"),
+        "t counted from 2": (T + ONE, ", so the first correction divides by 1 - beta^2"),
+        "t stands still at 1": (ONE, ": it is never counted up"),
+        "t is one step late": (Node("maximum", (ONE, before)), ": 1, 1, 2, 3"),
+        "t is counted up twice in every step": (T + T, ""),
+    }
+    others = {n for n, s in enumerate(program) if "t" in symbols(s.node)} - corrections
+    for words, (counter, why) in counters.items():
+        late = _everywhere(program, {T: counter})
+        if corrections or others:
+            yield f"{words}{why if corrections else ''}", late
+        for where in [others, *({n} for n in corrections)]:
+            if 0 < len(where) < len(corrections | others):
+                names = " and ".join(program[n].target for n in sorted(where))
+                yield f"{words} in {names}", tuple(late[n] if n in where else s for n, s in enumerate(program))
+
+
+def _complements(program: Program) -> Iterator[Slip]:
+    """One minus a hyperparameter where the hyperparameter belongs, and the other way round, in one statement."""
+    for n, s in enumerate(program):
+        for name in (name for name in FRACTIONS if name in symbols(s.node)):
+            own, rest = symbol(name), _without(ONE, symbol(name))
+            node = _replaced(s.node, {own: rest, _without(ONE, rest): own})
+            both = any(part == rest for part, _ in _parts(s.node))
+            how = f"{name} and {text(rest)} are swapped" if both else f"{text(rest)} stands for {name}"
+            yield f"{how} in {s.target}", _put(program, n, node)
+
+
 def _orders(program: Program) -> Iterator[Slip]:
     """A state used before its update that the rule uses after it, and the other way round."""
     for n, statement in enumerate(program):
@@ -168,13 +198,13 @@ def _orders(program: Program) -> Iterator[Slip]:
             continue
         after = [m for m in range(n + 1, len(program)) if name in symbols(program[m].node)]
         before = [m for m in range(n) if name in symbols(program[m].node)]
-        if after:
-            old = f"old_{name}"
-            late = tuple(
-                Statement(s.target, s.arrow, _replaced(s.node, {symbol(name): symbol(old)})) if m in after else s
-                for m, s in enumerate(program)
-            )
-            yield f"{name} is used before it is updated", (Statement(old, "=", symbol(name)), *late)
+        old = f"old_{name}"
+        late = _everywhere(program, {symbol(name): symbol(old)})
+        for where in [after, *([m] for m in after if len(after) > 1)]:
+            if where:
+                words = f" in {program[where[0]].target}" if len(where) < len(after) else ""
+                rest = (late[m] if m in where else s for m, s in enumerate(program))
+                yield f"{name} is used before it is updated{words}", (Statement(old, "=", symbol(name)), *rest)
         needs = symbols(statement.node)
         if before and not any(program[m].target in needs for m in range(before[0], n)):
             first = before[0]
@@ -238,10 +268,11 @@ def with_decay(program: Program, strength: float, form: str) -> Program:
     return (start, *program, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
 
 
-def with_number(program: Program, limit: float) -> Iterator[Slip]:
-    """The gradient, a state or the step clipped to a number, by its norm or coordinate by coordinate; the step
-    multiplied by the number, and t that stands still at it."""
-    lr, most = symbol("lr"), number(limit)
+def with_number(program: Program, limit: float, names: Sequence[str] = ()) -> Iterator[Slip]:
+    """The gradient, a state or the step clipped to a number, by its norm or coordinate by coordinate; the step or one
+    of the hyperparameters `names` multiplied by it; a learning rate that it decays; t that stands still at it; and the
+    number in the place of another one."""
+    lr, most, before = symbol("lr"), number(limit), _without(T, ONE)
 
     def clips(node: Node, factor: Node = ONE) -> dict[str, Node]:
         by_value = Node("clip", (node, factor * number(-limit), factor * most))
@@ -265,6 +296,13 @@ def with_number(program: Program, limit: float) -> Iterator[Slip]:
             for how, node in clips(s.node).items():
                 yield f"{s.target} is clipped to {how}", _put(program, n, node)
     yield f"t stands still at {limit:g}", _everywhere(program, {T: most})
+    for name in names:
+        yield f"{name} is multiplied by {limit:g}", _everywhere(program, {symbol(name): most * symbol(name)})
+    for t in (T, before):
+        for decayed in (Node("divide", (lr, ONE + most * t)), lr * Node("power", (most, t))):
+            yield f"lr decays: {text(decayed)}", _everywhere(program, {lr: decayed})
+    for other in {part: None for s in program for part, _ in _parts(s.node) if part.op == "number"}:
+        yield f"{limit:g} stands for {text(other)} in every place", _everywhere(program, {other: most})
 
 
 # --- of one place in a statement -----------------------------------------------------------------------------
@@ -305,14 +343,12 @@ def _named(node: Node, target: str) -> Iterator[tuple[str, Node]]:
         yield "eps^2 inside the root", Node("divide", (a, Node("sqrt", (root.args[0] + eps * eps,))))
         yield "eps is missing", Node("divide", (a, root))
     if node.op == "add" and a.op == "multiply" and text(a).endswith(f"*{target}"):
-        share, rest = a.args[0], _without(ONE, a.args[0])
+        rest = _without(ONE, a.args[0])
         if b.op == "multiply" and text(b.args[0]) == text(rest):
             yield f"{text(b.args[1])} enters {target} as it is, not as {text(b)} (classic)", a + b.args[1]
-            swapped = rest * a.args[1] + share * b.args[1]
-            yield f"{text(share)} and 1 - {text(share)} are swapped in {target}", swapped
             yield f"{target} is the last {text(b.args[1])}, not averaged", b.args[1]
         elif b.op != "multiply":
-            yield f"{text(b)} enters {target} as (1 - {text(share)})*{text(b)} (ema)", a + rest * b
+            yield f"{text(b)} enters {target} as {text(rest * b)} (ema)", a + rest * b
         yield f"lr is a factor of {text(b)} in {target} already", a + symbol("lr") * b
         yield f"{target} is not averaged: only the last {text(b)} counts", b
     if node.op == "add" and a.op == "symbol" and a.value == target:
@@ -354,6 +390,11 @@ def _wrong(node: Node, target: str) -> Iterator[tuple[str, Node]]:
         if node.op == "add":
             yield f"the term {text(args[0])} is missing {where}", args[1]
         yield f"the sign of {text(args[1])} is wrong {where}", Node(_OPPOSITE[node.op], args)
+        if args[0].op != "number":
+            yield (
+                f"the sign of {text(args[0])} is wrong {where}",
+                Node(node.op, (Node("negative", args[:1]), args[1])),
+            )
         if node.op == "subtract" and text(args[0]) == "1":
             yield f"{text(args[1])} stands for 1 - {text(args[1])} {where}", args[1]
             yield f"lr stands for 1 - {text(args[1])} {where}", symbol("lr")
@@ -389,6 +430,18 @@ def _symbols_for_others(program: Program) -> Iterator[Slip]:
                     rest = {_without(ONE, symbol(own)): _without(ONE, symbol(other))}
                     if (instead := _replaced(s.node, rest)) != s.node:
                         yield f"1 - {other} stands for 1 - {own} in {s.target}", _put(program, n, instead)
+                if len(places := [put for part, put in _parts(s.node) if part == symbol(own)]) > 1:
+                    for put in places:
+                        once = f"{other} stands for {own} in one place in {s.target}"
+                        yield once, _put(program, n, put(symbol(other)))
+
+
+def _everywhere_wrong(program: Program) -> Iterator[Slip]:
+    """A part that occurs more than once, wrong in every place."""
+    parts = Counter(part for s in program for part, _ in _parts(s.node) if part.args)
+    for part in (part for part, times in parts.items() if times > 1):
+        for _, instead in _wrong(part, ""):
+            yield f"{text(instead)} stands for {text(part)} in every place", _everywhere(program, {part: instead})
 
 
 # --- trees ---------------------------------------------------------------------------------------------------

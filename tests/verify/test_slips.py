@@ -57,6 +57,32 @@ NADAM = (
     "    v = n * V / (1 - P * n) + (1 - m) * g / (1 - P)\n    s = S / (1 - beta2**t)\n"
     "    return w - lr * v / (np.sqrt(s) + eps), V, S, state\n"
 )
+QHM = (
+    "import numpy as np\ndef f(w, g, V, lr=0.01, beta=0.999, nu=0.7):\n    V = beta * V + (1 - beta) * g\n"
+    "    return w - lr * ((1 - nu) * g + nu * V), V\n"
+)
+ADAMAX = (
+    "import numpy as np\ndef f(w, g, V, S, t, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8):\n"
+    "    V = beta1 * V + (1 - beta1) * g\n    S = np.maximum(beta2 * S, np.abs(g) + eps)\n"
+    "    return w - lr * V / (1 - beta1**t) / S, V, S\n"
+)
+ADABELIEF = (
+    "import numpy as np\ndef f(w, g, V, S, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-16):\n"
+    "    old, V = V, beta1 * V + (1 - beta1) * g\n    S = beta2 * S + (1 - beta2) * (g - V) ** 2 + eps\n"
+    "    return w - lr * V / (1 - beta1**t) / (np.sqrt(S / (1 - beta2**t)) + eps), V, S\n"
+)
+FTRL = (
+    "import numpy as np\ndef f(w, g, S, Z, lr=0.01, beta=0.0, l1=0.0, l2=0.0):\n"
+    "    s = (np.sqrt(S + g**2) - np.sqrt(S)) / lr\n    S = S + g**2\n    Z = Z + g - s * w\n"
+    "    b = (beta + np.sqrt(S)) / lr + l2\n"
+    "    return np.where(np.minimum(np.abs(Z) - l1, b) > 0, (np.sign(Z) * l1 - Z) / np.where(b > 0, b, 1), 0), S, Z\n"
+)
+SCHEDULE_FREE = (
+    "import numpy as np\ndef f(w, g, state, t, lr=1.0, beta1=0.9, weight_decay=0.0):\n"
+    "    z = state.get('z', w) - lr * (g + weight_decay * w)\n    x = state.get('x', w)\n    x = x + (z - x) / t\n"
+    "    state['z'], state['x'] = z, x\n    return (1 - beta1) * z + beta1 * x, state\n"
+)
+SIGNSGD = "import numpy as np\ndef f(w, g, lr=1e-3):\n    return w - lr * np.sign(g)\n"
 RIGHT = {
     "adam": ADAM,
     "adamw": ADAMW,
@@ -68,6 +94,12 @@ RIGHT = {
     "nesterov": NESTEROV,
     "signum": SIGNUM,
     "nadam": NADAM,
+    "qhm": QHM,
+    "adamax": ADAMAX,
+    "adabelief": ADABELIEF,
+    "ftrl": FTRL,
+    "schedule-free-sgd": SCHEDULE_FREE,
+    "signsgd": SIGNSGD,
 }
 LION_D = "    d = np.sign(beta1 * V + (1 - beta1) * g)\n"
 LION_V = "    V = beta2 * V + (1 - beta2) * g\n"
@@ -131,6 +163,18 @@ TABLE = [
     ("momentum", "    V =", "    g = g / np.linalg.norm(g)\n    V =", "the gradient is divided by its norm"),
     ("nadam", "(1 - m) * g", "(1 - n) * g", "n stands for m in v"),
     ("nadam", "(t, t + 1)", "(t, t)", "the term 1 is missing in n"),
+    ("nadam", "0.96", "0.95", "0.95 stands for 0.96 in every place"),
+    ("nadam", "g / (1 - P)", "g / (1 - m)", "m stands for P in one place in v"),
+    ("qhm", "(1 - nu) * g + nu * V", "nu * g + (1 - nu) * V", "nu and 1 - nu are swapped in w"),
+    ("schedule-free-sgd", "(1 - beta1) * z + beta1 * x", "beta1 * z + (1 - beta1) * x", "beta1 are swapped in w"),
+    ("schedule-free-sgd", "(z - x) / t", "(z - x) / (t + 1)", "t counted from 2"),
+    ("adamax", "/ S,", "/ (S / (1 - beta2**t)),", "S has a bias correction: S/(1 - beta2^t)"),
+    ("adamax", "- lr * V", "- lr / (1 + 0.01 * t) * V", "lr decays: lr/(1 + 0.01*t)"),
+    ("adabelief", "(g - V)", "(g - old)", "V is used before it is updated in S"),
+    ("ftrl", "np.sign(Z) * l1 - Z", "-np.sign(Z) * l1 - Z", "the sign of sign(Z)*l1 is wrong in w"),
+    ("ftrl", "/ lr + l2", "/ lr + 2 * l2", "l2 is multiplied by 2"),
+    ("signsgd", "np.sign(g)", "np.sign(g + 1e-4 * w)", "a weight decay of its own, added to the gradient"),
+    ("signum", "    V =", "    g = g + 0.01 * w\n    V =", "a weight decay of its own, added to the gradient"),
     ("nadam", "P = state['P'] = state.get('P', 1.0) * m", "P = m", "the factor P is missing in P"),
 ]  # fmt: skip
 """Rule, code, what stands in its place, words of the explanation; "": any; None: there is none."""
@@ -198,6 +242,35 @@ def test_a_decay_around_a_rule_with_a_decay_of_its_own(tmp_path):
         " + weight_decay * w), V", "), V"
     )
     assert verdict_of(tmp_path, source, "lion", Regime(weight_decay=0.1, weight_decay_form="coupled")).equal
+
+
+def test_a_limit_that_is_left_out_has_no_number(tmp_path):
+    """Any number that stands in the code and never acts would do: here that of the square."""
+    source = (
+        "def f(w, g, R, C, t, lr=0.01, decay_exponent=0.8, eps=1e-30, eps_weights=1e-3):\n"
+        "    b, q = 1 - t**-decay_exponent, g**2 + eps\n"
+        "    R = b * R + (1 - b) * q.mean(1, keepdims=True)\n    C = b * C + (1 - b) * q.mean(0, keepdims=True)\n"
+        "    k = max(eps_weights, np.sqrt(np.mean(w**2))) * min(lr, t**-0.5)\n"
+        "    return w - k * g / np.sqrt(R * C / R.mean()), R, C\n"
+    )
+    assert verdict_of(tmp_path, source, "adafactor").explanation == ("clip is missing",)
+
+
+def test_a_curvature_that_is_not_used_is_no_eps(tmp_path):
+    source = "def f(w, g, V, lr=1e-3, beta1=0.96):\n    V = beta1 * V + (1 - beta1) * g\n"
+    source += "    return w - lr * np.clip(V, -1, 1), V\n"
+    said = verdict_of(tmp_path, source, "sophia").explanation
+    assert said == ("the division by max(gamma*D, eps) is missing in u",)
+
+
+def test_state_that_all_objects_share(tmp_path):
+    source = ADAM.replace("self.V", "Adam.V").replace("self.S", "Adam.S").replace("self.t", "Adam.t")
+    head, body = source.split("    def __init__", 1)
+    body = body.replace("        Adam.V, Adam.S, Adam.t = 0.0, 0.0, 0\n", "")
+    shared = f"{head}    V, S, t = 0.0, 0.0, 0\n    def __init__{body}"
+    assert shared.count("Adam.V") < source.count("Adam.V")
+    said = "; ".join(verdict_of(tmp_path, shared, "adam").explanation)
+    assert "another path when it starts again from the same point" in said
 
 
 @pytest.mark.parametrize("changes", [{"beta": "(1 - beta) * V + beta * g"}], ids=["swapped shares"])
