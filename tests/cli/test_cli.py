@@ -479,7 +479,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("map --algo sgd --x lr=0.1:1 --y w1=0:1 --show speed", "--show: expected value or steps, got 'speed'"),
         ("train sigmoid --jobs 2", "--jobs only applies to several trainings; add --seeds N"),
         ("train sigmoid --set model.dropout=50", "must be less than 1, got 50; for 50% write 0.5"),
-        ("train sigmoid --set schedule.warmup=3", "its name is missing; set name to one of constant, step"),
+        ("train sigmoid --set schedule.warmup=3", "no schedule is named; set its name to one of constant, step"),
         ("train sigmoid --config relu", "two configs: sigmoid and --config relu; give one"),
         ("train https://example.org/a.yaml", "is an address; download the config, and give the name of the file"),
         ("sweep sigmoid --study s.yaml", "two configs: sigmoid and --study s.yaml; give one"),
