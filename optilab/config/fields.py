@@ -147,7 +147,7 @@ class OneOf:
     def _unknown(self, name: Any) -> str:
         if name is None or name == "":
             missing = (
-                "its name is missing; set name to"
+                f"no {self.what} is named; set its name to"
                 if name is None
                 else f"an empty name is no {self.what}; expected"
             )
