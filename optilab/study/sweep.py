@@ -250,12 +250,12 @@ def _axis(key: str, given: Any) -> Axis | Choices:
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(f"{where}={text}", key, text, COUNT)
-    kind = next((k.type for k in describe(TrainConfig) if k.key == key), "number")
-    if not kind.startswith(("number", "whole number")):
-        raise UsageError(
-            f"a range is for numbers, and {key} takes {kind}; write {key}=VALUE,VALUE", f"{where}={text}"
-        )
-    return Axis(key, axis.low, axis.high, axis.count, axis.log, kind.startswith("whole number"))
+    kinds = [k.type for k in describe(TrainConfig) if k.key == key]
+    if kinds and not any(kind.startswith(("number", "whole number")) for kind in kinds):
+        reason = f"a range is for numbers, and {key} takes {kinds[0]}; write {key}=VALUE,VALUE"
+        raise UsageError(reason, f"{where}={text}")
+    whole = any(kind.startswith("whole number") for kind in kinds)
+    return Axis(key, axis.low, axis.high, axis.count, axis.log, whole)
 
 
 def points(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> Iterator[dict[str, Any]]:

@@ -732,3 +732,9 @@ def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab):
     assert (
         "no file and no preset has this name; the config of the run of this name is runs/one/config.yaml" in told
     )
+
+
+def test_a_range_over_a_key_that_is_a_number_of_one_optimizer_only(optilab, small):
+    """`clip` is a switch of another one."""
+    axis = ["--over", "optimizer.clip=0.5:1:3", "--optimizer", "adafactor", "--dry-run"]
+    assert "3 trials" in optilab("sweep", small, *axis).stdout
