@@ -29,7 +29,7 @@ def test_a_training_ends_with_its_gravest_finding(optilab, small):
     said = optilab("train", "--config", small, *SIGMOIDS).stdout
     assert "diagnosis: critical: vanishing-gradient: the gradient of layer 1 is" in said
     assert "mean-field theory" in said
-    assert "measured" in said
+    assert "before training, for single images, layer 1's gradient is" in said
     command = next(line for line in said.splitlines() if line.startswith("  try: optilab train --config runs/"))
     assert "--set " in command
     assert "\n  more: optilab diagnose runs/" in said
