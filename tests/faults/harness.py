@@ -24,7 +24,8 @@ from typing import Any
 from optilab import runs
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 60.0
+SECONDS = 300.0
+"""After which a process hangs: some need a minute on a machine on which ten others compute."""
 
 _FILE = re.compile(
     r"config\.yaml|manifest\.json|metrics\.csv|timings\.csv|diagnostics\.jsonl|run\.lock|optilab\.log"
