@@ -611,7 +611,7 @@ def test_no_room(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(folder.iterdir()) == []
     folder.rmdir()
     folder.touch()
-    with pytest.raises(SystemFailure, match=f"{folder}: File exists"):
+    with pytest.raises(SystemFailure, match=f"{folder} is a file, not a directory"):
         fetch.fetch("fashion-mnist", silent, folder, [mirror.url])
 
 
