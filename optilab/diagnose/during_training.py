@@ -131,7 +131,8 @@ chance level."""
 TRIAL_FAR_ABOVE = 4.0
 """The same where the network is right about some images already."""
 TRIAL_FAR = 5.0
-"""FAR in a probe run: sixty steps of a network that learns multiply no layer's norm by so much."""
+"""FAR in a probe run whose loss is above the chance level. Rules that set the size of their steps multiply norms by as
+much in sixty steps of a network that learns then, or soon after."""
 LOST = 0.15
 """Validation accuracy that a network has had and lost; one that oscillates keeps its training accuracy."""
 UNLEARNT = 0.05
@@ -150,7 +151,8 @@ WILD = 0.05
     "weights; |dw|/|w| of a "
     "step",
     threshold=f"{ABOVE:g} (in a probe run {TRIAL_ABOVE:g}, or {TRIAL_FAR_ABOVE:g} if it knows something), {LOST:g}, "
-    f"{DEAD:g}, {GROWN:g} ({FAR:g} if it knows something; in a probe run {TRIAL_FAR:g}), or {WILD:g}",
+    f"{DEAD:g}, {GROWN:g} ({FAR:g} if it knows something; in a probe run {TRIAL_FAR:g}, with a loss above chance), "
+    f"or {WILD:g}",
     normal="below 1; near 0; below 0.5; 1 to 2; near 0.001",
     remedy="a rate at which the first step has the usual size, or a tenth",
 )
@@ -186,7 +188,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     elif dead > DEAD and moved > MOVED and not (dead_from_the_start(e) or decayed or (e.trial and e.knows)):
         text = f"{dead:.0%} of the units of {e.layer(layer)} have died in training"
         bound, normal = DEAD, "below 0.5"
-    elif grown > far and not (e.trial and loud(e)):
+    elif grown > far and not (e.trial and (loud(e) or e.loss <= ABOVE * e.untrained)):
         text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
         bound, normal, harm = far, "1 to 2", e.trial or e.worst_fall >= LOST
     elif step > WILD and not e.trial and not _vanishes(e):
@@ -294,7 +296,8 @@ TRIAL_PATH = 0.005
 @cause(
     "learning-rate-too-low",
     measures="sum of |dw|/|w| over all steps, of the layer that moves most",
-    threshold=f"{PATH:g} or less, before step {PATH_STEPS} in proportion (in a probe run {TRIAL_PATH:g})",
+    threshold=f"{PATH:g} or less, before step {PATH_STEPS} in proportion (in a probe run {TRIAL_PATH:g}, and at "
+    f"its pace {PATH:g} in the whole training)",
     normal="above 1",
     remedy="a rate at which the first step has the usual size",
 )
@@ -304,8 +307,10 @@ def learning_rate_too_low(e: Evidence) -> Symptom | None:
         return None
     path = max(e.paths, default=math.inf) * steps
     bound = TRIAL_PATH if e.trial else PATH * min(1.0, steps / PATH_STEPS)
+    if path > bound or _warming(e) or (e.trial and path * e.planned_steps / steps > PATH):
+        return None
     # Units that large steps have killed do not move either.
-    if path > bound or _warming(e) or learning_rate_too_high(e) is not None:
+    if learning_rate_too_high(e) is not None:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
     numbers = {"path": path, "update_to_weight": path / steps}

@@ -228,8 +228,16 @@ class Evidence:
         """Training steps."""
         if "steps" in self.loop:
             return int(self.loop["steps"])
-        batches = max(1, int(self.start.get("train_images", self.setup.train)) // self.setup.batch_size)
-        return TRIAL_BATCHES if self.trial else len(self.epochs) * batches
+        return TRIAL_BATCHES if self.trial else len(self.epochs) * self._batches
+
+    @property
+    def planned_steps(self) -> int:
+        """Training steps of all epochs that the config asks for; those that were made, where no config says it."""
+        return self.steps if isinstance(self.config, Setup) else self.config.epochs * self._batches
+
+    @property
+    def _batches(self) -> int:
+        return max(1, int(self.start.get("train_images", self.setup.train)) // self.setup.batch_size)
 
     @property
     def loss(self) -> float:

@@ -94,8 +94,17 @@ FAILING = {  # what fails in the study -> the rule that says why
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [preset.name for preset in presets("train")])
+SUBTLE = {"gradient-norm", "optimizers/shampoo", "published/relu"}
+"""Large or tiny steps by design: a few of them look like a wrong rate."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(preset.name, marks=() if preset.name in SUBTLE else pytest.mark.slow)
+        for preset in presets("train")
+    ],
+)
 def test_of_every_preset_a_trial_tells_whether_it_works(name, optilab):
     found = json.loads(optilab("diagnose", name, "--json").stdout)["findings"]
     assert [finding["rule"] for finding in found if finding["severity"] != "info"] == FAILING.get(name, [])
