@@ -1,6 +1,7 @@
 """Each rule on a small real run that shows what it looks for, and on one that does not."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -385,14 +386,16 @@ def test_two_causes_are_both_named_with_one_command_for_both():
 
 
 @pytest.mark.parametrize("layers", [1, 4])
-def test_a_trial_sees_weights_that_grow_five_fold(healthy, layers):
+def test_a_trial_sees_weights_that_grow_five_fold_where_the_loss_is_above_chance(healthy, layers):
     record = healthy.records[1]
     grown = [layer | {"weight_norm": 6 * layer["weight_norm"]} for layer in record["layers"][:layers]]
     seen = [healthy.records[0], record | {"layers": [*grown, *record["layers"][layers:]]}]
-    findings = diagnose(Evidence(healthy.config, healthy.rows[:1], seen, trial=True))
-    assert [(finding.rule, finding.threshold) for finding in findings[:1]] == [
-        ("learning-rate-too-high", "above 5")
-    ]
+    found = {}
+    for loss in (1.2, 0.9):
+        row = healthy.rows[0] | {"train_loss": loss * math.log(healthy.setup.classes)}
+        findings = diagnose(Evidence(healthy.config, [row], seen, trial=True))
+        found[loss] = [(finding.rule, finding.threshold) for finding in findings[:1]]
+    assert found == {1.2: [("learning-rate-too-high", "above 5")], 0.9: []}
 
 
 def test_no_remedy_is_what_the_training_has_already():
