@@ -535,7 +535,9 @@ def test_a_folder_of_data_with_an_accent_in_the_c_locale(where, optilab_process,
         )
         more = []
     config = small if where == "flag" else "mine.yaml"
-    optilab_process("train", "--config", config, "--epochs", 1, *more, "--quiet", **environment)
+    done = optilab_process("train", "--config", config, "--epochs", 1, *more, "--quiet", **environment)
+    written = (tmp_path / done.stdout.strip() / "config.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(written)["data"]["dir"] == "données"
 
 
 def test_only_regular_files_are_replaced(optilab, tmp_path):
