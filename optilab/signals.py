@@ -64,13 +64,28 @@ def on_signal() -> Iterator[Stop]:
     for number in numbers:
         if before[number] is not signal.SIG_IGN:
             signal.signal(number, requested)
-    if hasattr(signal, "SIGPIPE"):
-        before[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
-        yield stop
+        with without_sigpipe():
+            yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def without_sigpipe() -> Iterator[None]:
+    """In this context a write to a pipe or socket that nobody reads is an OSError, and does not end the process.
+
+    Signals belong to the main thread alone: in another one nothing changes.
+    """
+    if not hasattr(signal, "SIGPIPE") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def die_of(number: int) -> None:

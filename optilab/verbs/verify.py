@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
+from optilab import signals
 from optilab.config.load import Override, load
 from optilab.config.load import function as read_function
 from optilab.config.marks import Argument, ConfigKey, Flag, Read
@@ -142,7 +143,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         own = candidates.load(candidate)
         return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
     file, name = submissions.split(candidate)
-    with Warden() as warden:
+    with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
         return _verify_one(warden, file, name, exam, request)
 
 
@@ -385,7 +386,7 @@ def _grade_all(request: VerifyRequest, specs: Sequence[str], alone: bool) -> "Gr
     folder = _feedback_folder(request)
     limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
     rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)))
-    with closed_memory(alone):
+    with closed_memory(alone), signals.without_sigpipe():
         graded = list(_with_progress(rows, len(found)))
     grades = Grades(graded, exam, all(found.values()))
     if folder is not None:

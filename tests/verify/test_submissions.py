@@ -75,6 +75,8 @@ HOSTILE = {
     "forks": "import os, time\nfor _ in range(99):\n if os.fork() == 0: time.sleep(600)\ntime.sleep(600)\n",
     "a bomb": "import os\nwhile True: os.fork()\n",
     "closes everything": "import os\nos.closerange(0, 256)\n" + RULE,
+    "stops listening": "import os, socket\nfor n in range(3, 64):\n"
+    " try: socket.socket(fileno=os.dup(n)).shutdown(socket.SHUT_RD)\n except OSError: pass\n" + RULE,
     "a long error": "def SGD(w, g, lr=0.01): raise ValueError('A' * 5_000_000)\n",
     "an error in an error": "class X(Exception):\n def __str__(self): raise self\nraise X\n",
     "a huge file": "open('big', 'wb').write(bytes(1 << 28))\n",
@@ -247,6 +249,17 @@ def test_no_environment_no_neighbors_and_nothing_left(optilab_process, tmp_path)
     assert "s3cret" not in done.stdout
     assert "right.py" not in output
     assert not [name for name in os.listdir(tmp_path.parent) if name.startswith("optilab-")]
+
+
+def test_a_command_outlives_a_submission_that_stops_listening(optilab_process, tmp_path):
+    """SIGPIPE would end it in silence, which a test's own process ignores."""
+    (tmp_path / "deaf.py").write_text(HOSTILE["stops listening"])
+    (tmp_path / "right.py").write_text(RULE)
+    table = optilab_process("verify", "*.py:SGD", "--against", "sgd", "--format", "csv", code=9).stdout
+    rows = [(row["submission"], row["verdict"]) for row in csv.DictReader(io.StringIO(table))]
+    assert rows == [("deaf.py", "error"), ("right.py", "equal")]
+    alone = optilab_process("verify", "deaf.py:SGD", "--against", "sgd", code=2)
+    assert alone.stderr == "optilab: deaf.py: the code ended the process (exit status 0)\n"
 
 
 def is_alive(pid):
