@@ -25,9 +25,15 @@ _figures: list[tuple[str, str, str, float]] = []
 
 
 class Figure(Protocol):
-    """`figure(goal, what, measured)`: one line of the table; `seconds` where other tests did the work."""
+    """`figure(goal, what, measured)`: one line of the table, with the seconds of its test."""
 
-    def __call__(self, goal: str, what: str, measured: str, seconds: float | None = None) -> None: ...
+    def __call__(self, goal: str, what: str, measured: str) -> None: ...
+
+
+class Tally(Protocol):
+    """`tally(goal, what, measured, seconds)`: such a line for all tests of a module, at its end."""
+
+    def __call__(self, goal: str, what: str, measured: str, seconds: float) -> None: ...
 
 
 class Drawn(Protocol):
@@ -78,12 +84,12 @@ def lab(trained: Lab) -> Iterator[Lab]:
 @pytest.fixture
 def figure() -> Figure:
     started = time.perf_counter()
+    return lambda goal, what, measured: _figures.append((goal, what, measured, time.perf_counter() - started))
 
-    def report(goal: str, what: str, measured: str, seconds: float | None = None) -> None:
-        took = time.perf_counter() - started if seconds is None else seconds
-        _figures.append((goal, what, measured, took))
 
-    return report
+@pytest.fixture(scope="session")
+def tally() -> Tally:
+    return lambda goal, what, measured, seconds: _figures.append((goal, what, measured, seconds))
 
 
 @pytest.fixture(scope="session")

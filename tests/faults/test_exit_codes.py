@@ -4,7 +4,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import torch
 
 from optilab import runs
 from optilab.errors import ExitCode
-from tests.faults.conftest import Figure
+from tests.faults.conftest import Figure, Tally
 from tests.faults.harness import Lab, Warm, fresh, run
 
 DIVERGING: dict[str, tuple[list[str], str]] = {
@@ -27,7 +27,13 @@ DIVERGING: dict[str, tuple[list[str], str]] = {
 }
 
 
-_diverged: list[float] = []  # seconds of each that did as it should
+@pytest.fixture(scope="module")
+def diverged(tally: Tally) -> Iterator[list[float]]:
+    """Seconds of each that did as it should."""
+    seconds: list[float] = []
+    yield seconds
+    told = "exit code 6, 0 non-finite numbers on disk, last good checkpoint kept"
+    tally("G14", f"{len(DIVERGING)} ways to diverge", f"{len(seconds)} {told}", sum(seconds))
 
 
 def _numbers(tree: object) -> list[float]:
@@ -39,7 +45,7 @@ def _numbers(tree: object) -> list[float]:
 
 
 @pytest.mark.parametrize("what", list(DIVERGING))
-def test_divergence(lab: Lab, what: str) -> None:
+def test_divergence(lab: Lab, what: str, diverged: list[float]) -> None:
     """Exit code 6, where it happened, nothing that is not finite on the disk, the last good checkpoint kept."""
     started = time.perf_counter()
     more, sabotage = DIVERGING[what]
@@ -65,14 +71,7 @@ def test_divergence(lab: Lab, what: str) -> None:
         lab.recover(name)  # without the fault, it goes on
     json.loads((lab.path(name) / "manifest.json").read_bytes(), parse_constant=pytest.fail)
 
-    _diverged.append(time.perf_counter() - started)
-
-
-def test_divergence_figure(figure: Figure) -> None:
-    """Of the tests above, which assert each case; all of them must have come this far."""
-    assert len(_diverged) == len(DIVERGING)
-    told = "exit code 6, 0 non-finite numbers on disk, last good checkpoint kept"
-    figure("G14", f"{len(DIVERGING)} ways to diverge", f"{len(_diverged)} {told}", sum(_diverged))
+    diverged.append(time.perf_counter() - started)
 
 
 def test_a_diverging_path_is_a_result(light: Warm, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from optilab.runs.tables import record_line
 from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.data.idx import write_idx_dataset
-from tests.faults.conftest import Figure
+from tests.faults.conftest import Figure, Tally
 from tests.faults.harness import Lab, Violation, environment, in_parallel, run
 
 EPOCHS = 4
@@ -212,15 +212,26 @@ def differing(config: TrainConfig, dataset: data.Dataset, every: bool = True) ->
 
 
 ONE_OR_ALL = [pytest.param(False, id="one"), pytest.param(True, id="every", marks=pytest.mark.slow)]
-_tried: list[tuple[int, bool, float]] = []  # points of a config, whether all are identical, seconds
+
+
+@pytest.fixture(scope="module")
+def tried(tally: Tally) -> Iterator[list[tuple[int, bool, float]]]:
+    """Of each config its points, whether all are identical, and the seconds."""
+    found: list[tuple[int, bool, float]] = []
+    yield found
+    points, good = sum(one[0] for one in found), sum(one[0] for one in found if one[1])
+    what = f"{len(found)} configs, resumed at every epoch"
+    tally("G6", what, f"{good} of {points} identical", sum(one[2] for one in found))
 
 
 @pytest.mark.parametrize("every", ONE_OR_ALL)
 @pytest.mark.parametrize("what", list(CASES))
-def test_resume_is_exact_at_every_epoch(what: str, every: bool, dataset: data.Dataset) -> None:
+def test_resume_is_exact_at_every_epoch(
+    what: str, every: bool, dataset: data.Dataset, tried: list[tuple[int, bool, float]]
+) -> None:
     started = time.perf_counter()
     wrong, points = differing(CASES[what], dataset, every)
-    _tried.append((points, not wrong, time.perf_counter() - started))
+    tried.append((points, not wrong, time.perf_counter() - started))
     assert wrong == []
 
 
@@ -234,11 +245,8 @@ def test_frozen_layers_have_no_gradient_in_the_diagnostics(dataset: data.Dataset
     assert all(value > 0 for row in norms for value in row[1:])
 
 
-def test_every_key_of_the_schema_is_in_the_matrix(figure: Figure) -> None:
+def test_every_key_of_the_schema_is_in_the_matrix() -> None:
     assert WITHOUT == [], "add a value to EXAMPLES"
-    points, good = sum(tried[0] for tried in _tried), sum(tried[0] for tried in _tried if tried[1])
-    seconds = sum(tried[2] for tried in _tried)
-    figure("G6", f"{len(_tried)} configs, resumed at every epoch", f"{good} of {points} identical", seconds)
 
 
 def test_negative_control_no_generator(

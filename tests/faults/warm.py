@@ -3,7 +3,7 @@
     python -m tests.faults.warm [light]      requests on stdin, answers on stdout, one JSON line each
 
 A start of Python and torch takes two seconds, which hundreds of kills cannot afford. This process imports what
-`optilab train` imports, starts no thread, computes nothing, and forks. The child is a real process with its own
+the commands import, starts no thread, computes nothing, and forks. The child is a real process with its own
 descriptors, signals and memory: it runs `optilab.__main__.main()` as the console script does, can be killed and
 traced, and dies of what kills it. What it does not show is the start of the interpreter and the imports; for
 that, and for terminals and encodings, the tests start `python -m optilab`. With `light` torch is not imported, and
@@ -14,30 +14,32 @@ import ctypes
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import traceback
 from typing import Any
 
+import optilab.optimize.rules
+import optilab.verbs
+
 LIGHT = (
     "encodings.utf_8_sig",
+    "importlib.metadata",  # pydantic imports it for the first option
     "numpy",
     "optilab.__main__",
-    "optilab.cli",
-    "optilab.config.load",
+    "optilab.cli.flags",
     "optilab.show.progress",
-    "optilab.verbs.train",
 )
-HEAVY = (
-    "torch._dynamo",  # torch imports it for the first optimizer
-    "optilab.train.session",
-)
+HEAVY = ("optilab.train.session",)
 PR_SET_PDEATHSIG = 1
 TORCH = "torch was imported\n"
 
 
 def serve() -> None:
-    for module in LIGHT if "light" in sys.argv else (*LIGHT, *HEAVY):
+    verbs, rules = ((package.__name__, package.__path__) for package in (optilab.verbs, optilab.optimize.rules))
+    own = [f"{name}.{module.name}" for name, path in (verbs, rules) for module in pkgutil.iter_modules(path)]
+    for module in (*LIGHT, *own, *(() if "light" in sys.argv else HEAVY)):
         importlib.import_module(module)
     for line in sys.stdin:
         request = json.loads(line)
