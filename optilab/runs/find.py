@@ -116,14 +116,15 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         if name == LATEST:
             return _latest(folder, command)
     study, slash, trial = name.partition("/")
-    if slash and is_plain(study) and is_plain(trial) and _is_file(folder / study / trial / MANIFEST):
+    made = {path.name for path in directories(folder)}
+    if slash and study in made and is_plain(trial) and _is_file(folder / study / trial / MANIFEST):
         return folder / study / trial
     if name and _is_file(Path(name) / MANIFEST):
         # `.` and `..` have no name of their own.
         path = Path(name) if Path(name).name not in ("", "..") else Path(os.path.abspath(name))
         if not path.is_symlink():
             return path
-    if name in {path.name for path in directories(folder)} and _was_made(folder / name):
+    if name in made and _was_made(folder / name):
         return folder / name  # renamed by hand, but not to the name of another place
     if not_a_name:
         raise UsageError(not_a_name)

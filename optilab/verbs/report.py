@@ -43,15 +43,16 @@ class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
 def report(request: ReportRequest, place: Place) -> Printed:
     path = page_file(request.out)
     with terminal.busy("reading the runs"):
-        content, verdict, facts = _written(request, place)
+        content, verdict, left_out, facts = _written(request, place)
     write_page(path, content)
     size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
     document = {"page": str(path), "bytes": len(content), **facts}
-    return Printed([Sentence(f"verdict: {verdict}", "bold"), size], document, [Verbatim(path)])
+    said = [Sentence(f"verdict: {verdict}", "bold"), *(f"note: {one}" for one in left_out), size]
+    return Printed(said, document, [Verbatim(path)])
 
 
-def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str, Any]]:
-    """The page, its verdict, and what it shows as the document of `--json`."""
+def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
+    """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
     from optilab.verbs import race_tables
     from optilab.verbs.network_race_page import network_race_page
 
@@ -62,13 +63,13 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, dict[str
         raced = network_race.read(study)
     if raced is not None and isinstance(study, Study):
         page = network_race_page(raced, study, request.title)
-        return page, race_tables.answer_of(raced), {"race": race_tables.document(raced)}
+        return page, race_tables.answer_of(raced), selection.notes, {"race": race_tables.document(raced)}
     options = request
     remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
         options = ReportRequest.of({"baseline": name, **request.given}, request.typed)
     answer = LabComparison(compared(selection, metric, options), entries)
-    return answer.page(request.title), answer.verdict, {"comparison": answer.document()}
+    return answer.page(request.title), answer.verdict, selection.notes, {"comparison": answer.document()}
 
 
 def _untouched(study: Study, records: Sequence[Record]) -> str | None:

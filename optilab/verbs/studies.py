@@ -46,6 +46,10 @@ def source(command: str, request: StudyOptions, config: Any, place: Place) -> St
     if request.resume is not None:
         path = runs.locate(place.folder, request.resume)
         _require_study_of(command.partition(" ")[0], path, place.folder)
+        try:
+            runs.run_name(path.name)
+        except ValueError as error:
+            raise UsageError(f"{request.flag('resume')}: {error}; rename {path} first") from None
         return StudySource(str(path / runs.STUDY), path.name)
     if isinstance(config, str) and Path(config).name == runs.STUDY:
         raise UsageError(

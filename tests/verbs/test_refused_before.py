@@ -213,6 +213,11 @@ def test_a_link_in_the_place_of_a_studys_file_is_not_followed(optilab, small, tm
     assert "1 claim: 1 holds" not in optilab("check", "s", "--expect", "lr 1: val_acc > 2", code=9).stdout
     study.rename(study.with_name("é2"))
     assert "4 claims" not in optilab("check", "é2", "--expect", "val_acc >= 0").stdout
+    (trial, *_) = (path.name for path in (tmp_path / "runs" / "é2").iterdir() if path.is_dir())
+    assert optilab("runs", "path", f"é2/{trial}").stdout == f"runs/é2/{trial}\n"
+    refused = optilab("sweep", "--resume", "é2", code=2).stderr
+    assert "--resume: 'é2' contains 'é'" in refused
+    assert "rename runs/é2 first" in refused
 
 
 def test_a_config_that_is_no_file_is_named_as_what_it_is(optilab, tmp_path):
