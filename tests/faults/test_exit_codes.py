@@ -91,7 +91,7 @@ def test_a_diverging_path_is_a_result(light: Warm, tmp_path: Path) -> None:
 
 
 def test_every_exit_code(lab: Lab, figure: Figure, light: Warm, tmp_path: Path) -> None:
-    """Each from a whole fresh process, but the bug, which has to be put in."""
+    """Each from a whole fresh process, but the bug, which has to be put in, and what ends in PyTorch."""
     lab.start("codes", "--epochs", "2").finish()
     for _, file in runs.checkpoints(lab.path("codes")):
         file.write_bytes(b"")
@@ -106,7 +106,8 @@ def test_every_exit_code(lab: Lab, figure: Figure, light: Warm, tmp_path: Path) 
         ExitCode.SYSTEM: ["optimize", "--algo", "adam", "--runs-dir", "/proc/x"],
     }
     for code, argv in asked.items():
-        done = run(argv, lab.folder)
+        warm = code in (ExitCode.CHECKPOINT, ExitCode.DIVERGED)
+        done = lab.warm.run(argv, lab.folder) if warm else run(argv, lab.folder)
         assert done.code == code, (argv, done)
     bug = lab.start("codes-3", sabotage="bug").finish()
     assert bug.code == ExitCode.BUG

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import torch
 from torch.optim import optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("cuda:0")
 ATEN = torch.ops.aten
@@ -84,7 +83,7 @@ class Simulation(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), options=None):
         options = dict(options or {})
-        tensors = [leaf for leaf in tree_flatten((args, options))[0] if isinstance(leaf, torch.Tensor)]
+        tensors = list(_tensors((*args, *options.values())))
         ours = [tensor for tensor in tensors if isinstance(tensor, OnDevice)]
         target = options.get("device")
         on_device = bool(ours) if target is None else torch.device(target).type == "cuda"
@@ -99,13 +98,14 @@ class Simulation(TorchDispatchMode):
             self.counts["synchronisations"] += 1
             on_device = False
         wrappers = {id(tensor.memory): tensor for tensor in ours}
-        plain = tree_map(lambda leaf: leaf.memory if isinstance(leaf, OnDevice) else leaf, (args, options))
+        memory = lambda leaf: leaf.memory if isinstance(leaf, OnDevice) else leaf  # noqa: E731
+        plain = _mapped(memory, args), {name: _mapped(memory, option) for name, option in options.items()}
         drawing = on_device and torch.Tag.nondeterministic_seeded in operation.tags
         with self._own_generator() if drawing else _nothing():
             result = operation(*plain[0], **plain[1])
         if not on_device:
             return result
-        return tree_map(lambda leaf: wrappers[id(leaf)] if id(leaf) in wrappers else _wrapped(leaf), result)
+        return _mapped(lambda leaf: wrappers[id(leaf)] if id(leaf) in wrappers else _wrapped(leaf), result)
 
     @contextmanager
     def _own_generator(self):
@@ -120,6 +120,21 @@ class Simulation(TorchDispatchMode):
 @contextmanager
 def _nothing():
     yield
+
+
+def _tensors(tree):
+    """The tensors in tuples and lists; what operations take and give is in nothing else."""
+    for leaf in tree:
+        if isinstance(leaf, torch.Tensor):
+            yield leaf
+        elif isinstance(leaf, tuple | list):
+            yield from _tensors(leaf)
+
+
+def _mapped(function, tree):
+    if isinstance(tree, tuple | list):
+        return type(tree)(_mapped(function, leaf) for leaf in tree)
+    return function(tree)
 
 
 def _wrapped(leaf):

@@ -192,8 +192,8 @@ def test_the_config_of_a_fork_repeats_the_training_from_the_start(optilab, trunk
     assert "fork" not in config
 
 
-def test_every_refusal_comes_without_torch(optilab_process, small, tmp_path):
-    optilab_process("train", small, "--name", "trunk", "--quiet")
+def test_every_refusal_comes_without_torch(optilab, optilab_process, small, tmp_path):
+    optilab("train", small, "--name", "trunk", "--quiet")
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     for arguments, code in (
         (["--set", "model.hidden=[4]"], 4),
