@@ -86,6 +86,11 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         families += [_changed(mistakes(base))]
         families += [_with_eps(candidate, first, written, base)] if "eps" in written else []
         families += [_two_slips(base)]
+    if all(
+        bool(np.isnan(path[1:]).all()) for path in paths
+    ):  # as of any code that divides 0 by 0, on purpose or not
+        nowhere = "its first step is not a number, as with: "
+        families = [_changed((nowhere + words, program) for words, program in slips(base))] if base else []
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
     for explanation, path in chain.from_iterable(families):
         if _holds(path, targets):

@@ -68,7 +68,7 @@ def files(specs: Sequence[str]) -> dict[Path, str]:
     named = dict[Path, str]()
     for pattern, name in map(split, specs):
         matches = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)
-        found = [path for path in map(Path, matches) if path.is_file()]
+        found = [path for path in map(Path, matches) if not path.is_dir()]
         if not found:
             raise UsageError(f"no file matches {shown(pattern)}")
         named |= dict.fromkeys(found, name)
@@ -170,6 +170,8 @@ def write_source(path: Path, copy: Path) -> None:
     """
     try:
         size = path.stat().st_size
+        if not path.is_file():
+            raise UsageError(f"{path} is a pipe or a device, not a file")
         if size > LARGEST_SOURCE and path.suffix != NOTEBOOK:
             raise UsageError(f"{path} has {size:,} bytes; a submission has at most {LARGEST_SOURCE:,}")
         if path.suffix != NOTEBOOK:

@@ -202,6 +202,15 @@ def test_coupled_decay_for_decoupled(tmp_path):
     assert judge(candidate(tmp_path, source, "Mine"), "adam", regime).equal
 
 
+@pytest.mark.parametrize("point", ["w * float('nan')", "w + 1e31"])
+def test_code_that_never_returns_a_number_is_not_told_of_slips_that_divide_by_zero(tmp_path, point):
+    found = candidate(tmp_path, f"def rule(w, g): return {point}", "rule")
+    for name in ("sgd", "momentum", "rmsprop", "adagrad"):
+        assert judge(found, name).explanation == ()
+    (words,) = judge(found, "adam").explanation
+    assert words.startswith("its first step is not a number, as with: t counted from 0")
+
+
 def test_an_unknown_difference_has_no_explanation(tmp_path):
     verdict = judge(candidate(tmp_path, "def mine(w, g, lr): return w - 0.5 * lr * g", "mine"), "adam")
     assert not verdict.equal

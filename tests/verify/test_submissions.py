@@ -224,6 +224,19 @@ def test_a_file_s_name_is_no_option_and_no_pattern(optilab, tmp_path, file):
     )
 
 
+def test_what_is_no_file_has_a_row_too(optilab, tmp_path):
+    (tmp_path / "a.py").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "b.py")
+    (tmp_path / "c.py").symlink_to("/dev/zero")
+    (tmp_path / "d.py").mkdir()
+    document = json.loads(optilab("verify", "*.py:SGD", "--against", "sgd", "--json", code=9).stdout)
+    assert [one["explanation"] for one in document["submissions"]] == [
+        "cannot read a.py: No such file or directory",
+        "b.py is a pipe or a device, not a file",
+        "c.py is a pipe or a device, not a file",
+    ]
+
+
 def test_one_file_with_the_name_of_a_pattern(optilab, tmp_path):
     (tmp_path / "adam[1].py").write_text(RULE)
     assert json.loads(optilab("verify", "adam[1].py:SGD", "--against", "sgd", "--json").stdout)["equal"]
