@@ -68,7 +68,9 @@ def restored() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        gc.unfreeze()
         gc.set_threshold(*threshold)
+        gc.enable()
         sys.path[:] = path
         if torch := sys.modules.get("torch"):
             torch.set_default_dtype(torch.float32)

@@ -18,7 +18,7 @@ from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, command
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.optimize.own import is_own
-from optilab.show import chart_text, terminal
+from optilab.show import terminal
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.calls import in_python
 from optilab.verbs.options import DataOptions, FolderOptions, SetOptions, SilentOptions
@@ -241,6 +241,8 @@ COLUMNS = (
 
 
 def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+    from optilab.show import chart_text
+
     return chart_text.bar(norm, largest, width, blocks=terminal.out.encoding.startswith("utf"))
 
 
