@@ -53,7 +53,7 @@ def usage_error(error: Exception) -> str | None:
     if match := re.fullmatch(r"No such command '(.*)'\.", message):
         return f"No such command '{match[1]}'; {_command_hint(context, match[1])}"
     if match := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
-        return f"too many arguments: {match[1]}; {_argument_hint(context, match[1].split(' ')[0])}"
+        return f"too many arguments: {match[1]}; {_argument_hint(context, match[1].split(' '))}"
     return message
 
 
@@ -97,11 +97,17 @@ def _command_hint(context: Any, name: str) -> str:
     return f"write {context.command_path} {usual}" if usual in names else f"one of {', '.join(names)}"
 
 
-def _argument_hint(context: Any, argument: str) -> str:
-    """Where an argument belongs that a command does not take, or what the command takes."""
+def _argument_hint(context: Any, extra: list[str]) -> str:
+    """Where the arguments belong that a command does not take, or what the command takes."""
+    argument, rules = extra[0], completion.rule("")
     if re.fullmatch(r"-?[\d.]+", argument):
         return LIST
-    options = {"--algo": completion.rule(""), "--function": completion.objective("")}
+    options = {"--algo": rules, "--function": completion.objective("")}
+    first = next(
+        (context.params.get(one.name) for one in context.command.params if one.param_type_name == "argument"), None
+    )
+    if argument in rules and str(first).split(",")[0] in rules:
+        return f"optimizers are separated by commas: {','.join([str(first), *extra])}"
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     taken = _arguments(context)
     if argument.endswith((".yaml", ".yml")) and not taken:

@@ -213,6 +213,13 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     Without an axis, the claims of the training are those of the study.
     """
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    for change in changes:
+        for axis in asked.over:
+            if change.key == axis:
+                raise UsageError(f"--over {axis} gives {axis} its values; leave this out", change.where)
+            if change.key.startswith(f"{axis}."):
+                advice = f"to give it to each of them, write --over {change.key}={flow(change.value)}"
+                raise UsageError(f"--over {axis} replaces {change.key}; {advice}", change.where)
     base = load(TrainConfig, config, changes)
     expect = asked.expect if asked.over else (*base.expect, *asked.expect)
     base = as_trial(base, expect=())
@@ -242,11 +249,13 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
 
 def _axis(key: str, given: Any) -> Axis | Choices:
     where = f"--over {key}"
-    if reason := _NOT_AXES.get(key):
+    text = flow(given)
+    section, _, last = key.rpartition(".")
+    written = text.strip("[]").replace(" ", "")
+    if reason := f"write --over {section}={written}" if section and last == "name" else _NOT_AXES.get(key):
         raise UsageError(f"{key} is not an axis: {reason}", where)
     if isinstance(given, list):
         return listed(where, key, given)
-    text = flow(given)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(f"{where}={text}", key, text, COUNT)

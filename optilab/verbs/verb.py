@@ -95,8 +95,7 @@ class Request:
         """The keys of the config that this request sets, by its own options and by `set`; or with `kept` those of the
         file of its study.
 
-        A section comes before the keys inside it, so their order does not matter. UsageError for a key that is set
-        by an option and by `--set`.
+        UsageError for a key that is set by an option and by `--set`.
         """
         from optilab.config.load import Override, typed
 
@@ -123,7 +122,7 @@ class Request:
             if change.key in named:
                 raise UsageError(f"{change.key} is set twice: by {named[change.key]} and by {change.where}")
             made.append(change)
-        return sorted(made, key=lambda change: change.key.count("."))
+        return made
 
     def _set(self) -> "list[Override]":
         from optilab.config.load import Override, override_from_text

@@ -104,6 +104,7 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
         ({"optimizer.lr": "0.1,0.1"}, {}, "0.1 is repeated"),
         ({"optimizer.lr": []}, {}, "expected at least one value"),
         ({"seed": "1,2"}, {}, "use --seeds N"),
+        ({"optimizer.name": "sgd, adam"}, {}, "optimizer.name is not an axis: write --over optimizer=sgd,adam"),
         ({"epochs": "1,2"}, {}, "a run of more epochs contains that of fewer"),
         (
             {"optimizer.lr": "1e-9:1:50000", "weight_decay": "0:1:50000"},
@@ -132,6 +133,37 @@ def test_values_are_checked_like_any_setting():
         plan({"optimizer.lr": "-1,0.1"})
     with pytest.raises(ConfigError, match="did you mean"):
         plan({"optimizer.lrr": "0.1,0.2"})
+
+
+@pytest.mark.parametrize(
+    ("options", "axis", "message"),
+    [
+        (
+            ["--lr", "0.5"],
+            "optimizer.lr=0.1,1",
+            "--lr: --over optimizer.lr gives optimizer.lr its values; leave this out",
+        ),
+        (
+            ["--lr", "0.5"],
+            "optimizer=sgd,adam",
+            "--lr: --over optimizer replaces optimizer.lr; to give it to each of them, write --over optimizer.lr=0.5",
+        ),
+        (
+            ["--set", "optimizer.beta1=0.5"],
+            "optimizer=adam,adamw",
+            "--set optimizer.beta1: --over optimizer replaces",
+        ),
+    ],
+)
+def test_an_axis_replaces_no_option_in_silence(options, axis, message, optilab):
+    assert message in optilab("sweep", "relu", *options, "--over", axis, "--dry-run", code=2).stderr
+
+
+def test_the_order_of_axes_does_not_matter():
+    first, last = {"optimizer": "sgd,adam"}, {"optimizer.lr": "0.1,0.2"}
+    assert {trial.digest for trial in plan(first | last).trials} == {
+        trial.digest for trial in plan(last | first).trials
+    }
 
 
 # --- the study ---------------------------------------------------------------------------------------------
