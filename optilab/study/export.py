@@ -24,6 +24,7 @@ from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, printable, shown
 from optilab.runs import Record, Row
 from optilab.runs.durable import write_errors
+from optilab.runs.record import MANIFEST
 from optilab.runs.tables import cell
 from optilab.study.groups import settings
 
@@ -138,6 +139,8 @@ def require_free(path: Path, where: str, force: bool) -> None:
         )
     if path.is_dir():
         raise UsageError(f"{path} is a directory", where)
+    if os.path.lexists(path) and os.path.lexists(path.parent / MANIFEST):
+        raise UsageError(f"{path} is a file of a run or study; choose another name", where)
     if not force and os.path.lexists(path):
         raise UsageError(f"{path} exists; choose another name, or add --force to replace it", where)
 

@@ -76,6 +76,13 @@ def test_the_same_runs_make_the_same_bytes_and_nothing_is_overwritten(optilab, s
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_file_of_a_run_is_not_replaced(optilab, some, tmp_path):
+    before = (some / "plain" / "metrics.csv").read_bytes()
+    more = ("--out", "runs/plain/metrics.csv", "--force")
+    assert "is a file of a run or study" in optilab("runs", "export", "plain", *more, code=2).stderr
+    assert (some / "plain" / "metrics.csv").read_bytes() == before
+
+
 def test_a_damaged_run_is_left_out_and_said(optilab, some, tmp_path):
     (some / "adam" / "metrics.csv").write_text("epoch,train_loss,train_acc,val_loss,val_acc\n7,1.0,0.1,1.0,0.1\n")
     done = optilab("runs", "export", "plain", "adam", "--out", "rows.csv", "--json", code=3)
