@@ -8,7 +8,6 @@ relative to the largest coordinate of the path.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 
@@ -55,11 +54,12 @@ def rows(names: Sequence[str] = ()) -> Iterator[Row]:
 def rows_of(case: Case) -> Iterator[Row]:
     """The rows of one case: of torch and optax always, of the others where there is a reference."""
     form = shown(case.settings)
-    on = (
+    on: Sequence[Problem] = (
         [MatrixProblem()]
         if case.rule.weights == "matrices"
         else [FunctionProblem(OBJECTIVES[n]()) for n in COMPARED_ON]
     )
+    own = [problem.follow(case.rule) for problem in on]
     for library, reference in case.references.items():
         if reference is None:
             if library in LIBRARIES:
@@ -69,16 +69,17 @@ def rows_of(case: Case) -> Iterator[Row]:
         else:
             expected = [reference.path(case.rule, problem) for problem in on]
             other = case.others.get(library)
-            as_is = _difference(case.rule, on, expected)
-            instead = _difference(other.make(case.rule), on, expected) if other else as_is
+            as_is = instead = _difference(own, expected)
+            if other:
+                form_of_theirs = other.make(case.rule)
+                instead = _difference([problem.follow(form_of_theirs) for problem in on], expected)
             reason = f"it has instead: {other.text}" if other else ""
             yield Row(case.name, form, library, reference.text, instead, as_is, reason)
 
 
-def _difference(rule: Any, problems: Sequence[Problem], expected: Sequence[Floats]) -> float:
+def _difference(paths: Sequence[Floats], expected: Sequence[Floats]) -> float:
     worst = 0.0
-    for problem, path in zip(problems, expected, strict=True):
-        points = problem.follow(rule)
+    for points, path in zip(paths, expected, strict=True):
         if points.shape != path.shape or not np.isfinite(path).all():
             return float("inf")
         worst = max(worst, float(np.abs(points - path).max() / np.abs(path).max()))

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,18 @@ def evidence(case: Case, recorded: dict[str, Any], trial: bool = False) -> Evide
 
 
 def look(half: str, trial: bool = False) -> list[Judged]:
-    """Every stored case of a half that is clearly sick or clearly healthy."""
-    stored = generate.read(generate.HERE / f"{half}.json.gz")
-    found = []
+    """Every stored case of a half that is clearly sick or clearly healthy; of a half they are looked at once."""
+    return _looked(half, trial)
+
+
+@cache
+def _stored(half: str) -> dict[str, Any]:
+    return generate.read(generate.HERE / f"{half}.json.gz")
+
+
+@cache
+def _looked(half: str, trial: bool) -> list[Judged]:
+    stored, found = _stored(half), []
     for case in HALVES[half]():
         if case.name in stored:
             recorded = stored[case.name]
