@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 import textwrap
 import traceback
@@ -150,7 +151,15 @@ class Origin:
         line = self.line_of(error)
         where = f"line {line}: " if line else ""
         place = f"at step {at}" if isinstance(at, int) else at
-        return UsageError(f"{self.label} failed {place}: {where}{words_of(error)}")
+        return UsageError(f"{self.label} failed {place}: {where}{words_of(error)}{self._hint(error, line)}")
+
+    def _hint(self, error: BaseException, line: int | None) -> str:
+        """What to write where a function of `math` got an array; else nothing."""
+        if "arrays can be converted to Python scalars" not in str(error) or not line:
+            return ""
+        function = re.search(r"\bmath\.(\w+)", self.source.decode(errors="replace").splitlines()[line - 1])
+        name = function[1] if function else "sqrt"
+        return f"; functions of NumPy take arrays and those of math do not: np.{name} and not math.{name}"
 
 
 def locate(spec: str) -> Origin:

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 from annotated_doc import Doc
 
 from optilab.config.marks import Argument
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import UsageError, shown
 from optilab.verbs.answer import Printed
 from optilab.verbs.options import SilentOptions
 from optilab.verbs.verb import Place, Verb
+from optilab.words import listed
 
 TOPICS = {
     "claims": ("ci", "What a claim is made of"),
@@ -44,30 +46,61 @@ def explain(request: HelpRequest, place: Place) -> Printed:
     if request.topic is None:
         lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
         return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
-    words = {} if request.topic in TOPICS else glossary()
-    if request.topic in TOPICS:
-        text = "\n".join(section(*TOPICS[request.topic]))
-    elif (term := request.topic.lower()) in words:
-        text = words[term]
-    else:
-        near = did_you_mean(request.topic, [*TOPICS, *words])
-        raise UsageError(
-            f"{shown(request.topic)} is no topic and no word of the glossary{near}; `optilab help` lists the topics"
-        )
+    text = found(request.topic)
     parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part) for part in parts[::2]]  # links as their words
     text = "".join(parts)
     return Printed([text], {"topic": request.topic, "text": text}, [])
 
 
+def found(word: str) -> str:
+    """The section of a topic, or what the word means; UsageError where neither is called like that.
+
+    Case, hyphens and a plural make no difference. Where the word is only close, the one thing that is meant is shown.
+    """
+    if word.lower() in TOPICS:
+        return "\n".join(section(*TOPICS[word.lower()]))
+    words = {**glossary(), **findings()}
+    texts = {_spelling(term): text for term, text in words.items()}
+    sections = {_spelling(topic): topic for topic in TOPICS}
+    known, key = {**sections, **texts}, _spelling(word)
+    near = [key] if key in known else [one for one in known if key and key in one.split()]
+    near = near or get_close_matches(key, known, n=3, cutoff=0.8)
+    meanings = dict.fromkeys(known[one] for one in near)
+    if len(meanings) == 1:
+        (meant,) = meanings
+        return found(meant) if near[0] not in texts else meant
+    names = [f'"{term}"' for term in (*TOPICS, *words) if _spelling(term) in near]
+    close = f"; did you mean {listed(names, 'or')}?" if names else ""
+    raise UsageError(
+        f"{shown(word)} is no topic and no word of the glossary{close or '; `optilab help` lists the topics'}"
+    )
+
+
+def _spelling(term: str) -> str:
+    """A term in lower case, without hyphens and the s of a plural."""
+    return re.sub(r"(\w\w)s\b", r"\1", " ".join(re.split(r"[\s_-]+", term.strip("` ").lower())))
+
+
 def glossary() -> dict[str, str]:
     """Term -> its row of the glossary, as a sentence; a row may define several terms, in bold."""
     found: dict[str, str] = {}
     for line in page_of("glossary").read_text(encoding="utf-8").splitlines():
-        head, _, meaning = line.strip("| ").partition(" | ")
-        for term in re.findall(r"\*\*(.+?)\*\*", line):
+        head, _, meaning = line.strip("| ").replace("\\|", "|").partition(" | ")
+        for term in re.findall(r"\*\*(.+?)\*\*", line.replace("\\|", "|")):
             found.setdefault(term.strip("`").lower(), f"{head}: {meaning}".replace("**", ""))
     return found
+
+
+def findings() -> dict[str, str]:
+    """Finding of `diagnose` -> its row of the table of findings, as a sentence."""
+    rows = [line.strip("| ").split(" | ") for line in section("diagnose", "Findings") if line.startswith("| ")]
+    headings, *rest = rows
+    return {
+        row[0].strip("`"): f"{row[0]}: a finding of diagnose. "
+        + "; ".join(f"{heading}: {text}" for heading, text in zip(headings[1:], row[1:], strict=True))
+        for row in rest
+    }
 
 
 def page_of(name: str) -> Path:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from math import inf
+from math import inf, isclose
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -424,6 +424,8 @@ def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
         )
     best = _best(prediction)
     stable = "stable up to" if prediction.stable else "unstable, stable below"
+    if isclose(rule.lr, prediction.largest_lr, rel_tol=1e-9):
+        stable = "at the limit, where one direction neither shrinks nor grows: stable below"
     return (
         f"theory: {stable} lr {prediction.largest_lr:.4g}; distance x{prediction.rate:.4g} per step in the long run"
         f"{measured}{_defect(prediction, path)}{f'; best: {best}' if best else ''}"

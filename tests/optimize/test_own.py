@@ -292,6 +292,8 @@ def test_state_may_have_a_default(own, states, returned):
         ),
         ("def f(w, g, name='x'): return w", "a parameter cannot be called name"),
         ("class f:\n    shaped = True\n    def update(self, w, g): return w", "works on weight matrices"),
+        ("import math\ndef f(w, g): return w - g / math.exp(g)", "do not: np.exp and not math.exp"),
+        ("from math import sqrt\ndef f(w, g): return w - g / sqrt(g)", "do not: np.sqrt and not math.sqrt"),
     ],
 )
 def test_an_error_in_it_names_the_line_and_the_step(own, optilab, tmp_path, source, said):

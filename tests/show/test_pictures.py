@@ -116,6 +116,8 @@ def test_theory_stands_beside_the_measurement(optilab):
     assert "theory: stable up to lr 1.5; distance x0.8556 per step" in shown
     assert "(measured x0.8556)" in shown
     assert "theory: unstable" in optilab("optimize", "--algo", "sgd", "--lr", "0.6").stdout
+    limit = optilab("optimize", "--algo", "sgd", "--lr", "0.5").stdout
+    assert "theory: at the limit, where one direction neither shrinks nor grows: stable below lr 0.5" in limit
     shown = optilab("optimize", "--algo", "adam", "--epochs", "50").stdout
     assert "theory: no formula for adam; measured x0.95" in shown
     assert "best possible per step: x0.9048 with gradient descent, x0.6345 with momentum" in shown

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from optilab.verbs.help import TOPICS
+from optilab.optimize.path import Status
+from optilab.verbs.help import TOPICS, glossary
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,10 +29,10 @@ def test_a_section_ends_where_the_next_begins(optilab):
 
 def test_the_topics_are_listed_and_an_unknown_one_is_refused(optilab):
     assert [line.split()[0] for line in optilab("help").stdout.splitlines()] == list(TOPICS)
-    assert (
-        "'clams' is no topic and no word of the glossary; did you mean \"claims\"?"
-        in optilab("help", "clams", code=2).stderr
-    )
+    unknown = optilab("help", "xyzzy", code=2).stderr
+    assert "'xyzzy' is no topic and no word of the glossary; `optilab help` lists the topics" in unknown
+    several = optilab("help", "rate", code=2).stderr
+    assert 'did you mean "learning rate", "convergence rate", "learning-rate-decayed"' in several
 
 
 @pytest.mark.parametrize(
@@ -41,12 +42,25 @@ def test_the_topics_are_listed_and_an_unknown_one_is_refused(optilab):
         ("Cannot Tell", "verdict: the answer of the statistics"),
         ("grad_ratio", "`grad_ratio`: the norm"),
         ("claim", "claim: a sentence about a result"),
+        ("clams", "claim: a sentence about a result"),
+        ("learning-rate", "learning rate: the factor of every step"),
+        ("nats", "nat: the unit of a loss"),
+        ("dead", "dead unit"),
+        ("sat.", "dead unit (column dead), saturated output (column sat.)"),
+        ("|dw|/|w|", "`|g|/|w|`, `|dw|/|w|`: "),
+        ("Exit-Code", "# Scripts and CI"),
+        ("vanishing-gradient", "`vanishing-gradient`: a finding of diagnose. measures: gradient of layer 1"),
     ],
 )
 def test_a_word_of_the_glossary_is_explained(word, meaning, optilab):
     said = optilab("help", word).stdout
     assert said.startswith(meaning)
     assert "**" not in said
+
+
+@pytest.mark.parametrize("status", [*Status, "healthy", "no cause found", "chaotic", "distance", "seed", "lr"])
+def test_what_an_answer_says_is_a_word_of_the_glossary(status):
+    assert status in glossary()
 
 
 def test_the_wheel_has_the_pages_of_all_topics():
