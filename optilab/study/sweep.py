@@ -210,13 +210,8 @@ def _variances(rows: Sequence[runs.Row], metric: str) -> list[float]:
 def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig:
     """`asked` with its training as keys, changed; each trial on one thread of the CPU, or the device it names.
 
-    Without an axis, the claims of the training are those of the study. UsageError for a change of what is an axis.
+    Without an axis, the claims of the training are those of the study.
     """
-    for change in changes:
-        if change.key in asked.over:
-            raise UsageError(
-                f"{change.key} is an axis (--over), whose values take its place; leave it out", change.where
-            )
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
     for change in changes:
         for axis in asked.over:

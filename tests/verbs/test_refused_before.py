@@ -110,8 +110,6 @@ def test_images_that_are_not_there_are_refused_before_a_study_begins(command, me
         (("runs", "compare", "x", "--sample", "problems"), "--sample needs --by"),
         (("runs", "compare", "x", "--format", "csv", "--json"), "--json and --format cannot be combined"),
         (("runs", "ls", "--format", "csv", "--json"), "--json and --format cannot be combined"),
-        ((*SWEEP, "--lr", "3"), "--lr: optimizer.lr is an axis (--over)"),
-        ((*SWEEP, "--set", "optimizer.lr=3"), "--set optimizer.lr: optimizer.lr is an axis (--over)"),
         (("check", "x", "--seeds", "3"), "--seeds: none of the targets is a training config"),
         (
             ("train", "CONFIG", "--set", "optimizer.lr.x=3"),
