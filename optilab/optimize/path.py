@@ -330,7 +330,8 @@ def measured_rate(path: Trajectory, function: Objective) -> float | None:
 
 NUDGE = 64 * np.finfo(float).eps
 PARTED = 1e-6
-"""Two paths have parted when they differ by this fraction of the largest |w| so far: 1e8 times the nudge."""
+"""Two paths have parted when they differ by this fraction of the largest |w| so far, or of the start's scale, about 1e8
+times the nudge."""
 LONGEST = 10_000
 """Steps that are checked."""
 
@@ -342,7 +343,8 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     absorb a single one.
     """
     start = path.points[0]
-    beside = start + NUDGE * np.where(start == 0, 1.0, np.abs(start))
+    scale = np.where(start == 0, 1.0, np.abs(start))
+    beside = start + NUDGE * scale
     steps = min(len(path.points) - 1, LONGEST)
     # A schedule depends on the number of steps, so only a path of all its steps can be compared.
     if steps < 1 or (steps < len(path.points) - 1 and replace(regime, schedule=Regime().schedule) != regime):
@@ -352,5 +354,5 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     with np.errstate(all="ignore"):
         apart = np.linalg.norm(points - neighbor[: len(points)], axis=-1)
         size = np.maximum.accumulate(np.linalg.norm(points, axis=-1))
-        parted = np.flatnonzero(apart > PARTED * np.maximum(size, np.finfo(float).tiny))
+        parted = np.flatnonzero(apart > PARTED * np.maximum(size, np.linalg.norm(scale)))
     return int(parted[0]) if parted.size else None

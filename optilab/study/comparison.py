@@ -24,6 +24,7 @@ from optilab.study.groups import (
     distinguishing_keys,
     groups,
     settings_label,
+    short,
     text,
     values_of,
 )
@@ -293,8 +294,8 @@ def compare_runs(
 ) -> RunComparison:
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
-    `by` names the keys or sections that tell rows apart; each row is then averaged over the settings that differ
-    otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
+    `by` names the keys, sections or words of labels (`lr`) that tell rows apart; each row is then averaged over the
+    settings that differ otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
     population; with `best`, each row has at each seed the setting that is the best of its own on the other seeds.
     `left_out` has a note for each run that is not among them. With `pairs`, all rows are also compared with each other.
     `looks`: how often they were compared before, with fewer seeds; see `level_after`. UsageError for keys, names and
@@ -309,7 +310,8 @@ def compare_runs(
         )
     candidates, problems, table = _candidates(grouping, taken, by, common=sample != "best")
     if sample != "seeds" and len(problems) < 2:
-        raise UsageError(f"--over {sample} needs --by KEY and at least two values of the other settings")
+        left = f"beside {', '.join(by)}, no setting has two values in all rows" if by else "add --by KEY"
+        raise UsageError(f"--sample {sample} needs rows of several settings: {left}")
     diverged: dict[int, Collection[Any]] = {}
     if table and sample == "problems":
         outcomes: list[Mapping[Any, float]] = [
@@ -400,13 +402,17 @@ def _candidates(
     if not by:
         pairs = zip(grouping.groups, taken, strict=True)
         return [ComparedRuns(group.label, group.settings, (group,), own) for group, own in pairs], [], []
-    keys = [key for key in grouping.differing if any(key == k or key.startswith(f"{k}.") for k in by)]
+    trees = [group.settings for group in grouping.groups]
+    differing = distinguishing_keys(grouping.differing, trees)
+    named = {word: key for key, word in short(differing).items()}  # as a label tells them
+    wanted = [named.get(k, k) for k in by]
+    keys = [key for key in grouping.differing if any(key == k or key.startswith(f"{k}.") for k in wanted)]
     if not keys:
         equal = any(key == k or key.startswith(f"{k}.") for k in by for key in grouping.shared)
-        near = did_you_mean(by[0], grouping.differing) or f"; {', '.join(grouping.differing) or 'nothing'} differs"
+        near = did_you_mean(by[0], [*named, *differing]) or f"; what differs: {', '.join(differing) or 'nothing'}"
         raise UsageError(f"--by {','.join(by)}: {'the same in all runs' if equal else 'no such setting'}{near}")
-    rest = [key for key in grouping.differing if key not in keys]
-    words = distinguishing_keys(keys, [group.settings for group in grouping.groups])
+    rest = [key for key in differing if key not in keys]
+    words = distinguishing_keys(keys, trees)
     members: dict[str, dict[str, tuple[Group, GroupValues]]] = {}
     for group, own in zip(grouping.groups, taken, strict=True):
         members.setdefault(_identity(group, keys), {})[_identity(group, rest)] = group, own
@@ -520,14 +526,15 @@ def _notes(
         notes.append(f"not the same epochs: {some([text(length) for length in lengths], 6)}; {advice}")
     if problems and sample == "best":
         notes.append(
-            f"each row is at the best of its own {len(problems)} other settings, which for each seed the others chose"
+            f"each row is at the best of its own {len(problems)} other settings, "
+            "chosen for each seed by the other seeds"
         )
     elif problems:
         notes.append(
             f"each row is the mean over {plural(len(problems), 'other setting')}; verdicts hold for "
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
-    if _learned_nothing(candidates, measure):
+    if learned_nothing(candidates, measure):
         notes.append(
             "no row is better than chance: more seeds will hardly help; `optilab diagnose RUN` says why a run does not "
             "learn"
@@ -549,7 +556,7 @@ def _notes(
     return notes
 
 
-def _learned_nothing(candidates: Sequence[ComparedRuns], measure: Measure) -> bool:
+def learned_nothing(candidates: Sequence[ComparedRuns], measure: Measure) -> bool:
     """Whether the mean of every row is worse than the chance level, or better by less than ABOVE_CHANCE."""
     known = [(own.outcomes.chance, own.outcomes.values) for own in candidates if own.outcomes.values]
     sign = 1 if measure.rises else -1

@@ -14,13 +14,12 @@ import numpy as np
 from optilab.config.load import dump
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.diagnose import of_run, verdict
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import learning_rates, rated, with_settings
 from optilab.runs import Record
 from optilab.study import sweep
-from optilab.study.comparison import RunComparison, compare_runs
+from optilab.study.comparison import RunComparison, compare_runs, learned_nothing
 from optilab.study.groups import Measure
 from optilab.study.search_space import network_space
 
@@ -248,7 +247,7 @@ class Confirmation:
     side: RunComparison | None
     """None where no training ran through."""
     learned: bool
-    """Whether a training knows more of the validation images than the chance level."""
+    """Whether the trainings of a rate know more of the validation images than the chance level, in the mean."""
     seeds: int
     epochs: int
 
@@ -265,8 +264,16 @@ class Confirmation:
 
     @property
     def rate(self) -> float | None:
-        """The rate of the highest mean; None where nothing was learned."""
-        return self.possible[0] if self.possible else None
+        """The rate of the highest mean, if possible of those where none diverged; None where nothing was learned."""
+        return next(iter(sorted(self.possible, key=self.diverged.__contains__)), None)
+
+    @property
+    def diverged(self) -> dict[float, int]:
+        """The rates at which trainings diverged, with their number."""
+        rows = enumerate(self.side.candidates if self.side else ())
+        return {
+            _rate(self.side, i, self.key): len(own.outcomes.diverged) for i, own in rows if own.outcomes.diverged
+        }
 
     @property
     def at_edge(self) -> bool:
@@ -314,7 +321,7 @@ def confirm(planned: sweep.Sweep, records: Sequence[Record], looks: int) -> Conf
         return Confirmation(key, {}, None, False, *size)
     side = compare_runs(records, Measure("val_acc"), looks=looks)
     found = {_rate(side, i, key): tuple(own.outcomes.values.values()) for i, own in enumerate(side.candidates)}
-    learned = any(verdict.learning(of_run(record))[1] for record in records)
+    learned = not learned_nothing(side.candidates, side.measure)
     return Confirmation(key, dict(sorted(found.items())), side, learned, *size)
 
 

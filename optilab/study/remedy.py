@@ -233,6 +233,10 @@ def _result(plan: RemedyTrials, outcomes: Sequence[Outcome], study: Path) -> Res
     return Result(plan, tuple(accuracies), median(ratios) if ratios else None, seconds, ", ".join(sorted(states)))
 
 
+MUCH = 1.5
+"""What does much better has so many times the accuracy."""
+
+
 def smallest_fix(results: Sequence[Result]) -> Result | None:
     """The remedy that changes the fewest settings, then the most accurate, among those within a tenth of the best.
 
@@ -248,6 +252,16 @@ def smallest_fix(results: Sequence[Result]) -> Result | None:
         for r in results
         if r.plan.remedy and accuracy.get(r.plan.name, 0.0) >= 0.9 * best > 0.0
     ]
-    if best < 1.5 * (base.accuracy or 0.0) or not fixes:
+    if best < MUCH * (base.accuracy or 0.0) or not fixes:
         return None
     return min(fixes, key=lambda fix: fix[:2])[2]
+
+
+def smaller_fix(results: Sequence[Result], fix: Result) -> Result | None:
+    """The most accurate remedy of fewer settings than `fix` that does much better than the config as it is, too."""
+    base = next(result.accuracy or 0.0 for result in results if result.plan.remedy is None)
+    assert fix.plan.remedy
+    size = fix.plan.remedy.size
+    smaller = [r for r in results if r.plan.remedy and r.plan.remedy.size < size and r.accuracy]
+    best = max(smaller, key=lambda result: result.accuracy or 0.0, default=None)
+    return best if best and (best.accuracy or 0.0) >= MUCH * base else None

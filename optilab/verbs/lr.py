@@ -366,6 +366,8 @@ def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
         yield Sentence(unmoved(result), "yellow")
     else:
         yield Sentence(f"recommended: {_key(result)} {confirmation.rate:g}{_interval(confirmation)}", "bold")
+        if failed := confirmation.diverged.get(confirmation.rate):
+            yield f"note: {failed} of {plural(confirmation.seeds, 'training')} at this rate diverged; try a lower one"
         if confirmation.at_edge:
             yield (
                 f"note: {confirmation.rate:g} is the last rate that was tried; a better one may lie beyond: "
@@ -377,7 +379,12 @@ def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
 
 def _interval(confirmation: Confirmation) -> str:
     rest = [f"{rate:g}" for rate in sorted(confirmation.possible) if rate != confirmation.rate]
-    return f" (highest mean; cannot tell it from {', '.join(rest)})" if rest else " (better than the other rates)"
+    stable = " where none diverged" if confirmation.diverged.keys() - {confirmation.rate} else ""
+    return (
+        f" (highest mean{stable}; cannot tell it from {', '.join(rest)})"
+        if rest
+        else " (better than the other rates)"
+    )
 
 
 def _comparison(confirmation: Confirmation) -> LabComparison:

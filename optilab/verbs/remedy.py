@@ -13,7 +13,7 @@ from optilab.show import terminal
 from optilab.study import claims
 from optilab.study import network_race as races
 from optilab.study import remedy as plans
-from optilab.study.remedy import Result, smallest_fix
+from optilab.study.remedy import Result, smaller_fix, smallest_fix
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.options import (
@@ -108,9 +108,14 @@ class RemedyAnswer(EndedStudy):
         yield ""
         if (fix := smallest_fix(results)) and fix.plan.remedy:
             sure = "" if seeds > 1 else "; one seed: --seeds 3 says how sure that is"
-            yield Sentence(
-                f"smallest change that fixes it: {fix.plan.name}: {'  '.join(fix.plan.remedy.sets)}{sure}", "green"
-            )
+            smaller = smaller_fix(results, fix)
+            what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"
+            yield Sentence(f"{what}: {fix.plan.name}: {'  '.join(fix.plan.remedy.sets)}{sure}", "green")
+            if smaller and smaller.plan.remedy:
+                sets = "  ".join(smaller.plan.remedy.sets)
+                yield Sentence(
+                    f"with fewer settings: {smaller.plan.name}: {sets}, {smaller.accuracy:.1%}", "green"
+                )
         elif all(result.accuracy is None for result in results):
             yield Sentence("no training has a result", "red")
         else:

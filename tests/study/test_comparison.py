@@ -271,7 +271,7 @@ def test_by_what_does_not_differ_is_refused(tmp_path, by, message):
 @pytest.mark.parametrize("sample", ["problems", "best"])
 def test_over_problems_needs_problems(tmp_path, sample):
     pair(tmp_path, "model.activation=relu")
-    with pytest.raises(UsageError, match=f"--over {sample} needs --by"):
+    with pytest.raises(UsageError, match=f"--sample {sample} needs rows of several settings: add --by KEY"):
         laid(tmp_path, sample=sample)
 
 
@@ -283,11 +283,14 @@ def test_each_row_at_its_best_setting_which_other_seeds_chose(tmp_path):
             changes = (f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}", "epochs=1")
             accuracy = level + seed / 100 + (0.05 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
             training(tmp_path, f"{optimizer}-{rate}-{seed}", *changes, accuracies=(accuracy,))
-    by = ["optimizer.name"]
+    by = ["optimizer"]
+    with pytest.raises(UsageError, match="beside optimizer, lr, no setting has two values"):
+        laid(tmp_path, by=["optimizer", "lr"], sample="best")
+    assert [row.label for row in laid(tmp_path, by=["lr"]).candidates] == ["lr 0.1", "lr 0.2"]
     best = laid(tmp_path, by=by, sample="best")
     assert [best.candidates[i].label for i in best.comparison.order] == ["optimizer adam", "optimizer sgd"]
     rows = {best.candidates[row.key].label: row.values for row in best.comparison.rows}
     # Without seed 3 the rate 0.2 is the best of sgd, although at seed 3 itself 0.1 is.
     assert rows["optimizer sgd"][3] == pytest.approx(0.65)
     assert rows["optimizer adam"] == {seed: pytest.approx(0.7 + seed / 100) for seed in (1, 2, 3, 4)}
-    noted(best, "each row is at the best of its own 2 other settings, which for each seed the others chose")
+    noted(best, "each row is at the best of its own 2 other settings, chosen for each seed by the other seeds")

@@ -17,7 +17,7 @@ from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
-from optilab.study.remedy import RemedyTrials, Result, smallest_fix
+from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
 from optilab.verbs import diagnose as view
 from optilab.verbs.studies import StudyProgress
 from tests.faults.harness import until
@@ -250,6 +250,15 @@ def test_the_smallest_fix_is_one_that_was_seen_to_work():
     failed = [_result(None, None, "failed"), _result("tanh", None, "failed"), _result("adam", None, "failed")]
     assert smallest_fix(failed) is None
     assert smallest_fix([_result(None, None, "failed"), _result("tanh", 0.8)]) is None  # nothing to compare with
+
+
+def test_a_fix_of_many_settings_does_not_hide_one_that_helps():
+    many, one, none = _result("kitchen-sink", 0.8), _result("batchnorm", 0.4), _result("tanh", 0.1)
+    results = [_result(None, 0.1), many, one, none]
+    assert smallest_fix(results) is many
+    assert smaller_fix(results, many) is one
+    assert smaller_fix([_result(None, 0.1), many, none], many) is None
+    assert smaller_fix(results, one) is None
 
 
 def test_progress_counts_epochs_and_estimates_what_is_left(monkeypatch):

@@ -75,6 +75,13 @@ def test_a_chaotic_path_is_called_so(optilab):
     assert "chaotic" not in optilab("optimize", "--algo", "sgd", "--lr", 0.01, *arguments).stdout
 
 
+@pytest.mark.parametrize("start", ["0,0", "0,-2", "0"])
+def test_a_start_at_zero_is_not_chaos(start, optilab):
+    function = "exp(x)" if start == "0" else "himmelblau"
+    run = ("optimize", "--algo", "sgd", "--lr", 0.01, "--function", function, "--start", start, "--epochs", 6)
+    assert "chaotic" not in optilab(*run).stdout
+
+
 def test_a_loss_curve_ends_at_rounding_and_not_at_a_floor_of_the_picture():
     """The ravine's minimum is exactly 0, so that f has no floor but its smallest number."""
     path = descend(RULES["sgd"](lr=0.4), OBJECTIVES["ravine"](), steps=400)
