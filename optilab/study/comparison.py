@@ -295,11 +295,11 @@ def compare_runs(
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
     `by` names the keys, sections or words of labels (`lr`) that tell rows apart; each row is then averaged over the
-    settings that differ otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or problems are drawn from a
-    population; with `best`, each row has at each seed the setting that is the best of its own on the other seeds.
-    `left_out` has a note for each run that is not among them. With `pairs`, all rows are also compared with each other.
-    `looks`: how often they were compared before, with fewer seeds; see `level_after`. UsageError for keys, names and
-    metrics that do not exist; see also `groups` and `values_of`.
+    settings that differ otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or
+    problems are drawn from a population; with `best`, each row has at each seed the setting that is the best of its own
+    on the other seeds. `left_out` has a note for each run that is not among them. With `pairs`, all rows are also
+    compared with each other. `looks`: how often they were compared before, with fewer seeds; see `level_after`.
+    UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     taken = values_of(grouping.groups, measure)

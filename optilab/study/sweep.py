@@ -216,7 +216,9 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     for change in changes:
         for axis in asked.over:
             if change.key == axis:
-                raise UsageError(f"--over {axis} gives {axis} its values; leave this out", change.where)
+                raise UsageError(
+                    f"{axis} is an axis (--over), whose values take its place; leave it out", change.where
+                )
             if change.key.startswith(f"{axis}."):
                 advice = f"to give it to each of them, write --over {change.key}={flow(change.value)}"
                 raise UsageError(f"--over {axis} replaces {change.key}; {advice}", change.where)

@@ -140,11 +140,6 @@ def test_values_are_checked_like_any_setting():
     [
         (
             ["--lr", "0.5"],
-            "optimizer.lr=0.1,1",
-            "--lr: --over optimizer.lr gives optimizer.lr its values; leave this out",
-        ),
-        (
-            ["--lr", "0.5"],
             "optimizer=sgd,adam",
             "--lr: --over optimizer replaces optimizer.lr; to give it to each of them, write --over optimizer.lr=0.5",
         ),
