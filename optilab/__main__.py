@@ -107,7 +107,7 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
         facts = {"code": int(code), "message": text, "where": None} if error is None else error.document()
         try:
             document({**(error.facts if error else {}), "error": facts})
-        except OSError:  # the text has been printed, and its exit code stays
+        except OSError:  # the text has been printed, and its exit status stays
             _drop_output()
     return int(code)
 

@@ -377,7 +377,7 @@ class Lab:
         data_dir: str | None = None,
         progress: bool | None = None,
     ) -> PlannedStudy:
-        """Train one network over axes of settings, with several seeds each, several at once on one thread each."""
+        """Train one network over axes of settings: several seeds per setting, in parallel, one thread per run."""
     @overload
     def sweep(
         self,
@@ -411,7 +411,7 @@ class Lab:
         data_dir: str | None = None,
         progress: bool | None = None,
     ) -> LabStudy:
-        """Train one network over axes of settings, with several seeds each, several at once on one thread each."""
+        """Train one network over axes of settings: several seeds per setting, in parallel, one thread per run."""
     @overload
     def remedy(
         self,

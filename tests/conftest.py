@@ -83,7 +83,7 @@ def optilab_process(tmp_path):
 
 
 def _checked(done, code):
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == code, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done
 

@@ -141,7 +141,7 @@ def notices(folder: Path, chosen: list[str]) -> str:
     except subprocess.TimeoutExpired:
         return "it hangs"
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return "" if done.returncode == 0 else (failed or [f"exit code {done.returncode}"])[0]
+    return "" if done.returncode == 0 else (failed or [f"exit status {done.returncode}"])[0]
 
 
 def main() -> None:

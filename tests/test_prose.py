@@ -30,6 +30,7 @@ RULES = {
     r"\bexpected[,;] (?:got|as|such)": "expected X, got Y",
     r"\bguessing\b": "the chance level, or the chance-level loss",
     r"\bhyper-parameter": "hyperparameter",
+    r"\b[Ee]xit codes?\b": "exit status",
     r"\b[Ff]olders?\b": "directory",
     r"(?<!paper's )\b[Aa]lgorithms?\b(?! [0-9])": "optimizer, or its update rule",
     r"\blearned by heart\b": "memorized",

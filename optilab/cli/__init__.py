@@ -39,7 +39,7 @@ TASKS = {
     "Results": {
         "runs": "Work with runs: ls, show, compare, diff, plot, export, path, rm.",
         "report": "Write runs and studies as one HTML page.",
-        "check": "Judge claims about results; exit with 9 if one fails.",
+        "check": "Judge claims about results; exit with status 9 if one fails.",
     },
     "Setup": {
         "config": "Work with configs and their keys: ls, show, schema, cp, check.",
@@ -128,7 +128,9 @@ def _register(app: typer.Typer, name: str, verb: "Verb", line: str | None = None
     request = verb.requests[0]
     former = {old: new for one in verb.requests for owner in one.__mro__ for old, new in _renamed(owner).items()}
     kind = type("Command", (Command,), {"renamed": former})
-    app.command(name, cls=kind, epilog=epilog(request.EXAMPLES) + request.NOTES, short_help=line)(command(verb))
+    app.command(name, cls=kind, epilog=f"{epilog(request.EXAMPLES)}\n{request.NOTES}", short_help=line)(
+        command(verb)
+    )
 
 
 def _renamed(owner: type) -> Mapping[str, str]:

@@ -68,7 +68,7 @@ def brief(request: type[Request]) -> str:
 
 
 def answer(verb: Verb, given: dict[str, Any]) -> int:
-    """Run what was typed, by field, and print the answer; returns the exit code."""
+    """Run what was typed, by field, and print the answer; returns the exit status."""
     request = verb.request(given, typed=True)
     silent = bool(given.get("json") or given.get("quiet") or given.get("format", "table") != "table")
     found = verb.run(request, Place.of(given.get("runs_dir"), sys.argv, silent))
@@ -80,8 +80,21 @@ def answer(verb: Verb, given: dict[str, Any]) -> int:
 
 
 def epilog(examples: Sequence[str]) -> str:
-    """The end of a help text: commands that run as they are."""
-    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in examples)
+    """The end of a help text: commands that run as they are, in lines of at most 80 columns."""
+    return "\b\nExamples:\n" + "".join(f"  {_broken(line)}\n" for line in examples)
+
+
+def _broken(command: str, room: int = 74) -> str:
+    """A command over lines of `room` characters, each but the last with a backslash; an option stays with its value."""
+    quoted = r"""(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+"""
+    parts = re.findall(rf"{quoted}(?: (?!--?[a-z]){quoted})*", command)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 1 + len(part) <= room:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}")
+    return " \\\n  ".join(lines)
 
 
 def _parameter(one: Field, kept: bool, heading: str) -> inspect.Parameter:
@@ -104,7 +117,7 @@ def _parameter(one: Field, kept: bool, heading: str) -> inspect.Parameter:
         common |= {"min": one.low, "max": one.high}
     place = isinstance(flag, Argument)
     if not place:
-        common["rich_help_panel"] = heading
+        common |= {"rich_help_panel": heading, "hidden": flag.hidden}
     info: Any = typer.Argument(**common) if place else typer.Option(*(flag.names or (one.flag,)), **common)
     default = inspect.Parameter.empty if one.obligatory else False if kind is bool else None
     return inspect.Parameter(

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, Strict, model_serializer, model_vali
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal, refusal
 from optilab.config.load import Override, load
-from optilab.config.marks import Flag
+from optilab.config.marks import Flag, claim_doc
 from optilab.errors import shown, unknown
 from optilab.optimize.path import Status
 from optilab.runs.tables import METRICS
@@ -178,10 +178,7 @@ Claims = Annotated[
     Strict(False),
     Listed((str, dict)),
     Flag("CLAIM", repeated=True),
-    Doc(
-        f"Claims that the result has to meet, such as {EXAMPLE}; the exit status is 9 unless "
-        "they hold; see: optilab help claims"
-    ),
+    claim_doc("val_acc > 0.8"),
 ]
 
 

@@ -12,6 +12,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
+
+def claim_doc(example: str) -> Doc:
+    """The text of `--expect`, with a claim that the command can judge."""
+    return Doc(f"Exit with status 9 unless CLAIM holds, for example '{example}' (optilab help claims)")
+
+
 RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
 """How an axis is typed."""
 
@@ -33,6 +39,8 @@ class Flag:
     """A file or a directory: an empty text, such as an unset variable leaves, is refused."""
     place: bool = False
     """Its name may be left out; a config in its place is the config of the command."""
+    hidden: bool = False
+    """It is accepted, and no help text shows it."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,8 @@ class Field:
 
     @property
     def doc(self) -> str:
-        return next((mark.documentation for mark in self.parts if isinstance(mark, Doc)), "")
+        marks = (*reversed(self.marks), *self.parts)  # a field's own text before that of the type it shares
+        return next((mark.documentation for mark in marks if isinstance(mark, Doc)), "")
 
     @property
     def required(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, require_metrics
 from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference, refusal
-from optilab.config.marks import RANGE, Argument, Flag, InFile, Read
+from optilab.config.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
 from optilab.config.presets import algorithms
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError, shown
@@ -42,11 +42,6 @@ FUNCTIONS = (
     "ravine,quadratic,booth,matyas,rosenbrock,beale,dixon-price,zakharov,himmelblau,three-hump-camel,six-hump-camel,"
     "goldstein-price,branin,mccormick,styblinski-tang,bohachevsky"
 )
-
-
-def spaced(names: str) -> str:
-    """With spaces, so that a help text does not break inside a name."""
-    return names.replace(",", ", ")
 
 
 def read_names(text: str) -> list[str]:
@@ -83,7 +78,7 @@ TrainingKeys = Annotated[
     Any,
     _Training(),
     Argument("[CONFIG]", complete="preset:train"),
-    Doc("The training: a preset, a YAML file, or in a study file also its keys"),
+    Doc("The training: a preset or a YAML file"),
 ]
 Keep = Literal["last", "best", "none", "all"]
 """Which checkpoints remain of a trial that has ended."""
@@ -191,32 +186,32 @@ class FunctionRaceConfig(Section):
         MinLen(1),
         Flag("NAME,...", names=("--algo",), complete="rule", place=True),
         Read(read_names),
-        Doc(f"Optimizers to compare [{spaced(ALGOS)}; with --on {spaced(NETWORK_ALGOS)}]"),
+        Doc("Optimizers to compare [ten, other ones with --on]"),
     ] = None
     functions: Annotated[
         list[str] | None,
         MinLen(1),
         Flag("NAME,...", names=("--function",), complete="objective"),
         Read(read_names),
-        Doc(f"Test functions with a known minimum [{spaced(FUNCTIONS)}]"),
+        Doc("Test functions with a known minimum [16 of them]"),
     ] = None
-    budget: Annotated[Tried, Doc("Random settings tried per optimizer and problem [50; with --on 10]")] = 50
+    budget: Annotated[Tried, Doc("Random settings per optimizer [50; --on: 10]")] = 50
     starts: Annotated[
         Tried, Doc("Starting points used for tuning; the same number of new ones is used for evaluation")
     ] = 20
     repeats: Annotated[Repeats, Doc("Repeats with other settings and starts")] = 3
     gradients: Annotated[
-        Whole, Ge(1), Le(1_000_000), Flag("N"), Doc("Most gradient evaluations per starting point")
+        Whole, Ge(1), Le(1_000_000), Flag("N"), Doc("At most N gradient evaluations per starting point")
     ] = 200
     accuracy: Annotated[
         Number,
         Ge(1e-15),
         Le(0.5),
         Flag("FRACTION"),
-        Doc("Count a problem as solved when f - f_min falls to this fraction of its initial value"),
+        Doc("A problem is solved when f - f_min falls to this fraction of its initial value"),
     ] = 1e-3
     seed: Annotated[DrawSeed, Doc("Seed of the settings and the starts")] = 0
-    expect: Annotated[Claims, measured(RACE)] = ()
+    expect: Annotated[Claims, measured(RACE), claim_doc("adam: verdict == best")] = ()
 
 
 class RaceConfig(Section):
@@ -231,7 +226,7 @@ class RaceConfig(Section):
         MinLen(1),
         Flag("CONFIG,...", complete="preset:train"),
         Read(read_names),
-        Doc("Race on these trainings instead: YAML files or presets, in a study file also their keys"),
+        Doc("Race on these trainings instead: YAML files or presets"),
     ]
     algos: Annotated[
         list[str],
@@ -241,7 +236,7 @@ class RaceConfig(Section):
         Doc("The optimizers to compare"),
     ]
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, one seed each")] = 10
-    seeds: Annotated[Seeds, Doc("With --on: new seeds to evaluate the chosen setting on")] = 5
+    seeds: Annotated[Seeds, Doc("New seeds for the chosen setting")] = 5
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
     holdout: Annotated[
         Whole,
@@ -254,7 +249,7 @@ class RaceConfig(Section):
         Gt(0),
         Lt(1),
         Flag("X"),
-        Doc("With --on: validation accuracy to be reached [that of sgd, else of the first optimizer, at its end]"),
+        Doc("Validation accuracy to reach [the last one of sgd]"),
     ] = None
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[Keep, InFile(), Doc("checkpoints that remain of a trial that has ended")] = "none"

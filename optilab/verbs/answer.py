@@ -63,7 +63,7 @@ class Answer(ABC):
 
     @property
     def code(self) -> ExitCode:
-        """The exit code, but for the claims."""
+        """The exit status, but for the claims."""
         return ExitCode.OK
 
     def parts(self) -> "Iterable[Part]":
@@ -190,7 +190,7 @@ class Printed(Answer):
 
 
 def present(answer: Answer, request: object) -> int:
-    """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit code, claims included."""
+    """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
     json, quiet = getattr(request, "json", False), getattr(request, "quiet", False)
     format = "json" if json else getattr(request, "format", "table")
     if format == "json":
@@ -236,7 +236,7 @@ STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error
 
 
 def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
-    """Show the claims of a command that was run with `--expect`, and the exit code: 9 unless all hold.
+    """Show the claims of a command that was run with `--expect`, and the exit status: 9 unless all hold.
 
     `silent`: only what does not hold, on stderr.
     """

@@ -193,7 +193,7 @@ class PrintSchema(OutputOptions):
     name: Annotated[
         str, Argument("NAME", complete=",".join(KINDS)), Doc(f"{', '.join(KINDS[:-1])} or {KINDS[-1]}")
     ]
-    quiet: _Path = False
+    quiet: Annotated[bool, QUIET, Doc("Print the path of the schema and nothing else")] = False
 
 
 def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:

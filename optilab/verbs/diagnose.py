@@ -46,7 +46,9 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         Argument("RUN|CONFIG", complete="run_or_preset"),
         Doc("A run, a YAML file or a preset"),
     ]
-    fail_on: Annotated[str | None, Flag("LEVEL"), Doc("Exit with 9 if a finding is at least this severe")] = None
+    fail_on: Annotated[
+        str | None, Flag("LEVEL"), Doc("Exit with status 9 if a finding is at least this severe")
+    ] = None
 
 
 def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
@@ -120,7 +122,7 @@ class Diagnosis(Answer):
     changes: Sequence[str] = ()
     """The keys that were set besides, as `--set` takes them."""
     levels: Sequence[str] = ()
-    """A finding that is at least this severe makes the exit code 9."""
+    """A finding that is at least this severe makes the exit status 9."""
 
     @property
     def headline(self) -> str:

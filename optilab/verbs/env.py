@@ -4,11 +4,14 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_doc import Doc
+
+from optilab.config.marks import Flag
 from optilab.runs.provenance import provenance
 from optilab.verbs.answer import Answer
-from optilab.verbs.options import SilentOptions
+from optilab.verbs.options import QUIET, SilentOptions
 from optilab.verbs.verb import Place, Verb
 
 PACKAGES = (
@@ -38,9 +41,11 @@ SETTINGS = ("OPTILAB_RUNS", "OPTILAB_DATA", "OPTILAB_DEBUG")
 
 
 class Env(SilentOptions):
-    """Print the versions, the machine and the settings that a bug report needs; no library is imported for it."""
+    """Print the versions, the machine and the environment variables that a bug report needs."""
 
     EXAMPLES = ("optilab env", "optilab env --json")
+
+    quiet: Annotated[bool, Flag(names=QUIET.names, hidden=True), Doc("Print nothing")] = False
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 from optilab import runs
 from optilab.config.claims import expectations
 from optilab.config.load import dump, load
-from optilab.config.marks import Argument, Flag
+from optilab.config.marks import Argument, Flag, claim_doc
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.data.load import Dataset
@@ -42,7 +42,6 @@ from optilab.verbs.options import (
     Seed,
     SetOptions,
     Threads,
-    claim,
 )
 from optilab.verbs.verb import Place, Verb
 from optilab.words import duration, plural
@@ -60,8 +59,8 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     """Recommend a learning rate with a short range test, which takes seconds and writes no files.
 
     The rate grows at each step of one short training, and the loss tells which rates are too small and which too
-    large. With --confirm, trainings at five rates around the answer decide, as a study that is kept. Exit code 9
-    where there is no rate to recommend.
+    large. With --confirm, runs at five learning rates around the answer decide, as a study that is kept. Exit status
+    9: there is no rate to recommend.
     """
 
     EXAMPLES = (
@@ -84,7 +83,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     seed: Seed = None
     device: Device = None
     threads: Threads = None
-    expect: Annotated[list[str] | None, Flag("CLAIM"), claim("rate > 0.01")] = None
+    expect: Annotated[list[str] | None, Flag("CLAIM"), claim_doc("rate > 0.01")] = None
     quiet: Annotated[bool, QUIET, Doc("Print the rate and nothing else")] = False
 
 

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.config.load import Override, dump, load, to_yaml
-from optilab.config.marks import ConfigKey, Flag
+from optilab.config.marks import ConfigKey, Flag, claim_doc
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ExitCode
 from optilab.optimize import Regime, Status, Trajectory
@@ -24,7 +24,7 @@ from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim
-from optilab.verbs.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions, claim
+from optilab.verbs.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
 from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import plural, setting, settings
@@ -65,7 +65,7 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     start: Start = None
     epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("Number of steps")] = None
     lr: LearningRate = None
-    expect: Annotated[list[str] | None, Flag("CLAIM"), claim("distance < 0.2"), ConfigKey("expect")] = None
+    expect: Annotated[list[str] | None, Flag("CLAIM"), claim_doc("distance < 0.2"), ConfigKey("expect")] = None
     no_save: Annotated[bool, Doc("Write no run directory")] = False
     tune: Annotated[
         int | None, Ge(1), Le(10_000), Doc("Try N random settings of each optimizer first and show the best")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.config.marks import ConfigKey, Flag, Read
+from optilab.config.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.errors import UsageError, shown, unknown
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
@@ -33,14 +33,7 @@ QUIET = Flag(names=("--quiet", "-q"))
 RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'")
 
 
-def claim(example: str) -> Doc:
-    """The text of `--expect` with a claim that the command can judge."""
-    return Doc(
-        f"Exit with status 9 unless CLAIM holds, for example '{example}' (optilab help claims); may be repeated"
-    )
-
-
-Expect = Annotated[list[str] | None, Flag("CLAIM"), claim("val_acc > 0.8")]
+Expect = Annotated[list[str] | None, Flag("CLAIM"), claim_doc("val_acc > 0.8")]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
 Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
 Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads, whatever OMP_NUM_THREADS says")]
@@ -140,7 +133,7 @@ class PictureOptions(FileOptions):
     size: Annotated[
         Literal["column", "page", "slide"] | None,
         Flag("SIZE"),
-        Doc("Width of the plot, with texts to match: column (3.3 in, 8 pt), page (6.9 in, 8 pt), slide (10 in)"),
+        Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
     ] = None
 
     @classmethod
@@ -169,7 +162,7 @@ class SetOptions(Request):
     set: Annotated[
         list[str] | dict[str, Any] | None,
         Flag("KEY=VALUE", complete="key", repeated=True),
-        Doc("Set any key of the config (optilab config show); may be repeated"),
+        Doc("Set any key (optilab config show); may be repeated"),
     ] = None
 
 
@@ -195,7 +188,7 @@ class ClusterOptions(JobOptions):
     cluster: Annotated[
         str | None,
         Flag("ADDRESS"),
-        Doc("Train on the workers of a dask scheduler, tcp://HOST:PORT or its file"),
+        Doc("Train on a dask cluster: tcp://HOST:PORT, or its file"),
     ] = None
 
 
@@ -225,11 +218,13 @@ class StudyOptions(
     RENAMED: ClassVar[Mapping[str, str]] = {"--config": "--study"}
 
     batch_size: BatchSize = None
-    threads: Annotated[int | None, Flag("N"), Doc("CPU threads of each training, always 1; see --jobs")] = None
+    threads: Annotated[
+        int | None, Flag("N", hidden=True), Doc("CPU threads of each training, always 1; see --jobs")
+    ] = None
     device: Annotated[
         str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
     ] = None
-    dry_run: Annotated[bool, Doc("Print the plan and its estimated cost; train nothing")] = False
+    dry_run: Annotated[bool, Doc("Print the plan and its cost; train nothing")] = False
     resume: Annotated[str | None, Flag("STUDY", complete="run"), Doc("Continue a stopped study")] = None
     file: Annotated[
         str | None,

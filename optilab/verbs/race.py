@@ -61,11 +61,11 @@ class RaceOptions(PictureOptions, OutputOptions):
     RENAMED: ClassVar[Mapping[str, str]] = {"--report": "--out", "--algos": "--algo", "--functions": "--function"}
     report: ClassVar[str | None] = None
 
-    out: Annotated[list[str] | None, OUT, Doc("Write a plot (.png, .svg, .pdf) or a report (.html)")] = None
+    out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file")] = None
     quiet: Annotated[
         bool,
         QUIET,
-        Doc("Print only the optimizers that may be the best; with --on, the study directory"),
+        Doc("Print what may be the best; with --on, the directory"),
     ] = False
 
 
@@ -81,11 +81,11 @@ class FunctionRace(RaceOptions):
     def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
         return super().of(renamed(given, "--" * typed), typed)
 
-    settings: Annotated[bool, Doc("Print the tuned settings of every optimizer on every function")] = False
+    settings: Annotated[bool, Doc("Print the tuned settings for each function")] = False
     cache: Annotated[
         bool,
         Flag(names=("--cache/--no-cache",), shown="cache"),
-        Doc("Keep results in the user's cache, and reuse them"),
+        Doc("Keep results in a cache, and reuse them"),
     ] = True
 
 
@@ -97,8 +97,8 @@ class TrainingRace(StudyOptions, RaceOptions):
     CONFLICTS = (("on", "file"), ("on", "resume"))
 
     epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each training")] = None
-    fail_fast: Annotated[bool, Doc("With --on: stop at the first trial that fails")] = False
-    dry_run: Annotated[bool, Doc("With --on: print the plan and its estimated cost; train nothing")] = False
+    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
+    dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
 
 
 def renamed(asked: Any, dashes: str = "") -> Any:

@@ -22,9 +22,9 @@ from optilab.verbs.verb import Place, Verb, fields_of
 class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
     """Write trainings and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 
-    The page is self-contained. An older page of optilab is replaced, any other file is not. For a race
-    on trainings, the report covers the evaluated runs, with the verdicts of the race; with --metric or another
-    comparison option, they are compared again.
+    The page is self-contained. The command overwrites its own pages only. For a race on trainings, the report covers
+    the evaluated runs, with the verdicts of the race; with --metric or another comparison option, they are compared
+    again.
     """
 
     EXAMPLES = (

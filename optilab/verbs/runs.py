@@ -43,7 +43,10 @@ NAMED = 3
 
 
 class ListRuns(FormatOptions, FolderOptions, OutputOptions):
-    """List runs and studies, oldest first: state, what each changed against its preset, result. A study opens."""
+    """List runs and studies, oldest first: state, what each changed against its preset, result.
+
+    Name a study to list its trials.
+    """
 
     EXAMPLES = (
         "optilab runs ls",
@@ -560,8 +563,8 @@ class DiffRuns(FolderOptions, OutputOptions):
 
     EXAMPLES = ("optilab runs diff relu-1 relu-2", "optilab runs diff runs/lr-study/0.1-s42 latest")
 
-    a: Annotated[str, Argument("RUN", complete="run"), Doc("Name of a run, a path, or `latest`")]
-    b: Annotated[str, Argument("RUN", complete="run"), Doc("Name of a run, a path, or `latest`")]
+    a: Annotated[str, Argument("RUN_A", complete="run"), Doc("Name of a run, a path, or `latest`")]
+    b: Annotated[str, Argument("RUN_B", complete="run"), Doc("The run to compare it with")]
     quiet: Annotated[bool, QUIET, Doc("Print the number of equal rows and nothing else")] = False
 
 

@@ -40,7 +40,7 @@ MOST_POINTS = 6
 
 
 class SweepRequest(StudyOptions):
-    """Train one network over axes of settings, with several seeds each, several at once on one thread each.
+    """Train one network over axes of settings: several seeds per setting, in parallel, one thread per run.
 
     The table compares the settings over their seeds. Each trial is a run directory, bit-identical to `optilab train
     --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.

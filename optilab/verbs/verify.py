@@ -57,11 +57,13 @@ class VerifyRequest(SetOptions, SilentOptions):
     )
     NOTES: ClassVar[str] = """\b
 A file may define (arguments are recognized by their names):
-  def momentum(w, g, lr, V, beta): return w, V     a function; its state is what it returns after w
-  class Adam with update(w, g) -> w                hyperparameters in __init__
-  class Rule with init(x), update(g, state)        the step API of optilab.optimize
+  def momentum(w, g, lr, V, beta): return w, V
+                                     its state is what it returns after w
+  class Adam with update(w, g) -> w  hyperparameters in __init__
+  class Rule with init(x), update(g, state)
+                                     the step API of optilab.optimize
   class Mine(torch.optim.Optimizer)
-\b
+
 Exit status 9: something differs.
 """
 
@@ -70,9 +72,7 @@ Exit status 9: something differs.
         Argument("FILE[:NAME]...", repeated=True),
         Doc("Your class or function, by default the only one that fits; or those of many files: '*.py:Adam'"),
     ] = None
-    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The optimizer that it is meant to be")] = (
-        None
-    )
+    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
     algo: Annotated[
         str | None, Flag("NAME[,NAME...]", complete="rule"), Doc("Without a file: only these optimizers")
     ] = None

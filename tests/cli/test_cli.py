@@ -1,6 +1,7 @@
 """The command as a user, a script and a pipe meet it."""
 
 import csv
+import importlib
 import json
 import math
 import os
@@ -17,6 +18,8 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
+from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS
+from tests.pages import ROOT
 from tests.study.generated import training
 
 
@@ -244,6 +247,21 @@ def test_every_help_ends_with_examples_one_a_line(command, optilab):
     examples = said.partition("Examples:\n")[2].splitlines()
     assert examples[0].startswith(" ".join(["    optilab", *command]))
     assert "\\b" not in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, optilab):
+    """A long example is broken as a shell reads it."""
+    module = importlib.import_module(f"optilab.verbs.{name}")
+    verbs = {(name, part): verb for part, verb in getattr(module, "VERBS", {}).items()} or {(name,): module.VERB}
+    assert max(map(len, optilab(name, "--help").stdout.splitlines())) <= 80
+    for words, verb in verbs.items():
+        said = optilab(*words, "--help").stdout
+        assert max(map(len, said.splitlines())) <= 80
+        pasted = said.partition("Examples:\n")[2].replace("\\\n", "").split("\n\n")[0].splitlines()
+        assert "\b" not in said
+        examples = verb.requests[0].EXAMPLES
+        assert [shlex.split(line) for line in pasted] == [shlex.split(line) for line in examples]
 
 
 def test_a_check_of_no_file_speaks_of_no_flag(optilab):
@@ -500,7 +518,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),
         ("runs show ../..", "there is no run at '../..'; `optilab runs ls` lists those that are there"),
         ("explain sgd --epochs 5", "No such option: --epochs; explain works out single steps; write --step 5, or"),
-        ("runs diff a", "optilab runs diff needs RUN and RUN, as in: optilab runs diff relu-1 relu-2"),
+        ("runs diff a", "optilab runs diff needs RUN_A and RUN_B, as in: optilab runs diff relu-1 relu-2"),
         ("help nothing-like-it", "'nothing-like-it' is no topic and no word of the glossary"),
     ],
 )
@@ -686,8 +704,14 @@ def test_the_options_of_a_race_say_what_they_are_for(optilab):
     assert "--json" in sections["Output"]
     assert "(1 to 1,000)" in shown
     assert not re.search(r"<=x|<int|<str|<list", shown)
-    examples = shown.index("Examples:")
-    assert max(map(len, shown[:examples].splitlines())) <= 80
+    assert shown.count("\n") <= 66  # two screens
+
+
+def test_the_page_on_races_has_the_defaults_that_its_help_counts():
+    text = " ".join((ROOT / "docs" / "races.md").read_text().split())
+    for names in (ALGOS, NETWORK_ALGOS, FUNCTIONS):
+        assert f": {names.replace(',', ', ')}." in text
+    assert [names.count(",") + 1 for names in (ALGOS, NETWORK_ALGOS, FUNCTIONS)] == [10, 10, 16]
 
 
 RACE = "race --algo sgd,adam --function booth --budget 1 --starts 1 --repeats 1 --no-cache --gradients 5"

@@ -13,7 +13,7 @@ LONG = "x" * 65
 OPTIMIZE = ["optimize", "--algo", "adam"]
 TRAIN = ["train", "--config", "lab.yaml"]
 
-# What is typed, the exit code, and what the answer must hold (it is compared in lower case).
+# What is typed, the exit status, and what the answer must hold (it is compared in lower case).
 COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     "C1": ([], 2, ["command", "optimize", "train"]),
     "C2": (["trian"], 2, ["trian", "train"]),
@@ -308,7 +308,7 @@ def test_a_device_that_is_not_there(lab: Lab) -> None:
 
 
 def test_a_dataset_that_is_not_there(lab: Lab, light: Warm) -> None:
-    """Y59 and B3 #35: which folder, which files; exit code 3."""
+    """Y59 and B3 #35: which folder, which files; exit status 3."""
     for folder in ("/etc/passwd", "nowhere"):
         done = light.run([*TRAIN, "--data-dir", folder], lab.folder)
         answered(done, 3, [folder])

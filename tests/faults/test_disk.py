@@ -70,7 +70,7 @@ def test_full_disk(lab: Lab, figure: Figure, needs: Callable[..., None], count: 
     sizes = drawn(11).sample(SIZES, count)
     left = Counter(in_parallel([lambda size=size: _full_disk(lab, size) for size in sizes]))
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
-    figure("G11", f"{len(sizes)} full disks", f"{len(sizes)} exit code 7, {len(sizes)} identical; left {told}")
+    figure("G11", f"{len(sizes)} full disks", f"{len(sizes)} exit status 7, {len(sizes)} identical; left {told}")
 
 
 def test_read_only_runs(lab: Lab, needs: Callable[..., None]) -> None:
@@ -134,7 +134,7 @@ def test_one_name_many_processes(lab: Lab, figure: Figure, rounds: int) -> None:
         assert all(name in done.err and "already exists" in done.err and not done.out for done in losers), losers
         assert not list((lab.folder / "runs").glob(".new-*"))
         lab.forget(name)
-    figure("G10", f"{rounds} x 8 processes on one name", f"1 winner and 7 exit code 4 in {rounds} of {rounds}")
+    figure("G10", f"{rounds} x 8 processes on one name", f"1 winner and 7 exit status 4 in {rounds} of {rounds}")
 
 
 @pytest.mark.parametrize("count", [16, pytest.param(160, marks=pytest.mark.slow)])

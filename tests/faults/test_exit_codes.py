@@ -1,4 +1,4 @@
-"""Divergence, and that every exit code is what the table says (those of commands to come are tested there)."""
+"""Divergence, and that every exit status is what the table says (those of commands to come are tested there)."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def diverged(tally: Tally) -> Iterator[list[float]]:
     """Seconds of each that did as it should."""
     seconds: list[float] = []
     yield seconds
-    told = "exit code 6, 0 non-finite numbers on disk, last good checkpoint kept"
+    told = "exit status 6, 0 non-finite numbers on disk, last good checkpoint kept"
     tally("G14", f"{len(DIVERGING)} ways to diverge", f"{len(seconds)} {told}", sum(seconds))
 
 
@@ -46,7 +46,7 @@ def _numbers(tree: object) -> list[float]:
 
 @pytest.mark.parametrize("what", list(DIVERGING))
 def test_divergence(lab: Lab, what: str, diverged: list[float]) -> None:
-    """Exit code 6, where it happened, nothing that is not finite on the disk, the last good checkpoint kept."""
+    """Exit status 6, where it happened, nothing that is not finite on the disk, the last good checkpoint kept."""
     started = time.perf_counter()
     more, sabotage = DIVERGING[what]
     name = "diverging-" + what.replace(" ", "-")
@@ -75,7 +75,7 @@ def test_divergence(lab: Lab, what: str, diverged: list[float]) -> None:
 
 
 def test_a_diverging_path_is_a_result(light: Warm, tmp_path: Path) -> None:
-    """Showing divergence is what `optimize` is for; a flag makes it an exit code."""
+    """Showing divergence is what `optimize` is for; a flag makes it an exit status."""
     argv = ["optimize", "--algo", "sgd", "--lr", "10", "--epochs", "1000"]
     for more, code in (([], 0), (["--json"], 0), (["--fail-on-divergence"], 6)):
         done = light.run([*argv, *more], tmp_path)
@@ -117,7 +117,9 @@ def test_every_exit_code(lab: Lab, figure: Figure, light: Warm, tmp_path: Path) 
     assert "Traceback" in log
     assert "ZeroDivisionError" in log  # the bug that was put in, not one of ours
     lab.recover("codes-3")
-    figure("G18", "exit codes 0 to 7, by processes", "8 of 8 (8 and 9 are tested with the commands that use them)")
+    figure(
+        "G18", "exit statuses 0 to 7, by processes", "8 of 8 (8 and 9 are tested with the commands that use them)"
+    )
 
 
 def test_a_debug_run_shows_the_traceback(lab: Lab) -> None:

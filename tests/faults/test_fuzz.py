@@ -222,7 +222,7 @@ def test_mutated_command_lines(tmp_path: Path, light: Warm, figure: Figure, coun
     ended = in_parallel([lambda argv=argv: trial(argv) for argv in lines])
     codes = Counter(code for code, _ in ended)
     slowest = max(seconds for _, seconds in ended)
-    told = ", ".join(f"{number} exit code {code}" for code, number in sorted(codes.items()))
+    told = ", ".join(f"{number} exit status {code}" for code, number in sorted(codes.items()))
     figure("G8", f"{count} mutated command lines", f"0 tracebacks; {told}; slowest {slowest:.2f} s")
     assert codes[0] > 0
     assert codes[2] > 0

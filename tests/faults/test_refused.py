@@ -64,7 +64,7 @@ def refused(command: list[str], folder: Path) -> str:
     """What is wrong with how a command line is refused; empty where it is right."""
     done = run(command, folder, dict(os.environ))
     if done.returncode != 2 or "Traceback" in done.stderr or "a bug in optilab" in done.stderr:
-        return f"{command}: exit code {done.returncode}: {done.stderr[-300:]}"
+        return f"{command}: exit status {done.returncode}: {done.stderr[-300:]}"
     return f"{command}: it has made a run" if (folder / "runs").exists() else ""
 
 
@@ -81,5 +81,7 @@ def test_bad_command_lines_are_refused_before_the_work(every: int, folder: Path,
     wrong = [reason for line in chosen if (reason := refused(line, folder))]
     assert not wrong, "\n".join(wrong)
     figure(
-        "G29", f"{len(chosen)} bad claims and options", f"{len(chosen)} exit code 2, nothing trained, 0 tracebacks"
+        "G29",
+        f"{len(chosen)} bad claims and options",
+        f"{len(chosen)} exit status 2, nothing trained, 0 tracebacks",
     )

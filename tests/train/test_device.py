@@ -296,7 +296,7 @@ class Silent:
 @pytest.mark.parametrize("what", FAILURES)
 @pytest.mark.parametrize("when", ["start", "epoch"])
 def test_a_failure_of_the_device_is_explained(what, when, small, monkeypatch, tmp_path):
-    """Exit code 7 with a sentence, and the run's directory records it; while it is built there is no directory."""
+    """Exit status 7 with a sentence, and the run's directory records it; while it is built there is no directory."""
     failure, message = FAILURES[what]
 
     def fail(*_):
