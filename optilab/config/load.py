@@ -92,18 +92,23 @@ def load(
     source = document.source
     places = {path: f"{source}:{line}" for path, line in document.lines.items()}
     in_order = sorted(overrides, key=lambda item: item.key.count("."))
-    problems = [problem for item in in_order if (problem := _apply(document.tree, item, places))]
+    problems = list(document.problems)
+    unread = {problem.key for problem in problems}
+    problems += [problem for item in in_order if (problem := _apply(document.tree, item, places))]
     if kind == "optimize" and rules == "exercise":
         document.tree.update({key: presets.filled(rule) for key, rule in document.tree.items() if key == "algo"})
     try:
         config_value = schema.model_validate(document.tree)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        problems += [
+        refused = [
             _problem(details, lambda path: unknown_key(schema, path, document.tree), places, source)
             for details in found
             if not _follows(details, found)
         ]
+        if unread:  # what stands in the place of an unreadable key or value is no problem of its own
+            refused = [p for p in refused if p.key not in unread and not re.search(r"(^|\.)\?\d+$", p.key)]
+        problems += refused
     if problems:
         problems = list(dict.fromkeys(problems))
         problems.sort(key=lambda problem: _line(problem, source))
@@ -125,7 +130,7 @@ def _document(kind: str, config: str | Mapping[str, Any] | None) -> yaml.Documen
         raise UsageError(f"expected a YAML file, a preset or a mapping of keys, got {shown(config)}", "config")
     path = presets.find(kind, config)
     source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-    document = yaml.read(_bytes(path), source)
+    document = yaml.read(_bytes(path), source, partial=True)
     if kind == "optimize" and "optimizer" in document.tree and "algo" not in document.tree:
         raise UsageError(f"{source} is a config of `optilab train`{presets.NO_NETWORK[kind]}")
     if kind == "train":
@@ -291,7 +296,7 @@ def command_of(config: str) -> str:
     for kind in presets.KINDS:
         if presets.lookup(kind, config):
             return kind
-    tree = yaml.read(_bytes(presets.find("train", config)), config).tree
+    tree = yaml.read(_bytes(presets.find("train", config)), config, partial=True).tree
     if tree and not any(schema_for(kind).model_fields.keys() & tree.keys() for kind in SCHEMAS):
         raise UsageError(
             f"unknown keys {', '.join(map(shown, tree))}; a file of claims begins with `checks:`, a config has keys "

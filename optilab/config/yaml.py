@@ -49,6 +49,8 @@ class Document:
     lines: dict[Path, int]
     source: str
     """Its name in messages."""
+    problems: tuple[Problem, ...] = ()
+    """What cannot be read as it is written; the tree has a value of the right kind in its place."""
 
 
 class _Refused(Exception):
@@ -160,8 +162,11 @@ def _odd_number_advice(text: str) -> str:
     return f"{text} is not a plain decimal number ({meant}){decimal}, or put quotes around text"
 
 
-def read(data: bytes, source: str) -> Document:
-    """Read one config. `source` is the name for messages. All problems at once, as a `ConfigError`."""
+def read(data: bytes, source: str, *, partial: bool = False) -> Document:
+    """Read one config. `source` is the name for messages. All problems at once, as a `ConfigError`.
+
+    `partial` leaves problems of single values in the document, for a reader that has more to say of the others.
+    """
     try:
         reader = _Reader(_LOADER(_text(data)).get_event)
         tree = reader.document()
@@ -180,8 +185,8 @@ def read(data: bytes, source: str) -> Document:
         problem = Problem(source, "", f"not readable as YAML: {shown(' '.join(str(error).split()), 200)}")
     else:
         problems = [Problem(f"{source}:{line}", dotted(path), text) for line, path, text in reader.problems]
-        if not problems:
-            return Document(tree, reader.lines, source)
+        if partial or not problems:
+            return Document(tree, reader.lines, source, tuple(problems))
         raise ConfigError(source, problems)
     raise ConfigError(source, [problem])
 

@@ -130,7 +130,8 @@ def _refusal(name: str, changed: Sequence[str], config: TrainConfig) -> str:
         reason = f"; epochs may not, because the schedule {config.schedule.name} can depend on their number"
     accepted = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
     return (
-        f"{name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may change{reason}"
+        f"{name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may change{reason}. "
+        f"A new run takes the others: optilab train --fork {name} --set KEY=VALUE"
     )
 
 

@@ -236,6 +236,20 @@ def test_traps_of_yaml(text, line, said):
     assert said in caught.value.problems[0].message
 
 
+def test_a_trap_of_yaml_is_reported_with_all_other_problems(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("epochs: 010\n3: 4\nseed: -1\noptimizer: {name: sgd, lr: 0x1, beta: 0.9}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(TrainConfig, str(path))
+    assert [(problem.where[-1], problem.key) for problem in caught.value.problems] == [
+        ("1", "epochs"),
+        ("2", ""),
+        ("3", "seed"),
+        ("4", "optimizer.lr"),
+        ("4", "optimizer.beta"),
+    ]
+
+
 def test_a_pipe_is_named_as_one(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match="a pipe or a device"):

@@ -1,10 +1,13 @@
 """Which runs `train --resume` takes up, which changes it accepts, and what it says otherwise."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from optilab.config.training import MOVED
+from optilab.config.load import load
+from optilab.config.training import MOVED, TrainConfig, changeable
 
 
 @pytest.fixture
@@ -18,6 +21,14 @@ def test_a_changed_setting_is_refused_with_the_keys_that_may_change(run):
     message = run("--lr", "0.2", "--epochs", "5", code=4)
     assert "done cannot be resumed with changed settings: optimizer.lr: 0.1 -> 0.2. Only " in message
     assert "Only checkpoint_every, curvature, data.dir, epochs, expect and probes may change" in message
+    assert "optilab train --fork done --set KEY=VALUE" in message
+
+
+def test_the_page_names_the_keys_that_may_change():
+    page = (Path(__file__).parents[2] / "docs" / "reproducibility.md").read_text()
+    sentence = page.partition("keys may\n  change: ")[2].partition(". ")[0]
+    keys = {key for key in changeable(load(TrainConfig, "sigmoid")) if not key.startswith("curvature.")}
+    assert {*re.findall(r"`([^`]*)`", sentence)} == keys
 
 
 def test_epochs_are_refused_beside_a_schedule_with_the_reason(optilab, small):

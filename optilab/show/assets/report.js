@@ -84,7 +84,7 @@
         stars,
         y,
         caption,
-        rule: guess === undefined ? undefined : [guess, "guessing"],
+        rule: guess === undefined ? undefined : [guess, "chance level"],
         other,
       });
     }
