@@ -1,6 +1,8 @@
 """What typer's parser refuses, as text with the line to type instead."""
 
 import re
+import sys
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -100,7 +102,12 @@ def _command_hint(context: Any, name: str) -> str:
 def _argument_hint(context: Any, extra: list[str]) -> str:
     """Where the arguments belong that a command does not take, or what the command takes."""
     argument, rules = extra[0], completion.rule("")
-    if re.fullmatch(r"-?[\d.]+", argument):
+    flags = {flag for one in context.command.params if getattr(one, "is_flag", False) for flag in one.opts}
+    switch = next((before for before, word in pairwise(sys.argv) if word == argument and before in flags), "")
+    if switch:
+        seeds = argument.isdecimal() and switch == "--confirm" and _has_option(context, "--seeds")
+        return f"{switch} takes no value" + (f"; write {switch} --seeds {argument}" if seeds else "")
+    if re.fullmatch(r"-?[\d.]+", argument) and _has_option(context, "--start"):
         return LIST
     options = {"--algo": rules, "--function": completion.objective("")}
     first = next(

@@ -597,7 +597,10 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
     for seeds, labels in unpaired.items():
         notes.append(f"{_one_or_number(labels)} and {base.label} share {seeds}: compared without pairs (Welch)")
     if single:
-        notes.append(f"{_one_or_number(single)}: no interval with a single seed; train with --seeds 5")
+        records = [record for own in candidates for group in own.groups for record in group.runs.values()]
+        loops = all(record.is_watched for record in records)
+        again = "run the loop with other seeds and save each run" if loops else "train with --seeds 5"
+        notes.append(f"{_one_or_number(single)}: no interval with a single seed; {again}")
     if shared:
         notes.append(f"with fewer than {FEW} seeds, a variance below that of the whole table is raised to it")
     return notes

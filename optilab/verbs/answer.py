@@ -202,6 +202,7 @@ def present(answer: Answer, request: object) -> int:
         answer.write(format)
     else:
         paint(answer.parts())
+        paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
     return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
 
 

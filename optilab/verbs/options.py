@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -145,6 +146,11 @@ class PictureOptions(FileOptions):
             chart_file.check(made.plot)
         return made
 
+    @cached_property
+    def saved(self) -> list[str]:
+        """The files of `out` that are written, for a command that names them at its end."""
+        return []
+
     def draw(self, chart: "Callable[[], Chart]") -> None:
         """Write the picture file where one was asked for."""
         if self.plot:
@@ -152,6 +158,7 @@ class PictureOptions(FileOptions):
 
             command = shlex.join(["optilab", *sys.argv[1:]]) if self.typed else ""
             chart_file.save(chart(), self.plot, self.dark, self.size, command)
+            self.saved.append(self.plot)
 
 
 class SetOptions(Request):

@@ -141,6 +141,7 @@ def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
     request.draw(answer.chart)
     if page:
         write_page(page, answer.page(None))
+        request.saved.append(str(page))
     return answer
 
 
@@ -168,7 +169,7 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
             terminal.note("stopped; the same command resumes the race" if request.cache else "stopped")
         raise
     judged = list(of_race(asked.expect, standings(found)))
-    return LabRace(found, rules, tests, place.argv, request.settings, bool(request.plot), judged)
+    return LabRace(found, rules, tests, place.argv, request.settings, request.plot, request.report, judged)
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,7 +183,9 @@ class LabRace(Answer):
     """The command that finds the same."""
     settings: bool = False
     """Whether the tuned settings of every function are shown."""
-    drawn: bool = False
+    plotted: str | None = None
+    reported: str | None = None
+    """The files that the command writes."""
     judged: Sequence[ClaimResult] = ()
 
     @property
@@ -218,8 +221,8 @@ class LabRace(Answer):
         left = (0, 1, 3) if self.settings else (0, 1)
         yield (terminal.grid(headings, values, left=left))
         hints = [] if self.settings else ["add --settings to see them for each function"]
-        hints += ["everything: --json", *([] if self.drawn else ["profile and tuning curves: --out race.png"])]
-        hints += ["as a report: --out race.html"]
+        hints += ["everything: --json", *([] if self.plotted else ["profile and tuning curves: --out race.png"])]
+        hints += [] if self.reported else ["as a report: --out race.html"]
         yield "; ".join(hints)
 
     def table(self) -> Table:
@@ -296,6 +299,7 @@ def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | Planne
     request.draw(answer.chart)
     if page:
         write_page(page, answer.page(None))
+        request.saved.append(str(page))
     return answer
 
 

@@ -452,8 +452,7 @@ def plot(request: PlotRuns, place: Place) -> Printed:
             terminal.note(f"not drawn: {names}{more}: {reason}")
     if file is None and not place.silent:
         terminal.draw(chart)
-    written = [] if file is None else [file]
-    return Printed(written, facts, written)
+    return Printed([], facts, [] if file is None else [file])
 
 
 def _of_settings(request: PlotRuns, place: Place) -> "Chart | None":

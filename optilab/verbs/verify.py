@@ -131,6 +131,10 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
     if request.algo is not None:
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
     specs = [one for one in given if isinstance(one, str)]
+    if directories := [one for one in specs if Path(one).is_dir()]:
+        raise UsageError(
+            "\n".join(f"{one} is a directory; for its files write '{Path(one, '*.py')}'" for one in directories)
+        )
     if len(specs) > 1 or any(map(submissions.is_pattern, specs)):
         return _grade_all(request, specs, alone=not place.library)
     if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:

@@ -514,6 +514,8 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("runs ls --where seed>>1", "--where: >> is none of = != < <= > >= ~; got 'seed>>1'"),
         ("race adam sgd lion", "too many arguments: sgd lion; optimizers are separated by commas: adam,sgd,lion"),
         ("play mine.yaml sgd", "too many arguments: sgd; write --algo sgd"),
+        ("lr relu --confirm 2", "too many arguments: 2; --confirm takes no value; write --confirm --seeds 2"),
+        ("verify . --against adam", ". is a directory; for its files write '*.py'"),
         ("runs show a b", "too many arguments: b; optilab runs show takes RUN"),
         ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),
         ("runs show ../..", "there is no run at '../..'; `optilab runs ls` lists those that are there"),

@@ -1,5 +1,7 @@
 """What a comparison says about itself: rows, baseline, problems, and what is not comparable."""
 
+import json
+
 import pytest
 
 from optilab.errors import UsageError
@@ -109,10 +111,17 @@ def test_seeds_that_are_not_shared_are_said(tmp_path, seeds, words):
     noted(laid(tmp_path), words)
 
 
+def test_one_seed_of_loops_of_ones_own_is_not_one_of_train(tmp_path):
+    pair(tmp_path, "model.activation=relu", seeds=(1,))
+    for path in tmp_path.glob("*/manifest.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "command": "watch"}))
+    noted(laid(tmp_path), "no interval with a single seed; run the loop with other seeds and save each run")
+
+
 def test_one_seed_is_said(tmp_path):
     pair(tmp_path, "model.activation=relu", seeds=(1,))
     side = laid(tmp_path)
-    noted(side, "no interval with a single seed")
+    noted(side, "no interval with a single seed; train with --seeds 5")
     assert side.comparison.rows[0].difference.verdict == "cannot tell"
 
 

@@ -279,6 +279,7 @@ def test_a_rule_that_always_diverges_is_the_worst(race, optilab, tmp_path):
     assert set(lost["worst"].values()) == {"every setting diverged"}
     shown = optilab("race", "--resume", "d", "--out", "d.png", "--out", "d.html").stdout
     assert "every setting diverged" in shown
+    assert shown.endswith("\nd.png\nd.html\n")
     assert "fails" in optilab("check", "d", "--expect", "lost.py:lost: test_acc > 0.5", code=9).stdout
 
 

@@ -215,6 +215,7 @@ def test_the_command(optilab, tmp_path):
     table = optilab(*ARGUMENTS, "--out", "race.png", "--settings", **environment)
     assert "12 tunings (2 optimizers x 2 functions x 3 repeats) of 5 settings from 8 starts" in table.stderr
     assert "at most 96,000 gradient evaluations" in table.stderr
+    assert table.stdout.splitlines()[-1] == "race.png"
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
     document = json.loads(first.stdout)
     for tuning in document["tunings"]:

@@ -39,6 +39,8 @@ def race(optilab, tmp_path, page):
 
 def test_verdict_table_and_settings_are_those_of_the_command(race):
     page, document, shown = race("--settings")
+    assert shown.splitlines()[-1] == "race.html"
+    assert "--out race.html" not in shown
     assert page.text("h1") == "Which of 3 optimizers is the best after the same tuning?"
     assert page.text("#answer").lower().split("; ")[0] in shown.lower()
     assert "Fewer than 6 functions can hardly tell optimizers apart".lower() in page.text("#answer").lower()

@@ -21,6 +21,7 @@ const Charts = (() => {
   const faded = (color, part) => `color-mix(in srgb, ${css(color)} ${part}%, transparent)`;
   const FONT = "12px system-ui, sans-serif";
   const LINE = 14; // pixels between two names at the ends of lines
+  const ROOM = 22; // pixels of such a name that are no text: its mark and the space around it
   const NAMED = 12; // lines whose names stand at their ends, at most
   const NEAR = 30; // pixels to the line that is lifted
 
@@ -111,8 +112,9 @@ const Charts = (() => {
     const ends = lines.filter((line) => line.end);
     const right =
       ends.length && ends.length <= NAMED && widthOf(box) >= 420
-        ? Math.min(170, 16 + Math.max(...ends.map((line) => textWidth(line.end))))
+        ? Math.min(170, ROOM + Math.max(...ends.map((line) => textWidth(line.end))))
         : 0;
+    const side = Math.max(right, rule ? ROOM + textWidth(rule[1]) : 12);
     const across = names
       ? {
           splits: () => names.map((_, i) => i + 1),
@@ -129,7 +131,7 @@ const Charts = (() => {
         width: widthOf(box),
         height,
         legend: { show: false },
-        padding: [8, Math.max(right, rule ? 56 : 12), 0, 0],
+        padding: [8, side, 0, 0],
         scales: {
           x: { time: false, distr: xLog ? 3 : 1, ...scale(...xs) },
           y: { distr: y.log ? 3 : 1, ...scale(y.low, y.high) },
@@ -157,12 +159,12 @@ const Charts = (() => {
         series,
         bands,
         hooks: {
-          drawAxes: [(u) => ruled(u, rule)],
+          drawAxes: [(u) => ruled(u, rule, right)],
           draw: [
             (u) => {
               barred(u, bars);
               starred(u, stars);
-              if (right) ended(u, rows, right);
+              if (right) ended(u, rows, side, rule);
             },
           ],
           setCursor: [
@@ -249,7 +251,7 @@ const Charts = (() => {
     return [low < 0 ? low - room : Math.max(0, low - room), high + room];
   };
   /** The names at the ends of lines, one below the other where the ends are close. */
-  function ended(u, rows, room) {
+  function ended(u, rows, room, rule) {
     const ratio = devicePixelRatio,
       { ctx, bbox } = u;
     const places = rows
@@ -258,8 +260,9 @@ const Charts = (() => {
         const last = u.data[at].findLastIndex((value) => value !== null && value !== undefined);
         return last < 0
           ? null
-          : { line, at, x: u.valToPos(u.data[0][last], "x", true), y: u.valToPos(u.data[at][last], "y", true) };
+          : { name: line.end, color: line.color, at, y: u.valToPos(u.data[at][last], "y", true) };
       })
+      .concat(rule ? { name: rule[1], color: "--muted", y: u.valToPos(rule[0], "y", true) } : [])
       .filter((place) => place && place.y >= bbox.top - 1 && place.y <= bbox.top + bbox.height + 1)
       .sort((a, b) => a.y - b.y);
     const names = spreadOut(
@@ -272,11 +275,11 @@ const Charts = (() => {
     ctx.font = `${12 * ratio}px system-ui, sans-serif`;
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
-    places.forEach(({ line, at }, i) => {
+    places.forEach(({ name, color, at }, i) => {
       ctx.globalAlpha = u.lifted && u.lifted !== at && u.lifted !== null ? 0.3 : 1;
-      ctx.fillStyle = css("--ink");
-      ctx.fillText(fitted(line.end, room - 22), bbox.left + bbox.width + 16 * ratio, names[i]);
-      ctx.fillStyle = css(line.color);
+      ctx.fillStyle = css(at ? "--ink" : "--muted");
+      ctx.fillText(fitted(name, room - ROOM), bbox.left + bbox.width + 16 * ratio, names[i]);
+      ctx.fillStyle = css(color);
       ctx.fillRect(bbox.left + bbox.width + 4 * ratio, names[i] - ratio * 1.5, 9 * ratio, 3 * ratio);
     });
     ctx.restore();
@@ -447,6 +450,8 @@ const Charts = (() => {
       .map(([line, i]) => [line, u.data[i].findLast((y) => y !== null && y !== undefined)])
       .filter(([, y]) => y !== undefined)
       .map(([line, y]) => [line, at(u.data[0][0], y)[1]])
+      .concat(rule ? [[{ end: rule[1], color: "--muted" }, at(u.data[0][0], rule[0])[1]]] : [])
+      .filter(([, y]) => y >= box.top - 1 && y <= box.top + box.height + 1)
       .sort((a, b) => a[1] - b[1]);
     spreadOut(
       last.map(([, y]) => y),
@@ -552,7 +557,7 @@ const Charts = (() => {
     ctx.restore();
   }
 
-  function ruled(u, rule) {
+  function ruled(u, rule, named) {
     if (!rule) return;
     const at = u.valToPos(rule[0], "y", true);
     const { ctx, bbox } = u;
@@ -565,10 +570,12 @@ const Charts = (() => {
     ctx.moveTo(bbox.left, at);
     ctx.lineTo(bbox.left + bbox.width, at);
     ctx.stroke();
-    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.textAlign = "left";
-    ctx.textBaseline = "middle";
-    ctx.fillText(rule[1], bbox.left + bbox.width + 4 * devicePixelRatio, at);
+    if (!named) {
+      ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+      ctx.textAlign = "left";
+      ctx.textBaseline = "middle";
+      ctx.fillText(rule[1], bbox.left + bbox.width + 4 * devicePixelRatio, at);
+    }
     ctx.restore();
   }
 
