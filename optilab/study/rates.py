@@ -270,10 +270,10 @@ class Confirmation:
     @property
     def diverged(self) -> dict[float, int]:
         """The rates at which trainings diverged, with their number."""
-        rows = enumerate(self.side.candidates if self.side else ())
-        return {
-            _rate(self.side, i, self.key): len(own.outcomes.diverged) for i, own in rows if own.outcomes.diverged
-        }
+        if self.side is None:
+            return {}
+        failed = {i: len(own.outcomes.diverged) for i, own in enumerate(self.side.candidates)}
+        return {_rate(self.side, i, self.key): count for i, count in failed.items() if count}
 
     @property
     def at_edge(self) -> bool:

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -117,10 +118,9 @@ def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: boo
 
     `command` repeats it, for the advice to do so with one thread where the machine is busy; without it there is none.
     """
-    if not silent:
-        studies.starting(asked.name)
-    from optilab.train import session  # torch comes in here
-    from optilab.train.device import alone
+    with studies.starting(asked.name) if not silent else nullcontext():
+        from optilab.train import session  # torch comes in here
+        from optilab.train.device import alone
 
     crowding = Crowding(asked.threads if command else 1, lambda: f"{command} --threads 1")
     losses: list[float] = []

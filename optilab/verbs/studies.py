@@ -2,9 +2,11 @@
 
 import contextlib
 import shlex
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,10 +164,24 @@ def _design(plan: "StudyPlan", folder: Path) -> "tuple[Design, Measure] | None":
     return None if found is None else (found, Measure(plan.metric))
 
 
-def starting(name: str) -> None:
-    """The first line on a terminal, before PyTorch is loaded, which takes seconds."""
+SILENCE = 10.0
+"""Seconds after which a pipe gets a line, where there is nothing to tell yet."""
+
+
+@contextlib.contextmanager
+def starting(name: str) -> Iterator[None]:
+    """The first line, while PyTorch is loaded, which takes seconds: on a terminal at once, in a pipe after SILENCE."""
+    tell = partial(terminal.note, f"starting {name}: loading PyTorch, which takes long on a busy machine")
+    timer = threading.Timer(SILENCE, tell)
+    timer.daemon = True
     if terminal.err.is_terminal:
-        terminal.note(f"starting {name}: loading PyTorch and the dataset")
+        tell()
+    else:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def completed(ran: "StudyResult") -> list[Record]:

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-SILENCE = 10.0
-"""Seconds after which a pipe gets a line, where the first epoch is not done."""
 TIMED, MINUTE = 10, 60.0
 """Batches after which the time of all epochs is estimated, and the seconds from which a pipe is told."""
 
@@ -184,10 +183,6 @@ def _trained(
     from optilab.study.claims import require_judgeable
 
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
-    if not place.silent:
-        studies.starting(config.name)
-        if terminal.err.is_terminal and (advice := _other_threads(config.threads)):
-            terminal.note(advice)
     dataset = studies.dataset_of(config.data)
     with signals.on_signal() as stop:
         try:
@@ -232,9 +227,12 @@ def _run(
     fork: Branch | None,
 ) -> "tuple[Training, str]":
     """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
-    from optilab.train import session  # torch comes in here, after everything that can be refused without it
-    from optilab.train.device import alone
+    with studies.starting(config.name) if not place.silent else nullcontext():
+        from optilab.train import session  # torch comes in here, after everything that can be refused without it
+        from optilab.train.device import alone
 
+    if terminal.err.is_terminal and not place.silent and (advice := _other_threads(config.threads)):
+        terminal.note(advice)
     with alone():
         if request.resume is not None:
             training, run = session.resume(path, config, dataset, terminal.note)
@@ -501,7 +499,7 @@ class TrainingDisplay:
         self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
         self._plain = not quiet and not live and self._line is None
         self._began: float | None = None
-        self._silence = threading.Timer(SILENCE, self._unfinished)
+        self._silence = threading.Timer(studies.SILENCE, self._unfinished)
         self._silence.daemon = True
 
     def __enter__(self) -> "TrainingDisplay":
@@ -557,8 +555,8 @@ class TrainingDisplay:
             return
         batch, batches = self._batch
         progress = f"batch {batch} of {batches}" if batch else "no batch is done"
-        left = f"; an epoch takes about {duration(SILENCE / batch * batches)}" if batch else ""
-        terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {SILENCE:.0f} s{left}")
+        left = f"; an epoch takes about {duration(studies.SILENCE / batch * batches)}" if batch else ""
+        terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {studies.SILENCE:.0f} s{left}")
         if self._crowding is not None and (advice := self._crowding.stuck()):
             terminal.note(advice)
 

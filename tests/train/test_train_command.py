@@ -7,10 +7,12 @@ import pty
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
+from optilab.verbs import studies
 from tests.data.idx import arrays, idx_bytes, write_sums
 
 
@@ -58,6 +60,19 @@ def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert text.startswith("optilab: starting small: loading PyTorch")
     assert re.findall(r"epoch (\d)/3 train_loss [0-9.]+ train_acc", text) == ["1", "2", "3"]
+
+
+def test_a_pipe_is_told_that_pytorch_is_being_loaded(capsys, monkeypatch):
+    """On a machine with twenty other processes that takes a minute."""
+    monkeypatch.setattr(studies, "SILENCE", 0.01)
+    with studies.starting("mine"):
+        while not (told := capsys.readouterr().err):
+            time.sleep(0.01)
+    assert told.startswith("optilab: starting mine: loading PyTorch")
+    monkeypatch.setattr(studies, "SILENCE", 60.0)
+    with studies.starting("mine"):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_one_training_image_is_trained_to_the_end(optilab, small):
