@@ -407,10 +407,9 @@ class Watch:
         losses, count = self._read(), len(self._losses)
         short = count <= SHORT
         ends = [(end, metrics) for end, metrics, _ in self._ends]
-        if not ends or short:
+        if not ends:
             parts = 1 if short else min(PARTS, max(1, count // 20))
-            last = ends[-1][1] if ends else {}
-            ends = [(round(count * (n + 1) / parts), last if n + 1 == parts else {}) for n in range(parts)]
+            ends = [(round(count * (n + 1) / parts), {}) for n in range(parts)]
         elif count - ends[-1][0] > 0.5 * count / len(ends):  # an epoch that was not finished
             ends.append((count, {}))
         rows, records, begin, divergence = [], [], 0, self._divergence(losses)

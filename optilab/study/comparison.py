@@ -516,8 +516,8 @@ def _notes(
             f"not the same data: {', '.join(other)} differ{'s' * (len(other) == 1)}, so the outcomes are measured on "
             "different images"
         )
-    if "epochs" in differing and measure.target is None and not isinstance(measure.at, int):
-        lengths = sorted({group.settings["epochs"] for group in grouping.groups})
+    lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in differing else []
+    if len(lengths) > 1 and measure.target is None and not isinstance(measure.at, int):
         advice = {
             "last": f"--at {lengths[0]} compares at the same epoch",
             "best": f"the best of the first {lengths[0]} counts",
@@ -554,6 +554,12 @@ def _notes(
         differ = "differs" if len(exact) == 1 else "differ"
         notes.append(f"{some(exact, 6)} {differ} between the runs, so equal seeds do not give equal digits")
     return notes
+
+
+def _epochs(group: Group) -> int:
+    """What trainings that differ in it were asked for; a loop that was watched has as many as were made."""
+    asked = group.settings.get("epochs")
+    return max(len(record.rows()) for record in group.runs.values()) if asked is None else int(asked)
 
 
 def learned_nothing(candidates: Sequence[ComparedRuns], measure: Measure) -> bool:

@@ -97,7 +97,7 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     if a.path.resolve() == b.path.resolve():
         raise UsageError(f"{a.name} is one run; name two")
     commands = [str(record.manifest["command"]) for record in (a, b)]
-    if commands[0] != commands[1]:
+    if commands[0] != commands[1] and not (a.is_training and b.is_training):
         raise UsageError(
             f"{a.name} is a run of {shown(commands[0])}, {b.name} of {shown(commands[1])}; name two runs of one command"
         )

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 import optilab
 from optilab.diagnose import CAUSES, Severity
 from optilab.errors import RunError, UsageError
+from optilab.loop.watch import Watch
 from optilab.train.layers import activation_before, layers_of, operations
 from tests.diagnosis import loops
 
@@ -628,6 +629,38 @@ def test_a_watched_loop_is_a_run_that_the_commands_read(optilab, tmp_path, measu
     assert "only a training can be resumed" in optilab("train", "--resume", str(path), code=4).stderr
     with pytest.raises(RunError, match="already exists"):
         watch.save("mine", tmp_path / "runs")
+
+
+def test_every_epoch_that_a_short_loop_marks_has_its_row(optilab, tmp_path):
+    """Although so few steps are judged as those of a probe run."""
+    net = mlp()
+    optimizer, ends = torch.optim.SGD(net.parameters(), 0.1), [0.5, 0.6, 0.7, 0.8]
+    watch = Watch(net, optimizer)
+    for accuracy in ends:
+        for here in torch.arange(len(X)).split(20):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(X[here]), Y[here])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=Y[here])
+        watch.epoch(val_loss=loss.item(), val_acc=accuracy)
+    assert [row["val_acc"] for row in watch.evidence().rows] == ends
+    watch.save("short", tmp_path / "runs")
+    assert "4 epochs" in optilab("runs", "show", "short").stdout
+    found = json.loads(optilab("diagnose", "short", "--json").stdout)
+    assert found["verdict"] == watch.diagnosis().document()["verdict"] == "no sign of trouble in 40 batches"
+
+
+def test_a_loop_is_compared_with_a_training(optilab, tmp_path):
+    """Although its config does not say how many epochs it was to have."""
+    watch = learn(mlp(), X, Y, steps=100)
+    watch.epoch(val_loss=0.9, val_acc=0.6)
+    watch.save("loop", tmp_path / "runs")
+    changes = ["data.dataset=synthetic", "data.images=200", "model.hidden=[8]", "threads=1", "probes=0"]
+    optilab("train", "--config", "relu", "--epochs", 2, "--name", "it", *[a for c in changes for a in ("--set", c)])
+    assert "not the same epochs: 1, 2; --at 1" in optilab("runs", "compare", "loop", "it").stdout
+    assert "verdict: " in optilab("report", "it", "loop").stdout
+    assert "config.epochs" in optilab("runs", "diff", "it", "loop").stdout
 
 
 def test_pictures_and_pages_of_a_loop(tmp_path):
