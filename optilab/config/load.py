@@ -91,10 +91,9 @@ def load(
     document = config if isinstance(config, yaml.Document) else _document(kind, config)
     source = document.source
     places = {path: f"{source}:{line}" for path, line in document.lines.items()}
-    in_order = sorted(overrides, key=lambda item: item.key.count("."))
     problems = list(document.problems)
     unread = {problem.key for problem in problems}
-    problems += [problem for item in in_order if (problem := _apply(document.tree, item, places))]
+    problems += [problem for item in overrides if (problem := _apply(document.tree, item, places))]
     if kind == "optimize" and rules == "exercise":
         document.tree.update({key: presets.filled(rule) for key, rule in document.tree.items() if key == "algo"})
     try:

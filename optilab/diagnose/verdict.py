@@ -128,8 +128,20 @@ def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list
     code = finding.code or [""] * len(finding.remedies)
     found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
     if found and not all(code) and finding.rule in ("learning-rate-too-high", "learning-rate-too-low"):
-        found.append(f"optilab lr {shlex.quote(config)}{_set(changes)}")
+        found.append(_on("lr", config, changes))
     return found
+
+
+def next_steps(e: Evidence, findings: Sequence[Finding], config: str, changes: Sequence[str] = ()) -> list[str]:
+    """What to type about a network that does not learn and has no finding; nothing for a loop of the user's own."""
+    puzzling = not e.knows if e.trial else bool(e.rows) and not learned(e) and not learning_still(e)
+    if sick(findings) or not puzzling or e.setup.loop or not e.setup.rates:
+        return []
+    return [_on("lr", config, changes), _on("remedy", config, changes)]
+
+
+def _on(verb: str, config: str, changes: Sequence[str]) -> str:
+    return f"optilab {verb} {shlex.quote(config)}{_set(changes)}"
 
 
 def both(findings: Sequence[Finding]) -> Sets:
@@ -224,7 +236,9 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         more = f", and {others} more finding{'s' * (others > 1)}" if others > 0 else ""
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}"
     if e.trial:
-        return f"no sign of trouble in {e.steps} batches"
+        unknown = e.loop.get("reference") == FIRST_STEPS  # what is learned cannot be told
+        ignorant = "" if e.knows or unknown else ", but nothing is learned in them"
+        return f"no sign of trouble in {e.steps} batches{ignorant}"
     if not e.rows:
         return "no epoch is recorded yet"
     accuracy = _accuracy(e)
@@ -234,8 +248,12 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     fell = (
         f"; the training loss fell by {e.fall:.0%} in the second half of the epochs" if e.fall is not None else ""
     )
-    falls = e.knows and e.fall is not None and e.fall >= FALLING
-    return f"{'no sign of trouble yet' if falls else 'no cause found'}: {accuracy}{fell}"
+    return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{fell}"
+
+
+def learning_still(e: Evidence) -> bool:
+    """Whether it knows something, and its training loss falls, or too few epochs were made to say that it does not."""
+    return e.knows and (e.fall is None or e.fall >= FALLING)
 
 
 def _accuracy(e: Evidence) -> str:
@@ -292,7 +310,7 @@ def learning(e: Evidence) -> tuple[str, bool]:
     nats = f"{abs(e.information):.3g} nats (its unit) {'below' if e.information > 0 else 'above'} the chance level"
     loss = f"summed over {e.validation_images:,} images, the validation loss is {nats}"
     if best > chance + 4 * error:
-        return f"better than chance: accuracy {best:.1%}, chance {chance:.1%}", True
+        return f"better than chance: best accuracy {best:.1%}, chance {chance:.1%}", True
     if e.knows:
-        return f"has begun to learn: accuracy {best:.1%}, chance {chance:.1%}, but {loss}", True
+        return f"has begun to learn: best accuracy {best:.1%}, chance {chance:.1%}, but {loss}", True
     return f"no better than chance: accuracy {best:.1%}, chance {chance:.1%}; {loss}", False

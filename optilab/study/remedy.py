@@ -34,6 +34,11 @@ class RemedyTrials:
     def name(self) -> str:
         return self.remedy.name if self.remedy else AS_IT_IS
 
+    @property
+    def sets(self) -> str:
+        """What it changes: `model.norm=batch  optimizer.lr=0.1`."""
+        return "  ".join(self.remedy.sets) if self.remedy else ""
+
 
 @dataclass(frozen=True)
 class Remedies(StudyPlan):

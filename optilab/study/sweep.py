@@ -300,6 +300,7 @@ def _sobol(axes: Sequence[Axis | Choices], count: int) -> list[list[Any]]:
 def of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
     """The trials of one point: the config with its settings, from `seeds` seeds."""
     changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
+    changes.sort(key=lambda change: change.key.count("."))  # an entry before its keys, in whatever order they came
     config = load(TrainConfig, dump(base), changes) if changes else base
     label = "-".join(flow(value) for value in point.values()) or base.name
     own = range(config.seed, config.seed + seeds)

@@ -146,6 +146,10 @@ class Diagnosis(Answer):
         ]
 
     @property
+    def _next_steps(self) -> list[str]:
+        return verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
+
+    @property
     def code(self) -> ExitCode:
         bad = any(finding.severity >= LEVELS.index(level) for finding in self.findings for level in self.levels)
         return ExitCode.EXPECTATION if bad else ExitCode.OK
@@ -164,7 +168,9 @@ class Diagnosis(Answer):
             yield Sentence(COLUMNS, "dim")
         yield ""
         sick = verdict.sick(self.findings)
-        yield Sentence(verdict.sentence(evidence, self.findings), "" if sick else "green")
+        yield Sentence(verdict.sentence(evidence, self.findings), "" if sick or self._next_steps else "green")
+        for number, step in enumerate(self._next_steps):
+            yield f"  {'try' if number == 0 else ' or'}: {step}"
         if evidence.trial:
             yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
         if text := verdict.stability(evidence):
@@ -200,6 +206,8 @@ class Diagnosis(Answer):
             yield text
         if not verdict.sick(self.findings):
             yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
+            for step in self._next_steps[:1]:
+                yield f"  try: {step}"
             return
         first = self.findings[0]
         if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):

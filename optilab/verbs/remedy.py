@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import RemedyConfig
-from optilab.show import terminal
+from optilab.show.table import Column, Table
 from optilab.study import claims
 from optilab.study import network_race as races
 from optilab.study import remedy as plans
@@ -82,45 +82,70 @@ class RemedyAnswer(EndedStudy):
 
     def parts(self) -> Iterable[Part]:
         """The results, the best first, and the smallest change that fixes the network."""
-        results, seeds = self.results, self.plan.asked.seeds
+        shown = self.table()
         yield Sentence(self.heading, "bold")
         yield ""
-        ranked = sorted(results, key=lambda result: -(result.accuracy or 0.0))
-        rows = []
-        for result in ranked:
-            changes = "  ".join(result.plan.remedy.sets) if result.plan.remedy else ""
-            accuracy = result.state if result.accuracy is None else f"{result.accuracy:.1%}"
-            spread = "" if result.spread is None else f"{result.spread:.1%}"
-            ratio = "" if result.ratio is None else f"{result.ratio:.0e}"
-            text = result.plan.misfit or changes
-            rows.append([result.plan.name, accuracy, spread, ratio, duration(result.seconds), text])
-        headings = ["remedy", "val_acc", "+-", "|g1|/|gL|", "time", "change"]
-        yield (terminal.grid(headings, rows, left=(0, 5)))
+        yield Table(shown.columns, shown.rows)
+        yield Sentence("\n".join(shown.notes), "dim")
+        yield ""
+        yield from (Sentence(text, self._style) for text in self._found)
+        yield str(self.ran.path)
+
+    def table(self) -> Table:
+        """A row per remedy, the best first."""
+        ranked = sorted(self.results, key=lambda result: -(result.accuracy or 0.0))
+        rows = [
+            {
+                "remedy": result.plan.name,
+                "val_acc": result.state if result.accuracy is None else result.accuracy,
+                "spread": result.spread,
+                "ratio": result.ratio,
+                "time": result.seconds,
+                "change": result.plan.misfit or result.plan.sets,
+            }
+            for result in ranked
+        ]
+        columns = [
+            Column("remedy", "remedy", left=True),
+            Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else f"{value:.1%}"),
+            Column("spread", "+-", "{:.1%}".format),
+            Column("ratio", "|g1|/|gL|", "{:.0e}".format),
+            Column("time", "time", duration),
+            Column("change", "change", left=True),
+        ]
         seen = (
             "+-: standard deviation over the seeds"
-            if seeds > 1
+            if self.plan.asked.seeds > 1
             else "only one seed: other seeds can differ by several percentage points"
         )
-        yield Sentence(
-            f"val_acc is the best epoch's, selected on the same images, so it is slightly optimistic\n{seen}",
-            "dim",
-        )
-        yield ""
-        if (fix := smallest_fix(results)) and fix.plan.remedy:
-            sure = "" if seeds > 1 else "; one seed: --seeds 3 says how sure that is"
-            smaller = smaller_fix(results, fix)
-            what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"
-            yield Sentence(f"{what}: {fix.plan.name}: {'  '.join(fix.plan.remedy.sets)}{sure}", "green")
-            if smaller and smaller.plan.remedy:
-                sets = "  ".join(smaller.plan.remedy.sets)
-                yield Sentence(
-                    f"with fewer settings: {smaller.plan.name}: {sets}, {smaller.accuracy:.1%}", "green"
-                )
-        elif all(result.accuracy is None for result in results):
-            yield Sentence("no training has a result", "red")
-        else:
-            yield Sentence("no remedy does much better than the network as it is", "yellow")
-        yield str(self.ran.path)
+        chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
+        return Table(columns, rows, [chosen, seen])
+
+    @property
+    def verdict(self) -> str:
+        return "; ".join(self._found)
+
+    @property
+    def _found(self) -> list[str]:
+        """The smallest change that fixes the network, and where only a large one does, the best small one."""
+        if (fix := smallest_fix(self.results)) is None:
+            nothing = all(result.accuracy is None for result in self.results)
+            return [
+                "no training has a result" if nothing else "no remedy does much better than the network as it is"
+            ]
+        sure = "" if self.plan.asked.seeds > 1 else "; one seed: --seeds 3 says how sure that is"
+        smaller = smaller_fix(self.results, fix)
+        what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"
+        found = [f"{what}: {fix.plan.name}: {fix.plan.sets}{sure}"]
+        if smaller:
+            found.append(f"with fewer settings: {smaller.plan.name}: {smaller.plan.sets}, {smaller.accuracy:.1%}")
+        return found
+
+    @property
+    def _style(self) -> str:
+        if smallest_fix(self.results) is not None:
+            return "green"
+        return "red" if all(result.accuracy is None for result in self.results) else "yellow"
 
     def document(self) -> Mapping[str, Any]:
         fix = smallest_fix(self.results)

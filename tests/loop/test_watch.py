@@ -657,7 +657,9 @@ def test_a_loop_is_compared_with_a_training(optilab, tmp_path):
     watch.epoch(val_loss=0.9, val_acc=0.6)
     watch.save("loop", tmp_path / "runs")
     changes = ["data.dataset=synthetic", "data.images=200", "model.hidden=[8]", "threads=1", "probes=0"]
-    optilab("train", "--config", "relu", "--epochs", 2, "--name", "it", *[a for c in changes for a in ("--set", c)])
+    optilab(
+        "train", "--config", "relu", "--epochs", 2, "--name", "it", *[a for c in changes for a in ("--set", c)]
+    )
     assert "not the same epochs: 1, 2; --at 1" in optilab("runs", "compare", "loop", "it").stdout
     assert "verdict: " in optilab("report", "it", "loop").stdout
     assert "config.epochs" in optilab("runs", "diff", "it", "loop").stdout

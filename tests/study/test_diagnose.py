@@ -17,6 +17,7 @@ from optilab.diagnose.remedies import remedies
 from optilab.errors import DivergedError, UsageError
 from optilab.train import engine
 from optilab.train.device import configure
+from optilab.verbs.diagnose import Diagnosis
 from tests.data.idx import arrays
 
 HEALTHY = ("model.hidden=[32, 32, 32]", "model.activation=tanh", "model.init=xavier", "optimizer.lr=0.1")
@@ -214,6 +215,27 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
 def test_a_trial_never_calls_a_network_healthy(healthy):
     trial = Evidence(healthy.config, healthy.rows[:1], healthy.records[:2], trial=True)
     assert verdict.sentence(trial, []) == "no sign of trouble in 60 batches"
+    assert verdict.next_steps(trial, [], "it.yaml") == []
+
+
+def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy):
+    """In a probe run, and after epochs; one that learns, and has had too few epochs to see how fast, has none."""
+    blank = {"train_loss": math.log(10), "train_acc": 0.1, "val_loss": math.log(10), "val_acc": 0.1}
+    tries = ["optilab lr it.yaml --set model.act=relu", "optilab remedy it.yaml --set model.act=relu"]
+    start = healthy.records[0] | {"validation_images": 10_000, "chance": 0.1, "validation_entropy": math.log(10)}
+    for epochs, trial, said in ((1, True, "but nothing is learned in them"), (6, False, "no cause found: ")):
+        rows = [{"epoch": number + 1, **blank} for number in range(epochs)]
+        seen = Evidence(healthy.config, rows, [start, *healthy.records[1:]], trial=trial)
+        assert said in verdict.sentence(seen, [])
+        assert verdict.next_steps(seen, [], "it.yaml", ["model.act=relu"]) == tries
+        view = Diagnosis("it.yaml", seen, [], "it.yaml", ["model.act=relu"])
+        for lines in (view.parts(), view.brief()):
+            assert f"  try: {tries[0]}" in list(lines)
+    rows = [{"epoch": 1, **blank, "train_loss": 2.28}, {"epoch": 2, **blank, "train_loss": 2.19, "val_acc": 0.289}]
+    young = Evidence(healthy.config, rows, [start, *healthy.records[1:]])
+    assert verdict.sentence(young, []).startswith("no sign of trouble yet: ")
+    assert verdict.next_steps(young, [], "it.yaml") == []
+    assert verdict.learning(young) == ("better than chance: best accuracy 28.9%, chance 10.0%", True)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
+from optilab.lab import Lab
 from optilab.runs import read, read_records
 from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
 from optilab.verbs import diagnose as view
@@ -144,7 +145,16 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert once_more.stderr == ""
     assert json.loads(once_more.stdout)["results"] == document["results"]
     assert optilab(*arguments, "--quiet").stdout == "runs/table\n"
-    assert "val_acc is the best epoch's, selected on the same images" in optilab(*arguments).stdout
+    printed = optilab(*arguments).stdout
+    assert "val_acc is the best epoch's, selected on the same images" in printed
+    # A script gets the same table.
+    answer = Lab(tmp_path / "runs").remedy(
+        small, only=["tanh", "batchnorm", "skip"], seeds=2, epochs=2, name="table"
+    )
+    told = str(answer).splitlines()
+    assert told[0] == f"table: {printed.splitlines()[-2]}"
+    assert told[2:7] == printed.splitlines()[2:7]
+    assert told[2].split() == ["remedy", "val_acc", "+-", "|g1|/|gL|", "time", "change"]
     assert "did you mean" in optilab("remedy", small, "--only", "batchnrm", code=2).stderr
     assert not (tmp_path / "canary").exists()
     # Other settings are not the same study.
