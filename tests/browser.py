@@ -37,6 +37,7 @@ class BrowserPage:
     driver: Any
     """selenium's WebDriver, for what is not here."""
     opened: str = ""
+    _shown: tuple[int, int, int] | None = None  # width, height, scale
 
     def open(
         self,
@@ -52,10 +53,14 @@ class BrowserPage:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         self.opened = file.absolute().as_uri()
-        self.driver.get("about:blank")  # a change of the fragment alone would load nothing
+        if fragment:
+            self.driver.get("about:blank")  # a change of the fragment alone would load nothing
         self.driver.get(self.opened + (f"#{fragment}" if fragment else ""))
 
     def resize(self, width: int, height: int = 900, scale: int = 1) -> None:
+        if self._shown == (width, height, scale):
+            return
+        self._shown = (width, height, scale)
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         # Charts are drawn anew for the width in a frame, and laid out in the next.

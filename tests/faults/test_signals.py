@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Drawn, Figure
-from tests.faults.harness import Lab, Process, Violation, environment, fresh
+from tests.faults.harness import Lab, Process, Violation, Warm, environment, fresh
 
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 OPTILAB = [sys.executable, "-m", "optilab"]
@@ -46,7 +46,7 @@ def _stopped(lab: Lab, process: Process, name: str, number: int) -> None:
     lab.forget(name)
 
 
-@pytest.mark.parametrize("trials", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trials", [2, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(STOPS))
 def test_stop_at_a_random_time(lab: Lab, figure: Figure, name: str, trials: int, drawn: Drawn) -> None:
     chance = drawn(6)
@@ -232,9 +232,9 @@ def test_other_encodings(lab: Lab, env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("columns", ["1", "20", "10000"])
-def test_any_width(lab: Lab, columns: str) -> None:
+def test_any_width(lab: Lab, light: Warm, columns: str) -> None:
     for argv in (["optimize", "--algo", "adam"], ["config", "show", "train"], ["runs", "ls"]):
-        done = fresh(argv, lab.folder, env=environment(COLUMNS=columns)).finish()
+        done = light.run(argv, lab.folder, env={"COLUMNS": columns})
         assert (done.code, done.err) == (0, "")
         assert max(map(len, done.out.splitlines())) > 20  # not a letter per line
 
