@@ -425,22 +425,30 @@ def test_claims_are_rows(lab):
 # --- results -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def results(lab, tmp_path):
-    """One result of every kind, of runs that no training has made."""
-    folder = tmp_path / "runs"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One result of every kind, of runs that no training has made; nobody writes to them."""
+    folder = tmp_path_factory.mktemp("results") / "runs"
     for seed in (1, 2):
         for lr, ends in ((0.1, (0.2, 0.3)), (1, (0.5, 0.8))):
             run = training(folder, f"lr{lr}-{seed}", f"seed={seed}", f"optimizer.lr={lr}", accuracies=ends)
             layered(run, [0.1, 0.2, 1.0], [0.1, 0.3, 1.0])
-    return {
-        "paths": lab.optimize(algo="sgd,adam", epochs=5),
-        "run": lab.load("lr1-1"),
-        "comparison": lab.compare("lr*"),
-        "race": lab.race("sgd,adam", "booth,beale", budget=2, starts=2, repeats=1, epochs=10, cache=False),
-        "equal": lab.verify(momentum, "momentum"),
-        "differs": lab.verify(Wrong, "momentum"),
-    }
+    lab = Lab(str(folder))
+    with restored():
+        return {
+            "paths": lab.optimize(algo="sgd,adam", epochs=5),
+            "run": lab.load("lr1-1"),
+            "comparison": lab.compare("lr*"),
+            "race": lab.race("sgd,adam", "booth,beale", budget=2, starts=2, repeats=1, epochs=10, cache=False),
+            "equal": lab.verify(momentum, "momentum"),
+            "differs": lab.verify(Wrong, "momentum"),
+        }
+
+
+@pytest.fixture
+def results(lab, made):
+    """They are shown in an empty folder."""
+    return made
 
 
 def test_every_result_has_every_form(results, tmp_path):
