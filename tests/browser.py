@@ -53,8 +53,7 @@ class BrowserPage:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         self.opened = file.absolute().as_uri()
-        if fragment:
-            self.driver.get("about:blank")  # a change of the fragment alone would load nothing
+        self.driver.get("about:blank")  # a change of the fragment alone would load nothing
         self.driver.get(self.opened + (f"#{fragment}" if fragment else ""))
 
     def resize(self, width: int, height: int = 900, scale: int = 1) -> None:

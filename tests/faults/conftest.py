@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ threads: 1
 
 EVERYTHING = "slow or not slow"
 
-_figures: list[tuple[str, str, str, float]] = []
+_figures: list[tuple[str, str, str, float, Sequence[int]]] = []
 
 
 class Figure(Protocol):
@@ -31,9 +31,9 @@ class Figure(Protocol):
 
 
 class Tally(Protocol):
-    """`tally(goal, what, measured, seconds)`: such a line for all tests of a module, at its end."""
+    """`tally(goal, what, measured, seconds, *counts)`: a line of many tests; its `{}` are sums of `counts`."""
 
-    def __call__(self, goal: str, what: str, measured: str, seconds: float) -> None: ...
+    def __call__(self, goal: str, what: str, measured: str, seconds: float, *counts: int) -> None: ...
 
 
 class Drawn(Protocol):
@@ -82,14 +82,23 @@ def lab(trained: Lab) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def figure() -> Figure:
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """The test's report takes the line along, from whichever process ran it."""
+    lines = request.node.user_properties
+    return lambda goal, what, measured, seconds, *counts: lines.append(
+        ("figure", (goal, what, measured, seconds, counts))
+    )
+
+
+@pytest.fixture
+def figure(tally: Tally) -> Figure:
     started = time.perf_counter()
-    return lambda goal, what, measured: _figures.append((goal, what, measured, time.perf_counter() - started))
+    return lambda goal, what, measured: tally(goal, what, measured, time.perf_counter() - started)
 
 
-@pytest.fixture(scope="session")
-def tally() -> Tally:
-    return lambda goal, what, measured, seconds: _figures.append((goal, what, measured, seconds))
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":
+        _figures.extend(line for name, line in report.user_properties if name == "figure")  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")
@@ -123,9 +132,14 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
     if not _figures:
         return
     terminalreporter.section("fault figures")
+    sums: dict[tuple[str, str, str], tuple[float, list[int]]] = {}
+    for *line, seconds, counts in sorted(_figures, key=lambda row: int(row[0].lstrip("G"))):
+        before, counted = sums.get((*line,), (0.0, [0] * len(counts)))
+        sums[*line,] = before + seconds, [a + b for a, b in zip(counted, counts, strict=True)]
     lines = ["| goal | fault | measured | seconds |", "|---|---|---|---:|"]
-    order = sorted(_figures, key=lambda row: int(row[0].lstrip("G")))
-    lines += [f"| {goal} | {what} | {measured} | {seconds:.1f} |" for goal, what, measured, seconds in order]
+    for (goal, what, measured), (seconds, counts) in sums.items():
+        text = f"{what} | {measured}"
+        lines.append(f"| {goal} | {text.format(*counts) if counts else text} | {seconds:.1f} |")
     terminalreporter.write_line("\n".join(lines))
     if path := os.environ.get("OPTILAB_FIGURES"):
         Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,15 +27,6 @@ DIVERGING: dict[str, tuple[list[str], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def diverged(tally: Tally) -> Iterator[list[float]]:
-    """Seconds of each that did as it should."""
-    seconds: list[float] = []
-    yield seconds
-    told = "exit status 6, 0 non-finite numbers on disk, last good checkpoint kept"
-    tally("G14", f"{len(DIVERGING)} ways to diverge", f"{len(seconds)} {told}", sum(seconds))
-
-
 def _numbers(tree: object) -> list[float]:
     if isinstance(tree, torch.Tensor):
         return [float(tree.double().abs().sum())]  # NaN and infinity survive the sum
@@ -45,7 +36,7 @@ def _numbers(tree: object) -> list[float]:
 
 
 @pytest.mark.parametrize("what", list(DIVERGING))
-def test_divergence(lab: Lab, what: str, diverged: list[float]) -> None:
+def test_divergence(lab: Lab, what: str, tally: Tally) -> None:
     """Exit status 6, where it happened, nothing that is not finite on the disk, the last good checkpoint kept."""
     started = time.perf_counter()
     more, sabotage = DIVERGING[what]
@@ -71,7 +62,8 @@ def test_divergence(lab: Lab, what: str, diverged: list[float]) -> None:
         lab.recover(name)  # without the fault, it goes on
     json.loads((lab.path(name) / "manifest.json").read_bytes(), parse_constant=pytest.fail)
 
-    diverged.append(time.perf_counter() - started)
+    told = "{} exit status 6, 0 non-finite numbers on disk, last good checkpoint kept"
+    tally("G14", f"{len(DIVERGING)} ways to diverge", told, time.perf_counter() - started, 1)
 
 
 def test_a_diverging_path_is_a_result(light: Warm, tmp_path: Path) -> None:

@@ -216,24 +216,14 @@ def differing(config: TrainConfig, dataset: data.Dataset, every: bool = True) ->
 ONE_OR_ALL = [pytest.param(False, id="one"), pytest.param(True, id="every", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module")
-def tried(tally: Tally) -> Iterator[list[tuple[int, bool, float]]]:
-    """Of each config its points, whether all are identical, and the seconds."""
-    found: list[tuple[int, bool, float]] = []
-    yield found
-    points, good = sum(one[0] for one in found), sum(one[0] for one in found if one[1])
-    what = f"{len(found)} configs, resumed at every epoch"
-    tally("G6", what, f"{good} of {points} identical", sum(one[2] for one in found))
-
-
 @pytest.mark.parametrize("every", ONE_OR_ALL)
 @pytest.mark.parametrize("what", list(CASES))
-def test_resume_is_exact_at_every_epoch(
-    what: str, every: bool, dataset: data.Dataset, tried: list[tuple[int, bool, float]]
-) -> None:
+def test_resume_is_exact_at_every_epoch(what: str, every: bool, dataset: data.Dataset, tally: Tally) -> None:
     started = time.perf_counter()
     wrong, points = differing(CASES[what], dataset, every)
-    tried.append((points, not wrong, time.perf_counter() - started))
+    identical = 0 if wrong else points
+    what = "{} configs, resumed at every epoch"
+    tally("G6", what, "{} of {} identical", time.perf_counter() - started, 1, identical, points)
     assert wrong == []
 
 

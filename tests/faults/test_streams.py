@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,22 +62,14 @@ def place(light: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def answered(tally: Tally) -> Iterator[list[float]]:
-    """Seconds of each command that did as is documented."""
-    seconds: list[float] = []
-    yield seconds
-    what = f"{len(COMMANDS)} commands x {len(STREAMS)} states of the streams"
-    tally("G26", what, f"{len(seconds)} as documented", sum(seconds))
-
-
 @pytest.mark.parametrize("streams", list(STREAMS))
-def test_streams(light: Warm, place: Path, streams: str, answered: list[float]) -> None:
+def test_streams(light: Warm, place: Path, streams: str, tally: Tally) -> None:
+    table = f"{len(COMMANDS)} commands x {len(STREAMS)} states of the streams"
     for what, (argv, code, prints) in COMMANDS.items():
         done = light.run(argv, place, **STREAMS[streams])
         assert done.code in allowed(code, prints, STREAMS[streams]), (what, done)
         assert "Traceback" not in done.err, (what, done)
-        answered.append(done.seconds)
+        tally("G26", table, "{} as documented", done.seconds, 1)
     assert (place / "runs" / "one").is_dir()
 
 
