@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import missing
+from tests.faults.harness import SECONDS, missing
 
 INSTALL = "apt-get install chromium chromium-driver"
 _FLAGS = (
@@ -149,6 +149,8 @@ def browser() -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(SECONDS)  # its own 30 seconds are too few beside ten other processes
+    driver.set_page_load_timeout(SECONDS)
     yield driver
     driver.quit()
 
