@@ -253,7 +253,9 @@ def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]]
 
     cells, label = [axes for axes, _ in images], scale.tex or scale.label
     if not next(panel for axes, panel in drawn if axes is cells[0]).is_layered:
-        figure.colorbar(images[0][1], ax=cells[0], label=label, pad=0.02)
+        bar = figure.colorbar(images[0][1], ax=cells[0], label=label, pad=0.02)
+        if scale.unit == "fraction":
+            bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
         return
     bar = figure.colorbar(images[-1][1], ax=cells, location="bottom", aspect=40, pad=0.04)
     bar.outline.set(linewidth=0.4)

@@ -287,6 +287,8 @@ def _title(panel: Panel, screen: Screen) -> str:
     """The title, or what the symbols of a plane mean."""
     if panel.short:
         return panel.short
+    if panel.y.names and (heats := [mark for mark in panel.marks if isinstance(mark, Heatmap)]):
+        return f"{heats[0].scale.label}; rows: {panel.y.label}"  # whose names are on the left
     if panel.is_plane:
         named = [mark for mark in panel.marks if isinstance(mark, Points) and mark.name]
         return "   ".join(f"{screen.symbol(mark.symbol)} {mark.name}" for mark in named)
@@ -297,8 +299,12 @@ def _framed(canvas: Canvas, panel: Panel, drawn: Sequence[Line], title: str) -> 
     side, corner, floor = ("│", "└", "─") if canvas.braille else ("|", "+", "-")
     name = panel.y.label if panel.is_plane else ""
     name = name if len(name) < GUTTER else name.rpartition(".")[2][: GUTTER - 1]
-    low, high = _ends(panel.y)
-    labels = {0: high, len(drawn) // 2: name, len(drawn) - 1: low}
+    if count := len(panel.y.names):
+        middles = [len(drawn) - 1 - int((row + 0.5) / count * len(drawn)) for row in range(count)]
+        labels = dict(zip(middles, (own[: GUTTER - 1] for own in panel.y.names), strict=True))
+    else:
+        low, high = _ends(panel.y)
+        labels = {0: high, len(drawn) // 2: name, len(drawn) - 1: low}
     lines: list[Line] = [[(" " * GUTTER + " " + title, "")]]
     for number, line in enumerate(drawn):
         edge = (f"{labels.get(number, ''):>{GUTTER - 1}} ", "bright_black")
@@ -398,11 +404,14 @@ def _map(canvas: Canvas, panel: Panel, heat: Heatmap, keys: Sequence[Letter], sc
             cell = RAMP[int(level[i, j] * (len(RAMP) - 1))], ""
         canvas.marks[canvas.rows - 1 - i, j] = cell
     dark, bright = ("dark", "bright") if colored else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
-    never = "   ? not converged" if (~gone & ~np.isfinite(shown)).any() else ""
+    never = "   x diverged" if gone.any() else ""
+    never += "   ? not converged" if (~gone & ~np.isfinite(shown)).any() else ""
+    unit = 100 if heat.scale.unit == "fraction" else 1
+    ends = [f"{end * unit:.3g}{'%' * (unit == 100)}" for end in (low, high)]
     contours = [mark for mark in panel.marks if isinstance(mark, Contour)]
     edges = [one.label for one in contours if _edge(canvas, one, heat.x[columns], heat.y[rows], screen)]
     edge = "".join(f"   {screen.symbol('edge')} {label}" for label in edges)
-    return [[(f"{' ' * GUTTER} {dark} {low:.3g}   {bright} {high:.3g}   x diverged{never}{edge}", "")]]
+    return [[(f"{' ' * GUTTER} {dark} {ends[0]}   {bright} {ends[1]}{never}{edge}", "")]]
 
 
 def _edge(canvas: Canvas, contour: Contour, x: Floats, y: Floats, screen: Screen) -> bool:

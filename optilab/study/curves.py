@@ -16,7 +16,7 @@ from optilab.config.training import TrainConfig
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
 from optilab.runs.tables import METRICS
-from optilab.study.groups import DATA, FORK, FORKED, Grouping, groups, short, text
+from optilab.study.groups import DATA, FORK, FORKED, Grouping, bounds, groups, short, text
 
 LEVEL = 0.95
 """For the intervals."""
@@ -182,7 +182,7 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
     columns = dict.fromkeys([*METRICS[1:], *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)
     best = score([row for rows in tables.values() for row in rows])
-    curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}) for key in columns}
+    curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}, key) for key in columns}
     return History(
         label,
         curves,
@@ -199,7 +199,7 @@ def _column(rows: Sequence[Row], key: str) -> Floats:
     return np.array([row.get(key, math.nan) for row in rows], dtype=float)
 
 
-def curve(runs: Mapping[int, Floats]) -> Curve:
+def curve(runs: Mapping[int, Floats], metric: str = "") -> Curve:
     """Mean and interval of the same metric of several runs, which may have different lengths."""
     shortest = min(map(len, runs.values()))
     values = np.stack([run[:shortest] for run in runs.values()])
@@ -209,7 +209,8 @@ def curve(runs: Mapping[int, Floats]) -> Curve:
     from scipy.special import stdtrit  # slow to import
 
     half = stdtrit(count - 1, (1 + LEVEL) / 2) * values.std(axis=0, ddof=1) / math.sqrt(count)
-    return Curve(runs, mean, (mean - half, mean + half))
+    limits = bounds(metric, values[~np.isnan(values)])
+    return Curve(runs, mean, (np.clip(mean - half, *limits), np.clip(mean + half, *limits)))
 
 
 def layers(recorded: Sequence[Sequence[Row]], epochs: int) -> LayerHistory | None:

@@ -366,6 +366,13 @@ class Measure:
         return f"{self.metric} at epoch {self.at}" if isinstance(self.at, int) else f"{self.at} {self.metric}"
 
 
+def bounds(metric: str, values: Iterable[float]) -> Limits:
+    """Where drawn intervals of a metric end: accuracies at 0 and 1, losses at 0 if none is negative."""
+    if metric.endswith("acc"):
+        return 0.0, 1.0
+    return (0.0, inf) if metric.endswith("loss") and all(value >= 0 for value in values) else UNLIMITED
+
+
 def read_measure(metric: str, at: str, target: float | None, until: str) -> Measure:
     """The measure of `--metric`, `--at`, `--target` and `--until`; UsageError for what none of them accepts."""
     if at not in ("last", "best", "area") and not (at.isdecimal() and int(at) > 0):

@@ -37,7 +37,9 @@ class ExplainRequest(SetOptions, OutputOptions):
     )
 
     algo: Algo = None
-    step: Annotated[str, Flag("N|N-M"), Doc("Step number (starting at 1) or a range such as 1-3")] = "1"
+    step: Annotated[
+        str, Flag("N,N-M"), Doc("Step numbers (starting at 1) and ranges, such as 2, 1-3 or 1,4-6")
+    ] = "1"
     function: Function = None
     start: Start = None
     lr: LearningRate = None

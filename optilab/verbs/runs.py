@@ -317,7 +317,8 @@ class OneRun(LabRun):
             if self.record.is_training:
                 ends["best"] = runs.best(self.rows)
             yield terminal.grid(
-                ["", *keys], [[what, *(_cell(row.get(k, "")) for k in keys)] for what, row in ends.items()]
+                ["", *keys],
+                [[what, *(_metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
             )
             if not self.record.manifest.get("marked", True):
                 yield "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps"
@@ -396,6 +397,11 @@ def _entry_facts(entry: Record | Study) -> dict[str, Any]:
     from optilab.study.listing import lines
 
     return _document(*lines([entry]))
+
+
+def _metric(key: str, value: Any) -> str:
+    """A number of a row as tables of several runs show it: accuracies in percent."""
+    return f"{value:.1%}" if key.endswith("_acc") and isinstance(value, float) else _cell(value)
 
 
 def _cell(value: Any) -> str:

@@ -27,6 +27,15 @@ def test_the_interval_is_that_of_students_t():
         assert [side[epoch] for side in found.interval] == pytest.approx(expected)
 
 
+def test_an_interval_ends_where_the_metric_does():
+    near = {1: np.array([0.9, 0.05]), 2: np.array([0.99, 0.0])}
+    low, high = curve(near, "val_acc").interval
+    assert (high[0], low[1]) == (1.0, 0.0)
+    low, high = curve(near, "val_loss").interval
+    assert (low[1] == 0) & (high[0] > 1)
+    assert curve({1: np.array([-0.1]), 2: np.array([0.1])}, "val_loss").interval[0] < -0.1  # a loss of one's own
+
+
 def test_one_run_has_no_interval():
     found = curve({7: np.array([0.1, 0.5])})
     assert found.interval is None

@@ -257,7 +257,17 @@ def test_of_a_sweep_the_outcome_over_its_settings_is_drawn(optilab, tmp_path, ax
     manifest = {**runs.read(study / "t0").manifest, "command": "sweep", "argv": ["optilab", "sweep"]}
     (study / "manifest.json").write_text(json.dumps(manifest))
     chart = settings_chart(compare_runs(select(tmp_path / "runs", ["lrs"]).records, Measure()))
-    assert len(chart_file.draw(chart).axes) == panels
+    drawn = chart_file.draw(chart)
+    assert len(drawn.axes) == panels
+    if axes == 2:
+        assert all(tick.get_text().endswith("%") for tick in drawn.axes[1].get_yticklabels())
+        lines = optilab("runs", "plot", "lrs").stdout.splitlines()
+        assert lines[0].strip() == "last val_acc (higher is better); rows: norm"
+        assert [line.split("|")[0].strip() for line in lines if line[9:10] == "|" and line[0:9].strip()] == [
+            "batch",
+            "none",
+        ]
+        assert lines[-1].split() == ["'", "'", "10%", "'@'", "20%"]
     assert (
         "val_acc" in optilab("runs", "plot", "lrs", "--out", "lrs.svg").stdout + (tmp_path / "lrs.svg").read_text()
     )

@@ -258,11 +258,9 @@ const Charts = (() => {
       .filter(([line]) => line.end)
       .map(([line, at]) => {
         const last = u.data[at].findLastIndex((value) => value !== null && value !== undefined);
-        return last < 0
-          ? null
-          : { name: line.end, color: line.color, at, y: u.valToPos(u.data[at][last], "y", true) };
+        return last < 0 ? null : { name: line.end, color: line.color, at, y: u.valToPos(u.data[at][last], "y", true) };
       })
-      .concat(rule ? { name: rule[1], color: "--muted", y: u.valToPos(rule[0], "y", true) } : [])
+      .concat(rule ? { name: rule[1], color: "--muted", at: 0, y: u.valToPos(rule[0], "y", true) } : [])
       .filter((place) => place && place.y >= bbox.top - 1 && place.y <= bbox.top + bbox.height + 1)
       .sort((a, b) => a.y - b.y);
     const names = spreadOut(

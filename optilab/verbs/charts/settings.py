@@ -9,7 +9,7 @@ import numpy as np
 
 from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale, TextSize
 from optilab.study.comparison import RunComparison
-from optilab.study.groups import distinguishing_keys, short, text
+from optilab.study.groups import bounds, distinguishing_keys, short, text
 from optilab.study.importance import Level, Point, levels
 
 LOG_FROM = 5.0
@@ -77,7 +77,11 @@ class Tried:
         ]
 
     def levels(self, axis: TriedAxis) -> list[Level]:
-        return levels(axis.key, self.outcomes, self.side.measure.limits)
+        measure = self.side.measure
+        values = [value for _, own in self.outcomes for value in own.values()]
+        return levels(
+            axis.key, self.outcomes, measure.limits if measure.target else bounds(measure.metric, values)
+        )
 
 
 def _values(key: str, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
