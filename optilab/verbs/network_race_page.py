@@ -60,6 +60,7 @@ def _table(
     if comparison is None:
         return PageTable(title, verdict, columns, [])
     rows = views.rows(heat) if heat else views.judged_rows(comparison)
+    columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     drawn = places(comparison, share=True)
     marks = {"cannot tell": "near", "worse": "worse"}
     found: list[dict[str, Any]] = [

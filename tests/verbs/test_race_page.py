@@ -165,6 +165,12 @@ def test_of_a_race_on_trainings_each_rule_has_one_row_with_its_settings(optilab,
         for row in network["rules"]:
             assert f"{row['rule']}\t{row['best_of'][-1]:.2%}" in text
     assert "the luck of tuning is part of the intervals" in page.text(".notes")
+    empty = (
+        "return [...document.querySelectorAll('table.results')].flatMap((table) => [...table.tHead.rows[0].cells]"
+        ".filter((head, i) => [...table.tBodies[0].rows].every((row) => !row.cells[i].innerHTML)))"
+        ".map((head) => head.textContent)"
+    )
+    assert page.script(empty) == []
     assert "trainings\n16 (16 done)" in page.text(".facts")
     assert page.overflow() == 0
     page.resize(400)

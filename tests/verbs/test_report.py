@@ -284,6 +284,36 @@ def test_a_table_sorts_filters_and_keeps_both_in_the_address(optilab, many, page
     assert [value for _, value in page.script(shown)] == sorted(value for _, value in rows)
 
 
+def test_names_sort_by_their_numbers_and_rows_without_a_value_stay_last(written, folder):
+    for lr in ("0.001", "0.0078476"):
+        training(folder / "runs", f"lr{lr}-1", f"optimizer.lr={lr}", "seed=1", accuracies=FLAT)
+    page = written("*")
+    rows = "[...document.querySelectorAll('.results tbody tr')]"
+    shown = f"return {rows}.map((r) => r.cells[arguments[0]].textContent.trim())"
+    for _ in range(2):
+        page.press(".results th:nth-child(1) .sort", " ")
+    assert page.script(shown, 0) == [f"lr {lr}" for lr in ("0.001", "0.0078476", "0.01", "0.1")]
+    heads = page.script("return [...document.querySelectorAll('.results th .sort')].map((b) => b.textContent)")
+    at = heads.index("p")
+    for way in (1, -1):
+        page.press(f".results th:nth-child({at + 1}) .sort", " ")
+        values = page.script(shown, at)
+        assert values[-1] == ""
+        assert values[:-1] == sorted(values[:-1], reverse=way == 1)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_long_name_in_the_choice_of_layers_widens_no_page(written, folder, width):
+    for number, lr in enumerate(("0.00112884", "0.0127427")):
+        run = training(
+            folder / "runs", f"long{number}", f"optimizer.lr={lr}", f"model.hidden=[{'16,' * 9}16]",
+            "model.activation=sigmoid", "optimizer=adam", "model.init=unit-gain", accuracies=RISING,
+        )  # fmt: skip
+        layered(run, *[(1e-6, 1e-3, 1.0)] * 3)
+    page = written("*", width=width)
+    assert page.overflow() == 0
+
+
 def test_a_color_belongs_to_a_group_whatever_its_rank(written, folder):
     """The order is that of the study, as in pictures: one more seed recolors nothing."""
     page = written("*")

@@ -140,7 +140,7 @@ const Charts = (() => {
           {
             ...axis(),
             scale: "x",
-            label: xLabel,
+            label: fitted(xLabel, widthOf(box) - 70 - side),
             labelSize: 20,
             size: 30,
             ...across,

@@ -76,6 +76,17 @@ const Parts = (() => {
 
   const FILTERED = 8; // rows from which a table can be filtered
   const numeric = (text) => Number.parseFloat(text.replace("\u2212", "-").replaceAll(",", ""));
+  const NUMBER = /(\d+(?:\.\d+)?(?:e[+-]?\d+)?)/;
+
+  /** Text in the order of its words and of the values of its numbers: lr 0.001 before lr 0.01. */
+  function inOrder(a, b) {
+    const [first, second] = [a, b].map((text) => text.split(NUMBER)); // every second part is a number
+    const at = first.findIndex((part, i) => (i % 2 ? Number(part) !== Number(second[i]) : part !== second[i]));
+    if (at < 0) return first.length - second.length;
+    return at % 2 && second[at] !== undefined
+      ? Number(first[at]) - Number(second[at])
+      : first[at].localeCompare(second[at] ?? "");
+  }
 
   /** Make the columns of a table sort, its rows filter, and fold those beyond `data-folded`. */
   function sortable(table, at) {
@@ -122,11 +133,9 @@ const Parts = (() => {
       if (way) {
         const text = ([row]) => row.cells[column].textContent.trim();
         const numbers = found.every((part) => text(part) === "" || !Number.isNaN(numeric(text(part))));
-        const apart = (a, b) =>
-          numbers
-            ? (numeric(text(a)) || -Infinity) - (numeric(text(b)) || -Infinity)
-            : text(a).localeCompare(text(b), undefined, { numeric: true });
-        found.sort((a, b) => way * apart(a, b));
+        const apart = (a, b) => (numbers ? numeric(text(a)) - numeric(text(b)) : inOrder(text(a), text(b)));
+        // Rows without a value come last in both directions.
+        found.sort((a, b) => (text(a) && text(b) ? way * apart(a, b) : !text(a) - !text(b)));
       }
       const count = all || filter ? found.length : Math.min(most, found.length);
       for (const part of parts) part[0].hidden = true;

@@ -35,7 +35,7 @@ def race_chart(result: Race) -> Chart:
             Polyline(factors, row, i, label=rules[i], width=1.9, dash="series", marker=5, every=15, step=True)
             for i, row in enumerate(solved)
         ),
-        _multiples("cost, as a multiple of the fastest optimizer's on the same problem", factors[-1]),
+        _multiples("cost, in multiples of the fastest's on the problem", factors[-1]),
         Scale("fraction of the problems solved", -0.02, 1.02, unit="fraction"),
         "performance profile: speed on each problem",
         "performance profile: fraction of the problems solved",
