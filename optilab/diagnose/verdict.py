@@ -307,7 +307,7 @@ def learning(e: Evidence) -> tuple[str, bool]:
         return "all images have the same class: there is nothing to learn", False
     best, chance = e.best_accuracy, e.chance
     error = math.sqrt(chance * (1 - chance) / e.validation_images)
-    nats = f"{abs(e.information):.3g} nats (its unit) {'below' if e.information > 0 else 'above'} the chance level"
+    nats = f"{abs(e.information):.3g} nats {'below' if e.information > 0 else 'above'} the chance level"
     loss = f"summed over {e.validation_images:,} images, the validation loss is {nats}"
     if best > chance + 4 * error:
         return f"better than chance: best accuracy {best:.1%}, chance {chance:.1%}", True

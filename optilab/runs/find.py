@@ -67,10 +67,10 @@ def timestamp() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def resume_command(path: Path, how: str = "--resume") -> str:
-    """The command that continues the run at `path`, quoted for a shell; `how` may also be --fork."""
+def resume_command(path: Path, how: str = "--resume", command: str = "train") -> str:
+    """The command that continues the run or study at `path`, quoted for a shell; `how` may also be --fork."""
     folder = [] if path.parent == root(None) else ["--runs-dir", str(path.parent)]
-    return shlex.join(["optilab", "train", how, path.name, *folder])
+    return shlex.join(["optilab", command, how, path.name, *folder])
 
 
 # --- finding --------------------------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def compare_runs(
         )
     candidates, problems, table = _candidates(grouping, taken, by, common=sample != "best")
     if sample != "seeds" and len(problems) < 2:
-        left = f"beside {', '.join(by)}, no setting has two values in all rows" if by else "add --by KEY"
+        left = f"apart from {', '.join(by)}, no setting has two values in all rows" if by else "add --by KEY"
         raise UsageError(f"--sample {sample} needs rows of several settings: {left}")
     diverged: dict[int, Collection[Any]] = {}
     if table and sample == "problems":

@@ -239,7 +239,7 @@ def _result(plan: RemedyTrials, outcomes: Sequence[Outcome], study: Path) -> Res
 
 
 MUCH = 1.5
-"""What does much better has so many times the accuracy."""
+"""A remedy that does much better has at least this factor times the accuracy."""
 
 
 def smallest_fix(results: Sequence[Result]) -> Result | None:

@@ -10,7 +10,7 @@ from optilab.show.table import Column, Interval, interval_columns, interval_valu
 from optilab.words import plural, ranges, some
 
 if TYPE_CHECKING:
-    from optilab.study.comparison import ComparedRuns, Comparison, RunComparison
+    from optilab.study.comparison import ComparedRuns, Comparison, PairwiseDifference, RunComparison
 
 FEW = 6
 """Values of one key, or labels, that a line lists."""
@@ -246,16 +246,27 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
     return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}"
 
 
-def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
-    """How many more seeds would exclude the first of the candidates, if the difference is real."""
+def _closest(comparison: "Comparison[Any]") -> "PairwiseDifference | None":
+    """The difference to the best that the fewest more seeds would tell; None where no number would."""
     found = [
         own.difference
         for own in comparison.ranked
         if own.verdict != "worse" and own.difference and own.difference.more
     ]
-    if not found:
+    return min(found, key=lambda difference: difference.more or 0, default=None)
+
+
+def further_seeds(comparison: "Comparison[Any]") -> int:
+    """How many more seeds would tell that difference, if it is real; 0 where no number would."""
+    closest = _closest(comparison)
+    return (closest.more if closest else 0) or 0
+
+
+def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
+    """How many more seeds would exclude the first of the candidates, if the difference is real."""
+    closest = _closest(comparison)
+    if closest is None:
         return ""
-    closest = min(found, key=lambda difference: difference.more or 0)
     count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
     units = "seeds" if sample == "best" else sample
     unit = units.removesuffix("s") if count == "1" else units

@@ -97,6 +97,10 @@ def show(request: ShowConfig, place: Place) -> Printed:
                 raise UsageError(f"{name} is a key; write: optilab config show {kind} {name}")
         preset = presets.named(name)
         text = preset.path.read_text(encoding="utf-8")
+        if name == "lr":  # a command, too
+            terminal.note(
+                "this is the preset lr.yaml; the command lr reads configs of train: optilab config show train"
+            )
         shown = [Verbatim(text.removesuffix("\n"))]
         return Printed(shown, {**_facts(preset), "text": text}, [f"{preset.name}.yaml"])
     described = list(fields.describe(fields.schema_for(name)))

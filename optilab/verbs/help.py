@@ -89,7 +89,13 @@ def glossary() -> dict[str, str]:
         head, _, meaning = line.strip("| ").replace("\\|", "|").partition(" | ")
         for term in re.findall(r"\*\*(.+?)\*\*", line.replace("\\|", "|")):
             found.setdefault(term.strip("`").lower(), f"{head}: {meaning}".replace("**", ""))
-    return found
+    return {term: re.sub(r"\[([^\]]*)\]\((\S+)\.md\)", _reference, text) for term, text in found.items()}
+
+
+def _reference(link: re.Match[str]) -> str:
+    """What to type for a link's page."""
+    topic = next((topic for topic, (page, _) in TOPICS.items() if page == link[2]), None)
+    return f"{link[1]}: optilab help {topic}" if topic else link[1]
 
 
 def findings() -> dict[str, str]:

@@ -108,7 +108,9 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
         plan = rates.plan(asked, ramp, near, request.seeds, request.epochs, len(dataset.train_images))
         ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
         confirmation = rates.confirm(plan, studies.completed(ran), runs.read_study(ran.path).earlier_looks)
-    answer = LabRate(words, asked, test, confirmation, ran, drawn=request.plot)
+    in_set = any(change.key == "epochs" for change in request.changes())
+    epochs = "" if in_set else f" --epochs {request.given.get('epochs', asked.epochs)}"
+    answer = LabRate(words, asked, test, confirmation, ran, epochs, drawn=request.plot)
     request.draw(answer.chart)
     return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
 
@@ -148,6 +150,8 @@ class LabRate(Answer):
     confirmation: Confirmation | None
     ran: StudyResult | None
     """The trainings that confirm."""
+    epochs: str
+    """The option for a training at the answer, with the epochs that were asked for; empty where `asked` has it."""
     drawn: str | None = None
     """The picture file."""
     judged: Sequence[ClaimResult] = ()
@@ -205,7 +209,7 @@ class LabRate(Answer):
                 if " " not in self.asked:  # `diagnose` takes no settings
                     yield f"  why: optilab diagnose {self.asked}"
             else:
-                yield f"  try: optilab train {self.asked} --set {_setting(self, test.rate)}"
+                yield f"  try: optilab train {self.asked}{self.epochs} --set {_setting(self, test.rate)}"
                 yield f"  confirm with seeds: optilab lr {self.asked} --confirm"
         else:
             yield from _confirmed(self, self.confirmation)
@@ -372,7 +376,7 @@ def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
                 f"note: {confirmation.rate:g} is the last rate that was tried; a better one may lie beyond: "
                 f"optilab sweep {result.asked} --over {confirmation.key}=LOW:HIGH:log"
             )
-        yield f"  try: optilab train {result.asked} --set {_setting(result, confirmation.rate)}"
+        yield f"  try: optilab train {result.asked}{result.epochs} --set {_setting(result, confirmation.rate)}"
     yield str(result.study)
 
 

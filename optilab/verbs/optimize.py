@@ -191,11 +191,11 @@ class LabPaths(Answer):
         return paths_chart(self.function, named, self.note)
 
     def table(self) -> Table:
-        """The end of each path, and its verdict: the best first."""
+        """The end of each path, and its status: the best first."""
         config = self.config
         names = [f"w{i + 1}" for i in range(min(len(self._ranked[0][2].points[-1]), 4))]
-        headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "verdict"]
-        columns = [Column(name, name, left=name in ("algo", "verdict")) for name in headings]
+        headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "status"]
+        columns = [Column(name, name, left=name in ("algo", "status")) for name in headings]
         ends = [dict(zip(headings, _end(config, label, path), strict=True)) for label, _, path in self._ranked]
         return Table(columns, ends, [self.note] if self.note else [])
 
@@ -386,7 +386,7 @@ def origin(rule: Any) -> str:
     if isinstance(rule, OwnRule):
         return "set here"
     (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
-    return "the exercise's" if rule == preset else "set here"
+    return "preset: exercise" if rule == preset else "set here"
 
 
 # --- theory of quadratic functions --------------------------------------------------------------------------
@@ -466,7 +466,7 @@ def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]
             notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
         elif defect := _defect(prediction, path):
             notes.append(f"{label}{defect.replace(';', ':', 1)}")
-    yield terminal.grid(["rate per step", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
+    yield terminal.grid(["convergence rate", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
     yield from (*notes, _best_possible(bounds), "")
 
 

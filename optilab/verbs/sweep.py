@@ -15,14 +15,16 @@ from optilab.errors import UsageError
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
-from optilab.study.comparison import RunComparison, compare_runs
+from optilab.study.comparison import RunComparison, compare_runs, percent
 from optilab.study.groups import STAGE, Measure, text
 from optilab.study.importance import Effect, effects
 from optilab.study.plan import rungs
+from optilab.study.statistics import level_after
 from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.compare import LabComparison
+from optilab.verbs.comparison_tables import further_seeds
 from optilab.verbs.options import (
     LearningRate,
     Optimizer,
@@ -169,7 +171,22 @@ class SweepAnswer(EndedStudy):
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.side.measure)
+        yield from self._next()
         yield str(self.ran.path)
+
+    def _next(self) -> Iterable[str]:
+        """What to type where the first table cannot tell which setting is the best, and what that costs."""
+        if self.confirmation is not None or not self.through:
+            return
+        found = self.comparison.side.comparison
+        if found is None or not found.chosen or len(found.possible_best) < 2:
+            return
+        again = runs.resume_command(self.ran.path, command="sweep")
+        count = min(3, len(found.order))
+        yield f"  next: {again} --confirm {count} (trains the best {count} from new seeds, judged at 95%)"
+        if more := further_seeds(found):
+            seeds, level = self.plan.asked.seeds, percent(level_after(self.study.earlier_looks + 1))
+            yield f"    or: {again} --seeds {seeds + more} (a second look at the same seeds, judged at {level})"
 
     @property
     def verdict(self) -> str:

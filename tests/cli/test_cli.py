@@ -709,6 +709,11 @@ def test_the_options_of_a_race_say_what_they_are_for(optilab):
     assert shown.count("\n") <= 66  # two screens
 
 
+def test_a_preset_with_the_name_of_a_command_says_that_it_is_the_preset(optilab):
+    assert "the preset lr.yaml; the command lr reads configs of train" in optilab("config", "show", "lr").stderr
+    assert optilab("config", "show", "lr.yaml").stderr == ""
+
+
 def test_the_page_on_races_has_the_defaults_that_its_help_counts():
     text = " ".join((ROOT / "docs" / "races.md").read_text().split())
     for names in (ALGOS, NETWORK_ALGOS, FUNCTIONS):

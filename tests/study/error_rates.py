@@ -241,7 +241,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
     label = ", ".join(f"{groups} x {seeds}" for groups, seeds in sizes)
     for noise in NOISE:
         measured = " / ".join(f"{any_verdict(*size, noise):.1f}" for size in sizes)
-        yield f"any verdict among equal groups, {noise} noise: {label} groups x seeds", "5", measured
+        yield f"any verdict among equal groups (noise: {noise}): {label} groups x seeds", "5", measured
     for groups, seeds in [(5, 3), (5, 5), (18, 3), (18, 5), (18, 10), (100, 2)]:
         found = {name: any_verdict(groups, seeds, spread=own) for name, own in spreads(groups).items()}
         measured = " / ".join(f"{value:.1f}" for value in found.values())
@@ -250,7 +250,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
         measured = " / ".join(f"{missed(18, seeds, means):.1f}" for seeds in (3, 5, 10))
         yield f"any interval of 18 rows misses the truth, means {name}: 3, 5, 10 seeds", "5", measured
     measured = " / ".join(f"{other_horizons(short):.1f}" for short in (8, 10, 11, 12, 30))
-    yield "times to a target, equal, watched for 8, 10, 11, 12, 30 epochs and for 30", "5", measured
+    yield "times to a target, equal, recorded for 8, 10, 11, 12, 30 epochs and for 30", "5", measured
     measured = " / ".join(f"{noisier_is_faster(noise):.1f}" for noise in (0.005, 0.01, 0.02, 0.03))
     yield "the noisier curve is faster: 0.5, 1, 2, 3 percentage points and 0.5", "2.5", measured
     pairs = [winner(points, 5, 5) for points in (5, 20, 50)]

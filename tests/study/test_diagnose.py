@@ -209,7 +209,7 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
     assert seen.knows is knows
     text, learns = verdict.learning(seen)
     assert learns is knows
-    assert f"the validation loss is {abs(nats)} nats (its unit)" in text
+    assert f"the validation loss is {abs(nats)} nats" in text
 
 
 def test_a_trial_never_calls_a_network_healthy(healthy):

@@ -1,6 +1,7 @@
 """Sweeps: what is tried, and that a trial has the bytes of a training by itself, however the study was executed."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -351,6 +352,20 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(optilab, small, tmp_path):
     assert "was started with other settings" in refused
     refused = optilab("sweep", small, *OVER, "--set", "data.holdout=5000", "--dry-run", code=2).stderr
     assert "data.holdout: a hold-out of 5000" in refused
+
+
+def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
+    """New seeds first; more seeds are a second look at the old ones, and say what that costs. Both run as printed."""
+    said = optilab(
+        "sweep", small, "--over", "optimizer.lr=0.1,0.11", "--epochs", 2, "--seeds", 3, "--name", "s"
+    ).stdout
+    first, second = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", said, re.MULTILINE)
+    assert first == ("sweep --resume s --confirm 2", "trains the best 2 from new seeds, judged at 95%")
+    assert re.fullmatch(r"sweep --resume s --seeds \d+", second[0])
+    assert second[1] == "a second look at the same seeds, judged at 97.5%"
+    again = optilab(*first[0].split()).stdout
+    assert "the best 2 settings again, from the new seeds" in again
+    assert "next: " not in again
 
 
 def test_a_study_that_has_grown_since_it_was_compared_pays_for_it(optilab, small, tmp_path):

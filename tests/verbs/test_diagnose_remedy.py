@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -321,3 +322,5 @@ def test_a_few_steps_are_not_blamed_on_the_rate(optilab):
     arguments = [word for change in changes for word in ("--set", change)]
     said = optilab("train", "sigmoid.yaml", *arguments, "--seed", "7", "--lr", "0.1", "--epochs", "2").stdout
     assert "diagnosis: no cause found" in said
+    (advice,) = re.findall(r"^  try: optilab (lr runs/\S+/config.yaml)$", said, flags=re.MULTILINE)
+    assert f"  try: optilab {advice}\n" in optilab("diagnose", "latest").stdout

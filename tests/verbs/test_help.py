@@ -58,6 +58,10 @@ def test_a_word_of_the_glossary_is_explained(word, meaning, optilab):
     assert "**" not in said
 
 
+def test_a_word_of_the_glossary_ends_with_the_command_that_says_more(optilab):
+    assert optilab("help", "verdict").stdout.endswith("How verdicts are made: optilab help verdicts\n")
+
+
 @pytest.mark.parametrize("status", [*Status, "healthy", "no cause found", "chaotic", "distance", "seed", "lr"])
 def test_what_an_answer_says_is_a_word_of_the_glossary(status):
     assert status in glossary()

@@ -27,7 +27,7 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
     assert list(tmp_path.iterdir()) == []
     tried = re.search(r"^  try: optilab (train .*)$", done.stdout, re.MULTILINE)[1]
     tried = shlex.split(tried)
-    assert tried[-2:] == ["--set", f"optimizer.lr={rate}"]
+    assert tried[-4:] == ["--epochs", "3", "--set", f"optimizer.lr={rate}"]
     learned = json.loads(optilab(*tried, "--epochs", 20, "--json").stdout)["rows"]
     assert learned[-1]["val_acc"] > 0.5
 

@@ -22,8 +22,8 @@ def test_labels_name_the_settings_that_differ(optilab):
 
 def test_whose_settings_they_are(optilab):
     shown = optilab("optimize", "--algo", "sgd,rmsprop,lion", "--epochs", 3).stdout
-    assert re.search(r"^sgd +lr 0.4 +the exercise's$", shown, flags=re.MULTILINE)
-    assert re.search(r"^rmsprop .* the exercise's$", shown, flags=re.MULTILINE)
+    assert re.search(r"^sgd +lr 0.4 +preset: exercise$", shown, flags=re.MULTILINE)
+    assert re.search(r"^rmsprop .* preset: exercise$", shown, flags=re.MULTILINE)
     assert re.search(r"^lion .* default$", shown, flags=re.MULTILINE)
     assert "tune all optimizers alike with --tune 50" in shown
     shown = optilab("optimize", "--algo", "sgd,rmsprop", "--lr", "0.1", "--epochs", 3).stdout
