@@ -557,7 +557,7 @@ def _notes(
 
 
 def _epochs(group: Group) -> int:
-    """What trainings that differ in it were asked for; a loop that was watched has as many as were made."""
+    """What trainings that differ in it were asked for; a loop that was watched has those that were made."""
     asked = group.settings.get("epochs")
     return max(len(record.rows()) for record in group.runs.values()) if asked is None else int(asked)
 
