@@ -178,7 +178,10 @@ def shown(value: Any, limit: int = 60) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "a mapping"
-    text = printable(repr(value) if isinstance(value, str) else str(value))
+    try:
+        text = printable(repr(value) if isinstance(value, str) else str(value))
+    except Exception:  # of a script's own class
+        text = f"a {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

@@ -56,6 +56,8 @@ class Lab:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        if not isinstance(folder, str | os.PathLike | None):
+            raise UsageError(f"folder: expected the directory of the runs, got {shown(folder)}")
         self.folder: Path = runs.root(None if folder is None else os.fspath(folder))
 
     def __repr__(self) -> str:
@@ -126,11 +128,16 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     given = {**dict(zip(places, values, strict=False)), **given}
     read = _read_by_schemas(name)
-    taken = {
-        key: _taken(key, None if key in read else known.get(key), value)
-        for key, value in given.items()
-        if value is not None
-    }
+    try:
+        taken = {
+            key: _taken(key, None if key in read else known.get(key), value)
+            for key, value in given.items()
+            if value is not None
+        }
+    except RecursionError:
+        raise UsageError(
+            f"{', '.join(given)}: a list or mapping that contains itself, or is nested too deeply"
+        ) from None
     if missing := [key for key, one in known.items() if one.obligatory and taken.get(key) in (None, [])]:
         raise UsageError(f"{name} needs {' and '.join(missing)}")
     from optilab.show import terminal

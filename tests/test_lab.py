@@ -663,6 +663,7 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
         (lambda lab: lab.diagnose("a\0b"), "target: expected text without NUL"),
         (lambda lab: lab.check("one", expect=3), "expect: expected one name or a list of them, got 3"),
         (lambda lab: lab.play(algo="sgd", tune=True), "tune: expected a whole number, got true"),
+        (lambda lab: type(lab)(3), "folder: expected the directory of the runs, got 3"),
     ],
 )
 def test_a_wrong_argument_is_refused_in_a_sentence(lab, call, sentence):

@@ -138,7 +138,8 @@ def page_file(file: str) -> Path:
     """
     path = Path(file)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{file}: the name of a page ends in .html, for example {path.with_suffix('.html')}")
+        example = path.with_suffix(".html") if path.name.strip(".") else "page.html"
+        raise UsageError(f"{file}: the name of a page ends in .html, for example {example}")
     if not path.absolute().parent.is_dir():
         raise UsageError(
             f"{file}: there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"

@@ -110,8 +110,8 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
     """The claims about a study of any command. UsageError for a name that it does not have, DataError for a trial that
     cannot be read."""
     command = study.manifest["command"]
-    if study.state != "done":
-        ended = Counter(str(row["status"]) for row in study.trials())
+    ended = Counter(str(row["status"]) for row in study.trials())
+    if study.state != "done" or ended["failed"]:
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
         why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
         return [ClaimResult(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]

@@ -228,6 +228,8 @@ def _verified(packed: Packed) -> Mapping[str, bytes]:
     """The content of each file. DataError for a name that no run has, and for other bytes than were packed."""
     if not isinstance(packed, dict):
         raise DataError(f"expected files, got {shown(packed)}")
+    if len({str(name).lower() for name in packed}) < len(packed):
+        raise DataError("two of its files have names that are one name on some systems")
     for name, entry in packed.items():
         if not (isinstance(name, str) and isinstance(entry, tuple) and list(map(type, entry)) == [str, bytes]):
             raise DataError(f"expected a file with its SHA-256 and content, got {shown(name)}")

@@ -22,6 +22,17 @@ class Odd:
     """Neither text nor number."""
 
 
+class Mute:
+    """It has no text."""
+
+    def __repr__(self):
+        raise RuntimeError
+
+
+ITSELF = []
+ITSELF.append(ITSELF)
+
+
 def plain_rule(w, g, lr=0.1):
     return w - lr * g
 
@@ -77,6 +88,10 @@ VALUES = (
     range(3),
     Odd(),
     Odd,
+    Mute(),
+    [Mute()],
+    ITSELF,
+    {"x": ITSELF},
     RULES["adam"],
     RULES["sgd"](),
     plain_rule,

@@ -145,6 +145,12 @@ def damages(whole: Path, count: int, scratch: Path, chance: random.Random) -> It
         shutil.copytree(whole, folder)
         _swap(folder / "runs" / "study", bad, other)
         yield f"{bad} is a copy of {other}", folder
+    folder = scratch / "failed"
+    shutil.copytree(whole, folder)
+    rows = folder / "runs" / "study" / "trials.csv"
+    before, _, after = rows.read_text().rpartition(",done,")
+    rows.write_text(f"{before},failed,{after}")
+    yield f"the row of {bad} says that it failed", folder
 
 
 # --- readers -----------------------------------------------------------------------------------------------

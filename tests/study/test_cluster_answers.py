@@ -156,6 +156,7 @@ FALSE = {
     "a way out": _named("../x"),
     "an absolute name": _named("/tmp/x"),
     "a hidden name": _named(".x"),
+    "a name in capitals": _named("METRICS.CSV"),
     "a name with a colon": _named("a:b"),
     "a name that is no text": lambda ended, files: (ended, {**files, 7: ("0", b"")}),
     "files without digests": lambda ended, files: (ended, {**files, "x": b""}),

@@ -76,6 +76,9 @@ def test_only_pages_of_optilab_are_replaced(tmp_path):
     for name, message in (("a.txt", "ends in .html"), ("none/a.html", "there is no directory ")):
         with pytest.raises(UsageError, match=message):
             pages.page_file(str(tmp_path / name))
+    for name in (".", "/"):
+        with pytest.raises(UsageError, match="for example page"):
+            pages.page_file(name)
 
 
 def test_the_licence_of_a_library_is_in_its_files():
