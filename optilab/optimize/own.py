@@ -580,11 +580,11 @@ GRADIENTS = ("g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads")
 """What the second parameter of an optimizer is called."""
 
 
-def fitting(path: Path) -> str:
+def fitting(path: Path, like: str = "") -> str:
     """The name of the only class or function of a file that is an optimizer; the file is not executed.
 
-    A class comes before functions, which may be its helpers, and a class before those that it extends. UsageError
-    where nothing fits, or more than one does.
+    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
+    the one with the name of the optimizer `like`. UsageError where nothing fits, or more than one does.
     """
     tree = locate(f"{path}:any").tree
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -608,11 +608,17 @@ def fitting(path: Path) -> str:
     found = [name for name in found if not any(name in bases[other] for other in found if other != name)]
     found = found or [name for name, names in functions.items() if len(names) > 1 and names[1] in GRADIENTS]
     found = found or [name for name, names in functions.items() if len(names) > 1]
+    found = [name for name in found if _bare(name) == _bare(like)] or found
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path.name}:{found[0]}")
     raise UsageError(f"{path} has no class with update(w, g) and no function f(w, g, ...)")
+
+
+def _bare(name: str) -> str:
+    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def kind_of(spec: str | Callable[..., Any]) -> type[OwnRule]:

@@ -143,7 +143,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
     exam, candidate = Exam.of(request), given[0]
     if place.library or not hasattr(os, "fork"):
         if isinstance(candidate, str) and candidate.endswith(".py"):
-            candidate = f"{candidate}:{fitting(Path(candidate))}"
+            candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
         own = candidates.load(candidate)
         return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
     file, name = submissions.split(candidate)
@@ -160,7 +160,9 @@ def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Ver
             path = Path(directory, f"{path.stem}.py")
             submissions.write_source(Path(file), path)
         try:
-            with warden.running(path, name, file, Limits(request.timeout), isolated=False) as submission:
+            with warden.running(
+                path, name, file, Limits(request.timeout), isolated=False, like=exam.rule.name
+            ) as submission:
                 candidate = submission.load()
                 verdict = exam.grade(candidate)
         except UsageError as error:  # names the notebook, not the file with its code
@@ -296,7 +298,8 @@ class LabVerification(Answer):
         fixed = [f"your code takes no {', '.join(verdict.fixed)}: written in"] if verdict.fixed else []
         why = [f"explained by: {reason}" for reason in verdict.explanation]
         settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
-        return Table(shown.columns, shown.rows, [self.exam.rule.formula, *fixed, *why, *settings])
+        by_hand = [self._by_hand] if self._by_hand else []
+        return Table(shown.columns, shown.rows, [self._rule.formula, *fixed, *why, *settings, *by_hand])
 
     def chart(self) -> "Chart":
         """The two paths where they differ first, or on the first function."""
@@ -330,7 +333,7 @@ class LabVerification(Answer):
         places = ", ".join(verdict.functions)
         yield Sentence(f"{self.label} against {rule.name}, {verdict.steps} steps on {places}", "bold")
         yield "   ".join(f"{key} {value:g}" for key, value in verdict.settings.items())
-        yield rule.formula
+        yield self._rule.formula
         if verdict.fixed:
             yield f"your code takes no {', '.join(verdict.fixed)}: written in, and compared as above"
         yield ""
@@ -343,23 +346,33 @@ class LabVerification(Answer):
         yield ""
         if not verdict.explanation:
             yield "no known convention or slip explains it: check the formula above, term by term"
-            if verdict.start is not None:
-                yield f"the numbers of the step: {self._by_hand()} --step {verdict.first_step}"
-            return
-        yield Sentence("explained by:", "bold")
-        yield from (f"  {reason}" for reason in verdict.explanation)
+        else:
+            yield Sentence("explained by:", "bold")
+            yield from (f"  {reason}" for reason in verdict.explanation)
         if verdict.equal_with:
             yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
+        if self._by_hand:
+            yield self._by_hand
 
+    @property
+    def _rule(self) -> Any:
+        """The form of the rule that the verdict is about."""
+        return self.exam.other if self.verdict.reading else self.exam.rule
+
+    @property
     def _by_hand(self) -> str:
         """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
         rule, verdict = self.exam.rule, self.verdict
+        if verdict.start is None:
+            return ""
         usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
         compared, known = settings_of(with_settings(rule, verdict.settings)), settings_of(usual)
         changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != known.get(key)]
         where = self.options or f"--function {verdict.function}"
         start = ",".join(f"{value:g}" for value in verdict.start or ())
-        return " ".join([f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed])
+        step = f"--step {verdict.first_step}"
+        words = [f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed, step]
+        return f"the numbers of the step: {' '.join(words)}"
 
 
 def outcome(verdict: Verdict) -> str:
@@ -389,7 +402,7 @@ def _grade_all(request: VerifyRequest, specs: Sequence[str], alone: bool) -> "Gr
     exam = Exam.of(request)  # refused once, not in every row
     folder = _feedback_folder(request)
     limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
-    rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)))
+    rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)), exam.rule.name)
     with closed_memory(alone), signals.without_sigpipe():
         graded = list(_with_progress(rows, len(found)))
     grades = Grades(graded, exam, all(found.values()))

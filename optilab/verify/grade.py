@@ -261,24 +261,26 @@ def grade(
         regime, given = replace(regime, weight_decay=0.0), [*given, *own_decay]
     elif regime.weight_decay:
         given = [*given, "weight_decay"]  # the candidate's is that around the rule
-    readings = [("", rule)]
-    if other is not None:
-        own = {f.name: getattr(other, f.name) for f in fields(other)}
-        changed = ", ".join(f"{key} {value}" for key, value in own.items() if value != getattr(rule, key))
-        readings.append((f"{named} ({changed})", other))
-    verdicts = []
-    for reading, variant in readings:
+    verdicts, textbook = list[Verdict](), None
+    for variant in (rule, *([] if other is None else [other])):
         compared = comparisons(candidate, variant, places, steps, regime, given)
+        reading = "" if textbook is None else f"{named} ({_changed(textbook[0][0].rule, compared[0].rule)})"
         paths = [comparison.path_of(candidate) for comparison in compared]
         verdicts.append(replace(_verdict(candidate, compared, paths), reading=reading))
         if verdicts[-1].equal:
             return _with_biases(verdicts[-1], candidate, variant, steps, given)
-        if not reading:
-            textbook = compared, paths
+        textbook = textbook or (compared, paths)
     from optilab.verify.explain import explain  # which a correct implementation does not need
 
+    assert textbook is not None
     explanation = explain(candidate, *textbook)
     return replace(verdicts[0], explanation=explanation.words, equal_with=explanation.settings)
+
+
+def _changed(rule: Any, variant: Any) -> str:
+    """The settings with which the variant was followed, where those of the rule were others."""
+    own = {f.name: getattr(variant, f.name) for f in fields(variant)}
+    return ", ".join(f"{key} {value}" for key, value in own.items() if value != getattr(rule, key))
 
 
 def _with_biases(verdict: Verdict, candidate: Candidate, rule: Any, steps: int, given: Sequence[str]) -> Verdict:

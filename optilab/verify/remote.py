@@ -99,18 +99,20 @@ class Warden:
 
     @contextlib.contextmanager
     def running(
-        self, path: Path, name: str, label: str, limits: Limits, isolated: bool = True
+        self, path: Path, name: str, label: str, limits: Limits, isolated: bool = True, like: str = ""
     ) -> Iterator["Submission"]:
         """A submission, not loaded yet; none of its processes is left at the end.
 
-        `name`: empty for the only one that fits. `label`: the path in its messages. `isolated`: in the file's
-        directory, which is removed if the grader is killed, and without the environment of the person who grades.
+        `name`: empty for the only one that fits, or that is called `like`. `label`: the path in its messages.
+        `isolated`: in the file's directory, which is removed if the grader is killed, and without the environment of
+        the person who grades.
         """
         here, there = socket.socketpair()
         reader, writer = os.pipe()
         request = {
             "path": str(path),
             "name": name,
+            "like": like,
             "directory": str(path.parent if isolated else Path.cwd()),
             "environment": _own_environment(path.parent) if isolated else dict(os.environ),
             "limits": limits.of_a_process,
@@ -195,6 +197,7 @@ class Submission:
         self._received = b""
         self._tail = b""
         self._used = 0.0
+        self._begun = False
         os.set_blocking(output, False)
 
     @property
@@ -214,7 +217,10 @@ class Submission:
         )
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Gradient:
-        self._ask({"values": values, "start": start.tolist()}, "the start", self._limits.seconds)
+        # Libraries load more of themselves when their first optimizer is made, as PyTorch does for a second.
+        limit = self._limits.seconds if self._begun else self._limits.loading
+        self._ask({"values": values, "start": start.tolist()}, "making the optimizer", limit)
+        self._begun = True
         step = 0
 
         def advance(gradient: Floats) -> Floats:

@@ -103,14 +103,16 @@ def grade_all(
     limits: Limits,
     points: Mapping[str, float],
     jobs: int,
+    like: str = "",
 ) -> Iterator[Graded]:
-    """Grade the name in each file, `jobs` at a time, in their order; `grade` compares a candidate with the rule."""
+    """Grade the name in each file, `jobs` at a time, in their order; `grade` compares a candidate with the rule, which
+    is called `like`."""
     wardens, made = SimpleQueue[Warden](), [Warden() for _ in range(jobs)]
 
     def graded(path: Path) -> Graded:
         warden = wardens.get()
         try:
-            return grade_one(warden, path, found[path], grade, limits, points)
+            return grade_one(warden, path, found[path], grade, limits, points, like)
         finally:
             wardens.put(warden)
 
@@ -132,6 +134,7 @@ def grade_one(
     grade: Callable[[Candidate], Verdict],
     limits: Limits,
     points: Mapping[str, float],
+    like: str = "",
 ) -> Graded:
     """The row of one file."""
     started, output, own = time.monotonic(), "", ""
@@ -140,7 +143,7 @@ def grade_one(
         copy = Path(directory, "submission.py")
         try:
             write_source(path, copy)
-            with warden.running(copy, name, str(path), limits) as submission:
+            with warden.running(copy, name, str(path), limits, like=like) as submission:
                 try:
                     candidate = submission.load()
                     own = candidate.name.rpartition(":")[2]

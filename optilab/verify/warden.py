@@ -149,8 +149,8 @@ def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
         message, reply = json.loads(line), dict[str, Any]()
         try:
             if kind is None:
-                path, name = request["path"], request["name"]
-                kind = kind_of(f"{path}:{name or fitting(Path(path))}")
+                path, name, like = request["path"], request["name"], request["like"]
+                kind = kind_of(f"{path}:{name or fitting(Path(path), like)}")
                 _ = kind.origin.code
                 numbers = literals(kind.origin)
                 reply = {"name": kind.name, "parameters": parameters(kind), "literals": numbers}

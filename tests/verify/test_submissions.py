@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from optilab.errors import UsageError
+from optilab.lab import Lab
 from optilab.optimize import RULES
 from optilab.verbs.verify import _with_progress
 from optilab.verify.grade import grade
@@ -383,6 +384,14 @@ class TestWithoutAName:
         assert "b.py has mine, yours: choose one, as in b.py:mine" in table
         assert "c.py has no class with update(w, g)" in table
 
+    def test_of_several_the_one_that_is_called_like_the_optimizer_counts(self, optilab, tmp_path):
+        both = RULE.replace("SGD", "Mine") + RULE
+        for file in ("a.py", "b.py"):
+            (tmp_path / file).write_text(both)
+        assert "a.py:SGD against sgd" in optilab("verify", "a.py", "--against", "sgd").stdout
+        assert "2 equal" in optilab("verify", "*.py", "--against", "sgd").stdout
+        assert Lab(tmp_path / "runs").verify(str(tmp_path / "a.py"), against="sgd").label == "a.py:SGD"
+
     def test_one_file(self, optilab, tmp_path):
         (tmp_path / "a.py").write_text(RULE)
         assert "a.py:SGD against sgd" in optilab("verify", "a.py", "--against", "sgd").stdout
@@ -417,7 +426,7 @@ def test_a_broken_notebook_is_an_error(warden, tmp_path):
 
 
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
-    for student, source in (("ana", RULE), ("ben", WRONG), ("kim", "x = 1")):
+    for student, source in (("ana", RULE), ("ben", WRONG), ("kim", "x = 1"), ("leo", RULE.replace("-", "+"))):
         (tmp_path / "in" / student).mkdir(parents=True)
         (tmp_path / "in" / student / "sgd.py").write_text(source)
     optilab("verify", "in/*/*.py", "--against", "sgd", "--feedback", "out", code=9)
@@ -425,7 +434,33 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     assert texts["ana"].startswith("equal: 1 points")
     assert "differs from step 1 on" in texts["ben"]
     assert "w <- w - lr*g" in texts["ben"]
+    assert "explained by:" in texts["leo"]
+    for student in ("ben", "leo"):
+        assert (
+            "optilab explain --algo sgd --function ravine --start -5,-2 --set algo.lr=0.07 --step 1"
+            in texts[student]
+        )
     assert "no class with update" in texts["kim"]
+
+
+def test_the_formula_is_that_of_the_reading_that_is_equal(tmp_path):
+    """And of the settings of that reading only those are named that the code does not take."""
+    (tmp_path / "a.py").write_text(
+        "def momentum(w, g, v, lr=0.1, beta=0.9):\n    v = beta*v + (1 - beta)*g\n    return w - lr*v, v\n"
+    )
+    found = Lab(tmp_path / "runs").verify(str(tmp_path / "a.py"), against="momentum")
+    assert found.equal
+    assert found.verdict.reading == "the published exercise's settings (form ema)"
+    said = [str(getattr(part, "text", part)) for part in found.parts()]
+    assert "V <- beta*V + (1-beta)*g;  w <- w - lr*V" in said
+    assert "V <- beta*V + (1-beta)*g;  w <- w - lr*V" in found.table().notes
+
+
+def test_what_libraries_load_for_the_first_optimizer_is_no_step(warden, tmp_path):
+    slow = "import time\nSLOW = [0.8]\n\n\nclass SGD:\n    def __init__(self, lr=0.1):\n        self.lr = lr\n"
+    slow += "        time.sleep(SLOW.pop() if SLOW else 0)\n\n"
+    slow += "    def update(self, w, g):\n        return w - self.lr*g\n"
+    assert row(warden, tmp_path, slow, limits=Limits(0.4)).verdict == "equal"
 
 
 def test_points_and_patterns(tmp_path, monkeypatch):
