@@ -6,8 +6,14 @@ from typing import Any
 
 
 def plural(count: int, noun: str) -> str:
-    """1 seed, 20 seeds, 1,000 seeds."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    """1 seed, 20 seeds, 1,000 seeds, 2 remedies."""
+    many = f"{noun.removesuffix('y')}ies" if noun.endswith("dy") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else many}"
+
+
+def of_key(count: int, key: str) -> str:
+    """3 optimizers, or 3 values of lr."""
+    return plural(count, key) if key in ("optimizer", "remedy") else f"{plural(count, 'value')} of {key}"
 
 
 def listed(names: Iterable[Any], last: str = "and") -> str:

@@ -305,7 +305,7 @@ def test_the_cluster_of_the_page_on_one_machine(tmp_path):
             time.sleep(0.1)
         done = subprocess.run(["sh", "-c", study], capture_output=True, text=True, **options)
         assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()
-        assert "2 optimizer.lr x 1 seed, 1 epoch: 2 done" in done.stdout
+        assert "2 values of optimizer.lr x 1 seed, 1 epoch: 2 done" in done.stdout
     finally:
         os.killpg(cluster.pid, signal.SIGKILL)
         cluster.wait()

@@ -275,7 +275,8 @@ def train_mode_in_validation(e: Evidence) -> Symptom | None:
     )
     if not modes or not total or count < 0.5 * total:
         return None
-    text = f"{count} of {total} passes without gradients ran in train mode: {' and '.join(modes)} were active"
+    active = f"{' and '.join(modes)} {'was' if len(modes) == 1 else 'were'} active"
+    text = f"{count} of {total} passes without gradients ran in train mode: {active}"
     return Symptom(text, {"passes": count, "all": total}, (), harm=True)
 
 

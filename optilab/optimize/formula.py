@@ -227,6 +227,12 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
     return call(*(evaluate(child, values) for child in node.args))
 
 
+def coordinates(formula: str) -> str:
+    """`x is w1 and y is w2`, of those that a typed function names; empty for one of w1, w2, ..."""
+    typed = (own for own in COORDINATES if re.search(rf"(?<![A-Za-z_]){own}(?!\w)", formula))
+    return " and ".join(f"{own} is {COORDINATES[own]}" for own in typed)
+
+
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
     found: set[str] = set()

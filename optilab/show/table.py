@@ -142,7 +142,8 @@ def _markdown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> N
 
 def markdown(text: str) -> str:
     """Text that Markdown shows as it is: no emphasis, link, code, HTML or end of the cell."""
-    escaped = re.sub(r"[\\`*_\[\]<>|~!#$&@^:]", r"\\\g<0>", printable(text).replace("\n", " "))
+    # A colon acts in an address, in :emoji: and behind brackets.
+    escaped = re.sub(r"[\\`*_\[\]<>|~!#$&@^]|:(?!\w+$)", r"\\\g<0>", printable(text).replace("\n", " "))
     # Not every renderer honors an escaped bracket of HTML.
     return escaped.replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
 

@@ -179,7 +179,10 @@ class Variants:
         if config and command == "optimize":
             rules = {key: rule.get("name") for key, rule in config.items() if isinstance(rule, dict)}
             names = [str(name) for key, name in rules.items() if key in ("algo", name)]
-            return Variant(",".join(names), self._telling(command, _changed(config, self._paths(names))))
+            changed = self._telling(command, _changed(config, self._paths(names)))
+            said = {"algo.name", *(f"{name}.name" for name in names)}
+            shown = ",".join(name.rpartition("/")[2] for name in names)
+            return Variant(shown, {key: value for key, value in changed.items() if key not in said})
         return Variant("", {})
 
     def _preset(self, config: Mapping[str, Any]) -> str:

@@ -75,7 +75,7 @@ class NetworkRace(StudyPlan):
             plural(len(self.problems), "network"),
         ]
         parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
-        return " x ".join([*parts, f"({asked.budget} settings + {plural(asked.seeds, 'seed')})"])
+        return " x ".join([*parts, f"({plural(asked.budget, 'setting')} + {plural(asked.seeds, 'seed')})"])
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         return tuned(self.candidates)

@@ -201,7 +201,7 @@ class StudyPlan(ABC):
     @property
     @abstractmethod
     def shape(self) -> str:
-        """What the trials are, in words: `9 optimizer.lr x 3 seeds`."""
+        """What the trials are, in words: `9 values of optimizer.lr x 3 seeds`."""
 
     @property
     @abstractmethod

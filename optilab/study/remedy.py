@@ -53,7 +53,8 @@ class Remedies(StudyPlan):
 
     @property
     def shape(self) -> str:
-        return f"{len(self.tried)} networks x {plural(self.asked.seeds, 'seed')}"
+        networks = sum(bool(one.trials) for one in self.tried)
+        return f"{plural(networks, 'network')} x {plural(self.asked.seeds, 'seed')}"
 
     @property
     def labels(self) -> list[str]:

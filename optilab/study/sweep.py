@@ -31,7 +31,7 @@ from optilab.study.groups import TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
 from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
-from optilab.words import plural
+from optilab.words import of_key, plural
 
 MAX_TRIALS = 100_000
 COUNT = 5
@@ -113,8 +113,8 @@ class Sweep(StudyPlan):
 
     @property
     def shape(self) -> str:
-        """`5 optimizer.lr x 2 model.init x 3 seeds`."""
-        counts = [f"{len(axis.values)} {axis.key}" for axis in self.axes]
+        """`5 values of optimizer.lr x 3 optimizers x 3 seeds`."""
+        counts = [of_key(len(axis.values), axis.key) for axis in self.axes]
         if self.asked.samples is not None:
             chosen = " by TPE" if self.asked.search else ""
             counts = [f"{self.asked.samples} points of {', '.join(axis.key for axis in self.axes)}{chosen}"]

@@ -242,6 +242,8 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
         next(r for r in side.comparison.ranked if r.key != side.comparison.baseline.key),
     )
     own = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
+    if not own:
+        return f"the same as {labels[second.key]}"
     apart = f"{abs(100 * own):.1f} percentage points" if side.measure.share else f"{abs(own):.3g}"
     return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}"
 

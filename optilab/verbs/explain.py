@@ -153,6 +153,8 @@ def _written(worked: WorkedStep, style: "_Text") -> Iterator[str]:
     yield style.title(_title(worked))
     yield from style.sentence(settings(worked.rule))
     yield from style.sentence(worked.rule.formula)
+    if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
+        yield from style.sentence(typed)
     yield style.begin
     for line in (_given("w", worked.point), *_gradient(worked), *worked.lines):
         yield from _line(line, style)

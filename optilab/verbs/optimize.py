@@ -17,6 +17,7 @@ from optilab.config.marks import ConfigKey, Flag, claim_doc
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ExitCode
 from optilab.optimize import Regime, Status, Trajectory
+from optilab.optimize.formula import coordinates
 from optilab.optimize.own import OwnRule, described, sources
 from optilab.optimize.path import chaotic_from, measured_rate
 from optilab.optimize.rule import Rule
@@ -315,7 +316,8 @@ def _where(config: OptimizeConfig) -> str:
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
     own = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
     start = _point(config.start or function.start)
-    return f"{function.name}   f(w) = {function.formula}{own}   start {start}"
+    typed = coordinates(function.formula) if function.name == "expression" else ""
+    return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{own}   start {start}"
 
 
 def _point(point: Sequence[float]) -> str:

@@ -19,7 +19,7 @@ from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.verb import Place, Verb
-from optilab.words import duration, plural, some
+from optilab.words import duration, of_key, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -202,7 +202,7 @@ _MANY = 6
 
 
 def _configured(line: "ListedRun") -> str:
-    """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 lr x 3 seeds`."""
+    """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`."""
     from optilab.study.groups import short
 
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
@@ -217,7 +217,7 @@ def _configured(line: "ListedRun") -> str:
     words = [line.variant.preset, _changes(line, _MANY)]
     if len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
         names = short([key for key in line.axes if key != "seed"])
-        counts = [f"{line.axes[key]} {name}" for key, name in names.items()]
+        counts = [of_key(line.axes[key], name) for key, name in names.items()]
         words.append(" x ".join([*counts, plural(line.axes.get("seed", 1), "seed")]))
     return ", ".join(filter(None, words))
 

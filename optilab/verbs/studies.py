@@ -226,12 +226,17 @@ class PlannedStudy(Answer):
 
 def _can_tell(design: "Design", measure: "Measure") -> str:
     """The smallest difference that is found, and what that rests on."""
-    factor, unit = (100.0, " percentage points") if measure.share else (1.0, "")
-    noise = f"{factor * design.noise:.2g}{unit}"
+
+    def size(value: float) -> str:
+        if not measure.share:
+            return f"{value:.2g}"
+        points = f"{100 * value:.2g}"
+        return f"{points} percentage point{'s' * (points != '1')}"
+
     source = f"as in {plural(design.groups, 'group')} of earlier trainings" if design.groups else "a guess"
     return (
-        f"finds a difference of {factor * design.difference:.2g}{unit} in {measure.metric} to the best in 8 of 10 "
-        f"cases, if seeds differ by {noise} (standard deviation, {source})"
+        f"finds a difference of {size(design.difference)} in {measure.metric} to the best in 8 of 10 "
+        f"cases, if seeds differ by {size(design.noise)} (standard deviation, {source})"
     )
 
 
@@ -259,12 +264,14 @@ class TerminalView:
 
 
 def announcement(shape: str, cost: "Cost") -> str:
-    """What is to be trained, and about what it takes: `54 trials: 9 optimizer.lr x 2 model.init x 3 seeds, ...`."""
+    """What is to be trained, and about what it takes: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
     all_alike = cost.epochs == cost.longest * cost.trials
     each = (
-        f"{cost.longest:,} epoch{'s' * (cost.longest > 1)} each" if all_alike else f"up to {cost.longest:,} epochs"
+        f"{plural(cost.longest, 'epoch')}{' each' * (cost.trials > 1)}"
+        if all_alike
+        else f"up to {cost.longest:,} epochs"
     )
-    parts = [f"{cost.trials:,} trial{'s' * (cost.trials > 1)}: {shape}, {each}"]
+    parts = [f"{plural(cost.trials, 'trial')}: {shape}, {each}"]
     if cost.missing < cost.trials:
         parts.append(f"{cost.trials - cost.missing:,} done already")
     if cost.seconds is not None and cost.seconds_per_epoch is not None:

@@ -80,6 +80,12 @@ def _is_inert_latex(text):
     return not set(rest) & set("\\{}$&#%_~^")
 
 
+def test_a_class_of_a_file_is_written_as_it_is():
+    assert markdown("erik.py:Adam") == "erik.py:Adam"
+    assert markdown("https://a.b") == "https\\://a.b"
+    assert markdown(":smile:") == "\\:smile\\:"
+
+
 def test_every_ascii_character_comes_out_as_it_is():
     (paragraph,) = (t for t in MarkdownIt().parse(f"x{markdown(string.punctuation)}") if t.type == "inline")
     assert "".join(child.content for child in paragraph.children) == f"x{string.punctuation}"

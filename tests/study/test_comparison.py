@@ -64,6 +64,17 @@ def test_a_row_that_a_lucky_run_passes_is_the_highest_of_those_with_several_seed
     assert " below activation tanh" in said
 
 
+def test_a_tie_is_called_so(tmp_path):
+    for name, *changes in (("a",), ("b", "model.activation=relu")):
+        for seed in (1, 2, 3):
+            training(
+                tmp_path, f"{name}{seed}", f"seed={seed}", "epochs=2", *changes, accuracies=(0.3, 0.5 + seed / 100)
+            )
+    said = verdict(laid(tmp_path))
+    assert ", the same as activation " in said
+    assert "0.0 percentage points" not in said
+
+
 def test_one_row_that_learned_is_enough(tmp_path):
     pair(tmp_path, "model.activation=relu")
     training(tmp_path, "c1", "seed=1", "epochs=2", "model.activation=tanh", accuracies=(0.1, 0.1))

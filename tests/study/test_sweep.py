@@ -55,7 +55,7 @@ def test_axes_multiply_the_first_one_slowest_the_seeds_together():
     ]
     assert [trial.config.seed for trial in planned.trials] == [42, 43] * 6
     assert {trial.config.threads for trial in planned.trials} == {1}
-    assert planned.shape == "3 optimizer.lr x 2 model.init x 2 seeds"
+    assert planned.shape == "3 values of optimizer.lr x 2 values of model.init x 2 seeds"
     assert len({trial.name for trial in planned.trials}) == 12
 
 
@@ -340,7 +340,8 @@ def test_a_divergence_is_a_result(optilab, small):
 def test_a_dry_run_tells_the_cost_and_writes_nothing(optilab, small, tmp_path):
     command = ["sweep", small, *OVER, "--seeds", 2, "--epochs", 3, "--name", "s"]
     planned = optilab(*command, "--dry-run").stdout
-    assert planned.startswith("12 trials: 3 optimizer.lr x 2 model.init x 2 seeds, 3 epochs each; about 0:0")
+    shape = "3 values of optimizer.lr x 2 values of model.init x 2 seeds"
+    assert planned.startswith(f"12 trials: {shape}, 3 epochs each; about 0:0")
     assert not (tmp_path / "runs").exists()
     optilab(*command, "--seeds", 1, "--quiet")
     before = sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "runs").rglob("*"))
@@ -392,7 +393,8 @@ def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):
     over = ["--over", "optimizer.lr=0.001:1:4:log", "--seeds", 3, "--epochs", 1]
     said = optilab("sweep", small, *over, "--dry-run").stdout
     assert (
-        "percentage points in val_acc to the best in 8 of 10 cases, if seeds differ by 1 percentage points" in said
+        "percentage points in val_acc to the best in 8 of 10 cases, if seeds differ by 1 percentage point ("
+        in said
     )
     assert "(standard deviation, a guess)" in said
     optilab("sweep", small, *over, "--name", "before", "--quiet")
@@ -480,7 +482,7 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     study = tmp_path / "runs" / "s"
     kept = {path: files(path) for path in study.iterdir() if path.is_dir()}
     shown = optilab("sweep", small, *over, "--confirm", 2).stdout  # the same study goes on
-    assert "4 optimizer.lr x 1 seed, then the best 2 x 5 new seeds, 1 epoch: 14 done" in shown
+    assert "4 values of optimizer.lr x 1 seed, then the best 2 x 5 new seeds, 1 epoch: 14 done" in shown
     assert "the best 2 settings again, from the new seeds 10042 to 10046, on the test set" in shown
     assert shown.count("verdict: ") == 1
     assert "is too high" not in shown

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_each_run_says_what_it_changed_and_a_study_is_one_line(optilab, some):
     assert "sigmoid, lr 0.5, epochs 2" in lines["faster"]
     assert "relu, norm batch, optimizer adam, seed 7" in lines["adam"]
     assert lines["adam"].rstrip().endswith("no epoch yet")
-    assert "2 lr x 2 seeds" in lines["lr-study"]
+    assert "2 values of lr x 2 seeds" in lines["lr-study"]
     assert lines["lr-study"].endswith("3 of 4 trials done, 1 diverged, best 50.0%")
 
 
@@ -136,6 +137,7 @@ def test_a_run_shows_its_changes_and_its_config_on_request(optilab, some):
     shown = optilab("runs", "show", "faster").stdout
     assert "preset" in shown
     assert "optimizer.lr 0.5, epochs 2" in shown
+    assert re.search(r"^best .* [0-9.]+%$", shown, flags=re.MULTILINE)
     assert "activation:" not in shown
     assert "activation: {name: sigmoid}" in optilab("runs", "show", "faster", "--config").stdout
 

@@ -66,6 +66,17 @@ def test_functions_of_one_variable_and_of_x_and_y(optilab, tmp_path):
         for text in ("x^2 + 3*y^2", "w1^2 + 3*w2^2")
     ]
     assert results[0]["results"][0]["points"] == results[1]["results"][0]["points"]
+    for command in ("optimize", "explain"):
+        shown = optilab(command, "sgd", "--function", "x^2 + 3y^2").stdout
+        assert "x is w1 and y is w2" in shown
+        assert "x is w1" not in optilab(command, "sgd", "--function", "exp(w1^2)").stdout
+
+
+def test_a_rule_of_a_file_is_listed_once_without_its_directory(optilab, tmp_path):
+    (tmp_path / "mine.py").write_text("def f(w, g, lr=0.1):\n    return w - lr * g\n")
+    optilab("optimize", "mine.py:f", "--lr", "0.2", "--quiet", "--name", "a")
+    assert "mine.py:f, lr 0.2" in optilab("runs", "ls").stdout
+    assert "algo mine.py" not in optilab("runs", "ls").stdout
 
 
 def test_a_chaotic_path_is_called_so(optilab):

@@ -1,0 +1,30 @@
+"""The small words of sentences."""
+
+import pytest
+
+from optilab.study.trials import Cost
+from optilab.verbs.studies import announcement
+from optilab.words import of_key, plural
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "said"),
+    [(1, "seed", "1 seed"), (1000, "seed", "1,000 seeds"), (2, "remedy", "2 remedies"), (2, "key", "2 keys")],
+)
+def test_a_count(count, noun, said):
+    assert plural(count, noun) == said
+
+
+def test_an_axis_is_its_values():
+    axes = {"optimizer": 3, "remedy": 19, "optimizer.lr": 3, "model.norm": 1}
+    assert [of_key(count, key) for key, count in axes.items()] == [
+        "3 optimizers",
+        "19 remedies",
+        "3 values of optimizer.lr",
+        "1 value of model.norm",
+    ]
+
+
+@pytest.mark.parametrize(("trials", "said"), [(1, "1 trial: x, 2 epochs"), (2, "2 trials: x, 2 epochs each")])
+def test_a_plan_of_one_trial_says_nothing_of_each(trials, said):
+    assert announcement("x", Cost(trials, trials, 2 * trials, 2, 1, None, None, None)) == said
