@@ -242,6 +242,10 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
     [
         ("needs --x lr=0.01:2; or --basins", 'needs x="lr=0.01:2"; or basins'),
         ("train with --seeds 5", "train with seeds=5"),
+        (
+            "--set 'optimizer={name: adam, eps: 1e-6, clip: true}'",
+            'set={"optimizer": {"name": "adam", "eps": 1e-6, "clip": True}}',
+        ),
         ("--set data.holdout=N keeps it", 'set={"data.holdout": N} keeps it'),
         ("as in --over lr=0.01,0.1, or --dry-run", 'as in over={"lr": [0.01, 0.1]}, or dry_run'),
         ("`optilab runs ls` lists them", "`lab.runs()` lists them"),
@@ -252,8 +256,8 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
         ("as in: optilab verify a.py --against adam", 'as in: lab.verify("a.py", against="adam")'),
         ("`optilab explain adam --format latex`; more", '`lab.explain("adam", style="latex")`; more'),
         ("not of `optilab train`, --help: optilab race", "not of `lab.train`, help: lab.race"),
-        ("by --set 'algo=[sgd, {name: adam}]'", "by set={\"algo\": ['sgd', {'name': 'adam'}]}"),
-        ("optilab train --set 'optimizer={name: adam}'", "lab.train(set={\"optimizer\": {'name': 'adam'}})"),
+        ("by --set 'algo=[sgd, {name: adam}]'", 'by set={"algo": ["sgd", {"name": "adam"}]}'),
+        ("optilab train --set 'optimizer={name: adam}'", 'lab.train(set={"optimizer": {"name": "adam"}})'),
         ("optilab runs rm x --yes", "optilab runs rm x --yes"),
         (
             "optilab sweep a.yaml --over lr=1:2:log --over init=a,b --fail-fast to try --set a=b",
@@ -291,7 +295,7 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.verify([1], "adam"), "candidate: expected a class, a function or FILE.py:NAME"),
         (
             lambda lab: lab.optimize("sgd,adam", set={"algo.beta1": 0.5}),
-            "set it for adam alone by set={\"algo\": ['sgd', {'name': 'adam', 'beta1': 0.5}]} instead of algo",
+            'set it for adam alone by set={"algo": ["sgd", {"name": "adam", "beta1": 0.5}]} instead of algo',
         ),
         (lambda lab: lab.verify("a.py"), 'as in: lab.verify("a.py", against="adam")'),
         (lambda lab: lab.train(), 'train needs a config, as in: lab.train("sigmoid.yaml")'),

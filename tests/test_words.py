@@ -3,6 +3,7 @@
 import pytest
 
 from optilab.study.trials import Cost
+from optilab.verbs.answer import cell
 from optilab.verbs.studies import announcement
 from optilab.words import of_key, plural
 
@@ -28,3 +29,7 @@ def test_an_axis_is_its_values():
 @pytest.mark.parametrize(("trials", "said"), [(1, "1 trial: x, 2 epochs"), (2, "2 trials: x, 2 epochs each")])
 def test_a_plan_of_one_trial_says_nothing_of_each(trials, said):
     assert announcement("x", Cost(trials, trials, 2 * trials, 2, 1, None, None, None)) == said
+
+
+def test_a_point_in_a_table_has_the_digits_of_a_number():
+    assert cell([-0.09999999999999998, 2]) == "(-0.1, 2)"

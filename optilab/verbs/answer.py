@@ -226,7 +226,9 @@ def paint(parts: "Iterable[Part]") -> None:
 
 
 def cell(value: Any) -> str:
-    """A value of a table: numbers with five digits."""
+    """A value of a table: numbers with five digits, those of a list as a point."""
+    if isinstance(value, list):
+        return f"({', '.join(map(cell, value))})"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

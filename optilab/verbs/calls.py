@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optilab.config.marks import Field
@@ -149,5 +149,16 @@ def _literal(value: str) -> str:
         return bare
     if bare.startswith(("[", "{")) or bare in ("true", "false", "null"):
         with suppress(ValueError):
-            return repr(yaml.value(bare))
+            return _python(yaml.value(bare))
     return json.dumps(bare, ensure_ascii=False)
+
+
+def _python(value: Any) -> str:
+    """A value of YAML in Python, with one kind of quotes; `1e-6`, which YAML reads as text, is a number."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(key)}: {_python(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_python, value))}]"
+    if isinstance(value, str) and not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)

@@ -136,8 +136,8 @@ class LabMap(Answer):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row per cell: its settings, the final f, the epoch at which |grad| first was below the tolerance, whether
-        it diverged, and the number of the minimum that it reached."""
+        """A row per cell: its settings, the final f, the epoch at which |grad| first was below the tolerance (-1: at
+        none), whether it diverged, and the number of the minimum that it reached (-1: none)."""
         found = self.map
         return [
             {
