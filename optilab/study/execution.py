@@ -39,8 +39,8 @@ class StudyView(Protocol):
     def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
         """Trials of this shape are missing; `cost` measures what they take."""
 
-    def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
-        """Who watches that many trials, of that many epochs together."""
+    def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> AbstractContextManager[Watcher]:
+        """Who watches that many trials, of that many epochs together, so many at once."""
 
     def note(self, message: str) -> None:
         """Something that went otherwise than planned."""
@@ -88,7 +88,8 @@ def run(
                 relabel(study, plan.trials)
             ahead = forecast(plan.plan(study.path, dry=True), study.path, study.rows)
             places = places_of(datasets)
-            with chosen as pool, view.progress(len(ahead.trials), ahead.epochs, plan.metric) as watcher:
+            watching = partial(view.progress, len(ahead.trials), ahead.epochs, plan.metric)
+            with chosen as pool, watching(max(1, pool.slots)) as watcher:
                 if ahead.missing and not stop():
                     view.planned(plan.shape, partial(_cost, plan, ahead, pool, places))
                 execution = TrialRunner(study, pool, places, origin, watcher, stop, plan.keep, how.fail_fast)

@@ -233,6 +233,7 @@ class TrialRunner:
         outcome = Outcome(trial, trial.row(ended["status"], ended["reason"], ended.get("outcome")))
         self.epochs[trial.name] = outcome.row.get("epochs") or 0
         self.study.add(outcome.row, ended["seconds"])
+        self.watcher.epochs(sum(self.epochs.values()))
         self.watcher.done(outcome)
         return outcome
 
@@ -254,11 +255,14 @@ def cost(
         arguments = {"config": dump(first[0].config), "dataset": places[first[0].config.data.place]}
         measured = workers.result(workers.submit(f"{MODULE}:cost", arguments))
         per_epoch, checkpoint = float(measured["seconds"]), int(measured["bytes"])
+        start, each = float(measured["start"]), float(measured["each"])
     except Exception as error:  # it fails again as a trial, where it is reported
         problem = f"{first[0].label}: {error}" if isinstance(error, UsageError) else None
         return Cost(*size, None, None, None, problem)
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first[0])
-    seconds = per_epoch * work * epochs / sum(lengths) / size[-1]
+    # The process that measured has started; others start as it did, all at once.
+    seconds = (per_epoch * work * epochs / sum(lengths) + each * len(missing)) / size[-1]
+    seconds += start if min(size[-1], len(missing)) > 1 else 0.0
     one_each = keep not in ("none", "all")
     return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if one_each else None)
 

@@ -256,8 +256,8 @@ class TerminalView:
         if not self._silent:
             terminal.note(announcement(shape, cost()))
 
-    def progress(self, trials: int, epochs: int, metric: str) -> "StudyProgress":
-        return StudyProgress(trials, epochs, self._silent, metric)
+    def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> "StudyProgress":
+        return StudyProgress(trials, epochs, self._silent, metric, at_once)
 
     def note(self, message: str) -> None:
         terminal.note(message)
@@ -287,7 +287,9 @@ class StudyProgress:
     in a log.
     """
 
-    def __init__(self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc") -> None:
+    def __init__(
+        self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc", at_once: int = 1
+    ) -> None:
         from optilab.study.groups import Measure
 
         self._bar = Bar(quiet)
@@ -296,6 +298,7 @@ class StudyProgress:
         self._measure, self._best = Measure(metric), list[float]()
         self._first: int | None = None
         self._epochs, self._started, self._quiet = 0, time.monotonic(), quiet
+        self._opened, self._moves, self._here, self._at_once = self._started, False, 0, at_once
         self._task = self._bar.add_task("", total=self._total, left="")
         self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
 
@@ -310,9 +313,13 @@ class StudyProgress:
 
     def epochs(self, done: int) -> None:
         """So many epochs of all trials are on disk."""
-        if self._first is None:
-            self._first, self._started = done, time.monotonic()
         self._epochs = done
+        if self._first is None:
+            self._restart()
+            self._opened = self._started
+        elif done > self._first and not self._moves:  # without the time in which processes start
+            self._moves = True
+            self._restart()
         self._draw()
 
     def known(self, outcomes: "Collection[Outcome]") -> None:
@@ -323,6 +330,9 @@ class StudyProgress:
     def done(self, outcome: "Outcome") -> None:
         """A trial has ended."""
         self._count(outcome)
+        self._here += 1
+        if self._here == self._at_once and time.monotonic() - self._started < self._started - self._opened:
+            self._restart()  # the first ones end together, which says nothing about the others
         self._draw()
         logged = self._bar.disable and self._line is None and not self._quiet
         if outcome.failed or logged:
@@ -331,12 +341,16 @@ class StudyProgress:
             terminal.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")
 
     def left(self) -> str:
-        """`about 2:30 left`, from the epochs since the start; empty while nothing is known."""
+        """`about 2:30 left`, from the epochs since the first ones; empty while nothing is known."""
         fresh, elapsed = self._epochs - (self._first or 0), time.monotonic() - self._started
         ended = len(self._ended) == self._trials and not self._stopped
         if fresh <= 0 or ended or self._epochs >= self._total:
             return ""
         return f"about {duration((self._total - self._epochs) * elapsed / fresh)} left"
+
+    def _restart(self) -> None:
+        """Epochs per second are counted from here on."""
+        self._first, self._started = self._epochs, time.monotonic()
 
     def _count(self, outcome: "Outcome") -> None:
         if outcome.trial.name not in self._ended:

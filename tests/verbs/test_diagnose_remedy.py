@@ -20,6 +20,7 @@ from optilab.diagnose.remedies import remedies
 from optilab.lab import Lab
 from optilab.runs import read, read_records
 from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
+from optilab.study.trials import Outcome, Trial
 from optilab.verbs import diagnose as view
 from optilab.verbs.studies import StudyProgress
 from tests.faults.harness import until
@@ -273,13 +274,34 @@ def test_a_fix_of_many_settings_does_not_hide_one_that_helps():
 
 
 def test_progress_counts_epochs_and_estimates_what_is_left(monkeypatch):
-    clock = iter([100.0] * 4 + [110.0] * 20)
-    monkeypatch.setattr("optilab.verbs.studies.time.monotonic", lambda: next(clock))
+    now = [100.0]
+    monkeypatch.setattr("optilab.verbs.studies.time.monotonic", lambda: now[0])
     progress = StudyProgress(2, 6, quiet=True)
     assert progress.left() == ""
-    progress.epochs(1)
+    progress.epochs(0)
+    now[0] = 140.0
+    progress.epochs(1)  # after forty seconds, in which processes started
+    assert progress.left() == ""
+    now[0] = 150.0
     progress.epochs(3)  # two new ones in ten seconds, three to go
     assert progress.left() == "about 0:15 left"
+
+
+def test_trials_that_start_together_do_not_say_how_fast_the_others_are(monkeypatch):
+    """Two at once, of five epochs each: the first two took nine seconds to start, the others end one a second."""
+    now = [0.0]
+    monkeypatch.setattr("optilab.verbs.studies.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("optilab.verbs.studies.terminal.note", lambda message: None)
+    trials = [Trial(f"t{number}", load(TrainConfig, "sigmoid")) for number in range(22)]
+    progress, said = StudyProgress(22, 110, metric="val_acc", at_once=2), []
+    progress.epochs(0)
+    for number, at in enumerate([10.0, 10.1, 12.0, 12.1, 14.0, 14.1]):
+        now[0] = at
+        progress.epochs(5 * (number + 1))
+        progress.done(Outcome(trials[number], trials[number].row("done")))
+        said.append(progress.left())
+    assert said[:2] == ["", ""]
+    assert said[-1] == "about 0:16 left"
 
 
 def test_trainings_end_with_the_study_that_started_them(small, tmp_path):
