@@ -19,7 +19,7 @@ from optilab.errors import ExitCode
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
 from optilab.optimize.own import OwnRule, described, sources
-from optilab.optimize.path import chaotic_from, measured_rate
+from optilab.optimize.path import beside, chaotic_from, measured_rate
 from optilab.optimize.rule import Rule
 from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
@@ -368,13 +368,14 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
     at = f"f = {end:.3g} at {_point(path.points[-1])}"
     nearest = path.distance(config.function.minima)
     away = f"; {nearest[0]:.3g} from the minimum {_point(nearest[1])}" if nearest else ""
+    but = f", {left_out}" if (left_out := beside(path, config.function, config.tolerance)) else ""
     if path.status is Status.CONVERGED:
         first = path.first_below(config.tolerance)
-        return f"converged: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
+        return f"converged{but}: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
     if path.status is Status.MOVING:
         before = float(path.values[-2]) if len(path.values) > 1 else inf
         course = "falling" if end < before else "constant" if end == before else "rising"
-        return f"still moving: {at} and {course}{away}"
+        return f"still moving{but}: {at} and {course}{away}"
     if path.diverged_at is not None:
         return f"diverged: not finite after step {path.diverged_at}; last finite {at}; try a smaller lr"
     return f"diverged: f rose from {start:.3g} to {end:.3g} in {len(path.values) - 1} steps; try a smaller lr"

@@ -293,7 +293,7 @@ def test_the_tables_hold_the_numbers(opened):
         numbers = [float(cell.replace("\u2212", "-")) for cell in row[2:6]]
         expected = [*path.points[7], path.values[7], path.gradient_norms[7]]
         assert numbers == pytest.approx(expected, rel=1e-5)
-        assert row[-1] == path.status.value
+        assert row[-1] == descend(rule, OBJECTIVES["ravine"](), steps=7).status.value
     assert [row[0] for row in page.script(read, "#epochs-table tbody tr")] == [str(epoch) for epoch in range(61)]
     lines = page.script("return csv(paths, shownRules())").splitlines()
     assert lines[0] == "algo,epoch,w1,w2,f,grad1,grad2"
@@ -707,6 +707,79 @@ def test_a_formula_of_ones_own_has_whole_loss_curves(formula, opened):
     assert ("stable up to lr" in page.text("section.card:not(#common)")) == known
     assert ("distance" in page.text("#results")) == known
     assert bool(page.script("return document.querySelectorAll('#ground .end').length")) == known
+
+
+VERDICTS = "return Array.from(document.querySelectorAll('.card .verdict'), (verdict) => verdict.textContent)"
+
+
+def test_a_verdict_is_of_the_epoch_that_is_shown(opened):
+    """And so is that of the table: what has not converged yet is moving."""
+    settings = config(["momentum", "adam"])
+    page = opened(settings)
+    for epoch in (0, 40, 60):
+        page.script("show(arguments[0])", epoch)
+        page.script(SETTLED)
+        expected = [descend(rule, settings.function, steps=epoch).status.value for rule in settings.algo]
+        assert page.script(VERDICTS) == expected
+        table = (
+            "return Array.from(document.querySelectorAll('#results tbody tr'), (row) => row.cells[7].textContent)"
+        )
+        assert page.script(table) == expected
+    assert expected[0] == "converged"
+
+
+@pytest.mark.parametrize(
+    ("function", "lr"), [("mccormick", 0.005), ("styblinski-tang", 0.005), ("rastrigin", 0.002), ("griewank", 0.5)]
+)
+def test_a_path_that_ends_elsewhere_has_not_just_converged(function, lr, opened, optilab):
+    """In the page and in the terminal, in the same words; those that reach the minimum have."""
+
+    def told(*start):
+        words = ("optimize", "sgd", "--lr", lr, "--function", function, "--epochs", 900, "--no-save", *start)
+        return " ".join(optilab(*words).stdout.split())
+
+    page = opened(config([{"name": "sgd", "lr": lr}], function, epochs=900))
+    page.script(SETTLED)
+    assert page.script(VERDICTS) == ["converged, not at the minimum"]
+    assert "converged, not at the minimum: f = " in told()
+    near = [str(w + 0.01) for w in OBJECTIVES[function]().minima[0]]
+    assert "converged: f = " in told(f"--start={','.join(near)}")
+    page.enter("#start1-exact", near[0])
+    page.enter("#start2-exact", near[1])
+    page.script(SETTLED)
+    assert page.script(VERDICTS) == ["converged"]
+
+
+def test_a_path_that_falls_below_the_minimum_leaves_the_picture(opened, optilab):
+    """Its loss curve ends there, with its name; it is not drawn as the lowest of all."""
+    page = opened(config([{"name": "adam", "lr": 10.0}, {"name": "sgd", "lr": 0.1}], "mccormick"), width=1500)
+    page.script(SETTLED)
+    assert page.script(VERDICTS)[0] == "moving, below f_min, off the map"
+    assert page.script("return losses.ys[0]") > -8
+    assert "adam \u2193" in page.script("return document.querySelector('#losses').textContent")
+    done = optilab("optimize", "adam", "--lr", 10, "--function", "mccormick", "--epochs", 60, "--no-save")
+    assert "still moving, below f_min: f = " in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("function", ["saddle", "monkey-saddle", "mccormick"])
+def test_a_function_without_a_lowest_point_opens_on_paths_in_its_picture(function, opened):
+    page = opened(config(["sgd", "momentum", "adam"]))
+    page.enter("#function", function)
+    page.script(SETTLED)
+    assert not [verdict for verdict in page.script(VERDICTS) if "map" in verdict or "diverged" in verdict]
+    assert page.script("return losses.ys[1]") < 4
+    page.enter("#rule0-lr-exact", "5")
+    page.script(SETTLED)
+    assert page.script(VERDICTS)[0] in ("moving, off the map", "diverged")
+    assert page.script("return losses.ys[1]") < 5
+
+
+def test_the_minimum_stays_in_sight_when_it_is_looked_at_closely(opened):
+    page = opened(config(["momentum"]))
+    page.press("body", "-", "+", "+", "+", "+")
+    assert page.script("return isIn(view(), [0, 0])")
+    page.script("state.view = {at: [2, 2], zoom: 3}; closer()")
+    assert page.script("return state.view.at") == [2, 2]
 
 
 def test_guided_steps_lead_where_they_say(opened):

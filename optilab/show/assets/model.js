@@ -53,20 +53,22 @@ const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((exponent) =>
 );
 const bestRates = new Map();
 
-/** The lr of RATES, stable by theory where there is one, whose path from the function's start is lowest on average; the rule's
- * own where all diverge. */
+/** The lr of RATES, stable by theory where there is one, whose path from the function's start is lowest on average, of those
+ * that end in its box if any does; the rule's own where all diverge. */
 function bestRate(index, settings) {
   const key = `${index} ${fn.key}`;
   if (!bestRates.has(key)) {
-    let lowest = Infinity;
+    let best = { outside: true, sum: Infinity };
     bestRates.set(key, settings.values.lr);
     for (const lr of RATES) {
       const tried = { ...settings, values: { ...settings.values, lr } },
         path = follow(index, tried, fn.start, data.epochs, 0);
       let sum = 0;
       for (let row = 0; row < path.count; row++) sum += valueOf(path, row);
-      if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !(sum < lowest)) continue;
-      lowest = sum;
+      const outside = !isIn(fn.box, pointOf(path, path.count - 1)),
+        isBetter = outside === best.outside ? sum < best.sum : best.outside;
+      if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !isBetter) continue;
+      best = { outside, sum };
       bestRates.set(key, lr);
     }
   }
@@ -104,7 +106,8 @@ function follow(index, settings = state.rules[index], start = state.start, epoch
     rows = new Float64Array((epochs + 1) * WIDTH);
   added = noise && !exact ? draws(state.seed, (epochs + 1) * dimension).map((own) => noise * own) : null;
   const path = { rows, count: PROGRAMS[form.path](epochs, form.values, start, rows, evaluate, slope), epochs: null };
-  return { ...path, status: statusOf(path, epochs) };
+  const ended = path.count <= epochs || !isFinite(valueOf(path, 0));
+  return { ...path, status: ended ? "diverged" : statusAt(path, path.count - 1) };
 }
 
 let added = null; // to the gradients, one after the other
@@ -162,17 +165,38 @@ function rowAt(path, epoch) {
   return row;
 }
 
-function statusOf(path, epochs) {
-  const last = path.count - 1;
-  if (last < epochs || !isFinite(valueOf(path, 0))) return "diverged";
-  if (normOf(path, last) < data.tolerance) return "converged";
+/** How a path that ends at this row has ended, as `descend` says. */
+function statusAt(path, row) {
+  if (path.status && row === path.count - 1) return path.status;
+  if (normOf(path, row) < data.tolerance) return "converged";
   let lowest = fn.lowest;
   if (lowest === null) {
     lowest = Infinity;
-    for (let row = 0; row <= last; row++) lowest = Math.min(lowest, valueOf(path, row));
+    for (let one = 0; one <= row; one++) lowest = Math.min(lowest, valueOf(path, one));
   }
   const allowed = data.diverged * Math.max(valueOf(path, 0) - lowest, data.tolerance);
-  return valueOf(path, last) - lowest > allowed ? "diverged" : "moving";
+  return valueOf(path, row) - lowest > allowed ? "diverged" : "moving";
+}
+
+const roundingOf = (f) => data.rounding * Math.max(1, Math.abs(f));
+/** Whether f is lower than at the minimum that is known, which then is one of several, or the lowest of its box only. */
+const isBelow = (f) => fn.lowest !== null && f < fn.lowest - roundingOf(fn.lowest);
+const isIn = (sides, point) => point.every((w, axis) => w >= sides[axis][0] && w <= sides[axis][1]);
+
+/** The status at a row in words, with what it leaves out: a place that is no known minimum, a path that falls for ever. */
+function verdictAt(path, row) {
+  const status = statusAt(path, row),
+    point = pointOf(path, row),
+    f = valueOf(path, row),
+    close = nearest(point);
+  if (status === "converged") {
+    // where f is convex, f - f_min is at most |grad| times the distance
+    const most = close && data.tolerance * close.distance + roundingOf(fn.lowest);
+    return close && Math.abs(f - fn.lowest) > most ? "converged, not at the minimum" : status;
+  }
+  if (status === "diverged") return status;
+  const left = [isBelow(f) && "below f_min", !isIn(whole(), point) && "off the map"];
+  return [status, ...left].filter(Boolean).join(", ");
 }
 
 /** The distance of a point to the nearest minimum, and that minimum; null where none is known. */
@@ -308,16 +332,18 @@ function equal(sides) {
 /** A side with a margin. */
 const wider = ([low, high]) => [low - 0.04 * (high - low), high + 0.04 * (high - low)];
 
-/** The sides of the picture, (low, high) per axis: the part chosen by hand; else the function's box, wider where a path
- * starts outside it. */
+/** The sides of the picture, (low, high) per axis: the part chosen by hand, else the whole. */
 function view() {
-  if (state.view) {
-    const { at, zoom } = state.view;
-    return equal(fn.box.map(wider)).map(([low, high], axis) => {
-      const half = (2 ** -zoom * (high - low)) / 2;
-      return [at[axis] - half, at[axis] + half];
-    });
-  }
+  if (!state.view) return whole();
+  const { at, zoom } = state.view;
+  return equal(fn.box.map(wider)).map(([low, high], axis) => {
+    const half = (2 ** -zoom * (high - low)) / 2;
+    return [at[axis] - half, at[axis] + half];
+  });
+}
+
+/** The function's box, wider where a path starts outside it. */
+function whole() {
   const starts = [state.start, ...data.rules.filter((rule) => rule.recording).map((rule) => rule.recording.rows[0])];
   return equal(
     fn.box.map((side, axis) => {

@@ -112,10 +112,12 @@ function card(index, changed) {
     element.classList.toggle("off", !own().shown);
     controls.forEach((control, i) => rows[i].show(control.name === "lr" && known ? known.limit : null));
     selects.forEach((row) => row.show());
-    verdict.textContent = path.status;
-    verdict.className = `verdict ${path.status}`;
     if (isMoving(rule))
       theory.textContent = rule.exact && state.noise ? "no noise: it evaluates gradients itself" : sentence(known);
+  };
+  element.tell = (path) => {
+    verdict.textContent = verdictAt(path, rowAt(path, shownEpoch()));
+    verdict.className = `verdict ${verdict.textContent.replace(/.*off the map/, "diverged")}`; // a word more has no color
   };
   return element;
 }
@@ -256,7 +258,12 @@ function showResults(paths, shown) {
     const numbers = [...point, valueOf(path, row), normOf(path, row), close ? close.distance : NaN].map((number) =>
       text(number),
     );
-    return [html("span", {}, sign, data.rules[index].name), String(epochOf(path, row)), ...numbers, path.status];
+    return [
+      html("span", {}, sign, data.rules[index].name),
+      String(epochOf(path, row)),
+      ...numbers,
+      verdictAt(path, row),
+    ];
   });
   const known = fn.minima.length > 0,
     kept = (row) => (known ? row : row.filter((_, i) => i !== COLUMNS.indexOf("distance")));

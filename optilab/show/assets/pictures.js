@@ -319,7 +319,7 @@ function levels(box, width, height) {
 
 // --- the loss curves -----------------------------------------------------------------------------------------
 
-/** f above its minimum along the paths, NaN where a log scale has none; `name`: what it is above.
+/** f above its minimum along the paths, NaN where a log scale has none, also below that minimum; `name`: what it is above.
  *
  * Where no minimum is known it is the lowest f that a path reaches inside the picture, so that a path that falls for ever
  * does not flatten the others, less a thousandth of the way there, so that a path that gets there has no hole or plunge.
@@ -328,22 +328,22 @@ function gaps(paths, shown) {
   let floor = fn.lowest,
     name = "f − f_min";
   if (floor === null) {
-    const sides = view(),
-      isInside = (point) => point.every((w, axis) => w >= sides[axis][0] && w <= sides[axis][1]);
+    const sides = view();
     name = "f − lowest f, + 0.1%";
     let first = -Infinity;
     floor = Infinity;
     for (const path of shown.map((index) => paths[index])) {
       first = Math.max(first, valueOf(path, 0));
       for (let row = 0; row < path.count; row++)
-        if (isInside(pointOf(path, row))) floor = Math.min(floor, valueOf(path, row));
+        if (isIn(sides, pointOf(path, row))) floor = Math.min(floor, valueOf(path, row));
     }
     floor -= 1e-3 * Math.max(0, first - floor);
   }
   const rounding = fn.lowest === null ? 0 : 2 ** -52 * Math.abs(floor);
   const above = (path, row) => {
-    const gap = Math.max(valueOf(path, row) - floor, rounding);
-    return gap > 0 && gap < Infinity ? gap : NaN;
+    const f = valueOf(path, row),
+      gap = Math.max(f - floor, rounding);
+    return gap > 0 && gap < Infinity && !isBelow(f) ? gap : NaN;
   };
   return { name, above };
 }
@@ -355,12 +355,13 @@ function drawLosses(paths, shown) {
     high = -Infinity,
     highest = -Infinity;
   for (const index of shown) {
-    const path = paths[index];
+    const path = paths[index],
+      stays = path.status !== "diverged" && isIn(whole(), pointOf(path, path.count - 1));
     for (let row = 0; row < path.count; row++) {
       const gap = above(path, row);
       if (gap < low) low = gap;
       if (gap > highest) highest = gap;
-      if (gap > high && path.status !== "diverged") high = gap;
+      if (gap > high && stays) high = gap;
     }
   }
   if (high === -Infinity) high = highest;
@@ -396,8 +397,10 @@ function drawLosses(paths, shown) {
     const marked = [];
     for (let row = index % every; row <= now; row += every) if (spot(row)) marked.push(spot(row));
     if (marked.length) curves.append(dots(index, marked, 0.8));
-    const last = spot(now);
-    if (last) ends.push({ index, x: last[0], y: last[1] });
+    let last = now;
+    while (last > 0 && !spot(last)) last--; // below what a log scale shows
+    const end = spot(last);
+    if (end) ends.push({ index, x: end[0], y: end[1], sign: last < now ? " \u2193" : "" });
   }
   const xticks = ticks(0, Math.max(1, state.epochs), box.small ? 4 : 6)
     .filter(Number.isInteger)
@@ -425,11 +428,11 @@ function endNames(box, ends) {
   ends.forEach((end, i) => (end.label = Math.max(end.y, i ? ends[i - 1].label + 13 : box.top + 6)));
   for (let i = ends.length - 1; i >= 0; i--)
     ends[i].label = Math.min(ends[i].label, i < ends.length - 1 ? ends[i + 1].label - 13 : box.bottom - 4);
-  return ends.map(({ index, x, label }) =>
+  return ends.map(({ index, x, label, sign }) =>
     svg(
       "text",
       { x: Math.min(x + 8, box.right + 8), y: label + 4, class: `named ${color(index)}` },
-      shortened(data.rules[index].name),
+      shortened(data.rules[index].name) + sign,
     ),
   );
 }

@@ -56,8 +56,10 @@ function draw() {
     ),
   );
   part("rates", settings, () => drawRates(paths, shown));
-  for (const [index, one] of cards)
+  for (const [index, one] of cards) {
     part(`card${index}`, [one, paths[index], rules[index]], () => one.show(paths[index]));
+    one.tell(paths[index]);
+  }
   part("sliders", [String(state.start), state.epochs, state.noise, state.seed, String(view())], () =>
     sliders.forEach((one) => one.show()),
   );
@@ -175,10 +177,11 @@ const step = (by) => (stop(), show(shownEpoch() + by));
 
 const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] }; // axis and direction
 
-/** Look closer: at the minimum, or at the middle of the part that was chosen. */
+/** Look closer: at the minimum, or at the middle of a part that was chosen where it is not. */
 function closer() {
-  state.view ??= { at: goal(), zoom: 0 };
-  zoomed(1, state.view.at);
+  const near = goal();
+  state.view ??= { at: near, zoom: 0 };
+  zoomed(1, isIn(view(), near) ? near : state.view.at);
   redraw();
 }
 
@@ -190,7 +193,7 @@ function away() {
   redraw();
 }
 
-function whole() {
+function showWhole() {
   state.view = null;
   redraw();
 }
@@ -257,7 +260,7 @@ byId("at").addEventListener("input", (event) => (stop(), show(Number(event.targe
 byId("reset").addEventListener("click", reset);
 byId("closer").addEventListener("click", closer);
 byId("wider").addEventListener("click", away);
-byId("whole").addEventListener("click", whole);
+byId("whole").addEventListener("click", showWhole);
 byId("epochs-table").closest("details").addEventListener("toggle", redraw);
 
 // --- what is chosen: the function, and the rules ----------------------------------------------------------------
@@ -446,7 +449,7 @@ const KEYS = {
   "+": closer,
   "=": closer,
   "-": away,
-  0: whole,
+  0: showWhole,
 };
 
 addEventListener("keydown", (event) => {
