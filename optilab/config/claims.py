@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
-from optilab.config.fields import Listed, Number, Section, Whole, decimal, refusal
+from optilab.config.fields import Listed, Number, Section, Whole, decimal, percentage, refusal
 from optilab.config.load import Override, load
 from optilab.config.marks import Flag, claim_doc
 from optilab.errors import shown, unknown
@@ -40,11 +40,18 @@ RATE = ("rate", "status")
 EXAMPLE = "val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
 _TEXT = re.compile(
     r"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
-    r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>cannot tell|[^\s<>=]+)(?:\s*\+-\s*(?P<within>[^\s<>=]+))?"
+    r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>cannot tell|[^\s<>=]+?)(?:\s*\+-\s*(?P<within>[^\s<>=]+))?"
     r"(?:\s+confidence\s+(?P<confidence>\S+))?\s*"
 )
 
 _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
+
+
+def no_fraction(metric: str, value: float) -> str:
+    """Why a number can be no value of a metric, empty where it can."""
+    if not metric.endswith("acc") or 0 <= value <= 1:
+        return ""
+    return f"an accuracy is a fraction from 0 to 1, as in 0.8; got {value:g}{percentage(value)}"
 
 
 class Claim(Section):
@@ -86,6 +93,10 @@ class Claim(Section):
         """The text of a claim as the mapping that it is short for."""
         if not isinstance(given, str):
             return given
+        if given.lstrip().startswith("{"):
+            raise refusal(
+                f"expected text, such as 'val_acc > 0.5'; a mapping like {shown(given, 40)} belongs in a file"
+            )
         if (match := _TEXT.fullmatch(given)) is None:
             if not re.search("[<>=]", given):
                 metric, *rest = given.split() or ["f"]
@@ -116,7 +127,11 @@ class Claim(Section):
             kind = "a word" if word else "a number"
             raise refusal(f"{self.metric} is {kind}; got {shown(self.bound)}")
         if self.within is not None and (word or self.operator != "=="):
-            raise refusal("within belongs to a number in equals: val_acc == 0.85 +- 0.01")
+            raise refusal(f"'+- {self.within:g}' goes only with ==, as in val_acc == 0.85 +- 0.01")
+        if isinstance(self.bound, float) and (why := no_fraction(self.metric, self.bound)):
+            raise refusal(why)
+        if self.within is not None and self.within >= 1 and self.metric.endswith("acc"):
+            raise refusal(f"'+- {self.within:g}' admits every accuracy; write for example +- 0.01")
         if self.confidence is not None and (word or self.operator == "=="):
             raise refusal("a confidence needs a bound: above, at_least, below or at_most")
         return self

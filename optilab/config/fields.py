@@ -9,7 +9,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from importlib import import_module
@@ -54,6 +54,12 @@ Definitions = dict[str, Any]
 def decimal(given: Any) -> Any:
     """`1e-3` is text to YAML 1.1; in a number field it is the number it looks like."""
     return float(given) if isinstance(given, str) and _DECIMAL.match(given) else given
+
+
+def percentage(given: Any) -> str:
+    """`; for 50% write 0.5` about a number that is taken for a percentage, where a fraction is asked for."""
+    value = decimal(given)
+    return f"; for {value:g}% write {value / 100:g}" if isinstance(value, int | float) and 5 <= value < 100 else ""
 
 
 class Section(BaseModel):
@@ -111,7 +117,9 @@ class OneOf:
             given = {"name": given}
         if not isinstance(given, Mapping):
             example = f"{{name: {next(iter(self.registry))}, ...}}"
-            raise refusal(f"expected a name or a mapping ({example}), got {shown(given)}")
+            none = given is False and "none" in self.registry
+            advice = "; YAML reads no as false: write none" if none else ""
+            raise refusal(f"expected a name or a mapping ({example}), got {shown(given)}{advice}")
         if "name" not in given and self.default is not None:
             given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
@@ -382,8 +390,13 @@ def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Sect
     return section, choice, name if choice and section and isinstance(name, str) else ""
 
 
-def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
-    """What to write instead of a key that does not exist: a near one next to it, or the place of that name."""
+def unknown_key(
+    schema: type[Section], path: yaml.Path, tree: Any, spelled: Callable[[str], str] | None = None
+) -> str:
+    """What to write instead of a key that does not exist: a near one next to it, or the place of that name.
+
+    `spelled` says how a key at another place is written, by default dotted.
+    """
     own = ".".join(step for step in path if isinstance(step, str))
     if place := schema.moved.get(own):
         return f"moved to {place}"
@@ -397,11 +410,13 @@ def unknown_key(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     usual = ALIASES.get(name.lower(), name)
     if usual in settings:
         return f'{what}; did you mean "{usual}"?'
-    if choice and name in choice.registry:
+    if choice and name in choice.registry and name != entry:
         return f"{what}; to choose {name}, write {own.rpartition('.')[0]}={name}"
+    if spelled and "." in name and name in {key.key for key in describe(schema)}:
+        return f"dotted keys are for --set; {spelled(name)}"
     top = "" if len(path) < 2 else f"{path[0]}."
     if places := [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]:
-        return f'{what}; did you mean "{places[0]}"?'
+        return f"{what}; {spelled(places[0])}" if spelled else f'{what}; did you mean "{places[0]}"?'
     if close := did_you_mean(name, settings):
         return f"{what}{close}"
     if entry and choice:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from optilab.config import SCHEMAS, presets, yaml
-from optilab.config.fields import Section, decimal, schema_for, unknown_key
+from optilab.config.fields import Section, choice_of, decimal, keys_of, percentage, schema_for, unknown_key
 from optilab.config.marks import Field, Read
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
@@ -94,6 +95,12 @@ def load(
     problems = list(document.problems)
     unread = {problem.key for problem in problems}
     problems += [problem for item in overrides if (problem := _apply(document.tree, item, places))]
+
+    def spelled(path: yaml.Path) -> Callable[[str], str] | None:
+        """How another key is written where a file has `path`; None where it was typed, dotted."""
+        written = places.get(path, "").startswith(f"{source}:")
+        return partial(_nested, schema, document.tree, path) if written else None
+
     if kind == "optimize" and rules == "exercise":
         document.tree.update({key: presets.filled(rule) for key, rule in document.tree.items() if key == "algo"})
     try:
@@ -101,7 +108,7 @@ def load(
     except ValidationError as error:
         found = error.errors(include_url=False)
         refused = [
-            _problem(details, lambda path: unknown_key(schema, path, document.tree), places, source)
+            _problem(details, lambda path: unknown_key(schema, path, document.tree, spelled(path)), places, source)
             for details in found
             if not _follows(details, found)
         ]
@@ -130,14 +137,26 @@ def _document(kind: str, config: str | Mapping[str, Any] | None) -> yaml.Documen
     path = presets.find(kind, config)
     source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
     document = yaml.read(_bytes(path), source, partial=True)
-    if kind == "optimize" and "optimizer" in document.tree and "algo" not in document.tree:
-        raise UsageError(f"{source} is a config of `optilab train`{presets.NO_NETWORK[kind]}")
+    if kind in SCHEMAS and (other := _owner(kind, document.tree)) != kind:
+        raise UsageError(presets.of_another(kind, other, source, f"{source} is a config"))
     if kind == "train":
         document.tree.setdefault("name", _name_of(path))
         for key in ("model", "optimizer"):
             if key in document.tree:
                 document.tree[key] = _beside(path, document.tree[key])
     return document
+
+
+def _owner(kind: str, tree: Mapping[str, Any]) -> str:
+    """The command whose config this is: `kind`, unless another one has more of its keys and what `kind` needs is not
+    there.
+    """
+    if (own := keys_of(schema_for(kind))).keys() >= tree.keys():
+        return kind
+    shares = {one: len(keys_of(schema_for(one)).keys() & tree.keys()) for one in SCHEMAS}
+    best = max(shares, key=lambda one: shares[one])
+    needed = {"algo"} if kind == "optimize" else {key for key, field in own.items() if field.required}
+    return best if shares[best] > shares[kind] and not needed & tree.keys() else kind
 
 
 def _beside(path: Path, part: Any) -> Any:
@@ -224,6 +243,21 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[yaml.Path, str]) -
         if last == "name":  # it decides which keys the section accepts
             places[path] = item.where
     return None
+
+
+def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key: str) -> str:
+    """What a file says instead of the unknown key at `path`: `write optimizer: {name: sgd, lr: 0.1}`."""
+    value: Any = tree
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else value[step] if isinstance(step, int) else None
+    top = key.partition(".")[0]
+    written = copy.deepcopy({top: tree[top]} if top in tree else {})
+    _apply(written, Override("", key, value), {})
+    choice = choice_of(keys_of(schema)[top])
+    needs_name = choice and choice.default is None and not choice.optional
+    if choice and needs_name and isinstance(written[top], dict) and "name" not in written[top]:
+        written[top] = {"name": next(iter(choice.registry)), **written[top]}
+    return f"write {top}: {yaml.flow(written[top])}"
 
 
 def dump(config: Section) -> dict[str, Any]:
@@ -347,8 +381,7 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "greater_than_equal":
             return f"must be at least {context['ge']:,}, got {shown(value)}"
         case "less_than":
-            percent = isinstance(value, int | float) and context["lt"] == 1 and 5 <= value < 100
-            advice = f"; for {value:g}% write {value / 100:g}" if percent else ""
+            advice = percentage(value) if context["lt"] == 1 else ""
             return f"must be less than {context['lt']:g}, got {shown(value)}{advice}"
         case "less_than_equal":
             return f"must be at most {context['le']:,}, got {shown(value)}"
@@ -382,6 +415,8 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
 
 
 def _decimal_advice(value: Any) -> str:
+    if isinstance(value, str) and value.endswith("%") and isinstance(number := decimal(value[:-1]), float):
+        return f"; write {number / 100:g}"
     if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value):
         return f"; write {value.replace(',', '.')} with a decimal point"
     return ""

@@ -19,12 +19,10 @@ REMEDIES = "remedies"
 
 KINDS = ("optimize", "train")
 """The commands that read a config; the directories of configs/."""
-NO_NETWORK = {
-    "optimize": ": optimize, play, map and explain follow optimizers on functions, and train no network",
-    "train": "",
-    "": "",
-}
+NO_NETWORK = {"optimize": ": optimize, play, map and explain follow optimizers on functions, and train no network"}
 """Why a command does not take the configs of the other."""
+STUDIES = {"sweep": "config: and over:", "remedy": "config:", "race": "on: and algos:"}
+"""The commands that read the file of a study, and how it begins."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +117,12 @@ def _not_found(kind: str, config: str, name: str) -> str:
         )
     names = [preset.name for preset in presets(kind)]
     for other in presets():
+        if other.name == name and kind in STUDIES:
+            return of_another(kind, other.kind, config, f"{name} is a preset")
         if other.name == name and kind:
             own = ", ".join(names) if len(names) < 9 else "see optilab config ls"
             return (
-                f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`{NO_NETWORK[kind]}; "
+                f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`{NO_NETWORK.get(kind, '')}; "
                 f"presets of `optilab {kind}`: {own}"
             )
     close = get_close_matches(name, names, n=1)
@@ -131,6 +131,16 @@ def _not_found(kind: str, config: str, name: str) -> str:
     if "/" not in config and kept.is_file():
         advice = f"the config of the run of this name is {kept}"
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
+
+
+def of_another(kind: str, other: str, config: str, what: str) -> str:
+    """Why a command does not take the config of another one, and the line that does; `what` names the config."""
+    begins = f"a study file begins with {STUDIES[kind]}; " if kind in STUDIES else ""
+    command = f"optilab {other}{' --study' if other in STUDIES else ''}"
+    if kind in STUDIES and other == "train":
+        command = f"optilab {kind}{' --on' if kind == 'race' else ''}"
+    config += " --over optimizer.lr=0.01,0.1" if (kind, other) == ("sweep", "train") else ""
+    return f"{begins}{what} of `optilab {other}`{NO_NETWORK.get(kind, '')}; write: {command} {config}"
 
 
 def named(name: str) -> Preset:

@@ -181,7 +181,7 @@ class DataConfig(Section):
         """UsageError where this number of training images is too small for `images` and `holdout`."""
         used = images if self.images is None else self.images
         if used > images:
-            raise UsageError(f"data.images: {used} of {images} training images cannot be used")
+            raise UsageError(f"--set data.images: {self.dataset} has {images:,} training images, got {used:,}")
         if self.holdout is not None and self.holdout >= used:
             raise UsageError(
                 f"data.holdout: a hold-out of {self.holdout} leaves no training images (only {used} are used); "

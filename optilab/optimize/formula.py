@@ -254,6 +254,14 @@ def is_smooth(node: Node) -> bool:
     return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
 
 
+def divides_by_zero(node: Node) -> bool:
+    """Whether a divisor in the expression is the number 0."""
+    divisor = node.args[1] if node.op == "divide" else ONE
+    with np.errstate(all="ignore"):
+        zero = not symbols(divisor) and evaluate(divisor, {}) == 0
+    return zero or any(map(divides_by_zero, node.args))
+
+
 def derivative(node: Node, name: str) -> Node:
     """d node / d name, by the rules of calculus; at the kink of abs, min and max one of the two sides."""
     known: dict[int, Node] = {}

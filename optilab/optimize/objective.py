@@ -226,7 +226,13 @@ class Expression(Formula):
     formula: Annotated[str, Doc('the function of w1, w2, ..., as "0.1*w1^2 + 2*w2^2"')] = "0.1*w1^2 + 2*w2^2"
 
     def __post_init__(self) -> None:
-        for name in sorted(formulas.symbols(self._tree)):
+        names = sorted(formulas.symbols(self._tree))
+        if all(formulas.derivative(self._tree, name) == formulas.ZERO for name in names):
+            raise UsageError(f"{self.formula!r} is constant; a function has a variable, for example x^2 + 3")
+        if formulas.divides_by_zero(self._tree):
+            column = re.search(r"/\s*\(*\s*0", self.formula)
+            raise UsageError(f"column {column.start() + 1 if column else 1}: divides by 0 everywhere")
+        for name in names:
             if not re.fullmatch(r"w[1-9]", name):
                 column = re.search(rf"\b{re.escape(name)}\b", self.formula)
                 raise UsageError(

@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import CheckpointError, DataError, RunError, shown
+from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, shown
 from optilab.runs.durable import (
     FOLDER_MODE,
     WAIT_SECONDS,
@@ -284,19 +284,27 @@ def reopen(path: Path) -> tuple[Run, "Record"]:
 def remove(path: Path) -> None:
     """Delete a run, or a study with its runs; a link below it is removed, never followed.
 
-    RunError if optilab did not make it, or while a process writes it or one of its runs.
+    RunError if optilab did not make it, or while a process writes it or one of its runs. SystemFailure, before anything
+    is changed, where something in it may not be deleted.
     """
     if not is_ours(path):
         raise RunError(f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed")
     inner = [path, *(p for p in path.iterdir() if p.is_dir() and not p.is_symlink())]
+    folders = (path.parent, *(Path(folder) for folder, _, _ in os.walk(path)))
+    if shut := next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None):
+        raise SystemFailure(f"cannot delete {path}: no permission to write to {shut}; nothing was changed")
     locks: list[Lock] = []
     try:
         locks.extend(hold(folder, WAIT_SECONDS) for folder in inner if (folder / "run.lock").is_file())
-        with write_errors(path):
-            # First out of sight by one rename, so that a kill leaves no half run behind.
-            hidden = path.with_name(f".old-{secrets.token_hex(8)}")
+        # First out of sight by one rename, so that a kill leaves no half run behind.
+        hidden = path.with_name(f".old-{secrets.token_hex(8)}")
+        try:
             os.rename(path, hidden)
             shutil.rmtree(hidden)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.rename(hidden, path)
+            raise SystemFailure(f"cannot delete all of {path}: {error.strerror or error}") from None
     finally:
         for lock in locks:
             lock.release()

@@ -1,6 +1,7 @@
 """Axes of a map and of a sweep: `KEY=LOW:HIGH[:COUNT][:log]`, or in a sweep also `KEY=VALUE,VALUE,...`."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,8 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     *parts, last = span.split(":")
     log = last == "log"
     parts += [] if log else [last]
+    if not log and len(parts) == 4 and not re.match(r"[-+.]?\d", last):
+        raise UsageError(f"{shown(last)} is not log; write {RANGE}", where)
     if len(parts) < 2 or len(parts) > 3:
         found = "the upper end is missing" if len(parts) < 2 else f"{len(parts)} numbers are too many"
         raise UsageError(f"{found}; write {RANGE}", where)

@@ -9,6 +9,7 @@ for that, nobody can tell, which is a failure of its own kind.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -93,9 +94,9 @@ def _never(
         return f"there is only one group, {labels[0]}; leave out {BEST!r}"
     last = max((config.epochs for config in trainings), default=epochs)
     if last is not None and isinstance(claim.at, int) and claim.at > last:
-        return f"there are {plural(last, 'epoch')}"
+        return f"there are {plural(last, 'epoch')}; write at {last}, or --epochs {claim.at}"
     if trainings and claim.metric in TESTED and not any(config.data.holdout for config in trainings):
-        return "the test set is evaluated only where images are held out (data.holdout)"
+        return "the test set is evaluated only where images are held out: --set data.holdout=1000"
     if trainings and claim.metric == "grad_ratio" and not any(config.probes for config in trainings):
         return "gradients are measured only with probes above 0"
     if claim.confidence is not None and sample == 1:
@@ -158,11 +159,23 @@ def _of_groups(
     claims: Iterable[Claim], found: Sequence[Group], points: int = 0, looks: int = 0
 ) -> list[ClaimResult]:
     count = max(points, len(found))
+    for claim in claims:
+        _require_measured(claim, [record for group in found for record in group.runs.values()])
     judged = [
         _of_group(claim, group, len(found), count, looks) for claim in claims for group in _meant(claim, found)
     ]
     nothing = "no training has a result"
     return judged or [ClaimResult(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
+
+
+def _require_measured(claim: Claim, records: Sequence[Record]) -> None:
+    """UsageError for an epoch after the last one of the trainings, and for a test set that was not evaluated."""
+    last = max((record.manifest.get("config", {}).get("epochs") or inf for record in records), default=inf)
+    if isinstance(claim.at, int) and claim.at > last:
+        raise UsageError(f"{claim.text}: there is no epoch {claim.at}, the last is {last}", "--expect")
+    if claim.metric in TESTED and records and not any(claim.metric in record.manifest for record in records):
+        advice = "train with --set data.holdout=1000"
+        raise UsageError(f"{claim.metric} needs a test set that was kept for the end: {advice}", "--expect")
 
 
 def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:

@@ -409,10 +409,14 @@ def _candidates(
     keys = [key for key in grouping.differing if any(key == k or key.startswith(f"{k}.") for k in wanted)]
     if not keys:
         equal = any(key == k or key.startswith(f"{k}.") for k in by for key in grouping.shared)
-        near = did_you_mean(by[0], [*named, *differing]) or f"; what differs: {', '.join(differing) or 'nothing'}"
+        paths = (key.split(".") for key in differing)
+        names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}
+        near = (
+            did_you_mean(by[0], [*named, *sorted(names)]) or f"; what differs: {', '.join(differing) or 'nothing'}"
+        )
         raise UsageError(f"--by {','.join(by)}: {'the same in all runs' if equal else 'no such setting'}{near}")
     rest = [key for key in differing if key not in keys]
-    words = distinguishing_keys(keys, trees)
+    words = distinguishing_keys(keys, trees) or keys
     members: dict[str, dict[str, tuple[Group, GroupValues]]] = {}
     for group, own in zip(grouping.groups, taken, strict=True):
         members.setdefault(_identity(group, keys), {})[_identity(group, rest)] = group, own
@@ -428,9 +432,8 @@ def _candidates(
         parts = [row[problem] for problem in problems]
         of_row = {key: value for key, value in parts[0][0].settings.items() if key in keys}
         chosen = tuple(group for group, _ in parts)
-        candidates.append(
-            ComparedRuns(settings_label(of_row, words), of_row, chosen, _mean([own for _, own in parts]))
-        )
+        label = settings_label(of_row, words) or f"no {', '.join(short(words).values())}"
+        candidates.append(ComparedRuns(label, of_row, chosen, _mean([own for _, own in parts])))
         table.append({problem: dict(row[problem][1].values) for problem in problems})
     most = max((candidate.groups for candidate in candidates), key=len)
     if len(most) < 2:

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from optilab import runs
 from optilab.config import yaml
+from optilab.config.claims import no_fraction
 from optilab.config.load import dump, flat, load
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
@@ -391,8 +392,8 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
         raise UsageError(
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
-    if target is not None and metric.endswith("acc") and not 0 < target <= 1:
-        raise UsageError(f"--target: an accuracy is a fraction from 0 to 1, as in 0.8; got {target:g}")
+    if target is not None and (why := no_fraction(metric, target or -0.0)):
+        raise UsageError(f"--target: {why}")
     return Measure(metric, int(at) if at.isdecimal() else at, target, until)  # type: ignore[arg-type]
 
 

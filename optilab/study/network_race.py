@@ -32,7 +32,7 @@ from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_o
 from optilab.study.plan import SPAN, Plan, StudyPlan, TunedCandidate, final_seeds, tuned
 from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
-from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
+from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_seeds, require_unchanged
 from optilab.words import plural
 
 JUDGED = Measure("test_acc")
@@ -91,6 +91,7 @@ class NetworkRace(StudyPlan):
         ]
         changed += [f"seed: {before.seed} -> {asked.seed}"] if before.seed != asked.seed else []
         require_unchanged(study, changed)
+        require_seeds(study, before.seeds, asked.seeds)
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:

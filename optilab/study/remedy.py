@@ -16,7 +16,7 @@ from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, UsageError
 from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed, tunings
 from optilab.study.plan import Plan, StudyPlan, TunedCandidate, final_seeds, grid
-from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_unchanged
+from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_seeds, require_unchanged
 from optilab.words import plural
 
 AS_IT_IS = "as it is"
@@ -180,6 +180,7 @@ def require_same(study: Path, asked: RemedyConfig) -> None:
     changed = refused_changes(before, now, "last")
     changed += [f"seed: {earlier.seed} -> {asked.seed}"] if earlier.seed != asked.seed else []
     require_unchanged(study, changed)
+    require_seeds(study, earlier.seeds, asked.seeds)
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:

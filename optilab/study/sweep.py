@@ -30,7 +30,7 @@ from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
 from optilab.study.groups import TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
-from optilab.study.trials import Trial, as_trial, refused_changes, require_unchanged
+from optilab.study.trials import Trial, as_trial, refused_changes, require_seeds, require_unchanged
 from optilab.words import of_key, plural
 
 MAX_TRIALS = 100_000
@@ -124,7 +124,8 @@ class Sweep(StudyPlan):
         return " x ".join([*counts, plural(self.asked.seeds, "seed")]) + again
 
     def require_same(self, study: Path) -> None:
-        """RunError where a study was asked about another training; axes, seeds, samples and epochs may grow.
+        """RunError where a study was asked about another training, or for fewer seeds; axes, seeds, samples and epochs
+        may grow.
 
         For a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
         """
@@ -138,6 +139,7 @@ class Sweep(StudyPlan):
             keys = ("search", "over", "seeds", "metric", "epochs")
             changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
         require_unchanged(study, changed)
+        require_seeds(study, before.seeds, asked.seeds)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         plan = self._choice(study, dry)

@@ -286,6 +286,12 @@ def require_unchanged(study: Path, changed: Sequence[str]) -> None:
         raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
 
 
+def require_seeds(study: Path, before: int, now: int) -> None:
+    """RunError where a study is asked for fewer seeds than it has: its verdicts would forget some."""
+    if now < before:
+        raise RunError(f"{study} has {before} seeds, got {now}; leave out --seeds, or choose another --name")
+
+
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:
     """A training as a trial: on one thread of the CPU, so that several at once give the bits that one alone gives, or
     on the device that it names; with `changes` of its keys.

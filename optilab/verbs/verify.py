@@ -344,11 +344,15 @@ class LabVerification(Answer):
         cells = [[who, *(f"{value:.12g}" for value in point[:6])] for who, point in points]
         yield terminal.grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
         yield ""
-        if not verdict.explanation:
-            yield "no known convention or slip explains it: check the formula above, term by term"
-        else:
+        finite = all(map(isfinite, verdict.point))
+        if not finite:
+            counts = "; where it divides by 1 - beta^t, t begins with 1" if "^t" in rule.formula else ""
+            yield f"your code returns nan or inf at step {verdict.first_step}{counts}"
+        if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
+        elif finite:
+            yield "no known convention or slip explains it: check the formula above, term by term"
         if verdict.equal_with:
             yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
         if self._by_hand:

@@ -63,6 +63,10 @@ Hypothesis = tuple[Explanation, Follow]
 def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
     first = comparisons[0]
+    if all(
+        bool(np.isnan(path[1:]).all()) for path in paths
+    ):  # as of any code that divides by 0: it fits every slip
+        return Explanation()
     if _ignores_its_gradient(candidate, comparisons, paths):
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
     if not np.array_equal(first.path_of(candidate), paths[0], equal_nan=True):
@@ -86,11 +90,6 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         families += [_changed(mistakes(base))]
         families += [_with_eps(candidate, first, written, base)] if "eps" in written else []
         families += [_two_slips(base)]
-    if all(
-        bool(np.isnan(path[1:]).all()) for path in paths
-    ):  # as of any code that divides 0 by 0, on purpose or not
-        nowhere = "its first step is not a number, as with: "
-        families = [_changed((nowhere + words, program) for words, program in slips(base))] if base else []
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
     for explanation, path in chain.from_iterable(families):
         if _holds(path, targets):

@@ -489,7 +489,37 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("optimize --algo adam --set algo.beta1=[0.9", "'[0.9': ',' or ']' is missing\n"),
         ("optimize --algo sgd --expect f<<3", "--expect: << is none of >, >=, <, <=, ==, =; got 'f<<3'"),
         ("optimize --algo sgd --epochs", "--epochs needs a value: write it after --epochs"),
-        ("optimize --algo sgd --function 1/0*x", "optilab: start: f is -inf at the start -1"),
+        ("optimize --algo sgd --function log(x)", "optilab: start: f is nan at the start -1"),
+        ("optimize --algo sgd --function x^2/0+y", "column 4: divides by 0 everywhere"),
+        ("optimize --algo sgd --function 3", "'3' is constant; a function has a variable, for example x^2 + 3"),
+        ("optimize --algo sgd --function 0*x", "is constant; a function has a variable"),
+        (
+            "sweep --study relu.yaml --over optimizer.lr=0.1,1",
+            "write: optilab sweep relu.yaml --over optimizer.lr=",
+        ),
+        ("sweep --study adam", "adam is a preset of `optilab optimize`; write: optilab optimize adam"),
+        (
+            "remedy --study relu.yaml",
+            "begins with config:; relu is a preset of `optilab train`; write: optilab remedy",
+        ),
+        ("race --study lr", "write: optilab race --on lr"),
+        (
+            "train sigmoid --expect val_acc>80",
+            "an accuracy is a fraction from 0 to 1, as in 0.8; got 80; for 80% write",
+        ),
+        ("train sigmoid --expect val_acc<1.5", "an accuracy is a fraction from 0 to 1, as in 0.8; got 1.5\n"),
+        ("train sigmoid --expect val_acc==0.46+-1", "'+- 1' admits every accuracy; write for example +- 0.01"),
+        ("race --on relu --algo sgd,adam --expect test_acc>80", "an accuracy is a fraction from 0 to 1"),
+        ("sweep sigmoid --seeds 2 --expect val_acc>=90", "an accuracy is a fraction from 0 to 1"),
+        ("train sigmoid --expect val_acc>50%", "expected a number, got '50%'; write 0.5"),
+        ("train sigmoid --expect val_acc>0.3+-0.1", "'+- 0.1' goes only with ==, as in val_acc == 0.85 +- 0.01"),
+        ("train sigmoid --expect {metric:val_acc,over:0.5}", "expected text, such as 'val_acc > 0.5'; a mapping"),
+        ("train sigmoid --set model.norm=no", "YAML reads no as false: write none"),
+        ("sweep sigmoid --over optimizer.lr=0.1:1:3:lg", "'lg' is not log; write KEY=LOW:HIGH[:COUNT][:log]"),
+        (
+            "sweep sigmoid --optimizer momentum --over optimizer.momentum=0.1,0.9",
+            "momentum has no setting 'momentum'; it has",
+        ),
         ("explain adam --step 3-1", "--step: a range begins with its first step: write 1-3, not 3-1"),
         ("train --resume a --fork b", "--resume and --fork cannot be combined; give one"),
         ("play --algo sgd --out play.pdf", "ends in .html, for example play.html"),
@@ -526,6 +556,36 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
 )
 def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
     assert answer in optilab(*line.split(), code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "answer"),
+    [
+        ("train", "optimizer: sgd\nlr: 0.1", "y.yaml:2: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
+        ("train", "lr: 0.1", "y.yaml:1: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
+        (
+            "train",
+            "optimizer: sgd\noptimizer.lr: 0.1",
+            "dotted keys are for --set; write optimizer: {name: sgd, lr: 0.1}",
+        ),
+        (
+            "train",
+            "algo: sgd\nepochs: 3",
+            "y.yaml is a config of `optilab optimize`; write: optilab optimize y.yaml",
+        ),
+        (
+            "train",
+            "config: relu\nover: {}",
+            "y.yaml is a config of `optilab sweep`; write: optilab sweep --study y.yaml",
+        ),
+        ("sweep --study", "optimizer: sgd\nepochs: 3", "write: optilab sweep y.yaml --over optimizer.lr=0.01,0.1"),
+        ("race --study", "optimizer: sgd\nepochs: 3", "write: optilab race --on y.yaml"),
+        ("sweep --study", "algo: sgd", "y.yaml is a config of `optilab optimize`; write: optilab optimize y.yaml"),
+    ],
+)
+def test_a_wrong_file_is_answered_with_the_right_one(line, text, answer, optilab, tmp_path):
+    (tmp_path / "y.yaml").write_text(text)
+    assert answer in optilab(*line.split(), "y.yaml", code=2).stderr
 
 
 @pytest.mark.parametrize("line", ["runs ls", "train sigmoid", "sweep sigmoid --over optimizer.lr=0.1,0.2"])

@@ -173,7 +173,6 @@ class TestExpression:
             "(2 + w1^2)^(w2 - 1) - -w1^2 + 2^-w2",
             "w1 + w2 + w3*w1^2",
             "pi*w1",
-            "7",
         ],
     )
     def test_derivatives(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -69,6 +70,25 @@ def test_neither_a_path_nor_a_name_removes_a_folder_of_the_user(one, optilab, tm
     for name in ("./myext", "myext", "notes"):
         assert "not a run of optilab" in optilab("runs", "rm", name, "--yes", code=4).stderr
     assert len(list(tmp_path.rglob("thesis.txt"))) == 3
+
+
+def test_a_run_that_may_not_be_deleted_stays_whole(one, optilab, monkeypatch):
+    before = sorted(one.rglob("*"))
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "one" and allowed(path, mode))
+    refused = optilab("runs", "rm", "one", "--yes", code=7).stderr
+    assert "cannot delete runs/one: no permission to write to runs/one; nothing was changed" in refused
+    assert sorted(one.rglob("*")) == before
+    monkeypatch.undo()
+
+    def fails(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(shutil, "rmtree", fails)
+    assert (
+        "cannot delete all of runs/one: Input/output error" in optilab("runs", "rm", "one", "--yes", code=7).stderr
+    )
+    assert sorted(one.rglob("*")) == before
 
 
 def test_a_bare_name_means_the_runs_folder_first(one, optilab, tmp_path):

@@ -155,6 +155,8 @@ def test_another_seed_draws_other_settings_and_is_kept(tmp_path):
     (tmp_path / "study.yaml").write_bytes(first.study())
     with pytest.raises(RunError, match="seed: 0 -> 1"):
         other.require_same(tmp_path)
+    with pytest.raises(RunError, match=f"has {first.seeds} seeds, got {first.seeds - 1}; leave out --seeds"):
+        plan(seeds=first.seeds - 1).require_same(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +364,7 @@ def test_claims_name_a_training_and_a_rule_and_repeats_are_the_sample(race, smal
     second = tmp_path / "second.yaml"
     second.write_text(f"{small.read_text()}name: second\n")
     held = ["--set", "data.holdout=50", "--epochs", 3, "--budget", 3, "--seeds", 2, "--repeats", 3]
-    claims = ["--expect", "second/adam: test_acc >= 0", "--expect", "adam: test_acc < 3 confidence 0.9"]
+    claims = ["--expect", "second/adam: test_acc >= 0", "--expect", "adam: test_acc <= 1 confidence 0.9"]
     done = optilab("race", "--on", f"{small},{second}", "--algo", "sgd,adam", *held, *claims, "--json")
     judged = json.loads(done.stdout)["expect"]
     assert [(one["of"], one["result"]) for one in judged] == [

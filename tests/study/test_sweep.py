@@ -13,7 +13,7 @@ from optilab import runs
 from optilab.config.load import dump, load
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import ConfigError, UsageError
+from optilab.errors import ConfigError, RunError, UsageError
 from optilab.study import sweep
 from optilab.study.plan import rungs
 from optilab.study.statistics import smallest_difference
@@ -25,6 +25,14 @@ def plan(over, **settings):
 
 def points(over, **settings):
     return [dict(trial.settings) for trial in plan(over, **settings).trials]
+
+
+def test_a_study_keeps_the_seeds_it_has(tmp_path):
+    axes = {"optimizer.lr": "0.1,1"}
+    (tmp_path / "study.yaml").write_bytes(plan(axes, seeds=3).study())
+    plan(axes, seeds=4).require_same(tmp_path)
+    with pytest.raises(RunError, match="has 3 seeds, got 2; leave out --seeds, or choose another --name"):
+        plan(axes, seeds=2).require_same(tmp_path)
 
 
 def files(study: Path) -> dict[str, bytes]:

@@ -83,8 +83,8 @@ def test_every_word_that_a_metric_can_have_can_be_typed():
 @pytest.mark.parametrize(
     ("command", "text", "message"),
     [
-        ("train", "val_acc > 0.8 +- 0.1", "within belongs to a number in equals"),
-        ("train", "status == done +- 0.1", "within belongs to a number in equals"),
+        ("train", "val_acc > 0.8 +- 0.1", "'+- 0.1' goes only with =="),
+        ("train", "status == done +- 0.1", "'+- 0.1' goes only with =="),
         ("train", "val_acc == 0.8 +- 0", "must be greater than 0"),
         ("lr", "loss < 1", "one of rate, status"),
         ("lr", "rate < 1 confidence 0.9", "only trainings"),

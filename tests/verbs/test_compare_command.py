@@ -166,3 +166,23 @@ def test_rows_that_no_pair_tells_apart_are_joined_by_a_bar(optilab, compared):
     means = {row.key: row.summary.mean for row in side.comparison.rows}
     assert bar.x == sorted(means[i] for i, own in enumerate(side.candidates) if own.label != "norm none")
     assert bar.y == [1.0, 1.0]
+
+
+def test_a_part_of_the_config_is_suggested_and_what_lacks_a_setting_is_named(compared, optilab):
+    refused = optilab("runs", "compare", "*-42", "--by", "model.nrm", code=2).stderr
+    assert 'no such setting; did you mean "model.norm"?' in refused
+    shown = optilab("runs", "compare", "batch-*", "none-*", "--by", "model.norm.eps").stdout
+    assert "no eps" in shown
+    assert "eps 1e-05" in shown
+
+
+def test_claims_on_what_the_runs_do_not_have(compared, optilab):
+    for claim, answer in (
+        ("val_acc at 99 > 0.3", "val_acc at 99 > 0.3: there is no epoch 99, the last is 10"),
+        (
+            "best: test_acc > 0.3",
+            "--expect: test_acc needs a test set that was kept for the end: train with --set",
+        ),
+        ("test_acc > 0.3", "--expect: test_acc needs a test set that was kept for the end: train with --set"),
+    ):
+        assert answer in optilab("check", "batch-42", "--expect", claim, code=2).stdout

@@ -69,6 +69,7 @@ class TestVerify:
         assert "returned nothing" in optilab("verify", "mine.py:forgot", "--against", "sgd", code=2).stderr
         said = optilab("verify", "mine.py:zero", "--against", "momentum", code=9).stdout
         assert "differs from step 1 on, where it is not finite" in said
+        assert "your code returns nan or inf at step 1" in said
 
     def test_without_optax_its_column_is_empty_and_that_is_said(self, optilab, monkeypatch):
         monkeypatch.setattr("optilab.verify.cases.find_spec", lambda name: None if name == "optax" else name)
