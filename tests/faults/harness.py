@@ -91,6 +91,13 @@ class Process:
         return Outcome(code, self.printed(), error, took, cpu, megabytes)
 
 
+def said(error: str) -> str:
+    """A text of stderr without the line that says, on a busy machine, that PyTorch is still loading."""
+    return "".join(
+        line for line in error.splitlines(keepends=True) if ": loading PyTorch, which takes" not in line
+    )
+
+
 def environment(**more: str) -> dict[str, str]:
     """The tests' own environment, with the optilab that is tested and nothing of a user's settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPTILAB_", "NO_COLOR", "COLUMNS"))}

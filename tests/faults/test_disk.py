@@ -13,7 +13,7 @@ import pytest
 
 from optilab import runs
 from tests.faults.conftest import Drawn, Figure
-from tests.faults.harness import Lab, environment, fresh, in_parallel, until
+from tests.faults.harness import Lab, environment, fresh, in_parallel, said, until
 
 REMOUNT = "mount --options-mode ignore -o remount"
 """Without the options it was mounted with: its owner's number has no meaning in a user's own namespace."""
@@ -45,7 +45,7 @@ def _full_disk(lab: Lab, size: int) -> str:
     """
     done = _in_namespace(script, folder)
     assert done.returncode == 0, done
-    error = (folder / "first.err").read_text(encoding="utf-8")
+    error = said((folder / "first.err").read_text(encoding="utf-8"))
     assert (folder / "code").read_text(encoding="utf-8").strip() == "7", error
     assert "No space left on device" in error
     assert "needs" in error

@@ -13,7 +13,7 @@ import torch
 from optilab import runs
 from optilab.errors import ExitCode
 from tests.faults.conftest import Figure, Tally
-from tests.faults.harness import Lab, Warm, fresh, run
+from tests.faults.harness import Lab, Warm, fresh, run, said
 
 DIVERGING: dict[str, tuple[list[str], str]] = {
     "learning rate 1e4": (
@@ -103,7 +103,7 @@ def test_every_exit_code(lab: Lab, figure: Figure, light: Warm, tmp_path: Path) 
         assert done.code == code, (argv, done)
     bug = lab.start("codes-3", sabotage="bug").finish()
     assert bug.code == ExitCode.BUG
-    assert bug.err.count("\n") == 1
+    assert said(bug.err).count("\n") == 1
     assert "Traceback" not in bug.err
     log = (lab.path("codes-3") / "optilab.log").read_text(encoding="utf-8")
     assert "Traceback" in log

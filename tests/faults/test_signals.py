@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Drawn, Figure
-from tests.faults.harness import Lab, Process, Violation, Warm, environment, fresh
+from tests.faults.harness import Lab, Process, Violation, Warm, environment, fresh, said
 
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 OPTILAB = [sys.executable, "-m", "optilab"]
@@ -219,7 +219,7 @@ def test_a_full_stdout_is_a_system_failure(lab: Lab) -> None:
         with Path("/dev/full").open("wb") as full:
             done = fresh(argv, lab.folder, stdout=full).finish()
         assert done.code == 7, (argv, done)
-        assert done.err.count("\n") == 1, done.err
+        assert said(done.err).count("\n") == 1, done.err
         assert "No space left" in done.err
     lab.recover("full")
 

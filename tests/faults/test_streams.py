@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Drawn, Figure, Tally
-from tests.faults.harness import Lab, Warm, environment, fresh, run
+from tests.faults.harness import Lab, Warm, environment, fresh, run, said
 
 # What is typed, its exit status, and whether it prints a result.
 COMMANDS: dict[str, tuple[list[str], int, bool]] = {
@@ -149,7 +149,7 @@ def test_little_address_space(lab: Lab, kilobytes: int) -> None:
     before = ["bash", "-c", f'ulimit -v {kilobytes}; exec "$@"', "limited"]
     done = fresh(lab.argv("little"), lab.folder, before=before).finish()
     assert done.code == 7, done
-    assert done.err.count("\n") == 1
+    assert said(done.err).count("\n") == 1
     assert "memory" in done.err or f"{kilobytes >> 10} MiB (ulimit -v)" in done.err
     assert not lab.path("little").exists()
 
