@@ -257,8 +257,9 @@ def announce(rules: int, functions: int, conditions: RaceSettings) -> None:
     gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
     parts = [plural(rules, "optimizer"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
     terminal.note(
-        f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')} from "
-        f"{plural(2 * conditions.starts, 'start')}: at most {plural(gradients, 'gradient evaluation')}"
+        f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')}, each from "
+        f"{plural(conditions.starts, 'start')} to choose and as many to judge: at most "
+        f"{plural(gradients, 'gradient evaluation')}"
     )
 
 

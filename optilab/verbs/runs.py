@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
     from optilab.study.curves import Curve, Histories
     from optilab.study.diff import Diff, Pairs
+    from optilab.study.groups import Selection
     from optilab.study.listing import ListedRun
 
 _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
@@ -202,7 +203,8 @@ _MANY = 6
 
 
 def _configured(line: "ListedRun") -> str:
-    """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`."""
+    """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`, or before all
+    of its trials have ended `sigmoid, over lr`."""
     from optilab.study.groups import short
 
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
@@ -215,7 +217,12 @@ def _configured(line: "ListedRun") -> str:
         }
         return " x ".join(plural(line.axes[key], noun) for key, noun in kinds.items() if key in line.axes)
     words = [line.variant.preset, _changes(line, _MANY)]
-    if len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
+    if sum(line.counts.values()) < line.about.get(
+        "trials", 0
+    ):  # the trials that are missing may have other values
+        own = short([key for key in line.axes if key != "seed"]).values()
+        words += [f"over {', '.join(own)}"] if own else []
+    elif len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
         names = short([key for key in line.axes if key != "seed"])
         counts = [of_key(line.axes[key], name) for key, name in names.items()]
         words.append(" x ".join([*counts, plural(line.axes.get("seed", 1), "seed")]))
@@ -434,10 +441,10 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     from optilab.study.groups import select
     from optilab.verbs.charts.training import training_chart
 
-    selection, file = select(place.folder, request.names), request.plot
+    selection, file = select(place.folder, request.names, confirmations=False), request.plot
     for note in selection.notes:
         terminal.note(note)
-    chart = None if request.curves else _of_settings(request, place)
+    chart = None if request.curves else _of_settings(selection, request, place)
     facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
     left_out: Mapping[str, Sequence[Record]] = {}
     if chart is None:
@@ -461,17 +468,15 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     return Printed([], facts, [] if file is None else [file])
 
 
-def _of_settings(request: PlotRuns, place: Place) -> "Chart | None":
+def _of_settings(chosen: "Selection", request: PlotRuns, place: Place) -> "Chart | None":
     """The chart of the settings, if one sweep is drawn that has tried three or more."""
     from optilab.config.load import load
     from optilab.config.study import SweepConfig
-    from optilab.study.groups import select
     from optilab.verbs.charts.settings import settings_chart
 
     entries = [runs.read_entry(entry) for entry in runs.select(place.folder, request.names)]
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
-    chosen = select(place.folder, request.names, confirmations=False)
     metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
     return settings_chart(compare.compared(chosen, metric)) if chosen.records else None
 

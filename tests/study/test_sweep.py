@@ -503,7 +503,9 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     document = json.loads(optilab("sweep", "--resume", "s", "--json").stdout)
     assert document["confirmation"]["measure"]["metric"] == "test_acc"
     assert [group["summary"]["n"] for group in document["confirmation"]["groups"]] == [5, 5]
-    # What chose is not mixed with what confirms.
+    # What chose is not mixed with what confirms, in curves neither.
+    curves = json.loads(optilab("runs", "plot", "s", "--curves", "--json").stdout)
+    assert [group["seeds"] for group in curves["groups"]] == [[42]] * 4
     assert "seeds 42" in optilab("runs", "compare", "s").stdout.splitlines()[0]
     assert (
         "nothing is chosen without an axis" in optilab("sweep", small, "--seeds", 2, "--confirm", 2, code=2).stderr

@@ -59,6 +59,16 @@ def test_each_run_says_what_it_changed_and_a_study_is_one_line(optilab, some):
     assert lines["lr-study"].endswith("3 of 4 trials done, 1 diverged, best 50.0%")
 
 
+def test_a_study_that_was_killed_counts_no_values_of_the_trials_that_are_missing(optilab, some):
+    (some / "lr-study" / "manifest.json").write_text(
+        json.dumps({**runs.read_study(some / "lr-study").manifest, "trials": 6, "status": "interrupted"})
+    )
+    (line,) = [line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("lr-study")]
+    assert "sigmoid, epochs 2, over lr " in line
+    assert "2 seeds" not in line
+    assert "3 of 6 trials done" in line
+
+
 def test_a_study_opens(optilab, some):
     table = optilab("runs", "ls", "lr-study").stdout.splitlines()
     assert table[0].split() == ["trial", "lr", "seed", "state", "epoch", "val_acc", "best", "at"]
