@@ -5,7 +5,7 @@ supports it.
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -20,7 +20,7 @@ from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
 from optilab.verbs import comparison_tables
 from optilab.verbs.charts.settings import is_number
-from optilab.verbs.charts.training import training_chart
+from optilab.verbs.charts.training import shortened, training_chart
 from optilab.verbs.curves_page import curves
 from optilab.verbs.settings_page import Outlook, mark, outlook
 from optilab.words import plural, ranges
@@ -83,6 +83,7 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
 
     DataError for a run whose tables are damaged.
     """
+    side = _shortened(side)
     comparison = side.comparison
     ranked = list(comparison.order) if comparison else []
     order = [*ranked, *(i for i in range(len(side.candidates)) if i not in ranked)]
@@ -103,6 +104,20 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         decide=_decide(side, entries),
         beside=_beside(side, chosen),
     )
+
+
+def _shortened(side: RunComparison) -> RunComparison:
+    """The comparison with labels in which numbers have three digits, where those tell its rows apart."""
+    rows = side.grouping.groups, side.candidates
+    labels = list(dict.fromkeys(row.label for table in rows for row in table))
+    names = dict(zip(labels, shortened(labels), strict=True))
+
+    def renamed(groups: Sequence[Group]) -> tuple[Group, ...]:
+        return tuple(replace(group, label=names.get(group.label, group.label)) for group in groups)
+
+    candidates = [replace(own, label=names[own.label], groups=renamed(own.groups)) for own in side.candidates]
+    grouping = replace(side.grouping, groups=renamed(side.grouping.groups))
+    return replace(side, grouping=grouping, candidates=tuple(candidates))
 
 
 def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
@@ -194,7 +209,9 @@ def page(
         races=[
             {"title": title, "tables": [chart_page.table(one, rules) for one in charts]} for title, charts in raced
         ],
-        drawn=any(group for group in drawn["groups"]),
+        drawn=len(drawn.get("epochs", ())) > 1,
+        count=len(chosen),
+        seeded=any(len(group.runs) > 1 for group in chosen),
         still=chart_page.still(training_chart(Histories(known, "loss and accuracy", (), ()))) if known else "",
         layers=[group and group.get("layers") and _layers(group) for group in drawn["groups"]],
         curvature=[

@@ -13,6 +13,7 @@ from optilab.study.comparison import RunComparison
 from optilab.study.groups import Measure, short, text
 from optilab.study.importance import Effect, effects
 from optilab.verbs.charts.settings import MOST_VALUES, Tried, TriedAxis, center, level_name
+from optilab.verbs.charts.training import shortened
 from optilab.verbs.comparison_tables import Units, whole_percents
 
 SHADES = 20
@@ -118,10 +119,11 @@ def _maps(tried: Tried) -> tuple[HeatMap, ...]:
     for facet in facets:
         named = ", ".join(f"{axis.word} {text(value)}" for axis, value in zip(rest, facet, strict=True))
         rows = []
-        for value in down.values:
+        for value, name in zip(down.values, shortened([*map(text, down.values)]), strict=True):
             places = [tuple(map(text, (*facet, value, other))) for other in across.values]
-            rows.append((text(value), tuple(_cell(side, where.get(place), shades) for place in places)))
-        maps.append(HeatMap(named, down.word, across.word, tuple(rows), tuple(map(text, across.values)), key))
+            rows.append((name, tuple(_cell(side, where.get(place), shades) for place in places)))
+        columns = tuple(shortened([*map(text, across.values)]))
+        maps.append(HeatMap(named, down.word, across.word, tuple(rows), columns, key))
     return tuple(maps)
 
 

@@ -285,14 +285,14 @@ def test_a_table_sorts_filters_and_keeps_both_in_the_address(optilab, many, page
 
 
 def test_names_sort_by_their_numbers_and_rows_without_a_value_stay_last(written, folder):
-    for lr in ("0.001", "0.0078476"):
+    for lr in ("0.001", "0.00785"):
         training(folder / "runs", f"lr{lr}-1", f"optimizer.lr={lr}", "seed=1", accuracies=FLAT)
     page = written("*")
     rows = "[...document.querySelectorAll('.results tbody tr')]"
     shown = f"return {rows}.map((r) => r.cells[arguments[0]].textContent.trim())"
     for _ in range(2):
         page.press(".results th:nth-child(1) .sort", " ")
-    assert page.script(shown, 0) == [f"lr {lr}" for lr in ("0.001", "0.0078476", "0.01", "0.1")]
+    assert page.script(shown, 0) == [f"lr {lr}" for lr in ("0.001", "0.00785", "0.01", "0.1")]
     heads = page.script("return [...document.querySelectorAll('.results th .sort')].map((b) => b.textContent)")
     at = heads.index("p")
     for way in (1, -1):
@@ -384,6 +384,57 @@ def test_layers_that_hardly_move_are_drawn(written, folder):
     assert min(heights) > 100
 
 
+def test_the_gradient_of_a_group_is_told_and_fills_its_chart(written, folder):
+    layered(folder / "runs" / "lr0.1-1", *[(1e-5, 1e-3, 0.5)] * 3)
+    page = written("lr0.1-1", "lr0.01-1")
+    assert "layer 1 is 2e\u22125 times that of the output: it vanishes." in page.text("#layers-charts")
+
+
+def test_trainings_of_one_epoch_have_no_curves(optilab, tmp_path, page):
+    for number, lr in enumerate(("0.00112884", "0.0127427", "0.1")):
+        run = training(
+            tmp_path / "runs", f"r{number}", f"optimizer.lr={lr}", "epochs=1", accuracies=(0.1 * number,)
+        )
+        layered(run, (1e-3, 1.0))
+    optilab("report", "*")
+    page.open(tmp_path / "report.html")
+    assert page.script("return [...document.querySelectorAll('#curves, .chart')].length") == 1  # over the setting
+    assert "lr 0.00113\t1\t0.001" in page.script(
+        "const part = document.querySelector('#layers ~ details'); part.open = true; return part.innerText"
+    )
+    assert page.script("return document.querySelector('.results').textContent.includes('0.0127427')") is False
+
+
+def test_the_baseline_is_among_the_curves_and_hidden_groups_set_no_scale(optilab, tmp_path, page):
+    for number in range(8):
+        training(
+            tmp_path / "runs", f"r{number}", f"optimizer.lr={number + 1}", accuracies=(0.2, 0.1 + 0.1 * number)
+        )
+    optilab("report", "*", "--baseline", "lr 1")
+    page.open(tmp_path / "report.html")
+    shown = page.script(
+        "return [...document.querySelectorAll('#groups [aria-pressed=true]')].map((button) => button.innerText)"
+    )
+    assert shown == [*(f"lr {number}" for number in (8, 7, 6, 5, 4)), "lr 1"]
+
+
+def test_the_best_cell_of_a_wide_map_is_in_view(optilab, tmp_path, page):
+    for number in range(9):
+        for name in ("sgd", "adam"):
+            training(
+                tmp_path / "runs", f"{name}{number}", f"optimizer={name}", f"optimizer.lr={1.2345678 + number:g}",
+                accuracies=(0.1, 0.1 + 0.08 * number + 0.01 * (name == "adam")),
+            )  # fmt: skip
+    optilab("report", "*")
+    page.open(tmp_path / "report.html", width=360)
+    heads = page.script("return [...document.querySelectorAll('.heat thead th')].map((head) => head.textContent)")
+    assert heads[1:] == [f"{1.2345678 + number:.3g}" for number in range(9)]
+    left, right = page.script(
+        "const box = document.querySelector('.heat .best').getBoundingClientRect(); return [box.left, box.right]"
+    )
+    assert 0 < left < right < 360
+
+
 def test_the_curvature_is_drawn_beside_its_limit(written, folder):
     measured = [(2.5, 20.0, 0.5), (12.5, 20.0, -1.0), (21.25, 20.0, 3.5)]
     records = [
@@ -394,6 +445,8 @@ def test_the_curvature_is_drawn_beside_its_limit(written, folder):
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     page = written("lr0.1-1", width=400)
     chart = "#curvature-charts .chart"
+    assert page.text(".key").split("\n") == ["sharpness", "limit of stability", "along the gradient"]
+    assert "seeds" not in page.text("#curves + p")
     assert "sharpness\t2.5\nlimit of stability\t20\nalong the gradient\t0.5" in hover(page, chart, 0.01)
     text = hover(page, chart, 0.5)
     assert "epoch 1" in text

@@ -13,14 +13,44 @@
   const groups = page.groups
     .map((group, index) => ({ ...group, index, drawn: group !== null }))
     .filter((group) => group.drawn);
-  const shown = new Set(groups.slice(0, FEW).map((group) => group.index));
+  const baseline = groups.findIndex((group) => group.index === page.beside[0]);
+  const first = baseline < FEW ? groups.slice(0, FEW) : [...groups.slice(0, FEW - 1), groups[baseline]];
+  const shown = new Set(first.map((group) => group.index));
 
   // --- curves ----------------------------------------------------------------------------------------------
+
+  const APART = /, (?![^[({]*[\])}])/; // between the settings of a name, not inside a list
+
+  /** For each group the name at the end of its lines: of its settings those that differ among the groups shown. */
+  function ends(selected) {
+    const parts = selected.map((group) => group.brief.split(APART));
+    const differs = parts[0]?.map((_, i) => new Set(parts.map((own) => own[i])).size > 1) ?? [];
+    const isTable = parts.every((own) => own.length === differs.length);
+    return new Map(
+      selected.map((group, at) => {
+        const own = isTable ? parts[at].filter((_, i) => differs[i]).join(", ") : "";
+        return [group, own || group.brief];
+      }),
+    );
+  }
+
+  /** The range of the lines shown, where groups are hidden that may be far away; at most that of all. */
+  function fitted(limits, lines) {
+    const values = lines.flatMap((line) =>
+      line.values.filter((v) => v !== null && v >= limits.low && v <= limits.high),
+    );
+    if (!values.length) return limits;
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    if (limits.log && low > 0 && high > 30 * low) return { low: low / 1.2, high: high * 1.2, log: true };
+    const room = Math.max(0.05 * (high - low), (0.1 * high - (high - low)) / 2);
+    return { low: low - room, high: high + room, log: false };
+  }
 
   function drawCurves() {
     const parent = document.getElementById("curves-charts");
     clear(parent);
     const selected = groups.filter((group) => shown.has(group.index));
+    const names = ends(selected);
     for (const [metric, { title, show, tick }] of Object.entries(METRICS)) {
       const lines = [];
       const stars = [];
@@ -41,7 +71,7 @@
           interval,
           band: curve.band ? interval : undefined,
           group: group.name,
-          end: selected.length > 1 ? group.brief : undefined,
+          end: selected.length > 1 ? names.get(group) : undefined,
           name: `${group.name}, validation${seeds}`,
         });
         if (selected.length <= STARRED) stars.push([group.best[0], group.best[metric === "loss" ? 1 : 2], color]);
@@ -55,7 +85,8 @@
       }
       lines.reverse(); // the tooltip in the order of the table
       const guess = page.guessing === null ? undefined : metric === "acc" ? 1 / page.guessing : Math.log(page.guessing);
-      const limits = page.limits[metric];
+      const all = page.limits[metric];
+      const limits = metric === "loss" && selected.length < groups.length ? fitted(all, lines) : all;
       const least = Math.min(...lines.flatMap((line) => line.values.filter((value) => value > 0)));
       const canBeLog = metric === "loss" && !limits.log && least > 0 && least < Infinity;
       const y = {
@@ -97,6 +128,7 @@
     const parent = document.getElementById("curvature-charts");
     if (!parent) return;
     clear(parent);
+    if (parent.previousElementSibling?.className === "key") parent.previousElementSibling.remove();
     const measured = selected.filter((group) => group.curvature);
     if (!measured.length) return;
     const x = [...new Set(measured.flatMap((group) => group.curvature.epochs))].sort((a, b) => a - b);
@@ -117,7 +149,31 @@
       ];
     });
     const view = page.curvatureLimits;
+    const several = measured.length > 1;
+    const color = several ? "--ink" : look(measured[0].look).color;
+    parent.before(
+      key([
+        [
+          measured.every((g) => g.curvature.preconditioned) ? "preconditioned sharpness" : "sharpness",
+          color,
+          "3px solid",
+        ],
+        ["limit of stability", color, "2px dashed"],
+        ["along the gradient", color, "1px solid"],
+      ]),
+    );
     chart(parent, { title: "curvature of the loss", xLabel: "epoch", x, lines, y: { ...view, show: number } });
+  }
+
+  /** What lines mean: names, each with the color and the style of its line. */
+  function key(names) {
+    const made = html("p", { className: "key" });
+    for (const [name, color, style] of names) {
+      const swatch = html("span", { className: "swatch" });
+      swatch.style.borderTop = `${style} var(${color})`;
+      made.append(html("span", {}, swatch, name));
+    }
+    return made;
   }
 
   /** The values of the groups shown, made only when the reader unfolds them. */
@@ -170,6 +226,8 @@
     const wanted = page.beside.map((index) => layered.find((group) => group.index === index));
     const chosen =
       layered.length > 1 ? [wanted[0] ?? layered[0], wanted[1] ?? layered[layered.length - 1]] : [layered[0]];
+    const parts = [];
+    const drawAll = () => parts.forEach((charts, at) => drawLayers(charts, chosen[at], layerRanges(chosen)));
     for (const [at, group] of chosen.entries()) {
       const charts = html("div", { className: "charts three" });
       const part = html("div");
@@ -182,16 +240,17 @@
         select.value = group.index;
         const printed = html("span", { className: "printed", textContent: group.name });
         select.addEventListener("change", () => {
-          const next = layered.find((g) => String(g.index) === select.value);
-          printed.textContent = next.name;
-          drawLayers(charts, next);
+          chosen[at] = layered.find((g) => String(g.index) === select.value);
+          printed.textContent = chosen[at].name;
+          drawAll();
         });
         part.append(html("label", {}, at ? "and " : "group ", select, printed));
       }
       part.append(charts);
       boxes.append(part);
-      drawLayers(charts, group);
+      parts.push(charts);
     }
+    drawAll();
   }
 
   const shade = (at, count) => `--s${count > 1 ? Math.round((8 * at) / (count - 1)) : 8}`;
@@ -199,23 +258,44 @@
 
   /** What the colors of layers mean; of more layers than colors, one for each color. */
   function layerKey({ names }) {
-    const key = html("p", { className: "key" });
     const every = Math.ceil(names.length / 9);
-    for (const [at, name] of names.entries()) {
-      if (at % every && at !== names.length - 1) continue;
-      const swatch = html("span", { className: "swatch" });
-      swatch.style.borderTopColor = `var(${shade(at, names.length)})`;
-      key.append(html("span", {}, swatch, layerName(name)));
-    }
-    return key;
+    const entries = names.map((name, at) => [layerName(name), shade(at, names.length), "3px solid"]);
+    return key(entries.filter((_, at) => at % every === 0 || at === names.length - 1));
+  }
+
+  const DECADES = 12; // of a logarithmic axis, at most
+
+  /** The range of every quantity in the groups chosen, so that their charts can be compared; at least a decade. */
+  function layerRanges(chosen) {
+    return Object.fromEntries(
+      QUANTITIES.map(([quantity]) => {
+        if (!page.layerLimits[quantity].log) return [quantity, { low: -0.03, high: 1.03, log: false }];
+        const values = chosen.flatMap((group) => group.layers[quantity].flat()).filter((value) => value > 0);
+        const high = values.length ? Math.max(...values) : 1;
+        const low = Math.max(Math.min(high / 10, ...values), high / 10 ** DECADES);
+        return [quantity, { low: low / 1.5, high: high * 1.5, log: true }];
+      }),
+    );
+  }
+
+  const VANISHED = 1e-3; // of the gradient of the output
+
+  /** What became of the gradient on its way from the output to layer 1, in the last epoch. */
+  function gradientSentence({ gradient_norm: norms }) {
+    const [first, last] = [norms[0], norms[norms.length - 1]].map((values) => values[values.length - 1]);
+    if (norms.length < 2 || !(first >= 0 && last > 0)) return "";
+    const ratio = first / last;
+    const verdict = ratio <= VANISHED ? ": it vanishes" : ratio >= 1 / VANISHED ? ": it explodes" : "";
+    return `In the last epoch, the gradient of layer 1 is ${number(ratio, 2)} times that of the output${verdict}.`;
   }
 
   /** A line per layer, from the input (first color of the sequence) to the output (last). */
-  function drawLayers(parent, group) {
+  function drawLayers(parent, group, ranges) {
     clear(parent);
     const { names } = group.layers;
-    if (parent.previousElementSibling?.className === "key") parent.previousElementSibling.remove();
-    parent.before(layerKey(group.layers));
+    const above = html("div", {}, html("p", { textContent: gradientSentence(group.layers) }), layerKey(group.layers));
+    if (parent.previousElementSibling?.tagName === "DIV") parent.previousElementSibling.remove();
+    parent.before(above);
     for (const [quantity, title, show, tick] of QUANTITIES) {
       const lines = names
         .map((name, at) => ({
@@ -226,14 +306,12 @@
         }))
         .filter((line) => line.values.some((value) => value !== null));
       lines.reverse(); // the output above, as in the picture of a network
-      const view = page.layerLimits[quantity];
-      const room = view.log ? { low: view.low / 1.5, high: view.high * 1.5 } : { low: -0.03, high: 1.03 };
       chart(parent, {
         title,
         xLabel: "epoch",
         x: page.layerEpochs,
         lines,
-        y: { ...view, ...room, show, tick },
+        y: { ...ranges[quantity], show, tick },
         height: 210,
       });
     }
@@ -303,15 +381,11 @@
         height: curve.margin ? 220 : 260,
       });
       if (colors) {
-        const key = html("p", { className: "key" }, `${colors[0]}: `);
-        colors[1].forEach((name, i) => {
-          const swatch = html("span", { className: "swatch" });
-          swatch.style.borderTopColor = `var(${look(i).color})`;
-          key.append(html("span", {}, swatch, name));
-        });
+        const named = key(colors[1].map((name, i) => [name, look(i).color, "3px solid"]));
+        named.prepend(`${colors[0]}: `);
         const both = html("div");
         box.replaceWith(both);
-        both.append(box, key);
+        both.append(box, named);
       }
     }
   }
@@ -476,10 +550,14 @@
     place.textContent = page.groups[place.dataset.name].name;
   settings();
   parallel();
-  if (groups.length) {
+  for (const cell of document.querySelectorAll(".heat .best")) {
+    const scroll = cell.closest(".scroll"); // the best is in view
+    scroll.scrollLeft = cell.offsetLeft + cell.offsetWidth - scroll.clientWidth + 8;
+  }
+  if (document.getElementById("curves")) {
     toggles(document.getElementById("groups"), groups, shown, FEW, drawCurves);
     drawCurves();
     document.getElementById("numbers").addEventListener("toggle", drawNumbers);
     layers();
-  }
+  } else drawCurvature(groups.slice(0, FEW)); // of one epoch there is no curve
 })();

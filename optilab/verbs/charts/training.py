@@ -151,6 +151,12 @@ def brief(name: str) -> str:
     return re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.3g}", name)
 
 
+def shortened(names: Sequence[str]) -> list[str]:
+    """Names with numbers of three digits, where those tell them apart."""
+    found = [brief(name) for name in names]
+    return found if len(set(found)) == len(set(names)) else [*names]
+
+
 def _over_epochs(values: Floats, series: int, **options: Any) -> Polyline:
     return Polyline(np.arange(1, len(values) + 1), values, series, dash="series", **options)
 
