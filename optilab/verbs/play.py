@@ -509,6 +509,8 @@ class Choice:
     name: str
     value: Any
     options: tuple[Any, ...]
+    usual: Any
+    """The default, which trainings have; the exercise may ask for another one."""
     doc: str
 
 
@@ -534,7 +536,7 @@ def choices(rule: Rule) -> list[Choice]:
         words = get_args(field.type) if get_origin(field.type) is Literal else ()
         options = (False, True) if field.type is bool else words
         if len(options) > 1:
-            found.append(Choice(field.name, getattr(rule, field.name), options, field.doc))
+            found.append(Choice(field.name, getattr(rule, field.name), options, field.default, field.doc))
     return found
 
 

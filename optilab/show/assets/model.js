@@ -209,6 +209,39 @@ function nearest(point) {
   return best;
 }
 
+/** Names, the first ones where there are many. */
+const few = (names) =>
+  names.length > 5 ? `${names.slice(0, 4).join(", ")} and ${names.length - 4} more` : names.join(", ") || "nothing";
+
+/** In a sentence, which rule is ahead at an epoch, and which ones are lost. */
+function answerAt(epoch, shown) {
+  if (!shown.length) return "No optimizer is ticked.";
+  const ends = shown.map((index) => {
+    const row = rowAt(paths[index], epoch),
+      point = pointOf(paths[index], row),
+      close = nearest(point),
+      status = statusAt(paths[index], row);
+    return {
+      name: data.rules[index].name,
+      far: close ? close.distance : valueOf(paths[index], row),
+      lost: status === "diverged" ? "diverged" : isIn(whole(), point) ? "" : "left the map",
+    };
+  });
+  const kept = ends.filter((end) => !end.lost).sort((a, b) => a.far - b.far),
+    known = fn.minima.length > 0,
+    minimum = fn.minima.length > 1 ? "a minimum" : "the minimum";
+  const lost = ["diverged", "left the map"].flatMap((how) => {
+    const names = ends.filter((end) => end.lost === how).map((end) => end.name);
+    return names.length ? [`${few(names)} ${names.length > 1 ? "have" : "has"} ${how}`] : [];
+  });
+  const far = kept.length && Base.number(kept[0].far, 2);
+  if (!kept.length) return `After ${epoch} epochs ${lost.join("; ")}.`;
+  if (!epoch) return known ? `The start is ${far} from ${minimum}.` : `At the start f = ${far}.`;
+  const ahead = ends.length > 1 ? (known ? `is nearest to ${minimum}: ${far}` : `is lowest: f = ${far}`) : "";
+  const alone = known ? `is ${far} from ${minimum}` : `is at f = ${far}`;
+  return `${[`After ${epoch} epochs ${kept[0].name} ${ahead || alone}`, ...lost].join("; ")}.`;
+}
+
 // --- theory --------------------------------------------------------------------------------------------------
 
 /** The minimum whose curvatures decide: the nearest to the end of the path that has some. */

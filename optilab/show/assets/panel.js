@@ -29,23 +29,30 @@ function slider(id, control, title, get, set, prefix = "") {
     autocomplete: "off",
     spellcheck: false,
   });
-  const row = html("div", { class: "slider" }, name, bar, exact);
+  const wrong = html("p", { class: "theory wrong", role: "status" });
+  const row = html("div", { class: "slider" }, name, bar, exact, wrong);
+  const judge = (message) => {
+    exact.setCustomValidity(message);
+    wrong.textContent = message && `${message}; the paths are those of ${get()}`;
+  };
   bar.addEventListener("input", () => set(valueAt(control, Number(bar.value))));
   exact.addEventListener("change", () => {
     const number = exact.value.trim() === "" ? NaN : Number(exact.value.replace("\u2212", "-"));
     const accepted = isAccepted(control, number);
-    exact.setCustomValidity(accepted ? "" : `${control.name}: ${range(control)}`);
-    exact.reportValidity();
+    judge(accepted ? "" : `${control.name}: ${range(control)}`);
     if (accepted) set(number);
   });
-  exact.addEventListener("input", () => exact.setCustomValidity(""));
+  exact.addEventListener("input", () => judge(""));
   row.show = (limit = null) => {
     const own = get(),
       position = positionOf(control, own);
     if (Math.round(positionOf(control, valueAt(control, Number(bar.value)))) !== Math.round(position))
       bar.value = Math.round(position);
     bar.setAttribute("aria-valuetext", text(own));
-    if (document.activeElement !== exact || exact.dataset.own !== String(own)) exact.value = String(own);
+    if ((document.activeElement !== exact && exact.checkValidity()) || exact.dataset.own !== String(own)) {
+      exact.value = String(own);
+      judge("");
+    }
     exact.dataset.own = String(own);
     bar.classList.toggle("limited", limit !== null);
     if (limit !== null) bar.style.setProperty("--limit", positionOf(control, limit) / STEPS);
@@ -100,8 +107,18 @@ function card(index, changed) {
       "change",
       () => ((own().choices[choice.name] = choice.options[select.selectedIndex]), changed(index)),
     );
-    const row = html("div", { class: "slider" }, named(select.id, choice.name, choice.doc), select);
-    row.show = () => (select.selectedIndex = choice.options.indexOf(own().choices[choice.name]));
+    const beside = html("span", { class: "muted" });
+    const row = html(
+      "div",
+      { class: "slider" },
+      named(select.id, choice.name, choice.doc),
+      html("span", { class: "pair" }, select, beside),
+    );
+    row.show = () => {
+      const chosen = own().choices[choice.name];
+      select.selectedIndex = choice.options.indexOf(chosen);
+      beside.textContent = chosen === choice.usual ? "" : `default: ${choice.usual}`;
+    };
     return row;
   });
   element.append(...rows, ...selects, theory);
@@ -180,7 +197,7 @@ function overshoot() {
   const adam = state.listed.find(isAdam);
   for (const index of state.listed) state.rules[index].shown = index === adam;
   state.rules[adam] = usual(adam);
-  return "Adam's steps are about lr long however small the gradient is, and its average of gradients still points ahead when the minimum is reached: the path goes past it and comes back. A smaller beta1 turns sooner.";
+  return "Adam's steps are about lr long however small the gradient is, and its average of gradients still points ahead when the minimum is reached: the path goes past it and comes back. A smaller beta1 turns sooner. The other optimizers are hidden: their boxes show them again.";
 }
 
 const TOUR = [
@@ -199,8 +216,11 @@ const TOUR = [
   ["why Adam overshoots", overshoot, () => state.listed.some(isAdam)],
 ];
 
-/** Buttons that set the page to a state worth seeing, with a sentence on it. */
+let toured = null; // the rules before a guided step, and as it left them
+
+/** Buttons that set the page to a state worth seeing, with a sentence on it that goes when a rule is changed. */
 function tour(changed) {
+  toured = null;
   const place = document.getElementById("tour"),
     said = html("p", { className: "theory", role: "status" });
   const steps = TOUR.filter(([, , applies]) => applies());
@@ -210,8 +230,12 @@ function tour(changed) {
     ...steps.map(([name, act]) => {
       const button = html("button", { type: "button", textContent: name });
       button.addEventListener("click", () => {
+        if (toured) state.rules = toured.before; // no step starts where another one led
+        const before = structuredClone(state.rules);
+        changed();
         said.textContent = act();
         changed();
+        toured = { before, after: JSON.stringify(state.rules), said };
       });
       return button;
     }),
@@ -220,6 +244,13 @@ function tour(changed) {
 }
 
 // --- tables --------------------------------------------------------------------------------------------------
+
+/** A guided step is over when one of its rules is changed by hand. */
+function endTour() {
+  if (!toured || JSON.stringify(state.rules) === toured.after) return;
+  toured.said.textContent = "";
+  toured = null;
+}
 
 const COLUMNS = [
   "rule",
@@ -256,7 +287,7 @@ function showResults(paths, shown) {
       close = nearest(point);
     const sign = svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, marker(index, 0, 0, 1.2));
     const numbers = [...point, valueOf(path, row), normOf(path, row), close ? close.distance : NaN].map((number) =>
-      text(number),
+      text(number, 4),
     );
     return [
       html("span", {}, sign, data.rules[index].name),

@@ -80,14 +80,15 @@ function axes(box, xticks, yticks, xname, yname, grid) {
     for (const [at] of yticks)
       group.append(svg("path", { d: `M${box.left} ${box.y(at)}H${box.right}`, class: "grid" }));
   group.append(svg("path", { d: `M${box.left} ${box.top}V${box.bottom}H${box.right}`, class: "axis" }));
-  for (const [at, label] of xticks)
-    group.append(svg("text", { x: box.x(at), y: box.bottom + 15, "text-anchor": "middle" }, label));
+  const first = box.small ? xticks[0] : null; // a small picture has room for the name of the axis before a number only
+  for (const tick of xticks) {
+    const name = tick === first ? `${xname} ` : "";
+    group.append(svg("text", { x: box.x(tick[0]), y: box.bottom + 15, "text-anchor": "middle" }, name + tick[1]));
+  }
   for (const [at, label] of yticks)
     group.append(svg("text", { x: box.left - 6, y: box.y(at) + 4, "text-anchor": "end" }, label));
-  const below = box.small
-    ? { x: box.right - 4, y: box.bottom - 6, "text-anchor": "end", class: "name over" }
-    : { x: (box.left + box.right) / 2, y: box.height - 6, "text-anchor": "middle", class: "name" };
-  group.append(svg("text", below, xname));
+  const below = { x: (box.left + box.right) / 2, y: box.height - 6, "text-anchor": "middle", class: "name" };
+  if (!first) group.append(svg("text", below, xname));
   group.append(svg("text", { x: box.left - 2, y: box.top - 8, class: "name" }, yname));
   return group;
 }
@@ -187,8 +188,38 @@ function drawGround(paths, shown) {
   handle.hidden = !(x >= box.left && x <= box.right && y >= box.top && y <= box.bottom);
   handle.style.left = `${(100 * x) / box.width}%`;
   handle.style.top = `${(100 * y) / box.height}%`;
-  handle.classList.toggle("left", x > box.right - 70);
+  const free = CORNERS.filter(([left]) => (left ? x > box.left + 60 : x < box.right - 60)),
+    steps = shown.flatMap((index) => strides(paths[index], place));
+  const crossed = ([left, up]) =>
+    steps.filter(
+      ([a, b]) =>
+        a - x > (left ? -52 : 4) && a - x < (left ? -4 : 52) && b - y > (up ? -26 : 2) && b - y < (up ? -2 : 26),
+    ).length;
+  const [left, up] = free.reduce((best, one) => (crossed(one) < crossed(best) ? one : best), free[0]);
+  handle.classList.toggle("left", left);
+  handle.classList.toggle("up", up);
   if (plane) drawContours(figure.querySelector("canvas"), box);
+}
+
+// Where the name of the start may stand: whether left of it, whether above it.
+const CORNERS = [
+  [false, false],
+  [false, true],
+  [true, false],
+  [true, true],
+];
+const STRIDES = 200; // steps of a path that the name of the start keeps away from
+
+/** Places along the first steps of a path. */
+function strides(path, place) {
+  const found = [];
+  let [x, y] = place(pointOf(path, 0));
+  for (let row = 1; row < Math.min(path.count, STRIDES); row++) {
+    const [a, b] = place(pointOf(path, row));
+    for (let part = 1; part <= 8; part++) found.push([x + ((a - x) * part) / 8, y + ((b - y) * part) / 8]);
+    [x, y] = [a, b];
+  }
+  return found;
 }
 
 /** A word beside a place, where there is room for it. */
@@ -348,6 +379,14 @@ function gaps(paths, shown) {
   return { name, above };
 }
 
+/** Show a sentence in a picture that is empty, or none. */
+function saying(figure, sentence) {
+  figure.querySelector(".area").dataset.empty = sentence;
+  if (sentence) figure.querySelector("svg").replaceChildren();
+}
+
+const NOTHING = "no optimizer is ticked";
+
 function drawLosses(paths, shown) {
   const figure = document.getElementById("losses"),
     { name, above } = gaps(paths, shown);
@@ -375,6 +414,9 @@ function drawLosses(paths, shown) {
       20 + 6.6 * Math.max(3, ...shown.map((index) => shortened(data.rules[index].name).length)),
     ),
     at = shownEpoch();
+  losses = box;
+  saying(figure, shown.length ? "" : NOTHING);
+  if (!shown.length) return;
   const curves = svg("g", { "clip-path": "url(#inside-losses)" });
   const clip = svg(
     "clipPath",
@@ -418,7 +460,6 @@ function drawLosses(paths, shown) {
     curves,
     ...endNames(box, ends),
   );
-  losses = box;
 }
 
 /** The names of rules beside the ends of their curves, one below the other where the ends are close. */
@@ -443,14 +484,22 @@ let losses = null; // the frame of the curves, for the hand on them
 
 // --- the rates by theory -------------------------------------------------------------------------------------
 
-const HIGHEST = 1.25; // rate at the upper end of the picture
-let rates = null; // the frame of the picture, and where the markers of the rules are
+const LOWEST = [0.999, 0.99, 0.9, 0.5, 0]; // rate at the lower end of the picture: the first that shows all curves
+let rates = { box: null, spots: [] }; // the frame of the picture, and where the markers of the rules are
 
 /** The factor of the distance per step over lr, for the rules with a formula; where it crosses 1 is the limit. */
 function drawRates(paths, shown) {
   const known = shown.map((index) => [index, theoryOf(index, paths[index])]).filter(([, theory]) => theory);
   const figure = document.getElementById("rates");
-  figure.hidden = !known.length;
+  figure.hidden = !data.rules.some(isMoving);
+  const others = shown.filter((index) => known.every(([one]) => one !== index)).map((index) => data.rules[index].name);
+  figure.querySelector("h2").textContent =
+    `Theory: stable below \u00d71${known.length && others.length ? `; none for ${few(others)}` : ""}`;
+  const reason = !fn.minima.some((minimum) => minimum.curvatures)
+    ? "no theory: it needs a known minimum with a curvature"
+    : `no theory: no limit in closed form for ${few(others)}`;
+  saying(figure, known.length ? "" : shown.length ? reason : NOTHING);
+  rates = { box: null, spots: [] };
   if (!known.length) return;
   const controls = known.map(([index]) => cards.get(index).rate);
   const all = [
@@ -458,7 +507,13 @@ function drawRates(paths, shown) {
     ...known.map(([, theory]) => theory.lr),
   ].filter((lr) => lr > 0);
   const xs = [Math.log10(Math.min(...all)), Math.log10(Math.max(...all))],
-    box = frame(figure, xs, [0, HIGHEST]);
+    lrAt = (i) => xs[0] + ((xs[1] - xs[0]) * i) / 240;
+  const curveOf = (theory) => Array.from({ length: 241 }, (_, i) => theory.rateAt(10 ** lrAt(i)));
+  const heights = new Map(known.map(([index, theory]) => [index, curveOf(theory)]));
+  const least = Math.min(...[...heights.values()].flat()),
+    low = LOWEST.find((one) => one <= least) ?? 0,
+    highest = 1 + (1 - low) / 4;
+  const box = frame(figure, xs, [low, highest]);
   const curves = svg("g", { "clip-path": "url(#inside-rates)" });
   const clip = svg(
     "clipPath",
@@ -472,10 +527,7 @@ function drawRates(paths, shown) {
   const dots = [],
     spots = [];
   for (const [index, theory] of known) {
-    const spot = (i) => {
-      const lr = xs[0] + ((xs[1] - xs[0]) * i) / 240;
-      return [box.x(lr), box.y(Math.min(9, theory.rateAt(10 ** lr)))];
-    };
+    const spot = (i) => [box.x(lrAt(i)), box.y(Math.min(9, heights.get(index)[i]))];
     curves.append(svg("path", { d: polyline(0, 240, spot), class: line(index), "data-rate": index }));
     const limit = box.x(Math.log10(theory.limit));
     curves.append(
@@ -485,7 +537,7 @@ function drawRates(paths, shown) {
         "data-limit": theory.limit,
       }),
     );
-    spots.push({ index, x: pixel(box.x(Math.log10(theory.lr))), y: box.y(Math.min(HIGHEST, theory.rate)) });
+    spots.push({ index, x: pixel(box.x(Math.log10(theory.lr))), y: box.y(Math.min(highest, theory.rate)) });
     dots.push(marker(index, spots.at(-1).x, spots.at(-1).y, 1.35, "head"));
   }
   rates = { box, spots };
@@ -493,8 +545,9 @@ function drawRates(paths, shown) {
     exponent,
     power(exponent),
   ]);
-  const yticks = [0, 0.25, 0.5, 0.75, 1, 1.25]
-    .filter((_, i) => !box.small || i % 2 === 0)
+  const yticks = [0, 1, 2, 3, 4, 5]
+    .filter((i) => !box.small || i % 2 === 0)
+    .map((i) => round(low + ((1 - low) * i) / 4, 6))
     .map((rate) => [rate, `×${rate}`]);
   const frameOf = axes(
     box,

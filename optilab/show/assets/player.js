@@ -41,8 +41,12 @@ function draw() {
   const shown = shownRules(),
     rules = state.rules.map((rule) => JSON.stringify(rule)),
     settings = [size, fn, String(shown), ...paths, ...rules];
+  endTour();
   drawGround(paths, shown);
   drawLosses(paths, shown);
+  byId("answer").textContent = answerAt(shownEpoch(), shown);
+  byId("title").textContent =
+    `${few([...new Set(shown.map((index) => data.rules[index].name))])} on ${fn.key === fn.formula ? "a formula" : fn.key}`;
   part("legend", [String(shown)], () =>
     byId("legend").replaceChildren(
       ...shown.map((index) =>
@@ -109,8 +113,6 @@ function reset() {
 function arrange() {
   cards = new Map(state.listed.map((index) => [index, card(index, changed)]));
   byId("cards").replaceChildren(...cards.values());
-  byId("title").textContent =
-    `${[...new Set(state.listed.map((index) => data.rules[index].name))].join(", ")} on ${fn.key === fn.formula ? "a formula" : fn.key}`;
   byId("formula").textContent = `f(w) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
   if (byId("note")) byId("note").hidden = fn !== data.functions[0];
   if (choosing) showChoice();
