@@ -133,7 +133,9 @@ def did_you_mean(name: str, accepted: Sequence[str]) -> str:
     A character that looks like a letter of the accepted name and is not is named.
     """
     lower = {word.lower().lstrip("-"): word for word in accepted}
-    close = get_close_matches(name.lower().lstrip("-"), lower, n=1)
+    own = name.lower().lstrip("-")
+    swapped = [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
+    close = swapped or get_close_matches(own, lower, n=1)
     if not close:
         return ""
     foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]

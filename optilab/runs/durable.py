@@ -182,8 +182,9 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     """
     try:
         document = json.loads(read_regular(path, limit), parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError):  # RecursionError: nested by the thousand
-        raise DataError(f"{path} is damaged") from None
+    except (ValueError, RecursionError) as error:  # RecursionError: nested by the thousand
+        where = f": line {error.lineno} is not JSON" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(f"{path} is damaged{where}") from None
     if not isinstance(document, dict):
         raise DataError(f"{path} is damaged")
     return document

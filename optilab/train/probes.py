@@ -297,4 +297,6 @@ def origin_of_overflow(model: Any, images: Tensor) -> str:
             hook.remove()
     if culprits:
         return culprits[0]
+    if not bool(torch.isfinite(logits).all()):
+        return "every layer's output is finite, the network's is not: look at what forward does after the layers"
     return f"every layer's output is finite, the logits reach {float(logits.abs().max()):.3g}: the loss overflows"

@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from optilab.config.marks import Argument
 from optilab.data import sources
 from optilab.data.sources import DATASETS
-from optilab.errors import DataError
+from optilab.errors import DataError, UsageError
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Printed
 from optilab.verbs.options import QUIET, DataOptions, OutputOptions, SilentOptions
@@ -162,6 +162,8 @@ def fetch(request: FetchDataset, place: Place) -> Printed:
 
 
 def _folder(request: DataOptions) -> Path | None:
+    if request.data_dir and Path(request.data_dir).is_file():
+        raise UsageError(f"{request.data_dir} is a file; expected a directory", request.flag("data_dir"))
     return Path(request.data_dir) if request.data_dir else None
 
 

@@ -1,5 +1,6 @@
 """`optilab race`: which optimizer is the best after the same tuning, on test functions or, with --on, on trainings."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -152,6 +153,9 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     )
     rules = rules_named(request.flag("algos"), ",".join(asked.algos or ALGOS.split(",")))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
+    if re.search(r"[\^*+/()]", names):
+        why = "a race takes named functions with a known minimum; formulas are for `optilab optimize`"
+        raise UsageError(f"{why}; got {shown(names)}", request.flag("functions"))
     tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
     study.check(rules, tests)
     if len(rules) < 2:

@@ -91,7 +91,10 @@ def ls(request: ListRuns, place: Place) -> Answer:
         terminal.note(_skipped(unreadable, place.folder))
     empty = f"no runs in {place.folder}"
     if found and where:
-        empty = f"no run in {place.folder} meets {' and '.join(where)}"
+        keys = [key for condition in conditions for key in condition.keys if key in ("state", "command")]
+        here = {key: dict.fromkeys(str(line.facts[key]) for line in found if key in line.facts) for key in keys}
+        have = "".join(f"; {key} here is {' or '.join(values)}" for key, values in here.items())
+        empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
     return RunList(lines, axes, empty, values=request.format == "csv")
 
 

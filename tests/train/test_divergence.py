@@ -12,7 +12,7 @@ from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError, UsageError
 from optilab.runs.provenance import provenance
-from optilab.train import checkpoint, device, engine, session
+from optilab.train import checkpoint, device, engine, probes, session
 from tests.data.idx import write_idx_dataset
 
 CPU = torch.device("cpu")
@@ -171,3 +171,16 @@ def test_the_largest_numbers_end_with_a_documented_code(changes, small, tmp_path
     for file in tmp_path.rglob("*.jsonl"):
         assert "Infinity" not in file.read_text()
         assert "NaN" not in file.read_text()
+
+
+def test_a_network_that_spoils_finite_layers_is_named():
+    class Spoiled(torch.nn.Linear):
+        named_parts = ()
+
+        def forward(self, x):
+            return super().forward(x) * float("nan")
+
+    found = probes.origin_of_overflow(Spoiled(2, 2), torch.zeros(1, 2))
+    assert (
+        found == "every layer's output is finite, the network's is not: look at what forward does after the layers"
+    )
