@@ -527,4 +527,4 @@ class Lab:
         pairs: bool | None = None,
         progress: bool | None = None,
     ) -> Printed:
-        """Write trainings and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands."""
+        """Write runs and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands."""

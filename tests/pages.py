@@ -30,8 +30,15 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def scripts(page: Path) -> list[str]:
-    """Every `sh` block of a page."""
-    return re.findall(r"^```sh\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    """Every `sh` block of a page, a command a line."""
+    return [
+        joined(block) for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+
+
+def joined(block: str) -> str:
+    """Lines that end with a backslash, together with the next."""
+    return re.sub(r" *\\\n *", " ", block)
 
 
 def session(page: Path) -> list[tuple[str, str | None]]:
@@ -40,7 +47,9 @@ def session(page: Path) -> list[tuple[str, str | None]]:
     for script, command, shown in re.findall(
         r"^```(?:sh\n(.*?)|\n\$ (.*?)\n(.*?))^```", page.read_text(), flags=re.DOTALL | re.MULTILINE
     ):
-        commands += [(command, shown.rstrip("\n"))] if command else [(line, None) for line in script.splitlines()]
+        commands += (
+            [(command, shown.rstrip("\n"))] if command else [(line, None) for line in joined(script).splitlines()]
+        )
     return commands
 
 

@@ -78,7 +78,7 @@ TrainingKeys = Annotated[
     Any,
     _Training(),
     Argument("[CONFIG]", complete="preset:train"),
-    Doc("The training: a preset or a YAML file"),
+    Doc("What to train: a preset or a YAML file"),
 ]
 Keep = Literal["last", "best", "none", "all"]
 """Which checkpoints remain of a trial that has ended."""
@@ -164,7 +164,7 @@ class RemedyConfig(Section):
     ] = 10_000
     seeds: Annotated[Seeds, Doc("Seeds per remedy, from the config's on")] = 1
     repeats: Annotated[Repeats, Doc("With --tune: repeats of tuning and judging with other rates and seeds")] = 1
-    seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the trainings")] = 0
+    seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the runs")] = 0
     expect: Claims = ()
 
     @model_validator(mode="after")
@@ -226,7 +226,7 @@ class RaceConfig(Section):
         MinLen(1),
         Flag("CONFIG,...", complete="preset:train"),
         Read(read_names),
-        Doc("Race on these trainings instead: YAML files or presets"),
+        Doc("Race on these networks instead: YAML files or presets"),
     ]
     algos: Annotated[
         list[str],

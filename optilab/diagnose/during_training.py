@@ -154,7 +154,7 @@ WILD = 0.05
     f"{DEAD:g}, {GROWN:g} ({FAR:g} if it knows something; in a probe run {TRIAL_FAR:g}, with a loss above chance), "
     f"or {WILD:g}",
     normal="below 1; near 0; below 0.5; 1 to 2; near 0.001",
-    remedy="a rate at which the first step has the usual size, or a tenth",
+    remedy="a rate at which the first step has the usual size, or a tenth of the present rate",
 )
 def learning_rate_too_high(e: Evidence) -> Symptom | None:
     step = max([*e.of_hidden("update_to_weight"), e.now("update_to_weight", 0) or 0.0], default=0.0)

@@ -73,14 +73,14 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"confirm": ("seeds", "epochs", "jobs", "name", "runs_dir")}
 
     config: Annotated[
-        Any, Argument("[CONFIG]", complete="preset:train"), Doc("The training: YAML file or preset")
+        Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: YAML file or preset")
     ] = None
     optimizer: Optimizer = None
     batch_size: BatchSize = None
     steps: Annotated[int, Flag("N"), Ge(100), Le(100_000), Doc("Steps of the range test, at most")] = 1000
     confirm: Annotated[bool, Doc("Train at five rates around the answer, with seeds; keep the runs")] = False
     seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("With --confirm: seeds of each rate")] = 3
-    epochs: Annotated[int, Flag("N"), Ge(1), Le(1_000_000), Doc("With --confirm: epochs of each training")] = 3
+    epochs: Annotated[int, Flag("N"), Ge(1), Le(1_000_000), Doc("With --confirm: epochs of each run")] = 3
     seed: Seed = None
     device: Device = None
     threads: Threads = None

@@ -188,7 +188,7 @@ class DataOptions(Request):
 class JobOptions(Request):
     GROUP: ClassVar[str] = "How to run it"
 
-    jobs: Annotated[int | None, Flag("N"), Ge(1), Le(256), Doc("Trainings at once [one per physical core]")] = None
+    jobs: Annotated[int | None, Flag("N"), Ge(1), Le(256), Doc("Runs at once [one per physical core]")] = None
 
 
 class ClusterOptions(JobOptions):

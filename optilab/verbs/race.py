@@ -93,11 +93,11 @@ class FunctionRace(RaceOptions):
 class TrainingRace(StudyOptions, RaceOptions):
     """Compare rules on trainings."""
 
-    HEADING = "On trainings, with --on"
+    HEADING = "On networks, with --on"
     KEPT = RaceConfig
     CONFLICTS = (("on", "file"), ("on", "resume"))
 
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each training")] = None
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
     dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
 

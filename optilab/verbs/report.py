@@ -20,7 +20,7 @@ from optilab.verbs.verb import Place, Verb, fields_of
 
 
 class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
-    """Write trainings and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
+    """Write runs and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 
     The page is self-contained. The command overwrites its own pages only. For a race on trainings, the report covers
     the evaluated runs, with the verdicts of the race; with --metric or another comparison option, they are compared

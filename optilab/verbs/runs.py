@@ -422,7 +422,7 @@ def _cell(value: Any) -> str:
 
 
 class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
-    """Draw trainings: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
+    """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
 
     For a sweep, the outcome over its settings: a curve over one setting, a heat map of two, the means over more.
     """
@@ -435,7 +435,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     )
 
     names: RunNames
-    curves: Annotated[bool, Doc("For a sweep, draw the curves of its trainings")] = False
+    curves: Annotated[bool, Doc("For a sweep, draw the curves of its runs")] = False
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
 
@@ -651,7 +651,7 @@ def _value(value: Any) -> str:
 
 
 class ExportRuns(FolderOptions, OutputOptions):
-    """Write all rows of trainings with their settings: one table, or the files of TensorBoard or MLflow."""
+    """Write all rows of runs with their settings: one table, or the files of TensorBoard or MLflow."""
 
     EXAMPLES = (
         "optilab runs export lr-study --out rows.csv",

@@ -62,7 +62,7 @@ class SweepRequest(StudyOptions):
         "optilab sweep --resume 20261124-231207-sigmoid-sweep-91c07d4e",
     )
 
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each training")] = None
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None
     seed: Seed = None

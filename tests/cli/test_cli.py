@@ -765,7 +765,7 @@ def test_the_options_of_a_race_say_what_they_are_for(optilab):
     shown = optilab("race", "--help").stdout
     sections = dict(re.findall(r"^(\w[^:\n]+):\n((?:  .*\n)+)", shown, flags=re.MULTILINE))
     assert "--function NAME,..." in sections["On test functions"]
-    assert "--on CONFIG,..." in sections["On trainings, with --on"]
+    assert "--on CONFIG,..." in sections["On networks, with --on"]
     assert "--json" in sections["Output"]
     assert "(1 to 1,000)" in shown
     assert not re.search(r"<=x|<int|<str|<list", shown)
