@@ -57,7 +57,7 @@ class Lab:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         if not isinstance(folder, str | os.PathLike | None):
-            raise UsageError(f"folder: expected the directory of the runs, got {shown(folder)}")
+            raise UsageError(f"expected the directory of the runs, got {shown(folder)}", "folder")
         self.folder: Path = runs.root(None if folder is None else os.fspath(folder))
 
     def __repr__(self) -> str:

@@ -117,12 +117,13 @@ class Request:
             return made
         known = {one.name for one in fields_of(type(self))}
         made += [Override(name, name, plain(value)) for name, value in self.given.items() if name not in known]
-        named = {change.key: change.where for change in made}
-        for change in self._set():
+        named, changed = {change.key: change.where for change in made}, self._set()
+        for change in changed:
             if change.key in named:
                 raise UsageError(f"{change.key} is set twice: by {named[change.key]} and by {change.where}")
-            made.append(change)
-        return made
+        # A key of a section that an option or `set` gives as a whole is set after it: --set optimizer=adam --lr 0.1.
+        whole, inner = ([one for one in made if ("." in one.key) is inside] for inside in (False, True))
+        return [*whole, *changed, *inner]
 
     def _set(self) -> "list[Override]":
         from optilab.config.load import Override, override_from_text

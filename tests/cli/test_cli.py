@@ -87,6 +87,21 @@ def test_precedence_schema_yaml_flags(optilab, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        "--set algo=adam --lr 0.5",
+        "--lr 0.5 --set algo=adam",
+        "--algo adam --set algo.lr=0.5",
+        "--set algo.lr=0.5 adam",
+    ],
+)
+def test_an_option_of_a_section_and_the_whole_section_go_together(options, optilab):
+    """In any order: neither is dropped in silence."""
+    (found,) = json.loads(optilab("optimize", *options.split(), "--epochs", 1, "--json").stdout)["results"]
+    assert (found["algo"], found["params"]["lr"]) == ("adam", 0.5)
+
+
+@pytest.mark.parametrize(
     ("arguments", "status", "word"),
     [
         (["--algo", "rmsprop"], "converged", "converged"),
