@@ -40,7 +40,7 @@ class StudyView(Protocol):
         """Trials of this shape are missing; `cost` measures what they take."""
 
     def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> AbstractContextManager[Watcher]:
-        """Who watches that many trials, of that many epochs together, so many at once."""
+        """Who watches this number of trials, of this number of epochs together, of which `at_once` run at once."""
 
     def note(self, message: str) -> None:
         """Something that went otherwise than planned."""

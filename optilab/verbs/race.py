@@ -262,7 +262,7 @@ def announce(rules: int, functions: int, conditions: RaceSettings) -> None:
     parts = [plural(rules, "optimizer"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
     terminal.note(
         f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')}, each from "
-        f"{plural(conditions.starts, 'start')} to choose and as many to judge: at most "
+        f"{plural(conditions.starts, 'start')} to choose and the same number to judge: at most "
         f"{plural(gradients, 'gradient evaluation')}"
     )
 
