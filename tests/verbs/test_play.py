@@ -286,13 +286,20 @@ def test_the_tables_hold_the_numbers(opened):
         "return Array.from(document.querySelectorAll(arguments[0]),"
         " (row) => Array.from(row.cells, (cell) => cell.innerText.trim()))"
     )
+    assert page.script(read, "#results thead tr")[0][0] == "optimizer"
+    assert (
+        page.script(
+            "const it = document.querySelector('#results').closest('.scroll'); return it.scrollWidth - it.clientWidth"
+        )
+        <= 0
+    )
     cells = page.script(read, "#results tbody tr")
     for rule, row in zip(config(["sgd", "adam"]).algo, cells, strict=True):
         path = descend(rule, OBJECTIVES["ravine"](), steps=60)
         assert row[:2] == [rule.name, "7"]
         numbers = [float(cell.replace("\u2212", "-")) for cell in row[2:6]]
         expected = [*path.points[7], path.values[7], path.gradient_norms[7]]
-        assert numbers == pytest.approx(expected, rel=5e-4)  # all digits are in the CSV
+        assert numbers == pytest.approx([float(f"{number:.4g}") for number in expected], rel=1e-12)
         assert row[-1] == descend(rule, OBJECTIVES["ravine"](), steps=7).status.value
     assert [row[0] for row in page.script(read, "#epochs-table tbody tr")] == [str(epoch) for epoch in range(61)]
     lines = page.script("return csv(paths, shownRules())").splitlines()

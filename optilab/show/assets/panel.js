@@ -253,7 +253,7 @@ function endTour() {
 }
 
 const COLUMNS = [
-  "rule",
+  "optimizer",
   "epoch",
   ...Array.from({ length: dimension }, (_, i) => `w${i + 1}`),
   "f",
