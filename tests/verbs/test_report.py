@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,6 +56,25 @@ def hover(page, chart, share):
         page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": place, "y": y})
     page.script("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page.text(f"{chart} .tip")
+
+
+def test_names_at_the_ends_of_lines_are_whole_and_apart(written):
+    """Those of the groups and of the chance level, on which a group lies that learned nothing."""
+    page = written("*")
+    page.script(
+        "window.words = []; const fill = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        " words.push([text, y]); return fill.call(this, text, x, y) }"
+    )
+    page.resize(1150)  # every chart is drawn again
+    page.script(
+        "const both = () => words.filter(([word]) => word === 'chance level').length >= 2;"
+        "return new Promise((done) => { const look = () => (both() ? done() : setTimeout(look, 20)); look(); })"
+    )
+    places = {word: y for word, y in page.script("return words") if word.startswith(("lr ", "chance"))}
+    assert set(places) == {"lr 0.01", "lr 0.1", "chance level"}
+    heights = sorted(places.values())
+    assert all(above + 13 < below for above, below in pairwise(heights))
 
 
 LOSS, ACCURACY = "#curves-charts .chart:nth-child(1)", "#curves-charts .chart:nth-child(2)"
