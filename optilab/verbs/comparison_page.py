@@ -95,7 +95,7 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         side.grouping,
         entries,
         heading or _question(side),
-        comparison_tables.verdict(side) if several else _alone(side),
+        comparison_tables.verdict(side) + _numbers(side) if several else _alone(side),
         [_results(side, order)],
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
@@ -103,6 +103,7 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         explained=several,
         decide=_decide(side, entries),
         beside=_beside(side, chosen),
+        changes=_changes(side),
     )
 
 
@@ -129,15 +130,58 @@ def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
     return [groups.index(g) if len(groups) <= MOST_LOOKS else place for place, g in enumerate(chosen)]
 
 
-def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> str:
-    """The command that would tell the best of a sweep from those that no verdict excludes; empty without one."""
-    comparison, study = side.comparison, entries[0] if len(entries) == 1 else None
-    if comparison is None or not comparison.chosen or not isinstance(study, Study):
+def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str, str] | None:
+    """What to do next, as a sentence and its command: train what no verdict tells apart, look into a single run."""
+    comparison, entry = side.comparison, entries[0] if len(entries) == 1 else None
+    if isinstance(entry, Record) and not entry.is_watched:
+        return "To see what limits it:", f"optilab diagnose {shlex.quote(entry.name)}"
+    count = len(comparison.possible_best) if comparison else 0
+    if not isinstance(entry, Study) or count < 2:
+        return None
+    if entry.manifest["command"] == "sweep" and comparison and comparison.chosen:
+        again = min(count, MOST_CONFIRMED)
+        which = f"the {again} best of the {count}" if again < count else f"the {count}"
+        sentence = f"To decide, train {which} that may be the best again from new seeds:"
+        return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"
+    if entry.manifest["command"] != "remedy":
+        return None
+    return more_seeds(entry, max(len(group.runs) for group in side.grouping.groups))
+
+
+def more_seeds(study: Study, seeds: int) -> tuple[str, str]:
+    """A sentence and the command that trains everything in a study from twice the seeds."""
+    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --seeds {2 * seeds}"
+    return f"To decide, train all from {2 * seeds} instead of {plural(seeds, 'seed')}:", command
+
+
+def _numbers(side: RunComparison) -> str:
+    """What the best row and the baseline reach, after a verdict that has no number."""
+    comparison = side.comparison
+    if comparison is None or comparison.chosen or len(comparison.order) < 2:
         return ""
-    count = len(comparison.possible_best)
-    if study.manifest["command"] != "sweep" or count < 2:
-        return ""
-    return f"optilab sweep --resume {shlex.quote(study.name)} --confirm {min(count, MOST_CONFIRMED)}"
+    show, base = comparison_tables.Units(side.measure.share), comparison.baseline
+    best = next(row for row in comparison.ranked if row is not base)
+    reached = [f"{side.candidates[row.key].label} {show.value(row.summary.mean)}" for row in (best, base)]
+    return f"; {' and '.join(reached)} on average"
+
+
+def _changes(side: RunComparison) -> list[tuple[str, str]]:
+    """For each row what it changes in the baseline; nothing where the best of all is the yardstick."""
+    comparison = side.comparison
+    if comparison is None or comparison.chosen:
+        return []
+    base = side.candidates[comparison.baseline.key]
+    names = short(side.grouping.differing)
+    found = []
+    for candidate in side.candidates:
+        own = [
+            f"{names[key]} {text(value)}"
+            for key, value in candidate.settings.items()
+            if value is not None and key in names and value != base.settings.get(key)
+        ]
+        if candidate is not base:
+            found.append((candidate.label, ", ".join(own) or "the same settings"))
+    return found
 
 
 def _beside(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
@@ -163,14 +207,16 @@ def page(
     rules: Sequence[str] = (),
     races: Sequence[tuple[str, Sequence[Panel]]] = (),
     explained: bool = False,
-    decide: str = "",
+    decide: tuple[str, str] | None = None,
     beside: Sequence[int] = (0, -1),
+    changes: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """The page about groups of runs, in the order given, of the runs and studies in `entries`.
 
     `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colors, where that is not
     their order; `races` the titles and panels of `rules` that raced; `explained` adds what intervals and p are;
-    `decide` is the command that would tell more; `beside` are the two groups whose layers are shown first.
+    `decide` is a sentence and the command that would tell more; `beside` are the two groups whose layers are shown
+    first; `changes` say what each row changes in the baseline.
     DataError for a run whose tables are damaged.
     """
     records = [record for group in chosen for record in group.runs.values()]
@@ -219,6 +265,7 @@ def page(
         ],
         every=drawn.get("every", 1),
         differing=_differing(grouping),
+        changes=changes,
         equal=_equal(grouping),
         machine=_machine(records, varied),
         varied=[(key, list(counts.items())) for key, counts in varied.items()],
@@ -351,9 +398,10 @@ def places(comparison: Comparison[Any] | None, share: bool) -> dict[int, tuple[f
 def _layers(group: Mapping[str, Any]) -> list[list[str]]:
     """The quantities of each layer after the last epoch, as text: a row for each layer."""
     layers = group["layers"]
-    quantities = [values for key, values in layers.items() if key != "names"]
+    quantities = {key: values for key, values in layers.items() if key != "names"}
     return [
-        [name, *(_last(values[number]) for values in quantities)] for number, name in enumerate(layers["names"])
+        [name, *(_last(values[number], key == "saturated") for key, values in quantities.items())]
+        for number, name in enumerate(layers["names"])
     ]
 
 
@@ -363,25 +411,33 @@ def _curvature(measured: Mapping[str, Any]) -> list[str]:
     return [str(measured["epochs"][-1]), _last(measured["sharpness"]), limit, _last(measured["along"])]
 
 
-def _last(values: Sequence[float | None]) -> str:
-    return "" if not values or values[-1] is None else f"{values[-1]:.3g}"
+def _last(values: Sequence[float | None], share: bool = False) -> str:
+    return "" if not values or values[-1] is None else f"{values[-1]:.1%}" if share else f"{values[-1]:.3g}"
 
 
 # --- what differed and what was equal ----------------------------------------------------------------------
 
 
 def _differing(grouping: Grouping) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Every setting that differs: its values, numbers in ascending order, and how many runs have each."""
+    """Every setting that differs: its values, numbers in ascending order, and how many runs have each.
+
+    Groups that lack a setting, such as a hyperparameter of another optimizer, are not counted.
+    """
     table = []
     for key in grouping.differing:
         counts: dict[str, int] = {}
         sizes: dict[str, float] = {}
         for group in grouping.groups:
             value: Any = group.settings.get(key)
-            word = text(value) if key in group.settings else "none"
+            if value is None:
+                continue
+            word = text(value)
             counts[word] = counts.get(word, 0) + len(group.runs)
             sizes[word] = value if is_number(value) else inf
-        table.append((key, sorted(counts.items(), key=lambda counted: sizes[counted[0]])))
+        names = dict(zip(counts, shortened([*counts]), strict=True))
+        ordered = sorted(counts.items(), key=lambda counted: sizes[counted[0]])
+        if counts:
+            table.append((key, [(names[word], count) for word, count in ordered]))
     return table
 
 
@@ -412,12 +468,17 @@ def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:
             "seed": seed,
             "state": record.state,
             "reason": record.manifest.get("reason", ""),
-            "outcome": {key: "" if value is None else f"{value:.6g}" for key, value in record.outcome().items()},
+            "outcome": {key: _outcome(key, value) for key, value in record.outcome().items() if value is not None},
             "config": record.config.decode("utf-8", "replace"),
         }
         for group in chosen
         for seed, record in group.runs.items()
     ]
+
+
+def _outcome(key: str, value: float) -> tuple[str, str]:
+    """A result of a run as it is shown, and as it is copied."""
+    return f"{value:.1%}" if key.endswith("acc") else f"{value:.4g}", f"{value:.6g}"
 
 
 def _source(entry: Record | Study) -> Repetition:

@@ -10,7 +10,8 @@ from optilab.study.groups import Group, groups
 from optilab.study.network_race import NetworkResult, RaceResult
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import network_race_chart
-from optilab.verbs.comparison_page import PageTable, failed, page, places
+from optilab.verbs.comparison_page import PageTable, failed, more_seeds, page, places
+from optilab.verbs.comparison_tables import Units
 
 
 def network_race_page(result: RaceResult, study: Study, heading: str | None = None) -> bytes:
@@ -39,13 +40,30 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
         groups([record for group in chosen for record in group.runs.values()]),
         [study],
         heading or f"Which {result.kinds[0]} is the best after the same tuning?",
-        views.answer_of(result),
+        views.answer_of(result) + _best(result),
         tables,
         [*views.notes(result), *failed([study])],
         looks=looks,
         rules=result.rules,
         races=list(zip(raced, charts, strict=True)),
+        decide=more_seeds(study, result.seeds) if _is_open(result) else None,
     )
+
+
+def _is_open(result: RaceResult) -> bool:
+    """Whether a verdict leaves several that may be the best."""
+    found = [heat.comparison for heat in result.networks] if result.overall is None else [result.overall]
+    return any(comparison and len(comparison.possible_best) > 1 for comparison in found)
+
+
+def _best(result: RaceResult) -> str:
+    """The highest accuracy and its interval, after the verdict on a single network."""
+    comparison = result.networks[0].comparison if len(result.networks) == 1 else None
+    if comparison is None or not comparison.ranked:
+        return ""
+    row, show = comparison.ranked[0], Units(share=True)
+    interval = f" (95% interval {show.interval(row.summary.interval)})" if row.summary.interval else ""
+    return f"; highest test accuracy: {row.key}, {show.value(row.summary.mean)}{interval}"
 
 
 def _table(

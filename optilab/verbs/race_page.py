@@ -37,7 +37,10 @@ def race_page(
     conditions = result.conditions
     charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
     question = heading or f"Which of {plural(len(names), 'optimizer')} is the best after the same tuning?"
-    answer = "; ".join(views.race_verdict_sentences(result)) or f"{names[0]}: {rows[0].cost:.1f} gradients"
+    costs = f"{names[0]}: {rows[0].cost:.1f} gradients"
+    if len(rows) > 1:
+        costs += f", {', '.join(f'{row.rule} {row.ratio:.2f} times that' for row in rows[1:3])}"
+    answer = "; ".join([*views.race_verdict_sentences(result), costs])
     facts = [
         ("optimizers", str(len(names))),
         ("functions", str(len(result.functions))),

@@ -80,13 +80,13 @@ def outlook(side: RunComparison) -> Outlook:
     if len(tried.axes) < 2 or (len(tried.axes) == 2 and maps) or len(tried.rows) < FEWEST * len(tried.axes):
         return Outlook(maps, scatters)
     found = effects(tried.outcomes) if tried.is_grid or len(tried.rows) <= MOST_FORESTS else []
-    table = importance_table(found, side.measure)
+    table = importance_table(sorted(found, key=lambda effect: -effect.part), side.measure)
     shown = [column for column in table.columns if column.only != "values"]
     return Outlook(
         maps,
         (*(_margin(tried, axis) for axis in tried.axes), *scatters),
         _parallel(tried),
-        (shown, [[cell(column, row) for column in shown] for row in table.rows]) if found else None,
+        (shown, [shortened([cell(column, row) for column in shown]) for row in table.rows]) if found else None,
     )
 
 
@@ -250,12 +250,25 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
             "axis": " x ".join(words[key] for key in effect.keys),
             "part": effect.part,
             **interval_values("", effect.interval),
-            "means": ", ".join(f"{text(v)}: {show.value(mean)}" for v, mean in effect.means[:MOST_MEANS])
-            + ", ..." * (len(effect.means) > MOST_MEANS),
+            "means": _means(effect, measure, show),
         }
         for effect in found
     ]
     return Table(EFFECTS, rows)
+
+
+def _means(effect: Effect, measure: Measure, show: Units) -> str:
+    """The means of an axis; of many values those of the best."""
+    means = list(effect.means)
+    if len(means) > MOST_MEANS:
+        best = sorted(means, key=lambda level: level[1], reverse=measure.higher)[:MOST_MEANS]
+        means = [level for level in means if level in best]
+    listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
+    return (
+        f"{listed}; {len(effect.means) - len(means)} others are worse"
+        if len(means) < len(effect.means)
+        else listed
+    )
 
 
 EFFECTS = (

@@ -149,7 +149,7 @@ def test_numbers_are_in_tables(written):
         *["0.12"] * 2,
     ]
     layers = page.text("#layers-charts + details tbody")
-    assert "lr 0.1\t1\t1e-06\t1e-07\t0.25" in layers
+    assert "lr 0.1\t1\t1e-06\t1e-07\t25.0%" in layers
     assert "lr 0.1\tout\t1\t0.1\t" in layers
     assert "train-images-idx3-ubyte" in page.text("main")
 
@@ -168,6 +168,7 @@ def test_a_run_unfolds_its_config_and_copies_it(written, folder):
     table = list(csv.DictReader(page.script("return window.copied").splitlines()))
     assert [row["run"] for row in table][:3] == ["lr0.1-1", "lr0.1-2", "lr0.1-3"]
     assert float(table[0]["val acc"]) == 0.66
+    assert "66.0%" in page.text(".runs tbody tr")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -275,6 +276,14 @@ def test_the_report_of_remedies_compares_with_the_network_as_it_is(optilab, tmp_
     assert page.text("h1").startswith("Is anything better than hidden 5 x 128, activation sigmoid")
     marked = page.script("return document.querySelector('.results tr.baseline').innerText")
     assert "(baseline)" in marked
+    assert "relu" in page.text("#answer")
+    assert "82.0%" in page.text("#answer")
+    assert page.text(".decide pre") == "optilab remedy --resume cures --seeds 6"
+    changed = page.script(
+        "return [...document.querySelectorAll('#differences ~ div .pairs tr')].map((row) => row.innerText)"
+    )
+    assert any("relu" in row.split("\t")[1] for row in changed[:2])
+    assert "none" not in "".join(changed[:2])
     assert "11.0%" in marked or "12.0%" in marked
     shown = page.script(
         "return [...document.querySelectorAll('#layers-charts label select')].map((s) => s.selectedOptions[0].text)"
@@ -391,6 +400,7 @@ def test_one_run_is_reported_by_itself(written):
     page = written("lr0.1-1")
     assert page.text("h1") == "How well does sigmoid train?"
     assert page.text("#answer") == "Last val_acc: 66.0%"
+    assert page.text(".decide pre") == "optilab diagnose lr0.1-1"
     assert page.script("return document.querySelectorAll('.results thead th').length") == 3
     assert "val_acc" in page.text(".results thead")
 

@@ -541,7 +541,7 @@
     }
     if (button.classList.contains("copy-table")) {
       const rows = [...document.querySelectorAll(".runs tr:not(.config)")];
-      copy(csv(rows.map((row) => [...row.cells].map((c) => c.textContent))), button);
+      copy(csv(rows.map((row) => [...row.cells].map((c) => c.dataset.value ?? c.textContent))), button);
     }
   });
 

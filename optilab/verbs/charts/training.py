@@ -147,8 +147,13 @@ def says_something(curve: Curve, scale: Scale) -> bool:
 
 
 def brief(name: str) -> str:
-    """The name of a group next to a line: numbers with three digits."""
-    return re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.3g}", name)
+    """The name of a group next to a line: numbers with three digits, unless these would be whole, as of 0.9996."""
+
+    def rounded(found: re.Match[str]) -> str:
+        short = f"{float(found[0]):.3g}"
+        return found[0] if short.isdecimal() else short
+
+    return re.sub(r"\d+\.\d{2,}", rounded, name)
 
 
 def shortened(names: Sequence[str]) -> list[str]:
