@@ -1,6 +1,6 @@
 """YAML and overrides -> one frozen value of a section, or every problem at once with its file and line.
 
-Precedence: the default of the field < YAML < options and `--set`, a section before the keys inside it.
+Precedence: the default of the field < YAML < overrides, in their order.
 """
 
 import copy

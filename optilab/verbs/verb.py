@@ -95,7 +95,8 @@ class Request:
         """The keys of the config that this request sets, by its own options and by `set`; or with `kept` those of the
         file of its study.
 
-        UsageError for a key that is set by an option and by `--set`.
+        A section comes before the keys inside it, so their order does not matter. UsageError for a key that is set
+        by an option and by `--set`.
         """
         from optilab.config.load import Override, typed
 
@@ -121,9 +122,7 @@ class Request:
         for change in changed:
             if change.key in named:
                 raise UsageError(f"{change.key} is set twice: by {named[change.key]} and by {change.where}")
-        # A key of a section that an option or `set` gives as a whole is set after it: --set optimizer=adam --lr 0.1.
-        whole, inner = ([one for one in made if ("." in one.key) is inside] for inside in (False, True))
-        return [*whole, *changed, *inner]
+        return sorted([*made, *changed], key=lambda change: change.key.count("."))
 
     def _set(self) -> "list[Override]":
         from optilab.config.load import Override, override_from_text

@@ -93,6 +93,7 @@ def test_precedence_schema_yaml_flags(optilab, tmp_path):
         "--lr 0.5 --set algo=adam",
         "--algo adam --set algo.lr=0.5",
         "--set algo.lr=0.5 adam",
+        "--set algo.lr=0.5 --set algo=adam",
     ],
 )
 def test_an_option_of_a_section_and_the_whole_section_go_together(options, optilab):
