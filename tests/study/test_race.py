@@ -242,8 +242,8 @@ def test_one_of_each_is_written_in_the_singular_and_nothing_solved_is_no_order(o
         "number of new ones; 1 repeat; 1 gradient evaluation" in shown.stdout
     )
     assert (
-        "2 tunings (2 optimizers x 1 function x 1 repeat) of 1 setting, each from 1 start to choose and as many to "
-        "judge: at most 4 gradient evaluations" in shown.stderr
+        "2 tunings (2 optimizers x 1 function x 1 repeat) of 1 setting, each from 1 start to choose and the "
+        "same number to judge: at most 4 gradient evaluations" in shown.stderr
     )
     assert "no optimizer solved any problem" in shown.stdout
     assert "best" not in shown.stdout.replace("may be the best", "")
