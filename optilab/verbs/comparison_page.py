@@ -134,7 +134,9 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
     """What to do next, as a sentence and its command: train what no verdict tells apart, look into a single run."""
     comparison, entry = side.comparison, entries[0] if len(entries) == 1 else None
     if isinstance(entry, Record) and not entry.is_watched:
-        return "To see what limits it:", f"optilab diagnose {shlex.quote(entry.name)}"
+        folder = entry.path.parent
+        name = f"{folder.name}/{entry.name}" if (folder / STUDY).exists() else entry.name
+        return "To see what limits it:", f"optilab diagnose {shlex.quote(name)}"
     count = len(comparison.possible_best) if comparison else 0
     if not isinstance(entry, Study) or count < 2:
         return None

@@ -280,6 +280,8 @@ def test_the_report_of_remedies_compares_with_the_network_as_it_is(optilab, tmp_
     assert "relu" in page.text("#answer")
     assert "82.0%" in page.text("#answer")
     assert page.text(".decide pre") == "optilab remedy --resume cures --seeds 6"
+    optilab("report", "cures/relu-1", "--out", "one.html")
+    assert "optilab diagnose cures/relu-1<" in (tmp_path / "one.html").read_text()
     changed = page.script(
         "return [...document.querySelectorAll('#differences ~ div .pairs tr')].map((row) => row.innerText)"
     )
