@@ -304,7 +304,7 @@ def test_each_row_at_its_best_setting_which_other_seeds_chose(tmp_path):
             accuracy = level + seed / 100 + (0.05 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
             training(tmp_path, f"{optimizer}-{rate}-{seed}", *changes, accuracies=(accuracy,))
     by = ["optimizer"]
-    with pytest.raises(UsageError, match="beside optimizer, lr, no setting has two values"):
+    with pytest.raises(UsageError, match="apart from optimizer, lr, no setting has two values"):
         laid(tmp_path, by=["optimizer", "lr"], sample="best")
     assert [row.label for row in laid(tmp_path, by=["lr"]).candidates] == ["lr 0.1", "lr 0.2"]
     best = laid(tmp_path, by=by, sample="best")
