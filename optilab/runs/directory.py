@@ -101,14 +101,14 @@ class Run:
         `best` is the epoch whose checkpoint is kept next to the last two, `record` the epoch's diagnostics.
         """
         self._require_lock()
-        if record:  # first: a resume drops a record ahead of its checkpoint, but could not recompute a missing one
+        # First what a resume drops where it is ahead of its checkpoint, but could not recompute where it is missing.
+        if record:
             append(self.path / "diagnostics.jsonl", lambda first: record_line(record))
+        append(self.path / "timings.csv", partial(table, [{"epoch": row["epoch"], "seconds": round(seconds, 6)}]))
         if checkpoint is not None:
             newest = self.path / checkpoint_file(row["epoch"], checkpoint)
             write_atomic(newest, checkpoint)
-        timing = {"epoch": row["epoch"], "seconds": round(seconds, 6)}
-        for name, cells in (("metrics.csv", row), ("timings.csv", timing)):
-            append(self.path / name, partial(table, [cells]))
+        append(self.path / "metrics.csv", partial(table, [row]))
         if checkpoint is not None:
             self.prune(newest, best)
 

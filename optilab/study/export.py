@@ -50,9 +50,9 @@ class Exported:
     def rows(self) -> list[Row]:
         """metrics.csv with `seconds`, how long each epoch took. DataError if a table is damaged."""
         rows = self.record.rows()
-        for row, timing in zip(rows, runs.read_timings(self.record.path / "timings.csv"), strict=False):
-            row["seconds"] = timing["seconds"]
-        return rows
+        timings = runs.read_timings(self.record.path / "timings.csv")
+        took = {timing["epoch"]: timing["seconds"] for timing in timings}
+        return [row | ({"seconds": took[row["epoch"]]} if row["epoch"] in took else {}) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from optilab.config.claims import no_fraction
 from optilab.config.load import dump, flat, load
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.errors import RunError, UsageError, did_you_mean, shown
+from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
@@ -571,9 +571,13 @@ def _rows(record: Record, measure: Measure) -> list[Row]:
     if rows:
         rows[-1] |= {key: record.manifest[key] for key in TESTED if key in record.manifest}
     if measure.metric == "seconds" or measure.until == "seconds":
-        total = 0.0
-        for row, timing in zip(rows, read_timings(record.path / "timings.csv"), strict=False):
-            total += timing["seconds"]
+        total, path = 0.0, record.path / "timings.csv"
+        took = {timing["epoch"]: timing["seconds"] for timing in read_timings(path)}
+        for row in rows:
+            if not took:
+                raise DataError(f"{path} has no times")
+            # Of an earlier version a kill may have cost the time of an epoch; it took as long as the others.
+            total += took.get(row["epoch"], fmean(took.values()))
             row["seconds"] = total
     return rows
 

@@ -332,8 +332,10 @@ class OneRun(LabRun):
             )
             if not self.record.manifest.get("marked", True):
                 yield "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps"
-            if timings := runs.read_timings(self.record.path / "timings.csv"):
-                yield f"{plural(len(timings), 'epoch')} in {duration(sum(row['seconds'] for row in timings))}"
+            # A kill may have come between the time of an epoch and its row.
+            timings = runs.read_timings(self.record.path / "timings.csv")
+            if took := [row["seconds"] for row in timings if row["epoch"] <= last["epoch"]]:
+                yield f"{plural(len(took), 'epoch')} in {duration(sum(took))}"
         results = self.record.manifest.get("results", {})
         if isinstance(results, Mapping) and len(results) > 1:
             listed = ", ".join(f"{label} {status}" for label, status in results.items())

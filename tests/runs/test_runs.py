@@ -393,6 +393,17 @@ def test_a_deleted_lock_stops_the_writer(tmp_path):
     assert runs.read(first.path).state == "done"
 
 
+def test_a_commit_begins_with_what_a_resume_cannot_compute_again(tmp_path, monkeypatch):
+    """A kill between a checkpoint and the time of its epoch would lose that time."""
+    run = runs.claim(tmp_path, "run", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
+    written = []
+    for name in ("append", "write_atomic"):
+        monkeypatch.setattr(runs.directory, name, lambda path, *rest: written.append(path.suffix))
+    row = {"epoch": 1, "train_loss": 1.0, "train_acc": 0.1, "val_loss": 1.0, "val_acc": 0.1}
+    run.commit(row, 1.0, checkpoint=b"state", record={"epoch": 1})
+    assert written == [".jsonl", ".csv", ".ckpt", ".csv"]  # diagnostics, timings; the checkpoint; metrics
+
+
 def test_the_command_to_resume_is_quoted_and_names_the_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("OPTILAB_RUNS", raising=False)
     assert runs.resume_command(Path("runs/r")) == "optilab train --resume r"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from optilab.errors import UsageError
+from optilab.errors import DataError, UsageError
 from optilab.runs import best, read
 from optilab.study.groups import Measure, groups, read_measure, select, values_of
 from tests.study.generated import training
@@ -65,6 +65,18 @@ def test_the_test_set_at_the_best_epoch_is_that_of_a_training_that_ends_there(op
     assert taken.values == {42: records[top[6]].manifest["test_acc"]}
     shown = optilab("train", *more[:-1], "--epochs", 6, "--name", "shown").stdout
     assert (f"test set at epoch {top[6]}, the best by validation: " in shown) is (top[6] < 6)
+
+
+def test_a_time_that_a_kill_has_cost_is_that_of_the_other_epochs(one):
+    """As in runs of earlier versions, which wrote the time of an epoch after its row."""
+    path = one / "one" / "timings.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    for lost in (1, 2, 3):
+        path.write_text("".join(line for number, line in enumerate(lines) if number != lost))
+        assert outcomes(one, Measure("seconds"))[0].values[1] == pytest.approx(6.0)
+    path.unlink()
+    with pytest.raises(DataError, match=r"timings\.csv has no times"):
+        outcomes(one, Measure("seconds"))
 
 
 @pytest.mark.parametrize(
