@@ -96,7 +96,7 @@ _PLACES = (
 def where(request: FindDataset, place: Place) -> Printed:
     from optilab.data import load
 
-    info, folder = load.info_of(request.name), _folder(request)
+    info, folder = load.info_of(request.name), _folder(request, request.name)
     found = sources.find(info, folder)
     rows = [{"place": label, "folder": str(path)} for label, path in sources.search_path(info, folder)]
     here = next((row for row in rows if found and Path(row["folder"]) in (found, *found.parents)), None)
@@ -129,7 +129,7 @@ def verify(request: VerifyDataset, place: Place) -> Printed:
     """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
     from optilab.data import load
 
-    files = load.verify(request.name, _folder(request))
+    files = load.verify(request.name, _folder(request, request.name))
     rows = [{"file": one.name, "bytes": one.size, "sha256": one.digest, "ok": one.ok} for one in files]
     table = Table(_FILES, rows)
     if problems := [one.problem for one in files if not one.ok]:
@@ -161,8 +161,9 @@ def fetch(request: FetchDataset, place: Place) -> Printed:
     return Printed([str(folder)], {"folder": str(folder)}, [str(folder)])
 
 
-def _folder(request: DataOptions) -> Path | None:
-    if request.data_dir and Path(request.data_dir).is_file():
+def _folder(request: DataOptions, dataset: str = "") -> Path | None:
+    """Where the files are; UsageError for a file, which only npz may be."""
+    if request.data_dir and dataset != "npz" and Path(request.data_dir).is_file():
         raise UsageError(f"{request.data_dir} is a file; expected a directory", request.flag("data_dir"))
     return Path(request.data_dir) if request.data_dir else None
 
