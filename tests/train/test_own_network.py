@@ -379,7 +379,7 @@ def test_remedies_say_what_does_not_apply(optilab, project):
 
 def test_sweep_race_and_rate(optilab, project):
     asked = ("--over", "model.width=3,4", "--epochs", 1, "--jobs", 1)
-    assert "2 model.width" in optilab("sweep", "cnn.yaml", *asked).stdout
+    assert "2 values of model.width" in optilab("sweep", "cnn.yaml", *asked).stdout
     (project / "net.py").write_text(SOURCE + "\n")
     assert "has changed" in optilab("sweep", "--resume", next((project / "runs").iterdir()).name, code=2).stderr
     assert "the network does not move" in optilab("lr", "cnn.yaml", "--steps", 100, code=9).stdout
