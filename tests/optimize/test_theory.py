@@ -67,7 +67,7 @@ def test_no_other_typed_function_is(formula):
         ("abs(x - 1/3) + 2*abs(y)", [(1 / 3, 0)]),
         ("(1 - w1)^2 + 100*(w2 - w1^2)^2 + 0*w1", [(1, 1)]),
         ("min(x^2, (x - 1)^2)", [(0,), (1,)]),
-        *((formula, []) for formula in ("x^3", "exp(x)", "log(x)", "1/x^2", "(x - y)^4", "x^2*y^2", "0*x")),
+        *((formula, []) for formula in ("x^3", "exp(x)", "log(x)", "1/x^2", "(x - y)^4", "x^2*y^2")),
     ],
 )
 def test_the_minima_of_another_typed_function_are_found_in_its_box(formula, minima):
