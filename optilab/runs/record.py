@@ -133,7 +133,15 @@ class Study(Entry):
     @property
     def earlier_looks(self) -> int:
         """How often the study was compared before, with another number of seeds; one seed has no verdict."""
-        looks = self.manifest.get("looks")
+        return self._earlier("looks")
+
+    @property
+    def earlier_confirmations(self) -> int:
+        """The same of its best settings, trained again from new seeds."""
+        return self._earlier("confirmation_looks")
+
+    def _earlier(self, what: str) -> int:
+        looks = self.manifest.get(what)
         counted = [look for look in looks if type(look) is int and look > 1] if isinstance(looks, list) else []
         return max(0, len(counted) - (self.state == "done"))
 

@@ -124,7 +124,7 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
     rows = study.trials()
     if again := {str(row["trial"]) for row in rows if row.get(STAGE) == CONFIRMATION}:
         records = [record for record in records if record.name in again]
-        return of_trainings(claims, records)
+        return of_trainings(claims, records, looks=study.earlier_confirmations)
     return of_trainings(claims, records, _points(rows), study.earlier_looks)
 
 

@@ -97,7 +97,8 @@ def run(
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
             if status == "done":
-                study.update(looks=sorted({*study.manifest.get("looks", []), plan.seeds}))
+                seen = {what: {*study.manifest.get(what, []), count} for what, count in plan.looks.items()}
+                study.update(**{what: sorted(counts) for what, counts in seen.items()})
         except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
             raise SystemFailure(

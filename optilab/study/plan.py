@@ -223,8 +223,13 @@ class StudyPlan(ABC):
 
     @property
     def seeds(self) -> int:
-        """For each setting; the manifest has all numbers with which the study was compared."""
+        """For each setting."""
         return int(self.asked.seeds)
+
+    @property
+    def looks(self) -> dict[str, int]:
+        """Seeds of each comparison that the study ends with; its manifest keeps all numbers that there were."""
+        return {"looks": self.seeds}
 
     @property
     def keep(self) -> str:

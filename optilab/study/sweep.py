@@ -81,6 +81,10 @@ class Sweep(StudyPlan):
         return final_seeds(self.base.seed, max(self.asked.seeds, NEW_SEEDS))
 
     @property
+    def looks(self) -> dict[str, int]:
+        return super().looks | ({"confirmation_looks": len(self.new_seeds)} if self.confirmed else {})
+
+    @property
     def judged_by(self) -> str:
         """The metric of the settings that are trained again: of the test set, where that did not choose them."""
         asked = self.asked

@@ -211,7 +211,8 @@ def first_batch(model: OwnModel, images: Tensor, labels: Tensor) -> EpochRecord:
         window = Window(model.network, functools.partial, hooked=True)
         try:
             loss = F.cross_entropy(model(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with model.running("in its backward pass", images.device):
+                loss.backward()  # type: ignore[no-untyped-call]
         finally:
             window.close()
         cut, unused = without_gradient(model.network, window.called)

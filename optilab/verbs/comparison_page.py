@@ -37,8 +37,6 @@ MOST_STILL = 12
 """Groups of the picture where scripts are switched off."""
 MOST_LOOKS = 24
 """Groups that colors and dashes tell apart."""
-MOST_CONFIRMED = 8
-"""Settings that the command of an answer trains again."""
 KEYS = 4
 """Settings that a question names."""
 _COLUMNS = {
@@ -141,7 +139,7 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
     if not isinstance(entry, Study) or count < 2:
         return None
     if entry.manifest["command"] == "sweep" and comparison and comparison.chosen:
-        again = min(count, MOST_CONFIRMED)
+        again = min(count, comparison_tables.MOST_CONFIRMED)
         which = f"the {again} best of the {count}" if again < count else f"the {count}"
         sentence = f"To decide, train {which} that may be the best again from new seeds:"
         return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"

@@ -12,6 +12,8 @@ from optilab.words import plural, ranges, some
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, Comparison, PairwiseDifference, RunComparison
 
+MOST_CONFIRMED = 8
+"""Settings that the command after an open answer trains again."""
 FEW = 6
 """Values of one key, or labels, that a line lists."""
 

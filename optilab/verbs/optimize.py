@@ -88,7 +88,7 @@ def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
     """Follow the paths, write what is asked for, and the run unless a script asks."""
     config, note = chosen(request), ""
     if request.tune:
-        config, note = tuned(config, request.tune)
+        config, note = tuned(config, request.tune, request.changes())
     paths = follow(config)
     found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
     _draw(found, request)

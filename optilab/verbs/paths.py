@@ -96,11 +96,21 @@ def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimRes
     return of_paths(config, list(rows(named)), {label: path.status.value for label, path in named.items()})
 
 
-def tuned(config: OptimizeConfig, budget: int) -> tuple[OptimizeConfig, str]:
-    """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it."""
+def tuned(config: OptimizeConfig, budget: int, changes: Sequence[Override] = ()) -> tuple[OptimizeConfig, str]:
+    """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it.
+
+    UsageError for `changes` of what is tuned.
+    """
+    from optilab.study import search_space
     from optilab.study.tuning import RaceSettings, tune
 
     require_bare(config, "--tune")
+    searched = {f"algo.{name}" for rule in config.algo for name in search_space.tuned(rule)}
+    for change in changes:
+        if change.key in searched:
+            raise UsageError(
+                f"--tune searches {change.key.removeprefix('algo.')}; leave one of them out", change.where
+            )
     conditions = RaceSettings(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)

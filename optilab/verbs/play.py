@@ -87,7 +87,7 @@ def play(request: PlayRequest, place: Place) -> "Playground":
     out, note = os.fspath(request.out), ""
     file = page_file(out)
     if request.tune:
-        config, note = tuned(config, request.tune)
+        config, note = tuned(config, request.tune, request.changes())
         config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
     elif set(request.given) <= UNTOUCHED and "{" not in str(request.algo):
         config, note = _working(config)

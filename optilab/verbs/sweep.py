@@ -24,7 +24,7 @@ from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.compare import LabComparison
-from optilab.verbs.comparison_tables import further_seeds
+from optilab.verbs.comparison_tables import MOST_CONFIRMED, further_seeds
 from optilab.verbs.options import (
     LearningRate,
     Optimizer,
@@ -39,6 +39,8 @@ from optilab.words import plural
 
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
+MOST_FURTHER = 10
+"""How many times as many seeds are proposed at most."""
 
 
 class SweepRequest(StudyOptions):
@@ -85,8 +87,8 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     for record in studies.completed(ran):
         (again if STAGE in ended[record.name].settings else through).append(record)
     study = runs.read_study(ran.path)
-    bounds = {} if again else {"points": plan.points, "looks": study.earlier_looks}
-    judged = claims.of_trainings(asked.expect, again or through, **bounds)
+    points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
+    judged = claims.of_trainings(asked.expect, again or through, points, looks)
     answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
     request.draw(answer.chart)
     return answer
@@ -110,7 +112,10 @@ class SweepAnswer(EndedStudy):
     @cached_property
     def confirmation(self) -> LabComparison | None:
         """The best settings from new seeds; None where none was trained again."""
-        return LabComparison(compare_runs(self.again, Measure(self.plan.judged_by))) if self.again else None
+        if not self.again:
+            return None
+        measure, looks = Measure(self.plan.judged_by), self.study.earlier_confirmations
+        return LabComparison(compare_runs(self.again, measure, looks=looks))
 
     @cached_property
     def effects(self) -> list[Effect]:
@@ -182,11 +187,12 @@ class SweepAnswer(EndedStudy):
         if found is None or not found.chosen or len(found.possible_best) < 2:
             return
         again = runs.resume_command(self.ran.path, command="sweep")
-        count = min(3, len(found.order))
-        yield f"  next: {again} --confirm {count} (trains the best {count} from new seeds, judged at 95%)"
-        if more := further_seeds(found):
-            seeds, level = self.plan.asked.seeds, percent(level_after(self.study.earlier_looks + 1))
-            yield f"    or: {again} --seeds {seeds + more} (a second look at the same seeds, judged at {level})"
+        count = min(MOST_CONFIRMED, len(found.possible_best))
+        level = percent(level_after(self.study.earlier_confirmations))
+        yield f"  next: {again} --confirm {count} (trains the best {count} from new seeds, judged at {level})"
+        seeds, level = self.plan.asked.seeds, percent(level_after(self.study.earlier_looks + 1))
+        if 0 < (more := further_seeds(found)) <= MOST_FURTHER * seeds:
+            yield f"    or: {again} --seeds {seeds + more} (another look at the same seeds, judged at {level})"
 
     @property
     def verdict(self) -> str:

@@ -561,6 +561,11 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
         ("runs ls --where state", "--where: a comparison is missing; write for example 'state=VALUE'"),
         ("runs ls --where seed>>1", "--where: >> is none of = != < <= > >= ~; got 'seed>>1'"),
+        ("optimize adam --tune 5 --lr 0.1", "--lr: --tune searches lr; leave one of them out"),
+        (
+            "optimize adam --tune 5 --set algo.beta1=0.5",
+            "--set algo.beta1: --tune searches beta1; leave one of them out",
+        ),
         ("race adam sgd lion", "too many arguments: sgd lion; optimizers are separated by commas: adam,sgd,lion"),
         ("play mine.yaml sgd", "too many arguments: sgd; write --algo sgd"),
         ("lr relu --confirm 2", "too many arguments: 2; --confirm takes no value; write --confirm --seeds 2"),

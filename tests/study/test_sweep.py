@@ -371,7 +371,7 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
     first, second = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", said, re.MULTILINE)
     assert first == ("sweep --resume s --confirm 2", "trains the best 2 from new seeds, judged at 95%")
     assert re.fullmatch(r"sweep --resume s --seeds \d+", second[0])
-    assert second[1] == "a second look at the same seeds, judged at 97.5%"
+    assert second[1] == "another look at the same seeds, judged at 97.5%"
     again = optilab(*first[0].split()).stdout
     assert "the best 2 settings again, from the new seeds" in again
     assert "next: " not in again
@@ -395,6 +395,19 @@ def test_a_study_that_has_grown_since_it_was_compared_pays_for_it(optilab, small
     half = scipy.stats.t.ppf(1 - 0.025 / 2, 2) * differences.std(ddof=1) / np.sqrt(3)
     (low, high) = next(group["contrast"]["interval"] for group in compared["groups"] if group["contrast"])
     assert high - low == pytest.approx(2 * half)
+
+
+def test_a_confirmation_that_has_grown_pays_for_it_too(optilab, small, tmp_path):
+    """The seeds of a confirmation are new once."""
+    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1", "--epochs", 1, "--name", "s", "--json"]
+    claim, level = ["--expect", "lr 0.1: val_loss > 0 confidence 0.6"], {}
+    for seeds, more in ((2, []), (5, ["--confirm", 2]), (6, ["--confirm", 2]), (6, ["--confirm", 2])):
+        document = json.loads(optilab(*command, "--seeds", seeds, *more, *claim * bool(more)).stdout)
+        level[seeds] = (document["confirmation"] or {}).get("level")
+    assert level == {2: None, 5: 0.05, 6: 0.025}
+    assert "at look 2" in document["expect"][0]["why"]
+    assert runs.read_study(tmp_path / "runs" / "s").manifest["confirmation_looks"] == [5, 6]
+    assert "at look 2" in optilab("check", "s", *claim).stdout
 
 
 def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):

@@ -108,6 +108,11 @@ def nothing():
 
 def reserved(init=None):
     return nn.Linear(2, 2)
+
+
+class Cut(CNN):
+    def forward(self, x):
+        return super().forward(x).detach()
 '''
 
 
@@ -227,6 +232,10 @@ def test_its_arguments_are_keys(train):
         (
             ["model=net.py:Few"],
             "net.py:Few returns a tensor of shape (2, 2) and type float32 for 2 images of shape",
+        ),
+        (
+            ["model=net.py:Cut"],
+            "net.py:Cut failed in its backward pass: RuntimeError: element 0 of tensors does not",
         ),
         (["model.depth=0", "model.sizes=[]"], "net.py:CNN failed in its forward pass"),
         (["model.width=-1"], "net.py:CNN failed when it is built: line 13"),
