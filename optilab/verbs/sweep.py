@@ -40,7 +40,7 @@ from optilab.words import plural
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
 MOST_FURTHER = 10
-"""How many times as many seeds are proposed at most."""
+"""At most so much larger a number of seeds is proposed."""
 
 
 class SweepRequest(StudyOptions):
