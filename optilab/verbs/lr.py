@@ -381,13 +381,12 @@ def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
 
 
 def _interval(confirmation: Confirmation) -> str:
+    """Why this rate, and the rates that cannot be told from it."""
     rest = [f"{rate:g}" for rate in sorted(confirmation.possible) if rate != confirmation.rate]
-    stable = " where none diverged" if confirmation.diverged.keys() - {confirmation.rate} else ""
-    return (
-        f" (highest mean{stable}; cannot tell it from {', '.join(rest)})"
-        if rest
-        else " (better than the other rates)"
-    )
+    if not rest:
+        return " (better than the other rates)"
+    stable = confirmation.diverged and confirmation.rate not in confirmation.diverged
+    return f" (highest mean{' where none diverged' if stable else ''}; cannot tell it from {', '.join(rest)})"
 
 
 def _comparison(confirmation: Confirmation) -> LabComparison:

@@ -1,5 +1,7 @@
 """Range tests read: places on curves whose answer is known, and the rules of fastai and Lightning."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from optilab.config.training import TrainConfig
 from optilab.errors import UsageError
 from optilab.optimize import RULES
 from optilab.study import rates
+from optilab.study.groups import select
 from optilab.study.search_space import network_space
+from tests.study.generated import training
 
 GUESSING = float(np.log(10))
 STEPS = 600
@@ -211,3 +215,25 @@ def test_others_without_enough_steps_have_no_answer():
     few = np.geomspace(1e-3, 1, 6)
     assert rates.fastai(few, np.linspace(3, 1, 6), "valley") is None
     assert rates.lightning(few, np.linspace(3, 1, 6)) is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "rate"),
+    [
+        ({0.1: (0.5, 0.52), 1.0: (0.9, None)}, 0.1),  # where another may be as good, none that diverged
+        ({0.1: (None, 0.5), 1.0: (None, 0.9)}, 1.0),
+        (
+            {0.1: (0.1, 0.09), 1.0: (0.13, None)},
+            None,
+        ),  # a divergence counts as the chance level: nothing is learned
+    ],
+)
+def test_a_rate_that_diverged_or_learned_nothing_is_not_recommended(outcomes, rate, tmp_path):
+    for lr, found in outcomes.items():
+        for seed, accuracy in enumerate(found, start=1):
+            ended = ((accuracy,), "done") if accuracy is not None else ((0.1,), "diverged")
+            changes = (f"optimizer.lr={lr}", f"seed={seed}", "epochs=1")
+            training(tmp_path, f"{lr}-{seed}", *changes, accuracies=ended[0], status=ended[1])
+    asked = SimpleNamespace(over={"optimizer.lr": list(outcomes)}, seeds=2)
+    planned = SimpleNamespace(asked=asked, base=SimpleNamespace(epochs=1))
+    assert rates.confirm(planned, select(tmp_path, ["*"]).records, 0).rate == rate
