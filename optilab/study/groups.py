@@ -392,7 +392,10 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
         raise UsageError(
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
-    if target is not None and (why := no_fraction(metric, target or -0.0)):
+    why = "" if target is None else no_fraction(metric, target)
+    if target == 0 and metric.endswith("acc"):
+        why = "every training has an accuracy of 0 at once; write for example 0.8"
+    if why:
         raise UsageError(f"--target: {why}")
     return Measure(metric, int(at) if at.isdecimal() else at, target, until)  # type: ignore[arg-type]
 

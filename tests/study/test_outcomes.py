@@ -191,6 +191,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest(one):
         (("val_acc", "first", None, "epochs"), "--at: expected last, best, area or an epoch from 1, got 'first'"),
         (("val_acc", "0", None, "epochs"), "--at: expected last, best"),
         (("val_acc", "last", 80.0, "epochs"), "--target: an accuracy is a fraction from 0 to 1"),
+        (("val_acc", "last", 0.0, "epochs"), "--target: every training has an accuracy of 0 at once"),
         (("val_acc", "best", 0.8, "epochs"), "--target and --at cannot be combined"),
         (("test_acc", "last", 0.8, "epochs"), "--target needs a metric of every epoch"),
         (("test_acc", "area", None, "epochs"), "expected last or best"),
