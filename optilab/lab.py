@@ -20,7 +20,7 @@ from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean
 from optilab.verbs.calls import VERBS, in_python, keyword, keywords, verb
 
 if TYPE_CHECKING:
-    from optilab.config.marks import Field
+    from optilab.marks import Field
     from optilab.verbs.results import LabRun, LabStudy
 
 BY_PLACE = 2
@@ -90,7 +90,7 @@ for _name in VERBS:
 @cache
 def _read_by_schemas(name: str) -> frozenset[str]:
     """The keywords whose values the schema of a config or of a study's file reads, and refuses."""
-    from optilab.config.marks import ConfigKey, InFile
+    from optilab.marks import ConfigKey, InFile
     from optilab.verbs.verb import kept_of
 
     keys = [one for request in verb(name).requests for one in kept_of(request)]
@@ -184,7 +184,7 @@ _TREES: Mapping[str, str] = {
 
 def _taken(name: str, field: "Field | None", value: Any) -> Any:
     """A value of a script as the command would read it. UsageError for one of another kind."""
-    from optilab.config.marks import Flag
+    from optilab.marks import Flag
     from optilab.verbs.verb import plain
 
     if callable(value) and name == "candidate":

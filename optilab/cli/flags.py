@@ -9,8 +9,8 @@ from typing import Annotated, Any, get_args
 import typer
 
 from optilab.cli.usage import LIST
-from optilab.config.marks import Argument, ConfigKey, Field, Flag
 from optilab.errors import UsageError
+from optilab.marks import Argument, ConfigKey, Field, Flag
 from optilab.verbs import completion
 from optilab.verbs.verb import Place, Request, Verb, by_place, fields_of, kept_of, meant
 

@@ -83,10 +83,8 @@ def _option_hint(context: Any, option: str) -> str:
         return "explain works out single steps; write --step 5, or --step 1-5"
     if not _has_option(context, "--set"):
         return ""
-    from optilab.config.fields import named, schema_for
-
-    keys = named(schema_for(completion.config_kind(context.info_name)), option.lstrip("-").replace("-", "_"))
     name = option.lstrip("-").replace("-", "_")
+    keys = completion.keys_named(context.info_name, name)
     keys = [name] if name in keys else keys
     flags = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in keys[:3]}
     ways = [flag if _has_option(context, flag) else f"--set {key}=VALUE" for key, flag in flags.items()]

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, Strict, model_serializer, model_vali
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal, percentage, refusal
 from optilab.config.load import Override, load
-from optilab.config.marks import Flag, claim_doc
 from optilab.errors import shown, unknown
+from optilab.marks import Flag, claim_doc
 from optilab.optimize.path import Status
 from optilab.runs.tables import METRICS
 

@@ -33,8 +33,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS, yaml
-from optilab.config.marks import Field
 from optilab.errors import UsageError, did_you_mean, shown, unknown
+from optilab.marks import Field
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
 from optilab.optimize.own_source import Origin

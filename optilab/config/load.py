@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from optilab.config import SCHEMAS, presets, yaml
 from optilab.config.fields import Section, choice_of, decimal, keys_of, percentage, schema_for, unknown_key
-from optilab.config.marks import Field, Read
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
+from optilab.marks import Field, Read
 from optilab.runs import run_name
 
 S = TypeVar("S", bound=Section)

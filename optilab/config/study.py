@@ -10,10 +10,10 @@ from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, require_metrics
 from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference, refusal
-from optilab.config.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
 from optilab.config.presets import algorithms
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError, shown
+from optilab.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
 
 MAX_SEEDS = 1000
 EXAMPLE = "optimizer.lr=1e-3:10:9:log"

@@ -19,7 +19,7 @@ from optilab.data import load as data
 from optilab.data.formats import one_line, require, sha256
 from optilab.data.sources import DatasetInfo
 from optilab.errors import DataError, SystemFailure, UsageError
-from optilab.runs.durable import write_atomic
+from optilab.files import write_atomic
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse

@@ -18,13 +18,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab import runs
-from optilab.config.load import yaml_bytes
 from optilab.diagnose import Evidence, Setup, diagnose, of_loop
 from optilab.errors import DataError, UsageError
 from optilab.loop.targets import Targets
-from optilab.runs.provenance import provenance
-from optilab.runs.tables import record_line
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
@@ -43,6 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from optilab.verbs.diagnose import Diagnosis
+    from optilab.verbs.results import LabRun
 
 FIRST, EVERY = 3, 50
 """Steps at the start that are looked into, and between those that are later."""
@@ -166,37 +163,7 @@ class Watch:
 
         `folder`: as for `optilab.Lab`. RunError where the name is taken.
         """
-        evidence = self.evidence()
-        rows = evidence.rows
-        columns = dict.fromkeys(key for row in rows for key in row)
-        config = self._config(evidence.setup)
-        files = {
-            "config.yaml": yaml_bytes(config),
-            "metrics.csv": runs.table([{key: row.get(key) for key in columns} for row in rows]),
-            "timings.csv": runs.table(self._timings(len(rows))),
-            "diagnostics.jsonl": b"".join(record_line(dict(record)) for record in evidence.records),
-        }
-        start = evidence.start
-        manifest = {
-            "command": "watch",
-            **provenance([], ["torch"]),
-            "seed": config["seed"],
-            "config": config,
-            "data": {
-                "train": int(start.get("train_images", 0)),
-                "validation": int(start.get("validation_images", 0)),
-                "classes": int(start.get("classes", 0)),
-                "sha256": {},
-            },
-            "epoch": len(rows),
-            "marked": bool(self._ends),
-            "status": "diverged" if evidence.divergence else "done",
-            "finished": runs.timestamp(),
-            **({"reason": evidence.divergence} if evidence.divergence else {}),
-        }
-        label = type(self._model).__name__.lower()
-        place = runs.root(None if folder is None else os.fspath(folder))
-        return runs.write(place, runs.chosen_name(name, label), files, manifest)
+        return self._written(name, folder).path
 
     def plot(self, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
@@ -208,13 +175,17 @@ class Watch:
         page: Path = self._as_run(lambda run: run.report(path, title))
         return page
 
-    def _as_run(self, view: Callable[[Any], Any]) -> Any:
-        from optilab.verbs.results import entry
-
+    def _as_run(self, view: Callable[["LabRun"], Any]) -> Any:
         if not self.evidence().rows:
             raise DataError("nothing to show: watch.step(loss) was not called")
         with TemporaryDirectory() as folder:
-            return view(entry(runs.read(self.save(type(self._model).__name__.lower(), folder))))
+            return view(self._written(type(self._model).__name__.lower(), folder))
+
+    def _written(self, name: str | None, folder: str | os.PathLike[str] | None) -> "LabRun":
+        from optilab.verbs.results import write_watched
+
+        evidence, seconds = self.evidence(), [at for _, _, at in self._ends]
+        return write_watched(evidence, self._config(evidence.setup), seconds, name, folder)
 
     # --- hooks ---
 
@@ -498,13 +469,6 @@ class Watch:
             "optimizer": {"name": type(optimizers[0]).__name__ if optimizers else "none", **vars(setup.rule)},
             "watch": {"every": self._every, **named},
         }
-
-    def _timings(self, count: int) -> list[dict[str, Any]]:
-        seconds = [at for _, _, at in self._ends][:count]
-        return [
-            {"epoch": number, "seconds": round(at - before, 6)}
-            for number, (at, before) in enumerate(zip(seconds, [0.0, *seconds], strict=False), 1)
-        ]
 
 
 class _Gradient:

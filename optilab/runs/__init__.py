@@ -3,6 +3,7 @@
 Imports neither pydantic nor NumPy: `optilab runs ls` reads directories and nothing else.
 """
 
+from optilab.files import Row, read_regular, table, table_parts, write_atomic
 from optilab.runs.directory import (
     OpenStudy,
     Run,
@@ -17,7 +18,6 @@ from optilab.runs.directory import (
     require_free,
     write,
 )
-from optilab.runs.durable import read_regular, write_atomic
 from optilab.runs.find import (
     age,
     chosen_name,
@@ -31,15 +31,4 @@ from optilab.runs.find import (
     timestamp,
 )
 from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, read, read_entry, read_study, read_trial
-from optilab.runs.tables import (
-    Row,
-    best,
-    outcome,
-    read_metrics,
-    read_records,
-    read_table,
-    read_timings,
-    score,
-    table,
-    table_parts,
-)
+from optilab.runs.tables import best, outcome, read_metrics, read_records, read_table, read_timings, score

@@ -28,21 +28,20 @@ from pathlib import Path
 from typing import Any
 
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, shown
-from optilab.runs.durable import (
+from optilab.files import (
     FOLDER_MODE,
-    WAIT_SECONDS,
-    Lock,
+    Row,
     append,
-    hold,
-    is_held,
     json_bytes,
     make_folder,
     sync_directory,
+    table,
     write_atomic,
     write_errors,
     write_new,
 )
 from optilab.runs.find import resume_command, timestamp
+from optilab.runs.lock import WAIT_SECONDS, Lock, hold, is_held
 from optilab.runs.record import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -56,7 +55,7 @@ from optilab.runs.record import (
     read_entry,
     read_study,
 )
-from optilab.runs.tables import Row, read_records, read_timings, record_line, table
+from optilab.runs.tables import read_records, read_timings, record_line
 
 _CHECKPOINT = re.compile(r"(\d{6,7})\.([0-9a-f]{16})\.ckpt")  # `epochs` is at most a million
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, shown
-from optilab.runs.durable import is_held, is_regular, read_json, read_regular
-from optilab.runs.tables import Row, outcome, read_last_row, read_metrics, read_table
+from optilab.files import Row, is_regular, read_json, read_regular
+from optilab.runs.lock import is_held
+from optilab.runs.tables import outcome, read_last_row, read_metrics, read_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

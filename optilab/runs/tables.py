@@ -1,56 +1,23 @@
-"""Rows as CSV and back (metrics.csv, timings.csv), records as lines of JSON and back (diagnostics.jsonl)."""
+"""What is read from the tables of a run (metrics.csv, timings.csv); records as lines of JSON (diagnostics.jsonl)."""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optilab.errors import DataError, shown
-from optilab.runs.durable import read_ends, read_regular
-
-Row = dict[str, Any]
+from optilab.files import Row, read_ends, read_regular, text_of
 
 METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
 """The columns that metrics.csv of every training has."""
 TIMINGS = ("epoch", "seconds")
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _TABLE_BYTES = 256 << 20
 _RECORDS_BYTES = 1 << 30
 _LONGEST_LINE = 64 << 10
-
-
-def cell(value: Any) -> Any:
-    """Numbers as `repr`; text that a spreadsheet would evaluate as a formula gets a leading apostrophe.
-
-    So does text that already looks guarded, which makes the guard reversible.
-    """
-    if isinstance(value, str):
-        guarded = f"'{value}" if value.lstrip("'").startswith(_FORMULA) else value
-        return guarded.replace("\r", "\\u000d")  # csv would not quote it, and then not read it
-    return repr(value) if isinstance(value, float) else "" if value is None else value
-
-
-def table(rows: Iterable[Row], header: bool = True) -> bytes:
-    """Rows as CSV; the columns are the keys of the first row."""
-    return b"".join(table_parts(rows, header))
-
-
-def table_parts(rows: Iterable[Row], header: bool = True) -> Iterator[bytes]:
-    """`table` in parts of a thousand rows, for one that is longer than memory should hold."""
-    rows = iter(rows)
-    while part := list(islice(rows, 1000)):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if header:
-            writer.writerow([cell(key) for key in part[0]])
-            header = False
-        writer.writerows([cell(value) for value in row.values()] for row in part)
-        yield text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def read_table(path: Path) -> list[Row]:
@@ -130,8 +97,7 @@ def _parse(cell: str, path: Path, line: int) -> Any:
     try:
         number = float(cell)
     except ValueError:
-        guarded = cell.startswith("'") and cell.lstrip("'").startswith((*_FORMULA, "\\u000d"))
-        return cell[1:] if guarded else cell or None
+        return text_of(cell)
     if not math.isfinite(number):
         raise DataError(f"{path}:{line}: expected a finite number, got {shown(cell)}")
     try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
 from optilab.errors import DataError, UsageError, printable
-from optilab.runs.durable import read_regular, write_atomic
+from optilab.files import read_regular, write_atomic
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
 from optilab.show.terminal import plain
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from optilab import runs
 from optilab.errors import printable
+from optilab.files import table as csv_table
 from optilab.show import terminal
 
 
@@ -129,7 +129,7 @@ def _csv(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
     safe = [
         {printable(key): printable(v) if isinstance(v, str) else v for key, v in row.items()} for row in values
     ]
-    _print(runs.table(safe).decode())
+    _print(csv_table(safe).decode())
 
 
 def _markdown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from optilab.config import yaml
-from optilab.config.marks import RANGE
 from optilab.errors import UsageError, shown
+from optilab.marks import RANGE
 from optilab.optimize.objective import Floats
 
 MAX_COUNT = 100_000

@@ -21,10 +21,11 @@ from typing import Any
 
 from optilab import __version__
 from optilab.errors import DataError, shown
+from optilab.files import FOLDER_MODE, read_regular, write_errors, write_new
 from optilab.optimize import own_source
 from optilab.runs.directory import checkpoints, publish, read_checkpoint, stage
-from optilab.runs.durable import FOLDER_MODE, is_held, read_regular, write_errors, write_new
 from optilab.runs.find import run_name
+from optilab.runs.lock import is_held
 from optilab.runs.record import STUDY, TRIALS, Record, read
 from optilab.study.pool import Ended, Pool, WorkerDied
 

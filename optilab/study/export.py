@@ -22,10 +22,9 @@ from typing import Any, Literal
 from optilab import runs
 from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, printable, shown
+from optilab.files import cell, write_errors
 from optilab.runs import Record, Row
-from optilab.runs.durable import write_errors
 from optilab.runs.record import MANIFEST
-from optilab.runs.tables import cell
 from optilab.study.groups import settings
 
 TABLE = "rows"

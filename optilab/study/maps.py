@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.marks import RANGE
 from optilab.errors import UsageError
+from optilab.marks import RANGE
 from optilab.optimize import theory
 from optilab.optimize.maps import GridResult, run_grid
 from optilab.optimize.objective import Floats, Objective

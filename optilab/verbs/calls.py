@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optilab.config.marks import Field
+    from optilab.marks import Field
     from optilab.verbs.verb import Verb
 
 VERBS = (

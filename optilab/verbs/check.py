@@ -14,12 +14,12 @@ from optilab import runs
 from optilab.config.claims import Check, CheckFile, expectations
 from optilab.config.fields import schema_for
 from optilab.config.load import Override, command_of, dump, lines_of, load, relocated
-from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, shown
+from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import Column, Table

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.config.marks import Argument, Flag
 from optilab.errors import DataError, UsageError, shown
+from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show.table import Table
 from optilab.verbs import comparison_tables as tables

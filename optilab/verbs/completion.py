@@ -125,6 +125,13 @@ def config_kind(command: str | None) -> str:
     return "train" if command in ("train", "lr", "sweep", "remedy", "diagnose", "check") else "optimize"
 
 
+def keys_named(command: str | None, name: str) -> list[str]:
+    """The dotted keys of a command's configs that end with a name, or with what other tools call so."""
+    from optilab.config.fields import named, schema_for
+
+    return named(schema_for(config_kind(command)), name)
+
+
 def of(name: str) -> Completer | None:
     """What `Flag.complete` names: a function of this module, `preset:KIND`, or one of several names."""
     if not name:

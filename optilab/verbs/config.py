@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab.config import SCHEMAS
-from optilab.config.marks import Argument
 from optilab.errors import ExitCode, OptilabError, UsageError, unknown
+from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
 from optilab.verbs.answer import Part, Printed, Sentence, Verbatim

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.config.marks import Argument
 from optilab.data import sources
 from optilab.data.sources import DATASETS
 from optilab.errors import DataError, UsageError
+from optilab.marks import Argument
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Printed
 from optilab.verbs.options import QUIET, DataOptions, OutputOptions, SilentOptions

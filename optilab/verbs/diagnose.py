@@ -11,12 +11,12 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.config import presets
 from optilab.config.load import load
-from optilab.config.marks import Argument, Flag
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, verdict
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import ExitCode, RunError, UsageError, chosen_names, shown
+from optilab.marks import Argument, Flag
 from optilab.optimize.own import is_own
 from optilab.show import terminal
 from optilab.verbs.answer import Answer, Part, Sentence

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.config.marks import Flag
+from optilab.marks import Flag
 from optilab.runs.provenance import provenance
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import QUIET, SilentOptions

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.config.marks import Flag
 from optilab.errors import UsageError, shown
+from optilab.marks import Flag
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule

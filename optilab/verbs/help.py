@@ -8,8 +8,8 @@ from typing import Annotated
 
 from annotated_doc import Doc
 
-from optilab.config.marks import Argument
 from optilab.errors import UsageError, shown
+from optilab.marks import Argument
 from optilab.verbs.answer import Printed
 from optilab.verbs.options import SilentOptions
 from optilab.verbs.verb import Place, Verb

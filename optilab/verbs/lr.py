@@ -13,11 +13,11 @@ from annotated_types import Ge, Le
 from optilab import runs
 from optilab.config.claims import expectations
 from optilab.config.load import dump, load
-from optilab.config.marks import Argument, Flag, claim_doc
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.data.load import Dataset
 from optilab.errors import ExitCode
+from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
 from optilab.show.progress import Bar

@@ -11,10 +11,10 @@ from annotated_doc import Doc
 
 from optilab.config.fields import ALIASES
 from optilab.config.load import Override
-from optilab.config.marks import RANGE, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.errors import UsageError, did_you_mean
+from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.rule import settings_of
 from optilab.show.chart import Chart
 from optilab.study import maps as study

@@ -13,9 +13,9 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.config.load import Override, dump, load, to_yaml
-from optilab.config.marks import ConfigKey, Flag, claim_doc
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ExitCode
+from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
 from optilab.optimize.own import OwnRule, described, sources

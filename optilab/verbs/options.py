@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.config.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.errors import UsageError, shown, unknown
+from optilab.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
 from optilab.words import listed

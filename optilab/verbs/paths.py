@@ -8,10 +8,10 @@ import numpy as np
 from annotated_doc import Doc
 
 from optilab.config.load import Override, function, load, numbers
-from optilab.config.marks import ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.errors import UsageError
+from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import Regime, Trajectory, descend
 from optilab.verbs.verb import Request, fields_of, plain
 from optilab.words import listed, plural

@@ -22,9 +22,9 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.config.load import dump, load
-from optilab.config.marks import ConfigKey, Field, Flag
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
+from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
 from optilab.optimize.path import DIVERGENCE_FACTOR, ROUNDING, lowest

@@ -11,10 +11,10 @@ from platformdirs import user_cache_path
 
 from optilab import runs
 from optilab.config.load import load
-from optilab.config.marks import ConfigKey, Flag
 from optilab.config.presets import algorithms, rules_named
 from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, read_names
 from optilab.errors import UsageError, chosen_names, shown
+from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal

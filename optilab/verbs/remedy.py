@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import RemedyConfig
+from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
 from optilab.study import claims
 from optilab.study import network_race as races

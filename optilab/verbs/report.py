@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.config.marks import Argument, Flag
+from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.page import page_file, write_page

@@ -1,5 +1,6 @@
 """Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -7,14 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optilab import runs
+from optilab.config.load import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError
 from optilab.runs import STUDY, Record, Study, score
+from optilab.runs.provenance import provenance
+from optilab.runs.tables import record_line
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
 from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.diagnose import Evidence
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
     from optilab.study.execution import StudyResult
@@ -242,6 +248,49 @@ class EndedStudy(LabStudy):
 
     def short(self) -> Iterable[str]:
         yield str(self.path)
+
+
+def write_watched(
+    evidence: "Evidence",
+    config: Mapping[str, Any],
+    seconds: Sequence[float],
+    name: str | None,
+    folder: str | os.PathLike[str] | None,
+) -> LabRun:
+    """The run directory of a loop that was watched. `seconds`: when each epoch that it marked ended, from its start.
+
+    RunError where the name is taken.
+    """
+    rows, start = evidence.rows, evidence.start
+    columns = dict.fromkeys(key for row in rows for key in row)
+    ends = zip(seconds[: len(rows)], [0.0, *seconds], strict=False)
+    timings = [{"epoch": n, "seconds": round(end - before, 6)} for n, (end, before) in enumerate(ends, 1)]
+    files = {
+        "config.yaml": yaml_bytes(config),
+        "metrics.csv": runs.table([{key: row.get(key) for key in columns} for row in rows]),
+        "timings.csv": runs.table(timings),
+        "diagnostics.jsonl": b"".join(record_line(dict(record)) for record in evidence.records),
+    }
+    manifest = {
+        "command": "watch",
+        **provenance([], ["torch"]),
+        "seed": config["seed"],
+        "config": config,
+        "data": {
+            "train": int(start.get("train_images", 0)),
+            "validation": int(start.get("validation_images", 0)),
+            "classes": int(start.get("classes", 0)),
+            "sha256": {},
+        },
+        "epoch": len(rows),
+        "marked": bool(seconds),
+        "status": "diverged" if evidence.divergence else "done",
+        "finished": runs.timestamp(),
+        **({"reason": evidence.divergence} if evidence.divergence else {}),
+    }
+    place = runs.root(None if folder is None else os.fspath(folder))
+    label = runs.chosen_name(name, config["name"].lower())
+    return LabRun(runs.read(runs.write(place, label, files, manifest)))
 
 
 def entry(found: Record | Study) -> LabRun | LabStudy:

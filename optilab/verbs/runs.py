@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.config.marks import Argument, Flag
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
+from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.table import Column, Table

@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.config.marks import ConfigKey, Flag
 from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
+from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans

@@ -17,11 +17,11 @@ from annotated_types import Ge, Le
 from optilab import runs, signals
 from optilab.config.claims import BEST
 from optilab.config.load import dump, flat, load
-from optilab.config.marks import Argument, ConfigKey, Flag
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run
 from optilab.errors import DivergedError, UsageError, shown
+from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal

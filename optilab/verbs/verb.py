@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from optilab.config.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.errors import UsageError, did_you_mean, shown, unknown
+from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from annotated_types import Ge, Le
 from optilab import signals
 from optilab.config.load import Override, load
 from optilab.config.load import function as read_function
-from optilab.config.marks import Argument, ConfigKey, Flag, Read
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown, unknown
+from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.own import OwnRule, fitting, kind_of
 from optilab.optimize.rule import settings_of, with_settings

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from optilab import runs
-from optilab.runs.durable import is_held
+from optilab.runs.lock import is_held
 from tests.faults.harness import Violation, fresh, run, until
 from tests.study.test_sweep import files
 

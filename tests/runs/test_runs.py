@@ -370,11 +370,11 @@ def test_a_file_system_without_locks_is_named(number, tmp_path, monkeypatch):
     def flock(descriptor, operation):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(runs.durable.fcntl, "flock", flock)
+    monkeypatch.setattr(runs.lock.fcntl, "flock", flock)
     with pytest.raises(SystemFailure, match=r"network file systems.*--runs-dir"):
         runs.claim(tmp_path, "new", {"config.yaml": b""}, {"command": "train"})
     assert list(tmp_path.iterdir()) == []
-    assert not runs.durable.is_held(tmp_path)
+    assert not runs.lock.is_held(tmp_path)
 
 
 def test_a_deleted_lock_stops_the_writer(tmp_path):

@@ -1,34 +1,32 @@
 """Durable writes: a file is on disk, whole, when a function returns. Guarded reads: regular files of a limited size.
 
-The lock of a run directory: it admits one writer, and its holder, not a status, shows that a run is alive.
+And what such files hold: JSON, and rows as CSV.
 """
 
 import contextlib
+import csv
 import errno
 import io
 import json
 import os
 import secrets
 import stat
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from optilab.errors import DataError, RunError, SystemFailure, WriteFailure, shown
+from optilab.errors import DataError, SystemFailure, WriteFailure
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+Row = dict[str, Any]
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 """The most that any umask leaves: nothing in a run is writable by others."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @contextlib.contextmanager
@@ -197,94 +195,36 @@ def _finite(text: str) -> float:
     return number
 
 
-# --- the lock -------------------------------------------------------------------------------------------------
+def cell(value: Any) -> Any:
+    """Numbers as `repr`; text that a spreadsheet would evaluate as a formula gets a leading apostrophe.
 
-WAIT_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that long
-_POLL_SECONDS = 0.02
-_NAME = "run.lock"
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-_ADVICE = (
-    "; this file system does not support locks, as some network file systems do not: "
-    "choose a local directory with --runs-dir or OPTILAB_RUNS"
-)
-
-
-class Lock:
-    """An open lock file. The kernel releases its lock when the process ends, however it ends."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def acquire(self) -> None:
-        """Lock the open file at once, or raise BlockingIOError."""
-        if sys.platform == "win32":
-            try:
-                msvcrt.locking(self._descriptor, msvcrt.LK_NBLCK, 1)
-            except PermissionError:
-                raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK)) from None
-        else:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def is_of(self, path: Path) -> bool:
-        """Whether this is still the lock of the run at `path`: its file has not been deleted or replaced."""
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(path / _NAME, follow_symlinks=False))
-        except OSError:
-            return False
-
-    def release(self) -> None:
-        """Let another process write the run; a second call does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+    So does text that already looks guarded, which makes the guard reversible.
+    """
+    if isinstance(value, str):
+        guarded = f"'{value}" if value.lstrip("'").startswith(_FORMULA) else value
+        return guarded.replace("\r", "\\u000d")  # csv would not quote it, and then not read it
+    return repr(value) if isinstance(value, float) else "" if value is None else value
 
 
-def hold(path: Path, seconds: float = 0.0) -> Lock:
-    """The lock of a run. RunError if another process still holds it after `seconds`, SystemFailure without locks."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if (lock := _attempt(path)) is not None:
-                return lock
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise RunError(f"run {shown(path.name)} is running in another process") from None
-            time.sleep(_POLL_SECONDS)
-        except OSError as error:
-            advice = _ADVICE if error.errno in _NO_LOCKS else ""
-            raise SystemFailure(f"cannot lock {path}: {error.strerror}{advice}") from None
+def text_of(cell: str) -> str | None:
+    """The text that `cell` made the cell of."""
+    guarded = cell.startswith("'") and cell.lstrip("'").startswith((*_FORMULA, "\\u000d"))
+    return cell[1:] if guarded else cell or None
 
 
-def _attempt(path: Path) -> Lock | None:
-    """The lock, or None if its file was removed in the meantime; BlockingIOError if another process holds it."""
-    flags = os.O_RDWR | os.O_CREAT | NO_LINK | getattr(os, "O_CLOEXEC", 0)
-    lock = Lock(os.open(path / _NAME, flags, FILE_MODE))
-    try:
-        lock.acquire()
-        held = lock.is_of(path)
-    except BaseException:
-        lock.release()
-        raise
-    if held:
-        return lock
-    lock.release()
-    return None
+def table(rows: Iterable[Row], header: bool = True) -> bytes:
+    """Rows as CSV; the columns are the keys of the first row."""
+    return b"".join(table_parts(rows, header))
 
 
-def is_held(path: Path) -> bool:
-    """Whether a process writes the run; probed without writing, so that it works on a read-only disk."""
-    if sys.platform == "win32":
-        try:
-            hold(path).release()
-        except RunError:
-            return True
-        return False
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path / _NAME, os.O_RDONLY | NO_LINK | os.O_NONBLOCK)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-    return False
+def table_parts(rows: Iterable[Row], header: bool = True) -> Iterator[bytes]:
+    """`table` in parts of a thousand rows, for one that is longer than memory should hold."""
+    rows = iter(rows)
+    while part := list(islice(rows, 1000)):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if header:
+            writer.writerow([cell(key) for key in part[0]])
+            header = False
+        writer.writerows([cell(value) for value in row.values()] for row in part)
+        yield text.getvalue().encode("utf-8", "backslashreplace")
