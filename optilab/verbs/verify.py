@@ -31,8 +31,9 @@ from optilab.verbs.options import SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.verify import candidate as candidates
 from optilab.verify import submissions
-from optilab.verify.grade import STEPS, StartingPoint, Verdict, grade
-from optilab.verify.grade import TOLERANCE as AGREEMENT
+from optilab.verify.grade import Verdict, grade
+from optilab.verify.paths import STEPS, StartingPoint
+from optilab.verify.paths import TOLERANCE as AGREEMENT
 from optilab.verify.remote import Limits, Warden, closed_memory
 from optilab.words import listed, plural
 

@@ -16,7 +16,7 @@ from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
 from optilab.optimize.objective import Floats
 from optilab.verify.candidate import Candidate, Start
-from optilab.verify.grade import (
+from optilab.verify.paths import (
     SETTINGS,
     TOLERANCE,
     PathComparison,

@@ -1,208 +1,26 @@
-"""Whether an implementation is the rule it is meant to be: both followed in float64, point by point.
-
-They are compared for 100 steps from seven starts on six functions, with three settings of the hyperparameters in
-general position: no two of them coincide and none is a default, so code that confuses two of them, or ignores the
-values it is given, is on another path. Rules on weight matrices are compared on matrices instead. Where a path is so
-sensitive that rounding alone would separate two correct implementations, the comparison ends at that step.
-"""
+"""Whether an implementation is the rule it is meant to be: both followed in float64, point by point (`paths`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize import OBJECTIVES, Regime, descend
+from optilab.optimize import Regime
 from optilab.optimize.objective import Floats
-from optilab.optimize.rule import settings_of, with_settings
-from optilab.verify.candidate import FAR, Candidate, Start
-from optilab.verify.references import MatrixFunction, MatrixProblem
-from optilab.verify.slips import follow, program_of
-
-STEPS = 100
-TOLERANCE = 1e-11
-ROUNDING = 30.0
-"""How many times farther apart two correct implementations may be than two paths that start one ulp apart."""
-EPSILON = 2.0**-52
-PLAIN = Regime()
-
-SETTINGS: Mapping[str, tuple[float, float, float]] = {
-    "lr": (0.07, 0.013, 0.11),
-    "beta": (0.83, 0.71, 0.937),
-    "beta1": (0.86, 0.73, 0.92),
-    "beta2": (0.97, 0.79, 0.987),
-    "beta3": (0.985, 0.94, 0.96),
-    "decay": (0.88, 0.76, 0.953),
-    "rho": (0.87, 0.78, 0.94),
-    "nu": (0.64, 0.81, 0.37),
-    "momentum": (0.43, 0.67, 0.79),
-    "alpha": (4.1, 2.3, 6.7),
-    "eps": (1.3e-3, 2.1e-2, 6e-4),
-    "weight_decay": (0.134, 0.057, 0.24),
-    "momentum_decay": (0.031, 0.017, 0.052),
-    "initial_accumulator": (0.162, 0.278, 0.045),
-    "lr_decay": (0.037, 0.188, 0.011),
-    "l1": (31.3, 0.193, 0.044),
-    "l2": (0.23, 0.033, 0.41),
-    "eta_minus": (0.47, 0.62, 0.34),
-    "eta_plus": (1.17, 1.31, 1.09),
-    "step_min": (1.9e-3, 7e-4, 3.1e-3),
-    "step_max": (0.37, 0.223, 0.53),
-    "sync_period": (3, 4, 7),
-    "slow_step_size": (0.632, 0.41, 0.772),
-    "trust": (0.021, 0.0093, 0.034),
-    "largest_norm": (0.72, 1.36, 3.7),
-    "radius": (0.061, 0.027, 0.13),
-    "d0": (1.7e-3, 4.3e-4, 6.1e-3),
-    "d_coef": (1.3, 0.77, 1.9),
-    "f_min": (-0.31, -0.12, -0.67),
-    "damping": (1.7, 0.83, 2.9),
-    "gamma": (0.91, 0.37, 1.6),
-    "interval": (3, 4, 7),
-    "memory": (3, 4, 7),
-    "ns_steps": (3, 4, 6),
-    "decay_exponent": (0.713, 0.647, 0.933),
-    "eps_weights": (2.3e-3, 1.7, 0.6),
-    "clip": (0.847, 1.43, 0.573),
-    "largest_side": (4, 3, 6),
-}
-"""The three values of each hyperparameter; code that takes it gets them, unless the user has chosen another."""
-OF_A_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
-    "muon": {"eps": (1.3e-3, 4.7, 0.31)},
-    "adafactor": {"lr": (0.31, 0.083, 0.57), "eps": (0.17, 0.021, 0.94)},  # its limits act
-}
-"""Those of one rule in their place."""
-
-
-@dataclass(frozen=True)
-class StartingPoint:
-    """Where two implementations are compared."""
-
-    function: Any
-    """An objective, or a function of a matrix; paths on it are kept by its hash."""
-    start: Start
-
-    @property
-    def nudged(self) -> Start:
-        """The start one rounding error away; a zero stays one, whose sign or quotient is another than that of 1e-16."""
-        x = np.array(self.start)
-        return as_start(np.where(x == 0, 0.0, x + EPSILON * np.maximum(np.abs(x), 1.0)))
-
-
-def as_start(point: Floats) -> Start:
-    """A vector, or a matrix, as a start."""
-    return tuple(tuple(row) for row in point.tolist()) if point.ndim == 2 else tuple(point.tolist())
-
-
-@cache
-def starting_points() -> tuple[StartingPoint, ...]:
-    """The functions and starts of a comparison.
-
-    Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
-    """
-    named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
-    own = [StartingPoint(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
-    return (*own, StartingPoint(own[0].function, (3.0, 1.0)))
-
-
-@cache
-def zeros() -> tuple[StartingPoint, ...]:
-    """Starts at which a gradient, the whole gradient or w is exactly zero, and one so close to a minimum that a weight
-    decay changes the sign of the gradient that it is added to."""
-    ravine, himmelblau, *_ = (place.function for place in starting_points())
-    return (
-        StartingPoint(ravine, (0.0, 1.0)),
-        StartingPoint(ravine, (0.0, 0.0)),
-        StartingPoint(himmelblau, (0.0, 0.0)),
-        StartingPoint(himmelblau, (3.0 - 1e-7, 2.0 - 1e-7)),
-    )
-
-
-@cache
-def matrices() -> tuple[StartingPoint, ...]:
-    """Functions of a matrix, and their starts: tall, wide and square ones."""
-    shapes = ((5, 3), (3, 4), (4, 4))
-    first, second = (MatrixProblem(seed, shapes).parts for seed in range(2))
-    return tuple(StartingPoint(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
-
-
-@cache
-def biases() -> tuple[StartingPoint, ...]:
-    """Functions of a bias, and their starts."""
-    parts = MatrixProblem(2, ((5,), (4,), (7,))).parts
-    return tuple(StartingPoint(part, as_start(part.start)) for part in parts)
-
-
-SHORT = 5
-"""Steps from such a start: rounding hardly separates two paths in so few."""
-
-
-@lru_cache(maxsize=8192)
-def followed(rule: Any, function: Any, start: Start, steps: int, regime: Regime) -> Floats:
-    """The path of a rule, `padded`; of a class of submissions each is calculated once."""
-    if isinstance(function, MatrixFunction):
-        return padded(followed_on_matrix(rule, function, start, steps), steps)
-    vector: Any = start
-    return padded(descend(rule, function, vector, steps, regime=regime).points, steps)
-
-
-def followed_on_matrix(rule: Any, function: MatrixFunction, start: Start, steps: int) -> Floats:
-    """The points of a rule on one weight, (steps + 1, d): in NumPy, or on tensors where it asks for bfloat16."""
-    array: Any = np.asarray
-    if getattr(rule, "precision", "full") != "full":
-        import torch
-
-        array = torch.from_numpy
-    x = np.array(start)
-    state, points = rule.init(array(x)), [x]
-    with np.errstate(all="ignore"):
-        while len(points) <= steps and np.isfinite(x).all():
-            step, state = rule.update(array(function.gradient(x)), state)
-            x = x + np.asarray(step)
-            points.append(x)
-    return np.stack(points).reshape(len(points), -1)
-
-
-@dataclass(frozen=True)
-class PathComparison:
-    """A rule from one starting point: its path (steps + 1, d), NaN after it left the numbers, and how far it counts."""
-
-    rule: Any
-    place: StartingPoint
-    steps: int
-    regime: Regime
-
-    @cached_property
-    def path(self) -> Floats:
-        return followed(self.rule, self.place.function, self.place.start, self.steps, self.regime)
-
-    @cached_property
-    def horizon(self) -> int:
-        """The first step at which paths that start one ulp apart differ by more than the tolerance allows."""
-        twin = followed(self.rule, self.place.function, self.place.nudged, self.steps, self.regime)
-        return sensitive_from(self.path, twin)
-
-    @property
-    def passed(self) -> dict[str, Any]:
-        """The hyperparameters for the candidate.
-
-        A decay around the rule is passed on only where it is asked for: a default of the candidate's is its own.
-        """
-        around = {"weight_decay": self.regime.weight_decay} if self.regime.weight_decay else {}
-        return hyperparameters(self.rule) | around
-
-    def differs(self, other: Floats) -> int | None:
-        """The first step at which another path, (steps + 1, d), differs; None if none does."""
-        return first_difference(other[: self.horizon], self.path[: self.horizon])
-
-    def path_of(self, candidate: Candidate, **changed: Any) -> Floats:
-        """The candidate's path from here, `padded`; `changed` are hyperparameters with other values."""
-        place = self.place
-        return padded(
-            candidate.path(self.passed | changed, place.function.gradient, place.start, self.steps), self.steps
-        )
+from optilab.verify.candidate import Candidate
+from optilab.verify.paths import (
+    PLAIN,
+    STEPS,
+    PathComparison,
+    StartingPoint,
+    biases,
+    comparisons,
+    hyperparameters,
+    sizes,
+)
+from optilab.verify.references import MatrixFunction
 
 
 @dataclass(frozen=True)
@@ -296,55 +114,6 @@ def _with_biases(verdict: Verdict, candidate: Candidate, rule: Any, steps: int, 
     return replace(verdict, on_biases=how)
 
 
-def comparisons(
-    candidate: Candidate,
-    rule: Any,
-    places: Sequence[StartingPoint],
-    steps: int,
-    regime: Regime,
-    given: Sequence[str],
-) -> list[PathComparison]:
-    """The rule on the given places, or on all, with the settings in turn; on a single place with each of the three."""
-    usual = hyperparameters(rule)
-    taken = [key for key in usual if candidate.accepts(key, usual) and key not in given]
-    on_matrices = rule.weights == "matrices"
-    own_places = places or (matrices() if on_matrices else starting_points())
-    turns = enumerate(own_places) if len(places) != 1 else ((n, places[0]) for n in range(3))
-    compared = [PathComparison(moved(rule, taken, number), place, steps, regime) for number, place in turns]
-    if not places and not on_matrices:
-        few = min(steps, SHORT)
-        turns = ((moved(rule, taken, number), place) for number, place in enumerate(zeros()))
-        compared += [PathComparison(own, place, few, regime) for own, place in turns if has_value(own, place, few)]
-    return compared
-
-
-@lru_cache(maxsize=256)
-def has_value(rule: Any, place: StartingPoint, steps: int) -> bool:
-    """Whether the printed formula of a rule is finite from here: nothing in it is 0/0."""
-    program = program_of(rule)
-    return bool(program) and bool(np.isfinite(follow(program, rule, place.function, place.start, steps)).all())
-
-
-def moved(rule: Any, names: Sequence[str], number: int) -> Any:
-    """The rule with these hyperparameters in general position; `number` chooses one of the three settings.
-
-    A hyperparameter that is usually 0, which turns a part of the rule off, is 0 in one of the three: in the second or,
-    where the rule has several, not all in the same.
-    """
-    usual, values = settings_of(rule), dict[str, Any]()
-    settings = {**SETTINGS, **OF_A_RULE.get(rule.name, {})}
-    off = [key for key in names if not usual[key]]
-    for key in names:
-        choices = settings.get(key.rpartition(".")[2], ())
-        if (
-            choices
-            and type(usual[key]) is not bool
-            and not (key in off and (off.index(key) + 1) % 3 == number % 3)
-        ):
-            values[key] = choices[number % 3]
-    return with_settings(rule, values)
-
-
 def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Verdict:
     """Without an explanation."""
     first = compared[0]
@@ -371,38 +140,3 @@ def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Se
         expected=tuple(comparison.path[step].tolist()),
         difference=float(np.abs(path[step] - comparison.path[step]).max() / sizes(comparison.path)[step]),
     )
-
-
-def hyperparameters(rule: Any) -> dict[str, Any]:
-    """The numbers and switches of a rule, and of a rule that it wraps, as `base.lr`."""
-    return {key: value for key, value in settings_of(rule).items() if isinstance(value, float | int)}
-
-
-def padded(points: Floats, steps: int) -> Floats:
-    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `FAR`."""
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(points) < FAR).all(axis=1)
-    end = int(np.argmax(bad)) if bad.any() else len(points)
-    return np.concatenate([points[:end], np.full((steps + 1 - end, points.shape[1]), np.nan)])
-
-
-def sizes(path: Floats) -> Floats:
-    """The largest coordinate so far, (steps + 1,); 1 while all are zero."""
-    largest = np.maximum.accumulate(np.nan_to_num(np.abs(path)).max(axis=1))
-    return np.where(largest > 0, largest, 1.0)
-
-
-def first_difference(a: Floats, b: Floats) -> int | None:
-    """The first row in which two paths differ, relative to the size of `b` so far; None if none does."""
-    with np.errstate(invalid="ignore"):
-        close = np.abs(a - b) <= TOLERANCE * sizes(b)[:, None]
-    same = (close | (np.isnan(a) & np.isnan(b))).all(axis=1)
-    return None if same.all() else int(np.argmin(same))
-
-
-def sensitive_from(path: Floats, twin: Floats) -> int:
-    """The first step at which rounding may separate two correct implementations; `twin` started one ulp away."""
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(path - twin).max(axis=1) * ROUNDING
-    bad = ~(apart <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
-    return int(np.argmax(bad)) if bad.any() else len(path)

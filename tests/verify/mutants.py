@@ -24,7 +24,7 @@ from optilab.optimize import RULES, Regime, descend
 from optilab.optimize.rule import with_settings
 from optilab.verify.candidate import Candidate
 from optilab.verify.explain import forms_of
-from optilab.verify.grade import STEPS, biases, comparisons, followed_on_matrix
+from optilab.verify.paths import STEPS, biases, comparisons, followed_on_matrix
 
 OPERATORS = {
     ast.Add: [ast.Sub, ast.Mult],

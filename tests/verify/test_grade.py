@@ -11,7 +11,8 @@ from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
 from optilab.verify.candidate import load
 from optilab.verify.explain import forms_of
-from optilab.verify.grade import SETTINGS, STEPS, PathComparison, grade, hyperparameters, moved, starting_points
+from optilab.verify.grade import grade
+from optilab.verify.paths import SETTINGS, STEPS, PathComparison, hyperparameters, moved, starting_points
 from optilab.verify.remote import Limits, TimeLimit, Warden
 from optilab.verify.warden import descendants
 

@@ -5,7 +5,8 @@ import pytest
 from optilab.optimize import RULES, Regime
 from optilab.verify.candidate import load
 from optilab.verify.explain import forms_of
-from optilab.verify.grade import SETTINGS, grade, hyperparameters
+from optilab.verify.grade import grade
+from optilab.verify.paths import SETTINGS, hyperparameters
 from optilab.verify.slips import mistakes, program_of, slips
 
 ADAM = """
