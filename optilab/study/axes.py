@@ -1,4 +1,7 @@
-"""Axes of a map and of a sweep: `KEY=LOW:HIGH[:COUNT][:log]`, or in a sweep also `KEY=VALUE,VALUE,...`."""
+"""Axes of a map and of a sweep: `KEY=LOW:HIGH[:COUNT][:log]`, or in a sweep also `KEY=VALUE,VALUE,...`.
+
+What was typed is split at its `=` by `config.study.read_axes`; `sweep.read_axis` and `maps.read_axis` choose the form.
+"""
 
 import math
 import re

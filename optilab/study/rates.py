@@ -1,7 +1,7 @@
-"""A learning-rate range test, read, and its answer confirmed by trainings at rates around it.
+"""What `optilab lr` recommends: a range test, read, and its answer confirmed by trainings at rates around it.
 
-In a range test (Smith 2015, arXiv:1506.01186) the rate grows at every step. The loss is flat at first, falls, reaches
-its lowest point and rises.
+In a learning-rate range test (Smith 2015, arXiv:1506.01186) the rate grows at every step. The loss is flat at first,
+falls, reaches its lowest point and rises.
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,7 +120,7 @@ def runs_away(losses: Sequence[float], guessing: float) -> bool:
     return bool(medians[-1] > FAR * best or medians[-1] >= guessing > GAINED * best)
 
 
-def read(ramp: RateRamp, losses: Sequence[float], guessing: float) -> RangeTest:
+def read_range_test(ramp: RateRamp, losses: Sequence[float], guessing: float) -> RangeTest:
     """What a ramp says. `losses` may end before the rates do, with one that is not finite.
 
     The recommendation is the middle of the valley on the logarithmic scale: between the rate at which half of the gain

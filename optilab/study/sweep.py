@@ -239,7 +239,7 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     _require_metric(asked)
     if asked.confirm and not asked.over:
         raise UsageError(f"nothing is chosen without an axis: add --over {EXAMPLE}", "--confirm")
-    axes = [_axis(key, given) for key, given in asked.over.items()]
+    axes = [read_axis(key, given) for key, given in asked.over.items()]
     count = (
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
     )
@@ -255,7 +255,7 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     return Sweep(asked, trials, axes, command=command)
 
 
-def _axis(key: str, given: Any) -> Axis | Choices:
+def read_axis(key: str, given: Any) -> Axis | Choices:
     where = f"--over {key}"
     text = flow(given)
     section, _, last = key.rpartition(".")

@@ -2,7 +2,8 @@
 
 Where torch.optim implements a rule in the requested form, torch's own optimizer is used with its default kernels. Only
 plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel rounds differently, and after two epochs
-that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`).
+that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`);
+what a user's file defines is in `own`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

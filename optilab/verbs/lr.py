@@ -136,7 +136,7 @@ def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: boo
                     terminal.note(advice)
                 if rates.runs_away(losses, training.chance_loss):
                     break
-    return rates.read(ramp, losses, training.chance_loss)
+    return rates.read_range_test(ramp, losses, training.chance_loss)
 
 
 @dataclass(frozen=True, repr=False)

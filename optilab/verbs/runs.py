@@ -146,7 +146,7 @@ class RunList(Answer):
             return _trials(self.lines, self.axes)
         if self.values:
             return Table(_value_columns(self.lines), list(map(_values, self.lines)))
-        return Table(_WORDS, list(map(_words, self.lines)))
+        return Table(_LIST_COLUMNS, list(map(_list_row, self.lines)))
 
     def document(self) -> Mapping[str, Any]:
         return {"runs": list(map(_document, self.lines))}
@@ -155,16 +155,17 @@ class RunList(Answer):
         return [Verbatim(line.about["run"]) for line in self.lines]
 
 
-_WORDS = (
+_LIST_COLUMNS = (
     Column("run", "run", left=True),
     Column("command", "command", left=True, detail=1),
     Column("state", "state", left=True),
     Column("config", "config", left=True),
     Column("result", "result", left=True),
 )
+"""The table that `runs ls` prints; that of one study's trials: `_trials`."""
 
 
-def _words(line: "ListedRun") -> dict[str, Any]:
+def _list_row(line: "ListedRun") -> dict[str, Any]:
     facts = {key: line.about[key] for key in ("run", "command", "state")}
     return {**facts, "config": _configured(line), "result": _result(line)}
 

@@ -276,7 +276,9 @@ def argv(verb: str, request: Request) -> list[str]:
         elif value is True:
             options.append(one.flag)
         elif isinstance(value, Mapping):
-            texts = [f"{key}={_axis(item) if one.name == 'over' else flow(item)}" for key, item in value.items()]
+            texts = [
+                f"{key}={_axis_text(item) if one.name == 'over' else flow(item)}" for key, item in value.items()
+            ]
             options += [word for text in texts for word in (one.flag, text)]
         elif isinstance(value, list) and one.repeated:
             options += [word for item in value for word in (one.flag, str(item))]
@@ -287,7 +289,7 @@ def argv(verb: str, request: Request) -> list[str]:
     return words + options
 
 
-def _axis(axis: Any) -> str:
+def _axis_text(axis: Any) -> str:
     """An axis as `--over` has it."""
     from optilab.config.yaml import flow
 

@@ -26,7 +26,7 @@ def curve(start=-4.0, fall=-2.5, bottom=-1.0, cliff=-0.5, low=0.5, noise=0.0, sc
 
 
 def read(ramp, losses):
-    return rates.read(ramp, list(losses), GUESSING)
+    return rates.read_range_test(ramp, list(losses), GUESSING)
 
 
 # --- the ramp ----------------------------------------------------------------------------------------------
