@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser import browser, page
 from tests.data.idx import write_idx_dataset
+from tests.faults.harness import Warm
 from tests.run import run
 
 __all__ = ["browser", "page"]  # fixtures of all tests
@@ -86,6 +87,22 @@ def _checked(done, code):
     assert done.returncode == code, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Forks `optilab` processes that have PyTorch already, for what a process decides but its start."""
+    server = Warm()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def light():
+    """The same without PyTorch, and with a word on stderr from a child that imports it."""
+    server = Warm(light=True)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import importlib
 import json
 import math
 import os
-import pty
 import re
 import shlex
 import shutil
@@ -19,8 +18,11 @@ import yaml
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
 from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS
+from tests.faults.harness import on_a_terminal
 from tests.pages import ROOT
 from tests.study.generated import training
+
+ALL_STREAMS = ("stdin", "stdout", "stderr")
 
 
 def table(path):
@@ -307,41 +309,19 @@ def test_in_a_pipe_a_row_is_a_line(optilab):
     assert any(line.startswith("adam.yaml") and line.rstrip().endswith(")") for line in titles.splitlines())
 
 
-def colours(arguments, tmp_path, **environment):
-    """What a command writes to a terminal."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "optilab", *arguments],
-        cwd=tmp_path,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **environment},
-    )
-    os.close(slave)
-    written = b""
-    while True:
-        try:
-            chunk = os.read(master, 65536)
-        except OSError:  # Linux ends a terminal with EIO
-            break
-        if not chunk:
-            break
-        written += chunk
-    os.close(master)
-    assert process.wait() == 0
-    return written.decode()
+def test_colour_only_on_a_terminal_that_wants_it(light, tmp_path):
+    def colours(**environment):
+        arguments = ["optimize", "--algo", "sgd"]
+        return on_a_terminal(light, arguments, tmp_path, ALL_STREAMS, COLUMNS="100", **environment)
+
+    assert "\x1b[33m" in colours()  # still moving: yellow
+    assert "\x1b[3" not in colours(NO_COLOR="1")
+    assert "\x1b[3" not in colours(TERM="dumb")
 
 
-def test_colour_only_on_a_terminal_that_wants_it(tmp_path):
-    arguments = ["optimize", "--algo", "sgd"]
-    assert "\x1b[33m" in colours(arguments, tmp_path)  # still moving: yellow
-    assert "\x1b[3" not in colours(arguments, tmp_path, NO_COLOR="1")
-    assert "\x1b[3" not in colours(arguments, tmp_path, TERM="dumb")
-
-
-def test_a_terminal_gets_live_progress_and_its_cursor_back(small, tmp_path):
-    written = colours(["train", "--config", str(small), "--epochs", "40"], tmp_path)
+def test_a_terminal_gets_live_progress_and_its_cursor_back(warm, small, tmp_path):
+    arguments = ["train", "--config", str(small), "--epochs", "40"]
+    written = on_a_terminal(warm, arguments, tmp_path, ALL_STREAMS, COLUMNS="100")
     assert "epochs/s" in written
     assert written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l") >= 0
 
@@ -403,26 +383,29 @@ def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_pa
 
 
 def test_help_without_docstrings(tmp_path):
-    for command in ([], ["optimize"], ["config"], ["config", "ls"], ["data", "where"], ["runs", "ls"]):
-        line = [sys.executable, "-OO", "-m", "optilab", *command, "--help"]
-        shown = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    program = (
+        "import sys\nfrom contextlib import suppress\nfrom optilab.__main__ import main\n"
+        "for line in sys.argv[1:]:\n"
+        "    sys.argv = ['optilab', *line.split(), '--help']\n"
+        "    with suppress(SystemExit):\n        main()\n"
+        "    print('end of a page')\n"
+    )
+    commands = ["", "optimize", "config", "config ls", "data where", "runs ls"]
+    line = [sys.executable, "-OO", "-c", program, *commands]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    *pages, rest = done.stdout.split("end of a page\n")
+    assert (len(pages), rest) == (len(commands), "")
+    for shown in pages:
         assert re.match(r"Usage: .*\n\n  [A-Z]\w* ", shown), shown
 
 
-def test_a_full_disk_behind_stdout(optilab, tmp_path):
+def test_a_full_disk_behind_stdout(light, tmp_path):
     if not Path("/dev/full").exists():
         pytest.fail("this test needs /dev/full")
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "optilab", "optimize", "--algo", "sgd"],
-            cwd=tmp_path,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    assert done.returncode == 7
-    assert "No space left" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = light.run(["optimize", "--algo", "sgd"], tmp_path, stdout="/dev/full")
+    assert done.code == 7
+    assert "No space left" in done.err
+    assert "Traceback" not in done.err
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import missing
+from tests.run import run
 
 EVALUATE = 'eval "$(optilab --show-completion)"\n'
 START = {
@@ -29,24 +30,37 @@ pytestmark = pytest.mark.filterwarnings(
 )  # of JAX, where other tests have loaded it
 
 
-@pytest.fixture(params=START)
-def shell(request, tmp_path, optilab):
-    """Complete a line in one of the shells; the completed line, or in Fish all that are offered."""
-    name = request.param
+LINES = {
+    "optilab optim": "optimize",
+    "optilab config sche": "schema",
+    "optilab train --batch": "--batch-size",
+    "optilab train sigm": "sigmoid.yaml",
+    "optilab train unlike-a-pre": "unlike-a-preset.yaml",  # a file beside presets
+    "optilab train --set optimizer.weight_dec": "optimizer.weight_decay=",
+    "optilab train --set model.activation=tan": "model.activation=tanh",
+    "optilab optimize --algo sgd,nest": "sgd,nesterov",
+    "optilab runs show mine": "mine-7",
+}
+"""What is typed before a Tab, and what its last word becomes."""
+
+
+@pytest.fixture(scope="module", params=START)
+def completed(request, tmp_path_factory):
+    """All lines as one of the shells completes them: line -> what is printed of its last word."""
+    name, folder = request.param, tmp_path_factory.mktemp("shell")
     if missing(name):
         pytest.skip(f"needs {name}: apt-get install {name}")
-    optilab("optimize", "--algo", "sgd", "--name", "mine-7", "--quiet")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_")}
+    assert run(["optimize", "--algo", "sgd", "--name", "mine-7", "--quiet"], folder, kept).returncode == 0
+    (folder / "unlike-a-preset.yaml").write_text("")
     file, text, arguments = START[name]
-    (tmp_path / file).parent.mkdir(exist_ok=True)
-    (tmp_path / file).write_text(text)
-    commands = tmp_path / "bin"
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(text)
+    commands = folder / "bin"
     commands.mkdir()
     (commands / "optilab").write_text(f'#!/bin/sh\nexec {sys.executable} -m optilab "$@"\n')
     (commands / "optilab").chmod(0o755)
-    places = dict.fromkeys(
-        ("HOME", "ZDOTDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"), str(tmp_path)
-    )
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_")}
+    places = dict.fromkeys(("HOME", "ZDOTDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"), str(folder))
     environment = {
         **kept,
         **places,
@@ -54,41 +68,23 @@ def shell(request, tmp_path, optilab):
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "TERM": "dumb",
     }
-
-    def complete(typed):
-        if name == "fish":
-            line = [name, "-c", f"complete -C '{typed}'"]
-            done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-            return [offer.split("\t")[0] for offer in done.stdout.splitlines()]
-        answer = tmp_path / "answer"
-        # Control-A goes to the start of the line, so that it is printed instead of being run.
-        keys = f"{typed}\t\x01printf '%s\\n' >{answer} \r exit\r"
-        _type([name, *arguments], keys, tmp_path, environment)
-        return answer.read_text().splitlines()[len(typed.split()) - 1 :]
-
-    return complete
-
-
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [
-        ("optilab optim", "optimize"),
-        ("optilab config sche", "schema"),
-        ("optilab train --batch", "--batch-size"),
-        ("optilab train sigm", "sigmoid.yaml"),
-        ("optilab train --set optimizer.weight_dec", "optimizer.weight_decay="),
-        ("optilab train --set model.activation=tan", "model.activation=tanh"),
-        ("optilab optimize --algo sgd,nest", "sgd,nesterov"),
-        ("optilab runs show mine", "mine-7"),
-    ],
-)
-def test_the_shell_completes(shell, typed, offered):
-    assert shell(typed) == [offered]
+    answers = {typed: folder / f"answer-{number}" for number, typed in enumerate(LINES)}
+    if name == "fish":
+        script = "".join(f"complete -C '{typed}' >{answer}\n" for typed, answer in answers.items())
+        subprocess.run([name, "-c", script], cwd=folder, env=environment, check=True)
+        return {
+            typed: [offer.split("\t")[0] for offer in answer.read_text().splitlines()]
+            for typed, answer in answers.items()
+        }
+    # Control-A goes to the start of the line, so that it is printed instead of being run.
+    keys = "".join(f"{typed}\t\x01printf '%s\\n' >{answer} \r" for typed, answer in answers.items())
+    _type([name, *arguments], f"{keys} exit\r", folder, environment)
+    return {typed: answer.read_text().splitlines()[len(typed.split()) - 1 :] for typed, answer in answers.items()}
 
 
-def test_file_names_are_completed_beside_presets(shell, tmp_path):
-    (tmp_path / "unlike-a-preset.yaml").write_text("")
-    assert shell("optilab train unlike-a-pre") == ["unlike-a-preset.yaml"]
+@pytest.mark.parametrize("typed", LINES)
+def test_the_shell_completes(completed, typed):
+    assert completed[typed] == [LINES[typed]]
 
 
 def _type(command, keys, folder, environment):

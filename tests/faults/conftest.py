@@ -49,21 +49,6 @@ def drawn(request: pytest.FixtureRequest) -> Drawn:
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
-    server = Warm()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def light() -> Iterator[Warm]:
-    """Without torch, and with a word on stderr from a child that imports it."""
-    server = Warm(light=True)
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Lab:
     """A dataset of 640 images, a small network with Adam, and its undisturbed run of 12 epochs."""
     folder = tmp_path_factory.mktemp("lab")

@@ -231,6 +231,22 @@ class Warm:
         return outcome, log.read_text(encoding="utf-8", errors="replace")
 
 
+def on_a_terminal(server: Warm, argv: Sequence[str], cwd: Path, streams: Sequence[str], **env: str) -> str:
+    """What a forked process writes to a terminal of its own, which those of its standard streams are."""
+    screen, end = os.openpty()
+    terminal = dict.fromkeys(streams, os.ttyname(end))
+    others = dict.fromkeys({"stdin", "stdout", "stderr"} - terminal.keys(), os.devnull)
+    process = server.start(argv, cwd, env={"TERM": "xterm-256color", **env}, **terminal, **others)
+    seen = b""
+    while (ready := select.select([screen], [], [], 0.02)[0]) or process.alive():
+        seen += os.read(screen, 65536) if ready else b""
+    outcome = process.finish()
+    os.close(end)
+    os.close(screen)
+    assert outcome.code == 0, (outcome, seen)
+    return seen.decode()
+
+
 @dataclass(frozen=True)
 class Left:
     """What a dead process left of a run."""

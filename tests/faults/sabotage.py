@@ -111,6 +111,22 @@ def endless_batch() -> None:
     TrainingDisplay.batch = batch  # type: ignore[method-assign]
 
 
+def tell_of_matplotlib() -> None:
+    """No fault: at the end of the last epoch stderr says whether matplotlib is loaded."""
+    import sys
+
+    from optilab.train import session
+
+    proceed = session.proceed
+
+    def after(*arguments: Any) -> Any:
+        status = proceed(*arguments)
+        print("matplotlib" in sys.modules, file=sys.stderr)
+        return status
+
+    session.proceed = after
+
+
 def bug() -> None:
     """An error of ours after the first epoch, with something secret in the frame."""
     import os

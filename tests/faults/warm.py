@@ -65,6 +65,15 @@ def _connect(number: int, name: str, target: str) -> None:
     else:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY
         os.dup2(os.open(target, flags, 0o644), number)
+        if number and os.isatty(number):
+            getattr(sys, name).reconfigure(line_buffering=True)  # as Python's start does
+
+
+def _look_at_the_terminal() -> None:
+    """Width and colors, as the import of the module finds them."""
+    from optilab.show import terminal
+
+    terminal.out, terminal.err = terminal._console(), terminal._console(stderr=True)
 
 
 def _become(request: dict[str, Any]) -> None:
@@ -81,6 +90,7 @@ def _become(request: dict[str, Any]) -> None:
         sys.argv = ["optilab", *request["argv"]]
         for name in request["ignore"]:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+        _look_at_the_terminal()
         if request["sabotage"]:
             from tests.faults import sabotage
 

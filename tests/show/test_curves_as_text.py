@@ -1,18 +1,14 @@
 """Trainings drawn as text: after a training and by `runs plot`, on terminals and in pipes."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from optilab.show.chart_text import Canvas
-from tests.show.test_pictures import on_a_terminal
+from tests.faults.harness import on_a_terminal
 from tests.study.generated import layered, training
 
-UTF8 = {"LANG": "C.UTF-8", "PYTHONUTF8": "1"}
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
 
@@ -113,23 +109,24 @@ def _again(runs):
     return training(runs, "again", "seed=1", "model.norm=batch").name
 
 
-def test_a_terminal_shows_braille(runs):
-    shown = on_a_terminal(["runs", "plot", "good1"], runs.parent, columns=80, **UTF8)
+def test_a_terminal_shows_braille(light, runs):
+    shown = on_a_terminal(light, ["runs", "plot", "good1"], runs.parent, ["stdout"], COLUMNS="80")
     assert any(0x2800 < ord(sign) < 0x2900 for sign in shown)
     assert "✚ best 80.0% at epoch 3" in shown
 
 
 @pytest.mark.parametrize(("columns", "drawn"), [(70, False), (80, True), (160, True)])
-def test_the_end_of_a_training_on_a_terminal(small, tmp_path, columns, drawn):
-    shown = on_a_terminal(["train", str(small), "--epochs", "2"], tmp_path, columns=columns, **UTF8)
+def test_the_end_of_a_training_on_a_terminal(warm, small, tmp_path, columns, drawn):
+    arguments = ["train", str(small), "--epochs", "2"]
+    shown = on_a_terminal(warm, arguments, tmp_path, ["stdout"], COLUMNS=str(columns))
     assert any(0x2800 < ord(sign) < 0x2900 for sign in shown) == drawn
     assert ("gradient |g| of each layer" in shown) == drawn
     assert ("curves and layers: --picture" in shown) != drawn
 
 
-def test_no_picture_is_no_picture(small, tmp_path):
+def test_no_picture_is_no_picture(warm, small, tmp_path):
     arguments = ["train", str(small), "--epochs", "1", "--no-picture"]
-    shown = on_a_terminal(arguments, tmp_path, columns=100, **UTF8)
+    shown = on_a_terminal(warm, arguments, tmp_path, ["stdout"], COLUMNS="100")
     assert "--picture" not in shown
     assert not any(0x2800 < ord(sign) < 0x2900 for sign in shown)
 
@@ -157,23 +154,10 @@ def test_a_training_that_diverges_is_drawn_as_far_as_it_came(optilab, small, tmp
     assert not (tmp_path / "a.png").exists()
 
 
-def test_matplotlib_is_loaded_after_the_training(small, tmp_path):
-    program = (
-        "import sys\n"
-        "from optilab.__main__ import main\n"
-        "from optilab.train import session\n"
-        "proceed = session.proceed\n"
-        "def after(*arguments):\n"
-        "    status = proceed(*arguments)\n"
-        "    print('matplotlib' in sys.modules, file=sys.stderr)\n"
-        "    return status\n"
-        "session.proceed = after\n"
-        f"sys.argv = ['optilab', 'train', {str(small)!r}, '--epochs', '1', '--out', 'a.png', '--quiet']\n"
-        "main()\n"
-    )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ})
-    assert done.stderr == "False\n"
+def test_matplotlib_is_loaded_after_the_training(warm, small, tmp_path):
+    arguments = ["train", str(small), "--epochs", "1", "--out", "a.png", "--quiet"]
+    done = warm.run(arguments, tmp_path, sabotage="tell_of_matplotlib")
+    assert done.err == "False\n"
     assert (tmp_path / "a.png").exists()
 
 

@@ -1,5 +1,6 @@
 """Pictures of text: ASCII in a pipe, braille on a terminal, and in both what was computed."""
 
+import contextlib
 import os
 import pty
 import re
@@ -8,32 +9,9 @@ import sys
 
 import pytest
 
+from tests.faults.harness import on_a_terminal
+
 ARGUMENTS = ["optimize", "--algo", "sgd,momentum,adam", "--epochs", "40"]
-
-
-def on_a_terminal(arguments, folder, columns=120, **environment):
-    """What the command writes to a terminal of that width."""
-    main, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "optilab", *arguments],
-        cwd=folder,
-        stdout=child,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **environment},
-    )
-    os.close(child)
-    found = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # the other side has closed
-            break
-        if not part:
-            break
-        found += part
-    os.close(main)
-    assert process.wait() == 0
-    return found.decode()
 
 
 def test_in_a_pipe_there_is_no_picture_unasked(optilab):
@@ -62,20 +40,33 @@ def test_the_start_and_the_minimum_are_where_they_are(optilab):
     assert minimum == round(6.36 / 9.72 * (width - 1))
 
 
-def test_a_wide_terminal_shows_braille_in_colour(tmp_path):
-    shown = on_a_terminal(ARGUMENTS, tmp_path, LANG="C.UTF-8", PYTHONUTF8="1")
+def test_a_wide_terminal_shows_braille_in_colour(light, tmp_path):
+    shown = on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="120")
     assert any(0x2800 < ord(sign) < 0x2900 for sign in shown)
     assert "\x1b[" in shown
     assert "● start" in shown
 
 
-def test_a_narrow_terminal_shows_none_unasked(tmp_path):
-    shown = on_a_terminal(ARGUMENTS, tmp_path, columns=80, LANG="C.UTF-8", PYTHONUTF8="1")
+def test_a_narrow_terminal_shows_none_unasked(light, tmp_path):
+    shown = on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="80")
     assert "● start" not in shown
 
 
 def test_a_terminal_without_utf8_shows_ascii(tmp_path):
-    shown = on_a_terminal(ARGUMENTS, tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    """Which Python decides at its start."""
+    screen, end = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm-256color", "LC_ALL": "C"}
+    environment |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "optilab", *ARGUMENTS]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=end, stderr=subprocess.DEVNULL, env=environment)
+    os.close(end)
+    parts = []
+    with contextlib.suppress(OSError):  # the other side has closed
+        while part := os.read(screen, 65536):
+            parts.append(part)
+    os.close(screen)
+    assert process.wait() == 0
+    shown = b"".join(parts).decode()
     assert "S start" in shown
     assert shown.isascii()
 
@@ -86,10 +77,10 @@ def test_a_diverging_path_and_a_function_without_minimum_are_drawn(optilab, func
     assert "log scale" in shown
 
 
-def test_a_narrow_terminal_names_the_option(tmp_path):
-    shown = on_a_terminal(ARGUMENTS, tmp_path, columns=80, LANG="C.UTF-8", PYTHONUTF8="1")
+def test_a_narrow_terminal_names_the_option(light, tmp_path):
+    shown = on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="80")
     assert "contour and curves: --picture" in shown
-    assert "--picture" not in on_a_terminal(ARGUMENTS, tmp_path, LANG="C.UTF-8", PYTHONUTF8="1")
+    assert "--picture" not in on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="120")
 
 
 def test_theory_of_newton_and_of_a_lucky_start(optilab):
