@@ -183,12 +183,16 @@ class Warm:
         sabotage: str = "",
         ignore: Sequence[str] = (),
         hold: bool = False,
+        study: bool = False,
         env: dict[str, str] | None = None,
         stdin: str = os.devnull,
         stdout: str | None = None,
         stderr: str | None = None,
     ) -> Process:
-        """Fork a child that runs optilab with `argv`; with `hold` it is stopped until a SIGCONT."""
+        """Fork a child that runs optilab with `argv`; with `hold` it is stopped until a SIGCONT.
+
+        With `study` the fork server of its workers is forked, too.
+        """
         out, err = _outputs(cwd)
         request = {
             "argv": list(argv),
@@ -200,6 +204,7 @@ class Warm:
             "sabotage": sabotage,
             "ignore": list(ignore),
             "hold": hold,
+            "study": study,
             "light": self._light,
         }
         out.touch()

@@ -29,8 +29,14 @@ from tests.study.test_sweep import files
 pytest.importorskip("distributed")
 
 OVER = ["--over", "optimizer.lr=0.001,0.01", "--seeds", "2", "--epochs", "6", "--set", "data.batch_size=4"]
-SHARED = [pytest.param(True, id="shared"), pytest.param(False, id="apart")]
-KILLS = [1, pytest.param(10, marks=pytest.mark.slow)]
+KILLS = [
+    pytest.param(1, False, id="1-apart"),
+    *(
+        pytest.param(kills, shared, marks=pytest.mark.slow)
+        for kills, shared in ((1, True), (10, True), (10, False))
+    ),
+]
+"""On a shared disk the fast suite loses the scheduler, and a worker whose trials another one continues there."""
 RULE = """
 def halved(w, g, lr: float = 0.1):
     return w - lr / 2 * g
@@ -128,8 +134,7 @@ def in_a_trial(process, machines: Machines, study: Path, chance: random.Random) 
     return process.alive()
 
 
-@pytest.mark.parametrize("shared", SHARED)
-@pytest.mark.parametrize("kills", KILLS)
+@pytest.mark.parametrize(("kills", "shared"), KILLS)
 def test_workers_are_killed_in_trials(kills, shared, lab, machines, undisturbed, figure, drawn):
     """One kill per study, so that no trial is given up: of a machine, of the worker alone, or of a trial's process."""
     chance, hits, studies = drawn(20), 0, 0

@@ -13,7 +13,7 @@ import pytest
 
 from optilab import runs
 from optilab.runs.lock import is_held
-from tests.faults.harness import Violation, fresh, run, until
+from tests.faults.harness import Outcome, Process, Violation, run, until
 from tests.study.test_sweep import files
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -34,17 +34,27 @@ KILLS = [
     *(pytest.param(kind, 60, id=f"{kind}-60", marks=pytest.mark.slow) for kind in KINDS),
 ]
 FEW_OR_MANY = [2, pytest.param(50, marks=pytest.mark.slow)]
-OVER = ["--over", "optimizer.lr=0.001,0.003,0.01", "--seeds", "2", "--epochs", "12", "--set", "data.batch_size=4"]
+OVER = ["--over", "optimizer.lr=0.001,0.01", "--seeds", "2", "--epochs", "6", "--set", "data.batch_size=4"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(lab):
+    """In a fresh process, with which the warm ones are compared."""
     assert run(argv("undisturbed"), lab.folder).code == 0
     return files(lab.folder / "runs" / "undisturbed")
 
 
 def argv(name: str) -> list[str]:
     return ["sweep", "lab.yaml", *OVER, "--jobs", "2", "--quiet", "--name", name]
+
+
+def start(lab, line: list[str]) -> Process:
+    """A command in a warm process, and a fork server that has PyTorch already."""
+    return lab.warm.start(line, lab.folder, study=True)
+
+
+def finish(lab, line: list[str]) -> Outcome:
+    return start(lab, line).finish()
 
 
 def children(pid: int) -> list[int]:
@@ -58,7 +68,8 @@ def server(pid: int) -> int | None:
     """The fork server of a command."""
     for child in children(pid):
         try:
-            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
+            names = [Path(f"/proc/{child}/{file}").read_bytes() for file in ("cmdline", "comm")]
+            if any(b"forkserver" in name for name in names):
                 return child
         except OSError:
             continue
@@ -94,7 +105,7 @@ def test_the_command_is_killed_again_and_again(kills, lab, undisturbed, figure, 
     chance, hits, name = drawn(19), 0, f"command-{kills}"
     study = lab.folder / "runs" / name
     for number in range(kills):
-        process = fresh(argv(name), lab.folder)
+        process = start(lab, argv(name))
         if not at_some_moment(process, study, chance):
             if process.finish().code:
                 raise Violation("the study ended with an error")
@@ -104,7 +115,7 @@ def test_the_command_is_killed_again_and_again(kills, lab, undisturbed, figure, 
         process.send(SIGNALS[number % len(SIGNALS)])
         process.finish()
         until(lambda: not running(study))  # workers end with their study
-    assert run(argv(name), lab.folder).code == 0
+    assert finish(lab, argv(name)).code == 0
     assert files(study) == undisturbed
     assert hits
     figure("G19", "the command of a study is killed", f"{kills} kills, {hits} in trials, nothing lost")
@@ -119,7 +130,7 @@ def test_a_study_outlives_its_processes(victim, kills, lab, undisturbed, figure,
         round_ += 1
         name = f"{victim}-{kills}-{round_}"
         study = lab.folder / "runs" / name
-        process = fresh(argv(name), lab.folder)
+        process = start(lab, argv(name))
         for _ in range(2):
             if not at_some_moment(process, study, chance):
                 break
@@ -138,10 +149,10 @@ def test_a_killed_study_of_every_kind_is_the_same_study(kind, kills, lab, figure
     chance, hits = drawn(24), dict.fromkeys(("command", "worker", "server"), 0)
     name = f"{kind.split()[0]}-{kills}"
     study, whole = lab.folder / "runs" / name, lab.folder / "runs" / f"{name}-whole"
-    assert run([*KINDS[kind], *SMALL, whole.name], lab.folder).code == 0
+    assert finish(lab, [*KINDS[kind], *SMALL, whole.name]).code == 0
     expected = files(whole)
     while sum(hits.values()) < kills:
-        process = fresh([*KINDS[kind], *SMALL, name], lab.folder)
+        process = start(lab, [*KINDS[kind], *SMALL, name])
         until(lambda process=process: not process.alive() or is_held(study))
         for victim in (chance.choice(["command", "worker", "server"]), "command"):  # of no trial three workers
             if victim != "command":
@@ -160,7 +171,7 @@ def test_a_killed_study_of_every_kind_is_the_same_study(kind, kills, lab, figure
             assert files(study) == expected
             runs.remove(study)
     if not study.is_dir() or runs.read_study(study).state != "done":
-        assert run([*KINDS[kind], *SMALL, name], lab.folder).code == 0
+        assert finish(lab, [*KINDS[kind], *SMALL, name]).code == 0
     assert files(study) == expected
     assert not [path.name for path in study.iterdir() if path.name.startswith(".")]
     told = ", ".join(f"{count} of a {victim}" for victim, count in hits.items())
@@ -169,14 +180,14 @@ def test_a_killed_study_of_every_kind_is_the_same_study(kind, kills, lab, figure
 
 def test_what_killed_commands_leave_in_a_study_is_removed(lab):
     name = "litter"
-    assert run([*KINDS["seeds"][:3], "2", "--epochs", "1", *SMALL, name], lab.folder).code == 0
+    assert finish(lab, [*KINDS["seeds"][:3], "2", "--epochs", "1", *SMALL, name]).code == 0
     study = lab.folder / "runs" / name
     before = files(study)
     for leftover in (".trials.csv.tmp-e19e3952", ".manifest.json.tmp-0123abcd", ".study-0123456789abcdef"):
         (study / leftover).touch()
     (study / ".new-0123456789abcdef").mkdir()
     (study / ".mine").touch()
-    assert run([*KINDS["seeds"][:3], "2", "--epochs", "1", *SMALL, name], lab.folder).code == 0
+    assert finish(lab, [*KINDS["seeds"][:3], "2", "--epochs", "1", *SMALL, name]).code == 0
     assert [path.name for path in study.iterdir() if path.name.startswith(".")] == [".mine"]
     assert files(study) == before
 
@@ -184,7 +195,7 @@ def test_what_killed_commands_leave_in_a_study_is_removed(lab):
 def test_a_full_disk_ends_a_study_with_exit_code_7_and_the_same_command_continues(lab):
     """Files larger than a limit cannot be written: those of a trial, while the study's own still can."""
     name, command = "disk-full", [*KINDS["seeds"][:3], "2", "--epochs", "3"]
-    assert run([*command, *SMALL, "disk-not-full"], lab.folder).code == 0
+    assert finish(lab, [*command, *SMALL, "disk-not-full"]).code == 0
     limited = ["sh", "-c", 'ulimit -f 64; exec "$@"', "sh"]
     done = run([*command, *SMALL, name], lab.folder, before=limited)
     assert done.code == 7, done.err
@@ -193,5 +204,5 @@ def test_a_full_disk_ends_a_study_with_exit_code_7_and_the_same_command_continue
     study = runs.read_study(lab.folder / "runs" / name)
     assert study.state == "interrupted"
     assert study.trials() == []
-    assert run([*command, *SMALL, name], lab.folder).code == 0
+    assert finish(lab, [*command, *SMALL, name]).code == 0
     assert files(study.path) == files(lab.folder / "runs" / "disk-not-full")

@@ -11,13 +11,16 @@ a child that imports it says so on stderr.
 """
 
 import ctypes
+import fcntl
 import importlib
 import json
 import os
 import pkgutil
 import signal
+import socket
 import sys
 import traceback
+from multiprocessing import util
 from typing import Any
 
 import optilab.optimize.rules
@@ -32,7 +35,7 @@ LIGHT = (
     "optilab.show.progress",
 )
 HEAVY = ("optilab.train.session",)
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 TORCH = "torch was imported\n"
 
 
@@ -76,6 +79,43 @@ def _look_at_the_terminal() -> None:
     terminal.out, terminal.err = terminal._console(), terminal._console(stderr=True)
 
 
+def _hand_over_the_fork_server() -> None:
+    """The fork server of a study's workers is forked here and now, with what this process has loaded, and waits.
+
+    Another one, after its death, is a new interpreter as usual.
+    """
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        message, received, *_ = socket.recv_fds(theirs, 1 << 16, 2)
+        if not message:  # the command has ended
+            os._exit(0)
+        theirs.close()
+        asked = json.loads(message)
+        high = [fcntl.fcntl(number, fcntl.F_DUPFD, 100) for number in received]
+        os.closerange(3, 64)
+        for number, wanted in zip(high, asked["numbers"], strict=True):
+            os.dup2(number, wanted)
+            os.close(number)
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        ctypes.CDLL(None).prctl(PR_SET_NAME, b"forkserver")
+        exec(asked["program"], {})
+        os._exit(0)
+    theirs.close()
+    spawn, waiting = util.spawnv_passfds, [pid]
+
+    def start(path: Any, arguments: Any, numbers: Any) -> int:
+        if "forkserver" not in arguments[-1] or not waiting:
+            return spawn(path, arguments, numbers)
+        asked = {"program": arguments[-1], "numbers": list(numbers), "environment": dict(os.environ)}
+        socket.send_fds(ours, [json.dumps(asked).encode()], numbers)
+        return waiting.pop()
+
+    util.spawnv_passfds = start
+
+
 def _become(request: dict[str, Any]) -> None:
     """The child: a fresh session that runs one command line and never returns."""
     code: Any = 1
@@ -91,6 +131,8 @@ def _become(request: dict[str, Any]) -> None:
         for name in request["ignore"]:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         _look_at_the_terminal()
+        if request["study"]:
+            _hand_over_the_fork_server()
         if request["sabotage"]:
             from tests.faults import sabotage
 
