@@ -28,17 +28,22 @@ class Column:
     """On a terminal that is too narrow, the columns with the highest detail are left out first; 0: never."""
     only: Literal["", "text", "values"] = ""
     """Leave it out of formats that hold values, or of those that show text."""
+    plain: str = ""
+    """The heading on a page, where a longer one has room."""
+    about: str = ""
+    """What the column is, for a page: a sentence without a period."""
 
 
 Interval = tuple[float, float]
 
 
 def interval_columns(
-    prefix: str, show: Callable[[Interval], str], detail: int = 0, heading: str = "95%"
+    prefix: str, show: Callable[[Interval], str], detail: int = 0, heading: str = "95%", about: str = ""
 ) -> list[Column]:
     """The columns of an interval: as text both ends in one, as values each end alone."""
     ends = (Column(f"{prefix}{end}", "", only="values") for end in ("low", "high"))
-    return [Column(f"{prefix}interval", heading, show, detail=detail, only="text"), *ends]
+    plain = heading.replace("% of ", "% interval of the ") if " of " in heading else f"{heading} interval"
+    return [Column(f"{prefix}interval", heading, show, False, detail, "text", plain, about), *ends]
 
 
 def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:

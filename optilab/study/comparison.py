@@ -611,7 +611,10 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
         again = "run the loop with other seeds and save each run" if loops else "train with --seeds 5"
         notes.append(f"{_one_or_number(single)}: no interval with a single seed; {again}")
     if shared:
-        notes.append(f"with fewer than {FEW} seeds, a variance below that of the whole table is raised to it")
+        notes.append(
+            f"fewer than {FEW} seeds may agree by luck, so a verdict takes no row to vary less than the rows of the "
+            "table do on average"
+        )
     return notes
 
 

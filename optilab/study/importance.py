@@ -45,7 +45,8 @@ class Effect:
 
 
 BINS = 6
-"""For an axis with more than MOST_LEVELS values, each with about the same number of points."""
+"""For an axis with more than MOST_LEVELS values that were not tried with the same other settings, each with about the
+same number of points."""
 MOST_LEVELS = 12
 
 
@@ -62,7 +63,8 @@ class Level:
 def levels(
     key: str, outcomes: Sequence[tuple[Point, Mapping[int, float]]], limits: Limits = UNLIMITED
 ) -> list[Level]:
-    """The marginal means of an axis; numbers in ascending order. An axis of many numbers is cut into BINS.
+    """The marginal means of an axis; numbers in ascending order. An axis of many numbers that is no grid with the
+    others is cut into BINS.
 
     `limits` are those of the outcomes; intervals end there.
     """
@@ -71,14 +73,20 @@ def levels(
         members.setdefault(flow(point.get(key)), []).append(index)
     values: list[Any] = [outcomes[own[0]][0].get(key) for own in members.values()]
     order = [*members.values()]
+
+    def is_alike() -> bool:
+        """Whether each value has been tried with the same other settings."""
+        others = [{flow({k: v for k, v in outcomes[i][0].items() if k != key}) for i in own} for own in order]
+        return all(one == others[0] for one in others)
+
     if all(type(value) in (int, float) for value in values):
         order = [own for _, own in sorted(zip(values, order, strict=True), key=lambda pair: pair[0])]
-        if len(order) > MOST_LEVELS:
+        is_grid = len(outcomes[0][0]) > 1 and is_alike()
+        if len(order) > MOST_LEVELS and not is_grid:
             cut = np.array_split([index for own in order for index in own], BINS)
             order = [list(map(int, part)) for part in cut]
-    others = [{flow({k: v for k, v in outcomes[i][0].items() if k != key}) for i in own} for own in order]
     seeds = [seed for seed in outcomes[0][1] if all(seed in own for _, own in outcomes)]
-    balanced = len(seeds) > 1 and all(one == others[0] for one in others)
+    balanced = len(seeds) > 1 and is_alike()
     found = []
     for own in order:
         means = (

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -17,7 +18,7 @@ from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import Histories, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
+from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, settings_label, short, text
 from optilab.verbs import comparison_tables
 from optilab.verbs.charts.settings import is_number
 from optilab.verbs.charts.training import shortened, training_chart
@@ -38,7 +39,9 @@ MOST_STILL = 12
 MOST_LOOKS = 24
 """Groups that colors and dashes tell apart."""
 KEYS = 4
-"""Settings that a question names."""
+"""Settings that a question names, and settings that are columns of a table."""
+FURTHER = 3
+"""Rows whose further trainings a page proposes."""
 _COLUMNS = {
     "epochs": "epochs",
     "train_loss": "train loss",
@@ -72,8 +75,17 @@ class PageTable:
     verdict: str
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
+    scale: tuple[str, str] = ("", "")
+    """What the ends of the pictures of intervals are."""
+    names: int = 1
+    """How many columns name a row: the first ones."""
     joined: bool = True
     """Whether each row is one curve, whose color it has."""
+
+    @property
+    def meanings(self) -> list[tuple[str, str]]:
+        """The headings that a reader may not know, each with what it is."""
+        return [(column.plain or column.title, column.about) for column in self.columns if column.about]
 
 
 def comparison_page(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
@@ -81,6 +93,7 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
 
     DataError for a run whose tables are damaged.
     """
+    keys = _naming(side)
     side = _shortened(side)
     comparison = side.comparison
     ranked = list(comparison.order) if comparison else []
@@ -94,11 +107,10 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         entries,
         heading or _question(side),
         comparison_tables.verdict(side) + _numbers(side) if several else _alone(side),
-        [_results(side, order)],
+        [_results(side, order, keys)],
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
         looks=_looks(side, chosen),
-        explained=several,
         decide=_decide(side, entries),
         beside=_beside(side, chosen),
         changes=_changes(side),
@@ -119,6 +131,14 @@ def _shortened(side: RunComparison) -> RunComparison:
     return replace(side, grouping=grouping, candidates=tuple(candidates))
 
 
+def _naming(side: RunComparison) -> list[str]:
+    """The settings that name the rows, as columns; none where rows have other names, or there are more than KEYS."""
+    rows = [candidate.settings for candidate in side.candidates]
+    keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    named = all(own.label == settings_label(own.settings, keys) for own in side.candidates)
+    return keys if named and len(keys) <= KEYS else []
+
+
 def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
     """The number of each group's color: its place in the study, so that one more seed recolors nothing.
 
@@ -129,29 +149,53 @@ def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
 
 
 def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str, str] | None:
-    """What to do next, as a sentence and its command: train what no verdict tells apart, look into a single run."""
+    """What to do next, as a sentence and its command: train what no verdict tells apart, or look into the best."""
     comparison, entry = side.comparison, entries[0] if len(entries) == 1 else None
-    if isinstance(entry, Record) and not entry.is_watched:
-        folder = entry.path.parent
-        name = f"{folder.name}/{entry.name}" if (folder / STUDY).exists() else entry.name
-        return "To see what limits it:", f"optilab diagnose {shlex.quote(name)}"
-    count = len(comparison.possible_best) if comparison else 0
-    if not isinstance(entry, Study) or count < 2:
+    if comparison is None or any(record.is_watched for record in side.records):
         return None
-    if entry.manifest["command"] == "sweep" and comparison and comparison.chosen:
-        again = min(count, comparison_tables.MOST_CONFIRMED)
+    count = len(comparison.possible_best)
+    if len(comparison.order) < 2 or count < 2:
+        best = next(iter(side.candidates[comparison.order[0]].groups[0].runs.values()))
+        folder = best.path.parent
+        name = f"{folder.name}/{best.name}" if (folder / STUDY).exists() else best.name
+        limited = "it" if len(comparison.order) < 2 else "the best"
+        return f"To see what limits {limited}:", f"optilab diagnose {shlex.quote(name)}"
+    seeds = max(len(group.runs) for group in side.grouping.groups)
+    if not isinstance(entry, Study):
+        return _further(side, comparison.possible_best)
+    if entry.manifest["command"] == "sweep" and comparison.chosen:
+        again, most = min(count, comparison_tables.MOST_CONFIRMED), comparison_tables.MOST_CONFIRMED
+        limit = f" (at most {most}, because each one more makes a verdict harder)" if again < count else ""
         which = f"the {again} best of the {count}" if again < count else f"the {count}"
-        sentence = f"To decide, train {which} that may be the best again from new seeds:"
+        sentence = f"To decide, train {which} that may be the best again from new seeds{limit}:"
         return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"
-    if entry.manifest["command"] != "remedy":
-        return None
-    return more_seeds(entry, max(len(group.runs) for group in side.grouping.groups))
+    return twice(entry, seeds) if entry.manifest["command"] == "remedy" else None
 
 
-def more_seeds(study: Study, seeds: int) -> tuple[str, str]:
-    """A sentence and the command that trains everything in a study from twice the seeds."""
-    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --seeds {2 * seeds}"
-    return f"To decide, train all from {2 * seeds} instead of {plural(seeds, 'seed')}:", command
+def _further(side: RunComparison, possible: Sequence[int]) -> tuple[str, str]:
+    """A sentence and the commands that train the first of these rows from as many seeds again, beyond all that were
+    used.
+    """
+    first = 1 + max(seed for group in side.grouping.groups for seed in group.runs)
+    commands = []
+    for group in [side.candidates[i].groups[0] for i in possible[:FURTHER]]:
+        record, count = next(iter(group.runs.values())), len(group.runs)
+        config = shlex.quote(str(record.path / "config.yaml"))
+        commands.append(f"optilab train --config {config} --seed {first} --seeds {count}")
+    which = (
+        f"the {len(commands)} best of the {len(possible)} that may be the best"
+        if len(possible) > len(commands)
+        else "both"
+        if len(possible) == 2
+        else f"these {len(possible)}"
+    )
+    return f"To decide, train {which} from further seeds, and report all runs together:", "\n".join(commands)
+
+
+def twice(study: Study, count: int, what: str = "seeds") -> tuple[str, str]:
+    """A sentence and the command that trains everything in a study with twice the seeds or repeats."""
+    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --{what} {2 * count}"
+    return f"To decide, train all with {2 * count} instead of {plural(count, what.removesuffix('s'))}:", command
 
 
 def _numbers(side: RunComparison) -> str:
@@ -206,7 +250,6 @@ def page(
     looks: Sequence[int] = (),
     rules: Sequence[str] = (),
     races: Sequence[tuple[str, Sequence[Panel]]] = (),
-    explained: bool = False,
     decide: tuple[str, str] | None = None,
     beside: Sequence[int] = (0, -1),
     changes: Sequence[tuple[str, str]] = (),
@@ -214,7 +257,7 @@ def page(
     """The page about groups of runs, in the order given, of the runs and studies in `entries`.
 
     `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colors, where that is not
-    their order; `races` the titles and panels of `rules` that raced; `explained` adds what intervals and p are;
+    their order; `races` the titles and panels of `rules` that raced;
     `decide` is a sentence and the command that would tell more; `beside` are the two groups whose layers are shown
     first; `changes` say what each row changes in the baseline.
     DataError for a run whose tables are damaged.
@@ -272,7 +315,6 @@ def page(
         columns=_run_columns(records),
         runs=_runs(chosen),
         sources=[_source(entry) for entry in entries if not (isinstance(entry, Record) and entry.is_watched)],
-        explained=explained,
     )
 
 
@@ -349,8 +391,11 @@ def failed(entries: Sequence[Record | Study]) -> list[str]:
 # --- results -----------------------------------------------------------------------------------------------
 
 
-def _results(side: RunComparison, order: Sequence[int]) -> PageTable:
-    """The table of the comparison: headings, and per row its cells, mark and interval as places of a picture."""
+def _results(side: RunComparison, order: Sequence[int], keys: Sequence[str]) -> PageTable:
+    """The table of the comparison: headings, and per row its cells, mark and interval as places of a picture.
+
+    `keys` are the settings that name a row; without any, its label does.
+    """
     rows = comparison_tables.rows(side)
     needed = ("group", "n", "verdict") if len(rows) > 1 else ("group", "n")
     shown = [
@@ -364,27 +409,60 @@ def _results(side: RunComparison, order: Sequence[int]) -> PageTable:
         )
     ]
     shown.sort(key=lambda column: ("group", "mean").index(column.key) if column.key in ("group", "mean") else 2)
-    drawn = places(side.comparison, side.measure.share)
-    found = [
-        {
-            "cells": [
-                cell(column, row) + " (baseline)" * (column.key == "group" and mark(side, i) == "baseline")
-                for column in shown
-            ],
-            "mark": mark(side, i),
-            "place": drawn.get(i),
-            "look": i if len(side.candidates) <= MOST_LOOKS else number,
-        }
-        for number, (i, row) in enumerate(zip(order, rows, strict=True))
-    ]
+    shown[:1] = _settings(side, keys) or shown[:1]
+    drawn, scale = places(side.comparison, side.measure.share)
+    names, found = len(keys) or 1, []
+    for number, (i, row) in enumerate(zip(order, rows, strict=True)):
+        own, look = mark(side, i), i if len(side.candidates) <= MOST_LOOKS else number
+        cells = [typeset(cell(column, row)) for column in shown]
+        if own == "baseline":
+            cells[names - 1] += " (baseline)"
+        found.append(
+            {
+                "cells": cells,
+                "mark": "best" if number == 0 and own == "better" else own,
+                "place": drawn.get(i),
+                "look": look if look < MOST_LOOKS else None,
+            }
+        )
     joined = all(len(candidate.groups) == 1 for candidate in side.candidates)
-    return PageTable("", "", shown, found, joined)
+    return PageTable("", "", shown, found, scale, names, joined)
 
 
-def places(comparison: Comparison[Any] | None, share: bool) -> dict[int, tuple[float, float, float]]:
-    """For each row, where its mean and the ends of its interval lie between the lowest and the highest, in per cent."""
+def _settings(side: RunComparison, keys: Sequence[str]) -> list[Column]:
+    """A column for each of these settings, with numbers of three digits where those tell its values apart."""
+    words, columns = short(keys), []
+    for key in keys:
+        values = [candidate.settings.get(key) for candidate in side.candidates]
+        texts = list(dict.fromkeys(map(text, values)))
+        names = dict(zip(texts, shortened(texts), strict=True))
+        columns.append(Column(key, words[key], partial(_named, names), left=not all(map(is_number, values))))
+    return columns
+
+
+def _named(names: Mapping[str, str], value: Any) -> str:
+    return names[text(value)]
+
+
+def without_headings(notes: Sequence[str], columns: Sequence[Column]) -> list[str]:
+    """Notes without those on columns that have another heading on a page, where they are told next to the table."""
+    renamed = {column.title for column in columns if column.plain}
+    return [note for note in notes if note.partition(":")[0] not in renamed]
+
+
+def typeset(text: str) -> str:
+    """A cell of a page: a minus sign before a number, as the scripts write it."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "\u2212", text)
+
+
+def places(
+    comparison: Comparison[Any] | None, share: bool
+) -> tuple[dict[int, tuple[float, float, float]], tuple[str, str]]:
+    """For each row, where its mean and the ends of its interval lie between the lowest and the highest, in per cent;
+    and what these two are.
+    """
     if comparison is None or len(comparison.order) < 2:
-        return {}
+        return {}, ("", "")
     found = {}
     for i in comparison.order:
         summary = comparison.rows[i].summary
@@ -392,7 +470,9 @@ def places(comparison: Comparison[Any] | None, share: bool) -> dict[int, tuple[f
         found[i] = (max(low, 0.0), summary.mean, min(high, 1.0)) if share else (low, summary.mean, high)
     lowest, highest = min(low for low, _, _ in found.values()), max(high for _, _, high in found.values())
     span = highest - lowest or 1.0
-    return {i: tuple(round(100 * (end - lowest) / span, 2) for end in ends) for i, ends in found.items()}  # type: ignore[misc]
+    drawn = {i: tuple(round(100 * (end - lowest) / span, 2) for end in ends) for i, ends in found.items()}
+    show = comparison_tables.Units(share).value
+    return drawn, (typeset(show(lowest)), typeset(show(highest)))  # type: ignore[return-value]
 
 
 def _layers(group: Mapping[str, Any]) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """What a comparison of runs says, in tables and sentences: for the terminal, the pages and `--json`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,18 @@ def differences(side: "RunComparison") -> list[str]:
 # --- the table ---------------------------------------------------------------------------------------------
 
 
+_DIVERGED = "the number of {} whose loss was no longer a number; they count as the chance level in differences"
+_REACHED = "the median epoch, and the first and the last, over the {} that reached the target"
+_INTERVAL = "the 95% interval of the mean by Student's t, of this row's {} alone: with two or three it is wide"
+_DIFFERENCE = "this mean less that of {}{}, over the {} that both have"
+_DIFFERENCES = "these intervals hold together: in 95 of 100 such tables no difference is outside its interval"
+_WON = "the fraction of the {} on which the row is better than {}; a tie counts as half"
+_P = "how probable a difference of at least this size is where there is none, adjusted for the number of rows"
+_VERDICT = "cannot tell: the interval of the difference contains 0"
+_IMPROVEMENT = "how probable it is that the row is better on a problem and seed drawn at random"
+_MORE = "about how many, until the difference, if it is real, gives a verdict in 8 of 10 cases"
+
+
 def columns(side: "RunComparison") -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
     show = Units(side.measure.share)
@@ -72,37 +84,58 @@ def columns(side: "RunComparison") -> list[Column]:
         "the best" if comparison is None or comparison.chosen else side.candidates[comparison.baseline.key].label
     )
     confidence = "95%" if comparison is None else comparison.confidence
-    timed = side.measure.target is not None
+    timed, what = side.measure.target is not None, side.measure.name
     failed = comparison is not None and any(row.diverged for row in comparison.rows)
+    unit = "problems" if side.sample == "problems" else "seeds"
+    better = "higher" if side.measure.higher else "lower"
+    points = ", in percentage points" if side.measure.share else ""
     return [
         Column("group", "group", left=True),
         *(Column(key, key, only="values") for key in side.grouping.differing),
-        Column("n", "n"),
-        *([Column("diverged", "diverged")] if failed else []),
-        *([Column("reached", side.measure.name, detail=1)] if timed else []),
-        Column("mean", "mean" if timed else side.measure.name, show.value),
-        Column("std", "std", show.spread, detail=4),
-        *interval_columns("", show.interval, detail=3),
+        Column("n", "n", plain=unit, about=f"the number of {unit} that were trained"),
+        *([Column("diverged", "diverged", about=_DIVERGED.format(unit))] if failed else []),
+        *([Column("reached", what, detail=1, about=_REACHED.format(unit))] if timed else []),
+        Column(
+            "mean", "mean" if timed else what, show.value, about=f"the mean over the {unit}; {better} is better"
+        ),
+        Column("std", "std", show.spread, detail=4, about=f"the standard deviation over the {unit}{points}"),
+        *interval_columns("", show.interval, detail=3, about=_INTERVAL.format(unit)),
         *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
         *(_over_problems(show) if side.aggregates else []),
-        Column("difference", f"against {base}", show.difference),
-        *interval_columns("difference_", show.differences, heading=f"{confidence} of difference"),
-        Column("won", "won", "{:.0%}".format, detail=5),
-        Column("p", "p", _p, detail=6),
-        Column("verdict", "verdict", left=True),
-        *([Column("alike", "alike", left=True)] if side.letters else []),
+        Column("difference", f"against {base}", show.difference, about=_DIFFERENCE.format(base, points, unit)),
+        *interval_columns(
+            "difference_", show.differences, heading=f"{confidence} of difference", about=_DIFFERENCES
+        ),
+        Column("won", "won", "{:.0%}".format, detail=5, plain=f"{unit} won", about=_WON.format(unit, base)),
+        Column("p", "p", _p, detail=6, plain="p value", about=_P),
+        Column("verdict", "verdict", left=True, about=_VERDICT),
+        *(
+            [Column("alike", "alike", left=True, about="rows that share a letter cannot be told apart")]
+            if side.letters
+            else []
+        ),
         Column("more", "", only="values"),
-        Column("more_range", "more seeds", _more, only="text", detail=1),
+        Column(
+            "more_range",
+            f"more {unit}",
+            _more,
+            only="text",
+            detail=1,
+            plain=f"more {unit} needed",
+            about=_MORE,
+        ),
     ]
 
 
 def _over_problems(show: "Units") -> list[Column]:
     """What papers report over several problems."""
     return [
-        Column("iqm", "IQM", show.value, detail=1),
+        Column(
+            "iqm", "IQM", show.value, detail=1, about="the interquartile mean: of the middle half of the outcomes"
+        ),
         *interval_columns("iqm_", show.interval, detail=5, heading="95% of IQM"),
         *(Column(key, "", only="values") for key in ("gap", "gap_low", "gap_high")),
-        Column("improvement", "P(better)", "{:.0%}".format, detail=2),
+        Column("improvement", "P(better)", "{:.0%}".format, detail=2, about=_IMPROVEMENT),
         *interval_columns("improvement_", whole_percents, detail=5, heading="95% of P"),
     ]
 
@@ -167,7 +200,8 @@ class Units:
         return f"{self.spread(low)} to {self.spread(high)}" if self.share else f"{low:.4g} to {high:.4g}"
 
     def difference(self, value: float) -> str:
-        return f"{100 * value:+.1f}" if self.share else f"{value:+.3g}"
+        shown = f"{100 * value:+.1f}" if self.share else f"{value:+.3g}"
+        return shown if float(shown) else shown[1:]  # no sign of a zero
 
     def differences(self, ends: tuple[float, float]) -> str:
         low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.share else ends
@@ -213,7 +247,8 @@ def verdict(side: "RunComparison") -> str:
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
         word = "highest" if side.measure.higher else "lowest"
         few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""
-        return f"{base} has the {word} {what}{few}: {ahead}{rest}{more_advice(comparison, side.sample)}"
+        advice = more_advice(comparison, side.sample, dict(enumerate(labels)))
+        return f"{base} has the {word} {what}{few}: {ahead}{rest}{advice}"
     parts = []
     for word in ("better", "worse", "cannot tell"):
         found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
@@ -250,29 +285,32 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
     return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}"
 
 
-def _closest(comparison: "Comparison[Any]") -> "PairwiseDifference | None":
-    """The difference to the best that the fewest more seeds would tell; None where no number would."""
+def _closest(comparison: "Comparison[Any]") -> "tuple[PairwiseDifference, Any] | None":
+    """The difference to the best that the fewest more seeds would tell, and whose it is; None where no number would."""
     found = [
-        own.difference
+        (own.difference, own.key)
         for own in comparison.ranked
         if own.verdict != "worse" and own.difference and own.difference.more
     ]
-    return min(found, key=lambda difference: difference.more or 0, default=None)
+    return min(found, key=lambda pair: pair[0].more or 0, default=None)
 
 
 def further_seeds(comparison: "Comparison[Any]") -> int:
     """How many more seeds would tell that difference, if it is real; 0 where no number would."""
     closest = _closest(comparison)
-    return (closest.more if closest else 0) or 0
+    return (closest[0].more if closest else 0) or 0
 
 
-def more_advice(comparison: "Comparison[Any]", sample: str) -> str:
-    """How many more seeds would exclude the first of the candidates, if the difference is real."""
-    closest = _closest(comparison)
-    if closest is None:
+def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
+    """How many more seeds would exclude the first of the candidates, if the difference is real; `labels` name the rows,
+    where their keys do not."""
+    found = _closest(comparison)
+    if found is None:
         return ""
+    closest, key = found
     count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
     units = "seeds" if sample == "best" else sample
     unit = units.removesuffix("s") if count == "1" else units
-    what = "tell them apart" if len(comparison.possible_best) == 2 else "exclude one of them"
+    label = labels[key] if labels else key
+    what = "tell them apart" if len(comparison.possible_best) == 2 else f"show that {label} is worse"
     return f"; if the difference is real, {count} further {unit} would {what} in 8 of 10 cases"

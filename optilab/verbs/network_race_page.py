@@ -1,5 +1,6 @@
 """The report of a race on trainings: a table per training, curves of the judged trainings, speed and tuning."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from optilab.study.groups import Group, groups
 from optilab.study.network_race import NetworkResult, RaceResult
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import network_race_chart
-from optilab.verbs.comparison_page import PageTable, failed, more_seeds, page, places
+from optilab.verbs.comparison_page import PageTable, failed, page, places, twice, typeset, without_headings
 from optilab.verbs.comparison_tables import Units
 
 
@@ -42,11 +43,28 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
         heading or f"Which {result.kinds[0]} is the best after the same tuning?",
         views.answer_of(result) + _best(result),
         tables,
-        [*views.notes(result), *failed([study])],
+        [*without_headings(views.notes(result), views.columns(None, result)), *failed([study])],
         looks=looks,
         rules=result.rules,
         races=list(zip(raced, charts, strict=True)),
-        decide=more_seeds(study, result.seeds) if _is_open(result) else None,
+        decide=_more(study, result) if _is_open(result) else _best_run(study, chosen),
+    )
+
+
+def _more(study: Study, result: RaceResult) -> tuple[str, str]:
+    """How to train with more of what the verdicts generalize over."""
+    repeats = max(len(own.settings) for heat in result.networks for own in heat.candidates)
+    return twice(study, repeats, "repeats") if result.sample == "repeats" else twice(study, result.seeds)
+
+
+def _best_run(study: Study, chosen: Sequence[Group]) -> tuple[str, str] | None:
+    """How to look into the first run of the best row."""
+    if not chosen:
+        return None
+    run = next(iter(chosen[0].runs))
+    return (
+        "To see what limits the best:",
+        f"optilab diagnose {shlex.quote(f'{study.name}/{chosen[0].runs[run].name}')}",
     )
 
 
@@ -79,15 +97,15 @@ def _table(
         return PageTable(title, verdict, columns, [])
     rows = views.rows(heat) if heat else views.judged_rows(comparison)
     columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
-    drawn = places(comparison, share=True)
-    marks = {"cannot tell": "near", "worse": "worse"}
+    columns.sort(key=lambda column: ("rule", "mean").index(column.key) if column.key in ("rule", "mean") else 2)
+    drawn, scale = places(comparison, share=True)
     found: list[dict[str, Any]] = [
         {
-            "cells": [cell(column, row) for column in columns],
-            "mark": marks.get(row["verdict"], "best"),
+            "cells": [typeset(cell(column, row)) for column in columns],
+            "mark": "best" if number == 0 else "near" if row["verdict"] == "cannot tell" else row["verdict"],
             "place": drawn.get(i),
             "look": result.rules.index(row["rule"]),
         }
-        for i, row in zip(comparison.order, rows, strict=True)
+        for number, (i, row) in enumerate(zip(comparison.order, rows, strict=True))
     ]
-    return PageTable(title, verdict, columns, found)
+    return PageTable(title, verdict, columns, found, scale)

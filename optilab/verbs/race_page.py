@@ -3,20 +3,22 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import log
+from math import exp, log
 from typing import Any
 
 import numpy as np
 
-from optilab.optimize.objective import Objective
-from optilab.optimize.rule import Rule
+from optilab.optimize.objective import OBJECTIVES, Objective, minima_inside
+from optilab.optimize.rule import RULES, Rule
 from optilab.show import chart_page
 from optilab.show.page import asset, render
 from optilab.show.table import cell
 from optilab.study import search_space
-from optilab.study.function_race import Race, Standing, standings
+from optilab.study.function_race import Race, Standing, may_be_best, standings
+from optilab.study.tuning import RaceSettings
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import race_chart
+from optilab.verbs.comparison_page import PageTable, typeset, without_headings
 from optilab.verbs.settings_page import SHADES, Cell, HeatMap
 from optilab.words import plural
 
@@ -58,8 +60,9 @@ def race_page(
         question=question,
         answer=answer[:1].upper() + answer[1:],
         facts=facts,
+        decide=_decide(result),
         results=_results(views.standing_rows(result, rules), rows),
-        notes=views.race_notes(result, rules, functions),
+        notes=without_headings(views.race_notes(result, rules, functions), views.COLUMNS),
         race={"title": "", "tables": [chart_page.table(chart, names) for chart in charts]},
         map=_costs(result, names),
         chosen=[views.settings_of(result, names, every) for every in (False, True)],
@@ -69,28 +72,45 @@ def race_page(
     )
 
 
-def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Standing]) -> dict[str, Any]:
+def _decide(result: Race) -> tuple[str, str] | None:
+    """How to race those that may be the best on functions that say something new; nothing where there are none."""
+    possible = may_be_best(standings(result))
+    others = [name for name, own in OBJECTIVES.items() if name not in result.functions and _is_raceable(name, own)]
+    if len(possible) < 2 or not others or not set(possible) <= RULES.keys():
+        return None
+    usual = asdict(RaceSettings())
+    changed = [f" --{name} {value}" for name, value in asdict(result.conditions).items() if value != usual[name]]
+    command = f"optilab race --algo {','.join(possible)} --function {','.join(others)}{''.join(changed)}"
+    return (
+        f"To decide, race the {len(possible)} that may be the best on the {len(others)} other functions:",
+        command,
+    )
+
+
+def _is_raceable(name: str, objective: type[Objective]) -> bool:
+    """Whether a function has a name of its own, and a minimum in the box of its starts."""
+    return name != "expression" and bool(minima_inside(objective()))
+
+
+def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Standing]) -> PageTable:
     """The table of standings: as in a terminal, each row with its mark and its interval as places of a picture."""
     shown = [column for column in views.COLUMNS if column.only != "values"]
     ends = [(log(row.ratio), *(map(log, row.interval) if row.interval else (log(row.ratio),) * 2)) for row in rows]
     low, high = min(end for own in ends for end in own), max(end for own in ends for end in own)
     span = high - low or 1.0
     marks = {"worse": "worse", "best": "best", "cannot tell": "near"}
-    return {
-        "columns": shown,
-        "joined": True,
-        "rows": [
-            {
-                "cells": [cell(column, row) for column in shown],
-                "mark": "best" if number == 0 else marks[row["verdict"]],
-                "place": [round(100 * (end - low) / span, 2) for end in (ends[number][1], *ends[number][::2])]
-                if len(rows) > 1
-                else None,
-                "look": number,
-            }
-            for number, row in enumerate(table)
-        ],
-    }
+    found = [
+        {
+            "cells": [typeset(cell(column, row)) for column in shown],
+            "mark": "best" if number == 0 else marks[row["verdict"]],
+            "place": [round(100 * (end - low) / span, 2) for end in (ends[number][1], *ends[number][::2])]
+            if len(rows) > 1
+            else None,
+            "look": number,
+        }
+        for number, row in enumerate(table)
+    ]
+    return PageTable("", "", shown, found, (f"{exp(low):.2f}", f"{exp(high):.2f}"))
 
 
 def _costs(result: Race, names: Sequence[str]) -> HeatMap:

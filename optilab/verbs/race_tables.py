@@ -23,14 +23,31 @@ from optilab.words import plural, some
 COLUMNS = (
     Column("rule", "", only="values"),
     Column("marked", "optimizer", left=True, only="text"),
-    Column("cost", "cost", "{:.1f}".format),
-    Column("ratio", "x lowest", "{:.2f}".format),
-    Column("interval", "95%", only="text"),
+    Column(
+        "cost",
+        "cost",
+        "{:.1f}".format,
+        about="gradient evaluations to solve a problem, the geometric mean over all",
+    ),
+    Column(
+        "ratio",
+        "x lowest",
+        "{:.2f}".format,
+        plain="times the lowest",
+        about="the cost over that of the cheapest optimizer",
+    ),
+    Column(
+        "interval",
+        "95%",
+        only="text",
+        plain="95% interval",
+        about="of that ratio; all hold together, with the functions as a random sample",
+    ),
     Column("low", "", only="values"),
     Column("high", "", only="values"),
     Column("p", "", only="values"),
-    Column("solved", "solved", "{:.0%}".format),
-    Column("verdict", "verdict", left=True),
+    Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
+    Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1"),
 )
 """For the standings."""
 
@@ -47,11 +64,16 @@ def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     table = []
     for row in standings(race):
         low, high = row.interval or (None, None)
-        interval = f"{low:.2f} to {high:.2f}" if row.interval else "-"
+        interval = f"{_above(row.interval[0])} to {row.interval[1]:.2f}" if row.interval else "-"
         table.append(
             {**asdict(row), "marked": row.rule + marks[row.rule], "interval": interval, "low": low, "high": high}
         )
     return table
+
+
+def _above(low: float) -> str:
+    """The lower end of a ratio: with more digits where two would say 1.00, which is no difference."""
+    return f"{low:.{4 if abs(low - 1) < 0.005 else 2}f}"
 
 
 def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
@@ -170,23 +192,38 @@ def notes(result: RaceResult) -> list[str]:
     return lines
 
 
+_EPOCHS = "the mean number of epochs until the accuracy on held-out images reaches this target"
+_NEAR = "the fraction of the tried settings within 1 percentage point of the best optimizer: high is easy to tune"
+
+
 def columns(heat: NetworkResult | None, result: RaceResult) -> list[Column]:
     """Those of one heat, or of the table of all heats."""
     to = "the target" if heat is None else f"{100 * heat.target:.1f}%"
     return [
         Column("rule", result.kinds[0], left=True),
-        Column("n", "n", detail=2),
-        Column("mean", "test_acc", _UNITS.value),
-        *interval_columns("", _UNITS.interval, detail=4),
-        Column("difference", "against the best", _UNITS.difference),
-        *interval_columns(
-            "difference_", _UNITS.differences, heading=f"{percent(level_after(result.looks))} of difference"
+        Column(
+            "n", "n", detail=2, plain=result.sample, about=f"the number of {result.sample} that were evaluated"
         ),
-        Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3),
-        Column("seconds", "seconds", "{:.0f}".format, detail=6),
-        Column("near", "near", "{:.0%}".format, detail=5),
-        Column("verdict", "verdict", left=True),
-        Column("settings", "settings", left=True, detail=1),
+        Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {result.sample}; higher is better"),
+        *interval_columns("", _UNITS.interval, detail=4, about="the 95% interval of that mean by Student's t"),
+        Column("difference", "against the best", _UNITS.difference, about="in percentage points"),
+        *interval_columns(
+            "difference_",
+            _UNITS.differences,
+            heading=f"{percent(level_after(result.looks))} of difference",
+            about="these intervals hold together",
+        ),
+        Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3, about=_EPOCHS),
+        Column(
+            "seconds",
+            "seconds",
+            "{:.0f}".format,
+            detail=6,
+            about="the time of those epochs, with several trainings at once",
+        ),
+        Column("near", "near", "{:.0%}".format, detail=5, plain="near the best", about=_NEAR),
+        Column("verdict", "verdict", left=True, about="cannot tell: the interval of the difference contains 0"),
+        Column("settings", "settings", left=True, detail=1, about="those that tuning chose"),
     ]
 
 

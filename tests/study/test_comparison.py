@@ -85,7 +85,10 @@ def test_the_variance_of_the_table_is_said(tmp_path):
     pair(tmp_path, "model.activation=relu")
     for seed in (1, 2, 3):
         training(tmp_path, f"c{seed}", f"seed={seed}", "epochs=2", "model.activation=tanh", accuracies=(0.3, 0.4))
-    note = "with fewer than 8 seeds, a variance below that of the whole table is raised to it"
+    note = (
+        "fewer than 8 seeds may agree by luck, so a verdict takes no row to vary less than the rows of the table do on "
+        "average"
+    )
     assert laid(tmp_path).notes == (note,)
 
 

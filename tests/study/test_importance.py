@@ -6,7 +6,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from optilab.study import importance
-from optilab.study.importance import effects
+from optilab.study.importance import BINS, effects, levels
 
 
 def grid(seeds=4, noise=0.5, interaction=0.0, axes=("abc", (1, 10, 100, 1000))):
@@ -102,3 +102,15 @@ def test_a_sweep_ends_with_what_mattered(optilab, small):
     rows = [line for line in lines[:-1] if not line.startswith("  next: ")]
     assert "mean over the other axes" in heading
     assert sorted(row.split("  ")[0] for row in rows) in (["init", "lr", "lr x init"], ["init", "init x lr", "lr"])
+
+
+def test_an_axis_of_a_grid_keeps_its_values_and_one_of_drawn_numbers_is_cut():
+    """The best of 20 rates is a point of the curve; of numbers that were tried once each, bins say more."""
+    rates = tuple(float(f"{rate:.4g}") for rate in np.geomspace(1e-4, 1, 20))
+    found = levels("lr", grid(axes=("abc", rates)))
+    assert [(level.low, level.high) for level in found] == [(rate, rate) for rate in rates]
+    drawn = [
+        ({**point, "lr": rate}, own)
+        for rate, (point, own) in zip(rates, grid(axes=("ab", range(1, 11))), strict=True)
+    ]
+    assert len(levels("lr", drawn)) == BINS

@@ -12,6 +12,7 @@ from optilab.show.chart import Polyline
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
 from optilab.verbs.charts.pairs import pairs_chart
+from optilab.verbs.comparison_tables import Units
 from tests.study.generated import training
 
 
@@ -49,6 +50,27 @@ def test_what_differs_the_table_and_the_verdict(optilab, compared):
         "above norm layer; cannot tell it from norm layer; if the difference is real, "
         "33 or more further seeds would tell them apart in 8 of 10 cases"
     )
+
+
+def test_of_several_that_may_be_the_best_the_one_that_seeds_would_exclude_is_named(optilab, compared):
+    for seed, level in enumerate((0.83, 0.865, 0.82, 0.84, 0.87), start=42):
+        changes = (f"seed={seed}", "model.norm=batch", "data.batch_size=7", "epochs=10")
+        training(
+            compared / "runs", f"small-{seed}", *changes, accuracies=[level * (1 - 0.5**e) for e in range(1, 11)]
+        )
+    output = optilab("runs", "compare", "*").stdout
+    assert "cannot tell it from 2 of the 3 others; if the difference is real, " in output
+    assert 'further seeds would show that "norm batch, batch_size 7" is worse in 8 of 10 cases' in output
+
+
+def test_a_difference_that_is_shown_as_zero_has_no_sign():
+    assert [Units(share=True).difference(value) for value in (0.0, -0.0004, 0.0004, -0.0006)] == [
+        "0.0",
+        "0.0",
+        "0.0",
+        "-0.1",
+    ]
+    assert Units(share=False).difference(0.0) == "0"
 
 
 def test_two_groups_and_a_baseline(optilab, compared):

@@ -915,9 +915,21 @@ def test_a_wrong_number_is_told_beside_it_until_it_is_right(opened):
     page.press("#rule0-shown", " ", " ")
     page.script(SETTLED)
     assert f"lr: greater than 0; the paths are those of {lr:g}" in page.text("section[aria-label=sgd]")
+    pale = "return getComputedStyle(document.querySelector('#ground .line')).opacity"
+    assert float(page.script(pale)) < 0.5
+    typed = (
+        "const field = document.querySelector('#rule0-lr-exact'); field.value = arguments[0];"
+        "field.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    page.script(typed, "-12")  # and it stands while the reader types
+    assert "the paths are those" in page.text("section[aria-label=sgd]")
+    page.script(typed, "12")
+    assert "the paths are those" not in page.text("section[aria-label=sgd]")
+    page.enter("#rule0-lr-exact", "-1")
     page.enter("#rule0-lr", "250")
     page.script(SETTLED)
     assert "the paths are those" not in page.text("section[aria-label=sgd]")
+    assert page.script(pale) == "1"
     assert page.script(
         "return Number(document.querySelector('#rule0-lr-exact').value) === state.rules[0].values.lr"
     )

@@ -51,20 +51,27 @@ def test_verdict_table_and_settings_are_those_of_the_command(race):
         assert f"{row['cost']:.1f}" in cells
         assert f"{row['solved']:.0%}" in cells
         assert row["verdict"] in cells
+    others = page.text(".decide pre")
+    assert others.startswith("optilab race --algo ")
+    assert others.endswith(" --budget 5 --starts 4")
+    assert "ravine,booth" not in others
+    assert "expression" not in others
     page.script("for (const part of document.querySelectorAll('details')) part.open = true")
     every = page.text("#settings ~ details")
     for tuning in document["tunings"]:
         assert f"lr {tuning['settings']['lr']:.4g}" in every
     assert "lr log-uniform" in page.text("main")
-    assert page.text(".copied pre").startswith("optilab race --algo sgd,adam,newton --function ravine,booth,beale")
+    assert page.text("#repeat ~ .copied pre").startswith(
+        "optilab race --algo sgd,adam,newton --function ravine,booth,beale"
+    )
 
 
 def test_curves_end_at_the_numbers_of_the_table_and_costs_are_the_means_of_the_tunings(race):
     page, document, _ = race()
     tuning, profile = hover(page, TUNING, 0.9), hover(page, PROFILE, 0.97)
     for row in document["standings"]:
-        assert f"{row['rule']}\t{row['cost']:.6g}" in tuning
-        assert f"{row['rule']}\t{row['solved']:.2%}" in profile
+        assert f"{row['rule']}\t{row['cost']:.3g}" in tuning
+        assert f"{row['rule']}\t{row['solved']:.1%}" in profile
     rows = page.script(
         "return [...document.querySelectorAll('.heat tbody tr')].map((row) => [...row.cells].map((c) => c.innerText))"
     )
@@ -163,7 +170,7 @@ def test_of_a_race_on_trainings_each_rule_has_one_row_with_its_settings(optilab,
     for number, network in enumerate(document["networks"]):
         text = hover(page, f"[data-race='{number}'] .chart:nth-child(1)", 0.9)
         for row in network["rules"]:
-            assert f"{row['rule']}\t{row['best_of'][-1]:.2%}" in text
+            assert f"{row['rule']}\t{row['best_of'][-1]:.1%}" in text
     assert "the luck of tuning is part of the intervals" in page.text(".notes")
     empty = (
         "return [...document.querySelectorAll('table.results')].flatMap((table) => [...table.tHead.rows[0].cells]"
@@ -173,7 +180,7 @@ def test_of_a_race_on_trainings_each_rule_has_one_row_with_its_settings(optilab,
     assert page.script(empty) == []
     if len(document["networks"]) == 1:
         assert "; highest test accuracy: " in page.text("#answer")
-    assert page.text(".decide pre") == "optilab race --resume cup --seeds 4"
+    assert page.text(".decide pre") == "optilab race --resume cup --repeats 4"
     assert "trainings\n16 (16 done)" in page.text(".facts")
     assert page.overflow() == 0
     page.resize(400)

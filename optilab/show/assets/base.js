@@ -51,7 +51,7 @@ const Base = (() => {
   }
 
   /** A fraction in percent; nothing for null. @param {number | null | undefined} value */
-  const percent = (value, digits = 2) =>
+  const percent = (value, digits = 1) =>
     value === null || value === undefined ? "" : `${(100 * value).toFixed(digits)}%`;
 
   // --- ticks -----------------------------------------------------------------------------------------------
@@ -105,12 +105,14 @@ const Base = (() => {
   // --- colors ---------------------------------------------------------------------------------------------
 
   const DASHES = [[], [9, 3], [2, 3], [9, 3, 2, 3]];
+  const LOOKS = 6 * DASHES.length; // that a reader can tell apart
 
   /** The value of a property of the style sheet. @param {string} name */
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  /** Color and dashes of the n-th group. @param {number} n */
-  const look = (n) => ({ color: `--c${n % 6}`, dash: DASHES[Math.floor(n / 6) % DASHES.length] });
+  /** Color and dashes of the n-th group; of those beyond LOOKS the same gray. @param {number} n */
+  const look = (n) =>
+    n < LOOKS ? { color: `--c${n % 6}`, dash: DASHES[Math.floor(n / 6)] } : { color: "--muted", dash: [] };
 
   // --- out of the page -------------------------------------------------------------------------------------
 
@@ -157,5 +159,5 @@ const Base = (() => {
   /** Rows as CSV. @param {any[][]} rows */
   const csv = (rows) => rows.map((row) => row.map((own) => csvCell(String(own ?? ""))).join(",")).join("\n") + "\n";
 
-  return { copy, csv, css, decades, fileName, html, logTicks, look, number, percent, power, save, svg, ticks };
+  return { LOOKS, copy, csv, css, decades, fileName, html, logTicks, look, number, percent, power, save, svg, ticks };
 })();

@@ -5,14 +5,20 @@ const Charts = (() => {
   const { css, csv, fileName, html, logTicks, look, number, save } = Base;
   const all = new Set();
 
-  const border = (dash) => (dash?.length ? (dash[0] > 4 ? "dashed" : "dotted") : "solid");
+  /** A swatch as the line that it stands for, with its dashes. */
+  function paint(swatch, color, dash = [], width = 3) {
+    let at = 0;
+    const parts = dash.map((length, i) => `${i % 2 ? "transparent" : `var(${color})`} ${at}px ${(at += length)}px`);
+    swatch.style.background = parts.length ? `repeating-linear-gradient(90deg, ${parts})` : `var(${color})`;
+    swatch.style.height = `${width}px`;
+    return swatch;
+  }
 
   /** Give every swatch in an element the look of its group. */
   const swatches = (root) => {
     for (const swatch of root.querySelectorAll(".swatch[data-group]")) {
       const { color, dash } = look(Number(swatch.dataset.group));
-      swatch.style.borderTopColor = `var(${color})`;
-      swatch.style.borderTopStyle = border(dash);
+      paint(swatch, color, dash);
     }
   };
 
@@ -24,11 +30,12 @@ const Charts = (() => {
   const ROOM = 22; // pixels of such a name that are no text: its mark and the space around it
   const NAMED = 12; // lines whose names stand at their ends, at most
   const NEAR = 30; // pixels to the line that is lifted
+  const NARROW = 420; // pixels of a chart below which names at the ends get less of it
 
   /**
    * A chart in `parent`. `x` are numbers in ascending order; `lines` have `values`, a `color` (name of a property of
-   * the style sheet), and if wanted `name` (of a row of the tooltip), `end` (the name at its end), `dash`, `width`,
-   * `faint`, `points`, `step`, `band` ([low, high] values, drawn; `interval`: only read). `y` has `low`, `high`, `log`,
+   * the style sheet), and if wanted `name` (of a row of the tooltip), `full` (the name of a row that it has only while
+   * it is lifted, or then), `end` (the name at its end), `dash`, `width`, `faint`, `points`, `step`, `band` ([low, high] values, drawn; `interval`: only read). `y` has `low`, `high`, `log`,
    * `show` (a value as text); `names` are those of x = 1, 2, ...; `places` the ticks of x; `stars` are [x, y, color]; `bars` are
    * [x, low, high, color]. `caption` follows x in the heading of the tooltip; `other` is a button [text, pressed, action].
    */
@@ -110,11 +117,13 @@ const Charts = (() => {
     });
     const named = (show) => (u, ticks) => ticks.map((value) => (value === null ? "" : show(value)));
     const ends = lines.filter((line) => line.end);
+    const most = widthOf(box) < NARROW ? 0.3 * widthOf(box) : 170;
     const right =
-      ends.length && ends.length <= NAMED && widthOf(box) >= 420
-        ? Math.min(170, ROOM + Math.max(...ends.map((line) => textWidth(line.end))))
+      ends.length && ends.length <= NAMED
+        ? Math.min(most, ROOM + Math.max(...ends.map((line) => textWidth(line.end))))
         : 0;
-    const side = Math.max(right, rule ? ROOM + textWidth(rule[1]) : 12);
+    const isRuled = rule && rule[0] > y.low && rule[0] < y.high;
+    const side = Math.max(right, isRuled ? ROOM + textWidth(rule[1]) : 12);
     const across = names
       ? {
           splits: () => names.map((_, i) => i + 1),
@@ -492,28 +501,27 @@ const Charts = (() => {
       tip.hidden = true;
       return;
     }
+    const lifted = rows.find(([, at]) => at === u.lifted)?.[0];
     const found = rows
-      .filter(([line, at]) => line.name && u.data[at][index] !== null && u.data[at][index] !== undefined)
+      .filter(([line]) => line.name || (line === lifted && line.full))
+      .filter(([, at]) => u.data[at][index] !== null && u.data[at][index] !== undefined)
       .map(([line, at]) => [line, u.data[at][index], (line.band ?? line.interval)?.map((side) => side[index])]);
     if (!found.length) {
       tip.hidden = true;
       return;
     }
     const body = html("tbody");
-    const lifted = rows.find(([, at]) => at === u.lifted)?.[0];
     found.sort((a, b) => (b[0] === lifted) - (a[0] === lifted));
     for (const [line, value, band] of found.slice(0, 12)) {
-      const swatch = html("span", { className: "swatch" });
-      swatch.style.borderTopColor = `var(${line.color})`;
-      swatch.style.borderTopStyle = border(line.dash);
-      swatch.style.borderTopWidth = (line.width ?? 2) < 2 ? "1px" : "3px";
+      const isThin = line.faint || (line.width ?? 2) < 2;
+      const swatch = paint(html("span", { className: "swatch" }), line.color, line.dash, isThin ? 1 : 3);
       const interval =
         band && band[0] !== null && band[0] !== undefined ? ` (${show(band[0])} to ${show(band[1])})` : "";
       body.append(
         html(
           "tr",
           line === lifted ? { className: "lifted" } : {},
-          html("td", {}, swatch, line.name),
+          html("td", {}, swatch, (line === lifted && line.full) || line.name),
           html("td", { className: "number", textContent: show(value) + interval }),
         ),
       );
@@ -632,5 +640,5 @@ const Charts = (() => {
     redraw();
   });
 
-  return { axisPercent, chart, clear, lift, swatches };
+  return { axisPercent, chart, clear, lift, paint, swatches };
 })();

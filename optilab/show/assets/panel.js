@@ -36,13 +36,17 @@ function slider(id, control, title, get, set, prefix = "") {
     wrong.textContent = message && `${message}; the paths are those of ${get()}`;
   };
   bar.addEventListener("input", () => set(valueAt(control, Number(bar.value))));
-  exact.addEventListener("change", () => {
+  const read = () => {
     const number = exact.value.trim() === "" ? NaN : Number(exact.value.replace("\u2212", "-"));
     const accepted = isAccepted(control, number);
     judge(accepted ? "" : `${control.name}: ${range(control)}`);
-    if (accepted) set(number);
+    return accepted ? number : null;
+  };
+  exact.addEventListener("change", () => {
+    const number = read();
+    if (number !== null) set(number);
   });
-  exact.addEventListener("input", () => judge(""));
+  exact.addEventListener("input", () => wrong.textContent && read()); // it stands until the number is right
   row.show = (limit = null) => {
     const own = get(),
       position = positionOf(control, own);

@@ -22,11 +22,11 @@ const Parts = (() => {
 
   /**
    * Buttons in `parent` that add groups ({index, name}, and `look` where their color has another number) to the set
-   * `shown` of indices or remove them, and then redraw; pointer and focus lift the lines of a group. Of more than `few`
+   * `shown` of indices or remove them, and redraw, at first and then; pointer and focus lift the lines of a group. Of more than `few`
    * groups, one button chooses the first few.
    */
   function toggles(parent, groups, shown, few, redraw) {
-    if (groups.length < 2) return;
+    if (groups.length < 2) return void redraw();
     const known = new Set(groups.map((group) => group.index)),
       usual = [...shown].join();
     if (state.has("groups")) {
@@ -34,9 +34,7 @@ const Parts = (() => {
       for (const index of state.get("groups").split(".").map(Number)) if (known.has(index)) shown.add(index);
     }
     const buttons = groups.map((group) => {
-      const swatch = html("span", { className: "swatch" });
-      swatch.dataset.group = group.look ?? group.index;
-      const button = html("button", { type: "button" }, swatch, group.name);
+      const button = html("button", { type: "button" }, html("span", { className: "swatch" }), group.name);
       button.addEventListener("click", () => {
         if (!shown.delete(group.index)) shown.add(group.index);
         update();
@@ -60,16 +58,39 @@ const Parts = (() => {
         });
         return button;
       });
-    const press = () => groups.forEach((group, at) => buttons[at].setAttribute("aria-pressed", shown.has(group.index)));
+    const press = () => {
+      groups.forEach((group, at) => {
+        buttons[at].setAttribute("aria-pressed", shown.has(group.index));
+        buttons[at].firstChild.dataset.group = group.look ?? group.index;
+      });
+      swatches(parent);
+    };
     const update = () => {
-      press();
       keep("groups", [...shown].join() === usual ? "" : [...shown].join(".") || "none");
       redraw();
+      press();
     };
     parent.append(...choices, ...buttons);
-    parent.classList.toggle("many", groups.length > 30);
-    swatches(parent);
+    if (groups.length > MANY) rove(parent, buttons);
+    redraw();
     press();
+  }
+
+  const MANY = 30; // buttons from which they are one stop of the keyboard
+
+  /** Make many buttons one stop of the keyboard, in which arrow keys lead from one to the next. */
+  function rove(parent, buttons) {
+    parent.classList.add("many");
+    buttons.forEach((button, i) => (button.tabIndex = i ? -1 : 0));
+    parent.addEventListener("keydown", (event) => {
+      const way = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key],
+        at = buttons.indexOf(event.target),
+        next = at < 0 ? undefined : buttons[at + way];
+      if (!next) return;
+      event.preventDefault();
+      [event.target.tabIndex, next.tabIndex] = [-1, 0];
+      next.focus();
+    });
   }
 
   // --- tables ----------------------------------------------------------------------------------------------
@@ -117,7 +138,9 @@ const Parts = (() => {
       "aria-label": "filter the rows of this table",
       value: filter,
     });
+    const none = html("p", { className: "results-none muted small", role: "status" });
     field.addEventListener("input", () => {
+      for (const head of heads) head.style.minWidth = `${head.offsetWidth}px`; // columns stay where they are
       filter = field.value;
       keep(`${key}.filter`, filter);
       show();
@@ -144,6 +167,7 @@ const Parts = (() => {
         body.append(...part);
       });
       for (const [row, config] of parts) if (config && row.hidden) config.hidden = true;
+      none.textContent = found.length ? "" : `no rows with ${words.join(" and ")}`;
       more.hidden = count >= found.length;
       more.textContent = `show all ${found.length} rows`;
       heads.forEach((head, i) =>
@@ -155,7 +179,7 @@ const Parts = (() => {
       if ("fixed" in head.dataset) return;
       const button = html("button", { type: "button", className: "sort" }, ...head.childNodes);
       button.addEventListener("click", () => {
-        [column, way] = column === i && way === -1 ? [i, 1] : column === i && way === 1 ? [i, 0] : [i, -1];
+        [column, way] = column === i && way ? [i, way > 0 ? -1 : 0] : [i, 1]; // up, down, as it was
         keep(`${key}.sort`, way ? `${column}.${way}` : "");
         show();
       });
@@ -163,7 +187,7 @@ const Parts = (() => {
     });
     const scroll = table.closest(".scroll");
     if (parts.length >= FILTERED) scroll.before(html("p", { className: "screen" }, field));
-    scroll.after(more);
+    scroll.after(none, more);
     if (!heads[column]) way = 0;
     show();
   }

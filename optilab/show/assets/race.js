@@ -15,7 +15,13 @@
         const lines = rules
           .filter(({ index }) => shown.has(index) && values[index].length)
           .map(({ name, index }) => ({ values: values[index], ...look(index), name, step, group: name, end: name }));
-        const y = { low, high, log, show: shares ? percent : number, tick: shares ? axisPercent : undefined };
+        const y = {
+          low,
+          high,
+          log,
+          show: shares ? percent : (value) => number(value, 3),
+          tick: shares ? axisPercent : undefined,
+        };
         chart(parent, {
           title,
           xLabel,
@@ -31,5 +37,4 @@
 
   Charts.swatches(document);
   Parts.toggles(document.getElementById("rules"), rules, shown, rules.length, draw);
-  draw();
 })();

@@ -1,9 +1,9 @@
 "use strict";
 (() => {
-  const { copy, csv, html, look, number, svg } = Base;
-  const { axisPercent, chart, clear, swatches } = Charts;
+  const { LOOKS, copy, csv, html, look, percent: share, svg } = Base;
+  const { axisPercent, chart, clear, paint, swatches } = Charts;
   const { keep, state, toggles } = Parts;
-  const share = Base.percent;
+  const number = (value) => Base.number(value, 3);
   const page = JSON.parse(document.getElementById("data").textContent);
   const METRICS = { loss: { title: "loss", show: number }, acc: { title: "accuracy", show: share, tick: axisPercent } };
   const FEW = 6; // groups that are shown at first
@@ -46,10 +46,20 @@
     return { low: low - room, high: high + room, log: false };
   }
 
+  /** Give groups that have no look of their own, where there are many, those that no group shown has. */
+  function dress(selected) {
+    const own = (group) => page.groups[group.index].look;
+    const taken = new Set(selected.map(own));
+    const free = [...Array(LOOKS).keys()].filter((look) => !taken.has(look));
+    for (const group of groups) group.look = own(group);
+    for (const group of selected) if (group.look >= LOOKS) group.look = free.shift() ?? LOOKS;
+  }
+
   function drawCurves() {
     const parent = document.getElementById("curves-charts");
     clear(parent);
     const selected = groups.filter((group) => shown.has(group.index));
+    dress(selected);
     const names = ends(selected);
     for (const [metric, { title, show, tick }] of Object.entries(METRICS)) {
       const lines = [];
@@ -59,9 +69,11 @@
         const { color, dash } = look(group.look);
         const curve = group[metric];
         const seeds = group.seeds.length > 1 ? `, mean of ${group.seeds.length}` : "";
+        const full = (what) => `${group.name}, ${what}`;
         for (const values of (selected.length <= FEW && !curve.band && curve.runs) || [])
-          lines.push({ values, color, faint: true, group: group.name });
-        lines.push({ values: curve.train, color, dash, width: 1, name: `${group.name}, training`, group: group.name });
+          lines.push({ values, color, faint: true, full: full("one seed"), group: group.name });
+        const thin = { color, dash, width: 1, group: group.name };
+        lines.push({ values: curve.train, ...thin, name: full("training"), full: full("training") });
         const inside = (value) => (metric === "acc" && value !== null ? Math.min(1, Math.max(0, value)) : value);
         const interval = curve.low ? [curve.low.map(inside), curve.high.map(inside)] : undefined;
         lines.push({
@@ -72,7 +84,7 @@
           band: curve.band ? interval : undefined,
           group: group.name,
           end: selected.length > 1 ? names.get(group) : undefined,
-          name: `${group.name}, validation${seeds}`,
+          name: full(`validation${seeds}`),
         });
         if (selected.length <= STARRED) stars.push([group.best[0], group.best[metric === "loss" ? 1 : 2], color]);
       }
@@ -153,26 +165,19 @@
     const color = several ? "--ink" : look(measured[0].look).color;
     parent.before(
       key([
-        [
-          measured.every((g) => g.curvature.preconditioned) ? "preconditioned sharpness" : "sharpness",
-          color,
-          "3px solid",
-        ],
-        ["limit of stability", color, "2px dashed"],
-        ["along the gradient", color, "1px solid"],
+        [measured.every((g) => g.curvature.preconditioned) ? "preconditioned sharpness" : "sharpness", color],
+        ["limit of stability", color, [8, 4], 2],
+        ["along the gradient", color, [], 1],
       ]),
     );
     chart(parent, { title: "curvature of the loss", xLabel: "epoch", x, lines, y: { ...view, show: number } });
   }
 
-  /** What lines mean: names, each with the color and the style of its line. */
+  /** What lines mean: names, each with the color, the dashes and the width of its line. */
   function key(names) {
     const made = html("p", { className: "key" });
-    for (const [name, color, style] of names) {
-      const swatch = html("span", { className: "swatch" });
-      swatch.style.borderTop = `${style} var(${color})`;
-      made.append(html("span", {}, swatch, name));
-    }
+    for (const [name, ...line] of names)
+      made.append(html("span", {}, paint(html("span", { className: "swatch" }), ...line), name));
     return made;
   }
 
@@ -201,8 +206,12 @@
         {},
         html("th", { textContent: epoch }),
         ...selected
-          .flatMap((group) => [group.loss.train, group.loss.val, group.acc.train, group.acc.val])
-          .map((values) => html("td", { textContent: number(values[at]) })),
+          .flatMap((group) =>
+            [group.loss.train, group.loss.val]
+              .map((values) => Base.number(values[at], 4))
+              .concat([group.acc.train, group.acc.val].map((values) => share(values[at]))),
+          )
+          .map((textContent) => html("td", { textContent })),
       ),
     );
     Object.assign(parent, { className: "scroll", tabIndex: 0 });
@@ -259,7 +268,7 @@
   /** What the colors of layers mean; of more layers than colors, one for each color. */
   function layerKey({ names }) {
     const every = Math.ceil(names.length / 9);
-    const entries = names.map((name, at) => [layerName(name), shade(at, names.length), "3px solid"]);
+    const entries = names.map((name, at) => [layerName(name), shade(at, names.length)]);
     return key(entries.filter((_, at) => at % every === 0 || at === names.length - 1));
   }
 
@@ -286,7 +295,7 @@
     if (norms.length < 2 || !(first >= 0 && last > 0)) return "";
     const ratio = first / last;
     const verdict = ratio <= VANISHED ? ": it vanishes" : ratio >= 1 / VANISHED ? ": it explodes" : "";
-    return `In the last epoch, the gradient of layer 1 is ${number(ratio, 2)} times that of the output${verdict}.`;
+    return `In the last epoch, the gradient of layer 1 is ${Base.number(ratio, 2)} times that of the output${verdict}.`;
   }
 
   /** A line per layer, from the input (first color of the sequence) to the output (last). */
@@ -381,7 +390,7 @@
         height: curve.margin ? 220 : 260,
       });
       if (colors) {
-        const named = key(colors[1].map((name, i) => [name, look(i).color, "3px solid"]));
+        const named = key(colors[1].map((name, i) => [name, look(i).color]));
         named.prepend(`${colors[0]}: `);
         const both = html("div");
         box.replaceWith(both);
@@ -416,7 +425,7 @@
         : [
             [Math.min(...values), null],
             [Math.max(...values), null],
-          ].map(([v]) => [v, axis.of(lines[0]) === lines[0].y && axis.key === measure ? show(v) : number(v, 3)]);
+          ].map(([v]) => [v, axis.of(lines[0]) === lines[0].y && axis.key === measure ? show(v) : number(v)]);
     }
     const box = html(
       "figure",
@@ -556,7 +565,6 @@
   }
   if (document.getElementById("curves")) {
     toggles(document.getElementById("groups"), groups, shown, FEW, drawCurves);
-    drawCurves();
     document.getElementById("numbers").addEventListener("toggle", drawNumbers);
     layers();
   } else drawCurvature(groups.slice(0, FEW)); // of one epoch there is no curve
