@@ -6,6 +6,7 @@ which `python -m tests.test_lab_stub` writes from the same requests.
 
 import contextlib
 import inspect
+import json
 import os
 import re
 import sys
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 BY_PLACE = 2
 """Arguments that need no name."""
+BY_NAME = "metric"
+"""The keyword that would be the second of them, and is not: what stands there is a run that belongs in the list."""
 
 
 class _Method:
@@ -104,7 +107,7 @@ def signature(name: str) -> inspect.Signature:
     parameters = [
         inspect.Parameter(
             one.name,
-            place if number < BY_PLACE else named,
+            place if number < BY_PLACE and one.name != BY_NAME else named,
             default=inspect.Parameter.empty if one.obligatory else None,
         )
         for number, one in enumerate(keywords(name).values())
@@ -117,9 +120,11 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     from optilab.verbs.verb import Place, argv, by_place, meant, plain
 
     known = keywords(name)
-    places = list(known)[:BY_PLACE]
+    places = [key for key in list(known)[:BY_PLACE] if key != BY_NAME]
     if len(values) > len(places):
-        raise UsageError(f"{name} takes at most {len(places)} arguments by place: {', '.join(places)}")
+        takes = f"{name} takes by place only {' and '.join(places)}"
+        listed = list in known[places[0]].parts and all(isinstance(value, str) for value in values)
+        raise UsageError(takes + (f", several as a list: lab.{name}({json.dumps(values)})" if listed else ""))
     given = {keyword(name, key): value for key, value in given.items()}
     if values and (place := by_place(known.values())):
         with _in_python():
@@ -175,6 +180,7 @@ _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
 
 _TREE = "text, a number, a list or a mapping"
 _TREES: Mapping[str, str] = {
+    "function": 'the name of a test function, a formula such as "w1^2 + w2^2", or one of optilab.optimize.OBJECTIVES',
     "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize",
     "config": "a preset, a YAML file or a mapping of keys (a network of yours: model: FILE.py:NAME)",
     "target": "a run, a config or a mapping of its keys (a loop of yours: optilab.watch)",

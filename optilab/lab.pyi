@@ -473,8 +473,8 @@ class Lab:
     def compare(
         self,
         names: Names,
-        metric: str | None = None,
         *,
+        metric: str | None = None,
         at: str | None = None,
         target: float | None = None,
         until: Any | None = None,

@@ -665,6 +665,12 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
         (lambda lab: lab.report("one", out=""), "out: empty path"),
         (lambda lab: lab.load(5), "name: expected a run or study, got 5"),
         (lambda lab: lab.diagnose("a\0b"), "target: expected text without NUL"),
+        (lambda lab: lab.compare("one", "two"), 'several as a list: lab.compare(["one", "two"])'),
+        (
+            lambda lab: lab.verify(lambda w, g: w),
+            'name the optimizer to compare with, as in: lab.verify(CANDIDATE, against="adam")',
+        ),
+        (lambda lab: lab.optimize("sgd", function=lambda x: x), 'a formula such as "w1^2 + w2^2"'),
         (lambda lab: lab.check("one", expect=3), "expect: expected one name or a list of them, got 3"),
         (lambda lab: lab.play(algo="sgd", tune=True), "tune: expected a whole number, got true"),
         (lambda lab: type(lab)(3), "folder: expected the directory of the runs, got 3"),
@@ -673,6 +679,11 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
 def test_a_wrong_argument_is_refused_in_a_sentence(lab, call, sentence):
     with pytest.raises(UsageError, match=re.escape(sentence)):
         call(lab)
+
+
+def test_a_claim_that_cannot_be_read_is_refused(lab):
+    with pytest.raises(ConfigError, match="'f' has no comparison"):
+        lab.check("adam.yaml", expect="f")
 
 
 def test_a_sweep_in_a_script_without_a_guard(small, tmp_path):

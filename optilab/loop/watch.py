@@ -165,9 +165,9 @@ class Watch:
         """
         return self._written(name, folder).path
 
-    def plot(self, dark: bool = False) -> "Figure":
+    def plot(self, *, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
-        figure: Figure = self._as_run(lambda run: run.plot(dark))
+        figure: Figure = self._as_run(lambda run: run.plot(dark=dark))
         return figure
 
     def report(self, path: str, title: str | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from optilab import __version__, runs
 from optilab.config.load import Override, dump, flat, load
 from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys
-from optilab.errors import CheckpointError, ConfigError, RunError, UsageError, shown
+from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
 from optilab.optimize.own_source import locate
 
 
@@ -44,7 +45,15 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     if config.epochs < done:
         raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
     ended_early = done < current.epochs
-    return Continuation(path, config, done, latest.state == "done" and (done == config.epochs or ended_early))
+    complete = latest.state == "done" and (done == config.epochs or ended_early) and _is_readable(latest)
+    return Continuation(path, config, done, complete)
+
+
+def _is_readable(record: runs.Record) -> bool:
+    """Whether metrics.csv is whole, or no checkpoint is left from which a resume could write it again."""
+    with suppress(DataError):
+        return bool(record.rows()) or not runs.checkpoints(record.path)
+    return not runs.checkpoints(record.path)
 
 
 def require_alike(path: Path, changes: Sequence[Override]) -> None:

@@ -95,9 +95,11 @@ def check(request: CheckClaims, place: Place) -> Printed:
             _show(one, place.silent, request.quiet)
     if junit is not None:
         runs.write_atomic(junit, xml([one.suite() for one in checked]))
-    failed = [one.error.code for one in checked if one.error is not None]
+    errors = [one.error for one in checked if one.error is not None]
+    if place.library and len(errors) == len(checked) > 0:
+        raise errors[0]
     holds = all(claim.holds for one in checked for claim in one.judged)
-    code = failed[0] if failed else ExitCode.OK if holds else ExitCode.EXPECTATION
+    code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
     said = _summary(checked)
     rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
     shown: list[Any] = [said]

@@ -372,6 +372,11 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
     if path.status is Status.CONVERGED:
         first = path.first_below(config.tolerance)
         return f"converged{but}: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
+    if path.status is Status.MOVING and len(path.points) > 2 and np.ptp(path.points[-3:], axis=0).max() == 0:
+        steps = f"its steps are 0, although |grad| is {path.gradient_norms[-1]:.3g}"
+        newton = any(rule.name == "newton" for rule in config.algo)
+        why = "; newton has no step where the Hessian is 0: try damped-newton" if newton else ""
+        return f"stands still{but}: {at}; {steps}{why}{away}"
     if path.status is Status.MOVING:
         before = float(path.values[-2]) if len(path.values) > 1 else inf
         course = "falling" if end < before else "constant" if end == before else "rising"

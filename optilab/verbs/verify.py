@@ -127,7 +127,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
             f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
         )
     if request.against is None:
-        typed = " ".join(map(str, given))
+        typed = " ".join(one for one in given if isinstance(one, str)) or "CANDIDATE"
         raise UsageError(f"name the optimizer to compare with, as in: optilab verify {typed} --against adam")
     if request.algo is not None:
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")

@@ -111,6 +111,7 @@ def test_an_option_of_a_section_and_the_whole_section_go_together(options, optil
         (["--algo", "adam"], "moving", "still moving"),
         (["--algo", "sgd", "--lr", "0.6", "--epochs", "40"], "diverged", "diverged"),
         (["--algo", "sgd", "--lr", "1e300", "--epochs", "9"], "diverged", "not finite after step"),
+        (["--algo", "newton", "--function", "abs(x) + abs(y)", "--start", "1,0.5"], "moving", "stands still"),
     ],
 )
 def test_verdicts(arguments, status, word, optilab):

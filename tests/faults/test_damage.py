@@ -337,6 +337,21 @@ def test_rows_without_their_checkpoints_are_not_wiped(lab: Lab) -> None:
     )
 
 
+@pytest.mark.parametrize("damage", ["cut", "missing", "edited"])
+def test_a_resume_of_a_complete_run_writes_its_rows_again(lab: Lab, damage: str) -> None:
+    lab.start("rows", "--epochs", "3").finish()
+    file = lab.path("rows") / "metrics.csv"
+    whole = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(whole[:-9] if damage == "cut" else whole.replace(b"\n3,", b"\n3,1"))
+    done = lab.warm.run(["train", "--resume", "rows"], lab.folder)
+    assert done.code == 0, done
+    assert file.read_bytes() == whole
+    assert "already complete" in lab.warm.run(["train", "--resume", "rows"], lab.folder).err
+
+
 def test_an_early_stopped_run_is_complete_with_the_epochs_it_has(lab: Lab) -> None:
     stops = ["--set", "early_stopping={patience: 1, min_delta: 100.0}"]
     lab.start("early", *stops).finish()
