@@ -26,6 +26,8 @@ MOST_FORESTS = 200
 """Groups up to which a page says which setting mattered, where that takes a random forest: about 5 s."""
 FEWEST = 3
 """Groups for each setting from which their means and all settings are drawn."""
+INTERPLAY = "how much the effect of one depends on the other"
+"""For a pair of settings, which has no means, on a page."""
 MOST_MEANS = 9
 """Values of an axis whose means are written out."""
 
@@ -86,7 +88,9 @@ def outlook(side: RunComparison) -> Outlook:
         maps,
         (*(_margin(tried, axis) for axis in tried.axes), *scatters),
         _parallel(tried),
-        (shown, [shortened([cell(column, row) for column in shown]) for row in table.rows]) if found else None,
+        (shown, [shortened([cell(column, row) or INTERPLAY for column in shown]) for row in table.rows])
+        if found
+        else None,
     )
 
 
@@ -271,10 +275,13 @@ def _means(effect: Effect, measure: Measure, show: Units) -> str:
     )
 
 
+_PART = "how much of the differences between all outcomes is due to this setting"
 EFFECTS = (
     Column("axis", "axis", left=True),
-    Column("part", "of the variance", "{:.0%}".format),
-    *interval_columns("", whole_percents),
-    Column("means", "mean over the other axes", left=True),
+    Column("part", "of the variance", "{:.0%}".format, about=_PART),
+    *interval_columns("", whole_percents, about="of that part, over samples of the seeds or of the settings"),
+    Column(
+        "means", "mean over the other axes", left=True, about="the outcome of each value, whatever the others are"
+    ),
 )
 """For the table of axes."""

@@ -331,6 +331,9 @@ def test_a_study_of_three_settings_shows_each_of_them(optilab, many, page):
     assert (set(titles[:3]), titles[3:]) == (means, ["last val_acc"])
     assert page.script("return document.querySelectorAll('.parallel path:not(.axis)').length") == 30
     page.drag(".parallel .grip:last-of-type", (16, 0), (16, 20))
+    effects = page.script("return [...document.querySelectorAll('.effects tr')].map((row) => row.innerText)")
+    assert effects[0].split("\t") == ["axis", "of the variance", "95% interval", "mean over the other axes"]
+    assert len(effects) == 4
     count = page.text("#parallel [role=status]")
     assert re.fullmatch(r"\d+ of 30 groups; the best of them: .*", count)
     assert int(count.split()[0]) < 10

@@ -27,15 +27,16 @@ const Charts = (() => {
   const faded = (color, part) => `color-mix(in srgb, ${css(color)} ${part}%, transparent)`;
   const FONT = "12px system-ui, sans-serif";
   const LINE = 14; // pixels between two names at the ends of lines
-  const ROOM = 22; // pixels of such a name that are no text: its mark and the space around it
+  const MARK = 12; // pixels of the mark of such a name
+  const ROOM = MARK + 13; // pixels of it that are no text: its mark and the space around it
   const NAMED = 12; // lines whose names stand at their ends, at most
   const NEAR = 30; // pixels to the line that is lifted
-  const NARROW = 420; // pixels of a chart below which names at the ends get less of it
+  const NARROW = 420; // pixels of a chart below which its margins are smaller
 
   /**
    * A chart in `parent`. `x` are numbers in ascending order; `lines` have `values`, a `color` (name of a property of
-   * the style sheet), and if wanted `name` (of a row of the tooltip), `full` (the name of a row that it has only while
-   * it is lifted, or then), `end` (the name at its end), `dash`, `width`, `faint`, `points`, `step`, `band` ([low, high] values, drawn; `interval`: only read). `y` has `low`, `high`, `log`,
+   * the style sheet), and if wanted `name` (of a row of the tooltip), `tip` (another name there, without
+   * `name` of a row that it has only while it is lifted), `end` (the name at its end), `dash`, `width`, `faint`, `points`, `step`, `band` ([low, high] values, drawn; `interval`: only read). `y` has `low`, `high`, `log`,
    * `show` (a value as text); `names` are those of x = 1, 2, ...; `places` the ticks of x; `stars` are [x, y, color]; `bars` are
    * [x, low, high, color]. `caption` follows x in the heading of the tooltip; `other` is a button [text, pressed, action].
    */
@@ -117,7 +118,8 @@ const Charts = (() => {
     });
     const named = (show) => (u, ticks) => ticks.map((value) => (value === null ? "" : show(value)));
     const ends = lines.filter((line) => line.end);
-    const most = widthOf(box) < NARROW ? 0.3 * widthOf(box) : 170;
+    const isNarrow = widthOf(box) < NARROW,
+      most = isNarrow ? 0.42 * widthOf(box) : 170;
     const right =
       ends.length && ends.length <= NAMED
         ? Math.min(most, ROOM + Math.max(...ends.map((line) => textWidth(line.end))))
@@ -155,7 +157,13 @@ const Charts = (() => {
             ...across,
             incrs: xLog || names || !whole ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000],
           },
-          { ...axis(), scale: "y", size: 58, values: named(y.tick ?? short), ...(y.log ? logAxis(false) : {}) },
+          {
+            ...axis(),
+            scale: "y",
+            size: isNarrow ? 46 : 58,
+            values: named(y.tick ?? short),
+            ...(y.log ? logAxis(false) : {}),
+          },
         ],
         focus: { alpha: 0.18 },
         cursor: {
@@ -267,9 +275,10 @@ const Charts = (() => {
       .filter(([line]) => line.end)
       .map(([line, at]) => {
         const last = u.data[at].findLastIndex((value) => value !== null && value !== undefined);
-        return last < 0 ? null : { name: line.end, color: line.color, at, y: u.valToPos(u.data[at][last], "y", true) };
+        const y = u.valToPos(u.data[at][last], "y", true);
+        return last < 0 ? null : { name: line.end, color: line.color, dash: line.dash ?? [], at, y };
       })
-      .concat(rule ? { name: rule[1], color: "--muted", at: 0, y: u.valToPos(rule[0], "y", true) } : [])
+      .concat(rule ? { name: rule[1], color: "--muted", dash: [2, 4], at: 0, y: u.valToPos(rule[0], "y", true) } : [])
       .filter((place) => place && place.y >= bbox.top - 1 && place.y <= bbox.top + bbox.height + 1)
       .sort((a, b) => a.y - b.y);
     const names = spreadOut(
@@ -282,12 +291,18 @@ const Charts = (() => {
     ctx.font = `${12 * ratio}px system-ui, sans-serif`;
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
-    places.forEach(({ name, color, at }, i) => {
+    places.forEach(({ name, color, dash, at }, i) => {
       ctx.globalAlpha = u.lifted && u.lifted !== at && u.lifted !== null ? 0.3 : 1;
       ctx.fillStyle = css(at ? "--ink" : "--muted");
-      ctx.fillText(fitted(name, room - ROOM), bbox.left + bbox.width + 16 * ratio, names[i]);
-      ctx.fillStyle = css(color);
-      ctx.fillRect(bbox.left + bbox.width + 4 * ratio, names[i] - ratio * 1.5, 9 * ratio, 3 * ratio);
+      const right = bbox.left + bbox.width + 4 * ratio;
+      ctx.fillText(fitted(name, room - ROOM), right + (MARK + 3) * ratio, names[i]);
+      ctx.strokeStyle = css(color);
+      ctx.lineWidth = 3 * ratio;
+      ctx.setLineDash(dash.map((length) => (length * ratio) / 2)); // of a short line
+      ctx.beginPath();
+      ctx.moveTo(right, names[i]);
+      ctx.lineTo(right + MARK * ratio, names[i]);
+      ctx.stroke();
     });
     ctx.restore();
   }
@@ -466,8 +481,9 @@ const Charts = (() => {
       box.top,
       box.top + box.height,
     ).forEach((y, i) => {
-      word(box.left + box.width + 16, y + 4, "start", last[i][0].end);
-      stroke(`M${box.left + box.width + 4} ${y}h9`, last[i][0].color, 3);
+      const { end, color, dash = [] } = last[i][0];
+      word(box.left + box.width + MARK + 7, y + 4, "start", end);
+      stroke(`M${box.left + box.width + 4} ${y}h${MARK}`, color, 3, dash.map((length) => length / 2).join(" "));
     });
     return new XMLSerializer().serializeToString(root);
   }
@@ -503,7 +519,7 @@ const Charts = (() => {
     }
     const lifted = rows.find(([, at]) => at === u.lifted)?.[0];
     const found = rows
-      .filter(([line]) => line.name || (line === lifted && line.full))
+      .filter(([line]) => line.name || (line === lifted && line.tip))
       .filter(([, at]) => u.data[at][index] !== null && u.data[at][index] !== undefined)
       .map(([line, at]) => [line, u.data[at][index], (line.band ?? line.interval)?.map((side) => side[index])]);
     if (!found.length) {
@@ -521,7 +537,7 @@ const Charts = (() => {
         html(
           "tr",
           line === lifted ? { className: "lifted" } : {},
-          html("td", {}, swatch, (line === lifted && line.full) || line.name),
+          html("td", {}, swatch, line.tip ?? line.name),
           html("td", { className: "number", textContent: show(value) + interval }),
         ),
       );

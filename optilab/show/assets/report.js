@@ -69,11 +69,12 @@
         const { color, dash } = look(group.look);
         const curve = group[metric];
         const seeds = group.seeds.length > 1 ? `, mean of ${group.seeds.length}` : "";
-        const full = (what) => `${group.name}, ${what}`;
+        const full = (what) => `${group.name}, ${what}`,
+          brief = names.get(group);
         for (const values of (selected.length <= FEW && !curve.band && curve.runs) || [])
-          lines.push({ values, color, faint: true, full: full("one seed"), group: group.name });
+          lines.push({ values, color, faint: true, tip: `${brief}, one seed`, group: group.name });
         const thin = { color, dash, width: 1, group: group.name };
-        lines.push({ values: curve.train, ...thin, name: full("training"), full: full("training") });
+        lines.push({ values: curve.train, ...thin, name: full("training"), tip: `${brief}, training` });
         const inside = (value) => (metric === "acc" && value !== null ? Math.min(1, Math.max(0, value)) : value);
         const interval = curve.low ? [curve.low.map(inside), curve.high.map(inside)] : undefined;
         lines.push({
@@ -83,8 +84,9 @@
           interval,
           band: curve.band ? interval : undefined,
           group: group.name,
-          end: selected.length > 1 ? names.get(group) : undefined,
+          end: selected.length > 1 ? brief : undefined,
           name: full(`validation${seeds}`),
+          tip: selected.length > RUNS ? brief : `${brief}, validation${seeds}`,
         });
         if (selected.length <= STARRED) stars.push([group.best[0], group.best[metric === "loss" ? 1 : 2], color]);
       }
