@@ -133,18 +133,17 @@ class Study(Entry):
 
     @property
     def earlier_looks(self) -> int:
-        """How often the study was compared before, with another number of seeds; one seed has no verdict."""
+        """How often the study was compared before, with other trainings: fewer seeds, settings or repeats."""
         return self._earlier("looks")
 
     @property
     def earlier_confirmations(self) -> int:
-        """The same of its best settings, trained again from new seeds."""
+        """The same of its best settings, trained again from new seeds: with fewer seeds, or other settings."""
         return self._earlier("confirmation_looks")
 
     def _earlier(self, what: str) -> int:
         looks = self.manifest.get(what)
-        counted = [look for look in looks if type(look) is int and look > 1] if isinstance(looks, list) else []
-        return max(0, len(counted) - (self.state == "done"))
+        return max(0, len(looks) - (self.state == "done")) if isinstance(looks, list) else 0
 
     def trials(self) -> list[Row]:
         """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged or cut."""

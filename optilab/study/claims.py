@@ -9,7 +9,7 @@ for that, nobody can tell, which is a failure of its own kind.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf
+from math import ceil, inf, log2
 from typing import Any, Literal
 
 import numpy as np
@@ -150,7 +150,7 @@ def of_trainings(
     """Every claim about every group of trainings that it names. UsageError for a name that no group has.
 
     `points`: settings that the best was chosen from, where they are more than the groups. `looks`: how often they were
-    judged before, with fewer seeds.
+    judged before, with other trainings of their study.
     """
     return _of_groups(claims, groups(records).groups if records else (), points, looks)
 
@@ -236,7 +236,7 @@ def _of_mean(
     """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
 
     The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
-    passes: with 1/k of the error (Bonferroni). One that was judged before with fewer seeds: see `level_after`.
+    passes: with 1/k of the error (Bonferroni). One that was judged before: see `level_after`.
     """
     assert claim.confidence is not None
     bound, count = float(claim.bound), len(values)
@@ -246,8 +246,9 @@ def _of_mean(
     limits = Measure(claim.metric).limits
     contrast = row.difference
     assert contrast is not None
+    constant = contrast.interval is None and count > 1
     if contrast.interval is None:
-        interval = plural(count, unit)
+        interval = plural(count, unit) + ", all equal" * constant
     else:
         low, high = (min(limits[1], max(limits[0], bound + end)) for end in contrast.interval)
         choice = f" of the best of {best_of}" if best_of > 1 else ""
@@ -258,6 +259,8 @@ def _of_mean(
         some = f"{few}" if few == many else f"{few} or more" if many is None else f"{few} to {many}"
         advice = f"; {some} further {unit}s would tell" if contrast.more and few else ""
         made = "train" if unit == "seed" else "race"
+        if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
+            advice = f"; {1 + ceil(-log2(level))} equal ones would tell"
         advice = advice or (f"; more {unit}s would tell: {made} with --{unit}s 5" if count < 5 else "")
         return ClaimResult(claim.text, of, mean, "cannot tell", interval + advice)
     return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
@@ -348,15 +351,15 @@ def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[Clai
                 claim.text, claim.of or "", None, "cannot tell", "no optimizer has a judged training"
             )
         for place in everywhere or _named(claim, list(places)):
-            yield _of_candidate(claim, place, *places[place], found.sample.removesuffix("s"))
+            yield _of_candidate(claim, place, *places[place], found.sample.removesuffix("s"), found.looks)
 
 
 def _of_candidate(
-    claim: Claim, of: str, network: NetworkResult, candidate: RacedCandidate, unit: str
+    claim: Claim, of: str, network: NetworkResult, candidate: RacedCandidate, unit: str, looks: int
 ) -> ClaimResult:
     if claim.metric == "test_acc":
         if claim.confidence is not None:
-            return _of_mean(claim, of, candidate.sample, unit)
+            return _of_mean(claim, of, candidate.sample, unit, looks=looks)
         return _of_each(claim, of, candidate.accuracy.values)
     if claim.metric == "verdict":
         verdicts = {row.key: row.verdict for row in network.comparison.rows} if network.comparison else {}

@@ -298,7 +298,7 @@ def compare_runs(
     settings that differ otherwise, the problems, as far as all rows have them. `sample` chooses whether seeds or
     problems are drawn from a population; with `best`, each row has at each seed the setting that is the best of its own
     on the other seeds. `left_out` has a note for each run that is not among them. With `pairs`, all rows are also
-    compared with each other. `looks`: how often they were compared before, with fewer seeds; see `level_after`.
+    compared with each other. `looks`: how often their study was compared before; see `level_after`.
     UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
@@ -364,7 +364,7 @@ def looked_before(looks: int) -> str:
     """The note below a table that was compared before."""
     times, confidence = "once" if looks == 1 else f"{looks} times", percent(level_after(looks))
     return (
-        f"compared {times} before with other numbers of seeds, and each look is a chance to err: verdicts and their "
+        f"compared {times} before with other trainings, and each look is a chance to err: verdicts and their "
         f"intervals are at {confidence} now; new seeds alone are judged at 95% (`sweep --confirm 3`)"
     )
 

@@ -1,5 +1,6 @@
 """A study from its plan to its end: opened or continued, watched, and ended by what was asked or by a signal."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -97,8 +98,9 @@ def run(
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
             if status == "done":
-                seen = {what: {*study.manifest.get(what, []), count} for what, count in plan.looks.items()}
-                study.update(**{what: sorted(counts) for what, counts in seen.items()})
+                seen = plan.compared([outcome.trial for outcome in outcomes])
+                before = study.manifest
+                study.update(**{what: _looks(before.get(what, []), own) for what, own in seen.items() if own})
         except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
             raise SystemFailure(
@@ -107,6 +109,12 @@ def run(
         finally:
             study.finish(status, **({"trials": len(outcomes)} if status == "done" else {}))
     return StudyResult(study.path, outcomes, stop.signal)
+
+
+def _looks(before: Sequence[str], trials: Sequence[Trial]) -> list[str]:
+    """Checksums of what was compared, each once: another seed, setting or repeat makes it another look."""
+    now = hashlib.sha256("".join(sorted(trial.digest for trial in trials)).encode()).hexdigest()[:8]
+    return list(dict.fromkeys([*before, now]))
 
 
 def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions) -> Cost:

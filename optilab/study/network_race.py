@@ -302,7 +302,7 @@ class RaceResult:
     failed: Mapping[str, int]
     """Trials that failed, by rule: the number by which its settings or its seeds are fewer."""
     looks: int
-    """How often it was judged before, with fewer seeds."""
+    """How often it was judged before, with other trainings."""
 
 
 def read(study: runs.Study) -> RaceResult | None:

@@ -226,10 +226,10 @@ class StudyPlan(ABC):
         """For each setting."""
         return int(self.asked.seeds)
 
-    @property
-    def looks(self) -> dict[str, int]:
-        """Seeds of each comparison that the study ends with; its manifest keeps all numbers that there were."""
-        return {"looks": self.seeds}
+    def compared(self, trials: Sequence[Trial]) -> dict[str, Sequence[Trial]]:
+        """Those of the study's `trials` that each of its comparisons is of, by the key of the manifest that counts its
+        looks; none for a comparison without verdicts."""
+        return {"looks": trials if self.sample > 1 else ()}
 
     @property
     def keep(self) -> str:

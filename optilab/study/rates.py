@@ -314,7 +314,7 @@ def plan(
 
 
 def confirm(planned: sweep.Sweep, records: Sequence[Record], looks: int) -> Confirmation:
-    """What the trainings that ran through say; `looks`: how often they were compared before, with fewer seeds."""
+    """What the trainings that ran through say; `looks`: how often they were compared before."""
     key = next(iter(planned.asked.over))
     size = planned.asked.seeds, planned.base.epochs
     if not records:

@@ -77,7 +77,7 @@ def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNL
 
 
 def level_after(looks: int, level: float = 0.05) -> float:
-    """The level of a comparison that was made `looks` times before with fewer seeds: half of it each time.
+    """The level of a comparison that was made `looks` times before with other trainings: half of it each time.
 
     Each look is one more chance to err. The first one has the full level, because nobody knows then that others will
     follow; all of them together err in less than twice the number of tables (a geometric series, Bonferroni), however

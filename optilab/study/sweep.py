@@ -27,7 +27,7 @@ from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
-from optilab.study.groups import TESTED, asked_of, axes_of, planned_labels
+from optilab.study.groups import STAGE, TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
 from optilab.study.trials import Trial, as_trial, refused_changes, require_seeds, require_unchanged
@@ -80,9 +80,10 @@ class Sweep(StudyPlan):
     def new_seeds(self) -> range:
         return final_seeds(self.base.seed, max(self.asked.seeds, NEW_SEEDS))
 
-    @property
-    def looks(self) -> dict[str, int]:
-        return super().looks | ({"confirmation_looks": len(self.new_seeds)} if self.confirmed else {})
+    def compared(self, trials: Sequence[Trial]) -> dict[str, Sequence[Trial]]:
+        again = [trial for trial in trials if STAGE in trial.settings]
+        first = [trial for trial in trials if STAGE not in trial.settings]
+        return {"looks": first if self.asked.seeds > 1 else (), "confirmation_looks": again}
 
     @property
     def judged_by(self) -> str:

@@ -188,7 +188,7 @@ class SweepAnswer(EndedStudy):
             return
         again = runs.resume_command(self.ran.path, command="sweep")
         count = min(MOST_CONFIRMED, len(found.possible_best))
-        level = percent(level_after(self.study.earlier_confirmations))
+        level = percent(level_after(len(self.study.manifest.get("confirmation_looks", ()))))
         yield f"  next: {again} --confirm {count} (trains the best {count} from new seeds, judged at {level})"
         seeds, level = self.plan.asked.seeds, percent(level_after(self.study.earlier_looks + 1))
         if 0 < (more := further_seeds(found)) <= MOST_FURTHER * seeds:

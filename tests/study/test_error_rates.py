@@ -1,11 +1,13 @@
 """How often verdicts and intervals err, and what they find, in simulated tables; docs/verdicts.md has the numbers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from optilab.study.comparison import judge
-from optilab.study.statistics import smallest_difference
+from optilab.study.statistics import smallest_difference, summarize
 from tests.study import error_rates as measured
 from tests.study.error_rates import Tables
 
@@ -21,14 +23,15 @@ def test_the_twin_for_many_tables_is_the_judge(groups, seeds, baseline):
     generator = np.random.default_rng([groups, seeds])
     values = generator.normal(0, 1, (8, groups, seeds)) * generator.uniform(0.2, 3, (8, groups, 1))
     values[:, 0] -= 9
+    values[0], values[1] = np.round(values[0]), np.arange(groups)[:, None]  # ties, and no variation at all
     found = Tables(values, baseline)
     for number, table in enumerate(values):
         judged = judge({i: dict(enumerate(own)) for i, own in enumerate(table.tolist())}, baseline=baseline)
         assert judged.baseline.key == found.first[number]
         for i, row in enumerate(judged.rows):
             if row.difference is not None:
-                low, high = row.difference.interval
-                assert (low + high) / 2 == pytest.approx(found.difference[number, i])
+                assert row.difference.difference == pytest.approx(found.difference[number, i])
+                low, high = row.difference.interval or (-np.inf, np.inf)
                 assert (high - low) / 2 == pytest.approx(found.half_width[number, i])
                 assert (row.difference.verdict != "cannot tell") == found.told[number, i]
 
@@ -79,44 +82,56 @@ def test_the_smallest_difference_that_a_design_finds_is_found_in_four_of_five_ta
     assert smallest_difference(groups, 1) is None
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("groups", "seeds"), [(5, 2), (5, 3), (5, 5), (18, 3), (18, 5), (18, 10), (100, 2)])
-def test_tables_of_equal_groups_rarely_have_a_verdict_in_ten_thousand(groups, seeds):
-    count = measured.TABLES
-    for noise in measured.NOISE:
-        limit = 10 if (noise, seeds) == ("one seed in ten fails", 2) else 5
-        assert measured.any_verdict(groups, seeds, noise) <= at_most(limit, count), noise
-    for name, spread in measured.spreads(groups).items():
-        assert measured.any_verdict(groups, seeds, spread=spread) <= at_most(6, count), name
+@pytest.mark.parametrize("noise", ["normal", measured.FAILS])
+def test_the_interval_of_a_mean_is_that_of_a_table(noise):
+    """The shares of `mean_missed` are those of optilab's own summaries."""
+    generator, missed = np.random.default_rng(0), []
+    for _ in range(COUNT):
+        values = [v for v in measured.NOISE[noise](generator, (3,)).tolist() if v > -measured.LOST / 2]
+        found = summarize(values)
+        missed += [not found.interval[0] <= 0 <= found.interval[1]] if found.interval else []
+    share = 100 * np.mean(missed)
+    assert share <= at_most(5, len(missed))
+    assert measured.mean_missed(3, noise, count=COUNT) == pytest.approx(share, abs=4)
+
+
+def test_settings_that_are_added_later_are_another_look():
+    assert measured.grown_by_settings(5, 8, COUNT) <= at_most(7.5, COUNT)
+
+
+def test_more_seeds_as_advised_find_what_was_seen():
+    assert measured.followed(1.5, 100) >= 60
+
+
+def test_a_few_seeds_that_vary_more_are_not_better_than_many():
+    """Welch's test alone errs in 10%; but a group of few seeds is not the best of many."""
+    assert measured.apart([2, 10], [4.0, 1.0], count=400) <= at_most(6, 400)
+
+
+def test_the_page_has_every_row_of_the_table():
+    page = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text()
+    for row in measured.rows():
+        nominal = "-" if row.nominal is None else f"{row.nominal:g}"
+        assert f"\n| {row.number} | {row.claim} | {nominal} | " in page
 
 
 @pytest.mark.slow
-def test_eighteen_rows_with_three_seeds_tell_in_four_of_five_tables():
-    assert measured.power(18, 3, 4) >= 80
+@pytest.mark.parametrize("row", [*measured.rows()], ids=lambda row: f"{row.number}-{row.claim[:40]}")
+def test_the_rates_of_the_table(row):
+    """At the size of the page. Where more than the nominal rate is accepted, the page says so, and why."""
+    most = row.most if row.most is not None else row.nominal
+    for value in row.measured(row.tables):
+        assert row.least <= value <= at_most(most, row.tables)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("points", [9, 27, 81])
 def test_a_claim_about_the_best_after_halving_counts_all_settings(points):
-    count = measured.TABLES // 2
-    assert measured.claim_after_halving(points) <= at_most(2.5, count)
-    assert measured.claim_after_halving(points, counted=max(1, points // 9)) > 2 * at_most(2.5, count)
+    """The negative control: those that are left are too few."""
+    most = at_most(2.5, measured.FEWER)
+    assert measured.claim_about_the_best(points, 0.9, counted=max(1, points // 9)) > 2 * most
 
 
 @pytest.mark.slow
-def test_looking_again_after_every_seed_errs_in_few_tables():
-    assert max(measured.looked_at_again(12, groups) for groups in (2, 5)) <= 7.5
-
-
-@pytest.mark.slow
-def test_the_mean_of_the_best_is_right_on_new_seeds():
-    chosen, new = measured.winner(20, 5, 5)
-    assert chosen > 15
-    assert new <= at_most(5, measured.TABLES)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["share 1 of 10", "share half of 10", "3 in 10 are missing", "2 seeds and 10"])
-def test_seeds_that_are_not_shared(kind):
-    count = measured.TABLES // 10
-    assert measured.incomplete(kind) <= at_most(5.5, count)
+def test_eighteen_rows_with_three_seeds_tell_in_four_of_five_tables():
+    assert measured.power(18, 3, 4, 100_000) >= 80

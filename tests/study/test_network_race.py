@@ -1,11 +1,13 @@
 """Races on trainings: equal budgets, settings that grow, verdicts about equal and about worse rules."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from optilab import runs
+from optilab.config.claims import expectations
 from optilab.config.load import load
 from optilab.config.presets import presets_folder
 from optilab.config.study import RaceConfig
@@ -13,7 +15,7 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import pairs, remedies
 from optilab.errors import RunError, UsageError
 from optilab.optimize import RULES
-from optilab.study import network_race, search_space
+from optilab.study import claims, network_race, search_space
 
 ADAM = """
 import numpy as np
@@ -239,6 +241,22 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_one_is_found(optilab, tmp_
     assert rows["Lazy"]["verdict"] == "worse"
     assert network["verdict"].startswith("cannot tell which is best")
     assert document["overall"] is None
+
+
+def test_a_race_that_has_grown_since_it_was_judged_pays_for_it(race, tmp_path):
+    """By repeats, which are its sample, as by seeds; its claims pay, too."""
+    for repeats in (2, 3):
+        sizes = ["--budget", 1, "--seeds", 1, "--repeats", repeats, "--name", "a", "--set", "data.batch_size=5"]
+        shown = race("--algo", "sgd,adam", *sizes).stdout
+        assert f"{'97.5' if repeats == 3 else '95'}% of difference" in shown
+        assert ("compared once before with other trainings" in shown) is (repeats == 3)
+    found = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
+    (network,) = found.networks
+    adam = replace(network.candidates[-1], rule="adam", sample={0: 0.5, 1: 0.6, 2: 0.7})
+    found = replace(found, networks=(replace(network, candidates=(adam,)),))
+    (claim,) = expectations("race --on", ["adam: test_acc > 0.1 confidence 0.95"])
+    (judged,) = claims.of_network_race([claim], found)
+    assert "0.95 interval at look 2" in judged.why
 
 
 def test_a_race_repeats_itself_goes_on_and_grows(race, small, tmp_path, optilab):

@@ -384,10 +384,10 @@ def test_a_study_that_has_grown_since_it_was_compared_pays_for_it(optilab, small
         document = json.loads(optilab(*command, "--seeds", seeds, *claim * (seeds > 1)).stdout)
         level[seeds] = document["comparison"]["level"]
     assert level == {1: 0.05, 2: 0.05, 3: 0.025}  # one seed has no verdict, and the same seeds are the same look
-    assert runs.read_study(tmp_path / "runs" / "s").manifest["looks"] == [1, 2, 3]
+    assert len(runs.read_study(tmp_path / "runs" / "s").manifest["looks"]) == 2
     assert "at look 2" in document["expect"][0]["why"]
     shown = optilab("runs", "compare", "s", "--metric", "val_loss").stdout
-    assert "compared once before with other numbers of seeds" in shown
+    assert "compared once before with other trainings" in shown
     assert " 97.5% " in shown
     compared = json.loads(optilab("runs", "compare", "s", "--metric", "val_loss", "--json").stdout)
     taken = [list(group["outcomes"].values()) for group in compared["groups"]]
@@ -398,16 +398,26 @@ def test_a_study_that_has_grown_since_it_was_compared_pays_for_it(optilab, small
 
 
 def test_a_confirmation_that_has_grown_pays_for_it_too(optilab, small, tmp_path):
-    """The seeds of a confirmation are new once."""
-    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1", "--epochs", 1, "--name", "s", "--json"]
-    claim, level = ["--expect", "lr 0.1: val_loss > 0 confidence 0.6"], {}
-    for seeds, more in ((2, []), (5, ["--confirm", 2]), (6, ["--confirm", 2]), (6, ["--confirm", 2])):
-        document = json.loads(optilab(*command, "--seeds", seeds, *more, *claim * bool(more)).stdout)
-        level[seeds] = (document["confirmation"] or {}).get("level")
-    assert level == {2: None, 5: 0.05, 6: 0.025}
-    assert "at look 2" in document["expect"][0]["why"]
-    assert runs.read_study(tmp_path / "runs" / "s").manifest["confirmation_looks"] == [5, 6]
-    assert "at look 2" in optilab("check", "s", *claim).stdout
+    """The seeds of a confirmation are new once: with more of them, or with other settings, they are looked at again."""
+    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1,0.2", "--epochs", 1, "--name", "s"]
+    claim, level = ["--expect", "val_loss > 0 confidence 0.6"], []
+    for seeds, best in ((2, 0), (2, 2), (2, 2), (2, 3), (6, 3)):
+        confirm = ["--confirm", best, *claim] if best else []
+        document = json.loads(optilab(*command, "--seeds", seeds, *confirm, "--json").stdout)
+        level.append((document["confirmation"] or {}).get("level"))
+    assert level == [None, 0.05, 0.05, 0.025, 0.0125]
+    assert "at look 3" in document["expect"][0]["why"]
+    assert "at look 3" in optilab("check", "s", *claim).stdout
+    assert document["comparison"]["level"] == 0.025  # six seeds after two; a confirmation is no look at the others
+
+
+def test_a_study_that_has_grown_by_settings_pays_for_it_too(optilab, small):
+    """The same seeds are looked at again, in a table of more rows."""
+    level = []
+    for rates in ("0.01,0.1", "0.1,0.01", "0.01,0.1,0.2"):
+        grown = ["sweep", small, "--over", f"optimizer.lr={rates}", "--seeds", 2, "--epochs", 1, "--name", "s"]
+        level.append(json.loads(optilab(*grown, "--json").stdout)["comparison"]["level"])
+    assert level == [0.05, 0.05, 0.025]
 
 
 def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):

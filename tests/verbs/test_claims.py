@@ -143,6 +143,17 @@ def test_a_lone_run_is_told_what_gives_a_confidence(tmp_path):
     assert (one.result, one.why) == ("cannot tell", "1 seed; more seeds would tell: train with --seeds 5")
 
 
+def test_equal_seeds_are_told_how_many_of_them_would_do(tmp_path):
+    """Nothing varies, so the sign-flip test judges, whose p is 2^(1 - n)."""
+    claim = expectations("train", ["val_acc > 0.8 confidence 0.95"])
+    records = [write_run(tmp_path, seed=seed, val_acc=[1.0]) for seed in range(6)]
+    (few,), (enough,) = of_trainings(claim, records[:5]), of_trainings(claim, records)
+    assert (few.result, few.why) == ("cannot tell", "5 seeds, all equal; 6 equal ones would tell")
+    assert (enough.result, enough.why) == ("holds", "6 seeds, all equal")
+    (later,) = of_trainings(claim, records, looks=1)
+    assert later.why == "6 seeds, all equal; 7 equal ones would tell"
+
+
 def test_a_claim_with_a_confidence_is_about_the_mean(tmp_path):
     values = [0.80, 0.82, 0.81, 0.83, 0.79, 0.81]
     records = [write_run(tmp_path, seed=seed, val_acc=[value]) for seed, value in enumerate(values)]
