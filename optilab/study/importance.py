@@ -63,8 +63,8 @@ class Level:
 def levels(
     key: str, outcomes: Sequence[tuple[Point, Mapping[int, float]]], limits: Limits = UNLIMITED
 ) -> list[Level]:
-    """The marginal means of an axis; numbers in ascending order. An axis of many numbers that is no grid with the
-    others is cut into BINS.
+    """The marginal means of an axis; numbers in ascending order. An axis of many numbers is cut into BINS, unless
+    each was tried with the same other settings.
 
     `limits` are those of the outcomes; intervals end there.
     """

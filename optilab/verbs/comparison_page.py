@@ -173,9 +173,7 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
 
 
 def _further(side: RunComparison, possible: Sequence[int]) -> tuple[str, str]:
-    """A sentence and the commands that train the first of these rows from as many seeds again, beyond all that were
-    used.
-    """
+    """A sentence and the commands that train the first of these rows from the same number of seeds, all of them new."""
     first = 1 + max(seed for group in side.grouping.groups for seed in group.runs)
     commands = []
     for group in [side.candidates[i].groups[0] for i in possible[:FURTHER]]:
