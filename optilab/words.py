@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from math import isfinite
 from typing import Any
 
 
@@ -14,6 +16,21 @@ def plural(count: int, noun: str) -> str:
 def of_key(count: int, key: str) -> str:
     """3 optimizers, or 3 values of lr."""
     return plural(count, key) if key in ("optimizer", "remedy") else f"{plural(count, 'value')} of {key}"
+
+
+def percent(fraction: float) -> str:
+    """84.1%."""
+    return f"{points(fraction)}%"
+
+
+def points(fraction: float, sign: str = "") -> str:
+    """84.1, or with the sign "+" +84.1: a fraction in percent, or a difference in percentage points.
+
+    A half is rounded up, as by hand: 0.5195 is 52.0 on every screen, and not 51.9 because it is stored as 0.51949999...
+    """
+    if not isfinite(fraction):
+        return f"{fraction:{sign}.1f}"
+    return f"{Decimal(f'{fraction:.12g}').scaleb(2).quantize(Decimal('0.1'), ROUND_HALF_UP):{sign}}"
 
 
 def listed(names: Iterable[Any], last: str = "and") -> str:

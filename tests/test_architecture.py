@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"words", "errors", "marks", "optimize", "runs", "data"},
     "train": {"errors", "optimize", "runs", "data", "config"},
     "verify": {"errors", "optimize"},
-    "diagnose": {"errors", "optimize", "runs", "config"},
+    "diagnose": {"words", "errors", "optimize", "runs", "config"},
     "study": {"words", "errors", "marks", "signals", "files", "optimize", "runs", "data", "config", "diagnose"},
     "show": {"words", "errors", "files"},
     "verbs": {

@@ -5,7 +5,7 @@ import pytest
 from optilab.study.trials import Cost
 from optilab.verbs.answer import cell
 from optilab.verbs.studies import announcement
-from optilab.words import of_key, plural
+from optilab.words import of_key, percent, plural, points
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,15 @@ from optilab.words import of_key, plural
 )
 def test_a_count(count, noun, said):
     assert plural(count, noun) == said
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [(0.5195, "52.0%"), (0.1005, "10.1%"), (0.2 + 0.3195, "52.0%"), (1, "100.0%"), (float("nan"), "nan%")],
+)
+def test_a_fraction_in_percent_is_rounded_as_by_hand(fraction, said):
+    assert percent(fraction) == said
+    assert points(-0.3525, "+") == "-35.3"
 
 
 def test_an_axis_is_its_values():

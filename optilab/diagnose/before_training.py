@@ -2,6 +2,7 @@
 
 from optilab.diagnose.cause import INPUTS, Sets, Symptom, cause, remedy_sets
 from optilab.diagnose.evidence import Evidence
+from optilab.words import plural, points
 
 
 @cause(
@@ -89,7 +90,7 @@ def dropout_too_strong(e: Evidence) -> Symptom | None:
     sets = tuple(f"{key}=0" for key, dropped in e.setup.dropouts.items() if dropped)
     text = f"dropout sets {share:.0%} of a layer's outputs to zero"
     if harm := not e.trial and e.held_back >= HELD_BACK:
-        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
+        text += f"; training accuracy is {points(e.held_back)} percentage points below validation accuracy"
     numbers = {"dropout": share, "held_back": e.held_back}
     remedy = (sets, ("model.dropout=0.2", "model.input_dropout=0"))
     return Symptom(text, numbers, remedy, f"above {DROPPED:g}", "0 to 0.5", harm=harm)
@@ -120,9 +121,9 @@ def batch_norm_small_batch(e: Evidence) -> Symptom | None:
     bound = SMALL_BATCH if harm or (ended and e.skill < HARDLY) else PAIRS
     if norm not in ("batch", "standardize") or size > bound:
         return None
-    text = f"{norm} normalization computes mean and variance over {size} {e.setup.sample}{'s' * (size > 1)}"
+    text = f"{norm} normalization computes mean and variance over {plural(size, e.setup.sample)}"
     if harm:
-        text += f"; training accuracy is {100 * e.held_back:.1f} points below validation accuracy"
+        text += f"; training accuracy is {points(e.held_back)} percentage points below validation accuracy"
     numbers = {"batch_size": size, "held_back": e.held_back}
     remedy = (*remedy_sets("layernorm"), ("data.batch_size=64",))
     return Symptom(text, numbers, remedy, f"{bound} or fewer", "16 or more", harm=harm)

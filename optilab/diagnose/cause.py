@@ -123,6 +123,17 @@ def usual_rates(e: Evidence) -> dict[str, float]:
     return found
 
 
+LOW, TOO_LOW = 20.0, 30.0
+"""Usual over present learning rate. No rate LOW times below the usual one is proposed where a rate is too high, and a
+higher rate only to one TOO_LOW times below it: otherwise each of the two causes would propose what the other blames."""
+
+
+def below_usual(e: Evidence, factor: float, bound: float) -> bool:
+    """Whether some learning rate, times a factor, is at least `bound` times below its usual one."""
+    now = e.setup.rates
+    return any(rate >= bound * factor * now[key] for key, rate in usual_rates(e).items())
+
+
 def usual_rate(e: Evidence, times: float) -> tuple[Sets, ...]:
     """`usual_rates` where they are at least `times` what they are now (above 1), or at most (below 1); else nothing."""
     now = e.setup.rates

@@ -7,8 +7,20 @@ import math
 from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
-from optilab.diagnose.cause import INPUTS, Symptom, cause, rate_times, remedy_sets, usual_rate
+from optilab.diagnose.cause import (
+    INPUTS,
+    LOW,
+    TOO_LOW,
+    Symptom,
+    below_usual,
+    cause,
+    rate_times,
+    remedy_sets,
+    usual_rate,
+    usual_rates,
+)
 from optilab.diagnose.evidence import FIRST_STEPS, TRIAL_BATCHES, Evidence
+from optilab.words import percent, points
 
 UNFIT = 0.75
 """Skill on the training images: above it, neither weight decay nor a decayed rate keeps a network from learning."""
@@ -117,7 +129,7 @@ def too_few_images(e: Evidence) -> Symptom | None:
     gap = -e.held_back
     if count is None or not classes or count >= FEW * classes or gap < GAP:
         return None
-    more = f"training accuracy is {100 * gap:.1f} points above validation accuracy"
+    more = f"training accuracy is {points(gap)} percentage points above validation accuracy"
     text = f"{count / classes:.3g} training {e.setup.sample}s per class, and {more}"
     sets = (("data.images=null",),) if e.setup.fewer else ()
     return Symptom(text, {"train_images": count}, sets, harm=True)
@@ -163,7 +175,8 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     grown, moved = max(e.growth, default=1.0), max((abs(g - 1) for g in e.growth), default=0.0)
     decayed = weight_decay_too_strong(e) is not None  # which kills units by itself
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
-    remedy = (*usual_rate(e, 0.1), *rate_times(e, 0.1), *rate_times(e, 0.01), ("clip_norm=1",))
+    smaller = [sets for factor in (0.1, 0.01) if not below_usual(e, factor, LOW) for sets in rate_times(e, factor)]
+    remedy = (*usual_rate(e, 0.1), *smaller, ("clip_norm=1",))
     if e.divergence:
         text = f"the training diverged: {e.divergence.removeprefix('diverged ')}"
         return Symptom(text, numbers, remedy, "any divergence", "none")
@@ -183,7 +196,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
         text = f"the training loss, {e.loss:.3g}, is {e.loss / e.untrained:.3g} times the chance-level loss"
         bound, normal, harm = above, "below 1", e.trial
     elif lost > LOST and unlearnt > UNLEARNT:
-        text = f"validation accuracy fell from {e.best_accuracy:.1%} to {e.accuracy:.1%}"
+        text = f"validation accuracy fell from {percent(e.best_accuracy)} to {percent(e.accuracy)}"
         bound, normal = LOST, "near 0"
     elif dead > DEAD and moved > MOVED and not (dead_from_the_start(e) or decayed or (e.trial and e.knows)):
         text = f"{dead:.0%} of the units of {e.layer(layer)} have died in training"
@@ -197,7 +210,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     else:
         return None
     if harm and not e.trial:
-        text += f"; from one epoch to the next, training accuracy once fell by {100 * e.worst_fall:.1f} points"
+        text += f"; from one epoch to the next, training accuracy once fell by {points(e.worst_fall)} percentage points"
     return Symptom(text, numbers, remedy, f"above {bound:g}", normal, harm=harm)
 
 
@@ -314,7 +327,8 @@ def learning_rate_too_low(e: Evidence) -> Symptom | None:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
     numbers = {"path": path, "update_to_weight": path / steps}
-    remedy = (*usual_rate(e, 3), *rate_times(e, 1e-3 / max(path / steps, 1e-12)), *remedy_sets("adam"))
+    larger = (*usual_rate(e, 3), *rate_times(e, 1e-3 / max(path / steps, 1e-12)))
+    remedy = (*(larger if below_usual(e, 1, TOO_LOW) or not usual_rates(e) else ()), *remedy_sets("adam"))
     # Where no gradient reaches any layer, no rate makes it move.
     still = not any(e.now("gradient_norm", layer) for layer in range(e.hidden + 1))
     return Symptom(text, numbers, remedy, f"{bound:g} or less", "near 0.06" if e.trial else "above 1", last=still)
@@ -388,8 +402,8 @@ def labels_unrelated(e: Evidence) -> Symptom | None:
     error = math.sqrt(e.chance * (1 - e.chance) / e.validation_images)
     wrong = "val_acc" in e.rows[-1] and e.accuracy < min(WRONG * e.chance, e.chance - 4 * error)
     if wrong and e.training_skill > CLEARLY and share > RELATED:
-        text = f"validation accuracy is {e.accuracy:.1%}, far below chance, and training accuracy "
-        text += f"{e.training_accuracy:.1%}: the validation labels have other names than the training labels"
+        text = f"validation accuracy is {percent(e.accuracy)}, far below chance, and training accuracy "
+        text += f"{percent(e.training_accuracy)}: the validation labels have other names than the training labels"
         return Symptom(text, numbers, (), f"below {WRONG:g}", "above 2")
     if e.trial:
         return None

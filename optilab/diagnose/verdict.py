@@ -12,7 +12,9 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import Cause, Sets, learned
 from optilab.diagnose.evidence import FIRST_STEPS, Evidence, Setup
+from optilab.diagnose.remedies import remedies
 from optilab.errors import ConfigError
+from optilab.words import percent, plural
 
 CAUSES: tuple[Cause, ...] = (
     *in_loop.DATA_AND_LOOP,
@@ -124,11 +126,12 @@ def _in_code(e: Evidence, sets: Sets) -> bool:
 
 def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list[str]:
     """The remedies as commands to type, or as lines of PyTorch; `config` is what their --config says, `changes` what
-    was set besides. For a learning rate there is a range test, too."""
+    was set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
     code = finding.code or [""] * len(finding.remedies)
     found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
     if found and not all(code) and finding.rule in ("learning-rate-too-high", "learning-rate-too-low"):
-        found.append(_on("lr", config, changes))
+        rated = any(".lr=" in text for sets in finding.remedies for text in sets)
+        found.insert(len(found) if rated else 0, _on("lr", config, changes))
     return found
 
 
@@ -158,6 +161,13 @@ def command_of_both(findings: Sequence[Finding], config: str, changes: Sequence[
     """`both` as a command; empty where there is none, and for a loop of the user's own."""
     sets = () if any(any(finding.code[:1]) for finding in findings[:2]) else both(findings)
     return _train(sets, config, changes) if sets else ""
+
+
+def command_of_all(findings: Sequence[Finding], config: str, changes: Sequence[str] = ()) -> str:
+    """The command that tries every remedy of the first finding, where `optilab remedy` knows all of them by name."""
+    known = {remedy.sets: remedy.name for remedy in remedies().values()}
+    names = [known.get(sets, "") for sets in (findings[0].remedies if findings else ())]
+    return f"{_on('remedy', config, changes)} --only {','.join(names)}" if len(names) > 1 and all(names) else ""
 
 
 def _train(sets: Sequence[str], config: str, changes: Sequence[str]) -> str:
@@ -233,7 +243,7 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     if sick(findings):
         named = [finding.rule for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
-        more = f", and {others} more finding{'s' * (others > 1)}" if others > 0 else ""
+        more = f", and {plural(others, 'more finding')}" if others > 0 else ""
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}"
     if e.trial:
         unknown = e.loop.get("reference") == FIRST_STEPS  # what is learned cannot be told
@@ -260,7 +270,7 @@ def _accuracy(e: Evidence) -> str:
     """`validation accuracy 84.1% in the last epochs, chance 10.0%`; of a loop what it has."""
     if column := e.measured_accuracy:
         which = {"val_acc": "validation", "train_acc": "training"}[column]
-        return f"{which} accuracy {e.accuracy:.1%} in the last epochs, chance {e.chance:.1%}"
+        return f"{which} accuracy {percent(e.accuracy)} in the last epochs, chance {percent(e.chance)}"
     which = "validation" if any("val_loss" in row for row in e.rows) else "training"
     loss, reference = e.validation_loss, e.loop.get("reference")
     against = FIRST_STEPS if reference == FIRST_STEPS else "the chance level"
@@ -306,11 +316,12 @@ def learning(e: Evidence) -> tuple[str, bool]:
     if e.start.get("classes") == 1:
         return "all images have the same class: there is nothing to learn", False
     best, chance = e.best_accuracy, e.chance
+    accuracy = f"best accuracy {percent(best)}, chance {percent(chance)}"
     error = math.sqrt(chance * (1 - chance) / e.validation_images)
     nats = f"{abs(e.information):.3g} nats {'below' if e.information > 0 else 'above'} the chance level"
     loss = f"summed over {e.validation_images:,} images, the validation loss is {nats}"
     if best > chance + 4 * error:
-        return f"better than chance: best accuracy {best:.1%}, chance {chance:.1%}", True
+        return f"better than chance: {accuracy}", True
     if e.knows:
-        return f"has begun to learn: best accuracy {best:.1%}, chance {chance:.1%}, but {loss}", True
-    return f"no better than chance: accuracy {best:.1%}, chance {chance:.1%}; {loss}", False
+        return f"has begun to learn: {accuracy}, but {loss}", True
+    return f"no better than chance: {accuracy}; {loss}", False

@@ -35,6 +35,7 @@ from optilab.show.chart import (
     Span,
     Threshold,
 )
+from optilab.words import percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -401,7 +402,7 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
     if panel.x.names:  # few cells, of two settings: each has its number
         for row, column in np.argwhere(np.isfinite(heat.values)):
             value = heat.values[row, column]
-            written = f"{value:.1%}" if heat.scale.unit == "fraction" else f"{value:.3g}"
+            written = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
             shade = image.norm(value)
             ink = "#ffffff" if shade < 0.6 else "#202020"
             axes.annotate(written, (heat.x[column], heat.y[row]), color=ink, fontsize=8, ha="center", va="center")

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from optilab.show.chart import Chart, Panel, Points, Polyline, Scale
+from optilab.words import percent
 
 PLACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Columns of the tables."""
@@ -39,7 +40,7 @@ def curves(panel: Panel, series: Sequence[str]) -> dict[str, Any]:
 
 def table(drawn: dict[str, Any], series: Sequence[str]) -> dict[str, Any]:
     """Headings and rows of some of the values of `curves`."""
-    x, show = drawn["x"], "{:.1%}".format if drawn["share"] else "{:.4g}".format
+    x, show = drawn["x"], percent if drawn["share"] else "{:.4g}".format
     places = [k for k in PLACES if k < x[-1]] + [x[-1]]
     columns = [max(i for i, value in enumerate(x) if value <= place * (1 + 1e-9)) for place in places]
     rows = zip(series, drawn["values"], strict=True)

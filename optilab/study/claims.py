@@ -26,7 +26,7 @@ from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.network_race import read as read_heats
 from optilab.study.plan import StudyPlan
 from optilab.study.statistics import level_after, summarize
-from optilab.words import plural
+from optilab.words import percent, plural
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> ClaimResult:
     admitted = [claim.admits(value) for value in values.values()]
     wrong = [value for value, fine in zip(values.values(), admitted, strict=True) if not fine]
     measured = max(wrong or values.values(), key=claim.distance)
-    why = f"{sum(admitted)} of {seeds} seeds" if seeds > 1 else ""
+    why = f"met by {sum(admitted)} of {seeds} seeds" if seeds > 1 else ""
     return ClaimResult(claim.text, of, measured, "fails" if wrong else "holds", why)
 
 
@@ -365,7 +365,7 @@ def _of_candidate(
         verdicts = {row.key: row.verdict for row in network.comparison.rows} if network.comparison else {}
         return _of_value(claim, of, verdicts.get(candidate.rule), "no verdict")
     if claim.metric == "epochs":
-        why = f"not every seed reached {100 * network.target:.1f}%"
+        why = f"not every seed reached {percent(network.target)}"
         return _of_value(claim, of, candidate.mean_epochs, why, "fails")
     return _of_value(claim, of, candidate.near)
 

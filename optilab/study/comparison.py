@@ -109,7 +109,7 @@ class Comparison(Generic[Key]):
     @property
     def confidence(self) -> str:
         """For intervals of differences: `95%`."""
-        return percent(self.level)
+        return confidence_of(self.level)
 
     @property
     def ranked(self) -> list[ComparedRow[Key]]:
@@ -123,7 +123,7 @@ class Comparison(Generic[Key]):
         return [row.key for row in self.ranked if row.verdict != "worse"]
 
 
-def percent(level: float) -> str:
+def confidence_of(level: float) -> str:
     """`95%` of the level 0.05."""
     return f"{100 * (1 - level):.4g}%"
 
@@ -362,7 +362,7 @@ def compare_runs(
 
 def looked_before(looks: int) -> str:
     """The note below a table that was compared before."""
-    times, confidence = "once" if looks == 1 else f"{looks} times", percent(level_after(looks))
+    times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(level_after(looks))
     return (
         f"compared {times} before with other trainings, and each look is a chance to err: verdicts and their "
         f"intervals are at {confidence} now; new seeds alone are judged at 95% (`sweep --confirm 3`)"

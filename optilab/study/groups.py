@@ -79,11 +79,19 @@ class Selection(NamedTuple):
     left_out: dict[str, str]
     looks: int = 0
     """How often the study with the most of them was compared before; see `level_after`."""
+    confirming: Mapping[Path, int] = {}
+    """By study: its trainings of `--confirm`, where they were left out."""
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each trial that is left out."""
-        return [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
+        """A sentence for each trial that is left out, and for those of `--confirm`."""
+        notes = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
+        for path, count in self.confirming.items():
+            verb, again = "is" if count == 1 else "are", runs.resume_command(path, command="sweep")
+            notes.append(
+                f"{path.name}: {plural(count, 'run')} of --confirm {verb} left out; {again} compares them"
+            )
+        return notes
 
 
 def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Selection:
@@ -100,7 +108,7 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
 
 def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -> Selection:
     """`select`, of runs and studies that have been read."""
-    records, left_out, looks = dict[Path, Record](), dict[str, str](), 0
+    records, left_out, looks, confirming = dict[Path, Record](), dict[str, str](), 0, dict[Path, int]()
     for entry in entries:
         if isinstance(entry, Study):
             entry.require_unedited()
@@ -109,6 +117,7 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
         if isinstance(entry, Study) and not confirmations:
             again = {row["trial"] for row in entry.trials() if row.get(STAGE) == CONFIRMATION}
             found = [run for run in found if run.name not in again]
+            confirming |= {entry.path: len(again)} if again else {}
         records |= {run.path: run for run in found}
         left_out |= {f"{entry.name}/{name}": reason for name, reason in unreadable.items()}
     foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not r.is_training]
@@ -118,7 +127,7 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
             f"expected training runs; these are not: {names}; `optilab runs ls --where command=train` "
             "lists those that are"
         )
-    return Selection(list(records.values()), left_out, looks)
+    return Selection(list(records.values()), left_out, looks, confirming)
 
 
 def settings(record: Record) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import asked_of, axes_of
+from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
 
 GRAMMAR = "KEY=VALUE, KEY!=VALUE, KEY<VALUE, KEY<=VALUE, KEY>VALUE, KEY>=VALUE or KEY~PATTERN"
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
@@ -294,6 +294,9 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     names = {str(row["trial"]) for row in rows}
     others = [runs.read_entry(path) for path in runs.directories(study.path) if path.name not in names]
     running = [_run(entry, Variants()) for entry in others if isinstance(entry, Record)]
+    for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
+        own = flat(line.config)
+        line.about.update({key: own[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in own})
     return ended + running, axes_of(rows)
 
 
@@ -334,7 +337,10 @@ def _study(study: Study, variants: Variants) -> ListedRun:
         if values := [trial[key] for trial in trials if key in trial]:
             about[key] = max(values)
     own = [*axes_of(rows), "seed"]
-    axes = {key: len({str(row[key]) for row in rows}) for key in own if rows and key in rows[0]}
+    first = [row for row in rows if row.get(STAGE) != CONFIRMATION]  # whose seeds are those of every setting
+    if len(first) < len(rows):
+        own.remove(STAGE)
+    axes = {key: len({str(row[key]) for row in first}) for key in own if first}
     of_trials = [{key: v for key, v in trial.items() if key not in ("run", "command")} for trial in trials]
     return ListedRun(about, _without(base, own), variant, study, axes, counts, of_trials)
 

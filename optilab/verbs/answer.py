@@ -253,7 +253,7 @@ def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
 
 
 def claim_line(one: "ClaimResult") -> str:
-    """`fails        val_acc > 0.8   0.0998   sigmoid   2 of 3 seeds`."""
+    """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`."""
     value = one.measured
     measured = "-" if value is None else value if isinstance(value, str) else f"{value:.8g}"
     parts = [f"{one.result:11}", one.claim, measured, one.of, one.why]
@@ -262,7 +262,7 @@ def claim_line(one: "ClaimResult") -> str:
 
 def annotate(lines: Iterable[str]) -> None:
     """Errors where GitHub's runner reads them; on stderr, so that stdout keeps its format."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    if os.environ.get("GITHUB_ACTIONS", "").lower() not in ("true", "1"):
         return
     for line in lines:
         text = printable(" ".join(line.replace("\n", "; ").split())).replace("%", "%25")

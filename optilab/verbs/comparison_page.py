@@ -24,7 +24,7 @@ from optilab.verbs.charts.settings import is_number
 from optilab.verbs.charts.training import shortened, training_chart
 from optilab.verbs.curves_page import curves
 from optilab.verbs.settings_page import Outlook, mark, outlook
-from optilab.words import plural, ranges
+from optilab.words import percent, plural, ranges
 
 # --- the page ----------------------------------------------------------------------------------------------
 
@@ -490,7 +490,7 @@ def _curvature(measured: Mapping[str, Any]) -> list[str]:
 
 
 def _last(values: Sequence[float | None], share: bool = False) -> str:
-    return "" if not values or values[-1] is None else f"{values[-1]:.1%}" if share else f"{values[-1]:.3g}"
+    return "" if not values or values[-1] is None else percent(values[-1]) if share else f"{values[-1]:.3g}"
 
 
 # --- what differed and what was equal ----------------------------------------------------------------------
@@ -556,7 +556,7 @@ def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:
 
 def _outcome(key: str, value: float) -> tuple[str, str]:
     """A result of a run as it is shown, and as it is copied."""
-    return f"{value:.1%}" if key.endswith("acc") else f"{value:.4g}", f"{value:.6g}"
+    return percent(value) if key.endswith("acc") else f"{value:.4g}", f"{value:.6g}"
 
 
 def _source(entry: Record | Study) -> Repetition:

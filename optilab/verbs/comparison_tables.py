@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab.runs import Record, Study
 from optilab.show.table import Column, Interval, interval_columns, interval_values
-from optilab.words import plural, ranges, some
+from optilab.words import percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, Comparison, PairwiseDifference, RunComparison
@@ -190,17 +190,17 @@ class Units:
         self.share = share
 
     def value(self, value: float) -> str:
-        return f"{value:.1%}" if self.share else f"{value:.4g}"
+        return percent(value) if self.share else f"{value:.4g}"
 
     def spread(self, value: float) -> str:
-        return f"{100 * value:.1f}" if self.share else f"{value:.3g}"
+        return points(value) if self.share else f"{value:.3g}"
 
     def interval(self, ends: tuple[float, float]) -> str:
         low, high = (min(1.0, max(0.0, end)) for end in ends) if self.share else ends
         return f"{self.spread(low)} to {self.spread(high)}" if self.share else f"{low:.4g} to {high:.4g}"
 
     def difference(self, value: float) -> str:
-        shown = f"{100 * value:+.1f}" if self.share else f"{value:+.3g}"
+        shown = points(value, "+") if self.share else f"{value:+.3g}"
         return shown if float(shown) else shown[1:]  # no sign of a zero
 
     def differences(self, ends: tuple[float, float]) -> str:
@@ -281,7 +281,7 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
     own = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
     if not own:
         return f"the same as {labels[second.key]}"
-    apart = f"{abs(100 * own):.1f} percentage points" if side.measure.share else f"{abs(own):.3g}"
+    apart = f"{points(abs(own))} percentage points" if side.measure.share else f"{abs(own):.3g}"
     return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}"
 
 

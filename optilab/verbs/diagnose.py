@@ -1,10 +1,9 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
 
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
@@ -121,6 +120,7 @@ class Diagnosis(Answer):
     """What `--config` takes for it."""
     changes: Sequence[str] = ()
     """The keys that were set besides, as `--set` takes them."""
+    schema_version: ClassVar[int] = 2
     levels: Sequence[str] = ()
     """A finding that is at least this severe makes the exit status 9."""
 
@@ -133,7 +133,7 @@ class Diagnosis(Answer):
         """A row per finding, most severe first."""
         return [
             {
-                "rule": finding.rule,
+                "finding": finding.rule,
                 "severity": finding.severity.name.lower(),
                 "text": finding.text,
                 "threshold": finding.threshold,
@@ -187,10 +187,9 @@ class Diagnosis(Answer):
         if text := verdict.command_of_both(self.findings, self.config, self.changes):
             yield ""
             yield f"for the first two at once: {text}"
-        if sick and len(self.findings[0].remedies) > 1 and not evidence.setup.loop:
-            changed = "".join(f" --set {shlex.quote(change)}" for change in self.changes)
+        if text := verdict.command_of_all(self.findings, self.config, self.changes):
             yield ""
-            yield f"to try them all: optilab remedy {shlex.quote(self.config)}{changed}"
+            yield f"to try them all: {text}"
 
     def __str__(self) -> str:
         """What a person reads in a terminal, with calls instead of commands."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
-from optilab.study.comparison import Comparison, looked_before, percent
+from optilab.study.comparison import Comparison, confidence_of, looked_before
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.statistics import level_after
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.verbs.comparison_tables import Units, more_advice
-from optilab.words import plural, some
+from optilab.words import percent, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ def notes(result: RaceResult) -> list[str]:
     """What the numbers are, and what they do not say."""
     lines = [
         f"tuned on {result.budget} settings of one space, one seed each, by the accuracy on held-out training images; "
-        f"judged on the test set, from {result.seeds} new seed{'s' * (result.seeds > 1)}",
+        f"judged on the test set, from {plural(result.seeds, 'new seed')}",
         "verdicts hold for all rows of a table at once; "
         + (
             "the luck of tuning is part of the intervals"
@@ -184,7 +184,7 @@ def notes(result: RaceResult) -> list[str]:
         listed = some(result.edges, 4)
         lines.append(f"at an end of the rates that were tried, so that a better one may lie beyond: {listed}")
     lines += [
-        f"not equal: {n} trials of {rule} failed; the command tries them again"
+        f"not equal: {plural(n, 'trial')} of {rule} failed; the command tries {'it' if n == 1 else 'them'} again"
         for rule, n in result.failed.items()
     ]
     if result.overall is None and len(result.networks) > 1:
@@ -198,7 +198,7 @@ _NEAR = "the fraction of the tried settings within 1 percentage point of the bes
 
 def columns(heat: NetworkResult | None, result: RaceResult) -> list[Column]:
     """Those of one heat, or of the table of all heats."""
-    to = "the target" if heat is None else f"{100 * heat.target:.1f}%"
+    to = "the target" if heat is None else percent(heat.target)
     return [
         Column("rule", result.kinds[0], left=True),
         Column(
@@ -210,7 +210,7 @@ def columns(heat: NetworkResult | None, result: RaceResult) -> list[Column]:
         *interval_columns(
             "difference_",
             _UNITS.differences,
-            heading=f"{percent(level_after(result.looks))} of difference",
+            heading=f"{confidence_of(level_after(result.looks))} of difference",
             about="these intervals hold together",
         ),
         Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3, about=_EPOCHS),

@@ -25,7 +25,7 @@ from optilab.verbs.race import NetworkRaceAnswer
 from optilab.verbs.results import EndedStudy, LabStudy
 from optilab.verbs.studies import PlannedStudy
 from optilab.verbs.verb import Place, Verb
-from optilab.words import duration
+from optilab.words import duration, percent, plural
 
 
 class RemedyRequest(StudyOptions):
@@ -77,8 +77,8 @@ class RemedyAnswer(EndedStudy):
     @property
     def heading(self) -> str:
         seeds, epochs = self.plan.asked.seeds, self.plan.trials[0].config.epochs
-        tried = "1 remedy" if len(self.results) == 2 else f"{len(self.results) - 1} remedies"
-        return f"{self.label}: {tried}, {seeds} seed{'s' * (seeds > 1)}, {epochs} epoch{'s' * (epochs > 1)}"
+        tried = plural(len(self.results) - 1, "remedy")
+        return f"{self.label}: {tried}, {plural(seeds, 'seed')}, {plural(epochs, 'epoch')}"
 
     def parts(self) -> Iterable[Part]:
         """The results, the best first, and the smallest change that fixes the network."""
@@ -107,8 +107,8 @@ class RemedyAnswer(EndedStudy):
         ]
         columns = [
             Column("remedy", "remedy", left=True),
-            Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else f"{value:.1%}"),
-            Column("spread", "+-", "{:.1%}".format),
+            Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else percent(value)),
+            Column("spread", "+-", percent),
             Column("ratio", "|g1|/|gL|", "{:.0e}".format),
             Column("time", "time", duration),
             Column("change", "change", left=True),
@@ -116,8 +116,9 @@ class RemedyAnswer(EndedStudy):
         seen = (
             "+-: standard deviation over the seeds"
             if self.plan.asked.seeds > 1
-            else "only one seed: other seeds can differ by several percentage points"
+            else "+- is empty with one seed: other seeds can differ by several percentage points"
         )
+        seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
         chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
         return Table(columns, rows, [chosen, seen])
 
@@ -138,7 +139,8 @@ class RemedyAnswer(EndedStudy):
         what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"
         found = [f"{what}: {fix.plan.name}: {fix.plan.sets}{sure}"]
         if smaller:
-            found.append(f"with fewer settings: {smaller.plan.name}: {smaller.plan.sets}, {smaller.accuracy:.1%}")
+            reached = percent(smaller.accuracy or 0.0)
+            found.append(f"with fewer settings: {smaller.plan.name}: {smaller.plan.sets}, {reached}")
         return found
 
     @property

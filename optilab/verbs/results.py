@@ -17,7 +17,7 @@ from optilab.runs.tables import record_line
 from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
-from optilab.words import plural
+from optilab.words import percent, plural
 
 if TYPE_CHECKING:
     from optilab.diagnose import Evidence
@@ -76,9 +76,10 @@ class LabRun(Answer):
         if not rows:
             return ""
         count = plural(len(rows), "epoch")
-        tested = f", test_acc {acc:.4f}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
+        tested = f", test_acc {percent(acc)}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
         key = score(rows)
-        return f", {count}, {key} {rows[-1][key]:.4f}{tested}"
+        last = percent(rows[-1][key]) if key.endswith("_acc") else f"{rows[-1][key]:.4f}"
+        return f", {count}, {key} {last}{tested}"
 
     @property
     def _is_training(self) -> bool:

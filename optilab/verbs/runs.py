@@ -1,5 +1,6 @@
 """`optilab runs`: what ran, in which state, and with which numbers."""
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.verb import Place, Verb
-from optilab.words import duration, of_key, plural, some
+from optilab.words import duration, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -255,7 +256,7 @@ def _result(line: "ListedRun") -> str:
         return results[0] if len(results) == 1 else f"{results.count('converged')} of {len(results)} converged"
     if not line.about.get("epoch"):
         return "no epoch yet"
-    best = f"{line.about['best_val_acc']:.1%} at" if "best_val_acc" in line.about else "at"
+    best = f"{percent(line.about['best_val_acc'])} at" if "best_val_acc" in line.about else "at"
     return f"epoch {line.about['epoch']}, best {best} {line.about['best_epoch']}"
 
 
@@ -264,7 +265,7 @@ def _progress(line: "ListedRun") -> str:
     if line.problem:
         return f"trials.csv is damaged ({line.problem})"
     others = [f"{line.counts[s]} {s}" for s in ("stopped", "failed", "diverged") if line.counts.get(s)]
-    best = [f"best {line.about['best_val_acc']:.1%}"] if "best_val_acc" in line.about else []
+    best = [f"best {percent(line.about['best_val_acc'])}"] if "best_val_acc" in line.about else []
     done = f"{line.counts.get('done', 0):,} of {line.about['trials']:,} trials done"
     return ", ".join([done, *others, *best])
 
@@ -282,8 +283,8 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
         Column("epoch", "epoch", detail=2),
         *(Column(key, "", only="values") for key in ("train_loss", "train_acc")),
         Column("val_loss", "val_loss", "{:.4g}".format, detail=4),
-        Column("val_acc", "val_acc", "{:.1%}".format),
-        Column("best_val_acc", "best", "{:.1%}".format),
+        Column("val_acc", "val_acc", percent),
+        Column("best_val_acc", "best", percent),
         Column("best_epoch", "at", detail=3),
         Column("reason", "reason", left=True, detail=5),
     ]
@@ -390,7 +391,7 @@ def _facts(entry: Record | Study) -> Iterator[Part]:
     (line,) = lines([entry])
     yield Sentence(f"{entry.name}   {entry.state}", "bold")
     watched = isinstance(entry, Record) and entry.is_watched
-    typed = " ".join(["optilab", *map(str, manifest.get("argv", [])[1:])])
+    typed = shlex.join(["optilab", *map(str, manifest.get("argv", [])[1:])])
     command = "optilab.watch, in a loop of yours" if watched else typed
     facts: list[list[str]] = [["command", command]]
     facts += [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
@@ -414,7 +415,7 @@ def _entry_facts(entry: Record | Study) -> dict[str, Any]:
 
 def _metric(key: str, value: Any) -> str:
     """A number of a row as tables of several runs show it: accuracies in percent."""
-    return f"{value:.1%}" if key.endswith("_acc") and isinstance(value, float) else _cell(value)
+    return percent(value) if key.endswith("_acc") and isinstance(value, float) else _cell(value)
 
 
 def _cell(value: Any) -> str:

@@ -20,7 +20,7 @@ from optilab.show.progress import Bar, ProgressLine, Transfer
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import JobOptions, StudyOptions
 from optilab.verbs.verb import Place, kept_of, plain
-from optilab.words import duration, pace, plural
+from optilab.words import duration, pace, percent, plural
 
 if TYPE_CHECKING:
     from optilab.data.load import Dataset
@@ -138,9 +138,12 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
     silent = bool(request.given.get("quiet")) if told else place.silent
     ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
     if ran.stopped is not None:
+        again = f"the same command with --name {shlex.quote(name)} continues with what is missing"
+        if isinstance(request, StudyOptions):
+            again = f"continue with: {runs.resume_command(ran.path, command=plan.command)}"
         place.stopped(
             ran.stopped,
-            f"stopped; the same command with --name {name} continues with what is missing",
+            f"stopped; {again}",
             f"stopped; the same call with name={name!r} continues with what is missing",
         )
     return ran
@@ -276,7 +279,7 @@ def announcement(shape: str, cost: "Cost") -> str:
         parts.append(f"{cost.trials - cost.missing:,} done already")
     if cost.seconds is not None and cost.seconds_per_epoch is not None:
         at_once = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
-        parts.append(f"about {duration(cost.seconds)} ({at_once})")
+        parts.append(f"at least {duration(cost.seconds)} ({at_once})")  # measured alone: others slow it down
     if cost.bytes is not None:
         parts.append(f"about {cost.bytes / 2**20:,.1f} MiB on disk")
     return "; ".join(parts)
@@ -365,9 +368,7 @@ class StudyProgress:
 
     def _best_so_far(self) -> list[str]:
         name = self._measure.metric
-        return [
-            f"best {name} {100 * v:.1f}%" if self._measure.share else f"best {name} {v:.4g}" for v in self._best
-        ]
+        return [f"best {name} {percent(v)}" if self._measure.share else f"best {name} {v:.4g}" for v in self._best]
 
     def _draw(self) -> None:
         speed = pace(self._epochs - (self._first or 0), time.monotonic() - self._started)

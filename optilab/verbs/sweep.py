@@ -15,7 +15,7 @@ from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
-from optilab.study.comparison import RunComparison, compare_runs, percent
+from optilab.study.comparison import RunComparison, compare_runs, confidence_of
 from optilab.study.groups import STAGE, Measure, text
 from optilab.study.importance import Effect, effects
 from optilab.study.plan import rungs
@@ -149,8 +149,7 @@ class SweepAnswer(EndedStudy):
         """How the trials ended."""
         counts = Counter(outcome.status for outcome in self.ran.outcomes)
         ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
-        epochs = f"{self.plan.base.epochs} epoch{'s' * (self.plan.base.epochs > 1)}"
-        return f"{self.plan.base.name}: {self.plan.shape}, {epochs}: {ended}"
+        return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
 
     def parts(self) -> Iterable[Part]:
         """How the trials ended, and the comparison of those that ran through."""
@@ -188,9 +187,9 @@ class SweepAnswer(EndedStudy):
             return
         again = runs.resume_command(self.ran.path, command="sweep")
         count = min(MOST_CONFIRMED, len(found.possible_best))
-        level = percent(level_after(len(self.study.manifest.get("confirmation_looks", ()))))
+        level = confidence_of(level_after(len(self.study.manifest.get("confirmation_looks", ()))))
         yield f"  next: {again} --confirm {count} (trains the best {count} from new seeds, judged at {level})"
-        seeds, level = self.plan.asked.seeds, percent(level_after(self.study.earlier_looks + 1))
+        seeds, level = self.plan.asked.seeds, confidence_of(level_after(self.study.earlier_looks + 1))
         if 0 < (more := further_seeds(found)) <= MOST_FURTHER * seeds:
             yield f"    or: {again} --seeds {seeds + more} (another look at the same seeds, judged at {level})"
 

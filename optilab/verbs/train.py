@@ -49,7 +49,7 @@ from optilab.verbs.options import (
 )
 from optilab.verbs.results import EndedStudy, LabRun, LabStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
-from optilab.words import duration, pace, plural, settings
+from optilab.words import duration, pace, percent, plural, settings
 
 if TYPE_CHECKING:
     from optilab.data.load import Dataset
@@ -192,7 +192,8 @@ def _trained(
                 error.add_note(f"the run is kept: lab.load({path.name!r})")
             elif request.json:
                 _ended(path, config, request)
-                error.facts = LabTraining(runs.read(path)).document()  # one document, with the error in it
+                found = LabTraining(runs.read(path))  # one document, with the error in it
+                error.facts = {"schema_version": found.schema_version, **found.document()}
             else:
                 present(_ended(path, config, request), request)
             raise
@@ -290,6 +291,7 @@ def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
 class LabTraining(LabRun):
     """A training at its end."""
 
+    schema_version: ClassVar[int] = 2
     judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None
@@ -333,7 +335,7 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
     last, top = rows[-1], best(rows)
     keys = [key for key in last if key != "epoch"]
     lines = (("last", last), ("best", top))
-    table = [(label, str(row["epoch"]), *(_number(row[key]) for key in keys)) for label, row in lines]
+    table = [(label, str(row["epoch"]), *(_metric(key, row[key]) for key in keys)) for label, row in lines]
     yield ""
     yield terminal.grid(["", "epoch", *keys], table)
     seconds = sum(row["seconds"] for row in timings)
@@ -341,10 +343,10 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
     yield f"{plural(len(rows), 'epoch')} in {duration(seconds)}, {speed}"
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
-        yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}"
+        yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {percent(accuracy)}"
     if top["epoch"] < last["epoch"] and "best_test_acc" in record.manifest:
         loss, accuracy = record.manifest["best_test_loss"], record.manifest["best_test_acc"]
-        yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {accuracy:.4f}"
+        yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {percent(accuracy)}"
 
 
 def _curves(records: Sequence[Record], picture: bool | None) -> None:
@@ -400,9 +402,9 @@ class SeedsAnswer(EndedStudy):
         outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
         if outcomes:
             spreads = spread(list(outcomes.values()))
-            table = [(str(seed), *map(_number, own.values())) for seed, own in outcomes.items()]
-            table.append(("mean", *(_number(value.mean) for value in spreads.values())))
-            table.append(("std", *(_number(value.std) for value in spreads.values())))
+            table = [(str(seed), *(_metric(key, v) for key, v in own.items())) for seed, own in outcomes.items()]
+            table.append(("mean", *(_metric(key, value.mean) for key, value in spreads.items())))
+            table.append(("std", *(_metric(key, value.std) for key, value in spreads.items())))
             yield ""
             yield terminal.grid(["seed", *spreads], table)
             _curves(records, self.picture)
@@ -435,7 +437,7 @@ def header(
 ) -> None:
     """The network, the optimizer, the seed and the dataset, in two lines."""
     optimizer = settings(config.optimizer).replace("   ", " ")
-    threads = f", {config.threads} thread{'s' * (config.threads > 1)}" if device == "cpu" else ""
+    threads = f", {plural(config.threads, 'thread')}" if device == "cpu" else ""
     facts = [
         config.name,
         config.model.name
@@ -473,7 +475,7 @@ def _widths(widths: Sequence[int]) -> str:
 
 def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
     """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
-    numbers = [f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float)]
+    numbers = [f"{key} {_metric(key, value)}" for key, value in row.items() if isinstance(value, float)]
     if (measured := Stability.of(record or {})) is not None:
         numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
@@ -581,9 +583,14 @@ class TrainingDisplay:
         if not self._rows:
             return ""
         row, top = self._rows[-1], best(self._rows)
-        train = f"train {_number(row['train_loss'])}  {row['train_acc']:.1%}"
-        validation = f"validation {_number(row['val_loss'])}  {row['val_acc']:.1%}"
-        return f"{train}     {validation}     best {top['val_acc']:.1%} at epoch {top['epoch']}"
+        train = f"train {_number(row['train_loss'])}  {percent(row['train_acc'])}"
+        validation = f"validation {_number(row['val_loss'])}  {percent(row['val_acc'])}"
+        return f"{train}     {validation}     best {percent(top['val_acc'])} at epoch {top['epoch']}"
+
+
+def _metric(key: str, value: float) -> str:
+    """An accuracy in percent, a loss as a number."""
+    return percent(value) if key.endswith("_acc") else _number(value)
 
 
 def _number(value: float) -> str:

@@ -85,13 +85,13 @@ def test_two_causes_are_both_named_first(half, trial, cases, named):
 HARMED = {
     "dropout 4": (
         "dropout-too-strong",
-        "dropout sets 78% of a layer's outputs to zero; training accuracy is 30.3 points",
+        "dropout sets 78% of a layer's outputs to zero; training accuracy is 30.4 percentage points",
     ),
     "batch norm, small batches 3": (
         "batch-norm-small-batch",
-        "over 3 images; training accuracy is 21.0 points below",
+        "over 3 images; training accuracy is 21.0 percentage points below",
     ),
-    "collapsed late 1": ("learning-rate-too-high", "training accuracy once fell by 29.9 points"),
+    "collapsed late 1": ("learning-rate-too-high", "training accuracy once fell by 29.9 percentage points"),
 }
 """Cases of the first draw that are right about most images, or were, and do harm all the same."""
 

@@ -588,7 +588,7 @@ def test_a_diagnosis_is_a_value():
     (finding,) = [one for one in found.findings if one.name == "softmax-twice"]
     assert finding.remedy.startswith("give the loss the logits")
     (row, *_) = json.loads(json.dumps(found.document()))["findings"]
-    assert row["rule"] == found.findings[0].name
+    assert row["finding"] == found.findings[0].name
     assert "softmax-twice" in str(found)
     assert "softmax-twice" in found._repr_html_()
 

@@ -122,6 +122,46 @@ def test_a_run_that_shows_it(rule):
         load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in (*SHOWN[rule], *sets)])
 
 
+def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
+    """`learning-rate-too-low` does not change a remedy for a rate that is too high back: it proposes a range test."""
+    slow = shown("learning-rate-too-low")
+
+    def finding(rule, rate, divergence=""):
+        optimizer = replace(slow.config.optimizer, lr=float(rate))
+        e = replace(slow, config=slow.config.model_copy(update={"optimizer": optimizer}), divergence=divergence)
+        return next(finding for finding in diagnose(e) if finding.rule == rule)
+
+    def rates(finding):
+        return [
+            float(text.partition("lr=")[2]) for (text,) in finding.remedies if text.startswith("optimizer.lr=")
+        ]
+
+    seen = 0
+    for rate in 10 ** np.arange(-6, 3, 0.25):
+        for proposed in rates(finding("learning-rate-too-high", rate, "diverged at epoch 2: loss is nan")):
+            low, seen = finding("learning-rate-too-low", proposed), seen + 1
+            assert not rates(low), (rate, proposed)
+            assert commands(low, "it.yaml")[0] == "optilab lr it.yaml"
+    assert seen > 10
+    assert rates(finding("learning-rate-too-low", 1e-5))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("vanishing-gradient", "optilab remedy it.yaml --set seed=1 --only batchnorm,unit-gain,tanh,adam"),
+        ("weights-too-large", ""),  # whose remedies `optilab remedy` does not try
+        ("one-class", ""),
+    ],
+)
+def test_the_command_that_tries_them_all_tries_what_is_listed(rule, said):
+    finding = next(finding for finding in diagnose(shown(rule)) if finding.rule == rule)
+    assert verdict.command_of_all([finding], "it.yaml", ["seed=1"]) == said
+    if said:
+        names = said.rpartition(" ")[2].split(",")
+        assert [remedies()[name].sets for name in names] == list(finding.remedies)
+
+
 BOUNDS = {
     "weights-too-large": "above 2",
     "learning-rate-too-high": "any divergence",

@@ -331,7 +331,7 @@ def test_a_chosen_setting_is_the_best_of_its_tuning_and_judged_on_the_test_set(r
 def test_pictures_plans_formats_and_what_belongs_to_the_other_race(race, optilab, tmp_path):
     planned = race("--algo", "sgd,adam", "--dry-run").stdout
     assert planned.startswith(
-        "10 trials: 2 optimizers x 1 network x (2 settings + 3 seeds), 2 epochs each; about 0:0"
+        "10 trials: 2 optimizers x 1 network x (2 settings + 3 seeds), 2 epochs each; at least 0:0"
     )
     assert not (tmp_path / "runs").exists()
     shown = race("--algo", "sgd,adam", "--name", "a", "--out", "race.png", "--repeats", 2).stdout
@@ -390,7 +390,7 @@ def test_claims_name_a_training_and_a_rule_and_repeats_are_the_sample(race, smal
         ("small/adam", "holds"),
         ("second/adam", "holds"),
     ]
-    assert judged[0]["why"] == "6 of 6 seeds"
+    assert judged[0]["why"] == "met by 6 of 6 seeds"
     assert judged[1]["why"].startswith("3 repeats, 0.9 interval")
 
 

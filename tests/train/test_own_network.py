@@ -358,7 +358,7 @@ def test_initial_weights_reach_every_layer(project):
 def test_a_sick_network_is_told_its_cause(optilab, project, keys, cause, remedy):
     done = optilab("diagnose", "cnn.yaml", "--set", f"model={keys}", "--json")
     found = json.loads(done.stdout)
-    assert found["findings"][0]["rule"] == cause
+    assert found["findings"][0]["finding"] == cause
     first = found["findings"][0]
     assert remedy in (first["remedies"] or [first["advice"]])[0]
     assert found["layers"][0]["name"] == "layers.0"

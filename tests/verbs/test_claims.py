@@ -313,7 +313,10 @@ def test_a_training_its_seeds_and_a_sweep(optilab, small, tmp_path):
     complete = optilab("train", "--resume", "one", "--expect", "epochs == 3", "--json", code=9)
     assert [claim["result"] for claim in json.loads(complete.stdout)["expect"]] == ["holds", "fails", "holds"]
     seeds = optilab("train", config, "--seeds", 2, "--name", "two", "--json", code=9)
-    assert [claim["why"] for claim in json.loads(seeds.stdout)["expect"]] == ["2 of 2 seeds", "0 of 2 seeds"]
+    assert [claim["why"] for claim in json.loads(seeds.stdout)["expect"]] == [
+        "met by 2 of 2 seeds",
+        "met by 0 of 2 seeds",
+    ]
     assert "1 holds, 1 fails" in optilab("check", "two", code=9).stdout
     swept = optilab(
         *("sweep", config, "--over", "optimizer.lr=0.01,0.1", "--expect", "best: val_acc > 0", "--name", "wide")
@@ -407,6 +410,7 @@ def test_annotations_are_where_github_reads_them_and_nowhere_else(optilab):
     done = optilab(*arguments, code=9, GITHUB_ACTIONS="true")
     json.loads(done.stdout)
     assert done.stderr.startswith("::error title=optilab::adam.yaml: fails")
+    assert optilab(*arguments, code=9, GITHUB_ACTIONS="1").stderr == done.stderr
     assert "::error" not in optilab(*arguments, code=9, GITHUB_ACTIONS="").stderr
 
 

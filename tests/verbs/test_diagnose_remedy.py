@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -19,10 +21,14 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 from optilab.lab import Lab
 from optilab.runs import read, read_records
+from optilab.study.execution import StudyResult
 from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
 from optilab.study.trials import Outcome, Trial
 from optilab.verbs import diagnose as view
+from optilab.verbs import studies
 from optilab.verbs.studies import StudyProgress
+from optilab.verbs.sweep import SweepRequest
+from optilab.verbs.train import TrainRequest
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -41,13 +47,13 @@ def test_a_training_ends_with_its_gravest_finding(optilab, small):
 def test_diagnosing_a_run_and_trying_its_remedy(optilab, small, tmp_path):
     optilab("train", "--config", small, *SIGMOIDS, "--name", "flat", "--quiet")
     document = json.loads(optilab("diagnose", "flat", "--json", "--fail-on", "warning", code=9).stdout)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["healthy"] is False
     stored = [*read_records(tmp_path / "runs" / "flat")][-1]["layers"]
     assert len(stored) == 7  # six hidden layers and the output
     assert document["layers"] == stored
     first = document["findings"][0]
-    assert first["rule"] == "vanishing-gradient"
+    assert first["finding"] == "vanishing-gradient"
     assert first["threshold"] == "below 0.05, and |dw|/|w| of layer 1 below 0.0003"
     assert first["severity"] == "critical"
     assert first["evidence"]["gradient_ratio"] < 0.05
@@ -110,7 +116,7 @@ SUBTLE = {"gradient-norm", "optimizers/shampoo", "published/relu"}
 )
 def test_of_every_preset_a_trial_tells_whether_it_works(name, optilab):
     found = json.loads(optilab("diagnose", name, "--json").stdout)["findings"]
-    assert [finding["rule"] for finding in found if finding["severity"] != "info"] == FAILING.get(name, [])
+    assert [finding["finding"] for finding in found if finding["severity"] != "info"] == FAILING.get(name, [])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,7 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
         (tmp_path / f"{module}.py").write_text("open('canary', 'w')\n")
     arguments = ["remedy", small, "--only", "tanh,batchnorm,skip", "--seeds", 2, "--epochs", 2, "--name", "table"]
     done = optilab(*arguments, "--json")
-    assert done.stderr.startswith("optilab: 6 trials: 3 networks x 2 seeds, 2 epochs each; about 0:0")
+    assert done.stderr.startswith("optilab: 6 trials: 3 networks x 2 seeds, 2 epochs each; at least 0:0")
     assert done.stderr.count(" done") == 6
     document = json.loads(done.stdout)
     found = {result["remedy"]: result for result in document["results"]}
@@ -194,7 +200,7 @@ def test_a_run_is_diagnosed_after_its_own_rule_has_changed_or_gone(optilab, smal
     changed = json.loads(optilab("diagnose", "own", "--json").stdout)
     mine.unlink()
     assert changed == json.loads(optilab("diagnose", "own", "--json").stdout)
-    assert [f["rule"] for f in changed["findings"]] == [f["rule"] for f in before["findings"]]
+    assert [f["finding"] for f in changed["findings"]] == [f["finding"] for f in before["findings"]]
 
 
 def test_a_remedy_stands_above_what_is_set_for_all(optilab, small, tmp_path):
@@ -271,6 +277,26 @@ def test_a_fix_of_many_settings_does_not_hide_one_that_helps():
     assert smaller_fix(results, many) is one
     assert smaller_fix([_result(None, 0.1), many, none], many) is None
     assert smaller_fix(results, one) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "said"),
+    [
+        (SweepRequest, "sweep", "stopped; continue with: optilab sweep --resume s"),
+        (TrainRequest, "train", "stopped; the same command with --name s continues with what is missing"),
+    ],
+)
+def test_a_study_that_is_stopped_prints_what_to_paste(kind, command, said, monkeypatch):
+    stopped = StudyResult(Path("runs/s"), [], signal.SIGINT)
+    monkeypatch.setattr("optilab.study.execution.run", lambda *arguments: stopped)
+    monkeypatch.setattr("optilab.study.claims.require_judgeable_by", lambda plan: None)
+    told = []
+    place = SimpleNamespace(
+        folder=Path("runs"), argv=[], silent=True, stopped=lambda number, message, call: told.append(message)
+    )
+    plan = SimpleNamespace(command=command)
+    assert studies.run(plan, "s", kind.of({}, typed=True), place) is stopped
+    assert told == [said]
 
 
 def test_progress_counts_epochs_and_estimates_what_is_left(monkeypatch):

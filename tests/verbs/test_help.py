@@ -49,6 +49,7 @@ def test_the_topics_are_listed_and_an_unknown_one_is_refused(optilab):
         ("sat.", "dead unit (column dead), saturated output (column sat.)"),
         ("|dw|/|w|", "`|g|/|w|`, `|dw|/|w|`: "),
         ("Exit-Code", "# Scripts and CI"),
+        ("against the best", "against the best: in a comparison"),
         ("vanishing-gradient", "`vanishing-gradient`: a finding of diagnose. measures: gradient of layer 1"),
     ],
 )

@@ -69,6 +69,24 @@ def test_a_study_that_was_killed_counts_no_values_of_the_trials_that_are_missing
     assert "3 of 6 trials done" in line
 
 
+def test_a_trial_in_progress_has_its_optimizer(optilab, tmp_path):
+    study = runs.open_study(tmp_path / "runs", "s", b"config: {name: sigmoid}\n", {**STUDY, "trials": 2})
+    facts = {"trial": "sgd-s42", "optimizer": "sgd", "seed": 42, "digest": "x", "status": "done", "reason": None}
+    study.add({**facts, "epochs": 2, "val_acc": 0.5, "best_epoch": 2, "best_val_acc": 0.5}, 1.0)
+    study.finish("interrupted")
+    training(tmp_path / "runs" / "s", "adam-s42", "optimizer=adam", "epochs=5", status="running")
+    lines = {line.split()[0]: line.split() for line in optilab("runs", "show", "s").stdout.splitlines() if line}
+    assert lines["sgd-s42"][1:3] == ["sgd", "42"]
+    assert lines["adam-s42"][1:3] == ["adam", "42"]
+
+
+def test_a_command_is_shown_as_it_is_pasted(optilab, tmp_path):
+    typed = ["optilab", "train", "relu.yaml", "--set", "optimizer={name: adam, lr: 0.1}", "--lr", "$RATE"]
+    training(tmp_path / "runs", "it", argv=typed)
+    shown = optilab("runs", "show", "it").stdout
+    assert "optilab train relu.yaml --set 'optimizer={name: adam, lr: 0.1}' --lr '$RATE'" in shown
+
+
 def test_a_study_opens(optilab, some):
     table = optilab("runs", "ls", "lr-study").stdout.splitlines()
     assert table[0].split() == ["trial", "lr", "seed", "state", "epoch", "val_acc", "best", "at"]

@@ -11,6 +11,7 @@ from optilab.show.chart import Band, Chart, Mark, Panel, PanelRow, Polyline, Sca
 from optilab.study.curves import history
 from optilab.study.function_race import Race, profile, standings
 from optilab.study.network_race import NetworkResult, RaceResult
+from optilab.words import percent
 
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 COSTS = (*FACTORS, 500.0, 1000.0)
@@ -123,6 +124,6 @@ def _profile(network: NetworkResult, rules: Sequence[str]) -> Panel:
         tuple(lines),
         _multiples("epochs, as a multiple of the fastest optimizer's", SLOWEST),
         Scale("fraction of the seeds", -0.02, 1.02, unit="fraction"),
-        f"to {100 * network.target:.1f}%: performance profile",
-        f"fraction of the seeds that reach {100 * network.target:.1f}%",
+        f"to {percent(network.target)}: performance profile",
+        f"fraction of the seeds that reach {percent(network.target)}",
     )

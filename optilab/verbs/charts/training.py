@@ -23,6 +23,7 @@ from optilab.show.chart import (
     Threshold,
 )
 from optilab.study.curves import MEASURED, Curve, Histories, History
+from optilab.words import percent
 
 METRICS = {"loss": "loss", "acc": "accuracy"}
 """The ends of the columns of metrics.csv, and their names."""
@@ -116,7 +117,7 @@ def _metric(histories: Sequence[History], what: str) -> Panel:
         seeds = f", mean of {len(history.seeds)} seeds" if len(history.seeds) > 1 else ""
         accuracy = history.curves["val_acc"].mean[history.best - 1]
         lowest = best if best == best else training.mean[history.best - 1]  # of a loop that validates nothing
-        reached = f"{accuracy:.1%}" if accuracy == accuracy else f"loss {lowest:.4g}"
+        reached = percent(accuracy) if accuracy == accuracy else f"loss {lowest:.4g}"
         marks.append(
             _over_epochs(
                 validation.mean, number, role="validation", width=2.2, marker=5,
