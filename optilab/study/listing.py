@@ -336,10 +336,8 @@ def _study(study: Study, variants: Variants) -> ListedRun:
     for key in ("val_acc", "best_val_acc"):
         if values := [trial[key] for trial in trials if key in trial]:
             about[key] = max(values)
-    own = [*axes_of(rows), "seed"]
     first = [row for row in rows if row.get(STAGE) != CONFIRMATION]  # whose seeds are those of every setting
-    if len(first) < len(rows):
-        own.remove(STAGE)
+    own = [key for key in (*axes_of(rows), "seed") if key != STAGE or len(first) == len(rows)]
     axes = {key: len({str(row[key]) for row in first}) for key in own if first}
     of_trials = [{key: v for key, v in trial.items() if key not in ("run", "command")} for trial in trials]
     return ListedRun(about, _without(base, own), variant, study, axes, counts, of_trials)
