@@ -1,5 +1,6 @@
 """`optilab sweep`: one training over axes of settings and several seeds, on every core."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
-from optilab.study.comparison import RunComparison, compare_runs, confidence_of
+from optilab.study.comparison import RunComparison, compare_runs, confidence_of, learned_nothing
 from optilab.study.groups import STAGE, Measure, text
 from optilab.study.importance import Effect, effects
 from optilab.study.plan import rungs
@@ -184,6 +185,11 @@ class SweepAnswer(EndedStudy):
             return
         found = self.comparison.side.comparison
         if found is None or not found.chosen or len(found.possible_best) < 2:
+            return
+        side = self.comparison.side
+        if learned_nothing(side.candidates, side.measure):  # which no seed changes
+            first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
+            yield f"  next: optilab diagnose {shlex.quote(str(first.path))}"
             return
         again = runs.resume_command(self.ran.path, command="sweep")
         count = min(MOST_CONFIRMED, len(found.possible_best))

@@ -366,7 +366,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(optilab, small, tmp_path):
 def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
     """New seeds first; more seeds are a second look at the old ones, and say what that costs. Both run as printed."""
     said = optilab(
-        "sweep", small, "--over", "optimizer.lr=0.1,0.11", "--epochs", 2, "--seeds", 3, "--name", "s"
+        "sweep", small, "--over", "optimizer.lr=0.5,0.55", "--epochs", 4, "--seeds", 3, "--name", "s"
     ).stdout
     first, second = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", said, re.MULTILINE)
     assert first == ("sweep --resume s --confirm 2", "trains the best 2 from new seeds, judged at 95%")
@@ -375,6 +375,16 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
     again = optilab(*first[0].split()).stdout
     assert "the best 2 settings again, from the new seeds" in again
     assert "next: " not in again
+
+
+def test_a_sweep_in_which_nothing_is_learned_proposes_no_more_seeds(optilab, small):
+    said = optilab(
+        "sweep", small, "--over", "optimizer.lr=1e-7,1e-8", "--epochs", 1, "--seeds", 2, "--name", "s"
+    ).stdout
+    assert "no row is better than chance" in said
+    (command,) = re.findall(r"^ +next: optilab (.*)$", said, re.MULTILINE)
+    assert re.fullmatch(r"diagnose runs/s/1e-[78]-s\d+-\w+", command)
+    optilab(*command.split())
 
 
 def test_a_study_that_has_grown_since_it_was_compared_pays_for_it(optilab, small, tmp_path):
