@@ -568,7 +568,7 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
     At most FRAMES frames, evenly spaced, the last one held for a second. UsageError for another ending than .gif and
     .mp4, or .mp4 without ffmpeg.
     """
-    from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
+    from matplotlib.animation import FFMpegWriter
 
     path = check(file, ("gif", "mp4"))
     if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
@@ -587,20 +587,55 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
         rate = max(4, round(len(steps) / SECONDS))
         count = last.text(0.98, 0.96, "", transform=last.transAxes, ha="right", va="top")
 
-        def frame(step: int) -> list[Any]:
+        def frame(step: int) -> None:
             for line, (x, y) in zip(lines, whole, strict=True):
                 line.set_data(x[:step], y[:step])
             count.set_text(f"{last.get_xlabel()} {step - 1}")
-            return [*lines, count]
 
+        figure.set_dpi(90)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the layout of one frame is the layout of all
-        moving = FuncAnimation(figure, frame, [*steps, *[longest] * rate], blit=False)
-        writer = {".gif": PillowWriter, ".mp4": FFMpegWriter}[path.suffix.lower()]
+        moments = [*steps, *[longest] * rate]
         try:
-            moving.save(path, writer=writer(fps=rate), dpi=90)
+            if path.suffix.lower() == ".gif":
+                _write_gif(figure, [*lines, count], moments, frame, path, 1000 // rate)
+                return
+            writer = FFMpegWriter(fps=rate)
+            with writer.saving(figure, path, 90):
+                for step in moments:
+                    frame(step)
+                    writer.grab_frame()
         except OSError as error:
             raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _write_gif(
+    figure: Any, moving: list[Any], moments: list[int], frame: Callable[[int], None], path: Path, pause: int
+) -> None:
+    """A frame for each moment, `pause` ms long: what lies below the artists that move is drawn only once."""
+    from PIL import Image
+
+    lowest = min(artist.get_zorder() for artist in moving)
+    upper = sorted(
+        (
+            artist
+            for axes in figure.axes
+            for artist in axes.get_children()
+            if artist.get_zorder() >= lowest and artist is not axes.patch
+        ),
+        key=lambda artist: float(artist.get_zorder()),
+    )
+    for artist in upper:
+        artist.set_animated(True)
+    figure.canvas.draw()
+    below, images = figure.canvas.copy_from_bbox(figure.bbox), []
+    for moment in moments:
+        frame(moment)
+        figure.canvas.restore_region(below)
+        for artist in upper:
+            artist.axes.draw_artist(artist)
+        images.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB"))
+    images[0].save(path, save_all=True, append_images=images[1:], duration=pause, loop=0)
 
 
 def png(figure: "Figure") -> bytes:
