@@ -3,8 +3,8 @@
     python -m tests.faults.warm [light]      requests on stdin, answers on stdout, one JSON line each
 
 A start of Python and torch takes two seconds, which hundreds of kills cannot afford. This process imports what
-the commands import, starts no thread, computes nothing, and forks. The child is a real process with its own
-descriptors, signals and memory: it runs `optilab.__main__.main()` as the console script does, can be killed and
+the commands import, runs a few that are done at once, starts no thread, and forks. The child is a real process with
+its own descriptors, signals and memory: it runs `optilab.__main__.main()` as the console script does, can be killed and
 traced, and dies of what kills it. What it does not show is the start of the interpreter and the imports; for
 that, and for terminals and encodings, the tests start `python -m optilab`. With `light` torch is not imported, and
 a child that imports it says so on stderr.
@@ -12,6 +12,7 @@ a child that imports it says so on stderr.
 
 import ctypes
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -19,12 +20,15 @@ import pkgutil
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from multiprocessing import util
+from pathlib import Path
 from typing import Any
 
 import optilab.optimize.rules
 import optilab.verbs
+from tests.run import run
 
 LIGHT = (
     "encodings.utf_8_sig",
@@ -34,7 +38,15 @@ LIGHT = (
     "optilab.cli.flags",
     "optilab.show.progress",
 )
-HEAVY = ("optilab.train.session",)
+HEAVY = ("optilab.data.fetch", "optilab.train.session")
+WARM_UP = (
+    "optimize --algo sgd,adam --name warm",
+    "runs ls",
+    "runs show warm",
+    "config show sigmoid.yaml",
+    "train sigmoid.yaml --epochs 0",
+)
+"""They calculate nothing with PyTorch, and end in this process; the last one is refused."""
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 TORCH = "torch was imported\n"
 
@@ -44,6 +56,7 @@ def serve() -> None:
     own = [f"{name}.{module.name}" for name, path in (verbs, rules) for module in pkgutil.iter_modules(path)]
     for module in (*LIGHT, *own, *(() if "light" in sys.argv else HEAVY)):
         importlib.import_module(module)
+    _warm_up()
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -55,6 +68,15 @@ def serve() -> None:
             if answer["pid"] == 0:
                 _become(request)
         print(json.dumps(answer), flush=True)
+
+
+def _warm_up() -> None:
+    """What the first command of a process builds once, such as the validators of options, is there for all children."""
+    with tempfile.TemporaryDirectory() as folder:
+        for line in WARM_UP:
+            run(line.split(), Path(folder), os.environ)
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to, and so copy, all pages
 
 
 def _connect(number: int, name: str, target: str) -> None:
