@@ -2,6 +2,8 @@
 
 import pytest
 
+from optilab.config.study import SweepConfig
+from optilab.study.sweep import plan, resolve
 from optilab.study.trials import Cost
 from optilab.verbs.answer import cell
 from optilab.verbs.studies import announcement
@@ -42,3 +44,11 @@ def test_a_plan_of_one_trial_says_nothing_of_each(trials, said):
 
 def test_a_point_in_a_table_has_the_digits_of_a_number():
     assert cell([-0.09999999999999998, 2]) == "(-0.1, 2)"
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"), [(1, "1 setting of optimizer.lr"), (4, "4 settings of optimizer.lr")]
+)
+def test_a_sweep_counts_the_settings_that_are_drawn(samples, said):
+    asked = SweepConfig(config="sigmoid", over={"optimizer.lr": "0.1:1:log"}, samples=samples)
+    assert plan(resolve(asked)).shape == f"{said} x 1 seed"

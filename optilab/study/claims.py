@@ -317,7 +317,7 @@ def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> ClaimRe
 def _facts(config: OptimizeConfig, rows: Sequence[Row], at: str | int) -> Row | str:
     """What is measured of a path at an epoch, or why there is nothing."""
     if isinstance(at, int) and at >= len(rows):
-        return f"the path has {len(rows) - 1} epochs"
+        return f"the path has {plural(len(rows) - 1, 'epoch')}"
     row = rows[at] if isinstance(at, int) else rows[-1]
     point = [row[f"w{i + 1}"] for i in range(len(config.function.start))]
     distances = [float(np.linalg.norm(np.subtract(point, minimum))) for minimum in config.function.minima]

@@ -122,9 +122,11 @@ class Sweep(StudyPlan):
         counts = [of_key(len(axis.values), axis.key) for axis in self.axes]
         if self.asked.samples is not None:
             chosen = " by TPE" if self.asked.search else ""
-            counts = [f"{self.asked.samples} points of {', '.join(axis.key for axis in self.axes)}{chosen}"]
+            counts = [
+                f"{plural(self.asked.samples, 'setting')} of {', '.join(axis.key for axis in self.axes)}{chosen}"
+            ]
         elif self.asked.zip:
-            counts = [f"{self.axes[0].count} pairs of {', '.join(axis.key for axis in self.axes)}"]
+            counts = [f"{plural(self.axes[0].count, 'pair')} of {', '.join(axis.key for axis in self.axes)}"]
         again = f", then the best {self.confirmed} x {len(self.new_seeds)} new seeds" if self.confirmed else ""
         return " x ".join([*counts, plural(self.asked.seeds, "seed")]) + again
 

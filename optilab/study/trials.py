@@ -23,6 +23,7 @@ from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.yaml import flow
 from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
 from optilab.study.pool import AnswerRefused, Ended, WorkerDied, Workers, WorkersLost
+from optilab.words import plural
 
 MODULE = "optilab.train.worker"
 """Where the functions are that a worker calls; a name, because only a worker imports torch."""
@@ -289,7 +290,9 @@ def require_unchanged(study: Path, changed: Sequence[str]) -> None:
 def require_seeds(study: Path, before: int, now: int) -> None:
     """RunError where a study is asked for fewer seeds than it has: its verdicts would forget some."""
     if now < before:
-        raise RunError(f"{study} has {before} seeds, got {now}; leave out --seeds, or choose another --name")
+        raise RunError(
+            f"{study} has {plural(before, 'seed')}, got {now}; leave out --seeds, or choose another --name"
+        )
 
 
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:

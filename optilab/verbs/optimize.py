@@ -383,7 +383,7 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
         return f"still moving{but}: {at} and {course}{away}"
     if path.diverged_at is not None:
         return f"diverged: not finite after step {path.diverged_at}; last finite {at}; try a smaller lr"
-    return f"diverged: f rose from {start:.3g} to {end:.3g} in {len(path.values) - 1} steps; try a smaller lr"
+    return f"diverged: f rose from {start:.3g} to {end:.3g} in {plural(len(path.values) - 1, 'step')}; try a smaller lr"
 
 
 def origin(rule: Any) -> str:

@@ -114,6 +114,6 @@ def tuned(config: OptimizeConfig, budget: int, changes: Sequence[Override] = ())
     conditions = RaceSettings(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
-    cost = f"{plural(budget, 'path')} of {config.epochs} epochs each"
+    cost = f"{plural(budget, 'path')} of {plural(config.epochs, 'epoch')} each"
     note = f"tuned: the best of {budget} random settings per optimizer from this start ({cost})"
     return config.model_copy(update={"algo": rules}), note

@@ -37,7 +37,7 @@ from optilab.verbs.charts.paths import paths_chart
 from optilab.verbs.options import OutputOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
 from optilab.verbs.verb import Place, Verb
-from optilab.words import listed
+from optilab.words import listed, plural
 
 EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
@@ -160,10 +160,8 @@ class Playground(Answer):
 
     @property
     def headline(self) -> str:
-        config = self.config
-        return (
-            f"{', '.join(config.labels)} on {config.function.name}, {config.epochs} epochs, {self.size // 1000} KB"
-        )
+        what = f"{', '.join(self.config.labels)} on {self.config.function.name}"
+        return f"{what}, {plural(self.config.epochs, 'epoch')}, {self.size // 1000} KB"
 
     @cached_property
     def diverged(self) -> list[str]:

@@ -332,7 +332,7 @@ class LabVerification(Answer):
         """Whether the candidate is the rule; else where they part, by how much, and why."""
         verdict, rule = self.verdict, self.exam.rule
         places = ", ".join(verdict.functions)
-        yield Sentence(f"{self.label} against {rule.name}, {verdict.steps} steps on {places}", "bold")
+        yield Sentence(f"{self.label} against {rule.name}, {plural(verdict.steps, 'step')} on {places}", "bold")
         yield "   ".join(f"{key} {value:g}" for key, value in verdict.settings.items())
         yield self._rule.formula
         if verdict.fixed:
@@ -524,7 +524,7 @@ class Grades(Answer):
             target.write_text("\n".join([*self._feedback(row), ""]), encoding="utf-8")
 
     def _feedback(self, row: submissions.Graded) -> Iterator[str]:
-        yield f"{row.verdict}: {row.points:g} points"
+        yield f"{row.verdict}: {row.points:g} point{'s' * (row.points != 1)}"
         yield ""
         if row.compared is None:
             yield row.explanation

@@ -431,7 +431,7 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
         (tmp_path / "in" / student / "sgd.py").write_text(source)
     optilab("verify", "in/*/*.py", "--against", "sgd", "--feedback", "out", code=9)
     texts = {path.parent.name: path.read_text() for path in Path(tmp_path, "out").rglob("*.txt")}
-    assert texts["ana"].startswith("equal: 1 points")
+    assert texts["ana"].startswith("equal: 1 point\n")
     assert "differs from step 1 on" in texts["ben"]
     assert "w <- w - lr*g" in texts["ben"]
     assert "explained by:" in texts["leo"]

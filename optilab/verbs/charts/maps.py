@@ -5,6 +5,7 @@ from typing import Any
 
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
 from optilab.study.maps import Map
+from optilab.words import plural
 
 
 def map_chart(found: Map, show: str = "value") -> Chart:
@@ -18,7 +19,9 @@ def map_chart(found: Map, show: str = "value") -> Chart:
     )  # fmt: skip
     marks, short = _basins(found) if found.of_starts else _values(found, show)
     settings = ", ".join(f"{name} {_short(value)}" for name, value in found.settings.items())
-    title = "\n".join([f"{found.rule.name} on {found.function.name}, {found.steps} epochs", *wrap(settings, 70)])
+    title = "\n".join(
+        [f"{found.rule.name} on {found.function.name}, {plural(found.steps, 'epoch')}", *wrap(settings, 70)]
+    )
     panel = Panel(tuple(marks), x, y, title, short)
     return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
 

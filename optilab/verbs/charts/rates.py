@@ -4,6 +4,7 @@ import numpy as np
 
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Span, Threshold
 from optilab.study.rates import Confirmation, RangeTest
+from optilab.words import plural
 
 PLACES = ("half", "steepest", "diverging")
 """For a range test, with letters in text; the lowest loss is between the last two."""
@@ -59,5 +60,6 @@ def _outcomes(confirmation: Confirmation) -> Panel:
         marks.append(Span(min(confirmation.possible), max(confirmation.possible), 1))
     if confirmation.rate is not None:
         marks.append(Threshold(x=confirmation.rate, series=1))
-    title = f"{confirmation.epochs} epochs, {confirmation.seeds} seeds; shaded: cannot be told apart"
+    size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')}"
+    title = f"{size}; shaded: cannot be told apart"
     return Panel(tuple(marks), Scale("learning rate", log=True), Scale(confirmation.measure), title)
