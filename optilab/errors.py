@@ -28,9 +28,9 @@ class ExitCode(IntEnum):
     CHECKPOINT = 5
     """No usable checkpoint, or a run of an unknown format."""
     DIVERGED = 6
-    """Diverged: a number is not finite, or a run ends more than 10 times as high as it started: above the minimum for
-    a path of `optimize`; for a training, above the loss of its first batch and of the chance level, in both losses of
-    the last epoch."""
+    """Diverged: a number is not finite, or the run ends more than 10 times as high as it started. For `optimize`, the
+    height is f above its minimum. For a training, both losses of the last epoch are more than 10 times as high as the
+    loss of the first batch and the chance-level loss."""
     SYSTEM = 7
     """No space, no permission, an I/O error, not enough memory."""
     SWEEP = 8
