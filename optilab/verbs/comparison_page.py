@@ -24,7 +24,7 @@ from optilab.verbs.charts.settings import is_number
 from optilab.verbs.charts.training import shortened, training_chart
 from optilab.verbs.curves_page import curves
 from optilab.verbs.settings_page import Outlook, mark, outlook
-from optilab.words import percent, plural, ranges
+from optilab.words import percent, plural, ranges, some
 
 # --- the page ----------------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ ROWS = 25
 """Rows of the table of results before the rest is folded."""
 NOTES = 6
 """Notes before the rest is folded."""
-_LABEL = r".* (has the|is the best) "
+_LABEL = r".* (has the|is the best|(is|are) better than) "
 """For an answer that begins with the label of a group, which keeps its case."""
 MOST_STILL = 12
 """Groups of the picture where scripts are switched off."""
@@ -40,6 +40,8 @@ MOST_LOOKS = 24
 """Groups that colors and dashes tell apart."""
 KEYS = 4
 """Settings that a question names, and settings that are columns of a table."""
+FEW = 4
+"""Rows that an answer names for each verdict."""
 FURTHER = 3
 """Rows whose further trainings a page proposes."""
 _COLUMNS = {
@@ -106,7 +108,7 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         side.grouping,
         entries,
         heading or _question(side),
-        comparison_tables.verdict(side) + _numbers(side) if several else _alone(side),
+        _against(side) or comparison_tables.verdict(side) if several else _alone(side),
         [_results(side, order, keys)],
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
@@ -196,15 +198,25 @@ def twice(study: Study, count: int, what: str = "seeds") -> tuple[str, str]:
     return f"To decide, train all with {2 * count} instead of {plural(count, what.removesuffix('s'))}:", command
 
 
-def _numbers(side: RunComparison) -> str:
-    """What the best row and the baseline reach, after a verdict that has no number."""
+def _against(side: RunComparison) -> str:
+    """The answer where a baseline was named: what is better than it, and what both reach; empty for another."""
     comparison = side.comparison
     if comparison is None or comparison.chosen or len(comparison.order) < 2:
         return ""
     show, base = comparison_tables.Units(side.measure.share), comparison.baseline
-    best = next(row for row in comparison.ranked if row is not base)
-    reached = [f"{side.candidates[row.key].label} {show.value(row.summary.mean)}" for row in (best, base)]
-    return f"; {' and '.join(reached)} on average"
+    verdicts: dict[str, list[str]] = {"better": [], "worse": [], "cannot tell": []}
+    for row in comparison.ranked:
+        if row is not base:
+            verdicts[row.verdict].append(side.candidates[row.key].label)
+    first = next(row for row in comparison.ranked if row is not base)
+    best, name = side.candidates[first.key].label, side.candidates[base.key].label
+    also = len(verdicts["better"]) - 1
+    others = f" and {plural(also, 'other row')}" if also > 0 else ""
+    verb = "are" if others else "is"
+    claim = f"{best}{others} {verb} better than {name}" if also >= 0 else f"no row is clearly better than {name}"
+    reached = f"{best} {show.value(first.summary.mean)}, {name} {show.value(base.summary.mean)}"
+    rest = [f"{word}: {some(verdicts[word], FEW)}" for word in ("worse", "cannot tell") if verdicts[word]]
+    return "; ".join([f"{claim} by {side.measure.name}: {reached}", *rest])
 
 
 def _changes(side: RunComparison) -> list[tuple[str, str]]:

@@ -349,7 +349,11 @@ def test_the_report_of_remedies_compares_with_the_network_as_it_is(optilab, tmp_
     ):
         for seed in (1, 2, 3):
             run = training(
-                study, f"{name.split()[-1]}-{seed}", change, f"seed={seed}", accuracies=(0.1, level + 0.01 * seed)
+                study,
+                f"{name.split()[-1]}-{seed}",
+                change,
+                f"seed={seed}",
+                accuracies=(0.1, level + 0.01 * (7 * seed % 3 if name == "relu" else seed)),
             )
             layered(run, *[(1e-3, 1.0)] * 2)
             rows.append({"trial": run.name, "remedy": name, "seed": seed, "status": "done"})
@@ -362,11 +366,14 @@ def test_the_report_of_remedies_compares_with_the_network_as_it_is(optilab, tmp_
     assert page.text("h1").startswith("Is anything better than hidden 5 x 128, activation sigmoid")
     marked = page.script("return document.querySelector('.results tr.baseline').innerText")
     assert "(baseline)" in marked
-    assert "relu" in page.text("#answer")
-    assert "82.0%" in page.text("#answer")
+    answer = page.text("#answer")
+    better = (
+        "hidden .*relu and 1 other row are better than .*sigmoid by last val_acc: .*relu 81.0%, .*sigmoid 12.0%"
+    )
+    assert re.fullmatch(better, answer)
     assert page.text(".decide pre") == "optilab remedy --resume cures --seeds 6"
     optilab("report", "cures/relu-1", "--out", "one.html")
-    assert "optilab diagnose cures/relu-1<" in (tmp_path / "one.html").read_text()
+    assert "optilab</span> <span>diagnose</span> <span>cures/relu-1<" in (tmp_path / "one.html").read_text()
     changed = page.script(
         "return [...document.querySelectorAll('#differences ~ div .pairs tr')].map((row) => row.innerText)"
     )
