@@ -25,7 +25,6 @@ from optilab.show.terminal import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 GENERATOR = '<meta name="generator" content="optilab'
 """In the head of every page: a file with this mark may be replaced."""
@@ -101,15 +100,8 @@ def _environment() -> "Environment":
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["base64"] = lambda content: b64encode(content).decode()
-    environment.filters["breakable"] = _breakable
+    environment.filters["printable"] = printable  # where `finalize` sees no plain text
     return environment
-
-
-def _breakable(word: str) -> "Markup":
-    """A word in which a line may break after a comma."""
-    from markupsafe import Markup, escape
-
-    return escape(printable(word)).replace(",", Markup(",<wbr>"))
 
 
 def safe_json(tree: Any) -> str:
