@@ -155,6 +155,7 @@ def test_remedies_side_by_side(optilab, small, tmp_path):
     assert optilab(*arguments, "--quiet").stdout == "runs/table\n"
     printed = optilab(*arguments).stdout
     assert "val_acc is the best epoch's, selected on the same images" in printed
+    assert "|g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run" in printed
     # A script gets the same table.
     answer = Lab(tmp_path / "runs").remedy(
         small, only=["tanh", "batchnorm", "skip"], seeds=2, epochs=2, name="table"
