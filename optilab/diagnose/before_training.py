@@ -12,6 +12,7 @@ from optilab.words import plural, points
     normal="2 or more",
     remedy="none; check the labels",
     advice="check the labels",
+    silent="targets are not given",
 )
 def one_class(e: Evidence) -> Symptom | None:
     if e.start.get("classes", 2) > 1:
@@ -26,6 +27,7 @@ def one_class(e: Evidence) -> Symptom | None:
     threshold=f"below {INPUTS[0]:g} or above {INPUTS[1]:g}",
     normal="0.1 to 3",
     remedy="pixels divided by 255",
+    silent="inputs are whole numbers, such as tokens; a note in a network that learns",
 )
 def inputs_out_of_scale(e: Evidence) -> Symptom | None:
     size = e.start.get("input_rms")
@@ -112,6 +114,7 @@ NOISY = 0.2
     threshold=f"{PAIRS} or fewer; {SMALL_BATCH} where the network has hardly learned, or with {NOISY:g} or more",
     normal="16 or more; near 0",
     remedy="larger batches, or layer norm",
+    silent="there is no batch norm in training mode",
 )
 def batch_norm_small_batch(e: Evidence) -> Symptom | None:
     size, norm = e.setup.normed_over, e.setup.norm

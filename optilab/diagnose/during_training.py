@@ -234,13 +234,15 @@ TRIAL_STILL = 5e-5
 """STILL in a probe run: some networks learn, slowly, whose first layer begins with 1e-4."""
 DROWNED = 0.05
 """|dw|/|w| of the hidden layer that moves most over that of the output layer."""
+LAGS = 0.05
+"""|dw|/|w| of layer 1 over that of the layer that moves most, where no layer moves: above it they stand still alike."""
 
 
 @cause(
     "vanishing-gradient",
     measures="gradient of layer 1 over the last hidden layer's, or spread of the outputs, and |dw|/|w| of layer 1",
     threshold=f"below {VANISHING:g}, or below {FADING:g}, and below {STILL:g} (in a probe run "
-    f"{TRIAL_STILL:g}); or below "
+    f"{TRIAL_STILL:g}), and {LAGS:g} times that of the layer that moves most where no layer moves more; or below "
     f"{FAINT:g} alone",
     normal="0.1 to 10, 0.1 to 10, near 0.001",
     remedy="batch norm, unit-gain weights, another activation",
@@ -262,7 +264,9 @@ def vanishing_gradient(e: Evidence) -> Symptom | None:
     if not weak and not drowned and (e.trial or fade > FADING):
         return None
     still = TRIAL_STILL if e.trial else STILL
-    faint = step is not None and step > still
+    # Where the rate is too low, layer 1 stands still as all layers do, whatever its gradient.
+    alike = LAGS * max(most, out) if max(most, out) < still else still
+    faint = step is not None and step > alike
     if faint and (not weak or ratio is None or ratio > FAINT or e.trial):
         return None
     text = (
@@ -340,6 +344,8 @@ def _warming(e: Evidence) -> bool:
     return e.trial and bool(rates) and max(rates) < 0.5 * getattr(e.rule, "lr", 0.0)
 
 
+WALKED = 0.05
+"""Sum of |dw|/|w| over all steps, of the layer that moves least, by which networks that can learn have begun to."""
 RELATED = 0.95
 """Best validation loss over the entropy of the validation labels, of a network that has learned nothing of them."""
 RISE = 0.5
@@ -384,14 +390,27 @@ CLEARLY = 0.25
 
 @cause(
     "labels-unrelated",
-    measures="best validation loss over the chance level, while the training images are learned, without another "
-    "cause; or validation accuracy over chance",
-    threshold=f"{RELATED:g} or more; below {WRONG:g}",
-    normal="below 0.8; above 2",
+    measures="best validation loss over the chance level, while the training images are learned; validation accuracy "
+    "over chance; training loss over the chance level, and the sum of |dw|/|w| of the layer that moves least (the "
+    "first and the last without another cause)",
+    threshold=f"{RELATED:g} or more; below {WRONG:g}; {LEARNT:g} to {ABOVE:g}, and {WALKED:g} or more",
+    normal="below 0.8; above 2; below 0.8",
     remedy="none; check the labels",
-    advice="check that images and labels belong together",
+    advice="check that inputs and labels belong together",
+    silent="the chance level is not known; nothing is validated, and the training samples are memorized; "
+    f"at most {TRIAL_BATCHES} steps",
 )
 def labels_unrelated(e: Evidence) -> Symptom | None:
+    way = min(e.paths, default=0.0) * e.steps
+    unknown = e.loop.get("reference", "guessing") == FIRST_STEPS or not e.entropy or not e.rows
+    if not (unknown or e.trial or e.knows) and LEARNT * e.entropy < e.loss <= ABOVE * e.entropy and way >= WALKED:
+        text = f"every layer has moved by {way:.2g} times its weights' norm in {e.steps} steps, and the training loss, "
+        text += f"{e.loss:.3g}, is still {e.loss / e.entropy:.1%} of the chance-level loss"
+        threshold = f"{LEARNT:.0%} to {ABOVE:.0%}, after {WALKED:g} or more"
+        # A network that is slow to begin looks the same.
+        pairs = f"{e.setup.sample}s and labels"
+        advice = f"check that {pairs} belong together; if they do, train longer, or at another rate"
+        return Symptom(text, {"loss": e.loss, "path": way}, (), threshold, "below 80%", advice, last=True)
     losses = [row["val_loss"] for row in e.rows if "val_loss" in row]
     if not losses or not e.validation_entropy or not e.entropy:
         return None

@@ -32,6 +32,8 @@ RECENT = 3
 """Epochs that are `now`."""
 FIRST_STEPS = "the first steps"
 """What the loss of a loop is compared with where the chance-level loss is not known."""
+EQUAL_CLASSES = "equally frequent classes"
+"""Those whose chance-level loss is taken where a loop gives no targets."""
 ENOUGH_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' shares before it is evidence: a
 network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939)."""

@@ -101,6 +101,24 @@ def no_optimizer_step(e: Evidence) -> Symptom | None:
 
 
 @cause(
+    "no-gradient-in-step",
+    measures="the first steps of the optimizer before which gradients were zeroed, or no backward pass was made",
+    threshold="all, 2 or more",
+    normal="0",
+    remedy="`optimizer.zero_grad()`, `loss.backward()`, `optimizer.step()`, in this order",
+    advice="call optimizer.zero_grad(), loss.backward() and optimizer.step() in this order for each batch",
+    silent="no layer of the optimizer's is trained",
+)
+def no_gradient_in_step(e: Evidence) -> Symptom | None:
+    wiped, absent, steps = (e.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
+    if wiped + absent < max(2, steps) or not e.loop.get("held", 0):
+        return None
+    why = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
+    text = f"before the first {steps} steps of the optimizer {why}"
+    return Symptom(text, {"wiped": wiped, "no_backward": absent, "steps": steps}, (), harm=True)
+
+
+@cause(
     "learning-rate-zero",
     measures="learning rate of the last sampled step",
     threshold="0",
@@ -158,6 +176,34 @@ def graph_cut(e: Evidence) -> Symptom | None:
     if not cut:
         return None
     return Symptom(f"no gradient reaches {_some(cut)}", {"layers": cut}, (), harm=True)
+
+
+DRAWN = 1.1
+"""Largest singular value of a frozen layer's weights over that of a random matrix. After a short training some layers
+of a network are still below it, but not all."""
+
+
+@cause(
+    "frozen-untrained",
+    measures="largest singular value of the weights of all frozen layers, over that of a random matrix with entries of "
+    "their size",
+    threshold=f"below {DRAWN:g}",
+    normal="above 1.3 after a training",
+    remedy="load trained weights, or train the layers: `layer.requires_grad_(True)`",
+    advice="load trained weights into these layers, or train them: layer.requires_grad_(True), before the optimizer is "
+    "made from model.parameters()",
+    silent="there is another cause; one frozen layer was trained; fewer than 8 rows or columns; a note in a network "
+    "that learns",
+)
+def frozen_untrained(e: Evidence) -> Symptom | None:
+    ratios = e.loop.get("frozen", {})
+    largest = max(ratios.values(), default=math.inf)
+    if largest >= DRAWN:
+        return None
+    text = f"frozen layers have random weights, with singular values of at most {largest:.2f} times those of a random "
+    return Symptom(
+        f"{text}matrix: {_some(list(ratios))}", {"ratio": largest, "layers": list(ratios)}, (), last=True
+    )
 
 
 @cause(
@@ -222,22 +268,25 @@ def logits_as_probabilities(e: Evidence) -> Symptom | None:
 
 @cause(
     "shapes-broadcast",
-    measures="shapes of outputs and targets of a loss by elements",
-    threshold="(n, 1) and (n,)",
+    measures="shapes of outputs and targets of a loss by elements, and whether the loss compares all pairs",
+    threshold="(n, 1) and (n,), and it does",
     normal="equal",
     remedy="`model(x).squeeze(1)`",
     advice="make the shapes equal: loss(model(x).squeeze(1), y), or y.unsqueeze(1)",
-    silent="targets are not given, and the loss is not `mse_loss`",
+    silent="a loss of your own that is neither the mean of squares nor that of absolute values; targets are not given, "
+    "and the loss is none of PyTorch's",
 )
 def shapes_broadcast(e: Evidence) -> Symptom | None:
-    output, target = e.loop.get("output_shape"), e.loop.get("target_shape")
+    output, target, path = e.loop.get("output_shape"), e.loop.get("target_shape"), e.loop.get("loss_path", [])
+    # What the loop has squeezed after the network is compared as it should be.
     if output and target and not e.loop.get("outputs"):
         n = output[0]
-        if n > 1 and sorted((output, target), key=len) == [[n], [n, 1]]:
+        pairs = sorted((output, target), key=len) == [[n], [n, 1]]
+        if n > 1 and pairs and (e.loop.get("pairs") or "Expand" in path[:4]):
             text = f"outputs {tuple(output)} and targets {tuple(target)} are compared as {n} x {n} pairs"
             return Symptom(text, {"output": output, "target": target}, (), harm=True)
-    elif not target and "Expand" in e.loop.get("loss_path", []) and "MseLoss" in e.loop["loss_path"]:
-        return Symptom("mse_loss expands the outputs to the shape of the targets", {}, (), harm=True)
+    elif not target and path[1:2] == ["Expand"] and path[0] in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
+        return Symptom("the loss expands the outputs to the shape of the targets", {}, (), harm=True)
     return None
 
 
@@ -411,6 +460,7 @@ DATA_AND_LOOP = (
     labels_out_of_range,
     optimizer_of_another_model,
     no_optimizer_step,
+    no_gradient_in_step,
     gradients_not_zeroed,
     softmax_twice,
     logits_as_probabilities,
@@ -423,6 +473,7 @@ DATA_AND_LOOP = (
     train_mode_in_validation,
     learning_rate_zero,
     targets_out_of_scale,
+    frozen_untrained,
 )
 """They come before all other causes: a loop with a bug says little about the network."""
 THEN = (loss_is_a_sum, vanishing_through_time)

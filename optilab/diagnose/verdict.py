@@ -11,7 +11,7 @@ from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import Cause, Sets, learned
-from optilab.diagnose.evidence import FIRST_STEPS, Evidence, Setup
+from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, Evidence, Setup
 from optilab.diagnose.remedies import remedies
 from optilab.errors import ConfigError
 from optilab.words import percent, plural
@@ -190,11 +190,16 @@ PYTORCH = {
     "data.normalize": "divide the inputs by 255, or standardize them: x = (x - mean)/std",
     "data.batch_size": "DataLoader(data, batch_size={})",
     "data.images": "train on all samples",
-    "model.init": "initial weights: PyTorch's default, or nn.init.xavier_normal_(layer.weight) and "
-    "nn.init.zeros_(layer.bias) ({})",
+    "model.init=default": "PyTorch's default initial weights: layer.reset_parameters()",
+    "model.init=xavier": "initial weights: nn.init.xavier_normal_(layer.weight); nn.init.zeros_(layer.bias)",
+    "model.init=kaiming": "initial weights: nn.init.kaiming_normal_(layer.weight); nn.init.zeros_(layer.bias)",
+    "model.init=unit-gain": "initial weights by their outputs: nn.init.kaiming_normal_(layer.weight, mode='fan_out'); "
+    "nn.init.zeros_(layer.bias)",
     "model.bias_init": "nn.init.zeros_(layer.bias)",
-    "model.norm": "a norm after each hidden layer: nn.BatchNorm1d/2d, or nn.LayerNorm ({})",
-    "model.activation": "another activation between the layers ({})",
+    "model.norm=batch": "a norm after each hidden layer: nn.BatchNorm1d(units), nn.BatchNorm2d(channels)",
+    "model.norm=layer": "a norm after each hidden layer: nn.LayerNorm(units)",
+    "model.activation=leaky-relu": "another activation between the layers: nn.LeakyReLU()",
+    "model.activation=tanh": "another activation between the layers: nn.Tanh()",
     "model.dropout": "nn.Dropout({})",
     "model.input_dropout": "nn.Dropout({}) at the inputs",
     "optimizer.lr": "lr={} in the optimizer",
@@ -207,7 +212,7 @@ PYTORCH = {
     "plateau": "no ReduceLROnPlateau",
     "early_stopping": "keep the weights of the epoch with the lowest validation loss, and stop there ({})",
 }
-"""The setting of a remedy -> the line of a PyTorch loop that it means; braces take its value."""
+"""The setting of a remedy, or its key -> the line of a PyTorch loop that it means; braces take its value."""
 
 
 def in_pytorch(sets: Sets) -> str:
@@ -215,7 +220,11 @@ def in_pytorch(sets: Sets) -> str:
     lines = []
     for text in sets:
         key, _, value = text.partition("=")
-        line = PYTORCH.get(key) or next((t for k, t in PYTORCH.items() if key.startswith(f"{k}.")), text)
+        line = (
+            PYTORCH.get(text)
+            or PYTORCH.get(key)
+            or next((t for k, t in PYTORCH.items() if key.startswith(f"{k}.")), text)
+        )
         lines.append(line.format(value))
     return "; ".join(dict.fromkeys(lines))
 
@@ -275,6 +284,8 @@ def _accuracy(e: Evidence) -> str:
     loss, reference = e.validation_loss, e.loop.get("reference")
     against = FIRST_STEPS if reference == FIRST_STEPS else "the chance level"
     text = f"{which} loss {loss:.3g} in the last epochs, against {e.validation_entropy:.3g} of {against}"
+    if reference == EQUAL_CLASSES:
+        text += f" of {EQUAL_CLASSES}"
     if against == FIRST_STEPS:
         text += "; what it has learned cannot be told without target=y in watch.step"
     return text

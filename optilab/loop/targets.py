@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.diagnose.evidence import FIRST_STEPS
+from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
 
 MOST = 4096
 """Targets that are kept of a batch."""
+PAIRED = 1024
+"""Targets of a batch, at most, whose pairs with all outputs are looked at."""
 BATCHES = 64
 """Batches of which they are kept."""
 BY_ELEMENTS = {
@@ -39,6 +41,7 @@ class Targets:
         self._times: list[int] = []
         self._singles, self._sizes = 0, list[int]()  # of labelled batches of eight or more
         self._outputs = 0
+        self._pairs = False  # the loss compares every output with every target
         self._shapes: dict[str, list[int]] = {}
 
     @torch.no_grad()
@@ -58,10 +61,19 @@ class Targets:
             answers = output > (0.5 if "BinaryCrossEntropy" in path else 0.0)
             if answers.numel() == target.numel():
                 self.accuracy = float((answers.reshape(-1) == (target.reshape(-1) > 0.5)).float().mean())
-            self._count((target.reshape(-1) > 0.5).long().cpu())
+            labels = (target.reshape(-1) > 0.5).long().cpu()
+            if output.numel() == len(target):  # not several answers of a sample
+                self._look_for_one_class(labels)
+            self._count(labels)
         else:
             self.task = "regression"
             self._regression(output.float(), target.float(), value)
+
+    def tally(self, labels: Tensor) -> None:
+        """Labels of sequences, which the model may shift against its outputs: only how frequent they are is known."""
+        self.task = "classification"
+        labels = labels.reshape(-1)
+        self._count(labels[labels >= 0].cpu())
 
     def _classes(self, output: Tensor, target: Tensor, value: float, checked: bool) -> None:
         """`checked`: the loss is PyTorch's, which refuses a label without an output, but for its ignore_index."""
@@ -78,14 +90,17 @@ class Targets:
             return
         self.accuracy = float((rows.argmax(dim=1) == labels).float().mean())
         labels = labels.cpu()
-        if len(labels) >= 8:
-            self._sizes.append(len(labels))
-            self._singles += bool((labels == labels[0]).all())
+        self._look_for_one_class(labels)
         self._count(labels)
         if len(labels) and int(labels.min()) >= 0 and int(labels.max()) < self._outputs:
             mean = float(nn.functional.cross_entropy(rows, labels.to(rows.device)))
             if len(labels) >= 8 and mean > 0 and math.isclose(value, mean * len(labels), rel_tol=0.02):
                 self._times.append(len(labels))
+
+    def _look_for_one_class(self, labels: Tensor) -> None:
+        if len(labels) >= 8:
+            self._sizes.append(len(labels))
+            self._singles += bool((labels == labels[0]).all())
 
     def _count(self, labels: Tensor) -> None:
         if not len(labels):
@@ -104,12 +119,22 @@ class Targets:
             self._values.append(
                 target.reshape(len(target), -1)[:MOST].cpu() if target.dim() else target.reshape(1, 1)
             )
+        n = len(target) if target.dim() else 1
         if output.shape != target.shape:
-            return
+            if sorted([list(output.shape), list(target.shape)], key=len) != [[n], [n, 1]]:
+                return
+            output, target = output.reshape(n), target.reshape(n)
+            if 1 < n <= PAIRED and not self._pairs:
+                rows, columns = output.expand(n, n), target[:, None].expand(n, n)
+                for loss in BY_ELEMENTS.values():
+                    own, every = float(loss(output, target)), float(loss(rows, columns))
+                    # Equal outputs have the same loss with every target.
+                    self._pairs |= math.isclose(value, every, rel_tol=1e-4) and not math.isclose(
+                        own, every, rel_tol=1e-4
+                    )
         for name, loss in BY_ELEMENTS.items():
             mean = float(loss(output, target))
-            count = len(target) if target.dim() else 1
-            for times in {1, count, target.numel()}:
+            for times in {1, n, target.numel()}:
                 if mean > 0 and math.isclose(value, mean * times, rel_tol=0.02):
                     self._loss = self._loss or name
                     if times >= 8:
@@ -121,6 +146,8 @@ class Targets:
         facts: dict[str, Any] = {**self._shapes, "task": self.task}
         if self._outputs and any(self._shapes.get(key) for key in ("labels",)) and self.task == "classification":
             facts["outputs"] = self._outputs
+        if self._pairs:
+            facts["pairs"] = True
         if self._times:
             facts["loss_over_mean"] = min(self._times)
         facts |= {"single_class": self._singles, "labelled": len(self._sizes)}
@@ -154,7 +181,7 @@ class Targets:
             error = float(of_each.std()) / math.sqrt(len(of_each)) / mean if mean > 0 and len(of_each) > 1 else 0.0
             return {"prior_entropy": mean * times, "prior_error": error, "chance": 0.0}
         if self._outputs > 1 and any(op in path for op in CROSS_ENTROPY):
-            loop["reference"] = "equally frequent classes"
+            loop["reference"] = EQUAL_CLASSES
             return {"prior_entropy": math.log(self._outputs) * times, "chance": 1 / self._outputs}
         loop["reference"] = FIRST_STEPS
         first = [loss for loss in losses[:3] if math.isfinite(loss)]

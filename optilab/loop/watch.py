@@ -27,6 +27,7 @@ from optilab.train.layers import (
     Window,
     first_layers,
     first_tensor,
+    frozen,
     operations,
     record_of,
     setup_of,
@@ -85,6 +86,7 @@ class Watch:
         self._facts: dict[str, Any] = {
             "updates": 0, "samples": 0, "kept_gradients": 0, "checked_gradients": 0, "validations": 0,
             "train_validations": 0, "eval_steps": 0, "non_finite": 0, "same_batches": 0, "batch_pairs": 0,
+            "first_updates": 0, "wiped": 0, "no_backward": 0,
         }  # fmt: skip
         self._targets = Targets()
         self._samples = self._validated = 0
@@ -232,8 +234,7 @@ class Watch:
         if torch.is_grad_enabled():
             self._mode = module.training
             labels = kwargs.get("labels")
-            # Labels of a sequence may be shifted inside of the model.
-            self._own_target = labels if isinstance(labels, Tensor) and labels.dim() == 1 else None
+            self._own_target = labels if isinstance(labels, Tensor) else None
             self._samples += count
             if self._window is not None and given is not None:
                 self._window.input = given.detach()
@@ -263,7 +264,8 @@ class Watch:
         self._stepped = True
         if self._window is not None:
             self._window.after_step()
-            self._gradient.after_step()
+            some = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
+            self._gradient.after_step(self._facts, some)
             if "unheld" not in self._facts:
                 self._look_at_parameters()
 
@@ -273,7 +275,7 @@ class Watch:
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         window = self._window
         assert window is not None
-        no_gradient, unused = without_gradient(self._model, window.called)
+        no_gradient, unused = without_gradient(self._model, window, held)
         some = any(p.grad is not None for _, p in named)
         self._facts |= {
             "trained": len(named),
@@ -282,6 +284,7 @@ class Watch:
             # Without any gradient, another model was called, or the loop steps before its first backward pass.
             "no_gradient": no_gradient if some else [],
             "unused": unused,
+            "frozen": frozen(window, held) if held else {},
             "backward": some,
         }
 
@@ -297,6 +300,10 @@ class Watch:
             if self._own_loss is None:
                 raise UsageError("watch.step: the model returns no loss; give it: watch.step(loss)")
             loss, target = self._own_loss, self._own_target
+            if target is not None and target.dim() != 1:
+                if self._window is not None and not target.is_floating_point():
+                    self._targets.tally(target)
+                target = None
         self._own_loss = self._own_target = None
         self._pending.append(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
         window = self._window
@@ -443,7 +450,9 @@ class Watch:
         group = self._optimizers[0].param_groups[0] if self._optimizers else {}
         coupled = not self._optimizers or "AdamW" not in type(self._optimizers[0]).__name__
         decay = float(group.get("weight_decay") or 0.0)
-        rule = SimpleNamespace(lr=float(group.get("lr") or 0.0), weight_decay=0.0 if coupled else decay)
+        # A schedule may have taken the rate to zero by now.
+        rates = [float(group.get("lr") or 0.0), *(probe["lr"] or 0.0 for probe in self._probes)]
+        rule = SimpleNamespace(lr=max(rates), weight_decay=0.0 if coupled else decay)
         return Setup(
             rule,
             batch_size=self._facts.get("batch_size", 1),
@@ -512,8 +521,14 @@ class _Gradient:
         facts["checked_gradients"] += 1
         facts["kept_gradients"] += _close(total, old + new) and not _close(total, new)
 
-    def after_step(self) -> None:
+    def after_step(self, facts: dict[str, Any], some: bool) -> None:
+        """`some`: a parameter of the optimizer has a gradient."""
         gradient = None if self._parameter is None else self._parameter.grad
+        if self._hooks:
+            came, here = (g is not None and bool(g.any()) for g in (self._new, gradient))
+            facts["first_updates"] += 1
+            facts["wiped"] += came and not here
+            facts["no_backward"] += not (came or some)
         self._old = None if gradient is None else gradient.detach().float().clone()
         self._new = self._total = None
 

@@ -107,6 +107,7 @@ class Window:
         self.values: dict[str, dict[str, Any]] = {}  # layer -> quantity -> number, in the order of first calls
         self.modules: dict[str, nn.Module] = {}
         self.called: set[str] = set()
+        self.apart: set[str] = set()  # called without gradients
         self.normed_over: list[int] = []
         self.activations: list[str] = []
         self.input: Tensor | None = None
@@ -132,7 +133,10 @@ class Window:
     # --- forward ---
 
     def _enter(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> Any:
-        if not torch.is_grad_enabled() or name in self.called:
+        if not torch.is_grad_enabled():
+            self.apart.add(name)
+            return None
+        if name in self.called:
             return None
         self.called.add(name)
         given = first_tensor([args, kwargs])
@@ -324,18 +328,49 @@ def first_layers(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {first: [layer[key] for layer in layers] for first, key in keys.items()}
 
 
-def without_gradient(model: nn.Module, called: Collection[str]) -> tuple[list[str], list[str]]:
-    """(layers that were called and are trained but have no gradient, modules with parameters that were not called)."""
+def without_gradient(model: nn.Module, window: Window, held: Collection[int]) -> tuple[list[str], list[str]]:
+    """(layers that were called and are trained but have no gradient, modules with parameters that were not called).
+
+    What runs inside of `torch.no_grad()` is trained where an optimizer holds it (`held`, by identity) and it is not in
+    eval mode.
+    """
     cut, unused = [], []
     for name, module in layers_of(model):
         trained = [p for p in matrices(module) if p.requires_grad]
-        if not list(module.parameters()) or not called:
+        if not list(module.parameters()) or not window.called:
             continue
-        if name not in called:
+        if name not in window.called | window.apart:
             unused.append(name)
-        elif trained and all(p.grad is None for p in trained):
+            continue
+        if name not in window.called:
+            trained = [p for p in trained if id(p) in held and module.training]
+        if trained and all(p.grad is None for p in trained):
             cut.append(name)
     return cut, unused
+
+
+BLOCK, FROZEN = 256, 32
+"""Rows and columns of a frozen weight that are looked at, and frozen layers."""
+
+
+@torch.no_grad()
+def frozen(window: Window, held: Collection[int]) -> dict[str, float]:
+    """Frozen layer -> largest singular value of its weights over that of a random matrix of their spread.
+
+    Independent entries of standard deviation s have s (sqrt(rows) + sqrt(columns)) (Marchenko and Pastur 1967); what a
+    training adds to them has few directions, and is larger. Of at most FROZEN layers, evenly spaced.
+    """
+    found = {}
+    for name, module in window.modules.items():
+        weights = matrices(module)
+        seen = name in window.called | window.apart
+        if seen and weights and not any(p.requires_grad and id(p) in held for p in weights):
+            block = by_unit(module, weights[0]).flatten(1)[:BLOCK, :BLOCK].float()
+            edge = float(block.square().mean().sqrt()) * sum(math.sqrt(size) for size in block.shape)
+            if min(block.shape) >= 8 and edge > 0:
+                found[name] = (block, edge)
+    spread = list(found.items())[:: max(1, math.ceil(len(found) / FROZEN))]
+    return {name: float(torch.linalg.matrix_norm(block, 2)) / edge for name, (block, edge) in spread}
 
 
 def _number(value: Any) -> float | None:

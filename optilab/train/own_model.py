@@ -21,6 +21,7 @@ from optilab.train.layers import (
     Window,
     by_unit,
     first_layers,
+    frozen,
     layers_of,
     matrices,
     operations,
@@ -215,8 +216,10 @@ def first_batch(model: OwnModel, images: Tensor, labels: Tensor) -> EpochRecord:
                 loss.backward()  # type: ignore[no-untyped-call]
         finally:
             window.close()
-        cut, unused = without_gradient(model.network, window.called)
-        window.before_step({id(parameter) for parameter in model.weights})
+        held = {id(parameter) for parameter in model.weights}
+        cut, unused = without_gradient(model.network, window, held)
+        fixed = frozen(window, held)
+        window.before_step(held)
         layers = window.layers()
         modules = [window.modules[layer["name"]] for layer in layers]
         gradients = _of_single_images(model, images[:SINGLE], labels[:SINGLE], modules)
@@ -225,7 +228,8 @@ def first_batch(model: OwnModel, images: Tensor, labels: Tensor) -> EpochRecord:
         "sample_gradients": gradients,
         **first_layers(layers),
         "network": setup_of(model.network, window.activations, window.normed_over),
-        "loop": {"loss_path": operations(loss), "no_gradient": cut, "unused": unused},
+        "loop": {"loss_path": operations(loss), "no_gradient": cut, "unused": unused}
+        | ({"frozen": fixed} if fixed else {}),
     }
 
 

@@ -18,6 +18,7 @@ from optilab.errors import ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
 from optilab.optimize.own import is_own
 from optilab.show import terminal
+from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence
 from optilab.verbs.calls import in_python
 from optilab.verbs.options import DataOptions, FolderOptions, SetOptions, SilentOptions
@@ -144,6 +145,23 @@ class Diagnosis(Answer):
             }
             for finding in self.findings
         ]
+
+    def table(self) -> Table:
+        """The findings as a notebook shows them: what was seen, and what to try."""
+        rows = [
+            {
+                "finding": f"{row['severity']}: {row['finding']}".replace("info:", "note:"),
+                "seen": row["text"],
+                "normal": row["normal"],
+                "try": "\n".join(
+                    f"{n}. {text}" for n, text in enumerate(filter(None, [*row["remedies"], row["advice"]]), 1)
+                ),
+            }
+            for row in self.rows
+        ]
+        return Table(
+            [Column(key, key, str, left=True) for key in ("finding", "seen", "normal", "try") if rows], rows
+        )
 
     @property
     def _next_steps(self) -> list[str]:

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from optilab.diagnose import CAUSES, Evidence, Finding, diagnose, verdict
+from optilab.diagnose import CAUSES, Evidence, Finding, diagnose, in_loop, verdict
 from tests.diagnosis import generate, own
 from tests.diagnosis.cases import ACCEPTED, SICK, TWO, VISIBLE, Case, cases
 from tests.diagnosis.drawn import held_out, opened
@@ -123,18 +123,19 @@ def visible(entries: list[Judged]) -> list[Judged]:
 def findings() -> str:
     """One row per rule: what it measures, its threshold, what is normal, its remedy."""
     lines = ["| finding | measures | threshold | normal | remedy |", "|---|---|---|---|---|"]
-    for rule in (rule for rule in CAUSES if not rule.silent):
+    only = {*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES}
+    for rule in (rule for rule in CAUSES if rule not in only):
         text = " | ".join((rule.measures, rule.threshold, rule.normal, rule.remedy)).replace("|dw|/|w|", "dw/w")
         lines.append(f"| `{rule.name}` | {text} |")
     return "\n".join(lines) + "\n"
 
 
 def findings_of_loops() -> str:
-    """The same of the causes that only a loop of the user's own has, and when they are silent."""
+    """The same of the bugs of loops, and when they are silent."""
     lines = ["| finding | measures | threshold | normal | silent when | remedy |", "|---|---|---|---|---|---|"]
     for rule in (rule for rule in CAUSES if rule.silent):
-        cells = (rule.measures, rule.threshold, rule.normal, rule.silent, rule.remedy)
-        lines.append(f"| `{rule.name}` | {' | '.join(cells)} |")
+        text = " | ".join((rule.measures, rule.threshold, rule.normal, rule.silent, rule.remedy))
+        lines.append(f"| `{rule.name}` | {text.replace('|dw|/|w|', 'dw/w')} |")
     return "\n".join(lines) + "\n"
 
 

@@ -221,6 +221,17 @@ def never_stepped(optimizer, loss):
     loss.backward()
 
 
+def zeroed_too_late(optimizer, loss, set_to_none=True):
+    loss.backward()
+    optimizer.zero_grad(set_to_none=set_to_none)
+    optimizer.step()
+
+
+def never_backward(optimizer, loss):
+    optimizer.zero_grad()
+    optimizer.step()
+
+
 def accumulated():
     """Four batches per step, on purpose."""
     seen = []
@@ -277,6 +288,7 @@ BUGS = {
     ),
     "gradients-not-zeroed": lambda: learn(mlp(), X, Y, step=never_zeroed),
     "no-optimizer-step": lambda: learn(mlp(), X, Y, step=never_stepped),
+    "no-gradient-in-step": lambda: learn(mlp(), X, Y, step=zeroed_too_late),
     "softmax-twice": lambda: learn(mlp(nn.Softmax(1)), X, Y),
     "logits-as-probabilities": lambda: learn(mlp(), X, Y, loss=nll, steps=200, lr=1e-2),
     "graph-cut": lambda: learn(Cut(), X, Y),
@@ -316,7 +328,27 @@ ON_PURPOSE = {
     "no targets": lambda: learn(mlp(), X, Y, target=False, steps=200, lr=1e-2),
     "log_softmax before nll_loss": lambda: learn(mlp(nn.LogSoftmax(1)), X, Y, loss=nll, steps=200, lr=1e-2),
     "autocast": lambda: learn(Autocast(), X, Y, steps=200, lr=1e-2),
+    "squeezed after the network": lambda: learn(
+        score(), X, X[:, 0], steps=200, lr=1e-2, loss=squeezed(F.mse_loss)
+    ),
+    "targets with a second axis": lambda: learn(score(), X, X[:, 0], steps=200, lr=1e-2, loss=two_axes),
+    "squeezed logits": lambda: learn(
+        score(), X, (X[:, 0] > 0).float(), steps=200, lr=1e-2, loss=squeezed(F.binary_cross_entropy_with_logits)
+    ),
 }
+
+
+def score():
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
+
+
+def squeezed(loss):
+    return lambda out, y: loss(out.squeeze(1), y)
+
+
+def two_axes(out, y):
+    """A loss of the user's own; the watch is given targets without the second axis."""
+    return ((out - y[:, None]) ** 2).mean()
 
 
 def rising():
@@ -499,7 +531,7 @@ def test_every_cause_of_a_loop_is_tried_here():
 
 
 ELSEWHERE = (
-    "optimizer-of-another-model", "parameters-not-in-optimizer", "eval-mode-in-training",
+    "frozen-untrained", "optimizer-of-another-model", "parameters-not-in-optimizer", "eval-mode-in-training",
     "train-mode-in-validation", "shapes-broadcast", "learning-rate-zero", "unused-modules", "watch-stopped",
 )  # fmt: skip
 """Causes with a test of their own in this file."""
@@ -512,6 +544,107 @@ def test_predictions_of_another_shape_than_the_targets():
         watch = learn(nn.Linear(4, 1), x, y, loss=F.mse_loss)
     assert names(watch)[0] == "shapes-broadcast"
     assert "(16, 1) and targets (16,)" in watch.diagnosis().findings[0].text
+
+
+def test_outputs_that_a_loss_of_the_users_own_compares_with_every_target():
+    watch = learn(score(), X, X[:, 0], loss=lambda out, y: ((out - y) ** 2).mean())
+    assert names(watch)[0] == "shapes-broadcast"
+
+
+@pytest.mark.parametrize("step", [lambda o, loss: zeroed_too_late(o, loss, set_to_none=False), never_backward])
+def test_a_step_without_a_gradient_is_named_whichever_way_it_was_lost(step):
+    finding = learn(mlp(), X, Y, step=step).diagnosis().findings[0]
+    assert (finding.name, finding.severity) == ("no-gradient-in-step", Severity.CRITICAL)
+    assert ("no backward pass" in finding.text) == (step is never_backward)
+
+
+class Apart(nn.Module):
+    """A body that runs without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16)), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            x = self.body(x)
+        return self.head(torch.relu(x))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval", "frozen"])
+def test_a_body_that_runs_without_gradients(mode):
+    """On purpose where it is frozen, or in eval mode; it is called all the same."""
+    net = Apart()
+    if mode == "eval":
+        net.body.eval()
+    if mode == "frozen":
+        net.body.requires_grad_(False)
+    findings = learn(net, X, Y, steps=200, lr=1e-2).diagnosis().findings
+    assert ("graph-cut" in [one.name for one in findings]) == (mode == "train")
+    assert "unused-modules" not in [one.name for one in findings]
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_frozen_body_that_was_never_trained(trained):
+    """It is named where nothing is learned, here because the labels depend on what random weights do not show."""
+    rng = torch.Generator().manual_seed(4)
+    body = nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh())
+    if trained:
+        with torch.no_grad():
+            for layer in (body[0], body[2]):
+                layer.weight += layer.weight[:, :1] + 0.2
+    net = nn.Sequential(body.requires_grad_(False), nn.Linear(32, 3))
+    y = torch.randint(0, 3, (4000,), generator=rng)
+    found = names(learn(net, torch.randn(4000, 6, generator=rng), y, steps=200, lr=1e-4))
+    assert (found[:1] == ["frozen-untrained"]) is not trained
+
+
+def test_labels_that_belong_to_nothing_where_no_image_can_be_learned_by_heart():
+    """Each batch is new, so that the training loss stays at the chance level; nothing is validated."""
+    rng = torch.Generator().manual_seed(4)
+    x, y = torch.randn(4000, 6, generator=rng), torch.randint(0, 3, (4000,), generator=rng)
+    finding = learn(mlp(), x, y, steps=200).diagnosis().findings[0]
+    assert (finding.name, finding.severity) == ("labels-unrelated", Severity.CRITICAL)
+    assert "of the chance-level loss" in finding.text
+
+
+def test_batches_of_two_classes_that_are_sorted():
+    y = (X[:, 0] > 0).float()
+    watch = learn(
+        score(), X[y.argsort()], y.sort().values, batch=8, steps=300,
+        loss=squeezed(F.binary_cross_entropy_with_logits),
+    )  # fmt: skip
+    assert names(watch)[0] == "batches-sorted-by-class"
+
+
+class OwnLoss(nn.Module):
+    """A model of sequences that returns its loss, and shifts the labels itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(12, 16), nn.Linear(16, 12)
+
+    def forward(self, ids: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = self.head(self.embed(ids))
+        loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        return {"loss": loss, "logits": logits}
+
+
+def test_the_chance_level_of_labels_that_a_model_shifts_itself():
+    ids = torch.randint(0, 12, (64, 20)).clamp_min(6)  # six of the twelve tokens, one of them frequent
+    net = OwnLoss()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    watch = optilab.watch(net, optimizer)
+    for number in range(100):
+        optimizer.zero_grad()
+        net(ids=ids[number % 4 :: 4], labels=ids[number % 4 :: 4])["loss"].backward()
+        optimizer.step()
+        watch.step()
+    shares = torch.bincount(ids.flatten()) / ids.numel()
+    shares = shares[shares > 0]
+    assert not watch.evidence().loop["error"]
+    assert watch.evidence().entropy == pytest.approx(float(-(shares * shares.log()).sum()), rel=0.02)
+    assert "train_acc" not in watch.evidence().rows[-1]
 
 
 def test_an_accuracy_of_training_is_not_compared_with_a_loss_of_validation():
@@ -563,6 +696,39 @@ def test_small_gradients_of_queries_do_not_hide_a_rate_that_is_too_low():
     assert names(watch)[0] == "learning-rate-too-low"
 
 
+class Pooled(nn.Module):
+    """As in BERT the first layers begin with a hundredth of the pooler's gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.ModuleList(nn.Linear(6, 6) for _ in range(4))
+        self.pool, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.first:
+            x = x + 0.01 * layer(x)
+        return self.head(torch.tanh(self.pool(x)))
+
+
+def test_a_rate_that_is_too_low_is_no_vanishing_gradient_and_its_remedy_is_a_rate():
+    """All layers stand still alike; the rate itself is taken to zero by a schedule, as Trainer does."""
+    net = Pooled()
+    optimizer = torch.optim.AdamW(net.parameters(), 1e-9)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / 100)
+    watch = optilab.watch(net, optimizer)
+    for number in range(100):
+        here = torch.arange(number, number + 50)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(X[here]), Y[here])
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        watch.step(loss, target=Y[here])
+    assert watch.evidence().ratio < 0.05
+    assert names(watch) == ["learning-rate-too-low"]
+    assert watch.diagnosis().findings[0].remedy.startswith("lr=")
+
+
 def test_a_schedule_that_has_taken_the_rate_to_zero():
     net = mlp()
     optimizer = torch.optim.SGD(net.parameters(), 1e-4)
@@ -590,7 +756,18 @@ def test_a_diagnosis_is_a_value():
     (row, *_) = json.loads(json.dumps(found.document()))["findings"]
     assert row["finding"] == found.findings[0].name
     assert "softmax-twice" in str(found)
-    assert "softmax-twice" in found._repr_html_()
+    page = found._repr_html_()
+    assert "critical: softmax-twice" in page
+    assert f"1. {finding.remedy}" in page
+
+
+def test_remedies_of_initial_weights_are_lines_of_their_own():
+    net = spoiled(lambda layer: layer.weight.mul_(60))
+    (finding, *_) = learn(net, X, Y).diagnosis().findings
+    assert finding.name == "weights-too-large"
+    assert len({*finding.code}) == len(finding.code) >= 3
+    assert "layer.reset_parameters()" in finding.code[1]
+    assert "nn.BatchNorm1d" in finding.code[2]
 
 
 @pytest.mark.parametrize("measured", [True, False], ids=["validated", "loss only"])
