@@ -127,19 +127,23 @@ TYPED = ("the command line", "the arguments")
 """Sources of a config whose one problem is one line: whoever typed it sees where it is."""
 
 
-def did_you_mean(name: str, accepted: Sequence[str]) -> str:
+def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     """`; did you mean "activation"?`, or an empty text where nothing is close.
 
-    A character that looks like a letter of the accepted name and is not is named.
+    `before` stands before each name that is proposed. A character that looks like a letter of the accepted name and
+    is not is named.
     """
     lower = {word.lower().lstrip("-"): word for word in accepted}
     own = name.lower().lstrip("-")
-    swapped = [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
-    close = swapped or get_close_matches(own, lower, n=1)
-    if not close:
+    close = [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
+    if len(own) > 2 and own not in lower:
+        close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
+    close = close or get_close_matches(own, lower, n=1, cutoff=0.7)
+    if not 0 < len(close) < 4:
         return ""
     foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]
-    return f'; did you mean "{lower[close[0]]}"?' + (f" This one has {', '.join(foreign)}" if foreign else "")
+    meant = " or ".join(f'"{before}{lower[word]}"' for word in close)
+    return f"; did you mean {meant}?" + (f" This one has {', '.join(foreign)}" if foreign else "")
 
 
 def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
@@ -154,12 +158,21 @@ def one_of(names: Sequence[str]) -> str:
     return f"one of {', '.join(names)}" if names[1:] else f"expected {''.join(names)}"
 
 
+def wrong_extension(file: object, accepted: Sequence[str]) -> str:
+    """`expected a name that ends in .csv or .sqlite, got 'rows.txt'; for example rows.csv`."""
+    *before, last = accepted
+    ends = f"{', '.join(before)} or {last}" if before else last
+    stem = re.sub(r"\.\w*$", "", str(file).rpartition("/")[2]) or "name"
+    return f"expected a name that ends in {ends}, got {shown(str(file))}; for example {stem}{accepted[0]}"
+
+
 def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
     """The names of a comma-separated list of `accepted` names, in any case; UsageError names the unknown ones."""
     known = {name.lower(): name for name in accepted}
     names = [name.strip() for name in text.split(",")]
     if wrong := [name for name in names if name.lower() not in known]:
-        raise UsageError("\n".join(unknown(what, name, known.values()) for name in wrong), where)
+        others = [name for key, name in known.items() if key not in (typed.lower() for typed in names)]
+        raise UsageError("\n".join(unknown(what, name, others) for name in wrong), where)
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 

@@ -35,7 +35,8 @@ def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        needs = f" (needs {size:,} bytes)" if size is not None else ""
+        space = size is not None and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
+        needs = f" (needs {size:,} bytes)" if space else ""
         reason = f"{error.strerror or error}{needs}"
         if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
             reason = f"there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"

@@ -278,10 +278,13 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         ),
         (
             lambda lab: lab.map("adam"),
-            'map needs two axes or basins, as in: lab.map("momentum", x="lr=0.01:2", y=',
+            'map needs two axes or basins, as in: lab.map("adam", x="lr=0.01:2", y=',
         ),
         (lambda lab: lab.sweep("relu.yaml"), 'needs an axis, as in over={"optimizer.lr": [0.01, 0.1]}'),
-        (lambda lab: lab.sweep("relu.yaml", seeds=2, threads=2), "one thread each, got 2; jobs=N sets"),
+        (
+            lambda lab: lab.sweep("relu.yaml", seeds=2, threads=2),
+            "one thread each, got 2; leave it out (jobs=N sets",
+        ),
         (
             lambda lab: lab.train("relu.yaml", cluster="x:1"),
             "cluster only applies to several trainings; add seeds=N",

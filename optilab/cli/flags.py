@@ -38,7 +38,7 @@ def command(verb: Verb) -> Callable[..., int]:
         if place and (value := given.pop(BY_PLACE, None)):
             if re.fullmatch(r"[\d.]+", value):
                 raise UsageError(LIST)
-            name = meant(place, value, found)
+            name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
             if name in given:
                 raise UsageError(f"{value} and {found[name][0].flag} {given[name]}: give one of them")
             given[name] = value

@@ -1,6 +1,7 @@
 """What typer's parser refuses, as text with the line to type instead."""
 
 import re
+import shlex
 import sys
 from itertools import pairwise
 from typing import Any
@@ -24,6 +25,8 @@ SUBCOMMANDS = {
     "cat": "show",
 }
 """What other tools call a subcommand."""
+TUNES = {"lr": "lr finds the learning rate", "race": "a race tunes the learning rate of every optimizer"}
+"""Commands that take no learning rate."""
 
 
 def usage_error(error: Exception) -> str | None:
@@ -44,16 +47,16 @@ def usage_error(error: Exception) -> str | None:
         option = str(getattr(error, "option_name", ""))
         accepted = [flag for parameter in context.command.params for flag in parameter.opts if flag[:2] == "--"]
         hint = _option_hint(context, option)
+        hint = f"; {hint}" if hint else did_you_mean(option, accepted) or _of_another(context, option)
         has = f"has {', '.join(accepted)}" if 0 < len(accepted) < FEW else "--help lists its options"
-        few = f"; {context.command_path} {has}"
-        return f"No such option: {option}" + (f"; {hint}" if hint else did_you_mean(option, accepted) or few)
+        return f"No such option: {option}{hint or f'; {context.command_path} {has}'}"
     if kind == "MissingParameter":
         missing = " and ".join(_arguments(context, required=True))
         return f"{context.command_path} needs {missing}{_example(context)}"
     if kind == "BadParameter" and (text := _bad_number(error)):
         return text
-    if match := re.fullmatch(r"No such command '(.*)'\.", message):
-        return f"No such command '{match[1]}'; {_command_hint(context, match[1])}"
+    if match := re.match(r"No such command '(.*?)'\.", message):  # which may go on with names of other commands
+        return f"No such command '{match[1]}'{_command_hint(context, match[1])}"
     if match := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
         return f"too many arguments: {match[1]}; {_argument_hint(context, match[1].split(' '))}"
     return message
@@ -70,31 +73,58 @@ def _bad_number(error: Exception) -> str:
     bounds = f" from {low:,}" if low is not None else ""
     bounds += f" {'to' if bounds else 'up to'} {high:,}" if high is not None else ""
     expected = f"expected a {'whole ' if kind is int else ''}number{bounds}"
-    return f"{option.opts[0]}: {expected}, got {shown(problems[0]['input'])}"
+    given = problems[0]["input"]
+    return f"{option.opts[0]}: {expected}, got {shown(given)}{completion.number_advice(given)}"
 
 
 def _option_hint(context: Any, option: str) -> str:
     """The key that an unknown option sets in other tools, as `--set` takes it."""
     if re.fullmatch(r"-[\d.]+", option):
         return LIST
-    if context.info_name == "lr" and option in ("--lr", "--learning-rate"):
-        return "lr finds the learning rate, so leave it out"
+    if commands := getattr(context.command, "commands", {}):  # nothing but --help stands before a command
+        path = context.command_path.split(" ")
+        words = sys.argv[len(path) :]
+        at = next((n for n, word in enumerate(words) if word in commands), None)
+        if at is None:
+            return f"options stand after the command, which is one of {', '.join(commands)}"
+        return f"options stand after the command: {shlex.join([*path, *words[at:], *words[:at]])}"
+    if context.info_name in TUNES and option in ("--lr", "--learning-rate"):
+        return f"{TUNES[context.info_name]}, so leave it out"
     if context.info_name == "explain" and option == "--epochs":
         return "explain works out single steps; write --step 5, or --step 1-5"
     if not _has_option(context, "--set"):
         return ""
     name = option.lstrip("-").replace("-", "_")
     keys = completion.keys_named(context.info_name, name)
-    keys = [name] if name in keys else keys
+    keys = [name] if name in keys else [key for key in keys if key.count(".") < 2]
+    if lacking := completion.lacking(keys, sys.argv):
+        return f"{lacking} has no setting {name!r}; for one that it has write --set algo.lr=VALUE"
     flags = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in keys[:3]}
-    ways = [flag if _has_option(context, flag) else f"--set {key}=VALUE" for key, flag in flags.items()]
+    typed = next((word for before, word in pairwise(sys.argv) if before == option and word[:2] != "--"), "VALUE")
+    ways = [
+        f"{flag} {typed}" if _has_option(context, flag) else f"--set {key}={typed}" for key, flag in flags.items()
+    ]
     return f"write {' or '.join(ways)}" if ways else ""
+
+
+def _of_another(context: Any, option: str) -> str:
+    """`; it is an option of sweep, not of map: leave it out`."""
+    from optilab.cli import COMMANDS
+
+    having = completion.commands_with(option, COMMANDS)
+    own = context.command_path.partition(" ")[2]
+    return f"; it is an option of {having}, not of {own}: leave it out" if having else ""
 
 
 def _command_hint(context: Any, name: str) -> str:
     names = context.command.list_commands(context)
     usual = SUBCOMMANDS.get(name, "")
-    return f"write {context.command_path} {usual}" if usual in names else f"one of {', '.join(names)}"
+    if usual in names:
+        path = context.command_path.split(" ")
+        return f"; write: {shlex.join([*path, usual, *sys.argv[len(path) + 1 :]])}"
+    if context.parent is None and (command := completion.line_for(name, sys.argv[1:])):
+        return f"; write: optilab {command}"
+    return did_you_mean(name, names) or f"; one of {', '.join(names)}"
 
 
 def _argument_hint(context: Any, extra: list[str]) -> str:
@@ -103,7 +133,7 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     flags = {flag for one in context.command.params if getattr(one, "is_flag", False) for flag in one.opts}
     switch = next((before for before, word in pairwise(sys.argv) if word == argument and before in flags), "")
     if switch:
-        seeds = argument.isdecimal() and switch == "--confirm" and _has_option(context, "--seeds")
+        seeds = argument.strip("0").isdecimal() and switch == "--confirm" and _has_option(context, "--seeds")
         return f"{switch} takes no value" + (f"; write {switch} --seeds {argument}" if seeds else "")
     if re.fullmatch(r"-?[\d.]+", argument) and _has_option(context, "--start"):
         return LIST
@@ -115,6 +145,8 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
         return f"optimizers are separated by commas: {','.join([str(first), *extra])}"
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     taken = _arguments(context)
+    if context.info_name == "help":
+        return f"several words are one topic: optilab help {shlex.quote(' '.join([str(first), *extra]))}"
     if argument.endswith((".yaml", ".yml")) and not taken:
         flag = "--config"
     if flag and _has_option(context, flag):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, Strict, model_serializer, model_vali
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal, percentage, refusal
 from optilab.config.load import Override, load
-from optilab.errors import shown, unknown
+from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.path import Status
 from optilab.runs.tables import METRICS
@@ -52,6 +52,17 @@ def no_fraction(metric: str, value: float) -> str:
     if not metric.endswith("acc") or 0 <= value <= 1:
         return ""
     return f"an accuracy is a fraction from 0 to 1, as in 0.8; got {value:g}{percentage(value)}"
+
+
+def _compared(given: str) -> str:
+    """A claim about the metric that a text without a comparison begins with."""
+    metric, *rest = given.split() or [""]
+    if metric not in (*TRAINING, *PATH, *RACE, *NETWORK_RACE, *RATE):
+        return EXAMPLE
+    if metric in WORDS:
+        return f"'{metric} == {'done' if metric == 'status' else 'best'}'"
+    sign, usual = (">", "0.8") if metric.endswith("acc") else ("<", "0.2")
+    return f"'{metric} {sign} {next((word for word in rest if decimal(word) != word), usual)}'"
 
 
 class Claim(Section):
@@ -99,12 +110,12 @@ class Claim(Section):
             )
         if (match := _TEXT.fullmatch(given)) is None:
             if not re.search("[<>=]", given):
-                metric, *rest = given.split() or ["f"]
-                number = rest[-1] if rest else "0.2"
-                raise refusal(f"{shown(given)} has no comparison; write for example '{metric} < {number}'")
+                raise refusal(f"{shown(given)} has no comparison; write for example {_compared(given)}")
             strange = next((sign for sign in re.findall(r"[<>=!]+", given) if sign not in OPERATORS), None)
+            if not strange and len(several := given.split(" and ")) > 1:
+                raise refusal(f"one claim at a time: {' '.join(f'--expect {shown(one)}' for one in several)}")
             reason = (
-                f"{strange} is none of {', '.join(OPERATORS)}"
+                f"{strange} is none of {', '.join(OPERATORS)}{did_you_mean(strange, list(OPERATORS))}"
                 if strange
                 else f"expected a claim such as {EXAMPLE}"
             )

@@ -345,9 +345,13 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     chosen = chosen or [key for key in keys if key.of == last and above in ("", key.key.rpartition(".")[0])]
     chosen = chosen or [key for key in keys if last in key.choices and above in ("", key.key)]
     if not chosen:
-        accepted = dict.fromkeys([*(key.key for key in keys), *(c for key in keys for c in key.choices)])
-        tops = dict.fromkeys(key.key.partition(".")[0] for key in keys)
-        near = did_you_mean(name, list(accepted)) or f"; one of {', '.join(tops)}"
+        inside = [key.key for key in keys if above and key.key.startswith(f"{above}.")]
+        accepted = inside or [*(key.key for key in keys), *(c for key in keys for c in key.choices)]
+        same = [key for key in accepted if key.rpartition(".")[2] == ALIASES.get(last.lower(), last)]
+        near = f'; did you mean "{same[0]}"?' if same else did_you_mean(name, accepted)
+        near = (
+            near or f"; one of {', '.join(dict.fromkeys(inside or (key.key.partition('.')[0] for key in keys)))}"
+        )
         raise UsageError(f"unknown config key {shown(name)}{near}")
     return chosen
 
@@ -355,7 +359,9 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
 def named(section: type[Section], name: str) -> list[str]:
     """The dotted keys that end with a name, or with what other tools call so."""
     last = ALIASES.get(name.lower(), name)
+    lists = [field.name for field in keys_of(section).values() if tuple in field.parts and section_of(field)]
     keys = dict.fromkeys(key.key for key in describe(section) if key.type != SECTION)
+    keys = {key: None for key in keys if key.partition(".")[0] not in lists}
     return sorted((key for key in keys if key == last or key.endswith(f".{last}")), key=lambda key: key.count("."))
 
 
@@ -363,6 +369,15 @@ def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
     """The keys that are accepted where the last part of `path` stands in the config `tree`."""
     section, choice, _ = _asked(schema, path, tree)
     return sorted({*(["name"] if choice else []), *(keys_of(section) if section else ())})
+
+
+def example_at(schema: type[Section], path: yaml.Path, tree: Any) -> str:
+    """What the key at `path` takes, such as `{patience: 1}` or `sgd`; VALUE where its type says no more."""
+    section, choice, _ = _asked(schema, (*path, ""), tree)
+    first = next(iter(keys_of(section).values()), None) if section else None
+    if choice or first is None:
+        return next(iter(choice.registry)) if choice else "VALUE"
+    return yaml.flow({first.name: first.low if first.required else first.default})
 
 
 def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Section] | None, OneOf | None, str]:
@@ -408,16 +423,17 @@ def unknown_key(
     what = f"{entry} has no setting {shown(name)}" if entry else "unknown key"
     settings = [key for key in beside if key != "name"] if entry else beside
     usual = ALIASES.get(name.lower(), name)
+    here = "" if spelled or not own.endswith(name) else own.removesuffix(name)  # typed, a key is dotted
     if usual in settings:
-        return f'{what}; did you mean "{usual}"?'
+        return f'{what}; did you mean "{here}{usual}"?'
     if choice and name in choice.registry and name != entry:
-        return f"{what}; to choose {name}, write {own.rpartition('.')[0]}={name}"
+        return f"{what}; it has {', '.join(settings)} ({name} is another {choice.what})"
     if spelled and "." in name and name in {key.key for key in describe(schema)}:
         return f"dotted keys are for --set; {spelled(name)}"
     top = "" if len(path) < 2 else f"{path[0]}."
     if places := [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]:
         return f"{what}; {spelled(places[0])}" if spelled else f'{what}; did you mean "{places[0]}"?'
-    if close := did_you_mean(name, settings):
+    if close := did_you_mean(name, settings, here):
         return f"{what}{close}"
     if entry and choice:
         return f"{what}; it has {', '.join(settings) or 'none'}{_beside_it(choice, path, tree)}"

@@ -16,7 +16,16 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from optilab.config import SCHEMAS, presets, yaml
-from optilab.config.fields import Section, choice_of, decimal, keys_of, percentage, schema_for, unknown_key
+from optilab.config.fields import (
+    Section,
+    choice_of,
+    decimal,
+    example_at,
+    keys_of,
+    percentage,
+    schema_for,
+    unknown_key,
+)
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.marks import Field, Read
 from optilab.runs import run_name
@@ -98,7 +107,7 @@ def load(
 
     def spelled(path: yaml.Path) -> Callable[[str], str] | None:
         """How another key is written where a file has `path`; None where it was typed, dotted."""
-        written = places.get(path, "").startswith(f"{source}:")
+        written = places.get(path, f"{source}:" if isinstance(config, Mapping) else "").startswith(f"{source}:")
         return partial(_nested, schema, document.tree, path) if written else None
 
     if kind == "optimize" and rules == "exercise":
@@ -108,7 +117,13 @@ def load(
     except ValidationError as error:
         found = error.errors(include_url=False)
         refused = [
-            _problem(details, lambda path: unknown_key(schema, path, document.tree, spelled(path)), places, source)
+            _problem(
+                details,
+                lambda path: unknown_key(schema, path, document.tree, spelled(path)),
+                lambda path: example_at(schema, path, document.tree),
+                places,
+                source,
+            )
             for details in found
             if not _follows(details, found)
         ]
@@ -342,6 +357,7 @@ def command_of(config: str) -> str:
 def _problem(
     details: Any,
     unknown: Callable[[yaml.Path], str],
+    example: Callable[[yaml.Path], str],
     places: Mapping[yaml.Path, str],
     source: str,
 ) -> Problem:
@@ -357,6 +373,22 @@ def _problem(
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
     message = _message(details, context, lambda: unknown(path))
+    if details["type"] in ("model_type", "dict_type", "dataclass_type"):
+        message += f", such as {example(path)}"
+    if path[-1:] == ("seeds",) and isinstance(details["input"], str) and "," in details["input"]:
+        seeds = details["input"].split(",")
+        message = (
+            f"expected their number, got {shown(details['input'])}; write {len(seeds)}, and --set seed={seeds[0]}"
+        )
+    if details["type"] == "missing":
+        key = yaml.dotted(path)
+        message += (
+            f"; add --set {key}={example(path)}"
+            if where.startswith("--")
+            else f"; add {path[-1]}: {example(path)}"
+        )
+    if details["type"] == "string_type" and where.startswith("--"):  # a shell takes one pair of quotes away
+        message = re.sub(r'"[^"]*"$', r"'\g<0>'", message)
     if path[:1] == ("expect",) and path[2:] in (("at",), ("confidence",)):  # words of a claim as it is typed
         message = f"{path[-1]} {message}"
     problem = _typed(where, yaml.dotted(path), message)
@@ -375,7 +407,7 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "extra_forbidden":
             return unknown()
         case "missing":
-            return "missing; it has no default"
+            return "missing"
         case "greater_than":
             return f"must be greater than {context['gt']:g}, got {shown(value)}"
         case "greater_than_equal":
@@ -388,9 +420,9 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "finite_number":
             return f"expected a finite number, got {shown(value)}"
         case "float_type" | "float_parsing":
-            return f"expected a number, got {shown(value)}{_decimal_advice(value)}"
+            return f"expected a number, got {shown(value)}{number_advice(value)}"
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            return f"expected a whole number, got {shown(value)}{_whole_advice(value)}"
+            return f"expected a whole number, got {shown(value)}{number_advice(value, whole=True)}"
         case "string_type":
             quoted = "no" if value is False else "yes" if value is True else shown(value)
             return f'expected text, got {shown(value)}; put quotes around it: "{quoted}"'
@@ -414,11 +446,22 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
             return str(details["msg"]).removeprefix("Value error, ")
 
 
-def _decimal_advice(value: Any) -> str:
-    if isinstance(value, str) and value.endswith("%") and isinstance(number := decimal(value[:-1]), float):
+def number_advice(value: Any, whole: bool = False) -> str:
+    """What to write instead of a text that is no number, or no whole one; empty where nobody can know."""
+    number = decimal(value)
+    if whole and isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
+        return f"; write {int(number)}"
+    if not isinstance(value, str):
+        return ""
+    if value.endswith("%") and isinstance(number := decimal(value[:-1]), float):
         return f"; write {number / 100:g}"
-    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value):
-        return f"; write {value.replace(',', '.')} with a decimal point"
+    if re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value) and not whole:
+        return f"; write {value.replace(',', '.')}, with a decimal point"
+    if match := re.fullmatch(r"([0-9.]*[0-9])(?:-|\.\.)([0-9][0-9.]*)", value):
+        return f"; a range is written {match[1]}:{match[2]}"
+    parts = re.split("[,:]", value)
+    if parts[1:] and all(decimal(part) != part for part in parts):
+        return f"; one number, such as {parts[0]}; a range is for `optilab sweep --over` and `optilab map --x`"
     return ""
 
 
@@ -426,10 +469,3 @@ def _list_advice(value: Any) -> str:
     if isinstance(value, str) and "," in value:
         return f"; write [{', '.join(part.strip() for part in value.split(','))}]"
     return f"; write [{value}]" if isinstance(value, int | float) else ""
-
-
-def _whole_advice(value: Any) -> str:
-    number = decimal(value)
-    if isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
-        return f"; write {int(number)}"
-    return ""

@@ -46,7 +46,8 @@ class OptimizeConfig(Section):
         "ravine"
     ]()
     start: Annotated[
-        tuple[Number, ...] | None, Strict(False), Doc("start point; by default the function's own")
+        Annotated[tuple[Number, ...], Strict(False), Listed((int, float))] | None,
+        Doc("start point; by default the function's own"),
     ] = None
     epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("number of steps")] = 30
     tolerance: Annotated[Number, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
@@ -96,11 +97,14 @@ class OptimizeConfig(Section):
             )
             raise refusal(message, "start")
         start = self.function.start if self.start is None else self.start
-        with np.errstate(all="ignore"):
-            value = float(self.function.value(np.array(start, dtype=float)))
-        if not np.isfinite(value):
-            message = (
-                f"f is {value} at the start {', '.join(f'{w:g}' for w in start)}; choose another with --start"
-            )
-            raise refusal(message, "start")
+        if not np.isfinite(value := self._value_at(start)):
+            better = next((w for w in (1.0, 2.0, 0.5, -1.0) if np.isfinite(self._value_at([w] * dimension))), None)
+            advice = "it has none at (1, 1), (2, 2) and (-1, -1), either: look for a division by 0 or a log"
+            if better is not None:
+                advice = f"for example --start {','.join([f'{better:g}'] * dimension)}"
+            raise refusal(f"f is {value} at the start {', '.join(f'{w:g}' for w in start)}; {advice}", "start")
         return self
+
+    def _value_at(self, point: Sequence[float]) -> float:
+        with np.errstate(all="ignore"):
+            return float(self.function.value(np.array(point, dtype=float)))

@@ -112,8 +112,10 @@ def _not_found(kind: str, config: str, name: str) -> str:
     if "://" in config:
         return f"{shown(config, 300)} is an address; download the config, and give the name of the file"
     if is_own(config):
+        own = f"{config}:NAME" if config.endswith(".py") else config
         return (
-            f"{shown(config)} is code, and a config is YAML: `model: FILE.py:NAME` in it means a network of yours"
+            f"{shown(config)} is code, and a config is YAML; for a network of yours write relu.yaml --set model={own}, "
+            f"for an optimizer relu.yaml --set optimizer={own}"
         )
     names = [preset.name for preset in presets(kind)]
     for other in presets():
@@ -123,13 +125,15 @@ def _not_found(kind: str, config: str, name: str) -> str:
             own = ", ".join(names) if len(names) < 9 else "see optilab config ls"
             return (
                 f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`{NO_NETWORK.get(kind, '')}; "
-                f"presets of `optilab {kind}`: {own}"
+                f"presets of `optilab {kind}`: {own}; write: optilab {other.kind} {config}"
             )
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
     kept = runs.root(None) / config / "config.yaml"
     if "/" not in config and kept.is_file():
-        advice = f"the config of the run of this name is {kept}"
+        advice = f"for the config of the run of this name write {kept}"
+    elif "/" not in config and kept.with_name(runs.STUDY).is_file():
+        advice = f"a study has this name: `optilab runs show {config}`"
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
 
 

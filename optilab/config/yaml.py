@@ -173,13 +173,17 @@ def read(data: bytes, source: str, *, partial: bool = False) -> Document:
         if tree is None:
             raise _Refused(1, "the config is empty; see `optilab config ls` for examples to copy")
         if not isinstance(tree, dict):
-            raise _Refused(1, f"the top level must be a mapping (key: value), got {shown(tree)}")
+            advice = _with_colon(tree.partition("\n")[0]) if isinstance(tree, str) else ""
+            if isinstance(tree, list) and any(isinstance(one, dict) and "expect" in one for one in tree):
+                advice = "; a file of claims begins with a line `checks:` above the list"
+            raise _Refused(1, f"the top level must be a mapping (key: value), got {shown(tree)}{advice}")
     except _Refused as refused:
         problem = Problem(f"{source}:{refused.line}", "", str(refused))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        began = "':'" in str(error.problem) or "quoted scalar" in str(error.context)  # where something is missing
+        mark = error.context_mark if began else error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        problem = Problem(where, "", _syntax_advice(error, data))
+        problem = Problem(where, "", _syntax_advice(error, mark, data))
     # PyYAML lets these escape from malformed scalars and characters.
     except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
         problem = Problem(source, "", f"not readable as YAML: {shown(' '.join(str(error).split()), 200)}")
@@ -237,15 +241,27 @@ def _text(data: bytes) -> str:
     return text
 
 
-def _syntax_advice(error: yaml.MarkedYAMLError, data: bytes) -> str:
+def _with_colon(line: str) -> str:
+    """`; write epochs: 3` for a line that is a key and a value without the colon between them."""
+    key, _, value = line.strip().partition(" ")
+    return f"; write {key}: {value.strip()}" if value and re.fullmatch(r"[A-Za-z_][\w.]*", key) else ""
+
+
+def _syntax_advice(error: yaml.MarkedYAMLError, mark: Any, data: bytes) -> str:
     message = re.sub(r"^did not find expected (.*)", r"\1 is missing", error.problem or "syntax error")
-    mark = error.problem_mark
-    lines = data.splitlines()
-    line = lines[mark.line] if mark and mark.line < len(lines) else b""
-    if b"\t" in line:
+    lines = data.decode("utf-8", "replace").splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "could not find expected ':'" in message:
+        return f"{shown(line.strip())} has no colon after its key{_with_colon(line)}"
+    if "quoted scalar" in str(error.context) and "end of stream" in message:
+        return f"the quote is not closed: {shown(line.strip())}"
+    if "\t" in line:
         return f"{message}; tabs are not allowed, indent with spaces"
     if "incompatible" in message:
         return f"{message}: its YAML version is not supported; leave the %YAML line out"
+    indent = len(line) - len(line.lstrip())
+    if "mapping values" in message and indent and ":" not in line[: mark.column]:
+        return f"{shown(line.strip())} is indented, and the line above it has a value already: align the two"
     if "mapping values" in message:
         return f'{message}; put quotes around text that contains ": "'
     if "cannot start any token" in message:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError
+from optilab.errors import UsageError, shown
 from optilab.optimize import formula as formulas
-from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.objective import OBJECTIVES, Floats, Objective
 from optilab.optimize.own import OwnRule
-from optilab.optimize.rule import Rule, needed
+from optilab.optimize.rule import RULES, Rule, needed
 from optilab.optimize.schedules import Regime, stepper
 
 DIVERGENCE_FACTOR = 10.0
@@ -83,6 +83,10 @@ def descend(
     are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
     overflow is a result, not a warning.
     """
+    for given, table, known in ((rule, "RULES", RULES), (function, "OBJECTIVES", OBJECTIVES)):
+        if isinstance(given, str | type):
+            name = given if given in known else getattr(given, "name", next(iter(known)))
+            raise UsageError(f'expected {table}["{name}"](), got {shown(given)}')
     start = function.start if start is None else start
     # A user's own code may do anything; one path is fast enough without tracing it.
     traceable = regime == _PLAIN and steps >= TRACE_FROM and not isinstance(rule, OwnRule)

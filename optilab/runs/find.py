@@ -32,7 +32,10 @@ def run_name(text: str) -> str:
     else:
         reason = "does not begin with a letter or digit, or ends in a dot"
     accepted = "use 1 to 64 letters, digits, '.', '_' and '-', and begin with a letter or digit"
-    raise ValueError(f"{shown(text)} {reason}; {accepted}")
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
+    raise ValueError(
+        f"{shown(text)} {reason}; {accepted}{f', such as {clean}' if _NAME.fullmatch(clean) and clean != text else ''}"
+    )
 
 
 def root(folder: str | None) -> Path:
@@ -102,9 +105,10 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         run_name(name)
     except ValueError as error:
         not_a_name = f"expected the name or the path of a run: {error}"
-        if any(sign in name for sign in "*?["):
-            listing = f"optilab runs ls {shlex.quote(name)}"
-            not_a_name = f"expected one run, got the pattern {shown(name)}; `{listing}` lists its runs"
+        where, _, pattern = name.rpartition("/")
+        if any(sign in pattern for sign in "*?["):
+            listing = ["optilab", "runs", "ls", pattern, *(["--runs-dir", where] if where else [])]
+            not_a_name = f"expected one run, got the pattern {shown(name)}; `{shlex.join(listing)}` lists its runs"
         elif "/" in name:
             not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
     else:

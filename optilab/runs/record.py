@@ -93,10 +93,16 @@ class Record(Entry):
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
         if not self.is_training:
             return read_table(file)
-        rows = read_metrics(file)
+        again = f"restore it, or train again: optilab train --config {self.path / CONFIG}"
+        try:
+            rows = read_metrics(file)
+        except DataError as error:
+            raise DataError(f"{error}; {again}") from None
+        if not rows and _recorded(manifest).get("epochs") and not os.path.lexists(file):
+            raise DataError(f"{file} is missing; {again}")
         # Read again where they differ: a process may have continued the run since.
         if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
-            raise DataError(f"{file} is damaged: the manifest has another {', '.join(wrong)}")
+            raise DataError(f"{file} is damaged: the manifest has another {', '.join(wrong)}; {again}")
         return rows
 
     def last_row(self) -> Row | None:
@@ -148,12 +154,16 @@ class Study(Entry):
     def trials(self) -> list[Row]:
         """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged or cut."""
         rows, file = read_table(self.path / TRIALS), self.path / TRIALS
+        command = self.manifest["command"]
+        again = "the study's command with --name" if command == "train" else f"optilab {command} --resume"
+        again = f"`{again} {self.name}` writes it again"
         for line, row in enumerate(rows, start=2):
             if not is_plain(row.get("trial")) or row.get("status") not in STATUSES:
-                raise DataError(f"{file}:{line}: expected the name and the status of a trial")
+                got = f"got {shown(row.get('trial'))} and {shown(row.get('status'))}"
+                raise DataError(f"{file}:{line}: expected the name and the status of a trial, {got}; {again}")
         if self.state == "done" and len(rows) < (whole := self.manifest.get("trials", 0)):
-            again = f"the study's command with --name {self.name} writes it again"
-            raise DataError(f"{file}: expected {whole} trials, got {len(rows)}; {again}")
+            what = f"expected {whole} trials, got {len(rows)}" if os.path.lexists(file) else "missing"
+            raise DataError(f"{file}: {what}; {again}")
         return rows
 
     def runs(self) -> tuple[list[Record], dict[str, str]]:
@@ -205,7 +215,9 @@ def directories(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise SystemFailure(f"cannot read {folder}: {error.strerror}") from None
+        raise SystemFailure(
+            f"cannot read {folder}: {error.strerror}; name another directory: --runs-dir DIR"
+        ) from None
     return [folder / name for name in sorted(names)]
 
 
@@ -288,7 +300,9 @@ def _manifest(path: Path) -> tuple[dict[str, Any], str]:
     try:
         manifest = read_json(file, _MANIFEST_BYTES)
     except (FileNotFoundError, DataError) as error:
-        raise CheckpointError(_reason(error)) from None
+        again = f"optilab train --config {path / CONFIG}"
+        advice = f"; restore it, or train again: {again}" if os.path.isfile(path / CONFIG) else ""
+        raise CheckpointError(_reason(error) + advice) from None
     if not _is_manifest(manifest):
         raise CheckpointError(f"{file} is damaged or not optilab's")
     if (version := manifest["schema_version"]) != SCHEMA_VERSION:

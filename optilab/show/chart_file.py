@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optilab.errors import SystemFailure, UsageError
+from optilab.errors import SystemFailure, UsageError, wrong_extension
 from optilab.show.chart import (
     DARK_COLORS,
     LIGHT_COLORS,
@@ -480,8 +480,7 @@ def check(file: str, formats: tuple[str, ...] = FORMATS) -> Path:
     """The path of a picture to write; UsageError for an unknown format or a missing directory."""
     path = Path(file)
     if path.suffix.lower().lstrip(".") not in formats:
-        endings = ", ".join(f".{name}" for name in formats)
-        raise UsageError(f"{file}: unsupported extension; use one of {endings}")
+        raise UsageError(wrong_extension(file, [f".{name}" for name in formats]))
     if not path.absolute().parent.is_dir():
         raise UsageError(
             f"{file}: there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"

@@ -96,7 +96,9 @@ def _never(
     if last is not None and isinstance(claim.at, int) and claim.at > last:
         return f"there are {plural(last, 'epoch')}; write at {last}, or --epochs {claim.at}"
     if trainings and claim.metric in TESTED and not any(config.data.holdout for config in trainings):
-        return "the test set is evaluated only where images are held out: --set data.holdout=1000"
+        sizes = [one.data.images or (0 if one.data.info.own else one.data.info.train) for one in trainings]
+        images = min(sizes)
+        return f"the test set is evaluated only where images are held out: {_held_out(images)}"
     if trainings and claim.metric == "grad_ratio" and not any(config.probes for config in trainings):
         return "gradients are measured only with probes above 0"
     if claim.confidence is not None and sample == 1:
@@ -174,8 +176,15 @@ def _require_measured(claim: Claim, records: Sequence[Record]) -> None:
     if isinstance(claim.at, int) and claim.at > last:
         raise UsageError(f"{claim.text}: there is no epoch {claim.at}, the last is {last}", "--expect")
     if claim.metric in TESTED and records and not any(claim.metric in record.manifest for record in records):
-        advice = "train with --set data.holdout=1000"
-        raise UsageError(f"{claim.metric} needs a test set that was kept for the end: {advice}", "--expect")
+        images = min(record.manifest.get("data", {}).get("train", inf) for record in records)
+        again = f"optilab train --config {records[0].path / 'config.yaml'}"
+        advice = f"{again} {_held_out(images)}"
+        raise UsageError(f"{claim.metric} needs a test set that was kept for the end; train: {advice}", "--expect")
+
+
+def _held_out(images: float) -> str:
+    """The option that keeps the test set for the end of trainings on this number of images; 0: it is not known."""
+    return f"--set data.holdout={int(min(1000, images // 5)) or 'N, fewer than the training images'}"
 
 
 def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:

@@ -90,7 +90,8 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     for entry in (a, b):
         if isinstance(entry, Study):
             raise UsageError(
-                f"{entry.name} is a study; name two runs, such as {entry.path}/TRIAL (optilab runs ls lists them)"
+                f"{entry.name} is a study; name two runs, such as {entry.name}/TRIAL: `optilab runs ls {entry.name}` "
+                "lists its trials"
             )
     assert isinstance(a, Record)
     assert isinstance(b, Record)

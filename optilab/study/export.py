@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from optilab import runs
 from optilab.config.yaml import flow
-from optilab.errors import OptilabError, UsageError, printable, shown
+from optilab.errors import OptilabError, UsageError, printable, wrong_extension
 from optilab.files import cell, write_errors
 from optilab.runs import Record, Row
 from optilab.runs.record import MANIFEST
@@ -116,7 +116,7 @@ def value(given: Any, kind: Kind) -> Any:
 def writer_of(path: Path) -> Callable[[Path, Rows], None]:
     """What writes the format that the file's ending names. UsageError for another ending, or without its package."""
     if (write := WRITERS.get(path.suffix.lower())) is None:
-        raise UsageError(f"unsupported extension of {shown(path.name)}; use one of {', '.join(WRITERS)}", "--out")
+        raise UsageError(wrong_extension(path.name, list(WRITERS)), "--out")
     if write is _parquet:
         require("pyarrow", "--out FILE.parquet", "export")
     return write

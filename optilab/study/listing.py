@@ -79,7 +79,7 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
             sign = re.search(r"[=!<>~]+", text)
             reason = f"expected {GRAMMAR}, for example 'optimizer.lr>0.1'"
             if sign is None:
-                reason = f"a comparison is missing; write for example '{text.strip() or 'state'}=VALUE'"
+                reason = "a comparison is missing; write for example 'val_acc>0.5' or 'state=done'"
             elif sign[0] not in _SIGNS:
                 reason = f"{sign[0]} is none of {' '.join(_SIGNS)}"
             raise UsageError(f"{reason}; got {shown(text)}", "--where")

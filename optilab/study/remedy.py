@@ -91,7 +91,7 @@ def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
     plans = tried(asked)
     if not any(one.remedy and one.trials for one in plans):
         reasons = "; ".join(f"{one.name}: {one.misfit}" for one in plans[1:])
-        raise UsageError(f"no remedy is left to compare with: {reasons}")
+        raise UsageError(f"no remedy is left to compare with: {reasons}; without --only all are tried")
     trials = tuple(trial for one in plans for trial in one.trials)
     return Remedies(asked, trials, tuple(plans), command="remedy")
 

@@ -324,7 +324,7 @@ def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> No
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
             if samples is None:
                 raise UsageError(f"{a} and {b} are the same training", "--over")
-            advice = "the box has too few values: fewer samples, or without --samples the whole grid"
+            advice = "the axes have too few values: leave it out for the whole grid, or take fewer"
             raise UsageError(f"two of {samples} samples are the same training, {a}; {advice}", "--samples")
 
 
@@ -333,7 +333,10 @@ def _require_rungs(asked: SweepConfig, points: int) -> None:
     assert isinstance(asked.config, TrainConfig)
     if asked.halving is not None and len(rungs(points, asked.config.epochs, asked.halving)) < 2:
         have = f"{plural(points, 'point')} and {plural(asked.config.epochs, 'epoch')}"
-        raise UsageError(f"with {have}, no point can be left out; at least {asked.halving} of each", "--halving")
+        raise UsageError(
+            f"with {have}, no point can be left out; give at least {asked.halving} of each, or leave it out",
+            "--halving",
+        )
 
 
 def _require_metric(asked: SweepConfig) -> None:
@@ -377,8 +380,8 @@ def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
     others = [{**corner, key: value} for key, values in ends.items() for value in values[1:]]
     counts = [_count(axis) for axis in axes]
     if asked.samples > (count := math.prod(counts)):
-        advice = "fewer samples, or without --search the whole grid"
-        raise UsageError(f"the axes have only {plural(int(count), 'point')}: {advice}", "--samples")
+        advice = f"write --samples {int(count)}, or for the whole grid leave out --search and --samples"
+        raise UsageError(f"the axes have only {plural(int(count), 'point')}; {advice}", "--samples")
     for together in itertools.islice(itertools.product(*ends.values()), COMBINED):
         of_point(asked.config, dict(zip(ends, together, strict=True)), 1)
     corners = [of_point(asked.config, point, 1)[0] for point in (corner, *others)]

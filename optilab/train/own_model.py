@@ -50,7 +50,11 @@ class OwnModel(nn.Module):
         super().__init__()
         self.config, self.shape = config, tuple(shape)
         with self.running("when it is built"):
-            network = config.origin.code(**config.called_with(shape, classes))
+            code = config.origin.code
+            if isinstance(code, nn.Module):
+                name = f"{config.name.rpartition(':')[0]}:{type(code).__name__}"
+                raise UsageError(f"{config.name} is a network that is built already; name its class: model={name}")
+            network = code(**config.called_with(shape, classes))
         if not isinstance(network, nn.Module):
             raise UsageError(f"{config.name}: expected a torch.nn.Module, got {type(network).__name__}")
         self.network = network
@@ -58,7 +62,10 @@ class OwnModel(nn.Module):
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
-            raise UsageError(f"{config.name} has no parameter that is trained")
+            raise UsageError(
+                f"{config.name} has no parameter that is trained; make its layers "
+                "attributes in __init__, as in self.out = nn.Linear(256, 10)"
+            )
         self._initialize()
         self.constant = {
             name for name, tensor in self.state_dict().items() if not bool(torch.isfinite(tensor).all())

@@ -1,5 +1,6 @@
 """Whether a run may be resumed or forked, and with which config. Every refusal here comes before torch is imported."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +35,7 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     current = config_of(record)
     config = load(TrainConfig, str(path / "config.yaml"), changes)
     if changed := changed_keys(current, config):
-        raise RunError(_refusal(path.name, changed, config))
+        raise RunError(_refusal(record, changed, config))
     # Of the checkpoints, not of metrics.csv, which a resume writes again from one of them. A number beyond the run's
     # epochs is not of this run.
     done = next((epoch for epoch, _ in runs.checkpoints(path) if epoch <= current.epochs), 0)
@@ -76,7 +77,9 @@ def require_alike(path: Path, changes: Sequence[Override]) -> None:
 def config_of(record: runs.Record) -> TrainConfig:
     """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
     if (command := record.manifest.get("command")) != "train":
-        raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed")
+        again = f"optilab {command} --config {shlex.quote(str(record.path / 'config.yaml'))}"
+        again = "run your loop again" if command == "watch" else f"repeat it: {again}"
+        raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed; {again}")
     _require_same_code(record)
     started, file = _started(record), record.path / "config.yaml"
     try:
@@ -131,16 +134,19 @@ def _has(tree: Any, key: str) -> bool:
     return not rest or _has(tree[first], rest)
 
 
-def _refusal(name: str, changed: Sequence[str], config: TrainConfig) -> str:
+def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -> str:
     """Which changes are refused, which keys may change, and why `epochs` may not next to a schedule."""
     allowed = sorted(key for key in changeable(config) if not key.startswith("curvature."))
     reason = ""
     if "epochs" not in allowed:
         reason = f"; epochs may not, because the schedule {config.schedule.name} can depend on their number"
     accepted = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
+    settings = [re.sub(r": .* -> ", "=", one, count=1) for one in changed]
+    fork = ["optilab", "train", "--fork", record.name, *(word for one in settings for word in ("--set", one))]
+    fork += ["--epochs", str(2 * config.epochs)] if record.state == "done" and not reason else []
     return (
-        f"{name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may change{reason}. "
-        f"A new run takes the others: optilab train --fork {name} --set KEY=VALUE"
+        f"{record.name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may "
+        f"change{reason}. A new run takes the others: {shlex.join(fork)}"
     )
 
 

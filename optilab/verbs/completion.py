@@ -1,12 +1,18 @@
-"""Shell completion of values: presets, runs, rules, functions, config keys and map axes."""
+"""Shell completion of values: presets, runs, rules, functions, config keys and map axes; what a word is the name of."""
 
 import os
-from collections.abc import Callable, Iterable, MutableMapping
+import shlex
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import fields
+from importlib import import_module
 
 import typer
 
+from optilab.words import listed
+
 Completer = Callable[[str], list[str]]
+GROUPS = ("runs", "config", "data")
+"""Commands that have parts."""
 _PREFIX = "_OPTILAB_COMPLETED_PREFIX"
 """Environment of a completion under bash: the `KEY=` before the value that is completed."""
 
@@ -122,7 +128,7 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def config_kind(command: str | None) -> str:
     """Whose configs a command reads: those of `train` or of `optimize`."""
-    return "train" if command in ("train", "lr", "sweep", "remedy", "diagnose", "check") else "optimize"
+    return "train" if command in ("train", "lr", "sweep", "remedy", "race", "diagnose", "check") else "optimize"
 
 
 def keys_named(command: str | None, name: str) -> list[str]:
@@ -130,6 +136,62 @@ def keys_named(command: str | None, name: str) -> list[str]:
     from optilab.config.fields import named, schema_for
 
     return named(schema_for(config_kind(command)), name)
+
+
+# --- words that a command line has in a wrong place ----------------------------------------------------------
+
+
+def lacking(keys: Sequence[str], words: Iterable[str]) -> str:
+    """The optimizers that are typed, where none of them has a setting that one of the `keys` is; else empty."""
+    from optilab.optimize import RULES
+
+    own = [key.removeprefix("algo.") for key in keys if key.startswith("algo.")]
+    rules = [name for word in words for name in word.split(",") if name in RULES]
+    return "" if not own or any(hasattr(RULES[rule], key) for rule in rules for key in own) else listed(rules)
+
+
+def commands_with(option: str, commands: Iterable[str]) -> str:
+    """The first three commands that have an option; empty where none has."""
+    from optilab.marks import Flag
+    from optilab.verbs.verb import fields_of
+
+    having = []
+    for name in commands:
+        module = import_module(f"optilab.verbs.{name}")
+        verbs = getattr(module, "VERBS", {"": getattr(module, "VERB", None)})
+        for part, verb in verbs.items():
+            fields = [one for request in verb.requests for one in fields_of(request)]
+            if any(option in (one.flag, *getattr(one.mark(Flag), "names", ())) for one in fields):
+                having.append(f"{name} {part}".strip())
+    return listed(having[:3]) if having else ""
+
+
+def line_for(word: str, words: Sequence[str]) -> str:
+    """`words`, behind the command that was left out before an optimizer, a file, a preset or a part of a group; empty
+    for any other `word`.
+    """
+    from optilab.config.load import command_of
+    from optilab.config.presets import KINDS, lookup
+    from optilab.optimize.own import is_own
+
+    line = shlex.join(words)
+    if is_own(word):
+        return f"verify {line}{'' if '--against' in line else ' --against adam'}"
+    if word.split(",")[0].lower() in rule(""):
+        return f"optimize {line}"
+    if word in objective(""):
+        return f"optimize --algo adam --function {line}"
+    if word.endswith((".yaml", ".yml")) and os.path.isfile(word):
+        return f"{command_of(word)} {line}"
+    groups = [name for name in GROUPS if word in import_module(f"optilab.verbs.{name}").VERBS]
+    return next((f"{name} {line}" for name in (*groups, *(kind for kind in KINDS if lookup(kind, word)))), "")
+
+
+def number_advice(given: object) -> str:
+    """`; write 0.5` for `50%`, and the like."""
+    from optilab.config import load
+
+    return load.number_advice(given)
 
 
 def of(name: str) -> Completer | None:

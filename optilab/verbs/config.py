@@ -91,7 +91,10 @@ def show(request: ShowConfig, place: Place) -> Printed:
     name, part = request.name, request.part
     if name not in KINDS:
         if part is not None:
-            raise UsageError(f"a part is of the keys of {', '.join(KINDS)}, not of the preset {name}")
+            kind = presets.named(name).kind
+            raise UsageError(
+                f"{name} is a preset, which has no parts; its keys: optilab config show {kind} {part}"
+            )
         for kind in ("train", "optimize"):
             if any(f"{key.key}.".startswith(f"{name}.") for key in fields.describe(fields.schema_for(kind))):
                 raise UsageError(f"{name} is a key; write: optilab config show {kind} {name}")

@@ -1,5 +1,6 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, verdict
 from optilab.diagnose import diagnose as findings_of
-from optilab.errors import ExitCode, RunError, UsageError, chosen_names, shown
+from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
 from optilab.optimize.own import is_own
 from optilab.show import terminal
@@ -82,9 +83,13 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
     else:
         record = runs.read(path)
         if not record.is_training:
-            raise UsageError(f"{path} is not a training run; diagnose reads training runs only")
+            raise UsageError(f"{path} is not a training run; `optilab runs ls --where command=train` lists those")
         if changes := request.changes():
-            raise UsageError(f"{path} is a run, which has ended: {changes[0].where} is only for a config")
+            anew = f"optilab diagnose {path / 'config.yaml'} {request.retyped('set', 'data_dir')}"
+            raise UsageError(f"{path} is a run, which has ended; to try {changes[0].where}: {anew}")
+        if record.last_row() and not os.path.lexists(file := path / "diagnostics.jsonl"):
+            again = "" if record.is_watched else f", or train again: optilab train --config {path / 'config.yaml'}"
+            raise DataError(f"{file} is missing, from which diagnose reads the layers; restore it{again}")
         return of_run(record), str(path / "config.yaml")
 
     return _probed(load(TrainConfig, target, request.changes())), target

@@ -1,5 +1,6 @@
 """`optilab help`: the texts that messages refer to, which are sections of the documentation and part of the wheel."""
 
+import pkgutil
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -72,6 +73,8 @@ def found(word: str) -> str:
         return found(meant) if near[0] not in texts else meant
     names = [f'"{term}"' for term in (*TOPICS, *words) if _spelling(term) in near]
     close = f"; did you mean {listed(names, 'or')}?" if names else ""
+    if word in (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])):
+        raise UsageError(f"{shown(word)} is no topic; the options of a command: optilab {word} --help")
     raise UsageError(
         f"{shown(word)} is no topic and no word of the glossary{close or '; `optilab help` lists the topics'}"
     )

@@ -70,9 +70,11 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
     config = chosen(request, EPOCHS)
     if not (request.basins or (request.x and request.y)):
-        raise UsageError(
-            "map needs two axes or --basins, as in: optilab map momentum --x lr=0.01:2 --y beta=0:0.99"
-        )
+        kept = request.retyped("x", "y") or "--x lr=0.01:2"
+        other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
+        other = "--y beta=0:0.99" if config.algo[0].name == "momentum" and "--y" in other else other
+        example = f"optilab map {config.algo[0].name} {kept} {other}"
+        raise UsageError(f"map needs two axes or --basins, as in: {example}")
     if len(config.algo) != 1:
         raise UsageError(
             f"a map shows one optimizer, got {len(config.algo)}; map each by itself, or compare them: optilab race",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.errors import UsageError, shown, unknown
+from optilab.errors import UsageError, shown, unknown, wrong_extension
 from optilab.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
@@ -113,9 +113,7 @@ class FileOptions(Request):
             kind = next((kind for kind, endings in made.WRITES.items() if ending in endings), None)
             if kind is None:
                 endings = [one for each in made.WRITES.values() for one in each]
-                raise UsageError(
-                    f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "--out"
-                )
+                raise UsageError(wrong_extension(file, endings), "--out")
             if found[kind] is not None:
                 raise UsageError(f"{shown(found[kind])} and {shown(file)} are both the {kind}; give one", "--out")
             found[kind] = file
@@ -206,7 +204,9 @@ def require_one_thread(request: SetOptions | JobOptions) -> None:
     for where, value in asked:
         if value not in (None, 1, "1"):
             raise UsageError(
-                f"several trainings have one thread each, got {value}; --jobs N sets how many run at once", where
+                f"several trainings have one thread each, got {value}; leave it out (--jobs N sets how many run at "
+                "once)",
+                where,
             )
 
 

@@ -472,7 +472,7 @@ def require(rule: Rule, function: Objective) -> None:
         message = f"{function.name} cannot be shown interactively ({reason}); choose one of: {', '.join(accepted)}"
         raise UsageError(message)
     if reason := obstacle(rule):
-        film = f"optilab optimize --algo {rule.name} --out FILE.html"
+        film = f"optilab optimize --algo {rule.name} --out {rule.name}.html"
         raise UsageError(f"{rule.name} cannot be shown interactively: {reason}; for a recording: {film}")
 
 

@@ -1,6 +1,7 @@
 """`optilab race`: which optimizer is the best after the same tuning, on test functions or, with --on, on trainings."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -120,9 +121,8 @@ def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | Trainin
     if wrong := [one for one in fields_of(other) if one.name in given and one.name not in accepted | {"epochs"}]:
         on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
         where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
-        raise UsageError(
-            f"{', '.join(one.flag if typed else one.name for one in wrong)} can only be used in a race {where}"
-        )
+        names = ", ".join(one.flag if typed else one.flag[2:].replace("-", "_") for one in wrong)
+        raise UsageError(f"{names} can only be used in a race {where}")
     return meant
 
 
@@ -154,8 +154,9 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     rules = rules_named(request.flag("algos"), ",".join(asked.algos or ALGOS.split(",")))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
-        why = "a race takes named functions with a known minimum; formulas are for `optilab optimize`"
-        raise UsageError(f"{why}; got {shown(names)}", request.flag("functions"))
+        formula = f"optilab optimize {','.join(rule.name for rule in rules)} --function {shlex.quote(names)}"
+        why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
+        raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
     tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
     study.check(rules, tests)
     if len(rules) < 2:

@@ -100,7 +100,7 @@ def training(config: Any) -> str | Mapping[str, Any]:
 def no_config(command: str) -> UsageError:
     """The error of a command that trains, without a config."""
     example = f"optilab {command} sigmoid.yaml"
-    return UsageError(f"{command} needs a config, as in: {example} (optilab config ls lists the presets)")
+    return UsageError(f"{command} needs a config, as in: {example} (`optilab config ls` lists the presets)")
 
 
 def _require_study_of(command: str, path: Path, folder: Path) -> None:

@@ -73,7 +73,10 @@ class Request:
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
             if name in given and not given.get(other):
-                raise UsageError(f"{named(name)} needs {named(other)}")
+                needed = getattr(known[other].mark(Flag), "metavar", "").partition(",")[0] or "N"
+                raise UsageError(
+                    f"{named(name)} needs {named(other)}" + (f"; add {named(other)} {needed}" if typed else "")
+                )
         kept = kept_of(cls)
         for name in known.keys() & given.keys():
             if known[name].mark(ConfigKey) is None and known[name] not in kept:  # which the config judges
@@ -246,17 +249,20 @@ def by_place(options: Iterable[Field]) -> Field | None:
     return next((one for one in options if getattr(one.mark(Flag), "place", False)), None)
 
 
-def meant(one: Field, value: Any, options: Container[str]) -> str:
-    """The option that a value without a name is for: `one`, or the config. UsageError for a test function."""
+def meant(one: Field, value: Any, options: Container[str], without: str = "") -> str:
+    """The option that a value without a name is for: `one`, or the config. UsageError for a test function; `without` is
+    what has to be typed besides.
+    """
     from optilab.config.presets import is_config
     from optilab.optimize import OBJECTIVES, RULES
 
     if isinstance(value, str) and value in OBJECTIVES and value not in RULES:
-        raise UsageError(f"{value} is a test function, not an optimizer; write --function={value}")
+        raise UsageError(f"{value} is a test function, not an optimizer; write {without}--function={value}")
     if not is_config(value):
         return one.name
     if "config" not in options:
-        raise UsageError(f"expected the name of an optimizer, got the config {shown(value)}")
+        on = f"; for a race on trainings write --on {value}" if "on" in options else ""
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(value)}{on}")
     return "config"
 
 

@@ -186,8 +186,11 @@ def write_source(path: Path, copy: Path) -> None:
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        where = f"{path}:{error.lineno}"
+        raise UsageError(f"not a notebook: {error.msg} at column {error.colno}; save it again", where) from None
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise UsageError(f"{path} is not a notebook") from None
+        raise UsageError(f"{path} is not a notebook, which is JSON with a list of cells; save it again") from None
     lines = [line for source in sources for line in source.splitlines()]
     code = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in lines]
     copy.write_text("\n".join([*code, ""]), encoding="utf-8")

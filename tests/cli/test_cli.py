@@ -138,7 +138,7 @@ def test_one_rule_twice_and_each_with_its_own_settings(optilab):
 
 def test_a_start_where_the_function_has_no_value_is_refused(optilab):
     said = optilab("optimize", "--algo", "adam", "--function", "log(w1)", "--start", "-1", code=2).stderr
-    assert "--start: f is nan at the start -1; choose another with --start" in said
+    assert "--start: f is nan at the start -1; for example --start 1" in said
     optilab("optimize", "--algo", "adam", "--function", "log(w1) + w2^2", "--start", "2,1")
 
 
@@ -413,7 +413,7 @@ def test_a_full_disk_behind_stdout(light, tmp_path):
     ("arguments", "code", "where", "message"),
     [
         (["optimize", "--algo", "adm"], 2, "--algo", 'did you mean "adam"'),
-        (["optimize", "--algo", "sgd", "--set", "algo.lrr=1"], 2, "--set algo.lrr", 'did you mean "lr"'),
+        (["optimize", "--algo", "sgd", "--set", "algo.lrr=1"], 2, "--set algo.lrr", 'did you mean "algo.lr"'),
         (["verify", "--algo", "sdg"], 2, "--algo", 'did you mean "sgd"'),
         (["race", "--function", "rosenbrok"], 2, "--function", 'did you mean "rosenbrock"'),
         (["remedy", "sigmoid", "--only", "batchnrm"], 2, "--only", 'did you mean "batchnorm"'),
@@ -433,27 +433,30 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        ("data download", "write optilab data fetch"),
-        ("data list", "Did you mean 'ls'?"),
+        ("data download", "write: optilab data fetch"),
+        ("data list", "write: optilab data ls"),
         ("bench", "one of optimize, explain, verify, map, play, race, train"),
-        ("repot", "Did you mean 'report'?"),
-        ("config list", "Did you mean 'ls'?"),
-        ("runs delete x", "write optilab runs rm"),
+        ("repot", 'did you mean "report"?'),
+        ("config list", "write: optilab config ls"),
+        ("runs delete x", "write: optilab runs rm x"),
         ("train --config sigmoid --optim adam", "write --optimizer"),
-        ("train sigmoid --weight-decay 0.1", "write --set weight_decay=VALUE"),
-        ("train --config sigmoid --hidden 64", "write --set model.hidden=VALUE"),
+        ("train sigmoid --weight-decay 0.1", "write --set weight_decay=0.1"),
+        ("train --config sigmoid --hidden 64", "write --set model.hidden=64"),
         ("train --config sigmoid --set lr=0.1", 'did you mean "optimizer.lr"?'),
         ("train --config sigmoid --set activation=relu", 'did you mean "model.activation"?'),
-        ("train --config sigmoid --set optimizer.learning_rate=0.1", 'did you mean "lr"?'),
+        ("train --config sigmoid --set optimizer.learning_rate=0.1", 'did you mean "optimizer.lr"?'),
         ("train --config sigmoid --set batchsize=64", 'did you mean "data.batch_size"?'),
-        ("train --config sigmoid --set data.batchsize=64", 'did you mean "batch_size"?'),
+        ("train --config sigmoid --set data.batchsize=64", 'did you mean "data.batch_size"?'),
         ("train --config sigmoid --set norm=batch", 'did you mean "model.norm"?'),
         ("train --config sigmoid --set model.hidden=128,128", "expected a list, got '128,128'; write [128, 128]"),
         ("train --config sigmoid --set model.hidden=128", "expected a list, got 128; write [128]"),
         ("optimize --algo adam --set lr=0.1", 'did you mean "algo.lr"?'),
         ("optimize --algo adam --set learning_rate=0.1", 'did you mean "algo.lr"?'),
         ("optimize --algo adma", 'did you mean "adam"?'),
-        ("race sgd,adam --function x^2", "a race takes named functions with a known minimum; formulas are for"),
+        (
+            "race sgd,adam --function x^2",
+            "a race takes named functions with a known minimum, such as ravine,booth; for a formula: optilab",
+        ),
         ("data ls --data-dir /etc/passwd", "--data-dir: /etc/passwd is a file; expected a directory"),
         ("optimize adm", "algo: unknown optimizer 'adm'; did you mean \"adam\"?"),
         ("optimize adam --algo sgd", "adam and --algo sgd: give one of them"),
@@ -484,7 +487,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("verify --algo adam --timeout 0", "--timeout: expected a number from 0.1 to 86,400, got '0'"),
         ("config show train adm", 'did you mean "adam"?'),
         ("config show train model.activaton", 'did you mean "model.activation"?'),
-        ("config show sigmoid model", "not of the preset sigmoid"),
+        (
+            "config show sigmoid model",
+            "sigmoid is a preset, which has no parts; its keys: optilab config show train model",
+        ),
         ("config cp sigmoid /dev/null --force", "only regular files are replaced"),
         ("optimize --algo sgd,,adam", "--algo: an empty name is no optimizer; expected one of sgd, "),
         ("optimize --algo sgd --size poster --out p.png", "--size: expected column, page or slide, got 'poster'"),
@@ -536,14 +542,17 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("sweep sigmoid --study s.yaml", "two configs: sigmoid and --study s.yaml; give one"),
         ("sweep sigmoid --over optimizer.lr", "the values are missing, for example optimizer.lr=0.01,0.1"),
         ("sweep sigmoid --over model.hidden=1:9 --dry-run", "a range is for numbers, and model.hidden takes list"),
-        ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=VALUE\n"),
+        ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=3\n"),
         ("check latest --epochs 3", "--epochs: none of the targets is a config"),
         ("check latest --only x", "--only: none of the targets is a file of claims"),
         ("check relu --momentum 0.9", "No such option: --momentum; write --set "),
         ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
         ("config show model.norm", "model.norm is a key; write: optilab config show train model.norm"),
         ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
-        ("runs ls --where state", "--where: a comparison is missing; write for example 'state=VALUE'"),
+        (
+            "runs ls --where state",
+            "--where: a comparison is missing; write for example 'val_acc>0.5' or 'state=done'",
+        ),
         ("runs ls --where seed>>1", "--where: >> is none of = != < <= > >= ~; got 'seed>>1'"),
         ("optimize adam --tune 5 --lr 0.1", "--lr: --tune searches lr; leave one of them out"),
         (
@@ -833,7 +842,8 @@ def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab):
     optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
     told = optilab("train", "one", code=2).stderr
     assert (
-        "no file and no preset has this name; the config of the run of this name is runs/one/config.yaml" in told
+        "no file and no preset has this name; for the config of the run of this name write runs/one/config.yaml"
+        in told
     )
 
 

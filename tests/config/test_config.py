@@ -125,7 +125,9 @@ def test_a_wrapped_rule_is_changed_without_its_name():
     texts = ("algo=lookahead", "algo.base.lr=0.25", "algo.base.eps=1e-4")
     config = load(OptimizeConfig, None, [override_from_text("--set", text) for text in texts])
     assert config.algo[0].base == replace(RULES["lookahead"]().base, lr=0.25, eps=1e-4)
-    with pytest.raises(ConfigError, match=r'algo\.base\.lrr: sgd has no setting .lrr.; did you mean "lr"'):
+    with pytest.raises(
+        ConfigError, match=r'algo\.base\.lrr: sgd has no setting .lrr.; did you mean "algo.base.lr"'
+    ):
         load(OptimizeConfig, None, [override_from_text("--set", t) for t in ("algo=sam", "algo.base.lrr=0.25")])
 
 

@@ -102,7 +102,7 @@ REFUSED = {
         "algo: {name: adam, lr: fast}",
         "algo: adam\nepochs: 0",
         "algo: adam\nfunction: ravin",
-        "algo: adam\nstart: 1",
+        "algo: adam\nstart: near",
         "algo: adam\nnoise: -1",
         "algo: adam\nweight_decay_form: both",
     ],

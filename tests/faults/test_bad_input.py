@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     "C34": (["train", "--config", ""], 2, ["empty path"]),
     "C35": (["train", "--config", "model.pt"], 2, ["model.pt", "not a text file"]),
     "C36": ([*TRAIN, "--set", "lr"], 2, ["--set", "key=value", "'lr'"]),
-    "C37": ([*TRAIN, "--set", "optimizer.lrr=1"], 2, ["optimizer.lrr", "has no setting", '"lr"']),
+    "C37": ([*TRAIN, "--set", "optimizer.lrr=1"], 2, ["optimizer.lrr", "has no setting", '"optimizer.lr"']),
     "C38": ([*TRAIN, "--set", "optimizer.lr=fast"], 2, ["optimizer.lr", "expected a number", "'fast'"]),
     "C39": ([*TRAIN, "--set", "__class__=x"], 2, ["__class__", "unknown key"]),
     "C39 init": ([*TRAIN, "--set", "optimizer.__init__=x"], 2, ["__init__", "has no setting"]),

@@ -113,7 +113,7 @@ def test_mutated_configs(tmp_path: Path, figure: Figure, count: int, drawn: Draw
         except (ConfigError, UsageError) as error:  # anything else is a bug
             kinds["refused"] += 1
             message = str(error)
-            placed += bool(re.search(r"fuzz\.yaml:\d+", message)) or "missing; it has no default" in message
+            placed += bool(re.search(r"fuzz\.yaml:\d+", message)) or ": missing; add " in message
             assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", message), message
         slowest = max(slowest, time.process_time() - started)
         if number % 20 == 0:

@@ -99,7 +99,7 @@ def test_a_damaged_run_is_left_out_and_said(optilab, some, tmp_path):
         ([], "expected --out FILE, --tensorboard DIR or --mlflow DIR"),
         (
             ["--out", "rows.xlsx"],
-            "--out: unsupported extension of 'rows.xlsx'; use one of .csv, .parquet, .sqlite",
+            "--out: expected a name that ends in .csv, .parquet or .sqlite, got 'rows.xlsx'; for example rows.csv",
         ),
         (["--out", "none/rows.csv"], "--out: there is no directory none; create it with: mkdir -p none"),
         (["--tensorboard", "runs"], "--tensorboard: runs is not an empty directory; choose another"),

@@ -203,8 +203,11 @@ def test_claims_on_what_the_runs_do_not_have(compared, optilab):
         ("val_acc at 99 > 0.3", "val_acc at 99 > 0.3: there is no epoch 99, the last is 10"),
         (
             "best: test_acc > 0.3",
-            "--expect: test_acc needs a test set that was kept for the end: train with --set",
+            "--expect: test_acc needs a test set that was kept for the end; train: optilab train --config",
         ),
-        ("test_acc > 0.3", "--expect: test_acc needs a test set that was kept for the end: train with --set"),
+        (
+            "test_acc > 0.3",
+            "--expect: test_acc needs a test set that was kept for the end; train: optilab train --config",
+        ),
     ):
         assert answer in optilab("check", "batch-42", "--expect", claim, code=2).stdout

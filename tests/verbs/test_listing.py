@@ -132,7 +132,7 @@ def test_conditions_add_up_and_lists_are_sorted(optilab, some):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--where", "lr"], "--where: a comparison is missing; write for example 'lr=VALUE'"),
+        (["--where", "lr"], "--where: a comparison is missing; write for example 'val_acc>0.5'"),
         (["--where", "lr>"], "for example 'optimizer.lr>0.1'; got 'lr>'"),
         (["--where", "lr>>1"], ">> is none of = != < <= > >= ~; got 'lr>>1'"),
         (["--where", "lr>abc"], "optimizer.lr is a number; it cannot be compared with 'abc'"),

@@ -93,7 +93,7 @@ class TestVerify:
         ("arguments", "said"),
         [
             (["my_adam.py:Adam"], "name the optimizer to compare with"),
-            (["my_adam.py:Adam", "--against", "adan", "--set", "algo.lrr=1"], 'did you mean "lr"'),
+            (["my_adam.py:Adam", "--against", "adan", "--set", "algo.lrr=1"], 'did you mean "algo.lr"'),
             (["my_adam.py:Adma", "--against", "adam"], 'did you mean "Adam"'),
             (["nowhere.py:Adam", "--against", "adam"], "no file nowhere.py"),
             (["--against", "adam"], "only applies to a file"),

@@ -1,0 +1,212 @@
+"""What a refusal proposes works when it is typed: every command and every value in it is run.
+
+A line marks in « » what is wrong with it. A value that the message proposes takes the place of the mark, an option
+follows the line, a command is run as it stands. None of them may be refused as the line was.
+"""
+
+import os
+import re
+import shlex
+
+import pytest
+
+from tests.run import run
+
+WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s`'\";,)]+)"
+PLACES = {
+    "CONFIG": "small.yaml",
+    "VALUE": "0.1",
+    "N": "2",
+    "FILE": "out.csv",
+    "DIR": "new",
+    "KEY": "epochs",
+    "X": "0.5",
+}
+"""What the capitals of a proposal stand for."""
+STUDY = "sweep small.yaml --over optimizer.lr=0.1,0.2 --dry-run"
+
+REFUSED = """
+«adam» --epochs 3
+«adam,sgd» --epochs 3
+«ravine»
+«small.yaml» --epochs 1
+«compare» run
+«trian» small.yaml
+«--runs-dir new runs ls»
+«--json» runs ls
+runs «--json» ls
+runs «list»
+runs «lss»
+help «train»
+help «exit»
+explain «adma»
+optimize «adam sgd» --epochs 2
+optimize «ravine»
+optimize adam --epochs «1e2»
+optimize adam --epochs «3.0»
+optimize adam «--epoch» 3
+optimize adam «--steps 3»
+optimize momentum «--beta 0.5»
+optimize adam «--momentum 0.5»
+optimize adam «--over algo.lr=1:2»
+optimize adam --lr «0,5»
+optimize adam --lr «50%»
+optimize adam --start «5»
+optimize adam «--start -5 -2»
+optimize adam --start «1,2,3»
+optimize adam --function «ravin»
+optimize adam --expect '«f»'
+optimize adam --expect '«f 0.1»'
+optimize adam --expect 'f «=>» 1'
+optimize adam --expect '«loss» < 1'
+optimize adam --epochs 5 --expect 'f «at 9» < 1'
+optimize adam --set «lr»=0.1
+optimize adam --set «algo.beta»=0.1
+optimize adam --set algo.«momentum»=0.5
+optimize adam --out «plot.txt»
+optimize «relu.yaml»
+explain adam «--epochs 3»
+explain adam --step «5-1»
+explain adam «--stpe» 1
+map adam «--x lr=0.1:1»
+map adam --x lr=0.1:1 --y «beta»=0:0.9
+play adam --out «page.pdf»
+play «lookahead»
+race «small.yaml» --algo sgd,adam --budget 1 --seeds 2 --dry-run --set data.holdout=50
+race --algo sgd,adam --function ravine --budget 1 --starts 1 --repeats 1 «--lr 0.1»
+race --algo sgd,«adma» --function ravine --budget 1 --starts 1 --repeats 1
+race --on small.yaml --algo sgd,adam --budget 1 --seeds 2 --dry-run --set data.holdout=50 «--learning-rate 0.1»
+race --function «'x^2'» --algo sgd,adam
+train
+train «sigmoyd.yaml»
+train small.yaml --set «epochs»
+train small.yaml --set «lr»=0.1
+train small.yaml --set optimizer=«adma»
+train small.yaml --set optimizer.«momentum»=0.9
+train small.yaml --set model.hidden=«3»
+train small.yaml --set 'model.hidden=«3,4»'
+train small.yaml --set model.activation=«Relu»
+train small.yaml --set model.norm=«no»
+train small.yaml --set 'name=«no»'
+train small.yaml --set 'early_stopping=«yes»'
+train small.yaml --set «model.widths»=[8]
+train small.yaml --name «'a b'»
+train small.yaml --jobs 2
+train small.yaml --seeds 2 «--threads 4»
+train small.yaml --expect '«val_acc is high»'
+train small.yaml --expect '«val_acc»'
+train small.yaml --expect '«val_acc high 0.5»'
+train small.yaml --expect '«status»'
+train small.yaml --expect '«accuracy» > 0.5'
+train small.yaml --expect 'val_acc > «50»'
+train small.yaml --expect 'test_acc > 0'
+train small.yaml --set data.images=100 --expect 'test_acc > 0'
+train small.yaml --expect 'val_acc «at 9» > 0'
+train small.yaml --seeds 2 --jobs 1 --expect 'val_acc > 0 confidence «95»'
+train small.yaml --expect '«val_acc > 0 +- 0.1»'
+train small.yaml --expect 'status == «finished»'
+train --resume «runn»
+train --resume path
+train «run»
+train small.yaml «--at 2»
+diagnose «runn»
+diagnose run --set epochs=3
+diagnose path
+lr small.yaml «--lr 0.1»
+remedy small.yaml --only tanh --dry-run «--over optimizer.lr=0.1:1»
+sweep small.yaml --dry-run
+sweep small.yaml --over «lr»=0.1,0.2 --dry-run
+sweep small.yaml --over «optimizer.lr» --dry-run
+sweep small.yaml «--over seed=1,2» --dry-run
+sweep small.yaml --over optimizer.lr=0.1,0.2 --dry-run «--samples 3»
+sweep small.yaml --over optimizer.lr=0.1:1 --dry-run --search tpe
+sweep small.yaml --over optimizer.lr=0.1,0.2 --dry-run «--halving 3»
+sweep --resume «run»
+remedy small.yaml --only «tahn» --dry-run
+check small.yaml --expect '«val_ac» > 0'
+check run --expect 'test_acc > 0'
+runs show «runn»
+runs show '../*'
+runs show 'r*'
+runs rm '../*' --yes
+runs ls --where '«lrr»=3'
+runs ls --where «lr»
+runs ls --sort «val_accc»
+runs ls --format «xml»
+runs export run --out «all.txt»
+runs export run
+runs diff run
+runs compare run --until epochs
+report run --out «page.txt»
+config show «model.norm»
+config show relu.yaml «model.norm»
+config show train «model.widths»
+config show train «model.activatoin»
+config show train «adma»
+config show «trian»
+config schema «trian»
+config cp «relo» new.yaml
+data verify «syntethic»
+""".strip().splitlines()
+
+
+def words(line):
+    return shlex.split(re.sub(r"\b(" + "|".join(PLACES) + r")\b", lambda place: PLACES[place[0]], line))
+
+
+VALUE = r"(?:\[[^\]]*\]|'[^']*'|\"[^\"]*\"|(?:[^;,\n()]|,(?=\S))+)"
+COMMAND = r"`optilab ([^`]+ [^`]+)`|[:,] optilab ([^\n;()]+)"
+"""A whole line; `optilab train` alone is a name."""
+BEFORE = (
+    "write for example|write|for example|did you mean(?: the preset)?|one of|; it has|nearest:|as in|commas:|such as|"
+    "around it:"
+)
+INSTEAD = rf"(?:{BEFORE}) ({VALUE})|(?:use|add|with|:) (--{VALUE})"
+
+
+def repaired(line, message):
+    """For everything that a message proposes the lines that it may mean, one of which has to work."""
+    marked, plain = re.search("«(.*)»", line), re.sub("[«»]", "", line)
+    message = re.sub(r"^optilab: (--[\w. -]+: |No such option: \S+)?", "", message)
+    lines = [[next(filter(None, found)).split(" (")[0]] for found in re.findall(COMMAND, message)]
+    rest = re.sub(COMMAND, "", message)
+    if "leave it out" in rest:
+        lines.append([line.replace(marked[0], "")])
+    for value in map("".join, re.findall(INSTEAD, rest)):
+        for text in map(str.strip, value.split(" or ")):
+            text = text.rstrip("?. ")
+            text = text[1:-1] if text[:1] in ("'", '"') else text
+            ways = [f"{plain} {text}"] if text.startswith("--") else []
+            lines.append([*ways, *([line.replace(marked[0], text)] if marked else [])])
+    return list(filter(None, lines))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, small):
+    """A directory with a run of each kind, a study, and an optimizer of one's own."""
+    place = tmp_path_factory.mktemp("proposals")
+    (place / "small.yaml").write_text(small.read_text().replace("epochs: 3", "epochs: 1"))
+    (place / "my.py").write_text("class Adam:\n    def update(self, w, g):\n        return w - 0.1 * g\n")
+    for line in (
+        "train small.yaml --name run",
+        "optimize adam --epochs 3 --name path",
+    ):
+        typed(line, place)
+    return place
+
+
+def typed(line, place):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_")}
+    return run(words(line), place, clean | {"OPTILAB_DATA": "no-images", "HOME": str(place)})
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_a_refusal_proposes_is_accepted(line, folder):
+    done = typed(re.sub("[«»]", "", line), folder)
+    assert done.returncode in (2, 3, 4, 5), done
+    lines = repaired(line, done.stderr or done.stdout)
+    assert lines, f"nothing to type in: {done.stderr}"
+    for ways in lines:
+        again = [typed(way, folder) for way in ways]
+        said = "".join(one.stderr or one.stdout for one in again)
+        assert not {1, 2} >= {one.returncode for one in again}, f"{ways}: {said} (proposed by {done.stderr})"
