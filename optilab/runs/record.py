@@ -93,7 +93,9 @@ class Record(Entry):
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
         if not self.is_training:
             return read_table(file)
-        again = f"restore it, or train again: optilab train --config {self.path / CONFIG}"
+        again = f"`optilab train --resume {self.name}` writes it again"
+        if os.path.lexists(self.path.parent / STUDY):  # which is continued as a whole
+            again = f"restore it, or train again: optilab train --config {self.path / CONFIG}"
         try:
             rows = read_metrics(file)
         except DataError as error:

@@ -143,7 +143,9 @@ def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -
     accepted = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
     settings = [re.sub(r": .* -> ", "=", one, count=1) for one in changed]
     fork = ["optilab", "train", "--fork", record.name, *(word for one in settings for word in ("--set", one))]
-    fork += ["--epochs", str(2 * config.epochs)] if record.state == "done" and not reason else []
+    done = record.manifest.get("config", {}).get("epochs", 0)
+    if record.state == "done" and not reason:
+        fork += ["--epochs", str(config.epochs if config.epochs > done else 2 * done)]
     return (
         f"{record.name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may "
         f"change{reason}. A new run takes the others: {shlex.join(fork)}"

@@ -185,7 +185,7 @@ def test_settings_are_read_without_running_the_file(own, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("algo.beta3=0.5", 'did you mean "beta[12]"'),
+        ("algo.beta3=0.5", 'did you mean "algo.beta[12]"'),
         ("algo.learning_rate=1", 'did you mean "algo.lr"'),
         ("algo.eps=small", "expected a number"),
         ("algo.sha256=abc", "mine.py has changed: its SHA-256"),

@@ -219,7 +219,7 @@ def test_its_arguments_are_keys(train):
         (["model.depth=1.5", "model.normed=3"], "model.normed: expected true or false"),
         (["model.hidden=[3]"], "hidden is a setting of optilab's own network; change that of yours in its code"),
         (["model.init=xavir"], 'did you mean "xavier"?'),
-        (["model.init.std=0.1", "model.init.name=normal", "model.init.stdd=1"], 'did you mean "std"?'),
+        (["model.init.std=0.1", "model.init.name=normal", "model.init.stdd=1"], 'did you mean "model.init.std"?'),
         (["model=net.py:CN"], 'net.py has no CN; did you mean "CNN"?'),
         (["model=nett.py:CNN"], "there is no file nett.py"),
         (["model=net.py"], "expected FILE.py:NAME or package.module:NAME"),

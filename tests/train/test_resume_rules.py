@@ -22,7 +22,7 @@ def test_a_changed_setting_is_refused_with_the_keys_that_may_change(run):
     message = run("--lr", "0.2", "--epochs", "5", code=4)
     assert "done cannot be resumed with changed settings: optimizer.lr: 0.1 -> 0.2. Only " in message
     assert "Only checkpoint_every, curvature, data.dir, epochs, expect and probes may change" in message
-    assert "optilab train --fork done --set KEY=VALUE" in message
+    assert "optilab train --fork done --set optimizer.lr=0.2 --epochs 5" in message
 
 
 def test_the_page_names_the_keys_that_may_change():
