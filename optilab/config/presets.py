@@ -70,13 +70,15 @@ def schema_file(kind: str) -> Path:
 def presets(kind: str | None = None) -> list[Preset]:
     """The shipped configs by kind: those in no directory, the remedies, then the other directories; each sorted by
     name."""
-    found = []
-    for root in (presets_folder() / folder for folder in ([kind] if kind else KINDS)):
-        paths = sorted(
-            root.rglob("*.yaml"), key=lambda path: (path.parent != root, path.parent.name != REMEDIES, path)
-        )
-        found += [Preset(root.name, _bare(path.relative_to(root).as_posix()), path) for path in paths]
-    return found
+    return [preset for folder in ([kind] if kind else KINDS) for preset in _below(presets_folder() / folder)]
+
+
+@cache
+def _below(root: Path) -> tuple[Preset, ...]:
+    paths = sorted(
+        root.rglob("*.yaml"), key=lambda path: (path.parent != root, path.parent.name != REMEDIES, path)
+    )
+    return tuple(Preset(root.name, _bare(path.relative_to(root).as_posix()), path) for path in paths)
 
 
 def _bare(config: str) -> str:
