@@ -264,10 +264,9 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     if learned(e):
         sure = e.loop.get("reference") != FIRST_STEPS
         return f"{'healthy' if sure else 'no sign of trouble'}: {accuracy}"
-    fell = (
-        f"; the training loss fell by {e.fall:.0%} in the second half of the epochs" if e.fall is not None else ""
-    )
-    return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{fell}"
+    fell = f"fell by {e.fall:.0%}" if (e.fall or 0.0) >= 0.005 else "did not fall"
+    course = "" if e.fall is None else f"; the training loss {fell} in the second half of the epochs"
+    return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{course}"
 
 
 def learning_still(e: Evidence) -> bool:

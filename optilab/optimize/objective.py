@@ -234,10 +234,12 @@ class Expression(Formula):
             raise UsageError(f"column {column.start() + 1 if column else 1}: divides by 0 everywhere")
         for name in names:
             if not re.fullmatch(r"w[1-9]", name):
-                column = re.search(rf"\b{re.escape(name)}\b", self.formula)
+                column = re.search(rf"(?<![A-Za-z_]){re.escape(name)}\b", self.formula)
+                known = f"the variables are w1 to w{MAX_DIMENSION}, or x and y"
+                product = re.fullmatch(r"(w[1-9]|x|y)+", name) and "*".join(re.findall(r"w[1-9]|x|y", name))
                 raise UsageError(
                     f'column {column.start() + 1 if column else 1}: unknown name "{name}"; '
-                    f"the variables are w1 to w{MAX_DIMENSION}, or x and y"
+                    + (f"write {product}" if product else known)
                 )
 
     @cached_property

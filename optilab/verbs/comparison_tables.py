@@ -51,7 +51,7 @@ def differences(side: "RunComparison") -> list[str]:
     equal = [f"{len(grouping.shared)} settings"]
     seeds = [set(group.runs) for group in grouping.groups]
     if all(own == seeds[0] for own in seeds):
-        equal.append(f"seeds {ranges(sorted(seeds[0]), FEW)}")
+        equal.append(f"{'seed' if len(seeds[0]) == 1 else 'seeds'} {ranges(sorted(seeds[0]), FEW)}")
     around = {key: values for key, values in side.circumstances.items() if key != "git.commit"}
     equal += [word for word in ("data", "versions", "host") if not any(k.startswith(f"{word}.") for k in around)]
     lines = [f"differs: {', '.join(varied) or 'nothing'}   equal: {', '.join(equal)}"]
@@ -165,7 +165,8 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
                 row |= interval_values(f"{name}_", estimate and estimate.interval)
         if contrast is not None:
             row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
-            row |= {"won": contrast.won, "p": contrast.p, "more": contrast.more or None}
+            tested = contrast.p if contrast.interval else None  # a single seed tests nothing
+            row |= {"won": contrast.won, "p": tested, "more": contrast.more or None}
             row["more_range"] = contrast.more_range
         row["verdict"] = own.verdict
         table.append(row)

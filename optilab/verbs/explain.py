@@ -218,7 +218,7 @@ def _states(worked: WorkedStep) -> Iterator[str]:
         for name, value in (own.remembered(state) if own else state._asdict()).items():
             if isinstance(value, tuple):  # of all points that SciPy went through
                 continue
-            yield f"{name} {when}: {value}"
+            yield f"{name} {when}: {np.asarray(value) if isinstance(value, list) else value}"
 
 
 # --- how it is written --------------------------------------------------------------------------------------

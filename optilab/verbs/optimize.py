@@ -302,7 +302,8 @@ class LabPaths(Answer):
         whose = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
         shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]
         yield terminal.grid(["", "", ""], shown, left=(0, 1, 2), show_header=False)
-        if "default" in whose and len(set(whose)) > 1:
+        ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, OwnRule)}
+        if "default" in ours and len(set(whose)) > 1:
             yield "default settings are made for networks: tune all optimizers alike with --tune 50"
         yield ""
         yield from _rates(config, ranked)

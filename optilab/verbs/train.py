@@ -403,8 +403,9 @@ class SeedsAnswer(EndedStudy):
         if outcomes:
             spreads = spread(list(outcomes.values()))
             table = [(str(seed), *(_metric(key, v) for key, v in own.items())) for seed, own in outcomes.items()]
-            table.append(("mean", *(_metric(key, value.mean) for key, value in spreads.items())))
-            table.append(("std", *(_metric(key, value.std) for key, value in spreads.items())))
+            if len(outcomes) > 1:
+                table.append(("mean", *(_metric(key, value.mean) for key, value in spreads.items())))
+                table.append(("std", *(_metric(key, value.std) for key, value in spreads.items())))
             yield ""
             yield terminal.grid(["seed", *spreads], table)
             _curves(records, self.picture)

@@ -193,6 +193,7 @@ class TestExpression:
             ("w1^2 + w1.real", 8, "not accepted"),
             ("w1 + q", 6, 'unknown name "q"'),
             ("w1^2^2 + w0", 10, 'unknown name "w0"'),
+            ("x^2 + 3xy + y^2", 8, r'unknown name "xy"; write x\*y'),
             ("w1 € w2", 4, "unexpected character"),
             ("w1 + (w2", 6, "cannot be read"),
             ("w1 if w2 else 3", 1, "not accepted"),

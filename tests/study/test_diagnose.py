@@ -267,6 +267,7 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
         rows = [{"epoch": number + 1, **blank} for number in range(epochs)]
         seen = Evidence(healthy.config, rows, [start, *healthy.records[1:]], trial=trial)
         assert said in verdict.sentence(seen, [])
+        assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not trial
         assert verdict.next_steps(seen, [], "it.yaml", ["model.act=relu"]) == tries
         view = Diagnosis("it.yaml", seen, [], "it.yaml", ["model.act=relu"])
         for lines in (view.parts(), view.brief()):

@@ -540,7 +540,7 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     curves = json.loads(optilab("runs", "plot", "s", "--curves", "--json").stdout)
     assert [group["seeds"] for group in curves["groups"]] == [[42]] * 4
     compared = optilab("runs", "compare", "s").stdout
-    assert "seeds 42" in compared.splitlines()[0]
+    assert "seed 42" in compared.splitlines()[0]
     said = "note: s: 10 runs of --confirm are left out; optilab sweep --resume s compares them"
     assert said in compared
     assert said in optilab("report", "s", "--out", "s.html").stdout

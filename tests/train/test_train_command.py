@@ -43,6 +43,12 @@ def test_each_of_several_seeds_is_announced(optilab, small):
     assert sorted(line.split()[1] for line in lines[1:]) == ["1/3", "2/3", "3/3"]
 
 
+def test_one_seed_has_no_mean_and_no_standard_deviation(optilab, small):
+    table = optilab("train", small, "--seeds", 1, "--epochs", 1).stdout
+    assert "\n42 " in table
+    assert not {"mean", "std"} & set(table.split())
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
     """And its first line comes before PyTorch is loaded."""
