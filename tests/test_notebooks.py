@@ -75,6 +75,22 @@ def test_the_vanishing_gradient(tmp_path):
     assert not errors(done)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_loop_that_does_not_learn(tmp_path):
+    """Each slip is named first, and the same network without it has no finding."""
+    done = executed(ROOT / "docs" / "watch.ipynb", tmp_path)
+    said = "\n".join(texts(done))
+    for name in (
+        "Sequential: warning: softmax-twice",
+        "Sequential: healthy: ",
+        "Waves: critical: graph-cut",
+        "Language: critical: labels-unrelated",
+    ):
+        assert f"<Diagnosis: {name}" in said
+    assert "text/html" in formats(done)
+    assert not errors(done)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_small_and_names_no_machine(path):
     content = path.read_bytes()

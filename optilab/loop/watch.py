@@ -434,6 +434,7 @@ class Watch:
                 *(["batch norm"] if any(issubclass(kind, BATCH_NORMS) for kind in kinds) else []),
             ],
             "error": self._error,
+            **({"compiled": True} if self._compiled else {}),
         }
         loop |= self._targets.facts()
         if self._optimizers and "held" not in loop:  # no step was sampled

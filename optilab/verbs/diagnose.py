@@ -189,6 +189,10 @@ class Diagnosis(Answer):
             yield ""
             yield _layers(evidence)
             yield Sentence(COLUMNS, "dim")
+        if evidence.loop.get("compiled"):
+            yield Sentence(
+                "torch.compile hides the layers' outputs: their mean, std, sat. and dead are unknown", "dim"
+            )
         yield ""
         sick = verdict.sick(self.findings)
         yield Sentence(verdict.sentence(evidence, self.findings), "" if sick or self._next_steps else "green")

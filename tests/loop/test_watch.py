@@ -907,6 +907,39 @@ def test_two_networks_that_are_trained_against_each_other():
     assert [names(watch) for watch in watches] == [[], []]
 
 
+def test_what_a_compiled_network_hides_is_said():
+    net = torch.compile(mlp(), backend="eager")  # which compiles nothing before it is called
+    watch = optilab.watch(net, torch.optim.Adam(net.parameters()))
+    watch.step(1.0)
+    assert "torch.compile hides the layers' outputs" in str(watch.diagnosis())
+    assert "torch.compile" not in str(learn(mlp(), X, Y, steps=3).diagnosis())
+
+
+def test_tied_weights_groups_clipping_and_a_schedule_are_no_finding():
+    net = nn.Sequential(nn.Embedding(12, 16), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 12, bias=False))
+    net[3].weight = net[0].weight
+    optimizer = torch.optim.Adam(
+        [{"params": [net[0].weight]}, {"params": net[1].parameters(), "lr": 5e-3}], lr=1e-2
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+    ids = torch.randint(0, 12, (64, 10))
+    watch = optilab.watch(net, optimizer)
+    for number in range(200):
+        x = ids[number % 4 :: 4]
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x).flatten(0, 1), x.flatten() // 2)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        watch.step(loss, target=x // 2)
+    layers = watch.evidence().epochs[-1]["layers"]
+    assert [layer["name"] for layer in layers] == ["0", "1", "3"]
+    assert layers[0]["weight_norm"] == layers[2]["weight_norm"]
+    assert watch.diagnosis().findings == []
+    assert str(watch.diagnosis()).splitlines()[-1].startswith("healthy: training accuracy")
+
+
 @pytest.mark.slow  # the compiler starts
 def test_a_compiled_network_has_no_outputs_but_all_else():
     net = torch.compile(mlp(), backend="eager")
