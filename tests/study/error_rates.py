@@ -499,7 +499,7 @@ class Row:
         return f"| {self.number} | {self.claim} | {nominal} | {values} | {self.tables:,} |"
 
 
-def _over(
+def over(
     measure: Callable[..., float], cases: Iterable[Sequence[object]], **fixed: object
 ) -> Callable[..., list[float]]:
     """A measure of each of some cases."""
@@ -526,109 +526,107 @@ def rows() -> Iterator[Row]:
     """The rows of simulated tables."""
     ones, two, sizes = [(n,) for n in SEEDS], [(2, n, 0.0) for n in SEEDS], ", ".join(map(str, SEEDS))
     kind = f"an interval of a difference misses, 2 groups, {sizes} seeds"
-    yield Row(1, kind, 5, _over(missed, two))
+    yield Row(1, kind, 5, over(missed, two))
     for noise in ("skewed", HEAVY):
-        yield Row(2, f"the same, {noise}", 5, _over(missed, two, noise=noise))
-    yield Row(3, f"the same, {FAILS} and counts as the chance level", 5, _over(missed, two, noise=FAILS))
+        yield Row(2, f"the same, {noise}", 5, over(missed, two, noise=noise))
+    yield Row(3, f"the same, {FAILS} and counts as the chance level", 5, over(missed, two, noise=FAILS))
 
-    yield Row(4, f"the interval of a mean misses, {sizes} seeds", 5, _over(mean_missed, ones, noise="normal"))
-    measured = _over(mean_missed, ones, noise="skewed", luck=1.0)
+    yield Row(4, f"the interval of a mean misses, {sizes} seeds", 5, over(mean_missed, ones, noise="normal"))
+    measured = over(mean_missed, ones, noise="skewed", luck=1.0)
     yield Row(4, "the same, skewed; half of the variance is normal", 5, measured, most=6)
-    yield Row(4, "the same, skewed altogether", 5, _over(mean_missed, ones, noise="skewed"), most=12)
+    yield Row(4, "the same, skewed altogether", 5, over(mean_missed, ones, noise="skewed"), most=12)
     kind = f"the same, {FAILS}: of the others' mean, where two are left"
-    yield Row(5, kind, 5, _over(mean_missed, ones, noise=FAILS))
+    yield Row(5, kind, 5, over(mean_missed, ones, noise=FAILS))
     points = [(n, 5) for n in (5, 9, 20, 50)]
     kind = "the mean of the best of 5, 9, 20, 50 equal settings misses: the seeds that chose it"
-    yield Row(6, kind, 5, _over(winner, points), most=100)
-    yield Row(6, "the same on new seeds, of one setting that is confirmed", 5, _over(winner, points, new=5))
-    measured = _over(winner, [(18, 3)], new=5, confirmed=3)
+    yield Row(6, kind, 5, over(winner, points), most=100)
+    yield Row(6, "the same on new seeds, of one setting that is confirmed", 5, over(winner, points, new=5))
+    measured = over(winner, [(18, 3)], new=5, confirmed=3)
     yield Row(6, "the same, of the best of 3 that are confirmed", 5, measured, most=7.5)
 
     kind = f"any verdict among equal groups; groups x seeds: {_listed(DESIGNS)}"
-    yield Row(7, kind, 5, _over(any_verdict, DESIGNS))
+    yield Row(7, kind, 5, over(any_verdict, DESIGNS))
     for noise in NOISE:
         if noise != "normal":
-            yield Row(
-                9 if noise == FAILS else 8, f"the same, {noise}", 5, _over(any_verdict, DESIGNS, noise=noise)
-            )
+            yield Row(9 if noise == FAILS else 8, f"the same, {noise}", 5, over(any_verdict, DESIGNS, noise=noise))
     for groups, seeds in [(5, 3), (5, 5), (18, 3), (18, 5), (18, 10), (100, 2)]:
         own = spreads(groups)
         kind = f"the same, groups vary differently, {groups} x {seeds}: {', '.join(own)}"
         cases: list[Sequence[object]] = [(groups, seeds, "normal", spread) for spread in own.values()]
-        yield Row(10, kind, 5, _over(any_verdict, cases), most=6)
+        yield Row(10, kind, 5, over(any_verdict, cases), most=6)
     for name, means in MEANS.items():
         kind = f"any interval of a table misses, {len(means)} groups, means {name}; 3, 5, 10 seeds"
-        yield Row(11, kind, 5, _over(missed, [(len(means), n, means) for n in (3, 5, 10)]))
+        yield Row(11, kind, 5, over(missed, [(len(means), n, means) for n in (3, 5, 10)]))
 
     equal = [(2, 2), (2, 3), (2, 5), (2, 10), (5, 3), (5, 5), (20, 3), (20, 10)]
     kind = f"any verdict among equal groups without a common seed: {_listed(equal)}"
-    yield Row(12, kind, 5, _over(apart, [([seeds] * groups,) for groups, seeds in equal]), SINGLE)
+    yield Row(12, kind, 5, over(apart, [([seeds] * groups,) for groups, seeds in equal]), SINGLE)
     kind = "the same, one of two varies 4 times, 2, 3, 5 seeds"
-    yield Row(12, kind, 5, _over(apart, [([n, n], [1.0, 4.0]) for n in (2, 3, 5)]), SINGLE, 6.5)
+    yield Row(12, kind, 5, over(apart, [([n, n], [1.0, 4.0]) for n in (2, 3, 5)]), SINGLE, 6.5)
     wide = [4.0, 1.0]
     cases = [([2, 10], wide), ([3, 10], wide), ([10, 2], wide), ([3, 3, 3, 10, 10], [*wide, 1.0, 1.0, 1.0])]
     kind = (
         "the same, 2 seeds and 10, 3 and 10, 10 and 2, the first vary 4 times; 3, 3, 3, 10, 10 of which one does"
     )
-    yield Row(13, kind, 5, _over(apart, cases), SINGLE)
+    yield Row(13, kind, 5, over(apart, cases), SINGLE)
     kind = "the first two against a named baseline (Welch's test as it is)"
-    yield Row(13, kind, 5, _over(apart, cases[:2], baseline=1), SINGLE, 12)
+    yield Row(13, kind, 5, over(apart, cases[:2], baseline=1), SINGLE, 12)
     cases = [([range(n)] * 5, part) for n, part in [(5, 0.1), (5, 0.3), (10, 0.2), (10, 0.5)]]
     kind = "any verdict among 5 equal groups with 10%, 30% of 5 seeds missing, 20%, 50% of 10"
-    yield Row(14, kind, 5, _over(incomplete, cases), SINGLE)
+    yield Row(14, kind, 5, over(incomplete, cases), SINGLE)
     cases = [([range(10), range(9, 19)],), ([range(10), range(5, 15)],), ([range(2), *[range(10)] * 4],)]
     kind = "the same, 2 groups that share 1 of 10 seeds, 5 of 10; 5 groups, one with 2 of 10"
-    yield Row(14, kind, 5, _over(incomplete, cases), SINGLE)
+    yield Row(14, kind, 5, over(incomplete, cases), SINGLE)
 
     for groups in (2, 5):
         kind = f"any verdict at any look: {groups} equal groups compared after each seed from 3 to 5, 8, 12, 20"
-        yield Row(15, kind, 10, _over(looked_at_again, [(5,), (8,), (12,), (20,)], groups=groups), FEWER, 7.5)
+        yield Row(15, kind, 10, over(looked_at_again, [(5,), (8,), (12,), (20,)], groups=groups), FEWER, 7.5)
     kind = "the same, after each setting from 3 to 5, 9, 18, 5 seeds"
-    yield Row(15, kind, 10, _over(grown_by_settings, [(5,), (9,), (18,)]), FEWER, 7.5)
+    yield Row(15, kind, 10, over(grown_by_settings, [(5,), (9,), (18,)]), FEWER, 7.5)
     kind = "the same, 2 groups with 3 seeds, then with those that `more seeds` advises (at most 20): 2, 5 looks"
-    yield Row(16, kind, 10, _over(advised, [(2,), (5,)]), FEWER)
+    yield Row(16, kind, 10, over(advised, [(2,), (5,)]), FEWER)
     kind = "found with those that `more seeds` advises: 5 seeds, 0.5, 1 standard deviations of the difference"
-    yield Row(17, kind, 80, _over(followed, [(0.5,), (1.0,)]), most=100, least=65)
+    yield Row(17, kind, 80, over(followed, [(0.5,), (1.0,)]), most=100, least=65)
 
     kind = "times to a target, equal, 30 epochs; 0%, 16%, 43%, 65% never reach it"
-    yield Row(18, kind, 5, _over(censored, [(10,), (20,), (28,), (35,)]))
+    yield Row(18, kind, 5, over(censored, [(10,), (20,), (28,), (35,)]))
     kind = "the same, one recorded for 8, 10, 11, 12, 30 epochs, the other for 30"
-    yield Row(19, kind, 5, _over(other_horizons, [(8,), (10,), (11,), (12,), (30,)]))
+    yield Row(19, kind, 5, over(other_horizons, [(8,), (10,), (11,), (12,), (30,)]))
     kind = "the noisier curve is faster: 0.5, 1, 2, 3 percentage points and 0.5"
-    yield Row(20, kind, 2.5, _over(noisier_is_faster, [(0.005,), (0.01,), (0.02,), (0.03,)]), FEWER)
+    yield Row(20, kind, 2.5, over(noisier_is_faster, [(0.005,), (0.01,), (0.02,), (0.03,)]), FEWER)
     kind = "`--at best` where nothing improves: 10 epochs and 10, 30, 100"
-    yield Row(21, kind, 5, _over(best_epochs, [(10, 10), (10, 30), (10, 100)]), FEWER)
+    yield Row(21, kind, 5, over(best_epochs, [(10, 10), (10, 30), (10, 100)]), FEWER)
     kind = "its mean, of a flat curve of 80% with noise of 1 percentage point, 30 epochs: `val_acc` (noted), `test_acc`"
-    yield Row(22, kind, None, _over(mean_of_the_best_epoch, [(30, False), (30, True)]), FEWER, 100, 79.9)
+    yield Row(22, kind, None, over(mean_of_the_best_epoch, [(30, False), (30, True)]), FEWER, 100, 79.9)
 
     points = [(9,), (27,), (81,)]
     kind = "a claim about the best of 9, 27, 81 equal settings holds by luck"
-    yield Row(23, kind, 2.5, _over(claim_about_the_best, points), FEWER)
+    yield Row(23, kind, 2.5, over(claim_about_the_best, points), FEWER)
     for like in (0.5, 0.9):
         kind = f"the same after halving, rung and end correlated by {like}"
-        yield Row(24, kind, 2.5, _over(claim_about_the_best, points, like=like), FEWER)
+        yield Row(24, kind, 2.5, over(claim_about_the_best, points, like=like), FEWER)
     kind = "any verdict among equal settings that halving left: 27 to 3, 27 to 9, 81 to 9"
-    yield Row(25, kind, 5, _over(survivors, [(27, 3), (27, 9), (81, 9)]), FEWER)
+    yield Row(25, kind, 5, over(survivors, [(27, 3), (27, 9), (81, 9)]), FEWER)
     kind = "the best of 18 on 5 new seeds (`--confirm`) against an equal `--baseline`: a verdict"
-    yield Row(26, kind, 5, _over(confirmed_against_an_equal, [()]))
+    yield Row(26, kind, 5, over(confirmed_against_an_equal, [()]))
 
     equal = [(2, 10), (4, 10), (10, 10), (2, 3), (10, 3)]
     kind = f"race on functions: an equal optimizer is `worse`; optimizers x functions: {_listed(equal)}"
-    yield Row(27, kind, 5, _over(race, equal))
-    yield Row(27, "the same, no effect of the function: 10 x 10", 5, _over(race, [(10, 10, 0.0)]))
+    yield Row(27, kind, 5, over(race, equal))
+    yield Row(27, "the same, no effect of the function: 10 x 10", 5, over(race, [(10, 10, 0.0)]))
     slower = [(2, 10), (4, 10), (10, 10), (10, 16), (10, 3)]
     kind = f"one that is twice as slow is found: {_listed(slower)}"
-    yield Row(28, kind, None, _over(race, slower, slower=2.0), most=100, least=6)
+    yield Row(28, kind, None, over(race, slower, slower=2.0), most=100, least=6)
 
     designs = [(5, 3), (18, 3), (18, 5), (100, 2)]
     for effect in (4.0, 8.0, 16.0):
         kind = f"found: one group {effect:g} standard deviations worse; {_listed(designs)}"
-        yield Row(33, kind, None, _over(power, designs, effect=effect), most=100)
+        yield Row(33, kind, None, over(power, designs, effect=effect), most=100)
     kind = f"the same by Tukey's comparison, 4 standard deviations; {_listed(designs[:3])}"
-    yield Row(33, kind, None, _over(tukey, designs[:3], effect=4.0), most=100)
+    yield Row(33, kind, None, over(tukey, designs[:3], effect=4.0), most=100)
     kind = "any verdict of Tukey's comparison among equal groups of which one varies 5 times; 5 x 5, 18 x 3"
     varied = [(groups, seeds, np.r_[5, np.ones(groups - 1)]) for groups, seeds in ((5, 5), (18, 3))]
-    yield Row(33, kind, None, _over(tukey_errs, varied), most=100)
+    yield Row(33, kind, None, over(tukey_errs, varied), most=100)
 
 
 def _listed(designs: Iterable[tuple[int, int]]) -> str:
@@ -640,6 +638,7 @@ if __name__ == "__main__":
 
     asked = set(map(int, sys.argv[1:]))
     print("| # | claim | nominal, % | measured, % | tables |\n|---|---|---|---|---|")
-    for row in sorted((*rows(), *measured_trainings.rows()), key=lambda row: row.number):
+    trained = (*measured_trainings.rows(), *measured_trainings.rate_rows())
+    for row in sorted((*rows(), *trained), key=lambda row: row.number):
         if not asked or row.number in asked:
             print(row, flush=True)

@@ -18,7 +18,7 @@ from optilab.config.load import Override, load
 from optilab.config.training import TrainConfig
 from optilab.study import rates
 from optilab.study.plan import SPAN
-from tests.study.error_rates import Row, drawn, judged
+from tests.study.error_rates import SINGLE, Row, drawn, judged, over
 
 DIGITS = ("--set", "data.dataset=digits", "--set", "data.holdout=300", "--set", "data.batch_size=32")
 ADAM = '''
@@ -49,20 +49,23 @@ def optilab(folder: Path, *arguments: object) -> str:
 # --- races ---------------------------------------------------------------------------------------------------
 
 
-def copies_on_functions(races: int) -> float:
+RACES = 20
+
+
+def copies_on_functions(count: int = RACES) -> float:
     """Percentage of races of Adam against three copies, whose settings are drawn by their names, with a `worse`."""
     names, wrong = ("First", "Second", "Third"), 0
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "own.py").write_text("".join(ADAM.format(name=name) for name in names))
         rules = ",".join(["adam", *(f"own.py:{name}" for name in names)])
         sizes = ("--budget", 15, "--starts", 8, "--repeats", 1, "--no-cache", "--json")
-        for seed in range(races):
+        for seed in range(count):
             found = optilab(Path(folder), "race", "--algo", rules, *sizes, "--seed", 100 + seed)
             wrong += '"worse"' in found
-    return 100 * wrong / races
+    return 100 * wrong / count
 
 
-REPEATS = 36
+REPEATS = 12
 """Draws of five settings, each judged from three new seeds."""
 RACED = ("sgd", "adam")
 
@@ -81,7 +84,7 @@ def draws() -> dict[str, list[list[float]]]:
     return found
 
 
-def against_itself(rule: str, repeats: int, count: int = 2000) -> float:
+def against_itself(rule: str, repeats: int, count: int = SINGLE) -> float:
     """Percentage of races of a rule against itself, with other draws of its settings, with a verdict.
 
     Two times `repeats` of the measured draws make a race. With one, the seeds are its sample.
@@ -116,7 +119,7 @@ def equal_remedies() -> float:
         for name in ("a", "b"):
             sizes = ("--only", "batchnorm,tanh,adam", "--tune", 2, "--seeds", 2, "--repeats", 1, "--epochs", 2)
             named = ("--set", f"name={name}", "--name", name)
-            optilab(Path(folder), "remedy", "relu.yaml", *sizes, *DIGITS[:2], *DIGITS[4:], *named)
+            optilab(Path(folder), "remedy", "relu.yaml", *sizes, *DIGITS, *named)
         one, other = ((Path(folder) / "runs" / name / "trials.csv").read_bytes() for name in "ab")
     return 100.0 * (one == other)
 
@@ -170,7 +173,7 @@ def _compared(network: str, rule: str, dataset: str, batch: int, epochs: int) ->
                 break
             if not stops and len(losses) > 10 and loss > rates.FAR * min(losses):  # as fastai ends
                 break
-        return rates.read(own, losses, training.chance_loss)
+        return rates.read_range_test(own, losses, training.chance_loss)
 
     def accuracy(rate: float | None) -> float:
         if rate is None:
@@ -216,21 +219,24 @@ def off(which: str) -> list[float]:
 
 
 def rows() -> Iterator[Row]:
-    kind = "race on functions, Adam and three copies of it: a `worse` in any of 20 races"
-    yield Row(29, kind, 5, lambda count: [copies_on_functions(count)], 20)
-    both = " and ".join(RACED)
-    for repeats in (3, 1):
-        kind = f"`race --on --repeats {repeats}`, an optimizer against itself with other draws: {both}"
-        yield Row(
-            30, kind, 5, lambda count, repeats=repeats: [against_itself(rule, repeats) for rule in RACED], REPEATS
+    kind = "race on functions, Adam and three copies of it: a `worse` in any of the races"
+    yield Row(29, kind, 5, over(copies_on_functions, [()]), RACES, 20)
+    for repeats, most in ((3, 20), (1, 100)):
+        kind = (
+            f"`race --on --repeats {repeats}`, pairs of {REPEATS} draws of the same optimizer: {', '.join(RACED)}"
         )
-    kind = "`race --on --seed 1` has the learning rates of `--seed 0`"
-    yield Row(32, kind, 0, lambda count: [shared_rates()], 4)
+        yield Row(30, kind, 5, over(against_itself, [(rule, repeats) for rule in RACED]), SINGLE, most)
+    kind = "learning rates of `race --on --seed 1` that are those of `--seed 0`"
+    yield Row(32, kind, 0, lambda _: [shared_rates()], 4)
+    kind = "`remedy --tune` twice, under other names: the same trials.csv"
+    yield Row(37, kind, 100, lambda _: [equal_remedies()], 1, 100, 100)
+
+
+def rate_rows() -> Iterator[Row]:
+    """What `lr` loses on short trainings, next to docs/rate-methods.md."""
     for number, rule in zip((34, 35, 35, 35), RULES, strict=True):
-        kind = f"accuracy lost to the best of nine rates by {rule}: mean, median, most, percentage points"
-        yield Row(number, kind, None, lambda count, rule=rule: lost(rule), len(TRAININGS))
+        kind = f"accuracy lost to the best of nine rates, {rule}: mean, median, most, in percentage points"
+        yield Row(number, kind, None, lambda _, rule=rule: lost(rule), len(TRAININGS), 100, -100)
     for which, name in {"off": "`lr`", "off, 300 steps": "`lr --steps 300`"}.items():
         kind = f"trainings in which {name} is off by more than 3.2 times, and without an answer"
-        yield Row(36, kind, None, lambda count, which=which: off(which), len(TRAININGS))
-    kind = "`remedy --tune` twice, under other names: the same trials.csv"
-    yield Row(37, kind, 100, lambda count: [equal_remedies()], 1)
+        yield Row(36, kind, None, lambda _, which=which: off(which), len(TRAININGS), 13)

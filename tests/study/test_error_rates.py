@@ -9,6 +9,7 @@ from scipy import stats
 from optilab.study.comparison import judge
 from optilab.study.statistics import smallest_difference, summarize
 from tests.study import error_rates as measured
+from tests.study import measured_trainings
 from tests.study.error_rates import Tables
 
 
@@ -110,7 +111,7 @@ def test_a_few_seeds_that_vary_more_are_not_better_than_many():
 
 def test_the_page_has_every_row_of_the_table():
     page = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text()
-    for row in measured.rows():
+    for row in (*measured.rows(), *measured_trainings.rows()):
         nominal = "-" if row.nominal is None else f"{row.nominal:g}"
         assert f"\n| {row.number} | {row.claim} | {nominal} | " in page
 
@@ -122,6 +123,13 @@ def test_the_rates_of_the_table(row):
     most = row.most if row.most is not None else row.nominal
     for value in row.measured(row.tables):
         assert row.least <= value <= at_most(most, row.tables)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [*measured_trainings.rows()], ids=lambda row: f"{row.number}-{row.claim[:40]}")
+def test_the_rows_of_trainings(row):
+    for value in row.measured(row.tables):
+        assert row.least <= value <= (row.nominal if row.most is None else row.most)
 
 
 @pytest.mark.slow

@@ -229,6 +229,7 @@ def race(optilab, small, tmp_path):
 
 
 def test_equal_rules_cannot_be_told_apart_and_a_worse_one_is_found(optilab, tmp_path):
+    """The twin has the settings and seeds of Adam; `measured_trainings.py` has races with other draws."""
     (tmp_path / "mine.py").write_text(ADAM)
     small = ["--set", "model.hidden=[32]", "--set", "data.images=1500", "--set", "data.holdout=500", "--epochs", 2]
     sizes = ["--budget", 3, "--seeds", 6, "--repeats", 1, "--set", "data.batch_size=50"]
