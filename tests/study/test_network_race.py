@@ -311,7 +311,7 @@ def test_trials_that_failed_are_said(race, optilab, tmp_path):
     (study.path / "trials.csv").unlink()
     (study.path / lost / "manifest.json").write_text("{")
     shown = optilab("race", "--resume", "a", code=8)
-    assert "not equal: 1 trials of adam failed" in shown.stdout
+    assert "not equal: 1 trial of adam failed; the command tries it again" in shown.stdout
     assert lost in shown.stderr
 
 
