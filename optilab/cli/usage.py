@@ -124,6 +124,8 @@ def _command_hint(context: Any, name: str) -> str:
         return f"; write: {shlex.join([*path, usual, *sys.argv[len(path) + 1 :]])}"
     if context.parent is None and (command := completion.line_for(name, sys.argv[1:])):
         return f"; write: optilab {command}"
+    if context.parent is None and name.endswith((".yaml", ".yml")):
+        return ", and no file or preset either; `optilab config ls` lists the presets"
     return did_you_mean(name, names) or f"; one of {', '.join(names)}"
 
 
@@ -146,7 +148,7 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     taken = _arguments(context)
     if context.info_name == "help":
-        return f"several words are one topic: optilab help {shlex.quote(' '.join([str(first), *extra]))}"
+        return "help explains one topic or word at a time; write: optilab help"
     if argument.endswith((".yaml", ".yml")) and not taken:
         flag = "--config"
     if flag and _has_option(context, flag):

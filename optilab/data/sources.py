@@ -15,6 +15,8 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
+from optilab.errors import SystemFailure
+
 IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -204,6 +206,10 @@ def find(info: DatasetInfo, folder: Path | None = None) -> Path | None:
     pickles of torchvision's legacy layout, processed/*.pt, are ignored.
     """
     for _, place in search_path(info, folder):
+        if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
+            raise SystemFailure(
+                f"cannot read {place}: Permission denied; make it readable, or name another directory"
+            )
         if info.form == "npz":
             found = npz_files(place)
             return found[0] if len(found) == 1 else None

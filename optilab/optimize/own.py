@@ -553,7 +553,9 @@ def checked(point: Any, w: Array) -> Array:
         return point
     array = np.array(point, dtype=w.dtype)
     if array.shape != w.shape:
-        raise UsageError(f"returned an array of shape {array.shape}, not {w.shape}")
+        raise UsageError(
+            f"returned an array of shape {array.shape}, not {w.shape}; return the new w, as long as w"
+        )
     return array
 
 

@@ -133,8 +133,16 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     if not_a_name:
         raise UsageError(not_a_name)
     close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.4)
-    advice = f"; nearest: {', '.join(close)}" if close else "; `optilab runs ls` lists them"
+    advice = f"; nearest: {', '.join(close)}" if close else _listing(folder)
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
+
+
+def _listing(folder: Path) -> str:
+    """`; ... lists them`, or that there is no such directory."""
+    if not folder.is_dir():
+        return ", which does not exist"
+    where = [] if folder == root(None) else ["--runs-dir", str(folder)]
+    return f"; `{shlex.join(['optilab', 'runs', 'ls', *where])}` lists them"
 
 
 def select(folder: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
@@ -168,7 +176,7 @@ def _matching(folder: Path, name: str) -> Iterator[Path]:
     matching = [entry for entry in readable if fnmatchcase(entry.name, name)]
     damaged = [folder / other for other in unreadable if fnmatchcase(other, name) and _was_made(folder / other)]
     if not (matching or damaged):
-        raise RunError(f"no run in {folder} matches {shown(name)}; `optilab runs ls` lists them")
+        raise RunError(f"no run in {folder} matches {shown(name)}{_listing(folder)}")
     yield from (entry.path for entry in matching if entry.state != "running")
     yield from damaged  # whoever reads it says what is wrong with it
 
@@ -178,7 +186,7 @@ def _latest(folder: Path, command: str | None) -> Path:
     candidates = [entry for entry in readable if command in (None, entry.manifest["command"])]
     runs = [entry for entry in candidates if command is None or isinstance(entry, Record)]
     if not runs:
-        raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}")
+        raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}{_listing(folder)}")
     for name, reason in unreadable.items():
         if _was_made(folder / name) and (folder / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
             raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}; name the run")

@@ -120,7 +120,7 @@ def _keywords(text: str) -> str:
         name, value = match[1].replace("-", "_"), match[2] or match[3]
         return name if value is None else _given(name, [value])
 
-    return _OPTION.sub(option, re.sub(r"optilab runs ls\b(?! -)", "lab.runs()", text))
+    return _OPTION.sub(option, re.sub(r"optilab runs ls\b(?: --runs-dir [^\s`]+)?(?! -)", "lab.runs()", text))
 
 
 def _given(name: str, values: "list[str | None]") -> str:

@@ -7,9 +7,12 @@ follows the line, a command is run as it stands. None of them may be refused as 
 import os
 import re
 import shlex
+import shutil
 
 import pytest
 
+from optilab.errors import UsageError
+from optilab.optimize import OBJECTIVES, RULES, descend
 from tests.run import run
 
 WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s`'\";,)]+)"
@@ -210,3 +213,63 @@ def test_what_a_refusal_proposes_is_accepted(line, folder):
         again = [typed(way, folder) for way in ways]
         said = "".join(one.stderr or one.stdout for one in again)
         assert not {1, 2} >= {one.returncode for one in again}, f"{ways}: {said} (proposed by {done.stderr})"
+
+
+@pytest.mark.parametrize(
+    ("lost", "line", "message"),
+    [
+        ("metrics.csv", "runs show run", "metrics.csv is missing; `optilab train --resume run` writes it again"),
+        (
+            "diagnostics.jsonl",
+            "diagnose run",
+            "diagnostics.jsonl is missing, from which diagnose reads the layers",
+        ),
+        ("manifest.json", "runs show run", "restore it, or train again: optilab train --config"),
+        ("", "runs ls --runs-dir nowhere", "no runs in nowhere, which does not exist"),
+        ("", "runs show x --runs-dir nowhere", "no run 'x' in nowhere, which does not exist"),
+        ("", "runs show x --runs-dir .", "`optilab runs ls --runs-dir .` lists them"),
+    ],
+)
+def test_what_is_missing_is_called_missing(lost, line, message, folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    if lost:
+        (tmp_path / "runs" / "run" / lost).unlink()
+    done = typed(line, tmp_path)
+    assert message in done.stderr + done.stdout
+    assert "is damaged" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "optimizer: sgd\nepochs 3\nseed: 1\n",
+            "y.yaml:2:1: 'epochs 3' has no colon after its key; write epochs: 3",
+        ),
+        ("epochs 3\n", "got 'epochs 3'; write epochs: 3"),
+        ("optimizer: sgd\n  epochs: 3\n", "'epochs: 3' is indented, and the line above it has a value already"),
+        ('optimizer: sgd\nname: "adam\nseed: 1\n', "y.yaml:2:7: the quote is not closed: 'name: \"adam'"),
+        ("- {name: a, train: relu, expect: [val_acc > 0]}\n", "a file of claims begins with a line `checks:`"),
+        ("data: {batch_size: 8}\n", "optimizer: missing; add optimizer: sgd"),
+        ("optimizer: sgd\nearly_stopping: 3\n", "expected a mapping (key: value), got 3, such as {patience: 1}"),
+        ("optimizer: sgd\nseed: 1-5\n", "a range is written 1:5"),
+    ],
+)
+def test_a_file_is_told_what_to_write(text, message, optilab, tmp_path):
+    (tmp_path / "y.yaml").write_text(text)
+    assert message in optilab("config", "check", "y.yaml", code=2).stderr
+
+
+def test_a_directory_that_cannot_be_read_is_named(optilab, tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused = optilab("data", "where", "--data-dir", "locked", code=7).stderr
+    assert "cannot read locked: Permission denied" in refused
+
+
+@pytest.mark.parametrize(("rule", "function"), [("adam", "ravine"), (RULES["adam"], OBJECTIVES["ravine"])])
+def test_names_and_classes_in_place_of_optimizers_are_refused(rule, function):
+    with pytest.raises(UsageError, match=r'expected RULES\["adam"\]\(\), got'):
+        descend(rule, OBJECTIVES["ravine"]())
+    with pytest.raises(UsageError, match=r'expected OBJECTIVES\["ravine"\]\(\), got'):
+        descend(RULES["adam"](), function)
