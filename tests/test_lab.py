@@ -249,6 +249,7 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
         ("--set data.holdout=N keeps it", 'set={"data.holdout": N} keeps it'),
         ("as in --over lr=0.01,0.1, or --dry-run", 'as in over={"lr": [0.01, 0.1]}, or dry_run'),
         ("`optilab runs ls` lists them", "`lab.runs()` lists them"),
+        ("`optilab runs ls --runs-dir x` lists them", "`lab.runs()` lists them"),
         (
             "try: optilab lr a.yaml --confirm\nadd --on CONFIG",
             'try: lab.lr("a.yaml", confirm=True)\nadd on=CONFIG',
@@ -289,7 +290,7 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             lambda lab: lab.train("relu.yaml", cluster="x:1"),
             "cluster only applies to several trainings; add seeds=N",
         ),
-        (lambda lab: lab.load("x"), "`lab.runs()` lists them"),
+        (lambda lab: lab.load("x"), "no run 'x' in runs, which does not exist"),
         (lambda lab: lab.train(object), "expected a preset, a YAML file or a mapping of keys"),
         (
             lambda lab: lab.optimize([[1], [2]]),
