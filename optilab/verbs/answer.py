@@ -243,21 +243,26 @@ def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
 
     `silent`: only what does not hold, on stderr.
     """
-    for one in judged:
+    lines = claim_lines(judged)
+    for one, line in zip(judged, lines, strict=True):
         if not silent:
-            terminal.say(claim_line(one), STYLES[one.result])
+            terminal.say(line, STYLES[one.result])
         elif not one.holds:
-            terminal.note(claim_line(one))
-    annotate(f"{one.of}: {claim_line(one)}" for one in judged if not one.holds)
+            terminal.note(line)
+    annotate(f"{one.of}: {line}" for one, line in zip(judged, lines, strict=True) if not one.holds)
     return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
 
 
-def claim_line(one: "ClaimResult") -> str:
-    """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`."""
-    value = one.measured
-    measured = "-" if value is None else value if isinstance(value, str) else f"{value:.8g}"
-    parts = [f"{one.result:11}", one.claim, measured, one.of, one.why]
-    return "   ".join(part for part in parts if part)
+def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
+    """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`, in columns."""
+    values = ["-" if one.measured is None else one.measured for one in judged]
+    measured = [value if isinstance(value, str) else f"{value:.8g}" for value in values]
+    wide = [max(map(len, texts), default=0) for texts in ([one.claim for one in judged], measured)]
+    rows = [
+        (f"{one.result:11}", one.claim.ljust(wide[0]), value.ljust(wide[1]), one.of, one.why)
+        for one, value in zip(judged, measured, strict=True)
+    ]
+    return ["   ".join(part for part in row if part).rstrip() for row in rows]
 
 
 def annotate(lines: Iterable[str]) -> None:

@@ -28,7 +28,7 @@ from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_stu
 from optilab.study.function_race import standings
 from optilab.study.plan import StudyPlan
 from optilab.verbs import studies
-from optilab.verbs.answer import STYLES, Printed, annotate, claim_line
+from optilab.verbs.answer import STYLES, Printed, annotate, claim_lines
 from optilab.verbs.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.words import plural
@@ -154,10 +154,10 @@ class CheckedTarget:
         cases = [
             TestCase(
                 f"{one.of}: {one.claim}" if one.of else one.claim,
-                " ".join(claim_line(one).split()),
+                " ".join(line.split()),
                 "" if one.holds else one.result,
             )
-            for one in self.judged
+            for one, line in zip(self.judged, claim_lines(self.judged), strict=True)
         ]
         if self.error:
             cases.append(TestCase("run", str(self.error), type(self.error).__name__, True))
@@ -340,7 +340,9 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
 
     With `quiet` only those that do not hold, on stderr.
     """
-    lines: list[tuple[str, str]] = [(claim_line(one), one.result) for one in checked.judged]
+    lines: list[tuple[str, str]] = list(
+        zip(claim_lines(checked.judged), (one.result for one in checked.judged), strict=True)
+    )
     if checked.error is not None:
         message = str(checked.error)
         lines.append((f"{'error':11}   {message}", "error"))
