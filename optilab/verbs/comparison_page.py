@@ -108,7 +108,9 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         side.grouping,
         entries,
         heading or _question(side),
-        _against(side) or comparison_tables.verdict(side) if several else _alone(side),
+        (_against(side) or comparison_tables.verdict(side, not _is_confirmable(side, entries)))
+        if several
+        else _alone(side),
         [_results(side, order, keys)],
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
@@ -156,30 +158,35 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
     if comparison is None or any(record.is_watched for record in side.records):
         return None
     count = len(comparison.possible_best)
-    if len(comparison.order) < 2 or count < 2:
-        best = next(iter(side.candidates[comparison.order[0]].groups[0].runs.values()))
+    better = [i for i in comparison.order if comparison.rows[i].verdict == "better"]
+    if len(comparison.order) < 2 or count < 2 or better:
+        best = next(iter(side.candidates[[*better, *comparison.order][0]].groups[0].runs.values()))
         folder = best.path.parent
         name = f"{folder.name}/{best.name}" if (folder / STUDY).exists() else best.name
         limited = "it" if len(comparison.order) < 2 else "the best"
         return f"To see what limits {limited}:", f"optilab diagnose {shlex.quote(name)}"
-    seeds = max(len(group.runs) for group in side.grouping.groups)
     if not isinstance(entry, Study):
-        return _further(side, comparison.possible_best)
-    if entry.manifest["command"] == "sweep" and comparison.chosen:
+        return _further(side, comparison)
+    if _is_confirmable(side, entries):
         again, most = min(count, comparison_tables.MOST_CONFIRMED), comparison_tables.MOST_CONFIRMED
         limit = f" (at most {most}, because each one more makes a verdict harder)" if again < count else ""
         which = f"the {again} best of the {count}" if again < count else f"the {count}"
         sentence = f"To decide, train {which} that may be the best again from new seeds{limit}:"
         return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"
-    return twice(entry, seeds) if entry.manifest["command"] == "remedy" else None
+    seeds = max(len(group.runs) for group in side.grouping.groups)
+    return grown(entry, seeds, comparison) if entry.manifest["command"] == "remedy" else None
 
 
-def _further(side: RunComparison, possible: Sequence[int]) -> tuple[str, str]:
-    """A sentence and the commands that train the first of these rows from the same number of seeds, all of them new."""
+def _further(side: RunComparison, comparison: Comparison[int]) -> tuple[str, str]:
+    """A sentence and the commands that train the first of the rows that may be the best from new seeds: from the number
+    that would tell the closest difference, or from the same number again where none is known.
+    """
     first = 1 + max(seed for group in side.grouping.groups for seed in group.runs)
+    seeds = max(len(group.runs) for group in side.grouping.groups)
+    count, possible = comparison_tables.further_seeds(comparison) or seeds, comparison.possible_best
     commands = []
     for group in [side.candidates[i].groups[0] for i in possible[:FURTHER]]:
-        record, count = next(iter(group.runs.values())), len(group.runs)
+        record = next(iter(group.runs.values()))
         config = shlex.quote(str(record.path / "config.yaml"))
         commands.append(f"optilab train --config {config} --seed {first} --seeds {count}")
     which = (
@@ -192,10 +199,19 @@ def _further(side: RunComparison, possible: Sequence[int]) -> tuple[str, str]:
     return f"To decide, train {which} from further seeds, and report all runs together:", "\n".join(commands)
 
 
-def twice(study: Study, count: int, what: str = "seeds") -> tuple[str, str]:
-    """A sentence and the command that trains everything in a study with twice the seeds or repeats."""
-    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --{what} {2 * count}"
-    return f"To decide, train all with {2 * count} instead of {plural(count, what.removesuffix('s'))}:", command
+def _is_confirmable(side: RunComparison, entries: Sequence[Record | Study]) -> bool:
+    """Whether the best rows are those of a sweep, which can train them again from new seeds."""
+    sweep = len(entries) == 1 and isinstance(entries[0], Study) and entries[0].manifest["command"] == "sweep"
+    return sweep and side.comparison is not None and side.comparison.chosen
+
+
+def grown(study: Study, count: int, comparison: Comparison[Any] | None, what: str = "seeds") -> tuple[str, str]:
+    """A sentence and the command that trains everything in a study with more seeds or repeats: with the number that
+    would tell the closest difference, or twice the number where none is known.
+    """
+    total = count + ((comparison and comparison_tables.further_seeds(comparison)) or count)
+    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --{what} {total}"
+    return f"To decide, train all with {total:,} instead of {plural(count, what.removesuffix('s'))}:", command
 
 
 def _against(side: RunComparison) -> str:

@@ -228,8 +228,8 @@ def _p(value: float) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def verdict(side: "RunComparison") -> str:
-    """The answer in one sentence."""
+def verdict(side: "RunComparison", advised: bool = True) -> str:
+    """The answer in one sentence; `advised`: with how many more seeds would say more."""
     comparison, labels = side.comparison, [candidate.label for candidate in side.candidates]
     if any("," in label for label in labels):
         labels = [f'"{label}"' for label in labels]
@@ -248,7 +248,7 @@ def verdict(side: "RunComparison") -> str:
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
         word = "highest" if side.measure.higher else "lowest"
         few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""
-        advice = more_advice(comparison, side.sample, dict(enumerate(labels)))
+        advice = more_advice(comparison, side.sample, dict(enumerate(labels))) if advised else ""
         return f"{base} has the {word} {what}{few}: {ahead}{rest}{advice}"
     parts = []
     for word in ("better", "worse", "cannot tell"):
@@ -283,7 +283,11 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
     if not own:
         return f"the same as {labels[second.key]}"
     apart = f"{points(abs(own))} percentage points" if side.measure.share else f"{abs(own):.3g}"
-    return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}"
+    both = second.difference
+    shared = (
+        " on the seeds of both" if both and both.paired and both.n < max(second.summary.n, best.summary.n) else ""
+    )
+    return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}{shared}"
 
 
 def _closest(comparison: "Comparison[Any]") -> "tuple[PairwiseDifference, Any] | None":
@@ -293,7 +297,7 @@ def _closest(comparison: "Comparison[Any]") -> "tuple[PairwiseDifference, Any] |
         for own in comparison.ranked
         if own.verdict != "worse" and own.difference and own.difference.more
     ]
-    return min(found, key=lambda pair: pair[0].more or 0, default=None)
+    return min(found, key=lambda pair: (pair[0].more or 0, (pair[0].more_range or (0,))[0]), default=None)
 
 
 def further_seeds(comparison: "Comparison[Any]") -> int:

@@ -11,7 +11,7 @@ from optilab.study.groups import Group, groups
 from optilab.study.network_race import NetworkResult, RaceResult
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import network_race_chart
-from optilab.verbs.comparison_page import PageTable, failed, page, places, twice, typeset, without_headings
+from optilab.verbs.comparison_page import PageTable, failed, grown, page, places, typeset, without_headings
 from optilab.verbs.comparison_tables import Units
 
 
@@ -53,8 +53,11 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
 
 def _more(study: Study, result: RaceResult) -> tuple[str, str]:
     """How to train with more of what the verdicts generalize over."""
+    comparison = result.networks[0].comparison if len(result.networks) == 1 else None
+    if result.sample == "seeds":
+        return grown(study, result.seeds, comparison)
     repeats = max(len(own.settings) for heat in result.networks for own in heat.candidates)
-    return twice(study, repeats, "repeats") if result.sample == "repeats" else twice(study, result.seeds)
+    return grown(study, repeats, comparison, "repeats")
 
 
 def _best_run(study: Study, chosen: Sequence[Group]) -> tuple[str, str] | None:

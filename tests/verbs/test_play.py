@@ -880,6 +880,23 @@ def test_a_sentence_says_who_is_ahead(opened):
     assert re.match(r"After 60 epochs \w+ is lowest: f = ", page.text("#answer"))
 
 
+def test_of_equally_near_optimizers_none_is_ahead(opened):
+    page = opened(config(["sgd", "momentum", "adam"], function="rastrigin"))
+    page.script(SETTLED)
+    far = page.script("return shownRules().map((i) => nearest(pointOf(paths[i], paths[i].count - 1)).distance)")
+    answer = page.text("#answer")
+    assert (len({f"{own:.2g}" for own in far}) == 1) == (" are nearest to " in answer)
+
+
+def test_a_path_that_reaches_the_minimum_flattens_no_other(opened):
+    """The axis of the loss has 30 decades at most; no axis has one number alone."""
+    page = opened(config(["sgd", "adam"], function="sphere"))
+    page.script("state.rules[0].values.lr = 0.45; state.epochs = 1000; changed()")
+    page.script(SETTLED)
+    assert page.script("return losses.ys[1] - losses.ys[0]") <= 30
+    assert page.script("return [ticks(-4.9, 4.9, 3), ticks(-3, 3, 3)]") == [[-4, -2, 0, 2, 4], [-2, 0, 2]]
+
+
 def test_pictures_without_lines_say_why(opened):
     """And stay where they are."""
     page = opened(config(["sgd", "adam"]), width=1500)

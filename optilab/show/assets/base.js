@@ -70,7 +70,7 @@ const Base = (() => {
       found = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++)
       found.push(Number((i * step).toFixed(Math.min(100, places))));
-    return found;
+    return found.length < 2 && most < 8 ? ticks(low, high, most + 1) : found; // one number alone is no scale
   }
 
   /** Whole powers of ten from low to high, at most so many. @param {number} low @param {number} high @param {number} most */

@@ -160,7 +160,7 @@ const Charts = (() => {
           {
             ...axis(),
             scale: "y",
-            size: isNarrow ? 46 : 58,
+            size: isNarrow ? (u, texts) => 18 + Math.max(20, ...(texts ?? []).map(textWidth)) : 58,
             values: named(y.tick ?? short),
             ...(y.log ? logAxis(false) : {}),
           },

@@ -237,9 +237,11 @@ function answerAt(epoch, shown) {
   const far = kept.length && Base.number(kept[0].far, 2);
   if (!kept.length) return `After ${epoch} epochs ${lost.join("; ")}.`;
   if (!epoch) return known ? `The start is ${far} from ${minimum}.` : `At the start f = ${far}.`;
-  const ahead = ends.length > 1 ? (known ? `is nearest to ${minimum}: ${far}` : `is lowest: f = ${far}`) : "";
-  const alone = known ? `is ${far} from ${minimum}` : `is at f = ${far}`;
-  return `${[`After ${epoch} epochs ${kept[0].name} ${ahead || alone}`, ...lost].join("; ")}.`;
+  const first = kept.filter((end) => Base.number(end.far, 2) === far).map((end) => end.name), // all that are shown so
+    verb = first.length > 1 ? "are" : "is",
+    ahead = ends.length > 1 ? (known ? `nearest to ${minimum}: ${far}` : `lowest: f = ${far}`) : "";
+  const alone = known ? `${far} from ${minimum}` : `at f = ${far}`;
+  return `${[`After ${epoch} epochs ${few(first)} ${verb} ${ahead || alone}`, ...lost].join("; ")}.`;
 }
 
 // --- theory --------------------------------------------------------------------------------------------------

@@ -33,8 +33,14 @@ const Parts = (() => {
       shown.clear();
       for (const index of state.get("groups").split(".").map(Number)) if (known.has(index)) shown.add(index);
     }
+    const isMany = groups.length > MANY; // of many, names are short
     const buttons = groups.map((group) => {
-      const button = html("button", { type: "button" }, html("span", { className: "swatch" }), group.name);
+      const button = html(
+        "button",
+        { type: "button" },
+        html("span", { className: "swatch" }),
+        (isMany && group.brief) || group.name,
+      );
       button.addEventListener("click", () => {
         if (!shown.delete(group.index)) shown.add(group.index);
         update();
@@ -71,7 +77,7 @@ const Parts = (() => {
       press();
     };
     parent.append(...choices, ...buttons);
-    if (groups.length > MANY) rove(parent, buttons);
+    if (isMany) rove(parent, buttons);
     redraw();
     press();
   }
@@ -96,7 +102,9 @@ const Parts = (() => {
   // --- tables ----------------------------------------------------------------------------------------------
 
   const FILTERED = 8; // rows from which a table can be filtered
-  const numeric = (text) => Number.parseFloat(text.replace("\u2212", "-").replaceAll(",", ""));
+  /** A number as it is shown; one that is only known to be smaller, such as <0.001, comes before it. */
+  const numeric = (text) =>
+    Number.parseFloat(text.replace("\u2212", "-").replace(/^</, "").replaceAll(",", "")) * (text[0] === "<" ? 0.5 : 1);
   const NUMBER = /(\d+(?:\.\d+)?(?:e[+-]?\d+)?)/;
 
   /** Text in the order of its words and of the values of its numbers: lr 0.001 before lr 0.01. */

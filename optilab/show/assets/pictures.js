@@ -2,6 +2,7 @@
 // The three pictures: the paths on the ground, the loss curves, and the rates by theory.
 
 const { decades, number: text, power, svg, ticks } = Base;
+const MOST_DECADES = 30; // of the loss axis: a path that gets to f_min exactly flattens no other
 const MARKED = 60; // points of a path that are shown one by one
 const MARKERS = {
   // as in matplotlib, about 8 units wide
@@ -407,6 +408,7 @@ function drawLosses(paths, shown) {
   let ys =
     low <= high ? [Math.floor(Math.log10(low) + 1e-9), Math.ceil(Math.log10(Math.min(high, 1e250)) - 1e-9)] : [-1, 0];
   if (ys[1] - ys[0] < 1) ys = [ys[0] - 1, ys[1] + 1];
+  ys[0] = Math.max(ys[0], ys[1] - MOST_DECADES);
   const box = frame(
       figure,
       [0, Math.max(1, state.epochs)],

@@ -294,6 +294,8 @@
   /** What became of the gradient on its way from the output to layer 1, in the last epoch. */
   function gradientSentence({ gradient_norm: norms }) {
     const [first, last] = [norms[0], norms[norms.length - 1]].map((values) => values[values.length - 1]);
+    if (first === 0)
+      return "In the last epoch, the gradient of layer 1 is 0, which has no place on a logarithmic axis.";
     if (norms.length < 2 || !(first >= 0 && last > 0)) return "";
     const ratio = first / last;
     const verdict = ratio <= VANISHED ? ": it vanishes" : ratio >= 1 / VANISHED ? ": it explodes" : "";
@@ -563,7 +565,7 @@
   parallel();
   for (const cell of document.querySelectorAll(".heat .best")) {
     const scroll = cell.closest(".scroll"); // the best is in view
-    scroll.scrollLeft = cell.offsetLeft + cell.offsetWidth - scroll.clientWidth + 8;
+    scroll.scrollLeft = cell.offsetLeft + cell.offsetWidth - scroll.clientWidth + 56; // before what fades
   }
   if (document.getElementById("curves")) {
     toggles(document.getElementById("groups"), groups, shown, FEW, drawCurves);
