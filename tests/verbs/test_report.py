@@ -371,7 +371,7 @@ def test_the_report_of_remedies_compares_with_the_network_as_it_is(optilab, tmp_
         "hidden .*relu and 1 other row are better than .*sigmoid by last val_acc: .*relu 81.0%, .*sigmoid 12.0%"
     )
     assert re.fullmatch(better, answer)
-    assert page.text(".decide pre") == "optilab remedy --resume cures --seeds 6"
+    assert page.text(".decide pre") == "optilab diagnose cures/relu-1"
     optilab("report", "cures/relu-1", "--out", "one.html")
     assert "optilab</span> <span>diagnose</span> <span>cures/relu-1<" in (tmp_path / "one.html").read_text()
     changed = page.script(
