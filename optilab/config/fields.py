@@ -406,11 +406,15 @@ def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Sect
 
 
 def unknown_key(
-    schema: type[Section], path: yaml.Path, tree: Any, spelled: Callable[[str], str] | None = None
+    schema: type[Section],
+    path: yaml.Path,
+    tree: Any,
+    spelled: Callable[[str], str] | None = None,
+    whole: bool = False,
 ) -> str:
     """What to write instead of a key that does not exist: a near one next to it, or the place of that name.
 
-    `spelled` says how a key at another place is written, by default dotted.
+    `spelled` says how a key at another place is written, by default dotted; `whole`: it was typed with all its parts.
     """
     own = ".".join(step for step in path if isinstance(step, str))
     if place := schema.moved.get(own):
@@ -423,7 +427,7 @@ def unknown_key(
     what = f"{entry} has no setting {shown(name)}" if entry else "unknown key"
     settings = [key for key in beside if key != "name"] if entry else beside
     usual = ALIASES.get(name.lower(), name)
-    here = "" if spelled or not own.endswith(name) else own.removesuffix(name)  # typed, a key is dotted
+    here = own.removesuffix(name) if whole and not spelled and own.endswith(name) else ""
     if usual in settings:
         return f'{what}; did you mean "{here}{usual}"?'
     if choice and name in choice.registry and name != entry:

@@ -119,7 +119,7 @@ def load(
         refused = [
             _problem(
                 details,
-                lambda path: unknown_key(schema, path, document.tree, spelled(path)),
+                lambda path: unknown_key(schema, path, document.tree, spelled(path), path in places),
                 lambda path: example_at(schema, path, document.tree),
                 places,
                 source,
