@@ -61,7 +61,10 @@ const Base = (() => {
   const power = (exponent) =>
     `10${exponent < 0 ? "\u207b" : ""}${[...String(Math.abs(exponent))].map((digit) => SUPERSCRIPT[Number(digit)]).join("")}`;
 
-  /** Round numbers from low to high, at most so many. @param {number} low @param {number} high @param {number} most */
+  /**
+   * Round numbers from low to high, at most so many, or two.
+   * @param {number} low @param {number} high @param {number} most @returns {number[]}
+   */
   function ticks(low, high, most) {
     const base = 10 ** Math.floor(Math.log10((high - low) / most)),
       fits = (/** @type {number} */ step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < most;

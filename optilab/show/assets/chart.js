@@ -250,12 +250,14 @@ const Charts = (() => {
     measuring.font = FONT;
     return measuring.measureText(text).width;
   };
-  /** A text that is no wider than so many pixels. */
+  /** A text that is no wider than so many pixels; of several settings the last one stays whole where it is short. */
   const fitted = (text, room) => {
     if (textWidth(text) <= room) return text;
-    let length = text.length;
-    while (length > 1 && textWidth(`${text.slice(0, length)}\u2026`) > room) length -= 1;
-    return `${text.slice(0, length)}\u2026`;
+    const last = text.slice(text.lastIndexOf(", ")),
+      end = last.length > 1 && textWidth(last) < 0.6 * room ? last : "";
+    let length = text.length - end.length;
+    while (length > 1 && textWidth(`${text.slice(0, length)}\u2026${end}`) > room) length -= 1;
+    return `${text.slice(0, length)}\u2026${end}`;
   };
 
   const padded = (values, count) =>
