@@ -21,7 +21,7 @@ that share too few blocks are compared by Welch's t test (1947).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import comb, inf, nan, sqrt
 from typing import Any
 
@@ -326,11 +326,13 @@ def _standard_errors(differences: Floats) -> Floats:
     return np.asarray(differences.std(axis=-1, ddof=min(1, blocks - 1)) / np.sqrt(blocks))
 
 
+@lru_cache(maxsize=4096)  # a search for a number of blocks asks for the same ones again
 def _quantile(df: float, level: float) -> float:
     """Two-sided critical value of Student's t."""
     return float(-_special().stdtrit(df, level / 2))
 
 
+@cache
 def _special() -> Any:
     """SciPy's distribution functions; scipy.stats would take three times as long to import."""
     from scipy import special
