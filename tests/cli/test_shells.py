@@ -24,7 +24,7 @@ START = {
     "fish": ("fish/config.fish", "optilab --show-completion | source\n", []),
 }
 """By shell: its start-up file, what is in it, and the arguments with which it is interactive."""
-SECONDS = 60
+SECONDS = 300  # after which a shell hangs, for all lines together
 pytestmark = pytest.mark.filterwarnings(
     "ignore:os.fork:RuntimeWarning"
 )  # of JAX, where other tests have loaded it
