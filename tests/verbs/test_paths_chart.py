@@ -107,7 +107,7 @@ def test_a_moving_picture(paths, tmp_path):
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path, monkeypatch):
-    for file, said in (("a.bmp", "one of .png, .svg, .pdf"), ("nowhere/a.png", "there is no directory ")):
+    for file, said in (("a.bmp", "ends in .png, .svg or .pdf, got"), ("nowhere/a.png", "there is no directory ")):
         with pytest.raises(UsageError, match=said):
             chart_file.save(paths_chart(OBJECTIVES["ravine"](), paths), str(tmp_path / file))
     monkeypatch.setenv("PATH", str(tmp_path))
