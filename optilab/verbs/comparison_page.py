@@ -178,25 +178,49 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
 
 
 def _further(side: RunComparison, comparison: Comparison[int]) -> tuple[str, str]:
-    """A sentence and the commands that train the first of the rows that may be the best from new seeds: from the number
-    that would tell the closest difference, or from the same number again where none is known.
+    """A sentence and the commands that train the first of the rows that may be the best from more seeds: first from
+    those that only other rows have, so that all have the same.
     """
-    first = 1 + max(seed for group in side.grouping.groups for seed in group.runs)
-    seeds = max(len(group.runs) for group in side.grouping.groups)
-    count, possible = comparison_tables.further_seeds(comparison) or seeds, comparison.possible_best
-    commands = []
+    seeds = {seed for group in side.grouping.groups for seed in group.runs}
+    count, enough = comparison_tables.next_seeds(comparison, max(len(g.runs) for g in side.grouping.groups))
+    possible, commands, lacking = comparison.possible_best, list[str](), list[str]()
     for group in [side.candidates[i].groups[0] for i in possible[:FURTHER]]:
         record = next(iter(group.runs.values()))
         config = shlex.quote(str(record.path / "config.yaml"))
-        commands.append(f"optilab train --config {config} --seed {first} --seeds {count}")
+        missing = sorted(seeds - group.runs.keys())
+        if missing:
+            lacking.append(
+                f"{group.label} lacks {'seed' if len(missing) == 1 else 'seeds'} {ranges(missing, FEW)}"
+            )
+        for first, number in _stretches([*missing, *range(max(seeds) + 1, max(seeds) + 1 + count)]):
+            commands.append(f"optilab train --config {config} --seed {first} --seeds {number}")
+    trained = min(len(possible), FURTHER)
     which = (
-        f"the {len(commands)} best of the {len(possible)} that may be the best"
-        if len(possible) > len(commands)
+        f"the {trained} best of the {len(possible)} that may be the best"
+        if len(possible) > trained
         else "both"
         if len(possible) == 2
         else f"these {len(possible)}"
     )
-    return f"To decide, train {which} from further seeds, and report all runs together:", "\n".join(commands)
+    why = f" ({'; '.join(lacking)})" if lacking else ""
+    return f"{_aim(enough)}, train {which} from further seeds{why}, and report all runs together:", "\n".join(
+        commands
+    )
+
+
+def _stretches(seeds: Sequence[int]) -> list[tuple[int, int]]:
+    """Runs of consecutive seeds in ascending ones: the first of each, and how many."""
+    found: list[tuple[int, int]] = []
+    for seed in seeds:
+        if found and seed == sum(found[-1]):
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((seed, 1))
+    return found
+
+
+def _aim(enough: bool) -> str:
+    return "To decide" if enough else "As a first step"
 
 
 def _is_confirmable(side: RunComparison, entries: Sequence[Record | Study]) -> bool:
@@ -206,12 +230,13 @@ def _is_confirmable(side: RunComparison, entries: Sequence[Record | Study]) -> b
 
 
 def grown(study: Study, count: int, comparison: Comparison[Any] | None, what: str = "seeds") -> tuple[str, str]:
-    """A sentence and the command that trains everything in a study with more seeds or repeats: with the number that
-    would tell the closest difference, or twice the number where none is known.
-    """
-    total = count + ((comparison and comparison_tables.further_seeds(comparison)) or count)
-    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --{what} {total}"
-    return f"To decide, train all with {total:,} instead of {plural(count, what.removesuffix('s'))}:", command
+    """A sentence and the command that trains everything in a study with more seeds or repeats."""
+    more, enough = comparison_tables.next_seeds(comparison, count)
+    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --{what} {count + more}"
+    return (
+        f"{_aim(enough)}, train all with {count + more:,} instead of {plural(count, what.removesuffix('s'))}:",
+        command,
+    )
 
 
 def _against(side: RunComparison) -> str:

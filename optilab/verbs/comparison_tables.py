@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_CONFIRMED = 8
 """Settings that the command after an open answer trains again."""
+MOST_NEXT = 20
+"""More seeds that a page proposes to train: where a verdict may need more, they are a first step."""
 FEW = 6
 """Values of one key, or labels, that a line lists."""
 
@@ -304,6 +306,18 @@ def further_seeds(comparison: "Comparison[Any]") -> int:
     """How many more seeds would tell that difference, if it is real; 0 where no number would."""
     closest = _closest(comparison)
     return (closest[0].more if closest else 0) or 0
+
+
+def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, bool]:
+    """How many more seeds to train, and whether they are as many as a verdict may need by the advice: where no number
+    is known, as many as there are.
+    """
+    closest = _closest(comparison) if comparison else None
+    if closest is None:
+        return seeds, False
+    own = closest[0]
+    most = own.more_range[1] if own.more_range else own.more
+    return (most, True) if most and most <= MOST_NEXT else (MOST_NEXT, False)
 
 
 def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:

@@ -4,12 +4,14 @@ import csv
 import json
 import re
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from optilab import runs
 from optilab.errors import DataError
+from optilab.verbs import comparison_tables
 from tests.study.generated import layered, training
 
 pytestmark = pytest.mark.browser
@@ -188,11 +190,31 @@ def test_a_verdict_ends_in_a_command(written, folder):
     assert decided.text(".decide p") == "To see what limits the best:"
     assert decided.text(".decide pre") == "optilab diagnose best-1"
     opened = written("best-*", "near-*", "worse-*")
-    assert opened.text(".decide p") == "To decide, train both from further seeds, and report all runs together:"
-    commands = opened.text(".decide pre").splitlines()
-    assert sorted(commands) == [
-        f"optilab train --config runs/{name}-1/config.yaml --seed 4 --seeds 3" for name in ("best", "near")
+    told = "As a first step, train both from further seeds%s, and report all runs together:"
+    assert opened.text(".decide p") == told % ""  # nothing tells them apart, so no number is known
+    command = "optilab train --config runs/{}-1/config.yaml --seed {} --seeds {}"
+    assert sorted(opened.text(".decide pre").splitlines()) == [
+        command.format(name, 4, 3) for name in ("best", "near")
     ]
+    opened = written("best-1", "best-3", "near-*", "worse-*")
+    assert opened.text(".decide p") == told % " (lr 0.2 lacks seed 2)"
+    assert sorted(opened.text(".decide pre").splitlines()) == [
+        command.format("best", 2, 1),
+        command.format("best", 4, 20),
+        command.format("near", 4, 20),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [(None, (3, False)), ((4, (2, 6)), (6, True)), ((30, (13, 87)), (20, False)), ((9, (4, None)), (20, False))],
+)
+def test_the_next_step_trains_what_the_answer_says(more, expected):
+    """The most of the range where that is few; else a first step."""
+    own = SimpleNamespace(verdict="cannot tell", key=0, difference=None)
+    if more:
+        own.difference = SimpleNamespace(more=more[0], more_range=more[1])
+    assert comparison_tables.next_seeds(SimpleNamespace(ranked=[own]), 3) == expected
 
 
 def test_a_group_shows_its_mean_and_interval(written, optilab):
