@@ -167,7 +167,7 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
                 row |= interval_values(f"{name}_", estimate and estimate.interval)
         if contrast is not None:
             row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
-            tested = contrast.p if contrast.interval else None  # a single seed tests nothing
+            tested = contrast.p if contrast.n > 1 else None  # a single seed tests nothing
             row |= {"won": contrast.won, "p": tested, "more": contrast.more or None}
             row["more_range"] = contrast.more_range
         row["verdict"] = own.verdict
