@@ -449,8 +449,9 @@ def test_names_sort_by_their_numbers_and_rows_without_a_value_stay_last(written,
     for way in (1, -1):  # up first
         page.press(f".results th:nth-child({at + 1}) .sort", " ")
         values = page.script(shown, at)
-        assert values[-1] == ""
-        assert values[:-1] == sorted(values[:-1], reverse=way == -1)
+        tested = [value for value in values if value]
+        assert 0 < len(tested) < 4  # a single seed tests nothing
+        assert values == sorted(tested, reverse=way == -1) + [""] * (4 - len(tested))
     page.script(
         f"{rows}.forEach((row, i) => (row.cells[arguments[0]].textContent = ['0.030', '<0.001', '1.000', ''][i]))",
         at,
