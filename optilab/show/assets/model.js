@@ -213,6 +213,9 @@ function nearest(point) {
 const few = (names) =>
   names.length > 5 ? `${names.slice(0, 4).join(", ")} and ${names.length - 4} more` : names.join(", ") || "nothing";
 
+const TIE = 0.01; // of the distance of the nearest: no rule within it is ahead
+const NEAR = 0.1; // of the distance of the start
+
 /** In a sentence, which rule is ahead at an epoch, and which ones are lost. */
 function answerAt(epoch, shown) {
   if (!shown.length) return "No optimizer is ticked.";
@@ -237,11 +240,15 @@ function answerAt(epoch, shown) {
   const far = kept.length && Base.number(kept[0].far, 2);
   if (!kept.length) return `After ${epoch} epochs ${lost.join("; ")}.`;
   if (!epoch) return known ? `The start is ${far} from ${minimum}.` : `At the start f = ${far}.`;
-  const first = kept.filter((end) => Base.number(end.far, 2) === far).map((end) => end.name), // all that are shown so
+  const first = kept.filter((end) => end.far - kept[0].far <= TIE * Math.abs(kept[0].far)).map((end) => end.name),
     verb = first.length > 1 ? "are" : "is",
-    ahead = ends.length > 1 ? (known ? `nearest to ${minimum}: ${far}` : `lowest: f = ${far}`) : "";
-  const alone = known ? `${far} from ${minimum}` : `at f = ${far}`;
-  return `${[`After ${epoch} epochs ${few(first)} ${verb} ${ahead || alone}`, ...lost].join("; ")}.`;
+    where = known ? `${far} from ${minimum}` : `at f = ${far}`,
+    isNear = !known || kept[0].far <= NEAR * nearest(state.start).distance;
+  let told = `${few(first)} ${verb} ${known ? `nearest to ${minimum}: ${far}` : `lowest: f = ${far}`}`;
+  if (ends.length === 1) told = `${first[0]} is ${where}`;
+  else if (!isNear) told = `none has come near ${minimum}: ${few(first)} ${verb} ${far} from it`;
+  else if (first.length === kept.length && first.length > 1) told = `${few(first)} are equally far, ${where}`;
+  return `${[`After ${epoch} epochs ${told}`, ...lost].join("; ")}.`;
 }
 
 // --- theory --------------------------------------------------------------------------------------------------

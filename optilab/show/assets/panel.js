@@ -165,12 +165,16 @@ function firstWith(fits) {
   return null;
 }
 
-/** A share of the largest stable lr, and what happens there. */
-function atLimit(share, then) {
+/** A share of the largest stable lr, what theory says of it, and what became of the path. */
+function atLimit(share) {
   const found = firstWith(() => true);
   if (!found) return "";
-  found.values.lr = round(share * found.known.limit, 3);
-  return `${found.rule.name} at lr ${text(found.values.lr)}; its limit is ${text(found.known.limit, 4)}: ${then}`;
+  const { index, rule, values } = found;
+  values.lr = round(share * found.known.limit, 3);
+  const path = follow(index),
+    { limit, rate } = theoryOf(index, path),
+    [from, to] = [0, path.count - 1].map((row) => text(nearest(pointOf(path, row)).distance, 2));
+  return `${rule.name} at lr ${text(values.lr)}; its limit is ${text(limit, 4)}: along the steepest coordinate it jumps from side to side, and the distance ${rate > 1 ? "grows" : "shrinks"} by \u00d7${rate.toFixed(3)} per step in the long run: from ${from} to ${to} after ${path.count - 1} epochs.`;
 }
 
 const hasBeta = (rule) => (rule.controls ?? []).some((control) => control.name === "beta");
@@ -196,28 +200,40 @@ function sweetSpot() {
 
 const isAdam = (index) => isMoving(data.rules[index]) && data.rules[index].spec === "adam";
 
+/** The axis along which a path goes past the minimum and comes back, and how far it gets; null without one. */
+function passed(path) {
+  const goal = nearest(pointOf(path, path.count - 1))?.minimum.point ?? [];
+  for (let axis = 0; axis < goal.length; axis++) {
+    const away = Array.from({ length: path.count }, (_, row) => path.rows[row * WIDTH + axis] - goal[axis]),
+      beyond = away.map((own) => -Math.sign(away[0]) * own), // positive past the minimum
+      far = Math.max(...beyond);
+    if (far > 0.01 * Math.abs(away[0]) && beyond.at(-1) < far) return { axis, far };
+  }
+  return null;
+}
+
 /** Adam alone, as it was. */
 function overshoot() {
   const adam = state.listed.find(isAdam);
   for (const index of state.listed) state.rules[index].shown = index === adam;
   state.rules[adam] = usual(adam);
-  return "Adam's steps are about lr long however small the gradient is, and its average of gradients still points ahead when the minimum is reached: the path goes past it and comes back. A smaller beta1 turns sooner. The other optimizers are hidden: their boxes show them again.";
+  const found = passed(follow(adam));
+  const seen = found
+    ? `here w${found.axis + 1} goes past the minimum by ${text(found.far, 2)} and comes back. A smaller beta1 turns sooner.`
+    : `from this start it does not come back within ${state.epochs} epochs.`;
+  return `Adam's steps are about lr long however small the gradient is, and its average of gradients still points ahead when the minimum is reached: ${seen} The other optimizers are hidden: their boxes show them again.`;
 }
 
+/** Guided steps: name, what it does, and whether it applies. All are about quadratics, where theory holds everywhere. */
 const TOUR = [
-  [
-    "just below the limit",
-    () => atLimit(0.98, "the steepest coordinate jumps from side to side and comes closer only slowly."),
-    () => firstWith(() => true),
-  ],
-  [
-    "just above the limit",
-    () =>
-      atLimit(1.02, "every step along the steepest coordinate is longer than the one before, so the path diverges."),
-    () => firstWith(() => true),
-  ],
+  ["just below the limit", () => atLimit(0.98), () => firstWith(() => true)],
+  ["just above the limit", () => atLimit(1.02), () => firstWith(() => true)],
   ["momentum's sweet spot", sweetSpot, () => firstWith(hasBeta)],
-  ["why Adam overshoots", overshoot, () => state.listed.some(isAdam)],
+  [
+    "why Adam overshoots",
+    overshoot,
+    () => state.listed.filter(isAdam).some((index) => passed(follow(index, usual(index)))),
+  ],
 ];
 
 let toured = null; // the rules before a guided step, and as it left them
@@ -227,7 +243,7 @@ function tour(changed) {
   toured = null;
   const place = document.getElementById("tour"),
     said = html("p", { className: "theory", role: "status" });
-  const steps = TOUR.filter(([, , applies]) => applies());
+  const steps = TOUR.filter(([, , applies]) => fn.everywhere && applies());
   if (!steps.length) return place.replaceChildren();
   place.replaceChildren(
     html("span", { className: "muted", textContent: "See: " }),

@@ -2,7 +2,7 @@
 // The three pictures: the paths on the ground, the loss curves, and the rates by theory.
 
 const { decades, number: text, power, svg, ticks } = Base;
-const MOST_DECADES = 30; // of the loss axis: a path that gets to f_min exactly flattens no other
+const MOST_DECADES = 16; // of the loss axis: a path that gets to f_min exactly flattens no other
 const MARKED = 60; // points of a path that are shown one by one
 const MARKERS = {
   // as in matplotlib, about 8 units wide
@@ -444,7 +444,7 @@ function drawLosses(paths, shown) {
     let last = now;
     while (last > 0 && !spot(last)) last--; // below what a log scale shows
     const end = spot(last);
-    if (end) ends.push({ index, x: end[0], y: end[1], sign: last < now ? " \u2193" : "" });
+    if (end) ends.push({ index, x: end[0], y: end[1], sign: last < now || end[1] > box.bottom ? " \u2193" : "" });
   }
   const xticks = ticks(0, Math.max(1, state.epochs), box.small ? 4 : 6)
     .filter(Number.isInteger)

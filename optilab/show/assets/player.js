@@ -67,6 +67,7 @@ function draw() {
   part("sliders", [String(state.start), state.epochs, state.noise, state.seed, String(view())], () =>
     sliders.forEach((one) => one.show()),
   );
+  for (const input of document.querySelectorAll("#seed, #seed-exact")) input.disabled = !state.noise; // it seeds nothing
   showResults(paths, shown);
   part("epochs", [...settings, byId("epochs-table").closest("details").open], () => showEpochs(paths, shown));
   showTime();
@@ -290,6 +291,7 @@ function showChoice() {
   byId("function").replaceChildren(...data.functions.map((one) => option(one.key)), ...(own ? [option(fn.key)] : []));
   byId("function").value = fn.key;
   byId("own").value = own ? fn.key : "";
+  byId("told").classList.remove("wrong");
   byId("told").textContent = own
     ? `No minimum, distance or theory: the page does not search for the minimum of a formula that is typed here. This command does: ${pageCommand(fn.command)}`
     : "";
@@ -304,6 +306,7 @@ if (choosing) {
       choose(functionOf(event.target.value));
     } catch (error) {
       byId("told").textContent = error.message;
+      byId("told").classList.add("wrong");
     }
   });
   byId("function").addEventListener("change", (event) => choose(functionOf(event.target.value)));
