@@ -49,6 +49,14 @@ def test_one_seed_has_no_mean_and_no_standard_deviation(optilab, small):
     assert not {"mean", "std"} & set(table.split())
 
 
+def test_a_resume_with_more_epochs_is_a_run_of_that_many(optilab, small):
+    optilab("train", small, "--epochs", 1, "--name", "a", "--quiet")
+    optilab("train", "--resume", "a", "--epochs", 2, "--quiet")
+    (run,) = json.loads(optilab("runs", "ls", "--json").stdout)["runs"]
+    assert run["manifest"]["config"]["epochs"] == 2
+    assert "2 epochs in" in optilab("train", "--resume", "a").stdout
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
     """And its first line comes before PyTorch is loaded."""
