@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown
-from optilab.verbs.calls import VERBS, in_python, keyword, keywords, verb
+from optilab.verbs.calls import VERBS, in_python, keyword, keywords, options, verb
 
 if TYPE_CHECKING:
     from optilab.marks import Field
@@ -132,10 +132,10 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     given = {**dict(zip(places, values, strict=False)), **given}
-    read = _read_by_schemas(name)
+    read, fields = _read_by_schemas(name), options(name)  # also those that print, such as `out`
     try:
         taken = {
-            key: _taken(key, None if key in read else known.get(key), value)
+            key: _taken(key, None if key in read else fields.get(key), value)
             for key, value in given.items()
             if value is not None
         }

@@ -685,6 +685,12 @@ def test_a_wrong_argument_is_refused_in_a_sentence(lab, call, sentence):
         call(lab)
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_to_write_is_a_name_or_a_path(lab, tmp_path, kind):
+    lab.optimize("sgd", epochs=3, out=kind(tmp_path / "paths.svg"))
+    assert (tmp_path / "paths.svg").read_bytes().startswith(b"<?xml")
+
+
 def test_a_claim_that_cannot_be_read_is_refused(lab):
     with pytest.raises(ConfigError, match="'f' has no comparison"):
         lab.check("adam.yaml", expect="f")

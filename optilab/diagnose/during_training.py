@@ -171,7 +171,7 @@ WILD = 0.05
 def learning_rate_too_high(e: Evidence) -> Symptom | None:
     step = max([*e.of_hidden("update_to_weight"), e.now("update_to_weight", 0) or 0.0], default=0.0)
     layer, dead = e.worst("dead")
-    lost, unlearnt = e.best_accuracy - e.accuracy, e.best_training_accuracy - e.training_accuracy
+    lost, unlearnt = e.best_accuracy - e.kept_accuracy, e.best_training_accuracy - e.kept_training_accuracy
     grown, moved = max(e.growth, default=1.0), max((abs(g - 1) for g in e.growth), default=0.0)
     decayed = weight_decay_too_strong(e) is not None  # which kills units by itself
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
@@ -196,7 +196,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
         text = f"the training loss, {e.loss:.3g}, is {e.loss / e.untrained:.3g} times the chance-level loss"
         bound, normal, harm = above, "below 1", e.trial
     elif lost > LOST and unlearnt > UNLEARNT:
-        text = f"validation accuracy fell from {percent(e.best_accuracy)} to {percent(e.accuracy)}"
+        text = f"validation accuracy fell from {percent(e.best_accuracy)} to {percent(e.kept_accuracy)}"
         bound, normal = LOST, "near 0"
     elif dead > DEAD and moved > MOVED and not (dead_from_the_start(e) or decayed or (e.trial and e.knows)):
         text = f"{dead:.0%} of the units of {e.layer(layer)} have died in training"
@@ -204,7 +204,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     elif grown > far and not (e.trial and (loud(e) or e.loss <= ABOVE * e.untrained)):
         text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
         bound, normal, harm = far, "1 to 2", e.trial or e.worst_fall >= LOST
-    elif step > WILD and not e.trial and not _vanishes(e):
+    elif step > WILD and e.steps > TRIAL_BATCHES and not e.trial and not _vanishes(e):
         text = f"a single step changes weights by {step:.1%}"
         bound, normal, harm = WILD, "near 0.001", e.worst_fall >= LOST
     else:

@@ -304,6 +304,16 @@ class Evidence:
         return max((row["train_acc"] for row in self.rows if "train_acc" in row), default=self.training_accuracy)
 
     @property
+    def kept_accuracy(self) -> float:
+        """The accuracy of the last epochs, or of the last one where that is higher: what grew last is not lost."""
+        return max(self.accuracy, self.rows[-1].get("val_acc", 0.0) if self.rows else 0.0)
+
+    @property
+    def kept_training_accuracy(self) -> float:
+        """As `kept_accuracy`, of the training samples."""
+        return max(self.training_accuracy, self.rows[-1].get("train_acc", 0.0) if self.rows else 0.0)
+
+    @property
     def worst_fall(self) -> float:
         """The most training accuracy that was lost from one epoch to the next."""
         accuracies = [row["train_acc"] for row in self.rows if "train_acc" in row]

@@ -209,8 +209,11 @@ class LabRate(Answer):
                 if " " not in self.asked:  # `diagnose` takes no settings
                     yield f"  why: optilab diagnose {self.asked}"
             else:
-                yield f"  try: optilab train {self.asked}{self.epochs} --set {_setting(self, test.rate)}"
-                yield f"  confirm with seeds: optilab lr {self.asked} --confirm"
+                train = f"optilab train {self.asked}{self.epochs} --set {_setting(self, test.rate)}"
+                confirm = f"optilab lr {self.asked} --confirm"
+                doubtful = bool(_doubt(test))
+                yield f"  try: {confirm if doubtful else train}"
+                yield f"  train at it: {train}" if doubtful else f"  confirm with seeds: {confirm}"
         else:
             yield from _confirmed(self, self.confirmation)
         if self.drawn:
@@ -338,9 +341,18 @@ def _key(result: LabRate) -> str:
     return result.test.ramp.key.removeprefix("optimizer.")
 
 
+BY_HEART = 0.02
+"""Loss over the chance level that only images that were seen many times have."""
+
+
 def _doubt(test: RangeTest) -> str:
-    """Why the answer of a short ramp is not to be trusted; empty for a long one."""
+    """Why an answer is not to be trusted: the ramp is short, or the images were learned by heart before its end."""
     steps = len(test.ramp.rates)
+    if test.rate is not None and test.floor < BY_HEART * test.guessing:
+        return (
+            f"the loss falls to {test.floor:.1g}: these images are learned by heart before the rates become large, and "
+            "the rate may be many times too high; use --confirm"
+        )
     if steps >= rates.STEPS:
         return ""
     what = "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
