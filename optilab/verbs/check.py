@@ -198,6 +198,8 @@ class Checker:
         if not chosen:
             which = "" if self.request.slow else " that is not slow"
             raise UsageError(f"no check{which} has a name like {shown(self.request.only)}", "--only")
+        if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
+            terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
         return [_judged(entry.name, partial(self._entry, entry, lines, number)) for number, entry in chosen]
 
     def _entry(self, check: Check, lines: Mapping[Any, str], number: int) -> Judgement:

@@ -198,8 +198,8 @@ class LabRate(Answer):
             prefix = "recommended" if self.confirmation is None else "by the range test"
             yield Sentence(f"{prefix}: {_key(self)} {test.rate:g}", "bold" if prefix == "recommended" else "")
             yield _evidence(test)
-        if self.confirmation is None and (doubt := _doubt(test)):
-            yield Sentence(doubt, "yellow")
+        if self.confirmation is None:
+            yield from (Sentence(doubt, "yellow") for doubt in _doubts(test))
         others = [f"{name} {rate:.2g}" for name, rate in test.others.items() if rate is not None]
         if others:
             yield f"other suggestion methods on the same curve: {', '.join(others)}"
@@ -211,9 +211,10 @@ class LabRate(Answer):
             else:
                 train = f"optilab train {self.asked}{self.epochs} --set {_setting(self, test.rate)}"
                 confirm = f"optilab lr {self.asked} --confirm"
-                doubtful = bool(_doubt(test))
-                yield f"  try: {confirm if doubtful else train}"
-                yield f"  train at it: {train}" if doubtful else f"  confirm with seeds: {confirm}"
+                first, second = f"  try: {train}", f"  confirm with seeds: {confirm}"
+                if _by_heart(test):
+                    first, second = f"  try: {confirm}", f"  train at it: {train}"
+                yield from (first, second)
         else:
             yield from _confirmed(self, self.confirmation)
         if self.drawn:
@@ -264,7 +265,7 @@ class LabRate(Answer):
             terminal.note(unmoved(self))
         else:
             yield f"{self.rate:g}"
-        if self.confirmation is None and (doubt := _doubt(self.test)):
+        for doubt in _doubts(self.test) if self.confirmation is None else ():
             terminal.note(doubt)
 
     def chart(self) -> "Chart":
@@ -342,21 +343,30 @@ def _key(result: LabRate) -> str:
 
 
 BY_HEART = 0.02
-"""Loss over the chance level that only images that were seen many times have."""
+"""Loss over the chance level that only images have that were seen many times."""
 
 
-def _doubt(test: RangeTest) -> str:
+def _by_heart(test: RangeTest) -> bool:
+    """Whether the images were learned before the rates became large: the loss cannot say then which are too large."""
+    return test.rate is not None and test.diverging is None and test.floor < BY_HEART * test.guessing
+
+
+def _doubts(test: RangeTest) -> list[str]:
     """Why an answer is not to be trusted: the ramp is short, or the images were learned by heart before its end."""
-    steps = len(test.ramp.rates)
-    if test.rate is not None and test.floor < BY_HEART * test.guessing:
-        return (
+    steps, doubts = len(test.ramp.rates), []
+    if steps < rates.STEPS:
+        what = (
+            "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
+        )
+        doubts.append(
+            f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or --confirm"
+        )
+    if _by_heart(test):
+        doubts.append(
             f"the loss falls to {test.floor:.1g}: these images are learned by heart before the rates become large, and "
             "the rate may be many times too high; use --confirm"
         )
-    if steps >= rates.STEPS:
-        return ""
-    what = "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
-    return f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or --confirm"
+    return doubts
 
 
 def _evidence(test: RangeTest) -> str:

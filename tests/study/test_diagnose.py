@@ -307,11 +307,14 @@ def test_a_trial_does_not_blame_a_loss_that_may_fall(healthy, first, loss, knows
         ("weights-too-large", {"saturated": lambda n, value: 0.9}),
         (
             "vanishing-gradient",
-            {"gradient_norm": lambda n, value: 0.01 ** (3 - n), "update_to_weight": lambda n, value: 1e-4},
+            {
+                "gradient_norm": lambda n, value: 0.01 ** (3 - n),
+                "update_to_weight": lambda n, value: 1e-2 if n else 1e-4,
+            },
         ),
         (
             "vanishing-gradient",
-            {"activation_std": lambda n, value: 0.1**n, "update_to_weight": lambda n, value: 1e-4},
+            {"activation_std": lambda n, value: 0.1**n, "update_to_weight": lambda n, value: 1e-2 if n else 1e-4},
         ),
     ],
 )
@@ -325,6 +328,17 @@ def test_a_trial_does_not_blame_growth_saturation_fading_or_slowness(healthy, ru
     for trial in (True, False):
         seen = Evidence(healthy.config, [row], [healthy.records[0], record | {"layers": layers}], trial=trial)
         assert (rule in {finding.rule for finding in diagnose(seen)}) is not trial
+
+
+def test_what_grew_in_the_last_epoch_is_not_called_lost(healthy):
+    """19%, 29%, 61%: the median of the last three is not what is left."""
+    rows = [
+        {**healthy.rows[0], "epoch": n, "train_acc": a, "val_acc": a} for n, a in enumerate((0.19, 0.29, 0.61), 1)
+    ]
+    for accuracies, blamed in ((rows, False), ([rows[2], rows[1], rows[0]], True)):
+        seen = Evidence(healthy.config, accuracies, [healthy.records[0], *[healthy.records[1]] * 3])
+        texts = [finding.text for finding in diagnose(seen)]
+        assert any("validation accuracy fell from 61.0%" in text for text in texts) is blamed
 
 
 def test_a_high_loss_on_its_way_down_is_not_blamed_on_the_steps():

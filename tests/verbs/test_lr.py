@@ -25,7 +25,9 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
         r"at most 200 steps \(32 epochs\), lr 1e-06 to 1; about \d:\d\d; nothing is written", done.stderr
     )
     assert list(tmp_path.iterdir()) == []
-    tried = re.search(r"^  try: optilab (train .*)$", done.stdout, re.MULTILINE)[1]
+    assert "these images are learned by heart before the rates become large" in done.stdout
+    assert re.search(r"^  try: optilab lr \S+small.yaml .*--confirm$", done.stdout, re.MULTILINE)
+    tried = re.search(r"^  train at it: optilab (train .*)$", done.stdout, re.MULTILINE)[1]
     tried = shlex.split(tried)
     assert tried[-4:] == ["--epochs", "3", "--set", f"optimizer.lr={rate}"]
     learned = json.loads(optilab(*tried, "--epochs", 20, "--json").stdout)["rows"]
@@ -61,7 +63,8 @@ def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
 
 
 def test_a_range_test_of_the_usual_length_is_not_called_short(optilab, small):
-    assert optilab("lr", small, *QUICK[2:], "--quiet").stderr == ""
+    (doubt,) = optilab("lr", small, *QUICK[2:], "--quiet").stderr.splitlines()
+    assert "learned by heart" in doubt
     assert "steps are few" not in optilab("lr", small, *QUICK[2:]).stdout
     assert "200 steps are few" in optilab("lr", small, *QUICK).stdout
 
