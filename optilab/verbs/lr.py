@@ -212,7 +212,7 @@ class LabRate(Answer):
                 train = f"optilab train {self.asked}{self.epochs} --set {_setting(self, test.rate)}"
                 confirm = f"optilab lr {self.asked} --confirm"
                 first, second = f"  try: {train}", f"  confirm with seeds: {confirm}"
-                if _by_heart(test):
+                if _memorized(test):
                     first, second = f"  try: {confirm}", f"  train at it: {train}"
                 yield from (first, second)
         else:
@@ -342,17 +342,17 @@ def _key(result: LabRate) -> str:
     return result.test.ramp.key.removeprefix("optimizer.")
 
 
-BY_HEART = 0.02
+MEMORIZED = 0.02
 """Loss over the chance level that only images have that were seen many times."""
 
 
-def _by_heart(test: RangeTest) -> bool:
+def _memorized(test: RangeTest) -> bool:
     """Whether the images were learned before the rates became large: the loss cannot say then which are too large."""
-    return test.rate is not None and test.diverging is None and test.floor < BY_HEART * test.guessing
+    return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.guessing
 
 
 def _doubts(test: RangeTest) -> list[str]:
-    """Why an answer is not to be trusted: the ramp is short, or the images were learned by heart before its end."""
+    """Why an answer is not to be trusted: the ramp is short, or the images were memorized before its end."""
     steps, doubts = len(test.ramp.rates), []
     if steps < rates.STEPS:
         what = (
@@ -361,9 +361,9 @@ def _doubts(test: RangeTest) -> list[str]:
         doubts.append(
             f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or --confirm"
         )
-    if _by_heart(test):
+    if _memorized(test):
         doubts.append(
-            f"the loss falls to {test.floor:.1g}: these images are learned by heart before the rates become large, and "
+            f"the loss falls to {test.floor:.1g}: these images are memorized before the rates become large, and "
             "the rate may be many times too high; use --confirm"
         )
     return doubts

@@ -25,7 +25,7 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
         r"at most 200 steps \(32 epochs\), lr 1e-06 to 1; about \d:\d\d; nothing is written", done.stderr
     )
     assert list(tmp_path.iterdir()) == []
-    assert "these images are learned by heart before the rates become large" in done.stdout
+    assert "these images are memorized before the rates become large" in done.stdout
     assert re.search(r"^  try: optilab lr \S+small.yaml .*--confirm$", done.stdout, re.MULTILINE)
     tried = re.search(r"^  train at it: optilab (train .*)$", done.stdout, re.MULTILINE)[1]
     tried = shlex.split(tried)
@@ -64,7 +64,7 @@ def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
 
 def test_a_range_test_of_the_usual_length_is_not_called_short(optilab, small):
     (doubt,) = optilab("lr", small, *QUICK[2:], "--quiet").stderr.splitlines()
-    assert "learned by heart" in doubt
+    assert "memorized" in doubt
     assert "steps are few" not in optilab("lr", small, *QUICK[2:]).stdout
     assert "200 steps are few" in optilab("lr", small, *QUICK).stdout
 
