@@ -309,8 +309,9 @@ def further_seeds(comparison: "Comparison[Any]") -> int:
 
 
 def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, bool]:
-    """How many more seeds to train, and whether they are as many as a verdict may need by the advice: where no number
-    is known, as many as there are.
+    """How many more seeds to train, and whether a verdict needs no more by the advice.
+
+    Where no number is known it is `seeds`, the number of those that there are.
     """
     closest = _closest(comparison) if comparison else None
     if closest is None:
