@@ -459,7 +459,7 @@ def _results(side: RunComparison, order: Sequence[int], keys: Sequence[str]) -> 
             and any(row.get(column.key) is not None for row in rows)
         )
     ]
-    shown.sort(key=lambda column: ("group", "mean").index(column.key) if column.key in ("group", "mean") else 2)
+    shown = answer_first(shown)
     shown[:1] = _settings(side, keys) or shown[:1]
     drawn, scale = places(side.comparison, side.measure.share)
     names, found = len(keys) or 1, []
@@ -478,6 +478,12 @@ def _results(side: RunComparison, order: Sequence[int], keys: Sequence[str]) -> 
         )
     joined = all(len(candidate.groups) == 1 for candidate in side.candidates)
     return PageTable("", "", shown, found, scale, names, joined)
+
+
+def answer_first(columns: Sequence[Column]) -> list[Column]:
+    """Columns with what a phone shows at once as the first: name, mean and verdict."""
+    first = ("group", "rule", "mean", "verdict")
+    return sorted(columns, key=lambda own: first.index(own.key) if own.key in first else len(first))
 
 
 def _settings(side: RunComparison, keys: Sequence[str]) -> list[Column]:

@@ -286,9 +286,9 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
         return f"the same as {labels[second.key]}"
     apart = f"{points(abs(own))} percentage points" if side.measure.share else f"{abs(own):.3g}"
     both = second.difference
-    shared = (
-        " on the seeds of both" if both and both.paired and both.n < max(second.summary.n, best.summary.n) else ""
-    )
+    shared = ""
+    if both and both.paired and both.n < max(second.summary.n, best.summary.n):
+        shared = f" on the {plural(both.n, 'shared seed')}"
     return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}{shared}"
 
 

@@ -11,7 +11,16 @@ from optilab.study.groups import Group, groups
 from optilab.study.network_race import NetworkResult, RaceResult
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import network_race_chart
-from optilab.verbs.comparison_page import PageTable, failed, grown, page, places, typeset, without_headings
+from optilab.verbs.comparison_page import (
+    PageTable,
+    answer_first,
+    failed,
+    grown,
+    page,
+    places,
+    typeset,
+    without_headings,
+)
 from optilab.verbs.comparison_tables import Units
 
 
@@ -99,8 +108,7 @@ def _table(
     if comparison is None:
         return PageTable(title, verdict, columns, [])
     rows = views.rows(heat) if heat else views.judged_rows(comparison)
-    columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
-    columns.sort(key=lambda column: ("rule", "mean").index(column.key) if column.key in ("rule", "mean") else 2)
+    columns = answer_first([own for own in columns if any(row.get(own.key) is not None for row in rows)])
     drawn, scale = places(comparison, share=True)
     found: list[dict[str, Any]] = [
         {

@@ -547,8 +547,24 @@ def test_the_gradient_of_a_group_is_told_and_fills_its_chart(written, folder):
     layered(folder / "runs" / "lr0.1-1", *[(1e-5, 1e-3, 0.5)] * 3)
     page = written("lr0.1-1", "lr0.01-1")
     assert "layer 1 is 2e\u22125 times that of the output: it vanishes." in page.text("#layers-charts")
-    layered(folder / "runs" / "lr0.1-1", *[(0.0, 0.0, 0.0)] * 3)
-    assert "layer 1 is 0, which has no place" in written("lr0.1-1", "lr0.01-1").text("#layers-charts")
+    layered(folder / "runs" / "lr0.1-1", (1e-5, 1e-3, 0.5), (0.0, 1e-3, 0.5), (0.0, 0.0, 0.5))
+    page = written("lr0.1-1", "lr0.01-1")
+    told = (
+        "gradient of layer 1 from epoch 2, of layer 2 from epoch 3 is 0 or below the axis: circles at the bottom"
+    )
+    assert told in page.text("#layers-charts")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_name_mean_and_verdict_come_first(written, width):
+    """And are in sight on a phone."""
+    page = written("*", width=width)
+    heads = page.script(
+        "return [...document.querySelectorAll('.results thead th')].slice(0, 3)"
+        ".map((head) => [head.innerText.trim(), head.getBoundingClientRect().right])"
+    )
+    assert [name.replace("\n", " ") for name, _ in heads] == ["lr", "last val_acc", "verdict"]
+    assert heads[-1][1] < width - 32  # left of what fades
 
 
 def test_trainings_of_one_epoch_have_no_curves(optilab, tmp_path, page):
@@ -670,4 +686,4 @@ def test_of_a_race_the_judged_trainings_are_reported(optilab, tmp_path, page):
     assert page.text("h1") == "Which optimizer is the best by last test_acc?"
     assert "trainings\n6 (6 done)" in page.text(".facts")
     assert "cup: the settings were chosen by 4 trainings on held-out images" in page.text(".notes")
-    assert page.text(".results tbody tr:first-child").split()[:3] == ["adam", "64.7%", "3"]
+    assert page.text(".results tbody tr:first-child").split()[:3] == ["adam", "64.7%", "cannot"]

@@ -291,11 +291,24 @@
 
   const VANISHED = 1e-3; // of the gradient of the output
 
+  /** The place from which on values stay below a logarithmic axis, as 0 does; -1 for those that do not. */
+  function sunk(values, { log, low }) {
+    const at = values.findLastIndex((value) => value !== null && value >= low) + 1;
+    return log && values.slice(at).some((value) => value !== null) ? at : -1;
+  }
+
   /** What became of the gradient on its way from the output to layer 1, in the last epoch. */
-  function gradientSentence({ gradient_norm: norms }) {
+  function gradientSentence({ names, gradient_norm: norms }, range) {
+    const places = norms.map((values) => sunk(values, range)),
+      below = names.flatMap((name, i) =>
+        places[i] < 0
+          ? []
+          : [`of ${name === "out" ? "the output" : layerName(name)} from epoch ${page.layerEpochs[places[i]]}`],
+      );
+    const more = below.length > FEW ? ` and ${below.length - FEW} more` : "";
+    if (below.length)
+      return `The gradient ${below.slice(0, FEW).join(", ")}${more} is 0 or below the axis: circles at the bottom mark it.`;
     const [first, last] = [norms[0], norms[norms.length - 1]].map((values) => values[values.length - 1]);
-    if (first === 0)
-      return "In the last epoch, the gradient of layer 1 is 0, which has no place on a logarithmic axis.";
     if (norms.length < 2 || !(first >= 0 && last > 0)) return "";
     const ratio = first / last;
     const verdict = ratio <= VANISHED ? ": it vanishes" : ratio >= 1 / VANISHED ? ": it explodes" : "";
@@ -306,7 +319,12 @@
   function drawLayers(parent, group, ranges) {
     clear(parent);
     const { names } = group.layers;
-    const above = html("div", {}, html("p", { textContent: gradientSentence(group.layers) }), layerKey(group.layers));
+    const above = html(
+      "div",
+      {},
+      html("p", { textContent: gradientSentence(group.layers, ranges.gradient_norm) }),
+      layerKey(group.layers),
+    );
     if (parent.previousElementSibling?.tagName === "DIV") parent.previousElementSibling.remove();
     parent.before(above);
     for (const [quantity, title, show, tick] of QUANTITIES) {
@@ -318,6 +336,13 @@
           width: 2,
         }))
         .filter((line) => line.values.some((value) => value !== null));
+      const { low } = ranges[quantity];
+      const circles = lines.flatMap(({ values, color }) => {
+        const at = sunk(values, ranges[quantity]); // a circle at the bottom, which no tip names
+        const circle = values.map((_, i) => (i === at ? low : null));
+        return at < 0 ? [] : [{ values: circle, color, points: true, hollow: true, width: 0 }];
+      });
+      lines.push(...circles);
       lines.reverse(); // the output above, as in the picture of a network
       chart(parent, {
         title,
