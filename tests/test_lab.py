@@ -261,6 +261,7 @@ def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
         ("by --set 'algo=[sgd, {name: adam}]'", 'by set={"algo": ["sgd", {"name": "adam"}]}'),
         ("optilab train --set 'optimizer={name: adam}'", 'lab.train(set={"optimizer": {"name": "adam"}})'),
         ("optilab runs rm x --yes", "optilab runs rm x --yes"),
+        ("`optilab runs show sw` names its runs", '`lab.load("sw")` names its runs'),
         (
             "optilab sweep a.yaml --over lr=1:2:log --over init=a,b --fail-fast to try --set a=b",
             'lab.sweep("a.yaml", over={"lr": "1:2:log", "init": ["a", "b"]}, fail_fast=True) to try set={"a": "b"}',

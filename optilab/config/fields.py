@@ -346,7 +346,7 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     chosen = chosen or [key for key in keys if last in key.choices and above in ("", key.key)]
     if not chosen:
         inside = [key.key for key in keys if above and key.key.startswith(f"{above}.")]
-        accepted = inside or [*(key.key for key in keys), *(c for key in keys for c in key.choices)]
+        accepted = inside or [*(key.key for key in keys), *(c for key in keys for c in key.choices if c != "none")]
         same = [key for key in accepted if key.rpartition(".")[2] == ALIASES.get(last.lower(), last)]
         near = f'; did you mean "{same[0]}"?' if same else did_you_mean(name, accepted)
         near = (

@@ -77,7 +77,7 @@ class Arguments(Section):
         """What to write instead of a key that it does not have."""
         own = [key for key in keys_of(cls) if key not in RESERVED]
         if name in ModelConfig.model_fields:
-            return f"{name} is a setting of optilab's own network; change that of yours in its code, {cls.place}"
+            return f"{name} is a setting of optilab's own network; change yours in its code, {cls.place}"
         return f"unknown key{did_you_mean(name, own)}; {cls.takes} is in {cls.place}"
 
 

@@ -1,6 +1,8 @@
 """The shipped configs, and the file that `--config` means."""
 
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -134,6 +136,9 @@ def _not_found(kind: str, config: str, name: str) -> str:
     kept = runs.root(None) / config / "config.yaml"
     if "/" not in config and kept.is_file():
         advice = f"for the config of the run of this name write {kept}"
+        if config in sys.argv[1:]:  # as a word of the command
+            line = [str(kept) if word == config else word for word in sys.argv[1:]]
+            advice = f"for the config of the run of this name write: {shlex.join(['optilab', *line])}"
     elif "/" not in config and kept.with_name(runs.STUDY).is_file():
         advice = f"a study has this name: `optilab runs show {config}`"
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"

@@ -4,6 +4,7 @@ Each has its thresholds above it.
 """
 
 import math
+import re
 from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
@@ -178,7 +179,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     smaller = [sets for factor in (0.1, 0.01) if not below_usual(e, factor, LOW) for sets in rate_times(e, factor)]
     remedy = (*usual_rate(e, 0.1), *smaller, ("clip_norm=1",))
     if e.divergence:
-        text = f"the training diverged: {e.divergence.removeprefix('diverged ')}"
+        text = f"the training diverged: {re.sub(r'^diverged:? ', '', e.divergence)}"
         return Symptom(text, numbers, remedy, "any divergence", "none")
     if not e.rows or not e.entropy:
         return None

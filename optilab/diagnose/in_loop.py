@@ -157,7 +157,7 @@ def gradients_not_zeroed(e: Evidence) -> Symptom | None:
     kept, checked = e.loop.get("kept_gradients", 0), e.loop.get("checked_gradients", 0)
     if kept < 2 or kept < checked:
         return None
-    text = f"in {kept} of {checked} checked steps the gradient still had that of the step before in it"
+    text = f"in {kept} of {checked} checked steps the gradient still contained that of the step before"
     return Symptom(text, {"kept": kept, "checked": checked}, (), harm=True)
 
 

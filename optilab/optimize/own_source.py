@@ -150,11 +150,14 @@ class Origin:
         """What the code raised, with its line and where it was."""
         line = self.line_of(error)
         where = f"line {line}: " if line else ""
-        place = f"at step {at}" if isinstance(at, int) else at
+        place = (f"at step {at}" if at else "before its first step") if isinstance(at, int) else at
         return UsageError(f"{self.label} failed {place}: {where}{words_of(error)}{self._hint(error, line)}")
 
     def _hint(self, error: BaseException, line: int | None) -> str:
-        """What to write where a function of `math` got an array; else nothing."""
+        """What to write where a function of `math` got an array, or what the code was called with is not what it takes;
+        else nothing."""
+        if isinstance(error, TypeError) and "argument" in str(error) and not line:  # it was called otherwise
+            return "; what is accepted: optilab help own"
         if "arrays can be converted to Python scalars" not in str(error) or not line:
             return ""
         function = re.search(r"\bmath\.(\w+)", self.source.decode(errors="replace").splitlines()[line - 1])
@@ -171,6 +174,7 @@ def locate(spec: str) -> Origin:
     if not colon or not name.isidentifier() or not place:
         raise UsageError(
             f"expected FILE.py:NAME or package.module:NAME, for example my_adam.py:Adam; got {shown(spec, 200)}"
+            + _names_in(Path(spec))
         )
     if place in shipped:
         return Origin(spec, Path(place), name, shipped[place], hashlib.sha256(shipped[place]).hexdigest())
@@ -190,6 +194,19 @@ def locate(spec: str) -> Origin:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     own = spec if as_module else f"{path}:{name}"
     return Origin(own, path, name, source, hashlib.sha256(source).hexdigest())
+
+
+def _names_in(path: Path) -> str:
+    """`; write my.py:Mine`, or :Other, of the classes of a Python file, or where it has none of its functions."""
+    if path.suffix != ".py" or not path.is_file():
+        return ""
+    with contextlib.suppress(OSError, SyntaxError, ValueError):
+        body = ast.parse(path.read_bytes()).body
+        classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
+        names = classes or [node.name for node in body if isinstance(node, ast.FunctionDef)]
+        if names:
+            return f"; write {' or '.join(f'{path}:{name}' for name in names)}"
+    return ""
 
 
 def _file_of_module(name: str) -> Path:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -106,6 +107,22 @@ def saying(said: Callable[[str], str]) -> Iterator[None]:
 def note(text: str) -> None:
     """A warning or a hint on stderr."""
     err.print(Text(f"optilab: {printable(_said.get()(text))}"), soft_wrap=True)
+
+
+SILENCE = 10.0
+"""Seconds after which a pipe gets a line, where there is nothing to tell yet."""
+
+
+@contextmanager
+def after_silence(text: str) -> Iterator[None]:
+    """Note a text if what is done inside takes longer than SILENCE."""
+    timer = threading.Timer(SILENCE, note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -342,8 +342,14 @@ def compare_runs(
     if looks and comparison is not None:
         notes.append(looked_before(looks))
     if shared:
+        why = ""
+        if comparison is not None and any(
+            row.verdict == "worse" and {*shared[row.key]} & {*shared[comparison.baseline.key]}
+            for row in comparison.rows
+        ):
+            why = ", which asks for more than a verdict against one row: a row can be worse and share its letter"
         notes.append(
-            "alike: rows that share a letter cannot be told apart; these verdicts hold for all pairs at once"
+            f"alike: rows that share a letter cannot be told apart; the letters hold for all pairs at once{why}"
         )
     return RunComparison(
         measure,
@@ -537,7 +543,7 @@ def _notes(
             f"each row is the mean over {plural(len(problems), 'other setting')}; verdicts hold for "
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
-    if learned_nothing(candidates, measure):
+    if learned_nothing([own.outcomes for own in candidates], measure.rises):
         notes.append(
             "no row is better than chance: more seeds will hardly help; `optilab diagnose RUN` says why a run does not "
             "learn"
@@ -565,10 +571,10 @@ def _epochs(group: Group) -> int:
     return max(len(record.rows()) for record in group.runs.values()) if asked is None else int(asked)
 
 
-def learned_nothing(candidates: Sequence[ComparedRuns], measure: Measure) -> bool:
+def learned_nothing(rows: Sequence[GroupValues], rises: bool) -> bool:
     """Whether the mean of every row is worse than the chance level, or better by less than ABOVE_CHANCE."""
-    known = [(own.outcomes.chance, own.outcomes.values) for own in candidates if own.outcomes.values]
-    sign = 1 if measure.rises else -1
+    known = [(own.chance, own.values) for own in rows if own.values]
+    sign = 1 if rises else -1
     return bool(known) and all(
         chance is not None and sign * (fmean(values.values()) - chance) < ABOVE_CHANCE for chance, values in known
     )

@@ -26,7 +26,7 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.study import search_space
-from optilab.study.comparison import Comparison, judge
+from optilab.study.comparison import Comparison, judge, learned_nothing
 from optilab.study.function_race import expected_best
 from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
 from optilab.study.plan import SPAN, Plan, StudyPlan, TunedCandidate, final_seeds, tuned
@@ -271,6 +271,11 @@ class NetworkResult:
     comparison: Comparison[str] | None
 
     @property
+    def learned(self) -> bool:
+        """Whether some row is better than the chance level."""
+        return not learned_nothing([own.accuracy for own in self.candidates], rises=True)
+
+    @property
     def times(self) -> Floats:
         """Epochs to the target on the seeds that all rules have, (rules, seeds); infinite where never reached."""
         seeds = sorted(set.intersection(*(set(candidate.epochs.values) for candidate in self.candidates)))
@@ -481,10 +486,12 @@ def _diverged(
     seeds = sorted({seed for other in others for seed in other.accuracy.values})
     why = dict.fromkeys(seeds, "every setting diverged")
     late = max((value for other in others for value in other.epochs.values.values()), default=1.0)
-    values = dict.fromkeys(seeds, _chance(others[0].runs))
+    chance = _chance(others[0].runs)
+    values = dict.fromkeys(seeds, chance)
     never = GroupValues(dict.fromkeys(seeds, late), why)
     sample = _blocks(values, repeat_of)
-    return RacedCandidate(one.rule, (), {}, GroupValues(values, why), sample, never, never, _best_of(scores), 0.0)
+    accuracy = GroupValues(values, why, chance=chance)
+    return RacedCandidate(one.rule, (), {}, accuracy, sample, never, never, _best_of(scores), 0.0)
 
 
 def _target(groups: Sequence[Group]) -> float:

@@ -321,7 +321,7 @@ def confirm(planned: sweep.Sweep, records: Sequence[Record], looks: int) -> Conf
         return Confirmation(key, {}, None, False, *size)
     side = compare_runs(records, Measure("val_acc"), looks=looks)
     found = {_rate(side, i, key): tuple(own.outcomes.values.values()) for i, own in enumerate(side.candidates)}
-    learned = not learned_nothing(side.candidates, side.measure)
+    learned = not learned_nothing([own.outcomes for own in side.candidates], side.measure.rises)
     return Confirmation(key, dict(sorted(found.items())), side, learned, *size)
 
 

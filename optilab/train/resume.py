@@ -78,7 +78,12 @@ def config_of(record: runs.Record) -> TrainConfig:
     """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
     if (command := record.manifest.get("command")) != "train":
         again = f"optilab {command} --config {shlex.quote(str(record.path / 'config.yaml'))}"
-        again = "run your loop again" if command == "watch" else f"repeat it: {again}"
+        if command == "watch":
+            raise RunError(
+                f"{record.name} was recorded by optilab.watch, and its loop is yours: only a training can be resumed; "
+                "run your loop again"
+            )
+        again = f"repeat it: {again}"
         raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed; {again}")
     _require_same_code(record)
     started, file = _started(record), record.path / "config.yaml"

@@ -120,6 +120,7 @@ def _keywords(text: str) -> str:
         name, value = match[1].replace("-", "_"), match[2] or match[3]
         return name if value is None else _given(name, [value])
 
+    text = re.sub(rf"optilab runs show ({_VALUE})(?! -)", lambda found: f"lab.load({_literal(found[1])})", text)
     return _OPTION.sub(option, re.sub(r"optilab runs ls\b(?: --runs-dir [^\s`]+)?(?! -)", "lab.runs()", text))
 
 

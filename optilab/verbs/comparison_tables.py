@@ -238,7 +238,7 @@ def verdict(side: "RunComparison", advised: bool = True) -> str:
     if comparison is None:
         return "no run has an outcome yet"
     if len(comparison.order) < 2:
-        return f"nothing to compare {labels[comparison.order[0]]} with"
+        return f"{labels[comparison.order[0]]}: {side.measure.name} {_measured(side)}; nothing to compare it with"
     what, base = side.measure.name, labels[comparison.baseline.key]
     if comparison.chosen:
         ahead = f"{_measured(side)}, {_ahead(side, labels)}"
@@ -246,7 +246,8 @@ def verdict(side: "RunComparison", advised: bool = True) -> str:
         if not alike:
             return f"{base} is the best by {what}: {ahead}"
         others = len(comparison.order) - 1
-        many = f"{'any' if len(alike) == others else len(alike)} of the {others} others"
+        many = "either of the others" if len(alike) == others == 2 else f"any of the {others} others"
+        many = many if len(alike) == others else f"{len(alike)} of the {others} others"
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
         word = "highest" if side.measure.higher else "lowest"
         few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""

@@ -173,6 +173,18 @@ def _details(keys: "Sequence[Key]", rules: Mapping[str, Mapping[str, Any]]) -> I
     from optilab.config.fields import ENTRY
     from optilab.config.yaml import flow
 
+    if len({key.of for key in keys}) == len(keys) > 1 == len({key.key for key in keys}):  # of many entries
+        alike: dict[str, list[list[str]]] = {}
+        for key in keys:
+            own = rules.get(key.of, {}).get(key.key.rpartition(".")[2])
+            alike.setdefault(f"{key.key}: {key.meaning}: {key.type}", []).append(
+                [key.of, key.default, "" if own is None else flow(own)]
+            )
+        for title, lines in alike.items():
+            yield from ("", Sentence(title, "bold"))
+            headings = ["of", "default", *(["preset"] if any(line[2] for line in lines) else [])]
+            yield terminal.grid(headings, [line[: len(headings)] for line in lines], left=range(len(headings)))
+        return
     for of, group in groupby(keys, key=lambda key: key.of):
         preset, rows = rules.get(of, {}), []
         for key in group:

@@ -164,13 +164,24 @@ class Diagnosis(Answer):
             }
             for row in self.rows
         ]
-        return Table(
-            [Column(key, key, str, left=True) for key in ("finding", "seen", "normal", "try") if rows], rows
-        )
+        columns = [Column(key, key, str, left=True) for key in ("finding", "seen", "normal", "try") if rows]
+        return Table(columns, rows, [*self._tries, *filter(None, [verdict.stability(self.evidence)]), *self._all])
 
     @property
-    def _next_steps(self) -> list[str]:
-        return verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
+    def _tries(self) -> list[str]:
+        """What to try where there is no finding, a line each."""
+        steps = verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
+        return [f"{'try' if number == 0 else 'or'}: {step}" for number, step in enumerate(steps)]
+
+    @property
+    def _all(self) -> list[str]:
+        """What tries several remedies, a line each."""
+        asked = self.findings, self.config, self.changes
+        lines = {
+            "for the first two at once": verdict.command_of_both(*asked),
+            "to try them all": verdict.command_of_all(*asked),
+        }
+        return [f"{what}: {command}" for what, command in lines.items() if command]
 
     @property
     def code(self) -> ExitCode:
@@ -195,9 +206,8 @@ class Diagnosis(Answer):
             )
         yield ""
         sick = verdict.sick(self.findings)
-        yield Sentence(verdict.sentence(evidence, self.findings), "" if sick or self._next_steps else "green")
-        for number, step in enumerate(self._next_steps):
-            yield f"  {'try' if number == 0 else ' or'}: {step}"
+        yield Sentence(verdict.sentence(evidence, self.findings), "" if sick or self._tries else "green")
+        yield from (f"  {step:>{len(step) + step.startswith('or')}}" for step in self._tries)
         if evidence.trial:
             yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
         if text := verdict.stability(evidence):
@@ -211,12 +221,8 @@ class Diagnosis(Answer):
                 yield f"  {'try' if number == 0 else ' or'}: {command}"
             if finding.advice:
                 yield f"  {finding.advice}"
-        if text := verdict.command_of_both(self.findings, self.config, self.changes):
-            yield ""
-            yield f"for the first two at once: {text}"
-        if text := verdict.command_of_all(self.findings, self.config, self.changes):
-            yield ""
-            yield f"to try them all: {text}"
+        for text in self._all:
+            yield from ("", text)
 
     def __str__(self) -> str:
         """What a person reads in a terminal, with calls instead of commands."""
@@ -232,8 +238,7 @@ class Diagnosis(Answer):
             yield text
         if not verdict.sick(self.findings):
             yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
-            for step in self._next_steps[:1]:
-                yield f"  try: {step}"
+            yield from (f"  {step}" for step in self._tries[:1])
             return
         first = self.findings[0]
         if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):

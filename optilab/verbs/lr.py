@@ -310,7 +310,8 @@ class RangeProgress:
     def _cost(self) -> str:
         rates = self._ramp.rates
         epochs = len(rates) * self._batch / self._images
-        return f"range test: at most {len(rates):,} steps ({epochs:.2g} epochs), lr {rates[0]:g} to {rates[-1]:g}"
+        count = f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}"
+        return f"range test: at most {len(rates):,} steps ({count} epochs), lr {rates[0]:g} to {rates[-1]:g}"
 
 
 def unmoved(result: LabRate) -> str:

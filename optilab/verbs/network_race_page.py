@@ -29,11 +29,11 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
     several = len(result.networks) > 1
     chosen, looks, tables = list[Group](), list[int](), list[PageTable]()
     if result.overall is not None:
-        verdict = views.verdict_sentence(result.overall, "networks")
+        verdict = views.overall_verdict(result)
         title = f"over all {len(result.networks)} networks, mean test accuracy"
         tables.append(_table(title, verdict, views.overall_columns(result.overall), result, result.overall))
     for heat in result.networks:
-        verdict = views.verdict_sentence(heat.comparison, result.sample)
+        verdict = views.verdict_of(heat, result)
         columns = [c for c in views.columns(heat, result) if c.only != "values"]
         tables.append(_table(heat.problem if several else "", verdict, columns, result, heat.comparison, heat))
         for i in heat.comparison.order if heat.comparison else ():

@@ -346,7 +346,7 @@ class NetworkRaceAnswer(EndedStudy):
             yield ""
             yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
             yield Table(tables.overall_columns(result.overall), tables.judged_rows(result.overall))
-            yield Sentence(f"verdict: {tables.verdict_sentence(result.overall, 'networks')}", "bold")
+            yield Sentence(f"verdict: {tables.overall_verdict(result)}", "bold")
         yield ""
         yield from tables.notes(result)
         yield str(self.ran.path)

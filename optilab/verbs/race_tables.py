@@ -3,6 +3,7 @@
 On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.comparison.judge`.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import median
@@ -171,9 +172,11 @@ def notes(result: RaceResult) -> list[str]:
             + (": --repeats N makes it part of them" if result.kinds[0] == "optimizer" else "")
         ),
         "near: percentage of the tried settings whose accuracy is within 1 percentage point "
-        "of the best optimizer's; seconds: with several "
-        "trainings at once",
+        "of the best optimizer's"
+        + ("; seconds: with several trainings at once" if any(map(_is_timed, result.networks)) else ""),
     ]
+    if never := [f"{heat.problem} {percent(heat.target)}" for heat in result.networks if not _is_timed(heat)]:
+        lines.append(f"no epochs to the target: from some seed, no row reached it: {some(never, 4)}")
     charged = dict.fromkeys(own.rule for heat in result.networks for own in heat.candidates if own.passes > 1)
     if charged:
         verb = "takes" if len(charged) == 1 else "take"
@@ -190,6 +193,11 @@ def notes(result: RaceResult) -> list[str]:
     if result.overall is None and len(result.networks) > 1:
         lines.append("no table over all networks: one has no result on some of them")
     return lines
+
+
+def _is_timed(heat: NetworkResult) -> bool:
+    """Whether a row has epochs and seconds to the target."""
+    return any(own.mean_epochs is not None for own in heat.candidates)
 
 
 _EPOCHS = "the mean number of epochs until the accuracy on held-out images reaches this target"
@@ -274,28 +282,45 @@ def _short(value: float) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def verdict_sentence(comparison: Comparison[str] | None, sample: str) -> str:
-    """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence."""
+def verdict_sentence(comparison: Comparison[str] | None, sample: str, ignorant: str = "") -> str:
+    """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence.
+
+    `ignorant`: a run of a training on which no row is better than chance, which more of the sample would not change.
+    """
     if comparison is None:
         return "no result"
     possible = comparison.possible_best
+    why = f"; no row is better than chance, and why is said by: optilab diagnose {shlex.quote(ignorant)}"
+    advice = why if ignorant else more_advice(comparison, sample) if len(possible) > 1 else ""
     if len(possible) == 1:
-        return f"{possible[0]} is the best"
-    advice = more_advice(comparison, sample)
+        return f"{possible[0]} is the best{advice}"
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 
 def answer_of(result: RaceResult) -> str:
     """The verdict over all networks, or where there is none, those of each."""
     if result.overall is not None:
-        return verdict_sentence(result.overall, "networks")
+        return overall_verdict(result)
     verdicts = {heat.problem: verdict_of(heat, result) for heat in result.networks}
     return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
 
 def verdict_of(heat: NetworkResult, result: RaceResult) -> str:
     """The answer on one network."""
-    return verdict_sentence(heat.comparison, result.sample)
+    return verdict_sentence(heat.comparison, result.sample, _ignorant([heat]))
+
+
+def overall_verdict(result: RaceResult) -> str:
+    """The answer over all networks."""
+    return verdict_sentence(result.overall, "networks", _ignorant(result.networks))
+
+
+def _ignorant(heats: Sequence[NetworkResult]) -> str:
+    """The first run of the best row where no row of any network is better than chance; else empty."""
+    if any(heat.learned for heat in heats):
+        return ""
+    ranked = (heat.candidates[i] for heat in heats if heat.comparison for i in heat.comparison.order)
+    return next((str(record.path) for own in ranked for record in own.runs.values()), "")
 
 
 def document(result: RaceResult) -> dict[str, Any]:
@@ -325,7 +350,7 @@ def document(result: RaceResult) -> dict[str, Any]:
     overall = None
     if result.overall is not None:
         overall = {
-            "verdict": verdict_sentence(result.overall, "networks"),
+            "verdict": overall_verdict(result),
             "rules": [
                 {key: value for key, value in row.items() if not key.endswith("interval")}
                 for row in judged_rows(result.overall)

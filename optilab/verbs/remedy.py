@@ -108,7 +108,7 @@ class RemedyAnswer(EndedStudy):
         columns = [
             Column("remedy", "remedy", left=True),
             Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else percent(value)),
-            Column("spread", "+-", percent),
+            Column("spread", "+-", percent, detail=1),
             Column("ratio", "|g1|/|gL|", "{:.0e}".format),
             Column("time", "time", duration),
             Column("change", "change", left=True),
@@ -116,7 +116,7 @@ class RemedyAnswer(EndedStudy):
         seen = (
             "+-: standard deviation over the seeds"
             if self.plan.asked.seeds > 1
-            else "+- is empty with one seed: other seeds can differ by several percentage points"
+            else "one seed: other seeds can differ by several percentage points"
         )
         seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
         chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
@@ -130,10 +130,11 @@ class RemedyAnswer(EndedStudy):
     def _found(self) -> list[str]:
         """The smallest change that fixes the network, and where only a large one does, the best small one."""
         if (fix := smallest_fix(self.results)) is None:
-            nothing = all(result.accuracy is None for result in self.results)
-            return [
-                "no training has a result" if nothing else "no remedy does much better than the network as it is"
-            ]
+            if all(result.accuracy is None for result in self.results):
+                return ["no training has a result"]
+            fit = sum(bool(one.trials) for one in self.plan.tried) - 1
+            none = "no remedy" if fit == len(self.results) - 1 else f"none of the {fit} that fit it"
+            return [f"{none} does much better than the network as it is"]
         sure = "" if self.plan.asked.seeds > 1 else "; one seed: --seeds 3 says how sure that is"
         smaller = smaller_fix(self.results, fix)
         what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"

@@ -192,7 +192,7 @@ class LabStudy(Answer):
 
     def __repr__(self) -> str:
         """Without the verdict, for which all trainings are read."""
-        return f"<LabStudy: {self.name}: {self.state}, {self.manifest.get('trials', 0)} trials>"
+        return f"<LabStudy: {self.name}: {self.state}, {plural(self.manifest.get('trials', 0), 'trial')}>"
 
     @property
     def verdict(self) -> str:

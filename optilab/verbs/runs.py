@@ -266,7 +266,7 @@ def _progress(line: "ListedRun") -> str:
         return f"trials.csv is damaged ({line.problem})"
     others = [f"{line.counts[s]} {s}" for s in ("stopped", "failed", "diverged") if line.counts.get(s)]
     best = [f"best {percent(line.about['best_val_acc'])}"] if "best_val_acc" in line.about else []
-    done = f"{line.counts.get('done', 0):,} of {line.about['trials']:,} trials done"
+    done = f"{line.counts.get('done', 0):,} of {plural(line.about['trials'], 'trial')} done"
     return ", ".join([done, *others, *best])
 
 

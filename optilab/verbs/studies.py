@@ -2,11 +2,9 @@
 
 import contextlib
 import shlex
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,24 +165,17 @@ def _design(plan: "StudyPlan", folder: Path) -> "tuple[Design, Measure] | None":
     return None if found is None else (found, Measure(plan.metric))
 
 
-SILENCE = 10.0
-"""Seconds after which a pipe gets a line, where there is nothing to tell yet."""
-
-
 @contextlib.contextmanager
-def starting(name: str) -> Iterator[None]:
-    """The first line, while PyTorch is loaded, which takes seconds: on a terminal at once, in a pipe after SILENCE."""
-    tell = partial(terminal.note, f"starting {name}: loading PyTorch, which takes long on a busy machine")
-    timer = threading.Timer(SILENCE, tell)
-    timer.daemon = True
-    if terminal.err.is_terminal:
-        tell()
-    else:
-        timer.start()
-    try:
+def starting(name: str, soon: bool = True) -> Iterator[None]:
+    """The first line, while PyTorch is loaded, which takes seconds: on a terminal at once where it is `soon`, else
+    after ten seconds."""
+    text = f"starting {name}: loading PyTorch, which takes long on a busy machine"
+    if soon and terminal.err.is_terminal:
+        terminal.note(text)
         yield
-    finally:
-        timer.cancel()
+    else:
+        with terminal.after_silence(text):
+            yield
 
 
 def completed(ran: "StudyResult") -> list[Record]:
@@ -257,7 +248,9 @@ class TerminalView:
 
     def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
         if not self._silent:
-            terminal.note(announcement(shape, cost()))
+            with starting(shape, soon=False):
+                found = cost()
+            terminal.note(announcement(shape, found))
 
     def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> "StudyProgress":
         return StudyProgress(trials, epochs, self._silent, metric, at_once)

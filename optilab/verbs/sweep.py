@@ -187,7 +187,8 @@ class SweepAnswer(EndedStudy):
         if found is None or not found.chosen or len(found.possible_best) < 2:
             return
         side = self.comparison.side
-        if learned_nothing(side.candidates, side.measure):  # which no seed changes
+        outcomes = [own.outcomes for own in side.candidates]
+        if learned_nothing(outcomes, side.measure.rises):  # which no seed changes
             first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
             yield f"  next: optilab diagnose {shlex.quote(str(first.path))}"
             return

@@ -19,7 +19,7 @@ from optilab.config.claims import BEST
 from optilab.config.load import dump, flat, load
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
-from optilab.diagnose import Stability, of_run
+from optilab.diagnose import Stability, of_run, verdict
 from optilab.errors import DivergedError, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
@@ -409,6 +409,11 @@ class SeedsAnswer(EndedStudy):
             yield ""
             yield terminal.grid(["seed", *spreads], table)
             _curves(records, self.picture)
+        found = [LabRun(record).diagnosis for record in records if record.last_row()]
+        if found and not any(verdict.learning(one.evidence)[1] for one in found):
+            if len(found) > 1:
+                yield f"no seed is better than chance; of the first, {records[0].name}:"
+            yield from found[0].brief()
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
@@ -502,7 +507,7 @@ class TrainingDisplay:
         self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
         self._plain = not quiet and not live and self._line is None
         self._began: float | None = None
-        self._silence = threading.Timer(studies.SILENCE, self._unfinished)
+        self._silence = threading.Timer(terminal.SILENCE, self._unfinished)
         self._silence.daemon = True
 
     def __enter__(self) -> "TrainingDisplay":
@@ -558,8 +563,8 @@ class TrainingDisplay:
             return
         batch, batches = self._batch
         progress = f"batch {batch} of {batches}" if batch else "no batch is done"
-        left = f"; an epoch takes about {duration(studies.SILENCE / batch * batches)}" if batch else ""
-        terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {studies.SILENCE:.0f} s{left}")
+        left = f"; an epoch takes about {duration(terminal.SILENCE / batch * batches)}" if batch else ""
+        terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {terminal.SILENCE:.0f} s{left}")
         if self._crowding is not None and (advice := self._crowding.stuck()):
             terminal.note(advice)
 

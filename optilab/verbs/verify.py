@@ -1,11 +1,13 @@
 """`optilab verify`: the rules next to torch.optim, optax or their equations, or your implementation next to a rule."""
 
 import os
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -422,8 +424,11 @@ def _grade_all(request: VerifyRequest, specs: Sequence[str], alone: bool) -> "Gr
 def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterator[submissions.Graded]":
     """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
     last, told = time.monotonic(), False
-    with terminal.err.status(f"grading {count} submissions") as status:
+    slow = f"grading {plural(count, 'submission')}: the first takes long, as on a busy machine"
+    with terminal.err.status(f"grading {count} submissions") as status, ExitStack() as waiting:
+        waiting.enter_context(terminal.after_silence(slow))
         for number, row in enumerate(rows, 1):
+            waiting.close()
             yield row
             status.update(f"graded {number} of {count}")
             if not terminal.err.is_terminal and time.monotonic() - last > (0 if told and number == count else 10):
@@ -529,7 +534,7 @@ class Grades(Answer):
         yield f"{row.verdict}: {row.points:g} point{'s' * (row.points != 1)}"
         yield ""
         if row.compared is None:
-            yield row.explanation
+            yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
         else:
             label = f"{Path(row.submission).name}:{row.name}"
             for part in LabVerification(label, self.exam, row.compared).parts():

@@ -740,7 +740,7 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    assert json.loads(done.stdout)["schema_version"] == 1
+    assert json.loads(done.stdout)["schema_version"] == (2 if words[0] in ("diagnose", "train") else 1)
     assert done.stdout.count("\n") == 1
     if words[0] == "runs":
         optilab("runs", "rm", "one", "--yes", code=4 if words[1] == "rm" else 0)
@@ -841,10 +841,22 @@ def test_what_a_directory_lacks_is_named_with_the_command_that_makes_it(optilab)
 def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab):
     optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
     told = optilab("train", "one", code=2).stderr
-    assert (
-        "no file and no preset has this name; for the config of the run of this name write runs/one/config.yaml"
-        in told
-    )
+    name = "no file and no preset has this name; for the config of the run of this name write"
+    assert f"{name}: optilab train runs/one/config.yaml\n" in told
+    told = optilab("remedy", "one", "--seeds", 2, code=2).stderr
+    assert f"{name}: optilab remedy runs/one/config.yaml --seeds 2\n" in told
+
+
+def test_an_optimizer_of_ones_own_without_its_name_is_told_the_line(optilab, tmp_path):
+    (tmp_path / "my.py").write_text("import abc\nclass Mine:\n    def update(self, w, g): return w\n")
+    assert "; write my.py:Mine" in optilab("optimize", "my.py", code=2).stderr
+
+
+def test_a_setting_of_many_optimizers_is_one_table(optilab):
+    shown = optilab("config", "show", "train", "optimizer.lr").stdout
+    assert shown.count("learning rate: the factor of every step") == 1
+    assert "\nadam " in shown
+    assert "did you mean" not in optilab("config", "show", "train", "nonsens", code=2).stderr
 
 
 def test_a_range_over_a_key_that_is_a_number_of_one_optimizer_only(optilab, small):

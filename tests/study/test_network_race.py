@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from optilab.diagnose.remedies import pairs, remedies
 from optilab.errors import RunError, UsageError
 from optilab.optimize import RULES
 from optilab.study import claims, network_race, search_space
+from optilab.study.comparison import judge
+from optilab.study.groups import GroupValues
+from optilab.verbs import race_tables
 
 ADAM = """
 import numpy as np
@@ -407,3 +412,30 @@ def test_claims_name_a_training_and_a_rule_and_repeats_are_the_sample(race, smal
 def test_claims_about_what_a_race_does_not_measure(race, claim, message, tmp_path):
     assert message in race("--algo", "sgd,adam", "--expect", claim, code=2).stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_race_in_which_nothing_is_learned_proposes_diagnose_and_no_more_repeats():
+    """And its legend names no column that the table does not have."""
+    values = {"sgd": {1: 0.1, 2: 0.11, 3: 0.1}, "adam": {1: 0.11, 2: 0.09, 3: 0.1}}
+    never, run = GroupValues({}), SimpleNamespace(path=Path("runs/r/small-adam-1-7"), manifest={})
+    rows = tuple(
+        network_race.RacedCandidate(
+            rule, (), {7: run}, GroupValues(own, chance=0.1), own, never, never, (0.1,), 1.0
+        )
+        for rule, own in values.items()
+    )
+    heat = network_race.NetworkResult("small", 0.2, rows, judge(values))
+    found = network_race.RaceResult(
+        2, 3, tuple(values), ("optimizer", "optimizers"), (heat,), None, "seeds", (), {}, 0
+    )
+    said = race_tables.answer_of(found)
+    assert said.endswith(
+        "; no row is better than chance, and why is said by: optilab diagnose runs/r/small-adam-1-7"
+    )
+    assert "further" not in said
+    assert not any("seconds" in note for note in race_tables.notes(found))
+    assert "no epochs to the target: from some seed, no row reached it: small 20.0%" in race_tables.notes(found)
+    learned = replace(
+        heat, candidates=(replace(rows[0], accuracy=GroupValues(values["sgd"], chance=0.01)), rows[1])
+    )
+    assert "chance" not in race_tables.verdict_of(learned, found)

@@ -217,7 +217,7 @@ def test_its_arguments_are_keys(train):
         ),
         (["model.depth=1.5", "model.normed=3"], "model.depth: expected a whole number, got 1.5"),
         (["model.depth=1.5", "model.normed=3"], "model.normed: expected true or false"),
-        (["model.hidden=[3]"], "hidden is a setting of optilab's own network; change that of yours in its code"),
+        (["model.hidden=[3]"], "hidden is a setting of optilab's own network; change yours in its code"),
         (["model.init=xavir"], 'did you mean "xavier"?'),
         (["model.init.std=0.1", "model.init.name=normal", "model.init.stdd=1"], 'did you mean "model.init.std"?'),
         (["model=net.py:CN"], 'net.py has no CN; did you mean "CNN"?'),
@@ -382,7 +382,7 @@ def test_remedies_say_what_does_not_apply(optilab, project):
     )
     states = {row["remedy"]: row["state"] for row in json.loads(done.stdout)["results"]}
     assert states["adam"] == states["xavier"] == "done"
-    assert "norm is a setting of optilab's own network; change that of yours in its code" in states["batchnorm"]
+    assert "norm is a setting of optilab's own network; change yours in its code" in states["batchnorm"]
     assert "grows in stages" in states["staged"]
 
 

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from optilab.show import terminal
 from optilab.verbs import studies
 from tests.data.idx import arrays, idx_bytes, write_sums
 
@@ -43,6 +44,14 @@ def test_each_of_several_seeds_is_announced(optilab, small):
     assert sorted(line.split()[1] for line in lines[1:]) == ["1/3", "2/3", "3/3"]
 
 
+def test_seeds_that_have_all_learned_nothing_are_diagnosed(optilab, small):
+    shown = optilab("train", small, "--seeds", 2, "--epochs", 1, "--set", "optimizer.lr=1e-7").stdout
+    assert re.search(
+        r"\nno seed is better than chance; of the first, small-s42-\w+:\nno better than chance: ", shown
+    )
+    assert "\ndiagnosis: " in shown
+
+
 def test_one_seed_has_no_mean_and_no_standard_deviation(optilab, small):
     table = optilab("train", small, "--seeds", 1, "--epochs", 1).stdout
     assert "\n42 " in table
@@ -60,17 +69,17 @@ def test_a_resume_with_more_epochs_is_a_run_of_that_many(optilab, small):
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
     """And its first line comes before PyTorch is loaded."""
-    terminal, end = pty.openpty()
+    screen, end = pty.openpty()
     command = [sys.executable, "-m", "optilab", "train", str(small), "--runs-dir", str(tmp_path / "runs")]
     environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}
     process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, env=environment)
     os.close(end)
     shown = bytearray()
     with contextlib.suppress(OSError):  # EIO: the process has closed the terminal
-        while data := os.read(terminal, 1 << 16):
+        while data := os.read(screen, 1 << 16):
             shown += data
     assert process.wait() == 0
-    os.close(terminal)
+    os.close(screen)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert text.startswith("optilab: starting small: loading PyTorch")
     assert re.findall(r"epoch (\d)/3 train_loss [0-9.]+ train_acc", text) == ["1", "2", "3"]
@@ -78,12 +87,12 @@ def test_a_terminal_keeps_the_line_of_every_epoch(small, tmp_path):
 
 def test_a_pipe_is_told_that_pytorch_is_being_loaded(capsys, monkeypatch):
     """On a machine with twenty other processes that takes a minute."""
-    monkeypatch.setattr(studies, "SILENCE", 0.01)
+    monkeypatch.setattr(terminal, "SILENCE", 0.01)
     with studies.starting("mine"):
         while not (told := capsys.readouterr().err):
             time.sleep(0.01)
     assert told.startswith("optilab: starting mine: loading PyTorch")
-    monkeypatch.setattr(studies, "SILENCE", 60.0)
+    monkeypatch.setattr(terminal, "SILENCE", 60.0)
     with studies.starting("mine"):
         pass
     assert capsys.readouterr().err == ""

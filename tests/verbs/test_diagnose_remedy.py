@@ -26,6 +26,7 @@ from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
 from optilab.study.trials import Outcome, Trial
 from optilab.verbs import diagnose as view
 from optilab.verbs import studies
+from optilab.verbs.remedy import RemedyAnswer
 from optilab.verbs.studies import StudyProgress
 from optilab.verbs.sweep import SweepRequest
 from optilab.verbs.train import TrainRequest
@@ -269,6 +270,22 @@ def test_the_smallest_fix_is_one_that_was_seen_to_work():
     failed = [_result(None, None, "failed"), _result("tanh", None, "failed"), _result("adam", None, "failed")]
     assert smallest_fix(failed) is None
     assert smallest_fix([_result(None, None, "failed"), _result("tanh", 0.8)]) is None  # nothing to compare with
+
+
+def test_the_table_of_a_diagnosis_without_a_finding_says_what_to_try(monkeypatch):
+    monkeypatch.setattr(view.verdict, "next_steps", lambda *_: ["optilab lr a", "optilab remedy a"])
+    monkeypatch.setattr(view.verdict, "stability", lambda _: "")
+    notes = view.Diagnosis("runs/a", None, [], "a").table().notes
+    assert notes == ["try: optilab lr a", "or: optilab remedy a"]
+
+
+def test_where_remedies_do_not_fit_only_those_that_fit_are_spoken_of():
+    results = [_result(None, 0.7), _result("tanh", 0.7), _result("adam", None, "does not fit")]
+    plan = SimpleNamespace(tried=[SimpleNamespace(trials=trials) for trials in ("t", "t", "")])
+    found = SimpleNamespace(results=results, plan=plan)
+    assert RemedyAnswer._found.fget(found) == [
+        "none of the 1 that fit it does much better than the network as it is"
+    ]
 
 
 def test_a_fix_of_many_settings_does_not_hide_one_that_helps():

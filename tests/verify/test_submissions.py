@@ -443,6 +443,25 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     assert "no class with update" in texts["kim"]
 
 
+def test_the_commonest_style_that_is_not_accepted_is_told_what_is(optilab, tmp_path):
+    source = "class SGD:\n    def __init__(self, params, lr): ...\n    def step(self, grads): ...\n"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "dora.py").write_text(source)
+    said = optilab("verify", "in/*.py", "--against", "sgd", "--feedback", "out", code=9).stdout
+    told = Path(tmp_path, "out", "dora.py.txt").read_text()
+    for text in (said, told):
+        assert "dora.py:SGD failed before its first step: TypeError: " in text
+        assert "'params'; what is accepted: optilab help own" in text
+
+
+def test_feedback_names_no_option_of_the_grader(optilab, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "slow.py").write_text("def sgd(w, g, lr):\n    while True: pass\n")
+    arguments = ["in/*.py", "--against", "sgd", "--feedback", "out", "--timeout", "0.1"]
+    assert "took more than 0.1 s (--timeout)" in optilab("verify", *arguments, code=9).stdout
+    assert Path(tmp_path, "out", "slow.py.txt").read_text().endswith(": step 1 took more than 0.1 s\n")
+
+
 def test_the_formula_is_that_of_the_reading_that_is_equal(tmp_path):
     """And of the settings of that reading only those are named that the code does not take."""
     (tmp_path / "a.py").write_text(
@@ -491,3 +510,16 @@ def test_the_last_line_of_progress_is_that_of_the_last_file(monkeypatch, capsys)
     monkeypatch.setattr("optilab.verbs.verify.time", SimpleNamespace(monotonic=lambda: next(clock)))
     assert list(_with_progress(iter("abc"), 3)) == ["a", "b", "c"]
     assert capsys.readouterr().err.splitlines() == ["optilab: graded 1 of 3", "optilab: graded 3 of 3"]
+
+
+def test_a_first_row_that_takes_long_is_announced(monkeypatch, capsys):
+    monkeypatch.setattr("optilab.show.terminal.SILENCE", 0.01)
+    told = []
+
+    def rows():
+        while not told:
+            told.extend(capsys.readouterr().err.splitlines())
+        yield "a"
+
+    assert list(_with_progress(rows(), 3)) == ["a"]
+    assert told == ["optilab: grading 3 submissions: the first takes long, as on a busy machine"]
