@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_CONFIRMED = 8
 """Settings that the command after an open answer trains again."""
+ENOUGH = 5
+"""Seeds with which a verdict becomes possible."""
 MOST_NEXT = 20
 """More seeds that a page proposes to train: where a verdict may need more, they are a first step."""
 FEW = 6
@@ -312,11 +314,11 @@ def further_seeds(comparison: "Comparison[Any]") -> int:
 def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, bool]:
     """How many more seeds to train, and whether a verdict needs no more by the advice.
 
-    Where no number is known it is `seeds`, the number of those that there are.
+    Where no number is known it is `seeds`, the number of those that there are, and at least ENOUGH in all.
     """
     closest = _closest(comparison) if comparison else None
     if closest is None:
-        return seeds, False
+        return max(seeds, ENOUGH - seeds), False
     own = closest[0]
     most = own.more_range[1] if own.more_range else own.more
     return (most, True) if most and most <= MOST_NEXT else (MOST_NEXT, False)

@@ -215,6 +215,8 @@ def test_the_next_step_trains_what_the_answer_says(more, expected):
     if more:
         own.difference = SimpleNamespace(more=more[0], more_range=more[1])
     assert comparison_tables.next_seeds(SimpleNamespace(ranked=[own]), 3) == expected
+    if more is None:  # of one seed, another one cannot decide
+        assert comparison_tables.next_seeds(SimpleNamespace(ranked=[own]), 1) == (4, False)
 
 
 def test_a_group_shows_its_mean_and_interval(written, optilab):
