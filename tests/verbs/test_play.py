@@ -908,6 +908,7 @@ def test_what_does_nothing_is_disabled_and_what_is_wrong_is_red(opened):
     page.script(SETTLED)
     disabled = "return ['#seed', '#seed-exact'].map((id) => document.querySelector(id).disabled)"
     assert page.script(disabled) == [True, True]
+    assert float(page.script("return getComputedStyle(document.querySelector('#seed')).opacity")) < 1
     page.enter("#noise-exact", "0.5")
     page.script(SETTLED)
     assert page.script(disabled) == [False, False]
