@@ -309,6 +309,10 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             lambda lab: lab.train("relu.yaml", resume="x"),
             "resume takes its config from the run; leave out 'relu.yaml'",
         ),
+        (
+            lambda lab: lab.train({"epochs": 1}, resume="x"),
+            "resume takes its config from the run; leave out the config",
+        ),
         (lambda lab: lab.train(7), "expected a preset, a YAML file or a mapping of keys, got 7"),
         (lambda lab: lab.race(on="relu.yaml", starts=3), "starts can only be used in a race on test functions"),
         (lambda lab: lab.race(seeds=3), "seeds can only be used in a race on trainings"),

@@ -1,6 +1,7 @@
 """What a command returns: the verdict in words, tables, a picture, a document; shown in a terminal or a notebook."""
 
 import os
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -248,7 +249,7 @@ def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
         if not silent:
             terminal.say(line, STYLES[one.result])
         elif not one.holds:
-            terminal.note(line)
+            terminal.note(alone(line))
     annotate(f"{one.of}: {line}" for one, line in zip(judged, lines, strict=True) if not one.holds)
     return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
 
@@ -263,6 +264,11 @@ def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
         for one, value in zip(judged, measured, strict=True)
     ]
     return ["   ".join(part for part in row if part).rstrip() for row in rows]
+
+
+def alone(line: str) -> str:
+    """A line of `claim_lines` outside of their columns."""
+    return re.sub(r" {4,}", "   ", line)
 
 
 def annotate(lines: Iterable[str]) -> None:

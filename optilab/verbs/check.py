@@ -28,7 +28,7 @@ from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_stu
 from optilab.study.function_race import standings
 from optilab.study.plan import StudyPlan
 from optilab.verbs import studies
-from optilab.verbs.answer import STYLES, Printed, annotate, claim_lines
+from optilab.verbs.answer import STYLES, Printed, alone, annotate, claim_lines
 from optilab.verbs.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.words import plural
@@ -355,7 +355,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
     elif quiet:
         for line, result in lines:
             if result != "holds":
-                terminal.note(f"{checked.target}: {line}")
+                terminal.note(f"{checked.target}: {alone(line)}")
     annotate(f"{checked.target}: {line}" for line, result in lines if result != "holds")
 
 

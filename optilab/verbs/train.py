@@ -151,9 +151,8 @@ def _source(request: TrainRequest) -> Any:
     """The config, by its place or by `--config`; None without one. UsageError for two things to start from."""
     starts = [name for name in ("resume", "fork") if request.given.get(name)]
     if request.config is not None and starts:
-        raise UsageError(
-            f"{request.flag(starts[0])} takes its config from the run; leave out {shown(request.config)}"
-        )
+        config = shown(request.config) if isinstance(request.config, str) else "the config"
+        raise UsageError(f"{request.flag(starts[0])} takes its config from the run; leave out {config}")
     if request.config is not None and request.file is not None:
         raise UsageError(f"two configs: {request.config} and {request.flag('file')} {request.file}; give one")
     config = request.config if request.file is None else request.file

@@ -289,9 +289,10 @@ def test_optimize(optilab, tmp_path):
     quiet = optilab("optimize", "--algo", "adam", "--expect", "status == converged", "--quiet", code=9)
     assert len(quiet.stdout.splitlines()) == 1
     assert "fails" in quiet.stderr
+    assert "optilab: fails   status == converged   moving" in quiet.stderr
     silent = optilab("check", quiet.stdout.strip(), "--quiet", code=9)
     assert silent.stdout == ""
-    assert "fails" in silent.stderr
+    assert ": fails   status == converged   moving" in silent.stderr
     again = optilab("check", quiet.stdout.strip(), code=9)
     assert "fails         status == converged   moving" in again.stdout
 
