@@ -472,6 +472,8 @@ def test_every_result_has_every_form(results, tmp_path):
         assert all(isinstance(row, dict) for row in rows)
         assert len(rows) > 1 or kind == "equal"
         assert result.plot().axes
+        with pytest.raises(UsageError, match="dark: expected True or False, got 'black'"):
+            result.plot(dark="black")
         assert result.plot(dark=True)._repr_png_().startswith(b"\x89PNG")
         text = result._repr_html_()
         assert tags(text) <= TAGS

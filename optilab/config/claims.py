@@ -125,7 +125,12 @@ class Claim(Section):
         }
         if match["at"] and match["at"].isdecimal():
             parts["at"] = int(match["at"])
-        return {**parts, OPERATORS[match["operator"]]: decimal(match["value"])}
+        bound = decimal(match["value"])
+        if isinstance(bound, str) and match["metric"] not in WORDS and re.fullmatch("[A-Za-z ]+", bound):
+            raise refusal(
+                f"expected a number after {match['operator']}, got {shown(given)}; for example {_compared(given)}"
+            )
+        return {**parts, OPERATORS[match["operator"]]: bound}
 
     @model_validator(mode="after")
     def _one_bound(self) -> "Claim":

@@ -160,6 +160,9 @@ class OneOf:
                 else f"an empty name is no {self.what}; expected"
             )
             return f"{missing} one of {', '.join(self.registry)}"
+        same = ELSEWHERE.get(str(name).lower())
+        if same in self.registry:
+            return f'unknown {self.what} {shown(name)}; did you mean "{same}"?'
         return unknown(self.what, name, self.registry)
 
     def json_schema(self, inner: Mapping[str, Any], definitions: Definitions) -> dict[str, Any]:
@@ -265,6 +268,8 @@ def _is_section(part: Any) -> bool:
 
 LAST = "replay"
 """The section that a config of one's own never needs, shown after all others."""
+ELSEWHERE = {"swish": "silu"}
+"""Entries as they are called elsewhere, where a name that is spelled nearer means something else."""
 ALIASES = {
     "learning_rate": "lr",
     "learningrate": "lr",
@@ -376,7 +381,10 @@ def example_at(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     section, choice, _ = _asked(schema, (*path, ""), tree)
     first = next(iter(keys_of(section).values()), None) if section else None
     if choice or first is None:
-        return next(iter(choice.registry)) if choice else "VALUE"
+        inside, *_ = _asked(schema, path, tree)
+        takes, place = (getattr(inside, name, "") for name in ("takes", "place"))
+        own = f" ({takes} is in {place})" if place else ""
+        return next(iter(choice.registry)) if choice else f"VALUE{own}"
     return yaml.flow({first.name: first.low if first.required else first.default})
 
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
-from optilab.errors import UsageError, did_you_mean, shown, unknown
+from optilab.errors import OptilabError, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
 
@@ -139,6 +140,10 @@ def _not_found(kind: str, config: str, name: str) -> str:
         if config in sys.argv[1:]:  # as a word of the command
             line = [str(kept) if word == config else word for word in sys.argv[1:]]
             advice = f"for the config of the run of this name write: {shlex.join(['optilab', *line])}"
+        with suppress(OptilabError):
+            made = runs.read_entry(kept.parent).manifest["command"]
+            if (made == "optimize") != (kind == "optimize"):
+                advice = f"the run of this name is one of `optilab {made}`: optilab {made} {kept}"
     elif "/" not in config and kept.with_name(runs.STUDY).is_file():
         advice = f"a study has this name: `optilab runs show {config}`"
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"

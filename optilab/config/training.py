@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -183,9 +184,9 @@ class DataConfig(Section):
         if used > images:
             raise UsageError(f"--set data.images: {self.dataset} has {images:,} training images, got {used:,}")
         if self.holdout is not None and self.holdout >= used:
+            fewer = f"; --set data.holdout={used // 5} holds out fewer" if used > 4 else ""
             raise UsageError(
-                f"data.holdout: a hold-out of {self.holdout} leaves no training images (only {used} are used); "
-                "--set data.holdout=N holds out fewer"
+                f"data.holdout: a hold-out of {self.holdout} leaves no training images (only {used} are used){fewer}"
             )
 
     @property
@@ -436,6 +437,12 @@ def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
     old, new = _numbers(before), _numbers(after)
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return [f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}" for key in keys]
+
+
+def edited(file: object, changed: Sequence[str]) -> str:
+    """What to say of the config file of a run that is not the one that the run was started with."""
+    again = f"undo that, or train the edited one: optilab train --config {quote(str(file))}"
+    return f"{file} was edited since the run started: {'; '.join(changed)}; {again}"
 
 
 def _numbers(config: TrainConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ advice, and so are anchors, aliases, tags and second documents, so that a hostil
 """
 
 import json
+import pathlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from optilab.errors import CONTROL, ConfigError, Problem, shown
+from optilab.errors import CONTROL, ConfigError, Problem, printable, shown
 
 Path = tuple[str | int, ...]
 
@@ -176,6 +177,10 @@ def read(data: bytes, source: str, *, partial: bool = False) -> Document:
             advice = _with_colon(tree.partition("\n")[0]) if isinstance(tree, str) else ""
             if isinstance(tree, list) and any(isinstance(one, dict) and "expect" in one for one in tree):
                 advice = "; a file of claims begins with a line `checks:` above the list"
+            file = pathlib.Path(source)
+            config = file.with_name("config.yaml") if file.suffix == ".csv" else file
+            if config != file and config.is_file():
+                advice = f"; the config of this run is {printable(str(config))}"
             raise _Refused(1, f"the top level must be a mapping (key: value), got {shown(tree)}{advice}")
     except _Refused as refused:
         problem = Problem(f"{source}:{refused.line}", "", str(refused))

@@ -126,8 +126,11 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
         rest = text[columns[at] - 1 :]
         reason = f"cannot be read ({error.msg})"
         if error.msg == "invalid syntax":
+            after = f', after "{text.rstrip()[-1]}"' if text.strip() else ""
             reason = (
-                f"cannot be read from {shown(rest)} on" if rest.strip() else "the end of the formula is missing"
+                f"cannot be read from {shown(rest)} on"
+                if rest.strip()
+                else f"the end of the formula is missing{after}"
             )
         raise _error(columns[at], reason) from None
     except (ValueError, MemoryError, RecursionError):

@@ -330,10 +330,16 @@ class Function:
         return dict(zip(self.states, memory, strict=True))
 
     def _returned(self, count: int) -> str:
-        takes = f"it takes the states {', '.join(self.states)}" if self.states else "it takes no state"
+        several, names = ("states" if self.states[1:] else "state"), ", ".join(self.states)
+        takes = (
+            f"it takes the {several} {names}: end it with return w, {names}"
+            if self.states
+            else "it takes no state"
+        )
         more = "a parameter without a default is state, and so is one with 0 or None that is returned after w"
         advice = "a hyperparameter needs a default, as in nu=0.7" if count < len(self.states) else more
-        return f"returned w and {count} more, but {takes} ({advice}; optilab help own)"
+        returned = f"w and {count} more" if count else "only w"
+        return f"returned {returned}, but {takes} ({advice}; optilab help own)"
 
 
 class Stateful:
@@ -548,7 +554,9 @@ def _traced() -> Iterator[None]:
 def checked(point: Any, w: Array) -> Array:
     """What the user's code returned, as an array like w; UsageError where it is none."""
     if point is None:
-        raise UsageError("returned nothing; expected the new w, also where w was changed in place")
+        raise UsageError(
+            "returned nothing; expected the new w: end it with return w, also where w is changed in place"
+        )
     if not isinstance(w, np.ndarray):
         return point
     array = np.array(point, dtype=w.dtype)
@@ -591,11 +599,11 @@ def fitting(path: Path, like: str = "") -> str:
     tree = locate(f"{path}:any").tree
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     bases = {name: {ast.unparse(base) for base in node.bases} for name, node in classes.items()}
+    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     functions = {
-        node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef)
+        node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)] for node in defined
     }
+    read = {node.name: {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} for node in defined}
 
     def fits(name: str) -> bool:
         methods = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef)}
@@ -609,13 +617,17 @@ def fitting(path: Path, like: str = "") -> str:
     found = [name for name in classes if fits(name)]
     found = [name for name in found if not any(name in bases[other] for other in found if other != name)]
     found = found or [name for name, names in functions.items() if len(names) > 1 and names[1] in GRADIENTS]
-    found = found or [name for name, names in functions.items() if len(names) > 1]
+    found = found or [name for name, names in functions.items() if len(names) > 1 and names[1] in read[name]]
     found = [name for name in found if _bare(name) == _bare(like)] or found
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path.name}:{found[0]}")
-    raise UsageError(f"{path} has no class with update(w, g) and no function f(w, g, ...)")
+    has = [f"{name}({', '.join(names)})" for name, names in functions.items()] + list(classes)
+    seen = f": {', '.join(has[:4])} {'are' if has[1:] else 'is'} no optimizer" if has else ""
+    raise UsageError(
+        f"{path} has no class with update(w, g) and no function f(w, g, ...){seen} (optilab help own)"
+    )
 
 
 def _bare(name: str) -> str:

@@ -87,11 +87,21 @@ class Origin:
                 module = self._executed() if self.is_file else importlib.import_module(self._module)
         except ENDS as error:
             line = self.line_of(error)
-            raise UsageError(f"{self.path}{f':{line}' if line else ''}: {words_of(error)}") from None
+            missing = isinstance(error, ModuleNotFoundError)
+            advice = f"; install it, or put its code into {self.path.name}" if missing else ""
+            raise UsageError(f"{self.path}{f':{line}' if line else ''}: {words_of(error)}{advice}") from None
         code = getattr(module, self.attribute, None)
         if not callable(code):
             raise self.missing(module)
         return code
+
+    @property
+    def line(self) -> int:
+        """The line that declares the function, or what the class calls at each step."""
+        at: ast.AST | None = next((n for n in self.tree.body if getattr(n, "name", "") == self.attribute), None)
+        if isinstance(at, ast.ClassDef):
+            at = next((n for n in at.body if getattr(n, "name", "") in ("update", "step")), at)
+        return getattr(at, "lineno", 1)
 
     @property
     def _module(self) -> str:
@@ -138,9 +148,8 @@ class Origin:
             with redirect_stdout(sys.stderr):
                 yield
         except UsageError as error:
-            raise UsageError(
-                f"{self.label}{f', step {at}' if isinstance(at, int) and at else ''}: {error}"
-            ) from None
+            step = f", step {at}: line {self.line}" if isinstance(at, int) and at else ""
+            raise UsageError(f"{self.label}{step}: {error}") from None
         except SystemFailure:
             raise
         except ENDS as error:
@@ -154,10 +163,16 @@ class Origin:
         return UsageError(f"{self.label} failed {place}: {where}{words_of(error)}{self._hint(error, line)}")
 
     def _hint(self, error: BaseException, line: int | None) -> str:
-        """What to write where a function of `math` got an array, or what the code was called with is not what it takes;
-        else nothing."""
+        """What to write where a function of `math` got an array, a layer of a network does not fit, or the code does
+        not take what it was called with; else nothing."""
         if isinstance(error, TypeError) and "argument" in str(error) and not line:  # it was called otherwise
             return "; what is accepted: optilab help own"
+        if "before Module.__init__() call" in str(error):
+            return "; make super().__init__() the first line of its __init__"
+        if sizes := re.search(r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)", str(error)):
+            got, takes = sizes.groups()
+            more = f"write nn.Linear({got}, ...), or change what comes before"
+            return f"; a layer that takes {takes} numbers gets {got}: {more}"
         if "arrays can be converted to Python scalars" not in str(error) or not line:
             return ""
         function = re.search(r"\bmath\.(\w+)", self.source.decode(errors="replace").splitlines()[line - 1])

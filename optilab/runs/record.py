@@ -137,6 +137,10 @@ class Study(Entry):
         written = self.manifest.get("asked")
         if written and asked_digest(self.asked) not in written:
             advice = "restore it; what may change of a study is given as an option"
+            if (command := self.manifest["command"]) in ("sweep", "race", "remedy"):
+                advice += (
+                    f"; the edited one is another study: optilab {command} --study {self.path / STUDY} --name NEW"
+                )
             raise RunError(f"{self.path / STUDY} was edited since the study was started: {advice}")
 
     @property

@@ -91,7 +91,8 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
             raise UsageError(f"{shown(parts[2])} is not a COUNT from 2 to {MAX_COUNT:,}", where)
         count = int(parts[2])
     if low >= high:
-        raise UsageError(f"LOW has to be less than HIGH, got {low:g} and {high:g}", where)
+        turned = f"; write {high:g}:{low:g}" if low > high else ""
+        raise UsageError(f"LOW has to be less than HIGH, got {low:g} and {high:g}{turned}", where)
     if log and low <= 0:
         raise UsageError(f"a log axis has to begin above 0, got {low:g}", where)
     return Axis(key, low, high, count, log)

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from optilab.config import yaml
 from optilab.config.load import flat
-from optilab.errors import UsageError, printable, shown
+from optilab.config.training import edited
+from optilab.errors import OptilabError, UsageError, printable, shown
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import NOT_SETTINGS, text
+from optilab.study.groups import NOT_SETTINGS, edits, text
 from optilab.study.listing import config_of
 
 SECTIONS = ("versions", "host", "numerics", "environment")
@@ -77,6 +79,8 @@ class Diff:
     """None where all rows that both have are equal."""
     causes: tuple[str, ...]
     """What can have made the rows part, the likeliest first; empty where they did not."""
+    edited: tuple[str, ...] = ()
+    """What is said of a config.yaml that is not the one its run was started with: `config` is that of the start."""
 
     @property
     def equal(self) -> int:
@@ -109,7 +113,19 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     rows = a.rows(), b.rows()
     first = _first(*rows)
     causes = _causes(config, environment, data, first, (a, b)) if first else ()
-    return Diff(config, environment, data, (len(rows[0]), len(rows[1])), first, tuple(causes))
+    changed = tuple(filter(None, map(_edited, (a, b))))
+    return Diff(config, environment, data, (len(rows[0]), len(rows[1])), first, tuple(causes), changed)
+
+
+def _edited(record: Record) -> str:
+    if not record.is_training or record.is_watched:
+        return ""
+    file = record.path / "config.yaml"
+    try:
+        changed = edits(record, yaml.read(record.config, str(file)).tree)
+    except OptilabError as error:
+        return str(error)
+    return edited(file, changed) if changed else ""
 
 
 def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

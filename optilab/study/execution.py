@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from optilab import runs, signals
+from optilab.config.own_network import OwnNetwork
 from optilab.config.training import DataConfig
 from optilab.data.load import Dataset
 from optilab.errors import ExitCode, SystemFailure, UsageError, WriteFailure
@@ -16,7 +17,7 @@ from optilab.runs.provenance import provenance
 from optilab.study import plan as plans
 from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
 from optilab.study.pool import Pool, Workers, WorkersLost, cores
-from optilab.study.trials import MODULE, Cost, Outcome, Places, Trial, TrialRunner, Watcher, cost, relabel
+from optilab.study.trials import MODULE, Cost, Outcome, Places, Trial, TrialRunner, Watcher, cost, relabel, try_out
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def run(
     """
     _require_same(plan, folder / name)
     datasets = _datasets(plan.trials, view)  # fetched once, before many processes need them
+    if how.cluster is None and not (folder / name).exists():
+        _require_working(plan, places_of(datasets))
     origin = provenance(argv, [])
     facts = {"command": plan.command, **origin, "trials": plan.count}
     status, outcomes = "failed", list[Outcome]()
@@ -197,6 +200,21 @@ def _workers(
 def _processes(plan: StudyPlan, how: ExecutionOptions) -> Pool:
     cpu = _on_cpu(plan.trials)
     return Pool(MODULE, min(how.jobs or (cores() if cpu else 1), max(1, plan.count)), fork=cpu)
+
+
+def _require_working(plan: StudyPlan, places: Places) -> None:
+    """UsageError for a network of the user's own that cannot be built, or fails on two images, in its first trial."""
+    own = {t.config.model.name: t for t in reversed(plan.trials) if isinstance(t.config.model, OwnNetwork)}
+    if not own:
+        return
+    with _processes(plan, ExecutionOptions(1)) as pool:
+        for trial in own.values():
+            try:
+                try_out(pool, places, trial)
+            except UsageError:
+                raise
+            except Exception:  # it fails again as a trial, where it is reported
+                return
 
 
 def _on_cpu(trials: Sequence[Trial]) -> bool:

@@ -20,7 +20,7 @@ from optilab import runs
 from optilab.config import yaml
 from optilab.config.claims import no_fraction
 from optilab.config.load import dump, flat, load
-from optilab.config.training import TrainConfig
+from optilab.config.training import TrainConfig, edited
 from optilab.config.yaml import flow
 from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
@@ -130,6 +130,15 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
     return Selection(list(records.values()), left_out, looks, confirming)
 
 
+def edits(record: Record, tree: Mapping[str, Any]) -> list[str]:
+    """`key: old -> new` of each setting of a run's config.yaml that is not the one that the run was started with."""
+    now, started = flat(tree), flat(record.manifest.get("config", {}))
+    same = (key for key in started if key not in NOT_SETTINGS and key != "epochs")
+    return [
+        f"{key}: {shown(started[key])} -> {shown(now.get(key))}" for key in same if now.get(key) != started[key]
+    ]
+
+
 def settings(record: Record) -> dict[str, Any]:
     """Every key of a run's resolved config, dotted, the checksum of its data, and where it was forked from, if it was.
 
@@ -140,12 +149,8 @@ def settings(record: Record) -> dict[str, Any]:
     written = yaml.read(record.config, str(path))
     if record.is_watched:
         return flat(written.tree)
-    now, started = flat(written.tree), flat(record.manifest.get("config", {}))
-    same = (key for key in started if key not in NOT_SETTINGS and key != "epochs")
-    if edited := [
-        f"{key}: {shown(started[key])} -> {shown(now.get(key))}" for key in same if now.get(key) != started[key]
-    ]:
-        raise RunError(f"{path} was edited since the run started: {'; '.join(edited)}")
+    if changed := edits(record, written.tree):
+        raise RunError(edited(path, changed))
     stand_ins = {"optimizer": "sgd", "model": {}}
     parts = {key: part for key in stand_ins if isinstance(part := written.tree.get(key), dict)}
     own = {key: part for key, part in parts.items() if is_own(part.get("name"))}

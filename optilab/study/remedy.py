@@ -103,8 +103,13 @@ def tried(asked: RemedyConfig) -> list[RemedyTrials]:
     base = load(TrainConfig, config, changes)
     plans = [RemedyTrials(None, _trials(AS_IT_IS, base, asked.seeds))]
     single = chosen(asked.only)
-    if asked.tune is not None:  # a rate is no remedy where each has its own
-        single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
+    if asked.pairs and len(single) == 1:
+        only = single[0].name
+        other = next(name for name in remedies() if name not in (only, "lr"))
+        raise UsageError(
+            f"a pair needs two remedies, and there is only {only}; leave it out, or write --only {only},{other}",
+            "--pairs",
+        )
     for remedy in [*single, *(pairs(single) if asked.pairs else [])]:
         try:
             changed = load(TrainConfig, config, [*changes, *remedy.overrides])

@@ -324,8 +324,10 @@ def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> No
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
             if samples is None:
                 raise UsageError(f"{a} and {b} are the same training", "--over")
-            advice = "the axes have too few values: leave it out for the whole grid, or take fewer"
-            raise UsageError(f"two of {samples} samples are the same training, {a}; {advice}", "--samples")
+            reason = f"two of {samples} samples are the same training, {a}: the axes have too few values"
+            raise UsageError(
+                f"{reason}; leave it out for the whole grid; an axis LOW:HIGH has values enough", "--samples"
+            )
 
 
 def _require_rungs(asked: SweepConfig, points: int) -> None:

@@ -245,6 +245,12 @@ class TrialRunner:
         self.study.tabulate([*(ended[t.name].row for t in trials if t.name in ended), *others])
 
 
+def try_out(workers: Workers, places: Places, trial: Trial) -> None:
+    """Build the network of a trial, which sees two images. UsageError where that fails."""
+    arguments = {"config": dump(trial.config), "dataset": places[trial.config.data.place]}
+    workers.result(workers.submit(f"{MODULE}:build", arguments))
+
+
 def cost(
     workers: Workers, places: Places, trials: Sequence[Trial], missing: Sequence[Trial], epochs: int, keep: str
 ) -> Cost:

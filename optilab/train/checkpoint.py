@@ -228,13 +228,13 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
     no file of the run has then been changed. Afterwards the run has exactly the files that it had after that epoch.
     """
     candidates = runs.checkpoints(run.path)
-    for epoch, path in candidates:
+    for left, (epoch, path) in enumerate(candidates, 1 - len(candidates)):
         try:
             restore(training, runs.read_checkpoint(path, size_limit(training)))
             if training.epoch != epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
-            warn(f"checkpoint {path.name}: {error}; using the one before")
+            warn(f"checkpoint {path.name}: {error}{'; using the one before' if left else ''}")
         else:
             for message in run.rewind(training.rows):
                 warn(message)

@@ -10,7 +10,7 @@ from typing import Any
 
 from optilab import __version__, runs
 from optilab.config.load import Override, dump, flat, load
-from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys
+from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys, edited
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
 from optilab.optimize.own_source import locate
 
@@ -92,7 +92,7 @@ def config_of(record: runs.Record) -> TrainConfig:
     except ConfigError as error:
         raise RunError(f"the config of {record.name} was edited since it started: {error}") from None
     if changed := changed_keys(started, current):
-        raise RunError(f"{file} was edited since the run started: {'; '.join(changed)}")
+        raise RunError(edited(file, changed))
     return current
 
 

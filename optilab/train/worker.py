@@ -71,6 +71,12 @@ def run(
     return {**ended, "seconds": time.perf_counter() - began}
 
 
+def build(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool]) -> dict[str, Any]:
+    """Build a training and leave it. UsageError where its network cannot be built, or fails on two images."""
+    session.build(TrainConfig.model_validate(config), _dataset(config["data"]["dataset"], dataset))
+    return {}
+
+
 def cost(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool]) -> dict[str, Any]:
     """`seconds` of an epoch, from some batches of one, and `bytes` of a checkpoint. Writes nothing.
 

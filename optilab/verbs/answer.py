@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.calls import in_python
@@ -97,6 +97,9 @@ class Answer(ABC):
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
         from optilab.show import chart_file
+
+        if not isinstance(dark, bool):
+            raise UsageError(f"dark: expected True or False, got {shown(dark)}")
 
         return chart_file.draw(self.chart(), dark)
 

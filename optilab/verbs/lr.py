@@ -99,7 +99,8 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     dataset = studies.dataset_of(asked.data)
     config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
     words = f"{config} {request.retyped(*CHANGES)}".rstrip()
-    again = f"optilab lr {config} {request.retyped(*(name for name in CHANGES if name != 'threads'))}".rstrip()
+    typed = (name for name in request.given if name not in ("config", "threads"))
+    again = f"optilab lr {config} {request.retyped(*typed)}".rstrip()
     test = range_test(asked, ramp, dataset, place.silent, "" if place.library else again)
     confirmation: Confirmation | None = None
     ran: StudyResult | None = None

@@ -70,6 +70,7 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
     config = chosen(request, EPOCHS)
     if not (request.basins or (request.x and request.y)):
+        _axes(request, config)  # the proposal has the axis that is there
         kept = request.retyped("x", "y") or "--x lr=0.01:2"
         other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
         other = "--y beta=0:0.99" if config.algo[0].name == "momentum" and "--y" in other else other
@@ -100,7 +101,7 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
 
 def _axes(request: MapRequest, config: OptimizeConfig) -> tuple[Axis, ...]:
     """The axes that were asked for. UsageError for what is no number of the rule; their ends are settings like any."""
-    named = [(request.flag(name), str(getattr(request, name))) for name in ("x", "y")]
+    named = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
     axes = tuple(study.read_axis(flag, text) for flag, text in named)
     numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
     for (flag, _), axis in zip(named, axes, strict=True):

@@ -58,7 +58,9 @@ def require_bare(config: OptimizeConfig, what: str) -> None:
     nothing = Regime()
     around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
     if around:
-        raise UsageError(f"{what} runs an optimizer as it is; remove {listed(around)}")
+        raise UsageError(
+            f"{what} runs an optimizer as it is; remove {listed(around)}, or follow the path: optilab optimize"
+        )
 
 
 def follow(config: OptimizeConfig) -> list[Trajectory]:

@@ -613,6 +613,7 @@ def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Part]:
         yield Table([Column(key, title, left=True) for key, title in titles.items()], rows)
     if equal := [section for section, pairs in sections.items() if not pairs]:
         yield f"equal: {', '.join(equal)}"
+    yield from (Sentence(text, "red") for text in parting.edited)
     yield ""
     yield rows_in_words(parting, a.is_training)
     for number, cause in enumerate(parting.causes):

@@ -73,9 +73,10 @@ class Request:
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
             if name in given and not given.get(other):
-                needed = getattr(known[other].mark(Flag), "metavar", "").partition(",")[0] or "N"
+                needed = getattr(known[other].mark(Flag), "metavar", "").partition(",")[0]
+                needed = "" if bool in known[other].parts else f" {needed or 'N'}"
                 raise UsageError(
-                    f"{named(name)} needs {named(other)}" + (f"; add {named(other)} {needed}" if typed else "")
+                    f"{named(name)} needs {named(other)}" + (f"; add {named(other)}{needed}" if typed else "")
                 )
         kept = kept_of(cls)
         for name in known.keys() & given.keys():

@@ -396,7 +396,8 @@ def outcome(verdict: Verdict) -> str:
     if verdict.start is None:
         return f"differs from step {verdict.first_step} on, {far} ({verdict.function}, its numbers row by row)"
     start = ", ".join(f"{value:g}" for value in verdict.start)
-    return f"differs from step {verdict.first_step} on, {far} ({verdict.function} from ({start}))"
+    still = "; your code returns w as it was given" if verdict.point == verdict.start else ""
+    return f"differs from step {verdict.first_step} on, {far} ({verdict.function} from ({start})){still}"
 
 
 # --- many implementations -----------------------------------------------------------------------------------

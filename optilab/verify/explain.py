@@ -63,9 +63,8 @@ Hypothesis = tuple[Explanation, Follow]
 def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
     first = comparisons[0]
-    if all(
-        bool(np.isnan(path[1:]).all()) for path in paths
-    ):  # as of any code that divides by 0: it fits every slip
+    # As of code that divides by 0, or of code that makes no step: that fits every slip.
+    if any(all(bool(like(path).all()) for path in paths) for like in (_is_nan, _stands_still)):
         return Explanation()
     if _ignores_its_gradient(candidate, comparisons, paths):
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
@@ -167,6 +166,14 @@ def _ignores_its_gradient(
         if not np.array_equal(padded(points, comparison.steps), path, equal_nan=True):
             return False
     return True
+
+
+def _is_nan(path: Floats) -> Any:
+    return np.isnan(path[1:])
+
+
+def _stands_still(path: Floats) -> Any:
+    return path == path[0]
 
 
 def _random(draw: Callable[..., Floats], w: Floats) -> Floats:

@@ -70,7 +70,9 @@ def files(specs: Sequence[str]) -> dict[Path, str]:
         matches = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)
         found = [path for path in map(Path, matches) if not path.is_dir()]
         if not found:
-            raise UsageError(f"no file matches {shown(pattern)}")
+            plain = [one for one in Path(pattern).parents if not set(str(one)) & set("*?[")]
+            gone = [f": there is no directory {printable(str(one))}" for one in plain if not one.is_dir()][-1:]
+            raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}; see what is there: ls")
         named |= dict.fromkeys(found, name)
     return dict(sorted(named.items()))
 

@@ -187,7 +187,7 @@ class TestExpression:
     @pytest.mark.parametrize(
         ("text", "column", "said"),
         [
-            ("0.1*w1**", 9, "the end of the formula is missing"),
+            ("0.1*w1**", 9, r'the end of the formula is missing, after "\*"'),
             ("w1 + sqr(w2)", 6, 'did you mean "sqrt"'),
             ("w1 + __import__('os')", 6, "unknown function"),
             ("w1^2 + w1.real", 8, "not accepted"),

@@ -281,10 +281,10 @@ def test_state_may_have_a_default(own, states, returned):
             "def f(w, g, t, lr=0.1):\n    if t == 3:\n        raise ValueError('no')\n    return w",
             "step 3: line 3: ValueError: no",
         ),
-        ("def f(w, g, lr=0.1): return w[:1]", "step 1: returned an array of shape (1,), not (2,)"),
+        ("def f(w, g, lr=0.1): return w[:1]", "step 1: line 1: returned an array of shape (1,), not (2,)"),
         (
             "def f(w, g, kappa): return w - kappa * g",
-            "it takes the states kappa (a hyperparameter needs a default",
+            "returned only w, but it takes the state kappa: end it with return w, kappa (a hyper",
         ),
         (
             "def f(w, g, lr=0.1, m=0):\n    both = w, m, m\n    return both",

@@ -1,6 +1,7 @@
 """Two runs to the last bit: where their rows part, and that the cause named is the one that was made."""
 
 import json
+import re
 
 import pytest
 
@@ -94,6 +95,17 @@ def test_paths_of_optimize(optilab):
     output = optilab("runs", "diff", "a", "b").stdout
     assert "rows: equal up to row 1; at row 2 w1 " in output
     assert "cause: config: algo.lr 0.1 -> 0.2" in output
+
+
+def test_a_config_that_was_edited_is_said(optilab, tmp_path):
+    for name in ("a", "b"):
+        training(tmp_path / "runs", name)
+    assert "was edited" not in optilab("runs", "diff", "a", "b").stdout
+    file = tmp_path / "runs" / "b" / "config.yaml"
+    file.write_text(re.sub(r"\blr: [\d.e-]+", "lr: 0.7", file.read_text()))
+    said = " ".join(optilab("runs", "diff", "a", "b").stdout.split())
+    assert "b/config.yaml was edited since the run started: optimizer.lr: " in said
+    assert "undo that, or train the edited one: optilab train --config" in said
 
 
 def test_refusals(optilab, tmp_path):

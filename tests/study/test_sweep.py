@@ -125,7 +125,7 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
         (
             {"data.batch_size": "8:16"},
             {"samples": 16},
-            "--samples: two of 16 samples are the same training.*take fewer",
+            "--samples: two of 16 samples are the same training.*an axis LOW:HIGH has values enough",
         ),
         ({}, {"metric": "acuracy"}, "--metric: unknown metric 'acuracy'; one of train_loss, .*, seconds"),
         ({}, {"metric": "test_acc"}, r"the test set is measured apart where images are held out \(data.holdout\)"),

@@ -229,6 +229,7 @@ def test_its_arguments_are_keys(train):
         (["replay.layers_drawn=layer-by-layer"], "net.py:CNN draws its weights as its code says"),
         (["model=net.py:nothing"], "net.py:nothing: expected a torch.nn.Module, got type"),
         (["model=net.py:Wrong"], "net.py:Wrong failed in its forward pass: line 82: RuntimeError: mat1 and mat2"),
+        (["model=net.py:Wrong"], ", ...), or change what comes before"),
         (
             ["model=net.py:Few"],
             "net.py:Few returns a tensor of shape (2, 2) and type float32 for 2 images of shape",

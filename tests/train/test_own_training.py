@@ -145,10 +145,13 @@ def test_a_changed_file_is_not_resumed_and_the_copy_is_named(train, optilab, tmp
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("deque", "mine.py:deque, step 1: its state[0]['last'] is a list_iterator, which cannot be saved"),
-        ("TorchDeque", "mine.py:TorchDeque, step 1: state['last'] is a set, which cannot be saved"),
+        (
+            "deque",
+            "mine.py:deque, step 1: line 63: its state[0]['last'] is a list_iterator, which cannot be saved",
+        ),
+        ("TorchDeque", "mine.py:TorchDeque, step 1: line 68: state['last'] is a set, which cannot be saved"),
         ("late", "mine.py:late failed at step 7: line 72: ZeroDivisionError"),
-        ("nothing", "mine.py:nothing, step 1: returned nothing; expected the new w"),
+        ("nothing", ": returned nothing; expected the new w: end it with return w"),
     ],
 )
 def test_what_goes_wrong_in_it_costs_a_sentence(train, name, said):

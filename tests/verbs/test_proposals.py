@@ -62,6 +62,7 @@ optimize adam --expect '«f»'
 optimize adam --expect '«f 0.1»'
 optimize adam --expect 'f «=>» 1'
 optimize adam --expect '«loss» < 1'
+optimize adam --epochs 3 --expect '«f < small»'
 optimize adam --epochs 5 --expect 'f «at 9» < 1'
 optimize adam --set «lr»=0.1
 optimize adam --set «algo.beta»=0.1
@@ -72,6 +73,7 @@ explain adam «--epochs 3»
 explain adam --step «5-1»
 explain adam «--stpe» 1
 map adam «--x lr=0.1:1»
+map momentum --x 'lr=«2:0.01»' --y beta=0:0.9
 map adam --x lr=0.1:1 --y «beta»=0:0.9
 play adam --out «page.pdf»
 play «lookahead»
@@ -116,7 +118,11 @@ diagnose «runn»
 diagnose run --set epochs=3
 diagnose path
 lr small.yaml «--lr 0.1»
+lr small.yaml --seeds 2 --epochs 1
+lr path
+train small.yaml --set model.activation=«swish»
 remedy small.yaml --only tanh --dry-run «--over optimizer.lr=0.1:1»
+remedy small.yaml «--only relu» --pairs --dry-run
 sweep small.yaml --dry-run
 sweep small.yaml --over «lr»=0.1,0.2 --dry-run
 sweep small.yaml --over «optimizer.lr» --dry-run

@@ -103,6 +103,7 @@ def test_images_that_are_not_there_are_refused_before_a_study_begins(command, me
         ((*RACE, "--threads", "2"), "--threads: several trainings have one thread each, got 2"),
         (("train", "CONFIG", "--seeds", "2", "--threads", "2"), "several trainings have one thread each, got 2"),
         (("remedy", "adam.yaml", "--only", "adam"), "no remedy is left to compare with: adam: the network has it"),
+        (("map", "momentum", "--x", "lr=2:0.01"), "--x lr=2:0.01: LOW has to be less than HIGH"),
         (("race", "--algo", "sgd"), "--algo: a race needs at least two different optimizers, got sgd"),
         (("race", "--on", "CONFIG,,"), "has an empty name between its commas"),
         (("race", "--on", ""), "--on: '' has an empty name between its commas"),
@@ -135,6 +136,41 @@ def test_what_changes_nothing_is_refused_and_named(command, message, optilab, sm
 def test_a_comparison_by_nothing_is_refused(options, message, optilab, small):
     optilab("train", small, "--epochs", "1", "--quiet", "--name", "one")
     assert message in optilab("runs", "compare", "one", *options, code=2).stderr
+
+
+BROKEN = """from torch import nn
+class Unmade(nn.Module):
+    def __init__(self, channels, classes):
+        self.out = nn.Linear(4, classes)
+class Few(nn.Module):
+    def __init__(self, height, width, classes):
+        super().__init__()
+        self.out = nn.Linear(height * width, 2)
+    def forward(self, images):
+        return self.out(images.flatten(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "network", "message"),
+    [
+        (SWEEP, "Unmade", "net.py:Unmade failed when it is built: line 4: AttributeError: cannot assign module"),
+        (
+            ("remedy", "CONFIG", "--only", "adam"),
+            "Unmade",
+            "make super().__init__() the first line of its __init__",
+        ),
+        (RACE, "Few", "net.py:Few returns a tensor of shape (2, 2)"),
+    ],
+)
+def test_a_network_that_does_not_run_is_refused_before_a_study_begins(
+    command, network, message, optilab, small, tmp_path
+):
+    (tmp_path / "net.py").write_text(BROKEN)
+    (tmp_path / "own.yaml").write_text("optimizer: sgd\nepochs: 1\ndata: {dataset: synthetic, images: 200}\n")
+    typed = [word.replace("CONFIG", "own.yaml") for word in command]
+    assert message in optilab(*typed, "--set", f"model=net.py:{network}", code=2).stderr
+    assert not (tmp_path / "runs").exists()
 
 
 # --- places ------------------------------------------------------------------------------------------------

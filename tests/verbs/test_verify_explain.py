@@ -66,10 +66,22 @@ class TestVerify:
             "def forgot(w, g, lr):\n    w -= lr * g\n"
             "def zero(w, g, lr, V, beta, t):\n    V = beta*V + g\n    return w - lr*V/(1 - beta**(t - 1)), V\n"
         )
-        assert "returned nothing" in optilab("verify", "mine.py:forgot", "--against", "sgd", code=2).stderr
+        refused = optilab("verify", "mine.py:forgot", "--against", "sgd", code=2).stderr
+        assert (
+            "mine.py:forgot, step 1: line 1: returned nothing; expected the new w: end it with return w" in refused
+        )
         said = optilab("verify", "mine.py:zero", "--against", "momentum", code=9).stdout
         assert "differs from step 1 on, where it is not finite" in said
         assert "your code returns nan or inf at step 1" in said
+
+    def test_code_that_makes_no_step_is_explained_by_no_slip(self, optilab, tmp_path):
+        (tmp_path / "mine.py").write_text("def still(w, g, lr): return w\n")
+        (tmp_path / "loop.py").write_text("def train(model, data):\n    return model\n")
+        said = optilab("verify", "mine.py:still", "--against", "adam", code=9).stdout
+        assert "your code returns w as it was given" in said
+        assert "explained by" not in said
+        refused = optilab("verify", "loop.py", "--against", "adam", code=2).stderr
+        assert "no function f(w, g, ...): train(model, data) is no optimizer" in refused
 
     def test_without_optax_its_column_is_empty_and_that_is_said(self, optilab, monkeypatch):
         monkeypatch.setattr("optilab.verify.cases.find_spec", lambda name: None if name == "optax" else name)
