@@ -334,7 +334,7 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
     last, top = rows[-1], best(rows)
     keys = [key for key in last if key != "epoch"]
     lines = (("last", last), ("best", top))
-    table = [(label, str(row["epoch"]), *(_metric(key, row[key]) for key in keys)) for label, row in lines]
+    table = [(label, str(row["epoch"]), *(_number(row[key]) for key in keys)) for label, row in lines]
     yield ""
     yield terminal.grid(["", "epoch", *keys], table)
     seconds = sum(row["seconds"] for row in timings)
@@ -342,10 +342,10 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
     yield f"{plural(len(rows), 'epoch')} in {duration(seconds)}, {speed}"
     if "test_acc" in record.manifest:
         loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
-        yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {percent(accuracy)}"
+        yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}"
     if top["epoch"] < last["epoch"] and "best_test_acc" in record.manifest:
         loss, accuracy = record.manifest["best_test_loss"], record.manifest["best_test_acc"]
-        yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {percent(accuracy)}"
+        yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {accuracy:.4f}"
 
 
 def _curves(records: Sequence[Record], picture: bool | None) -> None:
@@ -401,10 +401,10 @@ class SeedsAnswer(EndedStudy):
         outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
         if outcomes:
             spreads = spread(list(outcomes.values()))
-            table = [(str(seed), *(_metric(key, v) for key, v in own.items())) for seed, own in outcomes.items()]
+            table = [(str(seed), *map(_number, own.values())) for seed, own in outcomes.items()]
             if len(outcomes) > 1:
-                table.append(("mean", *(_metric(key, value.mean) for key, value in spreads.items())))
-                table.append(("std", *(_metric(key, value.std) for key, value in spreads.items())))
+                table.append(("mean", *(_number(value.mean) for value in spreads.values())))
+                table.append(("std", *(_number(value.std) for value in spreads.values())))
             yield ""
             yield terminal.grid(["seed", *spreads], table)
             _curves(records, self.picture)
@@ -480,7 +480,7 @@ def _widths(widths: Sequence[int]) -> str:
 
 def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
     """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
-    numbers = [f"{key} {_metric(key, value)}" for key, value in row.items() if isinstance(value, float)]
+    numbers = [f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float)]
     if (measured := Stability.of(record or {})) is not None:
         numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
@@ -591,11 +591,6 @@ class TrainingDisplay:
         train = f"train {_number(row['train_loss'])}  {percent(row['train_acc'])}"
         validation = f"validation {_number(row['val_loss'])}  {percent(row['val_acc'])}"
         return f"{train}     {validation}     best {percent(top['val_acc'])} at epoch {top['epoch']}"
-
-
-def _metric(key: str, value: float) -> str:
-    """An accuracy in percent, a loss as a number."""
-    return percent(value) if key.endswith("_acc") else _number(value)
 
 
 def _number(value: float) -> str:
