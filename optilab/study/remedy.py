@@ -103,6 +103,8 @@ def tried(asked: RemedyConfig) -> list[RemedyTrials]:
     base = load(TrainConfig, config, changes)
     plans = [RemedyTrials(None, _trials(AS_IT_IS, base, asked.seeds))]
     single = chosen(asked.only)
+    if asked.tune is not None:  # a rate is no remedy where each has its own
+        single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
     if asked.pairs and len(single) == 1:
         only = single[0].name
         other = next(name for name in remedies() if name not in (only, "lr"))
@@ -179,7 +181,7 @@ def require_same(study: Path, asked: RemedyConfig) -> None:
     """RunError where a study was asked about another training before; remedies and seeds may be added."""
     earlier = load(RemedyConfig, str(study / runs.STUDY))
     before, now = (
-        tried(a.model_copy(update={"only": [next(iter(remedies()))]}))[0].trials[0].config
+        tried(a.model_copy(update={"only": [next(iter(remedies()))], "pairs": False}))[0].trials[0].config
         for a in (earlier, asked)
     )
     changed = refused_changes(before, now, "last")

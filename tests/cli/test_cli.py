@@ -164,7 +164,7 @@ def test_long_tables_are_elided_in_the_middle(optilab):
 def test_the_json_document_of_train(optilab, small):
     done = optilab("train", "--config", small, "--json")
     document = json.loads(done.stdout)
-    assert (document["schema_version"], document["status"]) == (1, "done")
+    assert (document["schema_version"], document["status"]) == (2, "done")
     assert [row["epoch"] for row in document["rows"]] == [1, 2, 3]
     assert {"train_loss", "train_acc", "val_loss", "val_acc"} <= document["rows"][0].keys()
     assert done.stderr == ""
@@ -838,13 +838,14 @@ def test_what_a_directory_lacks_is_named_with_the_command_that_makes_it(optilab)
     assert "cannot write no/my.yaml: there is no directory no; create it with: mkdir -p no\n" in missing
 
 
-def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab):
+def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab, tmp_path):
     optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
-    told = optilab("train", "one", code=2).stderr
+    other = "the run of this name is one of `optilab optimize`: optilab optimize runs/one/config.yaml\n"
+    assert other in optilab("train", "one", code=2).stderr
+    training(tmp_path / "runs", "two")
+    told = optilab("remedy", "two", "--seeds", 2, code=2).stderr
     name = "no file and no preset has this name; for the config of the run of this name write"
-    assert f"{name}: optilab train runs/one/config.yaml\n" in told
-    told = optilab("remedy", "one", "--seeds", 2, code=2).stderr
-    assert f"{name}: optilab remedy runs/one/config.yaml --seeds 2\n" in told
+    assert f"{name}: optilab remedy runs/two/config.yaml --seeds 2\n" in told
 
 
 def test_an_optimizer_of_ones_own_without_its_name_is_told_the_line(optilab, tmp_path):

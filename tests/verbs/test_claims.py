@@ -90,7 +90,7 @@ def test_every_word_that_a_metric_can_have_can_be_typed():
         ("lr", "rate < 1 confidence 0.9", "only trainings"),
         ("train", "val_ac > 0.8", 'did you mean "val_acc"'),
         ("train", "val_acc", "'val_acc' has no comparison; write for example 'val_acc > 0.8'"),
-        ("train", "val_acc == high", "val_acc is a number"),
+        ("train", "val_acc == high", "expected a number after =="),
         ("train", "status > 3", "status is a word"),
         ("train", "val_acc == 0.8 confidence 0.95", "a confidence needs a bound"),
         ("train", "val_acc > 0.8 confidence 0.3", "must be greater than 0.5"),
