@@ -63,8 +63,8 @@ Hypothesis = tuple[Explanation, Follow]
 def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
     first = comparisons[0]
-    # As of code that divides by 0, or of code that makes no step: that fits every slip.
-    if any(all(bool(like(path).all()) for path in paths) for like in (_is_nan, _stands_still)):
+    # As of code that divides by 0, or that makes no step whatever the gradient: that fits every slip.
+    if all(bool(np.isnan(path[1:]).all()) for path in paths) or _stands_still(candidate, first, paths):
         return Explanation()
     if _ignores_its_gradient(candidate, comparisons, paths):
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
@@ -168,12 +168,16 @@ def _ignores_its_gradient(
     return True
 
 
-def _is_nan(path: Floats) -> Any:
-    return np.isnan(path[1:])
-
-
-def _stands_still(path: Floats) -> Any:
-    return path == path[0]
+def _stands_still(candidate: Candidate, comparison: PathComparison, paths: Sequence[Floats]) -> bool:
+    """Whether it makes no step on any ground, and a gradient that is NaN does not reach w either."""
+    if not all(bool((path == path[0]).all()) for path in paths):
+        return False
+    place, steps = comparison.place, comparison.steps
+    try:
+        points = candidate.path(comparison.passed, lambda w: np.full(np.shape(w), np.nan), place.start, steps)
+    except UsageError:
+        return False
+    return bool((padded(points, steps) == points[0]).all())
 
 
 def _random(draw: Callable[..., Floats], w: Floats) -> Floats:

@@ -180,7 +180,7 @@ def test_of_a_race_on_trainings_each_rule_has_one_row_with_its_settings(optilab,
     assert page.script(empty) == []
     if len(document["networks"]) == 1:
         assert "; highest test accuracy: " in page.text("#answer")
-    assert page.text(".decide pre") == "optilab race --resume cup --repeats 4"
+    assert page.text(".decide pre") == "optilab race --resume cup --repeats 5"
     assert "trainings\n16 (16 done)" in page.text(".facts")
     assert page.overflow() == 0
     page.resize(400)
