@@ -408,11 +408,11 @@ class SeedsAnswer(EndedStudy):
             yield ""
             yield terminal.grid(["seed", *spreads], table)
             _curves(records, self.picture)
-        found = [LabRun(record).diagnosis for record in records if record.last_row()]
-        if found and not any(verdict.learning(one.evidence)[1] for one in found):
-            if len(found) > 1:
-                yield f"no seed is better than chance; of the first, {records[0].name}:"
-            yield from found[0].brief()
+        trained = [record for record in records if record.last_row()]
+        if trained and not any(verdict.learning(of_run(record))[1] for record in trained):
+            if len(trained) > 1:
+                yield f"no seed is better than chance; of the first, {trained[0].name}:"
+            yield from LabRun(trained[0]).diagnosis.brief()
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
