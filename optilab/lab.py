@@ -12,17 +12,19 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown
-from optilab.verbs.calls import VERBS, in_python, keyword, keywords, options, verb
+from optilab.verbs.calls import VERBS, in_python, keyword, keywords, options
 
 if TYPE_CHECKING:
     from optilab.marks import Field
     from optilab.verbs.results import LabRun, LabStudy
+    from optilab.verbs.verb import Verb
 
 BY_PLACE = 2
 """Arguments that need no name."""
@@ -42,7 +44,11 @@ class _Method:
         def method(self: Lab, /, *values: Any, **given: Any) -> Any:
             return _ask(self, name, *values, **given)
 
-        method.__name__, method.__qualname__, method.__doc__ = name, f"Lab.{name}", verb(name).requests[0].__doc__
+        method.__name__, method.__qualname__, method.__doc__ = (
+            name,
+            f"Lab.{name}",
+            verb_of(name).requests[0].__doc__,
+        )
         itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         parameters = [itself, *signature(name).parameters.values()]
         method.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -90,13 +96,19 @@ for _name in VERBS:
     setattr(Lab, _name, _Method(_name))
 
 
+def verb_of(name: str) -> "Verb":
+    """The verb of a method."""
+    found: Verb = import_module(f"optilab.verbs.{name}").VERB
+    return found
+
+
 @cache
 def _read_by_schemas(name: str) -> frozenset[str]:
     """The keywords whose values the schema of a config or of a study's file reads, and refuses."""
     from optilab.marks import ConfigKey, InFile
     from optilab.verbs.verb import kept_of
 
-    keys = [one for request in verb(name).requests for one in kept_of(request)]
+    keys = [one for request in verb_of(name).requests for one in kept_of(request)]
     kept = {one.name for one in keys if one.mark(InFile) is None}
     return frozenset(key for key, one in keywords(name).items() if key in kept or one.mark(ConfigKey))
 
@@ -117,16 +129,16 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.verbs.verb import Place, argv, by_place, meant, plain
+    from optilab.verbs.verb import Place, argv, meant, plain
 
-    known = keywords(name)
+    verb, known = verb_of(name), keywords(name)
     places = [key for key in list(known)[:BY_PLACE] if key != BY_NAME]
     if len(values) > len(places):
         takes = f"{name} takes by place only {' and '.join(places)}"
         listed = list in known[places[0]].parts and all(isinstance(value, str) for value in values)
         raise UsageError(takes + (f", several as a list: lab.{name}({json.dumps(values)})" if listed else ""))
     given = {keyword(name, key): value for key, value in given.items()}
-    if values and (place := by_place(known.values())):
+    if values and (place := verb.place):
         with _in_python():
             places[0] = meant(place, plain(values[0]), known)
     if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
@@ -148,9 +160,9 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     from optilab.show import terminal
 
     with _in_python(given), terminal.saying(in_python):
-        request = verb(name).request(taken)
+        request = verb.request(taken)
         place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
-        return verb(name).run(request, place)
+        return verb.run(request, place)
 
 
 @contextlib.contextmanager

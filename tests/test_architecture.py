@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Collection
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -91,6 +92,39 @@ def test_imports_go_down_only():
         if (up := parts_of(imports(path)) - ALLOWED[part(path)] - {part(path)})
     }
     assert not wrong
+
+
+def imported_modules(path: Path, modules: Collection[str]) -> set[str]:
+    """Those of `modules` that a file imports, or names of; of a package only where a name is its own."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules else str(node.module) for name in names}
+    return found & set(modules)
+
+
+def circles(modules: dict[str, set[str]]) -> set[str]:
+    """The modules that import each other, or lie between such, of those that each module imports."""
+    rest = dict(modules)
+    while free := {name for name, below in rest.items() if not below & (rest.keys() - {name})}:
+        rest = {name: below for name, below in rest.items() if name not in free}
+    while free := rest.keys() - {name for below in rest.values() for name in below}:  # nothing left imports these
+        rest = {name: below for name, below in rest.items() if name not in free}
+    return set(rest)
+
+
+def test_no_two_modules_know_each_other():
+    """No module imports itself through others, also not inside functions or for types alone."""
+    paths = {
+        ".".join(("optilab", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in FILES
+    }
+    modules = {name: imported_modules(path, paths.keys()) - {"optilab"} for name, path in paths.items()}
+    assert not circles(modules)  # all read the version in `optilab`, which imports `Lab` when it is asked for
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == {"b", "c"}
 
 
 def test_slow_libraries_are_imported_where_they_are_needed():

@@ -79,9 +79,9 @@ def kind(field: Any) -> str:
 
 def method(name: str) -> tuple[str, str]:
     """The lines of one method, and the names of what it returns."""
-    returned = lab.verb(name).run.__annotations__["return"]
+    returned = lab.verb_of(name).run.__annotations__["return"]
     returned = returned if isinstance(returned, str) else returned.__name__
-    doc = inspect.getdoc(lab.verb(name).requests[0]) or ""
+    doc = inspect.getdoc(lab.verb_of(name).requests[0]) or ""
     first = doc.partition("\n")[0]
     variants = OVERLOADS.get(name, [({}, returned)])
     lines = [definition(name, *variant, first) for variant in variants]
@@ -104,7 +104,7 @@ def definition(name: str, types: dict[str, str], returned: str, doc: str) -> str
             parameters.append(f"{one.name}: {kind(fields[one.name])}")
         else:
             parameters.append(f"{one.name}: {kind(fields[one.name])} | None = None")
-    if lab.verb(name).requests[0].OPEN:
+    if lab.verb_of(name).requests[0].OPEN:
         parameters.append("**keys: Any")
     lines = "".join(f"        {one},\n" for one in parameters)
     return f'    def {name}(\n        self,\n{lines}    ) -> {returned}:\n        """{doc}"""\n'

@@ -12,7 +12,7 @@ from optilab.cli.usage import LIST
 from optilab.errors import UsageError
 from optilab.marks import Argument, ConfigKey, Field, Flag
 from optilab.verbs import completion
-from optilab.verbs.verb import Place, Request, Verb, by_place, fields_of, kept_of, meant
+from optilab.verbs.verb import Place, Request, Verb, fields_of, kept_of, meant
 
 OWN = "What to run"
 """The heading of what a request declares itself."""
@@ -22,16 +22,14 @@ BY_PLACE = "by_place"
 
 def command(verb: Verb) -> Callable[..., int]:
     """The function that typer registers for a verb: it makes the request of what was typed and prints its answer."""
-    found: dict[str, tuple[Field, bool]] = {}
+    found, place = verb.options, verb.place
+    kept = [one for request in verb.requests for one in kept_of(request)]
     headings: dict[str, str] = {}
     for request in verb.requests:
         for one in fields_of(request):
-            found.setdefault(one.name, (one, one in kept_of(request)))
             shared = one.name in headings or len(verb.requests) == 1
             own = one.group in ("", OWN)
             headings[one.name] = (OWN if shared else request.HEADING) if own else one.group
-
-    place = by_place(one for one, _ in found.values())
 
     def run(**values: Any) -> int:
         given = {name: value for name, value in values.items() if value not in (None, [], ())}
@@ -40,13 +38,13 @@ def command(verb: Verb) -> Callable[..., int]:
                 raise UsageError(LIST)
             name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
             if name in given:
-                raise UsageError(f"{value} and {found[name][0].flag} {given[name]}: give one of them")
+                raise UsageError(f"{value} and {found[name].flag} {given[name]}: give one of them")
             given[name] = value
-        unset = [name for name, value in given.items() if value is False and found[name][0].default is False]
+        unset = [name for name, value in given.items() if value is False and found[name].default is False]
         return answer(verb, {name: value for name, value in given.items() if name not in unset})
 
-    ordered = sorted(found.values(), key=lambda pair: pair[0].group == "Output")  # how it is printed comes last
-    parameters = [_parameter(one, kept, headings[one.name]) for one, kept in ordered]
+    ordered = sorted(found.values(), key=lambda one: one.group == "Output")  # how it is printed comes last
+    parameters = [_parameter(one, one in kept, headings[one.name]) for one in ordered]
     if place:
         parameters.insert(0, _argument(place, "config" in found))
     run.__name__, run.__doc__ = verb.run.__name__, described(verb.requests[0])

@@ -109,9 +109,8 @@ def _option_hint(context: Any, option: str) -> str:
 
 def _of_another(context: Any, option: str) -> str:
     """`; it is an option of sweep, not of map: leave it out`."""
-    from optilab.cli import COMMANDS
-
-    having = completion.commands_with(option, COMMANDS)
+    root = context.find_root()
+    having = completion.commands_with(option, root.command.list_commands(root))
     own = context.command_path.partition(" ")[2]
     return f"; it is an option of {having}, not of {own}: leave it out" if having else ""
 

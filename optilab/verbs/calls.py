@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optilab.marks import Field
-    from optilab.verbs.verb import Verb
 
 VERBS = (
     "optimize",
@@ -31,33 +30,18 @@ VERBS = (
 """Each is a method, and a module of `optilab.verbs`."""
 
 
-def verb(name: str) -> "Verb":
-    """The verb of a method."""
-    found: Verb = import_module(f"optilab.verbs.{name}").VERB
-    return found
-
-
-@cache
 def options(name: str) -> "Mapping[str, Field]":
-    """The fields of the requests of a method, by name."""
-    from optilab.verbs.verb import fields_of
-
-    found: dict[str, Field] = {}
-    for request in verb(name).requests:
-        for one in fields_of(request):
-            found.setdefault(one.name, one)
+    """The options of the command of a method, by name."""
+    found: Mapping[str, Field] = import_module(f"optilab.verbs.{name}").VERB.options
     return found
 
 
 @cache
 def keywords(name: str) -> "Mapping[str, Field]":
     """What a method takes, what needs no name first; not how a command prints its answer."""
-    from optilab.verbs.verb import by_place
-
-    found = options(name)
-    place = by_place(found.values())
+    place = import_module(f"optilab.verbs.{name}").VERB.place
     first = ("candidate", "names", "targets", place.name if place else "config")
-    ordered = sorted(found.values(), key=lambda one: one.name not in first)
+    ordered = sorted(options(name).values(), key=lambda one: one.name not in first)
     return {one.name: one for one in ordered if one.group != "Output" and one.name != "runs_dir"}
 
 

@@ -153,15 +153,14 @@ def lacking(keys: Sequence[str], words: Iterable[str]) -> str:
 def commands_with(option: str, commands: Iterable[str]) -> str:
     """The first three commands that have an option; empty where none has."""
     from optilab.marks import Flag
-    from optilab.verbs.verb import fields_of
 
     having = []
     for name in commands:
         module = import_module(f"optilab.verbs.{name}")
         verbs = getattr(module, "VERBS", {"": getattr(module, "VERB", None)})
         for part, verb in verbs.items():
-            fields = [one for request in verb.requests for one in fields_of(request)]
-            if any(option in (one.flag, *getattr(one.mark(Flag), "names", ())) for one in fields):
+            flags = ((one.flag, *getattr(one.mark(Flag), "names", ())) for one in verb.options.values())
+            if any(option in names for names in flags):
                 having.append(f"{name} {part}".strip())
     return listed(having[:3]) if having else ""
 

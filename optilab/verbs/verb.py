@@ -8,9 +8,9 @@ group of `verbs.options` says how it is executed and shown; what it declares its
 import inspect
 import os
 import shlex
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -239,15 +239,24 @@ class Verb:
     requests: tuple[type[Request], ...]
     choose: Callable[[Mapping[str, Any], bool], type[Request]] | None = None
 
+    @cached_property
+    def options(self) -> Mapping[str, Field]:
+        """The fields of all its requests, by name."""
+        found: dict[str, Field] = {}
+        for request in self.requests:
+            for one in fields_of(request):
+                found.setdefault(one.name, one)
+        return found
+
+    @property
+    def place(self) -> Field | None:
+        """The option whose name may be left out, as in `optilab optimize adam`."""
+        return next((one for one in self.options.values() if getattr(one.mark(Flag), "place", False)), None)
+
     def request(self, given: Mapping[str, Any], typed: bool = False) -> Request:
         """The request of what was given. UsageError for what does not go together."""
         kind = self.choose(given, typed) if self.choose else self.requests[0]
         return kind.of(given, typed)
-
-
-def by_place(options: Iterable[Field]) -> Field | None:
-    """The option whose name may be left out, as in `optilab optimize adam`."""
-    return next((one for one in options if getattr(one.mark(Flag), "place", False)), None)
 
 
 def meant(one: Field, value: Any, options: Container[str], without: str = "") -> str:
