@@ -235,7 +235,7 @@ class RaceConfig(Section):
         Read(algorithms),
         Doc("The optimizers to compare"),
     ]
-    budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, one seed each")] = 10
+    budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, from one seed each")] = 10
     seeds: Annotated[Seeds, Doc("New seeds for the chosen setting")] = 5
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
     holdout: Annotated[
@@ -244,6 +244,15 @@ class RaceConfig(Section):
         InFile(),
         Doc("training images held out, on which settings are chosen, unless the training has its own"),
     ] = 10_000
+    finalists: Annotated[
+        Whole,
+        Ge(1),
+        InFile(),
+        Doc(
+            "of the best settings, trained from a second seed to choose one by the mean; 3 where the command starts it"
+        ),
+    ] = 1
+    eps: Annotated[bool, InFile(), Doc("tune eps, where it matters; true where the command starts it")] = False
     target: Annotated[
         Number | None,
         Gt(0),
@@ -254,3 +263,9 @@ class RaceConfig(Section):
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[Keep, InFile(), Doc("checkpoints that remain of a trial that has ended")] = "none"
     expect: Annotated[Claims, measured(NETWORK_RACE)] = ()
+
+    @property
+    def second(self) -> int:
+        """Settings of each optimizer that a second seed decides between, in each repeat on each training."""
+        count = min(self.budget, self.finalists)
+        return count if count > 1 else 0

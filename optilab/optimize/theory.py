@@ -6,9 +6,9 @@ for r < 1 the distance shrinks by the factor r per step in the long run (Polyak 
 Other rules have no formula here; their rate can be measured.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from math import sqrt
+from math import nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -181,18 +181,32 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
 
 def scale_free(rule: Any) -> bool:
     """Whether a hundred times the gradient makes the rule's steps less than ten times as long, after ten steps."""
-    lengths = []
-    with np.errstate(all="ignore"):
-        for scale in (1.0, 100.0):
-            gradient, point = scale * np.array([[1.0, -1.0]]), np.ones((1, 2))
-            needed = {}
-            if "hessian_diagonal" in getattr(rule, "needs", ()):
-                needed["hessian_diagonal"] = partial(np.abs, gradient)
-            try:
-                state = rule.init(point)
-                for _ in range(10):
-                    step, state = rule.update(gradient, state, **needed)
-            except Exception:  # the user's code, or a torch optimizer, which runs only in a training
-                return False
-            lengths.append(float(np.abs(step).max()))
-    return lengths[1] < 10 * lengths[0]
+    return _tenth_step(rule, 100.0) < 10 * _tenth_step(rule, 1.0)
+
+
+def root_power(rule: Any) -> int:
+    """The power of the gradient that `eps` is added to: 1 outside of a root, 2 under it, 0 where it hardly matters.
+
+    Measured: from which of the two on `eps` shortens a step, as it does where it is a floor of the step's denominator.
+    """
+    if not hasattr(rule, "eps"):
+        return 0
+    size = 100.0
+    free, *floored = (_tenth_step(replace(rule, eps=eps), size) for eps in (1e-30, 3 * size, 3 * size**2))
+    return next((power for power, step in enumerate(floored, start=1) if step < 0.9 * free), 0)
+
+
+def _tenth_step(rule: Any, gradient: float) -> float:
+    """Length of the tenth step by a gradient of this size; nan for a rule that cannot step here."""
+    direction, point = gradient * np.array([[1.0, -1.0]]), np.ones((1, 2))
+    needed = {}
+    if "hessian_diagonal" in getattr(rule, "needs", ()):
+        needed["hessian_diagonal"] = partial(np.abs, direction)
+    try:
+        with np.errstate(all="ignore"):
+            state = rule.init(point)
+            for _ in range(10):
+                step, state = rule.update(direction, state, **needed)
+    except Exception:  # the user's code, or a torch optimizer, which runs only in a training
+        return nan
+    return float(np.abs(step).max())

@@ -1,9 +1,10 @@
 """A fair race of rules on trainings: each is tuned with the same budget, then judged on seeds it was not tuned on.
 
-Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images;
-the chosen ones train again from new seeds and are judged on the test set. All rules share their uniform numbers, their
-seeds and the order of images. An interval over seeds holds for the settings that were chosen; with repeats, which draw
-settings and seeds again, the repeats are the sample, and the luck of tuning is part of the interval.
+Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images,
+the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
+share their uniform numbers, their seeds and the order of images. An interval over seeds holds for the settings that
+were chosen; with repeats, which draw settings and seeds again, the repeats are the sample, and the luck of tuning is
+part of the interval.
 """
 
 import zlib
@@ -29,7 +30,17 @@ from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge, learned_nothing
 from optilab.study.function_race import expected_best
 from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
-from optilab.study.plan import SPAN, Plan, StudyPlan, TunedCandidate, final_seeds, tuned
+from optilab.study.plan import (
+    SPAN,
+    Plan,
+    StudyPlan,
+    TunedCandidate,
+    choice,
+    final_seeds,
+    finalists,
+    score_of,
+    tuned,
+)
 from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_seeds, require_unchanged
@@ -68,14 +79,16 @@ class NetworkRace(StudyPlan):
 
     @property
     def shape(self) -> str:
-        """`3 rules x 2 networks x (10 settings + 5 seeds)`."""
+        """`3 rules x 2 networks x (10 settings + 3 finalists + 5 seeds)`."""
         asked = self.asked
         parts = [
             f"{len(self.rules)} {self.kinds[1]}",
             plural(len(self.problems), "network"),
         ]
         parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
-        return " x ".join([*parts, f"({plural(asked.budget, 'setting')} + {plural(asked.seeds, 'seed')})"])
+        each = [plural(asked.budget, "setting"), *([f"{asked.second} finalists"] if asked.second else [])]
+        each.append(plural(asked.seeds, "seed"))
+        return " x ".join([*parts, f"({' + '.join(each)})"])
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         return tuned(self.candidates)
@@ -89,7 +102,8 @@ class NetworkRace(StudyPlan):
             for config in asked.on
             if config.name in old and (keys := refused_changes(old[config.name], config, before.keep))
         ]
-        changed += [f"seed: {before.seed} -> {asked.seed}"] if before.seed != asked.seed else []
+        values = ((key, getattr(before, key), getattr(asked, key)) for key in ("seed", "finalists", "eps"))
+        changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
 
@@ -118,10 +132,10 @@ def plan(asked: RaceConfig) -> NetworkRace:
             f"a race needs at least two different optimizers, got {', '.join(labels.values())}", "--algo"
         )
     problems = {config.name: config for config in asked.on}
-    count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.seeds)
+    count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.second + asked.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"{count:,} trials; at most {MAX_TRIALS:,} make a study", "--budget")
-    fields = {rule.name: list(search_space.tuned(rule)) for rule in rules.values()}
+    fields = {rule.name: list(search_space.tuned(rule, asked.eps)) for rule in rules.values()}
     columns = list(dict.fromkeys(field for own in fields.values() for field in own))
     candidates = [
         TunedCandidate(
@@ -130,6 +144,7 @@ def plan(asked: RaceConfig) -> NetworkRace:
             repeat,
             _tuning(asked, name, rule, config, repeat, columns),
             final_seeds(config.seed, asked.seeds, repeat),
+            asked.finalists,
         )
         for problem, config in problems.items()
         for name, rule in rules.items()
@@ -153,7 +168,7 @@ def _tuning(
 ) -> tuple[Trial, ...]:
     """One trial per drawn setting; `columns` are the tuned fields of all rules, which trials.csv has for each."""
     trials = []
-    for number, settings in enumerate(draw(asked, search_space.tuned(rule), config.name, repeat)):
+    for number, settings in enumerate(draw(asked, search_space.tuned(rule, asked.eps), config.name, repeat)):
         value = _entry(name, rule, settings)
         changed = load(TrainConfig, dump(config), [Override(f"--algo {name}", "optimizer", value)])
         seed = tuning_seed(config.seed, number, repeat)
@@ -308,6 +323,8 @@ class RaceResult:
     """Trials that failed, by rule: the number by which its settings or its seeds are fewer."""
     looks: int
     """How often it was judged before, with other trainings."""
+    finalists: int = 1
+    """At most how many of the best settings were trained from a second seed before one was chosen."""
 
 
 def read(study: runs.Study) -> RaceResult | None:
@@ -321,10 +338,11 @@ def read(study: runs.Study) -> RaceResult | None:
         return None
     study.completed()  # raises for a run that is not what its row says
     for line, row in enumerate(rows, start=2):
-        if type(row["setting"]) is not int or row["stage"] not in ("tuning", "final"):
+        if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
             raise DataError(f"{study.path / runs.TRIALS}:{line}: expected the number of a setting and its stage")
     asked = asked_of(study)
-    budget, seeds = (int(asked.get(key) or 1) for key in ("budget" if race else "tune", "seeds"))
+    sizes = ("budget" if race else "tune", "seeds", "finalists")
+    budget, seeds, count = (int(asked.get(key) or 1) for key in sizes)
     facts = list(rows[0])
     fields = facts[facts.index("setting") + 1 : facts.index("stage")]
     members: dict[tuple[str, str, int], list[runs.Row]] = {}
@@ -333,10 +351,10 @@ def read(study: runs.Study) -> RaceResult | None:
         if place[2] <= int(asked.get("repeats") or 1) and row["setting"] <= budget:
             members.setdefault(place, []).append(row)
     ended = [
-        _tuning_outcome(problem, rule, repeat - 1, own, fields, budget, seeds)
+        _tuning_outcome(problem, rule, repeat - 1, own, fields, budget, seeds, count)
         for (problem, rule, repeat), own in members.items()
     ]
-    return race_result(ended, budget, seeds, asked.get("target"), kinds, study)
+    return race_result(ended, budget, seeds, asked.get("target"), kinds, study, count)
 
 
 def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> RaceResult:
@@ -344,12 +362,12 @@ def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> Ra
     asked, by_name = planned.asked, {outcome.trial.name: outcome for outcome in outcomes}
     ended = []
     for own in planned.candidates:
-        chosen = own.chosen(by_name)
-        trials = [*own.tuning, *(own.finals(chosen) if chosen else ())]
+        trials = [*own.tuning, *own.finalists(by_name), *own.finals(by_name)]
         rows = [by_name[trial.name].row for trial in trials if trial.name in by_name]
-        fields = planned.rules[own.name]
-        ended.append(_tuning_outcome(own.problem, own.name, own.repeat, rows, fields, asked.budget, asked.seeds))
-    return race_result(ended, asked.budget, asked.seeds, asked.target, planned.kinds, runs.read_study(study))
+        fields, sizes = planned.rules[own.name], (asked.budget, asked.seeds, own.count)
+        ended.append(_tuning_outcome(own.problem, own.name, own.repeat, rows, fields, *sizes))
+    entry = runs.read_study(study)
+    return race_result(ended, asked.budget, asked.seeds, asked.target, planned.kinds, entry, asked.finalists)
 
 
 def _tuning_outcome(
@@ -360,21 +378,25 @@ def _tuning_outcome(
     fields: Sequence[str],
     budget: int,
     seeds: int,
+    count: int,
 ) -> TuningOutcome:
     """What the rows of trials.csv say of one rule on one training, in one repeat; `fields` are those that are tuned."""
     tuning = sorted((row for row in rows if row["stage"] == "tuning"), key=lambda row: row["setting"])
-    scores = [row["val_acc"] if row["status"] == "done" and _is_number(row["val_acc"]) else -inf for row in tuning]
-    best = tuning[scores.index(max(scores))] if len(scores) == budget and max(scores) > -inf else None
+    ended = tuning if len(tuning) == budget else []
+    again = {ended[place]["setting"] for place in finalists(ended, count)}
+    second = [row for row in rows if row["stage"] == "finalist" and row["setting"] in again]
+    place = choice(ended, second, count)
+    best = None if place is None else ended[place]
     finals = [row for row in rows if row["stage"] == "final" and best and row["setting"] == best["setting"]]
     finals = sorted(finals, key=lambda row: row["seed"])[:seeds]
     return TuningOutcome(
         problem,
         rule,
         repeat,
-        tuple(scores) if len(scores) == budget else None,
+        tuple(map(score_of, ended)) or None,
         best and {key: best[key] for key in fields if _is_number(best[key])},
         tuple(str(row["trial"]) for row in finals if row["status"] in ("done", "diverged")),
-        sum(row["status"] == "failed" for row in [*tuning, *finals]),
+        sum(row["status"] == "failed" for row in [*tuning, *second, *finals]),
         _edge(best, tuning, fields) if best else "",
     )
 
@@ -398,6 +420,7 @@ def race_result(
     target: float | None,
     kinds: tuple[str, str],
     study: runs.Study,
+    finalists: int = 1,
 ) -> RaceResult:
     """The results of all rules, trainings and repeats of a study. DataError for a damaged run."""
     looks = study.earlier_looks
@@ -423,7 +446,7 @@ def race_result(
     sample = "repeats" if any(one.repeat for one in tuned) else "seeds"
     edges = tuple(f"{f'{one.problem}, ' * (len(problems) > 1)}{one.rule}: {one.edge}" for one in tuned if one.edge)
     overall = judge(means, level=level_after(looks), limits=JUDGED.limits) if whole else None
-    return RaceResult(budget, seeds, rules, kinds, found, overall, sample, edges, +failed, looks)
+    return RaceResult(budget, seeds, rules, kinds, found, overall, sample, edges, +failed, looks, finalists)
 
 
 def _network_result(

@@ -114,15 +114,20 @@ def confirmed(plan: Plan, count: int, seeds: range, metric: str) -> Plan:
         pass
     through = _by_point([*ends.values()])
     scores = [_score(point, outcomes, metric) for point in through]
-    able = [number for number, score in enumerate(scores) if score > -inf]
-    best = sorted(able, key=lambda number: (-scores[number], number))[:count]
-    if again := [trial for number in sorted(best) for trial in _again(through[number][0], seeds)]:
+    best = sorted(_ranked(scores)[:count])
+    if again := [trial for number in best for trial in _again(through[number][0], seeds, CONFIRMATION)]:
         yield Batch(again)
 
 
-def _again(trial: Trial, seeds: range) -> list[Trial]:
-    settings = {**trial.settings, STAGE: CONFIRMATION}
-    return [Trial(trial.label, trial.config.model_copy(update={"seed": seed}), settings) for seed in seeds]
+def _ranked(scores: Sequence[float]) -> list[int]:
+    """The places of those that have a score, the highest first and the first of equals."""
+    able = [number for number, score in enumerate(scores) if score > -inf]
+    return sorted(able, key=lambda number: (-scores[number], number))
+
+
+def _again(trial: Trial, seeds: Iterable[int], stage: str, label: str = "") -> list[Trial]:
+    settings, label = {**trial.settings, STAGE: stage}, label or trial.label
+    return [Trial(label, trial.config.model_copy(update={"seed": seed}), settings) for seed in seeds]
 
 
 @dataclass(frozen=True)
@@ -135,29 +140,61 @@ class TunedCandidate:
     tuning: tuple[Trial, ...]
     seeds: range
     """New seeds, from which the chosen setting is trained again."""
+    count: int = 1
+    """Of the best settings that are trained from a second seed before one is chosen."""
 
-    def chosen(self, outcomes: Outcomes) -> Trial | None:
-        """The setting with the highest validation accuracy, the first of equals; a training that diverged or failed has
-        none. None until all have ended, or if none has one.
-        """
-        ended = [outcomes[trial.name] for trial in self.tuning if trial.name in outcomes]
-        done = [outcome for outcome in ended if outcome.status == "done"]
-        if len(ended) < len(self.tuning) or not done:
-            return None
-        return max(done, key=lambda outcome: float(outcome.row["val_acc"])).trial
+    def ended(self, outcomes: Outcomes) -> list[runs.Row]:
+        """The rows of the settings; none until all have ended."""
+        rows = [outcomes[trial.name].row for trial in self.tuning if trial.name in outcomes]
+        return rows if len(rows) == len(self.tuning) else []
 
-    def finals(self, chosen: Trial) -> list[Trial]:
-        """The chosen setting, from the new seeds."""
-        label, settings = f"{self.problem}-{self.name}-final", {**chosen.settings, "stage": "final"}
-        return [Trial(label, chosen.config.model_copy(update={"seed": seed}), settings) for seed in self.seeds]
+    def finalists(self, outcomes: Outcomes) -> list[Trial]:
+        """The best settings, from one more seed that is the same for all."""
+        seed, label = self.seeds.start + SPAN // 2 - 1, f"{self.problem}-{self.name}-finalist"
+        best = finalists(self.ended(outcomes), self.count)
+        return [trial for place in best for trial in _again(self.tuning[place], [seed], "finalist", label)]
+
+    def finals(self, outcomes: Outcomes) -> list[Trial]:
+        """The chosen setting, from the new seeds; none until it is chosen."""
+        second = [outcomes[trial.name].row for trial in self.finalists(outcomes) if trial.name in outcomes]
+        place = choice(self.ended(outcomes), second, self.count)
+        label = f"{self.problem}-{self.name}-final"
+        return [] if place is None else _again(self.tuning[place], self.seeds, "final", label)
+
+
+def score_of(row: runs.Row) -> float:
+    """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
+    value = row.get("val_acc")
+    return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
+
+
+def finalists(rows: Sequence[runs.Row], count: int) -> list[int]:
+    """The places of the `count` best settings, which a second seed decides between; none where that is one setting."""
+    best = _ranked([*map(score_of, rows)])[:count]
+    return best if len(best) > 1 else []
+
+
+def choice(rows: Sequence[runs.Row], second: Sequence[runs.Row], count: int) -> int | None:
+    """The place of the setting with the highest mean over its two seeds, or of one seed where there are no finalists.
+
+    `rows` are those of the settings, `second` those of the finalists. None where no setting has a score, and as long as
+    a finalist lacks its second one.
+    """
+    scores, again = [*map(score_of, rows)], {row["setting"]: score_of(row) for row in second}
+    best = finalists(rows, count)
+    if not best:
+        return next(iter(_ranked(scores)), None)
+    if any(rows[place]["setting"] not in again for place in best):
+        return None
+    return max(best, key=lambda place: scores[place] + again[rows[place]["setting"]])
 
 
 def tuned(candidates: Sequence[TunedCandidate]) -> Plan:
-    """Tune every candidate with its own settings, then train the best of each from seeds it was not tuned on."""
+    """Tune every candidate with its own settings, choose, and train the chosen one of each from new seeds."""
     outcomes = yield Batch([trial for candidate in candidates for trial in candidate.tuning])
-    best = [(candidate, candidate.chosen(outcomes)) for candidate in candidates]
-    if finals := [trial for candidate, chosen in best if chosen for trial in candidate.finals(chosen)]:
-        yield Batch(finals)
+    for stage in (TunedCandidate.finalists, TunedCandidate.finals):
+        if trials := [trial for candidate in candidates for trial in stage(candidate, outcomes)]:
+            outcomes = yield Batch(trials)
 
 
 def rungs(points: int, epochs: int, eta: int) -> list[tuple[int, int]]:
@@ -304,7 +341,10 @@ def forecast(plan: Plan, study: Path, rows: Iterable[runs.Row]) -> Forecast:
             reached[trial.name] = max(until, reached.get(trial.name, 0))
             if trial.name not in ended:
                 missing[trial.name] = trial
-        return {trial.name: ended.get(trial.name) or Outcome(trial, _WORST) for trial in batch.trials}
+        return {
+            trial.name: ended.get(trial.name) or Outcome(trial, {**trial.settings, **_WORST})
+            for trial in batch.trials
+        }
 
     trials, _ = execute(plan, run, study)
     return Forecast(trials, list(missing.values()), sum(reached.values()))

@@ -15,7 +15,7 @@ from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import learning_rates
-from optilab.optimize.theory import scale_free
+from optilab.optimize.theory import root_power, scale_free
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,10 @@ def network_space(rule: Any) -> dict[str, Draw]:
     decade to spare. From 0.003 to 30 where the step is proportional to the gradient. Where the length of a step is
     about lr, whatever the gradient, they follow the rule's default: from 0.00001 to 0.1; from 0.001 to 10 where it is
     0.01 or more; from 0.01 to 100 where it is 1 or more, as the rule estimates the scale itself.
+
+    eps: log-uniform from 1e-10, or a hundredth of the default where that is less, to 1e-2, in which 1e-8 (Kingma & Ba
+    2015) and 1e-3 (Zaheer et al. 2018) have a decade to spare; the squares of both ends where it is under the root.
+    Choi et al. (2019) tune it too, and find that it changes who is ahead.
     """
     default = getattr(rule, "lr", 0.0)
     if not scale_free(rule):
@@ -112,7 +116,10 @@ def network_space(rule: Any) -> dict[str, Draw]:
         lr = LogUniform(1e-2, 100)
     else:
         lr = LogUniform(1e-3, 10) if default >= 0.01 else LogUniform(1e-5, 0.1)
-    return {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED}
+    found: dict[str, Draw] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED}
+    if power := root_power(rule):
+        found["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
+    return found
 
 
 def even(budget: int, field: str, generator: np.random.Generator) -> Floats:
@@ -123,18 +130,18 @@ def even(budget: int, field: str, generator: np.random.Generator) -> Floats:
     """
     from scipy.stats import qmc
 
-    names = ("lr", "others.lr", "damping", *FIXED)
+    names = ("lr", "others.lr", "damping", *FIXED, "eps")
     points = qmc.Sobol(len(names), scramble=False).random_base2(int(budget - 1).bit_length())
     return np.asarray((points[:budget, names.index(field)] + generator.random()) % 1.0)
 
 
-def tuned(rule: Any) -> dict[str, Any]:
+def tuned(rule: Any, eps: bool = False) -> dict[str, Any]:
     """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. For a
-    rule that trains other weights, `others`, its learning rate is searched."""
-    names = {"lr", "damping", *FIXED} - _not_shares(type(rule))
+    rule that trains other weights, `others`, its learning rate is searched. With `eps`, that too, where it matters."""
+    names = {"lr", "damping", *FIXED} - _not_shares(type(rule)) | ({"eps"} if eps and root_power(rule) else set())
     found = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
-        found |= {f"base.{name}": inner for name, inner in tuned(rule.base).items()}
+        found |= {f"base.{name}": inner for name, inner in tuned(rule.base, eps).items()}
     if hasattr(rule, "others"):
         found |= {f"others.{key}": rule.others for key in learning_rates(rule.others)}
     return found

@@ -317,8 +317,8 @@ def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
             raise UsageError(
                 f"{shown(on)} has an empty name between its commas; expected CONFIG,CONFIG,...", request.flag("on")
             )
-        trainings = {"on": [studies.training(config) for config in listed], "algos": algorithms(NETWORK_ALGOS)}
-        return studies.StudySource(trainings, request.name)
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": 3, "eps": True}
+        return studies.StudySource(started | {"on": [studies.training(config) for config in listed]}, request.name)
     return studies.source("race --on", request, None, place)
 
 

@@ -161,8 +161,10 @@ def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
 
 def notes(result: RaceResult) -> list[str]:
     """What the numbers are, and what they do not say."""
+    again = min(result.budget, result.finalists)
     lines = [
-        f"tuned on {plural(result.budget, 'setting')} of one space, one seed each, by the accuracy on held-out images; "
+        f"tuned on {plural(result.budget, 'setting')} of one space, one seed each"
+        f"{f', the best {again} from a second one' if again > 1 else ''}, by the accuracy on held-out images; "
         f"judged on the test set, from {plural(result.seeds, 'new seed')}",
         "verdicts hold for all rows of a table at once; "
         + (

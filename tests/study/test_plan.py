@@ -21,8 +21,8 @@ def swept(**keys) -> StudyPlan:
     return sweep.plan(sweep.resolve(SweepConfig(**{"config": "relu", "over": RATES, "seeds": 2, **keys})))
 
 
-def raced() -> StudyPlan:
-    asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1)
+def raced(**keys) -> StudyPlan:
+    asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
     return network_race.plan(network_race.resolve(asked))
 
 
@@ -36,6 +36,7 @@ PLANS = {
     "confirmed": swept(confirm=2),
     "halving, confirmed": swept(halving=3),
     "race": raced(),
+    "race with finalists": raced(finalists=2, eps=True),
     "remedy": remedied(),
     "tuned remedies": remedied(tune=3),
 }
