@@ -148,7 +148,7 @@ def test_of_a_race_on_trainings_each_rule_has_one_row_with_its_settings(optilab,
     compared = json.loads(optilab("runs", "compare", "cup", "--json").stdout)
     assert compared["measure"]["metric"] == "test_acc"
     assert {seed for group in compared["groups"] for seed in group["runs"]} <= {"10042", "10043", "30042", "30043"}
-    assert any("were chosen by 16 trainings" in note for note in compared["notes"])
+    assert any("were chosen by 32 trainings" in note for note in compared["notes"])
     assert "2 optimizers x 2 networks x 2 repeats x 2 settings" in optilab("runs", "ls").stdout
     assert str(tmp_path) not in optilab("runs", "ls", "cup", "--format", "csv").stdout
     reported = json.loads(optilab("report", "cup", "--json").stdout)["race"]
