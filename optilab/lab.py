@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 BY_PLACE = 2
 """Arguments that need no name."""
-BY_NAME = "metric"
-"""The keyword that would be the second of them, and is not: what stands there is a run that belongs in the list."""
 
 
 class _Method:
@@ -113,16 +111,24 @@ def _read_by_schemas(name: str) -> frozenset[str]:
     return frozenset(key for key, one in keywords(name).items() if key in kept or one.mark(ConfigKey))
 
 
+def _places(name: str) -> list[str]:
+    """The keywords that need no name."""
+    from optilab.marks import Flag
+
+    first = list(keywords(name).values())[:BY_PLACE]
+    return [one.name for one in first if not getattr(one.mark(Flag), "named", False)]
+
+
 def signature(name: str) -> inspect.Signature:
     """The signature of a method; its keywords are those of the command."""
     place, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     parameters = [
         inspect.Parameter(
             one.name,
-            place if number < BY_PLACE and one.name != BY_NAME else named,
+            place if one.name in _places(name) else named,
             default=inspect.Parameter.empty if one.obligatory else None,
         )
-        for number, one in enumerate(keywords(name).values())
+        for one in keywords(name).values()
     ]
     return inspect.Signature([*parameters, inspect.Parameter("progress", named, default=None)])
 
@@ -131,8 +137,7 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     """The answer of a verb to what was given; None is as if it was not."""
     from optilab.verbs.verb import Place, argv, meant, plain
 
-    verb, known = verb_of(name), keywords(name)
-    places = [key for key in list(known)[:BY_PLACE] if key != BY_NAME]
+    verb, known, places = verb_of(name), keywords(name), _places(name)
     if len(values) > len(places):
         takes = f"{name} takes by place only {' and '.join(places)}"
         listed = list in known[places[0]].parts and all(isinstance(value, str) for value in values)

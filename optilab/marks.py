@@ -39,6 +39,8 @@ class Flag:
     """A file or a directory: an empty text, such as an unset variable leaves, is refused."""
     place: bool = False
     """Its name may be left out; a config in its place is the config of the command."""
+    named: bool = False
+    """In the library its name is always needed: what stands in its place belongs to the list before it."""
     hidden: bool = False
     """It is accepted, and no help text shows it."""
 

@@ -33,6 +33,18 @@ def points(fraction: float, sign: str = "") -> str:
     return f"{Decimal(f'{fraction:.12g}').scaleb(2).quantize(Decimal('0.1'), ROUND_HALF_UP):{sign}}"
 
 
+def decimals(value: float) -> str:
+    """Four decimals, as the study was published; four digits for a loss of millions."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def metric(key: str, value: Any) -> str:
+    """A value of metrics.csv as tables show it: an accuracy in percent, a loss with four decimals."""
+    if not isinstance(value, float):
+        return str(value)
+    return percent(value) if key.endswith("_acc") else decimals(value) if key.endswith("_loss") else f"{value:.6g}"
+
+
 def listed(names: Iterable[Any], last: str = "and") -> str:
     """a, a and b, or a, b and c."""
     *before, end = map(str, names)

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import optilab
-from optilab import Lab, runs
+from optilab import Lab, runs, words
 from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, RunError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
@@ -328,6 +328,11 @@ def test_what_only_python_can_say(lab, call, sentence):
     assert sentence in str(caught.value)
 
 
+def test_a_start_is_proposed_as_python_has_it(lab):
+    with pytest.raises(ConfigError, match=re.escape("got 3 numbers; for example start=(-5, -2)")):
+        lab.optimize("adam", start=(1, 2, 3))
+
+
 def test_a_race_on_functions_checks_its_numbers(lab):
     with pytest.raises(ConfigError) as caught:
         lab.race("sgd,adam", budget=0, accuracy=2)
@@ -339,6 +344,11 @@ def test_a_run_shows_its_diagnosis_and_what_to_call(lab, small, capsys):
     run = lab.train(small, epochs=2)
     assert "\ndiagnosis: " in str(run)
     assert "diagnosis: " in run._repr_html_()
+    last = run.rows[-1]
+    assert re.search(rf"{last['val_loss']:.4f} +{words.percent(last['val_acc'])}\n", str(run))
+    page = run.diagnosis._repr_html_()
+    assert "<pre>layer " in page
+    assert "lab." in page
     sick = lab.train(small, epochs=1, set={"model.init": "normal", "optimizer.lr": 1e-9})
     for text in (str(sick), str(sick.diagnosis)):
         assert 'try: lab.train(config="' in text

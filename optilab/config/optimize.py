@@ -29,6 +29,10 @@ def _with_rate(label: str, rate: str) -> str:
     return " ".join([name + rate, *rest])
 
 
+def _example(start: Sequence[float]) -> str:
+    return f"for example --start={','.join(f'{w:g}' for w in start)}"
+
+
 class OptimizeConfig(Section):
     """`optilab optimize`: the paths of one or several optimizers on one function."""
 
@@ -90,18 +94,14 @@ class OptimizeConfig(Section):
     def _start_fits(self) -> "OptimizeConfig":
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
-            own = ",".join(f"{w:g}" for w in self.function.start)
-            numbers = plural(len(self.start), "number")
-            message = (
-                f"{self.function.name} has {plural(dimension, 'coordinate')}, got {numbers}; for example {own}"
-            )
-            raise refusal(message, "start")
+            counts = f"{plural(dimension, 'coordinate')}, got {plural(len(self.start), 'number')}"
+            raise refusal(f"{self.function.name} has {counts}; {_example(self.function.start)}", "start")
         start = self.function.start if self.start is None else self.start
         if not np.isfinite(value := self._value_at(start)):
             better = next((w for w in (1.0, 2.0, 0.5, -1.0) if np.isfinite(self._value_at([w] * dimension))), None)
             advice = "it has none at (1, 1), (2, 2) and (-1, -1), either: look for a division by 0 or a log"
             if better is not None:
-                advice = f"for example --start {','.join([f'{better:g}'] * dimension)}"
+                advice = _example([better] * dimension)
             raise refusal(f"f is {value} at the start {', '.join(f'{w:g}' for w in start)}; {advice}", "start")
         return self
 

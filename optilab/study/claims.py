@@ -293,14 +293,16 @@ def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int,
 # --- paths -------------------------------------------------------------------------------------------------
 
 
-def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> list[ClaimResult]:
-    """The claims of a config about its paths, from the rows of metrics.csv and the status of each rule."""
+def of_paths(
+    claims: Iterable[Claim], config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]
+) -> list[ClaimResult]:
+    """The claims about the paths of a config, from the rows of metrics.csv and the status of each rule."""
     by_rule: dict[str, list[Row]] = {}
     for row in rows:
         by_rule.setdefault(str(row["algo"]), []).append(row)
     return [
         _of_path(claim, label, _facts(config, by_rule[label], claim.at), statuses.get(label, ""))
-        for claim in config.expect
+        for claim in claims
         for label in _named(claim, list(by_rule))
     ]
 

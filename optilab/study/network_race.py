@@ -41,6 +41,7 @@ from optilab.study.plan import (
     score_of,
     tuned,
 )
+from optilab.study.search_space import untuned
 from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_seeds, require_unchanged
@@ -89,6 +90,12 @@ class NetworkRace(StudyPlan):
         each = [plural(asked.budget, "setting"), *([f"{asked.second} finalists"] if asked.second else [])]
         each.append(plural(asked.seeds, "seed"))
         return " x ".join([*parts, f"({' + '.join(each)})"])
+
+    @property
+    def notes(self) -> list[str]:
+        """What is not tuned of rules of the user's own."""
+        optimizers = {own.name: vars(own.tuning[0].config.optimizer) for own in self.candidates}
+        return [note for name, own in optimizers.items() for note in untuned(name, own, self.rules[name])]
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         return tuned(self.candidates)
@@ -205,8 +212,8 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
     """
     columns = {}
     for field, rule in tuned.items():
-        name = field.rpartition(".")[2]
-        stream = ".".join(part for part in field.split(".") if part != "base")
+        name = search_space.name_in_space(field)
+        stream = ".".join([*(part for part in field.split(".")[:-1] if part != "base"), name])
         generator = np.random.default_rng(
             [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
@@ -260,15 +267,16 @@ class RacedCandidate:
         return self.passes * fmean(self.epochs.values.values()) if reached else None
 
     @property
+    def optimizer(self) -> Mapping[str, Any]:
+        """The optimizer of the judged trainings, as their manifests have it; empty where there are none."""
+        found = (record.manifest.get("config", {}).get("optimizer", {}) for record in self.runs.values())
+        return next(found, {})
+
+    @property
     def passes(self) -> int:
         """Gradients that a step takes: two where the rule wants another one at another point, as `sam` does."""
-        for record in self.runs.values():
-            optimizer = record.manifest.get("config", {}).get("optimizer", {})
-            return 1 + (
-                optimizer.get("name") in RULES
-                and "gradient_at" in getattr(RULES[optimizer["name"]](), "needs", ())
-            )
-        return 1
+        name = str(self.optimizer.get("name"))
+        return 1 + (name in RULES and "gradient_at" in getattr(RULES[name](), "needs", ()))
 
     best_of: tuple[float, ...]
     """Expected validation accuracy of the best of k settings, k = 1..budget (Dodge et al. 2019)."""

@@ -241,6 +241,11 @@ class StudyPlan(ABC):
         """What the trials are, in words: `9 values of optimizer.lr x 3 seeds`."""
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What a dry run says besides the cost."""
+        return ()
+
+    @property
     @abstractmethod
     def labels(self) -> Sequence[str] | None:
         """What a claim can name as its own; None where that follows from outcomes."""

@@ -5,7 +5,7 @@ purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Si
 `lr` and `damping` follow the scale of the function, since no fixed range fits a curvature of 1 and one of a million.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, get_type_hints
@@ -14,6 +14,7 @@ import numpy as np
 from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.own import OwnRule, is_own
 from optilab.optimize.rule import learning_rates
 from optilab.optimize.theory import root_power, scale_free
 
@@ -69,6 +70,10 @@ FIXED: Mapping[str, Draw] = {
     "eta_plus": Uniform(1.05, 2),
 }
 """Hyper-parameters without a unit."""
+SYNONYMS: Mapping[str, str] = {"momentum": "beta", "mu": "beta", "b1": "beta1", "b2": "beta2"}
+"""What code of the user's own calls a hyperparameter, and the name that it has here."""
+UNTUNED = ("eps", "weight_decay")
+"""What no rule is tuned in, or only where it matters."""
 
 
 def space(function: Objective) -> dict[str, Draw]:
@@ -138,13 +143,44 @@ def even(budget: int, field: str, generator: np.random.Generator) -> Floats:
 def tuned(rule: Any, eps: bool = False) -> dict[str, Any]:
     """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. For a
     rule that trains other weights, `others`, its learning rate is searched. With `eps`, that too, where it matters."""
-    names = {"lr", "damping", *FIXED} - _not_shares(type(rule)) | ({"eps"} if eps and root_power(rule) else set())
+    names = _ranged(rule) if isinstance(rule, OwnRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
+    names |= {"eps"} if eps and root_power(rule) else set()
     found = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
         found |= {f"base.{name}": inner for name, inner in tuned(rule.base, eps).items()}
     if hasattr(rule, "others"):
         found |= {f"others.{key}": rule.others for key in learning_rates(rule.others)}
     return found
+
+
+def _ranged(rule: OwnRule) -> set[str]:
+    """The fields of a user's own rule whose range is known by name; a number outside of it means something else."""
+    names = {field.name for field in fields(rule)}
+    return {
+        name
+        for name in names
+        if name in ("lr", "damping")
+        or (SYNONYMS.get(name) not in names and _within(getattr(rule, name), FIXED.get(name_in_space(name))))
+    }
+
+
+def _within(value: Any, draw: Draw | None) -> bool:
+    ends = [] if draw is None else draw(np.array([0.0, 1.0])).tolist()
+    return type(value) in (int, float) and bool(ends) and min(ends) <= value <= max(ends)
+
+
+def name_in_space(field: str) -> str:
+    """The name under which the space has a field, which may be that of a wrapped rule."""
+    name = field.rpartition(".")[2]
+    return SYNONYMS.get(name, name)
+
+
+def untuned(rule: str, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
+    """The settings of a user's own rule that are not searched, as one sentence; none where all are."""
+    numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_own(rule)}
+    left = [f"{key} stays {value:g}" for key, value in numbers.items() if key not in (*tuned, *UNTUNED)]
+    names = "these names" if len(left) > 1 else "this name"
+    return [f"{rule}: {', '.join(left)} (no range is known for {names})"] if left else []
 
 
 def _not_shares(kind: type[Any]) -> set[str]:
@@ -156,9 +192,9 @@ def _not_shares(kind: type[Any]) -> set[str]:
     return {n for n in shares if bounds.get(n) and not any(isinstance(mark, Lt | Le) for mark in bounds[n])}
 
 
-def drawn(name: str, draws: Mapping[str, Draw]) -> Draw:
+def drawn(field: str, draws: Mapping[str, Draw]) -> Draw:
     """The distribution of a field, which may be that of a wrapped rule."""
-    return draws[name.rpartition(".")[2]]
+    return draws[name_in_space(field)]
 
 
 def draw(rule: Any, function: Objective, budget: int, generator: np.random.Generator) -> dict[str, Floats]:

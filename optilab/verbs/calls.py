@@ -116,6 +116,8 @@ def _given(name: str, values: "list[str | None]") -> str:
     if name in ("set", "over"):
         pairs = [text.partition("=") for text in texts]
         return f"{name}={{{', '.join(f'{json.dumps(key)}: {_pair(name, value)}' for key, _, value in pairs)}}}"
+    if name == "start" and "," in texts[0]:
+        return f"start=({', '.join(texts[0].split(','))})"
     items = [_literal(value) for value in values if value is not None]
     return f"{name}={items[0] if len(items) == 1 else '[' + ', '.join(items) + ']'}"
 

@@ -11,7 +11,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
-from optilab.config.claims import Check, CheckFile, expectations
+from optilab.config.claims import Check, CheckFile, Claim, expectations
 from optilab.config.fields import schema_for
 from optilab.config.load import Override, command_of, dump, lines_of, load, relocated
 from optilab.config.optimize import OptimizeConfig
@@ -96,7 +96,7 @@ def check(request: CheckClaims, place: Place) -> Printed:
     if junit is not None:
         runs.write_atomic(junit, xml([one.suite() for one in checked]))
     errors = [one.error for one in checked if one.error is not None]
-    if place.library and len(errors) == len(checked) > 0:
+    if errors and place.library and not any(one.judged for one in checked):
         raise errors[0]
     holds = all(claim.holds for one in checked for claim in one.judged)
     code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
@@ -137,9 +137,16 @@ class CheckedTarget:
     judged: Sequence[ClaimResult] = ()
     runs: Sequence[str] = ()
     """The directories that were made or read."""
-    error: OptilabError | None = None
-    """Why its claims were not judged."""
+    wrong: Sequence[OptilabError] = ()
+    """Why its claims, or some of them, were not judged."""
     seconds: float = 0.0
+
+    @property
+    def error(self) -> OptilabError | None:
+        """All that is wrong."""
+        if len(self.wrong) > 1:
+            return UsageError("\n".join(map(str, self.wrong)))
+        return self.wrong[0] if self.wrong else None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -164,8 +171,8 @@ class CheckedTarget:
         return Suite(self.target, cases, self.seconds)
 
 
-Judgement = tuple[Sequence[ClaimResult], Sequence[str]]
-"""Claims as they were judged, and the directories that were made or read."""
+Judgement = tuple[Sequence[ClaimResult], Sequence[str], Sequence[OptilabError]]
+"""Claims as they were judged, the directories that were made or read, and why other claims were not judged."""
 
 
 class TrialsFailed(OptilabError):
@@ -193,7 +200,7 @@ class Checker:
                 return [_judged(target, partial(self._config, kind, target, self.request.changes(), ()))]
             file, lines = load(CheckFile, target), lines_of(target)
         except OptilabError as error:
-            return [CheckedTarget(target, error=error)]
+            return [CheckedTarget(target, wrong=[error])]
         chosen = file.chosen(self.request.slow, self.request.only)
         if not chosen:
             which = "" if self.request.slow else " that is not slow"
@@ -218,13 +225,13 @@ class Checker:
             if texts
         ]
         if kind == "optimize":
-            return _paths(load(OptimizeConfig, given, [*changes, *claimed])), []
+            return _paths(load(OptimizeConfig, given, [*changes, *claimed])), [], []
         if kind == "lr":
-            return self._rate(given, changes, claims), []
+            return self._rate(given, changes, claims), [], []
         if kind == "race" and isinstance(given, dict) and "on" not in given:
             if changes:
                 raise UsageError("a race on test functions has no settings to set", "set")
-            return self._function_race(given, claimed), []
+            return self._function_race(given, claimed), [], []
         return self._study(kind, given, changes, claimed)
 
     def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> list[ClaimResult]:
@@ -256,7 +263,7 @@ class Checker:
         failed = [outcome for outcome in ran.outcomes if outcome.failed]
         if failed:
             raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
-        return of_study(claims, runs.read_study(ran.path)), [str(ran.path)]
+        return of_study(claims, runs.read_study(ran.path)), [str(ran.path)], []
 
     def _asked(
         self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]
@@ -282,7 +289,7 @@ class Checker:
         try:
             paths = runs.select(self.place.folder, [target])
         except OptilabError as error:
-            return [CheckedTarget(target, error=error)]
+            return [CheckedTarget(target, wrong=[error])]
         return [_judged(path.name, partial(self._read, path)) for path in paths]
 
     def _read(self, path: Path) -> Judgement:
@@ -292,32 +299,51 @@ class Checker:
             raise UsageError(
                 f"expected a run of optimize, train, sweep, race or remedy, got one of {shown(command)}"
             )
+        judge: Callable[[Sequence[Claim]], Sequence[ClaimResult]]
+        config: Any = None
         if isinstance(entry, runs.Study):
-            kind: Any = schema_for("sweep" if command == "train" else command)
             entry.require_unedited()
-            asked = load(kind, str(path / runs.STUDY))
-            raced = command == "race" or getattr(asked, "tune", None) is not None
-            typed = expectations("race --on" if raced else "train", self.expect)
-            return of_study(_require((*asked.expect, *typed)), entry), [str(path)]
-        if isinstance(entry, runs.Record) and entry.is_watched:
-            claims = _require(expectations("train", self.expect))
-            return of_trainings(claims, [entry]), [str(path)]
-        config: Any = load(schema_for(command), str(path / "config.yaml"))
-        claims = _require((*config.expect, *expectations(command, self.expect)))
-        if command == "train":
-            return of_trainings(claims, [entry]), [str(path)]
-        asked = config.model_copy(update={"expect": claims})
-        return of_paths(asked, entry.rows(), entry.manifest.get("results", {})), [str(path)]
+            config = load(schema_for("sweep" if command == "train" else command), str(path / runs.STUDY))
+            raced = command == "race" or getattr(config, "tune", None) is not None
+            kind, judge = "race --on" if raced else "train", partial(of_study, study=entry)
+        elif command == "optimize":
+            kind, config = command, load(OptimizeConfig, str(path / "config.yaml"))
+            statuses = entry.manifest.get("results", {})
+            judge = partial(of_paths, config=config, rows=entry.rows(), statuses=statuses)
+        else:
+            kind, judge = "train", partial(of_trainings, records=[entry])
+            config = None if entry.is_watched else load(TrainConfig, str(path / "config.yaml"))
+        claims, wrong = list(config.expect) if config else [], list[OptilabError]()
+        for text in self.expect:
+            try:
+                claims += expectations(kind, [text])
+            except OptilabError as error:
+                wrong.append(error)
+        judged, unjudged = _each(claims if wrong else _require(claims), judge)
+        return judged, [str(path)], [*wrong, *unjudged]
+
+
+def _each(
+    claims: Sequence[Claim], judge: Callable[[Sequence[Claim]], Sequence[ClaimResult]]
+) -> tuple[Sequence[ClaimResult], Sequence[OptilabError]]:
+    """The claims that can be judged, and why others cannot."""
+    try:
+        return judge(claims), []
+    except UsageError as error:
+        if len(claims) < 2:
+            return [], [error]
+    parts = [_each([claim], judge) for claim in claims]
+    return [one for judged, _ in parts for one in judged], [error for _, wrong in parts for error in wrong]
 
 
 def _judged(target: str, judge: Callable[[], Judgement]) -> CheckedTarget:
-    """What `judge` returns, timed; an error of one target leaves the others."""
+    """What `judge` returns, timed; an error of one target, or of one claim, leaves the others."""
     started = perf_counter()
     try:
-        judged, made = judge()
+        found = judge()
     except OptilabError as error:
-        return CheckedTarget(target, error=error, seconds=perf_counter() - started)
-    return CheckedTarget(target, judged, made, seconds=perf_counter() - started)
+        found = [], [], [error]
+    return CheckedTarget(target, *found, perf_counter() - started)
 
 
 def _paths(settings: OptimizeConfig) -> Sequence[ClaimResult]:
@@ -346,12 +372,15 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
         zip(claim_lines(checked.judged), (one.result for one in checked.judged), strict=True)
     )
     if checked.error is not None:
-        message = str(checked.error)
+        message = str(checked.error).replace("\n", f"\n{'':16}")
         lines.append((f"{'error':11}   {message}", "error"))
     if not silent:
         terminal.say(checked.target, "bold")
         for line, result in lines:
             terminal.say(f"  {line}", STYLES[result])
+        for run in checked.runs:
+            if Path(run).name != checked.target:
+                terminal.say(f"  {run}")
     elif quiet:
         for line, result in lines:
             if result != "holds":

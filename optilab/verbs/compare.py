@@ -28,7 +28,7 @@ MOST = 12
 
 Metric = Annotated[
     str | None,
-    Flag("NAME"),
+    Flag("NAME", named=True),
     Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
 ]
 

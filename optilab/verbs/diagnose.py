@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -166,6 +166,11 @@ class Diagnosis(Answer):
         ]
         columns = [Column(key, key, str, left=True) for key in ("finding", "seen", "normal", "try") if rows]
         return Table(columns, rows, [*self._tries, *filter(None, [verdict.stability(self.evidence)]), *self._all])
+
+    def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
+        """The layers, and below them the table."""
+        layers = [*_layers(self.evidence).lines(), COLUMNS] if self.evidence.epochs else []
+        return {**super()._content(said), "above": "\n".join(layers)}
 
     @property
     def _tries(self) -> list[str]:

@@ -95,7 +95,9 @@ def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimRes
     from optilab.study.claims import of_paths
 
     named = dict(zip(config.labels, paths, strict=True))
-    return of_paths(config, list(rows(named)), {label: path.status.value for label, path in named.items()})
+    return of_paths(
+        config.expect, config, list(rows(named)), {label: path.status.value for label, path in named.items()}
+    )
 
 
 def tuned(config: OptimizeConfig, budget: int, changes: Sequence[Override] = ()) -> tuple[OptimizeConfig, str]:

@@ -14,6 +14,7 @@ from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import Comparison, confidence_of, looked_before
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+from optilab.study.search_space import tuned, untuned
 from optilab.study.statistics import level_after
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.verbs.comparison_tables import Units, more_advice
@@ -88,6 +89,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
         "x lowest: cost relative to the cheapest optimizer; the 95% intervals and verdicts "
         "hold for all optimizers at once, with the functions as a random sample",
         *(note for rule in rules if (note := _extra(rule, functions))),
+        *(note for rule in rules for note in untuned(rule.name, vars(rule), tuned(rule))),
     ]
 
 
@@ -183,6 +185,10 @@ def notes(result: RaceResult) -> list[str]:
     if charged:
         verb = "takes" if len(charged) == 1 else "take"
         lines.append(f"{some([*charged], 6)} {verb} two gradients per step, so each epoch counts as two")
+    own = {one.rule: one for heat in result.networks for one in heat.candidates}
+    lines += [
+        note for name, one in own.items() for note in untuned(name, one.optimizer, set().union(*one.settings))
+    ]
     if result.looks:
         lines.append(looked_before(result.looks))
     if result.edges:

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ from optilab.errors import DataError, ExitCode, OptilabError, UsageError
 from optilab.runs import STUDY, Record, Study, score
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
-from optilab.show.table import Table
+from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer
 from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
-from optilab.words import percent, plural
+from optilab.words import metric, percent, plural
 
 if TYPE_CHECKING:
     from optilab.diagnose import Evidence
@@ -78,8 +78,7 @@ class LabRun(Answer):
         count = plural(len(rows), "epoch")
         tested = f", test_acc {percent(acc)}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
         key = score(rows)
-        last = percent(rows[-1][key]) if key.endswith("_acc") else f"{rows[-1][key]:.4f}"
-        return f", {count}, {key} {last}{tested}"
+        return f", {count}, {key} {metric(key, rows[-1][key])}{tested}"
 
     @property
     def _is_training(self) -> bool:
@@ -98,10 +97,15 @@ class LabRun(Answer):
         """The epochs, and below them what the diagnosis says in short; the paths of an `optimize` run."""
         if not self._is_training:
             return self._paths.table()
-        shown, notes = super().table(), list[str]()
+        notes = list[str]()
         with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
             notes = [str(getattr(part, "text", part)).strip() for part in self.diagnosis.brief()]
-        return Table(shown.columns, shown.rows, notes)
+        return replace(self._every_row, notes=notes)
+
+    @property
+    def _every_row(self) -> Table:
+        rows = self.rows
+        return Table([Column(key, key, partial(metric, key)) for key in (rows[-1] if rows else ())], rows)
 
     def page(self, title: str | None) -> bytes:
         if not self._is_training:

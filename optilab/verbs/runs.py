@@ -20,7 +20,7 @@ from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.verb import Place, Verb
-from optilab.words import duration, of_key, percent, plural, some
+from optilab.words import duration, metric, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -330,7 +330,7 @@ class OneRun(LabRun):
                 ends["best"] = runs.best(self.rows)
             yield terminal.grid(
                 ["", *keys],
-                [[what, *(_metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
+                [[what, *(metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
             )
             if not self.record.manifest.get("marked", True):
                 yield "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps"
@@ -348,8 +348,7 @@ class OneRun(LabRun):
             yield f"every key: {self.record.path / 'config.yaml'}"
 
     def table(self) -> Table:
-        rows = self.rows
-        return Table([Column(key, key, _cell) for key in (rows[-1] if rows else ())], rows)
+        return self._every_row
 
     def document(self) -> Mapping[str, Any]:
         return {**_entry_facts(self.record), "rows": self.rows}
@@ -411,15 +410,6 @@ def _entry_facts(entry: Record | Study) -> dict[str, Any]:
     from optilab.study.listing import lines
 
     return _document(*lines([entry]))
-
-
-def _metric(key: str, value: Any) -> str:
-    """A number of a row as tables of several runs show it: accuracies in percent."""
-    return percent(value) if key.endswith("_acc") and isinstance(value, float) else _cell(value)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 # --- plot --------------------------------------------------------------------------------------------------
@@ -600,6 +590,7 @@ def diff(request: DiffRuns, place: Place) -> Printed:
         "rows": parting.lengths,
         "equal_rows": parting.equal,
         "first": first and {"row": first.row, "values": first.values, "relative": first.relative},
+        "edited": list(parting.edited),
         "causes": parting.causes,
     }
     return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
@@ -626,10 +617,9 @@ def rows_in_words(parting: "Diff", training: bool) -> str:
     first, (one, other) = parting.first, parting.lengths
     if first is None:
         both = min(one, other)
-        more = "" if one == other else f"; one has {one} {unit}s, the other {other}"
-        return (
-            f"rows: equal in all {both} {unit}s that both have{more}" if both else "rows: one of the runs has none"
-        )
+        more = "" if one == other else f"; one has {plural(one, unit)}, the other {other}"
+        equal = f"{'the' if both == 1 else 'all'} {plural(both, unit)}"
+        return f"rows: equal in {equal} that both have{more}" if both else "rows: one of the runs has none"
     before = f"equal up to {unit} {first.row - 1}; " if first.row > 1 else ""
     pairs = [f"{key} {_exact(a)} and {_exact(b)}" for key, (a, b) in list(first.values.items())[:3]]
     size = "" if first.relative is None else f", relative difference {first.relative:.1g}"

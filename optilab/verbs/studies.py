@@ -3,7 +3,7 @@
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,20 +149,15 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
 
 def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
-    from optilab.study import execution
+    from optilab.study import execution, sweep
     from optilab.study.claims import require_judgeable_by
+    from optilab.study.groups import Measure
 
     require_judgeable_by(plan)
     cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
-    return PlannedStudy(plan.shape, cost, _design(plan, place.folder))
-
-
-def _design(plan: "StudyPlan", folder: Path) -> "tuple[Design, Measure] | None":
-    from optilab.study import sweep
-    from optilab.study.groups import Measure
-
-    found = sweep.design(plan, folder) if isinstance(plan, sweep.Sweep) else None
-    return None if found is None else (found, Measure(plan.metric))
+    found = sweep.design(plan, place.folder) if isinstance(plan, sweep.Sweep) else None
+    can_tell = [_can_tell(found, Measure(plan.metric))] if found else []
+    return PlannedStudy(plan.shape, cost, found, (*plan.notes, *can_tell))
 
 
 @contextlib.contextmanager
@@ -197,8 +192,9 @@ class PlannedStudy(Answer):
 
     shape: str
     cost: "Cost"
-    design: "tuple[Design, Measure] | None" = None
-    """What a sweep will be able to tell, and of which measure."""
+    design: "Design | None"
+    """What a sweep will be able to tell."""
+    notes: Sequence[str]
 
     @property
     def headline(self) -> str:
@@ -209,13 +205,11 @@ class PlannedStudy(Answer):
         return [dict(self.document())]
 
     def parts(self) -> Iterable[str]:
-        yield self.headline
-        if self.design is not None:
-            yield _can_tell(*self.design)
+        yield from (self.headline, *self.notes)
 
     def document(self) -> Mapping[str, Any]:
         cost = {key: value for key, value in asdict(self.cost).items() if key != "problem"}
-        return {"plan": self.shape, **cost, "design": asdict(self.design[0]) if self.design else None}
+        return {"plan": self.shape, **cost, "design": asdict(self.design) if self.design else None}
 
 
 def _can_tell(design: "Design", measure: "Measure") -> str:

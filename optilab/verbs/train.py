@@ -49,7 +49,7 @@ from optilab.verbs.options import (
 )
 from optilab.verbs.results import EndedStudy, LabRun, LabStudy
 from optilab.verbs.verb import Conflicts, Place, Verb
-from optilab.words import duration, pace, percent, plural, settings
+from optilab.words import decimals, duration, pace, percent, plural, settings
 
 if TYPE_CHECKING:
     from optilab.data.load import Dataset
@@ -334,7 +334,7 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
     last, top = rows[-1], best(rows)
     keys = [key for key in last if key != "epoch"]
     lines = (("last", last), ("best", top))
-    table = [(label, str(row["epoch"]), *(_number(row[key]) for key in keys)) for label, row in lines]
+    table = [(label, str(row["epoch"]), *(decimals(row[key]) for key in keys)) for label, row in lines]
     yield ""
     yield terminal.grid(["", "epoch", *keys], table)
     seconds = sum(row["seconds"] for row in timings)
@@ -401,10 +401,10 @@ class SeedsAnswer(EndedStudy):
         outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
         if outcomes:
             spreads = spread(list(outcomes.values()))
-            table = [(str(seed), *map(_number, own.values())) for seed, own in outcomes.items()]
+            table = [(str(seed), *map(decimals, own.values())) for seed, own in outcomes.items()]
             if len(outcomes) > 1:
-                table.append(("mean", *(_number(value.mean) for value in spreads.values())))
-                table.append(("std", *(_number(value.std) for value in spreads.values())))
+                table.append(("mean", *(decimals(value.mean) for value in spreads.values())))
+                table.append(("std", *(decimals(value.std) for value in spreads.values())))
             yield ""
             yield terminal.grid(["seed", *spreads], table)
             _curves(records, self.picture)
@@ -480,7 +480,7 @@ def _widths(widths: Sequence[int]) -> str:
 
 def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
     """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
-    numbers = [f"{key} {_number(value)}" for key, value in row.items() if isinstance(value, float)]
+    numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
     if (measured := Stability.of(record or {})) is not None:
         numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
     return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
@@ -588,14 +588,9 @@ class TrainingDisplay:
         if not self._rows:
             return ""
         row, top = self._rows[-1], best(self._rows)
-        train = f"train {_number(row['train_loss'])}  {percent(row['train_acc'])}"
-        validation = f"validation {_number(row['val_loss'])}  {percent(row['val_acc'])}"
+        train = f"train {decimals(row['train_loss'])}  {percent(row['train_acc'])}"
+        validation = f"validation {decimals(row['val_loss'])}  {percent(row['val_acc'])}"
         return f"{train}     {validation}     best {percent(top['val_acc'])} at epoch {top['epoch']}"
-
-
-def _number(value: float) -> str:
-    """Four decimals, as the study was published; four digits for a loss of millions."""
-    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def _require_tracker(request: TrainRequest) -> None:

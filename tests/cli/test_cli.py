@@ -138,7 +138,7 @@ def test_one_rule_twice_and_each_with_its_own_settings(optilab):
 
 def test_a_start_where_the_function_has_no_value_is_refused(optilab):
     said = optilab("optimize", "--algo", "adam", "--function", "log(w1)", "--start", "-1", code=2).stderr
-    assert "--start: f is nan at the start -1; for example --start 1" in said
+    assert "--start: f is nan at the start -1; for example --start=1" in said
     optilab("optimize", "--algo", "adam", "--function", "log(w1) + w2^2", "--start", "2,1")
 
 

@@ -106,6 +106,8 @@ def test_a_config_that_was_edited_is_said(optilab, tmp_path):
     said = " ".join(optilab("runs", "diff", "a", "b").stdout.split())
     assert "b/config.yaml was edited since the run started: optimizer.lr: " in said
     assert "undo that, or train the edited one: optilab train --config" in said
+    (edited,) = json.loads(optilab("runs", "diff", "a", "b", "--json").stdout)["edited"]
+    assert edited in said
 
 
 def test_refusals(optilab, tmp_path):

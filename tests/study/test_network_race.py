@@ -24,6 +24,14 @@ from optilab.study.plan import choice, finalists
 from optilab.study.trials import Outcome
 from optilab.verbs import race_tables
 
+OWN = """
+class Momentum:
+    def __init__(self, lr=0.01, momentum=0.9, rho=0.05, push=0.5, warm=3, eps=1e-8, nesterov=True):
+        ...
+
+    def update(self, w, g):
+        return w - g
+"""
 ADAM = """
 import numpy as np
 
@@ -45,11 +53,11 @@ class Twin:
 class Lazy:
     \"\"\"A millionth of a step.\"\"\"
 
-    def __init__(self, lr=0.01):
-        self.lr = lr
+    def __init__(self, lr=0.01, tiny=1e-6):
+        self.lr, self.tiny = lr, tiny
 
     def update(self, w, g):
-        return w - 1e-6 * self.lr * g
+        return w - self.tiny * self.lr * g
 """
 
 
@@ -69,6 +77,20 @@ def test_the_settings_of_a_wrapped_rule_are_tuned():
     assert [trial.settings["base.lr"] for trial in sam.tuning] == rates
     assert {trial.config.optimizer.base.name for trial in lookahead.tuning} == {"adam"}
     assert len({trial.config.optimizer.base.beta1 for trial in lookahead.tuning}) == 4
+
+
+def test_a_hyperparameter_of_own_code_is_tuned_by_its_name_or_said_to_stay(optilab, tmp_path):
+    """`rho` of 0.05 is no decay."""
+    (tmp_path / "own.py").write_text(OWN)
+    planned = plan(on=["relu"], algos=["momentum", f"{tmp_path}/own.py:Momentum"], holdout=100)
+    known, own = planned.candidates
+    pairs = zip(known.tuning, own.tuning, strict=True)
+    assert all(a.config.optimizer.beta == b.config.optimizer.momentum for a, b in pairs)
+    assert list(planned.rules["own.py:Momentum"]) == ["lr", "momentum"]
+    stays = "own.py:Momentum: rho stays 0.05, push stays 0.5, warm stays 3 (no range is known for these names)"
+    assert planned.notes == [stays]
+    small = ("--budget", 2, "--starts", 1, "--repeats", 1, "--function", "ravine", "--no-cache")
+    assert stays in optilab("race", "sgd,own.py:Momentum", *small).stdout
 
 
 def test_what_is_added_to_a_root_is_not_tuned_as_a_momentum():
@@ -304,7 +326,11 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_one_is_found(optilab, tmp_
     small = ["--set", "model.hidden=[32]", "--set", "data.images=1500", "--set", "data.holdout=500", "--epochs", 2]
     sizes = ["--budget", 3, "--seeds", 6, "--repeats", 1, "--set", "data.batch_size=50"]
     names = "adam,mine.py:Twin,mine.py:Lazy"
-    document = json.loads(optilab("race", "--on", "relu", "--algo", names, *small, *sizes, "--json").stdout)
+    asked = ("race", "--on", "relu", "--algo", names, *small, *sizes)
+    stays = "mine.py:Lazy: tiny stays 1e-06 (no range is known for this name)"
+    assert stays in optilab(*asked, "--dry-run").stdout
+    document = json.loads(optilab(*asked, "--name", "a", "--json").stdout)
+    assert race_tables.notes(network_race.read(runs.read_study(tmp_path / "runs" / "a"))).count(stays) == 1
     (network,) = document["networks"]
     rows = {row["rule"].rpartition(":")[2]: row for row in network["rules"]}
     assert rows["Twin"]["settings"] == rows["adam"]["settings"]

@@ -538,6 +538,23 @@ def test_a_run_keeps_its_claims(optilab, small, tmp_path):
     assert "1 claim: 1 holds" in optilab("check", "kept", "--expect", "val_acc >= 0").stdout  # each once
 
 
+def test_a_claim_that_cannot_be_judged_leaves_the_others(optilab, small, tmp_path):
+    """A typo, a name that no group has, an epoch that there is not; what a check trained is named."""
+    optilab("train", small, "--epochs", 1, "--name", "a", "--set", "expect=[val_loss < 99]", "--quiet")
+    wrong = ("val_ac > 0.1", "zork: val_acc > 0", "val_acc at 9 > 0", "val_acc >= 0")
+    expect = [text for claim in wrong for text in ("--expect", claim)]
+    said = optilab("check", "a", *expect, code=2).stdout
+    assert "did you mean \"val_acc\"?\n                --expect: unknown group 'zork'" in said
+    assert "there is no epoch 9" in said
+    assert said.endswith("2 claims: 2 hold; 1 error\n")
+    (found,) = json.loads(optilab("check", "a", *expect, "--json", code=2).stdout)["checks"]
+    assert [claim["claim"] for claim in found["claims"]] == ["val_loss < 99", "val_acc >= 0"]
+    assert "val_ac" in found["error"]["message"]
+    checked = optilab("check", small, "--epochs", 1, "--expect", "val_acc >= 0").stdout
+    (made,) = [line.strip() for line in checked.splitlines() if "-check-" in line]
+    assert runs.read_study(tmp_path / made).state == "done"
+
+
 def test_check_trains_with_the_epochs_and_settings_that_are_typed(optilab, small, tmp_path):
     typed = ["--epochs", 1, "--set", "optimizer.lr=0.02", "--expect", "epochs == 1"]
     [checked] = json.loads(optilab("check", small, *typed, "--json").stdout)["checks"]
