@@ -517,15 +517,18 @@ def compiled(source: str) -> dict[str, Any]:
     return names
 
 
-def function_of(nodes: Sequence[Node], names: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
-    """The expressions as one function of arrays, the symbols `names`; what they have in common is calculated once.
+def function_of(result: Node | Sequence[Node], names: Sequence[str]) -> Callable[[Any], Any]:
+    """An expression as a function of points (..., d) with the coordinates `names`, (...,); or several as one, in the
+    last axis of its result: what they have in common is calculated once.
 
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
     """
     known: dict[int, Node] = {}
+    nodes = [result] if isinstance(result, Node) else result
     body, ends = operations([_in_products(node, known) for node in nodes])
     reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
-    lines, inside = [f"def function({', '.join(names)}):"], dict[Any, str]()
+    taken = [f"{name} = x[..., {place}]" for place, name in enumerate(names) if name in reads]
+    lines, inside = ["def function(x):", *taken], dict[Any, str]()
     for name, op, args in ((o.name, o.op, o.args) for o in body):
         expression = called(Operation(name, op, tuple(inside.get(arg) or arg for arg in args)), _ON_ARRAYS)
         if reads[name] == 1 and expression.count("(") < MAX_DEPTH // 2:
@@ -533,10 +536,12 @@ def function_of(nodes: Sequence[Node], names: Sequence[str]) -> Callable[..., tu
         else:
             lines.append(f"{name} = {expression}")
     results = [
-        inside.get(end) or end if isinstance(end, str) else f"np.full({names[0]}.shape, {end!r})" for end in ends
+        inside.get(end) or end if isinstance(end, str) else f"np.full(x.shape[:-1], {end!r})" for end in ends
     ]
-    function: Callable[..., tuple[Any, ...]]
-    function = compiled("\n    ".join([*lines, f"return {', '.join(results)},"]))["function"]
+    # np.stack takes longer than the arithmetic of most steps.
+    joined = f"np.concatenate([{', '.join(f'{one}[..., None]' for one in results)}], axis=-1)"
+    lines.append(f"return {results[0] if isinstance(result, Node) else joined}")
+    function: Callable[[Any], Any] = compiled("\n    ".join(lines))["function"]
     return function
 
 

@@ -86,14 +86,10 @@ class Formula(Objective):
     """The gradient where its bits are not to be those of the derivative: statements that define g1, g2, ..."""
 
     def value(self, x: Floats) -> Floats:
-        return _value(self.formula, x.shape[-1])(*_coordinates(x))[0]
+        return _value(self.formula, x.shape[-1])(x)
 
     def gradient(self, x: Floats) -> Floats:
-        return np.stack(_gradient(self.formula, self.slope, x.shape[-1])(*_coordinates(x)), axis=-1)
-
-
-def _coordinates(x: Floats) -> list[Floats]:
-    return [x[..., i] for i in range(x.shape[-1])]
+        return _gradient(self.formula, self.slope, x.shape[-1])(x)
 
 
 def _names(dimension: int) -> list[str]:
@@ -101,12 +97,12 @@ def _names(dimension: int) -> list[str]:
 
 
 @cache
-def _value(formula: str, dimension: int) -> Callable[..., tuple[Floats, ...]]:
-    return formulas.function_of([formulas.parse(formula)], _names(dimension))
+def _value(formula: str, dimension: int) -> Callable[[Floats], Floats]:
+    return formulas.function_of(formulas.parse(formula), _names(dimension))
 
 
 @cache
-def _gradient(formula: str, slope: str, dimension: int) -> Callable[..., tuple[Floats, ...]]:
+def _gradient(formula: str, slope: str, dimension: int) -> Callable[[Floats], Floats]:
     names = _names(dimension)
     known = formulas.inlined(slope) if slope else {}
     tree = formulas.parse(formula)
@@ -121,7 +117,7 @@ def _second_derivatives(tree: formulas.Node, dimension: int) -> list[formulas.No
 
 
 @cache
-def _hessian(formula: str, dimension: int) -> Callable[..., tuple[Floats, ...]]:
+def _hessian(formula: str, dimension: int) -> Callable[[Floats], Floats]:
     return formulas.function_of(_second_derivatives(formulas.parse(formula), dimension), _names(dimension))
 
 
@@ -296,8 +292,7 @@ class Expression(Formula):
         return super().gradient(x) + 0.0
 
     def hessian(self, x: Floats) -> Floats:
-        entries = _hessian(self.formula, self._dimension)(*_coordinates(x))
-        return np.stack(entries, axis=-1).reshape(*x.shape, -1) + 0.0
+        return _hessian(self.formula, self._dimension)(x).reshape(*x.shape, -1) + 0.0
 
 
 OBJECTIVES = Registry(

@@ -208,7 +208,7 @@ def overhead(arguments: argparse.Namespace, folder: Path) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         seconds = timed(partial(execution.run, trials))
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    each = 1000 * seconds / (len(trials) - 100) - 1
+    each = 1000 * seconds / (len(watch.ended) - 100) - 1  # the first have no runs that are read, and run again
     first, last = (
         statistics.median(b - a for a, b in pairwise(part))
         for part in (watch.ended[100:1100], watch.ended[-1000:])
