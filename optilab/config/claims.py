@@ -246,8 +246,11 @@ WORDS_OF: Mapping[tuple[str, ...], Sequence[str]] = {
 
 def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
     """The claims of `--expect` about a result that has no config of its own."""
-    changes = [Override("--expect", "expect", list(texts), adds=True)] if texts else []
-    return load(Expectations, {"command": command}, changes).expect
+    if not texts:
+        return ()
+    return load(
+        Expectations, {"command": command}, [Override("--expect", "expect", list(texts), adds=True)]
+    ).expect
 
 
 def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:

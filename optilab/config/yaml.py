@@ -72,14 +72,16 @@ class _Reader:
 
     def next(self) -> Any:
         event = self.event()
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _Refused(line, "anchors and aliases (& and *) are not supported; write the value out")
-        if getattr(event, "tag", None):
-            raise _Refused(line, "tags (!) are not supported; write a plain value")
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise _Refused(line, f"more than {MAX_NODES:,} values; a config is smaller than that")
+        refused = ""
+        if getattr(event, "anchor", None):  # an alias has the name of its anchor
+            refused = "anchors and aliases (& and *) are not supported; write the value out"
+        elif getattr(event, "tag", None):
+            refused = "tags (!) are not supported; write a plain value"
+        elif self.nodes > MAX_NODES:
+            refused = f"more than {MAX_NODES:,} values; a config is smaller than that"
+        if refused:
+            raise _Refused(event.start_mark.line + 1, refused)
         return event
 
     def document(self) -> Any:
@@ -94,9 +96,8 @@ class _Reader:
         return tree
 
     def node(self, event: Any, path: Path) -> Any:
-        line = event.start_mark.line + 1
         if len(path) > MAX_DEPTH:
-            raise _Refused(line, f"nested deeper than {MAX_DEPTH} levels")
+            raise _Refused(event.start_mark.line + 1, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event, path)
         if isinstance(event, yaml.SequenceStartEvent):

@@ -157,6 +157,11 @@ def of_trainings(
     return _of_groups(claims, groups(records).groups if records else (), points, looks)
 
 
+def of_training(claims: Iterable[Claim], record: Record, settings: Mapping[str, Any]) -> list[ClaimResult]:
+    """The same of a single one, by its `groups.settings`."""
+    return _of_groups(claims, [Group(settings["name"], {}, {settings["seed"]: record})])
+
+
 def _of_groups(
     claims: Iterable[Claim], found: Sequence[Group], points: int = 0, looks: int = 0
 ) -> list[ClaimResult]:

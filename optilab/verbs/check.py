@@ -24,8 +24,9 @@ from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import Column, Table
 from optilab.study import network_race, remedy, sweep
-from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_trainings, require_judgeable
+from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_training, require_judgeable
 from optilab.study.function_race import standings
+from optilab.study.groups import settings
 from optilab.study.plan import StudyPlan
 from optilab.verbs import studies
 from optilab.verbs.answer import STYLES, Printed, alone, annotate, claim_lines
@@ -300,20 +301,21 @@ class Checker:
                 f"expected a run of optimize, train, sweep, race or remedy, got one of {shown(command)}"
             )
         judge: Callable[[Sequence[Claim]], Sequence[ClaimResult]]
-        config: Any = None
+        own: Sequence[Claim]
         if isinstance(entry, runs.Study):
             entry.require_unedited()
-            config = load(schema_for("sweep" if command == "train" else command), str(path / runs.STUDY))
+            config: Any = load(schema_for("sweep" if command == "train" else command), str(path / runs.STUDY))
             raced = command == "race" or getattr(config, "tune", None) is not None
-            kind, judge = "race --on" if raced else "train", partial(of_study, study=entry)
+            kind, own, judge = "race --on" if raced else "train", config.expect, partial(of_study, study=entry)
         elif command == "optimize":
-            kind, config = command, load(OptimizeConfig, str(path / "config.yaml"))
-            statuses = entry.manifest.get("results", {})
+            config, statuses = load(OptimizeConfig, str(path / "config.yaml")), entry.manifest.get("results", {})
+            kind, own = command, config.expect
             judge = partial(of_paths, config=config, rows=entry.rows(), statuses=statuses)
         else:
-            kind, judge = "train", partial(of_trainings, records=[entry])
-            config = None if entry.is_watched else load(TrainConfig, str(path / "config.yaml"))
-        claims, wrong = list(config.expect) if config else [], list[OptilabError]()
+            tree = settings(entry)
+            kind, judge = "train", partial(of_training, record=entry, settings=tree)
+            own = expectations(kind, tree.get("expect", ()))
+        claims, wrong = list(own), list[OptilabError]()
         for text in self.expect:
             try:
                 claims += expectations(kind, [text])

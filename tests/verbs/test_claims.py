@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from optilab import runs
+from optilab.config import load as load_module
 from optilab.config.claims import OPERATORS, expectations
 from optilab.config.load import dump, load
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
+from optilab.runs import Record
 from optilab.study.claims import of_trainings
 from tests.pages import ROOT
 from tests.study.generated import training
@@ -553,6 +555,16 @@ def test_a_claim_that_cannot_be_judged_leaves_the_others(optilab, small, tmp_pat
     checked = optilab("check", small, "--epochs", 1, "--expect", "val_acc >= 0").stdout
     (made,) = [line.strip() for line in checked.splitlines() if "-check-" in line]
     assert runs.read_study(tmp_path / made).state == "done"
+
+
+def test_the_config_of_a_run_is_read_once(optilab, tmp_path, monkeypatch):
+    """Of a thousand runs most of the time is spent there."""
+    training(tmp_path / "runs", "one", "expect=val_acc > 0", accuracies=[0.5])
+    reads, asked, opened = [], Record.read_asked, load_module._bytes
+    monkeypatch.setattr(Record, "read_asked", lambda record: reads.append(record.name) or asked(record))
+    monkeypatch.setattr(load_module, "_bytes", lambda path: reads.append(str(path)) or opened(path))
+    assert "2 claims: 2 hold" in optilab("check", "one", "--expect", "val_acc < 0.6").stdout
+    assert reads == ["one"]
 
 
 def test_check_trains_with_the_epochs_and_settings_that_are_typed(optilab, small, tmp_path):
