@@ -17,6 +17,8 @@ from optilab.optimize.schedules import Regime, stepper
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""
+CLOSE = 0.02
+"""A path that has converged is at a minimum if it is within this fraction of the widest side of the box."""
 ROUNDING = 1e-9
 """What f at a minimum may be off by, relative to max(1, |f|): its coordinates are rounded."""
 
@@ -147,15 +149,16 @@ def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
 def beside(path: Trajectory, function: Objective, tolerance: float) -> str:
     """What the status of a path leaves out: `not at the minimum`, `below f_min`; empty if nothing.
 
-    A path that has converged is at a known minimum if f - f_min is at most tolerance times the distance to it, as it is
-    wherever f is convex in between.
+    A path that has converged is at a known minimum if the distance to it is at most CLOSE of the widest side of the
+    box, and f - f_min at most tolerance times that distance, as it is wherever f is convex in between.
     """
     nearest, least = path.distance(function.minima), lowest(function)
     if nearest is None or least is None or path.status is Status.DIVERGED:
         return ""
     above, rounding = float(path.values[-1]) - least, ROUNDING * max(1.0, abs(least))
     if path.status is Status.CONVERGED:
-        return "not at the minimum" if abs(above) > tolerance * nearest[0] + rounding else ""
+        is_far = nearest[0] > CLOSE * max(high - low for low, high in function.box)
+        return "not at the minimum" if is_far or abs(above) > tolerance * nearest[0] + rounding else ""
     return "below f_min" if above < -rounding else ""
 
 

@@ -108,9 +108,7 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
         side.grouping,
         entries,
         heading or _question(side),
-        (_against(side) or comparison_tables.verdict(side, not _is_confirmable(side, entries)))
-        if several
-        else _alone(side),
+        _against(side) or (comparison_tables.claim_and_rest(side) if several else _alone(side)),
         [_results(side, order, keys)],
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
@@ -122,10 +120,13 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
 
 
 def _shortened(side: RunComparison) -> RunComparison:
-    """The comparison with labels in which numbers have three digits, where those tell its rows apart."""
+    """The comparison with short labels, where those tell its rows apart: numbers have three digits, and names that
+    say what they are stand alone: `adam, lr 0.0336`.
+    """
     rows = side.grouping.groups, side.candidates
     labels = list(dict.fromkeys(row.label for table in rows for row in table))
-    names = dict(zip(labels, shortened(labels), strict=True))
+    short = [re.sub(r"(^|, )(optimizer|activation) (?=[a-z])", r"\1", label) for label in shortened(labels)]
+    names = dict(zip(labels, short if len(set(short)) == len(labels) else shortened(labels), strict=True))
 
     def renamed(groups: Sequence[Group]) -> tuple[Group, ...]:
         return tuple(replace(group, label=names.get(group.label, group.label)) for group in groups)
@@ -168,8 +169,8 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
     if not isinstance(entry, Study):
         return _further(side, comparison)
     if _is_confirmable(side, entries):
-        again, most = min(count, comparison_tables.MOST_CONFIRMED), comparison_tables.MOST_CONFIRMED
-        limit = f" (at most {most}, because each one more makes a verdict harder)" if again < count else ""
+        again = min(count, comparison_tables.MOST_CONFIRMED)
+        limit = " (each one more makes a verdict harder)" if again < count else ""
         which = f"the {again} best of the {count}" if again < count else f"the {count}"
         sentence = f"To decide, train {which} that may be the best again from new seeds{limit}:"
         return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"
@@ -239,11 +240,11 @@ def grown(study: Study, count: int, comparison: Comparison[Any] | None, what: st
     )
 
 
-def _against(side: RunComparison) -> str:
-    """The answer where a baseline was named: what is better than it, and what both reach; empty for another."""
+def _against(side: RunComparison) -> tuple[str, str] | None:
+    """The answer where a baseline was named: what is better than it, and what both reach; None for another."""
     comparison = side.comparison
     if comparison is None or comparison.chosen or len(comparison.order) < 2:
-        return ""
+        return None
     show, base = comparison_tables.Units(side.measure.share), comparison.baseline
     verdicts: dict[str, list[str]] = {"better": [], "worse": [], "cannot tell": []}
     for row in comparison.ranked:
@@ -257,7 +258,7 @@ def _against(side: RunComparison) -> str:
     claim = f"{best}{others} {verb} better than {name}" if also >= 0 else f"no row is clearly better than {name}"
     reached = f"{best} {show.value(first.summary.mean)}, {name} {show.value(base.summary.mean)}"
     rest = [f"{word}: {some(verdicts[word], FEW)}" for word in ("worse", "cannot tell") if verdicts[word]]
-    return "; ".join([f"{claim} by {side.measure.name}: {reached}", *rest])
+    return f"{claim} by {side.measure.name}: {reached}", "".join(f"; {one}" for one in rest)
 
 
 def _changes(side: RunComparison) -> list[tuple[str, str]]:
@@ -294,7 +295,7 @@ def page(
     grouping: Grouping,
     entries: Sequence[Record | Study],
     question: str,
-    answer: str,
+    answer: tuple[str, str],
     tables: Sequence[PageTable],
     notes: Sequence[str],
     views: Outlook = Outlook(),  # noqa: B008 (frozen)
@@ -307,8 +308,8 @@ def page(
 ) -> bytes:
     """The page about groups of runs, in the order given, of the runs and studies in `entries`.
 
-    `grouping` has the same runs by their settings. `looks` are the numbers of the groups' colors, where that is not
-    their order; `races` the titles and panels of `rules` that raced;
+    `answer` is the claim and what follows it; `grouping` has the same runs by their settings. `looks` are the numbers
+    of the groups' colors, where that is not their order; `races` the titles and panels of `rules` that raced;
     `decide` is a sentence and the command that would tell more; `beside` are the two groups whose layers are shown
     first; `changes` say what each row changes in the baseline.
     DataError for a run whose tables are damaged.
@@ -335,7 +336,7 @@ def page(
         [asset("uplot.css"), asset("report.css")],
         title=question,
         question=question,
-        answer=answer if re.match(_LABEL, answer) else answer[:1].upper() + answer[1:],
+        answer=capitalized(*answer),
         decide=decide,
         about=title(grouping),
         facts=_facts(records, len(chosen)),
@@ -372,6 +373,11 @@ def page(
 # --- question and answer -----------------------------------------------------------------------------------
 
 
+def capitalized(claim: str, rest: str = "") -> tuple[str, str]:
+    """An answer whose claim begins like a sentence."""
+    return claim if re.match(_LABEL, claim) else claim[:1].upper() + claim[1:], rest
+
+
 def _question(side: RunComparison) -> str:
     """What the reader wants to know, as one sentence."""
     what, comparison, count = side.measure.name, side.comparison, len(side.candidates)
@@ -397,14 +403,14 @@ def _name(side: RunComparison) -> str:
     return ", ".join(names)
 
 
-def _alone(side: RunComparison) -> str:
+def _alone(side: RunComparison) -> tuple[str, str]:
     """The answer where there is nothing to compare with: the outcome."""
     if side.comparison is None:
-        return comparison_tables.verdict(side)
+        return comparison_tables.claim_and_rest(side)
     summary, show = side.comparison.rows[0].summary, comparison_tables.Units(side.measure.share)
     runs = f", the mean of {summary.n} seeds" if summary.n > 1 else ""
     interval = f" (95% {show.interval(summary.interval)})" if summary.interval else ""
-    return f"{side.measure.name}: {show.value(summary.mean)}{interval}{runs}"
+    return f"{side.measure.name}: {show.value(summary.mean)}{interval}{runs}", ""
 
 
 def _facts(records: Sequence[Record], count: int) -> list[tuple[str, str]]:
@@ -416,8 +422,9 @@ def _facts(records: Sequence[Record], count: int) -> list[tuple[str, str]]:
     days = sorted({str(record.manifest.get("created", ""))[:10] for record in records})
     epochs = sorted({int(record.manifest.get("config", {}).get("epochs", 0)) for record in records})
     data = {str(record.manifest.get("data", {}).get("dataset", "")) for record in records}
+    ended = "" if states.keys() <= {"done"} else f" ({', '.join(f'{n:,} {state}' for state, n in states.items())})"
     facts = [
-        ("trainings", f"{len(records):,} ({', '.join(f'{n:,} {state}' for state, n in states.items())})"),
+        ("trainings", f"{len(records):,}{ended}"),
         ("groups", f"{count:,}"),
         ("seeds", ranges(seeds, comparison_tables.FEW)),
         ("epochs", ranges(epochs, comparison_tables.FEW)),
@@ -482,7 +489,7 @@ def _results(side: RunComparison, order: Sequence[int], keys: Sequence[str]) -> 
 
 def answer_first(columns: Sequence[Column]) -> list[Column]:
     """Columns with what a phone shows at once as the first: name, mean and verdict."""
-    first = ("group", "rule", "mean", "verdict")
+    first = ("group", "rule", "marked", "mean", "cost", "verdict")
     return sorted(columns, key=lambda own: first.index(own.key) if own.key in first else len(first))
 
 

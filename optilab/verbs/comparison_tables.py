@@ -231,35 +231,47 @@ def _p(value: float) -> str:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def verdict(side: "RunComparison", advised: bool = True) -> str:
-    """The answer in one sentence; `advised`: with how many more seeds would say more."""
-    comparison, labels = side.comparison, [candidate.label for candidate in side.candidates]
-    if any("," in label for label in labels):
-        labels = [f'"{label}"' for label in labels]
+def verdict(side: "RunComparison") -> str:
+    """The answer in one sentence, with how many more seeds would say more."""
+    claim, rest = claim_and_rest(side)
+    if side.comparison is not None and side.comparison.chosen and len(side.comparison.order) > 1:
+        rest += more_advice(side.comparison, side.sample, dict(enumerate(_labels(side))))
+    return claim + rest
+
+
+def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
+    """The answer: which row is ahead and what it reaches, and the clauses on the others."""
+    comparison, labels = side.comparison, _labels(side)
     if comparison is None:
-        return "no run has an outcome yet"
+        return "no run has an outcome yet", ""
     if len(comparison.order) < 2:
-        return f"{labels[comparison.order[0]]}: {side.measure.name} {_measured(side)}; nothing to compare it with"
+        alone = f"{labels[comparison.order[0]]}: {side.measure.name} {_measured(side)}"
+        return alone, "; nothing to compare it with"
     what, base = side.measure.name, labels[comparison.baseline.key]
     if comparison.chosen:
-        ahead = f"{_measured(side)}, {_ahead(side, labels)}"
+        ahead = f", {_ahead(side, labels)}"
         alike = [labels[i] for i in comparison.possible_best if i != comparison.baseline.key]
         if not alike:
-            return f"{base} is the best by {what}: {ahead}"
+            return f"{base} is the best by {what}: {_measured(side)}", ahead
         others = len(comparison.order) - 1
         many = "either of the others" if len(alike) == others == 2 else f"any of the {others} others"
         many = many if len(alike) == others else f"{len(alike)} of the {others} others"
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
         word = "highest" if side.measure.higher else "lowest"
         few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""
-        advice = more_advice(comparison, side.sample, dict(enumerate(labels))) if advised else ""
-        return f"{base} has the {word} {what}{few}: {ahead}{rest}{advice}"
+        return f"{base} has the {word} {what}{few}: {_measured(side)}", ahead + rest
     parts = []
     for word in ("better", "worse", "cannot tell"):
         found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
         if found:
             parts.append(f"{word}: {some(found, FEW)}")
-    return f"against {base} by {what}, {'; '.join(parts)}"
+    return f"against {base} by {what}", f", {'; '.join(parts)}"
+
+
+def _labels(side: "RunComparison") -> list[str]:
+    """The names of the rows in a sentence: in quotes where one has a comma."""
+    labels = [candidate.label for candidate in side.candidates]
+    return [f'"{label}"' for label in labels] if any("," in label for label in labels) else labels
 
 
 def _is_passed(comparison: "Comparison[int]", higher: bool) -> bool:

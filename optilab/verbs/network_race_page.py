@@ -50,7 +50,7 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
         groups([record for group in chosen for record in group.runs.values()]),
         [study],
         heading or f"Which {result.kinds[0]} is the best after the same tuning?",
-        views.answer_of(result) + _best(result),
+        _answer(result),
         tables,
         [*without_headings(views.notes(result), views.columns(None, result)), *failed([study])],
         looks=looks,
@@ -86,14 +86,15 @@ def _is_open(result: RaceResult) -> bool:
     return any(comparison and len(comparison.possible_best) > 1 for comparison in found)
 
 
-def _best(result: RaceResult) -> str:
-    """The highest accuracy and its interval, after the verdict on a single network."""
+def _answer(result: RaceResult) -> tuple[str, str]:
+    """Of a single network the highest accuracy with its interval, before the verdict."""
     comparison = result.networks[0].comparison if len(result.networks) == 1 else None
     if comparison is None or not comparison.ranked:
-        return ""
+        return views.answer_of(result), ""
     row, show = comparison.ranked[0], Units(share=True)
     interval = f" (95% interval {show.interval(row.summary.interval)})" if row.summary.interval else ""
-    return f"; highest test accuracy: {row.key}, {show.value(row.summary.mean)}{interval}"
+    said = views.answer_of(result, advised=False)
+    return f"{row.key} has the highest test accuracy: {show.value(row.summary.mean)}{interval}", f"; {said}"
 
 
 def _table(

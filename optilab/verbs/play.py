@@ -27,7 +27,7 @@ from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
-from optilab.optimize.path import DIVERGENCE_FACTOR, ROUNDING, lowest
+from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING, lowest
 from optilab.optimize.trace import Untraceable
 from optilab.show import chart_page, terminal
 from optilab.show.chart import MARKERS, Chart
@@ -286,6 +286,7 @@ def _data(
         "most_epochs": MOST_EPOCHS,
         "diverged": DIVERGENCE_FACTOR,
         "rounding": ROUNDING,
+        "close": CLOSE,
     }
     return tree, programs.sources
 

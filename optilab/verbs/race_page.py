@@ -18,7 +18,7 @@ from optilab.study.function_race import Race, Standing, may_be_best, standings
 from optilab.study.tuning import RaceSettings
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import race_chart
-from optilab.verbs.comparison_page import PageTable, typeset, without_headings
+from optilab.verbs.comparison_page import PageTable, answer_first, capitalized, typeset, without_headings
 from optilab.verbs.settings_page import SHADES, Cell, HeatMap
 from optilab.words import plural
 
@@ -39,10 +39,13 @@ def race_page(
     conditions = result.conditions
     charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
     question = heading or f"Which of {plural(len(names), 'optimizer')} is the best after the same tuning?"
-    costs = f"{names[0]}: {rows[0].cost:.1f} gradients"
-    if len(rows) > 1:
-        costs += f", {', '.join(f'{row.rule} {row.ratio:.2f} times that' for row in rows[1:3])}"
-    answer = "; ".join([*views.race_verdict_sentences(result), costs])
+    said = views.race_verdict_sentences(result)
+    if rows[0].solved:
+        said = [
+            f"{names[0]} has the lowest cost: {rows[0].cost:.1f} gradients",
+            *(f"{row.rule} {row.ratio:.2f} times that" for row in rows[1:3]),
+            *said,
+        ]
     facts = [
         ("optimizers", str(len(names))),
         ("functions", str(len(result.functions))),
@@ -58,7 +61,7 @@ def race_page(
         [asset("uplot.css"), asset("report.css")],
         title=question,
         question=question,
-        answer=answer[:1].upper() + answer[1:],
+        answer=capitalized(said[0], "".join(f"; {one}" for one in said[1:])),
         facts=facts,
         decide=_decide(result),
         results=_results(views.standing_rows(result, rules), rows),
@@ -94,7 +97,7 @@ def _is_raceable(name: str, objective: type[Objective]) -> bool:
 
 def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Standing]) -> PageTable:
     """The table of standings: as in a terminal, each row with its mark and its interval as places of a picture."""
-    shown = [column for column in views.COLUMNS if column.only != "values"]
+    shown = answer_first([column for column in views.COLUMNS if column.only != "values"])
     ends = [(log(row.ratio), *(map(log, row.interval) if row.interval else (log(row.ratio),) * 2)) for row in rows]
     low, high = min(end for own in ends for end in own), max(end for own in ends for end in own)
     span = high - low or 1.0

@@ -290,32 +290,35 @@ def _short(value: float) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def verdict_sentence(comparison: Comparison[str] | None, sample: str, ignorant: str = "") -> str:
+def verdict_sentence(
+    comparison: Comparison[str] | None, sample: str, ignorant: str = "", advised: bool = True
+) -> str:
     """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence.
 
-    `ignorant`: a run of a training on which no row is better than chance, which more of the sample would not change.
+    `ignorant`: a run of a training on which no row is better than chance, which more of the sample would not change;
+    `advised`: with how much more of the sample would say more.
     """
     if comparison is None:
         return "no result"
     possible = comparison.possible_best
     why = f"; no row is better than chance, and why is said by: optilab diagnose {shlex.quote(ignorant)}"
-    advice = why if ignorant else more_advice(comparison, sample) if len(possible) > 1 else ""
+    advice = why if ignorant else more_advice(comparison, sample) if advised and len(possible) > 1 else ""
     if len(possible) == 1:
         return f"{possible[0]} is the best{advice}"
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 
-def answer_of(result: RaceResult) -> str:
+def answer_of(result: RaceResult, advised: bool = True) -> str:
     """The verdict over all networks, or where there is none, those of each."""
     if result.overall is not None:
         return overall_verdict(result)
-    verdicts = {heat.problem: verdict_of(heat, result) for heat in result.networks}
+    verdicts = {heat.problem: verdict_of(heat, result, advised) for heat in result.networks}
     return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
 
-def verdict_of(heat: NetworkResult, result: RaceResult) -> str:
+def verdict_of(heat: NetworkResult, result: RaceResult, advised: bool = True) -> str:
     """The answer on one network."""
-    return verdict_sentence(heat.comparison, result.sample, _ignorant([heat]))
+    return verdict_sentence(heat.comparison, result.sample, _ignorant([heat]), advised)
 
 
 def overall_verdict(result: RaceResult) -> str:

@@ -747,16 +747,23 @@ def test_a_verdict_is_of_the_epoch_that_is_shown(opened):
 
 
 @pytest.mark.parametrize(
-    ("function", "lr"), [("mccormick", 0.005), ("styblinski-tang", 0.005), ("rastrigin", 0.002), ("griewank", 0.5)]
+    ("function", "lr", "epochs"),
+    [
+        ("mccormick", 0.005, 900),
+        ("styblinski-tang", 0.005, 900),
+        ("rastrigin", 0.002, 900),
+        ("griewank", 0.5, 900),
+        ("schaffer2", 0.4, 60),  # in a flat ring, where f is almost f_min
+    ],
 )
-def test_a_path_that_ends_elsewhere_has_not_just_converged(function, lr, opened, optilab):
+def test_a_path_that_ends_elsewhere_has_not_just_converged(function, lr, epochs, opened, optilab):
     """In the page and in the terminal, in the same words; those that reach the minimum have."""
 
     def told(*start):
-        words = ("optimize", "sgd", "--lr", lr, "--function", function, "--epochs", 900, "--no-save", *start)
+        words = ("optimize", "sgd", "--lr", lr, "--function", function, "--epochs", epochs, "--no-save", *start)
         return " ".join(optilab(*words).stdout.split())
 
-    page = opened(config([{"name": "sgd", "lr": lr}], function, epochs=900))
+    page = opened(config([{"name": "sgd", "lr": lr}], function, epochs=epochs))
     page.script(SETTLED)
     assert page.script(VERDICTS) == ["converged, not at the minimum"]
     assert "converged, not at the minimum: f = " in told()
@@ -887,6 +894,72 @@ def test_a_sentence_says_who_is_ahead(opened):
     page.script("show(60)")
     page.script(SETTLED)
     assert re.match(r"After 60 epochs \w+ is lowest: f = ", page.text("#answer"))
+
+
+def test_no_rate_at_the_limit_is_chosen_for_another_function(opened):
+    page = opened(config(["sgd", "momentum", "adam"]))
+    page.enter("#function", "easom")
+    page.script(SETTLED)
+    told = page.script("return [...document.querySelectorAll('#cards .theory')].map((part) => part.textContent)")
+    assert any("stable up to lr" in text for text in told)
+    assert not [text for text in told if "unstable" in text]
+
+
+NAMES = (
+    "return [...document.querySelectorAll('#results th, #ground .name, #sliders label')].map((e) => e.textContent)"
+    ".concat(document.querySelector('#start1').getAttribute('aria-label'))"
+)
+
+
+def test_coordinates_have_the_names_of_the_formula(opened):
+    """On axes, sliders and in tables; those of a test function are w1 and w2."""
+    page = opened(config(["adam"]), width=1500)
+    page.script(SETTLED)
+    names = page.script(NAMES)
+    assert {"w1", "w2", "w\u2081", "w\u2082"} < set(names)
+    page.enter("#own", "(x - 1)^4 + y^2")
+    page.script(SETTLED)
+    names = page.script(NAMES)
+    assert (names.count("x"), names.count("y")) == (4, 3)
+    assert not [name for name in names if name.startswith("w")]
+    assert page.text("#formula") == "f(x, y) = (x - 1)^4 + y^2"
+    page.enter("#function", "booth")
+    page.script(SETTLED)
+    assert {"w1", "w2"} < set(page.script(NAMES))
+
+
+def test_the_start_slides_over_the_box_of_the_function_that_is_shown(opened):
+    page = opened(config(["sgd"]))
+    page.enter("#function", "easom")
+    page.enter("#start1", 500)
+    page.script(SETTLED)
+    low, high = page.script("return fn.box[0]")
+    assert page.script("return state.start[0]") == pytest.approx(high + 0.04 * (high - low), abs=0.02)
+
+
+def test_dragging_the_start_leaves_theory_as_it_is(opened):
+    """It depends on the optimizers and the function: nothing of it is drawn again."""
+    page = opened(config(["sgd", "momentum"]))
+    page.script(SETTLED)
+    before = page.script("return window.curve = document.querySelector('#rates [data-rate]'), curve !== null")
+    page.enter("#start1", 100)
+    page.script(SETTLED)
+    assert before
+    assert page.script("return curve.isConnected")
+    page.enter("#rule0-lr", 100)
+    page.script(SETTLED)
+    assert not page.script("return curve.isConnected")
+
+
+@pytest.mark.parametrize("width", [1100, 1200, 1500])
+def test_headings_of_pictures_are_whole(width, opened):
+    page = opened(config(["sgd", "momentum", "adam", "rmsprop", "adagrad"]), width=width)
+    page.script(SETTLED)
+    cut = (
+        "return [...document.querySelectorAll('figure h2')].filter((h) => h.scrollWidth > h.clientWidth)"
+        ".map((h) => h.textContent)"
+    )
+    assert page.script(cut) == []
 
 
 def test_of_equally_near_optimizers_none_is_ahead(opened):

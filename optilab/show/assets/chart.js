@@ -90,7 +90,7 @@ const Charts = (() => {
       series.push({
         stroke: line.points && !line.width ? "transparent" : () => (line.faint ? faded(color, 35) : css(color)),
         width: line.width ?? (line.faint ? 1 : 2.2),
-        dash: line.dash,
+        dash: through(line, lines.slice(0, lines.indexOf(line))),
         spanGaps: Boolean(line.joined),
         ...(line.step ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
         points: {
@@ -102,7 +102,11 @@ const Charts = (() => {
         },
       });
     }
-    const scale = (low, high) => ({ range: (u, min, max) => (u.zoomed ? [min, max] : [low, high]) });
+    const scale = (low, high, zoom = (...ends) => ends) => ({
+      range: (u, min, max) => (u.zoomed ? zoom(min, max) : [low, high]),
+    });
+    /** A part of x that was chosen, with the values on both sides: what is read in it is shown. */
+    const around = (min, max) => [x.findLast((value) => value <= min) ?? min, x.find((value) => value >= max) ?? max];
     const xs = names ? [0.5, names.length + 0.5] : xLog ? [x[0] / 1.5, x[x.length - 1] * 1.5] : spread(x);
     const whole = x.every(Number.isInteger);
     const axis = () => ({
@@ -144,14 +148,14 @@ const Charts = (() => {
         legend: { show: false },
         padding: [8, side, 0, 0],
         scales: {
-          x: { time: false, distr: xLog ? 3 : 1, ...scale(...xs) },
+          x: { time: false, distr: xLog ? 3 : 1, ...scale(...xs, names ? undefined : around) },
           y: { distr: y.log ? 3 : 1, ...scale(y.low, y.high) },
         },
         axes: [
           {
             ...axis(),
             scale: "x",
-            label: fitted(xLabel, widthOf(box) - 70 - side),
+            label: fitted(xLabel, widthOf(box) - Math.abs(side - 45) - 8), // in the middle of the plot
             labelSize: 20,
             size: 30,
             ...across,
@@ -259,6 +263,14 @@ const Charts = (() => {
     while (length > 1 && textWidth(`${text.slice(0, length)}\u2026${end}`) > room) length -= 1;
     return `${text.slice(0, length)}\u2026${end}`;
   };
+
+  /** The dashes of a line: between those of one that lies exactly on others, these are seen. */
+  function through(line, before) {
+    const same = (other) =>
+        other.color !== line.color && other.width === line.width && String(other.values) === String(line.values),
+      below = line.width === 0 || line.faint ? 0 : before.filter(same).length;
+    return below ? [6, 6 * (2 ** below - 1)] : line.dash;
+  }
 
   const padded = (values, count) =>
     values.length < count ? [...values, ...Array(count - values.length).fill(null)] : values;
@@ -444,7 +456,7 @@ const Charts = (() => {
             fill: "none",
             stroke: color,
             "stroke-width": line.width ?? 2,
-            "stroke-dasharray": (line.dash ?? []).join(" "),
+            "stroke-dasharray": (u.series[i].dash ?? []).join(" "),
             "clip-path": "url(#inside)",
           }),
         );

@@ -22,12 +22,18 @@ function written(formula) {
 const opening = data.rules.map((_, index) => index).slice(0, data.listed); // the rules that the page opens with
 let fn = data.functions[0]; // the function that is shown
 
+const usualStart = () => (fn === data.functions[0] ? data.start : fn.start);
+
+/** The names of the coordinates, as in a formula of the reader's own. */
+const coordinates = () =>
+  (fn.key === fn.formula && /\b[xy]\b/.test(fn.formula) ? ["x", "y"] : ["w1", "w2"]).slice(0, dimension);
+
 /** The settings of the page for a function and the rules `listed`, before anything is moved. */
 function given(chosen = data.functions[0], listed = opening) {
   fn = chosen;
   return {
     function: fn.key,
-    start: [...(fn === data.functions[0] ? data.start : fn.start)],
+    start: [...usualStart()],
     epochs: data.epochs,
     noise: 0, // standard deviation of what is added to every gradient
     seed: 0,
@@ -67,7 +73,7 @@ function bestRate(index, settings) {
       for (let row = 0; row < path.count; row++) sum += valueOf(path, row);
       const outside = !isIn(fn.box, pointOf(path, path.count - 1)),
         isBetter = outside === best.outside ? sum < best.sum : best.outside;
-      if (path.status === "diverged" || theoryOf(index, path, tried)?.rate > 1 || !isBetter) continue;
+      if (path.status === "diverged" || theoryOf(index, path, tried)?.rate >= 1 || !isBetter) continue;
       best = { outside, sum };
       bestRates.set(key, lr);
     }
@@ -191,8 +197,9 @@ function verdictAt(path, row) {
     close = nearest(point);
   if (status === "converged") {
     // where f is convex, f - f_min is at most |grad| times the distance
-    const most = close && data.tolerance * close.distance + roundingOf(fn.lowest);
-    return close && Math.abs(f - fn.lowest) > most ? "converged, not at the minimum" : status;
+    const most = close && data.tolerance * close.distance + roundingOf(fn.lowest),
+      isFar = close && close.distance > data.close * Math.max(...fn.box.map(([low, high]) => high - low));
+    return isFar || (close && Math.abs(f - fn.lowest) > most) ? "converged, not at the minimum" : status;
   }
   if (status === "diverged") return status;
   const left = [isBelow(f) && "below f_min", !isIn(whole(), point) && "off the map"];
@@ -333,9 +340,22 @@ function controlOf(index, control) {
   return { ...control, scale: "log", low: round(low, 1), high: round(high, 1) };
 }
 
+/** The control of a coordinate of the start: over the box of the function that is shown. */
 const axisControl = (axis) => {
-  const [low, high] = view()[axis];
-  return { name: `w${axis + 1}`, scale: "linear", low, high, accepted: [null, false, null, false] };
+  const reach = () => wider([Math.min(fn.box[axis][0], usualStart()[axis]), Math.max(fn.box[axis][1], usualStart()[axis])]);
+  return {
+    scale: "linear",
+    accepted: [null, false, null, false],
+    get name() {
+      return coordinates()[axis];
+    },
+    get low() {
+      return reach()[0];
+    },
+    get high() {
+      return reach()[1];
+    },
+  };
 };
 const epochsControl = {
   name: "epochs",

@@ -48,6 +48,12 @@ function slider(id, control, title, get, set, prefix = "") {
   });
   exact.addEventListener("input", () => wrong.textContent && read()); // it stands until the number is right
   row.show = (limit = null) => {
+    if (name.textContent !== control.name) {
+      // of a coordinate, which has another name in another formula
+      name.textContent = control.name;
+      bar.setAttribute("aria-label", control.name);
+      exact.setAttribute("aria-label", `${control.name}, exact`);
+    }
     const own = get(),
       position = positionOf(control, own);
     if (Math.round(positionOf(control, valueAt(control, Number(bar.value)))) !== Math.round(position))
@@ -219,7 +225,7 @@ function overshoot() {
   state.rules[adam] = usual(adam);
   const found = passed(follow(adam));
   const seen = found
-    ? `here w${found.axis + 1} goes past the minimum by ${text(found.far, 2)} and comes back. A smaller beta1 turns sooner.`
+    ? `here ${coordinates()[found.axis]} goes past the minimum by ${text(found.far, 2)} and comes back. A smaller beta1 turns sooner.`
     : `from this start it does not come back within ${state.epochs} epochs.`;
   return `Adam's steps are about lr long however small the gradient is, and its average of gradients still points ahead when the minimum is reached: ${seen} The other optimizers are hidden: their boxes show them again.`;
 }
@@ -272,15 +278,7 @@ function endTour() {
   toured = null;
 }
 
-const COLUMNS = [
-  "optimizer",
-  "epoch",
-  ...Array.from({ length: dimension }, (_, i) => `w${i + 1}`),
-  "f",
-  "|grad|",
-  "distance",
-  "verdict",
-];
+const columns = () => ["optimizer", "epoch", ...coordinates(), "f", "|grad|", "distance", "verdict"];
 
 function tableOf(head, rows, texts) {
   const cell = (tag, i, content, scope) =>
@@ -317,8 +315,8 @@ function showResults(paths, shown) {
     ];
   });
   const known = fn.minima.length > 0,
-    kept = (row) => (known ? row : row.filter((_, i) => i !== COLUMNS.indexOf("distance")));
-  const head = kept(COLUMNS);
+    kept = (row) => (known ? row : row.filter((_, i) => i !== columns().indexOf("distance")));
+  const head = kept(columns());
   document.getElementById("results").replaceChildren(...tableOf(head, rows.map(kept), [0, head.length - 1]));
 }
 
@@ -342,7 +340,7 @@ function showEpochs(paths, shown) {
     rows.push([String(epoch), ...cells]);
   }
   const names = shown.flatMap((index) =>
-    [...COLUMNS.slice(2, 2 + dimension), "f"].map((name) => `${data.rules[index].name} ${name}`),
+    [...coordinates(), "f"].map((name) => `${data.rules[index].name} ${name}`),
   );
   document.getElementById("epochs-table").replaceChildren(...tableOf(["epoch", ...names], rows, []));
 }
@@ -350,7 +348,7 @@ function showEpochs(paths, shown) {
 /** All numbers with all digits, as CSV. */
 function csv(paths, shown) {
   const gradient = Array.from({ length: dimension }, (_, i) => `grad${i + 1}`);
-  const lines = [["algo", "epoch", ...COLUMNS.slice(2, 2 + dimension), "f", ...gradient].join()];
+  const lines = [["algo", "epoch", ...coordinates(), "f", ...gradient].join()];
   for (const index of shown) {
     const path = paths[index],
       name = /[",]/.test(data.rules[index].name) ? JSON.stringify(data.rules[index].name) : data.rules[index].name;

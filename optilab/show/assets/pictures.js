@@ -179,8 +179,7 @@ function drawGround(paths, shown) {
     box,
     ticks(...xs, box.small ? 5 : 8).map(labelled),
     ticks(...box.ys, Math.max(3, (box.bottom - box.top) / 60)).map(labelled),
-    "w₁",
-    plane ? "w₂" : "f",
+    ...[...coordinates(), "f"].slice(0, 2).map((name) => name.replace("1", "₁").replace("2", "₂")),
     false,
   );
   fill(box, svg("defs", {}, clip, ...marks(shown, 0.62)), inside, frameOf, ...ends, ...heads(paths, shown, place, box));

@@ -40,7 +40,8 @@ function draw() {
   drawing = 0;
   const shown = shownRules(),
     rules = state.rules.map((rule) => JSON.stringify(rule)),
-    settings = [size, fn, String(shown), ...paths, ...rules];
+    bowls = paths.map((path) => path && bowlOf(path)),
+    theory = [size, fn, state.noise, String(shown), ...bowls, ...rules]; // what it depends on
   endTour();
   drawGround(paths, shown);
   drawLosses(paths, shown);
@@ -59,17 +60,17 @@ function draw() {
       ),
     ),
   );
-  part("rates", settings, () => drawRates(paths, shown));
+  part("rates", theory, () => drawRates(paths, shown));
   for (const [index, one] of cards) {
-    part(`card${index}`, [one, paths[index], rules[index]], () => one.show(paths[index]));
+    part(`card${index}`, [one, bowls[index], rules[index], state.noise], () => one.show(paths[index]));
     one.tell(paths[index]);
   }
-  part("sliders", [String(state.start), state.epochs, state.noise, state.seed, String(view())], () =>
+  part("sliders", [fn, String(state.start), state.epochs, state.noise, state.seed, String(view())], () =>
     sliders.forEach((one) => one.show()),
   );
   for (const input of document.querySelectorAll("#seed, #seed-exact")) input.disabled = !state.noise; // it seeds nothing
   showResults(paths, shown);
-  part("epochs", [...settings, byId("epochs-table").closest("details").open], () => showEpochs(paths, shown));
+  part("epochs", [...theory, ...paths, byId("epochs-table").closest("details").open], () => showEpochs(paths, shown));
   showTime();
   byId("closer").disabled = state.view?.zoom >= MOST_ZOOM;
   byId("wider").disabled = state.view?.zoom <= LEAST_ZOOM;
@@ -114,7 +115,7 @@ function reset() {
 function arrange() {
   cards = new Map(state.listed.map((index) => [index, card(index, changed)]));
   byId("cards").replaceChildren(...cards.values());
-  byId("formula").textContent = `f(w) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
+  byId("formula").textContent = `f(${coordinates()[0] === "x" ? coordinates().join(", ") : "w"}) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
   if (byId("note")) byId("note").hidden = fn !== data.functions[0];
   if (choosing) showChoice();
   changed();

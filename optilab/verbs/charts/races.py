@@ -36,7 +36,7 @@ def race_chart(result: Race) -> Chart:
             Polyline(factors, row, i, label=rules[i], width=1.9, dash="series", marker=5, every=15, step=True)
             for i, row in enumerate(solved)
         ),
-        _multiples("cost, in multiples of the fastest's on the problem", factors[-1]),
+        _multiples("times the lowest cost on the problem", factors[-1]),
         Scale("fraction of the problems solved", -0.02, 1.02, unit="fraction"),
         "performance profile: speed on each problem",
         "performance profile: fraction of the problems solved",
@@ -122,7 +122,7 @@ def _profile(network: NetworkResult, rules: Sequence[str]) -> Panel:
             lines.append(Polyline(factors, reached, number, width=1.9, dash="series", step=True))
     return Panel(
         tuple(lines),
-        _multiples("epochs, as a multiple of the fastest optimizer's", SLOWEST),
+        _multiples("times the fastest optimizer's epochs", SLOWEST),
         Scale("fraction of the seeds", -0.02, 1.02, unit="fraction"),
         f"to {percent(network.target)}: performance profile",
         f"fraction of the seeds that reach {percent(network.target)}",
