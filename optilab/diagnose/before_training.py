@@ -21,20 +21,26 @@ def one_class(e: Evidence) -> Symptom | None:
     return Symptom(text, {"classes": 1}, (), harm=True)
 
 
+FULLY = 0.8
+"""Skill of a network to which the scale of its inputs does no harm that shows: it has learned nearly all."""
+
+
 @cause(
     "inputs-out-of-scale",
     measures="root mean square of the first batch's inputs",
     threshold=f"below {INPUTS[0]:g} or above {INPUTS[1]:g}",
     normal="0.1 to 3",
     remedy="pixels divided by 255",
-    silent="inputs are whole numbers, such as tokens; a note in a network that learns",
+    silent=f"inputs are whole numbers, such as tokens; a note in a network with a skill of {FULLY:g} or more",
 )
 def inputs_out_of_scale(e: Evidence) -> Symptom | None:
     size = e.start.get("input_rms")
     if size is None or INPUTS[0] <= size <= INPUTS[1]:
         return None
     text = f"the network's inputs have a root mean square of {size:.2g}"
-    return Symptom(text, {"input_rms": size}, (("data.normalize={scale: 255}",),))
+    return Symptom(
+        text, {"input_rms": size}, (("data.normalize={scale: 255}",),), harm=not e.trial and e.skill < FULLY
+    )
 
 
 ALIKE = 0.9

@@ -186,9 +186,8 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     harm, far = False, TRIAL_FAR if e.trial else _far(e)
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above the
     # chance level.
-    above = ABOVE if e.steps > TRIAL_BATCHES else TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE
-    # What guessing loses in a regression is estimated from the targets of the sampled batches.
-    above += 3 * e.start.get("prior_error", 0.0)
+    usual = at_chance(e)[1]
+    above = usual if e.steps > TRIAL_BATCHES else usual - ABOVE + (TRIAL_FAR_ABOVE if e.knows else TRIAL_ABOVE)
     guessing = e.loop.get("reference", "guessing")
     if guessing == FIRST_STEPS:  # a loss of another kind may rise while the network learns
         above = math.inf
@@ -381,6 +380,13 @@ def overfitting(e: Evidence) -> Symptom | None:
     return Symptom(text, {"rise": rise}, remedy, harm=True)
 
 
+def at_chance(e: Evidence) -> tuple[float, float]:
+    """The bounds of a training loss, over the chance level, of a network that knows nothing."""
+    # What guessing loses in a regression is estimated from the targets of the sampled batches.
+    error = 3 * e.start.get("prior_error", 0.0)
+    return LEARNT - error, ABOVE + error
+
+
 UNSEEN = 0.5
 """What is known of the validation images over what is known of the training images, as fractions of the entropies."""
 WRONG = 0.5
@@ -404,7 +410,8 @@ CLEARLY = 0.25
 def labels_unrelated(e: Evidence) -> Symptom | None:
     way = min(e.paths, default=0.0) * e.steps
     unknown = e.loop.get("reference", "guessing") == FIRST_STEPS or not e.entropy or not e.rows
-    if not (unknown or e.trial or e.knows) and LEARNT * e.entropy < e.loss <= ABOVE * e.entropy and way >= WALKED:
+    low, high = (side * e.entropy for side in at_chance(e))
+    if not (unknown or e.trial or e.knows) and low < e.loss <= high and way >= WALKED:
         text = f"every layer has moved by {way:.2g} times its weights' norm in {e.steps} steps, and the training loss, "
         text += f"{e.loss:.3g}, is still {e.loss / e.entropy:.1%} of the chance-level loss"
         threshold = f"{LEARNT:.0%} to {ABOVE:.0%}, after {WALKED:g} or more"

@@ -43,6 +43,46 @@ def labels_out_of_range(e: Evidence) -> Symptom | None:
     return Symptom(text, {"labels": labels, "outputs": outputs}, (), harm=True)
 
 
+OTHERS = 0.05
+"""Fraction of the targets that are not the labels of the loss."""
+
+
+@cause(
+    "loss-of-other-labels",
+    measures="targets that are not the labels which the loss was computed from, by the sign of its gradient with "
+    "respect to the outputs",
+    threshold=f"{OTHERS:.0%} or more",
+    normal="0",
+    remedy="`loss = F.cross_entropy(model(x), y); ...; watch.step(loss, target=y)`, with one `y`",
+    advice="give the loss the labels that belong to its inputs, and the same to watch.step: "
+    "loss = cross_entropy(model(x), y); watch.step(loss, target=y)",
+    silent="targets are not given; a loss that is not PyTorch's cross-entropy alone, or has smoothed labels",
+)
+def loss_of_other_labels(e: Evidence) -> Symptom | None:
+    if (share := e.loop.get("other_labels", 0.0)) < OTHERS:
+        return None
+    text = f"{share:.0%} of the targets are not the labels that the loss was computed from"
+    return Symptom(text, {"share": share}, (), harm=True)
+
+
+@cause(
+    "batch-as-time",
+    measures="samples and time steps of recurrent layers and attention, by `batch_first`, and outputs of the network",
+    threshold="one output per time step, where there is one answer per sample",
+    normal="one output per sample",
+    remedy="`nn.LSTM(..., batch_first=True)`",
+    advice="build the layer with batch_first=True where its inputs are (batch, time, features)",
+    silent="outputs are those of each time step, (batch, time, classes); a batch has one sample, or as many as there "
+    "are time steps",
+)
+def batch_as_time(e: Evidence) -> Symptom | None:
+    found = e.loop.get("crossed", {})
+    for name, (samples, times) in found.items():
+        text = f"{name} takes the {times} samples of a batch for time steps, and {samples} time steps for samples"
+        return Symptom(text, {"layers": [*found]}, (), harm=True)
+    return None
+
+
 @cause(
     "optimizer-of-another-model",
     measures="parameters of the model that the optimizer holds",
@@ -412,6 +452,8 @@ def targets_out_of_scale(e: Evidence) -> Symptom | None:
 
 THROUGH_TIME = 1e-5
 """Gradient by the inputs of the first quarter of the time steps over the largest of any step."""
+EARLY = 0.01
+"""The same in the first epoch, of a layer whose gradient only training has lost."""
 
 
 @cause(
@@ -421,7 +463,8 @@ THROUGH_TIME = 1e-5
     normal="above 0.01",
     remedy="`nn.LSTM` or `nn.GRU`, shorter sequences",
     advice="use nn.LSTM or nn.GRU in the place of nn.RNN, shorter sequences, or orthogonal recurrent weights",
-    silent="sequences of fewer than eight steps; a note in a network that learns",
+    silent="sequences of fewer than eight steps; it was above 0.01 at first, and there is another cause; a note in a "
+    "network that learns",
 )
 def vanishing_through_time(e: Evidence) -> Symptom | None:
     found = [
@@ -433,7 +476,9 @@ def vanishing_through_time(e: Evidence) -> Symptom | None:
     if ratio >= THROUGH_TIME or not math.isfinite(ratio):
         return None
     text = f"in {e.layer(layer)} the gradient of the first time steps is {ratio:.1e} times the largest"
-    return Symptom(text, {"ratio": ratio, "layer": layer}, ())
+    # What was well at first has been lost in training, by steps that are too large.
+    first = e.epochs[0]["layers"][layer - 1].get("through_time") if layer <= len(e.epochs[0]["layers"]) else None
+    return Symptom(text, {"ratio": ratio, "layer": layer}, (), last=(first or 0.0) > EARLY)
 
 
 @cause(
@@ -458,6 +503,7 @@ def _some(names: list[str]) -> str:
 DATA_AND_LOOP = (
     non_finite_data,
     labels_out_of_range,
+    loss_of_other_labels,
     optimizer_of_another_model,
     no_optimizer_step,
     no_gradient_in_step,
@@ -465,6 +511,7 @@ DATA_AND_LOOP = (
     softmax_twice,
     logits_as_probabilities,
     shapes_broadcast,
+    batch_as_time,
     same_batch,
     batches_sorted_by_class,
     graph_cut,

@@ -29,6 +29,18 @@ CROSS_ENTROPY = ("NllLoss", "NllLoss2D", "NllLossNd", "CrossEntropyLoss")
 BINARY = ("BinaryCrossEntropyWithLogits", "BinaryCrossEntropy")
 
 
+def labels_used(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """(labels, whether each is known) by which a loss was computed, from its gradient with respect to the outputs.
+
+    Of a cross-entropy it is negative for the label alone, whatever the weights of classes; of a binary one, where the
+    label is 1.
+    """
+    if gradient.dim() < 2 or gradient.shape[-1] == 1:
+        return (gradient < 0).reshape(-1), (gradient != 0).reshape(-1)
+    lowest = gradient.min(dim=-1)
+    return lowest.indices.reshape(-1), (lowest.values < 0).reshape(-1)
+
+
 class Targets:
     """The targets of the sampled batches, and what outputs and losses say about them."""
 
@@ -41,12 +53,20 @@ class Targets:
         self._times: list[int] = []
         self._singles, self._sizes = 0, list[int]()  # of labelled batches of eight or more
         self._outputs = 0
+        self._others = self._compared = 0  # labels of the loss that are not the targets, and all that are known
         self._pairs = False  # the loss compares every output with every target
         self._shapes: dict[str, list[int]] = {}
 
     @torch.no_grad()
-    def look(self, output: Tensor | None, target: Tensor | None, loss: Any, seen: dict[str, Any]) -> None:
-        """One sampled batch; `seen` has the operations that made the loss."""
+    def look(
+        self,
+        output: Tensor | None,
+        target: Tensor | None,
+        loss: Any,
+        seen: dict[str, Any],
+        used: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """One sampled batch; `seen` has the operations that made the loss, `used` is of `labels_used`."""
         path = seen.get("loss_path", [])
         if output is not None and output.dim() > 1 and any(op in path for op in CROSS_ENTROPY):
             self._outputs = self._outputs or output.shape[-1 if output.dim() == 3 else 1]
@@ -54,6 +74,12 @@ class Targets:
             return
         self._shapes = self._shapes or {"output_shape": list(output.shape), "target_shape": list(target.shape)}
         value = float(loss)
+        by_class = path[:1] in ([op] for op in CROSS_ENTROPY) and output.shape[:-1] == target.shape
+        if used and (by_class or (path[:1] in ([op] for op in BINARY) and output.numel() == target.numel())):
+            labels, known = used
+            if len(labels) == target.numel():
+                self._others += int((labels != (target if by_class else target > 0.5).reshape(-1))[known].sum())
+                self._compared += int(known.sum())
         if not target.is_floating_point() and output.dim() > 1 and output.numel() > target.numel():
             self._classes(output, target, value, any(op in path for op in CROSS_ENTROPY))
         elif any(op in path for op in BINARY) or not target.is_floating_point():
@@ -148,6 +174,8 @@ class Targets:
             facts["outputs"] = self._outputs
         if self._pairs:
             facts["pairs"] = True
+        if self._compared:
+            facts["other_labels"] = self._others / self._compared
         if self._times:
             facts["loss_over_mean"] = min(self._times)
         facts |= {"single_class": self._singles, "labelled": len(self._sizes)}

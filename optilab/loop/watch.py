@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from optilab.diagnose import Evidence, Setup, diagnose, of_loop
 from optilab.errors import DataError, UsageError
-from optilab.loop.targets import Targets
+from optilab.loop.targets import Targets, labels_used
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
     Window,
+    crossed,
     first_layers,
     first_tensor,
     frozen,
@@ -96,6 +97,7 @@ class Watch:
         self._error = ""
         self._window: Window | None = None
         self._output: Tensor | None = None
+        self._used: tuple[Tensor, Tensor] | None = None  # labels of its loss, and whether they are known
         self._own_loss: Tensor | None = None  # of a model that returns it
         self._own_target: Tensor | None = None
         self._stepped = self._looked = False
@@ -252,6 +254,11 @@ class Watch:
         if self._window is not None:
             found = first_tensor(output)
             self._output = None if found is None else found.detach()
+            if found is not None and found.requires_grad:
+                found.register_hook(self._guard(self._of_output))  # type: ignore[no-untyped-call]
+
+    def _of_output(self, gradient: Tensor) -> None:
+        self._used = labels_used(gradient.detach())
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._window is None:
@@ -364,8 +371,9 @@ class Watch:
         if isinstance(loss, Tensor) and "loss_path" not in facts:
             facts["loss_path"] = operations(loss)
             facts["backward"] = loss.requires_grad
-        self._targets.look(self._output, target, loss, facts)
-        self._output = None
+        facts.setdefault("crossed", crossed(window, self._output))
+        self._targets.look(self._output, target, loss, facts, self._used)
+        self._output = self._used = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
         values = {key: float(value) for key, value in metrics.items() if value is not None}

@@ -109,6 +109,9 @@ class Window:
         self.called: set[str] = set()
         self.apart: set[str] = set()  # called without gradients
         self.normed_over: list[int] = []
+        self.axes: dict[
+            str, list[int]
+        ] = {}  # layer over sequences -> samples and time steps, as it takes its inputs
         self.activations: list[str] = []
         self.input: Tensor | None = None
         self._before: dict[str, Tensor] = {}
@@ -151,6 +154,8 @@ class Window:
             self.values[self._latest] |= self._flat(module, given)
         if not weighs:
             return None
+        if given.dim() == 3 and (first := getattr(module, "batch_first", None)) is not None:
+            self.axes[name] = [*(given.shape[:2] if first else (given.shape[1], given.shape[0]))]
         self.values[name] = {}
         self._latest = name
         if isinstance(module, nn.RNNBase) and given.is_floating_point():
@@ -347,6 +352,18 @@ def without_gradient(model: nn.Module, window: Window, held: Collection[int]) ->
         if trained and all(p.grad is None for p in trained):
             cut.append(name)
     return cut, unused
+
+
+def crossed(window: Window, output: Tensor | None) -> dict[str, list[int]]:
+    """Layer over sequences that takes samples for time steps -> what it takes for samples, and for time steps.
+
+    There is one output per sample of the batch, (samples,) or (samples, values), and it has as many time steps.
+    """
+    found = {}
+    for name, (samples, times) in window.axes.items():
+        if 1 < samples != times and output is not None and output.dim() < 3 and [*output.shape[:1]] == [times]:
+            found[name] = [samples, times]
+    return found
 
 
 BLOCK, FROZEN = 256, 32

@@ -20,6 +20,7 @@ from optilab.train.layers import (
     EMBEDDINGS,
     Window,
     by_unit,
+    crossed,
     first_layers,
     frozen,
     layers_of,
@@ -218,7 +219,8 @@ def first_batch(model: OwnModel, images: Tensor, labels: Tensor) -> EpochRecord:
                 module.eval()
         window = Window(model.network, functools.partial, hooked=True)
         try:
-            loss = F.cross_entropy(model(images), labels)
+            logits = model(images)
+            loss = F.cross_entropy(logits, labels)
             with model.running("in its backward pass", images.device):
                 loss.backward()  # type: ignore[no-untyped-call]
         finally:
@@ -236,7 +238,8 @@ def first_batch(model: OwnModel, images: Tensor, labels: Tensor) -> EpochRecord:
         **first_layers(layers),
         "network": setup_of(model.network, window.activations, window.normed_over),
         "loop": {"loss_path": operations(loss), "no_gradient": cut, "unused": unused}
-        | ({"frozen": fixed} if fixed else {}),
+        | ({"frozen": fixed} if fixed else {})
+        | ({"crossed": swapped} if (swapped := crossed(window, logits)) else {}),
     }
 
 

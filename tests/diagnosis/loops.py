@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import optilab
-from optilab.diagnose import Evidence, Setup, diagnose, verdict
+from optilab.diagnose import Evidence, Setup, Severity, diagnose
 from tests.diagnosis import generate
 from tests.diagnosis.measure import _share
 
@@ -480,19 +480,29 @@ def evidence(stored: dict[str, Any]) -> Evidence:
 class Outcome:
     loop: Loop
     truth: str
-    findings: Any
+    named: tuple[str, ...]
+    """Findings that are more than a note, the first cause first."""
 
     @property
     def flagged(self) -> bool:
-        return verdict.sick(self.findings)
+        return bool(self.named)
 
     @property
     def right(self) -> bool:
-        return self.flagged and self.findings[0].rule in self.loop.accepted
+        return self.named[:1] != () and self.named[0] in self.loop.accepted
 
 
-def look(half: str) -> list[Outcome]:
-    """Every stored loop that is clearly sick or clearly healthy."""
+OPENED: dict[str, tuple[str, ...]] = {
+    "autoencoder: shuffled labels": (),
+    "tagger: rate too high": ("vanishing-through-time", "learning-rate-too-high"),
+    "patches: inputs": (),
+    "wide-regression: inputs": (),
+}
+"""Held-out loop -> what it was called when that half was opened, where later rules, made for it, say more."""
+
+
+def look(half: str, opened: bool = False) -> list[Outcome]:
+    """Every stored loop that is clearly sick or clearly healthy; `opened`: by the rules that had not seen it."""
     path = generate.HERE / f"loops-{half}.json.gz"
     stored = generate.read(path) if path.exists() else {}
     found = []
@@ -507,21 +517,26 @@ def look(half: str) -> list[Outcome]:
         else:  # two epochs are too short to learn; any other healthy loop has learned
             truth = "healthy" if loop.change == "short" or twin - own < 0.1 else "unclear"
         if truth != "unclear":
-            found.append(Outcome(loop, truth, diagnose(evidence(stored[loop.name]))))
+            findings = diagnose(evidence(stored[loop.name]))
+            named = tuple(one.rule for one in findings if one.severity > Severity.INFO)
+            found.append(Outcome(loop, truth, OPENED.get(loop.name, named) if opened else named))
     return found
 
 
 def table() -> str:
     """Flagged, first cause right and healthy left alone, of both halves."""
     lines = ["| loops | sick: flagged | flagged: first cause right | healthy: not flagged |", "|---|---|---|---|"]
-    for half in FAMILIES:
-        if not (found := look(half)):
-            continue
+    for title, half, opened in (
+        ("design half", "design", False),
+        ("held-out half, when it was opened", "held-out", True),
+        ("held-out half, with later rules", "held-out", False),
+    ):
+        found = look(half, opened)
         sick = [one for one in found if one.truth == "sick"]
         healthy = [one for one in found if one.truth == "healthy"]
         flagged = [one for one in sick if one.flagged]
         cells = [
-            f"{half} half",
+            title,
             _share(len(flagged), len(sick)),
             _share(sum(one.right for one in flagged), len(flagged)),
             _share(sum(not one.flagged for one in healthy), len(healthy)),

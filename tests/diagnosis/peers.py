@@ -242,7 +242,7 @@ class Row:
 def drawn() -> list[loops.Outcome]:
     """The loops of the held-out half that are clearly sick or healthy, in an order drawn by a seed: those that were
     looked at before a run was stopped are a sample of all."""
-    found = loops.look("held-out")
+    found = loops.look("held-out", opened=True)
     return random.Random(SEED).sample(found, len(found))
 
 
@@ -254,7 +254,7 @@ def rows(tool: str, worst: bool = False) -> list[Row]:
         if not all(one.loop.name in seen for seen in stored.values()):
             continue
         if tool == "optilab.watch":
-            named = [{finding.rule} for finding in one.findings if finding.severity.name != "INFO"]
+            named = [{rule} for rule in one.named]
         else:
             words = stored.get(tool, {}).get(one.loop.name, [])
             named = [MEANS.get(text, set()) for text, level in words if level >= 1 + worst]

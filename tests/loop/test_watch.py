@@ -286,6 +286,8 @@ BUGS = {
     "vanishing-through-time": lambda: learn(
         Last(nn.RNN(6, 8, batch_first=True)), X[:, None].expand(-1, 40, -1).flip(0), Y, steps=100
     ),
+    "loss-of-other-labels": lambda: learn(mlp(), X, Y, loss=lambda out, y: F.cross_entropy(out, y.roll(1))),
+    "batch-as-time": lambda: learn(Last(nn.LSTM(6, 8)), X[:, None].expand(-1, 9, -1), Y, steps=300, lr=1e-2),
     "gradients-not-zeroed": lambda: learn(mlp(), X, Y, step=never_zeroed),
     "no-optimizer-step": lambda: learn(mlp(), X, Y, step=never_stepped),
     "no-gradient-in-step": lambda: learn(mlp(), X, Y, step=zeroed_too_late),
@@ -606,6 +608,87 @@ def test_labels_that_belong_to_nothing_where_no_image_can_be_learned_by_heart():
     finding = learn(mlp(), x, y, steps=200).diagnosis().findings[0]
     assert (finding.name, finding.severity) == ("labels-unrelated", Severity.CRITICAL)
     assert "of the chance-level loss" in finding.text
+
+
+SCORES = (X[:, 0] > 0).float()
+
+
+@pytest.mark.parametrize(
+    ("loss", "share"),
+    [
+        (F.cross_entropy, 0.0),
+        (lambda out, y: F.cross_entropy(out, y, torch.tensor([0.1, 1.0, 10.0]), reduction="sum"), 0.0),
+        (lambda out, y: F.cross_entropy(out, y, ignore_index=1), 0.0),
+        (lambda out, y: F.nll_loss(out.log_softmax(1), y), 0.0),
+        (lambda out, y: F.cross_entropy(out, y, label_smoothing=0.3), None),  # not known
+        (lambda out, y: 0.3 * F.cross_entropy(out, y) + 0.7 * F.cross_entropy(out, y.flip(0)), None),  # mixed
+        (lambda out, y: F.cross_entropy(out, (y + 1) % 3), 1.0),
+    ],
+)
+def test_labels_of_the_loss_are_those_of_its_gradient(loss, share):
+    """Also where the network has learned: outputs of 40 have a probability of one, and gradients of zero."""
+    net = mlp()
+    with torch.no_grad():
+        net[4].weight *= 100
+    watch = learn(net, X, Y, loss=loss, steps=20)
+    assert watch.evidence().loop.get("other_labels") == share
+
+
+@pytest.mark.parametrize(("shift", "share"), [(0.0, 0.0), (1.0, 1.0)])
+def test_labels_of_a_binary_loss_are_those_of_its_gradient(shift, share):
+    watch = learn(
+        mlp(nn.Linear(3, 1)), X, SCORES, steps=20,
+        loss=lambda out, y: F.binary_cross_entropy_with_logits(out.squeeze(1), (y - shift).abs()),
+    )  # fmt: skip
+    assert watch.evidence().loop["other_labels"] == share
+
+
+class Steps(nn.Module):
+    """A layer over sequences, whose inputs may be (time, batch, features), and outputs one, or one for each step."""
+
+    def __init__(self, layer: nn.Module, swap: bool = False, each: bool = False) -> None:
+        super().__init__()
+        self.layer, self.head, self.swap, self.each = layer, nn.Linear(8, 3), swap, each
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.transpose(0, 1) if self.swap else x
+        out = self.layer(x)
+        out = self.head(out[0] if isinstance(out, tuple) else out)
+        return out if self.each else out.mean(0 if self.swap else 1)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("kind", ["GRU", "attention"])
+def test_samples_that_are_taken_for_time_steps(kind, swap, first):
+    layer = (
+        nn.GRU(8, 8, batch_first=first)
+        if kind == "GRU"
+        else nn.TransformerEncoderLayer(8, 2, 8, batch_first=first)
+    )
+    found = names(learn(Steps(layer, swap), torch.randn(64, 9, 8), Y[:64], steps=20))
+    assert ("batch-as-time" in found) == (swap == first)
+
+
+def test_an_output_for_each_time_step_says_nothing_about_axes():
+    watch = learn(Steps(nn.GRU(8, 8), each=True), torch.randn(64, 9, 8), torch.randint(0, 3, (64, 9)), steps=20,
+                  loss=lambda out, y: F.cross_entropy(out.flatten(0, 1), y.flatten()))  # fmt: skip
+    assert watch.evidence().loop["crossed"] == {}
+
+
+def test_inputs_out_of_scale_matter_until_nearly_all_is_learned():
+    for y, found in ((LABELS, []), (torch.where(torch.rand(600, generator=RNG) < 0.2, NOISE, LABELS), [1])):
+        watch = learn(mlp(), 40 * MANY, y, steps=600, lr=1e-2)
+        findings = {one.name: one.severity for one in watch.diagnosis().findings}
+        assert findings["inputs-out-of-scale"] == (Severity.WARNING if found else Severity.INFO)
+
+
+def test_a_gradient_through_time_that_only_training_has_lost_is_not_the_first_cause():
+    x = torch.randn(300, 40, 6, generator=torch.Generator().manual_seed(3))
+    watch = learn(Last(nn.GRU(6, 8, batch_first=True)), x, (x[:, -1, 0] > 0).long(), steps=300, lr=3.0)
+    layers = [record["layers"][0]["through_time"] for record in watch.evidence().epochs]
+    assert layers[0] > 1e-5 > layers[-1]
+    assert names(watch)[0] == "learning-rate-too-high"
 
 
 def test_batches_of_two_classes_that_are_sorted():
@@ -959,3 +1042,11 @@ def test_loops_are_diagnosed_as_well_as_the_docs_say(half, flagged, right):
     assert sum(one.flagged for one in sick) >= flagged * len(sick)
     assert sum(one.right for one in sick) >= right * sum(one.flagged for one in sick)
     assert not any(one.flagged for one in healthy)
+
+
+def test_loops_that_were_missed_when_the_held_out_half_was_opened():
+    found = {one.loop.name: one.named[0] for one in loops.look("held-out") if one.flagged}
+    assert found.keys() >= loops.OPENED.keys()
+    assert found["autoencoder: shuffled labels"] == "labels-unrelated"
+    assert found["patches: inputs"] == found["wide-regression: inputs"] == "inputs-out-of-scale"
+    assert found["tagger: rate too high"] == "learning-rate-too-high"

@@ -77,6 +77,16 @@ class Twice(Deep):
         return super().forward(x).softmax(1)
 
 
+class Rows(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.GRU(shape[2], 8)])
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.head(self.layers[0](x[:, 0])[0][:, -1])
+
+
 class Norm(nn.Module):
     def __init__(self, shape, classes):
         super().__init__()
@@ -354,6 +364,7 @@ def test_initial_weights_reach_every_layer(project):
         ("{name: net.py:Deep, bias: -9}", "dead-units", "--set model.init=kaiming"),
         ("{name: net.py:Deep, scale: 3}", "weights-too-large", "--set model.init=xavier"),
         ("net.py:Twice", "softmax-twice", "give the loss the logits"),
+        ("net.py:Rows", "batch-as-time", "build the layer with batch_first=True"),
     ],
 )
 def test_a_sick_network_is_told_its_cause(optilab, project, keys, cause, remedy):
