@@ -328,6 +328,12 @@ def test_what_only_python_can_say(lab, call, sentence):
     assert sentence in str(caught.value)
 
 
+def test_a_plan_is_sentences(lab, small):
+    planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, seeds=2, dry_run=True)
+    assert re.fullmatch(r"4 trials: .*\n\nfinds .*", str(planned))
+    assert "{" not in planned._repr_html_()
+
+
 def test_a_start_is_proposed_as_python_has_it(lab):
     with pytest.raises(ConfigError, match=re.escape("got 3 numbers; for example start=(-5, -2)")):
         lab.optimize("adam", start=(1, 2, 3))

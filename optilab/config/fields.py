@@ -438,6 +438,10 @@ def unknown_key(
     here = own.removesuffix(name) if whole and not spelled and own.endswith(name) else ""
     if usual in settings:
         return f'{what}; did you mean "{here}{usual}"?'
+    for key, field in keys_of(schema).items() if len(path) == 1 else ():
+        if (at := choice_of(field)) and name in at.registry and isinstance(tree.get(name), dict):
+            inner = next(iter(tree[name]), "KEY")
+            return f"{what}; the settings of the {at.what} {name} belong to {key}: {key}.{inner}"
     if choice and name in choice.registry and name != entry:
         return f"{what}; it has {', '.join(settings)} ({name} is another {choice.what})"
     if spelled and "." in name and name in {key.key for key in describe(schema)}:

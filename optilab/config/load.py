@@ -71,10 +71,11 @@ def typed(field: Field, text: Any) -> Any:
 
 
 def numbers(text: str) -> list[Any]:
-    """`-5,-2`, `[-5, -2]` or `-5 -2` of a flag as the list [-5, -2]; what is not a number stays text, which the schema
-    refuses.
+    """`-5,-2`, `[-5, -2]`, `(-5, -2)` or `-5 -2` of a flag as the list [-5, -2]; what is not a number stays text, which
+    the schema refuses.
     """
-    parts = text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+    bare = re.sub(r"^\[(.*)\]$|^\((.*)\)$", r"\1\2", text.strip())
+    parts = bare.replace(",", " ").split()
     return [decimal(part) for part in parts] or [text]
 
 
@@ -467,5 +468,5 @@ def number_advice(value: Any, whole: bool = False) -> str:
 
 def _list_advice(value: Any) -> str:
     if isinstance(value, str) and "," in value:
-        return f"; write [{', '.join(part.strip() for part in value.split(','))}]"
+        return f"; write [{', '.join(part.strip() for part in value.strip('()').split(','))}]"
     return f"; write [{value}]" if isinstance(value, int | float) else ""

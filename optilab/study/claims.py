@@ -271,7 +271,7 @@ def _of_mean(
     if row.verdict == "cannot tell":
         few, many = contrast.more_range or (None, None)
         some = f"{few}" if few == many else f"{few} or more" if many is None else f"{few} to {many}"
-        advice = f"; {some} further {unit}s would tell" if contrast.more and few else ""
+        advice = f"; {some} further {unit}{'s' * (some != '1')} would tell" if contrast.more and few else ""
         made = "train" if unit == "seed" else "race"
         if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
             advice = f"; {1 + ceil(-log2(level))} equal ones would tell"

@@ -5,7 +5,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -132,7 +132,7 @@ class Answer(ABC):
         """In a notebook: the table and the picture, with every name escaped."""
         from optilab.show.page import fragment
 
-        return fragment("notebook.html", heading=self.headline, **self._content(in_python))
+        return fragment("notebook.html", heading=in_python(self.headline), **self._content(in_python))
 
     def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
         """The table and the picture; `said` is how its sentences are put."""
@@ -185,6 +185,11 @@ class Printed(Answer):
 
     def parts(self) -> Iterable[Part]:
         return self.shown
+
+    def table(self) -> Table:
+        """The first table among the parts, and below it their other sentences."""
+        shown = next((part for part in self.shown if isinstance(part, Table)), Table([], []))
+        return replace(shown, notes=[part for part in self.shown if isinstance(part, str)][1:])
 
     def document(self) -> Mapping[str, Any]:
         return self.facts
@@ -261,12 +266,14 @@ def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
     """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`, in columns."""
     values = ["-" if one.measured is None else one.measured for one in judged]
     measured = [value if isinstance(value, str) else f"{value:.8g}" for value in values]
-    wide = [max(map(len, texts), default=0) for texts in ([one.claim for one in judged], measured)]
-    rows = [
-        (f"{one.result:11}", one.claim.ljust(wide[0]), value.ljust(wide[1]), one.of, one.why)
-        for one, value in zip(judged, measured, strict=True)
+    columns = [[f"{one.result:11}" for one in judged], [one.claim for one in judged], measured]
+    columns.append([one.of for one in judged])
+    wide = [max(map(len, texts), default=0) for texts in columns]
+    lines = [
+        "   ".join(text.ljust(n) for text, n in zip([*row, one.why], [*wide, 0], strict=True) if n or text)
+        for *row, one in zip(*columns, judged, strict=True)
     ]
-    return ["   ".join(part for part in row if part).rstrip() for row in rows]
+    return [line.rstrip() for line in lines]
 
 
 def alone(line: str) -> str:

@@ -54,7 +54,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
     epochs: Annotated[
         str | None, ConfigKey("epochs"), Flag("N"), Doc("For a config: epochs of a training, steps of a path")
     ] = None
-    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("For a training config: train with N seeds")] = 1
+    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("For a training: train with N seeds")] = 1
     slow: Annotated[bool, Doc("Also check entries marked slow (claims files only)")] = False
     only: Annotated[
         str,
@@ -74,7 +74,7 @@ CONCERNS = {
     "epochs": CONFIG,
     "set": CONFIG,
     "data_dir": TRAINING,
-    "seeds": TRAINING,
+    "seeds": (("train", "check"), "a training config or a file of claims"),
     "slow": CLAIMS,
     "only": CLAIMS,
 }
@@ -105,7 +105,7 @@ def check(request: CheckClaims, place: Place) -> Printed:
     rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
     shown: list[Any] = [said]
     if place.library:
-        shown = [*(f"{one.target}: {one.error}" for one in checked if one.error is not None), said]
+        shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
         shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
     return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 

@@ -66,7 +66,8 @@ def found(word: str) -> str:
     sections = {_spelling(topic): topic for topic in TOPICS}
     known, key = {**sections, **texts}, _spelling(word)
     near = [key] if key in known else [one for one in known if key and key in one.split()]
-    near = near or get_close_matches(key, known, n=3, cutoff=0.8)
+    near = near or [one for one in known if len(key) > 3 and f" {one}".find(f" {key}") >= 0]
+    near = near or get_close_matches(key, known, n=3, cutoff=0.82)
     meanings = dict.fromkeys(known[one] for one in near)
     if len(meanings) == 1:
         (meant,) = meanings

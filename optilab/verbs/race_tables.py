@@ -66,16 +66,16 @@ def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     table = []
     for row in standings(race):
         low, high = row.interval or (None, None)
-        interval = f"{_above(row.interval[0])} to {row.interval[1]:.2f}" if row.interval else "-"
+        interval = " to ".join(map(_ratio, row.interval)) if row.interval else "-"
         table.append(
             {**asdict(row), "marked": row.rule + marks[row.rule], "interval": interval, "low": low, "high": high}
         )
     return table
 
 
-def _above(low: float) -> str:
-    """The lower end of a ratio: with more digits where two would say 1.00, which is no difference."""
-    return f"{low:.{4 if abs(low - 1) < 0.005 else 2}f}"
+def _ratio(value: float) -> str:
+    """An end of a ratio: with more digits where two would say 1.00, which is no difference."""
+    return f"{value:.3g}" if value >= 1e4 else f"{value:.{4 if abs(value - 1) < 0.005 else 2}f}"
 
 
 def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:

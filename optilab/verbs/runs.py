@@ -274,10 +274,14 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     """The trials of a study."""
     from optilab.study.groups import short, text
 
+    def shown(value: Any) -> str:
+        """A hyperparameter that an optimizer of a race lacks is null."""
+        return "" if value == "null" and "setting" in axes else text(value)
+
     names = short(axes)
     columns = [
         Column("run", "trial", left=True),
-        *(Column(key, names[key], text, left=True) for key in axes),
+        *(Column(key, names[key], shown, left=True) for key in axes),
         Column("seed", "seed", detail=1),
         Column("state", "state", left=True),
         Column("epoch", "epoch", detail=2),

@@ -15,6 +15,7 @@ from optilab.errors import ConfigError, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
+from optilab.show.table import Table
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import JobOptions, StudyOptions
 from optilab.verbs.verb import Place, kept_of, plain
@@ -205,7 +206,10 @@ class PlannedStudy(Answer):
         return [dict(self.document())]
 
     def parts(self) -> Iterable[str]:
-        yield from (self.headline, *self.notes)
+        return (self.headline, *self.notes)
+
+    def table(self) -> Table:
+        return Table([], [], self.notes)
 
     def document(self) -> Mapping[str, Any]:
         cost = {key: value for key, value in asdict(self.cost).items() if key != "problem"}
@@ -222,10 +226,10 @@ def _can_tell(design: "Design", measure: "Measure") -> str:
         return f"{points} percentage point{'s' * (points != '1')}"
 
     source = f"as in {plural(design.groups, 'group')} of earlier trainings" if design.groups else "a guess"
-    return (
-        f"finds a difference of {size(design.difference)} in {measure.metric} to the best in 8 of 10 "
-        f"cases, if seeds differ by {size(design.noise)} (standard deviation, {source})"
-    )
+    noise = f"if seeds differ by {size(design.noise)} (standard deviation, {source})"
+    if measure.share and design.difference > 1:
+        return f"finds no difference in {measure.metric} in 8 of 10 cases, {noise}; more seeds would"
+    return f"finds a difference of {size(design.difference)} in {measure.metric} to the best in 8 of 10 cases, {noise}"
 
 
 # --- what is shown meanwhile --------------------------------------------------------------------------------
@@ -268,7 +272,7 @@ def announcement(shape: str, cost: "Cost") -> str:
         at_once = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
         parts.append(f"at least {duration(cost.seconds)} ({at_once})")  # measured alone: others slow it down
     if cost.bytes is not None:
-        parts.append(f"about {cost.bytes / 2**20:,.1f} MiB on disk")
+        parts.append(f"about {max(0.1, cost.bytes / 2**20):,.1f} MiB on disk")
     return "; ".join(parts)
 
 

@@ -135,10 +135,12 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
     specs = [one for one in given if isinstance(one, str)]
     if directories := [one for one in specs if Path(one).is_dir()]:
-        kinds = {one: ".ipynb" if any(Path(one).glob("*.ipynb")) else ".py" for one in directories}
-        files = {one: f"'{Path(one, f'*{kind}')}'" for one, kind in kinds.items()}
+        kinds = ("*.ipynb", "*.py", "*/*.ipynb", "*/*.py")
+        found = {one: next((kind for kind in kinds if any(Path(one).glob(kind))), "*.py") for one in directories}
         raise UsageError(
-            "\n".join(f"{one} is a directory; for its files write {files[one]}" for one in directories)
+            "\n".join(
+                f"{one} is a directory; for its files write '{Path(one, kind)}'" for one, kind in found.items()
+            )
         )
     if len(specs) > 1 or any(map(submissions.is_pattern, specs)):
         return _grade_all(request, specs, alone=not place.library)

@@ -562,6 +562,14 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("race adam sgd lion", "too many arguments: sgd lion; optimizers are separated by commas: adam,sgd,lion"),
         ("play mine.yaml sgd", "too many arguments: sgd; write --algo sgd"),
         ("lr relu --confirm 2", "too many arguments: 2; --confirm takes no value; write --confirm --seeds 2"),
+        (
+            "optimize sgd,momentum --set momentum.lr=0.1",
+            "the settings of the optimizer momentum belong to algo: algo.lr",
+        ),
+        (
+            "optimize sgd --start (1,2,3)",
+            "--start: ravine has 2 coordinates, got 3 numbers; for example --start=-5,-2",
+        ),
         ("verify . --against adam", ". is a directory; for its files write '*.py'"),
         ("runs show a b", "too many arguments: b; optilab runs show takes RUN"),
         ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),
@@ -579,6 +587,7 @@ def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
     ("line", "text", "answer"),
     [
         ("train", "optimizer: sgd\nlr: 0.1", "y.yaml:2: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
+        ("optimize", "algo: sgd\nstart: (4, 4)", "y.yaml:2: start: expected a list, got '(4, 4)'; write [4, 4]"),
         ("train", "lr: 0.1", "y.yaml:1: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
         (
             "train",

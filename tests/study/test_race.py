@@ -20,6 +20,7 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.study import function_race as study
 from optilab.study.function_race import Race, expected_best, profile, run, standings
 from optilab.study.tuning import RaceSettings, Tuning, measure
+from optilab.verbs import race_tables
 
 CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
@@ -280,3 +281,12 @@ def test_ctrl_c_says_how_to_continue(tmp_path):
     _, errors = race.communicate(timeout=30)
     assert race.returncode == -signal.SIGINT
     assert "optilab: stopped; the same command resumes the race" in errors
+
+
+def test_an_end_of_a_ratio_has_the_digits_that_say_something():
+    assert [race_tables._ratio(value) for value in (0.5, 1.004, 5.3, 32690099368.92)] == [
+        "0.50",
+        "1.0040",
+        "5.30",
+        "3.27e+10",
+    ]

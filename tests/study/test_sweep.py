@@ -15,8 +15,10 @@ from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, RunError, UsageError
 from optilab.study import sweep
+from optilab.study.groups import Measure
 from optilab.study.plan import rungs
 from optilab.study.statistics import smallest_difference
+from optilab.verbs import studies
 
 
 def plan(over, **settings):
@@ -450,6 +452,16 @@ def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):
     assert document["design"]["difference"] == pytest.approx(noise * smallest_difference(4, 3))
     other = optilab("sweep", small, *over, "--epochs", 2, "--dry-run").stdout
     assert "a guess" in other  # of more epochs nothing is known
+
+
+def test_a_design_of_too_few_seeds_promises_no_impossible_difference():
+    said = studies._can_tell(sweep.Design(1.2, 0.1, 2), Measure("val_acc"))
+    assert said.startswith(
+        "finds no difference in val_acc in 8 of 10 cases, if seeds differ by 10 percentage points ("
+    )
+    assert studies._can_tell(sweep.Design(1.2, 0.1, 2), Measure("val_loss")).startswith(
+        "finds a difference of 1.2 in"
+    )
 
 
 def test_the_columns_of_trials_csv_do_not_depend_on_what_ended_first(optilab, small, tmp_path):

@@ -17,7 +17,8 @@ from optilab.config.load import dump, load
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.runs import Record
-from optilab.study.claims import of_trainings
+from optilab.study.claims import ClaimResult, of_trainings
+from optilab.verbs.answer import claim_lines
 from tests.pages import ROOT
 from tests.study.generated import training
 
@@ -347,6 +348,8 @@ def test_check_runs_what_it_can_and_reports_every_target(optilab, small, tmp_pat
     assert [suite.get("name") for suite in root] == ["quick", "trained", *targets[1:]]
     assert [suite.get("errors") for suite in root] == ["0", "0", "1", "1", "1"]
     optilab("check", "file.yaml", "--slow", code=9)
+    seeds = optilab("check", "file.yaml", "--only", "trained", "--seeds", 2).stdout
+    assert "met by 2 of 2 seeds" in seeds
     quiet = optilab("check", "file.yaml", "--quiet")
     assert (quiet.stdout, "file.yaml: 1 slow check left out; --slow runs them, too" in quiet.stderr) == ("", True)
     optilab("check", "file.yaml", "--out", "out.txt", code=2)
@@ -538,6 +541,13 @@ def test_a_run_keeps_its_claims(optilab, small, tmp_path):
     config = runs.read(tmp_path / "runs" / "kept").config
     assert yaml.safe_load(config)["expect"] == ["val_acc >= 0"]
     assert "1 claim: 1 holds" in optilab("check", "kept", "--expect", "val_acc >= 0").stdout  # each once
+
+
+def test_claims_are_printed_in_columns():
+    judged = [ClaimResult("f < 1", of, 0.5, "holds", "met by 2 of 2 seeds") for of in ("sgd", "momentum")]
+    places = {line.index("met by") for line in claim_lines(judged)}
+    assert len(places) == 1
+    assert claim_lines([ClaimResult("f < 1", "", 0.5, "holds")]) == ["holds         f < 1   0.5"]
 
 
 def test_a_claim_that_cannot_be_judged_leaves_the_others(optilab, small, tmp_path):

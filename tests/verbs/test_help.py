@@ -43,6 +43,7 @@ def test_the_topics_are_listed_and_an_unknown_one_is_refused(optilab):
         ("grad_ratio", "`grad_ratio`: the norm"),
         ("claim", "claim: a sentence about a result"),
         ("clams", "claim: a sentence about a result"),
+        ("start", "starting point: the first w"),
         ("learning-rate", "learning rate: the factor of every step"),
         ("nats", "nat: the unit of a loss"),
         ("dead", "dead unit"),

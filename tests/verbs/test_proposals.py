@@ -266,6 +266,12 @@ def test_a_file_is_told_what_to_write(text, message, optilab, tmp_path):
     assert message in optilab("config", "check", "y.yaml", code=2).stderr
 
 
+def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab, tmp_path):
+    (tmp_path / "subs" / "anna").mkdir(parents=True)
+    (tmp_path / "subs" / "anna" / "adam.py").write_text("")
+    assert "write 'subs/*/*.py'" in optilab("verify", "subs", "--against", "adam", code=2).stderr
+
+
 def test_a_directory_that_cannot_be_read_is_named(optilab, tmp_path, monkeypatch):
     (tmp_path / "locked").mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
