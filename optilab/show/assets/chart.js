@@ -123,7 +123,7 @@ const Charts = (() => {
     const named = (show) => (u, ticks) => ticks.map((value) => (value === null ? "" : show(value)));
     const ends = lines.filter((line) => line.end);
     const isNarrow = widthOf(box) < NARROW,
-      most = isNarrow ? 0.42 * widthOf(box) : 170;
+      most = isNarrow ? 0.46 * widthOf(box) : 170;
     const right =
       ends.length && ends.length <= NAMED
         ? Math.min(most, ROOM + Math.max(...ends.map((line) => textWidth(line.end))))
