@@ -141,6 +141,8 @@ const Charts = (() => {
           ...(places ? { splits: () => places } : xLog ? logAxis(whole) : {}),
           ...(xLog ? { filter: (u, splits) => splits } : {}),
         };
+    const heading = (at) => `${xLabel} ${names ? names[at - 1] : showX ? showX(at) : at}${caption}`,
+      tell = (u) => shown(u, tip, rows, y.show, heading);
     const plot = new uPlot(
       {
         width: widthOf(box),
@@ -188,28 +190,8 @@ const Charts = (() => {
               if (right) ended(u, rows, side, rule);
             },
           ],
-          setCursor: [
-            (u) =>
-              shown(
-                u,
-                tip,
-                rows,
-                y.show,
-                (at) => `${xLabel} ${names ? names[at - 1] : showX ? showX(at) : at}${caption}`,
-              ),
-          ],
-          setSeries: [
-            (u, at) => {
-              u.lifted = at;
-              shown(
-                u,
-                tip,
-                rows,
-                y.show,
-                (place) => `${xLabel} ${names ? names[place - 1] : showX ? showX(place) : place}${caption}`,
-              );
-            },
-          ],
+          setCursor: [tell],
+          setSeries: [(u, at) => ((u.lifted = at), tell(u))],
         },
       },
       data,
