@@ -1,5 +1,7 @@
 """`optilab runs compare`: groups of runs side by side, with verdicts; also the end of a study."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -177,8 +179,6 @@ class LabComparison(Answer):
     def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them; of all pairs, which are alike."""
         if self.side.letters:
-            from optilab.verbs.charts.pairs import pairs_chart
-
             return pairs_chart(self.side)
         order = list(self.side.comparison.order) if self.side.comparison else []
         order += [i for i in range(len(self.side.candidates)) if i not in order]
@@ -249,6 +249,42 @@ def curves(records: Sequence[Record]) -> "Chart":
         names = ", ".join(record.name for record in records)
         raise DataError(f"nothing to draw: no epoch yet in {names or 'any run'}")
     return training_chart(found)
+
+
+def pairs_chart(side: "RunComparison") -> "Chart":
+    """The mean and interval of each row, best on top, and below a bar for each letter, which joins the rows that cannot
+    be told apart (Demsar 2006, of outcomes instead of mean ranks).
+
+    A comparison of all pairs with an outcome.
+    """
+    from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale
+
+    assert side.comparison is not None
+    ranked = side.comparison.ranked
+    of_row = [re.findall(r"[a-z]\d*", side.letters[row.key]) for row in ranked]
+    counts = Counter(letter for own in of_row for letter in own)
+    letters = [letter for letter, count in counts.items() if count > 1]
+    names = [*(side.candidates[row.key].label for row in ranked), *letters]
+    height = {name: float(len(names) - place) for place, name in enumerate(names)}
+    marks: list[Mark] = []
+    for row in ranked:
+        own = height[side.candidates[row.key].label]
+        if row.summary.interval:
+            marks.append(Polyline([*row.summary.interval], [own, own], 0, width=1.2))
+        marks.append(Points([row.summary.mean], [own], "dot", 0, size=9))
+    for letter in letters:
+        means = [row.summary.mean for row, own in zip(ranked, of_row, strict=True) if letter in own]
+        marks.append(Polyline([min(means), max(means)], [height[letter]] * 2, 1, width=4.0, dash="solid"))
+    better = "higher" if side.measure.higher else "lower"
+    outcome = Scale(
+        f"{side.measure.name} ({better} is better)", unit="fraction" if side.measure.share else "", margin=0.04
+    )
+    rows = Scale(low=0.5, high=len(names) + 0.5, names=tuple(reversed(names)))
+    return Chart(
+        (PanelRow((Panel(tuple(marks), outcome, rows, "a bar joins rows that cannot be told apart"),)),),
+        width=7.5,
+        height=1.4 + 0.3 * len(names),
+    )
 
 
 VERB = Verb(compare, (CompareRuns,))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_lowercase
+from textwrap import wrap
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,11 +17,10 @@ from optilab.config.presets import algorithms
 from optilab.errors import UsageError, did_you_mean
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.rule import settings_of
-from optilab.show.chart import Chart
+from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
 from optilab.study import maps as study
 from optilab.study.axes import Axis
 from optilab.verbs.answer import Answer, Sentence
-from optilab.verbs.charts.maps import map_chart
 from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
 from optilab.verbs.paths import Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
@@ -220,6 +220,60 @@ class LabMap(Answer):
 
 def _span(axis: Axis) -> str:
     return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
+
+
+# --- the chart ---------------------------------------------------------------------------------------------
+
+
+def map_chart(found: study.Map, show: str = "value") -> Chart:
+    """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
+    x, y = (
+        Scale(
+            axis.key.removeprefix("algo."), axis.low, axis.high, axis.log,
+            tex="" if axis.field else f"$w_{{{axis.key[1:]}}}$",
+        )
+        for axis in (found.x, found.y)
+    )  # fmt: skip
+    marks, short = _basins(found) if found.of_starts else _values(found, show)
+    settings = ", ".join(f"{name} {_short(value)}" for name, value in found.settings.items())
+    title = "\n".join(
+        [f"{found.rule.name} on {found.function.name}, {plural(found.steps, 'epoch')}", *wrap(settings, 70)]
+    )
+    panel = Panel(tuple(marks), x, y, title, short)
+    return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "name", value))
+
+
+def _values(found: study.Map, show: str) -> tuple[list[Mark], str]:
+    """The marks, and the title of text."""
+    if show == "value":
+        above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
+        values, short = found.height, f"log10 of {found.above}"
+        scale = Scale(f"{short} after the last epoch", tex=rf"$\log_{{10}}({above})$ after the last epoch")
+    else:
+        values, short = found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
+        scale = Scale(f"epochs to |gradient| < {found.tolerance:g}")
+    exact = None
+    if found.limit is not None:
+        exact = (found.limit, found.y.points) if found.x.field == "lr" else (found.x.points, found.limit)
+    marks: list[Mark] = [
+        Heatmap(values, found.x.points, found.y.points, scale, gone=found.diverged),
+        Contour(found.radius, level=1.0, exact=exact, label="limit of stability by theory"),
+    ]
+    if found.optimum is not None:
+        x, y = found.optimum
+        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
+    return marks, short
+
+
+def _basins(found: study.Map) -> tuple[list[Mark], str]:
+    marks: list[Mark] = [Heatmap(found.basin, found.x.points, found.y.points, kinds=True)]
+    for number, (x, y) in enumerate(found.function.minima):
+        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
+    return marks, "the minimum that each start reaches; . is none"
 
 
 VERB = Verb(map, (MapRequest,))

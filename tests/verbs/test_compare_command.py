@@ -12,7 +12,7 @@ import pytest
 from optilab.show.chart import Polyline
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
-from optilab.verbs.charts.pairs import pairs_chart
+from optilab.verbs.compare import pairs_chart
 from optilab.verbs.comparison_tables import Units
 from tests.study.generated import training
 

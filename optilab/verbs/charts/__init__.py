@@ -1,1 +1,1 @@
-"""Subjects as charts: trainings, paths, maps, range tests and races."""
+"""Charts that several commands and pages draw: trainings, settings, paths and races."""
