@@ -29,6 +29,11 @@ FILE_MODE, FOLDER_MODE = 0o644, 0o755
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+def no_directory(folder: Path) -> str:
+    """The words for a directory that is missing, with the command that creates it."""
+    return f"there is no directory {folder}; create it with: mkdir -p {quote(str(folder))}"
+
+
 @contextlib.contextmanager
 def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
     """Turn an OSError into a WriteFailure that names the path and the bytes that were needed."""
@@ -39,7 +44,7 @@ def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
         needs = f" (needs {size:,} bytes)" if space else ""
         reason = f"{error.strerror or error}{needs}"
         if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
-            reason = f"there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"
+            reason = no_directory(path.parent)
         raise WriteFailure(f"cannot write {path}: {reason}") from None
 
 

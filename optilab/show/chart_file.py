@@ -11,7 +11,6 @@ from functools import cache
 from io import BytesIO
 from math import lcm
 from pathlib import Path
-from shlex import quote
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import SystemFailure, UsageError, wrong_extension
+from optilab.files import no_directory
 from optilab.show.chart import (
     DARK_COLORS,
     LIGHT_COLORS,
@@ -482,9 +482,7 @@ def check(file: str, formats: tuple[str, ...] = FORMATS) -> Path:
     if path.suffix.lower().lstrip(".") not in formats:
         raise UsageError(wrong_extension(file, [f".{name}" for name in formats]))
     if not path.absolute().parent.is_dir():
-        raise UsageError(
-            f"{file}: there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"
-        )
+        raise UsageError(f"{file}: {no_directory(path.parent)}")
     return path
 
 

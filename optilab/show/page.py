@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
 from optilab.errors import DataError, UsageError, printable
-from optilab.files import read_regular, write_atomic
+from optilab.files import no_directory, read_regular, write_atomic
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
 from optilab.show.terminal import plain
 
@@ -142,9 +141,7 @@ def page_file(file: str) -> Path:
         example = path.with_suffix(".html") if path.name.strip(".") else "page.html"
         raise UsageError(f"{file}: the name of a page ends in .html, for example {example}")
     if not path.absolute().parent.is_dir():
-        raise UsageError(
-            f"{file}: there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"
-        )
+        raise UsageError(f"{file}: {no_directory(path.parent)}")
     try:
         ours = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
     except FileNotFoundError:

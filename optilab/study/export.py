@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, islice
 from pathlib import Path
-from shlex import quote
 from time import time as clock
 from typing import Any, Literal
 
 from optilab import runs
 from optilab.config.yaml import flow
 from optilab.errors import OptilabError, UsageError, printable, wrong_extension
-from optilab.files import cell, write_errors
+from optilab.files import cell, no_directory, write_errors
 from optilab.runs import Record, Row
 from optilab.runs.record import MANIFEST
 from optilab.study.groups import settings
@@ -133,9 +132,7 @@ def require(package: str, what: str, extra: str) -> None:
 def require_free(path: Path, where: str, force: bool) -> None:
     """UsageError if there is something that would be overwritten, or no directory to write in."""
     if not path.parent.is_dir():
-        raise UsageError(
-            (f"there is no directory {path.parent}; create it with: mkdir -p {quote(str(path.parent))}"), where
-        )
+        raise UsageError(no_directory(path.parent), where)
     if path.is_dir():
         raise UsageError(f"{path} is a directory", where)
     if os.path.lexists(path) and os.path.lexists(path.parent / MANIFEST):

@@ -19,7 +19,7 @@ from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.page import page_file, write_page
+from optilab.show.page import page_file
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Table
 from optilab.signals import Interrupted
@@ -69,6 +69,20 @@ class RaceOptions(PictureOptions, OutputOptions):
         QUIET,
         Doc("Print what may be the best; with --on, the directory"),
     ] = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        made = super().of(given, typed)
+        if made.report:
+            page_file(made.report)
+        return made
+
+    def save(self, answer: Answer) -> None:
+        """Write the picture and the page that were asked for."""
+        self.draw(answer.chart)
+        if self.report:
+            answer.report(self.report)
+            self.saved.append(self.report)
 
 
 class FunctionRace(RaceOptions):
@@ -136,13 +150,8 @@ def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabSt
 
 
 def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
-    asked = load(FunctionRaceConfig, None, request.changes(kept=True))
-    page = page_file(request.report) if request.report else None
-    answer = found_on_functions(asked, request, place)
-    request.draw(answer.chart)
-    if page:
-        write_page(page, answer.page(None))
-        request.saved.append(str(page))
+    answer = found_on_functions(load(FunctionRaceConfig, None, request.changes(kept=True)), request, place)
+    request.save(answer)
     return answer
 
 
@@ -291,7 +300,6 @@ class RaceProgress:
 
 
 def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
-    page = page_file(request.report) if request.report else None
     source = source_of(request, place)
     asked = races.resolve(studies.asked(request, source), request.changes())
     plan = races.plan(asked)
@@ -302,10 +310,7 @@ def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | Planne
     found = races.result(plan, ran.outcomes, ran.path)
     judged = list(of_network_race(asked.expect, found))
     answer = NetworkRaceAnswer(runs.read_study(ran.path), ran, plan, found, judged=judged)
-    request.draw(answer.chart)
-    if page:
-        write_page(page, answer.page(None))
-        request.saved.append(str(page))
+    request.save(answer)
     return answer
 
 
