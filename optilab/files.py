@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from optilab.errors import DataError, SystemFailure, WriteFailure
+from optilab.errors import DataError, SystemFailure, WriteFailure, shown
 
 Row = dict[str, Any]
 
@@ -36,13 +36,14 @@ def no_directory(folder: Path) -> str:
 
 @contextlib.contextmanager
 def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turn an OSError into a WriteFailure that names the path and the bytes that were needed."""
+    """Turn an OSError into a WriteFailure that names the path, the bytes that a full disk lacks, and what to do."""
     try:
         yield
     except OSError as error:
-        space = size is not None and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
-        needs = f" (needs {size:,} bytes)" if space else ""
-        reason = f"{error.strerror or error}{needs}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        needs = f" (needs {size:,} bytes)" if full and size is not None else ""
+        advice = "make room there" if full else "write to another directory"
+        reason = f"{error.strerror or error}{needs}; {advice}"
         if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
             reason = no_directory(path.parent)
         raise WriteFailure(f"cannot write {path}: {reason}") from None
@@ -77,16 +78,18 @@ def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
         with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise DataError(f"{path} is not a regular file")
+                raise DataError(f"{path} is a pipe or a device, not a file")
             yield file, status.st_size
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise DataError(f"{path} is a link; a run's files are its own") from None
-        if error.errno in (errno.EISDIR, errno.ENXIO):  # a directory, a socket
-            raise DataError(f"{path} is not a regular file") from None
-        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
+        if error.errno in (errno.EISDIR, errno.ENXIO):
+            kind = "directory" if error.errno == errno.EISDIR else "socket"
+            raise DataError(f"{path} is a {kind}, not a file") from None
+        advice = "make it readable" if error.errno in (errno.EACCES, errno.EPERM) else "restore it from a copy"
+        raise SystemFailure(f"cannot read {path}: {error.strerror}; {advice}") from None
 
 
 def is_regular(path: Path, limit: int) -> bool:
@@ -152,7 +155,7 @@ def _require_replaceable(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise SystemFailure(f"cannot write {path}: it is not a regular file")
+            raise SystemFailure(f"cannot write {path}: it is not a regular file; choose another name")
 
 
 def append(path: Path, line: Callable[[bool], bytes], flush: bool = True) -> None:
@@ -187,10 +190,14 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     try:
         document = json.loads(read_regular(path, limit), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:  # RecursionError: nested by the thousand
-        where = f": line {error.lineno} is not JSON" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(f"{path} is damaged{where}") from None
+        where = (
+            f"line {error.lineno} is not JSON"
+            if isinstance(error, json.JSONDecodeError)
+            else "a number is not finite"
+        )
+        raise DataError(f"{path} is damaged: {where}") from None
     if not isinstance(document, dict):
-        raise DataError(f"{path} is damaged")
+        raise DataError(f"{path} is damaged: expected a mapping, got {shown(document)}")
     return document
 
 

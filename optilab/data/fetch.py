@@ -91,7 +91,8 @@ def fetch(
     """
     info = data.info_of(dataset)
     if info.own:
-        raise UsageError(f"{dataset} is your own images; there is nothing to fetch")
+        check = f"optilab data verify {dataset} --data-dir DIR"
+        raise UsageError(f"{dataset} is your own images; there is nothing to fetch; to check them: {check}")
     if not info.torchvision:
         return None
     destination = sources.destination(info, folder)

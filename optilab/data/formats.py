@@ -9,6 +9,7 @@ import io
 import math
 import os
 import re
+import shlex
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -55,9 +56,9 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def require(where: Path | str, expected: object, found: object) -> None:
+def require(where: Path | str, expected: object, found: object, advice: str = "") -> None:
     if expected != found:
-        raise DataError(f"{where}: expected {expected}, found {found}")
+        raise DataError(f"{where}: expected {expected}, found {found}{advice}")
 
 
 def read_file(path: Path, packed: bool = False) -> bytes:
@@ -68,7 +69,7 @@ def read_file(path: Path, packed: bool = False) -> bytes:
                 raise DataError(f"{path}: expected at most {MAX_BYTES} bytes, found {size}")
             return unzip(path, file) if path.suffix == ".gz" and not packed else file.read(MAX_BYTES)
     except OSError as error:
-        raise DataError(f"{path}: expected a readable file, found: {error.strerror}") from error
+        raise DataError(f"{path}: expected a readable file, found: {error.strerror}; restore it") from error
 
 
 def unzip(where: Path | str, file: BinaryIO) -> bytes:
@@ -138,16 +139,15 @@ def _remedy(info: DatasetInfo, digest: str, fetching: str) -> str:
 
 def _listed(path: Path) -> dict[str, str]:
     """File name -> checksum, from what `sha256sum NAME... > SHA256SUMS` writes."""
+    made = f"write it: cd {shlex.quote(str(path.parent))} && sha256sum *ubyte* > {path.name}"
     if not os.path.isfile(path):
-        raise DataError(
-            f"{path}: expected the checksums of the four files, found no file; write it with sha256sum"
-        )
+        raise DataError(f"{path}: expected the checksums of the four files, found no file; {made}")
     text = read_file(path).decode("utf-8", "replace")
     lines = re.findall(r"^([0-9a-fA-F]{64}) [ *](?:\./)?(\S+)\s*$", text, re.MULTILINE)
     listed = {name: digest.lower() for digest, name in lines}
     for name in IDX_FILES:
         if name not in listed:
-            raise DataError(f"{path}: expected a line `SHA-256  {name}`, found none; write it with sha256sum")
+            raise DataError(f"{path}: expected a line `SHA-256  {name}`, found none; {made}")
     return {name: listed[name] for name in IDX_FILES}
 
 
@@ -169,6 +169,7 @@ MOST_CLASSES = 256
 _UNREADABLE = (DataError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError)
 """RuntimeError: encrypted, or a compression that this Python lacks."""
 _SAVE = "save it with numpy.savez_compressed(FILE, x_train=..., y_train=..., x_test=..., y_test=...)"
+_NUMBERED = "number the classes from 0 without gaps: numpy.unique(y, return_inverse=True)[1]"
 _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -193,13 +194,15 @@ def read_npz(info: DatasetInfo, folder: Path | None) -> ReadDataset:
 def _path(info: DatasetInfo, folder: Path | None) -> Path:
     if not sources.is_named(folder):
         raise DataError(f"dataset {info.name}: expected its file, found none; give --data-dir FILE.npz")
-    place = sources.search_path(info, folder)[0][1]
+    label, place = sources.search_path(info, folder)[0]
+    where = f"{label}: {place}" if folder is None else f"{place}"
     found = sources.npz_files(place)
-    if not (found or place.is_dir()):
-        raise DataError(f"{place}: expected an .npz file, or a directory of one; found no such file")
     if len(found) != 1:
         names = f"{len(found)}: {', '.join(path.name for path in found[:5])}" if found else "none"
-        raise DataError(f"{place}: expected a directory of one .npz file, found {names}; name the file")
+        names = names if place.is_dir() else "no such file"
+        example = shlex.quote(str(found[0])) if found else "FILE.npz"
+        advice = f"name the file, as in --data-dir {example}"
+        raise DataError(f"{where}: expected an .npz file, or a directory of one; found {names}; {advice}")
     return found[0]
 
 
@@ -211,7 +214,7 @@ def _arrays(path: Path, data: bytes) -> tuple[list[str], list[NDArray[Any]]]:
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             if lacking := [name for name in ARRAYS if name not in members]:
                 has = one_line(", ".join(sorted(members)[:10])) or "nothing"
-                return [f"{path}: expected {', '.join(ARRAYS)}; lacks {', '.join(lacking)}, has {has}"], []
+                return [f"{path}: it lacks {', '.join(lacking)}, and has {has}; {_SAVE}"], []
             for name in ARRAYS:
                 try:
                     array = _array(archive, members[name])
@@ -221,7 +224,8 @@ def _arrays(path: Path, data: bytes) -> tuple[list[str], list[NDArray[Any]]]:
                 except _UNREADABLE as error:
                     problems.append(f"{path}: {name}: {one_line(error)}")
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        problems.append(f"{path}: expected an .npz file, found: {one_line(error)}; {_SAVE}")
+        seen = one_line(error) if data else "an empty file"
+        problems.append(f"{path}: expected an .npz file, found: {seen}; {_SAVE}")
     return problems, arrays
 
 
@@ -241,26 +245,30 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             raise DataError(f"expected a header of NumPy, found: {one_line(error)}") from None
         if dtype.kind not in "buif":
             kind = "Python objects, which are never unpickled" if dtype.hasobject else str(dtype)
-            raise DataError(f"expected an array of numbers, found {kind}")
+            raise DataError(f"expected an array of numbers, found {kind}; save it as uint8")
         if not shape or not all(type(size) is int and size > 0 for size in shape):
-            raise DataError(f"expected at least one item in each dimension, found shape {shape}")
+            raise DataError(
+                f"expected at least one item in each dimension, found shape {shape}; save it with its images"
+            )
         size = math.prod(shape) * dtype.itemsize
         content = file.read(size + 1) if size <= member.file_size else b""
         if len(content) != size:
-            raise DataError(f"expected {size} bytes for shape {shape}, found {len(content)}")
+            raise DataError(f"expected {size} bytes for shape {shape}, found {len(content)}; save it again")
         array = np.frombuffer(content, dtype)
         return np.ascontiguousarray(array.reshape(shape[::-1]).T) if fortran else array.reshape(shape)
 
 
 def _images(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype != np.uint8:
-        raise DataError(
-            f"expected uint8, pixels of 0 to 255, found {array.dtype}; scale and round them before saving"
-        )
+        scaled = "255 * x" if array.max() <= 1 else "x"
+        advice = f"save numpy.rint({scaled}).astype(numpy.uint8)"
+        raise DataError(f"expected uint8, pixels of 0 to 255, found {array.dtype}; {advice}")
     if array.ndim not in (3, 4):
+        side = math.isqrt(array[0].size)
+        sides = f"{side}, {side}" if side * side == array[0].size else "height, width"
         raise DataError(
             "expected shape (images, height, width), (images, height, width, channels) or (images, channels, height, "
-            f"width), found {array.shape}"
+            f"width), found {array.shape}; save x.reshape(-1, {sides})"
         )
     return _frozen(array)
 
@@ -268,12 +276,15 @@ def _images(array: NDArray[Any]) -> NDArray[Any]:
 def _labels(array: NDArray[Any]) -> NDArray[Any]:
     """Labels 0 to 255 as uint8; the column (n, 1) that Keras's CIFAR has is accepted."""
     if array.dtype.kind not in "ui":
-        raise DataError(f"expected whole numbers, the class of each image, found {array.dtype}")
+        raise DataError(
+            f"expected whole numbers, the class of each image, found {array.dtype}; save y.astype(int)"
+        )
     if array.shape[1:] not in ((), (1,)):
-        raise DataError(f"expected shape (images,), the class of each image, found {array.shape}")
+        advice = "where each class has a column, save y.argmax(axis=1)"
+        raise DataError(f"expected shape (images,), the class of each image, found {array.shape}; {advice}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= MOST_CLASSES:
-        raise DataError(f"expected labels 0 to {MOST_CLASSES - 1}, found {low} to {high}")
+        raise DataError(f"expected labels 0 to {MOST_CLASSES - 1}, found {low} to {high}; {_NUMBERED}")
     return _frozen(array.reshape(-1).astype(np.uint8))
 
 
@@ -287,8 +298,7 @@ def _require_classes(labels: NDArray[Any]) -> None:
     if len(there) <= high:
         lacking = sorted(set(range(high)) - set(there.tolist()))
         names = ", ".join(map(str, lacking[:5])) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        advice = "number the classes without gaps: numpy.unique(y, return_inverse=True)[1]"
-        raise DataError(f"expected an image of each class 0 to {high}, found none of {names}; {advice}")
+        raise DataError(f"expected an image of each class 0 to {high}, found none of {names}; {_NUMBERED}")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -126,9 +126,14 @@ def _require_fit(checked: ReadDataset) -> None:
     if len(where) == 1:
         where = [f"{where[0]}: {name}" for name in ARRAYS]
     train_images, train_labels, test_images, test_labels = checked.arrays
-    require(where[1], f"{len(train_images)} labels", f"{len(train_labels)} labels")
-    require(where[3], f"{len(test_images)} labels", f"{len(test_labels)} labels")
-    require(where[2], f"images of shape {train_images.shape[1:]}", f"images of shape {test_images.shape[1:]}")
+    each = "; save one label for each image"
+    require(where[1], f"{len(train_images)} labels", f"{len(train_labels)} labels", each)
+    require(where[3], f"{len(test_images)} labels", f"{len(test_labels)} labels", each)
+    shapes = [f"images of shape {images.shape[1:]}" for images in (train_images, test_images)]
+    require(where[2], *shapes, "; give all images the size of those for training")
     classes = int(train_labels.max()) + 1
     if (largest := int(test_labels.max())) >= classes:  # the network has no output for it
-        raise DataError(f"{where[3]}: expected labels 0..{classes - 1} as in training, found {largest}")
+        advice = "leave its images out, or add some to those for training"
+        raise DataError(
+            f"{where[3]}: expected labels 0 to {classes - 1} as in training, found {largest}; {advice}"
+        )

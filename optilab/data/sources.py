@@ -257,5 +257,5 @@ def not_found(info: DatasetInfo, folder: Path | None) -> str:
         )
         if npz_files(place) == [place]:
             state = "is a file (own images in an .npz file: --set data.dataset=npz)"
-        lines.append(f"  {label}: {place}: {state}")
+        lines.append(f"  {place}: {state}" if folder else f"  {label}: {place}: {state}")
     return "\n".join(lines)

@@ -106,12 +106,12 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     UsageError with the column of the first part that is not accepted.
     """
     if len(text) > MAX_LENGTH:
-        raise UsageError(f"the formula has {len(text):,} characters; at most {MAX_LENGTH:,} are accepted")
+        raise UsageError(f"the formula has {len(text):,} characters; shorten it to {MAX_LENGTH:,}")
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
         if not character.isascii() or not (character.isprintable() or character.isspace()):
-            raise _error(column, f"unexpected character {character!a}")
+            raise _error(column, f"unexpected character {character!a}", ACCEPTED)
         written = "**" if character == "^" else " " if character.isspace() else character
         written = f"*{written}" if column in factors else written
         source += written
@@ -124,17 +124,19 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
         # Python reports the end of a text as column 0 or as a column behind it.
         at = min(error.offset - 1 + lead, len(columns) - 1) if error.offset else len(columns) - 1
         rest = text[columns[at] - 1 :]
-        reason = f"cannot be read ({error.msg})"
-        if error.msg == "invalid syntax":
-            after = f', after "{text.rstrip()[-1]}"' if text.strip() else ""
-            reason = (
-                f"cannot be read from {shown(rest)} on"
-                if rest.strip()
-                else f"the end of the formula is missing{after}"
-            )
-        raise _error(columns[at], reason) from None
+        if rest.strip():
+            if "closed" in error.msg or "unmatched" in error.msg:
+                other = {"(": ")", ")": "("}.get(rest[0], "the other one")
+                raise _error(columns[at], f"{rest[0]} has no {other}", "add it, or leave both out") from None
+            raise _error(columns[at], f"cannot be read from {shown(rest)} on", ACCEPTED) from None
+        last = text.rstrip()[-1:]
+        if not last:
+            raise UsageError("the formula is empty; write for example x^2 + y^2") from None
+        raise _error(
+            columns[at], f"{shown(text)} ends in {last}", f"add what follows it, or leave {last} out"
+        ) from None
     except (ValueError, MemoryError, RecursionError):
-        raise UsageError("the formula is nested too deeply") from None
+        raise UsageError(DEEP) from None
     return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)
 
 
@@ -154,18 +156,19 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return found
 
 
-def _error(column: int, what: str) -> UsageError:
-    return UsageError(
-        f"column {column}: {what}; accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and "
-        f"{', '.join(SMOOTH)}"
-    )
+ACCEPTED = f"accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and {', '.join(SMOOTH)}"
+DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
+
+
+def _error(column: int, what: str, advice: str) -> UsageError:
+    return UsageError(f"column {column}: {what}; {advice}")
 
 
 def _node(
     tree: Any, functions: Mapping[str, str], names: Mapping[str, str], column: Callable[[Any], int], depth: int
 ) -> Node:
     if depth > MAX_DEPTH:
-        raise UsageError("the formula is nested too deeply")
+        raise UsageError(DEEP)
 
     def below(child: Any) -> Node:
         return _node(child, functions, names, column, depth + 1)
@@ -185,11 +188,14 @@ def _node(
             return Node(_COMPARED[type(op)], (below(tree.left), below(right)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name not in functions:
-                raise _error(column(tree), f'unknown function "{name}"{did_you_mean(name, list(functions))}')
-            if len(args) != _ARITY.get(name, 1):
-                raise _error(column(tree), f"{name} takes {_ARITY.get(name, 1)} argument(s), got {len(args)}")
+                close = did_you_mean(name, list(functions)).removeprefix("; ")
+                raise _error(column(tree), f'unknown function "{name}"', close or ACCEPTED)
+            if len(args) != (count := _ARITY.get(name, 1)):
+                right = f"write {name}({', '.join('xyz'[:count])})"
+                takes = f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}"
+                raise _error(column(tree), takes, right)
             return Node(functions[name], tuple(map(below, args)))
-    raise _error(column(tree), "not accepted here")
+    raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", ACCEPTED)
 
 
 def statements(rule: str) -> list[Statement]:

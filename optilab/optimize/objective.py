@@ -223,11 +223,12 @@ class Expression(Formula):
 
     def __post_init__(self) -> None:
         names = sorted(formulas.symbols(self._tree))
-        if all(formulas.derivative(self._tree, name) == formulas.ZERO for name in names):
-            raise UsageError(f"{self.formula!r} is constant; a function has a variable, for example x^2 + 3")
         if formulas.divides_by_zero(self._tree):
             column = re.search(r"/\s*\(*\s*0", self.formula)
-            raise UsageError(f"column {column.start() + 1 if column else 1}: divides by 0 everywhere")
+            advice = f"{self.formula!r} divides by 0 everywhere; divide by another number, or by a variable"
+            raise UsageError(f"column {column.start() + 1 if column else 1}: {advice}")
+        if all(formulas.derivative(self._tree, name) == formulas.ZERO for name in names):
+            raise UsageError(f"{self.formula!r} is constant; a function has a variable, for example x^2 + 3")
         for name in names:
             if not re.fullmatch(r"w[1-9]", name):
                 column = re.search(rf"(?<![A-Za-z_]){re.escape(name)}\b", self.formula)

@@ -30,7 +30,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from optilab.errors import UsageError
+from optilab.errors import UsageError, shown
 from optilab.optimize.own_source import Origin, locate, of_object
 from optilab.optimize.rule import Array, Rule
 
@@ -98,8 +98,8 @@ def declared_settings(origin: Origin) -> tuple[Setting, ...]:
         parameters = [p for p in parameters if p.name not in KERNELS]
     elif len(parameters) < 2:
         raise UsageError(
-            f"{origin.label}: needs at least two parameters, w (the point) and g (its gradient); "
-            f"it has {len(parameters)}"
+            f"{origin.file}:{origin.line}: {origin.attribute} needs at least two parameters, w (the point) and g (its "
+            f"gradient); it has {len(parameters)}: write def {origin.attribute}(w, g, lr=0.1)"
         )
     else:
         kept = kept_states(origin)
@@ -107,7 +107,10 @@ def declared_settings(origin: Origin) -> tuple[Setting, ...]:
     settings = [setting for p in parameters for setting in _settings(p, {q.name for q in parameters})]
     taken = [setting.field for setting in settings if setting.field in TAKEN]
     if taken:
-        raise UsageError(f"{origin.label}: a parameter cannot be called {', '.join(taken)} here; rename it")
+        raise UsageError(
+            f"{origin.file}:{origin.line}: a parameter cannot be called {', '.join(taken)} here; rename it, as in "
+            f"my_{taken[0]}"
+        )
     return tuple(settings)
 
 
@@ -356,7 +359,9 @@ class Stateful:
         except TypeError as error:
             if "__dict__" not in str(error):
                 raise
-            raise UsageError("has no attributes of its own (__slots__), so its state cannot be kept") from None
+            raise UsageError(
+                "has no attributes of its own, so its state cannot be kept; leave __slots__ out"
+            ) from None
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         if not isinstance(w, np.ndarray):
@@ -365,7 +370,9 @@ class Stateful:
         for name, value in arguments.items():
             if value is not given[name] and value != given[name]:  # a schedule's
                 if not np.array_equal(attributes.get(name, np.nan), given[name]):
-                    raise UsageError(f"keeps no attribute {name} that a schedule could change")
+                    raise UsageError(
+                        f"keeps no {name} that a schedule could change; write self.{name} = {name} in __init__"
+                    )
                 attributes[name] = value
         instance = self.code.__new__(self.code)
         vars(instance).update(attributes)
@@ -403,7 +410,8 @@ class StepInterface:
         self.code = code
         if needs := getattr(code, "needs", ()):
             raise UsageError(
-                f"needs the {' and '.join(needs)} of the function; an optimizer of your own gets gradients only"
+                f"needs the {' and '.join(needs)} of the function; an optimizer of your own gets gradients only: leave "
+                "`needs` out"
             )
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
@@ -515,7 +523,7 @@ class OwnRule(Rule):
         if self.shaped:
             raise UsageError(
                 f"{self.name} works on weight matrices (shaped = True), and the point of a function is a vector: "
-                "it only trains networks"
+                "it only trains networks: optilab train CONFIG --optimizer FILE.py:NAME"
             )
         interface, shape = self.interface, x.shape[:-1]
         memories = []
@@ -559,7 +567,10 @@ def checked(point: Any, w: Array) -> Array:
         )
     if not isinstance(w, np.ndarray):
         return point
-    array = np.array(point, dtype=w.dtype)
+    try:
+        array = np.array(point, dtype=w.dtype)
+    except (TypeError, ValueError):
+        raise UsageError(f"returned {shown(point)}, which is no array; return the new w, as long as w") from None
     if array.shape != w.shape:
         raise UsageError(
             f"returned an array of shape {array.shape}, not {w.shape}; return the new w, as long as w"

@@ -28,8 +28,37 @@ shipped: dict[str, bytes] = {}
 
 ENDS = (Exception, SystemExit, GeneratorExit)
 """What a user's code may raise; KeyboardInterrupt and what a signal raises are the person's at the keyboard."""
-LONGEST = 500
-"""Characters of an exception that are repeated."""
+STEPS = ("update", "step", "forward")
+"""What a class is called by at each step or batch."""
+LONGEST, LONGEST_LINE = 500, 80
+"""Characters of an exception and of a line of code that are repeated."""
+HINTS = (
+    (r"before Module.__init__\(\) call", "make super().__init__() the first line of its __init__"),
+    (
+        r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
+        r"a layer that takes \2 numbers gets \1: write nn.Linear(\1, ...), or change what comes before",
+    ),
+    (
+        r"to have (\d+) channels, but got (\d+)",
+        r"a layer that takes \1 channels gets \2: write nn.Conv2d(\2, ...), or change what comes before",
+    ),
+    (r"Kernel size can't be greater", "take a smaller kernel_size, or add padding"),
+    (r"must have the same dtype", "keep all of it float32: leave .double() and .half() out"),
+    (r'missing the required "forward"', "define forward(self, x), which returns the logits"),
+    (r"not compiled with CUDA", "leave .cuda() out: the network is on the device of --device, as its images are"),
+    (r"leaf Variable that requires grad", "change the weights under torch.no_grad()"),
+    (
+        r"arrays can be converted to Python scalars.*\bmath\.(\w+)",
+        r"functions of NumPy take arrays and those of math do not: np.\1 and not math.\1",
+    ),
+    (r"ModuleNotFoundError: ", "install it, or put its code into the file"),
+    (r"relative import", "put what it imports into the file"),
+    (r"NameError: name '(\w+)'", r"define \1 above, or make it a parameter with a default"),
+    (r"object has no attribute '(\w+)'", r"set self.\1 in __init__, or write its name as it is there"),
+    (r"SystemExit", "leave the call that ends the program out"),
+    (r"EOFError", "leave input() out: nobody answers"),
+)
+"""Parts of what Python and PyTorch say, and what to write instead."""
 
 
 def words_of(error: BaseException) -> str:
@@ -64,6 +93,12 @@ class Origin:
         """Named by its file, not as an installed module."""
         return self.spec.startswith(str(self.path))
 
+    @property
+    def file(self) -> Path:
+        """The file for messages, as one types it in the current directory."""
+        here = Path.cwd()
+        return self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+
     @cached_property
     def tree(self) -> ast.Module:
         """The parsed file; UsageError with the line of a syntax error."""
@@ -71,9 +106,10 @@ class Origin:
             return ast.parse(self.source, str(self.path))
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None) or 1
-            raise UsageError(
-                f"{self.path}:{line}: {type(error).__name__}: {getattr(error, 'msg', error)}"
-            ) from None
+            if b"\0" in self.source:
+                raise UsageError(f"{self.file} is not a Python file: it has a byte 0") from None
+            reason = f"{type(error).__name__}: {getattr(error, 'msg', error)}"
+            raise UsageError(f"{self.file}:{line}: {reason}") from None
 
     @cached_property
     def code(self) -> Any:
@@ -87,9 +123,7 @@ class Origin:
                 module = self._executed() if self.is_file else importlib.import_module(self._module)
         except ENDS as error:
             line = self.line_of(error)
-            missing = isinstance(error, ModuleNotFoundError)
-            advice = f"; install it, or put its code into {self.path.name}" if missing else ""
-            raise UsageError(f"{self.path}{f':{line}' if line else ''}: {words_of(error)}{advice}") from None
+            raise UsageError(f"{self.file}{f':{line}' if line else ''}: {self._said(error, line)}") from None
         code = getattr(module, self.attribute, None)
         if not callable(code):
             raise self.missing(module)
@@ -100,7 +134,7 @@ class Origin:
         """The line that declares the function, or what the class calls at each step."""
         at: ast.AST | None = next((n for n in self.tree.body if getattr(n, "name", "") == self.attribute), None)
         if isinstance(at, ast.ClassDef):
-            at = next((n for n in at.body if getattr(n, "name", "") in ("update", "step")), at)
+            at = next((n for n in at.body if getattr(n, "name", "") in STEPS), at)
         return getattr(at, "lineno", 1)
 
     @property
@@ -112,7 +146,7 @@ class Origin:
         name = f"optilab_own_{self.path.stem}_{self.sha256[:8]}"
         spec = importlib.util.spec_from_file_location(name, self.path)
         if spec is None:
-            raise UsageError(f"{self.path} is not a Python file")
+            raise UsageError(f"{self.file} is not a Python file; its name ends in .py")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # a dataclass looks itself up there
         sys.path.insert(0, str(self.path.parent))  # as Python does for a file that it runs
@@ -129,7 +163,7 @@ class Origin:
             n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
         ]
         close = did_you_mean(self.attribute, own) or (f"; it has {', '.join(own)}" if own else "")
-        return UsageError(f"{self.path} has no {self.attribute}{close}")
+        return UsageError(f"{self.file} has no {self.attribute}{close}")
 
     def line_of(self, error: BaseException) -> int | None:
         """The line of the user's file at which an error was raised."""
@@ -160,24 +194,22 @@ class Origin:
         line = self.line_of(error)
         where = f"line {line}: " if line else ""
         place = (f"at step {at}" if at else "before its first step") if isinstance(at, int) else at
-        return UsageError(f"{self.label} failed {place}: {where}{words_of(error)}{self._hint(error, line)}")
+        return UsageError(f"{self.label} failed {place}: {where}{self._said(error, line)}")
 
-    def _hint(self, error: BaseException, line: int | None) -> str:
-        """What to write where a function of `math` got an array, a layer of a network does not fit, or the code does
-        not take what it was called with; else nothing."""
-        if isinstance(error, TypeError) and "argument" in str(error) and not line:  # it was called otherwise
-            return "; what is accepted: optilab help own"
-        if "before Module.__init__() call" in str(error):
-            return "; make super().__init__() the first line of its __init__"
-        if sizes := re.search(r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)", str(error)):
-            got, takes = sizes.groups()
-            more = f"write nn.Linear({got}, ...), or change what comes before"
-            return f"; a layer that takes {takes} numbers gets {got}: {more}"
-        if "arrays can be converted to Python scalars" not in str(error) or not line:
-            return ""
-        function = re.search(r"\bmath\.(\w+)", self.source.decode(errors="replace").splitlines()[line - 1])
-        name = function[1] if function else "sqrt"
-        return f"; functions of NumPy take arrays and those of math do not: np.{name} and not math.{name}"
+    def _said(self, error: BaseException, line: int | None) -> str:
+        """What an exception says, what to write instead where that is known, and else the line at which it is."""
+        words = words_of(error)
+        if isinstance(error, TypeError) and "argument" in words and not line:  # it was called otherwise
+            return f"{words}; what is accepted: optilab help own"
+        text = words + self._written(line)
+        found = ((re.search(pattern, text, re.DOTALL), advice) for pattern, advice in HINTS)
+        return next((f"{words}; {match.expand(advice)}" for match, advice in found if match), text)
+
+    def _written(self, line: int | None) -> str:
+        """` in: return w - g[5]`, the code of a line; empty where there is none."""
+        lines = self.source.decode(errors="replace").splitlines()
+        text = lines[line - 1].strip() if line and line <= len(lines) else ""
+        return f", in: {printable(text[:LONGEST_LINE])}" if text else ""
 
 
 def locate(spec: str) -> Origin:
@@ -188,8 +220,8 @@ def locate(spec: str) -> Origin:
     place, colon, name = spec.rpartition(":")
     if not colon or not name.isidentifier() or not place:
         raise UsageError(
-            f"expected FILE.py:NAME or package.module:NAME, for example my_adam.py:Adam; got {shown(spec, 200)}"
-            + _names_in(Path(spec))
+            _names_in(Path(spec))
+            or f"expected FILE.py:NAME or package.module:NAME, for example my_adam.py:Adam; got {shown(spec, 200)}"
         )
     if place in shipped:
         return Origin(spec, Path(place), name, shipped[place], hashlib.sha256(shipped[place]).hexdigest())
@@ -206,22 +238,21 @@ def locate(spec: str) -> Origin:
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}; make it readable") from None
     own = spec if as_module else f"{path}:{name}"
     return Origin(own, path, name, source, hashlib.sha256(source).hexdigest())
 
 
 def _names_in(path: Path) -> str:
-    """`; write my.py:Mine`, or :Other, of the classes of a Python file, or where it has none of its functions."""
+    """Which names a Python file may be followed by: its classes, or where it has none its functions; else why not."""
     if path.suffix != ".py" or not path.is_file():
         return ""
-    with contextlib.suppress(OSError, SyntaxError, ValueError):
-        body = ast.parse(path.read_bytes()).body
-        classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
-        names = classes or [node.name for node in body if isinstance(node, ast.FunctionDef)]
-        if names:
-            return f"; write {' or '.join(f'{path}:{name}' for name in names)}"
-    return ""
+    body = locate(f"{path}:any").tree.body
+    classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    names = classes or [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    if not names:
+        return f"{path} defines no class and no function; what it may define: optilab help own"
+    return f"{path}: the name in the file is missing; write {' or '.join(f'{path}:{name}' for name in names)}"
 
 
 def _file_of_module(name: str) -> Path:
@@ -236,7 +267,10 @@ def _file_of_module(name: str) -> Path:
             found = PathFinder.find_spec(f"{found.name}.{part}", found.submodule_search_locations)
         if found is not None and found.origin and found.origin.endswith(".py"):
             return Path(found.origin)
-    raise UsageError(f"there is no file {name} and no installed module of that name with Python source")
+    raise UsageError(
+        f"there is no file {name} and no installed module of that name with Python source; write FILE.py:NAME, or "
+        "install the package"
+    )
 
 
 @dataclass(frozen=True)

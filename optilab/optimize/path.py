@@ -226,7 +226,8 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
                 if difference > AGREEMENT and isinstance(rule, OwnRule):
                     reached = f"the formula reaches {lines[-1].value}, the code {x}"
                     raise UsageError(
-                        f"{rule.name}: the `formula` attribute does not match the code: at step {t} {reached}"
+                        f"{rule.name}: the `formula` attribute does not match the code: at step {t} {reached}; correct "
+                        "one of them, or leave `formula` out"
                     )
                 assert difference <= AGREEMENT, f"{rule.name}: the formula is not the optimizer, at step {t}"
         yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)

@@ -202,7 +202,9 @@ def scheduled(rule: Rule, factor: float) -> Rule:
     if hasattr(rule, "base"):
         return replace(rule, base=scheduled(rule.base, factor))  # type: ignore[type-var]
     if not hasattr(rule, "lr"):
-        raise UsageError(f"{rule.name} chooses its step lengths itself: it has no lr for a schedule to change")
+        raise UsageError(
+            f"{rule.name} chooses its step lengths itself, so a schedule cannot change its lr; leave it out"
+        )
     others = {"others": scheduled(rule.others, factor)} if hasattr(rule, "others") else {}
     return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[type-var]
 
@@ -222,14 +224,13 @@ def stepper(rule: Rule, function: Objective, regime: Regime, steps: int) -> Step
     elif regime.weight_decay:
         if "x" in getattr(rule.init(np.zeros(len(function.start))), "_fields", ()) or not hasattr(rule, "lr"):
             raise UsageError(
-                f"decoupled weight decay does not fit around {rule.name}; use weight_decay_form coupled"
+                f"decoupled weight decay does not fit around {rule.name}; add --set weight_decay_form=coupled"
             )
         beside = regime.weight_decay
-    changed = bool(regime.noise or regime.clip_norm or regime.clip_value)
+    changed = [key for key in ("clip_norm", "clip_value", "noise") if getattr(regime, key)]
     if changed and {"function", "gradient_at"} & set(rule.needs):
-        raise UsageError(
-            f"{rule.name} evaluates gradients itself, so clip_norm, clip_value and noise cannot apply"
-        )
+        keys = " and ".join(changed)
+        raise UsageError(f"{rule.name} evaluates gradients itself, so {keys} cannot apply; leave {keys} out")
     # Importing numpy.random costs 15 ms.
     generator = np.random.default_rng(regime.seed) if regime.noise else None
 

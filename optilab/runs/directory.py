@@ -19,6 +19,7 @@ import hashlib
 import os
 import re
 import secrets
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -153,7 +154,8 @@ class Run:
         """RunError if run.lock was deleted or replaced: another process may be writing this run now."""
         if not self.lock.is_of(self.path):
             raise RunError(
-                f"{self.path / 'run.lock'} was deleted while the run was being written; it is left as it is"
+                f"{self.path / 'run.lock'} was deleted while the run was being written; the run is left as it is; "
+                f"resume it: optilab train --resume {self.path.name}"
             )
 
     def prune(self, newest: Path, best: int | None) -> None:
@@ -267,7 +269,7 @@ def reopen(path: Path) -> tuple[Run, "Record"]:
     """Lock a run that no process is writing, to continue it. RunError if a process is."""
     for own in ("run.lock", "checkpoints"):
         if (path / own).is_symlink():
-            raise RunError(f"{path / own} is a link; a run's files are its own")
+            raise RunError(f"{path / own} is a link; a run's files are its own: put a copy in its place")
     for _, file in _named_as_checkpoints(path):
         if file.is_dir():
             raise CheckpointError(f"{file} is a directory in the place of a checkpoint; move it away")
@@ -287,11 +289,14 @@ def remove(path: Path) -> None:
     is changed, where something in it may not be deleted.
     """
     if not is_ours(path):
-        raise RunError(f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed")
+        raise RunError(
+            f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed; to delete it all the "
+            f"same: rm -r {shlex.quote(str(path))}"
+        )
     inner = [path, *(p for p in path.iterdir() if p.is_dir() and not p.is_symlink())]
     folders = (path.parent, *(Path(folder) for folder, _, _ in os.walk(path)))
     if shut := next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None):
-        raise SystemFailure(f"cannot delete {path}: no permission to write to {shut}; nothing was changed")
+        raise SystemFailure(f"cannot delete {path}: make {shut} writable; nothing was changed")
     locks: list[Lock] = []
     try:
         locks.extend(hold(folder, WAIT_SECONDS) for folder in inner if (folder / "run.lock").is_file())
@@ -303,7 +308,7 @@ def remove(path: Path) -> None:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.rename(hidden, path)
-            raise SystemFailure(f"cannot delete all of {path}: {error.strerror or error}") from None
+            raise SystemFailure(f"cannot delete all of {path}: {error.strerror or error}; try again") from None
     finally:
         for lock in locks:
             lock.release()
@@ -347,9 +352,9 @@ def read_checkpoint(path: Path, limit: int) -> bytes:
     """The bytes of a checkpoint whose checksum is the one in its name; CheckpointError says what is wrong."""
     match = _CHECKPOINT.fullmatch(path.name)
     if match is None or path.is_symlink() or not path.is_file():
-        raise CheckpointError(f"{path} is not a checkpoint")
+        raise CheckpointError(f"{path} is not a checkpoint; move it away")
     if path.stat().st_size > limit:
-        raise CheckpointError(f"{path} is larger than {limit:,} bytes")
+        raise CheckpointError(f"{path} is larger than {limit:,} bytes; move it away")
     if hashlib.sha256(data := path.read_bytes()).hexdigest()[:16] != match[2]:
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in its name")
     return data

@@ -114,7 +114,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     else:
         not_a_name = ""
         if (path := folder / name).is_symlink():
-            raise RunError(f"{path} is a link; a run is a directory")
+            raise RunError(f"{path} is a link; name the run by its path: {os.path.realpath(path)}")
         if path.is_dir():
             return path
         if name == LATEST:
@@ -132,7 +132,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         return folder / name  # renamed by hand, but not to the name of another place
     if not_a_name:
         raise UsageError(not_a_name)
-    close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.4)
+    close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.5)
     advice = f"; nearest: {', '.join(close)}" if close else _listing(folder)
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 

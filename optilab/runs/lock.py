@@ -64,7 +64,9 @@ def hold(path: Path, seconds: float = 0.0) -> Lock:
                 return lock
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise RunError(f"run {shown(path.name)} is running in another process") from None
+                raise RunError(
+                    f"run {shown(path.name)} is running in another process; wait for it, or stop it first"
+                ) from None
             time.sleep(_POLL_SECONDS)
         except OSError as error:
             advice = _ADVICE if error.errno in _NO_LOCKS else ""

@@ -60,7 +60,7 @@ class Entry:
         try:
             return read_regular(self.path / self.FILE, _CONFIG_BYTES)
         except (FileNotFoundError, DataError) as error:
-            raise CheckpointError(_reason(error)) from None
+            raise CheckpointError(f"{_reason(error)}; restore it") from None
 
 
 E = TypeVar("E", bound=Entry)
@@ -104,7 +104,7 @@ class Record(Entry):
             raise DataError(f"{file} is missing; {again}")
         # Read again where they differ: a process may have continued the run since.
         if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
-            raise DataError(f"{file} is damaged: the manifest has another {', '.join(wrong)}; {again}")
+            raise DataError(f"{file} is damaged: expected {wrong[0]}, as {MANIFEST} has it; {again}")
         return rows
 
     def last_row(self) -> Row | None:
@@ -201,9 +201,17 @@ class Study(Entry):
 
 
 def _unlike(rows: Sequence[Row], manifest: Mapping[str, Any]) -> list[str]:
-    """What the rows of a training have otherwise than its manifest records, once it has ended."""
-    ended = _recorded(manifest)
-    return [key for key, value in outcome(rows).items() if key in ended and ended[key] != value]
+    """What the rows of a training have otherwise than its manifest records, once it has ended: `epochs 5, got 3`."""
+    return _differs(outcome(rows), _recorded(manifest))
+
+
+def _differs(found: Row, expected: Mapping[str, Any]) -> list[str]:
+    """`epochs 5, got 3` for each entry of both that differs."""
+    return [
+        f"{key} {expected[key]}, got {value}"
+        for key, value in found.items()
+        if key in expected and expected[key] != value
+    ]
 
 
 def _recorded(manifest: Mapping[str, Any]) -> Row:
@@ -254,8 +262,10 @@ def read_trial(path: Path, row: Row) -> Record:
         return replace(record, state="stopped")
     if row and (record.state in ended or row["status"] in ended):
         found: Row = {"status": record.state, "seed": record.manifest.get("seed"), **record.outcome()}
-        if wrong := [key for key, value in found.items() if key in row and row[key] != value]:
-            raise DataError(f"{path} is not the run of this trial: {TRIALS} has another {', '.join(wrong)}")
+        if wrong := _differs(found, row):
+            raise DataError(
+                f"{path} is not the run of this trial: expected {wrong[0]}, as {TRIALS} has it; restore it"
+            )
     return record
 
 
@@ -306,25 +316,35 @@ def _manifest(path: Path) -> tuple[dict[str, Any], str]:
     try:
         manifest = read_json(file, _MANIFEST_BYTES)
     except (FileNotFoundError, DataError) as error:
-        again = f"optilab train --config {path / CONFIG}"
-        advice = f"; restore it, or train again: {again}" if os.path.isfile(path / CONFIG) else ""
-        raise CheckpointError(_reason(error) + advice) from None
+        raise _damaged(path, _reason(error)) from None
     if not _is_manifest(manifest):
-        raise CheckpointError(f"{file} is damaged or not optilab's")
+        raise _damaged(path, f"{file} is damaged, or optilab did not write it")
     if (version := manifest["schema_version"]) != SCHEMA_VERSION:
-        raise CheckpointError(f"{file}: schema {shown(version)} was written by another optilab")
+        wrote = f"schema {SCHEMA_VERSION} is read here; use the optilab that wrote it"
+        raise CheckpointError(f"{file}: schema {shown(version)} was written by another optilab; {wrote}")
     for key, expected in _TYPES.items():
         section, _, entry = key.rpartition(".")
         place = manifest.get(section, {}) if section else manifest
         if entry in place and (not isinstance(place[entry], expected) or isinstance(place[entry], bool)):
-            raise CheckpointError(f"{file} is damaged: {key} cannot be {shown(place[entry])}")
+            raise _damaged(path, f"{file} is damaged: {key} cannot be {shown(place[entry])}")
     if "status" not in manifest:
-        raise CheckpointError(f"{file} is damaged: it has no status")
+        raise _damaged(path, f"{file} is damaged: it has no status")
     state = manifest["status"]
     return manifest, "interrupted" if state == "running" and not is_held(path) else state
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    """The error for a manifest that cannot be used, with the command that makes the run again."""
+    again = "restore it"
+    if is_regular(path / CONFIG, _CONFIG_BYTES):
+        command = "optimize" if re.search(rb"^algo:", (path / CONFIG).read_bytes(), re.MULTILINE) else "train"
+        again += (
+            f", or {'run' if command == 'optimize' else 'train'} again: optilab {command} --config {path / CONFIG}"
+        )
+    return CheckpointError(f"{reason}; {again}")
 
 
 def _reason(error: FileNotFoundError | DataError) -> str:
     if isinstance(error, DataError):
         return str(error)
-    return f"{error.filename}: {error.strerror}; not a run of optilab, or damaged"
+    return f"{error.filename} is missing: not a run of optilab, or a damaged one"

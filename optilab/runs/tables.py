@@ -151,6 +151,7 @@ def read_records(path: Path) -> list[Row]:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch")
+            again = f"restore it, or train again: optilab train --config {path / 'config.yaml'}"
+            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch; {again}")
         records.append(record)
     return records

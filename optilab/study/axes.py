@@ -80,32 +80,45 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     *parts, last = span.split(":")
     log = last == "log"
     parts += [] if log else [last]
+    usual = f"{key.removeprefix('algo.')}={_usual(parts[0])}"
     if not log and len(parts) == 4 and not re.match(r"[-+.]?\d", last):
-        raise UsageError(f"{shown(last)} is not log; write {RANGE}", where)
+        raise UsageError(f"{shown(last)} is not log; write {RANGE}, for example {usual}:20:log", where)
     if len(parts) < 2 or len(parts) > 3:
         found = "the upper end is missing" if len(parts) < 2 else f"{len(parts)} numbers are too many"
-        raise UsageError(f"{found}; write {RANGE}", where)
-    low, high = (_end(where, name, text) for name, text in zip(("LOW", "HIGH"), parts, strict=False))
+        raise UsageError(f"{found}; write {RANGE}, for example {usual}", where)
+    for name, text in zip(("LOW", "HIGH"), parts, strict=False):
+        if not math.isfinite(_number(text)):
+            raise UsageError(f"expected a number for {name}, got {shown(text)}; for example {usual}", where)
+    low, high = map(_number, parts[:2])
     if parts[2:]:
         if not parts[2].isdecimal() or not 1 < int(parts[2]) <= MAX_COUNT:
-            raise UsageError(f"{shown(parts[2])} is not a COUNT from 2 to {MAX_COUNT:,}", where)
+            ends = f"{key.removeprefix('algo.')}={parts[0]}:{parts[1]}"
+            raise UsageError(
+                f"{shown(parts[2])} is not a COUNT from 2 to {MAX_COUNT:,}; for example {ends}:20", where
+            )
         count = int(parts[2])
     if low >= high:
         turned = f"; write {high:g}:{low:g}" if low > high else ""
         raise UsageError(f"LOW has to be less than HIGH, got {low:g} and {high:g}{turned}", where)
     if log and low <= 0:
-        raise UsageError(f"a log axis has to begin above 0, got {low:g}", where)
+        example = f"; for example {high / 1000:g}:{high:g}:log" if high > 0 else ""
+        raise UsageError(f"a log axis has to begin above 0, got {low:g}{example}", where)
     return Axis(key, low, high, count, log)
 
 
-def _end(where: str, name: str, text: str) -> float:
+def _number(text: str) -> float:
+    """A text as a number; NaN where it is none."""
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"expected a number for {name}, got {shown(text)}", where)
-    return value
+        return math.nan
+
+
+def _usual(text: str) -> str:
+    """`0.1:1`, a range for an example: from the number that was typed, where it is one above 0."""
+    low = _number(text.partition(",")[0])
+    low = low if 0 < low < math.inf else 0.1
+    return f"{low:g}:{10 * low:g}"
 
 
 def read_choices(where: str, key: str, text: str) -> Choices:

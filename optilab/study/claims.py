@@ -179,7 +179,9 @@ def _require_measured(claim: Claim, records: Sequence[Record]) -> None:
     """UsageError for an epoch after the last one of the trainings, and for a test set that was not evaluated."""
     last = max((record.manifest.get("config", {}).get("epochs") or inf for record in records), default=inf)
     if isinstance(claim.at, int) and claim.at > last:
-        raise UsageError(f"{claim.text}: there is no epoch {claim.at}, the last is {last}", "--expect")
+        raise UsageError(
+            f"{claim.text}: there is no epoch {claim.at}, the last is {last}; write at {last}", "--expect"
+        )
     if claim.metric in TESTED and records and not any(claim.metric in record.manifest for record in records):
         images = min(record.manifest.get("data", {}).get("train", inf) for record in records)
         again = f"optilab train --config {records[0].path / 'config.yaml'}"

@@ -306,7 +306,7 @@ def compare_runs(
     if isinstance(measure.at, int) and all(own.values.keys() == own.worst.keys() for own in taken):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(
-            f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}"
+            f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}: write --at last"
         )
     candidates, problems, table = _candidates(grouping, taken, by, common=sample != "best")
     if sample != "seeds" and len(problems) < 2:
@@ -321,14 +321,15 @@ def compare_runs(
         outcomes = [_at_their_best(row, measure.higher) for row in table]
         if not any(outcomes):
             raise UsageError(
-                "--sample best needs two seeds that all settings of a row have: one chooses, one judges"
+                "--sample best needs two seeds that all settings of a row have: one chooses, one judges; train each "
+                "setting with --seeds 2"
             )
     else:
         outcomes = [candidate.outcomes.values for candidate in candidates]
         diverged = {i: candidate.outcomes.diverged for i, candidate in enumerate(candidates)}
     chosen = None if baseline is None else _named(candidates, baseline)
     if chosen is not None and not outcomes[chosen]:
-        raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
+        raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome; name another row")
     judged = partial(judge, dict(enumerate(outcomes)), measure.higher, diverged=diverged, limits=measure.limits)
     level = level_after(looks)
     comparison = judged(baseline=chosen, level=level) if any(outcomes) else None
@@ -431,7 +432,10 @@ def _candidates(
         shared = [""]
         members = {key: {"": next(iter(row.values()))} for key, row in members.items()}
     if not shared and common:
-        raise UsageError(f"--by {','.join(by)}: no setting of {', '.join(rest)} is common to all its values")
+        raise UsageError(
+            f"--by {','.join(by)}: no setting of {', '.join(rest)} is common to all its values; add --by "
+            f"{','.join([*by, *rest])}"
+        )
     candidates, table = [], []
     for row in members.values():
         problems = shared if common else [*row]
@@ -501,7 +505,7 @@ def _named(candidates: Sequence[ComparedRuns], name: str) -> int:
         several |= bool(found)
     labels = [candidate.label for candidate in candidates]
     reason = f"several rows are called {shown(name)}" if several else f"no row is called {shown(name)}"
-    raise UsageError(f"--baseline: {reason}; one of {'; '.join(labels)}")
+    raise UsageError(f"--baseline: {reason}; one of {', '.join(map(shown, labels))}")
 
 
 # --- notes -------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     assert isinstance(a, Record)
     assert isinstance(b, Record)
     if a.path.resolve() == b.path.resolve():
-        raise UsageError(f"{a.name} is one run; name two")
+        raise UsageError(f"{a.name} is named twice; name another run next to it")
     commands = [str(record.manifest["command"]) for record in (a, b)]
     if commands[0] != commands[1] and not (a.is_training and b.is_training):
         raise UsageError(

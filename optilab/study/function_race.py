@@ -81,13 +81,13 @@ class Race:
 def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
     """UsageError with every rule and function that cannot take part."""
     problems = [
-        f"{rule.name} follows one path at a time, so it cannot race"
+        f"--algo: {rule.name} follows one path at a time, so it cannot race; leave it out"
         for rule in rules
         if "function" in getattr(rule, "needs", ())
     ]
     problems += [
-        f"{function.name} has no known minimum, so it cannot be raced on; `optilab race "
-        "--help` lists functions that can"
+        f"--function: {function.name} has no known minimum, so it cannot be raced on; leave it out, or take for "
+        "example rosenbrock"
         for function in functions
         if not minima_inside(function)
     ]

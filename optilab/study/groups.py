@@ -120,12 +120,11 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
             confirming |= {entry.path: len(again)} if again else {}
         records |= {run.path: run for run in found}
         left_out |= {f"{entry.name}/{name}": reason for name, reason in unreadable.items()}
-    foreign = [f"{r.name} (optilab {r.manifest['command']})" for r in records.values() if not r.is_training]
+    foreign = [r for r in records.values() if not r.is_training]
     if foreign:
-        names = ", ".join(map(shown, foreign))
+        names = ", ".join(f"{r.name} is a run of `optilab {r.manifest['command']}`" for r in foreign)
         raise UsageError(
-            f"expected training runs; these are not: {names}; `optilab runs ls --where command=train` "
-            "lists those that are"
+            f"expected trainings, and {names}; `optilab runs ls --where command=train` lists trainings"
         )
     return Selection(list(records.values()), left_out, looks, confirming)
 
@@ -399,9 +398,9 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
     if target is not None and not isfinite(target):
         raise UsageError(f"--target: expected a finite number, got {target}")
     if target is not None and at != "last":
-        raise UsageError("--target and --at cannot be combined: --target already determines the epoch")
+        raise UsageError("--target and --at cannot be combined: --target already determines the epoch; give one")
     if target is not None and (metric == "seconds" or metric in TESTED):
-        raise UsageError(f"--target needs a metric of every epoch; {metric} is not one")
+        raise UsageError(f"--target needs a metric of every epoch; {metric} is not one; write --metric val_acc")
     if metric in TESTED and at not in ("last", "best"):
         raise UsageError(
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"

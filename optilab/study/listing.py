@@ -66,7 +66,11 @@ class Condition:
         if comparable:
             return _ORDERS[self.operator](fact, number)
         if type(fact) in (int, float):
-            raise UsageError(f"{key} is a number; it cannot be compared with {shown(self.value)}", "--where")
+            raise UsageError(
+                f"{key} is a number; it cannot be compared with {shown(self.value)}; for example "
+                f"'{self.keys[-1]}{self.operator}0.1'",
+                "--where",
+            )
         return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
 
 
@@ -81,7 +85,11 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
             if sign is None:
                 reason = "a comparison is missing; write for example 'val_acc>0.5' or 'state=done'"
             elif sign[0] not in _SIGNS:
-                reason = f"{sign[0]} is none of {' '.join(_SIGNS)}"
+                reason = f"{sign[0]} is none of {' '.join(_SIGNS)}; write for example 'val_acc>0.5'"
+            elif not sign.start():
+                reason = f"the key before {sign[0]} is missing; write for example 'val_acc{sign[0]}0.5'"
+            elif sign.end() == len(text):
+                reason = f"the value after {sign[0]} is missing; write for example '{text}0.5'"
             raise UsageError(f"{reason}; got {shown(text)}", "--where")
         conditions.append(Condition([match[1]], match[2], match[3]))
     return conditions

@@ -32,7 +32,9 @@ def read_axis(flag: str, text: str) -> Axis:
     """
     key, _, span = text.partition("=")
     if not key:
-        raise UsageError(f"{text}: expected {RANGE}, for example {EXAMPLE}", flag)
+        raise UsageError(
+            f"the setting is missing before =; write {RANGE}, for example {EXAMPLE}", f"{flag} {text}"
+        )
     key = key if key.startswith("algo.") or re.fullmatch(r"w\d+", key) else f"algo.{key}"
     return read_range(f"{flag} {text}", key, span, COUNT)
 
@@ -154,18 +156,18 @@ def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: 
             f"{x.count:,} x {y.count:,} cells are too many (at most {MAX_CELLS:,}); lower COUNT in --x or --y"
         )
     if x.key == y.key:
-        raise UsageError(f"--x and --y are both {x.key}; choose two settings, or w1 and w2")
+        key = x.key.removeprefix("algo.")
+        raise UsageError(f"--x and --y are both {key}; choose two settings, or w1 and w2")
     shaped = {x.key: x.points[None, :], y.key: y.points[:, None]}
     settings = {axis.field: shaped[axis.key] for axis in (x, y) if axis.field}
     point = function.start if start is None else start
     coordinates = [shaped.get(f"w{i + 1}", np.full((1, 1), value)) for i, value in enumerate(point)]
     known = {f"w{i + 1}" for i in range(len(point))}
-    for axis in (x, y):
+    for flag, axis in (("--x", x), ("--y", y)):
         if not axis.field and axis.key not in known:
             names = ", ".join(sorted(known)[:4])
-            raise UsageError(
-                f"{axis.key}: {function.name} has {names}; an axis is one of them, or a setting such as lr"
-            )
+            reason = f"{function.name} has {names}; an axis is one of them, or a setting such as lr"
+            raise UsageError(reason, f"{flag} {axis.key}")
     starts = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
     ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
     return Map(rule, function, x, y, steps, tolerance, starts, ends)

@@ -124,7 +124,10 @@ def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
         found.append(as_trial(config, data=held))
     names = [config.name for config in found]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise UsageError(f"two trainings of the name {', '.join(twice)}; give each its own `name`", "--on")
+        raise UsageError(
+            f"two trainings of the name {', '.join(twice)}; give each its own in its file, as in name: {twice[0]}-2",
+            "--on",
+        )
     return asked.model_copy(update={"on": found, "name": asked.name or "-".join(names[:3])})
 
 
@@ -141,7 +144,9 @@ def plan(asked: RaceConfig) -> NetworkRace:
     problems = {config.name: config for config in asked.on}
     count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.second + asked.seeds)
     if count > MAX_TRIALS:
-        raise UsageError(f"{count:,} trials; at most {MAX_TRIALS:,} make a study", "--budget")
+        most = MAX_TRIALS // (len(rules) * len(problems) * asked.repeats) - asked.second - asked.seeds
+        advice = f"write --budget {most}" if most > 0 else "take fewer --repeats or --seeds"
+        raise UsageError(f"{count:,} trials; at most {MAX_TRIALS:,} make a study: {advice}", "--budget")
     fields = {rule.name: list(search_space.tuned(rule, asked.eps)) for rule in rules.values()}
     columns = list(dict.fromkeys(field for own in fields.values() for field in own))
     candidates = [

@@ -63,7 +63,7 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise CheckpointError(
-                f"{file} is damaged ({reason}); without it, the points are chosen again"
+                f"{file} is damaged ({reason}); restore it, or delete it, and the points are chosen again"
             ) from None
 
     def ask(self, number: int) -> dict[str, Any]:
@@ -74,7 +74,10 @@ class Journal:
         if number < len(before):
             params = before[number].params
             if lacking := [axis.key for axis in self._axes if axis.key not in params]:
-                raise CheckpointError(f"{self._file} is damaged: point {number + 1} lacks {', '.join(lacking)}")
+                raise CheckpointError(
+                    f"{self._file} is damaged: point {number + 1} lacks {', '.join(lacking)}; restore or delete it: "
+                    "the points are chosen again"
+                )
             return {axis.key: _setting(axis, params[axis.key]) for axis in self._axes}
         # A sampler of its own for each point, because its state is not in the journal; and a study in memory, because
         # a kill between two axes of a point would leave half of it in the journal, which draws other numbers later.

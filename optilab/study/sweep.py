@@ -247,8 +247,8 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
     )
     if count * asked.seeds > MAX_TRIALS:
-        advice = "fewer points per axis, or --samples N of the box"
-        raise UsageError(f"{count * asked.seeds:,} trials; at most {MAX_TRIALS:,} make a study: choose {advice}")
+        advice = "write fewer values for --over, or draw some of them with --samples N"
+        raise UsageError(f"{count * asked.seeds:,} trials; at most {MAX_TRIALS:,} make a study: {advice}")
     assert isinstance(asked.config, TrainConfig)
     if asked.search is not None:
         return Sweep(asked, tuple(_corners(asked, axes)), axes, command=command)
@@ -288,9 +288,15 @@ def points(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> Iterator[dict[
             )
         values: Iterator[Any] = iter(_sobol(axes, asked.samples))
     elif asked.zip:
+        if len(axes) == 1:
+            raise UsageError(
+                "there is one axis, and it walks several together; add an --over, or leave it out", "--zip"
+            )
         if len({len(axis.values) for axis in axes}) != 1:
             counts = ", ".join(f"{axis.key} {len(axis.values)}" for axis in axes) or "no axis"
-            raise UsageError(f"every --over needs the same number of values; got {counts}", "--zip")
+            raise UsageError(
+                f"every --over needs the same number of values; got {counts}: add values, or leave it out", "--zip"
+            )
         values = zip(*(axis.values for axis in axes), strict=True)
     else:
         values = itertools.product(*(axis.values for axis in axes))
@@ -323,7 +329,7 @@ def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> No
         if (other := first.setdefault(trial.digest, trial)) is not trial:
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
             if samples is None:
-                raise UsageError(f"{a} and {b} are the same training", "--over")
+                raise UsageError(f"{a} and {b} are the same training; leave one of them out", "--over")
             reason = f"two of {samples} samples are the same training, {a}: the axes have too few values"
             raise UsageError(
                 f"{reason}; leave it out for the whole grid; an axis LOW:HIGH has values enough", "--samples"
@@ -334,9 +340,15 @@ def _require_rungs(asked: SweepConfig, points: int) -> None:
     """UsageError for successive halving that leaves out none of the points."""
     assert isinstance(asked.config, TrainConfig)
     if asked.halving is not None and len(rungs(points, asked.config.epochs, asked.halving)) < 2:
-        have = f"{plural(points, 'point')} and {plural(asked.config.epochs, 'epoch')}"
+        have = f"{plural(points, 'setting')} and {plural(asked.config.epochs, 'epoch')}"
+        advice = (
+            f"add values to --over, or --epochs {asked.halving}"
+            if points >= asked.halving
+            else "add values to --over"
+        )
         raise UsageError(
-            f"with {have}, no point can be left out; give at least {asked.halving} of each, or leave it out",
+            f"it needs {asked.halving} settings and {asked.halving} epochs to leave one out, and there are {have}; "
+            f"{advice}, or leave it out",
             "--halving",
         )
 
@@ -348,7 +360,7 @@ def _require_metric(asked: SweepConfig) -> None:
     accepted = METRICS[1:] if asked.halving or asked.search else (*METRICS[1:], *at_the_end)
     if asked.metric not in accepted:
         held_out = asked.metric in TESTED and not asked.config.data.holdout
-        advice = "; the test set is measured apart where images are held out (data.holdout)" if held_out else ""
+        advice = "; for the test set, hold images out: --set data.holdout=N" if held_out else ""
         raise UsageError(unknown("metric", asked.metric, accepted) + advice, "--metric")
 
 
@@ -375,7 +387,7 @@ def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
         raise UsageError(f"needs an axis, as --over {EXAMPLE}", "--search")
     for key in ("zip", "halving"):
         if getattr(asked, key):
-            raise UsageError(f"--search and --{key} cannot be combined")
+            raise UsageError(f"--search and --{key} cannot be combined; give one")
     assert isinstance(asked.config, TrainConfig)
     ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
     corner = {key: values[0] for key, values in ends.items()}

@@ -296,9 +296,8 @@ def require_unchanged(study: Path, changed: Sequence[str]) -> None:
 def require_seeds(study: Path, before: int, now: int) -> None:
     """RunError where a study is asked for fewer seeds than it has: its verdicts would forget some."""
     if now < before:
-        raise RunError(
-            f"{study} has {plural(before, 'seed')}, got {now}; leave out --seeds, or choose another --name"
-        )
+        fewer = f"{study} has {plural(before, 'seed')}, and {now} would be fewer"
+        raise RunError(f"{fewer}; add --seeds {before}, or choose another --name")
 
 
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:

@@ -234,7 +234,7 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
             if training.epoch != epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
-            warn(f"checkpoint {path.name}: {error}{'; using the one before' if left else ''}")
+            warn(f"{at(path, error)}{'; using the one before' if left else ''}")
         else:
             for message in run.rewind(training.rows):
                 warn(message)
@@ -269,6 +269,11 @@ def tested_at_best(training: Training, run: runs.Run, tested: Row) -> Row:
         finally:
             restore(training, last)
     return {f"best_{key}": value for key, value in tested.items()}
+
+
+def at(path: object, error: CheckpointError) -> str:
+    """The error with the file of the checkpoint."""
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
 def _start_again(run: runs.Run) -> str:

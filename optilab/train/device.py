@@ -45,7 +45,7 @@ def configure(device: torch.device, threads: int, dtype: str = "float32") -> Non
     that type, too. UsageError if the device lacks it.
     """
     if dtype == "float64" and device.type == "mps":
-        raise UsageError("dtype: mps has no float64; choose `device: cpu`")
+        raise UsageError("dtype: mps has no float64; choose --device cpu, or --set dtype=float32")
     torch.set_default_dtype(getattr(torch, dtype))
     torch.set_num_threads(threads)
     # Saturated units make denormal numbers, which slow a matrix product up to 200 times. Must come before the

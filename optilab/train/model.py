@@ -171,7 +171,8 @@ def fill(init: Any, tensor: Tensor, phi: Any) -> None:
     except RuntimeError:  # PyTorch refuses bounds and constants that the type cannot hold
         fits = False
     if not fits:
-        raise UsageError(f"model.init: the initial weights of {init.name} do not fit in {tensor.dtype}")
+        large = f"model.init: the initial weights of {init.name} do not fit in {tensor.dtype}"
+        raise UsageError(f"{large}; make them smaller, or add --set dtype=float64")
 
 
 def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:

@@ -53,19 +53,22 @@ class OwnModel(nn.Module):
         with self.running("when it is built"):
             code = config.origin.code
             if isinstance(code, nn.Module):
-                name = f"{config.name.rpartition(':')[0]}:{type(code).__name__}"
-                raise UsageError(f"{config.name} is a network that is built already; name its class: model={name}")
+                made = f"def {config.origin.attribute}(): return {type(code).__name__}(...)"
+                raise UsageError(
+                    f"this network is built already; name its class, or a function that makes it: {made}"
+                )
             network = code(**config.called_with(shape, classes))
         if not isinstance(network, nn.Module):
-            raise UsageError(f"{config.name}: expected a torch.nn.Module, got {type(network).__name__}")
+            got = type(network).__name__
+            raise UsageError(f"{self._at} makes a {got}; write a class Net(torch.nn.Module), or return one")
         self.network = network
         self.activations = self._tried(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
             raise UsageError(
-                f"{config.name} has no parameter that is trained; make its layers "
-                "attributes in __init__, as in self.out = nn.Linear(256, 10)"
+                f"{self._at} has no parameter that is trained; make its layers attributes in __init__, as in "
+                "self.out = nn.Linear(256, 10)"
             )
         self._initialize()
         self.constant = {
@@ -83,6 +86,12 @@ class OwnModel(nn.Module):
         """Run the user's code inside; a lack of memory is no error of its own."""
         with self.config.origin.running(at), failures_explained(str(device)):
             yield
+
+    @property
+    def _at(self) -> str:
+        """Where the code of its forward pass begins, for messages: `net.py:12: CNN`."""
+        origin = self.config.origin
+        return f"{origin.file}:{origin.line}: {origin.attribute}"
 
     @property
     def weights(self) -> list[nn.Parameter]:
@@ -128,7 +137,7 @@ class OwnModel(nn.Module):
         fits = isinstance(logits, Tensor) and logits.dim() == 2 and logits.is_floating_point()
         if not fits or len(logits) != len(example) or logits.shape[1] < classes:
             raise UsageError(
-                f"{self.config.name} returns {got} for {len(example)} images of shape {self.shape}; expected logits "
+                f"{self._at} returns {got} for {len(example)} images of shape {self.shape}; expected logits "
                 f"of shape ({len(example)}, {classes}), one number for each class"
             )
         return window.activations

@@ -1,8 +1,8 @@
 """Whether a run may be resumed or forked, and with which config. Every refusal here comes before torch is imported."""
 
-import re
+import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,10 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     if latest.state == "done" and isinstance(latest.manifest.get("epoch"), int):
         done = max(done, latest.manifest["epoch"])  # a finished run may have lost its checkpoints
     if config.epochs < done:
-        raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
+        raise UsageError(
+            f"--epochs {config.epochs} is below the {done} epochs already done; give more, or start a new run: "
+            f"optilab train --config {shlex.quote(str(path / 'config.yaml'))} --epochs {config.epochs}"
+        )
     ended_early = done < current.epochs
     complete = latest.state == "done" and (done == config.epochs or ended_early) and _is_readable(latest)
     return Continuation(path, config, done, complete)
@@ -80,17 +83,21 @@ def config_of(record: runs.Record) -> TrainConfig:
         again = f"optilab {command} --config {shlex.quote(str(record.path / 'config.yaml'))}"
         if command == "watch":
             raise RunError(
-                f"{record.name} was recorded by optilab.watch, and its loop is yours: only a training can be resumed; "
-                "run your loop again"
+                f"{record.name} was recorded by optilab.watch, whose loop is yours: only a training can be resumed or "
+                "forked; run your loop again"
             )
         again = f"repeat it: {again}"
-        raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed; {again}")
+        raise RunError(
+            f"{record.name} is a run of `optilab {command}`; only a training can be resumed or forked; {again}"
+        )
     _require_same_code(record)
     started, file = _started(record), record.path / "config.yaml"
     try:
         current = load(TrainConfig, str(file))
     except ConfigError as error:
-        raise RunError(f"the config of {record.name} was edited since it started: {error}") from None
+        raise RunError(
+            f"{error}\n{file} was edited since the run started; undo that, or name another run"
+        ) from None
     if changed := changed_keys(started, current):
         raise RunError(edited(file, changed))
     return current
@@ -105,7 +112,9 @@ def _require_same_code(record: runs.Record) -> None:
         try:
             now = locate(spec)
         except UsageError as error:
-            raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
+            raise RunError(
+                f"{record.name} was trained with {spec}: {error}; put the run's copy there: {copy}"
+            ) from None
         if now.sha256 != entry.get("sha256"):
             raise RunError(
                 f"{now.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
@@ -124,12 +133,15 @@ def _started(record: runs.Record) -> TrainConfig:
     if moved := [f"{key} (now {place})" for key, place in MOVED.items() if _has(tree, key)]:
         raise RunError(
             f"{record.name} was made by an earlier version of optilab, which had other config keys: "
-            f"{', '.join(moved)}. Resume it with that version, or start a new run"
+            f"{', '.join(moved)}. Resume it with that version, or start a new run: "
+            f"optilab train --config {shlex.quote(str(record.path / 'config.yaml'))}"
         )
     try:
         return TrainConfig.model_validate(tree)
     except ValueError:
-        raise CheckpointError(f"{record.path / 'manifest.json'} is damaged") from None
+        raise CheckpointError(
+            f"{record.path / 'manifest.json'} is damaged: config is no config; restore it"
+        ) from None
 
 
 def _has(tree: Any, key: str) -> bool:
@@ -146,15 +158,25 @@ def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -
     if "epochs" not in allowed:
         reason = f"; epochs may not, because the schedule {config.schedule.name} can depend on their number"
     accepted = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
-    settings = [re.sub(r": .* -> ", "=", one, count=1) for one in changed]
-    fork = ["optilab", "train", "--fork", record.name, *(word for one in settings for word in ("--set", one))]
-    done = record.manifest.get("config", {}).get("epochs", 0)
-    if record.state == "done" and not reason:
-        fork += ["--epochs", str(config.epochs if config.epochs > done else 2 * done)]
+    keys = [one.partition(": ")[0] for one in changed]
+    if any(key.startswith(KEPT) and key not in RESEEDED for key in keys):
+        again = _command(["--config", str(record.path / "config.yaml")], keys, config)
+    else:
+        again = _command(["--fork", record.name], keys, config)
+        done = record.manifest.get("config", {}).get("epochs", 0)
+        if record.state == "done" and not reason:
+            again += f" --epochs {config.epochs if config.epochs > done else 2 * done}"
     return (
         f"{record.name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may "
-        f"change{reason}. A new run takes the others: {shlex.join(fork)}"
+        f"change{reason}. A new run takes the others: {again}"
     )
+
+
+def _command(source: Sequence[str], keys: Iterable[str], config: TrainConfig) -> str:
+    """The training of `source` with what `config` has of these keys."""
+    values = flat(dump(config))
+    settings = [f"{key}={_text(values[key])}" for key in keys if key in values]
+    return shlex.join(["optilab", "train", *source, *(word for one in settings for word in ("--set", one))])
 
 
 # --- forks ---
@@ -207,16 +229,18 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
     before = config_of(source)
     config = load(TrainConfig, str(source.path / "config.yaml"), changes)
     changed = _changes(before, config).items()
-    if refused := [text for key, text in changed if key.startswith(KEPT) and key not in RESEEDED]:
+    if refused := [(key, text) for key, text in changed if key.startswith(KEPT) and key not in RESEEDED]:
+        draws = "; --set replay.training_seed=N draws other batches from there on"
+        new = _command(["--config", str(source.path / "config.yaml")], dict(changed), config)
         raise RunError(
-            f"{source.name} cannot be forked with {'; '.join(refused)}: a fork keeps the network and its data; "
-            f"{RESEEDED[0]} draws other batches from there on"
+            f"{source.name} cannot be forked with {'; '.join(dict(refused).values())}: a fork keeps the network and "
+            f"its data{draws if 'seed' in dict(refused) else ''}; for a new run: {new}"
         )
     at, checkpoint = _checkpoint(source, before, epoch)
     if config.epochs <= at:
         raise UsageError(
-            f"epochs: {config.epochs} leaves nothing to train after epoch {at} of {source.name}; "
-            f"give --epochs above {at}, or an earlier epoch: --fork {name}@EPOCH"
+            f"epochs={config.epochs} leaves nothing to train after epoch {at} of {source.name}; add for example "
+            f"--epochs {2 * at}, or fork an earlier epoch: --fork {name}@EPOCH"
         )
     return Branch(source, before, config, at, checkpoint)
 
@@ -225,7 +249,12 @@ def _changes(before: TrainConfig, after: TrainConfig) -> dict[str, str]:
     """Of every key that differs `key: old -> new`, not of one that follows from an entry's name and only one has."""
     old, new = flat(dump(before)), flat(dump(after))
     keys = (key for key in old if key in new and old[key] != new[key])
-    return {key: f"{key}: {shown(old[key])} -> {shown(new[key])}" for key in keys}
+    return {key: f"{key}: {_text(old[key])} -> {_text(new[key])}" for key in keys}
+
+
+def _text(value: Any) -> str:
+    """A value as a person types it after `KEY=`."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> tuple[int, Path]:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import platform
+import shlex
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,11 +65,16 @@ def fork(
     records = [record for record in runs.read_records(source.path) if record["epoch"] <= branch.epoch]
     if (config.probes or config.curvature) and not records:
         records = [engine.before_training(training)]
-    data = runs.read_checkpoint(branch.checkpoint, checkpoint.size_limit(training))
     with failures_explained(str(training.device)):
-        checkpoint.restore(training, data, branch.before)
-        if training.epoch != branch.epoch:
-            raise CheckpointError(f"{branch.checkpoint} holds epoch {training.epoch}")
+        try:
+            data = runs.read_checkpoint(branch.checkpoint, checkpoint.size_limit(training))
+            checkpoint.restore(training, data, branch.before)
+            if training.epoch != branch.epoch:
+                raise CheckpointError(f"it holds epoch {training.epoch}")
+        except CheckpointError as error:
+            config_file = shlex.quote(str(source.path / "config.yaml"))
+            again = f"fork another epoch, or train again: optilab train --config {config_file}"
+            raise CheckpointError(f"{checkpoint.at(branch.checkpoint, error)}; {again}") from None
         kept = training.change(config)
         if training.finished:
             reason = f"early_stopping ends the run after epoch {branch.epoch} already"
@@ -231,12 +237,15 @@ def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
         before = dict(record.manifest["data"]["sha256"])
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(
-            f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's checksums"
+            f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's checksums; restore it"
         ) from None
     if before != dataset.digests:
         changes = checkpoint.changed_files(before, dataset.digests)
         here = dataset.name if dataset.folder is None else f"that in {dataset.folder}"
-        raise RunError(f"{record.name} was trained on another dataset than {here}:{changes}")
+        raise RunError(
+            f"{record.name} was trained on another dataset than {here}; put its files back, or name their directory "
+            f"with --data-dir:{changes}"
+        )
 
 
 def build(config: TrainConfig, dataset: Dataset) -> Training:

@@ -72,7 +72,8 @@ def files(specs: Sequence[str]) -> dict[Path, str]:
         if not found:
             plain = [one for one in Path(pattern).parents if not set(str(one)) & set("*?[")]
             gone = [f": there is no directory {printable(str(one))}" for one in plain if not one.is_dir()][-1:]
-            raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}; see what is there: ls")
+            there = next((f" {one}" for one in plain if one.is_dir() and str(one) != "."), "")
+            raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}; see what is there: ls{there}")
         named |= dict.fromkeys(found, name)
     return dict(sorted(named.items()))
 
@@ -86,7 +87,9 @@ def read_points(text: str | None) -> dict[str, float]:
     for part in text.split(","):
         key, _, number = part.strip().partition("=")
         if key not in points:
-            raise UsageError(f"{unknown('verdict', key, VERDICTS)}, as in equal=10,explained=6", "--points")
+            raise UsageError(
+                f"expected VERDICT=N, as in equal=10,explained=6: {unknown('verdict', key, VERDICTS)}", "--points"
+            )
         if key in seen:
             raise UsageError(f"{key} is repeated; give its points once", "--points")
         try:

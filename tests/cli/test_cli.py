@@ -553,7 +553,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
             "runs ls --where state",
             "--where: a comparison is missing; write for example 'val_acc>0.5' or 'state=done'",
         ),
-        ("runs ls --where seed>>1", "--where: >> is none of = != < <= > >= ~; got 'seed>>1'"),
+        (
+            "runs ls --where seed>>1",
+            "--where: >> is none of = != < <= > >= ~; write for example 'val_acc>0.5'; got 'seed>>1'",
+        ),
         ("optimize adam --tune 5 --lr 0.1", "--lr: --tune searches lr; leave one of them out"),
         (
             "optimize adam --tune 5 --set algo.beta1=0.5",

@@ -100,7 +100,7 @@ def test_what_cannot_be_drawn_is_refused(optilab, runs):
     assert ".gif" in optilab("runs", "plot", "good1", "--out", "a.gif", code=2).stderr
     assert "no run 'goood1'" in optilab("runs", "plot", "goood1", code=4).stderr
     optilab("optimize", "--algo", "sgd", "--name", "path")
-    assert ("expected training runs; these are not: 'path (optilab optimize)'") in optilab(
+    assert ("expected trainings, and path is a run of `optilab optimize`; `optilab runs ls") in optilab(
         "runs", "plot", "path", code=2
     ).stderr
 

@@ -225,7 +225,9 @@ def test_a_baseline_is_named_by_label_config_or_run(tmp_path, name):
 
 def test_an_unknown_baseline_is_refused_with_the_labels(tmp_path):
     pair(tmp_path, "model.activation=relu")
-    with pytest.raises(UsageError, match="no row is called 'tanh'; one of activation sigmoid; activation relu"):
+    with pytest.raises(
+        UsageError, match="no row is called 'tanh'; one of 'activation sigmoid', 'activation relu'"
+    ):
         laid(tmp_path, baseline="tanh")
 
 

@@ -113,7 +113,7 @@ def test_a_config_that_was_edited_is_said(optilab, tmp_path):
 def test_refusals(optilab, tmp_path):
     training(tmp_path / "runs", "a")
     optilab("optimize", "--algo", "sgd", "--name", "p", "--quiet")
-    assert "a is one run; name two" in optilab("runs", "diff", "a", "runs/a", code=2).stderr
+    assert "a is named twice; name another run next to it" in optilab("runs", "diff", "a", "runs/a", code=2).stderr
     assert "a is a run of 'train', p of 'optimize'" in optilab("runs", "diff", "a", "p", code=2).stderr
     with pytest.raises(UsageError, match="is one run"):
         diff_runs(read(tmp_path / "runs" / "a"), read(tmp_path / "runs" / "a"))

@@ -110,7 +110,7 @@ def test_runs_of_other_commands_are_refused(tmp_path):
     path = training(tmp_path, "a")
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"command": "optimize"}))
-    with pytest.raises(UsageError, match=r"expected training runs; these are not: 'a .optilab optimize.'"):
+    with pytest.raises(UsageError, match=r"expected trainings, and a is a run of `optilab optimize`"):
         select(tmp_path, ["a"])
 
 

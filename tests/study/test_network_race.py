@@ -249,7 +249,9 @@ def test_another_seed_draws_other_settings_and_is_kept(tmp_path):
     (tmp_path / "study.yaml").write_bytes(first.study())
     with pytest.raises(RunError, match="seed: 0 -> 1"):
         other.require_same(tmp_path)
-    with pytest.raises(RunError, match=f"has {first.seeds} seeds, got {first.seeds - 1}; leave out --seeds"):
+    with pytest.raises(
+        RunError, match=f"has {first.seeds} seeds, and {first.seeds - 1} would be fewer; add --seeds {first.seeds}"
+    ):
         plan(seeds=first.seeds - 1).require_same(tmp_path)
 
 
@@ -301,7 +303,7 @@ def test_every_remedy_and_the_unchanged_network_get_the_same_rates(optilab, smal
     refused = optilab("remedy", small, "--only", "relu", "--seed", 1, code=2)
     assert "--seed: only applies to tuned remedies; add --tune N" in refused.stderr
     refused = optilab("remedy", small, "--only", "lr", "--tune", 2, code=2)
-    assert "no remedy is left to tune" in refused.stderr
+    assert "--tune: no remedy is left that fits the network" in refused.stderr
 
 
 # --- the race ----------------------------------------------------------------------------------------------

@@ -103,7 +103,9 @@ def test_the_code_that_invalidates_the_cache_is_all_that_the_numbers_depend_on()
 
 def test_those_that_cannot_race_are_all_named():
     wrong = [*WHERE, OBJECTIVES["saddle"]()]
-    message = "l-bfgs follows one path at a time.*\nsaddle has no known minimum, so it cannot be raced on"
+    message = (
+        "l-bfgs follows one path at a time.*\n--function: saddle has no known minimum, so it cannot be raced on"
+    )
     with pytest.raises(UsageError, match=message):
         run([*CHOSEN_RULES, RULES["l-bfgs"]()], wrong, CONDITIONS, None)
 

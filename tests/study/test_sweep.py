@@ -33,7 +33,9 @@ def test_a_study_keeps_the_seeds_it_has(tmp_path):
     axes = {"optimizer.lr": "0.1,1"}
     (tmp_path / "study.yaml").write_bytes(plan(axes, seeds=3).study())
     plan(axes, seeds=4).require_same(tmp_path)
-    with pytest.raises(RunError, match="has 3 seeds, got 2; leave out --seeds, or choose another --name"):
+    with pytest.raises(
+        RunError, match="has 3 seeds, and 2 would be fewer; add --seeds 3, or choose another --name"
+    ):
         plan(axes, seeds=2).require_same(tmp_path)
 
 
@@ -130,7 +132,7 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
             "--samples: two of 16 samples are the same training.*an axis LOW:HIGH has values enough",
         ),
         ({}, {"metric": "acuracy"}, "--metric: unknown metric 'acuracy'; one of train_loss, .*, seconds"),
-        ({}, {"metric": "test_acc"}, r"the test set is measured apart where images are held out \(data.holdout\)"),
+        ({}, {"metric": "test_acc"}, r"for the test set, hold images out: --set data.holdout=N"),
         ({}, {"metric": "seconds", "halving": 2}, "--metric: unknown metric 'seconds'"),
     ],
 )

@@ -137,7 +137,7 @@ def test_a_missing_checkpoint_is_named_with_those_that_are_there(optilab, trunk)
 
 def test_nothing_left_to_train_is_refused(optilab, trunk):
     message = optilab("train", "--fork", "trunk", code=2).stderr
-    assert "epochs: 5 leaves nothing to train after epoch 5 of trunk" in message
+    assert "epochs=5 leaves nothing to train after epoch 5 of trunk" in message
     optilab("train", "--fork", "trunk", "--epochs", "6", "--name", "longer", "--quiet")
     assert len((trunk.parent / "longer" / "metrics.csv").read_text().splitlines()) == 7
     settings = ("--set", "early_stopping.patience=1", "--set", "early_stopping.min_delta=9")

@@ -232,12 +232,12 @@ def test_its_arguments_are_keys(train):
         (["model.init.std=0.1", "model.init.name=normal", "model.init.stdd=1"], 'did you mean "model.init.std"?'),
         (["model=net.py:CN"], 'net.py has no CN; did you mean "CNN"?'),
         (["model=nett.py:CNN"], "there is no file nett.py"),
-        (["model=net.py"], "expected FILE.py:NAME or package.module:NAME"),
+        (["model=net.py"], "the name in the file is missing; write net.py:"),
         (["model=cnn"], "expected a mapping (key: value) or FILE.py:NAME, got 'cnn'"),
         (["model=net.py:reserved"], "a parameter cannot be called init here"),
         (["stages=[{layers: 2}]"], "optilab's own network grows in stages; net.py:CNN does not"),
         (["replay.layers_drawn=layer-by-layer"], "net.py:CNN draws its weights as its code says"),
-        (["model=net.py:nothing"], "net.py:nothing: expected a torch.nn.Module, got type"),
+        (["model=net.py:nothing"], "nothing makes a type; write a class Net(torch.nn.Module)"),
         (["model=net.py:Wrong"], "net.py:Wrong failed in its forward pass: line 82: RuntimeError: mat1 and mat2"),
         (["model=net.py:Wrong"], ", ...), or change what comes before"),
         (
@@ -305,7 +305,7 @@ def test_a_changed_file_is_not_resumed_and_its_run_stays_readable(train, optilab
     (project / "net.py").write_text(SOURCE.replace("padding=1", "padding=2"))
     error = optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr
     assert f"{project / 'net.py'} has changed since half started: SHA-256" in error
-    assert "the run's copy is runs/half/net.py" in error
+    assert "put the run's copy there: runs/half/net.py" in error
     assert "has changed" in optilab("train", "--fork", "half", "--epochs", 3, code=4).stderr
     (project / "net.py").unlink()
     assert "there is no file" in optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr

@@ -91,9 +91,12 @@ def test_images_that_are_not_there_are_refused_before_a_study_begins(command, me
     [
         (
             ("sweep", "CONFIG", "--seeds", "2", "--halving", "2"),
-            "--halving: with 1 point and 3 epochs, no point can be left out",
+            "--halving: it needs 3 settings and 3 epochs to leave one out, and there are 1 setting and 3 epochs",
         ),
-        ((*SWEEP, "--halving", "3"), "--halving: with 2 points and 3 epochs, no point can be left out"),
+        (
+            (*SWEEP, "--halving", "3"),
+            "--halving: it needs 3 settings and 3 epochs to leave one out, and there are 2 settings and 3 epochs",
+        ),
         ((*SWEEP, "--search", "tpe", "--samples", "5"), "--samples: the axes have only 2 points"),
         (
             (*SWEEP, "--threads", "2"),
