@@ -130,7 +130,7 @@ def _require_fit(checked: ReadDataset) -> None:
     require(where[1], f"{len(train_images)} labels", f"{len(train_labels)} labels", each)
     require(where[3], f"{len(test_images)} labels", f"{len(test_labels)} labels", each)
     shapes = [f"images of shape {images.shape[1:]}" for images in (train_images, test_images)]
-    require(where[2], *shapes, "; give all images the size of those for training")
+    require(where[2], shapes[0], shapes[1], "; give all images the size of those for training")
     classes = int(train_labels.max()) + 1
     if (largest := int(test_labels.max())) >= classes:  # the network has no output for it
         advice = "leave its images out, or add some to those for training"

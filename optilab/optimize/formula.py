@@ -191,9 +191,8 @@ def _node(
                 close = did_you_mean(name, list(functions)).removeprefix("; ")
                 raise _error(column(tree), f'unknown function "{name}"', close or ACCEPTED)
             if len(args) != (count := _ARITY.get(name, 1)):
-                right = f"write {name}({', '.join('xyz'[:count])})"
                 takes = f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}"
-                raise _error(column(tree), takes, right)
+                raise _error(column(tree), takes, f"write {name}({', '.join('xyz'[:count])})")
             return Node(functions[name], tuple(map(below, args)))
     raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", ACCEPTED)
 

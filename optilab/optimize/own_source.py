@@ -51,6 +51,10 @@ HINTS = (
         r"arrays can be converted to Python scalars.*\bmath\.(\w+)",
         r"functions of NumPy take arrays and those of math do not: np.\1 and not math.\1",
     ),
+    (
+        "arrays can be converted to Python scalars",
+        "functions of NumPy take arrays and those of math do not: np.sqrt and not math.sqrt",
+    ),
     (r"ModuleNotFoundError: ", "install it, or put its code into the file"),
     (r"relative import", "put what it imports into the file"),
     (r"NameError: name '(\w+)'", r"define \1 above, or make it a parameter with a default"),

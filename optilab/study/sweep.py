@@ -347,7 +347,7 @@ def _require_rungs(asked: SweepConfig, points: int) -> None:
             else "add values to --over"
         )
         raise UsageError(
-            f"it needs {asked.halving} settings and {asked.halving} epochs to leave one out, and there are {have}; "
+            f"it needs {asked.halving} settings and {asked.halving} epochs to leave one out, and has {have}; "
             f"{advice}, or leave it out",
             "--halving",
         )

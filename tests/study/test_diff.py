@@ -115,5 +115,5 @@ def test_refusals(optilab, tmp_path):
     optilab("optimize", "--algo", "sgd", "--name", "p", "--quiet")
     assert "a is named twice; name another run next to it" in optilab("runs", "diff", "a", "runs/a", code=2).stderr
     assert "a is a run of 'train', p of 'optimize'" in optilab("runs", "diff", "a", "p", code=2).stderr
-    with pytest.raises(UsageError, match="is one run"):
+    with pytest.raises(UsageError, match="is named twice"):
         diff_runs(read(tmp_path / "runs" / "a"), read(tmp_path / "runs" / "a"))

@@ -104,7 +104,7 @@ def test_basins_are_where_paths_end():
 @pytest.mark.parametrize(
     ("axes", "said"),
     [
-        (("algo.lr=0.1:1", "algo.lr=0.1:1"), "both algo.lr"),
+        (("algo.lr=0.1:1", "algo.lr=0.1:1"), "both lr"),
         (("algo.lr=0.1:1", "w3=0:1"), "w3: ravine has w1, w2; an axis is one of them, or a setting such as lr"),
         (("algo.lr=-1:1", "w1=0:1"), "greater than 0"),
         (("algo.lrr=0.1:1", "w1=0:1"), "--x lrr: not a numeric setting of sgd; did you mean"),

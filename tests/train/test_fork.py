@@ -104,11 +104,11 @@ def test_kept_state_is_used(optilab, trunk):
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
-        ("model.activation=relu", "model.activation.name: 'sigmoid' -> 'relu'"),
-        ("model.hidden=[16]", "model.hidden: a list of 2 -> a list of 1"),
-        ("data.holdout=10", "data.holdout: nothing -> 10"),
+        ("model.activation=relu", "model.activation.name: sigmoid -> relu"),
+        ("model.hidden=[16]", "model.hidden: [16, 16] -> [16]"),
+        ("data.holdout=10", "data.holdout: null -> 10"),
         ("seed=1", "seed: 42 -> 1"),
-        ("dtype=float64", "dtype: 'float32' -> 'float64'"),
+        ("dtype=float64", "dtype: float32 -> float64"),
         ("replay.take=random", "replay.take"),
     ],
 )

@@ -242,7 +242,7 @@ def test_its_arguments_are_keys(train):
         (["model=net.py:Wrong"], ", ...), or change what comes before"),
         (
             ["model=net.py:Few"],
-            "net.py:Few returns a tensor of shape (2, 2) and type float32 for 2 images of shape",
+            "Few returns a tensor of shape (2, 2) and type float32 for 2 images of shape",
         ),
         (
             ["model=net.py:Cut"],
@@ -305,7 +305,7 @@ def test_a_changed_file_is_not_resumed_and_its_run_stays_readable(train, optilab
     (project / "net.py").write_text(SOURCE.replace("padding=1", "padding=2"))
     error = optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr
     assert f"{project / 'net.py'} has changed since half started: SHA-256" in error
-    assert "put the run's copy there: runs/half/net.py" in error
+    assert "the run's copy is runs/half/net.py" in error
     assert "has changed" in optilab("train", "--fork", "half", "--epochs", 3, code=4).stderr
     (project / "net.py").unlink()
     assert "there is no file" in optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr

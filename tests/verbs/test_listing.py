@@ -133,7 +133,7 @@ def test_conditions_add_up_and_lists_are_sorted(optilab, some):
     ("arguments", "message"),
     [
         (["--where", "lr"], "--where: a comparison is missing; write for example 'val_acc>0.5'"),
-        (["--where", "lr>"], "for example 'optimizer.lr>0.1'; got 'lr>'"),
+        (["--where", "lr>"], "the value after > is missing; write for example 'lr>0.5'; got 'lr>'"),
         (["--where", "lr>>1"], ">> is none of = != < <= > >= ~; write for example 'val_acc>0.5'; got 'lr>>1'"),
         (["--where", "lr>abc"], "optimizer.lr is a number; it cannot be compared with 'abc'"),
         (["--where", "optimizer.lrr=1"], "no run has 'optimizer.lrr'; did you mean \"optimizer.lr\"?"),
