@@ -104,7 +104,7 @@ class Record(Entry):
             raise DataError(f"{file} is missing; {again}")
         # Read again where they differ: a process may have continued the run since.
         if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
-            raise DataError(f"{file} is damaged: expected {wrong[0]}, as {MANIFEST} has it; {again}")
+            raise DataError(f"{file} is damaged: {MANIFEST} records {wrong[0]}; {again}")
         return rows
 
     def last_row(self) -> Row | None:
@@ -263,9 +263,7 @@ def read_trial(path: Path, row: Row) -> Record:
     if row and (record.state in ended or row["status"] in ended):
         found: Row = {"status": record.state, "seed": record.manifest.get("seed"), **record.outcome()}
         if wrong := _differs(found, row):
-            raise DataError(
-                f"{path} is not the run of this trial: expected {wrong[0]}, as {TRIALS} has it; restore it"
-            )
+            raise DataError(f"{path} is not the run of this trial: {TRIALS} records {wrong[0]}; restore it")
     return record
 
 

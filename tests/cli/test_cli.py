@@ -499,7 +499,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("optimize --algo sgd --expect f<<3", "--expect: << is none of >, >=, <, <=, ==, =; got 'f<<3'"),
         ("optimize --algo sgd --epochs", "--epochs needs a value: write it after --epochs"),
         ("optimize --algo sgd --function log(x)", "optilab: start: f is nan at the start -1"),
-        ("optimize --algo sgd --function x^2/0+y", "column 4: divides by 0 everywhere"),
+        ("optimize --algo sgd --function x^2/0+y", "column 4: 'x^2/0+y' divides by 0 everywhere"),
         ("optimize --algo sgd --function 3", "'3' is constant; a function has a variable, for example x^2 + 3"),
         ("optimize --algo sgd --function 0*x", "is constant; a function has a variable"),
         (

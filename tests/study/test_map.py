@@ -32,7 +32,7 @@ def test_an_axis_as_it_is_typed():
         ("lr=0:1:5:log", "a log axis has to begin above 0, got 0"),
         ("algo.lr=1:2:3:4", "4 numbers are too many"),
         ("lr=1:2:x", "'x' is not a COUNT from 2 to 100,000"),
-        ("=1:2", "expected KEY=LOW:HIGH"),
+        ("=1:2", "the setting is missing before =; write KEY=LOW:HIGH"),
         ("w1=a:b", "expected a number for LOW, got 'a'"),
     ],
 )

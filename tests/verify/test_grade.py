@@ -221,7 +221,7 @@ def test_an_unknown_difference_has_no_explanation(tmp_path):
     [
         ("def f(w, g): return w", "mine.py:h", "it has f"),
         ("def momentum(w, g): return w", "mine.py:momentun", 'did you mean "momentum"'),
-        ("def f(w, g): return w", "mine.py", "FILE.py:NAME"),
+        ("def f(w, g): return w", "mine.py", "the name in the file is missing; write "),
         ("def f(w, g): return w", "other.py:f", "no file"),
         ("def f(w, g) return w", "mine.py:f", "mine.py:1: SyntaxError"),
         ("def f(w, g):\n    return w / nothing", "mine.py:f", "step 1: line 2: NameError"),
