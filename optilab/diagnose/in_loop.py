@@ -72,8 +72,8 @@ def loss_of_other_labels(e: Evidence) -> Symptom | None:
     normal="one output per sample",
     remedy="`nn.LSTM(..., batch_first=True)`",
     advice="build the layer with batch_first=True where its inputs are (batch, time, features)",
-    silent="outputs are those of each time step, (batch, time, classes); a batch has one sample, or as many as there "
-    "are time steps",
+    silent="outputs are those of each time step, (batch, time, classes); a batch has one sample, or "
+    "its samples and time steps have the same number",
 )
 def batch_as_time(e: Evidence) -> Symptom | None:
     found = e.loop.get("crossed", {})

@@ -32,7 +32,7 @@ BINARY = ("BinaryCrossEntropyWithLogits", "BinaryCrossEntropy")
 def labels_used(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """(labels, whether each is known) by which a loss was computed, from its gradient with respect to the outputs.
 
-    Of a cross-entropy it is negative for the label alone, whatever the weights of classes; of a binary one, where the
+    That of a cross-entropy is negative for the label alone, whatever the weights of classes; of a binary one, where the
     label is 1.
     """
     if gradient.dim() < 2 or gradient.shape[-1] == 1:

@@ -141,7 +141,7 @@ class TunedCandidate:
     seeds: range
     """New seeds, from which the chosen setting is trained again."""
     count: int = 1
-    """Of the best settings that are trained from a second seed before one is chosen."""
+    """The number of the best settings that are trained from a second seed before one is chosen."""
 
     def ended(self, outcomes: Outcomes) -> list[runs.Row]:
         """The rows of the settings; none until all have ended."""

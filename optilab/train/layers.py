@@ -357,7 +357,7 @@ def without_gradient(model: nn.Module, window: Window, held: Collection[int]) ->
 def crossed(window: Window, output: Tensor | None) -> dict[str, list[int]]:
     """Layer over sequences that takes samples for time steps -> what it takes for samples, and for time steps.
 
-    There is one output per sample of the batch, (samples,) or (samples, values), and it has as many time steps.
+    There is one output per sample of the batch, (samples,) or (samples, values), and the same number of time steps.
     """
     found = {}
     for name, (samples, times) in window.axes.items():

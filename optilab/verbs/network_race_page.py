@@ -87,7 +87,7 @@ def _is_open(result: RaceResult) -> bool:
 
 
 def _answer(result: RaceResult) -> tuple[str, str]:
-    """Of a single network the highest accuracy with its interval, before the verdict."""
+    """The highest accuracy on a single network, with its interval, before the verdict."""
     comparison = result.networks[0].comparison if len(result.networks) == 1 else None
     if comparison is None or not comparison.ranked:
         return views.answer_of(result), ""
