@@ -4,6 +4,7 @@ judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,8 @@ from optilab.study.statistics import (
 )
 from optilab.words import plural, some
 
+FEW_ROWS = 3
+"""Rows with seeds that diverged, which have a note each."""
 ABOVE_CHANCE = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
@@ -554,8 +557,12 @@ def _notes(
         )
     if comparison is not None and sample != "problems":
         notes += _seed_notes(candidates, comparison)
-    for candidate in candidates:
-        notes += _trial_notes(candidate, measure)
+    notes += _diverged_notes(candidates, measure)
+    notes += [
+        f"{own.label}: left out {some(list(own.outcomes.absent.values()), 3)}"
+        for own in candidates
+        if own.outcomes.absent
+    ]
     if measure.at == "best" and measure.metric.startswith("val_"):
         notes.append("the best epoch is chosen on the images that it is measured on, so its outcome is optimistic")
     if measure.target is not None:
@@ -633,15 +640,20 @@ def _one_or_number(labels: Sequence[str]) -> str:
     return labels[0] if len(labels) == 1 else f"{len(labels)} groups"
 
 
-def _trial_notes(candidate: ComparedRuns, measure: Measure) -> list[str]:
-    taken, notes = candidate.outcomes, []
-    for ending in dict.fromkeys(taken.worst.values()):
-        seeds = [seed for seed, why in taken.worst.items() if why == ending]
-        if ending == "diverged" or measure.target is None:
-            counted = f"count{'s' * (len(seeds) == 1)} as the chance level in differences and verdicts"
-            if measure.target is not None:
-                counted = f"{'has' if len(seeds) == 1 else 'have'} no target"
-            notes.append(f"{candidate.label}: {len(seeds)} of {len(taken.values)} diverged and {counted}")
-    if taken.absent:
-        notes.append(f"{candidate.label}: left out {some(list(taken.absent.values()), 3)}")
-    return notes
+def _diverged_notes(candidates: Sequence[ComparedRuns], measure: Measure) -> list[str]:
+    """What the seeds that diverged count as: a line per row, or one for all where there are many."""
+    found = {
+        own.label: (count, len(own.outcomes.values))
+        for own in candidates
+        for ending, count in Counter(own.outcomes.worst.values()).items()
+        if ending == "diverged" or measure.target is None
+    }
+    if len(found) > FEW_ROWS:
+        lost, seeds = (sum(numbers) for numbers in zip(*found.values(), strict=True))
+        found = {f"{len(found)} rows": (lost, seeds)}
+    single, several = ("has", "have") if measure.target is not None else ("counts as", "count as")
+    what = "no target" if measure.target is not None else "the chance level in differences and verdicts"
+    return [
+        f"{label}: {count} of {n} diverged and {single if count == 1 else several} {what}"
+        for label, (count, n) in found.items()
+    ]

@@ -569,8 +569,8 @@ def rows() -> Iterator[Row]:
         "the same, 2 seeds and 10, 3 and 10, 10 and 2, the first vary 4 times; 3, 3, 3, 10, 10 of which one does"
     )
     yield Row(13, kind, 5, over(apart, cases), SINGLE)
-    kind = "the first two against a named baseline (Welch's test as it is)"
-    yield Row(13, kind, 5, over(apart, cases[:2], baseline=1), SINGLE, 12)
+    kind = "the first two against a named baseline"
+    yield Row(13, kind, 5, over(apart, cases[:2], baseline=1), SINGLE)
     cases = [([range(n)] * 5, part) for n, part in [(5, 0.1), (5, 0.3), (10, 0.2), (10, 0.5)]]
     kind = "any verdict among 5 equal groups with 10%, 30% of 5 seeds missing, 20%, 50% of 10"
     yield Row(14, kind, 5, over(incomplete, cases), SINGLE)
@@ -586,7 +586,7 @@ def rows() -> Iterator[Row]:
     kind = "the same, 2 groups with 3 seeds, then with those that `more seeds` advises (at most 20): 2, 5 looks"
     yield Row(16, kind, 10, over(advised, [(2,), (5,)]), FEWER)
     kind = "found with those that `more seeds` advises: 5 seeds, 0.5, 1 standard deviations of the difference"
-    yield Row(17, kind, 80, over(followed, [(0.5,), (1.0,)]), most=100, least=65)
+    yield Row(17, kind, 80, over(followed, [(0.5,), (1.0,)]), most=100, least=80)
 
     kind = "times to a target, equal, 30 epochs; 0%, 16%, 43%, 65% never reach it"
     yield Row(18, kind, 5, over(censored, [(10,), (20,), (28,), (35,)]))

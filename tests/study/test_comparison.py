@@ -146,6 +146,14 @@ def test_what_holds_of_several_groups_is_said_once():
     assert _one_or_number(["lr 0.1", "lr 1"]) == "2 groups"
 
 
+def test_many_rows_with_seeds_that_diverged_have_one_note(tmp_path):
+    for number in range(4):
+        for seed, status in ((1, "diverged"), (2, "done")):
+            changed = ("epochs=2", f"optimizer.lr=0.{number + 1}", f"seed={seed}")
+            training(tmp_path, f"r{number}{seed}", *changed, accuracies=(0.1,), status=status)
+    noted(laid(tmp_path), "4 rows: 4 of 8 diverged and count as the chance level in differences and verdicts")
+
+
 def test_diverged_and_unfinished_trainings_are_said(tmp_path):
     pair(tmp_path, "model.activation=relu")
     training(tmp_path, "a4", "seed=4", "epochs=2", accuracies=(0.1,), status="diverged")

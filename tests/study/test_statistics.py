@@ -99,7 +99,18 @@ def test_the_number_of_further_seeds_against_statsmodels(effect):
     assert power(9, effect * np.sqrt(10), 0.05) == pytest.approx(oracle.power(effect, 10, 0.05), abs=1e-6)
     pairs = np.array([-1.0, 0.0, 1.0]) + effect  # mean `effect`, standard deviation 1
     row = judge([by_seed(pairs), by_seed([0.0, 0.0, 0.0])], baseline=1).rows[0].difference
-    assert 3 + row.more == np.ceil(oracle.solve_power(effect, power=0.8, alpha=0.05))
+    assert 3 + row.more == np.ceil(oracle.solve_power(effect, power=0.85, alpha=0.025))  # of a second look
+    again = judge([by_seed(pairs), by_seed([0.0, 0.0, 0.0])], baseline=1, level=0.025).rows[0].difference
+    assert 3 + again.more == np.ceil(oracle.solve_power(effect, power=0.85, alpha=0.0125))
+
+
+def test_groups_of_other_numbers_of_seeds_have_the_freedom_of_the_smaller_one():
+    one, other = np.array([1.0, 5.0, 9.0]), np.array([1.0, 2.0, 3.0, 2.5, 1.5, 2.0, 1.0])
+    row = judge([by_seed(one), by_seed(other, first=9)], baseline=1).rows[0].difference
+    welch = stats.ttest_ind(one, other, equal_var=False)
+    assert not row.paired
+    assert row.p == pytest.approx(2 * stats.t.sf(abs(welch.statistic), 2))
+    assert row.p > welch.pvalue
 
 
 def test_no_number_of_seeds_finds_a_difference_of_nothing():

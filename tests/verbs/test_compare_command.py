@@ -44,12 +44,12 @@ def test_what_differs_the_table_and_the_verdict(optilab, compared):
     assert "against the best" in heading
     assert [row[:10] for row in rows] == ["norm batch", "norm layer", "norm none "]
     assert rows[0].rstrip().endswith("cannot tell")
-    assert "cannot tell   33 or more" in rows[1]
+    assert "cannot tell   56 or more" in rows[1]
     assert rows[2].rstrip().endswith("worse")
     assert lines[7].startswith(
         "verdict: norm batch has the highest last val_acc: 85.1% (95% interval 84.1 to 86.2), 0.3 percentage points "
         "above norm layer; cannot tell it from norm layer; if the difference is real, "
-        "33 or more further seeds would tell them apart in 8 of 10 cases"
+        "56 or more further seeds would tell them apart in 8 of 10 cases"
     )
 
 
