@@ -128,7 +128,9 @@ GAP = 0.15
 def too_few_images(e: Evidence) -> Symptom | None:
     count, classes = e.start.get("train_images"), e.start.get("classes", e.setup.classes)
     gap = -e.held_back
-    if count is None or not classes or count >= FEW * classes or gap < GAP:
+    # A sample of a loop may have several labels, as a sequence has.
+    labels = math.prod(e.loop.get("target_shape", ())) / max(1, e.setup.batch_size)
+    if count is None or not classes or count * max(1.0, labels) >= FEW * classes or gap < GAP:
         return None
     more = f"training accuracy is {points(gap)} percentage points above validation accuracy"
     text = f"{count / classes:.3g} training {e.setup.sample}s per class, and {more}"
@@ -411,7 +413,8 @@ def labels_unrelated(e: Evidence) -> Symptom | None:
     way = min(e.paths, default=0.0) * e.steps
     unknown = e.loop.get("reference", "guessing") == FIRST_STEPS or not e.entropy or not e.rows
     low, high = (side * e.entropy for side in at_chance(e))
-    if not (unknown or e.trial or e.knows) and low < e.loss <= high and way >= WALKED:
+    ignorant = not (unknown or e.trial or e.knows) and low < e.loss <= high
+    if ignorant and way >= WALKED and vanishing_gradient(e) is None:
         text = f"every layer has moved by {way:.2g} times its weights' norm in {e.steps} steps, and the training loss, "
         text += f"{e.loss:.3g}, is still {e.loss / e.entropy:.1%} of the chance-level loss"
         threshold = f"{LEARNT:.0%} to {ABOVE:.0%}, after {WALKED:g} or more"

@@ -5,6 +5,7 @@ function here, its name in a tuple at the end, and what it needs to know in `_fa
 """
 
 import math
+from itertools import pairwise
 
 from optilab.diagnose.cause import Symptom, cause
 from optilab.diagnose.evidence import Evidence
@@ -121,23 +122,30 @@ NO_STEP = 5
 """Losses without any step of the optimizer; gradients may be accumulated over several batches on purpose."""
 ACCUMULATED = 64
 """The same where batches of a gradient are still being added up."""
+SELDOM = 8
+"""Losses per step of the optimizer, of a network that knows nothing; more are accumulated on purpose, too."""
 
 
 @cause(
     "no-optimizer-step",
-    measures="losses without any step of the optimizer",
-    threshold=f"{ACCUMULATED} or more; {NO_STEP} without a backward pass",
+    measures="losses without any step of the optimizer, or since its last one; losses per step",
+    threshold=f"{ACCUMULATED} or more, {NO_STEP} without a backward pass; {SELDOM} where nothing is learned",
     normal="1 per step",
     remedy="`loss.backward(); optimizer.step()`",
-    advice="call loss.backward() and then optimizer.step() for each batch",
-    silent="gradients are accumulated over fewer batches",
+    advice="call loss.backward() and then optimizer.step() for each batch, of the optimizer and the model that are "
+    "watched; make both once, before the loop",
+    silent="gradients are accumulated over fewer batches, or the network learns",
 )
 def no_optimizer_step(e: Evidence) -> Symptom | None:
     steps, updates = e.loop.get("steps", 0), e.loop.get("updates", 0)
-    bound = ACCUMULATED if e.loop.get("backward", True) else NO_STEP
-    if updates or steps < bound:
+    numbers = {"steps": steps, "updates": updates}
+    if (since := steps - e.loop.get("last_update", steps)) >= ACCUMULATED:
+        return Symptom(f"no step of the optimizer since loss {steps - since} of {steps}", numbers, (), harm=True)
+    if updates and steps >= SELDOM * updates and not (e.trial or e.knows):
+        return Symptom(f"{steps} losses, and {updates} steps of the optimizer", numbers, (), last=True)
+    if updates or steps < (ACCUMULATED if e.loop.get("backward", True) else NO_STEP):
         return None
-    return Symptom(f"{steps} losses, and no step of the optimizer", {"steps": steps, "updates": updates}, ())
+    return Symptom(f"{steps} losses, and no step of the optimizer", numbers, ())
 
 
 @cause(
@@ -284,6 +292,23 @@ def softmax_twice(e: Evidence) -> Symptom | None:
             harmless = applied == twice == "LogSoftmax"
             text = f"the network ends in {twice.lower()}, before {name} itself"
             return Symptom(text, {"path": path}, (), harm=not harmless, note=harmless)
+    return None
+
+
+@cause(
+    "activation-before-loss",
+    measures="the operation between the network and a loss that applies softmax or sigmoid itself",
+    threshold="a ReLU or tanh",
+    normal="none",
+    remedy="no activation after the last layer",
+    advice="remove the activation after the last layer: the loss takes logits of any size and sign",
+    silent="another operation lies between, such as a mean or a factor; a note in a network that learns",
+)
+def activation_before_loss(e: Evidence) -> Symptom | None:
+    path = [op for op in e.loop.get("loss_path", []) if op not in ("View", "Reshape", "Squeeze", "Transpose")]
+    for loss, op in pairwise(path):
+        if loss in ("LogSoftmax", "BinaryCrossEntropyWithLogits") and op in ("Relu", "Tanh"):
+            return Symptom(f"the network ends in {op.lower()}, before a loss of logits", {"path": path}, ())
     return None
 
 
@@ -509,6 +534,7 @@ DATA_AND_LOOP = (
     no_gradient_in_step,
     gradients_not_zeroed,
     softmax_twice,
+    activation_before_loss,
     logits_as_probabilities,
     shapes_broadcast,
     batch_as_time,

@@ -268,6 +268,9 @@ class Watch:
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._facts["updates"] += 1
+        self._facts["last_update"] = (
+            len(self._losses) + len(self._pending) + 1
+        )  # the loss of this step comes later
         self._stepped = True
         if self._window is not None:
             self._window.after_step()
@@ -459,8 +462,9 @@ class Watch:
         group = self._optimizers[0].param_groups[0] if self._optimizers else {}
         coupled = not self._optimizers or "AdamW" not in type(self._optimizers[0]).__name__
         decay = float(group.get("weight_decay") or 0.0)
-        # A schedule may have taken the rate to zero by now.
-        rates = [float(group.get("lr") or 0.0), *(probe["lr"] or 0.0 for probe in self._probes)]
+        # A schedule may have taken the rate to zero by now, or not yet to what the optimizer was made with.
+        rates = [float(group.get(key) or 0.0) for key in ("lr", "initial_lr")]
+        rates += [probe["lr"] or 0.0 for probe in self._probes]
         rule = SimpleNamespace(lr=max(rates), weight_decay=0.0 if coupled else decay)
         return Setup(
             rule,

@@ -292,6 +292,7 @@ BUGS = {
     "no-optimizer-step": lambda: learn(mlp(), X, Y, step=never_stepped),
     "no-gradient-in-step": lambda: learn(mlp(), X, Y, step=zeroed_too_late),
     "softmax-twice": lambda: learn(mlp(nn.Softmax(1)), X, Y),
+    "activation-before-loss": lambda: learn(mlp(nn.ReLU()), X, torch.where(X[:, 2] > 0, Y, 1), steps=300),
     "logits-as-probabilities": lambda: learn(mlp(), X, Y, loss=nll, steps=200, lr=1e-2),
     "graph-cut": lambda: learn(Cut(), X, Y),
     "same-batch": lambda: learn(mlp(), X[:16], Y[:16]),
@@ -391,6 +392,78 @@ def test_an_optimizer_of_another_model_and_one_that_lacks_layers():
         assert (name or "parameters-not-in-optimizer") in findings
     assert "4 parameters" in findings["parameters-not-in-optimizer"].text
     assert "0.weight" in findings["parameters-not-in-optimizer"].text
+
+
+def test_a_network_that_is_made_again_is_not_the_one_that_is_watched():
+    net = mlp()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    watch = optilab.watch(net, optimizer)
+    for _ in range(3):
+        for _ in range(64):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(X), Y)
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=Y)
+        net = mlp()
+        optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    (finding, *_) = watch.diagnosis().findings
+    assert (finding.name, finding.severity) == ("no-optimizer-step", Severity.WARNING)
+    assert finding.text == "no step of the optimizer since loss 64 of 192"
+
+
+@pytest.mark.parametrize("zeroed", [False, True])
+def test_a_step_after_many_losses_is_named_where_nothing_is_learned(zeroed):
+    """Gradients of 32 batches are added up on purpose, or all but the last are lost."""
+    seen = []
+
+    def step(optimizer, loss):
+        if zeroed or len(seen) % 32 == 0:
+            optimizer.zero_grad()
+        seen.append(1)
+        (loss / 32).backward()
+        if len(seen) % 32 == 0:
+            optimizer.step()
+
+    rng = torch.Generator().manual_seed(4)
+    y = torch.randint(0, 3, (4000,), generator=rng) if zeroed else (MANY[:, 0] > 0).long()
+    x = torch.randn(4000, 6, generator=rng) if zeroed else MANY
+    found = names(learn(mlp(), x, y, step=step, steps=320 if zeroed else 1920, lr=1e-2))
+    assert found[:1] == (["no-optimizer-step"] if zeroed else [])
+
+
+def test_labels_of_sequences_are_counted_not_sequences():
+    """Thirty sequences of forty labels each are not few."""
+    net, x = nn.Sequential(nn.Embedding(9, 32), nn.Linear(32, 9)), torch.randint(0, 9, (30, 40))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    watch = optilab.watch(net, optimizer)
+    for _ in range(30):
+        for here in torch.arange(30).split(10):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x[here]).flatten(0, 1), x[here].flatten())
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=x[here])
+        with torch.no_grad():  # the validation asks for the next label
+            watch.epoch(val_loss=F.cross_entropy(net(x[:, :-1]).flatten(0, 1), x[:, 1:].flatten()))
+    assert names(watch) == ["labels-unrelated"]
+
+
+def test_a_warm_up_that_is_longer_than_the_training():
+    net = mlp()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / 1e6)
+    watch = optilab.watch(net, optimizer)
+    for number in range(100):
+        here = torch.arange(number, number + 50)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(MANY[here]), LABELS[here])
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        watch.step(loss, target=LABELS[here])
+    assert names(watch)[0] == "learning-rate-decayed"
+    assert "a hundredth of 0.01" in watch.diagnosis().findings[0].text
 
 
 def test_two_optimizers_hold_the_model_together():
