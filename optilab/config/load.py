@@ -426,7 +426,8 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
             return f"expected a whole number, got {shown(value)}{number_advice(value, whole=True)}"
         case "string_type":
             quoted = "no" if value is False else "yes" if value is True else shown(value)
-            return f'expected text, got {shown(value)}; put quotes around it: "{quoted}"'
+            advice = "" if isinstance(value, list | dict) else f'; put quotes around it: "{quoted}"'
+            return f"expected text, got {shown(value)}{advice}"
         case "literal_error":
             accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
             close = did_you_mean(value, accepted) if isinstance(value, str) else ""

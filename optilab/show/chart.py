@@ -6,7 +6,8 @@ decides only what its medium demands: a terminal shows no bands and no thin line
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # a start without a chart needs no NumPy
@@ -208,6 +209,19 @@ class Panel:
     own_legend: bool = False
     """Whether labels stand in the panel and not below the chart."""
     detail: bool = False
+
+    def with_ends(self) -> "Panel":
+        """The same with ends on both axes: where a scale has none, those of the lines and points."""
+
+        def ended(scale: Scale, values: list[Any]) -> Scale:
+            if scale.is_set:
+                return scale
+            shown = [float(v) for own in values for v in own if isfinite(v) and (v > 0 or not scale.log)]
+            return replace(scale, low=min(shown, default=0.0), high=max(shown, default=1.0))
+
+        drawn = [mark for mark in self.marks if isinstance(mark, Polyline | Points)]
+        x, y = ended(self.x, [mark.x for mark in drawn]), ended(self.y, [mark.y for mark in drawn])
+        return replace(self, x=x, y=y)
 
     @property
     def is_layered(self) -> bool:

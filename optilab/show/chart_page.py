@@ -2,7 +2,6 @@
 picture that stands in for them where scripts are switched off.
 """
 
-import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -75,26 +74,25 @@ def _panel(panel: Panel, number: int) -> str:
     lines = [
         mark for mark in panel.marks if isinstance(mark, Polyline) and len(mark.x) and mark.series is not None
     ]
-    x = _ends(panel.x, [value for line in lines for value in line.x])
-    y = _ends(panel.y, [value for line in lines for value in line.y])
-    drawn = []
+    panel, drawn = panel.with_ends(), []
+    (first, last), (low, high) = panel.x.ends, panel.y.ends
     for line in lines:
         shown = range(0, len(line.x), max(1, len(line.x) // MOST_POINTS))
-        placed = [_place(panel, x, y, line.x[i], line.y[i]) for i in shown]
+        placed = [_place(panel, line.x[i], line.y[i]) for i in shown]
         pens = ["L" if i and placed[i - 1] else "M" for i in range(len(placed))]
         runs = " ".join(f"{pen}{at[0]:.1f} {at[1]:.1f}" for pen, at in zip(pens, placed, strict=True) if at)
         stroke = f'stroke="var(--c{(line.series or 0) % 6})" stroke-width="{line.width:g}"'
         drawn.append(f'<path d="{runs}" fill="none" {stroke} stroke-opacity="{line.alpha:g}"/>')
     minima = [mark for mark in panel.marks if isinstance(mark, Points) and mark.symbol == "minimum"]
-    stars = [_place(panel, x, y, mark.x[0], mark.y[0]) for mark in minima]
+    stars = [_place(panel, mark.x[0], mark.y[0]) for mark in minima]
     drawn += [
         f'<text x="{at[0]:.1f}" y="{at[1] + 5:.1f}" text-anchor="middle">\u2605</text>' for at in stars if at
     ]
     floor, right = HIGH - BOTTOM, WIDE - RIGHT
     texts = [
-        (LEFT, 16, "start", panel.title or panel.y.label), (LEFT - 6, TOP + 8, "end", _text(panel.y, y[1])),
-        (LEFT - 6, floor, "end", _text(panel.y, y[0])), (LEFT, floor + 16, "middle", _text(panel.x, x[0])),
-        (right, floor + 16, "end", _text(panel.x, x[1])), ((LEFT + right) // 2, floor + 30, "middle", panel.x.label),
+        (LEFT, 16, "start", panel.title or panel.y.label), (LEFT - 6, TOP + 8, "end", _text(panel.y, high)),
+        (LEFT - 6, floor, "end", _text(panel.y, low)), (LEFT, floor + 16, "middle", _text(panel.x, first)),
+        (right, floor + 16, "end", _text(panel.x, last)), ((LEFT + right) // 2, floor + 30, "middle", panel.x.label),
     ]  # fmt: skip
     written = "".join(
         f'<text x="{a}" y="{b}" text-anchor="{anchor}">{escape(text)}</text>' for a, b, anchor, text in texts
@@ -104,27 +102,12 @@ def _panel(panel: Panel, number: int) -> str:
     return f'<g transform="translate({number * WIDE} 0)" font-size="12" fill="currentColor">{inside}{written}</g>'
 
 
-def _ends(scale: Scale, values: Sequence[float]) -> tuple[float, float]:
-    if scale.is_set:
-        return scale.ends
-    finite = [float(value) for value in values if math.isfinite(value) and (value > 0 or not scale.log)]
-    return (min(finite), max(finite)) if finite else (0.0, 1.0)
-
-
-def _place(
-    panel: Panel, x: tuple[float, float], y: tuple[float, float], a: float, b: float
-) -> tuple[float, float] | None:
+def _place(panel: Panel, a: float, b: float) -> tuple[float, float] | None:
     """Pixels of a point; None of one that is outside or has no place on a logarithmic scale."""
-    spot = []
-    for scale, (low, high), value in ((panel.x, x, a), (panel.y, y, b)):
-        if not math.isfinite(value) or (scale.log and value <= 0):
-            return None
-        if scale.log:
-            low, high, value = math.log(low), math.log(high), math.log(value)
-        spot.append((value - low) / ((high - low) or 1.0))
-    if not (-0.001 <= spot[0] <= 1.001 and -0.001 <= spot[1] <= 1.001):
+    x, y = float(panel.x.place(a)), float(panel.y.place(b))
+    if not (-0.001 <= x <= 1.001 and -0.001 <= y <= 1.001):
         return None
-    return LEFT + spot[0] * (WIDE - RIGHT - LEFT), HIGH - BOTTOM - spot[1] * (HIGH - BOTTOM - TOP)
+    return LEFT + x * (WIDE - RIGHT - LEFT), HIGH - BOTTOM - y * (HIGH - BOTTOM - TOP)
 
 
 def _text(scale: Scale, value: float) -> str:

@@ -264,7 +264,7 @@ class Canvas:
 
 def _panel(panel: Panel, keys: Sequence[Letter], columns: int, rows: int, screen: Screen) -> list[Line]:
     """The marks in a frame with a title and the values at its ends; below a map what its signs mean."""
-    canvas = Canvas(columns, rows, screen.braille)
+    panel, canvas = panel.with_ends(), Canvas(columns, rows, screen.braille)
     below: list[Line] = []
     for mark in panel.marks:
         if getattr(mark, "detail", False):

@@ -138,6 +138,17 @@ def test_the_range_of_a_panel_is_the_same_in_every_medium():
     assert (shown[1].split()[0], shown[6].split()[0]) == ("50", "0.5")
 
 
+def test_lines_and_points_end_an_axis_that_has_no_ends():
+    """Also in text, where a chart of them was an error; what a logarithmic scale cannot show is no end."""
+    marks = Polyline([1.0, 2.0, np.nan], [0.0, 30.0, 5.0], 0), Points([4.0], [-1.0], "dot", 0)
+    panel = Panel(marks, Scale("epoch"), Scale("loss", log=True)).with_ends()
+    assert (panel.x.ends, panel.y.ends) == ((1.0, 4.0), (5.0, 30.0))
+    drawn = text(chart(*marks, x=Scale("epoch"), y=Scale("loss", log=True)))
+    assert (drawn[1].split()[0], drawn[6].split()[0]) == ("30", "5")
+    assert drawn[8].split() == ["1", "epoch", "4"]
+    assert Panel((), Scale(), Scale(low=2.0, high=3.0)).with_ends().y.ends == (2.0, 3.0)
+
+
 def test_values_of_a_page_as_a_table():
     steps = Panel(
         (Polyline([1, 2, 3, 4], [0.25, 0.5, 0.5, 1], 1, step=True),),
