@@ -435,7 +435,7 @@ def labels_unrelated(e: Evidence) -> Symptom | None:
         text = f"validation accuracy is {percent(e.accuracy)}, far below chance, and training accuracy "
         text += f"{percent(e.training_accuracy)}: the validation labels have other names than the training labels"
         return Symptom(text, numbers, (), f"below {WRONG:g}", "above 2")
-    if e.trial:
+    if e.steps <= TRIAL_BATCHES:
         return None
     # A network that has not learned its training images either says nothing about the labels; nor does one that is
     # slow, and has learned as much of both.

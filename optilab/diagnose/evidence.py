@@ -239,7 +239,7 @@ class Evidence:
 
     @property
     def _batches(self) -> int:
-        return max(1, int(self.start.get("train_images", self.setup.train)) // self.setup.batch_size)
+        return math.ceil(int(self.start.get("train_images", self.setup.train)) / self.setup.batch_size)
 
     @property
     def loss(self) -> float:

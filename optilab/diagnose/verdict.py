@@ -11,7 +11,7 @@ from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import Cause, Sets, learned
-from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, Evidence, Setup
+from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, TRIAL_BATCHES, Evidence, Setup
 from optilab.diagnose.remedies import remedies
 from optilab.errors import ConfigError
 from optilab.words import percent, plural
@@ -266,6 +266,9 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         return f"{'healthy' if sure else 'no sign of trouble'}: {accuracy}"
     fell = f"fell by {e.fall:.0%}" if (e.fall or 0.0) >= 0.005 else "did not fall"
     course = "" if e.fall is None else f"; the training loss {fell} in the second half of the epochs"
+    if e.setup.norm == "batch" and e.steps <= TRIAL_BATCHES:
+        course += f"; {e.steps} steps are too few for the running averages of batch norm, which validation uses: "
+        course += "train longer"
     return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{course}"
 
 

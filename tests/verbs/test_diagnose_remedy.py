@@ -390,3 +390,14 @@ def test_a_few_steps_are_not_blamed_on_the_rate(optilab):
     assert "diagnosis: no cause found" in said
     (advice,) = re.findall(r"^  try: optilab (lr runs/\S+/config.yaml)$", said, flags=re.MULTILINE)
     assert f"  try: optilab {advice}\n" in optilab("diagnose", "latest").stdout
+
+
+def test_labels_are_not_blamed_before_batch_norm_can_be_validated(optilab):
+    """It learns its training images, and validates at chance with the running averages that it began with."""
+    changes = ["data.dataset=synthetic", "data.images=4000", "model.norm=batch", "threads=1"]
+    arguments = [word for change in changes for word in ("--set", change)]
+    said = " ".join(optilab("train", "sigmoid.yaml", *arguments, "--lr", "0.1", "--epochs", "2").stdout.split())
+    assert "labels-unrelated" not in said
+    assert (
+        "16 steps are too few for the running averages of batch norm, which validation uses: train longer" in said
+    )
