@@ -86,6 +86,11 @@ def settings(rule: Any) -> str:
     return "   ".join(f"{f.name} {setting(getattr(rule, f.name))}" for f in fields(rule))
 
 
+def short_setting(value: Any) -> str:
+    """A setting in a label; a wrapped rule is its name."""
+    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "name", value))
+
+
 def setting(value: Any) -> str:
     """A setting as text; a rule or a schedule with its settings in parentheses."""
     if is_dataclass(value):  # a rule inside a rule, a schedule

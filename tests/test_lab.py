@@ -596,7 +596,9 @@ def test_progress_in_a_notebook_is_one_line_that_is_updated(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    line = progress.ProgressLine()
+    line = progress.ProgressLine(quiet=False)
+    line.draw(0.1, "nothing outside of a notebook")
+    line.live = True
     line.draw(0.25, "epoch 1 <b>")
     line.close()
     assert sent == [

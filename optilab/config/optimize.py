@@ -14,14 +14,9 @@ from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.schedules import Constant
-from optilab.words import plural
+from optilab.words import plural, short_setting
 
 Decimal = BeforeValidator(decimal)
-
-
-def _short(value: Any) -> str:
-    """A setting in a label; a wrapped rule is its name."""
-    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "name", value))
 
 
 def _with_rate(label: str, rate: str) -> str:
@@ -78,7 +73,7 @@ class OptimizeConfig(Section):
             alike = [other for other in self.algo if other.name == rule.name]
             own = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
             differing = [key for key, value in own.items() if any(getattr(o, key) != value for o in alike)]
-            label = " ".join([rule.name, *(f"{key} {_short(own[key])}" for key in differing)])
+            label = " ".join([rule.name, *(f"{key} {short_setting(own[key])}" for key in differing)])
             count = sum(label == other.partition(" #")[0] for other in labels) + 1
             labels.append(label if count == 1 else f"{label} #{count}")
         return labels

@@ -56,15 +56,16 @@ class LiveView(Live):
 
 
 class ProgressLine:
-    """A bar and a text in a notebook, without a widget or an extension; nothing is shown before the first `draw`."""
+    """A bar and a text in a notebook, without a widget or an extension; elsewhere, and before `draw`, nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool) -> None:
+        self.live = terminal.err.is_jupyter and not quiet
         self._handle: Any = None
         self._drawn = 0.0
 
     def draw(self, share: float, text: str) -> None:
         """Show that this fraction is done, unless the line was drawn just now."""
-        if time.monotonic() - self._drawn >= EVERY:
+        if self.live and time.monotonic() - self._drawn >= EVERY:
             self._drawn = time.monotonic()
             bar = f'<progress max="1" value="{share:.3f}"></progress>'
             self._write(f"{bar} {escape(printable(text))}", f"{share:.0%} {text}")

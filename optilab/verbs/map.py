@@ -24,7 +24,7 @@ from optilab.verbs.answer import Answer, Sentence
 from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
 from optilab.verbs.paths import Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
-from optilab.words import plural, setting
+from optilab.words import plural, setting, short_setting
 
 EPOCHS = 100
 """Steps of every cell where neither the command line nor a config says how many."""
@@ -235,16 +235,12 @@ def map_chart(found: study.Map, show: str = "value") -> Chart:
         for axis in (found.x, found.y)
     )  # fmt: skip
     marks, short = _basins(found) if found.of_starts else _values(found, show)
-    settings = ", ".join(f"{name} {_short(value)}" for name, value in found.settings.items())
+    settings = ", ".join(f"{name} {short_setting(value)}" for name, value in found.settings.items())
     title = "\n".join(
         [f"{found.rule.name} on {found.function.name}, {plural(found.steps, 'epoch')}", *wrap(settings, 70)]
     )
     panel = Panel(tuple(marks), x, y, title, short)
     return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "name", value))
 
 
 def _values(found: study.Map, show: str) -> tuple[list[Mark], str]:

@@ -282,7 +282,7 @@ class RaceProgress:
 
     def __init__(self, silent: bool) -> None:
         self._shown = terminal.err.is_terminal and not silent
-        self._line = ProgressLine() if terminal.err.is_jupyter and not silent else None
+        self._line = ProgressLine(silent)
         self._start = monotonic()
 
     def __call__(self, done: int, total: int) -> None:
@@ -290,9 +290,9 @@ class RaceProgress:
         text = f"tuning {done} of {total}, {duration(left)} left "
         if self._shown:
             terminal.err.print(text, end="\r" if done < total else "\n")
-        elif self._line is not None and done < total:
+        elif done < total:
             self._line.draw(done / total, text)
-        elif self._line is not None:
+        else:
             self._line.close()
 
 

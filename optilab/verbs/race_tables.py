@@ -336,40 +336,35 @@ def _ignorant(heats: Sequence[NetworkResult]) -> str:
 
 def document(result: RaceResult) -> dict[str, Any]:
     """Everything that was found, as the tree of `--json`."""
-    heats = []
-    for heat in result.networks:
-        own = {row["rule"]: row for row in rows(heat)}
-        runners = [
-            {
-                **{key: value for key, value in own[runner.rule].items() if not key.endswith("interval")},
-                "settings": runner.settings,
-                "test_acc": {str(seed): value for seed, value in runner.accuracy.values.items()},
-                "worst": {str(seed): why for seed, why in runner.accuracy.worst.items()},
-                "best_of": runner.best_of,
-                "runs": {str(seed): str(record.path) for seed, record in runner.runs.items()},
-            }
-            for runner in sorted(heat.candidates, key=lambda runner: list(own).index(runner.rule))
-        ]
-        heats.append(
+    overall = result.overall
+    return {
+        "sample": result.sample,
+        "failed": dict(result.failed),
+        "networks": [
             {
                 "network": heat.problem,
                 "target": heat.target,
                 "verdict": verdict_of(heat, result),
-                "rules": runners,
+                "rules": [
+                    {
+                        **row,
+                        "settings": own.settings,
+                        "test_acc": {str(seed): value for seed, value in own.accuracy.values.items()},
+                        "worst": {str(seed): why for seed, why in own.accuracy.worst.items()},
+                        "best_of": own.best_of,
+                        "runs": {str(seed): str(record.path) for seed, record in own.runs.items()},
+                    }
+                    for row in _values(rows(heat))
+                    for own in heat.candidates
+                    if own.rule == row["rule"]
+                ],
             }
-        )
-    overall = None
-    if result.overall is not None:
-        overall = {
-            "verdict": overall_verdict(result),
-            "rules": [
-                {key: value for key, value in row.items() if not key.endswith("interval")}
-                for row in judged_rows(result.overall)
-            ],
-        }
-    return {
-        "sample": result.sample,
-        "failed": dict(result.failed),
-        "networks": heats,
-        "overall": overall,
+            for heat in result.networks
+        ],
+        "overall": overall and {"verdict": overall_verdict(result), "rules": _values(judged_rows(overall))},
     }
+
+
+def _values(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the intervals of their text, whose ends are values of their own."""
+    return [{key: value for key, value in row.items() if not key.endswith("interval")} for row in table]

@@ -461,9 +461,7 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     request.draw(lambda: chart)
     for reason, records in left_out.items():
         if records and not place.silent:
-            names = ", ".join(record.name for record in records[:NAMED])
-            more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
-            terminal.note(f"not drawn: {names}{more}: {reason}")
+            terminal.note(f"not drawn: {some([record.name for record in records], NAMED)}: {reason}")
     if file is None and not place.silent:
         terminal.draw(chart)
     return Printed([], facts, [] if file is None else [file])

@@ -294,7 +294,7 @@ class StudyProgress:
         self._epochs, self._started, self._quiet = 0, time.monotonic(), quiet
         self._opened, self._moves, self._here, self._at_once = self._started, False, 0, at_once
         self._task = self._bar.add_task("", total=self._total, left="")
-        self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
+        self._line = ProgressLine(quiet)
 
     def __enter__(self) -> "StudyProgress":
         self._bar.start()
@@ -302,8 +302,7 @@ class StudyProgress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
-        if self._line is not None:
-            self._line.close()
+        self._line.close()
 
     def epochs(self, done: int) -> None:
         """So many epochs of all trials are on disk."""
@@ -328,7 +327,7 @@ class StudyProgress:
         if self._here == self._at_once and time.monotonic() - self._started < self._started - self._opened:
             self._restart()  # the first ones end together, which says nothing about the others
         self._draw()
-        logged = self._bar.disable and self._line is None and not self._quiet
+        logged = self._bar.disable and not self._line.live and not self._quiet
         if outcome.failed or logged:
             reason = f": {outcome.reason}" if outcome.failed else ""
             left = f", {left}" if (left := self.left()) else ""
@@ -366,5 +365,4 @@ class StudyProgress:
         bad = [f"{n} {what}" for n, what in ((self._failed, "failed"), (self._diverged, "diverged")) if n]
         text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), speed])
         self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())
-        if self._line is not None:
-            self._line.draw(self._epochs / self._total, f"{text}   {self.left()}")
+        self._line.draw(self._epochs / self._total, f"{text}   {self.left()}")

@@ -503,8 +503,8 @@ class TrainingDisplay:
         self._started = time.perf_counter()
         live = not quiet and terminal.err.is_terminal and sys.stdout.isatty()
         self._live = LiveView(self._view) if live else None
-        self._line = ProgressLine() if terminal.err.is_jupyter and not quiet else None
-        self._plain = not quiet and not live and self._line is None
+        self._line = ProgressLine(quiet)
+        self._plain = not quiet and not live and not self._line.live
         self._began: float | None = None
         self._silence = threading.Timer(terminal.SILENCE, self._unfinished)
         self._silence.daemon = True
@@ -520,8 +520,7 @@ class TrainingDisplay:
         self._silence.cancel()
         if self._live is not None:
             self._live.stop()
-        if self._line is not None:
-            self._line.close()
+        self._line.close()
 
     def batch(self, done: int, total: int) -> None:
         self._batch = (done, total)
@@ -529,9 +528,8 @@ class TrainingDisplay:
             self._tell_cost(done, total)
         if self._crowding is not None and (advice := self._crowding.batch(done)):
             terminal.note(advice)
-        if self._line is not None:
-            whole = self._epochs * total
-            share = (len(self._rows) * total + done) / whole
+        if self._line.live:
+            share = (len(self._rows) * total + done) / (self._epochs * total)
             self._line.draw(share, f"epoch {len(self._rows) + 1}/{self._epochs}   {self._latest()}")
 
     def epoch(self, row: Row, seconds: float, record: Row) -> None:
