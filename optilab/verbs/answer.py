@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -232,6 +232,12 @@ def paint(parts: "Iterable[Part]") -> None:
             from optilab.show.chart import Chart  # with NumPy, which not every answer needs
 
             terminal.draw(part) if isinstance(part, Chart) else terminal.show(part)
+
+
+def lines_of(parts: "Iterable[Part]") -> Iterator[str]:
+    """Parts as lines of text, where there are no styles and pictures."""
+    for part in parts:
+        yield from part.lines() if isinstance(part, terminal.Grid) else [str(getattr(part, "text", part))]
 
 
 def cell(value: Any) -> str:

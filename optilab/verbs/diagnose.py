@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -20,7 +20,7 @@ from optilab.marks import Argument, Flag
 from optilab.optimize.own import is_own
 from optilab.show import terminal
 from optilab.show.table import Column, Table
-from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.answer import Answer, Part, Sentence, lines_of
 from optilab.verbs.calls import in_python
 from optilab.verbs.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
@@ -231,9 +231,7 @@ class Diagnosis(Answer):
 
     def __str__(self) -> str:
         """What a person reads in a terminal, with calls instead of commands."""
-        lines: Iterable[Any] = (getattr(part, "text", part) for part in self.parts())
-        lines = (in_python(line) if isinstance(line, str) else line for line in lines)
-        return "\n".join(line if isinstance(line, str) else "\n".join(line.lines()) for line in lines)
+        return "\n".join(map(in_python, lines_of(self.parts())))
 
     def brief(self) -> Iterator[Part]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
@@ -273,9 +271,6 @@ class Diagnosis(Answer):
             "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
             "findings": self.rows,
         }
-
-    def short(self) -> Iterable[str]:
-        return ()
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}

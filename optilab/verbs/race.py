@@ -225,11 +225,9 @@ class LabRace(Answer):
         yield ""
         yield self.table()
         yield ""
-        for line in tables.race_notes(race, rules, functions):
-            yield line
+        yield from tables.race_notes(race, rules, functions)
         yield ""
-        for line in tables.race_verdict_sentences(race):
-            yield line
+        yield from tables.race_verdict_sentences(race)
         yield ""
         headings, values = tables.settings_of(race, [row["rule"] for row in table], self.settings)
         left = (0, 1, 3) if self.settings else (0, 1)

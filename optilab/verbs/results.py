@@ -15,7 +15,7 @@ from optilab.runs import STUDY, Record, Study, score
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.show.table import Column, Table
-from optilab.verbs.answer import Answer
+from optilab.verbs.answer import Answer, Verbatim, lines_of
 from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
 from optilab.words import metric, percent, plural
 
@@ -99,7 +99,7 @@ class LabRun(Answer):
             return self._paths.table()
         notes = list[str]()
         with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
-            notes = [str(getattr(part, "text", part)).strip() for part in self.diagnosis.brief()]
+            notes = [line.strip() for line in lines_of(self.diagnosis.brief())]
         return replace(self._every_row, notes=notes)
 
     @property
@@ -194,6 +194,9 @@ class LabStudy(Answer):
     def headline(self) -> str:
         return f"{self.name}: {self.verdict}"
 
+    def short(self) -> Iterable[str]:
+        return [Verbatim(self.path)]
+
     def __repr__(self) -> str:
         """Without the verdict, for which all trainings are read."""
         return f"<LabStudy: {self.name}: {self.state}, {plural(self.manifest.get('trials', 0), 'trial')}>"
@@ -250,9 +253,6 @@ class EndedStudy(LabStudy):
     @property
     def code(self) -> ExitCode:
         return self.ran.code
-
-    def short(self) -> Iterable[str]:
-        yield str(self.path)
 
 
 def write_watched(

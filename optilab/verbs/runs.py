@@ -382,9 +382,6 @@ class OneStudy(LabStudy):
         found, left_out = self.study.runs()
         return {**_entry_facts(self.study), "runs": list(map(_entry_facts, found)), "left_out": left_out}
 
-    def short(self) -> Iterable[str]:
-        return [Verbatim(self.study.path)]
-
 
 def _facts(entry: Record | Study) -> Iterator[Part]:
     from optilab.study.groups import text

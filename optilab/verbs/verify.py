@@ -28,7 +28,7 @@ from optilab.optimize.rule import settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import FORMATS, Column, Table
-from optilab.verbs.answer import Answer, Part, Sentence
+from optilab.verbs.answer import Answer, Part, Sentence, lines_of
 from optilab.verbs.options import SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.verify import candidate as candidates
@@ -331,9 +331,6 @@ class LabVerification(Answer):
         facts = {"candidate": self.label, "against": self.exam.rule.name, "equal": self.equal}
         return {**facts, **asdict(self.verdict)}
 
-    def short(self) -> tuple[()]:
-        return ()
-
     def parts(self) -> Iterator[Part]:
         """Whether the candidate is the rule; else where they part, by how much, and why."""
         verdict, rule = self.verdict, self.exam.rule
@@ -540,11 +537,7 @@ class Grades(Answer):
             yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
         else:
             label = f"{Path(row.submission).name}:{row.name}"
-            for part in LabVerification(label, self.exam, row.compared).parts():
-                if isinstance(part, terminal.Grid):
-                    yield from part.lines()
-                else:
-                    yield printable(str(getattr(part, "text", part)))
+            yield from map(printable, lines_of(LabVerification(label, self.exam, row.compared).parts()))
         if row.output:
             yield from ("", "What your code printed:", row.output)
 
@@ -584,9 +577,6 @@ class Parity(Answer):
         from optilab.verify.cases import TOLERANCE
 
         return {"tolerance": TOLERANCE, "rows": self.rows}
-
-    def short(self) -> tuple[()]:
-        return ()
 
     def parts(self) -> Iterator[Part]:
         """One line per rule and form; per library the difference, or the form it implements instead."""
